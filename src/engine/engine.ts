@@ -1,0 +1,47 @@
+import type { Manifest } from '../models/manifest.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/**
+ * What a model computes. Names and shapes as in the exported graphs:
+ * - `representation` [B, C]: mean of the backbone's map over its cells
+ * - `maps` [B, h, w, C]: the backbone's map
+ * - `embedding` [B, D]: expander of the representation (models with an expander only)
+ * - `maps_embedding` [B, h, w, D']: local projector of every cell (models with a local projector only)
+ */
+export type OutputName = 'representation' | 'maps' | 'embedding' | 'maps_embedding';
+
+/** Images of one size, ready for the network: uint8 [B, H, W, 3]. */
+export type ImageBatch = Tensor<'uint8'>;
+
+/** float32 tensors, one for every output that was asked for. */
+export type EngineOutputs = Partial<Record<OutputName, Tensor<'float32'>>>;
+
+/** Runs one model. Implementations: ONNX Runtime in a worker thread, and a fake for tests. */
+export interface Engine {
+  readonly manifest: Manifest;
+  /** The execution provider that really runs. */
+  readonly provider: 'cpu' | 'cuda';
+  /** Outputs this model can compute. */
+  readonly outputs: ReadonlySet<OutputName>;
+  /**
+   * Computes the wanted outputs of a batch.
+   * @throws EngineError with code `unavailable` (closed or crashed), `invalid_input` (shape, or an output that the
+   *   model lacks) or `internal` (the runtime failed).
+   */
+  run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;
+  /** Finishes what runs, then frees the model. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+export type EngineErrorCode = 'unavailable' | 'invalid_input' | 'internal';
+
+/** The engine layer's one error; `code` decides the status that a client sees. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  readonly code: EngineErrorCode;
+
+  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

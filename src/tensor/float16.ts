@@ -1,0 +1,60 @@
+/**
+ * IEEE 754 binary16 conversions, round to nearest, ties to even.
+ * Node 20 has no Float16Array.
+ */
+
+const floatView = new Float32Array(1);
+const bitsView = new Uint32Array(floatView.buffer);
+
+/** The 16-bit pattern nearest to a number; overflow gives infinity, NaN stays NaN. */
+function toHalf(value: number): number {
+  floatView[0] = value;
+  const bits = bitsView[0] as number;
+  const sign = (bits >>> 16) & 0x8000;
+  const exponent = (bits >>> 23) & 0xff;
+  const mantissa = bits & 0x7fffff;
+  if (exponent === 0xff) return sign | 0x7c00 | (mantissa === 0 ? 0 : 0x200);
+  const unbiased = exponent - 112; // 127 - 15
+  if (unbiased >= 31) return sign | 0x7c00;
+  if (unbiased <= 0) {
+    if (unbiased < -10) return sign;
+    // Subnormal: shift the mantissa with its hidden bit, rounding what falls out.
+    const shift = 14 - unbiased;
+    const full = mantissa | 0x800000;
+    const half = full >>> shift;
+    const rest = full & ((1 << shift) - 1);
+    const middle = 1 << (shift - 1);
+    return sign | (rest > middle || (rest === middle && (half & 1) === 1) ? half + 1 : half);
+  }
+  const half = (unbiased << 10) | (mantissa >>> 13);
+  const rest = mantissa & 0x1fff;
+  // A carry out of the mantissa correctly moves to the next exponent (or to infinity).
+  return sign | (rest > 0x1000 || (rest === 0x1000 && (half & 1) === 1) ? half + 1 : half);
+}
+
+/** The number a 16-bit pattern stands for. */
+function fromHalf(half: number): number {
+  const sign = (half & 0x8000) === 0 ? 1 : -1;
+  const exponent = (half >>> 10) & 0x1f;
+  const mantissa = half & 0x3ff;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
+
+let halfToFloat: Float32Array | undefined;
+
+/** Converts float32 elements to float16 bit patterns. */
+export function float32ToFloat16(values: Float32Array): Uint16Array {
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) halves[i] = toHalf(values[i] as number);
+  return halves;
+}
+
+/** Converts float16 bit patterns to float32 elements. */
+export function float16ToFloat32(halves: Uint16Array): Float32Array {
+  halfToFloat ??= Float32Array.from({ length: 65536 }, (_, half) => fromHalf(half));
+  const values = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) values[i] = halfToFloat[halves[i] as number] as number;
+  return values;
+}

@@ -1,0 +1,88 @@
+/** Dense host tensors: a dtype, a shape and one little-endian, row-major typed array. */
+
+/** Element types used in graphs, checkpoints and on the wire. */
+export type DType = 'float32' | 'float64' | 'float16' | 'int32' | 'int64' | 'uint8' | 'bool';
+
+/** The typed array that holds elements of each dtype; float16 is held as its 16-bit patterns. */
+export interface DTypeArray {
+  float32: Float32Array;
+  float64: Float64Array;
+  float16: Uint16Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+  uint8: Uint8Array;
+  bool: Uint8Array;
+}
+
+export type TensorData = DTypeArray[DType];
+
+/** A tensor whose data has exactly `product(shape)` elements. */
+export interface Tensor<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly data: DTypeArray[D];
+}
+
+const arrayConstructors = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+} as const;
+
+/** Bytes of one element. */
+export function elementBytes(dtype: DType): number {
+  return arrayConstructors[dtype].BYTES_PER_ELEMENT;
+}
+
+/** Number of elements of a shape; 1 for a scalar (`[]`). */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/**
+ * Wraps data as a tensor.
+ * @throws RangeError when the number of elements is not the product of the shape.
+ */
+export function tensor<D extends DType>(dtype: D, shape: readonly number[], data: DTypeArray[D]): Tensor<D> {
+  if (data.length !== elementCount(shape)) {
+    throw new RangeError(
+      `tensor of shape [${shape.join(', ')}] needs ${elementCount(shape)} elements, got ${data.length}`,
+    );
+  }
+  return { dtype, shape, data };
+}
+
+/** A tensor of zeros. */
+export function zeros<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
+  const data = new arrayConstructors[dtype](elementCount(shape)) as DTypeArray[D];
+  return { dtype, shape, data };
+}
+
+/**
+ * Views bytes (little-endian, row-major) as a tensor; copies only where the offset is not aligned.
+ * @throws RangeError when the number of bytes does not fit the shape.
+ */
+export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly number[], bytes: Uint8Array): Tensor<D> {
+  const width = elementBytes(dtype);
+  if (bytes.byteLength !== elementCount(shape) * width) {
+    throw new RangeError(
+      `${dtype} tensor of shape [${shape.join(', ')}] needs ${elementCount(shape) * width} bytes, got ${bytes.byteLength}`,
+    );
+  }
+  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const Constructor = arrayConstructors[dtype] as unknown as new (
+    b: ArrayBufferLike,
+    o: number,
+    n: number,
+  ) => DTypeArray[D];
+  return { dtype, shape, data: new Constructor(aligned.buffer, aligned.byteOffset, aligned.byteLength / width) };
+}
+
+/** The tensor's bytes (little-endian, row-major), without a copy. */
+export function tensorBytes(value: Tensor): Uint8Array {
+  return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+}
