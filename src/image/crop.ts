@@ -1,0 +1,63 @@
+import { ImageError } from './imageError.js';
+import { resample } from './resample.js';
+import { checkOutputPixels, defaultOutputLimits, type OutputLimits } from './resize.js';
+import type { Crop, PixelMap, PreparedImage, RgbImage } from './types.js';
+
+function checkCrop(image: RgbImage, crop: Crop): void {
+  const describe = `crop (top ${crop.top}, left ${crop.left}, height ${crop.height}, width ${crop.width})`;
+  for (const side of ['top', 'left', 'height', 'width'] as const) {
+    const least = side === 'top' || side === 'left' ? 0 : 1;
+    if (!Number.isInteger(crop[side]) || crop[side] < least) {
+      throw new ImageError('bad_dimensions', `${describe}: ${side} must be a whole number of at least ${least}`);
+    }
+  }
+  if (crop.left + crop.width > image.width || crop.top + crop.height > image.height) {
+    throw new ImageError(
+      'bad_dimensions',
+      `${describe} reaches outside the image of height ${image.height}, width ${image.width}; keep it inside ` +
+        '(sizes are those after EXIF orientation)',
+    );
+  }
+}
+
+/**
+ * The map from a network input back to the original of which it shows a crop; scaleX is negative where it is flipped.
+ * @param size of the network input in pixels
+ */
+export function cropToOriginal(crop: Crop, size: { readonly width: number; readonly height: number }): PixelMap {
+  const scaleX = crop.width / size.width;
+  const scaleY = crop.height / size.height;
+  return crop.flip
+    ? { scaleX: -scaleX, scaleY, offsetX: crop.left + crop.width, offsetY: crop.top }
+    : { scaleX, scaleY, offsetX: crop.left, offsetY: crop.top };
+}
+
+/**
+ * Cuts a crop out of an original, resizes it (bicubic, see `resample`) and mirrors it where `crop.flip` says so: the
+ * geometry of a training view, without its colour changes.
+ * @param size of the result in pixels
+ * @throws ImageError `bad_dimensions` for a crop outside the image, `too_large` over the limit.
+ */
+export async function cropImage(
+  image: RgbImage,
+  crop: Crop,
+  size: { readonly width: number; readonly height: number },
+  limits: OutputLimits = defaultOutputLimits,
+): Promise<PreparedImage> {
+  checkCrop(image, crop);
+  for (const side of ['width', 'height'] as const) {
+    if (!Number.isInteger(size[side]) || size[side] < 1) {
+      throw new ImageError(
+        'bad_dimensions',
+        `crop output ${side} is ${size[side]}; it must be a whole number of pixels, at least 1`,
+      );
+    }
+  }
+  checkOutputPixels(size.width, size.height, limits);
+  const { left, top, width, height } = crop;
+  return {
+    image: await resample(image, { from: { left, top, width, height }, size, flip: crop.flip }),
+    toOriginal: cropToOriginal(crop, size),
+    original: { width: image.width, height: image.height },
+  };
+}

@@ -1,0 +1,115 @@
+import sharp from 'sharp';
+import { readableFormats, sniffFormat } from './format.js';
+import { ImageError } from './imageError.js';
+import type { RgbImage } from './types.js';
+
+export { ImageError, type ImageErrorCode } from './imageError.js';
+
+/** What one picture may cost. */
+export interface ImageLimits {
+  /** Most bytes of an encoded or raw picture. */
+  readonly maxBytes: number;
+  /** Most pixels (width * height) of a decoded picture. */
+  readonly maxPixels: number;
+}
+
+/** 32 MiB and 50 megapixels: a full-frame camera's JPEG passes, a decompression bomb does not. */
+export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 1024 * 1024, maxPixels: 50_000_000 };
+
+function checkPixels(width: number, height: number, limits: ImageLimits): void {
+  if (width * height <= limits.maxPixels) return;
+  throw new ImageError(
+    'too_large',
+    `image of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxPixels}; send a smaller one`,
+  );
+}
+
+function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
+  if (bytes.byteLength <= limits.maxBytes) return;
+  throw new ImageError(
+    'too_large',
+    `image of ${bytes.byteLength} bytes is over the limit of ${limits.maxBytes}; send a smaller or more compressed one`,
+  );
+}
+
+function undecodable(format: string, cause: unknown): ImageError {
+  const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
+  return new ImageError('corrupt', `image cannot be decoded as ${format}: ${reason}; check that it was sent whole`, {
+    cause,
+  });
+}
+
+/**
+ * Decodes a picture to 8-bit sRGB.
+ *
+ * The format is found from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
+ * orientation is applied; embedded colour profiles, CMYK, greyscale and 16-bit samples are converted to sRGB;
+ * transparent pixels are laid over white (what a browser page shows, where dropping alpha would bring out hidden
+ * colours); of an animation or a multi-page file the first frame is taken. A truncated file is an error.
+ * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
+ */
+export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
+  checkBytes(bytes, limits);
+  const format = sniffFormat(bytes);
+  if (format === undefined) {
+    const what = bytes.byteLength === 0 ? 'image is empty (0 bytes)' : 'image is of no supported format';
+    throw new ImageError('unsupported_format', `${what}; send one of ${readableFormats.join(', ')}, or raw RGB pixels`);
+  }
+  // The header alone, without sharp's own pixel limit, so that the error can name the size.
+  const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
+    .metadata()
+    .catch((cause: unknown) => {
+      throw undecodable(format, cause);
+    });
+  // libvips chooses its loader itself: make sure that it read what was allowed (a polyglot file may fool one of us).
+  if (header.format !== (format === 'avif' ? 'heif' : format)) {
+    throw new ImageError(
+      'unsupported_format',
+      `image starts like ${format} but reads as ${header.format}; convert it to one of ${readableFormats.join(', ')}`,
+    );
+  }
+  checkPixels(header.width, header.height, limits);
+  const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+    .catch((cause: unknown) => {
+      throw undecodable(format, cause);
+    });
+  return {
+    width: info.width,
+    height: info.height,
+    data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  };
+}
+
+/**
+ * Takes raw RGB pixels (8-bit, row-major, interleaved) as an image; the data is not copied.
+ * @throws ImageError `bad_dimensions` where sizes and number of bytes disagree, `too_large` over a limit.
+ */
+export function rawImage(
+  data: Uint8Array,
+  width: number,
+  height: number,
+  limits: ImageLimits = defaultImageLimits,
+): RgbImage {
+  for (const [name, value] of [
+    ['width', width],
+    ['height', height],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new ImageError('bad_dimensions', `raw image ${name} is ${value}; it must be a whole number of at least 1`);
+    }
+  }
+  checkBytes(data, limits);
+  checkPixels(width, height, limits);
+  if (data.byteLength !== width * height * 3) {
+    throw new ImageError(
+      'bad_dimensions',
+      `raw image of ${width} x ${height} needs ${width * height * 3} bytes (width * height * 3, RGB), got ${data.byteLength}`,
+    );
+  }
+  return { width, height, data };
+}

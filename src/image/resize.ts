@@ -1,0 +1,139 @@
+import { ImageError } from './imageError.js';
+import { resample } from './resample.js';
+import type { PreparedImage, ResizePolicy, RgbImage } from './types.js';
+
+/** What one network input may cost. */
+export interface OutputLimits {
+  /** Most pixels (width * height) of a network input. */
+  readonly maxOutputPixels: number;
+}
+
+/** 4 megapixels: 2048 x 2048, 4096 cells at stride 32. */
+export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 };
+
+/** A `shortestSide` resize may be this many times larger than the limit before its crop (a long, thin picture). */
+const uncroppedAllowance = 16;
+
+/** Sizes that a policy comes to for one image: the resized picture, and the part of it that is kept. */
+interface ResizePlan {
+  readonly width: number;
+  readonly height: number;
+  readonly keep?: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+}
+
+/** Python's round(), half to even, as torchvision's CenterCrop uses it. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+function checkSide(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return;
+  throw new ImageError('bad_dimensions', `${name} is ${value}; it must be a whole number of pixels, at least 1`);
+}
+
+/**
+ * Checks that a side is a multiple of the model's stride, so that cells tile the input.
+ * @throws ImageError `bad_dimensions` naming the nearest sides that are.
+ */
+export function checkMultiple(name: string, value: number, stride: number): void {
+  checkSide(name, value);
+  if (value % stride === 0) return;
+  const below = Math.floor(value / stride) * stride;
+  const way = below === 0 ? `use ${stride}` : `use ${below} or ${below + stride}`;
+  throw new ImageError('bad_dimensions', `${name} is ${value}, not a multiple of the model's stride ${stride}; ${way}`);
+}
+
+/** @throws ImageError `too_large` where a network input has more pixels than the limit. */
+export function checkOutputPixels(width: number, height: number, limits: OutputLimits): void {
+  if (width * height <= limits.maxOutputPixels) return;
+  throw new ImageError(
+    'too_large',
+    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxOutputPixels}; ` +
+      'choose a smaller size',
+  );
+}
+
+/** Resize(resize) then CenterCrop(crop), with torchvision's rounding. */
+function planShortestSide(
+  image: RgbImage,
+  policy: ResizePolicy & { kind: 'shortestSide' },
+  stride: number,
+  limits: OutputLimits,
+): ResizePlan {
+  const { resize, crop } = policy;
+  checkSide('resize', resize);
+  checkMultiple('crop', crop, stride);
+  if (crop > resize) {
+    throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${resize}`);
+  }
+  checkOutputPixels(crop, crop, limits);
+  const portrait = image.width <= image.height;
+  // torchvision: int(size * long / short), the product first.
+  const long = Math.trunc((resize * Math.max(image.width, image.height)) / Math.min(image.width, image.height));
+  const width = portrait ? resize : long;
+  const height = portrait ? long : resize;
+  if (width * height > limits.maxOutputPixels * uncroppedAllowance) {
+    throw new ImageError(
+      'bad_dimensions',
+      `image of ${image.width} x ${image.height} is too long and thin: with its shortest side at ${resize} it would be ` +
+        `${width} x ${height}; use the policy fit, or crop it first`,
+    );
+  }
+  const left = roundHalfEven((width - crop) / 2);
+  const top = roundHalfEven((height - crop) / 2);
+  return { width, height, keep: { left, top, width: crop, height: crop } };
+}
+
+function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits: OutputLimits): ResizePlan {
+  checkMultiple('width', policy.width, stride);
+  checkMultiple('height', policy.height, stride);
+  checkOutputPixels(policy.width, policy.height, limits);
+  return { width: policy.width, height: policy.height };
+}
+
+function planNative(image: RgbImage, stride: number, limits: OutputLimits): ResizePlan {
+  const nearest = (side: number): number => Math.max(1, Math.round(side / stride)) * stride;
+  const width = nearest(image.width);
+  const height = nearest(image.height);
+  checkOutputPixels(width, height, limits);
+  return { width, height };
+}
+
+function plan(image: RgbImage, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
+  switch (policy.kind) {
+    case 'shortestSide':
+      return planShortestSide(image, policy, stride, limits);
+    case 'fit':
+      return planFit(policy, stride, limits);
+    case 'native':
+      return planNative(image, stride, limits);
+  }
+}
+
+/**
+ * Resizes a picture to a network input by a policy, and keeps the way back to the original.
+ *
+ * Bicubic, antialiased (see `resample`). `shortestSide` rounds as torchvision's Resize and CenterCrop do: the long side
+ * is int(resize * long / short), the crop starts at round((side - crop) / 2), half to even. `fit` sizes and the crop
+ * must be multiples of the stride; `native` rounds each side to the nearest one.
+ * @param stride input pixels from one cell to the next
+ * @throws ImageError `bad_dimensions` for a policy that does not fit, `too_large` over the limit.
+ */
+export async function prepareImage(
+  image: RgbImage,
+  policy: ResizePolicy,
+  stride: number,
+  limits: OutputLimits = defaultOutputLimits,
+): Promise<PreparedImage> {
+  const { width, height, keep } = plan(image, policy, stride, limits);
+  const scaleX = image.width / width;
+  const scaleY = image.height / height;
+  const unchanged = width === image.width && height === image.height && keep === undefined;
+  return {
+    image: unchanged ? image : await resample(image, { size: { width, height }, ...(keep && { keep }) }),
+    toOriginal: { scaleX, scaleY, offsetX: (keep?.left ?? 0) * scaleX, offsetY: (keep?.top ?? 0) * scaleY },
+    original: { width: image.width, height: image.height },
+  };
+}

@@ -1,0 +1,58 @@
+import { MatchError } from './matchError.js';
+import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
+
+/** A pair of cells that show nearly the same place of one original image. Cells are row-major indices. */
+export interface LocationMatch {
+  readonly source: number;
+  readonly target: number;
+  /** L2 between the centres, in the original image's pixels. */
+  readonly distance: number;
+}
+
+export interface LocationMatchOptions {
+  /** Keep this many matches with the smallest distance (the paper's gamma); all when left out. */
+  readonly topGamma?: number;
+  /** Default `distance`. */
+  readonly order?: MatchOrder;
+}
+
+function checkCentres(name: string, centres: Float32Array): void {
+  if (centres.length === 0 || centres.length % 2 !== 0) {
+    throw new MatchError(`${name} holds ${centres.length} numbers; it must hold (x, y) for one cell or more`);
+  }
+  const bad = centres.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw new MatchError(`${name}[${bad}] is ${centres[bad]}; centres must be finite`);
+}
+
+/**
+ * Location-based matching of the paper: every source cell with the target cell whose centre is nearest in the original
+ * image (ties to the lower index), of which the topGamma nearest are kept.
+ * @param centresA [n, 2] centres of the source cells, original-image pixels (see `cellCentres`)
+ * @param centresB [m, 2] centres of the target cells, of the same original
+ * @throws MatchError
+ */
+export function matchLocations(
+  centresA: Float32Array,
+  centresB: Float32Array,
+  options: LocationMatchOptions = {},
+): LocationMatch[] {
+  checkCentres('centresA', centresA);
+  checkCentres('centresB', centresB);
+  checkTopGamma(options.topGamma, centresA.length / 2);
+  const matches: LocationMatch[] = [];
+  for (let source = 0; source < centresA.length / 2; source++) {
+    const x = centresA[source * 2]!;
+    const y = centresA[source * 2 + 1]!;
+    let target = 0;
+    let nearest = Number.POSITIVE_INFINITY;
+    for (let other = 0; other < centresB.length / 2; other++) {
+      const squared = (centresB[other * 2]! - x) ** 2 + (centresB[other * 2 + 1]! - y) ** 2;
+      if (squared < nearest) {
+        nearest = squared;
+        target = other;
+      }
+    }
+    matches.push({ source, target, distance: Math.sqrt(nearest) });
+  }
+  return selectTopGamma(matches, options.topGamma, options.order ?? 'distance');
+}
