@@ -1,0 +1,120 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Manifest } from '../models/manifest.js';
+import { type Tensor, zeros } from '../tensor/tensor.js';
+import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from './engine.js';
+import { checkRun, modelOutputs } from './runCheck.js';
+
+export interface FakeEngineOptions {
+  /** Gives the dims, the stride and the graphs that decide which outputs exist. */
+  readonly manifest: Manifest;
+  /** How long a run takes, in milliseconds; the event loop stays free meanwhile. Default 0. */
+  readonly delayMs?: number;
+  /** Called before each run; an error it returns is what that run rejects with. */
+  readonly failWith?: (batch: ImageBatch, wants: ReadonlySet<OutputName>) => EngineError | undefined;
+}
+
+/** A fixed weight in -1..1 that mixes input channel `from` into output channel `to`. */
+function weight(from: number, to: number): number {
+  return Math.sin(12.9898 * (from + 1) + 78.233 * (to + 1));
+}
+
+/** [..., from] -> [..., to]: every row multiplied with the fixed weights. */
+function project(rows: Float32Array, from: number, to: number, result: Float32Array): void {
+  for (let row = 0; row * from < rows.length; row++) {
+    for (let k = 0; k < to; k++) {
+      let sum = 0;
+      for (let c = 0; c < from; c++) sum += rows[row * from + c]! * weight(c, k);
+      result[row * to + k] = sum;
+    }
+  }
+}
+
+/** [B, h, w, 3]: mean colour of every stride x stride cell, in 0..1; what lies beyond the last whole cell is left out. */
+function cellColours(batch: ImageBatch, stride: number): Tensor<'float32'> {
+  const [count, height, width] = batch.shape as [number, number, number];
+  const rows = Math.floor(height / stride);
+  const cols = Math.floor(width / stride);
+  const colours = zeros('float32', [count, rows, cols, 3]);
+  const share = 1 / (255 * stride * stride);
+  for (let image = 0; image < count; image++) {
+    for (let y = 0; y < rows * stride; y++) {
+      for (let x = 0; x < cols * stride; x++) {
+        const from = ((image * height + y) * width + x) * 3;
+        const to = ((image * rows + Math.floor(y / stride)) * cols + Math.floor(x / stride)) * 3;
+        for (let c = 0; c < 3; c++) colours.data[to + c]! += batch.data[from + c]! * share;
+      }
+    }
+  }
+  return colours;
+}
+
+/** [B, h, w, C] -> [B, C]: mean over the cells. */
+function meanOverCells(maps: Tensor<'float32'>): Tensor<'float32'> {
+  const [count, rows, cols, channels] = maps.shape as [number, number, number, number];
+  const mean = zeros('float32', [count, channels]);
+  const cells = rows * cols;
+  for (let i = 0; i < maps.data.length; i++) {
+    const image = Math.floor(i / (cells * channels));
+    mean.data[image * channels + (i % channels)]! += maps.data[i]! / cells;
+  }
+  return mean;
+}
+
+function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<OutputName>): EngineOutputs {
+  const { dims } = manifest;
+  const colours = cellColours(batch, manifest.stride);
+  const grid = colours.shape.slice(0, 3);
+  const maps = zeros('float32', [...grid, dims.representation]);
+  project(colours.data, 3, dims.representation, maps.data);
+  const representation = meanOverCells(maps);
+  const outputs: EngineOutputs = {};
+  if (wants.has('maps')) outputs.maps = maps;
+  if (wants.has('representation')) outputs.representation = representation;
+  if (wants.has('maps_embedding') && dims.mapsEmbedding !== undefined) {
+    outputs.maps_embedding = zeros('float32', [...grid, dims.mapsEmbedding]);
+    project(maps.data, dims.representation, dims.mapsEmbedding, outputs.maps_embedding.data);
+  }
+  if (wants.has('embedding') && dims.embedding !== undefined) {
+    outputs.embedding = zeros('float32', [grid[0]!, dims.embedding]);
+    project(representation.data, dims.representation, dims.embedding, outputs.embedding.data);
+  }
+  return outputs;
+}
+
+/**
+ * An engine without a network, for tests of what stands above it: each cell's mean colour, projected by fixed weights.
+ * Shapes and errors are those of the real one, the same pixels always give the same numbers, and equal cells match.
+ */
+export function createFakeEngine(options: FakeEngineOptions): Engine {
+  const { manifest, delayMs = 0 } = options;
+  const running = new Set<Promise<unknown>>();
+  let closed = false;
+
+  async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
+    checkRun(manifest, batch, wants);
+    const failure = options.failWith?.(batch, wants);
+    await delay(delayMs);
+    if (failure !== undefined) throw failure;
+    return compute(manifest, batch, wants);
+  }
+
+  return {
+    manifest,
+    provider: 'cpu',
+    outputs: modelOutputs(manifest),
+    async run(batch, wants) {
+      if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      const run = answer(batch, wants);
+      running.add(run);
+      try {
+        return await run;
+      } finally {
+        running.delete(run);
+      }
+    },
+    async close() {
+      closed = true;
+      await Promise.allSettled(running);
+    },
+  };
+}

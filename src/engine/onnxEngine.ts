@@ -1,0 +1,141 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { ModelFolder } from '../models/folder.js';
+import { type Engine, EngineError, type EngineOutputs, type OutputName } from './engine.js';
+import { checkRun, modelOutputs } from './runCheck.js';
+import type { WorkerRequest, WorkerResponse, WorkerSetup } from './workerMessages.js';
+
+export interface OnnxEngineOptions {
+  /** `auto` takes CUDA where it loads and else the CPU; `cuda` fails where it does not load. */
+  readonly device: 'auto' | 'cpu' | 'cuda';
+  /** Threads that one operator may use. Default: the cores this process may run on. */
+  readonly threads?: number;
+  /** Told why `auto` fell back to the CPU. Default: a line on stderr. */
+  readonly log?: (message: string) => void;
+  /** Starts the worker thread; tests use it to get hold of the worker. */
+  readonly startWorker?: (script: URL, setup: WorkerSetup) => Worker;
+}
+
+interface Pending {
+  readonly resolve: (outputs: EngineOutputs) => void;
+  readonly reject: (error: EngineError) => void;
+}
+
+function setupOf(folder: ModelFolder, options: OnnxEngineOptions): WorkerSetup {
+  const threads = options.threads ?? availableParallelism();
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new EngineError('invalid_input', `threads is ${threads}; it must be a whole number of at least 1`);
+  }
+  const localProjector = folder.graphPath('localProjector');
+  const expander = folder.graphPath('expander');
+  return {
+    graphs: {
+      backbone: folder.graphPath('backbone')!, // the manifest's schema requires it
+      ...(localProjector !== undefined && { localProjector }),
+      ...(expander !== undefined && { expander }),
+    },
+    device: options.device,
+    threads,
+  };
+}
+
+function outputsOf(response: WorkerResponse & { kind: 'done' }): EngineOutputs {
+  const outputs: EngineOutputs = {};
+  for (const [name, { shape, data }] of Object.entries(response.outputs)) {
+    outputs[name as OutputName] = { dtype: 'float32', shape, data };
+  }
+  return outputs;
+}
+
+/** Waits for the worker's first word: the sessions stand, or they cannot. */
+function whenReady(worker: Worker): Promise<WorkerResponse & { kind: 'ready' }> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      act();
+    };
+    const onMessage = (message: WorkerResponse): void => {
+      if (message.kind === 'ready') settle(() => resolve(message));
+      if (message.kind === 'failed') settle(() => reject(new EngineError('unavailable', message.message)));
+    };
+    const onError = (cause: unknown): void =>
+      settle(() => reject(new EngineError('unavailable', `the inference worker failed to start: ${cause}`, { cause })));
+    const onExit = (code: number): void =>
+      settle(() =>
+        reject(new EngineError('unavailable', `the inference worker ended at its start (exit code ${code})`)),
+      );
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+  });
+}
+
+/**
+ * Starts ONNX Runtime in a worker thread with the graphs of a model.
+ *
+ * Runs are done one after the other, in the order of the calls. A batch is copied on its way in, so the caller keeps
+ * its buffer; outputs are moved, not copied. A worker that dies rejects what is pending, and every later run, with
+ * `unavailable`; a native crash inside the runtime still takes the whole process down.
+ * @throws EngineError `unavailable` where the graphs or the device cannot be used.
+ */
+export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
+  const { manifest } = folder;
+  const start = options.startWorker ?? ((script, workerData) => new Worker(script, { workerData }));
+  const worker = start(new URL('./onnxWorker.js', import.meta.url), setupOf(folder, options));
+  const { provider, cudaFailure } = await whenReady(worker);
+  if (cudaFailure !== undefined) {
+    const log = options.log ?? ((message: string) => process.stderr.write(`${message}\n`));
+    log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
+  }
+
+  const pending = new Map<number, Pending>();
+  let nextId = 0;
+  /** Why no further run is taken. */
+  let refusal: string | undefined;
+  let closing: Promise<void> | undefined;
+
+  function fail(reason: string, cause?: unknown): void {
+    refusal ??= reason;
+    for (const { reject } of pending.values()) reject(new EngineError('unavailable', reason, { cause }));
+    pending.clear();
+  }
+
+  const ended = new Promise<void>((resolve) => {
+    worker.on('exit', (code) => {
+      fail(`the inference worker ended (exit code ${code})`);
+      resolve();
+    });
+  });
+  worker.on('error', (cause) => fail(`the inference worker failed: ${cause}`, cause));
+  worker.on('message', (message: WorkerResponse) => {
+    if (message.kind !== 'done' && message.kind !== 'error') return;
+    const run = pending.get(message.id);
+    pending.delete(message.id);
+    if (message.kind === 'done') run?.resolve(outputsOf(message));
+    else run?.reject(new EngineError('internal', `inference failed: ${message.message}`));
+  });
+
+  return {
+    manifest,
+    provider,
+    outputs: modelOutputs(manifest),
+    async run(batch, wants) {
+      if (refusal !== undefined) throw new EngineError('unavailable', refusal);
+      checkRun(manifest, batch, wants);
+      const id = nextId++;
+      const data = new Uint8Array(batch.data); // not slice(): on a Buffer that is a view of the caller's memory
+      const request: WorkerRequest = { kind: 'run', id, images: { shape: batch.shape, data }, wants: [...wants] };
+      return new Promise((resolve, reject) => {
+        pending.set(id, { resolve, reject });
+        worker.postMessage(request, [data.buffer]);
+      });
+    },
+    close() {
+      refusal ??= 'the engine is closed';
+      // The worker answers in order: everything accepted before this is done before it closes.
+      closing ??= (async () => {
+        worker.postMessage({ kind: 'close' } satisfies WorkerRequest);
+        await ended;
+      })();
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,164 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Manifest } from './manifest.js';
+import { ModelFolderError } from './modelFolderError.js';
+import { parseManifest } from './parseManifest.js';
+
+/** The graphs a model may have; keys of `manifest.graphs`. */
+export type GraphKind = keyof Manifest['graphs'];
+
+/** A verified model folder: every file is there with the size and checksum that its manifest gives. */
+export interface ModelFolder {
+  /** Absolute path. */
+  readonly dir: string;
+  readonly manifest: Manifest;
+  /** Absolute path of a graph; undefined where the model has none of that kind. */
+  graphPath(kind: GraphKind): string | undefined;
+}
+
+/** Name of the manifest inside a model folder. */
+export const manifestFileName = 'manifest.json';
+
+async function readManifest(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ModelFolderError(`cannot read ${path}: a model folder holds ${manifestFileName} and the files it lists`, {
+      cause,
+    });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ModelFolderError(`${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** sha256 of a file in lower-case hexadecimal, read as a stream. */
+async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+/** What is wrong with a file of the folder; undefined where it is as the manifest says. */
+async function fileProblem(path: string, expected: Manifest['files'][string]): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return `${path} is missing`;
+  if (found.size !== expected.bytes) return `${path} has ${found.size} bytes, expected ${expected.bytes}`;
+  const sha256 = await fileSha256(path);
+  if (sha256 !== expected.sha256) return `${path} has sha256 ${sha256}, expected ${expected.sha256}`;
+  return undefined;
+}
+
+/**
+ * Opens a model folder: reads and checks manifest.json, then the size and sha256 of every file it lists. Files that it
+ * does not list are left alone.
+ * @throws ModelFolderError naming every key or file that is wrong, with what was expected and what was found.
+ */
+export async function openModelFolder(dir: string): Promise<ModelFolder> {
+  const root = resolve(dir);
+  const manifestPath = join(root, manifestFileName);
+  const manifest = parseManifest(await readManifest(manifestPath), manifestPath);
+  const problems: string[] = [];
+  for (const [name, expected] of Object.entries(manifest.files)) {
+    const problem = await fileProblem(join(root, name), expected);
+    if (problem !== undefined) problems.push(problem);
+  }
+  if (problems.length > 0) {
+    throw new ModelFolderError(
+      `model folder ${root} is damaged; fetch or export it again:\n  ${problems.join('\n  ')}`,
+    );
+  }
+  return {
+    dir: root,
+    manifest,
+    graphPath(kind) {
+      const file = manifest.graphs[kind];
+      return file === undefined ? undefined : join(root, file);
+    },
+  };
+}
+
+async function writeSynced(path: string, data: Uint8Array | string): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    await file.writeFile(data);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** Moves a finished folder to its place; one that is there is set aside first and comes back if the move fails. */
+async function moveIntoPlace(finished: string, target: string): Promise<void> {
+  if (!(await exists(target))) return rename(finished, target);
+  const aside = `${finished}.old`;
+  await rename(target, aside);
+  try {
+    await rename(finished, target);
+  } catch (error) {
+    await rename(aside, target);
+    throw error;
+  }
+  await rm(aside, { recursive: true });
+}
+
+/**
+ * Writes a model folder whole or not at all: everything goes into a temporary folder beside it, is synced to the disk,
+ * and is renamed into place. Sizes and checksums of `files` are put into the manifest here.
+ * @param files file name -> content, without manifest.json
+ * @returns the manifest as written
+ * @throws ModelFolderError where the folder exists (unless `force`), or the manifest would not be valid.
+ */
+export async function writeModelFolder(
+  dir: string,
+  manifest: Omit<Manifest, 'files'>,
+  files: ReadonlyMap<string, Uint8Array>,
+  options: { readonly force?: boolean } = {},
+): Promise<Manifest> {
+  const target = resolve(dir);
+  if (files.has(manifestFileName)) {
+    throw new ModelFolderError(`files holds ${manifestFileName}, which is written from the manifest; leave it out`);
+  }
+  if (options.force !== true && (await exists(target))) {
+    throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
+  }
+  const listed = Object.fromEntries(
+    [...files].map(([name, data]) => [
+      name,
+      { sha256: createHash('sha256').update(data).digest('hex'), bytes: data.byteLength },
+    ]),
+  );
+  const complete = parseManifest({ ...manifest, files: listed }, `the manifest of ${target}`);
+
+  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
+  await mkdir(temporary, { recursive: true });
+  try {
+    for (const [name, data] of files) await writeSynced(join(temporary, name), data);
+    await writeSynced(join(temporary, manifestFileName), `${JSON.stringify(complete, null, 2)}\n`);
+    await syncDirectory(temporary);
+    await moveIntoPlace(temporary, target);
+    await syncDirectory(dirname(target));
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  return complete;
+}
