@@ -1,0 +1,84 @@
+import { emitOne, type Value } from '../graph.js';
+import { type Dim, formatShape, GraphError } from '../shapes.js';
+
+/** Two-dimensional convolutions, NCHW, with the same stride, padding and dilation on both axes. */
+
+export interface ConvOptions {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly dilation?: number;
+  readonly groups?: number;
+}
+
+/** Cells along one axis after a convolution: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
+function convolvedSize(size: Dim, kernel: number, stride: number, padding: number, dilation: number): Dim {
+  const reach = dilation * (kernel - 1) + 1;
+  if (typeof size === 'string') return `(${size}+${2 * padding - reach})/${stride}+1`;
+  return Math.floor((size + 2 * padding - reach) / stride) + 1;
+}
+
+/** x [N, C, H, W], weight [O, C/groups, k, k], bias [O] -> [N, O, H', W']. */
+export function conv(x: Value, weight: Value, bias: Value | undefined, options: ConvOptions = {}): Value {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const [n, channels, height, width] = x.shape as [Dim, number, Dim, Dim];
+  const [outputs, inputsPerGroup, kernelHeight, kernelWidth] = weight.shape as [number, number, number, number];
+  const shapes = `input ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} with ${groups} groups`;
+  if (x.shape.length !== 4 || weight.shape.length !== 4) throw new GraphError(`Conv: ${shapes} must have four axes`);
+  if (channels !== inputsPerGroup * groups || outputs % groups !== 0)
+    throw new GraphError(`Conv: ${shapes} do not fit`);
+  if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) {
+    throw new GraphError(`Conv: bias ${formatShape(bias.shape)} does not fit ${outputs} output channels`);
+  }
+  const rows = convolvedSize(height, kernelHeight, stride, padding, dilation);
+  const columns = convolvedSize(width, kernelWidth, stride, padding, dilation);
+  if ((typeof rows === 'number' && rows < 1) || (typeof columns === 'number' && columns < 1)) {
+    throw new GraphError(`Conv: the kernel is larger than the padded input: ${shapes}, padding ${padding}`);
+  }
+  return emitOne(
+    'Conv',
+    bias === undefined ? [x, weight] : [x, weight, bias],
+    { dtype: x.dtype, shape: [n, outputs, rows, columns] },
+    {
+      kernel_shape: [kernelHeight, kernelWidth],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+      dilations: [dilation, dilation],
+      group: groups,
+    },
+  );
+}
+
+/**
+ * The adjoint of `conv` with respect to its input: gy [N, O, H', W'], weight as in `conv` -> [N, C, H, W].
+ * The size of the input must be given, since several sizes convolve to the same.
+ */
+export function convTranspose(
+  gy: Value,
+  weight: Value,
+  inputSize: readonly [number, number],
+  options: ConvOptions = {},
+): Value {
+  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const [n, outputs, rows, columns] = gy.shape as [number, number, number, number];
+  const [outputsOfWeight, inputsPerGroup, kernelHeight, kernelWidth] = weight.shape as [number, number, number, number];
+  if (outputs !== outputsOfWeight) {
+    throw new GraphError(
+      `ConvTranspose: ${formatShape(gy.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+    );
+  }
+  const extra = (size: number, cells: number, kernel: number) =>
+    size - ((cells - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1);
+  return emitOne(
+    'ConvTranspose',
+    [gy, weight],
+    { dtype: gy.dtype, shape: [n, inputsPerGroup * groups, ...inputSize] },
+    {
+      kernel_shape: [kernelHeight, kernelWidth],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+      dilations: [dilation, dilation],
+      group: groups,
+      output_padding: [extra(inputSize[0], rows, kernelHeight), extra(inputSize[1], columns, kernelWidth)],
+    },
+  );
+}

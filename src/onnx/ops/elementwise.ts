@@ -1,0 +1,99 @@
+import type { DType } from '../../tensor/tensor.js';
+import { emitOne, type Value } from '../graph.js';
+import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
+
+/** Elementwise operators; two operands broadcast as in NumPy. Numbers become constants of the other operand's dtype. */
+
+export type Operand = Value | number;
+
+function pair(operator: string, a: Operand, b: Operand): [Value, Value] {
+  if (typeof a === 'number') {
+    if (typeof b === 'number')
+      throw new GraphError(`${operator}: one operand must be a graph value, got ${a} and ${b}`);
+    return [b.graph.scalar(a, b.dtype), b];
+  }
+  const right = typeof b === 'number' ? a.graph.scalar(b, a.dtype) : b;
+  if (a.dtype !== right.dtype) {
+    throw new GraphError(
+      `${operator}: dtypes differ: ${a.dtype} ${formatShape(a.shape)} and ${right.dtype} ${formatShape(right.shape)}`,
+    );
+  }
+  return [a, right];
+}
+
+function binary(operator: string) {
+  return (a: Operand, b: Operand): Value => {
+    const [left, right] = pair(operator, a, b);
+    const shape = broadcastShapes(operator, left.shape, right.shape);
+    return emitOne(operator, [left, right], { dtype: left.dtype, shape });
+  };
+}
+
+function comparison(operator: string) {
+  return (a: Operand, b: Operand): Value => {
+    const [left, right] = pair(operator, a, b);
+    return emitOne(operator, [left, right], {
+      dtype: 'bool',
+      shape: broadcastShapes(operator, left.shape, right.shape),
+    });
+  };
+}
+
+function unary(operator: string) {
+  return (x: Value): Value => emitOne(operator, [x], { dtype: x.dtype, shape: x.shape });
+}
+
+export const add = binary('Add');
+export const sub = binary('Sub');
+export const mul = binary('Mul');
+export const div = binary('Div');
+export const equal = comparison('Equal');
+export const greater = comparison('Greater');
+export const neg = unary('Neg');
+export const exp = unary('Exp');
+export const log = unary('Log');
+export const sqrt = unary('Sqrt');
+export const erf = unary('Erf');
+export const relu = unary('Relu');
+export const identity = unary('Identity');
+
+/** Elementwise choice: `yes` where the condition holds, else `no`. */
+export function where(condition: Value, yes: Value, no: Value): Value {
+  if (condition.dtype !== 'bool') throw new GraphError(`Where: the condition must be bool, got ${condition.dtype}`);
+  const [left, right] = pair('Where', yes, no);
+  const shape = broadcastShapes('Where', condition.shape, broadcastShapes('Where', left.shape, right.shape));
+  return emitOne('Where', [condition, left, right], { dtype: left.dtype, shape });
+}
+
+const ONNX_TYPE_CODES: Record<DType, number> = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+};
+
+/** Conversion to another dtype; the value itself where it already has it. */
+export function cast(x: Value, dtype: DType): Value {
+  if (x.dtype === dtype) return x;
+  return emitOne('Cast', [x], { dtype, shape: x.shape }, { to: ONNX_TYPE_CODES[dtype] });
+}
+
+/**
+ * Exact GELU, x * Phi(x) with the error function: one operator from opset 20 on, the same composed of older ones before
+ * (Hendrycks and Gimpel, arXiv 1606.08415).
+ */
+export function gelu(x: Value): Value {
+  if (x.graph.opset >= 20) return emitOne('Gelu', [x], { dtype: x.dtype, shape: x.shape });
+  const halfErf = add(erf(div(x, Math.SQRT2)), 1);
+  return mul(mul(x, halfErf), 0.5);
+}
+
+/** The same value, through which no gradient flows. */
+export function stopGradient(x: Value): Value {
+  const detached = identity(x);
+  x.graph.detached.add(detached);
+  return detached;
+}

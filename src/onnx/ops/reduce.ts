@@ -1,0 +1,60 @@
+import { emitOne, type Value } from '../graph.js';
+import { normaliseAxis, type Shape } from '../shapes.js';
+
+/** Reductions. Axes may be negative; reduced axes stay with length 1 where `keepDims`. */
+
+interface ReduceOptions {
+  readonly keepDims?: boolean;
+}
+
+function reducedShape(operator: string, shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
+  const reduced = new Set(axes.map((axis) => normaliseAxis(operator, axis, shape)));
+  return shape.flatMap((dim, i) => (reduced.has(i) ? (keepDims ? [1] : []) : [dim]));
+}
+
+function allAxes(x: Value): number[] {
+  return x.shape.map((_, i) => i);
+}
+
+/** Sum over axes (all by default). */
+export function reduceSum(
+  x: Value,
+  axes: readonly number[] = allAxes(x),
+  { keepDims = false }: ReduceOptions = {},
+): Value {
+  const shape = reducedShape('ReduceSum', x.shape, axes, keepDims);
+  return emitOne('ReduceSum', [x, x.graph.integers(axes)], { dtype: x.dtype, shape }, { keepdims: keepDims ? 1 : 0 });
+}
+
+/** Mean over axes (all by default). */
+export function reduceMean(
+  x: Value,
+  axes: readonly number[] = allAxes(x),
+  { keepDims = false }: ReduceOptions = {},
+): Value {
+  const shape = reducedShape('ReduceMean', x.shape, axes, keepDims);
+  const keepdims = keepDims ? 1 : 0;
+  // The axes moved from an attribute to an input in opset 18.
+  return x.graph.opset >= 18
+    ? emitOne('ReduceMean', [x, x.graph.integers(axes)], { dtype: x.dtype, shape }, { keepdims })
+    : emitOne('ReduceMean', [x], { dtype: x.dtype, shape }, { keepdims, axes });
+}
+
+/** Index of the smallest element along an axis, the lower index on ties: int64, the axis removed. */
+export function argMin(x: Value, axis: number): Value {
+  const shape = reducedShape('ArgMin', x.shape, [axis], false);
+  return emitOne('ArgMin', [x], { dtype: 'int64', shape }, { axis, keepdims: 0, select_last_index: 0 });
+}
+
+/** Smallest element along an axis, the axis removed. No gradient: used to select, never to train through. */
+export function reduceMin(x: Value, axis: number): Value {
+  const shape = reducedShape('ReduceMin', x.shape, [axis], false);
+  return x.graph.opset >= 18
+    ? emitOne('ReduceMin', [x, x.graph.integers([axis])], { dtype: x.dtype, shape }, { keepdims: 0 })
+    : emitOne('ReduceMin', [x], { dtype: x.dtype, shape }, { keepdims: 0, axes: [axis] });
+}
+
+/** log(softmax(x)) along the last axis. */
+export function logSoftmax(x: Value): Value {
+  return emitOne('LogSoftmax', [x], { dtype: x.dtype, shape: x.shape }, { axis: -1 });
+}

@@ -1,0 +1,36 @@
+import type { Node, Value } from '../graph.js';
+import { reduceSum } from '../ops/reduce.js';
+import { reshape } from '../ops/shape.js';
+import { sameShape, staticShape } from '../shapes.js';
+
+/** What a gradient rule sees of a node. */
+export interface RuleContext {
+  readonly node: Node;
+  /** Inputs of the node. */
+  readonly x: readonly Value[];
+  /** Outputs of the node. */
+  readonly y: readonly Value[];
+  /** Gradient with respect to the first output, of its shape. */
+  readonly gy: Value;
+  /** Which inputs need a gradient; a rule computes no other. */
+  readonly needs: readonly boolean[];
+}
+
+/** Gradients with respect to the inputs, in order; undefined where none is needed. */
+export type GradientRule = (context: RuleContext) => readonly (Value | undefined)[];
+
+/** Runs a function for an input only when its gradient is needed. */
+export function whenNeeded(needed: boolean | undefined, build: () => Value): Value | undefined {
+  return needed ? build() : undefined;
+}
+
+/** Sums a gradient over the axes that broadcasting had repeated, back to the operand's shape. */
+export function unbroadcast(gradient: Value, operand: Value): Value {
+  if (sameShape(gradient.shape, operand.shape)) return gradient;
+  const offset = gradient.shape.length - operand.shape.length;
+  const axes = gradient.shape.flatMap((dim, i) => {
+    const own = i < offset ? undefined : operand.shape[i - offset];
+    return own === undefined || (own === 1 && dim !== 1) ? [i] : [];
+  });
+  return reshape(reduceSum(gradient, axes, { keepDims: true }), staticShape(operand.shape, 'unbroadcast'));
+}

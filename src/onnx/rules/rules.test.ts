@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { tensor } from '../../tensor/tensor.js';
+import { gradients } from '../gradients.js';
+import { EXPORT_OPSET, Graph, type Value } from '../graph.js';
+import { conv } from '../ops/convolution.js';
+import * as e from '../ops/elementwise.js';
+import { gather, gatherElements, smallest } from '../ops/indexing.js';
+import { gemm, linear, matmul } from '../ops/linear.js';
+import { layerNorm } from '../ops/normalisation.js';
+import { argMin, logSoftmax, reduceMean, reduceMin, reduceSum } from '../ops/reduce.js';
+import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from '../ops/shape.js';
+import { GraphError } from '../shapes.js';
+import { compareGradients, type GradientCase } from './numericGradient.js';
+import { gradientRules } from './table.js';
+
+const indices = (graph: Graph, shape: number[], values: number[]) =>
+  graph.constant(tensor('int64', shape, BigInt64Array.from(values, BigInt)));
+const mask = (graph: Graph, shape: number[], values: number[]) =>
+  graph.constant(tensor('bool', shape, Uint8Array.from(values)));
+
+type Binary = (a: Value, b: Value) => Value;
+const twoOperands = (operator: Binary, range?: readonly [number, number]): Record<string, GradientCase> => {
+  const ranged = range === undefined ? {} : { range };
+  return {
+    'same shapes': {
+      shapes: [
+        [2, 3],
+        [2, 3],
+      ],
+      build: ([a, b]) => operator(a!, b!),
+      ...ranged,
+    },
+    'left broadcast': { shapes: [[3], [2, 3]], build: ([a, b]) => operator(a!, b!), ...ranged },
+    'right broadcast': {
+      shapes: [
+        [2, 3, 4],
+        [3, 1],
+      ],
+      build: ([a, b]) => operator(a!, b!),
+      ...ranged,
+    },
+    'one operand twice': { shapes: [[2, 3]], build: ([a]) => operator(a!, a!), ...ranged },
+  };
+};
+const oneOperand = (operator: (x: Value) => Value, more: Partial<GradientCase> = {}): Record<string, GradientCase> => ({
+  elementwise: { shapes: [[3, 4]], build: ([x]) => operator(x!), ...more },
+});
+const float32 = { dtype: 'float32' } as const;
+
+/** Cases for every rule of the table, by operator. */
+const cases: Record<string, Record<string, GradientCase>> = {
+  Add: twoOperands(e.add),
+  Sub: twoOperands(e.sub),
+  Mul: twoOperands(e.mul),
+  Div: twoOperands(e.div, [0.5, 2]),
+  Neg: oneOperand(e.neg),
+  Exp: oneOperand(e.exp),
+  Log: oneOperand(e.log, { range: [0.5, 2] }),
+  Sqrt: oneOperand(e.sqrt, { range: [0.5, 2] }),
+  // the CPU provider has Erf and Gelu in float32 only
+  Erf: oneOperand(e.erf, { ...float32, step: 5e-3 }),
+  Gelu: {
+    'as one operator': { shapes: [[3, 4]], build: ([x]) => e.gelu(x!), ...float32, step: 5e-3, range: [-3, 3] },
+    'composed of opset 17': {
+      shapes: [[3, 4]],
+      build: ([x]) => e.gelu(x!),
+      ...float32,
+      step: 5e-3,
+      range: [-3, 3],
+      opset: EXPORT_OPSET,
+    },
+  },
+  Relu: oneOperand(e.relu),
+  Identity: oneOperand(e.identity),
+  Cast: {
+    'to float64 and back': { shapes: [[3, 4]], ...float32, build: ([x]) => e.cast(e.cast(x!, 'float64'), 'float32') },
+  },
+  Where: {
+    'both branches': {
+      shapes: [[2, 3], [3]],
+      build: ([a, b], graph) => e.where(mask(graph, [2, 3], [1, 0, 1, 0, 0, 1]), a!, b!),
+    },
+  },
+  ReduceSum: {
+    'all axes': { shapes: [[2, 3]], build: ([x]) => reduceSum(x!) },
+    'kept axis': { shapes: [[2, 3, 4]], build: ([x]) => reduceSum(x!, [1], { keepDims: true }) },
+    'negative axis dropped': { shapes: [[2, 3, 4]], build: ([x]) => reduceSum(x!, [-1, 0]) },
+  },
+  ReduceMean: {
+    'axes as input': { shapes: [[2, 3, 4]], build: ([x]) => reduceMean(x!, [0, 2]) },
+    'axes as attribute': {
+      shapes: [[2, 3, 4]],
+      build: ([x]) => reduceMean(x!, [1], { keepDims: true }),
+      opset: EXPORT_OPSET,
+    },
+  },
+  LogSoftmax: { 'last axis': { shapes: [[3, 5]], build: ([x]) => logSoftmax(x!) } },
+  Reshape: { 'other rank': { shapes: [[2, 6]], build: ([x]) => reshape(x!, [3, -1, 2]) } },
+  Unsqueeze: { 'two axes': { shapes: [[2, 3]], build: ([x]) => unsqueeze(x!, [0, -1]) } },
+  Transpose: { 'cyclic permutation': { shapes: [[2, 3, 4]], build: ([x]) => transpose(x!, [2, 0, 1]) } },
+  Slice: {
+    'inner range': {
+      shapes: [[4, 5]],
+      build: ([x]) =>
+        slice(x!, [
+          { axis: 1, start: 1, end: 4 },
+          { axis: 0, start: 2, end: 4 },
+        ]),
+    },
+    'reversed axis': { shapes: [[4, 5]], build: ([x]) => slice(x!, [{ axis: 1, start: 4, end: -1, step: -1 }]) },
+  },
+  Concat: {
+    'two inputs': {
+      shapes: [
+        [2, 3],
+        [2, 1],
+      ],
+      build: ([a, b]) => concat([a!, b!], -1),
+    },
+  },
+  Expand: { 'two axes': { shapes: [[3, 1]], build: ([x]) => expand(x!, [2, 3, 4]) } },
+  Pad: { 'both ends': { shapes: [[2, 3]], build: ([x]) => pad(x!, [1, 0], [2, 3]) } },
+  MatMul: {
+    matrices: {
+      shapes: [
+        [2, 3],
+        [3, 4],
+      ],
+      build: ([a, b]) => matmul(a!, b!),
+    },
+    'batched rows by one matrix': {
+      shapes: [
+        [2, 5, 3],
+        [3, 4],
+      ],
+      build: ([a, b]) => matmul(a!, b!),
+    },
+    'batched on both sides': {
+      shapes: [
+        [2, 2, 3],
+        [2, 3, 4],
+      ],
+      build: ([a, b]) => matmul(a!, b!),
+    },
+    'broadcast batch': {
+      shapes: [
+        [2, 1, 2, 3],
+        [4, 3, 2],
+      ],
+      build: ([a, b]) => matmul(a!, b!),
+    },
+  },
+  Gemm: {
+    plain: {
+      shapes: [
+        [2, 3],
+        [3, 4],
+      ],
+      build: ([a, b]) => gemm(a!, b!),
+    },
+    'right transposed, with bias': {
+      shapes: [[2, 3], [4, 3], [4]],
+      build: ([a, b, bias]) => gemm(a!, b!, { transB: true, bias: bias! }),
+    },
+    'left transposed': {
+      shapes: [
+        [3, 2],
+        [3, 4],
+      ],
+      build: ([a, b]) => gemm(a!, b!, { transA: true }),
+    },
+    'both transposed': {
+      shapes: [
+        [3, 2],
+        [4, 3],
+      ],
+      build: ([a, b]) => gemm(a!, b!, { transA: true, transB: true }),
+    },
+    'as a linear layer': { shapes: [[2, 2, 3], [4, 3], [4]], build: ([x, w, b]) => linear(x!, w!, b!) },
+  },
+  Conv: {
+    'strided patches': {
+      shapes: [[2, 3, 4, 4], [5, 3, 2, 2], [5]],
+      ...float32,
+      build: ([x, w, b]) => conv(x!, w!, b!, { stride: 2 }),
+    },
+    'strided with overlap and padding': {
+      shapes: [
+        [2, 2, 7, 6],
+        [3, 2, 3, 3],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { stride: 2, padding: 1 }),
+    },
+    'input beyond the last stride': {
+      shapes: [
+        [1, 2, 7, 8],
+        [3, 2, 2, 2],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { stride: 3 }),
+    },
+    dilated: {
+      shapes: [
+        [1, 2, 6, 6],
+        [2, 2, 3, 3],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { padding: 2, dilation: 2 }),
+    },
+    depthwise: {
+      shapes: [[2, 3, 5, 4], [3, 1, 7, 7], [3]],
+      ...float32,
+      build: ([x, w, b]) => conv(x!, w!, b!, { padding: 3, groups: 3 }),
+    },
+  },
+  LayerNormalization: {
+    // the CPU provider computes its statistics in float32 in any case
+    'last axis': {
+      shapes: [[2, 3, 8], [8], [8]],
+      ...float32,
+      build: ([x, s, b]) => layerNorm(x!, s!, b!, 1e-5),
+      range: [-2, 2],
+    },
+  },
+  Gather: {
+    'repeated rows': {
+      shapes: [[4, 3]],
+      ...float32,
+      build: ([x], graph) => gather(x!, indices(graph, [5], [2, 0, 2, 3, 2]), 0),
+    },
+    'inner axis, matrix of indices': {
+      shapes: [[2, 4, 3]],
+      ...float32,
+      build: ([x], graph) => gather(x!, indices(graph, [2, 2], [1, 3, 1, 0]), 1),
+    },
+  },
+  GatherElements: {
+    'repeated elements': {
+      shapes: [[2, 4]],
+      ...float32,
+      build: ([x], graph) => gatherElements(x!, indices(graph, [2, 3], [1, 1, 3, 0, 2, 2]), 1),
+    },
+  },
+};
+
+describe('gradient rules', () => {
+  it('each have a numeric check', () => {
+    const differentiable = Object.keys(gradientRules).filter((operator) => gradientRules[operator] !== null);
+    assert.deepEqual(
+      differentiable.filter((operator) => cases[operator] === undefined),
+      [],
+    );
+    assert.deepEqual(
+      Object.keys(cases).filter((operator) => !differentiable.includes(operator)),
+      [],
+    );
+  });
+
+  for (const [operator, variants] of Object.entries(cases)) {
+    for (const [name, testCase] of Object.entries(variants)) {
+      it(`${operator}: ${name} agrees with finite differences`, async () => {
+        const { operators, error } = await compareGradients(testCase);
+        const composed = operator === 'Gelu' && testCase.opset === EXPORT_OPSET;
+        assert.ok(composed || operators.has(operator), `the case never emits ${operator}`);
+        const tolerance = testCase.dtype === 'float32' ? 2e-3 : 1e-8;
+        assert.ok(error < tolerance, `relative error ${error}`);
+      });
+    }
+  }
+});
+
+describe('gradients', () => {
+  it('stop at selections and at stopGradient', () => {
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', [2, 3]);
+    const selected = [argMin(x, 1), smallest(x, 2).indices].map((index) => reduceSum(e.cast(index, 'float32')));
+    const detached = [reduceSum(reduceMin(x, 1)), reduceSum(e.stopGradient(x))];
+    const loss = [...selected, ...detached].reduce((sum, term) => e.add(sum, term));
+    assert.throws(() => gradients(loss, [x]), /the loss does not depend on "x"/);
+  });
+
+  it('name an operator that has no rule', () => {
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', [2]);
+    const [y] = graph.emit('Sinh', [x], [{ dtype: 'float32', shape: [2] }]);
+    assert.throws(
+      () => gradients(reduceSum(y!), [x]),
+      (error: unknown) => error instanceof GraphError && /Sinh/.test(error.message),
+    );
+  });
+
+  it('refuse a loss that is not a scalar', () => {
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', [2]);
+    assert.throws(() => gradients(e.neg(x), [x]), /must be a scalar, got \[2\]/);
+  });
+
+  it('add up over several uses of a value', async () => {
+    const { error } = await compareGradients({
+      shapes: [[2, 2]],
+      build: ([x]) => e.add(e.mul(x!, matmul(x!, x!)), e.exp(x!)),
+    });
+    assert.ok(error < 1e-8, `relative error ${error}`);
+  });
+});

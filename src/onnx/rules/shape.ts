@@ -1,0 +1,70 @@
+import { constantIntegers } from '../graph.js';
+import { pad, reshape, slice, transpose } from '../ops/shape.js';
+import { GraphError, staticShape } from '../shapes.js';
+import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+
+const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [reshape(gy, staticShape(x!.shape, node.operator))];
+
+export const shapeRules = {
+  Reshape: reshapeBack,
+  Unsqueeze: reshapeBack,
+  // the inverse permutation
+  Transpose: ({ node, gy }) => {
+    const perm = node.attributes['perm'] as readonly number[];
+    return [
+      transpose(
+        gy,
+        perm.map((_, axis) => perm.indexOf(axis)),
+      ),
+    ];
+  },
+  // a slice forwards is undone by zeros around it, a whole axis reversed by reversing it again
+  Slice: ({ node, x: [x], gy }) => {
+    const shape = staticShape(x!.shape, 'Slice');
+    const [starts, ends, axes, steps] = node.inputs.slice(1).map((value) => constantIntegers(value!)) as number[][];
+    const before = shape.map(() => 0);
+    const after = shape.map(() => 0);
+    const reversed: number[] = [];
+    axes!.forEach((axis, i) => {
+      const [start, end, step, length] = [starts![i]!, ends![i]!, steps![i]!, shape[axis]!];
+      if (step === 1) {
+        before[axis] = start;
+        after[axis] = length - Math.min(end, length);
+      } else if (step === -1 && start === length - 1 && end < 0) {
+        reversed.push(axis);
+      } else {
+        throw new GraphError(`Slice: no gradient rule for step ${step} on axis ${axis} from ${start} to ${end}`);
+      }
+    });
+    const flipped =
+      reversed.length === 0
+        ? gy
+        : slice(
+            gy,
+            reversed.map((axis) => ({ axis, start: shape[axis]! - 1, end: -1, step: -1 })),
+          );
+    return [[...before, ...after].every((n) => n === 0) ? flipped : pad(flipped, before, after)];
+  },
+  // each input gets its own range back
+  Concat: ({ node, x, gy, needs }) => {
+    const axis = node.attributes['axis'] as number;
+    let start = 0;
+    return x.map((value, i) => {
+      const from = start;
+      start += value.shape[axis] as number;
+      return whenNeeded(needs[i], () => slice(gy, [{ axis, start: from, end: from + (value.shape[axis] as number) }]));
+    });
+  },
+  // repetition is undone by a sum
+  Expand: ({ x: [x], gy }) => [unbroadcast(gy, x!)],
+  Pad: ({ node, x: [x], gy }) => {
+    const shape = staticShape(x!.shape, 'Pad');
+    const pads = constantIntegers(node.inputs[1]!);
+    return [
+      slice(
+        gy,
+        shape.map((dim, axis) => ({ axis, start: pads[axis]!, end: pads[axis]! + dim })),
+      ),
+    ];
+  },
+} satisfies Record<string, GradientRule | null>;

@@ -1,0 +1,75 @@
+import { InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
+import { type DType, type Tensor, tensor } from '../tensor/tensor.js';
+
+/** Where and how a graph runs. */
+export interface SessionConfig {
+  readonly device?: 'cpu' | 'cuda';
+  /** Threads inside one operator; ONNX Runtime's default (all cores) when absent. */
+  readonly threads?: number;
+  /** Threads wait busily between operators: faster alone, wasteful beside other work. Default true, as in ONNX Runtime. */
+  readonly spinning?: boolean;
+  /** File prefix for ONNX Runtime's profile; off when absent. */
+  readonly profile?: string;
+}
+
+/** CUDA was asked for and is not there. */
+export class DeviceError extends Error {
+  override readonly name = 'DeviceError';
+}
+
+/** Session options for a device; CUDA stands alone, so that it never falls back to the CPU in silence. */
+export function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
+  const { device = 'cpu', threads, spinning = true, profile } = config;
+  return {
+    executionProviders: [device],
+    graphOptimizationLevel: 'all',
+    executionMode: 'sequential',
+    logSeverityLevel: 3,
+    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+    extra: { session: { intra_op: { allow_spinning: spinning ? '1' : '0' } } },
+  };
+}
+
+/**
+ * Creates a session from model bytes or a path.
+ * @throws DeviceError when CUDA is asked for and cannot be loaded.
+ */
+export async function createSession(model: Uint8Array | string, config: SessionConfig = {}): Promise<InferenceSession> {
+  const options = sessionOptions(config);
+  try {
+    return await (typeof model === 'string'
+      ? InferenceSession.create(model, options)
+      : InferenceSession.create(model, options));
+  } catch (cause) {
+    if (config.device !== 'cuda') throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new DeviceError(
+      `CUDA cannot be used: ${reason.trim()}. Install it with "npm run install:cuda" (and CUDA's and cuDNN's libraries), or run with --device cpu.`,
+      { cause },
+    );
+  }
+}
+
+/** A host tensor as ONNX Runtime takes it, sharing the data. */
+export function toOrt({ dtype, shape, data }: Tensor): OrtTensor {
+  return new OrtTensor(dtype, data as never, shape);
+}
+
+/** An ONNX Runtime output as a host tensor, sharing the data. */
+export function fromOrt(value: OnnxValue): Tensor {
+  const { type, dims, data } = value as OrtTensor;
+  return tensor(type as DType, dims, data as never);
+}
+
+/** Runs a session on host tensors and returns all or the named outputs. */
+export async function runSession(
+  session: InferenceSession,
+  feeds: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  fetches?: readonly string[],
+): Promise<Map<string, Tensor>> {
+  const entries = feeds instanceof Map ? [...feeds] : Object.entries(feeds as Record<string, Tensor>);
+  const ortFeeds = Object.fromEntries(entries.map(([name, value]) => [name, toOrt(value)]));
+  const results = await (fetches === undefined ? session.run(ortFeeds) : session.run(ortFeeds, [...fetches]));
+  return new Map(Object.entries(results).map(([name, value]) => [name, fromOrt(value)]));
+}
