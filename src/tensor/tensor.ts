@@ -73,7 +73,7 @@ export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly numbe
       `${dtype} tensor of shape [${shape.join(', ')}] needs ${elementCount(shape) * width} bytes, got ${bytes.byteLength}`,
     );
   }
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes); // not slice(): a Buffer would only make another view
   const Constructor = arrayConstructors[dtype] as unknown as new (
     b: ArrayBufferLike,
     o: number,

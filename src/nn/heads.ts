@@ -1,0 +1,28 @@
+import type { Value } from '../onnx/graph.js';
+import { relu } from '../onnx/ops/elementwise.js';
+import { layerNormLayer, linearLayer } from './layers.js';
+import type { Parameters } from './parameters.js';
+
+const NORM_EPSILON = 1e-5;
+
+/**
+ * The heads' MLP "a-b-c" (paper, section 3): Linear, LayerNorm, ReLU, Linear, LayerNorm, ReLU, Linear without bias;
+ * any number of widths. Parameters are numbered as in a PyTorch Sequential: `name.0`, `name.1`, `name.3`, ...
+ * On the representation [B, C] it is the expander (`projector`), on every cell [B, h, w, C] the local projector
+ * (`maps_projector`).
+ */
+export function mlp(x: Value, parameters: Parameters, name: string, widths: readonly number[]): Value {
+  return x.graph.scope(name, () => {
+    let y = x;
+    widths.forEach((width, i) => {
+      const layer = 3 * i;
+      if (i === widths.length - 1) {
+        y = linearLayer(y, parameters, `${name}.${layer}`, width, { bias: false });
+        return;
+      }
+      y = linearLayer(y, parameters, `${name}.${layer}`, width);
+      y = relu(layerNormLayer(y, parameters, `${name}.${layer + 1}`, NORM_EPSILON));
+    });
+    return y;
+  });
+}

@@ -1,0 +1,113 @@
+import type { Graph, Value } from '../onnx/graph.js';
+import { cast } from '../onnx/ops/elementwise.js';
+import { formatShape, GraphError, sameShape } from '../onnx/shapes.js';
+import { stream } from '../tensor/random.js';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+
+/** How a parameter starts. */
+export type Initialiser =
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' }
+  /** Normal of mean 0, redrawn outside -2..2 (absolute, as PyTorch's trunc_normal_). */
+  | { readonly kind: 'truncatedNormal'; readonly std: number }
+  /** Uniform in -bound..bound. */
+  | { readonly kind: 'uniform'; readonly bound: number };
+
+/** A parameter that a network asks for, under the name of the authors' checkpoints. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly initialiser: Initialiser;
+}
+
+/**
+ * Where a network gets its parameters from. One network definition serves training (parameters are graph inputs),
+ * export (constants) and import (the specs say what a checkpoint must hold).
+ */
+export interface Parameters {
+  readonly graph: Graph;
+  /** The parameter of that name; asked for again (by another view), the same value. */
+  get(name: string, shape: readonly number[], initialiser: Initialiser): Value;
+  /** All that was asked for, in order. */
+  readonly specs: readonly ParameterSpec[];
+}
+
+/** Weights that do not fit the network: everything missing or of another shape, all at once. */
+export class ParameterError extends Error {
+  override readonly name = 'ParameterError';
+}
+
+function collect(graph: Graph, make: (spec: ParameterSpec) => Value): Parameters {
+  const values = new Map<string, Value>();
+  const specs: ParameterSpec[] = [];
+  return {
+    graph,
+    specs,
+    get(name, shape, initialiser) {
+      const known = values.get(name);
+      if (known !== undefined) {
+        if (!sameShape(known.shape, shape)) {
+          throw new GraphError(
+            `parameter "${name}" is ${formatShape(known.shape)}, asked for as ${formatShape(shape)}`,
+          );
+        }
+        return known;
+      }
+      const spec = { name, shape, initialiser };
+      specs.push(spec);
+      const value = make(spec);
+      values.set(name, value);
+      return value;
+    },
+  };
+}
+
+/** Parameters as float32 graph inputs of their own names. */
+export function inputParameters(graph: Graph): Parameters {
+  return collect(graph, ({ name, shape }) => graph.input(name, 'float32', shape));
+}
+
+/**
+ * Parameters as constants of a checkpoint; float16 constants are converted where they are used, which ONNX Runtime
+ * does once when it loads the graph.
+ * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
+ */
+export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor>): Parameters {
+  return collect(graph, (spec) => {
+    const [problem] = checkParameters([spec], tensors);
+    if (problem !== undefined) throw new ParameterError(problem);
+    return cast(graph.constant(tensors.get(spec.name)!, spec.name), 'float32');
+  });
+}
+
+/** What is missing from tensors, or has another shape, one line each; empty when all fits. */
+export function checkParameters(specs: readonly ParameterSpec[], tensors: ReadonlyMap<string, Tensor>): string[] {
+  return specs.flatMap(({ name, shape }) => {
+    const found = tensors.get(name);
+    if (found === undefined) return [`parameter "${name}" ${formatShape(shape)} is missing`];
+    if (!sameShape(found.shape, shape)) {
+      return [`parameter "${name}" must be ${formatShape(shape)}, found ${formatShape(found.shape)}`];
+    }
+    return [];
+  });
+}
+
+/** Draws a parameter's initial elements; the same seed and name give the same numbers whatever else is drawn. */
+export function initialise({ name, shape, initialiser }: ParameterSpec, seed: number): Tensor<'float32'> {
+  const data = new Float32Array(elementCount(shape));
+  const random = stream(seed, 'parameter', name);
+  switch (initialiser.kind) {
+    case 'zeros':
+      break;
+    case 'ones':
+      data.fill(1);
+      break;
+    case 'truncatedNormal':
+      for (let i = 0; i < data.length; i++) data[i] = random.truncatedNormal(initialiser.std);
+      break;
+    case 'uniform':
+      for (let i = 0; i < data.length; i++) data[i] = random.uniform(-initialiser.bound, initialiser.bound);
+      break;
+  }
+  return tensor('float32', shape, data);
+}

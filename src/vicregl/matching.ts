@@ -1,0 +1,68 @@
+import type { Value } from '../onnx/graph.js';
+import { add, cast, equal, mul, stopGradient, sub } from '../onnx/ops/elementwise.js';
+import { gatherElements, smallest } from '../onnx/ops/indexing.js';
+import { matmul } from '../onnx/ops/linear.js';
+import { argMin, reduceMin, reduceSum } from '../onnx/ops/reduce.js';
+import { matrixTranspose, unsqueeze } from '../onnx/ops/shape.js';
+import { GraphError } from '../onnx/shapes.js';
+import { tensor } from '../tensor/tensor.js';
+
+/**
+ * Matching of the cells of two maps (paper, section 3, "location-based" and "feature-based" matching; authors' code for
+ * the choice of vectors and of gamma). Selections carry no gradient.
+ */
+
+/** Pairs of cells of a batch: int64 [B, G], sources ascending. `sources` is absent when every cell is kept in order. */
+export interface CellPairs {
+  readonly sources?: Value;
+  readonly targets: Value;
+}
+
+/** Squared distances between locations [B, P, 2] and [B, Q, 2], by differences: [B, P, Q]. */
+export function locationDistances(source: Value, target: Value): Value {
+  const difference = sub(unsqueeze(source, [2]), unsqueeze(target, [1]));
+  return reduceSum(mul(difference, difference), [-1]);
+}
+
+/** Squared L2 distances between cell vectors [B, P, D] and [B, Q, D]: |a|^2 + |b|^2 - 2 ab, [B, P, Q]. */
+export function featureDistances(source: Value, target: Value): Value {
+  const a = stopGradient(source);
+  const b = stopGradient(target);
+  const squaredA = reduceSum(mul(a, a), [-1], { keepDims: true });
+  const squaredB = matrixTranspose(reduceSum(mul(b, b), [-1], { keepDims: true }));
+  return sub(add(squaredA, squaredB), mul(matmul(a, matrixTranspose(b)), 2));
+}
+
+/**
+ * Pairs every source cell with its nearest target cell (the lower index on ties) and keeps the `gamma` pairs of
+ * smallest distance, in ascending order of the source; all pairs where gamma is 'all'.
+ * @param distances [B, P, Q].
+ * @throws GraphError when gamma exceeds the number of source cells P.
+ */
+export function nearestPairs(distances: Value, gamma: number | 'all'): CellPairs {
+  const cells = distances.shape[1] as number;
+  const nearest = argMin(distances, 2);
+  if (gamma === 'all' || gamma === cells) return { targets: nearest };
+  if (gamma > cells) {
+    throw new GraphError(`numMatches ${gamma} exceeds the ${cells} cells of the map; use at most ${cells}`);
+  }
+  const kept = smallest(reduceMin(distances, 2), gamma).indices;
+  const sources = smallest(kept, gamma).values;
+  return { sources, targets: gatherElements(nearest, sources, 1) };
+}
+
+/**
+ * The vectors of chosen cells: [B, P, D] at int64 [B, G] -> [B, G, D]. A product with the one-hot selection: its
+ * gradient is a product too, which adds up repeated cells in a fixed order on every device (a scatter would not).
+ */
+export function selectCells(maps: Value, cells: Value): Value {
+  const count = maps.shape[1] as number;
+  const range = maps.graph.constant(
+    tensor(
+      'int64',
+      [count],
+      BigInt64Array.from({ length: count }, (_, i) => BigInt(i)),
+    ),
+  );
+  return matmul(cast(equal(unsqueeze(cells, [2]), range), maps.dtype), maps);
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { encodeModel } from '../../src/onnx/encode.js';
+import { gradients } from '../../src/onnx/gradients.js';
+import { Graph } from '../../src/onnx/graph.js';
+import { createSession, runSession } from '../../src/onnx/session.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { type CriterionTerms, vicreglLoss } from '../../src/vicregl/loss.js';
+import { featureDistances, locationDistances, nearestPairs } from '../../src/vicregl/matching.js';
+import { openGolden, relativeError } from './goldenFile.js';
+
+const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
+
+for (const name of files) {
+  describe(`VICRegL loss on ${name}`, async () => {
+    const golden = await openGolden(name);
+    const viewCount = golden.setting<number>('large_views') + golden.setting<number>('small_views');
+    const numMatches = golden.setting<[number, number]>('num_matches');
+
+    const build = () => {
+      const graph = new Graph();
+      const feeds = new Map<string, Tensor>();
+      const input = (key: string) => {
+        const value = golden.tensor(key);
+        feeds.set(key, value);
+        return graph.input(key, value.dtype, value.shape);
+      };
+      const views = Array.from({ length: viewCount }, (_, v) => ({
+        embedding: input(`embedding.${v}`),
+        mapsEmbedding: input(`maps_embedding.${v}`),
+        locations: input(`locations.${v}`),
+      }));
+      return { graph, feeds, views };
+    };
+
+    it('gives the loss terms within 1e-4 and every gradient within 1e-3', async () => {
+      const { graph, feeds, views } = build();
+      const terms = vicreglLoss(views, {
+        alpha: golden.setting('alpha'),
+        numMatches,
+        featureMatches: golden.setting<number>('l2_all_matches') === 1 ? 'all' : 'top',
+        weights: {
+          invariance: golden.setting('inv_coeff'),
+          variance: golden.setting('var_coeff'),
+          covariance: golden.setting('cov_coeff'),
+        },
+      });
+      graph.output('loss', terms.total);
+      for (const kind of ['global', 'local'] as const) {
+        for (const term of ['invariance', 'variance', 'covariance'] as (keyof CriterionTerms)[]) {
+          graph.output(`${kind}_${term}`, terms[kind]![term]);
+        }
+      }
+      const inputs = views.flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding]);
+      gradients(terms.total, inputs).forEach((gradient, i) => {
+        graph.output(inputs[i]!.name.replace(/embedding\./, 'embedding_grad.'), gradient);
+      });
+      const session = await createSession(encodeModel(graph), { threads: 1 });
+      const results = await runSession(session, feeds);
+      await session.release();
+      for (const [output, { data }] of results) {
+        const error = relativeError(data as Float32Array, golden.numbers(output));
+        const tolerance = output.includes('grad') ? 1e-3 : 1e-4;
+        assert.ok(error <= tolerance, `${output}: relative error ${error}`);
+      }
+      assert.equal(results.size, 7 + 2 * viewCount);
+    });
+
+    it('selects the same matches', async () => {
+      const { graph, feeds, views } = build();
+      const expected = new Set(golden.names.flatMap((key) => /^(match\..*)\.source$/.exec(key)?.[1] ?? []));
+      assert.ok(expected.size > 0);
+      for (const key of expected) {
+        const [, kind, i, j] = /^match\.(\w+)\.(\d+)to(\d+)$/.exec(key)!;
+        const [source, target] = [views[Number(i)]!, views[Number(j)]!];
+        const distances =
+          kind === 'location'
+            ? locationDistances(source.locations, target.locations)
+            : featureDistances(source.mapsEmbedding, target.mapsEmbedding);
+        const gamma = golden.tensor(`${key}.source`).shape[1]!;
+        assert.equal(gamma, Number(i) < Number(j) ? numMatches[0] : numMatches[1]);
+        const { sources, targets } = nearestPairs(distances, gamma);
+        graph.output(`${key}.source`, sources!);
+        graph.output(`${key}.target`, targets);
+      }
+      const session = await createSession(encodeModel(graph), { threads: 1 });
+      const results = await runSession(session, feeds);
+      await session.release();
+      for (const [output, { data }] of results)
+        assert.deepEqual(Array.from(data as BigInt64Array, Number), golden.numbers(output), output);
+    });
+  });
+}

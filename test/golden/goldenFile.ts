@@ -1,0 +1,40 @@
+import { readSafetensors } from '../../src/tensor/safetensors.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+
+/** A reference file made with the authors' PyTorch code: settings as JSON strings, tensors by name. */
+export interface GoldenFile {
+  setting<T>(name: string): T;
+  tensor(name: string): Tensor;
+  numbers(name: string): number[];
+  scalar(name: string): number;
+  names: readonly string[];
+}
+
+export async function openGolden(name: string): Promise<GoldenFile> {
+  // Compiled tests run from dist/; the files stay in the source tree.
+  const { metadata, tensors } = await readSafetensors(`test/golden/${name}.safetensors`);
+  const need = (key: string): Tensor => {
+    const value = tensors.get(key);
+    if (value === undefined) throw new Error(`golden file ${name} lacks "${key}"`);
+    return value;
+  };
+  return {
+    setting: <T>(key: string) => JSON.parse(metadata[key] ?? 'null') as T,
+    tensor: need,
+    numbers: (key) => Array.from(need(key).data as ArrayLike<number | bigint>, Number),
+    scalar: (key) => Number(need(key).data[0]),
+    names: [...tensors.keys()],
+  };
+}
+
+/** norm(actual - expected) / norm(expected). */
+export function relativeError(actual: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): number {
+  if (actual.length !== expected.length) throw new Error(`lengths differ: ${actual.length} and ${expected.length}`);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (Number(actual[i]) - Number(expected[i])) ** 2;
+    norm += Number(expected[i]) ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
