@@ -3,7 +3,10 @@ import type { Tensor } from '../../src/tensor/tensor.js';
 
 /** A reference file made with the authors' PyTorch code: settings as JSON strings, tensors by name. */
 export interface GoldenFile {
+  /** A setting parsed as JSON. */
   setting<T>(name: string): T;
+  /** A setting as it is written. */
+  text(name: string): string;
   tensor(name: string): Tensor;
   numbers(name: string): number[];
   scalar(name: string): number;
@@ -20,6 +23,7 @@ export async function openGolden(name: string): Promise<GoldenFile> {
   };
   return {
     setting: <T>(key: string) => JSON.parse(metadata[key] ?? 'null') as T,
+    text: (key) => metadata[key] ?? '',
     tensor: need,
     numbers: (key) => Array.from(need(key).data as ArrayLike<number | bigint>, Number),
     scalar: (key) => Number(need(key).data[0]),
