@@ -78,7 +78,8 @@ function whenReady(worker: Worker): Promise<WorkerResponse & { kind: 'ready' }> 
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
   const { manifest } = folder;
-  const start = options.startWorker ?? ((script, workerData) => new Worker(script, { workerData }));
+  // execArgv empty: flags of the parent such as --input-type do not suit a script.
+  const start = options.startWorker ?? ((script, workerData) => new Worker(script, { workerData, execArgv: [] }));
   const worker = start(new URL('./onnxWorker.js', import.meta.url), setupOf(folder, options));
   const { provider, cudaFailure } = await whenReady(worker);
   if (cudaFailure !== undefined) {

@@ -1,11 +1,12 @@
-import * as ort from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
+import { createSession, DeviceError } from '../onnx/session.js';
 import type { WorkerSetup } from './workerMessages.js';
 
 /** One session for each graph of a model. */
 export interface Sessions {
-  readonly backbone: ort.InferenceSession;
-  readonly localProjector?: ort.InferenceSession;
-  readonly expander?: ort.InferenceSession;
+  readonly backbone: InferenceSession;
+  readonly localProjector?: InferenceSession;
+  readonly expander?: InferenceSession;
 }
 
 export interface OpenedSessions {
@@ -25,21 +26,7 @@ const contracts = {
 
 type Kind = keyof typeof contracts;
 
-function sessionOptions(provider: 'cpu' | 'cuda', threads: number): ort.InferenceSession.SessionOptions {
-  return {
-    // CUDA alone: with the CPU named beside it, a CUDA that does not load is replaced in silence.
-    executionProviders: [provider],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    graphOptimizationLevel: 'all',
-    logSeverityLevel: 3, // errors; warnings of 2 are about placement and say nothing to a user
-    // Threads that spin between operators keep the cores from decoding and from answering.
-    extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
-  };
-}
-
-function checkContract(kind: Kind, path: string, session: ort.InferenceSession): void {
+function checkContract(kind: Kind, path: string, session: InferenceSession): void {
   const { inputs, outputs } = contracts[kind];
   const extraInput = session.inputNames.find((name) => !(inputs as readonly string[]).includes(name));
   const missing = [
@@ -57,12 +44,13 @@ function checkContract(kind: Kind, path: string, session: ort.InferenceSession):
 
 /** Opens every graph with one provider; what was opened before a failure is released. */
 async function openAll(setup: WorkerSetup, provider: 'cpu' | 'cuda'): Promise<Sessions> {
-  const opened: Partial<Record<Kind, ort.InferenceSession>> = {};
+  const opened: Partial<Record<Kind, InferenceSession>> = {};
   try {
     for (const kind of ['backbone', 'localProjector', 'expander'] as const) {
       const path = setup.graphs[kind];
       if (path === undefined) continue;
-      const session = await ort.InferenceSession.create(path, sessionOptions(provider, setup.threads));
+      // Threads that spin between operators would keep the cores from decoding and from answering.
+      const session = await createSession(path, { device: provider, threads: setup.threads, spinning: false });
       opened[kind] = session;
       checkContract(kind, path, session);
     }
@@ -75,21 +63,17 @@ async function openAll(setup: WorkerSetup, provider: 'cpu' | 'cuda'): Promise<Se
 
 /**
  * Opens a model's graphs on the device that was asked for: `auto` tries CUDA, then the CPU; `cuda` never falls back.
- * @throws Error naming what is missing where CUDA is asked for and cannot be had, or a graph does not fit.
+ * @throws DeviceError naming what is missing where CUDA is asked for and cannot be had.
+ * @throws Error where a graph cannot be read or does not fit its contract.
  */
 export async function openSessions(setup: WorkerSetup): Promise<OpenedSessions> {
-  if (setup.device === 'cpu') return { sessions: await openAll(setup, 'cpu'), provider: 'cpu' };
+  if (setup.device !== 'auto') return { sessions: await openAll(setup, setup.device), provider: setup.device };
   try {
     return { sessions: await openAll(setup, 'cuda'), provider: 'cuda' };
-  } catch (cause) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0]!;
-    if (setup.device === 'auto') {
-      return { sessions: await openAll(setup, 'cpu'), provider: 'cpu', cudaFailure: reason };
-    }
-    throw new Error(
-      `device cuda cannot be used: ${reason}. It needs an NVIDIA GPU with its driver, CUDA 12 and cuDNN 9, and ` +
-        "onnxruntime-node's CUDA libraries (npm run install:cuda); or use --device cpu",
-      { cause },
-    );
+  } catch (error) {
+    // A graph that does not fit is no better on the CPU.
+    if (!(error instanceof DeviceError)) throw error;
+    const reason = error.cause instanceof Error ? error.cause.message : error.message;
+    return { sessions: await openAll(setup, 'cpu'), provider: 'cpu', cudaFailure: reason.trim().split('\n')[0]! };
   }
 }
