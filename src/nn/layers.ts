@@ -1,9 +1,11 @@
 import type { Value } from '../onnx/graph.js';
 import { conv } from '../onnx/ops/convolution.js';
+import { add } from '../onnx/ops/elementwise.js';
 import { linear } from '../onnx/ops/linear.js';
 import { layerNorm } from '../onnx/ops/normalisation.js';
 import { reshape, slice, transpose } from '../onnx/ops/shape.js';
 import { isStatic } from '../onnx/shapes.js';
+import { depthwiseProduct, MAX_PRODUCT_CELLS } from './depthwiseProduct.js';
 import type { Initialiser, Parameters } from './parameters.js';
 
 /** Layers over channels-last values; each asks for its parameters under PyTorch's names. */
@@ -89,7 +91,8 @@ export function patchLayer(
 
 /**
  * Depthwise convolution of odd kernel size, stride 1, output as large as the input, channels last:
- * [B, H, W, C] -> [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`.
+ * [B, H, W, C] -> [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`. Small static maps are
+ * multiplied instead of convolved (see depthwiseProduct.ts).
  */
 export function depthwiseLayer(
   x: Value,
@@ -100,6 +103,8 @@ export function depthwiseLayer(
   const channels = x.shape[3] as number;
   const weight = parameters.get(`${name}.weight`, [channels, 1, size, size], weightInit);
   const bias = parameters.get(`${name}.bias`, [channels], biasInit);
+  if (isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= MAX_PRODUCT_CELLS)
+    return add(depthwiseProduct(x, weight), bias);
   const y = conv(transpose(x, [0, 3, 1, 2]), weight, bias, { padding: (size - 1) / 2, groups: channels });
   return transpose(y, [0, 2, 3, 1]);
 }

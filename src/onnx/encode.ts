@@ -60,8 +60,14 @@ export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?
   if (weightBytes >= 2 ** 31) {
     throw new RangeError(`constants of ${weightBytes} bytes do not fit into one ONNX file (2 GiB)`);
   }
-  // Outputs are renamed by an Identity where their value has another name or is an input.
-  const renames = [...graph.outputs].filter(([output, value]) => value.name !== output);
+  // A value that a node computes takes the name of its (first) output; a second output of it, or an input that is an
+  // output too, is copied by an Identity.
+  const outputNames = new Map<Value, string>();
+  for (const [output, value] of graph.outputs) {
+    if (value.node !== undefined && !outputNames.has(value)) outputNames.set(value, output);
+  }
+  const nameOf = (value: Value) => outputNames.get(value) ?? value.name;
+  const copies = [...graph.outputs].filter(([output, value]) => nameOf(value) !== output);
   const model: onnxProto.onnx.IModelProto = {
     irVersion: irVersion(graph.opset),
     producerName: 'vicregl',
@@ -75,14 +81,14 @@ export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?
         ...nodes.map((node) => ({
           opType: node.operator,
           name: node.name,
-          input: node.inputs.map((input) => input?.name ?? ''),
-          output: node.outputs.map((output) => output.name),
+          input: node.inputs.map((input) => (input === undefined ? '' : nameOf(input))),
+          output: node.outputs.map(nameOf),
           attribute: Object.entries(node.attributes).map(encodeAttribute),
         })),
-        ...renames.map(([output, value]) => ({
+        ...copies.map(([output, value]) => ({
           opType: 'Identity',
           name: `output/${output}`,
-          input: [value.name],
+          input: [nameOf(value)],
           output: [output],
         })),
       ],
