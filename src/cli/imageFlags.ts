@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { CropRectangle, PlacedImage, Resize } from '../client/image.js';
+
+export interface ImageFlags {
+  readonly resize?: Resize;
+  readonly crop?: CropRectangle;
+}
+
+/** Reads `native`, `fit:640x480`, `shortest:256` or `shortest:256,224`. */
+export function parseResize(text: string): Resize {
+  if (text === 'native') return { kind: 'native' };
+  const fit = /^fit:(\d+)x(\d+)$/.exec(text);
+  if (fit) return { kind: 'fit', width: Number(fit[1]), height: Number(fit[2]) };
+  const shortest = /^shortest:(\d+)(?:,(\d+))?$/.exec(text);
+  if (shortest) {
+    const resize = Number(shortest[1]);
+    return { kind: 'shortestSide', resize, crop: Number(shortest[2] ?? resize) };
+  }
+  throw new InvalidArgumentError('It must be native, fit:WIDTHxHEIGHT, shortest:SIDE or shortest:SIDE,CROP.');
+}
+
+/** Reads `left,top,width,height` with an optional `,flip`. */
+export function parseCrop(text: string): CropRectangle {
+  const parts = /^(\d+),(\d+),(\d+),(\d+)(,flip)?$/.exec(text);
+  if (!parts) throw new InvalidArgumentError('It must be LEFT,TOP,WIDTH,HEIGHT, with ",flip" to mirror it.');
+  const [left, top, width, height] = parts.slice(1, 5).map(Number) as [number, number, number, number];
+  return { left, top, width, height, flip: parts[5] !== undefined };
+}
+
+/** Adds --resize. */
+export function addResizeFlag(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--resize <policy>',
+      "native, fit:WxH, shortest:SIDE[,CROP] (default: the model's own, as in evaluation)",
+    ).argParser(parseResize),
+  );
+}
+
+/** Adds a flag for a crop of the original. */
+export function addCropFlag(command: Command, flag = '--crop', what = 'the image'): Command {
+  return command.addOption(
+    new Option(`${flag} <left,top,width,height[,flip]>`, `part of ${what} to use, in pixels`).argParser(parseCrop),
+  );
+}
+
+/** Reads an image file and places it as the flags say. */
+export async function readImageFile(path: string, { resize, crop }: ImageFlags): Promise<PlacedImage> {
+  return { pixels: await readFile(path), ...(resize && { resize }), ...(crop && { crop }) };
+}

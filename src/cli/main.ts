@@ -1,0 +1,19 @@
+import { Command } from 'commander';
+import { registerEmbed } from './embed.js';
+import { registerFeatures } from './features.js';
+import { registerMatch } from './match.js';
+import { reportError } from './reportError.js';
+import { registerServe } from './serve.js';
+import { packageVersion } from './version.js';
+
+const program = new Command('vicregl')
+  .description('VICRegL: self-supervised learning of local visual features, and a gRPC service for them.')
+  .version(packageVersion())
+  .showHelpAfterError('(add --help for the options)');
+
+registerServe(program);
+registerEmbed(program);
+registerFeatures(program);
+registerMatch(program);
+
+await program.parseAsync().catch(reportError);

@@ -1,0 +1,15 @@
+import { type Command, Option } from 'commander';
+
+export interface VectorFlags {
+  readonly dtype: 'float32' | 'float16';
+  readonly l2: boolean;
+  readonly out?: string;
+}
+
+/** Adds --dtype, --l2 and --out. */
+export function addVectorFlags(command: Command): Command {
+  return command
+    .addOption(new Option('--dtype <dtype>', 'type on the wire').choices(['float32', 'float16']).default('float32'))
+    .option('--l2', 'scale vectors to length 1', false)
+    .option('--out <file>', 'write the tensor: .safetensors, .npy or .json');
+}

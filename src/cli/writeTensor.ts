@@ -1,0 +1,29 @@
+import { extname } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { float32Of, type ReceivedTensor } from '../client/tensor.js';
+import { VicreglError } from '../client/vicreglError.js';
+import { encodeNpy } from '../tensor/npy.js';
+import { writeSafetensors } from '../tensor/safetensors.js';
+
+const formats = ['.safetensors', '.npy', '.json'];
+
+/**
+ * Checks the ending of an output file, before any work is done for it.
+ * @throws VicreglError `INVALID_ARGUMENT` naming the endings that are known.
+ */
+export function checkTensorFile(path: string | undefined): void {
+  if (path === undefined || formats.includes(extname(path))) return;
+  throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" must end in one of ${formats.join(', ')}`);
+}
+
+/** Writes a tensor in the format that the file's ending names; JSON and safetensors carry the summary too. */
+export async function writeTensor(path: string, name: string, value: ReceivedTensor, summary: object): Promise<void> {
+  switch (extname(path)) {
+    case '.npy':
+      return writeFileAtomic(path, Buffer.from(encodeNpy(value)));
+    case '.safetensors':
+      return writeSafetensors(path, new Map([[name, value]]), { summary: JSON.stringify(summary) });
+    default:
+      return writeFileAtomic(path, `${JSON.stringify({ ...summary, data: [...float32Of(value)] })}\n`);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Grid__Output } from '../proto/generated/vicregl/v1/Grid.js';
+import { VicreglError } from './vicreglError.js';
+
+/** The cells of a map and where they lie in the original image. */
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+  /** Network-input pixels from one cell to the next. */
+  readonly stride: number;
+  /** x = offsetX + scaleX * (column + 0.5), y = offsetY + scaleY * (row + 0.5), pixels of the original. */
+  readonly cellToPixel: {
+    readonly scaleX: number;
+    readonly scaleY: number;
+    readonly offsetX: number;
+    readonly offsetY: number;
+  };
+  /** Size of the original in pixels, after EXIF orientation; absent for a crop without pixels. */
+  readonly original?: { readonly width: number; readonly height: number };
+}
+
+/** The centre of a cell in the original's pixels. */
+export function cellCentre(grid: Grid, row: number, column: number): { readonly x: number; readonly y: number } {
+  const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
+  return { x: offsetX + scaleX * (column + 0.5), y: offsetY + scaleY * (row + 0.5) };
+}
+
+/** @throws VicreglError `INTERNAL` when the response lacks it. */
+export function readGrid(message: Grid__Output | null): Grid {
+  if (!message?.cellToPixel) throw new VicreglError('INTERNAL', 'the response carries no grid');
+  const { rows, columns, stride, cellToPixel, originalWidth, originalHeight } = message;
+  return {
+    rows,
+    columns,
+    stride,
+    cellToPixel,
+    ...(originalWidth > 0 && { original: { width: originalWidth, height: originalHeight } }),
+  };
+}

@@ -1,0 +1,65 @@
+import type { GetModelResponse__Output } from '../proto/generated/vicregl/v1/GetModelResponse.js';
+import type { ModelId__Output } from '../proto/generated/vicregl/v1/ModelId.js';
+import { VicreglError } from './vicreglError.js';
+
+/** The model that answered. */
+export interface ModelId {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** What a model is. */
+export interface ModelInfo extends ModelId {
+  /** Backbone, such as convnext_atto. */
+  readonly architecture: string;
+  /** Blocks of each stage. */
+  readonly depths: readonly number[];
+  /** Channels of each stage. */
+  readonly widths: readonly number[];
+  /** Weight of the global loss in training; 1 is plain VICReg. */
+  readonly alpha: number;
+  /** Input pixels from one cell to the next. */
+  readonly stride: number;
+  /** Lengths of the vectors; a head that the model lacks is absent. */
+  readonly dimensions: { readonly backbone: number; readonly localProjector?: number; readonly expander?: number };
+  /** How images are prepared by default, in pixels. */
+  readonly preprocessing: { readonly resize: number; readonly crop: number };
+  /** Type in which the weights are stored. */
+  readonly precision: string;
+  readonly license: string;
+  /** What the weights saw. */
+  readonly training: Readonly<Record<string, unknown>>;
+  /** What runs the model: cpu or cuda. */
+  readonly provider: string;
+}
+
+/** @throws VicreglError `INTERNAL` when the response lacks it. */
+export function readModelId(message: ModelId__Output | null): ModelId {
+  if (message === null) throw new VicreglError('INTERNAL', 'the response does not say which model answered');
+  return { name: message.name, version: message.version };
+}
+
+/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
+  const { dimensions, preprocessing } = message;
+  if (!dimensions || !preprocessing) throw new VicreglError('INTERNAL', 'the response lacks the facts of the model');
+  const { localProjector, expander } = dimensions;
+  return {
+    ...readModelId(message.model),
+    architecture: message.architecture,
+    depths: message.depths,
+    widths: message.widths,
+    alpha: message.alpha,
+    stride: message.stride,
+    dimensions: {
+      backbone: dimensions.backbone,
+      ...(localProjector !== undefined && { localProjector }),
+      ...(expander !== undefined && { expander }),
+    },
+    preprocessing: { resize: preprocessing.resize, crop: preprocessing.crop },
+    precision: message.precision,
+    license: message.license,
+    training: JSON.parse(message.trainingJson) as Record<string, unknown>,
+    provider: message.provider,
+  };
+}

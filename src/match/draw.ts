@@ -1,0 +1,88 @@
+import sharp from 'sharp';
+import type { RgbImage } from '../image/types.js';
+
+/** A cell to draw: its centre in the image's pixels. */
+export interface DrawnCell {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** One of the two pictures. */
+export interface DrawnImage {
+  readonly image: RgbImage;
+  /** Size of a cell in the image's pixels. */
+  readonly cell: { readonly width: number; readonly height: number };
+  /** The part that was matched, outlined where it is not all of the image. */
+  readonly crop?: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+}
+
+/** Height of both pictures in the figure, and the gap between them, in pixels. */
+const HEIGHT = 512;
+const GAP = 16;
+
+/** Pairs get hues far from each other by the golden angle, so that lines that cross can be told apart. */
+const GOLDEN_ANGLE = 137.508;
+
+function placed(side: DrawnImage, left: number) {
+  const scale = HEIGHT / side.image.height;
+  const number = (value: number) => value.toFixed(1);
+  return {
+    left,
+    width: Math.max(1, Math.round(side.image.width * scale)),
+    x: (value: number) => number(left + value * scale),
+    y: (value: number) => number(value * scale),
+    size: (value: number) => number(value * scale),
+  };
+}
+
+type Placed = ReturnType<typeof placed>;
+
+function outline({ crop }: DrawnImage, at: Placed): string {
+  if (!crop) return '';
+  const box = `x="${at.x(crop.left)}" y="${at.y(crop.top)}" width="${at.size(crop.width)}" height="${at.size(crop.height)}"`;
+  return `<rect ${box} stroke="white" stroke-width="2" stroke-dasharray="8 6"/>`;
+}
+
+function box({ x, y }: DrawnCell, { cell }: DrawnImage, at: Placed, colour: string): string {
+  const corner = `x="${at.x(x - cell.width / 2)}" y="${at.y(y - cell.height / 2)}"`;
+  return `<rect ${corner} width="${at.size(cell.width)}" height="${at.size(cell.height)}" stroke="${colour}" stroke-width="2"/>`;
+}
+
+async function scaled({ data, width, height }: RgbImage, at: Placed): Promise<Buffer> {
+  return sharp(data, { raw: { width, height, channels: 3 } })
+    .resize(at.width, HEIGHT, { fit: 'fill' })
+    .png()
+    .toBuffer();
+}
+
+/**
+ * The paper's figure: both images side by side, matched cells boxed, pairs joined by lines, one colour a pair.
+ * @param pairs centres in the pixels of each image
+ * @returns a PNG file
+ */
+export async function drawMatches(
+  a: DrawnImage,
+  b: DrawnImage,
+  pairs: readonly { readonly a: DrawnCell; readonly b: DrawnCell }[],
+): Promise<Buffer> {
+  const atA = placed(a, 0);
+  const atB = placed(b, atA.width + GAP);
+  const width = atB.left + atB.width;
+  const drawn = pairs.map((pair, i) => {
+    const colour = `hsl(${((i * GOLDEN_ANGLE) % 360).toFixed(0)}, 90%, 55%)`;
+    const ends = `x1="${atA.x(pair.a.x)}" y1="${atA.y(pair.a.y)}" x2="${atB.x(pair.b.x)}" y2="${atB.y(pair.b.y)}"`;
+    const line = `<line ${ends} stroke="${colour}" stroke-width="1.5"/>`;
+    return `${box(pair.a, a, atA, colour)}${box(pair.b, b, atB, colour)}${line}`;
+  });
+  const overlay =
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${HEIGHT}"><g fill="none">` +
+    `${outline(a, atA)}${outline(b, atB)}${drawn.join('')}</g></svg>`;
+  return sharp({ create: { width, height: HEIGHT, channels: 3, background: 'white' } })
+    .composite([
+      { input: await scaled(a.image, atA), left: atA.left, top: 0 },
+      { input: await scaled(b.image, atB), left: atB.left, top: 0 },
+      { input: Buffer.from(overlay), left: 0, top: 0 },
+    ])
+    .png()
+    .toBuffer();
+}

@@ -1,0 +1,20 @@
+/** Steps of a request that are timed. */
+export type Phase = 'decode' | 'queue' | 'inference' | 'match' | 'encode';
+
+/** What a method needs to know of the call it answers. */
+export interface Call {
+  /** Aborted when the caller gives up or its deadline passes; the reason is the ServeError to answer with. */
+  readonly signal: AbortSignal;
+  /** Told how long each phase took, in seconds. */
+  readonly observe: (phase: Phase, seconds: number) => void;
+}
+
+/** Runs one phase of a call, telling the call how long it took, also when it fails. */
+export async function timed<T>(call: Call, phase: Phase, work: () => T | Promise<T>): Promise<T> {
+  const start = performance.now();
+  try {
+    return await work();
+  } finally {
+    call.observe(phase, (performance.now() - start) / 1000);
+  }
+}

@@ -1,0 +1,22 @@
+import type { EmbedRequest__Output } from '../proto/generated/vicregl/v1/EmbedRequest.js';
+import type { EmbedResponse } from '../proto/generated/vicregl/v1/EmbedResponse.js';
+import type { Call } from './call.js';
+import { checkModel, modelId, type ServeContext } from './context.js';
+import { readImage } from './image.js';
+import { infer } from './infer.js';
+import { l2Normalize } from './l2Normalize.js';
+import { globalOutput } from './spaces.js';
+import { readDType, tensorMessage } from './wireTensor.js';
+
+/** Embed: the global vector of one image. */
+export async function embed(context: ServeContext, request: EmbedRequest__Output, call: Call): Promise<EmbedResponse> {
+  checkModel(context, request.model);
+  const output = globalOutput(context.engine, request.space);
+  const dtype = readDType(request.dtype);
+  const { image } = await readImage(context, request.image, 'image', call);
+  const vector = await infer(context, image, output, call);
+  return {
+    embedding: tensorMessage(request.l2Normalize ? l2Normalize(vector) : vector, dtype),
+    model: modelId(context),
+  };
+}

@@ -1,0 +1,73 @@
+import { cropImage } from '../image/crop.js';
+import { decodeImage, rawImage } from '../image/decode.js';
+import { composePixelMaps } from '../image/geometry.js';
+import { ImageError } from '../image/imageError.js';
+import { prepareImage } from '../image/resize.js';
+import type { PreparedImage, ResizePolicy, RgbImage } from '../image/types.js';
+import type { Crop__Output } from '../proto/generated/vicregl/v1/Crop.js';
+import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
+import { type Call, timed } from './call.js';
+import type { ServeContext } from './context.js';
+import { readResizePolicy } from './resizePolicy.js';
+import { ServeError } from './serveError.js';
+
+async function readPixels(context: ServeContext, image: Image__Output, field: string): Promise<RgbImage> {
+  if (image.encoded) return decodeImage(image.encoded, context.limits.image);
+  if (image.raw) return rawImage(image.raw.rgb, image.raw.width, image.raw.height, context.limits.image);
+  throw new ServeError(
+    'invalid_argument',
+    `${field}: no pixels; set ${field}.encoded to the bytes of an image file, or ${field}.raw`,
+  );
+}
+
+async function cropAndResize(
+  context: ServeContext,
+  original: RgbImage,
+  crop: Crop__Output | null,
+  policy: ResizePolicy,
+): Promise<PreparedImage> {
+  const { limits, engine } = context;
+  if (crop === null) return prepareImage(original, policy, engine.manifest.stride, limits.output);
+  // The crop at its own size is not yet a network input: the limit on decoded pixels has been held above.
+  const cut = await cropImage(original, crop, crop, { maxOutputPixels: limits.image.maxPixels });
+  const prepared = await prepareImage(cut.image, policy, engine.manifest.stride, limits.output);
+  return { ...prepared, toOriginal: composePixelMaps(cut.toOriginal, prepared.toOriginal), original: cut.original };
+}
+
+/** Names the request's field in an image's error. */
+function inField(field: string, error: unknown): unknown {
+  return error instanceof ImageError
+    ? new ImageError(error.code, `${field}: ${error.message}`, { cause: error })
+    : error;
+}
+
+/**
+ * Decodes, crops and resizes the image of a request.
+ * @param field name of the image in the request, for errors
+ * @throws ImageError or ServeError naming the field; ServeError `overloaded` when too many images wait for decoding.
+ */
+export async function readImage(
+  context: ServeContext,
+  image: Image__Output | null,
+  field: string,
+  call: Call,
+): Promise<PreparedImage> {
+  if (image === null) throw new ServeError('invalid_argument', `${field}: missing; every request carries its image`);
+  if (context.decoding.pendingCount >= context.limits.queueImages) {
+    throw new ServeError(
+      'overloaded',
+      `${context.decoding.pendingCount} images wait for decoding, the most that may; try again later`,
+    );
+  }
+  return context.decoding(async () => {
+    call.signal.throwIfAborted();
+    return timed(call, 'decode', async () => {
+      try {
+        const original = await readPixels(context, image, field);
+        return await cropAndResize(context, original, image.crop, readResizePolicy(image, context.engine.manifest));
+      } catch (error) {
+        throw inField(field, error);
+      }
+    });
+  });
+}

@@ -1,0 +1,24 @@
+/** Counts calls that are being answered. */
+export interface InFlight {
+  begin(): void;
+  end(): void;
+  /** Resolves when none is left, at once when none is there. */
+  idle(): Promise<void>;
+}
+
+export function createInFlight(): InFlight {
+  let count = 0;
+  let waiters: (() => void)[] = [];
+  return {
+    begin() {
+      count++;
+    },
+    end() {
+      count--;
+      if (count > 0) return;
+      for (const wake of waiters) wake();
+      waiters = [];
+    },
+    idle: () => (count === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
+  };
+}

@@ -1,0 +1,51 @@
+import { availableParallelism } from 'node:os';
+import { defaultImageLimits, type ImageLimits } from '../image/decode.js';
+import { defaultOutputLimits, type OutputLimits } from '../image/resize.js';
+
+const MiB = 1024 * 1024;
+
+/** The receive limit of every gRPC client that has not raised its own, less room for the message around the tensor. */
+export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
+
+/** What requests may cost. Every refusal names its limit. */
+export interface ServeLimits {
+  /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
+  readonly maxMessageBytes: number;
+  /** Largest response message in bytes, whatever the caller says that it can take. */
+  readonly maxResponseBytes: number;
+  /** Bytes and pixels of one image. */
+  readonly image: ImageLimits;
+  /** Pixels of one network input. */
+  readonly output: OutputLimits;
+  /** Most cells_a * cells_b * channels of one feature-based match. */
+  readonly maxMatchProducts: number;
+  /** Images decoded at the same time. */
+  readonly decodeConcurrency: number;
+  /** Images that may wait, for decoding and for the engine, each. */
+  readonly queueImages: number;
+  /** Bytes of prepared images that may wait for the engine. */
+  readonly queueBytes: number;
+  /** Most images in one run of the engine. */
+  readonly batchImages: number;
+  /** Most input pixels in one run of the engine; one larger image runs alone. */
+  readonly batchPixels: number;
+}
+
+export const defaultServeLimits: ServeLimits = {
+  // Two images of the largest size, as a Match carries them, and the message around them.
+  maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
+  // 4,096 cells of 2,048 channels in float32 are 32 MiB; beyond twice that a unary answer is the wrong shape.
+  maxResponseBytes: 64 * MiB,
+  image: defaultImageLimits,
+  output: defaultOutputLimits,
+  // About half a second: matching runs on the thread that also answers health checks.
+  maxMatchProducts: 600_000_000,
+  // Decoding takes one core an image, and up to 150 MB for the largest.
+  decodeConcurrency: Math.max(2, Math.min(8, availableParallelism())),
+  // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.
+  queueImages: 256,
+  queueBytes: 512 * MiB,
+  // Beyond 16 images of 224 x 224 a batch gains little on a CPU and delays those behind it.
+  batchImages: 16,
+  batchPixels: 16 * 224 * 224,
+};

@@ -1,0 +1,73 @@
+import type { PreparedImage } from '../image/types.js';
+import { type FeatureMap, type FeatureMatchOptions, matchFeatures } from '../match/features.js';
+import type { FeatureMatching__Output } from '../proto/generated/vicregl/v1/FeatureMatching.js';
+import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { bothOf } from './bothOf.js';
+import { type Call, timed } from './call.js';
+import type { ServeContext } from './context.js';
+import { type CellGrid, gridOf } from './grid.js';
+import { readImage } from './image.js';
+import { infer } from './infer.js';
+import { matchResponse, readTopGamma } from './matchResponse.js';
+import { ServeError } from './serveError.js';
+import { localOutput } from './spaces.js';
+
+function checkRange(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
+  if (value === undefined || inside(value)) return;
+  throw new ServeError('invalid_argument', `by_features.${field}: ${value} is outside ${range}`);
+}
+
+function readOptions(matching: FeatureMatching__Output | undefined, cells: number): FeatureMatchOptions {
+  const { ratio, minSimilarity } = matching ?? {};
+  checkRange('ratio', ratio, (value) => value > 0 && value <= 1, '(0, 1]; 0.8 is usual');
+  checkRange('min_similarity', minSimilarity, (value) => value >= -1 && value <= 1, '-1 to 1');
+  const topGamma = readTopGamma(matching?.topGamma, cells);
+  return {
+    ...(topGamma !== undefined && { topGamma }),
+    ...(ratio !== undefined && { ratio }),
+    ...(minSimilarity !== undefined && { minSimilarity }),
+    mutual: matching?.mutual ?? false,
+    order: 'source',
+  };
+}
+
+function checkCost(context: ServeContext, a: CellGrid, b: CellGrid, channels: number): void {
+  const products = a.rows * a.cols * b.rows * b.cols * channels;
+  if (products <= context.limits.maxMatchProducts) return;
+  throw new ServeError(
+    'too_large',
+    `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells of ${channels} channels takes ${products} products, ` +
+      `over the limit of ${context.limits.maxMatchProducts}; ask for smaller sizes (resize)`,
+  );
+}
+
+function featureMap(maps: Tensor<'float32'>): FeatureMap {
+  const [rows = 0, cols = 0, channels = 0] = maps.shape;
+  return { rows, cols, channels, data: maps.data };
+}
+
+/** Feature-based matching: both images through the network (in one batch where their sizes agree), then paired. */
+export async function matchByFeatures(
+  context: ServeContext,
+  request: MatchRequest__Output,
+  matching: FeatureMatching__Output | undefined,
+  call: Call,
+): Promise<MatchResponse> {
+  const { engine } = context;
+  const output = localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
+  const [a, b] = await bothOf(call, (sub) => [
+    readImage(context, request.a, 'a', sub),
+    readImage(context, request.b, 'b', sub),
+  ]);
+  const gridA = gridOf(a, engine.manifest.stride);
+  const gridB = gridOf(b, engine.manifest.stride);
+  const options = readOptions(matching, gridA.rows * gridA.cols);
+  const { dims } = engine.manifest;
+  checkCost(context, gridA, gridB, output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0));
+  const inferred = ({ image }: PreparedImage, sub: Call) => infer(context, image, output, sub);
+  const [mapsA, mapsB] = await bothOf(call, (sub) => [inferred(a, sub), inferred(b, sub)]);
+  const matches = await timed(call, 'match', () => matchFeatures(featureMap(mapsA), featureMap(mapsB), options));
+  return matchResponse(context, gridA, gridB, matches);
+}

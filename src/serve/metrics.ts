@@ -1,0 +1,94 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Engine } from '../engine/engine.js';
+import type { Phase } from './call.js';
+
+/** Seconds, from a cached answer to a large map on a small CPU. */
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** What the service counts, in base units. */
+export interface Metrics {
+  readonly registry: Registry;
+  requestStarted(method: string): void;
+  /** @param code name of the gRPC status */
+  requestFinished(method: string, code: string, seconds: number): void;
+  /** A call that ended before a whole message reached its handler. */
+  requestWithoutMessage(method: string): void;
+  phase(method: string, phase: Phase, seconds: number): void;
+  batch(images: number): void;
+}
+
+/** Metrics with a registry of their own, so that several servers can live in one process. */
+export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, queueDepth: () => number): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'vicregl_requests_total',
+    help:
+      'Finished calls by method and gRPC status. Code NO_MESSAGE: the call ended before its whole message had arrived ' +
+      '(over the size limit, or given up by the caller).',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'vicregl_request_duration_seconds',
+    help: 'Time from the request message to the reply, by method.',
+    labelNames: ['method'],
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const phases = new Histogram({
+    name: 'vicregl_phase_duration_seconds',
+    help: 'Time of each phase of a call (decode, queue, inference, match, encode), by method; once per image.',
+    labelNames: ['method', 'phase'],
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'vicregl_batch_images',
+    help: 'Images in each run of the engine.',
+    buckets: [1, 2, 4, 8, 16, 32],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'vicregl_requests_in_flight',
+    help: 'Calls being answered, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  new Gauge({
+    name: 'vicregl_queue_images',
+    help: 'Images that wait for the engine.',
+    registers,
+    collect() {
+      this.set(queueDepth());
+    },
+  });
+  new Gauge({
+    name: 'vicregl_model_info',
+    help: 'The model that is served; always 1.',
+    labelNames: ['name', 'version', 'architecture', 'precision', 'provider'],
+    registers,
+  }).set(
+    {
+      name: engine.manifest.name,
+      version: engine.manifest.version,
+      architecture: engine.manifest.architecture,
+      precision: engine.manifest.precision,
+      provider: engine.provider,
+    },
+    1,
+  );
+  return {
+    registry,
+    requestStarted: (method) => inFlight.inc({ method }),
+    requestFinished(method, code, seconds) {
+      inFlight.dec({ method });
+      requests.inc({ method, code });
+      latency.observe({ method }, seconds);
+    },
+    requestWithoutMessage: (method) => requests.inc({ method, code: 'NO_MESSAGE' }),
+    phase: (method, phase, seconds) => phases.observe({ method, phase }, seconds),
+    batch: (images) => batches.observe(images),
+  };
+}

@@ -1,0 +1,15 @@
+import type { ResizePolicy } from '../image/types.js';
+import type { Manifest } from '../models/manifest.js';
+import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
+
+/** The resize policy of a request's image; what it leaves out comes from the model (see the proto). */
+export function readResizePolicy(image: Image__Output, { preprocessing }: Manifest): ResizePolicy {
+  const { resize, crop } = preprocessing;
+  if (image.shortestSide) {
+    return { kind: 'shortestSide', resize: image.shortestSide.resize || resize, crop: image.shortestSide.crop || crop };
+  }
+  if (image.fit) return { kind: 'fit', width: image.fit.width, height: image.fit.height };
+  if (image.native) return { kind: 'native' };
+  // The crops of the training are stretched to a square, and cutting a crop's sides off again would surprise.
+  return image.crop ? { kind: 'fit', width: crop, height: crop } : { kind: 'shortestSide', resize, crop };
+}

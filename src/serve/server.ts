@@ -1,0 +1,133 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Logger } from 'pino';
+import type { Engine } from '../engine/engine.js';
+import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
+import { parseAddress } from './address.js';
+import { unaryHandler } from './handler.js';
+import { createInFlight } from './inFlight.js';
+import { defaultServeLimits, type ServeLimits } from './limits.js';
+import { createMetrics } from './metrics.js';
+import { startMetricsServer } from './metricsServer.js';
+import { watchRefusals } from './refusals.js';
+import { createService } from './service.js';
+
+/** Longest wait for running calls on a shutdown, in ms: orchestrators kill after 30 s by default. */
+const DRAIN_MS = 25_000;
+
+/** After the last answer, how long clients may keep streams (health watches, reflection) open, in ms. */
+const LINGER_MS = 250;
+
+export interface ServerOptions {
+  /** Runs the model; the server closes it. */
+  readonly engine: Engine;
+  /** HOST:PORT of the gRPC service; port 0 takes a free one. */
+  readonly address: string;
+  /** HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free one. */
+  readonly metricsAddress: string;
+  readonly logger: Logger;
+  readonly limits?: ServeLimits;
+}
+
+export interface RunningServer {
+  /** HOST:PORT where gRPC listens. */
+  readonly address: string;
+  /** HOST:PORT where metrics listen. */
+  readonly metricsAddress: string;
+  /**
+   * NOT_SERVING, no new calls, running ones finish (at most 25 s), then everything is freed.
+   * @param force cuts running calls off
+   */
+  close(force?: boolean): Promise<void>;
+}
+
+async function bind(server: Server, address: string): Promise<string> {
+  const { host } = parseAddress(address, 'address');
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(new Error(`address: cannot listen on ${address}: ${error.message}`)) : resolve(bound),
+    );
+  });
+  return `${host}:${port}`;
+}
+
+/** The service's definition with bytes in and out: `unaryHandler` (de)serialises. */
+function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
+  const pass = (bytes: Buffer): Buffer => bytes;
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => [
+      name,
+      { ...method, requestDeserialize: pass, responseSerialize: pass },
+    ]),
+  );
+}
+
+/**
+ * Starts the gRPC service with health, reflection and metrics. When it resolves, calls are answered.
+ * @throws Error naming the address that cannot be bound; the engine is closed then too.
+ */
+export async function createServer(options: ServerOptions): Promise<RunningServer> {
+  const { engine, logger, limits = defaultServeLimits } = options;
+  const service = createService({ engine, limits, onBatch: (images) => metrics.batch(images) });
+  const metrics = createMetrics(engine, () => service.queueDepth);
+  const inFlight = createInFlight();
+  const host = { metrics, logger, inFlight, maxResponseBytes: limits.maxResponseBytes };
+  const server = new Server({
+    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    // The handlers hold maxResponseBytes themselves, with a message that names the way out.
+    'grpc.max_send_message_length': -1,
+    interceptors: [watchRefusals(serviceName, (method) => metrics.requestWithoutMessage(method))],
+  });
+  const definition = loadVicreglService().service;
+  const { methods } = service;
+  server.addService(rawDefinition(definition), {
+    Embed: unaryHandler(definition.Embed, methods.Embed, host),
+    ExtractFeatures: unaryHandler(definition.ExtractFeatures, methods.ExtractFeatures, host),
+    Match: unaryHandler(definition.Match, methods.Match, host),
+    GetModel: unaryHandler(definition.GetModel, methods.GetModel, host),
+  });
+  const health = new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' });
+  health.addToServer(server);
+  new ReflectionService(loadProtoPackage()).addToServer(server);
+
+  let ready = true;
+  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => ready).catch(
+    async (error: unknown) => {
+      await service.close();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`metrics address: cannot listen on ${options.metricsAddress}: ${reason}`, { cause: error });
+    },
+  );
+  const address = await bind(server, options.address).catch(async (error: unknown) => {
+    await Promise.all([metricsServer.close(), service.close()]);
+    throw error;
+  });
+
+  async function stop(): Promise<void> {
+    ready = false;
+    health.setStatus('', 'NOT_SERVING');
+    health.setStatus(serviceName, 'NOT_SERVING');
+    const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    const timers = new AbortController();
+    await Promise.race([inFlight.idle(), delay(DRAIN_MS, undefined, { signal: timers.signal }).catch(() => {})]);
+    // Streams without an end of their own would hold the shutdown for ever.
+    await Promise.race([closed, delay(LINGER_MS, undefined, { signal: timers.signal }).catch(() => {})]);
+    timers.abort();
+    server.forceShutdown();
+    await service.close();
+    await metricsServer.close();
+  }
+
+  let stopping: Promise<void> | undefined;
+  return {
+    address,
+    metricsAddress: metricsServer.address,
+    close(force = false) {
+      stopping ??= stop();
+      if (force) server.forceShutdown();
+      return stopping;
+    },
+  };
+}

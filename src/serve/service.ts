@@ -1,0 +1,65 @@
+import pLimit from 'p-limit';
+import type { Engine } from '../engine/engine.js';
+import type { EmbedRequest__Output } from '../proto/generated/vicregl/v1/EmbedRequest.js';
+import type { EmbedResponse } from '../proto/generated/vicregl/v1/EmbedResponse.js';
+import type { ExtractFeaturesRequest__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import type { ExtractFeaturesResponse } from '../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
+import type { GetModelRequest__Output } from '../proto/generated/vicregl/v1/GetModelRequest.js';
+import type { GetModelResponse } from '../proto/generated/vicregl/v1/GetModelResponse.js';
+import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Call } from './call.js';
+import type { ServeContext } from './context.js';
+import { embed } from './embed.js';
+import { extractFeatures } from './extractFeatures.js';
+import { getModel } from './getModel.js';
+import { defaultServeLimits, type ServeLimits } from './limits.js';
+import { match } from './match.js';
+import { createBatchQueue } from './queue.js';
+
+/** One method: a decoded request to a response; whatever it throws, `toStatus` has a status for it. */
+export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;
+
+/** The four methods over one engine, without a socket: the server and the in-process CLI both call these. */
+export interface VicreglMethods {
+  readonly Embed: Method<EmbedRequest__Output, EmbedResponse>;
+  readonly ExtractFeatures: Method<ExtractFeaturesRequest__Output, ExtractFeaturesResponse>;
+  readonly Match: Method<MatchRequest__Output, MatchResponse>;
+  readonly GetModel: Method<GetModelRequest__Output, GetModelResponse>;
+}
+
+export interface Service {
+  readonly methods: VicreglMethods;
+  /** Images that wait for the engine. */
+  readonly queueDepth: number;
+  /** Finishes what was taken, then closes the engine. */
+  close(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly engine: Engine;
+  readonly limits?: ServeLimits;
+  /** Told the number of images of every run of the engine. */
+  readonly onBatch?: (images: number) => void;
+}
+
+/** Puts limits, decoding and the batching queue in front of an engine; the service owns the engine from then on. */
+export function createService({ engine, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
+  const queue = createBatchQueue(engine, limits, onBatch);
+  const context: ServeContext = { engine, queue, limits, decoding: pLimit(limits.decodeConcurrency) };
+  return {
+    methods: {
+      Embed: (request, call) => embed(context, request, call),
+      ExtractFeatures: (request, call) => extractFeatures(context, request, call),
+      Match: (request, call) => match(context, request, call),
+      GetModel: (request) => getModel(context, request),
+    },
+    get queueDepth() {
+      return queue.depth;
+    },
+    async close() {
+      await queue.close();
+      await engine.close();
+    },
+  };
+}
