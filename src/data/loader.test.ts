@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+import { pack } from 'tar-stream';
+import { stream } from '../tensor/random.js';
+import { type Batch, createLoader } from './loader.js';
+import type { LoaderOptions } from './loaderOptions.js';
+import { openImageSource } from './sources.js';
+import type { ViewSpec } from './view.js';
+
+const view: ViewSpec = {
+  size: 32,
+  cells: 2,
+  scale: [0.3, 1],
+  aspect: [3 / 4, 4 / 3],
+  blurProbability: 1,
+  solarizeProbability: 0.2,
+};
+const views = [view, { ...view, size: 16, cells: 1, scale: [0.1, 0.3] as const }];
+
+let root: string;
+
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vicregl-loader-'));
+  for (const folder of ['cat/x', 'dog/x', 'broken', 'ruins']) await mkdir(join(root, folder), { recursive: true });
+  const archive = pack();
+  for (let i = 0; i < 6; i++) {
+    const noise = Uint8Array.from(stream(i).permutation(48 * 40 * 3));
+    const jpeg = await sharp(noise, { raw: { width: 48, height: 40, channels: 3 } })
+      .jpeg()
+      .toBuffer();
+    const name = `${i % 2 === 0 ? 'cat' : 'dog'}/x/${i}.jpg`;
+    await writeFile(join(root, name), jpeg);
+    archive.entry({ name }, jpeg);
+    await writeFile(join(root, 'broken', `${i}.jpg`), i === 3 ? jpeg.subarray(0, 200) : jpeg);
+    await writeFile(join(root, 'ruins', `${i}.jpg`), i < 4 ? 'not a picture' : jpeg);
+  }
+  archive.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Buffer);
+  await writeFile(join(root, 'labelled.tar'), Buffer.concat(chunks));
+});
+
+after(() => rm(root, { recursive: true }));
+
+async function batches(
+  path: string,
+  steps: readonly number[],
+  options: Partial<LoaderOptions> & { labels?: 'none' | 'folders' } = {},
+): Promise<Batch[]> {
+  const { labels = 'none', ...rest } = options;
+  const source = await openImageSource(path, { labels });
+  const loader = createLoader({ source, views, batchSize: 2, seed: 11, ...rest });
+  try {
+    const made: Batch[] = [];
+    for (const step of steps) made.push(await loader.batch(step));
+    return made;
+  } finally {
+    await loader.close();
+  }
+}
+
+test('batches depend on seed and step alone, not on workers, prefetch, cache or order of asking', async () => {
+  const path = join(root, 'labelled.tar');
+  const steps = [0, 1, 2, 3, 4];
+  const one = await batches(path, steps);
+  assert.deepEqual(await batches(path, steps, { workers: 3, prefetch: 0, cacheBytes: 0 }), one);
+  assert.deepEqual((await batches(path, [...steps].reverse(), { workers: 2 })).reverse(), one);
+  assert.notDeepEqual((await batches(path, [0], { seed: 12 }))[0]!.views, one[0]!.views);
+});
+
+test('a batch has its shapes, labels and epoch', async () => {
+  const [first, , , next] = await batches(join(root, 'labelled.tar'), [0, 1, 2, 3], { labels: 'folders' });
+  assert.ok(first && next);
+  assert.deepEqual(
+    first.views.map(({ shape }) => shape),
+    [
+      [2, 32, 32, 3],
+      [2, 16, 16, 3],
+    ],
+  );
+  assert.deepEqual(
+    first.locations.map(({ shape }) => shape),
+    [
+      [2, 4, 2],
+      [2, 1, 2],
+    ],
+  );
+  // Sorted by name: three cats, then three dogs.
+  assert.deepEqual(
+    [...first.labels!.data],
+    first.indices.map((index) => (index < 3 ? 0n : 1n)),
+  );
+  assert.deepEqual([first.epoch, next.epoch], [0, 1]);
+  assert.deepEqual(first.skipped, []);
+});
+
+test('an epoch shows every image once, and the next one in another order', async () => {
+  const made = await batches(join(root, 'labelled.tar'), [0, 1, 2, 3, 4, 5]);
+  const order = made.flatMap(({ indices }) => indices);
+  assert.deepEqual([...order.slice(0, 6)].sort(), [0, 1, 2, 3, 4, 5]);
+  assert.deepEqual([...order.slice(6)].sort(), [0, 1, 2, 3, 4, 5]);
+  assert.notDeepEqual(order.slice(6), order.slice(0, 6));
+});
+
+test('a folder and its archive give the same batches', async () => {
+  await promisify(execFile)('tar', ['-cf', join(root, 'cat.tar'), '-C', root, 'cat']);
+  assert.deepEqual(await batches(join(root, 'cat.tar'), [0, 1]), await batches(join(root, 'cat'), [0, 1]));
+});
+
+test('a broken image is replaced, named, and the same with any number of workers', async () => {
+  const path = join(root, 'broken');
+  const one = await batches(path, [0, 1, 2]);
+  const skipped = one.flatMap((batch) => batch.skipped);
+  assert.equal(skipped.length, 1);
+  assert.equal(skipped[0]!.name, '3.jpg');
+  assert.match(skipped[0]!.reason, /cannot be decoded as jpeg/);
+  assert.ok(one.every(({ indices }) => indices.length === 2 && !indices.includes(3)));
+  assert.deepEqual(await batches(path, [0, 1, 2], { workers: 2 }), one);
+});
+
+test('a source that is mostly broken is an error', async () => {
+  await assert.rejects(batches(join(root, 'ruins'), [0, 1, 2]), {
+    code: 'undecodable',
+    message: /more than half of the source cannot be decoded \(4 of 6 images so far/,
+  });
+});
+
+test('prefetched batches are made while this thread is blocked', async () => {
+  const source = await openImageSource(join(root, 'labelled.tar'));
+  const loader = createLoader({ source, views, batchSize: 2, seed: 1, prefetch: 2 });
+  await loader.batch(0);
+  const until = Date.now() + 500;
+  while (Date.now() < until); // As a session's run does.
+  const started = performance.now();
+  await loader.batch(1);
+  await loader.batch(2);
+  assert.ok(performance.now() - started < 100, 'both were waiting');
+  await loader.close();
+});
+
+test('closing rejects what is awaited, and asking afterwards is an error', async () => {
+  const source = await openImageSource(join(root, 'labelled.tar'));
+  const loader = createLoader({ source, views, batchSize: 2, seed: 1 });
+  const awaited = assert.rejects(loader.batch(0), /the loader was closed/);
+  await loader.close();
+  await awaited;
+  await assert.rejects(loader.batch(1), /the loader is closed/);
+  await loader.close();
+});
+
+test('options out of range are named', async () => {
+  const source = await openImageSource(join(root, 'labelled.tar'));
+  const create = (options: Partial<LoaderOptions>) => () =>
+    createLoader({ source, views, batchSize: 2, seed: 1, ...options });
+  assert.throws(create({ batchSize: 7 }), /batchSize is 7, but the source has only 6 images/);
+  assert.throws(create({ workers: 0 }), /workers is 0; it must be a whole number from 1 to 64/);
+  assert.throws(create({ views: [] }), /number of views is 0/);
+  assert.throws(create({ views: [{ ...view, scale: [0.5, 1.5] }] }), /views\[0\]\.scale is 0\.5\.\.1\.5/);
+  assert.throws(create({ views: [{ ...view, blurProbability: 2 }] }), /views\[0\]\.blurProbability is 2/);
+});

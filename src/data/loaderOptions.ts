@@ -1,0 +1,94 @@
+import { type AugmentationPolicy, defaultAugmentation } from './augment.js';
+import { DataError } from './dataError.js';
+import type { SampleSettings } from './sample.js';
+import type { ImageSource } from './sources.js';
+import type { ViewSpec } from './view.js';
+
+export interface LoaderOptions {
+  readonly source: ImageSource;
+  readonly views: readonly ViewSpec[];
+  /** Images of a batch. */
+  readonly batchSize: number;
+  /** Decides order, crops and augmentations. */
+  readonly seed: number;
+  /** Threads that decode and crop; never changes the result. Default 1. */
+  readonly workers?: number;
+  /** Steps that are made ahead of the one asked for. Default 3. */
+  readonly prefetch?: number;
+  /** Default: the paper's. */
+  readonly augmentation?: AugmentationPolicy;
+  /** Whether the grid of a flipped view is mirrored; the authors' default is not to, ours is. */
+  readonly mirrorFlippedGrid?: boolean;
+  /** Bytes of decoded pixels kept between epochs, over all workers. Default 256 MiB. */
+  readonly cacheBytes?: number;
+}
+
+const DEFAULT_CACHE_BYTES = 256 * 1024 ** 2;
+const MOST_WORKERS = 64;
+
+/** Options with their defaults. */
+export interface ResolvedLoaderOptions {
+  readonly source: ImageSource;
+  readonly batchSize: number;
+  readonly workers: number;
+  readonly prefetch: number;
+  readonly cacheBytes: number;
+  readonly samples: SampleSettings;
+}
+
+/** @throws DataError `bad_option` naming the option, its value and the way out. */
+export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOptions {
+  const { source, batchSize, seed, views, workers = 1, prefetch = 3, cacheBytes = DEFAULT_CACHE_BYTES } = options;
+  const whole = (name: string, value: number, least: number, greatest = Number.MAX_SAFE_INTEGER): void => {
+    if (Number.isSafeInteger(value) && value >= least && value <= greatest) return;
+    const range = greatest === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${greatest}`;
+    throw new DataError('bad_option', `${name} is ${value}; it must be a whole number ${range}`);
+  };
+  whole('batchSize', batchSize, 1);
+  whole('workers', workers, 1, MOST_WORKERS);
+  whole('prefetch', prefetch, 0);
+  whole('cacheBytes', cacheBytes, 0);
+  whole('seed', seed, Number.MIN_SAFE_INTEGER);
+  whole('number of views', views.length, 1);
+  if (batchSize > source.items.length) {
+    throw new DataError(
+      'bad_option',
+      `batchSize is ${batchSize}, but the source has only ${source.items.length} images; use a smaller batch or more images`,
+    );
+  }
+  views.forEach((view, v) => {
+    whole(`views[${v}].size`, view.size, 1, 4096);
+    whole(`views[${v}].cells`, view.cells, 1, view.size);
+    checkRange(`views[${v}].scale`, view.scale, 1);
+    checkRange(`views[${v}].aspect`, view.aspect, Number.POSITIVE_INFINITY);
+    checkProbability(`views[${v}].blurProbability`, view.blurProbability);
+    checkProbability(`views[${v}].solarizeProbability`, view.solarizeProbability);
+  });
+  const { augmentation = defaultAugmentation, mirrorFlippedGrid = true } = options;
+  checkProbability('augmentation.flipProbability', augmentation.flipProbability);
+  checkProbability('augmentation.jitterProbability', augmentation.jitterProbability);
+  checkProbability('augmentation.greyscaleProbability', augmentation.greyscaleProbability);
+  checkRange('augmentation.blurSigma', augmentation.blurSigma, Number.POSITIVE_INFINITY);
+  return {
+    source,
+    batchSize,
+    workers,
+    prefetch,
+    cacheBytes,
+    samples: { seed, views, augmentation, mirrorFlippedGrid },
+  };
+}
+
+function checkRange(name: string, [least, greatest]: readonly [number, number], limit: number): void {
+  if (least > 0 && least <= greatest && greatest <= limit && Number.isFinite(greatest)) return;
+  const upper = Number.isFinite(limit) ? ` and at most ${limit}` : '';
+  throw new DataError(
+    'bad_option',
+    `${name} is ${least}..${greatest}; both ends must be over 0${upper}, the smaller one first`,
+  );
+}
+
+function checkProbability(name: string, value: number): void {
+  if (value >= 0 && value <= 1) return;
+  throw new DataError('bad_option', `${name} is ${value}; a probability lies from 0 to 1`);
+}

@@ -1,0 +1,102 @@
+import { decodeImage } from '../image/decode.js';
+import type { RgbImage } from '../image/types.js';
+import { stream } from '../tensor/random.js';
+import type { AugmentationPolicy } from './augment.js';
+import { locationGrid } from './crop.js';
+import { DataError } from './dataError.js';
+import type { DecodedCache } from './decodedCache.js';
+import type { Slot } from './epochs.js';
+import type { SourceReader } from './sourceReader.js';
+import { drawView, renderView, type ViewSpec } from './view.js';
+
+/** What decides the samples of a run. */
+export interface SampleSettings {
+  readonly seed: number;
+  readonly views: readonly ViewSpec[];
+  readonly augmentation: AugmentationPolicy;
+  readonly mirrorFlippedGrid: boolean;
+}
+
+/** An image that could not be decoded. */
+export interface SkippedImage {
+  readonly index: number;
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** All views of one image. */
+export interface Sample {
+  /** The image that was used; another than the slot's where that one is broken. */
+  readonly index: number;
+  /** Per view [size, size, 3]. */
+  readonly views: readonly Uint8Array[];
+  /** Per view [cells * cells, 2]. */
+  readonly locations: readonly Float32Array[];
+  /** Broken images that were met on the way. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** Makes the sample of a slot of an epoch. */
+export type Sampler = (epoch: number, slot: Slot) => Promise<Sample>;
+
+/** Tries before giving up: with half of the images broken, this many in a row are a matter of 2^-64. */
+const MOST_REPLACEMENTS = 64;
+
+/**
+ * A maker of samples. Each is a pure function of (seed, epoch, position, source): view v draws from
+ * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced by one of the source's other images, drawn
+ * from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
+ * @param names of the source's images, for reports
+ * @throws DataError `undecodable`, from the sampler, where 64 images in a row are broken.
+ */
+export function createSampler(
+  settings: SampleSettings,
+  names: readonly string[],
+  reader: SourceReader,
+  cache: DecodedCache,
+): Sampler {
+  const broken = new Map<number, string>();
+
+  const decode = async (index: number): Promise<RgbImage | undefined> => {
+    const cached = cache.get(index);
+    if (cached !== undefined || broken.has(index)) return cached;
+    try {
+      const image = await decodeImage(await reader.read(index));
+      cache.offer(index, image);
+      return image;
+    } catch (error) {
+      broken.set(index, error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  };
+
+  return async (epoch, slot) => {
+    let index = slot.index;
+    let image = await decode(index);
+    const skipped: SkippedImage[] = [];
+    if (image === undefined) {
+      const replacements = stream(settings.seed, 'replacement', epoch, slot.position);
+      while (image === undefined) {
+        skipped.push({ index, name: names[index]!, reason: broken.get(index)! });
+        if (skipped.length > MOST_REPLACEMENTS) {
+          throw new DataError(
+            'undecodable',
+            `${skipped.length} images in a row cannot be decoded, the first of them ${names[slot.index]} ` +
+              `(${broken.get(slot.index)}); check the source`,
+          );
+        }
+        index = replacements.integer(names.length);
+        image = await decode(index);
+      }
+    }
+    const views: Uint8Array[] = [];
+    const locations: Float32Array[] = [];
+    for (const [v, spec] of settings.views.entries()) {
+      const random = stream(settings.seed, 'sample', epoch, slot.position, v);
+      const drawn = drawView(random, image, spec, settings.augmentation);
+      views.push(await renderView(image, drawn, spec.size));
+      locations.push(locationGrid(drawn.crop, spec.cells, spec.cells, { mirrorFlipped: settings.mirrorFlippedGrid }));
+    }
+    return { index, views, locations, skipped };
+  };
+}
