@@ -1,0 +1,65 @@
+import { type Command, Option } from 'commander';
+import { ConfigError, loadTrainConfig } from '../train/config.js';
+import { createProgress } from '../train/progress.js';
+import { readRunConfig, train } from '../train/trainer.js';
+
+interface TrainFlags {
+  readonly config?: string;
+  readonly set: readonly string[];
+  readonly out: string;
+  readonly device: 'cpu' | 'cuda';
+  readonly resume: boolean;
+}
+
+/** `vicregl train`: pretraining on a folder or archive of photographs. */
+export function registerTrain(program: Command): void {
+  program
+    .command('train')
+    .description('Pretrain a model on photographs.')
+    .option('--config <file>', 'YAML configuration (see recipes/); a resumed run has its own')
+    .option(
+      '--set <key=value>',
+      'change one key of the configuration, such as optimizer.baseLr=0.001; repeatable',
+      (value: string, all: readonly string[]) => [...all, value],
+      [],
+    )
+    .requiredOption('--out <dir>', 'run folder: configuration, log and checkpoints')
+    .addOption(new Option('--device <device>', 'where the step runs').choices(['cpu', 'cuda']).default('cpu'))
+    .option('--resume', 'continue the run in --out from its newest checkpoint', false)
+    .action(async (flags: TrainFlags) => {
+      const { out, device, resume } = flags;
+      const config = resume ? await resumedConfig(flags) : await startedConfig(flags);
+      const stop = new AbortController();
+      const onSignal = () => stop.abort();
+      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      try {
+        const result = await train(config, {
+          run: out,
+          device,
+          resume,
+          signal: stop.signal,
+          createProgress: (start, total) => createProgress(start, total, process.stderr),
+        });
+        console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
+        console.log(
+          result.steps < result.totalSteps
+            ? `stopped early; continue with: npx vicregl train --out ${out} --resume${device === 'cuda' ? ' --device cuda' : ''}`
+            : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
+        );
+      } finally {
+        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      }
+    });
+}
+
+function startedConfig({ config, set }: TrainFlags) {
+  if (config === undefined) throw new ConfigError('give --config FILE (see recipes/), or --resume to continue a run');
+  return loadTrainConfig(config, set);
+}
+
+function resumedConfig({ config, set, out }: TrainFlags) {
+  if (config !== undefined || set.length > 0) {
+    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config and --set`);
+  }
+  return readRunConfig(out);
+}

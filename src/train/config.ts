@@ -1,0 +1,180 @@
+import { readFile } from 'node:fs/promises';
+import { parse, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import { type ConvNextConfig, convNextConfigs, convNextStride } from '../nn/convnext.js';
+
+const widths = z.array(z.int().positive()).min(1);
+const nonNegative = z.number().min(0);
+
+/** A training run's configuration. The descriptions are its documentation; unknown keys are refused. */
+export const trainConfigSchema = z
+  .strictObject({
+    name: z.string().min(1).describe('Name of the run; the exported model has it by default.'),
+    seed: z.int().min(0).default(0).describe('Fixes initial weights, crops, augmentation, order and drop path.'),
+    data: z.strictObject({
+      source: z.string().min(1).describe('Folder or .tar, .tar.gz of photographs, relative to the working folder.'),
+      labels: z
+        .enum(['none', 'folders'])
+        .default('none')
+        .describe("folders: the name of an image's folder is its class, for the online classifier."),
+      workers: z.int().min(1).default(1).describe('Threads that decode and augment.'),
+      cacheBytes: z
+        .int()
+        .min(0)
+        .default(512 * 2 ** 20)
+        .describe('Memory for decoded photographs, bytes.'),
+    }),
+    crops: z.strictObject({
+      size: z.int().min(32).default(224).describe('Side of both views in pixels; a multiple of the stride.'),
+      scale: z
+        .tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)])
+        .default([0.08, 1])
+        .describe("Share of the photograph's area that a crop covers, from and to."),
+      mirrorFlippedGrid: z
+        .boolean()
+        .default(true)
+        .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
+    }),
+    model: z.strictObject({
+      architecture: z.string().default('convnext_atto').describe('A ConvNeXt name, or custom with depths and widths.'),
+      depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
+      widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
+      expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
+      localProjector: widths.default([512, 512, 512]).describe('Widths of the local projector.'),
+      dropPath: z
+        .number()
+        .min(0)
+        .lt(1)
+        .default(0.1)
+        .describe('Stochastic depth of the last block; grows linearly from 0.'),
+    }),
+    loss: z
+      .strictObject({
+        alpha: z.number().min(0).max(1).default(0.75).describe('Weight of the global loss; 1 is VICReg.'),
+        numMatches: z
+          .tuple([z.int().positive(), z.int().positive()])
+          .default([20, 4])
+          .describe('Pairs kept per direction: from the pivot view, from the other.'),
+        featureMatches: z.enum(['all', 'top']).default('all').describe('Feature-based pairs kept: all, or numMatches.'),
+        invariance: nonNegative.default(25),
+        variance: nonNegative.default(25),
+        covariance: nonNegative.default(1),
+      })
+      .prefault({}),
+    optimizer: z
+      .strictObject({
+        baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
+        weightDecay: nonNegative.default(0.05),
+        beta1: z.number().min(0).lt(1).default(0.9),
+        beta2: z.number().min(0).lt(1).default(0.999),
+        epsilon: z.number().gt(0).default(1e-8),
+      })
+      .prefault({}),
+    batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
+    epochs: z.number().gt(0).describe('Passes over the photographs; may be a fraction.'),
+    warmupEpochs: nonNegative.default(10).describe('Epochs over which the learning rate rises from 0.'),
+    endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
+    threads: z.int().min(1).optional().describe('Threads of the training step; all cores when absent.'),
+    checkpointSteps: z.int().min(1).default(200).describe('Steps from one checkpoint to the next.'),
+    keepCheckpoints: z.int().min(1).default(2).describe('Checkpoints kept, newest first.'),
+  })
+  .superRefine((config, context) => {
+    const problem = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
+    let backbone: ConvNextConfig;
+    try {
+      backbone = backboneOf(config.model);
+    } catch (error) {
+      problem(['model', 'architecture'], (error as Error).message);
+      return;
+    }
+    const stride = convNextStride(backbone);
+    const { size, scale } = config.crops;
+    if (size % stride !== 0) {
+      problem(
+        ['crops', 'size'],
+        `${size} is not a multiple of the stride ${stride}; use ${Math.max(1, Math.round(size / stride)) * stride}`,
+      );
+    }
+    if (scale[0] > scale[1]) problem(['crops', 'scale'], `the first share ${scale[0]} exceeds the second ${scale[1]}`);
+    const cells = Math.floor(size / stride) ** 2;
+    config.loss.numMatches.forEach((matches, i) => {
+      if (config.loss.alpha < 1 && matches > cells) {
+        problem(
+          ['loss', 'numMatches', i],
+          `${matches} exceeds the ${cells} cells of a ${size}-pixel crop's map; use at most ${cells}`,
+        );
+      }
+    });
+    if (config.warmupEpochs >= config.epochs) {
+      problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
+    }
+  });
+
+export type TrainConfig = z.output<typeof trainConfigSchema>;
+
+/** A configuration that cannot be read or cannot work; lists every problem with its key. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** The backbone that a configuration names. @throws ConfigError for an unknown name. */
+export function backboneOf(model: {
+  architecture: string;
+  depths?: number[] | undefined;
+  widths?: number[] | undefined;
+}): ConvNextConfig {
+  const { architecture, depths, widths: channels } = model;
+  if (architecture === 'custom') {
+    if (depths === undefined || channels === undefined || depths.length !== channels.length) {
+      throw new ConfigError('custom needs model.depths and model.widths of the same length');
+    }
+    return { depths, widths: channels };
+  }
+  const known = convNextConfigs[architecture];
+  if (known === undefined) {
+    throw new ConfigError(
+      `"${architecture}" is unknown; use one of ${Object.keys(convNextConfigs).join(', ')}, or custom`,
+    );
+  }
+  return known;
+}
+
+/** Sets `a.b.c=value` on a plain object; the value is read as YAML. */
+function assign(target: Record<string, unknown>, setting: string): void {
+  const at = setting.indexOf('=');
+  if (at < 1) throw new ConfigError(`--set ${setting}: write key=value, such as optimizer.baseLr=0.001`);
+  const keys = setting.slice(0, at).split('.');
+  let object = target;
+  for (const key of keys.slice(0, -1)) {
+    const next = object[key] ?? {};
+    if (typeof next !== 'object') throw new ConfigError(`--set ${setting}: "${key}" is not a group of keys`);
+    object[key] = next;
+    object = next as Record<string, unknown>;
+  }
+  object[keys.at(-1)!] = parse(setting.slice(at + 1));
+}
+
+/** Validates a configuration. @throws ConfigError listing every problem. */
+export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
+  const result = trainConfigSchema.safeParse(raw);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => {
+    const key = issue.path.join('.') || '(top level)';
+    return `  ${key}: ${issue.message}`;
+  });
+  throw new ConfigError(`${name} is not a valid training configuration:\n${lines.join('\n')}`);
+}
+
+/** Reads a YAML (or JSON) configuration and applies `key=value` settings over it. */
+export async function loadTrainConfig(path: string, settings: readonly string[] = []): Promise<TrainConfig> {
+  let raw: unknown;
+  try {
+    raw = parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    if (cause instanceof YAMLParseError) throw new ConfigError(`${path} is not YAML: ${cause.message}`, { cause });
+    throw new ConfigError(`the configuration ${path} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new ConfigError(`${path} holds no keys`);
+  for (const setting of settings) assign(raw as Record<string, unknown>, setting);
+  return parseTrainConfig(raw, path);
+}

@@ -1,0 +1,215 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { env as ortEnv } from 'onnxruntime-node';
+import writeFileAtomic from 'write-file-atomic';
+import { parse, stringify } from 'yaml';
+import { createLoader } from '../data/loader.js';
+import { type ImageSource, openImageSource } from '../data/sources.js';
+import { convNextStride } from '../nn/convnext.js';
+import { checkParameters, initialise } from '../nn/parameters.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type Checkpoint, CheckpointError, loadLatestCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { backboneOf, ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import type { Progress } from './progress.js';
+import { openRunLog } from './runLog.js';
+import { learningRate } from './schedule.js';
+import { buildStep, type StepConfig, type StepGraph } from './stepGraph.js';
+import { createStepRunner, stateShapes } from './stepRunner.js';
+
+/** Pretraining: photographs in, checkpoints and a log out. */
+
+/** A loss term or monitor became infinite or not a number; the newest checkpoint is from before. */
+export class NonFiniteLossError extends Error {
+  override readonly name = 'NonFiniteLossError';
+}
+
+export interface TrainOptions {
+  /** Run folder: config.yaml, environment.json, log.jsonl, checkpoints/. */
+  readonly run: string;
+  readonly device: 'cpu' | 'cuda';
+  /** Continue the run in the folder; its own configuration is used. */
+  readonly resume: boolean;
+  /** Stops after the step that runs, saves, and returns. */
+  readonly signal?: AbortSignal;
+  readonly createProgress: (start: number, total: number) => Progress;
+}
+
+export interface TrainResult {
+  readonly steps: number;
+  readonly totalSteps: number;
+  /** Path of the newest checkpoint. */
+  readonly checkpoint: string;
+}
+
+const configPath = (run: string) => join(run, 'config.yaml');
+
+/** The configuration that a run was started with. @throws ConfigError when the folder holds no run. */
+export async function readRunConfig(run: string): Promise<TrainConfig> {
+  const path = configPath(run);
+  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+    throw new ConfigError(`${run} is not a run folder: ${cause.message}`, { cause });
+  });
+  return parseTrainConfig(parse(text), path);
+}
+
+/** The step graph's configuration. */
+export function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
+  const { model, loss, crops, optimizer, batchSize } = config;
+  const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
+  const { beta1, beta2, epsilon, weightDecay } = optimizer;
+  return {
+    model: {
+      backbone: backboneOf(model),
+      ...(alpha > 0 && { expander: model.expander }),
+      ...(alpha < 1 && { localProjector: model.localProjector }),
+    },
+    loss: { alpha, numMatches, featureMatches, weights: { invariance, variance, covariance } },
+    optimizer: { beta1, beta2, epsilon, weightDecay },
+    batchSize,
+    viewSizes: [crops.size, crops.size],
+    pixels: 'uint8',
+    dropPath: model.dropPath > 0,
+    ...(classes !== undefined && { classes }),
+  };
+}
+
+/** The loader of two views: blur always on the first, solarization on the second only (docs/method.md). */
+function openLoader(config: TrainConfig, source: ImageSource) {
+  const { crops, model, data } = config;
+  const view = {
+    size: crops.size,
+    cells: crops.size / convNextStride(backboneOf(model)),
+    scale: crops.scale,
+    aspect: [3 / 4, 4 / 3] as const,
+  };
+  return createLoader({
+    source,
+    views: [
+      { ...view, blurProbability: 1, solarizeProbability: 0 },
+      { ...view, blurProbability: 0.1, solarizeProbability: 0.2 },
+    ],
+    batchSize: config.batchSize,
+    seed: config.seed,
+    workers: data.workers,
+    cacheBytes: data.cacheBytes,
+    mirrorFlippedGrid: crops.mirrorFlippedGrid,
+  });
+}
+
+function initialState(
+  step: StepGraph,
+  config: TrainConfig,
+  checkpoint: Checkpoint | undefined,
+): ReadonlyMap<string, Tensor> {
+  if (checkpoint === undefined) {
+    return new Map(step.parameters.map((spec) => [spec.name, initialise(spec, config.seed)]));
+  }
+  const specs = stateShapes(step).map((spec) => ({ ...spec, initialiser: { kind: 'zeros' } as const }));
+  const problems = checkParameters(specs, checkpoint.tensors);
+  if (problems.length > 0) {
+    throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
+  }
+  return checkpoint.tensors;
+}
+
+async function prepareRun(run: string, config: TrainConfig, options: TrainOptions): Promise<void> {
+  if (existsSync(configPath(run))) {
+    throw new ConfigError(`${run} holds a run already; continue it with --resume, or choose another --out`);
+  }
+  await mkdir(run, { recursive: true });
+  await writeFileAtomic(configPath(run), stringify(config));
+  const environment = {
+    node: process.version,
+    onnxruntime: ortEnv.versions.node,
+    device: options.device,
+    threads: config.threads ?? availableParallelism(),
+    platform: `${process.platform} ${process.arch}`,
+  };
+  await writeFileAtomic(join(run, 'environment.json'), `${JSON.stringify(environment, null, 2)}\n`);
+}
+
+/**
+ * Trains to the end of the configured epochs, or to the end of the step during which the signal is aborted.
+ * @throws ConfigError, DataError, CheckpointError, DeviceError before the first step; NonFiniteLossError during it.
+ */
+export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
+  const { run, device, resume, signal } = options;
+  const source = await openImageSource(config.data.source, { labels: config.data.labels });
+  const stepConfig = stepConfigOf(config, source.classes?.length);
+  const step = buildStep(stepConfig);
+  const checkpoint = resume ? await loadLatestCheckpoint(run) : undefined;
+  const initial = initialState(step, config, checkpoint);
+  const loader = openLoader(config, source);
+  try {
+    if (!resume) await prepareRun(run, config, options);
+    const { stepsPerEpoch } = loader;
+    const totalSteps = Math.max(1, Math.round(config.epochs * stepsPerEpoch));
+    const schedule = {
+      baseLr: config.optimizer.baseLr,
+      batchSize: config.batchSize,
+      warmupSteps: Math.round(config.warmupEpochs * stepsPerEpoch),
+      totalSteps,
+      endLrRatio: config.endLrRatio,
+    };
+    const runner = await createStepRunner(step, stepConfig, config.model.dropPath, initial, config.seed, {
+      device,
+      ...(config.threads !== undefined && { threads: config.threads }),
+    });
+    const start = checkpoint?.step ?? 0;
+    const log = await openRunLog(run, start);
+    const progress = options.createProgress(start, totalSteps);
+    const save = (steps: number) =>
+      saveCheckpoint(run, { step: steps, seed: config.seed, tensors: runner.state() }, config.keepCheckpoints);
+    try {
+      let at = start;
+      let saved = start > 0 ? at : -1;
+      let path = '';
+      const skipped = new Set<string>();
+      while (at < totalSteps && !signal?.aborted) {
+        const began = performance.now();
+        const batch = await loader.batch(at);
+        const loaded = performance.now();
+        for (const { name, reason } of batch.skipped) {
+          if (skipped.has(name)) continue;
+          skipped.add(name);
+          progress.note(`skipped ${name}: ${reason} (${skipped.size} so far)`);
+          await log.write({ step: at + 1, skipped: name, reason });
+        }
+        const lr = learningRate(at, schedule);
+        const terms = await runner.run(at, lr, batch);
+        const bad = Object.entries(terms).find(([, value]) => !Number.isFinite(value));
+        if (bad !== undefined) {
+          const last = saved >= 0 ? `the checkpoint of step ${saved} is good` : 'no checkpoint was written yet';
+          throw new NonFiniteLossError(
+            `step ${at + 1}: ${bad[0]} is ${bad[1]}; training stopped, ${last}. Lower optimizer.baseLr or lengthen warmupEpochs.`,
+          );
+        }
+        const ended = performance.now();
+        at += 1;
+        const record = {
+          step: at,
+          epoch: batch.epoch,
+          lr,
+          ...terms,
+          images_per_s: config.batchSize / ((ended - began) / 1e3),
+          wait_share: (loaded - began) / (ended - began),
+        };
+        await log.write(record);
+        progress.step(record);
+        if (at % config.checkpointSteps === 0 || at === totalSteps) {
+          path = await save(at);
+          saved = at;
+        }
+      }
+      if (path === '' || saved !== at) path = await save(at);
+      return { steps: at, totalSteps, checkpoint: path };
+    } finally {
+      progress.stop();
+      await runner.close();
+    }
+  } finally {
+    await loader.close();
+  }
+}
