@@ -27,31 +27,28 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
   if (flags.address !== undefined && flags.model !== undefined) {
     throw new VicreglError('INVALID_ARGUMENT', '--address and --model exclude each other; give one of them');
   }
-  const client = await openClient(flags);
+  if (flags.model !== undefined) {
+    // `auto` on a machine without CUDA is no news here: the answer is what counts.
+    const engine = await openEngine(flags.model === true ? bundledModelFolder : flags.model, flags, () => {});
+    return closing(createClientOver(createLocalTransport(createService({ engine }))), work);
+  }
+  const address = flags.address ?? DEFAULT_ADDRESS;
+  try {
+    await closing(createClient({ address }), work);
+  } catch (error) {
+    if (!(error instanceof VicreglError && error.code === 'UNAVAILABLE')) throw error;
+    throw new VicreglError(
+      'UNAVAILABLE',
+      `no answer from ${address} (${error.message}); start a service with "vicregl serve", or add --model to run without one`,
+      { cause: error },
+    );
+  }
+}
+
+async function closing(client: Client, work: (client: Client) => Promise<void>): Promise<void> {
   try {
     await work(client);
   } finally {
     await client.close();
   }
-}
-
-async function openClient(flags: ConnectFlags): Promise<Client> {
-  if (flags.model !== undefined) {
-    // `auto` on a machine without CUDA is no news here: the answer is what counts.
-    const engine = await openEngine(flags.model === true ? bundledModelFolder : flags.model, flags, () => {});
-    return createClientOver(createLocalTransport(createService({ engine })));
-  }
-  const address = flags.address ?? DEFAULT_ADDRESS;
-  const client = createClient({ address });
-  try {
-    await client.waitForReady(5_000);
-  } catch (cause) {
-    await client.close();
-    throw new VicreglError(
-      'UNAVAILABLE',
-      `no service answers at ${address}; start one with "vicregl serve", or add --model to run without one`,
-      { cause },
-    );
-  }
-  return client;
 }

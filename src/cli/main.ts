@@ -4,6 +4,7 @@ import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
 import { reportError } from './reportError.js';
 import { registerServe } from './serve.js';
+import { registerTrain } from './train.js';
 import { packageVersion } from './version.js';
 
 const program = new Command('vicregl')
@@ -11,6 +12,7 @@ const program = new Command('vicregl')
   .version(packageVersion())
   .showHelpAfterError('(add --help for the options)');
 
+registerTrain(program);
 registerServe(program);
 registerEmbed(program);
 registerFeatures(program);

@@ -102,16 +102,19 @@ export function unaryHandler<Request, Response>(
       if (grpcCall.cancelled) end();
     };
 
-    answer(grpcCall.request, call).then(
-      (response) => {
-        finish(status.OK, '');
-        callback(null, response);
-      },
-      (error: unknown) => {
-        const { code, details } = toStatus(error);
-        finish(code, details, error);
-        callback({ code, details });
-      },
-    );
+    answer(grpcCall.request, call)
+      .then(
+        (response) => {
+          finish(status.OK, '');
+          callback(null, response);
+        },
+        (error: unknown) => {
+          const { code, details } = toStatus(error);
+          finish(code, details, error);
+          callback({ code, details });
+        },
+      )
+      // Only answering itself can still fail here; an unhandled rejection would end the process.
+      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
   };
 }

@@ -21,7 +21,7 @@ import { createBatchQueue } from './queue.js';
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;
 
 /** The four methods over one engine, without a socket: the server and the in-process CLI both call these. */
-export interface VicreglMethods {
+interface VicreglMethods {
   readonly Embed: Method<EmbedRequest__Output, EmbedResponse>;
   readonly ExtractFeatures: Method<ExtractFeaturesRequest__Output, ExtractFeaturesResponse>;
   readonly Match: Method<MatchRequest__Output, MatchResponse>;

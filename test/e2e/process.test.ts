@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+import { createClient, VicreglError } from '../../src/client/index.js';
+import { readSafetensors } from '../../src/tensor/safetensors.js';
+import { withTinyModel } from '../support/tinyModel.js';
+
+/** The command itself, as users run it: `node bin/vicregl.js ...`. */
+
+const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
+const photo = (name: string) => fileURLToPath(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
+const execute = promisify(execFile);
+
+async function vicregl(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  try {
+    return { code: 0, ...(await execute(process.execPath, [bin, ...args])) };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, stdout, stderr };
+  }
+}
+
+interface Served {
+  readonly child: ChildProcess;
+  readonly address: string;
+  readonly metricsAddress: string;
+}
+
+async function serve(model: string): Promise<Served> {
+  const flags = ['--model', model, '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--device', 'cpu'];
+  const child = spawn(process.execPath, [bin, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string };
+    if (entry.msg !== 'serving') continue;
+    child.stdout!.resume();
+    return { child, address: entry.address, metricsAddress: entry.metricsAddress };
+  }
+  throw new Error('the service ended before it served');
+}
+
+async function inFlight({ metricsAddress }: Served): Promise<number> {
+  const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+  return Number(/^vicregl_requests_in_flight\{method="ExtractFeatures"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+describe('node bin/vicregl.js', () => {
+  let model: Awaited<ReturnType<typeof withTinyModel>>;
+  let folder: string;
+  before(async () => {
+    model = await withTinyModel();
+    folder = await mkdtemp(join(tmpdir(), 'vicregl-cli-'));
+  });
+  after(async () => {
+    await model.remove();
+    await rm(folder, { recursive: true });
+  });
+
+  test('embed, features and match answer alike from a service and in-process', async () => {
+    const served = await serve(model.folder.dir);
+    const over = ['--address', served.address];
+    const within = ['--model', model.folder.dir];
+    const commands = [
+      ['embed', photo('astronaut.jpg'), '--l2', '--out', join(folder, 'embedding.json')],
+      ['features', photo('coffee.jpg'), '--dtype', 'float16', '--out', join(folder, 'features.safetensors')],
+      ['match', photo('coffee.jpg'), photo('coffee.jpg'), '--crop-b', '100,50,300,300,flip', '--top', '5'],
+    ];
+    for (const command of commands) {
+      const remote = await vicregl(...command, ...over);
+      assert.equal(remote.code, 0, remote.stderr);
+      assert.deepEqual(await vicregl(...command, ...within), remote);
+      assert.equal(JSON.parse(remote.stdout).model.name, 'tiny');
+    }
+    const { tensors } = await readSafetensors(join(folder, 'features.safetensors'));
+    assert.deepEqual(tensors.get('features')?.shape, [7, 7, 16]);
+    const embedding = JSON.parse(await readFile(join(folder, 'embedding.json'), 'utf8')) as { data: number[] };
+    assert.ok(Math.abs(Math.hypot(...embedding.data) - 1) < 1e-6);
+    served.child.kill('SIGINT');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('match --out draws the pairs', async () => {
+    const out = join(folder, 'pairs.png');
+    const { code, stderr } = await vicregl(
+      ...['match', photo('chelsea.png'), photo('coffee.jpg'), '--out', out, '--model', model.folder.dir],
+    );
+    assert.equal(code, 0, stderr);
+    const { format, width, height } = await sharp(out).metadata();
+    assert.deepEqual({ format, height, width }, { format: 'png', height: 512, width: 771 + 16 + 768 });
+  });
+
+  test('errors are one clear line on stderr, and exit code 1', async () => {
+    const cases: [string[], RegExp][] = [
+      [['embed', bin, '--model', model.folder.dir], /^vicregl: INVALID_ARGUMENT: image: .*supported format.*\n$/],
+      [['embed', join(folder, 'none.jpg')], /^vicregl: ENOENT.*none\.jpg.*\n$/],
+      [
+        ['embed', photo('coffee.jpg'), '--address', '127.0.0.1:1'],
+        /^vicregl: UNAVAILABLE: no answer from 127\.0\.0\.1:1 .*vicregl serve.*\n$/,
+      ],
+      [['embed', photo('coffee.jpg'), '--model', join(folder, 'none')], /^vicregl: cannot read .*manifest\.json.*\n$/],
+      [
+        ['embed', photo('coffee.jpg'), '--out', 'x.txt'],
+        /^vicregl: INVALID_ARGUMENT: --out: "x\.txt" must end in .*\n$/,
+      ],
+      [['serve', '--model', model.folder.dir, '--address', 'nowhere'], /^vicregl: .*"nowhere" is not HOST:PORT.*\n$/],
+      [['embed', photo('coffee.jpg'), '--resize', 'huge'], /'huge' is invalid\. It must be native, fit:/],
+    ];
+    for (const [args, expected] of cases) {
+      const { code, stderr } = await vicregl(...args);
+      assert.equal(code, 1, `${args.join(' ')}: ${stderr}`);
+      assert.match(stderr, expected);
+    }
+  });
+
+  test('SIGTERM finishes the running requests and the process exits 0 by itself', async () => {
+    const served = await serve(model.folder.dir);
+    const client = createClient({ address: served.address, deadlineMs: 30_000 });
+    await client.waitForReady();
+    const large = await sharp(photo('coffee.jpg')).resize(2048, 1536).jpeg().toBuffer();
+    const requests = Array.from({ length: 12 }, () =>
+      client.features({ pixels: large, resize: { kind: 'native' } }, { dtype: 'float16' }),
+    );
+    const settled = Promise.allSettled(requests);
+    let running = 0;
+    while (running === 0) {
+      running = await inFlight(served);
+      await delay(5);
+    }
+    const exited = once(served.child, 'exit');
+    served.child.kill('SIGTERM');
+    const results = await settled;
+    const finished = results.filter((result) => result.status === 'fulfilled');
+    assert.ok(finished.length >= running, `${finished.length} of ${running} running requests finished`);
+    for (const result of finished) assert.deepEqual(result.value.shape, [192, 256, 16]);
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      assert.ok(result.reason instanceof VicreglError && result.reason.code === 'UNAVAILABLE', String(result.reason));
+    }
+    assert.deepEqual(await exited, [0, null]);
+    await client.close();
+  });
+});

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
+import { pino } from 'pino';
+import { createClient, VicreglError } from '../../src/client/index.js';
+import type { Engine } from '../../src/engine/engine.js';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
+import { decodeImage } from '../../src/image/decode.js';
+import { prepareImage } from '../../src/image/resize.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { createServer } from '../../src/serve/server.js';
+import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
+import { checkHealth, listServices, sendBytes, watchHealth } from './grpcProbe.js';
+
+const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
+const manifest = { ...tinyManifest, files: {} };
+const logger = pino({ level: 'silent' });
+
+async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
+  const server = await createServer({
+    engine,
+    logger,
+    address: '127.0.0.1:0',
+    metricsAddress: '127.0.0.1:0',
+    limits: { ...defaultServeLimits, ...limits },
+  });
+  const client = createClient({ address: server.address, deadlineMs: 20_000 });
+  const http = async (path: string) => {
+    const response = await fetch(`http://${server.metricsAddress}${path}`);
+    return { status: response.status, text: await response.text() };
+  };
+  return {
+    server,
+    client,
+    http,
+    async stop() {
+      await client.close();
+      await server.close();
+    },
+  };
+}
+
+function failsWith(code: string, text: RegExp) {
+  return (error: unknown) => {
+    assert.ok(error instanceof VicreglError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    return true;
+  };
+}
+
+describe('the service over a socket, with ONNX Runtime', () => {
+  let service: Awaited<ReturnType<typeof start>>;
+  let model: Awaited<ReturnType<typeof withTinyModel>>;
+
+  before(async () => {
+    model = await withTinyModel();
+    service = await start(await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 }));
+    await service.client.waitForReady();
+  });
+  after(async () => {
+    await service.stop();
+    await model.remove();
+  });
+
+  test('Embed gives what the graph gives when it is run directly', async () => {
+    const image = await photo('astronaut.jpg');
+    const { vector, tensor } = await service.client.embed(image);
+    const { image: input } = await prepareImage(
+      await decodeImage(image),
+      { kind: 'shortestSide', resize: 64, crop: 56 },
+      8,
+    );
+    const engine = await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 });
+    const batch = { dtype: 'uint8', shape: [1, 56, 56, 3], data: input.data } as const;
+    const { representation } = await engine.run(batch, new Set(['representation']));
+    await engine.close();
+    assert.deepEqual(tensor.shape, [16]);
+    assert.deepEqual(vector, representation!.data);
+  });
+
+  test('ExtractFeatures, in float16 too', async () => {
+    const image = await photo('coffee.jpg');
+    const { data, shape, grid } = await service.client.features(image, { space: 'localProjector' });
+    assert.deepEqual(shape, [7, 7, 12]);
+    assert.deepEqual(grid.original, { width: 600, height: 400 });
+    const half = await service.client.features(image, { space: 'localProjector', dtype: 'float16' });
+    for (const [i, value] of half.data.entries()) assert.ok(Math.abs(value - data[i]!) <= Math.abs(data[i]!) * 1e-3);
+  });
+
+  test('Match by features finds the same cells in the same photograph', async () => {
+    const image = await photo('chelsea.png');
+    const { pairs } = await service.client.match(image, image, { topGamma: 0 });
+    assert.equal(pairs.length, 49);
+    for (const { a, b } of pairs) assert.deepEqual(a, b);
+  });
+
+  test('Match by location pairs overlapping crops', async () => {
+    const pixels = await photo('coffee.jpg');
+    const { pairs } = await service.client.match(
+      { pixels, crop: { left: 0, top: 0, width: 336, height: 336 } },
+      { pixels, crop: { left: 96, top: 48, width: 336, height: 336, flip: true } },
+      { by: 'location', topGamma: 0, maxDistance: 1e-3 },
+    );
+    assert.equal(pairs.length, 5 * 6);
+    assert.equal(pairs[0]!.similarity, undefined);
+  });
+
+  test('GetModel tells the facts of the manifest', async () => {
+    const { name, version, stride, provider, dimensions } = await service.client.model();
+    assert.deepEqual({ name, version, stride, provider }, { name: 'tiny', version: '1', stride: 8, provider: 'cpu' });
+    assert.deepEqual(dimensions, { backbone: 16, localProjector: 12, expander: 20 });
+  });
+
+  test('a bad image is INVALID_ARGUMENT with the reason, and the next request works', async () => {
+    const image = await photo('astronaut.jpg');
+    await assert.rejects(
+      service.client.embed(image.subarray(0, 20_000)),
+      failsWith('INVALID_ARGUMENT', /^image: image cannot be decoded as jpeg/),
+    );
+    assert.equal((await service.client.embed(image)).vector.length, 16);
+  });
+
+  test('an unknown model is NOT_FOUND', async () => {
+    const image = await photo('astronaut.jpg');
+    await assert.rejects(service.client.embed(image, { model: 'other' }), failsWith('NOT_FOUND', /"other"/));
+    await assert.rejects(service.client.model({ model: 'other' }), failsWith('NOT_FOUND', /"other"/));
+  });
+
+  test('bytes that are no message are INVALID_ARGUMENT', async () => {
+    const { code, details } = await sendBytes(
+      service.server.address,
+      '/vicregl.v1.VicreglService/Embed',
+      Buffer.from([0x12, 0xff, 0xff, 0x03, 1]),
+    );
+    assert.equal(code, status.INVALID_ARGUMENT, details);
+    assert.match(details, /not a valid Embed request/);
+  });
+
+  test('health and reflection', async () => {
+    assert.equal(await checkHealth(service.server.address), 'SERVING');
+    assert.equal(await checkHealth(service.server.address, 'vicregl.v1.VicreglService'), 'SERVING');
+    assert.ok((await listServices(service.server.address)).includes('vicregl.v1.VicreglService'));
+  });
+
+  test('/metrics, /healthz and /readyz', async () => {
+    assert.deepEqual(await service.http('/healthz'), { status: 200, text: 'ok\n' });
+    assert.deepEqual(await service.http('/readyz'), { status: 200, text: 'ready\n' });
+    assert.equal((await service.http('/other')).status, 404);
+    const { text } = await service.http('/metrics');
+    for (const line of [
+      /^vicregl_requests_total\{method="Match",code="OK"\} 2$/m,
+      /^vicregl_requests_total\{method="Embed",code="NOT_FOUND"\} 1$/m,
+      /^vicregl_requests_total\{method="GetModel",code="NOT_FOUND"\} 1$/m,
+      /^vicregl_requests_in_flight\{method="Embed"\} 0$/m,
+      /^vicregl_request_duration_seconds_count\{method="ExtractFeatures"\} 2$/m,
+      /^vicregl_phase_duration_seconds_count\{method="Match",phase="match"\} 2$/m,
+      /^vicregl_batch_images_count \d+$/m,
+      /^vicregl_queue_images 0$/m,
+      /^vicregl_model_info\{name="tiny",version="1",architecture="tiny",precision="float32",provider="cpu"\} 1$/m,
+      /^process_cpu_user_seconds_total /m,
+    ]) {
+      assert.match(text, line);
+    }
+  });
+
+  test('concurrent requests ride together and get the answers they get alone', async () => {
+    const images = await Promise.all(['astronaut.jpg', 'chelsea.png', 'coffee.jpg'].map(photo));
+    const alone = [];
+    for (const image of images) alone.push((await service.client.embed(image)).vector);
+    const together = await Promise.all(
+      Array.from({ length: 24 }, (_, i) => service.client.embed(images[i % images.length]!)),
+    );
+    for (const [i, { vector }] of together.entries()) {
+      const expected = alone[i % alone.length]!;
+      for (const [k, value] of vector.entries()) assert.ok(Math.abs(value - expected[k]!) < 1e-5);
+    }
+  });
+});
+
+describe('the service under limits and failures, with the fake engine', () => {
+  test('a message over the limit is RESOURCE_EXHAUSTED and counted, then a small one works', async () => {
+    const { client, http, stop } = await start(createFakeEngine({ manifest }), { maxMessageBytes: 100_000 });
+    const large = { width: 300, height: 300, rgb: new Uint8Array(270_000) };
+    await assert.rejects(client.embed(large), failsWith('RESOURCE_EXHAUSTED', /larger than max.*100000/));
+    assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 16);
+    const { text } = await http('/metrics');
+    assert.match(text, /vicregl_requests_total\{method="Embed",code="NO_MESSAGE"\} 1/);
+    await stop();
+  });
+
+  test("an answer over a client's limit names the ways out; a larger limit in the client is one", async () => {
+    const { server, stop } = await start(createFakeEngine({ manifest }));
+    const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'native' } } as const; // 50 * 75 * 16 * 4 bytes
+    const narrow = createClient({ address: server.address, maxMessageBytes: 200_000 });
+    await assert.rejects(
+      narrow.features(image),
+      failsWith('RESOURCE_EXHAUSTED', /240000 bytes, over the limit of 195904.*float16.*max_response_bytes/),
+    );
+    assert.deepEqual((await narrow.features(image, { dtype: 'float16' })).shape, [50, 75, 16]);
+    await narrow.close();
+    await stop();
+  });
+
+  test('requests that wait together run as one batch', async () => {
+    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 150 }));
+    const image = await photo('chelsea.png');
+    const first = client.embed(image);
+    await delay(60);
+    const rest = Array.from({ length: 4 }, () => client.embed(image));
+    const answers = await Promise.all([first, ...rest]);
+    for (const { vector } of answers) assert.deepEqual(vector, answers[0]!.vector);
+    const { text } = await http('/metrics');
+    assert.match(text, /^vicregl_batch_images_sum 5$/m);
+    assert.match(text, /^vicregl_batch_images_count 2$/m);
+    await stop();
+  });
+
+  test('a deadline that passes in the queue is DEADLINE_EXCEEDED and spares the engine', async () => {
+    let runs = 0;
+    const failWith = () => {
+      runs++;
+      return undefined;
+    };
+    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 400, failWith }));
+    const image = await photo('chelsea.png');
+    const first = client.embed(image);
+    await delay(60);
+    await assert.rejects(client.embed(image, { deadlineMs: 100 }), failsWith('DEADLINE_EXCEEDED', /./));
+    await first;
+    await delay(50);
+    assert.equal(runs, 1);
+    assert.match((await http('/metrics')).text, /vicregl_requests_total\{method="Embed",code="DEADLINE_EXCEEDED"\} 1/);
+    await stop();
+  });
+
+  test('a caller that gives up is CANCELLED and leaves the queue', async () => {
+    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 300 }));
+    const image = await photo('chelsea.png');
+    const first = client.embed(image);
+    await delay(60);
+    const abort = new AbortController();
+    const second = client.embed(image, { signal: abort.signal });
+    await delay(60);
+    abort.abort();
+    await assert.rejects(second, failsWith('CANCELLED', /./));
+    await first;
+    const { text } = await http('/metrics');
+    assert.match(text, /vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1/);
+    assert.match(text, /^vicregl_batch_images_sum 1$/m);
+    await stop();
+  });
+
+  test('a full queue is RESOURCE_EXHAUSTED, and the service goes on', async () => {
+    const { client, stop } = await start(createFakeEngine({ manifest, delayMs: 200 }), { queueImages: 1 });
+    const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const first = client.embed(image);
+    await delay(60);
+    const second = client.embed(image);
+    await delay(60);
+    await assert.rejects(client.embed(image), failsWith('RESOURCE_EXHAUSTED', /queue is full/));
+    await Promise.all([first, second]);
+    await stop();
+  });
+
+  test('an error that nobody foresaw is INTERNAL, and the process lives', async () => {
+    let runs = 0;
+    const fake = createFakeEngine({ manifest });
+    const run: Engine['run'] = (batch, wants) => {
+      if (runs++ === 0) throw new TypeError('secret');
+      return fake.run(batch, wants);
+    };
+    const { client, stop } = await start({ ...fake, run });
+    const image = await photo('chelsea.png');
+    await assert.rejects(client.embed(image), failsWith('INTERNAL', /^internal error; the log/));
+    assert.equal((await client.embed(image)).vector.length, 16);
+    await stop();
+  });
+
+  test('a shutdown says NOT_SERVING, finishes what runs, and is not held by a health watch', async () => {
+    const { server, client, http } = await start(createFakeEngine({ manifest, delayMs: 400 }));
+    const watch = watchHealth(server.address);
+    const running = client.embed(await photo('chelsea.png'));
+    await delay(100);
+    const closed = server.close();
+    assert.equal((await http('/readyz')).status, 503);
+    assert.equal((await running).vector.length, 16);
+    await closed;
+    assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING']);
+    watch.end();
+    await assert.rejects(client.embed(await photo('chelsea.png')), failsWith('UNAVAILABLE', /./));
+    await client.close();
+  });
+
+  test('an address in use is a clear error', async () => {
+    const { server, stop } = await start(createFakeEngine({ manifest }));
+    const again = {
+      engine: createFakeEngine({ manifest }),
+      logger,
+      address: '127.0.0.1:0',
+      metricsAddress: '127.0.0.1:0',
+    };
+    await assert.rejects(
+      createServer({ ...again, address: server.address }),
+      /^Error: address: cannot listen on 127\.0\.0\.1:\d+/,
+    );
+    await assert.rejects(
+      createServer({ ...again, metricsAddress: server.metricsAddress }),
+      /^Error: metrics address: cannot listen on .*EADDRINUSE/,
+    );
+    await stop();
+  });
+});
