@@ -3,8 +3,6 @@ import { readableFormats, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
 import type { RgbImage } from './types.js';
 
-export { ImageError, type ImageErrorCode } from './imageError.js';
-
 /** What one picture may cost. */
 export interface ImageLimits {
   /** Most bytes of an encoded or raw picture. */
