@@ -1,0 +1,153 @@
+/**
+ * Match quality: do features find the same place again? Two overlapping crops are cut from a photograph; the matches
+ * with the nearest features (paper section 3.1, feature-based matching with top-gamma) are compared with the places
+ * that the crops' rectangles give.
+ */
+
+import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../data/augment.js';
+import type { ImageSource } from '../data/sources.js';
+import { renderView, type ViewParameters } from '../data/view.js';
+import { decodeImage } from '../image/decode.js';
+import { type FeatureMap, matchFeatures } from '../match/features.js';
+import { type RandomStream, stream } from '../tensor/random.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { bootstrapInterval } from './bootstrap.js';
+import { overlappingCrops } from './cropPairs.js';
+import { chanceShare, isWithin, truePlaces } from './matchScore.js';
+
+/** Computes features of a batch: uint8 [B, H, W, 3] -> float32 [B, h, w, D], such as a model's maps_embedding. */
+export type ExtractFeatures = (batch: Tensor<'uint8'>) => Promise<Tensor<'float32'>>;
+
+export interface MatchQualityOptions {
+  /** Side of the crops after resizing, in pixels. Default 224. */
+  readonly size?: number;
+  /** Pairs of crops of each photograph. Default 4. */
+  readonly pairsPerPhotograph?: number;
+  /** Area of a crop over the photograph's. Default 0.4..1. */
+  readonly scale?: readonly [number, number];
+  /** Width / height of a crop. Default 3/4..4/3. */
+  readonly aspect?: readonly [number, number];
+  /** Least area that both crops share, over the larger crop's area. Default 0.5. */
+  readonly minOverlap?: number;
+  /** Matches scored of each pair: those with the smallest distances. Default 20. */
+  readonly topGamma?: number;
+  /** Chebyshev distance in cells up to which a match is right. Default 1. */
+  readonly tolerance?: number;
+  readonly seed?: number;
+  /** Flips and changes of colour of both crops, with their probabilities of blur and solarization. Default none. */
+  readonly augmentation?: {
+    readonly policy: AugmentationPolicy;
+    readonly blurProbability: number;
+    readonly solarizeProbability: number;
+  };
+  /** Bootstrap samples. Default 2,000. */
+  readonly resamples?: number;
+}
+
+export interface MatchQuality {
+  /** Share of the scored matches whose target cell lies within the tolerance of the true place. */
+  readonly share: number;
+  /** 95 % percentile bootstrap interval of `share`, over photographs. */
+  readonly interval: readonly [number, number];
+  /** `share` that a random target cell for every source cell would reach. */
+  readonly chance: number;
+  /** Share of the scored matches whose true place lies inside the target crop: the most that `share` can be. */
+  readonly visible: number;
+  /** `share` of each photograph in the order of the source; the same pairs for the same seed, so models compare paired. */
+  readonly perPhotograph: Float64Array;
+  /** Number of scored matches. */
+  readonly matches: number;
+  /** Size of the feature maps. */
+  readonly grid: { readonly rows: number; readonly cols: number };
+}
+
+const unchanged = { policy: noAugmentation, blurProbability: 0, solarizeProbability: 0 };
+
+/**
+ * Measures match quality over all photographs of a source. Pair k of photograph i is drawn from
+ * `stream(seed, 'matchQuality', i, k)`, so two models with maps of any size see the same crops. Each pair is matched in
+ * one direction, from its first crop to its second. True places outside the second crop count as wrong.
+ * @throws Error of the source or decoder for a photograph that cannot be read, MatchError where topGamma is above the
+ *   number of cells, RangeError for a result of `extract` of another shape.
+ */
+export async function matchQuality(
+  photographs: ImageSource,
+  extract: ExtractFeatures,
+  options: MatchQualityOptions = {},
+): Promise<MatchQuality> {
+  const { size = 224, pairsPerPhotograph = 4, topGamma = 20, tolerance = 1, seed = 0, resamples = 2000 } = options;
+  if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
+    throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
+  }
+  const perPhotograph = new Float64Array(photographs.items.length);
+  const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
+  let grid = { rows: 0, cols: 0 };
+
+  for (let photograph = 0; photograph < photographs.items.length; photograph++) {
+    const image = await decodeImage(await photographs.read(photograph));
+    const views: ViewParameters[] = [];
+    for (let pair = 0; pair < pairsPerPhotograph; pair++) {
+      views.push(...drawPair(stream(seed, 'matchQuality', photograph, pair), image, options));
+    }
+    const rendered = await Promise.all(views.map((view) => renderView(image, view, size)));
+    const batch = new Uint8Array(rendered.length * size * size * 3);
+    rendered.forEach((view, v) => {
+      batch.set(view, v * view.length);
+    });
+    const maps = splitMaps(await extract(tensor('uint8', [views.length, size, size, 3], batch)), views.length);
+
+    let right = 0;
+    let matched = 0;
+    for (let pair = 0; pair < views.length; pair += 2) {
+      const [from, to] = [maps[pair]!, maps[pair + 1]!];
+      const { rows, cols } = from;
+      const places = truePlaces({ source: views[pair]!.crop, target: views[pair + 1]!.crop, rows, cols });
+      for (const { source, target } of matchFeatures(from, to, { topGamma })) {
+        matched++;
+        if (isWithin(places[source]!, target, cols, tolerance)) right++;
+        if (places[source]!.visible) totals.visible++;
+      }
+      totals.chance += chanceShare(places, cols, tolerance);
+      grid = { rows, cols };
+    }
+    perPhotograph[photograph] = right / matched;
+    totals.right += right;
+    totals.matches += matched;
+  }
+  return {
+    share: totals.right / totals.matches,
+    interval: bootstrapInterval(perPhotograph, { seed, resamples }),
+    chance: totals.chance / (photographs.items.length * pairsPerPhotograph),
+    visible: totals.visible / totals.matches,
+    perPhotograph,
+    matches: totals.matches,
+    grid,
+  };
+}
+
+function drawPair(
+  random: RandomStream,
+  image: { readonly width: number; readonly height: number },
+  options: MatchQualityOptions,
+): ViewParameters[] {
+  const { scale = [0.4, 1], aspect = [3 / 4, 4 / 3], minOverlap = 0.5, augmentation = unchanged } = options;
+  return overlappingCrops(random, image, { scale, aspect }, minOverlap).map((rectangle) => ({
+    crop: { ...rectangle, flip: random.bernoulli(augmentation.policy.flipProbability) },
+    augmentation: drawAugmentation(random, augmentation.policy, augmentation),
+  }));
+}
+
+/** The maps of a batch [B, h, w, D], one by one. */
+function splitMaps(features: Tensor<'float32'>, count: number): FeatureMap[] {
+  const [batch, rows, cols, channels] = features.shape;
+  if (features.shape.length !== 4 || batch !== count || rows === undefined || cols === undefined || !channels) {
+    throw new RangeError(`extract returned [${features.shape.join(', ')}]; it must be [${count}, h, w, D]`);
+  }
+  const stride = rows * cols * channels;
+  return Array.from({ length: count }, (_, i) => ({
+    rows,
+    cols,
+    channels,
+    data: features.data.subarray(i * stride, (i + 1) * stride),
+  }));
+}
