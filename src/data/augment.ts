@@ -5,7 +5,7 @@ import { gaussianBlur } from './blur.js';
 import { adjustBrightness, adjustContrast, adjustSaturation, greyscale, solarize } from './color.js';
 import { adjustHue } from './hue.js';
 
-export type JitterOperation = 'brightness' | 'contrast' | 'saturation' | 'hue';
+type JitterOperation = 'brightness' | 'contrast' | 'saturation' | 'hue';
 
 /** What may happen to a view, and how likely. Blur and solarize differ between views: see ViewSpec. */
 export interface AugmentationPolicy {

@@ -25,7 +25,7 @@ export interface SkippedImage {
 }
 
 /** All views of one image. */
-export interface Sample {
+interface Sample {
   /** The image that was used; another than the slot's where that one is broken. */
   readonly index: number;
   /** Per view [size, size, 3]. */

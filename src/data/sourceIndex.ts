@@ -1,5 +1,5 @@
 /** Where the encoded bytes of a source's images lie; plain data, so that it can be sent to a worker thread. */
-export type Storage =
+type Storage =
   /** Item i is the file root/names[i]. */
   | { readonly kind: 'files'; readonly root: string }
   /** Item i is sizes[i] bytes at offsets[i] of the file. */

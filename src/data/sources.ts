@@ -7,7 +7,7 @@ import { openReader, type SourceReader } from './sourceReader.js';
 import { defaultUnpackedLimit, indexTar, indexTarGz } from './tarIndex.js';
 
 /** One image of a source. */
-export interface ImageItem {
+interface ImageItem {
   /** Path from the root of the folder or archive, with / between the parts. */
   readonly name: string;
   /** Index into the source's classes; only where labels were asked for. */
