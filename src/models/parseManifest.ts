@@ -9,7 +9,11 @@ import { ModelFolderError } from './modelFolderError.js';
 export function parseManifest(value: unknown, where: string): Manifest {
   const parsed = manifestSchema.safeParse(value);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || '(root)'}: ${issue.message}`);
+    const problems = parsed.error.issues.map((issue) => {
+      // What is wrong with a key of a record stands one level deeper.
+      const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+      return `${issue.path.join('.') || '(root)'}: ${message}`;
+    });
     throw new ModelFolderError(`${where} is not a valid manifest:\n  ${problems.join('\n  ')}`);
   }
   const manifest = parsed.data;

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type FeatureMap, matchFeatures } from './features.js';
+
+function row(channels: number, ...vectors: number[][]): FeatureMap {
+  return { rows: 1, cols: vectors.length, channels, data: Float32Array.from(vectors.flat()) };
+}
+
+/** Small whole numbers: distances are exact, and ties are common. */
+function featureMap(channels: number): fc.Arbitrary<FeatureMap> {
+  return fc
+    .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
+    .chain(([rows, cols]) =>
+      fc
+        .array(fc.integer({ min: -3, max: 3 }), {
+          minLength: rows * cols * channels,
+          maxLength: rows * cols * channels,
+        })
+        .map((values) => ({ rows, cols, channels, data: Float32Array.from(values) })),
+    );
+}
+
+const mapPair = fc
+  .integer({ min: 1, max: 9 })
+  .chain((channels) => fc.tuple(featureMap(channels), featureMap(channels)));
+
+const vector = (map: FeatureMap, cell: number) => [
+  ...map.data.subarray(cell * map.channels, (cell + 1) * map.channels),
+];
+const l2 = (a: number[], b: number[]) => Math.hypot(...a.map((value, i) => value - b[i]!));
+
+/** Every source with its first nearest target, the plain way. */
+function nearestByHand(a: FeatureMap, b: FeatureMap) {
+  return Array.from({ length: a.rows * a.cols }, (_, source) => {
+    const distances = Array.from({ length: b.rows * b.cols }, (__, cell) => l2(vector(a, source), vector(b, cell)));
+    const distance = Math.min(...distances);
+    return { source, target: distances.findIndex((other) => Math.abs(other - distance) < 1e-9), distance };
+  });
+}
+
+describe('matchFeatures', () => {
+  it('gives every source its nearest target, ties to the lower index', () => {
+    fc.assert(
+      fc.property(mapPair, ([a, b]) => {
+        const matches = matchFeatures(a, b, { order: 'source' });
+        const expected = nearestByHand(a, b);
+        assert.deepEqual(
+          matches.map(({ source, target }) => ({ source, target })),
+          expected.map(({ source, target }) => ({ source, target })),
+        );
+        for (const [i, { distance }] of matches.entries()) assert.ok(Math.abs(distance - expected[i]!.distance) < 1e-6);
+      }),
+    );
+  });
+
+  it('keeps the topGamma nearest, ties to the lower source, in either order', () => {
+    fc.assert(
+      fc.property(mapPair, fc.double({ min: 0.01, max: 1, noNaN: true }), ([a, b], share) => {
+        const topGamma = Math.ceil(share * a.rows * a.cols);
+        const all = matchFeatures(a, b, { order: 'source' });
+        const kept = matchFeatures(a, b, { topGamma });
+        assert.deepEqual(
+          kept,
+          all.toSorted((m, n) => m.distance - n.distance || m.source - n.source).slice(0, topGamma),
+        );
+        assert.deepEqual(
+          matchFeatures(a, b, { topGamma, order: 'source' }),
+          kept.toSorted((m, n) => m.source - n.source),
+        );
+      }),
+    );
+  });
+
+  it('matches a map with itself at distance exactly 0 and similarity 1', () => {
+    const data = Float32Array.from({ length: 25 * 512 }, (_, i) => Math.fround(Math.sin(i * i)));
+    const map = { rows: 5, cols: 5, channels: 512, data };
+    for (const { source, target, distance, similarity } of matchFeatures(map, map, { mutual: true })) {
+      assert.deepEqual([target, distance, similarity], [source, 0, 1]);
+    }
+  });
+
+  it('with mutual keeps a pair only where each is the other one’s nearest', () => {
+    const a = row(1, [0], [1], [10]);
+    const b = row(1, [0.4], [11], [30]);
+    assert.deepEqual(
+      matchFeatures(a, b, { order: 'source' }).map(({ source, target }) => [source, target]),
+      [
+        [0, 0],
+        [1, 0],
+        [2, 1],
+      ],
+    );
+    assert.deepEqual(
+      matchFeatures(a, b, { mutual: true, order: 'source' }).map(({ source, target }) => [source, target]),
+      [
+        [0, 0],
+        [2, 1],
+      ],
+    );
+  });
+
+  it('with ratio drops what is nearly as near to a second target', () => {
+    const a = row(1, [0], [10]);
+    const b = row(1, [1], [-1.1], [10.5]);
+    // Source 0: 1 against 1.1; source 1: 0.5 against 9.
+    assert.deepEqual(
+      matchFeatures(a, b, { ratio: 0.8 }).map(({ source, target }) => [source, target]),
+      [[1, 2]],
+    );
+    assert.equal(matchFeatures(a, b, { ratio: 0.95 }).length, 2);
+    assert.equal(matchFeatures(row(1, [0]), row(1, [2], [2]), { ratio: 1 }).length, 0, 'an exact tie is ambiguous');
+  });
+
+  it('filters before it counts topGamma', () => {
+    const a = row(1, [0], [10]);
+    const b = row(1, [0], [0], [10.5]); // source 0 is nearest of all, but ambiguous
+    assert.deepEqual(
+      matchFeatures(a, b, { ratio: 0.8, topGamma: 1 }).map(({ source }) => source),
+      [1],
+    );
+  });
+
+  it('with cosine compares directions, and measures between unit vectors', () => {
+    const a = row(2, [10, 0]);
+    const b = row(2, [9, 5], [1, 0.01]);
+    assert.equal(matchFeatures(a, b)[0]?.target, 0);
+    const [match] = matchFeatures(a, b, { distance: 'cosine' });
+    assert.equal(match?.target, 1);
+    assert.ok(Math.abs(match!.distance - Math.sqrt(2 - 2 * match!.similarity)) < 1e-6);
+    assert.ok(Math.abs(match!.similarity - 1 / Math.hypot(1, 0.01)) < 1e-6);
+  });
+
+  it('gives the same similarity under both distances, filters by it, and calls that of a zero vector 0', () => {
+    const a = row(2, [1, 1], [0, 0], [-1, 0]);
+    const b = row(2, [2, 0]);
+    for (const distance of ['l2', 'cosine'] as const) {
+      const similarities = matchFeatures(a, b, { distance, order: 'source' }).map(({ similarity }) => similarity);
+      assert.ok(Math.abs(similarities[0]! - Math.SQRT1_2) < 1e-6);
+      assert.equal(similarities[1], 0);
+      assert.ok(Math.abs(similarities[2]! + 1) < 1e-6);
+      assert.deepEqual(
+        matchFeatures(a, b, { distance, minSimilarity: 0.5 }).map(({ source }) => source),
+        [0],
+      );
+    }
+  });
+
+  it('refuses input that cannot be matched, naming it', () => {
+    const map = row(2, [1, 2], [3, 4]);
+    const cases: [() => unknown, RegExp][] = [
+      [() => matchFeatures(map, row(1, [1])), /a has 2 channels and b has 1/],
+      [() => matchFeatures({ ...map, rows: 2 }, map), /a\.data of 2 x 2 cells with 2 channels needs 8 numbers, got 4/],
+      [() => matchFeatures(map, { ...map, cols: 0 }), /b\.cols is 0/],
+      [() => matchFeatures(map, map, { topGamma: 3 }), /topGamma 3 is more than the 2 cells of the source map/],
+      [() => matchFeatures(map, map, { topGamma: 0 }), /topGamma is 0/],
+      [() => matchFeatures(map, map, { topGamma: 1.5 }), /topGamma is 1.5/],
+      [() => matchFeatures(map, map, { ratio: 0 }), /ratio is 0;/],
+      [() => matchFeatures(map, map, { ratio: 1.1 }), /ratio is 1.1/],
+      [() => matchFeatures(map, map, { ratio: Number.NaN }), /ratio is NaN/],
+      [() => matchFeatures(map, row(2, [1, 2]), { ratio: 0.8 }), /second-nearest/],
+      [() => matchFeatures(map, map, { minSimilarity: 2 }), /minSimilarity is 2/],
+      [() => matchFeatures(map, row(2, [0, 1], [Number.NaN, 0])), /b has a feature in cell 1 that is not finite/],
+    ];
+    for (const [act, message] of cases) assert.throws(act, { name: 'MatchError', message });
+  });
+});

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { cropToOriginal } from '../image/crop.js';
+import { cellCentres } from '../image/geometry.js';
+import { matchLocations } from './locations.js';
+
+const size = { width: 224, height: 224 };
+
+describe('matchLocations', () => {
+  it('pairs the cells of a flipped view with their mirror images', () => {
+    const crop = { top: 30, left: 50, height: 140, width: 210 };
+    const plain = cellCentres(7, 7, 32, cropToOriginal({ ...crop, flip: false }, size));
+    const flipped = cellCentres(7, 7, 32, cropToOriginal({ ...crop, flip: true }, size));
+    const matches = matchLocations(plain, flipped, { order: 'source' });
+    assert.deepEqual(
+      matches.map(({ target }) => target),
+      Array.from({ length: 49 }, (_, cell) => Math.floor(cell / 7) * 7 + (6 - (cell % 7))),
+    );
+    assert.ok(matches.every(({ distance }) => distance < 1e-4));
+  });
+
+  it('keeps the nearest topGamma, with distances in pixels and ties to the lower cells', () => {
+    const a = Float32Array.of(0, 0, 10, 0, 20, 0);
+    const b = Float32Array.of(3, 4, 13, 4, 20, 1, 13, -4);
+    assert.deepEqual(matchLocations(a, b, { topGamma: 2 }), [
+      { source: 2, target: 2, distance: 1 },
+      { source: 0, target: 0, distance: 5 },
+    ]);
+    assert.deepEqual(
+      matchLocations(a, b, { order: 'source' }).map(({ target }) => target),
+      [0, 1, 2],
+    );
+  });
+
+  it('refuses what is no list of points', () => {
+    const one = Float32Array.of(1, 2);
+    assert.throws(() => matchLocations(new Float32Array(0), one), { name: 'MatchError', message: /centresA holds 0/ });
+    assert.throws(() => matchLocations(one, new Float32Array(3)), { name: 'MatchError', message: /centresB holds 3/ });
+    assert.throws(() => matchLocations(one, Float32Array.of(1, Number.NaN)), { message: /centresB\[1\] is NaN/ });
+    assert.throws(() => matchLocations(one, one, { topGamma: 2 }), { message: /topGamma 2 is more than the 1 cells/ });
+  });
+});

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { tinyManifest, tinyModelFiles } from '../../test/support/tinyModel.js';
+import { openModelFolder, writeModelFolder } from './folder.js';
+
+const folderError = (message: RegExp) => ({ name: 'ModelFolderError', message });
+
+describe('model folders', () => {
+  let parent: string;
+  let count = 0;
+  before(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'vicregl-folder-'));
+  });
+  after(() => rm(parent, { recursive: true }));
+  const freshDir = () => join(parent, `model-${count++}`);
+
+  async function written(): Promise<string> {
+    const dir = freshDir();
+    await writeModelFolder(dir, tinyManifest, tinyModelFiles());
+    return dir;
+  }
+
+  async function editManifest(dir: string, edit: (manifest: Record<string, unknown>) => void): Promise<void> {
+    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
+    edit(manifest);
+    await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
+  }
+
+  it('open as they were written, with checksums and absolute graph paths', async () => {
+    const dir = await written();
+    const { manifest, graphPath } = await openModelFolder(dir);
+    const { files, ...rest } = manifest;
+    assert.deepEqual(rest, tinyManifest);
+    assert.deepEqual(Object.keys(files).sort(), ['backbone.onnx', 'expander.onnx', 'local_projector.onnx']);
+    assert.equal(files['backbone.onnx']?.bytes, tinyModelFiles().get('backbone.onnx')?.byteLength);
+    assert.equal(graphPath('localProjector'), join(dir, 'local_projector.onnx'));
+  });
+
+  it('may lack heads and hold files that the manifest does not list', async () => {
+    const dir = freshDir();
+    const { representation } = tinyManifest.dims;
+    const files = new Map([['backbone.onnx', tinyModelFiles().get('backbone.onnx')!]]);
+    const manifest = { ...tinyManifest, dims: { representation }, graphs: { backbone: 'backbone.onnx' } };
+    await writeModelFolder(dir, manifest, files);
+    await writeFile(join(dir, 'README.md'), 'notes');
+    const folder = await openModelFolder(dir);
+    assert.deepEqual([folder.graphPath('localProjector'), folder.graphPath('expander')], [undefined, undefined]);
+  });
+
+  it('are refused with every problem of the manifest, by key', async () => {
+    const dir = await written();
+    await editManifest(dir, (manifest) => {
+      manifest['alpha'] = 2;
+      manifest['preprocesing'] = {};
+      delete manifest['stride'];
+    });
+    await assert.rejects(openModelFolder(dir), (error: Error) => {
+      assert.equal(error.name, 'ModelFolderError');
+      assert.match(error.message, /manifest\.json is not a valid manifest/);
+      for (const problem of [/alpha: /, /stride: /, /preprocesing/]) assert.match(error.message, problem);
+      return true;
+    });
+  });
+
+  it('are refused where graphs, dims and files do not agree', async () => {
+    const dir = await written();
+    await editManifest(dir, (manifest) => {
+      manifest['graphs'] = { backbone: 'other.onnx', expander: 'expander.onnx' };
+    });
+    await assert.rejects(
+      openModelFolder(dir),
+      folderError(
+        /graphs\.backbone: other\.onnx is not listed in files\n.*graphs\.localProjector and dims\.mapsEmbedding/,
+      ),
+    );
+  });
+
+  it('are refused with every damaged file, expected and found', async () => {
+    const dir = await written();
+    await appendFile(join(dir, 'backbone.onnx'), 'x');
+    const expander = await readFile(join(dir, 'expander.onnx'));
+    expander[expander.length - 1]! ^= 1;
+    await writeFile(join(dir, 'expander.onnx'), expander);
+    await rm(join(dir, 'local_projector.onnx'));
+    await assert.rejects(openModelFolder(dir), (error: Error) => {
+      assert.match(error.message, /backbone\.onnx has \d+ bytes, expected \d+/);
+      assert.match(error.message, /expander\.onnx has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
+      assert.match(error.message, /local_projector\.onnx is missing/);
+      return true;
+    });
+  });
+
+  it('are refused where there is no manifest, or no JSON in it', async () => {
+    await assert.rejects(openModelFolder(join(parent, 'absent')), folderError(/cannot read .*absent\/manifest\.json/));
+    const dir = await written();
+    await writeFile(join(dir, 'manifest.json'), '{');
+    await assert.rejects(openModelFolder(dir), folderError(/manifest\.json is not JSON/));
+  });
+
+  it('are overwritten only with force, and leave nothing beside them', async () => {
+    const dir = await written();
+    await writeFile(join(dir, 'old.txt'), 'old');
+    await assert.rejects(writeModelFolder(dir, tinyManifest, tinyModelFiles()), folderError(/exists already.*force/));
+    await writeModelFolder(dir, { ...tinyManifest, version: '2' }, tinyModelFiles(), { force: true });
+    assert.equal((await openModelFolder(dir)).manifest.version, '2');
+    assert.ok(!(await readdir(dir)).includes('old.txt'));
+    assert.deepEqual(
+      (await readdir(parent)).filter((name) => !/^model-\d+$/.test(name)),
+      [],
+    );
+  });
+
+  it('are not written from a manifest that would not open', async () => {
+    const dir = freshDir();
+    await assert.rejects(writeModelFolder(dir, tinyManifest, new Map()), folderError(/backbone\.onnx is not listed/));
+    const files = new Map([...tinyModelFiles(), ['../escape', new Uint8Array(1)]]);
+    await assert.rejects(writeModelFolder(dir, tinyManifest, files), folderError(/plain file name/));
+    await assert.rejects(openModelFolder(dir), folderError(/cannot read/));
+  });
+});

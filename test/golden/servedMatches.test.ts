@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { matchFeatures } from '../../src/match/features.js';
+import { matchLocations } from '../../src/match/locations.js';
+import { readSafetensors } from '../../src/tensor/safetensors.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+
+/** The matches that the service gives are those of the authors' code, in its order (ascending source). */
+
+const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
+
+/** Image `index` of a batched tensor. */
+function imageOf(value: Tensor, index: number): Float32Array {
+  const each = value.data.length / value.shape[0]!;
+  return (value.data as Float32Array).subarray(index * each, (index + 1) * each);
+}
+
+for (const file of files) {
+  describe(`matches of ${file}`, async () => {
+    const { tensors } = await readSafetensors(`test/golden/${file}.safetensors`);
+    const named = (name: string): Tensor => {
+      const found = tensors.get(name);
+      assert.ok(found, `${file} holds no ${name}`);
+      return found;
+    };
+    const directions = [...tensors.keys()].flatMap((name) => {
+      const parsed = /^match\.(feature|location)\.(\d+)to(\d+)\.source$/.exec(name);
+      return parsed === null ? [] : [{ kind: parsed[1]!, from: parsed[2]!, to: parsed[3]! }];
+    });
+    assert.ok(directions.length >= 4, `${file} holds ${directions.length} lists of matches`);
+
+    for (const { kind, from, to } of directions) {
+      it(`${kind} ${from} to ${to}`, () => {
+        const prefix = `match.${kind}.${from}to${to}`;
+        const sources = named(`${prefix}.source`);
+        const targets = named(`${prefix}.target`).data as BigInt64Array;
+        const distances = named(`${prefix}.distance`).data as Float32Array;
+        const [batch, topGamma] = sources.shape as [number, number];
+        const input = kind === 'feature' ? 'maps_embedding' : 'locations';
+        const [a, b] = [named(`${input}.${from}`), named(`${input}.${to}`)];
+        for (let image = 0; image < batch; image++) {
+          const [dataA, dataB] = [imageOf(a, image), imageOf(b, image)];
+          const map = (value: Tensor, data: Float32Array) => ({
+            rows: 1,
+            cols: value.shape[1]!,
+            channels: value.shape[2]!,
+            data,
+          });
+          const matches =
+            kind === 'feature'
+              ? matchFeatures(map(a, dataA), map(b, dataB), { topGamma, order: 'source' })
+              : matchLocations(dataA, dataB, { topGamma, order: 'source' });
+          const at = image * topGamma;
+          assert.deepEqual(
+            matches.map(({ source, target }) => [source, target]),
+            Array.from({ length: topGamma }, (_, g) => [
+              Number((sources.data as BigInt64Array)[at + g]),
+              Number(targets[at + g]),
+            ]),
+            `image ${image}`,
+          );
+          for (const [g, { distance }] of matches.entries()) {
+            const expected = distances[at + g]!;
+            assert.ok(
+              Math.abs(distance - expected) <= 1e-4 * expected + 1e-4,
+              `image ${image}: ${distance}, ${expected}`,
+            );
+          }
+        }
+      });
+    }
+  });
+}
