@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { registerEmbed } from './embed.js';
+import { registerExport } from './export.js';
 import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
 import { reportError } from './reportError.js';
@@ -13,6 +14,7 @@ const program = new Command('vicregl')
   .showHelpAfterError('(add --help for the options)');
 
 registerTrain(program);
+registerExport(program);
 registerServe(program);
 registerEmbed(program);
 registerFeatures(program);

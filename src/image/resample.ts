@@ -2,7 +2,7 @@ import sharp, { type Sharp } from 'sharp';
 import type { RgbImage } from './types.js';
 
 /** A rectangle in whole pixels. */
-export interface Rectangle {
+interface Rectangle {
   readonly left: number;
   readonly top: number;
   readonly width: number;

@@ -75,7 +75,9 @@ export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?
     graph: {
       name,
       input: graph.inputs.map((input) => encodeValueInfo(input.name, input.dtype, input.shape)),
-      output: [...graph.outputs].map(([output, { dtype, shape }]) => encodeValueInfo(output, dtype, shape)),
+      output: [...graph.outputs].map(([output, { dtype, shape }]) =>
+        encodeValueInfo(output, dtype, graph.declaredShapes.get(output) ?? shape),
+      ),
       initializer: constants.map(encodeConstant),
       node: [
         ...nodes.map((node) => ({

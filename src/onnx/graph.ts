@@ -46,6 +46,8 @@ export class Graph {
   readonly inputs: Value[] = [];
   readonly constants: Value[] = [];
   readonly outputs = new Map<string, Value>();
+  /** Shapes under which outputs are declared, where they differ from the inferred ones (see output). */
+  readonly declaredShapes = new Map<string, Shape>();
   /** Values that pass no gradient on (see stopGradient). */
   readonly detached = new Set<Value>();
 
@@ -94,14 +96,18 @@ export class Graph {
     );
   }
 
-  /** Declares a value as an output under a name of its own. */
-  output(name: string, value: Value): void {
+  /**
+   * Declares a value as an output under a name of its own.
+   * @param shape names for dynamic dimensions, in place of the formulas that inference gives them.
+   */
+  output(name: string, value: Value, shape?: Shape): void {
     this.#own('output', value);
     if (this.outputs.has(name)) throw new GraphError(`output "${name}" is declared twice`);
     if (this.#names.has(name) && value.name !== name)
       throw new GraphError(`the name "${name}" is taken by another value`);
     this.#names.add(name);
     this.outputs.set(name, value);
+    if (shape !== undefined) this.declaredShapes.set(name, shape);
   }
 
   /** Emits nodes of `build` under a name prefix, so that errors and profiles say which layer they belong to. */

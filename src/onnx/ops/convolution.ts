@@ -13,7 +13,8 @@ export interface ConvOptions {
 /** Cells along one axis after a convolution: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
 function convolvedSize(size: Dim, kernel: number, stride: number, padding: number, dilation: number): Dim {
   const reach = dilation * (kernel - 1) + 1;
-  if (typeof size === 'string') return `(${size}+${2 * padding - reach})/${stride}+1`;
+  if (stride === 1 && 2 * padding === reach - 1) return size;
+  if (typeof size === 'string') return `floor((${size}+${2 * padding - reach})/${stride})+1`;
   return Math.floor((size + 2 * padding - reach) / stride) + 1;
 }
 

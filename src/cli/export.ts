@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { exportModel } from '../models/exportModel.js';
+import type { Manifest } from '../models/manifest.js';
+import { loadLatestCheckpoint } from '../train/checkpoint.js';
+import { backboneOf } from '../train/config.js';
+import { drawLossCurve } from '../train/lossCurve.js';
+import { stepRecords, summariseRun } from '../train/runSummary.js';
+import { readRunConfig } from '../train/trainer.js';
+
+interface ExportFlags {
+  readonly out: string;
+  readonly precision: Manifest['precision'];
+  readonly expander: boolean;
+  readonly modelVersion: string;
+  readonly license: string;
+  readonly note?: string;
+  readonly force: boolean;
+}
+
+/** `vicregl export`: a run's newest checkpoint as a model folder. */
+export function registerExport(program: Command): void {
+  program
+    .command('export')
+    .description("Write a run's newest checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.")
+    .argument('<run>', 'run folder of vicregl train')
+    .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
+    .addOption(
+      new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
+    )
+    .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
+    .option('--model-version <version>', 'version of the weights', '1')
+    .option('--license <name>', 'licence of the weights', 'Apache-2.0')
+    .option('--note <text>', 'what the weights saw, in words, for the manifest')
+    .option('--force', 'replace the model folder', false)
+    .action(async (run: string, flags: ExportFlags) => {
+      const config = await readRunConfig(run);
+      const checkpoint = await loadLatestCheckpoint(run);
+      const { model, loss } = config;
+      const name = basename(flags.out);
+      const records = (await stepRecords(run)).filter(({ step }) => step <= checkpoint.step);
+      const files = new Map<string, Uint8Array>();
+      for (const file of ['config.yaml', 'environment.json', 'log.jsonl']) files.set(file, await readFile(join(run, file)));
+      files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, records)));
+      const manifest = await exportModel(
+        flags.out,
+        {
+          name,
+          version: flags.modelVersion,
+          architecture: model.architecture,
+          backbone: backboneOf(model),
+          ...(loss.alpha < 1 && { localProjector: model.localProjector }),
+          ...(loss.alpha > 0 && flags.expander && { expander: model.expander }),
+          alpha: loss.alpha,
+          weights: checkpoint.tensors,
+          license: flags.license,
+          training: {
+            ...(flags.note !== undefined && { note: flags.note }),
+            ...(await summariseRun(run, checkpoint.step)),
+            batchSize: config.batchSize,
+            cropSize: config.crops.size,
+            seed: config.seed,
+          },
+          files,
+        },
+        { precision: flags.precision, force: flags.force },
+      );
+      const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
+      console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+      console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
+    });
+}

@@ -1,0 +1,86 @@
+import { type ConvNextConfig, convNextStride } from '../nn/convnext.js';
+import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
+import { encodeModel } from '../onnx/encode.js';
+import { float32ToFloat16 } from '../tensor/float16.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { writeModelFolder } from './folder.js';
+import { backboneGraph, expanderGraph, localProjectorGraph } from './inferenceGraphs.js';
+import type { Manifest } from './manifest.js';
+
+/** A trained network on its way to a model folder. */
+export interface ExportSource {
+  readonly name: string;
+  readonly version: string;
+  /** Name of the backbone, such as convnext_atto. */
+  readonly architecture: string;
+  readonly backbone: ConvNextConfig;
+  /** Widths of the heads to export; a head that is absent is left out. */
+  readonly expander?: readonly number[];
+  readonly localProjector?: readonly number[];
+  readonly alpha: number;
+  /** float32 weights under the names of the authors' checkpoints (`backbone.`, `projector.`, `maps_projector.`). */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly license: string;
+  readonly training: Manifest['training'];
+  /** Further files of the folder: configuration, log, pictures. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface ExportOptions {
+  /** float16 stores matrices and kernels in half the bytes; vectors (biases, norms) stay float32, as does the arithmetic. */
+  readonly precision: Manifest['precision'];
+  readonly force?: boolean;
+}
+
+const FILES = { backbone: 'backbone.onnx', localProjector: 'local_projector.onnx', expander: 'expander.onnx' } as const;
+
+function stored(weights: ReadonlyMap<string, Tensor>, precision: Manifest['precision']): ReadonlyMap<string, Tensor> {
+  if (precision === 'float32') return weights;
+  return new Map(
+    [...weights].map(([name, value]) =>
+      value.dtype === 'float32' && value.shape.length > 1
+        ? [name, tensor('float16', value.shape, float32ToFloat16(value.data as Float32Array))]
+        : [name, value],
+    ),
+  );
+}
+
+/**
+ * Writes a model folder that the service, the CLI and anyone's ONNX Runtime can load.
+ * @throws ParameterError where weights do not fit the architecture, ModelFolderError where the folder exists.
+ */
+export async function exportModel(dir: string, source: ExportSource, { precision, force = false }: ExportOptions): Promise<Manifest> {
+  const { backbone, localProjector, expander } = source;
+  const weights = stored(source.weights, precision);
+  const channels = backbone.widths.at(-1)!;
+  const files = new Map(source.files);
+  files.set(FILES.backbone, encodeModel(backboneGraph(backbone, weights), { name: source.name }));
+  if (localProjector) files.set(FILES.localProjector, encodeModel(localProjectorGraph(channels, localProjector, weights)));
+  if (expander) files.set(FILES.expander, encodeModel(expanderGraph(channels, expander, weights)));
+  const manifest: Omit<Manifest, 'files'> = {
+    schemaVersion: 1,
+    name: source.name,
+    version: source.version,
+    architecture: source.architecture,
+    depths: [...backbone.depths],
+    widths: [...backbone.widths],
+    alpha: source.alpha,
+    stride: convNextStride(backbone),
+    dims: {
+      representation: channels,
+      ...(localProjector && { mapsEmbedding: localProjector.at(-1)! }),
+      ...(expander && { embedding: expander.at(-1)! }),
+    },
+    // The paper's evaluation protocol.
+    preprocessing: { mean: [...IMAGENET_MEAN], std: [...IMAGENET_STD], resize: 256, crop: 224, interpolation: 'bicubic' },
+    precision,
+    graphs: {
+      backbone: FILES.backbone,
+      ...(localProjector && { localProjector: FILES.localProjector }),
+      ...(expander && { expander: FILES.expander }),
+    },
+    license: source.license,
+    training: source.training,
+  };
+  return writeModelFolder(dir, manifest, files, { force });
+}

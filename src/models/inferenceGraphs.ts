@@ -1,0 +1,40 @@
+import { type ConvNextConfig, convNext } from '../nn/convnext.js';
+import { mlp } from '../nn/heads.js';
+import { constantParameters } from '../nn/parameters.js';
+import { normalisePixels } from '../nn/pixels.js';
+import { EXPORT_OPSET, Graph } from '../onnx/graph.js';
+import { reduceMean } from '../onnx/ops/reduce.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** The graphs of a model folder (see manifest.ts for their contract). Every dimension but the channels is dynamic. */
+
+/** uint8 `images` [B, H, W, 3] -> `representation` [B, C], `maps` [B, h, w, C]; normalisation is inside. */
+export function backboneGraph(config: ConvNextConfig, weights: ReadonlyMap<string, Tensor>): Graph {
+  const graph = new Graph(EXPORT_OPSET);
+  const images = graph.input('images', 'uint8', ['batch', 'height', 'width', 3]);
+  const maps = convNext(normalisePixels(images), config, constantParameters(graph, weights), { prefix: 'backbone.' });
+  const channels = config.widths.at(-1)!;
+  graph.output('representation', reduceMean(maps, [1, 2]), ['batch', channels]);
+  graph.output('maps', maps, ['batch', 'rows', 'columns', channels]);
+  return graph;
+}
+
+/** `maps` [B, h, w, C] -> `maps_embedding` [B, h, w, D']: the local projector on every cell. */
+export function localProjectorGraph(
+  channels: number,
+  widths: readonly number[],
+  weights: ReadonlyMap<string, Tensor>,
+): Graph {
+  const graph = new Graph(EXPORT_OPSET);
+  const maps = graph.input('maps', 'float32', ['batch', 'rows', 'columns', channels]);
+  graph.output('maps_embedding', mlp(maps, constantParameters(graph, weights), 'maps_projector', widths));
+  return graph;
+}
+
+/** `representation` [B, C] -> `embedding` [B, D]: the expander. */
+export function expanderGraph(channels: number, widths: readonly number[], weights: ReadonlyMap<string, Tensor>): Graph {
+  const graph = new Graph(EXPORT_OPSET);
+  const representation = graph.input('representation', 'float32', ['batch', channels]);
+  graph.output('embedding', mlp(representation, constantParameters(graph, weights), 'projector', widths));
+  return graph;
+}

@@ -1,0 +1,39 @@
+import { readRunLog, type StepRecord } from './runLog.js';
+
+/** What a run did, for the manifest of its model. */
+export interface RunSummary {
+  readonly steps: number;
+  readonly epochs: number;
+  /** Mean of each logged term over the last steps. */
+  readonly lastTerms: Readonly<Record<string, number>>;
+  readonly skippedPhotographs: number;
+}
+
+/** Terms are averaged over this many last steps, since single steps are noisy. */
+const LAST_STEPS = 50;
+const NOT_TERMS = new Set(['step', 'epoch', 'lr', 'images_per_s', 'wait_share']);
+
+/** Steps of a run, in order. */
+export async function stepRecords(run: string): Promise<StepRecord[]> {
+  return (await readRunLog(run)).filter((record): record is StepRecord => 'lr' in record);
+}
+
+/** Summarises a run's log up to a step. */
+export async function summariseRun(run: string, step: number): Promise<RunSummary> {
+  const all = await readRunLog(run);
+  const records = all.filter((record): record is StepRecord => 'lr' in record && record.step <= step);
+  const last = records.slice(-LAST_STEPS);
+  const names = Object.keys(last.at(-1) ?? {}).filter((name) => !NOT_TERMS.has(name));
+  const lastTerms = Object.fromEntries(
+    names.map((name) => {
+      const mean = last.reduce((sum, record) => sum + (record[name] ?? 0), 0) / last.length;
+      return [name, Number(mean.toPrecision(5))];
+    }),
+  );
+  return {
+    steps: step,
+    epochs: (records.at(-1)?.epoch ?? 0) + 1,
+    lastTerms,
+    skippedPhotographs: all.filter((record) => 'skipped' in record).length,
+  };
+}
