@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { registerEmbed } from './embed.js';
+import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
 import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
@@ -15,6 +16,7 @@ const program = new Command('vicregl')
 
 registerTrain(program);
 registerExport(program);
+registerEvaluate(program);
 registerServe(program);
 registerEmbed(program);
 registerFeatures(program);
