@@ -73,7 +73,9 @@ function whenReady(worker: Worker): Promise<WorkerResponse & { kind: 'ready' }> 
  *
  * Runs are done one after the other, in the order of the calls. A batch is copied on its way in, so the caller keeps
  * its buffer; outputs are moved, not copied. A worker that dies rejects what is pending, and every later run, with
- * `unavailable`; a native crash inside the runtime still takes the whole process down.
+ * `unavailable`. Two deaths still take the whole process down: a native crash inside the runtime, and
+ * `worker.terminate()` in the middle of a run (onnxruntime-node throws where nothing can catch it), so a run is never
+ * cut short: `close` waits for it.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {

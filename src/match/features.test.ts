@@ -9,16 +9,14 @@ function row(channels: number, ...vectors: number[][]): FeatureMap {
 
 /** Small whole numbers: distances are exact, and ties are common. */
 function featureMap(channels: number): fc.Arbitrary<FeatureMap> {
-  return fc
-    .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
-    .chain(([rows, cols]) =>
-      fc
-        .array(fc.integer({ min: -3, max: 3 }), {
-          minLength: rows * cols * channels,
-          maxLength: rows * cols * channels,
-        })
-        .map((values) => ({ rows, cols, channels, data: Float32Array.from(values) })),
-    );
+  return fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })).chain(([rows, cols]) =>
+    fc
+      .array(fc.integer({ min: -3, max: 3 }), {
+        minLength: rows * cols * channels,
+        maxLength: rows * cols * channels,
+      })
+      .map((values) => ({ rows, cols, channels, data: Float32Array.from(values) })),
+  );
 }
 
 const mapPair = fc
