@@ -43,6 +43,19 @@ module.exports = {
       to: { path: '^src/', pathNot: [layer, ...allowed].map((name) => `^src/${name}/`) },
     })),
     {
+      name: 'src-stands-alone',
+      comment: 'src may not import test/ or scripts/; tests beside the code may use test/support.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^(test|scripts)/' },
+    },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
       name: 'no-dev-dependency',
       severity: 'error',
       from: { path: '^src/', pathNot: '\\.test\\.ts$' },

@@ -31,7 +31,11 @@ export function registerEvaluate(program: Command): void {
     )
     .requiredOption('--images <path>', 'folder or archive of photographs the model has not seen')
     .option('--model <dir>', 'model folder', bundledModelFolder)
-    .option('--augment', 'flip the crops and change their colours as in training: colour alone no longer matches', false)
+    .option(
+      '--augment',
+      'flip the crops and change their colours as in training: colour alone no longer matches',
+      false,
+    )
     .option('--pairs <count>', 'pairs of crops of each photograph', '4')
     .option('--seed <number>', 'fixes crops, random weights and bootstrap', '0')
     .option('--out <file.json>', 'write the figures to a file too');
@@ -50,7 +54,8 @@ export function registerEvaluate(program: Command): void {
       const randomDir = join(scratch, 'random');
       const { manifest } = trained;
       const head = manifest.dims.mapsEmbedding;
-      if (head === undefined) throw new Error(`${flags.model} has no local projector; there is no projector space to match in`);
+      if (head === undefined)
+        throw new Error(`${flags.model} has no local projector; there is no projector space to match in`);
       await writeRandomModel(randomDir, manifest, [head, head, head], Number(flags.seed));
       const random = await openEngine(randomDir, flags);
       const measure = async (engine: Engine) => {

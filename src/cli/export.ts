@@ -23,7 +23,9 @@ interface ExportFlags {
 export function registerExport(program: Command): void {
   program
     .command('export')
-    .description("Write a run's newest checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.")
+    .description(
+      "Write a run's newest checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.",
+    )
     .argument('<run>', 'run folder of vicregl train')
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
     .addOption(
@@ -41,7 +43,8 @@ export function registerExport(program: Command): void {
       const name = basename(flags.out);
       const records = (await stepRecords(run)).filter(({ step }) => step <= checkpoint.step);
       const files = new Map<string, Uint8Array>();
-      for (const file of ['config.yaml', 'environment.json', 'log.jsonl']) files.set(file, await readFile(join(run, file)));
+      for (const file of ['config.yaml', 'environment.json', 'log.jsonl'])
+        files.set(file, await readFile(join(run, file)));
       files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, records)));
       const manifest = await exportModel(
         flags.out,
@@ -67,7 +70,9 @@ export function registerExport(program: Command): void {
         { precision: flags.precision, force: flags.force },
       );
       const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
-      console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+      console.log(
+        `${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`,
+      );
       console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
     });
 }

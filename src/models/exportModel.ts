@@ -49,13 +49,18 @@ function stored(weights: ReadonlyMap<string, Tensor>, precision: Manifest['preci
  * Writes a model folder that the service, the CLI and anyone's ONNX Runtime can load.
  * @throws ParameterError where weights do not fit the architecture, ModelFolderError where the folder exists.
  */
-export async function exportModel(dir: string, source: ExportSource, { precision, force = false }: ExportOptions): Promise<Manifest> {
+export async function exportModel(
+  dir: string,
+  source: ExportSource,
+  { precision, force = false }: ExportOptions,
+): Promise<Manifest> {
   const { backbone, localProjector, expander } = source;
   const weights = stored(source.weights, precision);
   const channels = backbone.widths.at(-1)!;
   const files = new Map(source.files);
   files.set(FILES.backbone, encodeModel(backboneGraph(backbone, weights), { name: source.name }));
-  if (localProjector) files.set(FILES.localProjector, encodeModel(localProjectorGraph(channels, localProjector, weights)));
+  if (localProjector)
+    files.set(FILES.localProjector, encodeModel(localProjectorGraph(channels, localProjector, weights)));
   if (expander) files.set(FILES.expander, encodeModel(expanderGraph(channels, expander, weights)));
   const manifest: Omit<Manifest, 'files'> = {
     schemaVersion: 1,
@@ -72,7 +77,13 @@ export async function exportModel(dir: string, source: ExportSource, { precision
       ...(expander && { embedding: expander.at(-1)! }),
     },
     // The paper's evaluation protocol.
-    preprocessing: { mean: [...IMAGENET_MEAN], std: [...IMAGENET_STD], resize: 256, crop: 224, interpolation: 'bicubic' },
+    preprocessing: {
+      mean: [...IMAGENET_MEAN],
+      std: [...IMAGENET_STD],
+      resize: 256,
+      crop: 224,
+      interpolation: 'bicubic',
+    },
     precision,
     graphs: {
       backbone: FILES.backbone,

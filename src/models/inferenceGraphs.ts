@@ -32,7 +32,11 @@ export function localProjectorGraph(
 }
 
 /** `representation` [B, C] -> `embedding` [B, D]: the expander. */
-export function expanderGraph(channels: number, widths: readonly number[], weights: ReadonlyMap<string, Tensor>): Graph {
+export function expanderGraph(
+  channels: number,
+  widths: readonly number[],
+  weights: ReadonlyMap<string, Tensor>,
+): Graph {
   const graph = new Graph(EXPORT_OPSET);
   const representation = graph.input('representation', 'float32', ['batch', channels]);
   graph.output('embedding', mlp(representation, constantParameters(graph, weights), 'projector', widths));

@@ -10,7 +10,12 @@ import type { Manifest } from './manifest.js';
  * Writes a model folder of the same network as another model's, with initial weights as training starts from: the
  * baseline of every evaluation. The heads have the widths of the model's own, taken from its dimensions.
  */
-export async function writeRandomModel(dir: string, like: Manifest, headWidths: readonly number[], seed: number): Promise<Manifest> {
+export async function writeRandomModel(
+  dir: string,
+  like: Manifest,
+  headWidths: readonly number[],
+  seed: number,
+): Promise<Manifest> {
   const graph = new Graph();
   const parameters = inputParameters(graph);
   const backbone = { depths: like.depths, widths: like.widths };

@@ -1,0 +1,132 @@
+/**
+ * Depthwise 7x7 convolutions, forward and both gradients: as a convolution and as one matrix product per channel
+ * (src/nn/depthwiseProduct.ts), over map sizes and channels. Prints a Markdown table of milliseconds.
+ *
+ *   node dist/scripts/bench/depthwise.js [--batch 32] [--threads 2] [--sizes 4,5,...] [--channels 40,80,160,320] [--seconds 1]
+ *
+ * The two sides take turns, run by run, so that other work on the machine disturbs both alike. Times are medians; the
+ * ratio of the fastest runs, which other work disturbs least, stands beside the ratio of the medians. --seconds is the
+ * least time for each cell of the table.
+ */
+
+import { parseArgs } from 'node:util';
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { depthwiseProduct } from '../../src/nn/depthwiseProduct.js';
+import { encodeModel } from '../../src/onnx/encode.js';
+import { gradients } from '../../src/onnx/gradients.js';
+import { Graph, type Value } from '../../src/onnx/graph.js';
+import { conv } from '../../src/onnx/ops/convolution.js';
+import { mul } from '../../src/onnx/ops/elementwise.js';
+import { reduceSum } from '../../src/onnx/ops/reduce.js';
+import { transpose } from '../../src/onnx/ops/shape.js';
+import { createSession, toOrt } from '../../src/onnx/session.js';
+import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
+import { median } from './statistics.js';
+
+const KERNEL = 7;
+const LEAST_RUNS = 3;
+/** T of the product has cells^2 elements per channel, and its gradient as many; larger ones are not tried. */
+const MOST_MATRIX_BYTES = 2 ** 30;
+
+const { values } = parseArgs({
+  options: {
+    batch: { type: 'string', default: '32' },
+    threads: { type: 'string', default: '2' },
+    sizes: { type: 'string', default: '4,5,7,8,10,14,16,20,28,32' },
+    channels: { type: 'string', default: '40,80,160,320' },
+    seconds: { type: 'string', default: '1' },
+  },
+});
+const batch = Number(values.batch);
+const threads = Number(values.threads);
+const numbers = (text: string) => text.split(',').map(Number);
+
+/** The convolution as a channels-last network uses it: [B, H, W, C] in and out. */
+function depthwiseConvolution(x: Value, weight: Value): Value {
+  const groups = weight.shape[0] as number;
+  const y = conv(transpose(x, [0, 3, 1, 2]), weight, undefined, { padding: (KERNEL - 1) / 2, groups });
+  return transpose(y, [0, 2, 3, 1]);
+}
+
+interface Side {
+  /** One run of forward and gradients; milliseconds. */
+  run(): Promise<number>;
+  release(): Promise<void>;
+}
+
+async function openSide(
+  convolve: (x: Value, weight: Value) => Value,
+  shape: readonly number[],
+  feeds: Record<string, OrtTensor>,
+): Promise<Side> {
+  const graph = new Graph();
+  const x = graph.input('x', 'float32', shape);
+  const weight = graph.input('weight', 'float32', [shape[3]!, 1, KERNEL, KERNEL]);
+  const y = convolve(x, weight);
+  const [gx, gw] = gradients(reduceSum(mul(y, graph.input('gy', 'float32', shape))), [x, weight]);
+  const outputs = { y, gx: gx!, gw: gw! };
+  for (const [name, value] of Object.entries(outputs)) graph.output(name, value);
+  // Threads of one side that wait busily would slow the other side's next run.
+  const session: InferenceSession = await createSession(encodeModel(graph), { threads, spinning: false });
+  const fetches = Object.fromEntries(
+    Object.entries(outputs).map(([name, value]) => [name, toOrt(zeros('float32', value.shape as number[]))]),
+  );
+  await session.run(feeds, fetches);
+  return {
+    async run() {
+      const start = performance.now();
+      await session.run(feeds, fetches);
+      return performance.now() - start;
+    },
+    release: () => session.release(),
+  };
+}
+
+function random(shape: readonly number[]): OrtTensor {
+  return toOrt(
+    tensor(
+      'float32',
+      shape,
+      Float32Array.from({ length: elementCount(shape) }, () => Math.random() - 0.5),
+    ),
+  );
+}
+
+/** Times of both sides in ms; undefined where the product's matrix is too large to try. */
+async function compare(size: number, channels: number): Promise<[number[], number[]] | undefined> {
+  if (4 * channels * size ** 4 > MOST_MATRIX_BYTES) return undefined;
+  const shape = [batch, size, size, channels];
+  const feeds = { x: random(shape), gy: random(shape), weight: random([channels, 1, KERNEL, KERNEL]) };
+  const sides = [
+    await openSide(depthwiseConvolution, shape, feeds),
+    await openSide(depthwiseProduct, shape, feeds),
+  ] as const;
+  const times: [number[], number[]] = [[], []];
+  const end = performance.now() + Number(values.seconds) * 1e3;
+  while (times[0].length < LEAST_RUNS || performance.now() < end) {
+    for (const i of [0, 1] as const) times[i].push(await sides[i].run());
+  }
+  for (const side of sides) await side.release();
+  return times;
+}
+
+const channelCounts = numbers(values.channels);
+console.log(
+  `batch ${batch}, ${threads} threads; each cell: convolution ms / product ms = ratio (ratio of the fastest)\n`,
+);
+console.log(`| map | cells | ${channelCounts.map((count) => `${count} channels`).join(' | ')} |`);
+console.log(`| --- | --- |${' --- |'.repeat(channelCounts.length)}`);
+for (const size of numbers(values.sizes)) {
+  const cells: string[] = [];
+  for (const channels of channelCounts) {
+    const result = await compare(size, channels);
+    if (result === undefined) cells.push('-');
+    else {
+      const [convolution, product] = result.map(median) as [number, number];
+      const best = Math.min(...result[0]) / Math.min(...result[1]);
+      const medians = `${convolution.toPrecision(3)} / ${product.toPrecision(3)}`;
+      cells.push(`${medians} = **${(convolution / product).toPrecision(2)}** (${best.toPrecision(2)})`);
+    }
+  }
+  console.log(`| ${size} x ${size} | ${size * size} | ${cells.join(' | ')} |`);
+}
