@@ -16,6 +16,7 @@ interface ExportFlags {
   readonly modelVersion: string;
   readonly license: string;
   readonly note?: string;
+  readonly card?: string;
   readonly force: boolean;
 }
 
@@ -35,6 +36,7 @@ export function registerExport(program: Command): void {
     .option('--model-version <version>', 'version of the weights', '1')
     .option('--license <name>', 'licence of the weights', 'Apache-2.0')
     .option('--note <text>', 'what the weights saw, in words, for the manifest')
+    .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
     .option('--force', 'replace the model folder', false)
     .action(async (run: string, flags: ExportFlags) => {
       const config = await readRunConfig(run);
@@ -45,6 +47,7 @@ export function registerExport(program: Command): void {
       const files = new Map<string, Uint8Array>();
       for (const file of ['config.yaml', 'environment.json', 'log.jsonl'])
         files.set(file, await readFile(join(run, file)));
+      if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
       files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, records)));
       const manifest = await exportModel(
         flags.out,

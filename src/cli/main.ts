@@ -4,6 +4,7 @@ import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
 import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
+import { registerModel } from './model.js';
 import { reportError } from './reportError.js';
 import { registerServe } from './serve.js';
 import { registerTrain } from './train.js';
@@ -21,5 +22,6 @@ registerServe(program);
 registerEmbed(program);
 registerFeatures(program);
 registerMatch(program);
+registerModel(program);
 
 await program.parseAsync().catch(reportError);
