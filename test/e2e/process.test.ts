@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,11 +11,11 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { readSafetensors } from '../../src/tensor/safetensors.js';
+import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
 /** The command itself, as users run it: `node bin/vicregl.js ...`. */
 
-const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 const photo = (name: string) => fileURLToPath(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const execute = promisify(execFile);
 
@@ -29,25 +28,7 @@ async function vicregl(...args: string[]): Promise<{ code: number; stdout: strin
   }
 }
 
-interface Served {
-  readonly child: ChildProcess;
-  readonly address: string;
-  readonly metricsAddress: string;
-}
-
-async function serve(model: string): Promise<Served> {
-  const flags = ['--model', model, '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--device', 'cpu'];
-  const child = spawn(process.execPath, [bin, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string };
-    if (entry.msg !== 'serving') continue;
-    child.stdout!.resume();
-    return { child, address: entry.address, metricsAddress: entry.metricsAddress };
-  }
-  throw new Error('the service ended before it served');
-}
-
-async function inFlight({ metricsAddress }: Served): Promise<number> {
+async function inFlight({ metricsAddress }: ServedProcess): Promise<number> {
   const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   return Number(/^vicregl_requests_in_flight\{method="ExtractFeatures"\} (\d+)$/m.exec(text)?.[1] ?? 0);
 }
@@ -65,7 +46,7 @@ describe('node bin/vicregl.js', () => {
   });
 
   test('embed, features and match answer alike from a service and in-process', async () => {
-    const served = await serve(model.folder.dir);
+    const served = await startServedProcess('--model', model.folder.dir);
     const over = ['--address', served.address];
     const within = ['--model', model.folder.dir];
     const commands = [
@@ -121,7 +102,7 @@ describe('node bin/vicregl.js', () => {
   });
 
   test('SIGTERM finishes the running requests and the process exits 0 by itself', async () => {
-    const served = await serve(model.folder.dir);
+    const served = await startServedProcess('--model', model.folder.dir);
     const client = createClient({ address: served.address, deadlineMs: 30_000 });
     await client.waitForReady();
     const large = await sharp(photo('coffee.jpg')).resize(2048, 1536).jpeg().toBuffer();

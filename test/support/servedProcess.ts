@@ -1,0 +1,27 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** The command, as users run it. */
+export const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
+
+export interface ServedProcess {
+  readonly child: ChildProcess;
+  /** HOST:PORT of gRPC. */
+  readonly address: string;
+  /** HOST:PORT of /metrics. */
+  readonly metricsAddress: string;
+}
+
+/** Starts `vicregl serve` as a process of its own on free ports and waits until it serves. */
+export async function startServedProcess(...extra: string[]): Promise<ServedProcess> {
+  const flags = ['--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--device', 'cpu', ...extra];
+  const child = spawn(process.execPath, [bin, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string };
+    if (entry.msg !== 'serving') continue;
+    child.stdout!.resume();
+    return { child, address: entry.address, metricsAddress: entry.metricsAddress };
+  }
+  throw new Error('the service ended before it served');
+}
