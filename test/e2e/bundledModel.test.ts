@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { type Client, createClient, VicreglError } from '../../src/client/index.js';
 import { decodeImage } from '../../src/image/decode.js';
@@ -99,11 +101,19 @@ describe('the service with the bundled model', () => {
     assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 320);
   });
 
+  test('the example of the README runs', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['examples/client.mjs', served.address]);
+    assert.match(
+      stdout,
+      /^320 .*\n7x7x256 12544 \{ x: 448, y: 64 \}\n(\d+ \d+ \d+ \d+ \d\.\d{3}\n){3}vicregl-convnext-atto /,
+    );
+  });
+
   test('/metrics counts what was asked', async () => {
     const text = await (await fetch(`http://${served.metricsAddress}/metrics`)).text();
-    assert.match(text, /^vicregl_requests_total\{method="Embed",code="OK"\} 3$/m);
+    assert.match(text, /^vicregl_requests_total\{method="Embed",code="OK"\} 4$/m);
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="INVALID_ARGUMENT"\} 1$/m);
-    assert.match(text, /^vicregl_requests_total\{method="Match",code="OK"\} 2$/m);
+    assert.match(text, /^vicregl_requests_total\{method="Match",code="OK"\} 3$/m);
   });
 
   test('its graphs stay small enough to bundle', async () => {
