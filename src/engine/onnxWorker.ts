@@ -10,8 +10,6 @@ import type { WireTensor, WorkerRequest, WorkerResponse, WorkerSetup } from './w
 
 if (parentPort === null) throw new Error('onnxWorker runs as a worker thread; use createOnnxEngine');
 const port = parentPort;
-// Every error reaches us as an exception; the native log would print it once more, in red, where auto falls back.
-ort.env.logLevel = 'fatal';
 
 /** Runs only the graphs and fetches only the outputs that the wanted ones need. */
 async function run(

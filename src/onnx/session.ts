@@ -1,5 +1,8 @@
-import { InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
+import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
 import { type DType, type Tensor, tensor } from '../tensor/tensor.js';
+
+// Every error reaches us as an exception; the native log would print it once more, in red, where CUDA is only tried.
+env.logLevel = 'fatal';
 
 /** Where and how a graph runs. */
 export interface SessionConfig {

@@ -114,10 +114,7 @@ function initialState(
   return checkpoint.tensors;
 }
 
-async function prepareRun(run: string, config: TrainConfig, options: TrainOptions): Promise<void> {
-  if (existsSync(configPath(run))) {
-    throw new ConfigError(`${run} holds a run already; continue it with --resume, or choose another --out`);
-  }
+async function writeRunFolder(run: string, config: TrainConfig, options: TrainOptions): Promise<void> {
   await mkdir(run, { recursive: true });
   await writeFileAtomic(configPath(run), stringify(config));
   const environment = {
@@ -136,6 +133,9 @@ async function prepareRun(run: string, config: TrainConfig, options: TrainOption
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const { run, device, resume, signal } = options;
+  if (!resume && existsSync(configPath(run))) {
+    throw new ConfigError(`${run} holds a run already; continue it with --resume, or choose another --out`);
+  }
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
   const stepConfig = stepConfigOf(config, source.classes?.length);
   const step = buildStep(stepConfig);
@@ -143,7 +143,6 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const initial = initialState(step, config, checkpoint);
   const loader = openLoader(config, source);
   try {
-    if (!resume) await prepareRun(run, config, options);
     const { stepsPerEpoch } = loader;
     const totalSteps = Math.max(1, Math.round(config.epochs * stepsPerEpoch));
     const schedule = {
@@ -157,6 +156,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       device,
       ...(config.threads !== undefined && { threads: config.threads }),
     });
+    // Only now, when the source, the graph and the device have proved usable.
+    if (!resume) await writeRunFolder(run, config, options);
     const start = checkpoint?.step ?? 0;
     const log = await openRunLog(run, start);
     const progress = options.createProgress(start, totalSteps);
