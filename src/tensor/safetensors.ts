@@ -48,9 +48,15 @@ function isEntry(value: unknown): value is Entry {
   );
 }
 
+function isMetadata(value: unknown): value is Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((text) => typeof text === 'string');
+}
+
 /**
  * Parses the bytes of a safetensors file; tensors view the given bytes where alignment allows.
- * @throws SafetensorsError when truncated, malformed, or holding an unsupported dtype.
+ * @throws SafetensorsError when truncated, malformed, holding an unsupported dtype, or when the tensors overlap or leave
+ *   bytes between or behind them (the format allows neither).
  */
 export function parseSafetensors(bytes: Uint8Array, name = 'safetensors data'): SafetensorsFile {
   const fail = (reason: string): never => {
@@ -71,10 +77,12 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors data'): 
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('the header is not a JSON object');
   const tensors = new Map<string, Tensor>();
+  const ranges: { key: string; start: number; end: number }[] = [];
   let metadata: Record<string, string> = {};
   for (const [key, value] of Object.entries(header as object)) {
     if (key === '__metadata__') {
-      metadata = value as Record<string, string>;
+      if (!isMetadata(value)) throw new SafetensorsError(`${name}: __metadata__ must map names to strings`);
+      metadata = value;
       continue;
     }
     if (!isEntry(value)) throw new SafetensorsError(`${name}: the header entry of "${key}" is malformed`);
@@ -87,8 +95,19 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors data'): 
         `"${key}" [${value.shape.join(', ')}] ${value.dtype} does not fit its offsets ${start}..${end}; is it truncated?`,
       );
     }
+    ranges.push({ key, start, end });
     tensors.set(key, tensorFromBytes(dtype, value.shape, bytes.subarray(dataStart + start, dataStart + end)));
   }
+  ranges.sort((a, b) => a.start - b.start || a.end - b.end);
+  let covered = 0;
+  for (const { key, start, end } of ranges) {
+    if (start !== covered) {
+      fail(`"${key}" starts at ${start}, ${start < covered ? 'inside' : 'after a gap behind'} what ends at ${covered}`);
+    }
+    covered = end;
+  }
+  const rest = bytes.byteLength - dataStart - covered;
+  if (rest > 0) fail(`${rest} bytes behind the last tensor belong to none`);
   return { metadata, tensors };
 }
 
@@ -100,13 +119,17 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   return parseSafetensors(await readFile(path), path);
 }
 
-/** The bytes of a safetensors file; wider dtypes stand first, so that every tensor is aligned. */
+/**
+ * The bytes of a safetensors file; wider dtypes stand first, so that every tensor is aligned.
+ * @throws SafetensorsError for a tensor whose name the format keeps for itself.
+ */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype));
-  const header: Record<string, unknown> = {};
+  if (tensors.has('__metadata__')) throw new SafetensorsError('a tensor may not have the name __metadata__');
+  const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
   let offset = 0;
   for (const [name, value] of ordered) {

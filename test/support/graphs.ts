@@ -1,0 +1,46 @@
+import { encodeModel } from '../../src/onnx/encode.js';
+import { Graph, type Value } from '../../src/onnx/graph.js';
+import { createSession, runSession } from '../../src/onnx/session.js';
+import { stream } from '../../src/tensor/random.js';
+import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
+
+/** Runs what `build` emits; inputs are declared by `feed`, outputs are named by the returned record. */
+export async function evaluate<K extends string>(
+  build: (feed: (value: Tensor, name?: string) => Value, graph: Graph) => Readonly<Record<K, Value>>,
+  opset?: number,
+): Promise<Record<K, Tensor>> {
+  const graph = new Graph(opset);
+  const feeds = new Map<string, Tensor>();
+  const outputs = build((value, name = `input${feeds.size}`) => {
+    feeds.set(name, value);
+    return graph.input(name, value.dtype, value.shape);
+  }, graph);
+  for (const [name, value] of Object.entries<Value>(outputs)) graph.output(name, value);
+  const session = await createSession(encodeModel(graph), { threads: 1 });
+  const results = await runSession(session, feeds);
+  await session.release();
+  return Object.fromEntries(results) as Record<K, Tensor>;
+}
+
+export const numbers = ({ data }: Tensor): number[] => Array.from(data as ArrayLike<number | bigint>, Number);
+
+export const floats = (shape: readonly number[], values: readonly number[]): Tensor<'float32'> =>
+  tensor('float32', shape, Float32Array.from(values));
+
+export const doubles = (shape: readonly number[], values: readonly number[]): Tensor<'float64'> =>
+  tensor('float64', shape, Float64Array.from(values));
+
+export const integers = (shape: readonly number[], values: readonly number[]): Tensor<'int64'> =>
+  tensor('int64', shape, BigInt64Array.from(values, BigInt));
+
+/** Standard normal numbers, exact in float32. */
+export function normals(shape: readonly number[], seed: number): number[] {
+  const random = stream(seed, 'normals');
+  return Array.from({ length: elementCount(shape) }, () => Math.fround(random.normal()));
+}
+
+/** norm(actual - expected) / norm(expected). */
+export function relativeError(actual: readonly number[], expected: readonly number[]): number {
+  if (actual.length !== expected.length) throw new Error(`lengths differ: ${actual.length} and ${expected.length}`);
+  return Math.hypot(...actual.map((value, i) => value - expected[i]!)) / Math.hypot(...expected);
+}
