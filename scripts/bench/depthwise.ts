@@ -2,11 +2,11 @@
  * Depthwise 7x7 convolutions, forward and both gradients: as a convolution and as one matrix product per channel
  * (src/nn/depthwiseProduct.ts), over map sizes and channels. Prints a Markdown table of milliseconds.
  *
- *   node dist/scripts/bench/depthwise.js [--batch 32] [--threads 2] [--sizes 4,5,...] [--channels 40,80,160,320] [--seconds 1]
+ *   node dist/scripts/bench/depthwise.js [--batch 32] [--views 1] [--threads 2] [--sizes 4,5,...] [--channels 40,80,160,320] [--seconds 1]
  *
  * The two sides take turns, run by run, so that other work on the machine disturbs both alike. Times are medians; the
  * ratio of the fastest runs, which other work disturbs least, stands beside the ratio of the medians. --seconds is the
- * least time for each cell of the table.
+ * least time for each cell of the table. With --views 2 two inputs share one kernel, as the views of a training step do.
  */
 
 import { parseArgs } from 'node:util';
@@ -16,7 +16,7 @@ import { encodeModel } from '../../src/onnx/encode.js';
 import { gradients } from '../../src/onnx/gradients.js';
 import { Graph, type Value } from '../../src/onnx/graph.js';
 import { conv } from '../../src/onnx/ops/convolution.js';
-import { mul } from '../../src/onnx/ops/elementwise.js';
+import { add, mul } from '../../src/onnx/ops/elementwise.js';
 import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
@@ -31,6 +31,7 @@ const MOST_MATRIX_BYTES = 2 ** 30;
 const { values } = parseArgs({
   options: {
     batch: { type: 'string', default: '32' },
+    views: { type: 'string', default: '1' },
     threads: { type: 'string', default: '2' },
     sizes: { type: 'string', default: '4,5,7,8,10,14,16,20,28,32' },
     channels: { type: 'string', default: '40,80,160,320' },
@@ -38,6 +39,7 @@ const { values } = parseArgs({
   },
 });
 const batch = Number(values.batch);
+const views = Number(values.views);
 const threads = Number(values.threads);
 const numbers = (text: string) => text.split(',').map(Number);
 
@@ -60,16 +62,18 @@ async function openSide(
   feeds: Record<string, OrtTensor>,
 ): Promise<Side> {
   const graph = new Graph();
-  const x = graph.input('x', 'float32', shape);
   const weight = graph.input('weight', 'float32', [shape[3]!, 1, KERNEL, KERNEL]);
-  const y = convolve(x, weight);
-  const [gx, gw] = gradients(reduceSum(mul(y, graph.input('gy', 'float32', shape))), [x, weight]);
-  const outputs = { y, gx: gx!, gw: gw! };
-  for (const [name, value] of Object.entries(outputs)) graph.output(name, value);
+  const xs = Array.from({ length: views }, (_, v) => graph.input(`x${v}`, 'float32', shape));
+  const ys = xs.map((x) => convolve(x, weight));
+  const loss = ys
+    .map((y, v) => reduceSum(mul(y, graph.input(`gy${v}`, 'float32', shape))))
+    .reduce((sum, term) => add(sum, term));
+  const outputs = [...ys, ...gradients(loss, [...xs, weight])];
+  for (const [i, value] of outputs.entries()) graph.output(`out${i}`, value);
   // Threads of one side that wait busily would slow the other side's next run.
   const session: InferenceSession = await createSession(encodeModel(graph), { threads, spinning: false });
   const fetches = Object.fromEntries(
-    Object.entries(outputs).map(([name, value]) => [name, toOrt(zeros('float32', value.shape as number[]))]),
+    outputs.map((value, i) => [`out${i}`, toOrt(zeros('float32', value.shape as number[]))]),
   );
   await session.run(feeds, fetches);
   return {
@@ -96,7 +100,11 @@ function random(shape: readonly number[]): OrtTensor {
 async function compare(size: number, channels: number): Promise<[number[], number[]] | undefined> {
   if (4 * channels * size ** 4 > MOST_MATRIX_BYTES) return undefined;
   const shape = [batch, size, size, channels];
-  const feeds = { x: random(shape), gy: random(shape), weight: random([channels, 1, KERNEL, KERNEL]) };
+  const feeds: Record<string, OrtTensor> = { weight: random([channels, 1, KERNEL, KERNEL]) };
+  for (let v = 0; v < views; v++) {
+    feeds[`x${v}`] = random(shape);
+    feeds[`gy${v}`] = random(shape);
+  }
   const sides = [
     await openSide(depthwiseConvolution, shape, feeds),
     await openSide(depthwiseProduct, shape, feeds),
@@ -112,7 +120,7 @@ async function compare(size: number, channels: number): Promise<[number[], numbe
 
 const channelCounts = numbers(values.channels);
 console.log(
-  `batch ${batch}, ${threads} threads; each cell: convolution ms / product ms = ratio (ratio of the fastest)\n`,
+  `batch ${batch}, ${views} view(s), ${threads} threads; each cell: convolution ms / product ms = ratio (ratio of the fastest)\n`,
 );
 console.log(`| map | cells | ${channelCounts.map((count) => `${count} channels`).join(' | ')} |`);
 console.log(`| --- | --- |${' --- |'.repeat(channelCounts.length)}`);

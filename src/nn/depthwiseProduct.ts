@@ -7,10 +7,16 @@ import { tensor } from '../tensor/tensor.js';
  * A depthwise convolution as one matrix product per channel. On a small map every output cell of a channel is a linear
  * function of all its input cells, y = x T with T [cells, cells] filled from the kernel's taps. That is more
  * multiplications than the convolution needs (cells / taps times as many) but they run at the rate of a matrix product,
- * and so do both gradients: on the CPU provider 4 to 10 times faster up to 16 x 16 cells (scripts/bench/depthwise.ts).
+ * and so do both gradients. Forward and gradients on the CPU provider, as measured by scripts/bench/depthwise.ts
+ * (docs/benchmarks.md), are faster than the convolution's by these factors: 12 to 24 on maps of 4 x 4 and 5 x 5, 3 to 12
+ * on 7 x 7 to 10 x 10, 2 to 3 on 14 x 14 and 16 x 16. The larger the batch and the more views share a kernel, the less
+ * it costs to fill T.
  */
 
-/** Beyond this many cells the convolution is as fast and T grows too large: T has cells^2 elements per channel. */
+/**
+ * Beyond this many cells (20 x 20, where the product is even with the convolution for one view of 32 images and 1.4 to 2
+ * times as fast for two of 64) it gains nothing and T grows too large: T has cells^2 elements per channel.
+ */
 export const MAX_PRODUCT_CELLS = 400;
 
 /** Selections by graph and map size; two layers of one size share theirs. */

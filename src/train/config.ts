@@ -56,18 +56,18 @@ export const trainConfigSchema = z
           .default([20, 4])
           .describe('Pairs kept per direction: from the pivot view, from the other.'),
         featureMatches: z.enum(['all', 'top']).default('all').describe('Feature-based pairs kept: all, or numMatches.'),
-        invariance: nonNegative.default(25),
-        variance: nonNegative.default(25),
-        covariance: nonNegative.default(1),
+        invariance: nonNegative.default(25).describe('Weight of the invariance terms.'),
+        variance: nonNegative.default(25).describe('Weight of the variance terms.'),
+        covariance: nonNegative.default(1).describe('Weight of the covariance terms.'),
       })
       .prefault({}),
     optimizer: z
       .strictObject({
         baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
-        weightDecay: nonNegative.default(0.05),
-        beta1: z.number().min(0).lt(1).default(0.9),
-        beta2: z.number().min(0).lt(1).default(0.999),
-        epsilon: z.number().gt(0).default(1e-8),
+        weightDecay: nonNegative.default(0.05).describe('Decoupled decay of matrices and kernels; vectors have none.'),
+        beta1: z.number().min(0).lt(1).default(0.9).describe('Memory of the mean of gradients.'),
+        beta2: z.number().min(0).lt(1).default(0.999).describe('Memory of the mean of their squares.'),
+        epsilon: z.number().gt(0).default(1e-8).describe('Added to the root of that mean.'),
       })
       .prefault({}),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),

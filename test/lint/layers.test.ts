@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+
+/** Does the lint rule of the import directions see the files? A checker that reads no file finds nothing wrong. */
+
+const depcruise = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
+
+interface Report {
+  readonly modules: readonly { readonly source: string }[];
+  readonly summary: { readonly violations: readonly { readonly from: string; readonly rule: { name: string } }[] };
+}
+
+async function cruise(folder: string, ...paths: string[]): Promise<Report> {
+  const args = [depcruise, '--config', '.dependency-cruiser.cjs', '--output-type', 'json', ...paths];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder, maxBuffer: 2 ** 28 });
+  return JSON.parse(stdout) as Report;
+}
+
+describe('import directions', () => {
+  let scratch: string;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-layers-'));
+  });
+  after(() => rm(scratch, { recursive: true }));
+
+  test('every source file is seen', async () => {
+    const report = await cruise('.', 'src', 'test', 'scripts');
+    const seen = new Set(report.modules.map(({ source }) => source));
+    for (const folder of ['src', 'test', 'scripts']) {
+      for (const file of await readdir(folder, { recursive: true })) {
+        if (file.endsWith('.ts')) assert.ok(seen.has(join(folder, file)), `${folder}/${file} was not read`);
+      }
+    }
+  });
+
+  test('planted violations are found', async () => {
+    const planted = {
+      'src/tensor/planted.ts': "import { server } from '../serve/server.js';\nexport const planted = server;\n",
+      'src/serve/server.ts': "import { train } from '../train/train.js';\nexport const server = train;\n",
+      'src/train/train.ts': "import { fixture } from '../../test/fixture.js';\nexport const train = fixture;\n",
+      'src/nn/a.ts': "import type { B } from './b.js';\nexport type A = B | 1;\n",
+      'src/nn/b.ts': "import type { A } from './a.js';\nexport type B = A | 2;\n",
+      'test/fixture.ts': 'export const fixture = 1;\n',
+    };
+    for (const [path, text] of Object.entries(planted)) {
+      await mkdir(dirname(join(scratch, path)), { recursive: true });
+      await writeFile(join(scratch, path), text);
+    }
+    for (const file of ['.dependency-cruiser.cjs', 'tsconfig.json']) await cp(file, join(scratch, file));
+    const { summary } = await cruise(scratch, 'src', 'test');
+    const found = new Set(summary.violations.map(({ from, rule }) => `${rule.name}: ${from}`));
+    for (const expected of [
+      'layer-tensor: src/tensor/planted.ts',
+      'layer-serve: src/serve/server.ts',
+      'src-stands-alone: src/train/train.ts',
+      'no-circular: src/nn/a.ts',
+    ]) {
+      assert.ok(found.has(expected), `${expected} was not found in ${[...found].join('; ')}`);
+    }
+  });
+});

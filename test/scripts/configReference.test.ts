@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { withConfigTable } from '../../scripts/docs/configTable.js';
+
+test('docs/training.md lists the configuration keys of this version (else: npm run docs)', async () => {
+  const document = await readFile('docs/training.md', 'utf8');
+  assert.equal(withConfigTable(document), document);
+});
+
+test('a document without markers is refused', () => {
+  assert.throws(() => withConfigTable('# Training\n'), /lacks the lines/);
+});
