@@ -11,7 +11,7 @@ export interface ConvOptions {
 }
 
 /** Cells along one axis after a convolution: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1. */
-function convolvedSize(size: Dim, kernel: number, stride: number, padding: number, dilation: number): Dim {
+export function convolvedSize(size: Dim, kernel: number, stride: number, padding: number, dilation: number): Dim {
   const reach = dilation * (kernel - 1) + 1;
   if (stride === 1 && 2 * padding === reach - 1) return size;
   if (typeof size === 'string') return `floor((${size}+${2 * padding - reach})/${stride})+1`;
@@ -25,6 +25,7 @@ export function conv(x: Value, weight: Value, bias: Value | undefined, options: 
   const [outputs, inputsPerGroup, kernelHeight, kernelWidth] = weight.shape as [number, number, number, number];
   const shapes = `input ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} with ${groups} groups`;
   if (x.shape.length !== 4 || weight.shape.length !== 4) throw new GraphError(`Conv: ${shapes} must have four axes`);
+  if (x.dtype !== weight.dtype) throw new GraphError(`Conv: dtypes differ: ${x.dtype} input, ${weight.dtype} weight`);
   if (channels !== inputsPerGroup * groups || outputs % groups !== 0)
     throw new GraphError(`Conv: ${shapes} do not fit`);
   if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) {

@@ -1,6 +1,7 @@
-import type { Node, Value } from '../graph.js';
+import { type DType, type Tensor, zeros } from '../../tensor/tensor.js';
+import type { Graph, Node, Value } from '../graph.js';
 import { reduceSum } from '../ops/reduce.js';
-import { reshape } from '../ops/shape.js';
+import { expand, reshape } from '../ops/shape.js';
 import { sameShape, staticShape } from '../shapes.js';
 
 /** What a gradient rule sees of a node. */
@@ -33,4 +34,15 @@ export function unbroadcast(gradient: Value, operand: Value): Value {
     return own === undefined || (own === 1 && dim !== 1) ? [i] : [];
   });
   return reshape(reduceSum(gradient, axes, { keepDims: true }), staticShape(operand.shape, 'unbroadcast'));
+}
+
+/** Zeros of a static shape, repeated from one element. */
+export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): Value {
+  const zero = graph.constant(
+    zeros(
+      dtype,
+      shape.map(() => 1),
+    ) as Tensor,
+  );
+  return expand(zero, shape);
 }

@@ -8,6 +8,7 @@ import * as e from '../ops/elementwise.js';
 import { gather, gatherElements, smallest } from '../ops/indexing.js';
 import { gemm, linear, matmul } from '../ops/linear.js';
 import { layerNorm } from '../ops/normalisation.js';
+import { maxPool } from '../ops/pool.js';
 import { argMin, logSoftmax, reduceMean, reduceMin, reduceSum } from '../ops/reduce.js';
 import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from '../ops/shape.js';
 import { GraphError } from '../shapes.js';
@@ -213,6 +214,14 @@ const cases: Record<string, Record<string, GradientCase>> = {
       shapes: [[2, 3, 5, 4], [3, 1, 7, 7], [3]],
       ...float32,
       build: ([x, w, b]) => conv(x!, w!, b!, { padding: 3, groups: 3 }),
+    },
+  },
+  MaxPool: {
+    'windows that overlap': {
+      shapes: [[2, 2, 6, 5]],
+      ...float32,
+      build: ([x]) => maxPool(x!, { size: 3, stride: 2, padding: 1 }),
+      step: 1e-3,
     },
   },
   LayerNormalization: {

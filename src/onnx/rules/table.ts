@@ -3,6 +3,7 @@ import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
 import { linearRules } from './linear.js';
 import { normalisationRules } from './normalisation.js';
+import { poolRules } from './pool.js';
 import { reduceRules } from './reduce.js';
 import type { GradientRule } from './rule.js';
 import { shapeRules } from './shape.js';
@@ -17,6 +18,7 @@ export const gradientRules: Readonly<Record<string, GradientRule | null>> = {
   ...shapeRules,
   ...linearRules,
   ...convolutionRules,
+  ...poolRules,
   ...normalisationRules,
   ...indexingRules,
 };

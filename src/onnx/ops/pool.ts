@@ -1,0 +1,30 @@
+import type { Value } from '../graph.js';
+import { formatShape, GraphError } from '../shapes.js';
+import { convolvedSize } from './convolution.js';
+
+interface PoolOptions {
+  readonly size: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Largest element of every window, NCHW: [N, C, H, W] -> [N, C, H', W']. Its second output holds flat indices into x. */
+export function maxPool(x: Value, { size, stride, padding }: PoolOptions): Value {
+  const [n, channels, height, width] = x.shape;
+  if (x.shape.length !== 4 || n === undefined || channels === undefined) {
+    throw new GraphError(`MaxPool: input ${formatShape(x.shape)} must have four axes`);
+  }
+  const rows = convolvedSize(height!, size, stride, padding, 1);
+  const columns = convolvedSize(width!, size, stride, padding, 1);
+  const shape = [n, channels, rows, columns];
+  const outputs = x.graph.emit(
+    'MaxPool',
+    [x],
+    [
+      { dtype: x.dtype, shape },
+      { dtype: 'int64', shape },
+    ],
+    { kernel_shape: [size, size], strides: [stride, stride], pads: [padding, padding, padding, padding] },
+  );
+  return outputs[0] as Value;
+}
