@@ -32,7 +32,7 @@ export interface Parameters {
   readonly specs: readonly ParameterSpec[];
 }
 
-/** Weights that do not fit the network: everything missing or of another shape, all at once. */
+/** Weights that do not fit the network. */
 export class ParameterError extends Error {
   override readonly name = 'ParameterError';
 }

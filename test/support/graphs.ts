@@ -1,19 +1,23 @@
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph, type Value } from '../../src/onnx/graph.js';
 import { createSession, runSession } from '../../src/onnx/session.js';
+import type { Shape } from '../../src/onnx/shapes.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 
-/** Runs what `build` emits; inputs are declared by `feed`, outputs are named by the returned record. */
+/** Declares an input that is fed with the value, under the value's shape or one with dynamic dimensions. */
+export type Feed = (value: Tensor, options?: { readonly name?: string; readonly shape?: Shape }) => Value;
+
+/** Runs what `build` emits; outputs are named by the returned record. */
 export async function evaluate<K extends string>(
-  build: (feed: (value: Tensor, name?: string) => Value, graph: Graph) => Readonly<Record<K, Value>>,
+  build: (feed: Feed, graph: Graph) => Readonly<Record<K, Value>>,
   opset?: number,
 ): Promise<Record<K, Tensor>> {
   const graph = new Graph(opset);
   const feeds = new Map<string, Tensor>();
-  const outputs = build((value, name = `input${feeds.size}`) => {
+  const outputs = build((value, { name = `input${feeds.size}`, shape = value.shape } = {}) => {
     feeds.set(name, value);
-    return graph.input(name, value.dtype, value.shape);
+    return graph.input(name, value.dtype, shape);
   }, graph);
   for (const [name, value] of Object.entries<Value>(outputs)) graph.output(name, value);
   const session = await createSession(encodeModel(graph), { threads: 1 });

@@ -46,7 +46,8 @@ export function scatterRowsAdd(target: Value, indices: Value, updates: Value): V
 export function smallest(x: Value, k: number): { values: Value; indices: Value } {
   const shape = staticShape(x.shape, 'TopK');
   const length = shape.at(-1) ?? 0;
-  if (k < 1 || k > length) throw new GraphError(`TopK: k = ${k} is outside 1..${length} of ${formatShape(shape)}`);
+  if (!Number.isInteger(k) || k < 1 || k > length)
+    throw new GraphError(`TopK: k = ${k} is outside 1..${length} of ${formatShape(shape)}`);
   const kept = [...shape.slice(0, -1), k];
   const [values, indices] = x.graph.emit(
     'TopK',

@@ -1,5 +1,5 @@
 import { emitOne, type Value } from '../graph.js';
-import { broadcastShapes, formatShape, GraphError, isStatic } from '../shapes.js';
+import { broadcastShapes, formatShape, GraphError, isStatic, sameShape } from '../shapes.js';
 import { add } from './elementwise.js';
 import { matrixTranspose, reshape } from './shape.js';
 
@@ -34,7 +34,9 @@ export function gemm(a: Value, b: Value, { transA = false, transB = false, bias 
     throw new GraphError(`Gemm: ${a.dtype} ${marks} ${b.dtype} do not multiply`);
   }
   const shape = [rows as number, columns as number];
-  if (bias !== undefined) broadcastShapes('Gemm', shape, bias.shape);
+  if (bias !== undefined && !sameShape(broadcastShapes('Gemm', shape, bias.shape), shape)) {
+    throw new GraphError(`Gemm: bias ${formatShape(bias.shape)} does not broadcast to ${formatShape(shape)}`);
+  }
   return emitOne(
     'Gemm',
     bias === undefined ? [a, b] : [a, b, bias],
@@ -52,6 +54,11 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
   const [outputs, inputs] = weight.shape as [number, number];
   if (weight.shape.length !== 2 || x.shape.at(-1) !== inputs) {
     throw new GraphError(`Linear: input ${formatShape(x.shape)} does not fit the weight ${formatShape(weight.shape)}`);
+  }
+  if (bias !== undefined && !sameShape(bias.shape, [outputs])) {
+    throw new GraphError(
+      `Linear: bias ${formatShape(bias.shape)} does not fit the weight ${formatShape(weight.shape)}`,
+    );
   }
   if (isStatic(x.shape)) {
     const rows = reshape(x, [-1, inputs]);

@@ -1,5 +1,5 @@
 import type { Value } from '../graph.js';
-import { formatShape, GraphError } from '../shapes.js';
+import { formatShape, GraphError, sameShape } from '../shapes.js';
 
 /**
  * Layer normalisation over the last axis (Ba et al., arXiv 1607.06450), biased variance:
@@ -7,7 +7,7 @@ import { formatShape, GraphError } from '../shapes.js';
  */
 export function layerNorm(x: Value, scale: Value, bias: Value, epsilon: number): Value {
   const channels = x.shape.at(-1);
-  if (channels === undefined || scale.shape[0] !== channels || bias.shape[0] !== channels) {
+  if (channels === undefined || !sameShape(scale.shape, [channels]) || !sameShape(bias.shape, [channels])) {
     throw new GraphError(
       `LayerNormalization: input ${formatShape(x.shape)} does not fit scale ${formatShape(scale.shape)} and bias ${formatShape(bias.shape)}`,
     );

@@ -16,22 +16,24 @@ function allAxes(x: Value): number[] {
   return x.shape.map((_, i) => i);
 }
 
-/** Sum over axes (all by default). */
+/** Sum over axes (all by default). Over none it is the value itself: ONNX would take an empty list for all axes. */
 export function reduceSum(
   x: Value,
   axes: readonly number[] = allAxes(x),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
+  if (axes.length === 0) return x;
   const shape = reducedShape('ReduceSum', x.shape, axes, keepDims);
   return emitOne('ReduceSum', [x, x.graph.integers(axes)], { dtype: x.dtype, shape }, { keepdims: keepDims ? 1 : 0 });
 }
 
-/** Mean over axes (all by default). */
+/** Mean over axes (all by default); over none it is the value itself. */
 export function reduceMean(
   x: Value,
   axes: readonly number[] = allAxes(x),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
+  if (axes.length === 0) return x;
   const shape = reducedShape('ReduceMean', x.shape, axes, keepDims);
   const keepdims = keepDims ? 1 : 0;
   // The axes moved from an attribute to an input in opset 18.

@@ -39,6 +39,9 @@ export function matrixTranspose(x: Value): Value {
 export function unsqueeze(x: Value, axes: readonly number[]): Value {
   const rank = x.shape.length + axes.length;
   const at = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
+  if (at.size !== axes.length || [...at].some((axis) => !Number.isInteger(axis) || axis < 0 || axis >= rank)) {
+    throw new GraphError(`Unsqueeze: axes [${axes.join(', ')}] do not fit ${formatShape(x.shape)}`);
+  }
   const rest = [...x.shape];
   const shape: Shape = Array.from({ length: rank }, (_, i) => (at.has(i) ? 1 : (rest.shift() as number | string)));
   return emitOne('Unsqueeze', [x, x.graph.integers(axes)], { dtype: x.dtype, shape });

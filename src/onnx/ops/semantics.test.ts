@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { evaluate, floats, integers, normals, numbers, relativeError } from '../../../test/support/graphs.js';
+import { EXPORT_OPSET, type Value } from '../graph.js';
+import { type ConvOptions, conv, convTranspose } from './convolution.js';
+import { div, erf, gelu, greater, mul, sub, where } from './elementwise.js';
+import { gather, gatherElements, smallest } from './indexing.js';
+import { gemm, linear, matmul } from './linear.js';
+import { layerNorm } from './normalisation.js';
+import { argMin, logSoftmax, reduceMean, reduceSum } from './reduce.js';
+import { concat, expand, pad, slice, transpose, unsqueeze } from './shape.js';
+
+/** Operators against loops over plain numbers. The inferred shapes are checked by the runtime's real ones. */
+
+const counting = (shape: readonly number[]) =>
+  floats(
+    shape,
+    Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i),
+  );
+
+/** Runs and checks that the graph declared the shape that came out. */
+async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number) {
+  let declared: Value['shape'] = [];
+  const { y } = await evaluate<'y'>((feed, graph) => {
+    const outputs = build(feed, graph);
+    declared = outputs.y.shape;
+    return outputs;
+  }, opset);
+  assert.deepEqual(y.shape, declared);
+  return { shape: y.shape, values: numbers(y) };
+}
+
+describe('moving elements', () => {
+  const slices: Record<string, readonly [Parameters<typeof slice>[1], number[]]> = {
+    'a range': [[{ axis: 0, start: 1, end: 3 }], [3, 4, 5, 6, 7, 8]],
+    'every second': [[{ axis: -1, start: 0, end: 3, step: 2 }], [0, 2, 3, 5, 6, 8, 9, 11]],
+    'backwards to the first': [[{ axis: 0, start: 3, end: -1, step: -1 }], [9, 10, 11, 6, 7, 8, 3, 4, 5, 0, 1, 2]],
+    'backwards from minus infinity': [
+      [{ axis: 0, start: 2, end: Number.NEGATIVE_INFINITY, step: -2 }],
+      [6, 7, 8, 0, 1, 2],
+    ],
+    'backwards, stopping early': [[{ axis: 0, start: 3, end: 1, step: -1 }], [9, 10, 11, 6, 7, 8]],
+    'two axes': [
+      [
+        { axis: 1, start: 2, end: -1, step: -1 },
+        { axis: 0, start: 0, end: 1 },
+      ],
+      [2, 1, 0],
+    ],
+  };
+  for (const [what, [ranges, expected]] of Object.entries(slices)) {
+    it(`slice: ${what}`, async () => {
+      assert.deepEqual((await one((feed) => ({ y: slice(feed(counting([4, 3])), ranges) }))).values, expected);
+    });
+  }
+
+  it('transpose, unsqueeze, expand, pad and concat', async () => {
+    assert.deepEqual(
+      (await one((feed) => ({ y: transpose(feed(counting([2, 3])), [1, 0]) }))).values,
+      [0, 3, 1, 4, 2, 5],
+    );
+    assert.deepEqual((await one((feed) => ({ y: unsqueeze(feed(counting([2, 3])), [-1, 0]) }))).shape, [1, 2, 3, 1]);
+    assert.deepEqual(
+      (await one((feed) => ({ y: expand(feed(counting([2, 1])), [2, 2, 2]) }))).values,
+      [0, 0, 1, 1, 0, 0, 1, 1],
+    );
+    assert.deepEqual(
+      (await one((feed) => ({ y: pad(feed(counting([1, 2])), [1, 0], [0, 1]) }))).values,
+      [0, 0, 0, 0, 1, 0],
+    );
+    assert.deepEqual(
+      (
+        await one((feed) => {
+          const x = feed(counting([2, 2]));
+          return { y: concat([x, slice(x, [{ axis: 1, start: 0, end: 1 }])], 1) };
+        })
+      ).values,
+      [0, 1, 0, 2, 3, 2],
+    );
+  });
+
+  it('gather and gatherElements', async () => {
+    const rows = await one((feed) => ({ y: gather(feed(counting([3, 2])), feed(integers([2, 1], [2, 0])), 0) }));
+    assert.deepEqual(rows, { shape: [2, 1, 2], values: [4, 5, 0, 1] });
+    const elements = await one((feed) => ({
+      y: gatherElements(feed(counting([2, 3])), feed(integers([2, 2], [2, 2, 0, 1])), -1),
+    }));
+    assert.deepEqual(elements, { shape: [2, 2], values: [2, 2, 3, 4] });
+  });
+});
+
+describe('selecting', () => {
+  it('argMin takes the lower index on ties', async () => {
+    const x = floats([3, 4], [2, 1, 1, 1, 0, 0, 0, 0, 3, 2, -0, 0]);
+    assert.deepEqual((await one((feed) => ({ y: argMin(feed(x), 1) }))).values, [1, 0, 2]);
+    assert.deepEqual((await one((feed) => ({ y: argMin(feed(x), 0) }))).values, [1, 1, 1, 1]);
+  });
+
+  // The runtime has several algorithms, by length of the row and k.
+  for (const [length, k] of [
+    [5, 1],
+    [7, 3],
+    [49, 20],
+    [49, 48],
+    [3000, 4],
+    [3000, 2000],
+  ] as const) {
+    it(`the ${k} smallest of ${length} come in ascending order, ties by the lower index`, async () => {
+      const row = normals([length], k).map((value) => Math.round(3 * value)); // many ties
+      const expected = row
+        .map((value, index) => ({ value, index }))
+        .sort((a, b) => a.value - b.value || a.index - b.index)
+        .slice(0, k);
+      const { values, indices } = await evaluate((feed) => smallest(feed(floats([2, length], [...row, ...row])), k));
+      assert.deepEqual(
+        numbers(indices),
+        [...expected, ...expected].map(({ index }) => index),
+      );
+      assert.deepEqual(
+        numbers(values),
+        [...expected, ...expected].map(({ value }) => value),
+      );
+    });
+  }
+});
+
+describe('computing', () => {
+  const close = (actual: number[], expected: number[], tolerance = 1e-6) => {
+    const error = relativeError(actual, expected);
+    assert.ok(error < tolerance, `relative error ${error}`);
+  };
+
+  it('numbers stand on either side of an operator, in the order written', async () => {
+    const x = floats([2], [4, 8]);
+    assert.deepEqual((await one((feed) => ({ y: sub(1, feed(x)) }))).values, [-3, -7]);
+    assert.deepEqual((await one((feed) => ({ y: div(16, feed(x)) }))).values, [4, 2]);
+    assert.deepEqual((await one((feed) => ({ y: greater(5, feed(x)) }))).values, [1, 0]);
+  });
+
+  it('where and broadcasting pick elements as NumPy does', async () => {
+    const { shape, values } = await one((feed) => {
+      const [a, b] = [feed(floats([2, 1], [1, -1])), feed(floats([3], [10, 20, 30]))];
+      return { y: where(greater(a, 0), mul(a, b), sub(a, b)) };
+    });
+    assert.deepEqual(shape, [2, 3]);
+    assert.deepEqual(values, [10, 20, 30, -11, -21, -31]);
+  });
+
+  it('reductions over no axis leave the value, over all give a scalar', async () => {
+    const x = counting([2, 3]);
+    for (const reduce of [reduceSum, reduceMean]) {
+      assert.deepEqual((await one((feed) => ({ y: reduce(feed(x), []) }))).values, [0, 1, 2, 3, 4, 5]);
+    }
+    assert.deepEqual(await one((feed) => ({ y: reduceSum(feed(x)) })), { shape: [], values: [15] });
+    assert.deepEqual(
+      (await one((feed) => ({ y: reduceMean(feed(x), [-2], { keepDims: true }) }))).values,
+      [1.5, 2.5, 3.5],
+    );
+    assert.deepEqual((await one((feed) => ({ y: reduceMean(feed(x), [1]) }), EXPORT_OPSET)).values, [1, 4]);
+  });
+
+  it('gelu is x Phi(x), in both operator sets', async () => {
+    // Phi by Simpson's rule over the normal density.
+    const phi = (x: number) => {
+      const [n, h] = [2000, x / 2000];
+      let area = 0;
+      for (let i = 0; i <= n; i++)
+        area += Math.exp(-((i * h) ** 2) / 2) * (i === 0 || i === n ? 1 : i % 2 === 1 ? 4 : 2);
+      return 0.5 + (area * h) / 3 / Math.sqrt(2 * Math.PI);
+    };
+    const points = [-4, -1.5, -0.1, 0, 0.3, 1, 5];
+    const expected = points.map((x) => x * phi(x));
+    for (const opset of [20, EXPORT_OPSET]) {
+      close((await one((feed) => ({ y: gelu(feed(floats([7], points))) }), opset)).values, expected, 1e-6);
+    }
+    close(
+      (await one((feed) => ({ y: erf(feed(floats([2], [0.5, -1]))) }))).values,
+      [0.5204998778, -0.8427007929],
+      1e-6,
+    );
+  });
+
+  it('logSoftmax holds for large logits', async () => {
+    const { values } = await one((feed) => ({ y: logSoftmax(feed(floats([1, 3], [1000, 1000, 999]))) }));
+    const total = Math.log(2 + Math.exp(-1));
+    close(values, [-total, -total, -1 - total]);
+  });
+
+  it('matrix products agree with loops, whatever is transposed', async () => {
+    const [m, k, n] = [3, 4, 2];
+    const [a, b, bias] = [normals([m, k], 1), normals([k, n], 2), normals([n], 3)];
+    const product = Array.from({ length: m * n }, (_, i) => {
+      const [row, column] = [Math.floor(i / n), i % n];
+      return Array.from({ length: k }, (_, j) => a[row * k + j]! * b[j * n + column]!).reduce((x, y) => x + y);
+    });
+    const turn = (values: number[], rows: number, columns: number) =>
+      floats(
+        [columns, rows],
+        values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!),
+      );
+    const withBias = product.map((value, i) => value + bias[i % n]!);
+    close((await one((feed) => ({ y: matmul(feed(floats([m, k], a)), feed(floats([k, n], b))) }))).values, product);
+    for (const [transA, transB] of [
+      [false, false],
+      [true, false],
+      [false, true],
+      [true, true],
+    ] as const) {
+      const { values } = await one((feed) => {
+        const left = feed(transA ? turn(a, m, k) : floats([m, k], a));
+        const right = feed(transB ? turn(b, k, n) : floats([k, n], b));
+        return { y: gemm(left, right, { transA, transB, bias: feed(floats([n], bias)) }) };
+      });
+      close(values, withBias);
+    }
+    const { values } = await one((feed) => ({
+      y: linear(feed(floats([1, m, k], a)), feed(turn(b, k, n)), feed(floats([n], bias))),
+    }));
+    close(values, withBias);
+  });
+
+  it('layerNorm normalises by the biased variance', async () => {
+    const [x, scale, bias] = [normals([2, 5], 4), normals([5], 5), normals([5], 6)];
+    const expected = x.map((value, i) => {
+      const row = x.slice(i - (i % 5), i - (i % 5) + 5);
+      const mean = row.reduce((a, b) => a + b) / 5;
+      const variance = row.reduce((sum, b) => sum + (b - mean) ** 2, 0) / 5;
+      return ((value - mean) / Math.sqrt(variance + 0.1)) * scale[i % 5]! + bias[i % 5]!;
+    });
+    const { values } = await one((feed) => ({
+      y: layerNorm(feed(floats([2, 5], x)), feed(floats([5], scale)), feed(floats([5], bias)), 0.1),
+    }));
+    close(values, expected);
+  });
+
+  const convolutions: Record<string, readonly [number[], number[], ConvOptions]> = {
+    plain: [[2, 3, 5, 4], [4, 3, 3, 3], {}],
+    'strided patches with a remainder': [[1, 3, 7, 6], [2, 3, 2, 2], { stride: 2 }],
+    'padded, dilated and strided': [[1, 2, 8, 7], [3, 2, 3, 3], { stride: 2, padding: 2, dilation: 2 }],
+    'in two groups': [[2, 4, 4, 5], [6, 2, 3, 3], { padding: 1, groups: 2 }],
+    depthwise: [[2, 3, 4, 4], [3, 1, 7, 7], { padding: 3, groups: 3 }],
+  };
+  for (const [what, [shape, kernel, options]] of Object.entries(convolutions)) {
+    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+    const [n, c, h, w] = shape as [number, number, number, number];
+    const [o, i, kh, kw] = kernel as [number, number, number, number];
+    const size = (length: number, taps: number) =>
+      Math.floor((length + 2 * padding - dilation * (taps - 1) - 1) / stride) + 1;
+    const [rows, columns] = [size(h, kh), size(w, kw)];
+    const [x, weight, bias] = [normals(shape, 7), normals(kernel, 8), normals([o], 9)];
+    /** Every product of the convolution: element of x, of the weight and of the output. */
+    const products: [number, number, number][] = [];
+    for (let b = 0; b < n; b++)
+      for (let out = 0; out < o; out++)
+        for (let p = 0; p < rows * columns; p++)
+          for (let tap = 0; tap < i * kh * kw; tap++) {
+            const channel = Math.floor(out / (o / groups)) * i + Math.floor(tap / (kh * kw));
+            const row = Math.floor(p / columns) * stride - padding + (Math.floor(tap / kw) % kh) * dilation;
+            const column = (p % columns) * stride - padding + (tap % kw) * dilation;
+            if (row < 0 || row >= h || column < 0 || column >= w) continue;
+            const from = ((b * c + channel) * h + row) * w + column;
+            products.push([from, out * i * kh * kw + tap, (b * o + out) * rows * columns + p]);
+          }
+
+    it(`conv ${what} agrees with loops`, async () => {
+      const expected = Array.from(
+        { length: n * o * rows * columns },
+        (_, at) => bias[Math.floor(at / (rows * columns)) % o]!,
+      );
+      for (const [from, tap, to] of products) expected[to]! += x[from]! * weight[tap]!;
+      const { shape: found, values } = await one((feed) => ({
+        y: conv(feed(floats(shape, x)), feed(floats(kernel, weight)), feed(floats([o], bias)), options),
+      }));
+      assert.deepEqual(found, [n, o, rows, columns]);
+      close(values, expected, 1e-5);
+    });
+
+    it(`convTranspose of ${what} is its adjoint`, async () => {
+      const gy = normals([n, o, rows, columns], 10);
+      const expected = x.map(() => 0);
+      for (const [from, tap, to] of products) expected[from]! += gy[to]! * weight[tap]!;
+      const { values } = await one((feed) => ({
+        y: convTranspose(feed(floats([n, o, rows, columns], gy)), feed(floats(kernel, weight)), [h, w], options),
+      }));
+      close(values, expected, 1e-5);
+    });
+  }
+});
