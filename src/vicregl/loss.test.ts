@@ -1,0 +1,298 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { doubles, evaluate, normals, numbers } from '../../test/support/graphs.js';
+import { encodeModel } from '../onnx/encode.js';
+import { gradients } from '../onnx/gradients.js';
+import { Graph, type Value } from '../onnx/graph.js';
+import { createSession, runSession } from '../onnx/session.js';
+import { GraphError } from '../onnx/shapes.js';
+import { stream } from '../tensor/random.js';
+import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { type LossConfig, type LossTerms, type ViewOutputs, vicreglLoss, viewPairs } from './loss.js';
+
+const paper: LossConfig = {
+  alpha: 0.75,
+  numMatches: [3, 2],
+  featureMatches: 'all',
+  weights: { invariance: 25, variance: 25, covariance: 1 },
+};
+
+/** Numbers of one view: B images, P cells, D and D' channels. */
+interface View {
+  readonly cells: number;
+  readonly embedding: readonly number[];
+  readonly maps: readonly number[];
+  readonly locations: readonly number[];
+}
+
+const [B, D, DM] = [4, 6, 5];
+
+function randomViews(cells: readonly number[], seed: number): View[] {
+  return cells.map((count, v) => ({
+    cells: count,
+    embedding: normals([B, D], 100 * seed + v),
+    maps: normals([B, count, DM], 100 * seed + 10 + v),
+    locations: normals([B, count, 2], 100 * seed + 20 + v).map((value) => 200 * value),
+  }));
+}
+
+const tensorsOf = ({ cells, embedding, maps, locations }: View): Record<keyof ViewOutputs, Tensor> => ({
+  embedding: doubles([B, D], embedding),
+  mapsEmbedding: doubles([B, cells, DM], maps),
+  locations: doubles([B, cells, 2], locations),
+});
+
+async function loss(views: readonly View[], config: LossConfig): Promise<Record<string, number>> {
+  const results = await evaluate((feed) => {
+    const inputs = views.map((view) => {
+      const { embedding, mapsEmbedding, locations } = tensorsOf(view);
+      return {
+        ...(config.alpha > 0 && { embedding: feed(embedding) }),
+        ...(config.alpha < 1 && { mapsEmbedding: feed(mapsEmbedding), locations: feed(locations) }),
+      };
+    });
+    return flat(vicreglLoss(inputs, config));
+  });
+  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, numbers(value)[0]!]));
+}
+
+function flat({ global, local, total }: LossTerms): Record<string, Value> {
+  const named = (kind: string, terms: object | undefined) =>
+    Object.entries(terms ?? {}).map(([name, value]) => [`${kind}.${name}`, value as Value]);
+  return { total, ...Object.fromEntries([...named('global', global), ...named('local', local)]) };
+}
+
+// The loss of docs/method.md in plain loops.
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+type Rows = readonly (readonly number[])[];
+
+function regularisers(rows: Rows): [variance: number, covariance: number] {
+  const d = rows[0]!.length;
+  const means = Array.from({ length: d }, (_, k) => mean(rows.map((row) => row[k]!)));
+  let [hinge, squares] = [0, 0];
+  for (let i = 0; i < d; i++)
+    for (let j = 0; j < d; j++) {
+      const c = rows.reduce((s, row) => s + (row[i]! - means[i]!) * (row[j]! - means[j]!), 0) / (rows.length - 1);
+      if (i === j) hinge += Math.max(0, 1 - Math.sqrt(c + 1e-4));
+      else squares += c * c;
+    }
+  return [hinge / d, squares / d];
+}
+
+const distance = (a: readonly number[], b: readonly number[]) => a.reduce((s, v, i) => s + (v - b[i]!) ** 2, 0);
+const rowsOf = (values: readonly number[], image: number, cells: number, d: number): number[][] =>
+  Array.from({ length: cells }, (_, p) => values.slice((image * cells + p) * d, (image * cells + p + 1) * d));
+
+/** [invariance, variance, covariance] of one direction of one kind of matches. */
+function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: number): number[] {
+  const d = kind === 'maps' ? DM : 2;
+  const pairs = Array.from({ length: B }, (_, image) => {
+    const [a, b] = [rowsOf(from[kind], image, from.cells, d), rowsOf(to[kind], image, to.cells, d)];
+    const nearest = a.map((cell, source) => {
+      const distances = b.map((other) => distance(cell, other));
+      const least = Math.min(...distances);
+      return { source, target: distances.indexOf(least), least };
+    });
+    const kept = [...nearest].sort((x, y) => x.least - y.least).slice(0, gamma);
+    kept.sort((x, y) => x.source - y.source);
+    const [mapsA, mapsB] = [rowsOf(from.maps, image, from.cells, DM), rowsOf(to.maps, image, to.cells, DM)];
+    return kept.map(({ source, target }) => [mapsA[source]!, mapsB[target]!] as const);
+  });
+  const positions = Array.from({ length: gamma }, (_, g) => pairs.map((image) => image[g]!));
+  const perPosition = positions.map((batch) => {
+    const [left, right] = [regularisers(batch.map(([a]) => a)), regularisers(batch.map(([, b]) => b))];
+    return [mean(batch.map(([a, b]) => distance(a, b) / DM)), mean([left[0], right[0]]), mean([left[1], right[1]])];
+  });
+  return [0, 1, 2].map((term) => mean(perPosition.map((terms) => terms[term]!)));
+}
+
+function reference(views: readonly View[], { alpha, numMatches, featureMatches, weights }: LossConfig) {
+  const pairs = [0, 1].flatMap((i) => views.map((_, j) => [i, j] as const).filter(([a, b]) => a !== b));
+  const scale = [weights.invariance, weights.variance, weights.covariance];
+  const statistics = views.map(({ embedding }) => regularisers(rowsOf(embedding, 0, B, D)));
+  const global = [
+    mean(pairs.map(([i, j]) => distance(views[i]!.embedding, views[j]!.embedding) / (B * D))),
+    mean(statistics.map(([v]) => v)),
+    mean(statistics.map(([, c]) => c)),
+  ].map((value, term) => value * scale[term]!);
+  const perPair = pairs.map(([i, j]) => {
+    const [a, b] = [views[i]!, views[j]!];
+    const features = featureMatches === 'all' ? [a.cells, b.cells] : numMatches;
+    const kinds = (['locations', 'maps'] as const).map((kind) => {
+      const [there, back] = kind === 'maps' ? features : numMatches;
+      const [x, y] = [direction(a, b, kind, there!), direction(b, a, kind, back!)];
+      return x.map((value, term) => (value + y[term]!) / 2);
+    });
+    return [0, 1, 2].map((term) => kinds[0]![term]! + kinds[1]![term]!);
+  });
+  const local = [0, 1, 2].map((term) => mean(perPair.map((terms) => terms[term]!)) * scale[term]!);
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
+  return { global, local, total: alpha * sum(global) + (1 - alpha) * sum(local) };
+}
+
+const near = (actual: number, expected: number, what: string, tolerance = 1e-9) =>
+  assert.ok(
+    Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)),
+    `${what}: ${actual}, ${expected}`,
+  );
+const TERMS = ['invariance', 'variance', 'covariance'];
+
+describe('vicreglLoss against plain loops, in float64', () => {
+  const cases: Record<string, readonly [number[], LossConfig]> = {
+    'two views': [[9, 9], paper],
+    'two views, top feature matches': [[9, 9], { ...paper, featureMatches: 'top' }],
+    'two large views and two small ones': [[9, 9, 4, 4], paper],
+    'maps of different sizes, one of them kept whole': [[6, 4], { ...paper, numMatches: [4, 4] }],
+    'other weights and alpha': [
+      [4, 4],
+      { ...paper, alpha: 0.2, weights: { invariance: 3, variance: 0, covariance: 7 } },
+    ],
+  };
+  for (const [what, [cells, config]] of Object.entries(cases)) {
+    it(what, async () => {
+      const views = randomViews(cells, 1);
+      const [actual, expected] = [await loss(views, config), reference(views, config)];
+      TERMS.forEach((term, i) => {
+        near(actual[`global.${term}`]!, expected.global[i]!, `global ${term}`);
+        near(actual[`local.${term}`]!, expected.local[i]!, `local ${term}`);
+      });
+      near(actual['total']!, expected.total, 'total');
+    });
+  }
+
+  it('has a gradient that agrees with central differences', async () => {
+    const views = randomViews([4, 4, 1], 2);
+    const config: LossConfig = { ...paper, numMatches: [3, 1] };
+    const graph = new Graph();
+    const feeds = new Map<string, Tensor>();
+    const inputs = views.map((view, v) => {
+      const entries = Object.entries(tensorsOf(view)).map(([key, value]) => {
+        feeds.set(`${key}.${v}`, value);
+        return [key, graph.input(`${key}.${v}`, 'float64', value.shape)];
+      });
+      return Object.fromEntries(entries) as Required<ViewOutputs>;
+    });
+    const { total } = vicreglLoss(inputs, config);
+    graph.output('total', total);
+    const trained = inputs.flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding]);
+    gradients(total, trained).forEach((gradient, i) => {
+      graph.output(`gradient/${trained[i]!.name}`, gradient);
+    });
+    const session = await createSession(encodeModel(graph), { threads: 1 });
+    const results = await runSession(session, feeds);
+    const step = 1e-6;
+    for (const { name, shape } of trained) {
+      const values = feeds.get(name)!.data as Float64Array;
+      const analytic = results.get(`gradient/${name}`)!.data as Float64Array;
+      const numeric: number[] = [];
+      for (let i = 0; i < elementCount(shape as number[]); i++) {
+        const at = values[i]!;
+        const ends: number[] = [];
+        for (const shifted of [at + step, at - step]) {
+          values[i] = shifted;
+          ends.push(Number((await runSession(session, feeds, ['total'])).get('total')!.data[0]));
+        }
+        values[i] = at;
+        numeric.push((ends[0]! - ends[1]!) / (2 * step));
+      }
+      const error = Math.hypot(...numeric.map((value, i) => value - analytic[i]!)) / Math.hypot(...numeric);
+      assert.ok(error < 1e-6, `${name}: relative error ${error}`);
+    }
+    await session.release();
+  });
+});
+
+describe('vicreglLoss', () => {
+  it('pairs each of the two pivots with every other view: 2 (V - 1) pairs', () => {
+    assert.deepEqual(viewPairs(2), [
+      [0, 1],
+      [1, 0],
+    ]);
+    assert.deepEqual(viewPairs(4), [
+      [0, 1],
+      [0, 2],
+      [0, 3],
+      [1, 0],
+      [1, 2],
+      [1, 3],
+    ]);
+    assert.equal(viewPairs(8).length, 14);
+  });
+
+  it('with alpha 0 needs no embedding, with alpha 1 no maps and no locations', async () => {
+    const views = randomViews([4, 4], 3);
+    const expected = reference(views, paper);
+    const [local, global] = [await loss(views, { ...paper, alpha: 0 }), await loss(views, { ...paper, alpha: 1 })];
+    assert.deepEqual(Object.keys(local).sort(), ['local.covariance', 'local.invariance', 'local.variance', 'total']);
+    assert.deepEqual(Object.keys(global).sort(), [
+      'global.covariance',
+      'global.invariance',
+      'global.variance',
+      'total',
+    ]);
+    near(
+      local['total']!,
+      expected.local.reduce((a, b) => a + b),
+      'local',
+    );
+    near(
+      global['total']!,
+      expected.global.reduce((a, b) => a + b),
+      'global',
+    );
+  });
+
+  it('refuses more matches than cells when the graph is built', () => {
+    const graph = new Graph();
+    const view = (v: number) => ({
+      mapsEmbedding: graph.input(`maps.${v}`, 'float32', [B, 4, DM]),
+      locations: graph.input(`locations.${v}`, 'float32', [B, 4, 2]),
+    });
+    assert.throws(
+      () => vicreglLoss([view(0), view(1)], { ...paper, alpha: 0, numMatches: [20, 4] }),
+      (error: unknown) => error instanceof GraphError && /numMatches 20 exceeds the 4 cells/.test(error.message),
+    );
+  });
+});
+
+describe('vicreglLoss, for any views', () => {
+  const seeds = fc.integer({ min: 0, max: 10_000 });
+
+  it('of a view with itself has no invariance: every cell is its own match', async () => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const [view] = randomViews([6], seed);
+        const terms = await loss([view!, view!], paper);
+        assert.equal(terms['global.invariance'], 0);
+        assert.equal(terms['local.invariance'], 0);
+        assert.ok(terms['local.variance']! > 0);
+      }),
+      { numRuns: 8, seed: 3 },
+    );
+  });
+
+  it('does not depend on the order of the images', async () => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const views = randomViews([4, 4, 1], seed);
+        const order = stream(seed, 'order').permutation(B);
+        const permuted = (values: readonly number[]) => {
+          const row = values.length / B;
+          return [...order].flatMap((image) => values.slice(image * row, (image + 1) * row));
+        };
+        const shuffled = views.map(({ cells, embedding, maps, locations }) => ({
+          cells,
+          embedding: permuted(embedding),
+          maps: permuted(maps),
+          locations: permuted(locations),
+        }));
+        const config: LossConfig = { ...paper, numMatches: [3, 1] };
+        const [first, second] = [await loss(views, config), await loss(shuffled, config)];
+        for (const [term, value] of Object.entries(first)) near(second[term]!, value, term);
+      }),
+      { numRuns: 8, seed: 4 },
+    );
+  });
+});
