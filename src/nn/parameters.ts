@@ -8,6 +8,8 @@ import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
 export type Initialiser =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
+  /** Normal of mean 0. */
+  | { readonly kind: 'normal'; readonly std: number }
   /** Normal of mean 0, redrawn outside -2..2 (absolute, as PyTorch's trunc_normal_). */
   | { readonly kind: 'truncatedNormal'; readonly std: number }
   /** Uniform in -bound..bound. */
@@ -30,6 +32,13 @@ export interface Parameters {
   get(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   /** All that was asked for, in order. */
   readonly specs: readonly ParameterSpec[];
+  /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
+  readonly training: boolean;
+  /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
+  buffer(name: string, shape: readonly number[], initialiser: Initialiser): Value;
+  updateBuffer(name: string, value: Value): void;
+  /** The buffers that were asked for, in order, with their newest values. */
+  readonly buffers: readonly (ParameterSpec & { readonly value: Value })[];
 }
 
 /** Weights that do not fit the network. */
@@ -37,34 +46,40 @@ export class ParameterError extends Error {
   override readonly name = 'ParameterError';
 }
 
-function collect(graph: Graph, make: (spec: ParameterSpec) => Value): Parameters {
+function collect(graph: Graph, training: boolean, make: (spec: ParameterSpec) => Value): Parameters {
   const values = new Map<string, Value>();
   const specs: ParameterSpec[] = [];
+  const buffers: ParameterSpec[] = [];
+  const find = (list: ParameterSpec[], name: string, shape: readonly number[], initialiser: Initialiser): Value => {
+    const known = values.get(name);
+    if (known !== undefined) {
+      if (!sameShape(known.shape, shape)) {
+        throw new GraphError(`parameter "${name}" is ${formatShape(known.shape)}, asked for as ${formatShape(shape)}`);
+      }
+      return known;
+    }
+    const spec = { name, shape, initialiser };
+    list.push(spec);
+    const value = make(spec);
+    values.set(name, value);
+    return value;
+  };
   return {
     graph,
     specs,
-    get(name, shape, initialiser) {
-      const known = values.get(name);
-      if (known !== undefined) {
-        if (!sameShape(known.shape, shape)) {
-          throw new GraphError(
-            `parameter "${name}" is ${formatShape(known.shape)}, asked for as ${formatShape(shape)}`,
-          );
-        }
-        return known;
-      }
-      const spec = { name, shape, initialiser };
-      specs.push(spec);
-      const value = make(spec);
-      values.set(name, value);
-      return value;
+    training,
+    get: (name, shape, initialiser) => find(specs, name, shape, initialiser),
+    buffer: (name, shape, initialiser) => find(buffers, name, shape, initialiser),
+    updateBuffer: (name, value) => values.set(name, value),
+    get buffers() {
+      return buffers.map((spec) => ({ ...spec, value: values.get(spec.name)! }));
     },
   };
 }
 
-/** Parameters as float32 graph inputs of their own names. */
+/** Parameters and buffers as float32 graph inputs of their own names, for training. */
 export function inputParameters(graph: Graph): Parameters {
-  return collect(graph, ({ name, shape }) => graph.input(name, 'float32', shape));
+  return collect(graph, true, ({ name, shape }) => graph.input(name, 'float32', shape));
 }
 
 /**
@@ -73,7 +88,7 @@ export function inputParameters(graph: Graph): Parameters {
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor>): Parameters {
-  return collect(graph, (spec) => {
+  return collect(graph, false, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
     return cast(graph.constant(tensors.get(spec.name)!, spec.name), 'float32');
@@ -101,6 +116,9 @@ export function initialise({ name, shape, initialiser }: ParameterSpec, seed: nu
       break;
     case 'ones':
       data.fill(1);
+      break;
+    case 'normal':
+      for (let i = 0; i < data.length; i++) data[i] = initialiser.std * random.normal();
       break;
     case 'truncatedNormal':
       for (let i = 0; i < data.length; i++) data[i] = random.truncatedNormal(initialiser.std);
