@@ -25,7 +25,12 @@ export const indexingRules = {
     ];
   },
   GatherElements: ({ node, x: [x, indices], gy }) => [
-    scatterElementsAdd(zerosOf(gy.graph, x!.dtype, staticShape(x!.shape, 'zeros')), indices!, gy, node.attributes['axis'] as number),
+    scatterElementsAdd(
+      zerosOf(gy.graph, x!.dtype, staticShape(x!.shape, 'zeros')),
+      indices!,
+      gy,
+      node.attributes['axis'] as number,
+    ),
     undefined,
   ],
   TopK: null,
