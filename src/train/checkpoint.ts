@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -50,6 +50,12 @@ export async function saveCheckpoint(run: string, { step, seed, tensors }: Check
   const stale = (await listCheckpoints(run)).slice(0, -keep);
   await Promise.all(stale.map((old) => rm(join(folder(run), fileName(old)))));
   return path;
+}
+
+/** Renames a checkpoint that training cannot go on from to `....safetensors.diverged`, so that none resumes from it. */
+export async function setCheckpointAside(run: string, step: number): Promise<void> {
+  const path = join(folder(run), fileName(step));
+  await rename(path, `${path}.diverged`);
 }
 
 /**

@@ -130,13 +130,15 @@ export function backboneOf(model: {
     }
     return { depths, widths: channels };
   }
-  const known = convNextConfigs[architecture];
-  if (known === undefined) {
+  if (!Object.hasOwn(convNextConfigs, architecture)) {
     throw new ConfigError(
       `"${architecture}" is unknown; use one of ${Object.keys(convNextConfigs).join(', ')}, or custom`,
     );
   }
-  return known;
+  if (depths !== undefined || channels !== undefined) {
+    throw new ConfigError(`"${architecture}" has its own depths and widths; leave them out, or use custom`);
+  }
+  return convNextConfigs[architecture]!;
 }
 
 /** Sets `a.b.c=value` on a plain object; the value is read as YAML. */
@@ -146,12 +148,16 @@ function assign(target: Record<string, unknown>, setting: string): void {
   const keys = setting.slice(0, at).split('.');
   let object = target;
   for (const key of keys.slice(0, -1)) {
-    const next = object[key] ?? {};
+    const next = Object.hasOwn(object, key) ? (object[key] ?? {}) : {};
     if (typeof next !== 'object') throw new ConfigError(`--set ${setting}: "${key}" is not a group of keys`);
     object[key] = next;
     object = next as Record<string, unknown>;
   }
-  object[keys.at(-1)!] = parse(setting.slice(at + 1));
+  try {
+    object[keys.at(-1)!] = parse(setting.slice(at + 1));
+  } catch (cause) {
+    throw new ConfigError(`--set ${setting}: the value is not YAML: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** Validates a configuration. @throws ConfigError listing every problem. */

@@ -23,6 +23,8 @@ export interface SkipRecord {
 }
 
 export interface RunLog {
+  /** Names of the photographs that the log says were left out. */
+  readonly skipped: ReadonlySet<string>;
   write(record: StepRecord | SkipRecord): Promise<void>;
 }
 
@@ -36,7 +38,10 @@ export async function openRunLog(run: string, step: number): Promise<RunLog> {
   const path = logPath(run);
   const kept = step === 0 ? [] : (await readRunLog(run)).filter((record) => record.step <= step);
   await writeFileAtomic(path, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  return { write: (record) => appendFile(path, `${JSON.stringify(record)}\n`) };
+  return {
+    skipped: new Set(kept.flatMap((record) => ('skipped' in record ? [String(record.skipped)] : []))),
+    write: (record) => appendFile(path, `${JSON.stringify(record)}\n`),
+  };
 }
 
 /** All records of a run; a last line cut short by a crash is left out. */

@@ -10,7 +10,14 @@ import { type ImageSource, openImageSource } from '../data/sources.js';
 import { convNextStride } from '../nn/convnext.js';
 import { checkParameters, initialise } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Checkpoint, CheckpointError, loadLatestCheckpoint, saveCheckpoint } from './checkpoint.js';
+import {
+  type Checkpoint,
+  CheckpointError,
+  listCheckpoints,
+  loadLatestCheckpoint,
+  saveCheckpoint,
+  setCheckpointAside,
+} from './checkpoint.js';
 import { backboneOf, ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import type { Progress } from './progress.js';
 import { openRunLog } from './runLog.js';
@@ -20,7 +27,7 @@ import { createStepRunner, stateShapes } from './stepRunner.js';
 
 /** Pretraining: photographs in, checkpoints and a log out. */
 
-/** A loss term or monitor became infinite or not a number; the newest checkpoint is from before. */
+/** A loss term, a monitor or a weight became infinite or not a number; the newest checkpoint is from before. */
 export class NonFiniteLossError extends Error {
   override readonly name = 'NonFiniteLossError';
 }
@@ -161,13 +168,30 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     const start = checkpoint?.step ?? 0;
     const log = await openRunLog(run, start);
     const progress = options.createProgress(start, totalSteps);
-    const save = (steps: number) =>
-      saveCheckpoint(run, { step: steps, seed: config.seed, tensors: runner.state() }, config.keepCheckpoints);
+    let saved = checkpoint?.step ?? -1;
+    const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
+      // A checkpoint of the state before this very step leads to the same place.
+      if (saved === step - 1) await setCheckpointAside(run, saved);
+      const good = (await listCheckpoints(run)).at(-1);
+      const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
+      return new NonFiniteLossError(
+        `step ${step}: ${what}; training stopped, ${last}. Lower optimizer.baseLr or lengthen warmupEpochs.`,
+      );
+    };
+    const save = async (steps: number): Promise<string> => {
+      const tensors = runner.state();
+      for (const [name, { data }] of tensors) {
+        const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
+        if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
+      }
+      const path = await saveCheckpoint(run, { step: steps, seed: config.seed, tensors }, config.keepCheckpoints);
+      saved = steps;
+      return path;
+    };
     try {
       let at = start;
-      let saved = start > 0 ? at : -1;
       let path = '';
-      const skipped = new Set<string>();
+      const skipped = new Set(log.skipped);
       while (at < totalSteps && !signal?.aborted) {
         const began = performance.now();
         const batch = await loader.batch(at);
@@ -181,12 +205,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         const lr = learningRate(at, schedule);
         const terms = await runner.run(at, lr, batch);
         const bad = Object.entries(terms).find(([, value]) => !Number.isFinite(value));
-        if (bad !== undefined) {
-          const last = saved >= 0 ? `the checkpoint of step ${saved} is good` : 'no checkpoint was written yet';
-          throw new NonFiniteLossError(
-            `step ${at + 1}: ${bad[0]} is ${bad[1]}; training stopped, ${last}. Lower optimizer.baseLr or lengthen warmupEpochs.`,
-          );
-        }
+        if (bad !== undefined) throw await diverged(at + 1, `${bad[0]} is ${bad[1]}`);
         const ended = performance.now();
         at += 1;
         const record = {
@@ -199,10 +218,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         };
         await log.write(record);
         progress.step(record);
-        if (at % config.checkpointSteps === 0 || at === totalSteps) {
-          path = await save(at);
-          saved = at;
-        }
+        if (at % config.checkpointSteps === 0 || at === totalSteps) path = await save(at);
       }
       if (path === '' || saved !== at) path = await save(at);
       return { steps: at, totalSteps, checkpoint: path };

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { convNextConfigs } from '../nn/convnext.js';
+import { backboneOf, ConfigError, loadTrainConfig, parseTrainConfig } from './config.js';
+
+const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 20 };
+const custom = { architecture: 'custom', depths: [1, 1], widths: [8, 16] };
+
+const problem = (keys: object) => {
+  try {
+    parseTrainConfig({ ...least, ...keys }, 'x.yaml');
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.message;
+  }
+  assert.fail('the configuration was accepted');
+};
+
+describe('the configuration', () => {
+  it("has the paper's defaults", () => {
+    const config = parseTrainConfig(least, 'x.yaml');
+    assert.deepEqual(config.loss, {
+      alpha: 0.75,
+      numMatches: [20, 4],
+      featureMatches: 'all',
+      invariance: 25,
+      variance: 25,
+      covariance: 1,
+    });
+    assert.deepEqual(config.optimizer, { baseLr: 0.00075, weightDecay: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+    assert.deepEqual(config.crops, { size: 224, scale: [0.08, 1], mirrorFlippedGrid: true });
+    assert.deepEqual(config.model.expander, [8192, 8192, 8192]);
+    assert.deepEqual(config.model.localProjector, [512, 512, 512]);
+    assert.equal(config.model.dropPath, 0.1);
+    assert.equal(config.endLrRatio, 0.001);
+    assert.equal(config.data.labels, 'none');
+  });
+
+  const refused: Record<string, readonly [object, RegExp]> = {
+    'an unknown key at the top': [{ epoch: 3 }, /^x\.yaml is not a valid .*\n {2}\(top level\): .*"epoch"/],
+    'an unknown key inside a group': [{ optimizer: { lr: 1 } }, /\n {2}optimizer: .*"lr"/],
+    'a missing key': [{ batchSize: undefined }, /\n {2}batchSize: /],
+    'a value of another type': [{ epochs: 'ten' }, /\n {2}epochs: /],
+    'a batch of one, which has no variance': [{ batchSize: 1 }, /\n {2}batchSize: /],
+    'an unknown architecture': [
+      { model: { architecture: 'resnet51' } },
+      /\n {2}model\.architecture: "resnet51" is unknown; use one of convnext_atto,.*, or custom/,
+    ],
+    'an architecture that every object has': [
+      { model: { architecture: 'constructor' } },
+      /\n {2}model\.architecture: "constructor" is unknown/,
+    ],
+    'custom without widths': [
+      { model: { architecture: 'custom', depths: [1] } },
+      /\n {2}model\.architecture: custom needs model\.depths and model\.widths of the same length/,
+    ],
+    'custom with depths for other stages': [
+      { model: { ...custom, depths: [1] } },
+      /\n {2}model\.architecture: custom needs .* same length/,
+    ],
+    'depths of a named architecture': [
+      { model: { architecture: 'convnext_atto', depths: [1, 1, 1, 1] } },
+      /\n {2}model\.architecture: "convnext_atto" has its own depths and widths; leave them out/,
+    ],
+    'crops that the stride does not divide': [
+      { crops: { size: 100 } },
+      /\n {2}crops\.size: 100 is not a multiple of the stride 32; use 96/,
+    ],
+    'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the first share 0\.5 exceeds/],
+    'a scale over the photograph': [{ crops: { scale: [0.5, 1.5] } }, /\n {2}crops\.scale\.1: /],
+    'more matches than cells': [
+      { crops: { size: 128 } },
+      /\n {2}loss\.numMatches\.0: 20 exceeds the 16 cells of a 128-pixel crop's map; use at most 16/,
+    ],
+    'more matches than cells in the other direction': [
+      { loss: { numMatches: [20, 50] } },
+      /\n {2}loss\.numMatches\.1: 50 exceeds the 49 cells/,
+    ],
+    'a warm-up as long as the run': [{ epochs: 10 }, /\n {2}warmupEpochs: 10 must be less than epochs \(10\)/],
+    'alpha over 1': [{ loss: { alpha: 1.1 } }, /\n {2}loss\.alpha: /],
+    'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
+  };
+  for (const [what, [keys, message]] of Object.entries(refused)) {
+    it(`refuses ${what}`, () => assert.match(problem(keys), message));
+  }
+
+  it('lists every problem at once', () => {
+    const message = problem({ crops: { size: 100, scale: [0.5, 0.2] }, epochs: 5 });
+    for (const key of ['crops.size', 'crops.scale', 'loss.numMatches.0', 'warmupEpochs']) {
+      assert.ok(message.includes(`\n  ${key}: `), `${key} is missing from ${message}`);
+    }
+  });
+
+  it('has no use for numMatches with alpha 1', () => {
+    const { loss } = parseTrainConfig({ ...least, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
+    assert.deepEqual(loss.numMatches, [20, 4]);
+  });
+
+  it('names every backbone, and takes custom ones', () => {
+    for (const [architecture, backbone] of Object.entries(convNextConfigs)) {
+      assert.deepEqual(backboneOf({ architecture }), backbone);
+    }
+    assert.deepEqual(backboneOf(custom), { depths: [1, 1], widths: [8, 16] });
+    // stride 8, so that 72 pixels are 81 cells
+    parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
+  });
+});
+
+describe('a configuration file', () => {
+  let folder: string;
+  const file = (name: string) => join(folder, name);
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vicregl-config-'));
+    await writeFile(
+      file('a.yaml'),
+      'name: a\ndata: {source: p}\ncrops: {}\nmodel: {}\nbatchSize: 8\nepochs: 20\nloss:\n',
+    );
+    await writeFile(file('broken.yaml'), 'name: [1');
+    await writeFile(file('list.yaml'), '- 1');
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  it('may be changed key by key; values are YAML', async () => {
+    await assert.rejects(loadTrainConfig(file('a.yaml')), /loss: /); // the file has an empty group
+    const config = await loadTrainConfig(file('a.yaml'), [
+      'optimizer.baseLr=2e-3',
+      'loss.numMatches=[5, 3]',
+      'name=run=2',
+      'crops.mirrorFlippedGrid=false',
+      'name=last wins',
+    ]);
+    assert.equal(config.optimizer.baseLr, 0.002);
+    assert.deepEqual(config.loss.numMatches, [5, 3]);
+    assert.equal(config.crops.mirrorFlippedGrid, false);
+    assert.equal(config.name, 'last wins');
+  });
+
+  const settings: Record<string, RegExp> = {
+    epochs: /--set epochs: write key=value/,
+    '=3': /--set =3: write key=value/,
+    'epochs.count=3': /--set epochs\.count=3: "epochs" is not a group of keys/,
+    'optimizer.lr=3': /optimizer: .*"lr"/,
+    'loss.numMatches=[1': /--set loss\.numMatches=\[1: the value is not YAML/,
+    'epochs=': /epochs: /,
+    '__proto__.polluted=1': /polluted/,
+  };
+  for (const [setting, message] of Object.entries(settings)) {
+    it(`refuses --set ${setting}`, async () => {
+      await assert.rejects(loadTrainConfig(file('a.yaml'), ['loss.alpha=1', setting]), (error: unknown) => {
+        assert.ok(error instanceof ConfigError, String(error));
+        assert.match(error.message, message);
+        return true;
+      });
+      assert.equal(Reflect.get({}, 'polluted'), undefined);
+    });
+  }
+
+  it('is named when it is not there, not YAML, or holds no keys', async () => {
+    await assert.rejects(loadTrainConfig(file('none.yaml')), {
+      name: 'ConfigError',
+      message: /none\.yaml cannot be read: ENOENT/,
+    });
+    await assert.rejects(loadTrainConfig(file('broken.yaml')), {
+      name: 'ConfigError',
+      message: /broken\.yaml is not YAML/,
+    });
+    await assert.rejects(loadTrainConfig(file('list.yaml')), {
+      name: 'ConfigError',
+      message: /list\.yaml holds no keys/,
+    });
+  });
+
+  it('of every recipe is valid', async () => {
+    const recipes = (await readdir('recipes')).filter((name) => name.endsWith('.yaml'));
+    assert.ok(recipes.length > 0);
+    for (const recipe of recipes) await loadTrainConfig(join('recipes', recipe));
+  });
+});

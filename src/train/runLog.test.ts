@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { openRunLog, readRunLog, type StepRecord } from './runLog.js';
+import { summariseRun } from './runSummary.js';
+
+let run: string;
+beforeEach(async () => {
+  run = await mkdtemp(join(tmpdir(), 'vicregl-log-'));
+});
+afterEach(() => rm(run, { recursive: true }));
+
+const record = (step: number): StepRecord => ({
+  step,
+  epoch: step >> 1,
+  lr: 0.1,
+  images_per_s: 9,
+  wait_share: 0,
+  l: 2 * step,
+});
+
+describe('the run log', () => {
+  it('holds one JSON line for every record, in order', async () => {
+    const log = await openRunLog(run, 0);
+    await log.write(record(1));
+    await log.write({ step: 2, skipped: 'a "b".jpg', reason: 'cut\nshort' });
+    const lines = (await readFile(join(run, 'log.jsonl'), 'utf8')).split('\n');
+    assert.deepEqual(
+      lines.map((line) => line && JSON.parse(line)),
+      [record(1), { step: 2, skipped: 'a "b".jpg', reason: 'cut\nshort' }, ''],
+    );
+  });
+
+  it('of a resumed run loses the steps after the checkpoint and a line that a crash cut short', async () => {
+    const log = await openRunLog(run, 0);
+    await log.write({ step: 1, skipped: 'early.jpg', reason: 'broken' });
+    for (const step of [1, 2, 3, 4]) await log.write(record(step));
+    await log.write({ step: 5, skipped: 'late.jpg', reason: 'broken' });
+    await appendFile(join(run, 'log.jsonl'), '{"step":5,"lr":0.');
+    const resumed = await openRunLog(run, 3);
+    assert.deepEqual([...resumed.skipped], ['early.jpg']);
+    await resumed.write(record(4));
+    const records = await readRunLog(run);
+    assert.deepEqual(
+      records.map(({ step }) => step),
+      [1, 1, 2, 3, 4],
+    );
+    assert.deepEqual(records.slice(1), [1, 2, 3, 4].map(record));
+  });
+
+  it('of a run from the start replaces what was there', async () => {
+    await (await openRunLog(run, 0)).write(record(1));
+    await openRunLog(run, 0);
+    assert.deepEqual(await readRunLog(run), []);
+  });
+
+  it('is summed up as means over the last 50 steps up to the checkpoint', async () => {
+    const log = await openRunLog(run, 0);
+    await log.write({ step: 1, skipped: 'a.jpg', reason: 'broken' });
+    for (let step = 1; step <= 70; step++) await log.write(record(step));
+    assert.deepEqual(await summariseRun(run, 60), {
+      steps: 60,
+      epochs: 31,
+      lastTerms: { l: 71 }, // mean of 2 * 11 .. 2 * 60
+      skippedPhotographs: 1,
+    });
+  });
+});
