@@ -14,7 +14,7 @@ export const ZEROS: Initialiser = { kind: 'zeros' };
 export const ONES: Initialiser = { kind: 'ones' };
 
 /** PyTorch's default for Linear: uniform within 1/sqrt(fan in), for weight and bias. */
-export function linearDefault(fanIn: number): Initialiser {
+function linearDefault(fanIn: number): Initialiser {
   return { kind: 'uniform', bound: 1 / Math.sqrt(fanIn) };
 }
 

@@ -32,7 +32,7 @@ export interface ValueType {
 }
 
 /** Operator set of training graphs (Gelu is an operator from 20 on). */
-export const TRAINING_OPSET = 20;
+const TRAINING_OPSET = 20;
 /** Operator set of exported graphs: what ONNX Runtime 1.17, TensorRT and OpenVINO read. */
 export const EXPORT_OPSET = 17;
 

@@ -21,7 +21,7 @@ export class DeviceError extends Error {
 }
 
 /** Session options for a device; CUDA stands alone, so that it never falls back to the CPU in silence. */
-export function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
+function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', threads, spinning = true, profile } = config;
   return {
     executionProviders: [device],
@@ -60,7 +60,7 @@ export function toOrt({ dtype, shape, data }: Tensor): OrtTensor {
 }
 
 /** An ONNX Runtime output as a host tensor, sharing the data. */
-export function fromOrt(value: OnnxValue): Tensor {
+function fromOrt(value: OnnxValue): Tensor {
   const { type, dims, data } = value as OrtTensor;
   return tensor(type as DType, dims, data as never);
 }

@@ -14,7 +14,7 @@ export interface DTypeArray {
   bool: Uint8Array;
 }
 
-export type TensorData = DTypeArray[DType];
+type TensorData = DTypeArray[DType];
 
 /** A tensor whose data has exactly `product(shape)` elements. */
 export interface Tensor<D extends DType = DType> {

@@ -28,7 +28,7 @@ import { createStepRunner, stateShapes } from './stepRunner.js';
 /** Pretraining: photographs in, checkpoints and a log out. */
 
 /** A loss term, a monitor or a weight became infinite or not a number; the newest checkpoint is from before. */
-export class NonFiniteLossError extends Error {
+class NonFiniteLossError extends Error {
   override readonly name = 'NonFiniteLossError';
 }
 
@@ -62,7 +62,7 @@ export async function readRunConfig(run: string): Promise<TrainConfig> {
 }
 
 /** The step graph's configuration. */
-export function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
+function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
   const { model, loss, crops, optimizer, batchSize } = config;
   const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
   const { beta1, beta2, epsilon, weightDecay } = optimizer;

@@ -75,7 +75,7 @@ function weighted(terms: CriterionTerms, weights: CriterionWeights): CriterionTe
 }
 
 /** Invariance over pairs of views, variance and covariance over views. */
-export function globalLoss(embeddings: readonly Value[], weights: CriterionWeights): CriterionTerms {
+function globalLoss(embeddings: readonly Value[], weights: CriterionWeights): CriterionTerms {
   const statistics = embeddings.map(batchStatistics);
   // s is symmetric: of (0, 1) and (1, 0) one is computed.
   const invariance = once<Value>();
@@ -113,7 +113,7 @@ interface LocalView {
  * The local loss: for each pair of views the location-based and the feature-based criterion, added; each is the mean of
  * its two directions; the mean over pairs.
  */
-export function localLoss(
+function localLoss(
   views: readonly LocalView[],
   { numMatches, featureMatches, weights }: Pick<LossConfig, 'numMatches' | 'featureMatches' | 'weights'>,
 ): CriterionTerms {
