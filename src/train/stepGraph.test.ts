@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { floats, normals } from '../../test/support/graphs.js';
+import { initialise } from '../nn/parameters.js';
+import { encodeModel } from '../onnx/encode.js';
+import { createSession, runSession } from '../onnx/session.js';
+import { stream } from '../tensor/random.js';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+import { adamwScalars } from './adamw.js';
+import { buildStep, type StepConfig, stepNames } from './stepGraph.js';
+import { stateShapes } from './stepRunner.js';
+
+const config: StepConfig = {
+  model: {
+    backbone: { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] },
+    expander: [24, 24, 24],
+    localProjector: [16, 16, 16],
+  },
+  loss: {
+    alpha: 0.75,
+    numMatches: [3, 2],
+    featureMatches: 'all',
+    weights: { invariance: 25, variance: 25, covariance: 1 },
+  },
+  optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 },
+  batchSize: 4,
+  viewSizes: [64, 64, 32],
+  pixels: 'float32',
+  dropPath: true,
+};
+// a map of one cell is matched in one way
+const small: StepConfig = { ...config, loss: { ...config.loss, numMatches: [3, 1] } };
+
+function feedsOf({ batchSize, viewSizes, model }: StepConfig): Map<string, Tensor> {
+  const feeds = new Map<string, Tensor>();
+  const random = stream(1, 'drop');
+  viewSizes.forEach((size, v) => {
+    const cells = (size / 32) ** 2;
+    const [pixels, locations] = [
+      [batchSize, size, size, 3],
+      [batchSize, cells, 2],
+    ];
+    feeds.set(stepNames.view(v), floats(pixels!, normals(pixels!, v)));
+    feeds.set(stepNames.locations(v), floats(locations!, normals(locations!, 10 + v)));
+    const blocks = model.backbone.depths.length;
+    const scales = Array.from({ length: batchSize * blocks }, () => (random.bernoulli(0.8) ? 1.25 : 0));
+    feeds.set(stepNames.dropPath(v), floats([batchSize, blocks], scales));
+  });
+  for (const [name, value] of Object.entries(adamwScalars(0, 0.01, config.optimizer))) {
+    feeds.set(name, floats([], [value]));
+  }
+  return feeds;
+}
+
+describe('the step graph', () => {
+  it('has the gradient of the complete tiny network: central differences along every parameter', async () => {
+    const step = buildStep(small, { gradients: true });
+    const session = await createSession(encodeModel(step.graph), { threads: 1 });
+    const feeds = feedsOf(small);
+    for (const { name, shape } of stateShapes(step)) feeds.set(name, floats(shape, Array(elementCount(shape)).fill(0)));
+    for (const [i, spec] of step.parameters.entries()) {
+      // Weights of a trained scale; with the initial .02 a branch would hardly count.
+      const fanIn = spec.shape.length > 1 ? elementCount(spec.shape.slice(1)) : 25;
+      const drawn = normals(spec.shape, 100 + i).map((value) => value / Math.sqrt(fanIn));
+      const start = initialise(spec, 0).data;
+      feeds.set(
+        spec.name,
+        floats(
+          spec.shape,
+          drawn.map((value, k) => value + (spec.shape.length === 1 ? start[k]! : 0)),
+        ),
+      );
+    }
+    const names = step.parameters.map(({ name }) => name);
+    const gradients = await runSession(session, feeds, names.map(stepNames.gradient));
+    const lossAt = async () => Number((await runSession(session, feeds, ['l'])).get('l')!.data[0]);
+    // The loss is smooth but for the places where a match changes or a hinge opens, which a long step may cross and a
+    // short one does not; a short one drowns in float32's rounding where the gradient is small. A wrong gradient is
+    // wrong for both.
+    const lengths = [2e-3, 5e-4];
+    for (const name of names) {
+      const gradient = gradients.get(stepNames.gradient(name))!.data as Float32Array;
+      const norm = Math.hypot(...gradient);
+      assert.ok(norm > 0, `${name} gets no gradient`);
+      const weights = feeds.get(name)! as Tensor<'float32'>;
+      const moved = (length: number) =>
+        tensor(
+          'float32',
+          weights.shape,
+          weights.data.map((value, i) => value + (length * gradient[i]!) / norm),
+        );
+      const errors: number[] = [];
+      for (const length of lengths) {
+        feeds.set(name, moved(length));
+        const above = await lossAt();
+        feeds.set(name, moved(-length));
+        const below = await lossAt();
+        errors.push(Math.abs((above - below) / (2 * length) - norm) / norm);
+      }
+      feeds.set(name, weights);
+      assert.ok(Math.min(...errors) < 0.01, `${name}: relative errors ${errors.join(' and ')}`);
+    }
+    await session.release();
+  });
+
+  const inputs = (changes: Partial<StepConfig>) =>
+    buildStep({ ...small, ...changes })
+      .graph.inputs.map(({ name }) => name)
+      .filter((name) => /^(view|locations|drop_path|labels)/.test(name));
+
+  it('asks only for what its configuration needs', () => {
+    const views = [0, 1, 2].map((v) => `view.${v}`);
+    const locations = [0, 1, 2].map((v) => `locations.${v}`);
+    const dropPath = [0, 1, 2].map((v) => `drop_path.${v}`);
+    const { expander, localProjector, backbone } = small.model;
+    assert.deepEqual(new Set(inputs({})), new Set([...views, ...locations, ...dropPath]));
+    assert.deepEqual(new Set(inputs({ dropPath: false, classes: 3 })), new Set([...views, ...locations, 'labels']));
+    const global = { loss: { ...small.loss, alpha: 1 }, model: { backbone, expander: expander! }, dropPath: false };
+    assert.deepEqual(inputs(global), views);
+    const local = { loss: { ...small.loss, alpha: 0 }, model: { backbone, localProjector: localProjector! } };
+    assert.deepEqual(
+      buildStep({ ...small, ...local }).parameters.filter(({ name }) => /^projector/.test(name)),
+      [],
+    );
+  });
+
+  it('writes out every parameter and its two moments, updated', () => {
+    const step = buildStep(small);
+    const expected = stateShapes(step).map(({ name }) => stepNames.updated(name));
+    assert.deepEqual(new Set(step.graph.outputs.keys()), new Set([...step.logs, ...expected]));
+    assert.equal(expected.length, 3 * step.parameters.length);
+  });
+});

@@ -1,0 +1,334 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { pack } from 'tar-stream';
+import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
+import { listCheckpoints, loadLatestCheckpoint } from './checkpoint.js';
+import { readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
+import { readRunConfig } from './trainer.js';
+
+const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
+const TERMS = ['inv_l', 'var_l', 'cov_l', 'minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'stde', 'core'];
+
+let root: string;
+let photographs: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vicregl-train-'));
+  photographs = join(root, 'photographs');
+  const files = await writePhotographs(photographs, names);
+  const archive = pack();
+  for (const [name, bytes] of files) archive.entry({ name }, bytes);
+  archive.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Buffer);
+  await writeFile(join(root, 'photographs.tar'), Buffer.concat(chunks));
+});
+after(() => rm(root, { recursive: true }));
+
+let runs = 0;
+const newRun = () => join(root, `run-${runs++}`);
+const steps = async (run: string) => (await readRunLog(run)).filter((record): record is StepRecord => 'lr' in record);
+const skips = async (run: string) =>
+  (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
+
+/** All that may not differ between two runs: every log line less the clock's figures, and the last checkpoint's bytes. */
+async function outcome(run: string) {
+  const latest = (await listCheckpoints(run)).at(-1)!;
+  const file = join(run, 'checkpoints', `step-${String(latest).padStart(8, '0')}.safetensors`);
+  const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
+  return { log, bytes: (await readFile(file)).toString('base64') };
+}
+
+describe('train', () => {
+  it('writes configuration, environment, a log line a step and a checkpoint with the optimizer state', async () => {
+    const run = newRun();
+    const config = tinyConfig(photographs);
+    const result = await trainTiny(run, config);
+    // 9 photographs in batches of 4 are 2 steps an epoch
+    assert.deepEqual(result, {
+      steps: 4,
+      totalSteps: 4,
+      checkpoint: join(run, 'checkpoints/step-00000004.safetensors'),
+    });
+    assert.deepEqual((await readdir(run)).sort(), ['checkpoints', 'config.yaml', 'environment.json', 'log.jsonl']);
+    assert.deepEqual(await readRunConfig(run), config);
+    assert.equal(JSON.parse(await readFile(join(run, 'environment.json'), 'utf8')).threads, 1);
+
+    const log = await steps(run);
+    assert.deepEqual(
+      log.map(({ step, epoch }) => [step, epoch]),
+      [
+        [1, 0],
+        [2, 0],
+        [3, 1],
+        [4, 1],
+      ],
+    );
+    for (const record of log) {
+      const keys = ['step', 'epoch', 'lr', ...TERMS, 'images_per_s', 'wait_share'];
+      assert.deepEqual(Object.keys(record).sort(), keys.sort());
+      const local = record['minv_l']! + record['mvar_l']! + record['mcov_l']!;
+      const global = record['inv_l']! + record['var_l']! + record['cov_l']!;
+      assert.ok(Math.abs(record['l']! - (0.75 * global + 0.25 * local)) < 1e-4 * record['l']!);
+    }
+    // warm-up of half an epoch: 1 step from 0, then the peak of 0.05 * 4 / 256
+    assert.equal(log[0]!.lr, 0);
+    assert.ok(Math.abs(log[1]!.lr - (0.05 * 4) / 256) < 1e-12);
+
+    const { step, seed, tensors } = await loadLatestCheckpoint(run);
+    assert.deepEqual([step, seed], [4, 3]);
+    const weights = [...tensors.keys()].filter((name) => !name.includes('/'));
+    assert.equal(tensors.size, 3 * weights.length);
+    for (const name of weights) {
+      for (const slot of ['exp_avg', 'exp_avg_sq']) {
+        assert.deepEqual(tensors.get(`${slot}/${name}`)!.shape, tensors.get(name)!.shape, name);
+      }
+    }
+    assert.ok(weights.includes('backbone.stages.2.0.pwconv1.weight') && weights.includes('maps_projector.6.weight'));
+  });
+
+  it('changes no weight in a first step at learning rate 0', async () => {
+    const [one, none] = [newRun(), newRun()];
+    await trainUntil(one, tinyConfig(photographs), 1);
+    const stopped = new AbortController();
+    stopped.abort();
+    const result = await trainTiny(none, tinyConfig(photographs), { signal: stopped.signal });
+    assert.deepEqual([result.steps, result.totalSteps], [0, 4]);
+    const [before, after] = [await loadLatestCheckpoint(none), await loadLatestCheckpoint(one)];
+    assert.deepEqual([before.step, after.step], [0, 1]);
+    for (const [name, value] of before.tensors) {
+      if (!name.includes('/')) assert.deepEqual(after.tensors.get(name), value, name);
+    }
+  });
+});
+
+describe('a stopped and resumed run', () => {
+  // one broken photograph, so that its report is part of what must be equal
+  let source: string;
+  let complete: string;
+  let unbroken: Awaited<ReturnType<typeof outcome>>;
+  const config = () => tinyConfig(source, { epochs: 3, checkpointSteps: 2, keepCheckpoints: 3 });
+  before(async () => {
+    source = join(root, 'with-broken');
+    await writePhotographs(source, names);
+    await writeFile(join(source, 'b/broken.jpg'), 'not a picture');
+    complete = newRun();
+    await trainTiny(complete, config());
+    assert.deepEqual(await listCheckpoints(complete), [2, 4, 6]);
+    unbroken = await outcome(complete);
+    assert.equal(unbroken.log.filter((record) => 'lr' in record).length, 6);
+  });
+
+  it('ends at the very same weights, state and log, wherever it was stopped', async () => {
+    for (const stop of [1, 3]) {
+      const run = newRun();
+      const first = await trainUntil(run, config(), stop);
+      assert.equal(first.steps, stop);
+      const second = await trainTiny(run, await readRunConfig(run), { resume: true });
+      assert.equal(second.steps, 6);
+      assert.deepEqual(await outcome(run), unbroken, `stopped after step ${stop}`);
+    }
+  });
+
+  it('repeats the steps after its newest checkpoint when the process died', async () => {
+    const run = newRun();
+    const { checkpoint } = await trainUntil(run, config(), 5);
+    await rm(checkpoint);
+    await trainTiny(run, await readRunConfig(run), { resume: true });
+    assert.deepEqual(await outcome(run), unbroken);
+  });
+
+  it('is the same with any number of loader threads and any cache', async () => {
+    const run = newRun();
+    const data = { source, workers: 3, cacheBytes: 0 };
+    await trainTiny(run, tinyConfig(source, { epochs: 3, data }));
+    assert.deepEqual(await outcome(run), unbroken);
+  });
+
+  it('is another with another seed', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(source, { epochs: 3, seed: 4 }));
+    assert.notDeepEqual((await outcome(run)).bytes, unbroken.bytes);
+  });
+
+  it('that is complete stays as it is', async () => {
+    const result = await trainTiny(complete, config(), { resume: true });
+    assert.equal(result.steps, 6);
+    assert.deepEqual(await outcome(complete), unbroken);
+  });
+});
+
+describe('a broken photograph', () => {
+  it('is skipped, counted, and named once in the log and to the user', async () => {
+    const source = join(root, 'one-broken');
+    const files = await writePhotographs(source, names.slice(0, 7));
+    await writeFile(join(source, 'a/cut.jpg'), files.get('a/0.jpg')!.subarray(0, 100));
+    const run = newRun();
+    const notes: string[] = [];
+    const progress = { note: (text: string) => notes.push(text) };
+    const result = await trainTiny(run, tinyConfig(source, { epochs: 3 }), { progress });
+    assert.equal(result.steps, 6); // 8 images: it still has a place in every epoch
+    const [skip, ...others] = await skips(run);
+    assert.deepEqual(others, []);
+    assert.equal(skip!.skipped, 'a/cut.jpg');
+    assert.ok(skip!.reason.length > 0);
+    assert.deepEqual(notes, [`skipped a/cut.jpg: ${skip!.reason} (1 so far)`]);
+  });
+});
+
+describe('a loss that is not finite', () => {
+  const absurd = (keys: object) => tinyConfig(photographs, { optimizer: { baseLr: 1e30 }, warmupEpochs: 0.5, ...keys });
+
+  it('stops the run, naming step and term, and keeps the last good checkpoint', async () => {
+    const run = newRun();
+    // step 1 has learning rate 0; step 2 throws the weights far off, so that the loss of step 3 is not finite
+    await assert.rejects(trainTiny(run, absurd({ checkpointSteps: 1 })), (error: Error) => {
+      assert.equal(error.name, 'NonFiniteLossError');
+      assert.match(
+        error.message,
+        /^step 3: (inv_l|var_l|cov_l|minv_l|mvar_l|mcov_l) is (NaN|-?Infinity); training stopped/,
+      );
+      assert.match(
+        error.message,
+        /the checkpoint of step 1 is good\. Lower optimizer\.baseLr or lengthen warmupEpochs\.$/,
+      );
+      return true;
+    });
+    assert.deepEqual(await listCheckpoints(run), [1]);
+    const { tensors } = await loadLatestCheckpoint(run);
+    const largest = [...tensors.values()].map(({ data }) => Math.max(...Array.from(data as Float32Array, Math.abs)));
+    assert.ok(Math.max(...largest) < 100);
+    assert.equal((await steps(run)).length, 2);
+    // resumed, it comes to the same end and keeps the same checkpoint
+    await assert.rejects(
+      trainTiny(run, absurd({ checkpointSteps: 1 }), { resume: true }),
+      /^NonFiniteLossError: step 3: .* step 1 is good/,
+    );
+    assert.deepEqual(await listCheckpoints(run), [1]);
+  });
+
+  it('says so when no checkpoint was written before', async () => {
+    const run = newRun();
+    await assert.rejects(trainTiny(run, absurd({})), /step 3: .* there is no checkpoint from before/);
+    assert.deepEqual(await listCheckpoints(run), []);
+  });
+
+  it('weights that overflow in the last step are not saved', async () => {
+    const run = newRun();
+    const config = tinyConfig(photographs, { optimizer: { baseLr: 1e300 }, epochs: 1, warmupEpochs: 0.5 });
+    await assert.rejects(
+      trainTiny(run, config),
+      /^NonFiniteLossError: step 2: after the update \S+ holds (NaN|-?Infinity); .*no checkpoint/,
+    );
+    assert.deepEqual(await listCheckpoints(run), []);
+  });
+});
+
+describe('sources', () => {
+  it('a .tar trains as the folder does', async () => {
+    const [folder, archive] = [newRun(), newRun()];
+    await trainTiny(folder, tinyConfig(photographs, { epochs: 1 }));
+    await trainTiny(archive, tinyConfig(join(root, 'photographs.tar'), { epochs: 1 }));
+    assert.deepEqual(await outcome(archive), await outcome(folder));
+  });
+
+  it('class folders train an online classifier that does not touch the network', async () => {
+    const [with_, without] = [newRun(), newRun()];
+    const data = { source: photographs, labels: 'folders' };
+    await trainTiny(with_, tinyConfig(photographs, { data }));
+    await trainTiny(without, tinyConfig(photographs));
+    const log = await steps(with_);
+    for (const record of log) {
+      assert.ok(record['cls_l']! > 0);
+      assert.ok([0, 0.25, 0.5, 0.75, 1].includes(record['top1']!));
+      assert.equal(record['top5'], 1); // of two classes
+    }
+    const [trained, plain] = [await loadLatestCheckpoint(with_), await loadLatestCheckpoint(without)];
+    assert.deepEqual(trained.tensors.get('classifier.weight')!.shape, [2, 16]);
+    assert.ok(trained.tensors.get('exp_avg/classifier.weight')!.data.some((value) => Number(value) !== 0));
+    for (const [name, { data: expected }] of plain.tensors) {
+      const found = trained.tensors.get(name)!.data as Float32Array;
+      const difference = Math.max(...found.map((value, i) => Math.abs(value - Number(expected[i]))));
+      assert.ok(difference <= 1e-6, `${name} differs by ${difference}`);
+    }
+  });
+
+  it('with alpha 1 or 0 has no local projector or no expander', async () => {
+    for (const [alpha, absent, logged] of [
+      [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core']],
+      [0, 'projector.', ['minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr']],
+    ] as const) {
+      const run = newRun();
+      await trainTiny(run, tinyConfig(photographs, { loss: { ...tinyKeys('').loss, alpha }, epochs: 1 }));
+      const { tensors } = await loadLatestCheckpoint(run);
+      assert.deepEqual(
+        [...tensors.keys()].filter((name) => name.startsWith(absent)),
+        [],
+      );
+      const [record] = await steps(run);
+      assert.deepEqual(Object.keys(record!).slice(3, -2), logged);
+    }
+  });
+});
+
+describe('train refuses', () => {
+  it('a folder that holds a run, and leaves it alone', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
+    const before = await outcome(run);
+    await assert.rejects(trainTiny(run, tinyConfig(photographs)), {
+      name: 'ConfigError',
+      message: `${run} holds a run already; continue it with --resume, or choose another --out`,
+    });
+    assert.deepEqual(await outcome(run), before);
+  });
+
+  it('to resume where there is no checkpoint', async () => {
+    const run = newRun();
+    await assert.rejects(readRunConfig(run), { name: 'ConfigError', message: /is not a run folder: ENOENT/ });
+    await assert.rejects(trainTiny(run, tinyConfig(photographs), { resume: true }), {
+      name: 'CheckpointError',
+      message: /has no checkpoint under checkpoints\/; nothing to resume/,
+    });
+  });
+
+  it('a checkpoint of another network, listing all that does not fit', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
+    const model = { ...tinyKeys('').model, expander: [24, 24, 24, 24], localProjector: [12, 16, 16] };
+    await assert.rejects(trainTiny(run, tinyConfig(photographs, { model }), { resume: true }), (error: Error) => {
+      assert.equal(error.name, 'CheckpointError');
+      for (const line of [
+        'parameter "projector.9.weight" [24, 24] is missing',
+        'parameter "exp_avg/projector.9.weight" [24, 24] is missing',
+        'parameter "maps_projector.0.weight" must be [12, 16], found [16, 16]',
+        'parameter "maps_projector.3.weight" must be [16, 12], found [16, 16]',
+      ]) {
+        assert.ok(error.message.includes(`\n  ${line}`), `"${line}" is not in ${error.message}`);
+      }
+      return true;
+    });
+  });
+
+  it('a source without photographs, before it makes the run folder', async () => {
+    const [empty, run] = [join(root, 'empty'), newRun()];
+    await mkdir(empty);
+    await assert.rejects(trainTiny(run, tinyConfig(empty)), { name: 'DataError', message: /empty holds no images/ });
+    await assert.rejects(trainTiny(run, tinyConfig(join(root, 'nowhere'))), {
+      name: 'DataError',
+      message: /nowhere cannot be opened/,
+    });
+    await assert.rejects(readdir(run), { code: 'ENOENT' });
+  });
+
+  it('a batch larger than the source, before it makes the run folder', async () => {
+    const run = newRun();
+    await assert.rejects(trainTiny(run, tinyConfig(photographs, { batchSize: 10 })), {
+      name: 'DataError',
+      message: /batchSize is 10, but the source has only 9 images/,
+    });
+    await assert.rejects(readdir(run), { code: 'ENOENT' });
+  });
+});
