@@ -14,8 +14,6 @@ export interface DTypeArray {
   bool: Uint8Array;
 }
 
-type TensorData = DTypeArray[DType];
-
 /** A tensor whose data has exactly `product(shape)` elements. */
 export interface Tensor<D extends DType = DType> {
   readonly dtype: D;
