@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,26 +6,16 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { readSafetensors } from '../../src/tensor/safetensors.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
+import { vicregl } from '../support/vicregl.js';
 
 /** The command itself, as users run it: `node bin/vicregl.js ...`. */
 
 const photo = (name: string) => fileURLToPath(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
-const execute = promisify(execFile);
-
-async function vicregl(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  try {
-    return { code: 0, ...(await execute(process.execPath, [bin, ...args])) };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-    return { code, stdout, stderr };
-  }
-}
 
 async function inFlight({ metricsAddress }: ServedProcess): Promise<number> {
   const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();

@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { EngineOutputs, OutputName } from '../../src/engine/engine.js';
+import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
+import { type ExportOptions, exportModel } from '../../src/models/exportModel.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { constantParameters } from '../../src/nn/parameters.js';
+import { normalisePixels } from '../../src/nn/pixels.js';
+import { stream } from '../../src/tensor/random.js';
+import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { loadLatestCheckpoint } from '../../src/train/checkpoint.js';
+import { forwardView } from '../../src/train/model.js';
+import { evaluate, numbers, relativeError } from '../support/graphs.js';
+import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
+import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** From training weights to a model folder that serves. */
+
+const OUTPUTS: readonly OutputName[] = ['representation', 'maps', 'embedding', 'maps_embedding'];
+const weights = tinyWeights(tinyModelConfig);
+
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-export-'));
+});
+after(() => rm(scratch, { recursive: true }));
+
+function images(shape: readonly number[]): Tensor<'uint8'> {
+  const random = stream(9, 'images', ...shape);
+  return tensor(
+    'uint8',
+    shape,
+    Uint8Array.from({ length: elementCount(shape) }, () => random.integer(256)),
+  );
+}
+
+/** What the training graph computes for evaluation: no drop path, static shapes. */
+async function trainingForward(batch: Tensor<'uint8'>): Promise<Record<OutputName, number[]>> {
+  const outputs = await evaluate((feed, graph) => {
+    const pixels = normalisePixels(feed(batch));
+    const view = forwardView(pixels, tinyModelConfig, constantParameters(graph, weights));
+    const { representation, maps, embedding, mapsEmbedding } = view;
+    return { representation, maps, embedding: embedding!, maps_embedding: mapsEmbedding! };
+  });
+  return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, numbers(value)])) as never;
+}
+
+async function exported(dir: string, options: ExportOptions) {
+  const { backbone, expander, localProjector } = tinyModelConfig;
+  await exportModel(
+    dir,
+    {
+      name: 'tiny',
+      version: '1',
+      architecture: 'custom',
+      backbone,
+      expander,
+      localProjector,
+      alpha: 0.75,
+      weights,
+      license: 'Apache-2.0',
+      training: {},
+    },
+    options,
+  );
+  const folder = await openModelFolder(dir);
+  return createOnnxEngine(folder, { device: 'cpu', threads: 1 });
+}
+
+describe('an exported model', () => {
+  for (const [precision, tolerance] of [
+    ['float32', 1e-5],
+    ['float16', 5e-3],
+  ] as const) {
+    test(`in ${precision} agrees with the training graph to ${tolerance}, at any size and batch`, async () => {
+      const engine = await exported(join(scratch, precision), { precision });
+      assert.deepEqual(engine.outputs, new Set(OUTPUTS));
+      try {
+        for (const [count, height, width] of [
+          [1, 64, 64],
+          [3, 64, 64],
+          [2, 96, 160],
+          [1, 32, 96],
+        ] as const) {
+          const batch = images([count, height, width, 3]);
+          const [actual, expected] = [await engine.run(batch, new Set(OUTPUTS)), await trainingForward(batch)];
+          const [rows, columns] = [height / 32, width / 32];
+          assert.deepEqual(shapes(actual), {
+            representation: [count, 16],
+            maps: [count, rows, columns, 16],
+            embedding: [count, 20],
+            maps_embedding: [count, rows, columns, 12],
+          });
+          for (const name of OUTPUTS) {
+            const error = relativeError(numbers(actual[name]!), expected[name]);
+            assert.ok(error <= tolerance, `${name} at ${count} x ${height} x ${width}: relative error ${error}`);
+          }
+        }
+      } finally {
+        await engine.close();
+      }
+    });
+  }
+
+  test('in float16 takes about half the bytes, and is not the same as in float32', async () => {
+    const [full, half] = await Promise.all(
+      ['float32', 'float16'].map(async (name) => (await openModelFolder(join(scratch, name))).manifest),
+    );
+    const bytes = (manifest: typeof full) => Object.values(manifest!.files).reduce((sum, file) => sum + file.bytes, 0);
+    assert.notEqual(full!.files['backbone.onnx']!.sha256, half!.files['backbone.onnx']!.sha256);
+    const matrices = [...weights.values()].filter(({ shape }) => shape.length > 1);
+    const saved = matrices.reduce((sum, { shape }) => sum + 2 * elementCount(shape), 0);
+    assert.ok(bytes(full) - bytes(half) > 0.7 * saved, `${bytes(full)} and ${bytes(half)}, ${saved} to save`);
+  });
+
+  test('in a folder that exists is refused without force, and the folder stays', async () => {
+    const dir = join(scratch, 'float32');
+    const before = await readFile(join(dir, 'manifest.json'));
+    await assert.rejects(exported(dir, { precision: 'float16' }), {
+      name: 'ModelFolderError',
+      message: /exists already/,
+    });
+    assert.deepEqual(await readFile(join(dir, 'manifest.json')), before);
+  });
+
+  test('cannot be made of weights that do not fit', async () => {
+    const cut = new Map(weights);
+    cut.delete('backbone.norm.bias');
+    const dir = join(scratch, 'unfit');
+    await assert.rejects(
+      exportModel(
+        dir,
+        {
+          name: 'tiny',
+          version: '1',
+          architecture: 'custom',
+          backbone: tinyModelConfig.backbone,
+          alpha: 0.75,
+          weights: cut,
+          license: 'Apache-2.0',
+          training: {},
+        },
+        { precision: 'float32' },
+      ),
+      { name: 'ParameterError', message: 'parameter "backbone.norm.bias" [16] is missing' },
+    );
+    assert.ok(!(await readdir(scratch)).includes('unfit'));
+  });
+});
+
+const shapes = (outputs: EngineOutputs) =>
+  Object.fromEntries(Object.entries(outputs).map(([name, { shape }]) => [name, [...shape]]));
+
+describe('vicregl export', () => {
+  let run: string;
+  let steps: number;
+  before(async () => {
+    const photographs = join(scratch, 'photographs');
+    await writePhotographs(
+      photographs,
+      Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+    );
+    run = join(scratch, 'run');
+    ({ steps } = await trainTiny(run, tinyConfig(photographs)));
+  });
+
+  test('writes a folder that serves the checkpoint, with what it saw', async () => {
+    const dir = join(scratch, 'my-model');
+    const { code, stdout, stderr } = await vicregl('export', run, '--out', dir, '--note', 'eight blobs');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /my-model: custom, step 4, .* MiB\nserve it with: npx vicregl serve --model .*my-model\n$/);
+    const folder = await openModelFolder(dir); // checks the manifest and every checksum
+    const { manifest } = folder;
+    assert.deepEqual((await readdir(dir)).sort(), ['manifest.json', ...Object.keys(manifest.files)].sort());
+    assert.deepEqual(Object.keys(manifest.files).sort(), [
+      'backbone.onnx',
+      'config.yaml',
+      'environment.json',
+      'expander.onnx',
+      'local_projector.onnx',
+      'log.jsonl',
+      'loss.svg',
+    ]);
+    assert.deepEqual(
+      [manifest.name, manifest.architecture, manifest.alpha, manifest.stride, manifest.precision],
+      ['my-model', 'custom', 0.75, 32, 'float32'],
+    );
+    assert.deepEqual(manifest.dims, { representation: 16, mapsEmbedding: 16, embedding: 24 });
+    const { note, steps: trained, batchSize, cropSize, seed } = manifest.training;
+    assert.deepEqual([note, trained, batchSize, cropSize, seed], ['eight blobs', steps, 4, 64, 3]);
+    assert.match(await readFile(join(dir, 'loss.svg'), 'utf8'), /^<svg[\s\S]*total loss[\s\S]*<\/svg>\s*$/);
+
+    // The weights are those of the checkpoint.
+    const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
+    const batch = images([1, 64, 64, 3]);
+    const { representation } = await engine.run(batch, new Set(['representation']));
+    await engine.close();
+    const { tensors } = await loadLatestCheckpoint(run);
+    const { y } = await evaluate((feed, graph) => ({
+      y: forwardView(
+        normalisePixels(feed(batch)),
+        { backbone: tinyModelConfig.backbone },
+        constantParameters(graph, tensors),
+      ).representation,
+    }));
+    assert.ok(relativeError(numbers(representation!), numbers(y)) <= 1e-5);
+  });
+
+  test('leaves out the expander on request, and replaces a folder only with --force', async () => {
+    const dir = join(scratch, 'small');
+    await exported(dir, { precision: 'float32' }).then((engine) => engine.close());
+    const again = ['export', run, '--out', dir, '--no-expander', '--precision', 'float16'];
+    const refused = await vicregl(...again);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^vicregl: .*small exists already; .*\n$/);
+    assert.equal((await openModelFolder(dir)).manifest.precision, 'float32');
+    assert.equal((await vicregl(...again, '--force')).code, 0);
+    const { manifest, graphPath } = await openModelFolder(dir);
+    assert.equal(manifest.precision, 'float16');
+    assert.equal(graphPath('expander'), undefined);
+    assert.ok(!(await readdir(dir)).includes('expander.onnx'));
+  });
+
+  test('of a folder without a run is one clear line', async () => {
+    const { code, stderr } = await vicregl('export', scratch, '--out', join(scratch, 'none'));
+    assert.equal(code, 1);
+    assert.match(stderr, /^vicregl: .* is not a run folder: ENOENT.*\n$/);
+  });
+});

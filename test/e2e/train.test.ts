@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { listCheckpoints, loadLatestCheckpoint } from '../../src/train/checkpoint.js';
+import { readRunLog } from '../../src/train/runLog.js';
+import { bin } from '../support/servedProcess.js';
+import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** `vicregl train` as a process. */
+
+let scratch: string;
+let config: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-cli-train-'));
+  const photographs = join(scratch, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+  );
+  config = join(scratch, 'tiny.yaml');
+  await writeFile(config, stringify(tinyKeys(photographs)));
+});
+after(() => rm(scratch, { recursive: true }));
+
+/** Starts training, sends the signal after the first plain progress line, and waits for the end. */
+async function interrupted(signal: 'SIGTERM' | 'SIGINT', ...args: string[]) {
+  const child = spawn(process.execPath, [bin, 'train', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = once(child, 'exit');
+  const stdout = text(child.stdout);
+  let stderr = '';
+  for await (const chunk of child.stderr.setEncoding('utf8')) {
+    if (stderr === '' && String(chunk).startsWith('step ')) child.kill(signal);
+    stderr += String(chunk);
+  }
+  return { exit: await exited, stdout: await stdout, stderr };
+}
+
+describe('vicregl train', () => {
+  test('ends a step on SIGTERM, saves, says how to continue and exits 0; --resume goes on from there', async () => {
+    const run = join(scratch, 'stopped');
+    const long = ['--set', 'epochs=100000', '--out', run];
+    const first = await interrupted('SIGTERM', '--config', config, ...long);
+    assert.deepEqual(first.exit, [0, null], first.stderr);
+    const [step] = await listCheckpoints(run);
+    assert.ok(step! >= 1);
+    assert.equal(
+      first.stdout,
+      `step ${step} of 200000: ${join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`)}\n` +
+        `stopped early; continue with: npx vicregl train --out ${run} --resume\n`,
+    );
+    assert.match(first.stderr, /^step 1\/200000 \| .* left \| loss \d+\.\d{3} stdr \d\.\d{3} \d+\.\d images\/s\n$/);
+
+    const second = await interrupted('SIGINT', '--out', run, '--resume');
+    assert.deepEqual(second.exit, [0, null], second.stderr);
+    assert.match(second.stderr, new RegExp(`^step ${step! + 1}/200000 `));
+    const { step: last } = await loadLatestCheckpoint(run);
+    assert.ok(last > step!);
+    // every step is in the log once, over the stop
+    assert.deepEqual(
+      (await readRunLog(run)).map((record) => record.step),
+      Array.from({ length: last }, (_, i) => i + 1),
+    );
+  });
+
+  test('runs to the end and says how to export', async () => {
+    const run = join(scratch, 'whole');
+    const { code, stdout, stderr } = await vicregl('train', '--config', config, '--set', 'epochs=1', '--out', run);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stdout,
+      /^step 2 of 2: .*step-00000002\.safetensors\ndone; export with: npx vicregl export \S+ --out models\/tiny\n$/,
+    );
+    assert.match(stderr, /^step 1\/2 \| .*\nstep 2\/2 \| 0 s left \| .*\n$/);
+  });
+
+  test('errors are one clear line (the configuration: a line a key) and exit code 1', async () => {
+    const out = ['--out', join(scratch, 'refused')];
+    const cases: [string[], RegExp][] = [
+      [out, /^vicregl: give --config FILE \(see recipes\/\), or --resume to continue a run .*\n$/],
+      [
+        ['--config', config, '--set', 'optimiser.lr=1', '--set', 'batchSize=1', ...out],
+        /^vicregl: \S+tiny\.yaml is not a valid training configuration:\n {2}batchSize: .*\n {2}\(top level\): .*"optimiser".*\n$/,
+      ],
+      [
+        ['--resume', '--config', config, ...out],
+        /^vicregl: --resume continues with the run's own .*config\.yaml; leave out --config and --set .*\n$/,
+      ],
+    ];
+    for (const [args, expected] of cases) {
+      const { code, stdout, stderr } = await vicregl('train', ...args);
+      assert.equal(code, 1, `${args.join(' ')}: ${stderr}`);
+      assert.equal(stdout, '');
+      assert.match(stderr, expected);
+    }
+    assert.ok(!(await readdir(scratch)).includes('refused'));
+  });
+
+  test('a loss that is not finite ends with exit code 1 after the last good checkpoint', async () => {
+    const run = join(scratch, 'diverged');
+    const { code, stderr } = await vicregl(
+      ...['train', '--config', config, '--set', 'optimizer.baseLr=1e30', '--set', 'checkpointSteps=1', '--out', run],
+    );
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /\nvicregl: step 3: \w+ is NaN; training stopped, the checkpoint of step 1 is good\. Lower .*\n$/,
+    );
+    assert.equal((await loadLatestCheckpoint(run)).step, 1);
+  });
+});
