@@ -4,16 +4,17 @@
  *   node dist/scripts/bench/trainingStep.js [--arch convnext_atto] [--size 128] [--batch 64] [--threads 2] [--profile PREFIX]
  */
 import { parseArgs } from 'node:util';
-import { convNextConfigs } from '../../src/nn/convnext.js';
+import { backboneConfigs, dropPathBlocks, mapCells } from '../../src/nn/backbone.js';
 import { initialise } from '../../src/nn/parameters.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';
 import { matmul } from '../../src/onnx/ops/linear.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, type Tensor, tensor, zeros } from '../../src/tensor/tensor.js';
-import { ADAMW_STATE, adamwScalars } from '../../src/train/adamw.js';
+import { adamw } from '../../src/train/adamw.js';
 import { modelFlops } from '../../src/train/flops.js';
-import { buildStep, type StepConfig, stepNames } from '../../src/train/stepGraph.js';
+import { buildStep, type StepConfig } from '../../src/train/stepGraph.js';
+import { stateSpecs } from '../../src/train/stepRunner.js';
 
 const { values } = parseArgs({
   options: {
@@ -50,9 +51,9 @@ async function matmulRate(): Promise<number> {
   return (2 * n ** 3) / median(times);
 }
 
-const backbone = convNextConfigs[values.arch];
+const backbone = backboneConfigs[values.arch];
 if (backbone === undefined) throw new Error(`unknown --arch ${values.arch}`);
-const cells = Math.floor(size / 32) ** 2;
+const cells = mapCells(backbone, size) ** 2;
 const config: StepConfig = {
   model: { backbone, expander: widths(values.expander), localProjector: widths(values.projector) },
   loss: {
@@ -61,11 +62,11 @@ const config: StepConfig = {
     featureMatches: 'all',
     weights: { invariance: 25, variance: 25, covariance: 1 },
   },
-  optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 },
+  optimizer: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 }),
   batchSize: batch,
   viewSizes: [size, size],
   pixels: 'uint8',
-  dropPath: true,
+  dropPath: dropPathBlocks(backbone) > 0,
 };
 const before = await matmulRate();
 const building = performance.now();
@@ -76,10 +77,7 @@ const session = await createSession(model, { threads, ...(values.profile && { pr
 const ready = performance.now();
 
 const feeds: Record<string, Tensor> = {};
-for (const spec of step.parameters) {
-  feeds[spec.name] = initialise(spec, 0);
-  for (const slot of ADAMW_STATE) feeds[stepNames.state(slot, spec.name)] = zeros('float32', spec.shape);
-}
+for (const spec of stateSpecs(step, config)) feeds[spec.name] = initialise(spec, 0);
 for (const { name, dtype, shape } of step.graph.inputs) {
   if (feeds[name] !== undefined) continue;
   const count = elementCount(shape as number[]);
@@ -96,7 +94,7 @@ for (const { name, dtype, shape } of step.graph.inputs) {
           Float32Array.from({ length: count }, () => Math.random() * size),
         );
 }
-for (const [name, value] of Object.entries(adamwScalars(0, 1e-4, config.optimizer))) {
+for (const [name, value] of Object.entries(config.optimizer.scalarValues(0, 1e-4))) {
   feeds[name] = tensor('float32', [], Float32Array.of(value));
 }
 const ortFeeds = Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(value)]));

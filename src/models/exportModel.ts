@@ -1,4 +1,4 @@
-import { type ConvNextConfig, convNextStride } from '../nn/convnext.js';
+import { type BackboneConfig, backboneChannels, backboneStride, stageSizes } from '../nn/backbone.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
@@ -13,7 +13,7 @@ export interface ExportSource {
   readonly version: string;
   /** Name of the backbone, such as convnext_atto. */
   readonly architecture: string;
-  readonly backbone: ConvNextConfig;
+  readonly backbone: BackboneConfig;
   /** Widths of the heads to export; a head that is absent is left out. */
   readonly expander?: readonly number[];
   readonly localProjector?: readonly number[];
@@ -56,21 +56,20 @@ export async function exportModel(
 ): Promise<Manifest> {
   const { backbone, localProjector, expander } = source;
   const weights = stored(source.weights, precision);
-  const channels = backbone.widths.at(-1)!;
+  const channels = backboneChannels(backbone);
   const files = new Map(source.files);
   files.set(FILES.backbone, encodeModel(backboneGraph(backbone, weights), { name: source.name }));
   if (localProjector)
-    files.set(FILES.localProjector, encodeModel(localProjectorGraph(channels, localProjector, weights)));
-  if (expander) files.set(FILES.expander, encodeModel(expanderGraph(channels, expander, weights)));
+    files.set(FILES.localProjector, encodeModel(localProjectorGraph(backbone, localProjector, weights)));
+  if (expander) files.set(FILES.expander, encodeModel(expanderGraph(backbone, expander, weights)));
   const manifest: Omit<Manifest, 'files'> = {
     schemaVersion: 1,
     name: source.name,
     version: source.version,
     architecture: source.architecture,
-    depths: [...backbone.depths],
-    widths: [...backbone.widths],
+    ...stageSizes(backbone),
     alpha: source.alpha,
-    stride: convNextStride(backbone),
+    stride: backboneStride(backbone),
     dims: {
       representation: channels,
       ...(localProjector && { mapsEmbedding: localProjector.at(-1)! }),

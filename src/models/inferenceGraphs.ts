@@ -1,4 +1,4 @@
-import { type ConvNextConfig, convNext } from '../nn/convnext.js';
+import { type BackboneConfig, backbone, backboneChannels, headNorm } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
 import { constantParameters } from '../nn/parameters.js';
 import { normalisePixels } from '../nn/pixels.js';
@@ -9,11 +9,11 @@ import type { Tensor } from '../tensor/tensor.js';
 /** The graphs of a model folder (see manifest.ts for their contract). Every dimension but the channels is dynamic. */
 
 /** uint8 `images` [B, H, W, 3] -> `representation` [B, C], `maps` [B, h, w, C]; normalisation is inside. */
-export function backboneGraph(config: ConvNextConfig, weights: ReadonlyMap<string, Tensor>): Graph {
+export function backboneGraph(config: BackboneConfig, weights: ReadonlyMap<string, Tensor>): Graph {
   const graph = new Graph(EXPORT_OPSET);
   const images = graph.input('images', 'uint8', ['batch', 'height', 'width', 3]);
-  const maps = convNext(normalisePixels(images), config, constantParameters(graph, weights), { prefix: 'backbone.' });
-  const channels = config.widths.at(-1)!;
+  const maps = backbone(normalisePixels(images), config, constantParameters(graph, weights), { prefix: 'backbone.' });
+  const channels = backboneChannels(config);
   graph.output('representation', reduceMean(maps, [1, 2]), ['batch', channels]);
   graph.output('maps', maps, ['batch', 'rows', 'columns', channels]);
   return graph;
@@ -21,24 +21,26 @@ export function backboneGraph(config: ConvNextConfig, weights: ReadonlyMap<strin
 
 /** `maps` [B, h, w, C] -> `maps_embedding` [B, h, w, D']: the local projector on every cell. */
 export function localProjectorGraph(
-  channels: number,
+  config: BackboneConfig,
   widths: readonly number[],
   weights: ReadonlyMap<string, Tensor>,
 ): Graph {
   const graph = new Graph(EXPORT_OPSET);
-  const maps = graph.input('maps', 'float32', ['batch', 'rows', 'columns', channels]);
-  graph.output('maps_embedding', mlp(maps, constantParameters(graph, weights), 'maps_projector', widths));
+  const maps = graph.input('maps', 'float32', ['batch', 'rows', 'columns', backboneChannels(config)]);
+  const embedded = mlp(maps, constantParameters(graph, weights), 'maps_projector', widths, headNorm(config));
+  graph.output('maps_embedding', embedded);
   return graph;
 }
 
 /** `representation` [B, C] -> `embedding` [B, D]: the expander. */
 export function expanderGraph(
-  channels: number,
+  config: BackboneConfig,
   widths: readonly number[],
   weights: ReadonlyMap<string, Tensor>,
 ): Graph {
   const graph = new Graph(EXPORT_OPSET);
-  const representation = graph.input('representation', 'float32', ['batch', channels]);
-  graph.output('embedding', mlp(representation, constantParameters(graph, weights), 'projector', widths));
+  const representation = graph.input('representation', 'float32', ['batch', backboneChannels(config)]);
+  const embedded = mlp(representation, constantParameters(graph, weights), 'projector', widths, headNorm(config));
+  graph.output('embedding', embedded);
   return graph;
 }

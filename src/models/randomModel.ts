@@ -1,4 +1,4 @@
-import { convNext } from '../nn/convnext.js';
+import { type BackboneConfig, backbone, backboneConfigs, headNorm } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
 import { initialise, inputParameters } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
@@ -18,19 +18,24 @@ export async function writeRandomModel(
 ): Promise<Manifest> {
   const graph = new Graph();
   const parameters = inputParameters(graph);
-  const backbone = { depths: like.depths, widths: like.widths };
-  const maps = convNext(graph.input('pixels', 'float32', [1, like.stride, like.stride, 3]), backbone, parameters, {
+  const config: BackboneConfig = Object.hasOwn(backboneConfigs, like.architecture)
+    ? backboneConfigs[like.architecture]!
+    : { depths: like.depths, widths: like.widths };
+  const size = 2 * like.stride;
+  const maps = backbone(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters, {
     prefix: 'backbone.',
   });
-  mlp(maps, parameters, 'maps_projector', headWidths);
-  const weights = new Map<string, Tensor>(parameters.specs.map((spec) => [spec.name, initialise(spec, seed)]));
+  mlp(maps, parameters, 'maps_projector', headWidths, headNorm(config));
+  const weights = new Map<string, Tensor>(
+    [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, seed)]),
+  );
   return exportModel(
     dir,
     {
       name: `${like.name}-random`,
       version: '0',
       architecture: like.architecture,
-      backbone,
+      backbone: config,
       localProjector: headWidths,
       alpha: like.alpha,
       weights,

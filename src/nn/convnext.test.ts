@@ -134,7 +134,7 @@ describe('ConvNeXt', () => {
 
 describe('drop path', () => {
   it('keeps every image in the first block and fewest in the last, in even steps', () => {
-    const keep = keepProbabilities({ depths: [1, 2, 1, 1], widths: [1, 1, 1, 1] }, 0.4);
+    const keep = keepProbabilities(5, 0.4);
     keep.forEach((probability, i) => {
       assert.ok(Math.abs(probability - [1, 0.9, 0.8, 0.7, 0.6][i]!) < 1e-12);
     });
@@ -142,8 +142,8 @@ describe('drop path', () => {
   });
 
   it('keeps everything at rate 0, and in a single block', () => {
-    assert.deepEqual(keepProbabilities(tiny, 0), [1, 1, 1, 1]);
-    assert.deepEqual(keepProbabilities({ depths: [1], widths: [8] }, 0.5), [1]);
+    assert.deepEqual(keepProbabilities(4, 0), [1, 1, 1, 1]);
+    assert.deepEqual(keepProbabilities(1, 0.5), [1]);
   });
 
   it('scales each residual branch: scales of 1 change nothing, scales of 0 leave a block out', async () => {

@@ -101,8 +101,7 @@ export function convNext(
 }
 
 /** Keep probabilities of every block: 1 - rate, the rate growing linearly from 0 to `dropPathRate`. */
-export function keepProbabilities(config: ConvNextConfig, dropPathRate: number): number[] {
-  const blocks = convNextBlocks(config);
+export function keepProbabilities(blocks: number, dropPathRate: number): number[] {
   return Array.from({ length: blocks }, (_, i) => 1 - (blocks === 1 ? 0 : (dropPathRate * i) / (blocks - 1)));
 }
 

@@ -32,6 +32,8 @@ export interface Parameters {
   get(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   /** All that was asked for, in order. */
   readonly specs: readonly ParameterSpec[];
+  /** Whether small depthwise convolutions are multiplied (see depthwiseProduct.ts); only counting FLOPs says no. */
+  readonly depthwiseProducts: boolean;
   /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
   readonly training: boolean;
   /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
@@ -46,7 +48,12 @@ export class ParameterError extends Error {
   override readonly name = 'ParameterError';
 }
 
-function collect(graph: Graph, training: boolean, make: (spec: ParameterSpec) => Value): Parameters {
+interface ParameterModes {
+  readonly training: boolean;
+  readonly depthwiseProducts: boolean;
+}
+
+function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec) => Value): Parameters {
   const values = new Map<string, Value>();
   const specs: ParameterSpec[] = [];
   const buffers: ParameterSpec[] = [];
@@ -67,7 +74,7 @@ function collect(graph: Graph, training: boolean, make: (spec: ParameterSpec) =>
   return {
     graph,
     specs,
-    training,
+    ...modes,
     get: (name, shape, initialiser) => find(specs, name, shape, initialiser),
     buffer: (name, shape, initialiser) => find(buffers, name, shape, initialiser),
     updateBuffer: (name, value) => values.set(name, value),
@@ -78,8 +85,10 @@ function collect(graph: Graph, training: boolean, make: (spec: ParameterSpec) =>
 }
 
 /** Parameters and buffers as float32 graph inputs of their own names, for training. */
-export function inputParameters(graph: Graph): Parameters {
-  return collect(graph, true, ({ name, shape }) => graph.input(name, 'float32', shape));
+export function inputParameters(graph: Graph, { depthwiseProducts = true } = {}): Parameters {
+  return collect(graph, { training: true, depthwiseProducts }, ({ name, shape }) =>
+    graph.input(name, 'float32', shape),
+  );
 }
 
 /**
@@ -88,7 +97,7 @@ export function inputParameters(graph: Graph): Parameters {
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor>): Parameters {
-  return collect(graph, false, (spec) => {
+  return collect(graph, { training: false, depthwiseProducts: true }, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
     return cast(graph.constant(tensors.get(spec.name)!, spec.name), 'float32');

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
-import { Graph } from '../onnx/graph.js';
-import { type AdamWConfig, adamwInputs, adamwScalars, adamwUpdate } from './adamw.js';
+import { type AdamWConfig, adamw } from './adamw.js';
 
 const config: AdamWConfig = { beta1: 0.8, beta2: 0.95, epsilon: 1e-3, weightDecay: 0.1 };
+const optimizer = adamw(config);
 const rates = [0, 0.1, 0.05, 0.2, 0.01];
 
 /** The paper's algorithm (Loshchilov and Hutter, algorithm 2), element by element. */
@@ -23,7 +23,7 @@ function reference(start: readonly number[], gradients: readonly (readonly numbe
   return { p, m, v };
 }
 
-describe('adamwUpdate', () => {
+describe('adamw', () => {
   for (const [what, shape, decay] of [
     ['a matrix decays', [2, 3], config.weightDecay],
     ['a vector does not decay', [6], 0],
@@ -36,10 +36,13 @@ describe('adamwUpdate', () => {
         const next = await evaluate((feed) => {
           const [p, gradient, m, v] = [state.p, gradients[step]!, state.m, state.v].map((x) => feed(doubles(shape, x)));
           const scalars = Object.fromEntries(
-            Object.entries(adamwScalars(step, rate, config)).map(([name, value]) => [name, feed(doubles([], [value]))]),
-          ) as unknown as ReturnType<typeof adamwInputs>;
-          const updated = adamwUpdate(p!, gradient!, { exp_avg: m!, exp_avg_sq: v! }, scalars, config);
-          return { p: updated.parameter, m: updated.state.exp_avg, v: updated.state.exp_avg_sq };
+            Object.entries(optimizer.scalarValues(step, rate)).map(([name, value]) => [
+              name,
+              feed(doubles([], [value])),
+            ]),
+          );
+          const updated = optimizer.update(p!, gradient!, { exp_avg: m!, exp_avg_sq: v! }, scalars);
+          return { p: updated.parameter, m: updated.state['exp_avg']!, v: updated.state['exp_avg_sq']! };
         });
         state = { p: numbers(next.p), m: numbers(next.m), v: numbers(next.v) };
       }
@@ -50,9 +53,7 @@ describe('adamwUpdate', () => {
     });
   }
 
-  it('declares its scalars as inputs of the names that adamwScalars fills', () => {
-    const graph = new Graph();
-    adamwInputs(graph);
-    assert.deepEqual(graph.inputs.map(({ name }) => name).sort(), Object.keys(adamwScalars(0, 1, config)).sort());
+  it('fills the scalars that it names', () => {
+    assert.deepEqual(Object.keys(optimizer.scalarValues(0, 1)), [...optimizer.scalars]);
   });
 });

@@ -30,7 +30,15 @@ describe('the configuration', () => {
       variance: 25,
       covariance: 1,
     });
-    assert.deepEqual(config.optimizer, { baseLr: 0.00075, weightDecay: 0.05, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+    assert.deepEqual(config.optimizer, {
+      kind: 'adamw',
+      baseLr: 0.00075,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      momentum: 0.9,
+      eta: 0.001,
+    });
     assert.deepEqual(config.crops, { size: 224, scale: [0.08, 1], mirrorFlippedGrid: true });
     assert.deepEqual(config.model.expander, [8192, 8192, 8192]);
     assert.deepEqual(config.model.localProjector, [512, 512, 512]);

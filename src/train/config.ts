@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { type ConvNextConfig, convNextConfigs, convNextStride } from '../nn/convnext.js';
+import { type BackboneConfig, backboneConfigs, backboneStride, mapCells } from '../nn/backbone.js';
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
@@ -36,7 +36,10 @@ export const trainConfigSchema = z
         .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
     }),
     model: z.strictObject({
-      architecture: z.string().default('convnext_atto').describe('A ConvNeXt name, or custom with depths and widths.'),
+      architecture: z
+        .string()
+        .default('convnext_atto')
+        .describe('A ConvNeXt or ResNet name, or custom: a ConvNeXt with depths and widths.'),
       depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
       widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
       expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
@@ -63,11 +66,16 @@ export const trainConfigSchema = z
       .prefault({}),
     optimizer: z
       .strictObject({
+        kind: z.enum(['adamw', 'lars']).default('adamw').describe('adamw for ConvNeXt, lars for ResNet in the paper.'),
         baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
-        weightDecay: nonNegative.default(0.05).describe('Decoupled decay of matrices and kernels; vectors have none.'),
-        beta1: z.number().min(0).lt(1).default(0.9).describe('Memory of the mean of gradients.'),
-        beta2: z.number().min(0).lt(1).default(0.999).describe('Memory of the mean of their squares.'),
-        epsilon: z.number().gt(0).default(1e-8).describe('Added to the root of that mean.'),
+        weightDecay: nonNegative
+          .optional()
+          .describe('Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars.'),
+        beta1: z.number().min(0).lt(1).default(0.9).describe('adamw: memory of the mean of gradients.'),
+        beta2: z.number().min(0).lt(1).default(0.999).describe('adamw: memory of the mean of their squares.'),
+        epsilon: z.number().gt(0).default(1e-8).describe('adamw: added to the root of that mean.'),
+        momentum: z.number().min(0).lt(1).default(0.9).describe('lars: memory of the update.'),
+        eta: z.number().gt(0).default(0.001).describe('lars: trust coefficient.'),
       })
       .prefault({}),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
@@ -80,14 +88,14 @@ export const trainConfigSchema = z
   })
   .superRefine((config, context) => {
     const problem = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
-    let backbone: ConvNextConfig;
+    let backbone: BackboneConfig;
     try {
       backbone = backboneOf(config.model);
     } catch (error) {
       problem(['model', 'architecture'], (error as Error).message);
       return;
     }
-    const stride = convNextStride(backbone);
+    const stride = backboneStride(backbone);
     const { size, scale } = config.crops;
     if (size % stride !== 0) {
       problem(
@@ -96,7 +104,7 @@ export const trainConfigSchema = z
       );
     }
     if (scale[0] > scale[1]) problem(['crops', 'scale'], `the first share ${scale[0]} exceeds the second ${scale[1]}`);
-    const cells = Math.floor(size / stride) ** 2;
+    const cells = mapCells(backbone, size) ** 2;
     config.loss.numMatches.forEach((matches, i) => {
       if (config.loss.alpha < 1 && matches > cells) {
         problem(
@@ -122,7 +130,7 @@ export function backboneOf(model: {
   architecture: string;
   depths?: number[] | undefined;
   widths?: number[] | undefined;
-}): ConvNextConfig {
+}): BackboneConfig {
   const { architecture, depths, widths: channels } = model;
   if (architecture === 'custom') {
     if (depths === undefined || channels === undefined || depths.length !== channels.length) {
@@ -130,15 +138,15 @@ export function backboneOf(model: {
     }
     return { depths, widths: channels };
   }
-  if (!Object.hasOwn(convNextConfigs, architecture)) {
+  if (!Object.hasOwn(backboneConfigs, architecture)) {
     throw new ConfigError(
-      `"${architecture}" is unknown; use one of ${Object.keys(convNextConfigs).join(', ')}, or custom`,
+      `"${architecture}" is unknown; use one of ${Object.keys(backboneConfigs).join(', ')}, or custom`,
     );
   }
   if (depths !== undefined || channels !== undefined) {
     throw new ConfigError(`"${architecture}" has its own depths and widths; leave them out, or use custom`);
   }
-  return convNextConfigs[architecture]!;
+  return backboneConfigs[architecture]!;
 }
 
 /** Sets `a.b.c=value` on a plain object; the value is read as YAML. */

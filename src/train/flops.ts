@@ -1,28 +1,29 @@
-import { convNextStride } from '../nn/convnext.js';
-import type { ModelConfig } from './model.js';
+import { inputParameters } from '../nn/parameters.js';
+import { Graph, type Node } from '../onnx/graph.js';
+import { elementCount } from '../tensor/tensor.js';
+import { forwardView, type ModelConfig } from './model.js';
+
+const count = (shape: readonly (number | string)[]) => elementCount(shape as readonly number[]);
+
+/** Multiply-adds of one node: every output element sums over the inputs that its weight covers. */
+function multiplyAdds({ operator, inputs, outputs }: Node): number {
+  const output = count(outputs[0]!.shape);
+  const [left, right] = inputs;
+  if (operator === 'Conv') return output * count(right!.shape.slice(1));
+  if (operator === 'Gemm' || operator === 'MatMul') return output * (left!.shape.at(-1) as number);
+  return 0;
+}
 
 /**
- * Forward model FLOPs of one image over all its views: 2 x multiply-adds of convolutions and linear layers (the
- * convention of the ConvNeXt and ResNet papers times two); norms, activations and the loss are not counted.
+ * Forward model FLOPs of one image over all its views: 2 x multiply-adds of convolutions and linear layers; norms,
+ * activations and the loss are not counted. They are counted off the forward graph, in which a depthwise convolution
+ * stands as such even where the training step multiplies instead (src/nn/depthwiseProduct.ts).
  */
-export function modelFlops(
-  { backbone, expander = [], localProjector = [] }: ModelConfig,
-  viewSizes: readonly number[],
-): number {
-  const { depths, widths } = backbone;
-  const head = (input: number, layers: readonly number[]) =>
-    layers.reduce((sum, width, i) => sum + width * (layers[i - 1] ?? input), 0);
-  const channels = widths.at(-1) ?? 0;
+export function modelFlops(config: ModelConfig, viewSizes: readonly number[]): number {
   return viewSizes.reduce((total, size) => {
-    let multiplyAdds = 0;
-    widths.forEach((width, stage) => {
-      const cells = Math.floor(size / (4 * 2 ** stage)) ** 2;
-      const patch = stage === 0 ? 3 * 16 : widths[stage - 1]! * 4;
-      const block = width * 49 + 8 * width * width;
-      multiplyAdds += cells * (patch * width + depths[stage]! * block);
-    });
-    const cells = Math.floor(size / convNextStride(backbone)) ** 2;
-    multiplyAdds += head(channels, expander) + cells * head(channels, localProjector);
-    return total + 2 * multiplyAdds;
+    const graph = new Graph();
+    const pixels = graph.input('pixels', 'float32', [1, size, size, 3]);
+    forwardView(pixels, config, inputParameters(graph, { depthwiseProducts: false }));
+    return total + 2 * graph.nodes.reduce((sum, node) => sum + multiplyAdds(node), 0);
   }, 0);
 }

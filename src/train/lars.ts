@@ -1,6 +1,7 @@
 import type { Value } from '../onnx/graph.js';
 import { add, cast, div, greater, mul, sqrt, sub, where } from '../onnx/ops/elementwise.js';
 import { reduceSum } from '../onnx/ops/reduce.js';
+import type { Optimizer } from './optimizer.js';
 
 /** LARS (You et al., arXiv 1708.03888) as graph nodes; the authors' variant (docs/method.md). */
 
@@ -20,8 +21,8 @@ function norm(x: Value): Value {
 function trustRatio(parameter: Value, gradient: Value, eta: number): Value {
   const { graph } = parameter;
   const [size, slope] = [norm(parameter), norm(gradient)];
-  const both = mul(cast(greater(size, 0), 'float32'), cast(greater(slope, 0), 'float32'));
-  const one = graph.scalar(1);
+  const both = mul(cast(greater(size, 0), parameter.dtype), cast(greater(slope, 0), parameter.dtype));
+  const one = graph.scalar(1, parameter.dtype);
   const usable = greater(both, 0);
   return where(usable, div(mul(size, eta), where(usable, slope, one)), one);
 }
@@ -30,16 +31,17 @@ function trustRatio(parameter: Value, gradient: Value, eta: number): Value {
  * One update: g' = g + wd p; q = eta |p| / |g'|; mu <- momentum mu + q g'; p <- p - lr mu. Parameters of one dimension
  * (biases, norms) get neither decay nor adaptation.
  */
-export function larsUpdate(
-  parameter: Value,
-  gradient: Value,
-  velocity: Value,
-  learningRate: Value,
-  { eta, momentum, weightDecay }: LarsConfig,
-): { parameter: Value; velocity: Value } {
-  const adapts = parameter.shape.length > 1;
-  const decayed = adapts && weightDecay > 0 ? add(gradient, mul(parameter, weightDecay)) : gradient;
-  const scaled = adapts ? mul(decayed, trustRatio(parameter, decayed, eta)) : decayed;
-  const next = add(mul(velocity, momentum), scaled);
-  return { parameter: sub(parameter, mul(next, learningRate)), velocity: next };
+export function lars({ eta, momentum, weightDecay }: LarsConfig): Optimizer {
+  return {
+    slots: ['momentum'],
+    scalars: ['learning_rate'],
+    scalarValues: (_, learningRate) => ({ learning_rate: learningRate }),
+    update(parameter, gradient, { momentum: velocity }, scalars) {
+      const adapts = parameter.shape.length > 1;
+      const decayed = adapts && weightDecay > 0 ? add(gradient, mul(parameter, weightDecay)) : gradient;
+      const scaled = adapts ? mul(decayed, trustRatio(parameter, decayed, eta)) : decayed;
+      const next = add(mul(velocity!, momentum), scaled);
+      return { parameter: sub(parameter, mul(next, scalars['learning_rate']!)), state: { momentum: next } };
+    },
+  };
 }

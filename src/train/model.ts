@@ -1,4 +1,5 @@
-import { type ConvNextConfig, convNext, type DropPath } from '../nn/convnext.js';
+import { type BackboneConfig, backbone, headNorm } from '../nn/backbone.js';
+import type { DropPath } from '../nn/convnext.js';
 import { mlp } from '../nn/heads.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';
@@ -8,7 +9,7 @@ import { reshape } from '../onnx/ops/shape.js';
 /** Backbone and heads for one view. Static shapes; the exported graphs are built in src/models from the same layers. */
 
 export interface ModelConfig {
-  readonly backbone: ConvNextConfig;
+  readonly backbone: BackboneConfig;
   /** Widths of the expander; absent where there is no global loss. */
   readonly expander?: readonly number[];
   /** Widths of the local projector; absent where there is no local loss. */
@@ -33,7 +34,7 @@ export function forwardView(
   parameters: Parameters,
   dropPath?: DropPath,
 ): ViewForward {
-  const map = convNext(pixels, config.backbone, parameters, {
+  const map = backbone(pixels, config.backbone, parameters, {
     prefix: 'backbone.',
     ...(dropPath === undefined ? {} : { dropPath }),
   });
@@ -41,10 +42,11 @@ export function forwardView(
   const maps = reshape(map, [batch, rows * columns, channels]);
   const representation = reduceMean(maps, [1]);
   const { expander, localProjector } = config;
+  const norm = headNorm(config.backbone);
   return {
     maps,
     representation,
-    ...(expander && { embedding: mlp(representation, parameters, 'projector', expander) }),
-    ...(localProjector && { mapsEmbedding: mlp(maps, parameters, 'maps_projector', localProjector) }),
+    ...(expander && { embedding: mlp(representation, parameters, 'projector', expander, norm) }),
+    ...(localProjector && { mapsEmbedding: mlp(maps, parameters, 'maps_projector', localProjector, norm) }),
   };
 }

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { floats, normals } from '../../test/support/graphs.js';
+import { dropPathBlocks } from '../nn/backbone.js';
 import { initialise } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
-import { adamwScalars } from './adamw.js';
+import { adamw } from './adamw.js';
 import { buildStep, type StepConfig, stepNames } from './stepGraph.js';
-import { stateShapes } from './stepRunner.js';
+import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
   model: {
@@ -22,7 +23,7 @@ const config: StepConfig = {
     featureMatches: 'all',
     weights: { invariance: 25, variance: 25, covariance: 1 },
   },
-  optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 },
+  optimizer: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 }),
   batchSize: 4,
   viewSizes: [64, 64, 32],
   pixels: 'float32',
@@ -42,11 +43,11 @@ function feedsOf({ batchSize, viewSizes, model }: StepConfig): Map<string, Tenso
     ];
     feeds.set(stepNames.view(v), floats(pixels!, normals(pixels!, v)));
     feeds.set(stepNames.locations(v), floats(locations!, normals(locations!, 10 + v)));
-    const blocks = model.backbone.depths.length;
+    const blocks = dropPathBlocks(model.backbone);
     const scales = Array.from({ length: batchSize * blocks }, () => (random.bernoulli(0.8) ? 1.25 : 0));
     feeds.set(stepNames.dropPath(v), floats([batchSize, blocks], scales));
   });
-  for (const [name, value] of Object.entries(adamwScalars(0, 0.01, config.optimizer))) {
+  for (const [name, value] of Object.entries(config.optimizer.scalarValues(0, 0.01))) {
     feeds.set(name, floats([], [value]));
   }
   return feeds;
@@ -57,7 +58,8 @@ describe('the step graph', () => {
     const step = buildStep(small, { gradients: true });
     const session = await createSession(encodeModel(step.graph), { threads: 1 });
     const feeds = feedsOf(small);
-    for (const { name, shape } of stateShapes(step)) feeds.set(name, floats(shape, Array(elementCount(shape)).fill(0)));
+    for (const { name, shape } of stateSpecs(step, config))
+      feeds.set(name, floats(shape, Array(elementCount(shape)).fill(0)));
     for (const [i, spec] of step.parameters.entries()) {
       // Weights of a trained scale; with the initial .02 a branch would hardly count.
       const fanIn = spec.shape.length > 1 ? elementCount(spec.shape.slice(1)) : 25;
@@ -126,7 +128,7 @@ describe('the step graph', () => {
 
   it('writes out every parameter and its two moments, updated', () => {
     const step = buildStep(small);
-    const expected = stateShapes(step).map(({ name }) => stepNames.updated(name));
+    const expected = stateSpecs(step, config).map(({ name }) => stepNames.updated(name));
     assert.deepEqual(new Set(step.graph.outputs.keys()), new Set([...step.logs, ...expected]));
     assert.equal(expected.length, 3 * step.parameters.length);
   });

@@ -1,6 +1,7 @@
-import { convNextBlocks, convNextStride, dropPathFrom } from '../nn/convnext.js';
+import { dropPathBlocks, mapCells } from '../nn/backbone.js';
+import { dropPathFrom } from '../nn/convnext.js';
 import { linearLayer } from '../nn/layers.js';
-import { inputParameters, type ParameterSpec } from '../nn/parameters.js';
+import { inputParameters, type ParameterSpec, type Parameters } from '../nn/parameters.js';
 import { normalisePixels } from '../nn/pixels.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph, type Value } from '../onnx/graph.js';
@@ -8,15 +9,15 @@ import { add, stopGradient } from '../onnx/ops/elementwise.js';
 import { reshape, slice } from '../onnx/ops/shape.js';
 import { type LossConfig, vicreglLoss } from '../vicregl/loss.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
-import { ADAMW_STATE, type AdamWConfig, type AdamWState, adamwInputs, adamwUpdate } from './adamw.js';
 import { forwardView, type ModelConfig } from './model.js';
+import type { Optimizer } from './optimizer.js';
 
 /** The whole training step as one graph: forward of all views, loss, gradients and the optimizer's update. */
 
 export interface StepConfig {
   readonly model: ModelConfig;
   readonly loss: LossConfig;
-  readonly optimizer: AdamWConfig;
+  readonly optimizer: Optimizer;
   readonly batchSize: number;
   /** Side of each view in pixels, in view order. */
   readonly viewSizes: readonly number[];
@@ -31,6 +32,8 @@ export interface StepConfig {
 export interface StepGraph {
   readonly graph: Graph;
   readonly parameters: readonly ParameterSpec[];
+  /** Running statistics: part of the state, not trained. */
+  readonly buffers: readonly ParameterSpec[];
   /** Scalars among the outputs, in the order in which they are logged. */
   readonly logs: readonly string[];
 }
@@ -54,14 +57,13 @@ export function buildStep(config: StepConfig, options: { readonly gradients?: bo
   const { model, loss, batchSize, viewSizes, classes } = config;
   const graph = new Graph();
   const parameters = inputParameters(graph);
-  const stride = convNextStride(model.backbone);
 
   const views = viewSizes.map((size, v) => {
     const input = graph.input(stepNames.view(v), config.pixels, [batchSize, size, size, 3]);
     const pixels = config.pixels === 'uint8' ? normalisePixels(input) : input;
     const dropPath = config.dropPath ? dropPathFrom(dropPathScales(graph, config, v)) : undefined;
     const forward = graph.scope(`view${v}`, () => forwardView(pixels, model, parameters, dropPath));
-    const cells = Math.floor(size / stride) ** 2;
+    const cells = mapCells(model.backbone, size) ** 2;
     const locations =
       loss.alpha < 1 ? graph.input(stepNames.locations(v), 'float32', [batchSize, cells, 2]) : undefined;
     return { ...forward, ...(locations && { locations }) };
@@ -98,39 +100,35 @@ export function buildStep(config: StepConfig, options: { readonly gradients?: bo
   }
   for (const [name, value] of logs) graph.output(name, value);
 
-  update(graph, total, parameters.specs, parameters.get, config.optimizer, options.gradients ?? false);
-  return { graph, parameters: parameters.specs, logs: [...logs.keys()] };
+  emitUpdates(total, parameters, config.optimizer, options.gradients ?? false);
+  for (const { name, value } of parameters.buffers) graph.output(stepNames.updated(name), value);
+  return { graph, parameters: parameters.specs, buffers: parameters.buffers, logs: [...logs.keys()] };
 }
 
 /** One [B, 1, 1, 1] scale per block, from the view's input [B, blocks]. */
 function dropPathScales(graph: Graph, { model, batchSize }: StepConfig, view: number): Value[] {
-  const blocks = convNextBlocks(model.backbone);
+  const blocks = dropPathBlocks(model.backbone);
   const scales = graph.input(stepNames.dropPath(view), 'float32', [batchSize, blocks]);
   return Array.from({ length: blocks }, (_, block) =>
     reshape(slice(scales, [{ axis: 1, start: block, end: block + 1 }]), [batchSize, 1, 1, 1]),
   );
 }
 
-function update(
-  graph: Graph,
-  total: Value,
-  specs: readonly ParameterSpec[],
-  get: (name: string, shape: readonly number[], initialiser: ParameterSpec['initialiser']) => Value,
-  optimizer: AdamWConfig,
-  withGradients: boolean,
-): void {
-  const values = specs.map(({ name, shape, initialiser }) => get(name, shape, initialiser));
+function emitUpdates(total: Value, parameters: Parameters, optimizer: Optimizer, withGradients: boolean): void {
+  const { graph } = parameters;
+  const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
   const parameterGradients = gradients(total, values);
-  const scalars = adamwInputs(graph);
+  const scalars = Object.fromEntries(optimizer.scalars.map((name) => [name, graph.input(name, 'float32', [])]));
   values.forEach((value, i) => {
     const gradient = parameterGradients[i]!;
     if (withGradients) graph.output(stepNames.gradient(value.name), gradient);
     const state = Object.fromEntries(
-      ADAMW_STATE.map((slot) => [slot, graph.input(stepNames.state(slot, value.name), 'float32', value.shape)]),
-    ) as AdamWState;
-    const next = graph.scope('optimizer', () => adamwUpdate(value, gradient, state, scalars, optimizer));
+      optimizer.slots.map((slot) => [slot, graph.input(stepNames.state(slot, value.name), 'float32', value.shape)]),
+    );
+    const next = graph.scope('optimizer', () => optimizer.update(value, gradient, state, scalars));
     graph.output(stepNames.updated(value.name), next.parameter);
-    for (const slot of ADAMW_STATE)
-      graph.output(stepNames.updated(stepNames.state(slot, value.name)), next.state[slot]);
+    for (const slot of optimizer.slots) {
+      graph.output(stepNames.updated(stepNames.state(slot, value.name)), next.state[slot]!);
+    }
   });
 }

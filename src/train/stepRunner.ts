@@ -1,10 +1,12 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { dropPathBlocks } from '../nn/backbone.js';
 import { keepProbabilities } from '../nn/convnext.js';
+import { ZEROS } from '../nn/layers.js';
+import { initialise, type ParameterSpec } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { createSession, type SessionConfig, toOrt } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
-import { ADAMW_STATE, adamwScalars } from './adamw.js';
 import { type StepConfig, type StepGraph, stepNames } from './stepGraph.js';
 
 /** Photographs of one step. */
@@ -31,17 +33,20 @@ export interface StepRunner {
 
 type Buffers = Map<string, Tensor>;
 
-/** Names of everything a checkpoint holds, with shapes. */
-export function stateShapes(step: StepGraph): { name: string; shape: readonly number[] }[] {
-  return step.parameters.flatMap(({ name, shape }) => [
-    { name, shape },
-    ...ADAMW_STATE.map((slot) => ({ name: stepNames.state(slot, name), shape })),
-  ]);
+/** Everything a checkpoint holds: parameters, their optimizer state (starting at zero), running statistics. */
+export function stateSpecs(
+  { parameters, buffers }: StepGraph,
+  { optimizer }: Pick<StepConfig, 'optimizer'>,
+): ParameterSpec[] {
+  const slots = parameters.flatMap(({ name, shape }) =>
+    optimizer.slots.map((slot) => ({ name: stepNames.state(slot, name), shape, initialiser: ZEROS })),
+  );
+  return [...parameters, ...slots, ...buffers];
 }
 
 /**
- * @param initial weights (and state; zeros where absent) by name.
- * @param seed of the drop-path decisions.
+ * @param initial weights and state by name; what is absent starts as its initialiser says.
+ * @param seed of initial values and of the drop-path decisions.
  */
 export async function createStepRunner(
   step: StepGraph,
@@ -51,13 +56,13 @@ export async function createStepRunner(
   seed: number,
   session: SessionConfig,
 ): Promise<StepRunner> {
-  const shapes = stateShapes(step);
+  const specs = stateSpecs(step, config);
   const ort: InferenceSession = await createSession(encodeModel(step.graph), session);
   // Two sets of buffers take turns: a step reads one and writes the other, so that nothing is allocated per step.
-  let current: Buffers = new Map(shapes.map(({ name, shape }) => [name, initial.get(name) ?? zeros('float32', shape)]));
-  let next: Buffers = new Map(shapes.map(({ name, shape }) => [name, zeros('float32', shape)]));
+  let current: Buffers = new Map(specs.map((spec) => [spec.name, initial.get(spec.name) ?? initialise(spec, seed)]));
+  let next: Buffers = new Map(specs.map(({ name, shape }) => [name, zeros('float32', shape)]));
   const logs = new Map(step.logs.map((name) => [name, zeros('float32', [])]));
-  const keep = keepProbabilities(config.model.backbone, dropPathRate);
+  const keep = keepProbabilities(dropPathBlocks(config.model.backbone), dropPathRate);
 
   const dropPathScales = (at: number, view: number): Tensor => {
     const random = stream(seed, 'drop_path', at, view);
@@ -75,7 +80,7 @@ export async function createStepRunner(
     async run(at, learningRate, batch) {
       const feeds: Record<string, OrtTensor> = {};
       for (const [name, value] of current) feeds[name] = toOrt(value);
-      for (const [name, value] of Object.entries(adamwScalars(at, learningRate, config.optimizer))) {
+      for (const [name, value] of Object.entries(config.optimizer.scalarValues(at, learningRate))) {
         feeds[name] = toOrt(tensor('float32', [], Float32Array.of(value)));
       }
       config.viewSizes.forEach((_, v) => {

@@ -7,9 +7,10 @@ import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { createLoader } from '../data/loader.js';
 import { type ImageSource, openImageSource } from '../data/sources.js';
-import { convNextStride } from '../nn/convnext.js';
-import { checkParameters, initialise } from '../nn/parameters.js';
+import { mapCells } from '../nn/backbone.js';
+import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { adamw } from './adamw.js';
 import {
   type Checkpoint,
   CheckpointError,
@@ -19,11 +20,13 @@ import {
   setCheckpointAside,
 } from './checkpoint.js';
 import { backboneOf, ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { lars } from './lars.js';
+import type { Optimizer } from './optimizer.js';
 import type { Progress } from './progress.js';
 import { openRunLog } from './runLog.js';
 import { learningRate } from './schedule.js';
 import { buildStep, type StepConfig, type StepGraph } from './stepGraph.js';
-import { createStepRunner, stateShapes } from './stepRunner.js';
+import { createStepRunner, stateSpecs } from './stepRunner.js';
 
 /** Pretraining: photographs in, checkpoints and a log out. */
 
@@ -62,10 +65,16 @@ export async function readRunConfig(run: string): Promise<TrainConfig> {
 }
 
 /** The step graph's configuration. */
+function optimizerOf(config: TrainConfig['optimizer']): Optimizer {
+  const { kind, beta1, beta2, epsilon, momentum, eta, weightDecay } = config;
+  return kind === 'adamw'
+    ? adamw({ beta1, beta2, epsilon, weightDecay: weightDecay ?? 0.05 })
+    : lars({ eta, momentum, weightDecay: weightDecay ?? 1e-6 });
+}
+
 function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
   const { model, loss, crops, optimizer, batchSize } = config;
   const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
-  const { beta1, beta2, epsilon, weightDecay } = optimizer;
   return {
     model: {
       backbone: backboneOf(model),
@@ -73,7 +82,7 @@ function stepConfigOf(config: TrainConfig, classes: number | undefined): StepCon
       ...(alpha < 1 && { localProjector: model.localProjector }),
     },
     loss: { alpha, numMatches, featureMatches, weights: { invariance, variance, covariance } },
-    optimizer: { beta1, beta2, epsilon, weightDecay },
+    optimizer: optimizerOf(optimizer),
     batchSize,
     viewSizes: [crops.size, crops.size],
     pixels: 'uint8',
@@ -87,7 +96,7 @@ function openLoader(config: TrainConfig, source: ImageSource) {
   const { crops, model, data } = config;
   const view = {
     size: crops.size,
-    cells: crops.size / convNextStride(backboneOf(model)),
+    cells: mapCells(backboneOf(model), crops.size),
     scale: crops.scale,
     aspect: [3 / 4, 4 / 3] as const,
   };
@@ -105,16 +114,14 @@ function openLoader(config: TrainConfig, source: ImageSource) {
   });
 }
 
+/** The checkpoint's state; empty for a run that starts, whose state the runner initialises. */
 function initialState(
   step: StepGraph,
-  config: TrainConfig,
+  config: StepConfig,
   checkpoint: Checkpoint | undefined,
 ): ReadonlyMap<string, Tensor> {
-  if (checkpoint === undefined) {
-    return new Map(step.parameters.map((spec) => [spec.name, initialise(spec, config.seed)]));
-  }
-  const specs = stateShapes(step).map((spec) => ({ ...spec, initialiser: { kind: 'zeros' } as const }));
-  const problems = checkParameters(specs, checkpoint.tensors);
+  if (checkpoint === undefined) return new Map();
+  const problems = checkParameters(stateSpecs(step, config), checkpoint.tensors);
   if (problems.length > 0) {
     throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
   }
@@ -147,7 +154,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const stepConfig = stepConfigOf(config, source.classes?.length);
   const step = buildStep(stepConfig);
   const checkpoint = resume ? await loadLatestCheckpoint(run) : undefined;
-  const initial = initialState(step, config, checkpoint);
+  const initial = initialState(step, stepConfig, checkpoint);
   const loader = openLoader(config, source);
   try {
     const { stepsPerEpoch } = loader;

@@ -1,4 +1,4 @@
-import { convNextStride } from '../../src/nn/convnext.js';
+import { backboneStride } from '../../src/nn/backbone.js';
 import { inputParameters } from '../../src/nn/parameters.js';
 import { Graph } from '../../src/onnx/graph.js';
 import { elementCount, type Tensor } from '../../src/tensor/tensor.js';
@@ -17,7 +17,7 @@ export const tinyModelConfig: Required<ModelConfig> = {
 export function tinyWeights(config: ModelConfig): ReadonlyMap<string, Tensor> {
   const graph = new Graph();
   const parameters = inputParameters(graph);
-  const stride = convNextStride(config.backbone);
+  const stride = backboneStride(config.backbone);
   forwardView(graph.input('pixels', 'float32', [1, stride, stride, 3]), config, parameters);
   return new Map(
     parameters.specs.map(({ name, shape, initialiser }, i) => {

@@ -1,0 +1,73 @@
+import type { Value } from '../onnx/graph.js';
+import {
+  type ConvNextConfig,
+  convNext,
+  convNextBlocks,
+  convNextConfigs,
+  convNextStride,
+  type DropPath,
+} from './convnext.js';
+import type { Parameters } from './parameters.js';
+import { type ResNetConfig, resNet, resNetChannels, resNetConfigs } from './resnet.js';
+
+/** The backbones under one roof: what training, export and evaluation need to know of any of them. */
+export type BackboneConfig = ConvNextConfig | ResNetConfig;
+
+/** Configurations by name. */
+export const backboneConfigs: Readonly<Record<string, BackboneConfig>> = { ...convNextConfigs, ...resNetConfigs };
+
+function isResNet(config: BackboneConfig): config is ResNetConfig {
+  return 'block' in config;
+}
+
+/** Input pixels from one cell of the map to the next. */
+export function backboneStride(config: BackboneConfig): number {
+  return isResNet(config) ? (config.outputStride ?? 32) : convNextStride(config);
+}
+
+/** Channels C of map and representation. */
+export function backboneChannels(config: BackboneConfig): number {
+  return isResNet(config) ? resNetChannels(config) : config.widths.at(-1)!;
+}
+
+/** Drop-path decisions per image; a ResNet takes none. */
+export function dropPathBlocks(config: BackboneConfig): number {
+  return isResNet(config) ? 0 : convNextBlocks(config);
+}
+
+/** The norm of the heads: BatchNorm beside a ResNet, LayerNorm beside a ConvNeXt (docs/method.md). */
+export function headNorm(config: BackboneConfig): 'batch' | 'layer' {
+  return isResNet(config) ? 'batch' : 'layer';
+}
+
+/**
+ * Cells along a side of `size` input pixels.
+ * ConvNeXt floors at every stage; ResNet's padded layers round up.
+ */
+export function mapCells(config: BackboneConfig, size: number): number {
+  const stride = backboneStride(config);
+  return isResNet(config) ? Math.ceil(size / stride) : Math.floor(size / stride);
+}
+
+interface BackboneOptions {
+  readonly prefix?: string;
+  readonly dropPath?: DropPath;
+}
+
+/** Emits a backbone: normalised pixels [B, H, W, 3] -> map [B, h, w, C]. */
+export function backbone(
+  pixels: Value,
+  config: BackboneConfig,
+  parameters: Parameters,
+  options: BackboneOptions = {},
+): Value {
+  return isResNet(config) ? resNet(pixels, config, parameters, options) : convNext(pixels, config, parameters, options);
+}
+
+/** Blocks and channels of each stage, as the manifest has them. */
+export function stageSizes(config: BackboneConfig): { depths: number[]; widths: number[] } {
+  if (!isResNet(config)) return { depths: [...config.depths], widths: [...config.widths] };
+  const last = resNetChannels(config);
+  const stages = config.layers.length;
+  return { depths: [...config.layers], widths: config.layers.map((_, stage) => last / 2 ** (stages - 1 - stage)) };
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { tensor } from '../tensor/tensor.js';
+import { batchNormLayer } from './batchNorm.js';
+import { constantParameters, inputParameters } from './parameters.js';
+
+const [count, channels] = [6, 3];
+const x = floats([count, channels], normals([count, channels], 1));
+const weight = [1.5, -0.5, 2];
+const bias = [0.1, 0.2, -0.3];
+
+/** Column c of a [rows, channels] matrix. */
+const column = (values: readonly number[], c: number) => values.filter((_, i) => i % channels === c);
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const squares = (values: readonly number[]) => values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0);
+
+describe('batchNormLayer', () => {
+  it('normalises by the biased variance of the batch and blends the unbiased one into the running variance', async () => {
+    const results = await evaluate((feed, graph) => {
+      const named = { 'n.weight': weight, 'n.bias': bias, 'n.running_mean': [1, 1, 1], 'n.running_var': [2, 2, 2] };
+      const inputs = new Map(
+        Object.entries(named).map(([name, values]) => [name, feed(floats([channels], values), { name })]),
+      );
+      // The layer asks for inputs of these names; they are declared by the feeds above.
+      const parameters = {
+        ...inputParameters(graph),
+        get: (name: string) => inputs.get(name)!,
+        buffer: (name: string) => inputs.get(name)!,
+        updateBuffer: (name: string, value: typeof y) => inputs.set(name, value),
+      };
+      const y = batchNormLayer(feed(x), parameters, 'n', 1);
+      return { y, mean: inputs.get('n.running_mean')!, variance: inputs.get('n.running_var')! };
+    });
+    const values = numbers(x);
+    const expected = values.map((value, i) => {
+      const own = column(values, i % channels);
+      return (
+        ((value - mean(own)) / Math.sqrt(squares(own) / count + 1e-5)) * weight[i % channels]! + bias[i % channels]!
+      );
+    });
+    assert.ok(relativeError(numbers(results.y), expected) < 1e-6);
+    const each = Array.from({ length: channels }, (_, c) => column(values, c));
+    assert.ok(
+      relativeError(
+        numbers(results.mean),
+        each.map((own) => 0.9 * 1 + 0.1 * mean(own)),
+      ) < 1e-6,
+    );
+    assert.ok(
+      relativeError(
+        numbers(results.variance),
+        each.map((own) => 0.9 * 2 + (0.1 * squares(own)) / (count - 1)),
+      ) < 1e-6,
+    );
+  });
+
+  it('uses the running statistics outside training', async () => {
+    const weights = new Map(
+      Object.entries({ weight, bias, running_mean: [0.5, 0, -1], running_var: [4, 1, 0.25] }).map(([name, values]) => [
+        `n.${name}`,
+        tensor('float32', [channels], Float32Array.from(values)),
+      ]),
+    );
+    const { y } = await evaluate((feed, graph) => ({
+      y: batchNormLayer(feed(x), constantParameters(graph, weights), 'n', 1),
+    }));
+    const expected = numbers(x).map((value, i) => {
+      const c = i % channels;
+      const [centre, variance] = [[0.5, 0, -1][c]!, [4, 1, 0.25][c]!];
+      return ((value - centre) / Math.sqrt(variance + 1e-5)) * weight[c]! + bias[c]!;
+    });
+    assert.ok(relativeError(numbers(y), expected) < 1e-6);
+  });
+});
