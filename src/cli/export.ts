@@ -66,6 +66,7 @@ export function registerExport(program: Command): void {
             ...(await summariseRun(run, checkpoint.step)),
             batchSize: config.batchSize,
             cropSize: config.crops.size,
+            smallCrops: config.crops.small?.count ?? 0,
             seed: config.seed,
           },
           files,

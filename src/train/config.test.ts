@@ -77,6 +77,14 @@ describe('the configuration', () => {
       { crops: { size: 100 } },
       /\n {2}crops\.size: 100 is not a multiple of the stride 32; use 96/,
     ],
+    'small crops that the stride does not divide': [
+      { crops: { small: { count: 2, size: 100 } } },
+      /\n {2}crops\.small\.size: 100 is not a multiple of the stride 32; use 96/,
+    ],
+    'more matches than a small map has cells': [
+      { crops: { small: { count: 2 } }, loss: { numMatches: [20, 10] } },
+      /\n {2}loss\.numMatches\.1: 10 exceeds the 9 cells of a 96-pixel crop's map; use at most 9/,
+    ],
     'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the first share 0\.5 exceeds/],
     'a scale over the photograph': [{ crops: { scale: [0.5, 1.5] } }, /\n {2}crops\.scale\.1: /],
     'more matches than cells': [

@@ -5,6 +5,7 @@ import { type BackboneConfig, backboneConfigs, backboneStride, mapCells } from '
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
+const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 
 /** A training run's configuration. The descriptions are its documentation; unknown keys are refused. */
 export const trainConfigSchema = z
@@ -25,11 +26,15 @@ export const trainConfigSchema = z
         .describe('Memory for decoded photographs, bytes.'),
     }),
     crops: z.strictObject({
-      size: z.int().min(32).default(224).describe('Side of both views in pixels; a multiple of the stride.'),
-      scale: z
-        .tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)])
-        .default([0.08, 1])
-        .describe("Share of the photograph's area that a crop covers, from and to."),
+      size: z.int().min(32).default(224).describe('Side of both large views in pixels; a multiple of the stride.'),
+      scale: share.default([0.08, 1]).describe("Share of the photograph's area that a crop covers, from and to."),
+      small: z
+        .strictObject({
+          count: z.int().min(1).describe('Small views of each photograph; 6 in the paper.'),
+          size: z.int().min(32).default(96).describe('Side of the small views in pixels; a multiple of the stride.'),
+          scale: share.default([0.08, 0.4]).describe('Share of the area that a small view covers, from and to.'),
+        })
+        .optional(),
       mirrorFlippedGrid: z
         .boolean()
         .default(true)
@@ -96,17 +101,25 @@ export const trainConfigSchema = z
       return;
     }
     const stride = backboneStride(backbone);
-    const { size, scale } = config.crops;
-    if (size % stride !== 0) {
-      problem(
-        ['crops', 'size'],
-        `${size} is not a multiple of the stride ${stride}; use ${Math.max(1, Math.round(size / stride)) * stride}`,
-      );
+    const { crops, loss } = config;
+    const groups = [
+      { ...crops, path: ['crops'] },
+      ...(crops.small ? [{ ...crops.small, path: ['crops', 'small'] }] : []),
+    ];
+    for (const { size, scale, path } of groups) {
+      if (size % stride !== 0) {
+        const nearest = Math.max(1, Math.round(size / stride)) * stride;
+        problem([...path, 'size'], `${size} is not a multiple of the stride ${stride}; use ${nearest}`);
+      }
+      if (scale[0] > scale[1]) {
+        problem([...path, 'scale'], `the first share ${scale[0]} exceeds the second ${scale[1]}`);
+      }
     }
-    if (scale[0] > scale[1]) problem(['crops', 'scale'], `the first share ${scale[0]} exceeds the second ${scale[1]}`);
-    const cells = mapCells(backbone, size) ** 2;
-    config.loss.numMatches.forEach((matches, i) => {
-      if (config.loss.alpha < 1 && matches > cells) {
+    // Pivots are large; the other view of a pair is of any size, so its matches must fit the smallest map.
+    const smallest = Math.min(...groups.map(({ size }) => size));
+    [crops.size, smallest].forEach((size, i) => {
+      const [matches, cells] = [loss.numMatches[i]!, mapCells(backbone, size) ** 2];
+      if (loss.alpha < 1 && matches > cells) {
         problem(
           ['loss', 'numMatches', i],
           `${matches} exceeds the ${cells} cells of a ${size}-pixel crop's map; use at most ${cells}`,

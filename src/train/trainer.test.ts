@@ -254,6 +254,21 @@ describe('sources', () => {
     }
   });
 
+  it('small views beside the two large ones are paired with both', async () => {
+    const small = { count: 1, size: 32, scale: [0.1, 0.4] };
+    const keys = { crops: { size: 64, scale: [0.3, 1], small }, loss: { alpha: 0.75, numMatches: [3, 1] }, epochs: 1 };
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs, keys));
+    const [record] = await readRunLog(run);
+    assert.ok(Number.isFinite((record as StepRecord)['minv_l']));
+    // The same photographs and large views without the small one give another loss: it takes part.
+    const without = newRun();
+    await trainTiny(without, tinyConfig(photographs, { ...keys, crops: { size: 64, scale: [0.3, 1] } }));
+    const [other] = await readRunLog(without);
+    assert.notEqual((record as StepRecord)['minv_l'], (other as StepRecord)['minv_l']);
+    assert.equal((record as StepRecord)['stdr'], (other as StepRecord)['stdr']);
+  });
+
   it('with alpha 1 or 0 has no local projector or no expander', async () => {
     for (const [alpha, absent, logged] of [
       [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core']],

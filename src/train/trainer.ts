@@ -6,11 +6,9 @@ import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { createLoader } from '../data/loader.js';
-import { type ImageSource, openImageSource } from '../data/sources.js';
-import { mapCells } from '../nn/backbone.js';
+import { openImageSource } from '../data/sources.js';
 import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { adamw } from './adamw.js';
 import {
   type Checkpoint,
   CheckpointError,
@@ -19,9 +17,8 @@ import {
   saveCheckpoint,
   setCheckpointAside,
 } from './checkpoint.js';
-import { backboneOf, ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
-import { lars } from './lars.js';
-import type { Optimizer } from './optimizer.js';
+import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { loaderOptionsOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
 import { openRunLog } from './runLog.js';
 import { learningRate } from './schedule.js';
@@ -62,56 +59,6 @@ export async function readRunConfig(run: string): Promise<TrainConfig> {
     throw new ConfigError(`${run} is not a run folder: ${cause.message}`, { cause });
   });
   return parseTrainConfig(parse(text), path);
-}
-
-/** The step graph's configuration. */
-function optimizerOf(config: TrainConfig['optimizer']): Optimizer {
-  const { kind, beta1, beta2, epsilon, momentum, eta, weightDecay } = config;
-  return kind === 'adamw'
-    ? adamw({ beta1, beta2, epsilon, weightDecay: weightDecay ?? 0.05 })
-    : lars({ eta, momentum, weightDecay: weightDecay ?? 1e-6 });
-}
-
-function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
-  const { model, loss, crops, optimizer, batchSize } = config;
-  const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
-  return {
-    model: {
-      backbone: backboneOf(model),
-      ...(alpha > 0 && { expander: model.expander }),
-      ...(alpha < 1 && { localProjector: model.localProjector }),
-    },
-    loss: { alpha, numMatches, featureMatches, weights: { invariance, variance, covariance } },
-    optimizer: optimizerOf(optimizer),
-    batchSize,
-    viewSizes: [crops.size, crops.size],
-    pixels: 'uint8',
-    dropPath: model.dropPath > 0,
-    ...(classes !== undefined && { classes }),
-  };
-}
-
-/** The loader of two views: blur always on the first, solarization on the second only (docs/method.md). */
-function openLoader(config: TrainConfig, source: ImageSource) {
-  const { crops, model, data } = config;
-  const view = {
-    size: crops.size,
-    cells: mapCells(backboneOf(model), crops.size),
-    scale: crops.scale,
-    aspect: [3 / 4, 4 / 3] as const,
-  };
-  return createLoader({
-    source,
-    views: [
-      { ...view, blurProbability: 1, solarizeProbability: 0 },
-      { ...view, blurProbability: 0.1, solarizeProbability: 0.2 },
-    ],
-    batchSize: config.batchSize,
-    seed: config.seed,
-    workers: data.workers,
-    cacheBytes: data.cacheBytes,
-    mirrorFlippedGrid: crops.mirrorFlippedGrid,
-  });
 }
 
 /** The checkpoint's state; empty for a run that starts, whose state the runner initialises. */
@@ -155,7 +102,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const step = buildStep(stepConfig);
   const checkpoint = resume ? await loadLatestCheckpoint(run) : undefined;
   const initial = initialState(step, stepConfig, checkpoint);
-  const loader = openLoader(config, source);
+  const loader = createLoader(loaderOptionsOf(config, source));
   try {
     const { stepsPerEpoch } = loader;
     const totalSteps = Math.max(1, Math.round(config.epochs * stepsPerEpoch));

@@ -1,0 +1,70 @@
+import type { LoaderOptions } from '../data/loaderOptions.js';
+import type { ImageSource } from '../data/sources.js';
+import type { ViewSpec } from '../data/view.js';
+import { dropPathBlocks, mapCells } from '../nn/backbone.js';
+import { adamw } from './adamw.js';
+import { backboneOf, type TrainConfig } from './config.js';
+import { lars } from './lars.js';
+import type { Optimizer } from './optimizer.js';
+import type { StepConfig } from './stepGraph.js';
+
+/** From a run's configuration to what its parts need. */
+
+function optimizerOf({ kind, beta1, beta2, epsilon, momentum, eta, weightDecay }: TrainConfig['optimizer']): Optimizer {
+  return kind === 'adamw'
+    ? adamw({ beta1, beta2, epsilon, weightDecay: weightDecay ?? 0.05 })
+    : lars({ eta, momentum, weightDecay: weightDecay ?? 1e-6 });
+}
+
+/**
+ * The views of a photograph: two large ones, then the small ones. In each group every even view is always blurred and
+ * never solarized, every odd one blurred and solarized at times (docs/method.md, Crops and augmentation).
+ */
+export function viewsOf({ crops, model }: Pick<TrainConfig, 'crops' | 'model'>): ViewSpec[] {
+  const backbone = backboneOf(model);
+  const groups = [{ count: 2, size: crops.size, scale: crops.scale }, ...(crops.small ? [crops.small] : [])];
+  return groups.flatMap(({ count, size, scale }) =>
+    Array.from({ length: count }, (_, i) => ({
+      size,
+      cells: mapCells(backbone, size),
+      scale,
+      aspect: [3 / 4, 4 / 3] as const,
+      blurProbability: i % 2 === 0 ? 1 : 0.1,
+      solarizeProbability: i % 2 === 0 ? 0 : 0.2,
+    })),
+  );
+}
+
+/** @param classes of the online classifier; undefined without labels. */
+export function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
+  const { model, loss, optimizer, batchSize } = config;
+  const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
+  const backbone = backboneOf(model);
+  return {
+    model: {
+      backbone,
+      ...(alpha > 0 && { expander: model.expander }),
+      ...(alpha < 1 && { localProjector: model.localProjector }),
+    },
+    loss: { alpha, numMatches, featureMatches, weights: { invariance, variance, covariance } },
+    optimizer: optimizerOf(optimizer),
+    batchSize,
+    viewSizes: viewsOf(config).map(({ size }) => size),
+    pixels: 'uint8',
+    dropPath: model.dropPath > 0 && dropPathBlocks(backbone) > 0,
+    ...(classes !== undefined && { classes }),
+  };
+}
+
+export function loaderOptionsOf(config: TrainConfig, source: ImageSource): LoaderOptions {
+  const { data, batchSize, seed, crops } = config;
+  return {
+    source,
+    views: viewsOf(config),
+    batchSize,
+    seed,
+    workers: data.workers,
+    cacheBytes: data.cacheBytes,
+    mirrorFlippedGrid: crops.mirrorFlippedGrid,
+  };
+}
