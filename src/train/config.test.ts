@@ -26,6 +26,7 @@ describe('the configuration', () => {
       alpha: 0.75,
       numMatches: [20, 4],
       featureMatches: 'all',
+      matches: 'both',
       invariance: 25,
       variance: 25,
       covariance: 1,

@@ -64,9 +64,21 @@ export const trainConfigSchema = z
           .default([20, 4])
           .describe('Pairs kept per direction: from the pivot view, from the other.'),
         featureMatches: z.enum(['all', 'top']).default('all').describe('Feature-based pairs kept: all, or numMatches.'),
+        matches: z
+          .enum(['both', 'location', 'feature'])
+          .default('both')
+          .describe('Kinds of matches in the local loss.'),
         invariance: nonNegative.default(25).describe('Weight of the invariance terms.'),
         variance: nonNegative.default(25).describe('Weight of the variance terms.'),
         covariance: nonNegative.default(1).describe('Weight of the covariance terms.'),
+        local: z
+          .strictObject({
+            invariance: nonNegative.default(25).describe('Weight of the local invariance term.'),
+            variance: nonNegative.default(25).describe('Weight of the local variance term.'),
+            covariance: nonNegative.default(1).describe('Weight of the local covariance term.'),
+          })
+          .optional()
+          .describe('Weights of the local criterion, where they differ from the global ones.'),
       })
       .prefault({}),
     optimizer: z

@@ -38,7 +38,8 @@ export function viewsOf({ crops, model }: Pick<TrainConfig, 'crops' | 'model'>):
 /** @param classes of the online classifier; undefined without labels. */
 export function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
   const { model, loss, optimizer, batchSize } = config;
-  const { alpha, numMatches, featureMatches, invariance, variance, covariance } = loss;
+  const { invariance, variance, covariance, local, ...matching } = loss;
+  const { alpha } = loss;
   const backbone = backboneOf(model);
   return {
     model: {
@@ -46,7 +47,7 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
       ...(alpha > 0 && { expander: model.expander }),
       ...(alpha < 1 && { localProjector: model.localProjector }),
     },
-    loss: { alpha, numMatches, featureMatches, weights: { invariance, variance, covariance } },
+    loss: { ...matching, weights: { invariance, variance, covariance }, ...(local && { localWeights: local }) },
     optimizer: optimizerOf(optimizer),
     batchSize,
     viewSizes: viewsOf(config).map(({ size }) => size),

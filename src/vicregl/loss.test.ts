@@ -108,15 +108,16 @@ function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: numb
   return [0, 1, 2].map((term) => mean(perPosition.map((terms) => terms[term]!)));
 }
 
-function reference(views: readonly View[], { alpha, numMatches, featureMatches, weights }: LossConfig) {
+function reference(views: readonly View[], config: LossConfig) {
+  const { alpha, numMatches, featureMatches, matches = 'both', weights, localWeights = weights } = config;
   const pairs = [0, 1].flatMap((i) => views.map((_, j) => [i, j] as const).filter(([a, b]) => a !== b));
-  const scale = [weights.invariance, weights.variance, weights.covariance];
+  const [scale, localScale] = [weights, localWeights].map((w) => [w.invariance, w.variance, w.covariance]);
   const statistics = views.map(({ embedding }) => regularisers(rowsOf(embedding, 0, B, D)));
   const global = [
     mean(pairs.map(([i, j]) => distance(views[i]!.embedding, views[j]!.embedding) / (B * D))),
     mean(statistics.map(([v]) => v)),
     mean(statistics.map(([, c]) => c)),
-  ].map((value, term) => value * scale[term]!);
+  ].map((value, term) => value * scale![term]!);
   const perPair = pairs.map(([i, j]) => {
     const [a, b] = [views[i]!, views[j]!];
     const features = featureMatches === 'all' ? [a.cells, b.cells] : numMatches;
@@ -125,9 +126,10 @@ function reference(views: readonly View[], { alpha, numMatches, featureMatches, 
       const [x, y] = [direction(a, b, kind, there!), direction(b, a, kind, back!)];
       return x.map((value, term) => (value + y[term]!) / 2);
     });
-    return [0, 1, 2].map((term) => kinds[0]![term]! + kinds[1]![term]!);
+    const wanted = { both: kinds, location: kinds.slice(0, 1), feature: kinds.slice(1) }[matches];
+    return [0, 1, 2].map((term) => wanted.reduce((total, kind) => total + kind[term]!, 0));
   });
-  const local = [0, 1, 2].map((term) => mean(perPair.map((terms) => terms[term]!)) * scale[term]!);
+  const local = [0, 1, 2].map((term) => mean(perPair.map((terms) => terms[term]!)) * localScale![term]!);
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
   return { global, local, total: alpha * sum(global) + (1 - alpha) * sum(local) };
 }
@@ -145,6 +147,12 @@ describe('vicreglLoss against plain loops, in float64', () => {
     'two views, top feature matches': [[9, 9], { ...paper, featureMatches: 'top' }],
     'two large views and two small ones': [[9, 9, 4, 4], paper],
     'maps of different sizes, one of them kept whole': [[6, 4], { ...paper, numMatches: [4, 4] }],
+    'location matches alone': [[9, 9, 4], { ...paper, matches: 'location' }],
+    'feature matches alone': [[9, 9, 4], { ...paper, matches: 'feature' }],
+    'weights of its own for the local criterion': [
+      [4, 4],
+      { ...paper, numMatches: [4, 4], localWeights: { invariance: 2, variance: 9, covariance: 0.5 } },
+    ],
     'other weights and alpha': [
       [4, 4],
       { ...paper, alpha: 0.2, weights: { invariance: 3, variance: 0, covariance: 7 } },

@@ -19,8 +19,14 @@ export interface LossConfig {
   readonly numMatches: readonly [number, number];
   /** Feature-based pairs kept: all (the authors' default) or numMatches (the paper's text). */
   readonly featureMatches: 'all' | 'top';
+  /** Which kinds of matches make the local loss; both by default. */
+  readonly matches?: 'both' | MatchKind;
   readonly weights: CriterionWeights;
+  /** Weights of the local criterion; those of the global one by default. */
+  readonly localWeights?: CriterionWeights;
 }
+
+type MatchKind = 'location' | 'feature';
 
 /** What the networks give for one view. */
 export interface ViewOutputs {
@@ -113,10 +119,9 @@ interface LocalView {
  * The local loss: for each pair of views the location-based and the feature-based criterion, added; each is the mean of
  * its two directions; the mean over pairs.
  */
-function localLoss(
-  views: readonly LocalView[],
-  { numMatches, featureMatches, weights }: Pick<LossConfig, 'numMatches' | 'featureMatches' | 'weights'>,
-): CriterionTerms {
+function localLoss(views: readonly LocalView[], config: Omit<LossConfig, 'alpha'>): CriterionTerms {
+  const { numMatches, featureMatches, matches = 'both', weights, localWeights = weights } = config;
+  const kinds: readonly MatchKind[] = matches === 'both' ? ['location', 'feature'] : [matches];
   const distances = once<Value>();
   const regularised = once<{ variance: Value; covariance: Value }>();
   const directions = once<CriterionTerms>();
@@ -145,7 +150,7 @@ function localLoss(
   };
 
   // Both orders of a pair of pivots may ask for the same direction with the same gamma: it is computed once.
-  const direction = (kind: 'location' | 'feature', source: number, target: number, gamma: number | 'all') =>
+  const direction = (kind: MatchKind, source: number, target: number, gamma: number | 'all') =>
     directions(`${kind}:${source}:${target}:${gamma}`, () => {
       const [a, b] = [views[source]!, views[target]!];
       const between = distances(`${kind}:${source}:${target}`, () =>
@@ -159,15 +164,12 @@ function localLoss(
     });
 
   const pairs = viewPairs(views.length).map(([i, j]) => {
-    const [fromPivot, fromOther] = numMatches;
-    const all = featureMatches === 'all';
-    const location = [direction('location', i, j, fromPivot), direction('location', j, i, fromOther)];
-    const feature = [
-      direction('feature', i, j, all ? 'all' : fromPivot),
-      direction('feature', j, i, all ? 'all' : fromOther),
-    ];
-    const term = (name: keyof CriterionTerms) =>
-      add(mean(location.map((terms) => terms[name])), mean(feature.map((terms) => terms[name])));
+    const byKind = kinds.map((kind) => {
+      const all = kind === 'feature' && featureMatches === 'all';
+      const [fromPivot, fromOther] = all ? (['all', 'all'] as const) : numMatches;
+      return [direction(kind, i, j, fromPivot), direction(kind, j, i, fromOther)];
+    });
+    const term = (name: keyof CriterionTerms) => sum(byKind.map((both) => mean(both.map((terms) => terms[name]))));
     return { invariance: term('invariance'), variance: term('variance'), covariance: term('covariance') };
   });
   const terms = {
@@ -175,7 +177,7 @@ function localLoss(
     variance: mean(pairs.map(({ variance }) => variance)),
     covariance: mean(pairs.map(({ covariance }) => covariance)),
   };
-  return weighted(terms, weights);
+  return weighted(terms, localWeights);
 }
 
 function total({ invariance, variance, covariance }: CriterionTerms): Value {
