@@ -1,0 +1,152 @@
+import { type DType, elementBytes, elementCount, type Tensor } from './tensor.js';
+
+/** The header of a safetensors file (github.com/huggingface/safetensors): names, dtypes, shapes and offsets as JSON. */
+
+const dtypeCodes: Record<DType, string> = {
+  float32: 'F32',
+  float64: 'F64',
+  float16: 'F16',
+  int32: 'I32',
+  int64: 'I64',
+  uint8: 'U8',
+  bool: 'BOOL',
+};
+const dtypeOfCode = new Map(Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtype as DType]));
+
+/** The header may not be larger than the format's own limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** A safetensors file that is not what the format asks for; the message names the file and the entry. */
+export class SafetensorsError extends Error {
+  override readonly name = 'SafetensorsError';
+}
+
+interface Entry {
+  dtype: string;
+  shape: number[];
+  data_offsets: [number, number];
+}
+
+function isEntry(value: unknown): value is Entry {
+  if (typeof value !== 'object' || value === null) return false;
+  const { dtype, shape, data_offsets: offsets } = value as Partial<Entry>;
+  const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
+  return (
+    typeof dtype === 'string' &&
+    Array.isArray(shape) &&
+    shape.every(isCount) &&
+    Array.isArray(offsets) &&
+    offsets.length === 2 &&
+    offsets.every(isCount)
+  );
+}
+
+function isMetadata(value: unknown): value is Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((text) => typeof text === 'string');
+}
+
+/** Where a tensor's bytes lie, counted from the end of the header. */
+export interface TensorPlace {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface SafetensorsHeader {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly places: ReadonlyMap<string, TensorPlace>;
+}
+
+/**
+ * Length of the header from the first 8 bytes of a file.
+ * @throws SafetensorsError when it cannot be true of a file of `fileBytes`.
+ */
+export function headerLength(first: Uint8Array, fileBytes: number, name: string): number {
+  if (first.byteLength < 8) {
+    throw new SafetensorsError(
+      `${name}: ${first.byteLength} bytes are too few for the 8-byte header length; is it truncated?`,
+    );
+  }
+  const length = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(Math.min(MAX_HEADER_BYTES, fileBytes - 8))) {
+    throw new SafetensorsError(
+      `${name}: the header claims ${length} bytes but the file holds ${fileBytes - 8}; is it truncated?`,
+    );
+  }
+  return Number(length);
+}
+
+/**
+ * Parses the JSON of a header.
+ * @param dataBytes bytes behind the header.
+ * @throws SafetensorsError when it is malformed, holds an unsupported dtype, or places tensors so that they overlap or
+ *   leave bytes between or behind them (the format allows neither).
+ */
+export function parseHeader(json: Uint8Array, dataBytes: number, name: string): SafetensorsHeader {
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new SafetensorsError(`${name}: ${reason}`, { cause });
+  };
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch (cause) {
+    fail('the header is not JSON', cause);
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('the header is not a JSON object');
+  const places = new Map<string, TensorPlace>();
+  let metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(header as object)) {
+    if (key === '__metadata__') {
+      if (!isMetadata(value)) throw new SafetensorsError(`${name}: __metadata__ must map names to strings`);
+      metadata = value;
+      continue;
+    }
+    if (!isEntry(value)) throw new SafetensorsError(`${name}: the header entry of "${key}" is malformed`);
+    const { shape } = value;
+    const dtype = dtypeOfCode.get(value.dtype);
+    if (dtype === undefined) throw new SafetensorsError(`${name}: "${key}" has the unsupported dtype ${value.dtype}`);
+    const [start, end] = value.data_offsets;
+    if (end - start !== elementCount(shape) * elementBytes(dtype) || end > dataBytes) {
+      fail(`"${key}" [${shape.join(', ')}] ${value.dtype} does not fit its offsets ${start}..${end}; is it truncated?`);
+    }
+    places.set(key, { dtype, shape, start, end });
+  }
+  let covered = 0;
+  for (const [key, { start, end }] of [...places].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
+    if (start !== covered) {
+      fail(`"${key}" starts at ${start}, ${start < covered ? 'inside' : 'after a gap behind'} what ends at ${covered}`);
+    }
+    covered = end;
+  }
+  if (dataBytes > covered) fail(`${dataBytes - covered} bytes behind the last tensor belong to none`);
+  return { metadata, places };
+}
+
+/**
+ * The bytes before the tensors (length and padded JSON), and the tensors in file order: wider dtypes first, so that
+ * every tensor is aligned.
+ * @throws SafetensorsError for a tensor whose name the format keeps for itself.
+ */
+export function encodeHeader(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>>,
+): { readonly head: Uint8Array; readonly ordered: readonly Tensor[] } {
+  const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype));
+  if (tensors.has('__metadata__')) throw new SafetensorsError('a tensor may not have the name __metadata__');
+  const header: Record<string, unknown> = Object.create(null);
+  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
+  let offset = 0;
+  for (const [name, value] of ordered) {
+    const end = offset + value.data.byteLength;
+    header[name] = { dtype: dtypeCodes[value.dtype], shape: value.shape, data_offsets: [offset, end] };
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const head = new Uint8Array(8 + Math.ceil(json.byteLength / 8) * 8);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.byteLength - 8), true);
+  head.fill(0x20, 8); // the format pads its header with spaces
+  head.set(json, 8);
+  return { head, ordered: ordered.map(([, value]) => value) };
+}
