@@ -2,9 +2,12 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { pino } from 'pino';
 import { createServer } from '../serve/server.js';
-import { closeOnSignals } from '../serve/shutdown.js';
+import { serveToTheEnd } from '../serve/shutdown.js';
 import { bundledModelFolder, DEFAULT_ADDRESS, DEFAULT_METRICS_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
+
+/** Exit code after the engine died. */
+const ENGINE_DIED = 70;
 
 interface ServeFlags extends EngineFlags {
   readonly model: string;
@@ -13,7 +16,7 @@ interface ServeFlags extends EngineFlags {
   readonly logLevel: string;
 }
 
-/** `vicregl serve`: the gRPC service until SIGINT or SIGTERM. */
+/** `vicregl serve`: the gRPC service until SIGINT or SIGTERM, or until its engine dies. */
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
@@ -31,7 +34,7 @@ export function registerServe(program: Command): void {
     const engine = await openEngine(flags.model, flags, (message) => logger.info(message));
     const { address, metricsAddress } = flags;
     const server = await createServer({ engine, address, metricsAddress, logger });
-    const closed = closeOnSignals(server, logger);
+    const ended = serveToTheEnd(server, logger);
     const { name, version } = engine.manifest;
     logger.info(
       {
@@ -43,6 +46,7 @@ export function registerServe(program: Command): void {
       },
       'serving',
     );
-    await closed;
+    // An orchestrator restarts what ends with a code other than 0.
+    if ((await ended) === 'engine died') process.exitCode = ENGINE_DIED;
   });
 }

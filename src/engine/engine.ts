@@ -24,6 +24,11 @@ export interface Engine {
   /** Outputs this model can compute. */
   readonly outputs: ReadonlySet<OutputName>;
   /**
+   * Resolves with the reason (code `unavailable`) when the engine dies by itself; every later run rejects. Never
+   * settles while it is well, nor by `close`.
+   */
+  readonly failed: Promise<EngineError>;
+  /**
    * Computes the wanted outputs of a batch.
    * @throws EngineError with code `unavailable` (closed or crashed), `invalid_input` (shape, or an output that the
    *   model lacks) or `internal` (the runtime failed).

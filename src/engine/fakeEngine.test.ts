@@ -33,6 +33,14 @@ describe('createFakeEngine', () => {
     }
   });
 
+  it('dies when the test says so', async () => {
+    const failed = Promise.resolve(new EngineError('unavailable', 'gone'));
+    const engine = createFakeEngine({ manifest: folder.manifest, failed });
+    assert.equal((await engine.failed).message, 'gone');
+    await assert.rejects(engine.run(images(1, 16, 16), everything), { code: 'unavailable', message: 'gone' });
+    await engine.close();
+  });
+
   it('depends on the pixels alone: not on the batch, and differently for different pixels', async () => {
     const engine = createFakeEngine({ manifest: folder.manifest });
     const [one, two] = [images(1, 16, 24, 1), images(1, 16, 24, 99)];

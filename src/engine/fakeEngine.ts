@@ -9,6 +9,8 @@ export interface FakeEngineOptions {
   readonly manifest: Manifest;
   /** How long a run takes, in milliseconds; the event loop stays free meanwhile. Default 0. */
   readonly delayMs?: number;
+  /** Resolved by the test, it kills the engine: later runs reject with its error. Default: never. */
+  readonly failed?: Promise<EngineError>;
   /** Called before each run; an error it returns is what that run rejects with. */
   readonly failWith?: (batch: ImageBatch, wants: ReadonlySet<OutputName>) => EngineError | undefined;
 }
@@ -89,6 +91,11 @@ export function createFakeEngine(options: FakeEngineOptions): Engine {
   const { manifest, delayMs = 0 } = options;
   const running = new Set<Promise<unknown>>();
   let closed = false;
+  let death: EngineError | undefined;
+  const failed = options.failed?.then((error) => {
+    death = error;
+    return error;
+  });
 
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     checkRun(manifest, batch, wants);
@@ -102,7 +109,9 @@ export function createFakeEngine(options: FakeEngineOptions): Engine {
     manifest,
     provider: 'cpu',
     outputs: modelOutputs(manifest),
+    failed: failed ?? new Promise(() => {}),
     async run(batch, wants) {
+      if (death !== undefined) throw death;
       if (closed) throw new EngineError('unavailable', 'the engine is closed');
       const run = answer(batch, wants);
       running.add(run);

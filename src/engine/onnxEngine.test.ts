@@ -145,6 +145,7 @@ describe('createOnnxEngine', () => {
     assert.deepEqual((await accepted).maps_embedding?.shape, [4, 32, 32, 12]);
     await closing;
     await engine.close();
+    assert.equal(await Promise.race([engine.failed, 'well']), 'well', 'a close is no failure');
   });
 
   it('rejects pending and later runs as unavailable when its worker dies', async () => {
@@ -164,11 +165,14 @@ describe('createOnnxEngine', () => {
       const unavailable = { name: 'EngineError', code: 'unavailable', message };
       await Promise.all(pending.map((run) => assert.rejects(run, unavailable)));
       await assert.rejects(engine.run(images(1, 16, 16), wants), unavailable);
+      const reported = await engine.failed;
+      assert.equal(reported.code, 'unavailable');
+      assert.match(reported.message, message);
       await engine.close();
     }
   });
 
-  it('refuses runs once its idle worker was killed', async () => {
+  it('reports the death of an idle worker and refuses later runs', async () => {
     let worker: Worker | undefined;
     const engine = await createOnnxEngine(folder, {
       device: 'cpu',
@@ -181,6 +185,7 @@ describe('createOnnxEngine', () => {
     const wants = new Set<OutputName>(['representation']);
     await engine.run(images(1, 16, 16), wants);
     await worker?.terminate();
+    assert.match((await engine.failed).message, /worker ended/);
     await assert.rejects(engine.run(images(1, 16, 16), wants), { code: 'unavailable', message: /worker ended/ });
     await engine.close();
   });

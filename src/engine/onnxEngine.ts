@@ -73,7 +73,7 @@ function whenReady(worker: Worker): Promise<WorkerResponse & { kind: 'ready' }> 
  *
  * Runs are done one after the other, in the order of the calls. A batch is copied on its way in, so the caller keeps
  * its buffer; outputs are moved, not copied. A worker that dies rejects what is pending, and every later run, with
- * `unavailable`. Two deaths still take the whole process down: a native crash inside the runtime, and
+ * `unavailable`, and resolves `failed`. Two deaths still take the whole process down: a native crash inside the runtime, and
  * `worker.terminate()` in the middle of a run (onnxruntime-node throws where nothing can catch it), so a run is never
  * cut short: `close` waits for it.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
@@ -94,9 +94,15 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   /** Why no further run is taken. */
   let refusal: string | undefined;
   let closing: Promise<void> | undefined;
+  let reportDeath: (error: EngineError) => void;
+  const failed = new Promise<EngineError>((resolve) => {
+    reportDeath = resolve;
+  });
 
   function fail(reason: string, cause?: unknown): void {
     refusal ??= reason;
+    // After close() the end of the worker is what was asked for.
+    if (closing === undefined) reportDeath(new EngineError('unavailable', reason, { cause }));
     for (const { reject } of pending.values()) reject(new EngineError('unavailable', reason, { cause }));
     pending.clear();
   }
@@ -120,6 +126,7 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     manifest,
     provider,
     outputs: modelOutputs(manifest),
+    failed,
     async run(batch, wants) {
       if (refusal !== undefined) throw new EngineError('unavailable', refusal);
       checkRun(manifest, batch, wants);

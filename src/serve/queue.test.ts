@@ -47,19 +47,36 @@ function isServeError(code: string, text: RegExp) {
 }
 
 describe('batch queue', () => {
-  test('the first runs alone at once; those that came meanwhile ride together', async () => {
+  test('those of one turn ride together at once; those that came meanwhile ride together next', async () => {
     const engine = gatedEngine();
     const seen: number[] = [];
     const queue = createBatchQueue(engine, limits, (images) => seen.push(images));
-    const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    const offer = (...values: number[]) => values.map((value) => queue.run(image(value), embedding, call()));
+    const first = offer(1, 2);
     await turn();
-    assert.deepEqual(engine.sizes(), [1]);
+    assert.deepEqual(engine.sizes(), [2]);
+    const later = offer(3, 4, 5);
     assert.equal(queue.depth, 3);
     await engine.letOneGo();
     await engine.letOneGo();
-    assert.deepEqual(engine.sizes(), [1, 3]);
-    assert.deepEqual(seen, [1, 3]);
-    await Promise.all(answers);
+    assert.deepEqual(engine.sizes(), [2, 3]);
+    assert.deepEqual(seen, [2, 3]);
+    await Promise.all([...first, ...later]);
+  });
+
+  test('an observer that throws costs its own batch, and the queue goes on', async () => {
+    const engine = createFakeEngine({ manifest });
+    let batches = 0;
+    const queue = createBatchQueue(engine, limits, () => {
+      if (++batches === 1) throw new Error('no more metrics');
+    });
+    await assert.rejects(queue.run(image(1), embedding, call()), /no more metrics/);
+    const observe = () => {
+      throw new Error('not observed');
+    };
+    await assert.rejects(queue.run(image(2), embedding, { ...call(), observe }), /not observed/);
+    assert.ok((await queue.run(image(3), embedding, call())).representation);
+    await queue.close();
   });
 
   test('every image gets its own answer, the one it would get alone', async () => {
@@ -83,13 +100,13 @@ describe('batch queue', () => {
       queue.run(image(4), new Set<OutputName>(['maps']), call()),
       queue.run(image(5), embedding, call()),
     ];
-    for (let i = 0; i < 4; i++) await engine.letOneGo();
+    await turn();
+    for (let i = 0; i < 3; i++) await engine.letOneGo();
     await Promise.all(answers);
     assert.deepEqual(
       engine.batches.map(({ shape }) => shape),
       [
-        [1, 8, 8, 3],
-        [2, 8, 8, 3],
+        [3, 8, 8, 3],
         [1, 8, 16, 3],
         [1, 8, 8, 3],
       ],
@@ -101,20 +118,22 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, { ...limits, batchImages: 3, batchPixels: 2 * 64 });
     const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
     const large = queue.run(image(5, 64), embedding, call());
-    for (let i = 0; i < 4; i++) await engine.letOneGo();
+    await turn();
+    for (let i = 0; i < 3; i++) await engine.letOneGo();
     await Promise.all([...answers, large]);
-    assert.deepEqual(engine.sizes(), [1, 2, 1, 1]);
+    assert.deepEqual(engine.sizes(), [2, 2, 1]);
   });
 
   test('full by images or by bytes: overloaded, and the queue goes on', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
-    const answers = [1, 2, 3].map((value) => queue.run(image(value), embedding, call()));
+    const answers = [1, 2].map((value) => queue.run(image(value), embedding, call()));
     await assert.rejects(
       queue.run(image(4), embedding, call()),
       isServeError('overloaded', /queue is full \(2 images/),
     );
-    for (let i = 0; i < 2; i++) await engine.letOneGo();
+    await turn();
+    await engine.letOneGo();
     await Promise.all(answers);
     const small = createBatchQueue(engine, { ...limits, queueBytes: 100 });
     await assert.rejects(small.run(image(4), embedding, call()), isServeError('overloaded', /at most 8 images, 100 b/));
@@ -124,6 +143,7 @@ describe('batch queue', () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const first = queue.run(image(1), embedding, call());
+    await turn();
     const given = new AbortController();
     const second = queue.run(image(2), embedding, call(given.signal));
     assert.equal(queue.depth, 1);
@@ -141,6 +161,7 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, limits);
     const given = new AbortController();
     const gone = queue.run(image(1), embedding, call(given.signal));
+    await turn();
     const next = queue.run(image(2), embedding, call());
     given.abort(new ServeError('cancelled', 'the caller gave up'));
     await assert.rejects(gone, isServeError('cancelled', /gave up/));
@@ -157,7 +178,7 @@ describe('batch queue', () => {
     });
     const queue = createBatchQueue(engine, limits);
     const broken = queue.run(image(1), embedding, call());
-    const whole = queue.run(image(2), embedding, call());
+    const whole = queue.run(image(2, 16), embedding, call());
     await assert.rejects(broken, /it broke/);
     assert.ok((await whole).representation);
   });

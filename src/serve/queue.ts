@@ -40,8 +40,9 @@ interface Item {
 }
 
 /**
- * A bounded, first-come queue in front of an engine. The next batch is taken as soon as the engine is free: no request
- * waits for company, and company gathers by itself while the engine is busy. A batch is the oldest image and those
+ * A bounded, first-come queue in front of an engine. The next batch is taken as soon as the engine is free, at the end of
+ * the running turn: no request waits for company, but the two images of one Match meet, and company gathers by itself
+ * while the engine is busy. A batch is the oldest image and those
  * behind it of the same size and wants. A call that is aborted leaves the queue at once.
  * @param onBatch told the number of images of every run
  */
@@ -86,10 +87,10 @@ export function createBatchQueue(
   }
 
   async function runBatch(batch: readonly Item[]): Promise<void> {
-    const start = performance.now();
-    for (const item of batch) item.call.observe('queue', (start - item.enqueued) / 1000);
-    onBatch(batch.length);
     try {
+      const start = performance.now();
+      for (const item of batch) item.call.observe('queue', (start - item.enqueued) / 1000);
+      onBatch(batch.length);
       const images = batch.map(({ image }) => image);
       const outputs = splitOutputs(await engine.run(joinImages(images), batch[0]!.wants), batch.length);
       const seconds = (performance.now() - start) / 1000;
@@ -103,6 +104,8 @@ export function createBatchQueue(
   }
 
   async function drain(): Promise<void> {
+    // What is offered in the same turn (both images of a Match) rides along.
+    await undefined;
     while (waiting.length > 0) await runBatch(takeBatch());
     draining = undefined;
   }

@@ -36,6 +36,8 @@ export interface RunningServer {
   readonly address: string;
   /** HOST:PORT where metrics listen. */
   readonly metricsAddress: string;
+  /** Resolves with the reason when the engine has died: the server says NOT_SERVING then, and waits to be closed. */
+  readonly failed: Promise<Error>;
   /**
    * NOT_SERVING, no new calls, running ones finish (at most 25 s), then everything is freed.
    * @param force cuts running calls off
@@ -105,10 +107,21 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     throw error;
   });
 
-  async function stop(): Promise<void> {
+  function notServing(): void {
     ready = false;
     health.setStatus('', 'NOT_SERVING');
     health.setStatus(serviceName, 'NOT_SERVING');
+  }
+
+  // An instance without its engine answers every call with UNAVAILABLE: traffic has to go elsewhere at once.
+  const failed = engine.failed.then((error) => {
+    logger.fatal({ err: error }, 'the engine died; this process has to be restarted');
+    notServing();
+    return error;
+  });
+
+  async function stop(): Promise<void> {
+    notServing();
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const timers = new AbortController();
     await Promise.race([inFlight.idle(), delay(DRAIN_MS, undefined, { signal: timers.signal }).catch(() => {})]);
@@ -124,6 +137,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   return {
     address,
     metricsAddress: metricsServer.address,
+    failed,
     close(force = false) {
       stopping ??= stop();
       if (force) server.forceShutdown();

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { createClient, VicreglError } from '../../src/client/index.js';
-import type { Engine } from '../../src/engine/engine.js';
+import { type Engine, EngineError } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { decodeImage } from '../../src/image/decode.js';
@@ -293,6 +293,36 @@ describe('the service under limits and failures, with the fake engine', () => {
     watch.end();
     await assert.rejects(client.embed(await photo('chelsea.png')), failsWith('UNAVAILABLE', /./));
     await client.close();
+  });
+
+  test('a dead engine is NOT_SERVING and not ready, without a shutdown, and calls are UNAVAILABLE', async () => {
+    let die: (error: EngineError) => void = () => {};
+    const failed = new Promise<EngineError>((resolve) => {
+      die = resolve;
+    });
+    const { server, client, http, stop } = await start(createFakeEngine({ manifest, failed }));
+    const watch = watchHealth(server.address);
+    assert.equal((await client.embed(await photo('chelsea.png'))).vector.length, 16);
+    die(new EngineError('unavailable', 'the inference worker ended (exit code 7)'));
+    assert.match((await server.failed).message, /exit code 7/);
+    for (const name of ['', 'vicregl.v1.VicreglService']) {
+      assert.equal(await checkHealth(server.address, name), 'NOT_SERVING');
+    }
+    assert.equal((await http('/readyz')).status, 503);
+    assert.equal((await http('/healthz')).status, 200);
+    await assert.rejects(client.embed(await photo('chelsea.png')), failsWith('UNAVAILABLE', /exit code 7/));
+    assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING']);
+    watch.end();
+    await stop();
+  });
+
+  test('Match puts its two images into one run of an idle engine', async () => {
+    const { client, http, stop } = await start(createFakeEngine({ manifest }));
+    await client.match(await photo('chelsea.png'), await photo('coffee.jpg'));
+    const { text } = await http('/metrics');
+    assert.match(text, /^vicregl_batch_images_sum 2$/m);
+    assert.match(text, /^vicregl_batch_images_count 1$/m);
+    await stop();
   });
 
   test('an address in use is a clear error', async () => {
