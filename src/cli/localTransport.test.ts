@@ -223,6 +223,34 @@ describe('match', () => {
     assert.deepEqual(sent.gridA.original, { width: 600, height: 400 });
   });
 
+  test('a large match lets timers tick, and one that is given up stops', async () => {
+    const image = { pixels: gradient(64, 64), resize: { kind: 'fit', width: 360, height: 360 } } as const;
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    // 45 x 45 cells twice, 12 channels: 49 million products.
+    const [first, second] = await Promise.all([client.match(image, image), client.match(image, image)]);
+    clearInterval(timer);
+    assert.deepEqual(second.pairs, first.pairs);
+    assert.ok(ticks >= 10, `${ticks} ticks`);
+    const gone = client.match(image, image, { signal: AbortSignal.timeout(20) });
+    await assert.rejects(gone, VicreglError);
+  });
+
+  test('features of a broken model are INTERNAL', async () => {
+    const engine = createFakeEngine({ manifest });
+    const run: typeof engine.run = async (batch, wants) => {
+      const outputs = await engine.run(batch, wants);
+      outputs.maps_embedding?.data.fill(Number.NaN);
+      return outputs;
+    };
+    const nan = createClientOver(createLocalTransport(createService({ engine: { ...engine, run } })));
+    await assert.rejects(
+      nan.match(gradient(64, 64), gradient(64, 64)),
+      failsWith('INTERNAL', /^a has a feature in cell 0 that is not finite/),
+    );
+    await nan.close();
+  });
+
   test('errors name the field and the way out', async () => {
     const image = gradient(64, 64);
     const crop = { left: 0, top: 0, width: 32, height: 32 };

@@ -146,10 +146,14 @@ describe('matchFeatures', () => {
 
   it('refuses input that cannot be matched, naming it', () => {
     const map = row(2, [1, 2], [3, 4]);
-    const cases: [() => unknown, RegExp][] = [
-      [() => matchFeatures(map, row(1, [1])), /a has 2 channels and b has 1/],
-      [() => matchFeatures({ ...map, rows: 2 }, map), /a\.data of 2 x 2 cells with 2 channels needs 8 numbers, got 4/],
-      [() => matchFeatures(map, { ...map, cols: 0 }), /b\.cols is 0/],
+    const cases: [() => unknown, RegExp, string?][] = [
+      [() => matchFeatures(map, row(1, [1])), /a has 2 channels and b has 1/, 'bad_input'],
+      [
+        () => matchFeatures({ ...map, rows: 2 }, map),
+        /a\.data of 2 x 2 cells with 2 channels needs 8 numbers, got 4/,
+        'bad_input',
+      ],
+      [() => matchFeatures(map, { ...map, cols: 0 }), /b\.cols is 0/, 'bad_input'],
       [() => matchFeatures(map, map, { topGamma: 3 }), /topGamma 3 is more than the 2 cells of the source map/],
       [() => matchFeatures(map, map, { topGamma: 0 }), /topGamma is 0/],
       [() => matchFeatures(map, map, { topGamma: 1.5 }), /topGamma is 1.5/],
@@ -158,8 +162,12 @@ describe('matchFeatures', () => {
       [() => matchFeatures(map, map, { ratio: Number.NaN }), /ratio is NaN/],
       [() => matchFeatures(map, row(2, [1, 2]), { ratio: 0.8 }), /second-nearest/],
       [() => matchFeatures(map, map, { minSimilarity: 2 }), /minSimilarity is 2/],
-      [() => matchFeatures(map, row(2, [0, 1], [Number.NaN, 0])), /b has a feature in cell 1 that is not finite/],
+      [
+        () => matchFeatures(map, row(2, [0, 1], [Number.NaN, 0])),
+        /b has a feature in cell 1 that is not finite/,
+        'not_finite',
+      ],
     ];
-    for (const [act, message] of cases) assert.throws(act, { name: 'MatchError', message });
+    for (const [act, message, code = 'bad_option'] of cases) assert.throws(act, { name: 'MatchError', code, message });
   });
 });

@@ -1,6 +1,7 @@
 import { MatchError } from './matchError.js';
 import { nearestNeighbours, squaredNorms } from './nearest.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
+import { atOnce, inTurns } from './turns.js';
 
 /** One image's feature map: data is [rows * cols, channels], row-major cells. */
 export interface FeatureMap {
@@ -40,11 +41,12 @@ function checkMap(name: string, map: FeatureMap): void {
   const { rows, cols, channels, data } = map;
   for (const [field, value] of Object.entries({ rows, cols, channels })) {
     if (!Number.isInteger(value) || value < 1) {
-      throw new MatchError(`${name}.${field} is ${value}; it must be a whole number of at least 1`);
+      throw new MatchError('bad_input', `${name}.${field} is ${value}; it must be a whole number of at least 1`);
     }
   }
   if (data.length !== rows * cols * channels) {
     throw new MatchError(
+      'bad_input',
       `${name}.data of ${rows} x ${cols} cells with ${channels} channels needs ${rows * cols * channels} numbers, got ${data.length}`,
     );
   }
@@ -54,20 +56,23 @@ function checkOptions(options: FeatureMatchOptions, source: FeatureMap, target: 
   const { ratio, minSimilarity } = options;
   checkTopGamma(options.topGamma, source.rows * source.cols);
   if (ratio !== undefined && !(ratio > 0 && ratio <= 1)) {
-    throw new MatchError(`ratio is ${ratio}; it must be over 0 and at most 1 (0.8 is usual)`);
+    throw new MatchError('bad_option', `ratio is ${ratio}; it must be over 0 and at most 1 (0.8 is usual)`);
   }
   if (ratio !== undefined && target.rows * target.cols < 2) {
-    throw new MatchError('ratio needs a second-nearest cell, and the target map has one cell; leave ratio out');
+    throw new MatchError(
+      'bad_option',
+      'ratio needs a second-nearest cell, and the target map has one cell; leave ratio out',
+    );
   }
   if (minSimilarity !== undefined && !(minSimilarity >= -1 && minSimilarity <= 1)) {
-    throw new MatchError(`minSimilarity is ${minSimilarity}; it must lie between -1 and 1`);
+    throw new MatchError('bad_option', `minSimilarity is ${minSimilarity}; it must lie between -1 and 1`);
   }
 }
 
 function finiteNorms(name: string, map: FeatureMap, data: Float32Array): Float64Array {
   const norms = squaredNorms(data, map.rows * map.cols, map.channels);
   const bad = norms.findIndex((norm) => !Number.isFinite(norm));
-  if (bad >= 0) throw new MatchError(`${name} has a feature in cell ${bad} that is not finite`);
+  if (bad >= 0) throw new MatchError('not_finite', `${name} has a feature in cell ${bad} that is not finite`);
   return norms;
 }
 
@@ -81,18 +86,12 @@ function unitVectors(map: FeatureMap, norms: Float64Array): Float32Array {
   return unit;
 }
 
-/**
- * Feature-based matching of the paper: every cell of `a` with the cell of `b` whose feature is nearest (ties to the lower
- * index), of which the topGamma nearest are kept (ties to the lower source), in ascending order of distance.
- *
- * The cost is a.cells * b.cells * channels multiplications on the calling thread, about a second for each 10^9.
- * @throws MatchError for maps of different channels, features that are not finite, and options out of range.
- */
-export function matchFeatures(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions = {}): Match[] {
+function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): Generator<void, Match[]> {
   checkMap('a', a);
   checkMap('b', b);
   if (a.channels !== b.channels) {
     throw new MatchError(
+      'bad_input',
       `a has ${a.channels} channels and b has ${b.channels}; match maps of one model and one output with each other`,
     );
   }
@@ -104,7 +103,7 @@ export function matchFeatures(a: FeatureMap, b: FeatureMap, options: FeatureMatc
   const vectorsB = cosine ? unitVectors(b, normsB) : b.data;
   const comparedA = cosine ? finiteNorms('a', a, vectorsA) : normsA;
   const comparedB = cosine ? finiteNorms('b', b, vectorsB) : normsB;
-  const nearest = nearestNeighbours(vectorsA, comparedA, vectorsB, comparedB, a.channels);
+  const nearest = yield* nearestNeighbours(vectorsA, comparedA, vectorsB, comparedB, a.channels);
 
   const matches: Match[] = [];
   for (let source = 0; source < normsA.length; source++) {
@@ -121,4 +120,29 @@ export function matchFeatures(a: FeatureMap, b: FeatureMap, options: FeatureMatc
     matches.push({ source, target, distance, similarity });
   }
   return selectTopGamma(matches, options.topGamma, options.order ?? 'distance');
+}
+
+/**
+ * Feature-based matching of the paper: every cell of `a` with the cell of `b` whose feature is nearest (ties to the lower
+ * index), of which the topGamma nearest are kept (ties to the lower source), in ascending order of distance.
+ *
+ * The cost is a.cells * b.cells * channels multiplications on the calling thread, about a second for each 10^9.
+ * @throws MatchError `bad_input` for maps of different channels, `not_finite` for features that are not finite, and
+ *   `bad_option` for options out of range.
+ */
+export function matchFeatures(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions = {}): Match[] {
+  return atOnce(matchSteps(a, b, options));
+}
+
+/**
+ * `matchFeatures` for a thread that has other work: it lets the event loop turn every few milliseconds.
+ * @throws the signal's reason soon after it is aborted, and whatever `matchFeatures` throws.
+ */
+export function matchFeaturesInTurns(
+  a: FeatureMap,
+  b: FeatureMap,
+  options: FeatureMatchOptions,
+  signal: AbortSignal,
+): Promise<Match[]> {
+  return inTurns(matchSteps(a, b, options), signal);
 }

@@ -18,10 +18,13 @@ export interface LocationMatchOptions {
 
 function checkCentres(name: string, centres: Float32Array): void {
   if (centres.length === 0 || centres.length % 2 !== 0) {
-    throw new MatchError(`${name} holds ${centres.length} numbers; it must hold (x, y) for one cell or more`);
+    throw new MatchError(
+      'bad_input',
+      `${name} holds ${centres.length} numbers; it must hold (x, y) for one cell or more`,
+    );
   }
   const bad = centres.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw new MatchError(`${name}[${bad}] is ${centres[bad]}; centres must be finite`);
+  if (bad >= 0) throw new MatchError('not_finite', `${name}[${bad}] is ${centres[bad]}; centres must be finite`);
 }
 
 /**

@@ -12,6 +12,9 @@ export interface NearestNeighbours {
   readonly source: Int32Array;
 }
 
+/** Products between two pauses of a search: some milliseconds on one core. */
+const pauseProducts = 4_000_000;
+
 /** Targets of one block are read again for every pair of sources: 64 x 512 float32 is 128 KiB, inside an L2 cache. */
 const blockTargets = 64;
 
@@ -30,17 +33,18 @@ export function squaredNorms(data: Float32Array, count: number, channels: number
  * Finds for every source the nearest target (L2, ties to the lower index) and the reverse.
  *
  * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms: equal vectors have distance 0.
- * Four targets share each load of a source channel.
+ * Four targets share each load of a source channel. Pauses (yields) every few milliseconds, so that whoever drives it
+ * can do other work or stop; see `turns.ts`.
  * @param a [n, channels]
  * @param b [m, channels]
  */
-export function nearestNeighbours(
+export function* nearestNeighbours(
   a: Float32Array,
   normsA: Float64Array,
   b: Float32Array,
   normsB: Float64Array,
   channels: number,
-): NearestNeighbours {
+): Generator<void, NearestNeighbours> {
   const n = normsA.length;
   const m = normsB.length;
   const target = new Int32Array(n);
@@ -64,9 +68,9 @@ export function nearestNeighbours(
     }
   };
 
-  for (let start = 0; start < m; start += blockTargets) {
-    const end = Math.min(start + blockTargets, m);
-    for (let i = 0; i < n; i++) {
+  /** Sources [first, last) against targets [start, end): a plain function, since generators' loops are optimised less. */
+  const search = (first: number, last: number, start: number, end: number): void => {
+    for (let i = first; i < last; i++) {
       const row = i * channels;
       let j = start;
       for (; j + 4 <= end; j += 4) {
@@ -96,6 +100,15 @@ export function nearestNeighbours(
         for (let k = 0; k < channels; k++) dot += a[row + k]! * b[b0 + k]!;
         offer(i, j, dot);
       }
+    }
+  };
+
+  const rows = Math.max(1, Math.floor(pauseProducts / (Math.min(blockTargets, m) * channels)));
+  for (let start = 0; start < m; start += blockTargets) {
+    const end = Math.min(start + blockTargets, m);
+    for (let i = 0; i < n; i += rows) {
+      search(i, Math.min(i + rows, n), start, end);
+      yield;
     }
   }
   return { target, squared, secondSquared, source };

@@ -5,15 +5,19 @@ export type MatchOrder = 'source' | 'distance';
 
 /**
  * Checks the number of matches to keep.
- * @throws MatchError where it is not a whole number between 1 and the number of source cells.
+ * @throws MatchError `bad_option` where it is not a whole number between 1 and the number of source cells.
  */
 export function checkTopGamma(topGamma: number | undefined, sourceCells: number): void {
   if (topGamma === undefined) return;
   if (!Number.isInteger(topGamma) || topGamma < 1) {
-    throw new MatchError(`topGamma is ${topGamma}; it must be a whole number of at least 1 (leave it out to keep all)`);
+    throw new MatchError(
+      'bad_option',
+      `topGamma is ${topGamma}; it must be a whole number of at least 1 (leave it out to keep all)`,
+    );
   }
   if (topGamma > sourceCells) {
     throw new MatchError(
+      'bad_option',
       `topGamma ${topGamma} is more than the ${sourceCells} cells of the source map; ask for at most ${sourceCells}`,
     );
   }

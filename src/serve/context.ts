@@ -12,6 +12,8 @@ export interface ServeContext {
   readonly limits: ServeLimits;
   /** Bounds how many images are decoded at once. */
   readonly decoding: LimitFunction;
+  /** Lets one feature-based match compute at a time: two would only take turns on one thread. */
+  readonly matching: LimitFunction;
 }
 
 /**

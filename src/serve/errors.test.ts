@@ -12,7 +12,8 @@ test('each layer keeps its own reason and gets its status', () => {
     code: status.INVALID_ARGUMENT,
     details: 'cut off',
   });
-  assert.equal(toStatus(new MatchError('no')).code, status.INVALID_ARGUMENT);
+  assert.equal(toStatus(new MatchError('bad_option', 'no')).code, status.INVALID_ARGUMENT);
+  assert.equal(toStatus(new MatchError('not_finite', 'NaN of the model')).code, status.INTERNAL);
   assert.equal(toStatus(new EngineError('unavailable', 'gone')).code, status.UNAVAILABLE);
   assert.equal(toStatus(new ServeError('overloaded', 'full')).code, status.RESOURCE_EXHAUSTED);
   assert.equal(toStatus(new ServeError('unknown_model', 'x')).code, status.NOT_FOUND);

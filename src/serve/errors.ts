@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { ImageError, type ImageErrorCode } from '../image/imageError.js';
-import { MatchError } from '../match/matchError.js';
+import { MatchError, type MatchErrorCode } from '../match/matchError.js';
 import { ServeError, type ServeErrorCode } from './serveError.js';
 
 /** A gRPC status: what a client sees of an error. */
@@ -14,6 +14,7 @@ export interface Status {
 const statusOf: {
   readonly image: Readonly<Record<ImageErrorCode, status>>;
   readonly engine: Readonly<Record<EngineErrorCode, status>>;
+  readonly match: Readonly<Record<MatchErrorCode, status>>;
   readonly serve: Readonly<Record<ServeErrorCode, status>>;
 } = {
   image: {
@@ -27,6 +28,12 @@ const statusOf: {
     // Requests are checked before the engine sees them: what it still refuses is our mistake.
     invalid_input: status.INTERNAL,
     internal: status.INTERNAL,
+  },
+  match: {
+    bad_option: status.INVALID_ARGUMENT,
+    // The maps come from the model: a caller cannot mend what is wrong with them.
+    bad_input: status.INTERNAL,
+    not_finite: status.INTERNAL,
   },
   serve: {
     invalid_argument: status.INVALID_ARGUMENT,
@@ -57,6 +64,6 @@ export function toStatus(error: unknown): Status {
   if (error instanceof ImageError) return { code: statusOf.image[error.code], details: headerSafe(error.message) };
   if (error instanceof ServeError) return { code: statusOf.serve[error.code], details: headerSafe(error.message) };
   if (error instanceof EngineError) return { code: statusOf.engine[error.code], details: headerSafe(error.message) };
-  if (error instanceof MatchError) return { code: status.INVALID_ARGUMENT, details: headerSafe(error.message) };
+  if (error instanceof MatchError) return { code: statusOf.match[error.code], details: headerSafe(error.message) };
   return { code: status.INTERNAL, details: 'internal error; the log of the server has the details' };
 }

@@ -19,6 +19,8 @@ export interface ServeLimits {
   readonly output: OutputLimits;
   /** Most cells_a * cells_b * channels of one feature-based match. */
   readonly maxMatchProducts: number;
+  /** Feature-based matches that may wait for their turn. */
+  readonly queueMatches: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;
   /** Images that may wait, for decoding and for the engine, each. */
@@ -38,8 +40,10 @@ export const defaultServeLimits: ServeLimits = {
   maxResponseBytes: 64 * MiB,
   image: defaultImageLimits,
   output: defaultOutputLimits,
-  // 0.4 s on one core (measured): matching runs on the thread that also answers health checks.
+  // 0.4 s on one core (measured), in steps of some ms: matching runs on the thread that also answers health checks.
   maxMatchProducts: 600_000_000,
+  // Each holds two maps, up to 64 MiB, and those at the end wait 13 s for matches of the largest size.
+  queueMatches: 32,
   // Decoding takes one core an image, and up to 150 MB for the largest.
   decodeConcurrency: Math.max(2, Math.min(8, availableParallelism())),
   // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.

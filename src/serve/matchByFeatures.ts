@@ -1,5 +1,5 @@
 import type { PreparedImage } from '../image/types.js';
-import { type FeatureMap, type FeatureMatchOptions, matchFeatures } from '../match/features.js';
+import { type FeatureMap, type FeatureMatchOptions, type Match, matchFeaturesInTurns } from '../match/features.js';
 import type { FeatureMatching__Output } from '../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
@@ -48,6 +48,30 @@ function featureMap(maps: Tensor<'float32'>): FeatureMap {
   return { rows, cols, channels, data: maps.data };
 }
 
+/**
+ * Matches when it is this call's turn, leaving the event loop to others every few milliseconds.
+ * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
+ */
+async function matchInTurn(
+  context: ServeContext,
+  a: FeatureMap,
+  b: FeatureMap,
+  options: FeatureMatchOptions,
+  call: Call,
+): Promise<Match[]> {
+  const { matching, limits } = context;
+  if (matching.pendingCount >= limits.queueMatches) {
+    throw new ServeError(
+      'overloaded',
+      `${matching.pendingCount} matches wait for their turn, the most that may; try again later`,
+    );
+  }
+  return matching(() => {
+    call.signal.throwIfAborted();
+    return timed(call, 'match', () => matchFeaturesInTurns(a, b, options, call.signal));
+  });
+}
+
 /** Feature-based matching: both images through the network (in one batch where their sizes agree), then paired. */
 export async function matchByFeatures(
   context: ServeContext,
@@ -68,6 +92,6 @@ export async function matchByFeatures(
   checkCost(context, gridA, gridB, output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0));
   const inferred = ({ image }: PreparedImage, sub: Call) => infer(context, image, output, sub);
   const [mapsA, mapsB] = await bothOf(call, (sub) => [inferred(a, sub), inferred(b, sub)]);
-  const matches = await timed(call, 'match', () => matchFeatures(featureMap(mapsA), featureMap(mapsB), options));
+  const matches = await matchInTurn(context, featureMap(mapsA), featureMap(mapsB), options, call);
   return matchResponse(context, gridA, gridB, matches);
 }

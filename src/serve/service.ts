@@ -46,7 +46,13 @@ export interface ServiceOptions {
 /** Puts limits, decoding and the batching queue in front of an engine; the service owns the engine from then on. */
 export function createService({ engine, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
   const queue = createBatchQueue(engine, limits, onBatch);
-  const context: ServeContext = { engine, queue, limits, decoding: pLimit(limits.decodeConcurrency) };
+  const context: ServeContext = {
+    engine,
+    queue,
+    limits,
+    decoding: pLimit(limits.decodeConcurrency),
+    matching: pLimit(1),
+  };
   return {
     methods: {
       Embed: (request, call) => embed(context, request, call),
