@@ -1,24 +1,31 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { defaultAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
-import type { Engine, OutputName } from '../engine/engine.js';
-import { bootstrapInterval } from '../evaluate/bootstrap.js';
-import { type MatchQuality, type MatchQualityOptions, matchQuality } from '../evaluate/matchQuality.js';
-import { writeRandomModel } from '../models/randomModel.js';
+import { createOnnxEngine } from '../engine/onnxEngine.js';
+import { compareWithRandom } from '../evaluate/compareWithRandom.js';
+import type { MatchQuality } from '../evaluate/matchQuality.js';
+import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
-import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
+import { addEngineFlags, type EngineFlags } from './engine.js';
 
 interface MatchesFlags extends EngineFlags {
   readonly model: string;
   readonly images: string;
   readonly augment: boolean;
-  readonly pairs: string;
-  readonly seed: string;
+  readonly pairs: number;
+  readonly seed: number;
   readonly out?: string;
+}
+
+function wholeNumber(least: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    }
+    return value;
+  };
 }
 
 /** `vicregl evaluate`: how good a model's features are. */
@@ -36,58 +43,38 @@ export function registerEvaluate(program: Command): void {
       'flip the crops and change their colours as in training: colour alone no longer matches',
       false,
     )
-    .option('--pairs <count>', 'pairs of crops of each photograph', '4')
-    .option('--seed <number>', 'fixes crops, random weights and bootstrap', '0')
+    .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1), 4)
+    .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0), 0)
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(command).action(async (flags: MatchesFlags) => {
-    const photographs = await openImageSource(flags.images);
-    const options: MatchQualityOptions = {
-      pairsPerPhotograph: Number(flags.pairs),
-      seed: Number(flags.seed),
-      ...(flags.augment && {
-        augmentation: { policy: defaultAugmentation, blurProbability: 0.5, solarizeProbability: 0.1 },
-      }),
+    const { device, threads, pairs, seed, augment, out } = flags;
+    const [model, photographs] = [await openModelFolder(flags.model), await openImageSource(flags.images)];
+    const { trained, random, gainInterval } = await compareWithRandom(
+      model,
+      photographs,
+      (folder) => createOnnxEngine(folder, { device, ...(threads !== undefined && { threads }) }),
+      {
+        pairsPerPhotograph: pairs,
+        seed,
+        ...(augment && {
+          augmentation: { policy: defaultAugmentation, blurProbability: 0.5, solarizeProbability: 0.1 },
+        }),
+      },
+    );
+    const { name, version } = model.manifest;
+    const report = {
+      model: `${name} ${version}`,
+      images: photographs.items.length,
+      augmented: augment,
+      trained: figures(trained),
+      random: figures(random),
+      gain_interval: gainInterval.map(rounded),
+      chance: rounded(trained.chance),
     };
-    const trained = await openEngine(flags.model, flags);
-    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
-    try {
-      const randomDir = join(scratch, 'random');
-      const { manifest } = trained;
-      const head = manifest.dims.mapsEmbedding;
-      if (head === undefined)
-        throw new Error(`${flags.model} has no local projector; there is no projector space to match in`);
-      await writeRandomModel(randomDir, manifest, [head, head, head], Number(flags.seed));
-      const random = await openEngine(randomDir, flags);
-      const measure = async (engine: Engine) => {
-        const result = await matchQuality(photographs, extractor(engine), options);
-        await engine.close();
-        return result;
-      };
-      const [own, baseline] = [await measure(trained), await measure(random)];
-      const gain = own.perPhotograph.map((share, i) => share - baseline.perPhotograph[i]!);
-      const report = {
-        model: `${manifest.name} ${manifest.version}`,
-        images: photographs.items.length,
-        augmented: flags.augment,
-        trained: figures(own),
-        random: figures(baseline),
-        gain_interval: bootstrapInterval(gain, { seed: Number(flags.seed) }).map(rounded),
-        chance: rounded(own.chance),
-      };
-      const text = `${JSON.stringify(report, null, 2)}\n`;
-      if (flags.out !== undefined) await writeFileAtomic(flags.out, text);
-      process.stdout.write(text);
-    } finally {
-      await trained.close();
-      await rm(scratch, { recursive: true, force: true });
-    }
+    const text = `${JSON.stringify(report, null, 2)}\n`;
+    if (out !== undefined) await writeFileAtomic(out, text);
+    process.stdout.write(text);
   });
-}
-
-const WANTED: ReadonlySet<OutputName> = new Set(['maps_embedding']);
-
-function extractor(engine: Engine) {
-  return async (batch: Parameters<Engine['run']>[0]) => (await engine.run(batch, WANTED)).maps_embedding!;
 }
 
 const rounded = (value: number) => Number(value.toFixed(4));

@@ -6,8 +6,9 @@ import type { Manifest } from '../models/manifest.js';
 import { loadLatestCheckpoint } from '../train/checkpoint.js';
 import { backboneOf } from '../train/config.js';
 import { drawLossCurve } from '../train/lossCurve.js';
+import { readRunConfig } from '../train/runFolder.js';
+import { readRunLog } from '../train/runLog.js';
 import { stepRecords, summariseRun } from '../train/runSummary.js';
-import { readRunConfig } from '../train/trainer.js';
 
 interface ExportFlags {
   readonly out: string;
@@ -45,9 +46,11 @@ export function registerExport(program: Command): void {
       const name = basename(flags.out);
       const records = (await stepRecords(run)).filter(({ step }) => step <= checkpoint.step);
       const files = new Map<string, Uint8Array>();
-      for (const file of ['config.yaml', 'environment.json', 'log.jsonl'])
-        files.set(file, await readFile(join(run, file)));
+      for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
       if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
+      // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
+      const log = (await readRunLog(run)).filter(({ step }) => step <= checkpoint.step);
+      files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
       files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, records)));
       const manifest = await exportModel(
         flags.out,
@@ -57,7 +60,8 @@ export function registerExport(program: Command): void {
           architecture: model.architecture,
           backbone: backboneOf(model),
           ...(loss.alpha < 1 && { localProjector: model.localProjector }),
-          ...(loss.alpha > 0 && flags.expander && { expander: model.expander }),
+          ...(loss.alpha > 0 && { expander: model.expander }),
+          writeExpander: flags.expander,
           alpha: loss.alpha,
           weights: checkpoint.tensors,
           license: flags.license,

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
 import { ConfigError, loadTrainConfig } from '../train/config.js';
 import { createProgress } from '../train/progress.js';
-import { readRunConfig, train } from '../train/trainer.js';
+import { readRunConfig } from '../train/runFolder.js';
+import { train } from '../train/trainer.js';
 
 interface TrainFlags {
   readonly config?: string;
@@ -19,7 +20,7 @@ export function registerTrain(program: Command): void {
     .option('--config <file>', 'YAML configuration (see recipes/); a resumed run has its own')
     .option(
       '--set <key=value>',
-      'change one key of the configuration, such as optimizer.baseLr=0.001; repeatable',
+      'change one key of the configuration, such as optimizer.baseLr=0.001; repeatable; with --resume some keys only',
       (value: string, all: readonly string[]) => [...all, value],
       [],
     )
@@ -58,8 +59,8 @@ function startedConfig({ config, set }: TrainFlags) {
 }
 
 function resumedConfig({ config, set, out }: TrainFlags) {
-  if (config !== undefined || set.length > 0) {
-    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config and --set`);
+  if (config !== undefined) {
+    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config`);
   }
-  return readRunConfig(out);
+  return readRunConfig(out, set);
 }

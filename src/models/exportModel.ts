@@ -1,4 +1,4 @@
-import { type BackboneConfig, backboneChannels, backboneStride, stageSizes } from '../nn/backbone.js';
+import { type BackboneConfig, backboneChannels, backboneStride, headNorm, stageSizes } from '../nn/backbone.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
@@ -14,9 +14,11 @@ export interface ExportSource {
   /** Name of the backbone, such as convnext_atto. */
   readonly architecture: string;
   readonly backbone: BackboneConfig;
-  /** Widths of the heads to export; a head that is absent is left out. */
+  /** Widths of the heads that training had. */
   readonly expander?: readonly number[];
   readonly localProjector?: readonly number[];
+  /** Whether the expander's graph is written too; serving seldom needs it. */
+  readonly writeExpander?: boolean;
   readonly alpha: number;
   /** float32 weights under the names of the authors' checkpoints (`backbone.`, `projector.`, `maps_projector.`). */
   readonly weights: ReadonlyMap<string, Tensor>;
@@ -55,13 +57,14 @@ export async function exportModel(
   { precision, force = false }: ExportOptions,
 ): Promise<Manifest> {
   const { backbone, localProjector, expander } = source;
+  const written = source.writeExpander === false ? undefined : expander;
   const weights = stored(source.weights, precision);
   const channels = backboneChannels(backbone);
   const files = new Map(source.files);
   files.set(FILES.backbone, encodeModel(backboneGraph(backbone, weights), { name: source.name }));
   if (localProjector)
     files.set(FILES.localProjector, encodeModel(localProjectorGraph(backbone, localProjector, weights)));
-  if (expander) files.set(FILES.expander, encodeModel(expanderGraph(backbone, expander, weights)));
+  if (written) files.set(FILES.expander, encodeModel(expanderGraph(backbone, written, weights)));
   const manifest: Omit<Manifest, 'files'> = {
     schemaVersion: 1,
     name: source.name,
@@ -73,7 +76,12 @@ export async function exportModel(
     dims: {
       representation: channels,
       ...(localProjector && { mapsEmbedding: localProjector.at(-1)! }),
-      ...(expander && { embedding: expander.at(-1)! }),
+      ...(written && { embedding: written.at(-1)! }),
+    },
+    heads: {
+      ...(localProjector && { localProjector: [...localProjector] }),
+      ...(expander && { expander: [...expander] }),
+      norm: headNorm(backbone),
     },
     // The paper's evaluation protocol.
     preprocessing: {
@@ -87,7 +95,7 @@ export async function exportModel(
     graphs: {
       backbone: FILES.backbone,
       ...(localProjector && { localProjector: FILES.localProjector }),
-      ...(expander && { expander: FILES.expander }),
+      ...(written && { expander: FILES.expander }),
     },
     license: source.license,
     training: source.training,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -102,15 +102,33 @@ describe('model folders', () => {
 
   it('are overwritten only with force, and leave nothing beside them', async () => {
     const dir = await written();
-    await writeFile(join(dir, 'old.txt'), 'old');
     await assert.rejects(writeModelFolder(dir, tinyManifest, tinyModelFiles()), folderError(/exists already.*force/));
     await writeModelFolder(dir, { ...tinyManifest, version: '2' }, tinyModelFiles(), { force: true });
     assert.equal((await openModelFolder(dir)).manifest.version, '2');
-    assert.ok(!(await readdir(dir)).includes('old.txt'));
     assert.deepEqual(
       (await readdir(parent)).filter((name) => !/^model-\d+$/.test(name)),
       [],
     );
+  });
+
+  it('never replace anything but a model folder, force or not', async () => {
+    const dir = await written();
+    await writeFile(join(dir, 'thesis.txt'), 'mine');
+    const force = { force: true };
+    await assert.rejects(writeModelFolder(dir, tinyManifest, tinyModelFiles(), force), folderError(/not replaced/));
+    assert.equal(await readFile(join(dir, 'thesis.txt'), 'utf8'), 'mine');
+    await openModelFolder(dir);
+
+    const plain = freshDir();
+    await mkdir(join(plain, 'checkpoints'), { recursive: true });
+    await assert.rejects(writeModelFolder(plain, tinyManifest, tinyModelFiles(), force), folderError(/not replaced/));
+    assert.deepEqual(await readdir(plain), ['checkpoints']);
+    await rm(plain, { recursive: true });
+
+    const empty = freshDir();
+    await mkdir(empty);
+    await writeModelFolder(empty, tinyManifest, tinyModelFiles(), force);
+    await openModelFolder(empty);
   });
 
   it('are not written from a manifest that would not open', async () => {

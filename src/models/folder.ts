@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
@@ -106,6 +106,24 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
+/**
+ * Whether a folder may be replaced: an empty one, or a model folder with no other file in it than its manifest lists.
+ * Anything else might be a run, other models or somebody's work.
+ */
+async function isReplaceable(dir: string): Promise<boolean> {
+  const names = await readdir(dir).catch(() => undefined);
+  if (names === undefined) return false;
+  if (names.length === 0) return true;
+  const path = join(dir, manifestFileName);
+  try {
+    // Only the list of files is asked for: a folder written by another version is a model folder too.
+    const { files } = (await readManifest(path)) as Partial<Manifest>;
+    return names.every((name) => name === manifestFileName || Object.hasOwn(files ?? {}, name));
+  } catch {
+    return false;
+  }
+}
+
 /** Moves a finished folder to its place; one that is there is set aside first and comes back if the move fails. */
 async function moveIntoPlace(finished: string, target: string): Promise<void> {
   if (!(await exists(target))) return rename(finished, target);
@@ -125,6 +143,7 @@ async function moveIntoPlace(finished: string, target: string): Promise<void> {
  * and is renamed into place. Sizes and checksums of `files` are put into the manifest here.
  * @param files file name -> content, without manifest.json
  * @returns the manifest as written
+ * @param options.force replaces a model folder; anything else that stands there is never removed
  * @throws ModelFolderError where the folder exists (unless `force`), or the manifest would not be valid.
  */
 export async function writeModelFolder(
@@ -137,8 +156,16 @@ export async function writeModelFolder(
   if (files.has(manifestFileName)) {
     throw new ModelFolderError(`files holds ${manifestFileName}, which is written from the manifest; leave it out`);
   }
-  if (options.force !== true && (await exists(target))) {
-    throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
+  if (await exists(target)) {
+    if (options.force !== true) {
+      throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
+    }
+    if (!(await isReplaceable(target))) {
+      throw new ModelFolderError(
+        `${target} is not a model folder, or holds files that its manifest does not list; it is not replaced. ` +
+          'Move it away, or choose another folder',
+      );
+    }
   }
   const listed = Object.fromEntries(
     [...files].map(([name, data]) => [

@@ -18,6 +18,13 @@ export const manifestSchema = z.strictObject({
     mapsEmbedding: z.int().positive().optional().describe('Channels of the local projector.'),
     embedding: z.int().positive().optional().describe('Channels of the expander.'),
   }),
+  heads: z
+    .strictObject({
+      localProjector: z.array(z.int().positive()).optional().describe('Widths of the local projector.'),
+      expander: z.array(z.int().positive()).optional().describe('Widths of the expander, exported or not.'),
+      norm: z.enum(['layer', 'batch']).describe('Normalisation between their layers.'),
+    })
+    .describe('The heads that training put on the backbone.'),
   preprocessing: z.strictObject({
     mean: z.array(z.number()).length(3).describe('RGB mean of inputs in 0..1; applied inside the graph.'),
     std: z.array(z.number()).length(3).describe('RGB standard deviation; applied inside the graph.'),

@@ -1,6 +1,6 @@
 import { type BackboneConfig, backbone, backboneConfigs, headNorm } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
-import { initialise, inputParameters } from '../nn/parameters.js';
+import { initialise, inputParameters, ParameterError } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { exportModel } from './exportModel.js';
@@ -8,16 +8,14 @@ import type { Manifest } from './manifest.js';
 
 /**
  * Writes a model folder of the same network as another model's, with initial weights as training starts from: the
- * baseline of every evaluation. The heads have the widths of the model's own, taken from its dimensions.
+ * baseline of every evaluation. The local projector has the widths of the model's own.
+ * @throws ParameterError for a model without a local projector.
  */
-export async function writeRandomModel(
-  dir: string,
-  like: Manifest,
-  headWidths: readonly number[],
-  seed: number,
-): Promise<Manifest> {
+export async function writeRandomModel(dir: string, like: Manifest, seed: number): Promise<Manifest> {
   const graph = new Graph();
   const parameters = inputParameters(graph);
+  const headWidths = like.heads.localProjector;
+  if (headWidths === undefined) throw new ParameterError(`${like.name} has no local projector`);
   const config: BackboneConfig = Object.hasOwn(backboneConfigs, like.architecture)
     ? backboneConfigs[like.architecture]!
     : { depths: like.depths, widths: like.widths };

@@ -19,20 +19,20 @@ const path = (step: number) => join(run, 'checkpoints', `step-${String(step).pad
 
 describe('checkpoints', () => {
   it('come back with step, seed and tensors', async () => {
-    assert.equal(await saveCheckpoint(run, { step: 7, seed: 3, tensors: weights(1.5) }, 2), path(7));
-    assert.deepEqual(await loadLatestCheckpoint(run), { step: 7, seed: 3, tensors: weights(1.5) });
+    assert.equal(await saveCheckpoint(run, { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) }, 2), path(7));
+    assert.deepEqual(await loadLatestCheckpoint(run), { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) });
   });
 
   it('keep the newest ones only, by number and not by name', async () => {
     for (const step of [9, 10, 100_000_000 - 1]) {
-      await saveCheckpoint(run, { step, seed: 0, tensors: weights(step) }, 2);
+      await saveCheckpoint(run, { step, seed: 0, data: 'photos', tensors: weights(step) }, 2);
     }
     assert.deepEqual(await listCheckpoints(run), [10, 99_999_999]);
     assert.equal((await loadLatestCheckpoint(run)).step, 99_999_999);
   });
 
   it('ignore other files in their folder', async () => {
-    await saveCheckpoint(run, { step: 5, seed: 0, tensors: weights(5) }, 2);
+    await saveCheckpoint(run, { step: 5, seed: 0, data: 'photos', tensors: weights(5) }, 2);
     for (const name of ['step-00000009.safetensors.1234', 'step-9.safetensors', 'notes.txt']) {
       await writeFile(join(run, 'checkpoints', name), 'x');
     }
@@ -40,10 +40,10 @@ describe('checkpoints', () => {
   });
 
   it('survive a write that fails: the one before stays and is the newest', async () => {
-    await saveCheckpoint(run, { step: 1, seed: 0, tensors: weights(1) }, 1);
+    await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 1);
     const before = await readFile(path(1));
     await mkdir(path(2)); // a folder in its place: the rename at the end of the write fails
-    await assert.rejects(saveCheckpoint(run, { step: 2, seed: 0, tensors: weights(2) }, 1));
+    await assert.rejects(saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 1));
     assert.deepEqual(await readdir(join(run, 'checkpoints')), [
       'step-00000001.safetensors',
       'step-00000002.safetensors',
@@ -54,8 +54,8 @@ describe('checkpoints', () => {
   });
 
   it('that are cut short are named, never skipped in silence', async () => {
-    await saveCheckpoint(run, { step: 1, seed: 0, tensors: weights(1) }, 2);
-    await saveCheckpoint(run, { step: 2, seed: 0, tensors: weights(2) }, 2);
+    await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
+    await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
     await writeFile(path(2), (await readFile(path(2))).subarray(0, -4));
     await assert.rejects(loadLatestCheckpoint(run), (error: Error) => {
       assert.equal(error.name, 'SafetensorsError');
@@ -80,8 +80,8 @@ describe('checkpoints', () => {
   });
 
   it('that are set aside stay on the disk but are resumed from no more', async () => {
-    await saveCheckpoint(run, { step: 1, seed: 0, tensors: weights(1) }, 2);
-    await saveCheckpoint(run, { step: 2, seed: 0, tensors: weights(2) }, 2);
+    await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
+    await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
     await setCheckpointAside(run, 2);
     assert.equal((await loadLatestCheckpoint(run)).step, 1);
     assert.ok((await readdir(join(run, 'checkpoints'))).includes('step-00000002.safetensors.diverged'));

@@ -12,6 +12,8 @@ export interface Checkpoint {
   /** Optimizer steps taken. */
   readonly step: number;
   readonly seed: number;
+  /** Fingerprint of the source of photographs (src/data/sourceFingerprint.ts). */
+  readonly data: string;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
@@ -43,10 +45,14 @@ export async function listCheckpoints(run: string): Promise<number[]> {
 }
 
 /** Writes a checkpoint atomically, then removes all but the newest `keep`. Returns its path. */
-export async function saveCheckpoint(run: string, { step, seed, tensors }: Checkpoint, keep: number): Promise<string> {
+export async function saveCheckpoint(
+  run: string,
+  { step, seed, data, tensors }: Checkpoint,
+  keep: number,
+): Promise<string> {
   await mkdir(folder(run), { recursive: true });
   const path = join(folder(run), fileName(step));
-  await writeSafetensors(path, tensors, { step: String(step), seed: String(seed) });
+  await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
   const stale = (await listCheckpoints(run)).slice(0, -keep);
   await Promise.all(stale.map((old) => rm(join(folder(run), fileName(old)))));
   return path;
@@ -74,5 +80,5 @@ export async function loadLatestCheckpoint(run: string): Promise<Checkpoint> {
       `${path}: its metadata names step ${metadata['step']} and seed ${metadata['seed']}, not step ${latest}`,
     );
   }
-  return { step, seed, tensors };
+  return { step, seed, data: metadata['data'] ?? 'unknown', tensors };
 }

@@ -34,6 +34,7 @@ describe('the configuration', () => {
     assert.deepEqual(config.optimizer, {
       kind: 'adamw',
       baseLr: 0.00075,
+      weightDecay: 0.05,
       beta1: 0.9,
       beta2: 0.999,
       epsilon: 1e-8,

@@ -10,7 +10,7 @@ const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 /** A training run's configuration. The descriptions are its documentation; unknown keys are refused. */
 export const trainConfigSchema = z
   .strictObject({
-    name: z.string().min(1).describe('Name of the run; the exported model has it by default.'),
+    name: z.string().min(1).describe('Name of the run, and of the model folder that is proposed for it.'),
     seed: z.int().min(0).default(0).describe('Fixes initial weights, crops, augmentation, order and drop path.'),
     data: z.strictObject({
       source: z.string().min(1).describe('Folder or .tar, .tar.gz of photographs, relative to the working folder.'),
@@ -143,7 +143,13 @@ export const trainConfigSchema = z
     }
   });
 
-export type TrainConfig = z.output<typeof trainConfigSchema>;
+type Parsed = z.output<typeof trainConfigSchema>;
+
+/** A valid configuration in which nothing is left to defaults. */
+export type TrainConfig = Parsed & { readonly optimizer: { readonly weightDecay: number } };
+
+/** Weight decay of the paper's recipes. */
+const WEIGHT_DECAY = { adamw: 0.05, lars: 1e-6 } as const;
 
 /** A configuration that cannot be read or cannot work; lists every problem with its key. */
 export class ConfigError extends Error {
@@ -193,10 +199,19 @@ function assign(target: Record<string, unknown>, setting: string): void {
   }
 }
 
+/** Applies `key=value` settings to a configuration as it was read. @throws ConfigError for one that is not. */
+export function applySettings(raw: Record<string, unknown>, settings: readonly string[]): void {
+  for (const setting of settings) assign(raw, setting);
+}
+
 /** Validates a configuration. @throws ConfigError listing every problem. */
 export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
   const result = trainConfigSchema.safeParse(raw);
-  if (result.success) return result.data;
+  if (result.success) {
+    const { optimizer } = result.data;
+    const weightDecay = optimizer.weightDecay ?? WEIGHT_DECAY[optimizer.kind];
+    return { ...result.data, optimizer: { ...optimizer, weightDecay } };
+  }
   const lines = result.error.issues.map((issue) => {
     const key = issue.path.join('.') || '(top level)';
     return `  ${key}: ${issue.message}`;
@@ -214,6 +229,6 @@ export async function loadTrainConfig(path: string, settings: readonly string[] 
     throw new ConfigError(`the configuration ${path} cannot be read: ${(cause as Error).message}`, { cause });
   }
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new ConfigError(`${path} holds no keys`);
-  for (const setting of settings) assign(raw as Record<string, unknown>, setting);
+  applySettings(raw as Record<string, unknown>, settings);
   return parseTrainConfig(raw, path);
 }

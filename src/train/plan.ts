@@ -11,9 +11,7 @@ import type { StepConfig } from './stepGraph.js';
 /** From a run's configuration to what its parts need. */
 
 function optimizerOf({ kind, beta1, beta2, epsilon, momentum, eta, weightDecay }: TrainConfig['optimizer']): Optimizer {
-  return kind === 'adamw'
-    ? adamw({ beta1, beta2, epsilon, weightDecay: weightDecay ?? 0.05 })
-    : lars({ eta, momentum, weightDecay: weightDecay ?? 1e-6 });
+  return kind === 'adamw' ? adamw({ beta1, beta2, epsilon, weightDecay }) : lars({ eta, momentum, weightDecay });
 }
 
 /**

@@ -34,6 +34,6 @@ export async function summariseRun(run: string, step: number): Promise<RunSummar
     steps: step,
     epochs: (records.at(-1)?.epoch ?? 0) + 1,
     lastTerms,
-    skippedPhotographs: all.filter((record) => 'skipped' in record).length,
+    skippedPhotographs: all.filter((record) => 'skipped' in record && record.step <= step).length,
   };
 }

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pack } from 'tar-stream';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
 import { listCheckpoints, loadLatestCheckpoint } from './checkpoint.js';
+import { readRunConfig } from './runFolder.js';
 import { readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
-import { readRunConfig, type TrainResult } from './trainer.js';
+import type { TrainResult } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
 const TERMS = ['inv_l', 'var_l', 'cov_l', 'minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'stde', 'core'];
@@ -194,7 +195,7 @@ describe('a loss that is not finite', () => {
       );
       assert.match(
         error.message,
-        /the checkpoint of step 1 is good\. Lower optimizer\.baseLr or lengthen warmupEpochs\.$/,
+        /the checkpoint of step 1 is good\. Go on with --resume and --set optimizer\.baseLr \(lower\) or warmupEpochs \(longer\)\.$/,
       );
       return true;
     });
@@ -287,6 +288,31 @@ describe('sources', () => {
   });
 });
 
+describe('a resumed run', () => {
+  it('that was ended before its first checkpoint starts again, to the same numbers', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs));
+    const expected = await outcome(run);
+    await rm(join(run, 'checkpoints'), { recursive: true });
+    await trainTiny(run, await readRunConfig(run), { resume: true });
+    assert.deepEqual(await outcome(run), expected);
+  });
+
+  it('may change how it goes on, and keeps the configuration that it had', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
+    const before = await readFile(join(run, 'config.yaml'), 'utf8');
+    const config = await readRunConfig(run, ['epochs=2', 'optimizer.baseLr=0.01']);
+    const { steps: reached } = await trainTiny(run, config, { resume: true });
+    assert.equal(reached, 4);
+    assert.equal(await readFile(join(run, 'config.until-step-2.yaml'), 'utf8'), before);
+    assert.equal((await readRunConfig(run)).optimizer.baseLr, 0.01);
+    for (const setting of ['model.dropPath=0', 'optimizer.kind=lars', 'seed=9', 'data.source=elsewhere']) {
+      await assert.rejects(readRunConfig(run, [setting]), { name: 'ConfigError', message: /start another run/ });
+    }
+  });
+});
+
 describe('train refuses', () => {
   it('a folder that holds a run, and leaves it alone', async () => {
     const before = await outcome(plain);
@@ -297,12 +323,23 @@ describe('train refuses', () => {
     assert.deepEqual(await outcome(plain), before);
   });
 
-  it('to resume where there is no checkpoint', async () => {
+  it('to resume where no run was started', async () => {
+    await assert.rejects(readRunConfig(newRun()), { name: 'ConfigError', message: /is not a run folder/ });
+  });
+
+  it('to go on with other photographs, or with another seed', async () => {
     const run = newRun();
-    await assert.rejects(readRunConfig(run), { name: 'ConfigError', message: /is not a run folder: ENOENT/ });
-    await assert.rejects(trainTiny(run, tinyConfig(photographs), { resume: true }), {
+    await trainTiny(run, tinyConfig(photographs, { epochs: 1, warmupEpochs: 0.5 }));
+    const fewer = join(root, 'fewer');
+    await cp(photographs, fewer, { recursive: true });
+    await rm(join(fewer, (await readdir(fewer, { recursive: true })).find((name) => /\.(jpg|png)$/.test(name))!));
+    await assert.rejects(trainTiny(run, tinyConfig(fewer), { resume: true }), {
       name: 'CheckpointError',
-      message: /has no checkpoint under checkpoints\/; nothing to resume/,
+      message: /fewer is not what the run saw \(.*9 images.* then, 8 images.* now\)/,
+    });
+    await assert.rejects(trainTiny(run, tinyConfig(photographs, { seed: 4 }), { resume: true }), {
+      name: 'CheckpointError',
+      message: /the checkpoint has seed 3, the run's config\.yaml 4/,
     });
   });
 

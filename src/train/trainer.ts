@@ -1,11 +1,5 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { env as ortEnv } from 'onnxruntime-node';
-import writeFileAtomic from 'write-file-atomic';
-import { parse, stringify } from 'yaml';
 import { createLoader } from '../data/loader.js';
+import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource } from '../data/sources.js';
 import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -17,9 +11,10 @@ import {
   saveCheckpoint,
   setCheckpointAside,
 } from './checkpoint.js';
-import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { ConfigError, type TrainConfig } from './config.js';
 import { loaderOptionsOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
+import { holdsRun, writeRunFolder } from './runFolder.js';
 import { openRunLog } from './runLog.js';
 import { learningRate } from './schedule.js';
 import { buildStep, type StepConfig, type StepGraph } from './stepGraph.js';
@@ -50,17 +45,6 @@ export interface TrainResult {
   readonly checkpoint: string;
 }
 
-const configPath = (run: string) => join(run, 'config.yaml');
-
-/** The configuration that a run was started with. @throws ConfigError when the folder holds no run. */
-export async function readRunConfig(run: string): Promise<TrainConfig> {
-  const path = configPath(run);
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
-    throw new ConfigError(`${run} is not a run folder: ${cause.message}`, { cause });
-  });
-  return parseTrainConfig(parse(text), path);
-}
-
 /** The checkpoint's state; empty for a run that starts, whose state the runner initialises. */
 function initialState(
   step: StepGraph,
@@ -75,17 +59,20 @@ function initialState(
   return checkpoint.tensors;
 }
 
-async function writeRunFolder(run: string, config: TrainConfig, options: TrainOptions): Promise<void> {
-  await mkdir(run, { recursive: true });
-  await writeFileAtomic(configPath(run), stringify(config));
-  const environment = {
-    node: process.version,
-    onnxruntime: ortEnv.versions.node,
-    device: options.device,
-    threads: config.threads ?? availableParallelism(),
-    platform: `${process.platform} ${process.arch}`,
-  };
-  await writeFileAtomic(join(run, 'environment.json'), `${JSON.stringify(environment, null, 2)}\n`);
+/** The checkpoint that a resumed run goes on from; none when it was ended before its first one. */
+async function resumedCheckpoint(run: string, config: TrainConfig, data: string): Promise<Checkpoint | undefined> {
+  if ((await listCheckpoints(run)).length === 0) return undefined;
+  const checkpoint = await loadLatestCheckpoint(run);
+  if (checkpoint.seed !== config.seed) {
+    throw new CheckpointError(`the checkpoint has seed ${checkpoint.seed}, the run's config.yaml ${config.seed}`);
+  }
+  if (checkpoint.data !== data) {
+    throw new CheckpointError(
+      `${config.data.source} is not what the run saw (photographs and names: ${checkpoint.data} then, ${data} now); ` +
+        'give back the same files, or start another run',
+    );
+  }
+  return checkpoint;
 }
 
 /**
@@ -94,13 +81,14 @@ async function writeRunFolder(run: string, config: TrainConfig, options: TrainOp
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const { run, device, resume, signal } = options;
-  if (!resume && existsSync(configPath(run))) {
+  if (!resume && (await holdsRun(run))) {
     throw new ConfigError(`${run} holds a run already; continue it with --resume, or choose another --out`);
   }
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
   const stepConfig = stepConfigOf(config, source.classes?.length);
   const step = buildStep(stepConfig);
-  const checkpoint = resume ? await loadLatestCheckpoint(run) : undefined;
+  const data = sourceFingerprint(source);
+  const checkpoint = resume ? await resumedCheckpoint(run, config, data) : undefined;
   const initial = initialState(step, stepConfig, checkpoint);
   const loader = createLoader(loaderOptionsOf(config, source));
   try {
@@ -118,8 +106,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       ...(config.threads !== undefined && { threads: config.threads }),
     });
     // Only now, when the source, the graph and the device have proved usable.
-    if (!resume) await writeRunFolder(run, config, options);
     const start = checkpoint?.step ?? 0;
+    await writeRunFolder(run, config, device, start);
     const log = await openRunLog(run, start);
     const progress = options.createProgress(start, totalSteps);
     let saved = checkpoint?.step ?? -1;
@@ -129,7 +117,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       const good = (await listCheckpoints(run)).at(-1);
       const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
       return new NonFiniteLossError(
-        `step ${step}: ${what}; training stopped, ${last}. Lower optimizer.baseLr or lengthen warmupEpochs.`,
+        `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
       );
     };
     const save = async (steps: number): Promise<string> => {
@@ -138,7 +126,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
         if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
       }
-      const path = await saveCheckpoint(run, { step: steps, seed: config.seed, tensors }, config.keepCheckpoints);
+      const path = await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.keepCheckpoints);
       saved = steps;
       return path;
     };

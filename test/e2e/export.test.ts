@@ -228,6 +228,6 @@ describe('vicregl export', () => {
   test('of a folder without a run is one clear line', async () => {
     const { code, stderr } = await vicregl('export', scratch, '--out', join(scratch, 'none'));
     assert.equal(code, 1);
-    assert.match(stderr, /^vicregl: .* is not a run folder: ENOENT.*\n$/);
+    assert.match(stderr, /^vicregl: .* is not a run folder: it holds no config\.yaml.*\n$/);
   });
 });

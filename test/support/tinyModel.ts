@@ -25,6 +25,7 @@ export const tinyManifest: Omit<Manifest, 'files'> = {
   alpha: 0.75,
   stride: 8,
   dims: { representation: 16, mapsEmbedding: 12, embedding: 20 },
+  heads: { localProjector: [12], expander: [20], norm: 'layer' },
   preprocessing: {
     mean: [0.485, 0.456, 0.406],
     std: [0.229, 0.224, 0.225],
