@@ -4,6 +4,7 @@ import { type Call, timed } from './call.js';
 import { toStatus } from './errors.js';
 import type { InFlight } from './inFlight.js';
 import type { Metrics } from './metrics.js';
+import type { RequestBudget } from './requestBudget.js';
 import { ServeError } from './serveError.js';
 import type { Method } from './service.js';
 
@@ -14,17 +15,23 @@ interface Definition<Request, Response> {
   responseSerialize(response: Response): Buffer;
 }
 
+/** The bytes of a message, in a box that can be emptied: grpc-js keeps what it delivered until the call ends. */
+export interface RawRequest {
+  bytes: Buffer | undefined;
+}
+
 /** What every handler shares. */
 export interface HandlerHost {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly maxResponseBytes: number;
+  readonly budget: Pick<RequestBudget, 'take'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
 }
 
 /** Why a call was cancelled: grpc-js tells only that it was. */
-function cancellation(call: ServerUnaryCall<Buffer, Buffer>): ServeError {
+function cancellation(call: ServerUnaryCall<RawRequest, Buffer>): ServeError {
   const deadline = Number(call.getDeadline());
   return Date.now() >= deadline
     ? new ServeError('deadline_exceeded', 'the deadline of the call passed before it was answered')
@@ -40,7 +47,7 @@ export function unaryHandler<Request, Response>(
   definition: Definition<Request, Response>,
   method: Method<Request, Response>,
   host: HandlerHost,
-): handleUnaryCall<Buffer, Buffer> {
+): handleUnaryCall<RawRequest, Buffer> {
   const name = definition.path.split('/').at(-1)!;
 
   function parse(bytes: Buffer): Request {
@@ -62,10 +69,22 @@ export function unaryHandler<Request, Response>(
     );
   }
 
-  async function answer(bytes: Buffer, call: Call): Promise<Buffer> {
-    const response = await method(parse(bytes), call);
-    call.signal.throwIfAborted();
-    return timed(call, 'encode', () => checkSize(definition.responseSerialize(response)));
+  /** Empties the box: from here on the method alone holds the request, and drops images as it decodes them. */
+  function open(request: RawRequest): Request {
+    const bytes = request.bytes ?? Buffer.alloc(0);
+    request.bytes = undefined;
+    return parse(bytes);
+  }
+
+  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
+    const giveBack = host.budget.take(request.bytes?.byteLength ?? 0);
+    try {
+      const response = await method(open(request), call);
+      call.signal.throwIfAborted();
+      return await timed(call, 'encode', () => checkSize(definition.responseSerialize(response)));
+    } finally {
+      giveBack();
+    }
   }
 
   return (grpcCall, callback) => {

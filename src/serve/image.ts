@@ -12,7 +12,12 @@ import { readResizePolicy } from './resizePolicy.js';
 import { ServeError } from './serveError.js';
 
 async function readPixels(context: ServeContext, image: Image__Output, field: string): Promise<RgbImage> {
-  if (image.encoded) return decodeImage(image.encoded, context.limits.image);
+  if (image.encoded) {
+    const decoded = await decodeImage(image.encoded, context.limits.image);
+    // Waiting for the engine can take long, and the file is of no more use: it need not wait along.
+    delete image.encoded;
+    return decoded;
+  }
   if (image.raw) return rawImage(image.raw.rgb, image.raw.width, image.raw.height, context.limits.image);
   throw new ServeError(
     'invalid_argument',

@@ -11,6 +11,10 @@ export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
 export interface ServeLimits {
   /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
   readonly maxMessageBytes: number;
+  /** Bytes of all request messages that are being answered. */
+  readonly requestBytes: number;
+  /** Calls under way on one connection; HTTP/2 makes its client wait with more. */
+  readonly callsPerConnection: number;
   /** Largest response message in bytes, whatever the caller says that it can take. */
   readonly maxResponseBytes: number;
   /** Bytes and pixels of one image. */
@@ -36,6 +40,10 @@ export interface ServeLimits {
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
   maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
+  // 7 requests of the largest size, or 3,000 photographs of 170 kB: encoded images are small beside what they decode to.
+  requestBytes: 512 * MiB,
+  // 8 full batches: more of one client would only wait in the queue, and grpc-js holds each message before it is counted.
+  callsPerConnection: 128,
   // 4,096 cells of 2,048 channels in float32 are 32 MiB; beyond twice that a unary answer is the wrong shape.
   maxResponseBytes: 64 * MiB,
   image: defaultImageLimits,

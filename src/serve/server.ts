@@ -6,12 +6,13 @@ import type { Logger } from 'pino';
 import type { Engine } from '../engine/engine.js';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
 import { parseAddress } from './address.js';
-import { unaryHandler } from './handler.js';
+import { type RawRequest, unaryHandler } from './handler.js';
 import { createInFlight } from './inFlight.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import { createMetrics } from './metrics.js';
 import { startMetricsServer } from './metricsServer.js';
 import { watchRefusals } from './refusals.js';
+import { createRequestBudget } from './requestBudget.js';
 import { createService } from './service.js';
 
 /** Longest wait for running calls on a shutdown, in ms: orchestrators kill after 30 s by default. */
@@ -55,13 +56,14 @@ async function bind(server: Server, address: string): Promise<string> {
   return `${host}:${port}`;
 }
 
-/** The service's definition with bytes in and out: `unaryHandler` (de)serialises. */
+/** The service's definition with boxed bytes in and bytes out: `unaryHandler` (de)serialises. */
 function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
+  const box = (bytes: Buffer): RawRequest => ({ bytes });
   const pass = (bytes: Buffer): Buffer => bytes;
   return Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [
       name,
-      { ...method, requestDeserialize: pass, responseSerialize: pass },
+      { ...method, requestDeserialize: box, responseSerialize: pass },
     ]),
   );
 }
@@ -75,9 +77,11 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const service = createService({ engine, limits, onBatch: (images) => metrics.batch(images) });
   const metrics = createMetrics(engine, () => service.queueDepth);
   const inFlight = createInFlight();
-  const host = { metrics, logger, inFlight, maxResponseBytes: limits.maxResponseBytes };
+  const budget = createRequestBudget(limits.requestBytes);
+  const host = { metrics, logger, inFlight, budget, maxResponseBytes: limits.maxResponseBytes };
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxMessageBytes,
+    'grpc.max_concurrent_streams': limits.callsPerConnection,
     // The handlers hold maxResponseBytes themselves, with a message that names the way out.
     'grpc.max_send_message_length': -1,
     interceptors: [watchRefusals(serviceName, (method) => metrics.requestWithoutMessage(method))],

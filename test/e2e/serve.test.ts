@@ -192,6 +192,34 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
+  test('requests over the budget of bytes are RESOURCE_EXHAUSTED until others are answered', async () => {
+    const { client, stop } = await start(createFakeEngine({ manifest, delayMs: 200 }), { requestBytes: 20_000 });
+    const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const first = client.embed(image);
+    await delay(60);
+    await assert.rejects(
+      client.embed(image),
+      failsWith('RESOURCE_EXHAUSTED', /this one of 12\d{3} bytes would bring them over the limit of 20000; try again/),
+    );
+    await first;
+    assert.equal((await client.embed(image)).vector.length, 16);
+    await stop();
+  });
+
+  test('a client with more calls than a connection may carry gets all its answers', async () => {
+    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 20 }), { callsPerConnection: 2 });
+    const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    await client.waitForReady();
+    // The first call brings the server's settings.
+    await client.embed(image);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => client.embed(image)));
+    assert.equal(answers.length, 6);
+    const { text } = await http('/metrics');
+    const runs = Number(/^vicregl_batch_images_count (\d+)$/m.exec(text)?.[1]);
+    assert.ok(runs >= 4, `${runs} runs: no more than 2 calls came in at a time`);
+    await stop();
+  });
+
   test("an answer over a client's limit names the ways out; a larger limit in the client is one", async () => {
     const { server, stop } = await start(createFakeEngine({ manifest }));
     const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'native' } } as const; // 50 * 75 * 16 * 4 bytes

@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createRequestBudget } from './requestBudget.js';
+
+test('messages are held up to the limit, and fit again when others are given back', () => {
+  const budget = createRequestBudget(100);
+  const giveBack = budget.take(60);
+  assert.throws(() => budget.take(41), {
+    code: 'overloaded',
+    message: /60 bytes .* 41 bytes .* limit of 100; try again/,
+  });
+  assert.equal(budget.held, 60, 'what is refused is not counted');
+  budget.take(40);
+  giveBack();
+  assert.equal(budget.held, 40);
+  budget.take(60);
+});
