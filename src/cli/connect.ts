@@ -9,27 +9,47 @@ import { createLocalTransport } from './localTransport.js';
 /** Where a command gets its answers: a running service, or a model run within this process. */
 export interface ConnectFlags extends EngineFlags {
   readonly address?: string;
-  /** A folder, or true for the bundled model. */
-  readonly model?: string | true;
+  /** A model folder to run in this process. */
+  readonly model?: string;
+  /** Run the bundled model in this process. */
+  readonly local: boolean;
 }
 
-/** Adds --address and --model with the engine's flags. */
+/** Refuses flags that contradict each other, or that would be ignored. */
+function checkConnectFlags(command: Command): void {
+  const given = ['address', 'model', 'local'].filter((flag) => command.getOptionValueSource(flag) === 'cli');
+  if (given.length > 1) {
+    throw new VicreglError(
+      'INVALID_ARGUMENT',
+      `${given.map((flag) => `--${flag}`).join(' and ')} exclude each other; give one of them`,
+    );
+  }
+  if (given.length === 1 && given[0] !== 'address') return;
+  for (const flag of ['device', 'threads']) {
+    if (command.getOptionValueSource(flag) !== 'cli') continue;
+    throw new VicreglError(
+      'INVALID_ARGUMENT',
+      `--${flag} is for a model in this process, and a service has its own; leave it out, or add --local or --model`,
+    );
+  }
+}
+
+/** Adds --address, --local and --model with the engine's flags. */
 export function addConnectFlags(command: Command): Command {
   return addEngineFlags(
     command
       .option('--address <host:port>', `a running service (default: ${DEFAULT_ADDRESS})`)
-      .option('--model [dir]', 'run a model folder in this process, without a service (no folder: the bundled model)'),
-  );
+      .option('--local', 'run the bundled model in this process, without a service', false)
+      .option('--model <dir>', 'run a model folder in this process, without a service'),
+  ).hook('preAction', checkConnectFlags);
 }
 
 /** Opens the client that the flags ask for, gives it to `work`, and closes it in any case. */
 export async function withClient(flags: ConnectFlags, work: (client: Client) => Promise<void>): Promise<void> {
-  if (flags.address !== undefined && flags.model !== undefined) {
-    throw new VicreglError('INVALID_ARGUMENT', '--address and --model exclude each other; give one of them');
-  }
-  if (flags.model !== undefined) {
+  const folder = flags.model ?? (flags.local ? bundledModelFolder : undefined);
+  if (folder !== undefined) {
     // `auto` on a machine without CUDA is no news here: the answer is what counts.
-    const engine = await openEngine(flags.model === true ? bundledModelFolder : flags.model, flags, () => {});
+    const engine = await openEngine(folder, flags, () => {});
     return closing(createClientOver(createLocalTransport(createService({ engine }))), work);
   }
   const address = flags.address ?? DEFAULT_ADDRESS;
@@ -39,7 +59,7 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
     if (!(error instanceof VicreglError && error.code === 'UNAVAILABLE')) throw error;
     throw new VicreglError(
       'UNAVAILABLE',
-      `no answer from ${address} (${error.message}); start a service with "vicregl serve", or add --model to run without one`,
+      `no answer from ${address} (${error.message}); start a service with "vicregl serve", or add --local to run without one`,
       { cause: error },
     );
   }

@@ -6,7 +6,7 @@ test('resize policies', () => {
   assert.deepEqual(parseResize('native'), { kind: 'native' });
   assert.deepEqual(parseResize('fit:640x480'), { kind: 'fit', width: 640, height: 480 });
   assert.deepEqual(parseResize('shortest:256,224'), { kind: 'shortestSide', resize: 256, crop: 224 });
-  assert.deepEqual(parseResize('shortest:224'), { kind: 'shortestSide', resize: 224, crop: 224 });
+  assert.deepEqual(parseResize('shortest:224'), { kind: 'shortestSide', resize: 224 });
   for (const wrong of ['', 'fit', 'fit:640', 'shortest', 'large']) assert.throws(() => parseResize(wrong), /must be/);
 });
 

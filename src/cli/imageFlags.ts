@@ -14,8 +14,8 @@ export function parseResize(text: string): Resize {
   if (fit) return { kind: 'fit', width: Number(fit[1]), height: Number(fit[2]) };
   const shortest = /^shortest:(\d+)(?:,(\d+))?$/.exec(text);
   if (shortest) {
-    const resize = Number(shortest[1]);
-    return { kind: 'shortestSide', resize, crop: Number(shortest[2] ?? resize) };
+    const [, resize, crop] = shortest;
+    return { kind: 'shortestSide', resize: Number(resize), ...(crop !== undefined && { crop: Number(crop) }) };
   }
   throw new InvalidArgumentError('It must be native, fit:WIDTHxHEIGHT, shortest:SIDE or shortest:SIDE,CROP.');
 }

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { tinyManifest } from '../../test/support/tinyModel.js';
 import { type Client, createClientOver } from '../client/client.js';
 import { cellCentre } from '../client/grid.js';
-import type { RawPixels } from '../client/image.js';
+import type { RawPixels, Resize } from '../client/image.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { EngineError } from '../engine/engine.js';
 import { createFakeEngine } from '../engine/fakeEngine.js';
@@ -223,6 +223,26 @@ describe('match', () => {
     assert.deepEqual(sent.gridA.original, { width: 600, height: 400 });
   });
 
+  test('by location: every policy needs only the size of the crop', async () => {
+    const pixels = await photo;
+    const crop = { left: 40, top: 30, width: 300, height: 200, flip: true };
+    const kinds: Resize[] = [
+      { kind: 'native' },
+      { kind: 'shortestSide' },
+      { kind: 'shortestSide', resize: 100, crop: 40 },
+      { kind: 'fit', width: 80, height: 64 },
+    ];
+    for (const resize of kinds) {
+      const image = { crop, resize };
+      const sent = { ...image, pixels };
+      const without = await client.match(image, image, { by: 'location' });
+      const { gridA, pairs } = await client.match(sent, sent, { by: 'location' });
+      assert.deepEqual(without.pairs, pairs);
+      const { original, ...grid } = gridA;
+      assert.deepEqual([without.gridA, original], [grid, { width: 600, height: 400 }]);
+    }
+  });
+
   test('a large match lets timers tick, and one that is given up stops', async () => {
     const image = { pixels: gradient(64, 64), resize: { kind: 'fit', width: 360, height: 360 } } as const;
     let ticks = 0;
@@ -271,9 +291,14 @@ describe('match', () => {
       failsWith('INVALID_ARGUMENT', /^b\.crop: missing/),
     );
     await assert.rejects(
-      client.match({ crop, resize: { kind: 'native' } }, { crop }, { by: 'location' }),
-      failsWith('INVALID_ARGUMENT', /^a\.resize: native needs the pixels/),
+      client.match({ crop: { ...crop, width: 0 } }, { crop }, { by: 'location' }),
+      failsWith('INVALID_ARGUMENT', /^a\.crop: 0 x 32 is empty/),
     );
+    await assert.rejects(
+      client.match({ crop, resize: { kind: 'fit', width: 60, height: 56 } }, { crop }, { by: 'location' }),
+      failsWith('INVALID_ARGUMENT', /^a: width is 60.*56 or 64/),
+    );
+    await assert.rejects(client.match(image, image, { topGamma: -1 }), failsWith('INVALID_ARGUMENT', /^topGamma: -1/));
     await assert.rejects(
       client.match({ crop, pixels: image }, { crop, pixels: await photo }, { by: 'location' }),
       failsWith('INVALID_ARGUMENT', /64 x 64 and 600 x 400 pixels are not one image/),

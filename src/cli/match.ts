@@ -29,6 +29,14 @@ function number(text: string): number {
   return value;
 }
 
+function count(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
+    throw new InvalidArgumentError('It must be a whole number, 0 or more.');
+  }
+  return value;
+}
+
 function matchOptions(flags: MatchFlags): MatchOptions {
   const topGamma = flags.top !== undefined && { topGamma: flags.top };
   if (flags.by === 'location') {
@@ -76,7 +84,7 @@ export function registerMatch(program: Command): void {
         ['backbone', 'localProjector'],
       ),
     )
-    .option('--top <count>', 'pairs to keep, the closest ones; 0 keeps all (default: 20)', number)
+    .option('--top <count>', 'pairs to keep, the closest ones; 0 keeps all (default: 20)', count)
     .option('--mutual', "keep a pair only where each is the other's nearest", false)
     .option('--ratio <ratio>', 'nearest must be this much closer than the second nearest, 0 to 1', number)
     .option('--min-similarity <cosine>', 'least cosine similarity, -1 to 1', number)

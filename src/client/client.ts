@@ -88,7 +88,7 @@ export function createClientOver(transport: Transport): Client {
         const response = await transport.embed(
           {
             model,
-            image: imageMessage(image),
+            image: imageMessage(image, 'image'),
             space: globalSpaces[space],
             l2Normalize,
             dtype: dataTypes[dtype],
@@ -104,7 +104,7 @@ export function createClientOver(transport: Transport): Client {
         const response = await transport.extractFeatures(
           {
             model,
-            image: imageMessage(image),
+            image: imageMessage(image, 'image'),
             space: localSpaces[space],
             l2Normalize,
             dtype: dataTypes[dtype],
@@ -123,7 +123,7 @@ export function createClientOver(transport: Transport): Client {
       }),
     match: (a, b, options = {}) =>
       call(async () => {
-        const images = { a: imageMessage(a), b: imageMessage(b) };
+        const images = { a: { image: imageMessage(a, 'a') }, b: { image: imageMessage(b, 'b') } };
         const { model = '' } = options;
         return readMatches(await transport.match({ model, ...images, ...matchingMessage(options) }, options));
       }),

@@ -1,6 +1,7 @@
 import { type ChannelCredentials, type ClientUnaryCall, credentials, type ServiceError } from '@grpc/grpc-js';
 import { loadVicreglService } from '../proto/load.js';
 import type { CallOptions, Transport, Unary } from './transport.js';
+import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
 export interface GrpcTransportOptions {
@@ -47,12 +48,15 @@ function unary<Request, Response>(
     });
 }
 
-/** Reaches the service over gRPC. */
+/**
+ * Reaches the service over gRPC.
+ * @throws VicreglError `INVALID_ARGUMENT` for a limit on messages that is no whole number.
+ */
 export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const { address, deadlineMs, maxMessageBytes } = options;
   const Client = loadVicreglService();
   const client = new Client(address, options.credentials ?? credentials.createInsecure(), {
-    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_receive_message_length': uint32('maxMessageBytes', maxMessageBytes),
     // What may be sent is the server's to say, and its refusal names its limit.
     'grpc.max_send_message_length': -1,
   });

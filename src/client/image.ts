@@ -1,4 +1,5 @@
 import type { Image } from '../proto/generated/vicregl/v1/Image.js';
+import { uint32Fields } from './uint32.js';
 
 /** Uncompressed pixels: width * height * 3 bytes, red, green, blue, rows from the top. */
 export interface RawPixels {
@@ -12,7 +13,10 @@ export type Pixels = Uint8Array | RawPixels;
 
 /** How an image becomes network input; sizes in pixels, multiples of the model's stride. */
 export type Resize =
-  /** Shortest side to `resize`, then the central `crop` x `crop` square; the model's own sizes where left out. */
+  /**
+   * Shortest side to `resize`, then the central `crop` x `crop` square. Left out: the model's own sizes, of which the
+   * crop is made as small as the resize asks.
+   */
   | { readonly kind: 'shortestSide'; readonly resize?: number; readonly crop?: number }
   /** Stretched to exactly this size. */
   | { readonly kind: 'fit'; readonly width: number; readonly height: number }
@@ -38,18 +42,19 @@ export interface PlacedImage {
 
 export type ImageInput = Pixels | PlacedImage;
 
-function sourceOf(pixels: Pixels | undefined): Image {
+function sourceOf(pixels: Pixels | undefined, field: string): Image {
   if (pixels === undefined) return {};
   if (pixels instanceof Uint8Array) return { encoded: pixels };
-  return { raw: { width: pixels.width, height: pixels.height, rgb: pixels.rgb } };
+  const { width, height, rgb } = pixels;
+  return { raw: { ...uint32Fields(field, { width, height }), rgb } };
 }
 
-function resizeOf(resize: Resize | undefined): Image {
+function resizeOf(resize: Resize | undefined, field: string): Image {
   switch (resize?.kind) {
     case 'shortestSide':
-      return { shortestSide: { resize: resize.resize ?? 0, crop: resize.crop ?? 0 } };
+      return { shortestSide: uint32Fields(field, { resize: resize.resize ?? 0, crop: resize.crop ?? 0 }) };
     case 'fit':
-      return { fit: { width: resize.width, height: resize.height } };
+      return { fit: uint32Fields(field, { width: resize.width, height: resize.height }) };
     case 'native':
       return { native: {} };
     default:
@@ -57,8 +62,22 @@ function resizeOf(resize: Resize | undefined): Image {
   }
 }
 
-/** An image as the request's message. */
-export function imageMessage(input: ImageInput): Image {
-  if (input instanceof Uint8Array || 'rgb' in input) return sourceOf(input);
-  return { ...sourceOf(input.pixels), ...resizeOf(input.resize), ...(input.crop && { crop: input.crop }) };
+function cropOf(crop: CropRectangle | undefined, field: string): Image {
+  if (crop === undefined) return {};
+  const { top, left, height, width, flip = false } = crop;
+  return { crop: { ...uint32Fields(field, { top, left, height, width }), flip } };
+}
+
+/**
+ * An image as the request's message.
+ * @param field name of the image in errors
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ */
+export function imageMessage(input: ImageInput, field: string): Image {
+  if (input instanceof Uint8Array || 'rgb' in input) return sourceOf(input, field);
+  return {
+    ...sourceOf(input.pixels, `${field}.pixels`),
+    ...resizeOf(input.resize, `${field}.resize`),
+    ...cropOf(input.crop, `${field}.crop`),
+  };
 }

@@ -27,7 +27,7 @@ export interface ModelInfo extends ModelId {
   /** Type in which the weights are stored. */
   readonly precision: string;
   readonly license: string;
-  /** What the weights saw. */
+  /** What the weights saw; empty where the service does not say. */
   readonly training: Readonly<Record<string, unknown>>;
   /** What runs the model: cpu or cuda. */
   readonly provider: string;
@@ -37,6 +37,19 @@ export interface ModelInfo extends ModelId {
 export function readModelId(message: ModelId__Output | null): ModelId {
   if (message === null) throw new VicreglError('INTERNAL', 'the response does not say which model answered');
   return { name: message.name, version: message.version };
+}
+
+/** Nothing is known where the text is empty. */
+function readTraining(json: string): Readonly<Record<string, unknown>> {
+  if (json === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new VicreglError('INTERNAL', `the response's training_json cannot be read: ${String(cause)}`, { cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new VicreglError('INTERNAL', `the response's training_json is no object: ${json.slice(0, 80)}`);
 }
 
 /** @throws VicreglError `INTERNAL` for a response that is not whole. */
@@ -59,7 +72,7 @@ export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
     preprocessing: { resize: preprocessing.resize, crop: preprocessing.crop },
     precision: message.precision,
     license: message.license,
-    training: JSON.parse(message.trainingJson) as Record<string, unknown>,
+    training: readTraining(message.trainingJson),
     provider: message.provider,
   };
 }

@@ -1,6 +1,7 @@
 import type { FeatureMatching } from '../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMatching.js';
 import type { CallOptions } from './transport.js';
+import { uint32 } from './uint32.js';
 
 /** Options of every call. */
 export interface RequestOptions extends CallOptions {
@@ -56,17 +57,22 @@ export const dataTypes = { float32: 'DATA_TYPE_FLOAT32', float16: 'DATA_TYPE_FLO
 export const globalSpaces = { backbone: 'GLOBAL_SPACE_BACKBONE', expander: 'GLOBAL_SPACE_EXPANDER' } as const;
 export const localSpaces = { backbone: 'LOCAL_SPACE_BACKBONE', localProjector: 'LOCAL_SPACE_LOCAL_PROJECTOR' } as const;
 
-/** The kind of matching as the request carries it. */
+/**
+ * The kind of matching as the request carries it.
+ * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is no whole number of a uint32.
+ */
 export function matchingMessage(
   options: MatchOptions,
 ): { byFeatures: FeatureMatching } | { byLocation: LocationMatching } {
+  const { topGamma } = options;
+  if (topGamma !== undefined) uint32('topGamma', topGamma);
   if (options.by === 'location') {
-    const { topGamma, maxDistance } = options;
+    const { maxDistance } = options;
     return {
       byLocation: { ...(topGamma !== undefined && { topGamma }), ...(maxDistance !== undefined && { maxDistance }) },
     };
   }
-  const { space, topGamma, mutual = false, ratio, minSimilarity } = options;
+  const { space, mutual = false, ratio, minSimilarity } = options;
   return {
     byFeatures: {
       mutual,

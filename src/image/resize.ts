@@ -1,6 +1,6 @@
 import { ImageError } from './imageError.js';
 import { resample } from './resample.js';
-import type { PreparedImage, ResizePolicy, RgbImage } from './types.js';
+import type { PixelMap, PreparedImage, ResizePolicy, RgbImage } from './types.js';
 
 /** What one network input may cost. */
 export interface OutputLimits {
@@ -13,6 +13,19 @@ export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 
 
 /** A `shortestSide` resize may be this many times larger than the limit before its crop (a long, thin picture). */
 const uncroppedAllowance = 16;
+
+/** Width and height in pixels. */
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A network input before it is made. */
+interface PlannedInput {
+  readonly size: Size;
+  /** From the input to the picture that is resized. */
+  readonly toOriginal: PixelMap;
+}
 
 /** Sizes that a policy comes to for one image: the resized picture, and the part of it that is kept. */
 interface ResizePlan {
@@ -37,7 +50,7 @@ function checkSide(name: string, value: number): void {
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
  * @throws ImageError `bad_dimensions` naming the nearest sides that are.
  */
-export function checkMultiple(name: string, value: number, stride: number): void {
+function checkMultiple(name: string, value: number, stride: number): void {
   checkSide(name, value);
   if (value % stride === 0) return;
   const below = Math.floor(value / stride) * stride;
@@ -57,7 +70,7 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
 
 /** Resize(resize) then CenterCrop(crop), with torchvision's rounding. */
 function planShortestSide(
-  image: RgbImage,
+  image: Size,
   policy: ResizePolicy & { kind: 'shortestSide' },
   stride: number,
   limits: OutputLimits,
@@ -93,7 +106,7 @@ function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits:
   return { width: policy.width, height: policy.height };
 }
 
-function planNative(image: RgbImage, stride: number, limits: OutputLimits): ResizePlan {
+function planNative(image: Size, stride: number, limits: OutputLimits): ResizePlan {
   const nearest = (side: number): number => Math.max(1, Math.round(side / stride)) * stride;
   const width = nearest(image.width);
   const height = nearest(image.height);
@@ -101,7 +114,7 @@ function planNative(image: RgbImage, stride: number, limits: OutputLimits): Resi
   return { width, height };
 }
 
-function plan(image: RgbImage, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
+function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
   switch (policy.kind) {
     case 'shortestSide':
       return planShortestSide(image, policy, stride, limits);
@@ -110,6 +123,30 @@ function plan(image: RgbImage, policy: ResizePolicy, stride: number, limits: Out
     case 'native':
       return planNative(image, stride, limits);
   }
+}
+
+/** The input that a plan comes to, and its way back. */
+function plannedInput(image: Size, { width, height, keep }: ResizePlan): PlannedInput {
+  const scaleX = image.width / width;
+  const scaleY = image.height / height;
+  return {
+    size: keep ?? { width, height },
+    toOriginal: { scaleX, scaleY, offsetX: (keep?.left ?? 0) * scaleX, offsetY: (keep?.top ?? 0) * scaleY },
+  };
+}
+
+/**
+ * The size and the geometry that `prepareImage` gives, from the picture's size alone.
+ * @param stride input pixels from one cell to the next
+ * @throws ImageError `bad_dimensions` for a policy that does not fit, `too_large` over the limit.
+ */
+export function planInput(
+  image: Size,
+  policy: ResizePolicy,
+  stride: number,
+  limits: OutputLimits = defaultOutputLimits,
+): PlannedInput {
+  return plannedInput(image, plan(image, policy, stride, limits));
 }
 
 /**
@@ -127,13 +164,12 @@ export async function prepareImage(
   stride: number,
   limits: OutputLimits = defaultOutputLimits,
 ): Promise<PreparedImage> {
-  const { width, height, keep } = plan(image, policy, stride, limits);
-  const scaleX = image.width / width;
-  const scaleY = image.height / height;
+  const resizing = plan(image, policy, stride, limits);
+  const { width, height, keep } = resizing;
   const unchanged = width === image.width && height === image.height && keep === undefined;
   return {
     image: unchanged ? image : await resample(image, { size: { width, height }, ...(keep && { keep }) }),
-    toOriginal: { scaleX, scaleY, offsetX: (keep?.left ?? 0) * scaleX, offsetY: (keep?.top ?? 0) * scaleY },
+    toOriginal: plannedInput(image, resizing).toOriginal,
     original: { width: image.width, height: image.height },
   };
 }

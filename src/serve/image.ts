@@ -40,7 +40,7 @@ async function cropAndResize(
 }
 
 /** Names the request's field in an image's error. */
-function inField(field: string, error: unknown): unknown {
+export function inField(field: string, error: unknown): unknown {
   return error instanceof ImageError
     ? new ImageError(error.code, `${field}: ${error.message}`, { cause: error })
     : error;

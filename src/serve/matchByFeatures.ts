@@ -82,8 +82,8 @@ export async function matchByFeatures(
   const { engine } = context;
   const output = localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
   const [a, b] = await bothOf(call, (sub) => [
-    readImage(context, request.a, 'a', sub),
-    readImage(context, request.b, 'b', sub),
+    readImage(context, request.a?.image ?? null, 'a', sub),
+    readImage(context, request.b?.image ?? null, 'b', sub),
   ]);
   const gridA = gridOf(a, engine.manifest.stride);
   const gridB = gridOf(b, engine.manifest.stride);

@@ -1,6 +1,6 @@
 import { cropToOriginal } from '../image/crop.js';
-import { ImageError } from '../image/imageError.js';
-import { checkMultiple, checkOutputPixels } from '../image/resize.js';
+import { composePixelMaps } from '../image/geometry.js';
+import { planInput } from '../image/resize.js';
 import { matchLocations } from '../match/locations.js';
 import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
 import type { LocationMatching__Output } from '../proto/generated/vicregl/v1/LocationMatching.js';
@@ -10,7 +10,7 @@ import { bothOf } from './bothOf.js';
 import { type Call, timed } from './call.js';
 import type { ServeContext } from './context.js';
 import { type CellGrid, gridOf } from './grid.js';
-import { readImage } from './image.js';
+import { inField, readImage } from './image.js';
 import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
 import { readResizePolicy } from './resizePolicy.js';
 import { ServeError } from './serveError.js';
@@ -23,21 +23,16 @@ function invalid(message: string): ServeError {
 function gridWithoutPixels(context: ServeContext, image: Image__Output, field: string): CellGrid {
   const { manifest } = context.engine;
   const crop = image.crop!;
-  const policy = readResizePolicy(image, manifest);
-  if (policy.kind !== 'fit') {
-    throw invalid(`${field}.resize: ${policy.kind} needs the pixels; send them, or use fit, or leave resize out`);
-  }
   if (crop.width < 1 || crop.height < 1) {
     throw invalid(`${field}.crop: ${crop.width} x ${crop.height} is empty; both sides must be at least 1 pixel`);
   }
   try {
-    checkMultiple('width', policy.width, manifest.stride);
-    checkMultiple('height', policy.height, manifest.stride);
-    checkOutputPixels(policy.width, policy.height, context.limits.output);
+    const planned = planInput(crop, readResizePolicy(image, manifest), manifest.stride, context.limits.output);
+    const toOriginal = composePixelMaps(cropToOriginal(crop, crop), planned.toOriginal);
+    return gridOf({ image: planned.size, toOriginal }, manifest.stride);
   } catch (error) {
-    throw error instanceof ImageError ? invalid(`${field}.fit: ${error.message}`) : error;
+    throw inField(field, error);
   }
-  return gridOf({ image: policy, toOriginal: cropToOriginal(crop, policy) }, manifest.stride);
 }
 
 async function readGrid(
@@ -64,8 +59,8 @@ export async function matchByLocation(
   const { maxDistance = Number.POSITIVE_INFINITY } = matching;
   if (!(maxDistance >= 0)) throw invalid(`by_location.max_distance: ${maxDistance} must be at least 0 pixels`);
   const [a, b] = await bothOf(call, (sub) => [
-    readGrid(context, request.a, 'a', sub),
-    readGrid(context, request.b, 'b', sub),
+    readGrid(context, request.a?.image ?? null, 'a', sub),
+    readGrid(context, request.b?.image ?? null, 'b', sub),
   ]);
   if (a.original && b.original && (a.original.width !== b.original.width || a.original.height !== b.original.height)) {
     throw invalid(

@@ -57,6 +57,12 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
+  test('--local runs the bundled model in this process, wherever the flag stands', async () => {
+    const { code, stdout, stderr } = await vicregl('embed', '--local', photo('coffee.jpg'), '--threads', '1');
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout).shape, [320]);
+  });
+
   test('match --out draws the pairs', async () => {
     const out = join(folder, 'pairs.png');
     const { code, stderr } = await vicregl(
@@ -81,6 +87,20 @@ describe('node bin/vicregl.js', () => {
         /^vicregl: INVALID_ARGUMENT: --out: "x\.txt" must end in .*\n$/,
       ],
       [['serve', '--model', model.folder.dir, '--address', 'nowhere'], /^vicregl: .*"nowhere" is not HOST:PORT.*\n$/],
+      [['embed', '--model', photo('coffee.jpg')], /^error: missing required argument 'image'\n/],
+      [
+        ['embed', photo('coffee.jpg'), '--local', '--address', '127.0.0.1:1'],
+        /^vicregl: INVALID_ARGUMENT: --address and --local exclude each other.*\n$/,
+      ],
+      [
+        ['model', '--address', '127.0.0.1:1', '--threads', '2'],
+        /^vicregl: INVALID_ARGUMENT: --threads is for a model in this process.*--local.*\n$/,
+      ],
+      [['model', '--device', 'cpu'], /^vicregl: INVALID_ARGUMENT: --device is for a model in this process.*\n$/],
+      [
+        ['match', photo('coffee.jpg'), photo('coffee.jpg'), '--top', '2.5', '--local'],
+        /'2\.5' is invalid\. It must be a whole number/,
+      ],
       [['embed', photo('coffee.jpg'), '--resize', 'huge'], /'huge' is invalid\. It must be native, fit:/],
     ];
     for (const [args, expected] of cases) {
