@@ -1,7 +1,7 @@
 /**
  * Gathers the photographs of the bundled model's training: OUT/train, OUT/held-out and OUT/SOURCES.json.
  *
- *   node dist/scripts/data/preparePhotos.js --imagenet-sample DIR --manifest TSV --out DIR [--packages DIR] [--camvid DIR]
+ *   node dist/scripts/data/preparePhotos.js --imagenet-sample DIR --out DIR [--manifest TSV] [--packages DIR] [--camvid DIR]
  *
  * - imagenet-sample: a folder of photographs; the 100 whose names have the lowest sha256 are held out.
  * - manifest: tab-separated package, path, class, kind, ...; rows of kind `photo` are taken from their packages,
@@ -14,6 +14,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { unpackedPackage } from './packages.js';
@@ -37,7 +38,7 @@ interface Tally {
 const { values } = parseArgs({
   options: {
     'imagenet-sample': { type: 'string' },
-    manifest: { type: 'string' },
+    manifest: { type: 'string', default: fileURLToPath(new URL('../../../scripts/data/photos.tsv', import.meta.url)) },
     camvid: { type: 'string' },
     packages: { type: 'string' },
     out: { type: 'string' },
