@@ -60,7 +60,7 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
     throw new VicreglError(
       'UNAVAILABLE',
       `no answer from ${address} (${error.message}); start a service with "vicregl serve", or add --local to run without one`,
-      { cause: error },
+      { cause: error, reason: error.reason },
     );
   }
 }

@@ -308,6 +308,7 @@ describe('match', () => {
       cheap.match(image, image),
       failsWith('RESOURCE_EXHAUSTED', /products, over the limit of 1000/),
     );
+    await assert.rejects(cheap.match(image, image), { name: 'VicreglError', reason: 'TOO_LARGE' });
     await cheap.close();
   });
 });

@@ -1,4 +1,5 @@
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
+import { decodeReason, statusDetailsKey } from '../proto/statusDetails.js';
 
 /** Name of a gRPC status, such as `INVALID_ARGUMENT`. */
 export type VicreglErrorCode = Exclude<keyof typeof status, 'OK'>;
@@ -8,21 +9,40 @@ function hasStatus(value: unknown): value is { readonly code: status; readonly d
   return typeof code === 'number' && status[code] !== undefined && typeof details === 'string';
 }
 
+/** The service's reason: in the trailing metadata of a socket, in the error itself without one. */
+function reasonOf(error: object): string | undefined {
+  const { reason, metadata } = error as { reason?: unknown; metadata?: unknown };
+  if (typeof reason === 'string') return reason;
+  const bytes = metadata instanceof Metadata ? metadata.get(statusDetailsKey)[0] : undefined;
+  return Buffer.isBuffer(bytes) ? decodeReason(bytes) : undefined;
+}
+
+interface VicreglErrorOptions extends ErrorOptions {
+  readonly reason?: string | undefined;
+}
+
 /** The client's one error: `code` says what kind, `message` what is wrong and the way out. */
 export class VicreglError extends Error {
   override readonly name = 'VicreglError';
   readonly code: VicreglErrorCode;
+  /**
+   * Stable name of the cause for programs, such as `OVERLOADED` (try again later) or `TOO_LARGE` (never fits); all of
+   * them in docs/service.md. Undefined where the service did not answer itself.
+   */
+  readonly reason: string | undefined;
 
-  constructor(code: VicreglErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: VicreglErrorCode, message: string, options: VicreglErrorOptions = {}) {
     super(message, options);
     this.code = code;
+    this.reason = options.reason;
   }
 
   /** Anything thrown as a VicreglError: gRPC errors keep their status, aborts are CANCELLED, the rest is UNKNOWN. */
   static from(error: unknown): VicreglError {
     if (error instanceof VicreglError) return error;
     if (hasStatus(error)) {
-      return new VicreglError(status[error.code] as VicreglErrorCode, error.details, { cause: error });
+      const code = status[error.code] as VicreglErrorCode;
+      return new VicreglError(code, error.details, { cause: error, reason: reasonOf(error) });
     }
     const message = error instanceof Error ? error.message : String(error);
     const aborted = error instanceof Error && error.name === 'AbortError';

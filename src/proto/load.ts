@@ -1,13 +1,7 @@
-import { fileURLToPath } from 'node:url';
 import { type GrpcObject, loadPackageDefinition } from '@grpc/grpc-js';
-import { loadSync, type Options, type PackageDefinition } from '@grpc/proto-loader';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import type { ProtoGrpcType } from './generated/vicregl.js';
-
-/** The folder of .proto files, three levels above this file in dist/src/proto. */
-const protoFolder = fileURLToPath(new URL('../../../proto/', import.meta.url));
-
-/** The same choices as the generated types' (`npm run generate`); bytes arrive as Buffer. */
-const loadOptions: Options = { longs: Number, enums: String, defaults: true, oneofs: true, includeDirs: [protoFolder] };
+import { loadOptions } from './loadOptions.js';
 
 /** Full name of the service, as health checks and reflection know it. */
 export const serviceName = 'vicregl.v1.VicreglService';

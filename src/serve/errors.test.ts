@@ -11,12 +11,24 @@ test('each layer keeps its own reason and gets its status', () => {
   assert.deepEqual(toStatus(new ImageError('corrupt', 'cut off')), {
     code: status.INVALID_ARGUMENT,
     details: 'cut off',
+    reason: 'IMAGE_CORRUPT',
   });
   assert.equal(toStatus(new MatchError('bad_option', 'no')).code, status.INVALID_ARGUMENT);
   assert.equal(toStatus(new MatchError('not_finite', 'NaN of the model')).code, status.INTERNAL);
   assert.equal(toStatus(new EngineError('unavailable', 'gone')).code, status.UNAVAILABLE);
   assert.equal(toStatus(new ServeError('overloaded', 'full')).code, status.RESOURCE_EXHAUSTED);
   assert.equal(toStatus(new ServeError('unknown_model', 'x')).code, status.NOT_FOUND);
+});
+
+test('reasons tell an overload, which passes, from work that never fits', () => {
+  const { code, reason, retryAfterSeconds } = toStatus(new ServeError('overloaded', 'full'));
+  assert.deepEqual([code, reason, retryAfterSeconds], [status.RESOURCE_EXHAUSTED, 'OVERLOADED', 1]);
+  const never = toStatus(new ServeError('too_large', 'too many cells'));
+  assert.deepEqual([never.code, never.reason], [status.RESOURCE_EXHAUSTED, 'TOO_LARGE']);
+  assert.equal(never.retryAfterSeconds, undefined);
+  assert.equal(toStatus(new MatchError('bad_option', 'x')).reason, 'MATCH_BAD_OPTION');
+  assert.equal(toStatus(new EngineError('unavailable', 'x')).reason, 'ENGINE_UNAVAILABLE');
+  assert.equal(toStatus(new Error('x')).reason, 'INTERNAL');
 });
 
 test('anything else is INTERNAL without its text', () => {

@@ -2,12 +2,12 @@ import { status } from '@grpc/grpc-js';
 import { EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { ImageError, type ImageErrorCode } from '../image/imageError.js';
 import { MatchError, type MatchErrorCode } from '../match/matchError.js';
+import type { StatusDetails } from '../proto/statusDetails.js';
 import { ServeError, type ServeErrorCode } from './serveError.js';
 
-/** A gRPC status: what a client sees of an error. */
-export interface Status {
+/** A gRPC status with the details that programs read: what a client sees of an error. */
+export interface Status extends StatusDetails {
   readonly code: status;
-  readonly details: string;
 }
 
 /** The one table from every layer's error codes to gRPC status. */
@@ -59,11 +59,40 @@ function headerSafe(details: string): string {
   return cut.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
+/** Shortest wait of a caller that met a full queue, in seconds: some batches of a small CPU. */
+const RETRY_SECONDS = 1;
+
+/** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
+function reasonOf(layer: keyof typeof statusOf, code: string): string {
+  return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
+}
+
 /** The status of anything thrown. What is not one of our errors is INTERNAL, its text kept for the log. */
 export function toStatus(error: unknown): Status {
-  if (error instanceof ImageError) return { code: statusOf.image[error.code], details: headerSafe(error.message) };
-  if (error instanceof ServeError) return { code: statusOf.serve[error.code], details: headerSafe(error.message) };
-  if (error instanceof EngineError) return { code: statusOf.engine[error.code], details: headerSafe(error.message) };
-  if (error instanceof MatchError) return { code: statusOf.match[error.code], details: headerSafe(error.message) };
-  return { code: status.INTERNAL, details: 'internal error; the log of the server has the details' };
+  if (error instanceof ImageError) {
+    const { code, message } = error;
+    return { code: statusOf.image[code], details: headerSafe(message), reason: reasonOf('image', code) };
+  }
+  if (error instanceof ServeError) {
+    const { code, message } = error;
+    return {
+      code: statusOf.serve[code],
+      details: headerSafe(message),
+      reason: reasonOf('serve', code),
+      ...(code === 'overloaded' && { retryAfterSeconds: RETRY_SECONDS }),
+    };
+  }
+  if (error instanceof EngineError) {
+    const { code, message } = error;
+    return { code: statusOf.engine[code], details: headerSafe(message), reason: reasonOf('engine', code) };
+  }
+  if (error instanceof MatchError) {
+    const { code, message } = error;
+    return { code: statusOf.match[code], details: headerSafe(message), reason: reasonOf('match', code) };
+  }
+  return {
+    code: status.INTERNAL,
+    details: 'internal error; the log of the server has the details',
+    reason: 'INTERNAL',
+  };
 }

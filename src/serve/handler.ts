@@ -1,5 +1,6 @@
-import { type handleUnaryCall, type ServerUnaryCall, status } from '@grpc/grpc-js';
+import { type handleUnaryCall, Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { encodeStatusDetails, statusDetailsKey } from '../proto/statusDetails.js';
 import { type Call, timed } from './call.js';
 import { toStatus } from './errors.js';
 import type { InFlight } from './inFlight.js';
@@ -128,9 +129,12 @@ export function unaryHandler<Request, Response>(
           callback(null, response);
         },
         (error: unknown) => {
-          const { code, details } = toStatus(error);
+          const failure = toStatus(error);
+          const { code, details } = failure;
           finish(code, details, error);
-          callback({ code, details });
+          const metadata = new Metadata();
+          metadata.set(statusDetailsKey, encodeStatusDetails(failure));
+          callback({ code, details, metadata });
         },
       )
       // Only answering itself can still fail here; an unhandled rejection would end the process.

@@ -43,11 +43,12 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
   };
 }
 
-function failsWith(code: string, text: RegExp) {
+function failsWith(code: string, text: RegExp, reason?: string) {
   return (error: unknown) => {
     assert.ok(error instanceof VicreglError, String(error));
     assert.equal(error.code, code, error.message);
     assert.match(error.message, text);
+    if (reason !== undefined) assert.equal(error.reason, reason);
     return true;
   };
 }
@@ -119,7 +120,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     const image = await photo('astronaut.jpg');
     await assert.rejects(
       service.client.embed(image.subarray(0, 20_000)),
-      failsWith('INVALID_ARGUMENT', /^image: image cannot be decoded as jpeg/),
+      failsWith('INVALID_ARGUMENT', /^image: image cannot be decoded as jpeg/, 'IMAGE_CORRUPT'),
     );
     assert.equal((await service.client.embed(image)).vector.length, 16);
   });
@@ -226,7 +227,11 @@ describe('the service under limits and failures, with the fake engine', () => {
     const narrow = createClient({ address: server.address, maxMessageBytes: 200_000 });
     await assert.rejects(
       narrow.features(image),
-      failsWith('RESOURCE_EXHAUSTED', /240000 bytes, over the limit of 195904.*float16.*max_response_bytes/),
+      failsWith(
+        'RESOURCE_EXHAUSTED',
+        /240000 bytes, over the limit of 195904.*float16.*max_response_bytes/,
+        'TOO_LARGE',
+      ),
     );
     assert.deepEqual((await narrow.features(image, { dtype: 'float16' })).shape, [50, 75, 16]);
     await narrow.close();
@@ -289,7 +294,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await delay(60);
     const second = client.embed(image);
     await delay(60);
-    await assert.rejects(client.embed(image), failsWith('RESOURCE_EXHAUSTED', /queue is full/));
+    await assert.rejects(client.embed(image), failsWith('RESOURCE_EXHAUSTED', /queue is full/, 'OVERLOADED'));
     await Promise.all([first, second]);
     await stop();
   });
