@@ -1,18 +1,13 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnxEngine.js';
 import { openModelFolder } from '../models/folder.js';
+import { wholeNumber } from './wholeNumber.js';
 
 /** How a model is run. */
 export interface EngineFlags {
   readonly device: 'auto' | 'cpu' | 'cuda';
   readonly threads?: number;
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number of at least 1.');
-  return value;
 }
 
 /** Adds --device and --threads. */
@@ -23,7 +18,7 @@ export function addEngineFlags(command: Command): Command {
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto'),
     )
-    .option('--threads <count>', 'threads of the engine (default: the machine decides)', positiveInteger);
+    .option('--threads <count>', 'threads of the engine (default: the machine decides)', wholeNumber(1, 1024));
 }
 
 /**

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
 import { tinyManifest } from '../../test/support/tinyModel.js';
 import { type Client, createClientOver } from '../client/client.js';
 import { cellCentre } from '../client/grid.js';
@@ -311,6 +312,13 @@ describe('match', () => {
     await assert.rejects(cheap.match(image, image), { name: 'VicreglError', reason: 'TOO_LARGE' });
     await cheap.close();
   });
+});
+
+test('where a service stands, libvips does not render SVG', async () => {
+  const client = clientOf();
+  const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>');
+  await assert.rejects(sharp(svg).raw().toBuffer(), /unsupported image format/);
+  await client.close();
 });
 
 test('model: the facts of the manifest', async () => {

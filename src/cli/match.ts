@@ -8,6 +8,7 @@ import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { drawMatchesOf } from './drawMatches.js';
 import { addCropFlag, addResizeFlag, readImageFile } from './imageFlags.js';
 import { printJson } from './printJson.js';
+import { wholeNumber } from './wholeNumber.js';
 
 interface MatchFlags extends ConnectFlags {
   readonly by: 'features' | 'location';
@@ -26,14 +27,6 @@ interface MatchFlags extends ConnectFlags {
 function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
-}
-
-function count(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
-    throw new InvalidArgumentError('It must be a whole number, 0 or more.');
-  }
   return value;
 }
 
@@ -84,7 +77,7 @@ export function registerMatch(program: Command): void {
         ['backbone', 'localProjector'],
       ),
     )
-    .option('--top <count>', 'pairs to keep, the closest ones; 0 keeps all (default: 20)', count)
+    .option('--top <count>', 'pairs to keep, the closest ones; 0 keeps all (default: 20)', wholeNumber(0))
     .option('--mutual', "keep a pair only where each is the other's nearest", false)
     .option('--ratio <ratio>', 'nearest must be this much closer than the second nearest, 0 to 1', number)
     .option('--min-similarity <cosine>', 'least cosine similarity, -1 to 1', number)

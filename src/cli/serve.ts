@@ -5,11 +5,12 @@ import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
 import { bundledModelFolder, DEFAULT_ADDRESS, DEFAULT_METRICS_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
+import { addLimitFlags, type LimitFlags, serveLimits } from './limitFlags.js';
 
 /** Exit code after the engine died. */
 const ENGINE_DIED = 70;
 
-interface ServeFlags extends EngineFlags {
+interface ServeFlags extends EngineFlags, LimitFlags {
   readonly model: string;
   readonly address: string;
   readonly metricsAddress: string;
@@ -29,11 +30,11 @@ export function registerServe(program: Command): void {
         .choices(['debug', 'info', 'warn', 'error', 'silent'])
         .default('info'),
     );
-  addEngineFlags(command).action(async (flags: ServeFlags) => {
+  addLimitFlags(addEngineFlags(command)).action(async (flags: ServeFlags) => {
     const logger = pino({ level: flags.logLevel });
     const engine = await openEngine(flags.model, flags, (message) => logger.info(message));
     const { address, metricsAddress } = flags;
-    const server = await createServer({ engine, address, metricsAddress, logger });
+    const server = await createServer({ engine, address, metricsAddress, logger, limits: serveLimits(flags) });
     const ended = serveToTheEnd(server, logger);
     const { name, version } = engine.manifest;
     logger.info(

@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { decodeFailure } from './decodeFailure.js';
 import { readableFormats, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
 import type { RgbImage } from './types.js';
@@ -14,6 +15,9 @@ export interface ImageLimits {
 /** 32 MiB and 50 megapixels: a full-frame camera's JPEG passes, a decompression bomb does not. */
 export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 1024 * 1024, maxPixels: 50_000_000 };
 
+/** Longest decoding in seconds: four times that of the slowest picture found (noise, 50 megapixels, AVIF, a busy CPU). */
+const DECODE_SECONDS = 30;
+
 function checkPixels(width: number, height: number, limits: ImageLimits): void {
   if (width * height <= limits.maxPixels) return;
   throw new ImageError(
@@ -28,13 +32,6 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
     'too_large',
     `image of ${bytes.byteLength} bytes is over the limit of ${limits.maxBytes}; send a smaller or more compressed one`,
   );
-}
-
-function undecodable(format: string, cause: unknown): ImageError {
-  const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
-  return new ImageError('corrupt', `image cannot be decoded as ${format}: ${reason}; check that it was sent whole`, {
-    cause,
-  });
 }
 
 /**
@@ -57,7 +54,7 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defau
   const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
     .metadata()
     .catch((cause: unknown) => {
-      throw undecodable(format, cause);
+      throw decodeFailure(format, cause, DECODE_SECONDS);
     });
   // libvips chooses its loader itself: make sure that it read what was allowed (a polyglot file may fool one of us).
   if (header.format !== (format === 'avif' ? 'heif' : format)) {
@@ -68,13 +65,14 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defau
   }
   checkPixels(header.width, header.height, limits);
   const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
+    .timeout({ seconds: DECODE_SECONDS })
     .autoOrient()
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb')
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => {
-      throw undecodable(format, cause);
+      throw decodeFailure(format, cause, DECODE_SECONDS);
     });
   return {
     width: info.width,

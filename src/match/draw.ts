@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { withSvg } from '../image/loaders.js';
 import type { RgbImage } from '../image/types.js';
 
 /** A cell to draw: its centre in the image's pixels. */
@@ -77,12 +78,15 @@ export async function drawMatches(
   const overlay =
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${HEIGHT}"><g fill="none">` +
     `${outline(a, atA)}${outline(b, atB)}${drawn.join('')}</g></svg>`;
-  return sharp({ create: { width, height: HEIGHT, channels: 3, background: 'white' } })
-    .composite([
-      { input: await scaled(a.image, atA), left: atA.left, top: 0 },
-      { input: await scaled(b.image, atB), left: atB.left, top: 0 },
-      { input: Buffer.from(overlay), left: 0, top: 0 },
-    ])
-    .png()
-    .toBuffer();
+  const [left, right] = [await scaled(a.image, atA), await scaled(b.image, atB)];
+  return withSvg(() =>
+    sharp({ create: { width, height: HEIGHT, channels: 3, background: 'white' } })
+      .composite([
+        { input: left, left: atA.left, top: 0 },
+        { input: right, left: atB.left, top: 0 },
+        { input: Buffer.from(overlay), left: 0, top: 0 },
+      ])
+      .png()
+      .toBuffer(),
+  );
 }

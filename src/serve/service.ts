@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import type { Engine } from '../engine/engine.js';
+import { restrictLoaders } from '../image/loaders.js';
 import type { EmbedRequest__Output } from '../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../proto/generated/vicregl/v1/EmbedResponse.js';
 import type { ExtractFeaturesRequest__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
@@ -43,8 +44,12 @@ export interface ServiceOptions {
   readonly onBatch?: (images: number) => void;
 }
 
-/** Puts limits, decoding and the batching queue in front of an engine; the service owns the engine from then on. */
+/**
+ * Puts limits, decoding and the batching queue in front of an engine; the service owns the engine from then on. From here
+ * on libvips reads the supported formats alone, in the whole process.
+ */
 export function createService({ engine, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
+  restrictLoaders();
   const queue = createBatchQueue(engine, limits, onBatch);
   const context: ServeContext = {
     engine,

@@ -110,6 +110,16 @@ describe('node bin/vicregl.js', () => {
     }
   });
 
+  test('serve holds the limits of its flags', async () => {
+    const flags = ['--max-message-bytes', '40000', '--queue-images', '8', '--max-batch', '2'];
+    const served = await startServedProcess('--model', model.folder.dir, ...flags);
+    const { code, stderr } = await vicregl('embed', photo('coffee.jpg'), '--address', served.address);
+    assert.equal(code, 1);
+    assert.match(stderr, /^vicregl: RESOURCE_EXHAUSTED: .*larger than max.*40000/);
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
   test('an engine that dies ends the process with an exit code for its supervisor', async () => {
     // Hands the engine's worker to a signal: there is no way to a thread from outside.
     const hook = `import threads from 'node:worker_threads';

@@ -1,0 +1,12 @@
+import { InvalidArgumentError } from 'commander';
+
+/** A parser of flags that are whole numbers between two bounds, both included. */
+export function wholeNumber(least: number, most = 2 ** 32 - 1): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`It must be a whole number between ${least} and ${most}.`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import sharp from 'sharp';
+import { decodeFailure } from './decodeFailure.js';
+
+test('a timeout of sharp is too_large, anything else is corrupt', async () => {
+  const slow = sharp({ create: { width: 6000, height: 6000, channels: 3, background: 'red' } }).median(25);
+  const timeout = await slow
+    .timeout({ seconds: 1 })
+    .raw()
+    .toBuffer()
+    .catch((error: unknown) => error);
+  const { code, message } = decodeFailure('avif', timeout, 1);
+  assert.equal(code, 'too_large');
+  assert.match(message, /^image takes longer than 1 s to decode as avif; send a smaller one/);
+  assert.equal(decodeFailure('jpeg', new Error('premature end\nmore'), 30).code, 'corrupt');
+  assert.match(decodeFailure('jpeg', new Error('premature end\nmore'), 30).message, /as jpeg: premature end; check/);
+});
