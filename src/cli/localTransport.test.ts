@@ -309,6 +309,10 @@ describe('match', () => {
       cheap.match(image, image),
       failsWith('RESOURCE_EXHAUSTED', /products, over the limit of 1000/),
     );
+    await assert.rejects(
+      cheap.match({ crop }, { crop }, { by: 'location' }),
+      failsWith('RESOURCE_EXHAUSTED', /7 x 7 cells of 2 channels takes 4802 products/),
+    );
     await assert.rejects(cheap.match(image, image), { name: 'VicreglError', reason: 'TOO_LARGE' });
     await cheap.close();
   });

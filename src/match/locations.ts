@@ -1,5 +1,6 @@
 import { MatchError } from './matchError.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
+import { atOnce, inTurns } from './turns.js';
 
 /** A pair of cells that show nearly the same place of one original image. Cells are row-major indices. */
 export interface LocationMatch {
@@ -27,23 +28,21 @@ function checkCentres(name: string, centres: Float32Array): void {
   if (bad >= 0) throw new MatchError('not_finite', `${name}[${bad}] is ${centres[bad]}; centres must be finite`);
 }
 
-/**
- * Location-based matching of the paper: every source cell with the target cell whose centre is nearest in the original
- * image (ties to the lower index), of which the topGamma nearest are kept.
- * @param centresA [n, 2] centres of the source cells, original-image pixels (see `cellCentres`)
- * @param centresB [m, 2] centres of the target cells, of the same original
- * @throws MatchError
- */
-export function matchLocations(
+/** Pairs of cells between two pauses: some milliseconds on one core. */
+const pausePairs = 2_000_000;
+
+function* matchSteps(
   centresA: Float32Array,
   centresB: Float32Array,
-  options: LocationMatchOptions = {},
-): LocationMatch[] {
+  options: LocationMatchOptions,
+): Generator<void, LocationMatch[]> {
   checkCentres('centresA', centresA);
   checkCentres('centresB', centresB);
   checkTopGamma(options.topGamma, centresA.length / 2);
   const matches: LocationMatch[] = [];
+  const rows = Math.max(1, Math.floor(pausePairs / (centresB.length / 2)));
   for (let source = 0; source < centresA.length / 2; source++) {
+    if (source > 0 && source % rows === 0) yield;
     const x = centresA[source * 2]!;
     const y = centresA[source * 2 + 1]!;
     let target = 0;
@@ -58,4 +57,32 @@ export function matchLocations(
     matches.push({ source, target, distance: Math.sqrt(nearest) });
   }
   return selectTopGamma(matches, options.topGamma, options.order ?? 'distance');
+}
+
+/**
+ * Location-based matching of the paper: every source cell with the target cell whose centre is nearest in the original
+ * image (ties to the lower index), of which the topGamma nearest are kept.
+ * @param centresA [n, 2] centres of the source cells, original-image pixels (see `cellCentres`)
+ * @param centresB [m, 2] centres of the target cells, of the same original
+ * @throws MatchError
+ */
+export function matchLocations(
+  centresA: Float32Array,
+  centresB: Float32Array,
+  options: LocationMatchOptions = {},
+): LocationMatch[] {
+  return atOnce(matchSteps(centresA, centresB, options));
+}
+
+/**
+ * `matchLocations` for a thread that has other work: it lets the event loop turn every few milliseconds.
+ * @throws the signal's reason soon after it is aborted, and whatever `matchLocations` throws.
+ */
+export function matchLocationsInTurns(
+  centresA: Float32Array,
+  centresB: Float32Array,
+  options: LocationMatchOptions,
+  signal: AbortSignal,
+): Promise<LocationMatch[]> {
+  return inTurns(matchSteps(centresA, centresB, options), signal);
 }

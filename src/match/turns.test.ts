@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type FeatureMap, matchFeatures, matchFeaturesInTurns } from './features.js';
+import { matchLocations, matchLocationsInTurns } from './locations.js';
 
 /** 1,024 cells of 256 channels: 268 million products with itself. */
 const cells = 1024;
@@ -32,6 +33,21 @@ describe('matchFeaturesInTurns', () => {
     await assert.rejects(matching, /given up/);
     const took = performance.now() - start;
     assert.ok(took < whole / 2, `stopped after ${took} ms; the whole takes ${whole} ms`);
+  });
+
+  it('has a counterpart by location', async () => {
+    const centres = Float32Array.from({ length: 2 * 3000 }, (_, i) => (i * 7919) % 4001);
+    const { signal } = new AbortController();
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    const matches = await matchLocationsInTurns(centres, centres, {}, signal);
+    clearInterval(timer);
+    assert.ok(turns >= 2, `${turns} ticks`);
+    assert.deepEqual(matches, matchLocations(centres, centres));
+    await assert.rejects(
+      matchLocationsInTurns(centres, centres, {}, AbortSignal.abort(new Error('no more'))),
+      /no more/,
+    );
   });
 
   it('refuses what matchFeatures refuses, as a rejection', async () => {

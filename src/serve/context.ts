@@ -12,7 +12,7 @@ export interface ServeContext {
   readonly limits: ServeLimits;
   /** Bounds how many images are decoded at once. */
   readonly decoding: LimitFunction;
-  /** Lets one feature-based match compute at a time: two would only take turns on one thread. */
+  /** Lets one match compute at a time: two would only take turns on one thread. */
   readonly matching: LimitFunction;
 }
 

@@ -21,9 +21,9 @@ export interface ServeLimits {
   readonly image: ImageLimits;
   /** Pixels of one network input. */
   readonly output: OutputLimits;
-  /** Most cells_a * cells_b * channels of one feature-based match. */
+  /** Most cells_a * cells_b * channels of one match; by location, the channels are x and y. */
   readonly maxMatchProducts: number;
-  /** Feature-based matches that may wait for their turn. */
+  /** Matches that may wait for their turn. */
   readonly queueMatches: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;

@@ -1,15 +1,16 @@
 import type { PreparedImage } from '../image/types.js';
-import { type FeatureMap, type FeatureMatchOptions, type Match, matchFeaturesInTurns } from '../match/features.js';
+import { type FeatureMap, type FeatureMatchOptions, matchFeaturesInTurns } from '../match/features.js';
 import type { FeatureMatching__Output } from '../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { bothOf } from './bothOf.js';
-import { type Call, timed } from './call.js';
+import type { Call } from './call.js';
 import type { ServeContext } from './context.js';
-import { type CellGrid, gridOf } from './grid.js';
+import { gridOf } from './grid.js';
 import { readImage } from './image.js';
 import { infer } from './infer.js';
+import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
 import { ServeError } from './serveError.js';
 import { localOutput } from './spaces.js';
@@ -33,43 +34,9 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
   };
 }
 
-function checkCost(context: ServeContext, a: CellGrid, b: CellGrid, channels: number): void {
-  const products = a.rows * a.cols * b.rows * b.cols * channels;
-  if (products <= context.limits.maxMatchProducts) return;
-  throw new ServeError(
-    'too_large',
-    `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells of ${channels} channels takes ${products} products, ` +
-      `over the limit of ${context.limits.maxMatchProducts}; ask for smaller sizes (resize)`,
-  );
-}
-
 function featureMap(maps: Tensor<'float32'>): FeatureMap {
   const [rows = 0, cols = 0, channels = 0] = maps.shape;
   return { rows, cols, channels, data: maps.data };
-}
-
-/**
- * Matches when it is this call's turn, leaving the event loop to others every few milliseconds.
- * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
- */
-async function matchInTurn(
-  context: ServeContext,
-  a: FeatureMap,
-  b: FeatureMap,
-  options: FeatureMatchOptions,
-  call: Call,
-): Promise<Match[]> {
-  const { matching, limits } = context;
-  if (matching.pendingCount >= limits.queueMatches) {
-    throw new ServeError(
-      'overloaded',
-      `${matching.pendingCount} matches wait for their turn, the most that may; try again later`,
-    );
-  }
-  return matching(() => {
-    call.signal.throwIfAborted();
-    return timed(call, 'match', () => matchFeaturesInTurns(a, b, options, call.signal));
-  });
 }
 
 /** Feature-based matching: both images through the network (in one batch where their sizes agree), then paired. */
@@ -89,9 +56,11 @@ export async function matchByFeatures(
   const gridB = gridOf(b, engine.manifest.stride);
   const options = readOptions(matching, gridA.rows * gridA.cols);
   const { dims } = engine.manifest;
-  checkCost(context, gridA, gridB, output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0));
+  checkMatchCost(context, gridA, gridB, output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0));
   const inferred = ({ image }: PreparedImage, sub: Call) => infer(context, image, output, sub);
   const [mapsA, mapsB] = await bothOf(call, (sub) => [inferred(a, sub), inferred(b, sub)]);
-  const matches = await matchInTurn(context, featureMap(mapsA), featureMap(mapsB), options, call);
+  const matches = await matchInTurn(context, call, () =>
+    matchFeaturesInTurns(featureMap(mapsA), featureMap(mapsB), options, call.signal),
+  );
   return matchResponse(context, gridA, gridB, matches);
 }

@@ -1,16 +1,17 @@
 import { cropToOriginal } from '../image/crop.js';
 import { composePixelMaps } from '../image/geometry.js';
 import { planInput } from '../image/resize.js';
-import { matchLocations } from '../match/locations.js';
+import { matchLocationsInTurns } from '../match/locations.js';
 import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
 import type { LocationMatching__Output } from '../proto/generated/vicregl/v1/LocationMatching.js';
 import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import { bothOf } from './bothOf.js';
-import { type Call, timed } from './call.js';
+import type { Call } from './call.js';
 import type { ServeContext } from './context.js';
 import { type CellGrid, gridOf } from './grid.js';
 import { inField, readImage } from './image.js';
+import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
 import { readResizePolicy } from './resizePolicy.js';
 import { ServeError } from './serveError.js';
@@ -69,8 +70,10 @@ export async function matchByLocation(
     );
   }
   const topGamma = readTopGamma(matching.topGamma, a.rows * a.cols);
-  const matches = await timed(call, 'match', () =>
-    matchLocations(centresOf(a), centresOf(b), { order: 'source', ...(topGamma !== undefined && { topGamma }) }),
+  checkMatchCost(context, a, b, 2);
+  const options = { order: 'source', ...(topGamma !== undefined && { topGamma }) } as const;
+  const matches = await matchInTurn(context, call, () =>
+    matchLocationsInTurns(centresOf(a), centresOf(b), options, call.signal),
   );
   return matchResponse(
     context,

@@ -358,6 +358,25 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
+  test('health and metrics answer while a large Match computes', async () => {
+    const { server, client, http, stop } = await start(createFakeEngine({ manifest }));
+    // 80 x 80 cells of 12 channels with themselves: 490 million products.
+    const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'fit', width: 640, height: 640 } } as const;
+    let matched = false;
+    const matching = client.match(image, image).finally(() => {
+      matched = true;
+    });
+    let answers = 0;
+    while (!matched) {
+      assert.equal(await checkHealth(server.address), 'SERVING');
+      assert.equal((await http('/metrics')).status, 200);
+      if (!matched) answers++;
+    }
+    assert.equal((await matching).pairs.length, 20);
+    assert.ok(answers >= 3, `${answers} answers`);
+    await stop();
+  });
+
   test('an address in use is a clear error', async () => {
     const { server, stop } = await start(createFakeEngine({ manifest }));
     const again = {

@@ -1,0 +1,38 @@
+import { type Call, timed } from './call.js';
+import type { ServeContext } from './context.js';
+import type { CellGrid } from './grid.js';
+import { ServeError } from './serveError.js';
+
+/**
+ * Checks what a match will compute, before any other work is done for it.
+ * @param channels numbers that are compared for each pair of cells
+ * @throws ServeError `too_large` over the limit.
+ */
+export function checkMatchCost({ limits }: ServeContext, a: CellGrid, b: CellGrid, channels: number): void {
+  const products = a.rows * a.cols * b.rows * b.cols * channels;
+  if (products <= limits.maxMatchProducts) return;
+  throw new ServeError(
+    'too_large',
+    `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells of ${channels} channels takes ${products} products, ` +
+      `over the limit of ${limits.maxMatchProducts}; ask for smaller sizes (resize)`,
+  );
+}
+
+/**
+ * Matches when it is this call's turn.
+ * @param work computes on this thread, leaving the event loop to others every few milliseconds
+ * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
+ */
+export async function matchInTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
+  const { matching, limits } = context;
+  if (matching.pendingCount >= limits.queueMatches) {
+    throw new ServeError(
+      'overloaded',
+      `${matching.pendingCount} matches wait for their turn, the most that may; try again later`,
+    );
+  }
+  return matching(() => {
+    call.signal.throwIfAborted();
+    return timed(call, 'match', work);
+  });
+}
