@@ -8,13 +8,13 @@ import { tensor } from '../tensor/tensor.js';
  * function of all its input cells, y = x T with T [cells, cells] filled from the kernel's taps. That is more
  * multiplications than the convolution needs (cells / taps times as many) but they run at the rate of a matrix product,
  * and so do both gradients. Forward and gradients on the CPU provider, as measured by scripts/bench/depthwise.ts
- * (docs/benchmarks.md), are faster than the convolution's by these factors: 12 to 24 on maps of 4 x 4 and 5 x 5, 3 to 12
- * on 7 x 7 to 10 x 10, 2 to 3 on 14 x 14 and 16 x 16. The larger the batch and the more views share a kernel, the less
- * it costs to fill T.
+ * (docs/benchmarks.md), are faster than the convolution's by these factors: 7 to 14 on maps of 4 x 4 to 7 x 7, 4 to 7 on
+ * 8 x 8 and 10 x 10, 2 to 3 on 14 x 14 and 16 x 16. The larger the batch and the more views share a kernel, the less it
+ * costs to fill T.
  */
 
 /**
- * Beyond this many cells (20 x 20, where the product is even with the convolution for one view of 32 images and 1.4 to 2
+ * Beyond this many cells (20 x 20, where the product is even with the convolution for one view of 32 images and 1.6
  * times as fast for two of 64) it gains nothing and T grows too large: T has cells^2 elements per channel.
  */
 export const MAX_PRODUCT_CELLS = 400;
