@@ -11,12 +11,6 @@ function asRows(x: Value): Value {
   return reshape(x, [elementCount(shape.slice(0, -1)), shape.at(-1)!]);
 }
 
-/** A matrix transposed; the matrix itself where it is a transposition already, as a linear layer's weight is. */
-function transposed(x: Value): Value {
-  const { node } = x;
-  return node?.operator === 'Transpose' && x.shape.length === 2 ? node.inputs[0]! : matrixTranspose(x);
-}
-
 export const linearRules = {
   // d(A B): dA = gy B^T, dB = A^T gy; a shared matrix B takes its gradient from all rows in one Gemm
   MatMul: ({ x: [a, b], gy, needs }) => [
@@ -33,7 +27,7 @@ export const linearRules = {
     const transB = node.attributes['transB'] === 1;
     return [
       whenNeeded(needs[0], () =>
-        transA ? gemm(b!, gy, { transA: transB, transB: true }) : gemm(gy, transB ? b! : transposed(b!)),
+        transA ? gemm(b!, gy, { transA: transB, transB: true }) : gemm(gy, b!, { transB: !transB }),
       ),
       whenNeeded(needs[1], () =>
         transB ? gemm(gy, a!, { transA: true, transB: transA }) : gemm(a!, gy, { transA: !transA }),
