@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnxEngine.js';
-import { openModelFolder } from '../models/folder.js';
+import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { wholeNumber } from './wholeNumber.js';
 
 /** How a model is run. */
@@ -22,14 +22,18 @@ export function addEngineFlags(command: Command): Command {
 }
 
 /**
- * Opens a model folder and starts its engine.
+ * Starts the engine of a model folder.
  * @param log told why `auto` fell back to the CPU; default: a line on stderr
  */
-export async function openEngine(
-  dir: string,
+export function startEngine(
+  folder: ModelFolder,
   { device, threads }: EngineFlags,
   log?: (message: string) => void,
 ): Promise<Engine> {
-  const folder = await openModelFolder(dir);
   return createOnnxEngine(folder, { device, ...(threads !== undefined && { threads }), ...(log && { log }) });
+}
+
+/** Opens a model folder and starts its engine. */
+export async function openEngine(dir: string, flags: EngineFlags, log?: (message: string) => void): Promise<Engine> {
+  return startEngine(await openModelFolder(dir), flags, log);
 }

@@ -1,13 +1,13 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { defaultAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
-import { createOnnxEngine } from '../engine/onnxEngine.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
 import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
-import { addEngineFlags, type EngineFlags } from './engine.js';
+import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
+import { wholeNumber } from './wholeNumber.js';
 
 interface MatchesFlags extends EngineFlags {
   readonly model: string;
@@ -16,16 +16,6 @@ interface MatchesFlags extends EngineFlags {
   readonly pairs: number;
   readonly seed: number;
   readonly out?: string;
-}
-
-function wholeNumber(least: number) {
-  return (text: string): number => {
-    const value = Number(text);
-    if (text.trim() === '' || !Number.isSafeInteger(value) || value < least) {
-      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
-    }
-    return value;
-  };
 }
 
 /** `vicregl evaluate`: how good a model's features are. */
@@ -43,16 +33,16 @@ export function registerEvaluate(program: Command): void {
       'flip the crops and change their colours as in training: colour alone no longer matches',
       false,
     )
-    .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1), 4)
-    .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0), 0)
+    .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
+    .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(command).action(async (flags: MatchesFlags) => {
-    const { device, threads, pairs, seed, augment, out } = flags;
+    const { pairs, seed, augment, out } = flags;
     const [model, photographs] = [await openModelFolder(flags.model), await openImageSource(flags.images)];
     const { trained, random, gainInterval } = await compareWithRandom(
       model,
       photographs,
-      (folder) => createOnnxEngine(folder, { device, ...(threads !== undefined && { threads }) }),
+      (folder) => startEngine(folder, flags),
       {
         pairsPerPhotograph: pairs,
         seed,

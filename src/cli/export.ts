@@ -44,14 +44,13 @@ export function registerExport(program: Command): void {
       const checkpoint = await loadLatestCheckpoint(run);
       const { model, loss } = config;
       const name = basename(flags.out);
-      const records = (await stepRecords(run)).filter(({ step }) => step <= checkpoint.step);
       const files = new Map<string, Uint8Array>();
       for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
       if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
       // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
-      const log = (await readRunLog(run)).filter(({ step }) => step <= checkpoint.step);
+      const log = await readRunLog(run, checkpoint.step);
       files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
-      files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, records)));
+      files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, stepRecords(log))));
       const manifest = await exportModel(
         flags.out,
         {
@@ -67,7 +66,7 @@ export function registerExport(program: Command): void {
           license: flags.license,
           training: {
             ...(flags.note !== undefined && { note: flags.note }),
-            ...(await summariseRun(run, checkpoint.step)),
+            ...summariseRun(log, checkpoint.step),
             batchSize: config.batchSize,
             cropSize: config.crops.size,
             smallCrops: config.crops.small?.count ?? 0,

@@ -28,6 +28,11 @@ function folder(run: string): string {
   return join(run, 'checkpoints');
 }
 
+/** Where a run's checkpoint of a step stands. */
+export function checkpointPath(run: string, step: number): string {
+  return join(folder(run), fileName(step));
+}
+
 function fileName(step: number): string {
   return `step-${String(step).padStart(8, '0')}.safetensors`;
 }
@@ -51,16 +56,16 @@ export async function saveCheckpoint(
   keep: number,
 ): Promise<string> {
   await mkdir(folder(run), { recursive: true });
-  const path = join(folder(run), fileName(step));
+  const path = checkpointPath(run, step);
   await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
   const stale = (await listCheckpoints(run)).slice(0, -keep);
-  await Promise.all(stale.map((old) => rm(join(folder(run), fileName(old)))));
+  await Promise.all(stale.map((old) => rm(checkpointPath(run, old))));
   return path;
 }
 
 /** Renames a checkpoint that training cannot go on from to `....safetensors.diverged`, so that none resumes from it. */
 export async function setCheckpointAside(run: string, step: number): Promise<void> {
-  const path = join(folder(run), fileName(step));
+  const path = checkpointPath(run, step);
   await rename(path, `${path}.diverged`);
 }
 
@@ -72,7 +77,7 @@ export async function loadLatestCheckpoint(run: string): Promise<Checkpoint> {
   const latest = (await listCheckpoints(run)).at(-1);
   if (latest === undefined)
     throw new CheckpointError(`${run} has no checkpoint under checkpoints/; nothing to resume or export`);
-  const path = join(folder(run), fileName(latest));
+  const path = checkpointPath(run, latest);
   const { metadata, tensors } = await readSafetensors(path);
   const [step, seed] = [Number(metadata['step']), Number(metadata['seed'])];
   if (step !== latest || !Number.isSafeInteger(seed)) {

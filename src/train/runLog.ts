@@ -36,7 +36,7 @@ const logPath = (run: string) => join(run, 'log.jsonl');
  */
 export async function openRunLog(run: string, step: number): Promise<RunLog> {
   const path = logPath(run);
-  const kept = step === 0 ? [] : (await readRunLog(run)).filter((record) => record.step <= step);
+  const kept = step === 0 ? [] : await readRunLog(run, step);
   await writeFileAtomic(path, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
   return {
     skipped: new Set(kept.flatMap((record) => ('skipped' in record ? [String(record.skipped)] : []))),
@@ -44,14 +44,18 @@ export async function openRunLog(run: string, step: number): Promise<RunLog> {
   };
 }
 
-/** All records of a run; a last line cut short by a crash is left out. */
-export async function readRunLog(run: string): Promise<(StepRecord | SkipRecord)[]> {
+/** The records of a run up to a step (all by default); a last line cut short by a crash is left out. */
+export async function readRunLog(
+  run: string,
+  lastStep = Number.POSITIVE_INFINITY,
+): Promise<(StepRecord | SkipRecord)[]> {
   const text = await readFile(logPath(run), 'utf8');
-  return text.split('\n').flatMap((line) => {
+  const records = text.split('\n').flatMap((line) => {
     try {
       return line === '' ? [] : [JSON.parse(line) as StepRecord | SkipRecord];
     } catch {
       return [];
     }
   });
+  return records.filter(({ step }) => step <= lastStep);
 }

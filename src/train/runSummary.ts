@@ -1,4 +1,4 @@
-import { readRunLog, type StepRecord } from './runLog.js';
+import type { SkipRecord, StepRecord } from './runLog.js';
 
 /** What a run did, for the manifest of its model. */
 export interface RunSummary {
@@ -13,15 +13,14 @@ export interface RunSummary {
 const LAST_STEPS = 50;
 const NOT_TERMS = new Set(['step', 'epoch', 'lr', 'images_per_s', 'wait_share']);
 
-/** Steps of a run, in order. */
-export async function stepRecords(run: string): Promise<StepRecord[]> {
-  return (await readRunLog(run)).filter((record): record is StepRecord => 'lr' in record);
+/** The steps of a log, in order. */
+export function stepRecords(log: readonly (StepRecord | SkipRecord)[]): StepRecord[] {
+  return log.filter((record): record is StepRecord => 'lr' in record);
 }
 
-/** Summarises a run's log up to a step. */
-export async function summariseRun(run: string, step: number): Promise<RunSummary> {
-  const all = await readRunLog(run);
-  const records = all.filter((record): record is StepRecord => 'lr' in record && record.step <= step);
+/** Summarises a log whose last step is `step`. */
+export function summariseRun(log: readonly (StepRecord | SkipRecord)[], step: number): RunSummary {
+  const records = stepRecords(log);
   const last = records.slice(-LAST_STEPS);
   const names = Object.keys(last.at(-1) ?? {}).filter((name) => !NOT_TERMS.has(name));
   const lastTerms = Object.fromEntries(
@@ -34,6 +33,6 @@ export async function summariseRun(run: string, step: number): Promise<RunSummar
     steps: step,
     epochs: (records.at(-1)?.epoch ?? 0) + 1,
     lastTerms,
-    skippedPhotographs: all.filter((record) => 'skipped' in record && record.step <= step).length,
+    skippedPhotographs: log.filter((record) => 'skipped' in record).length,
   };
 }

@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import {
   type Checkpoint,
   CheckpointError,
+  checkpointPath,
   listCheckpoints,
   loadLatestCheckpoint,
   saveCheckpoint,
@@ -105,11 +106,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       device,
       ...(config.threads !== undefined && { threads: config.threads }),
     });
-    // Only now, when the source, the graph and the device have proved usable.
-    const start = checkpoint?.step ?? 0;
-    await writeRunFolder(run, config, device, start);
-    const log = await openRunLog(run, start);
-    const progress = options.createProgress(start, totalSteps);
+    let progress: Progress | undefined;
     let saved = checkpoint?.step ?? -1;
     const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
       // A checkpoint of the state before this very step leads to the same place.
@@ -120,19 +117,22 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
       );
     };
-    const save = async (steps: number): Promise<string> => {
+    const save = async (steps: number): Promise<void> => {
       const tensors = runner.state();
       for (const [name, { data }] of tensors) {
         const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
         if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
       }
-      const path = await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.keepCheckpoints);
+      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.keepCheckpoints);
       saved = steps;
-      return path;
     };
     try {
+      const start = checkpoint?.step ?? 0;
+      // Only now, when the source, the graph and the device have proved usable.
+      await writeRunFolder(run, config, device, start);
+      const log = await openRunLog(run, start);
+      progress = options.createProgress(start, totalSteps);
       let at = start;
-      let path = '';
       const skipped = new Set(log.skipped);
       while (at < totalSteps && !signal?.aborted) {
         const began = performance.now();
@@ -160,12 +160,12 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         };
         await log.write(record);
         progress.step(record);
-        if (at % config.checkpointSteps === 0 || at === totalSteps) path = await save(at);
+        if (at % config.checkpointSteps === 0 || at === totalSteps) await save(at);
       }
-      if (path === '' || saved !== at) path = await save(at);
-      return { steps: at, totalSteps, checkpoint: path };
+      if (saved !== at) await save(at);
+      return { steps: at, totalSteps, checkpoint: checkpointPath(run, at) };
     } finally {
-      progress.stop();
+      progress?.stop();
       await runner.close();
     }
   } finally {

@@ -7,7 +7,8 @@ import { createSession, runSession } from '../../src/onnx/session.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { type CriterionTerms, vicreglLoss } from '../../src/vicregl/loss.js';
 import { featureDistances, locationDistances, nearestPairs } from '../../src/vicregl/matching.js';
-import { openGolden, relativeError } from './goldenFile.js';
+import { relativeError } from '../support/graphs.js';
+import { openGolden } from './goldenFile.js';
 
 const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
 

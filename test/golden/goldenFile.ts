@@ -30,15 +30,3 @@ export async function openGolden(name: string): Promise<GoldenFile> {
     names: [...tensors.keys()],
   };
 }
-
-/** norm(actual - expected) / norm(expected). */
-export function relativeError(actual: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): number {
-  if (actual.length !== expected.length) throw new Error(`lengths differ: ${actual.length} and ${expected.length}`);
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (Number(actual[i]) - Number(expected[i])) ** 2;
-    norm += Number(expected[i]) ** 2;
-  }
-  return Math.sqrt(difference / norm);
-}

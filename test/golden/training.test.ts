@@ -13,7 +13,8 @@ import { forwardView, type ModelConfig } from '../../src/train/model.js';
 import type { Optimizer } from '../../src/train/optimizer.js';
 import { buildStep, stepNames } from '../../src/train/stepGraph.js';
 import { stateSpecs } from '../../src/train/stepRunner.js';
-import { type GoldenFile, openGolden, relativeError } from './goldenFile.js';
+import { relativeError } from '../support/graphs.js';
+import { type GoldenFile, openGolden } from './goldenFile.js';
 
 /** The backbone that a golden file's `arch` line describes. */
 function backboneOf(arch: string): BackboneConfig {

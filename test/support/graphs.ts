@@ -44,7 +44,13 @@ export function normals(shape: readonly number[], seed: number): number[] {
 }
 
 /** norm(actual - expected) / norm(expected). */
-export function relativeError(actual: readonly number[], expected: readonly number[]): number {
+export function relativeError(actual: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): number {
   if (actual.length !== expected.length) throw new Error(`lengths differ: ${actual.length} and ${expected.length}`);
-  return Math.hypot(...actual.map((value, i) => value - expected[i]!)) / Math.hypot(...expected);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (Number(actual[i]) - Number(expected[i])) ** 2;
+    norm += Number(expected[i]) ** 2;
+  }
+  return Math.sqrt(difference / norm);
 }
