@@ -13,7 +13,8 @@ import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, type Tensor, tensor, zeros } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
 import { modelFlops } from '../../src/train/flops.js';
-import { buildStep, type StepConfig } from '../../src/train/stepGraph.js';
+import type { StepConfig } from '../../src/train/stepConfig.js';
+import { buildStep } from '../../src/train/stepGraph.js';
 import { stateSpecs } from '../../src/train/stepRunner.js';
 
 const { values } = parseArgs({

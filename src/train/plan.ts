@@ -6,7 +6,7 @@ import { adamw } from './adamw.js';
 import { backboneOf, type TrainConfig } from './config.js';
 import { lars } from './lars.js';
 import type { Optimizer } from './optimizer.js';
-import type { StepConfig } from './stepGraph.js';
+import type { StepConfig } from './stepConfig.js';
 
 /** From a run's configuration to what its parts need. */
 

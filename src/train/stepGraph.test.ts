@@ -8,7 +8,8 @@ import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
 import { adamw } from './adamw.js';
-import { buildStep, type StepConfig, stepNames } from './stepGraph.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
+import { buildStep } from './stepGraph.js';
 import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {

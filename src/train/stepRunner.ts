@@ -1,13 +1,9 @@
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import { dropPathBlocks } from '../nn/backbone.js';
-import { keepProbabilities } from '../nn/convnext.js';
 import { ZEROS } from '../nn/layers.js';
 import { initialise, type ParameterSpec } from '../nn/parameters.js';
-import { encodeModel } from '../onnx/encode.js';
-import { createSession, type SessionConfig, toOrt } from '../onnx/session.js';
-import { stream } from '../tensor/random.js';
-import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
-import { type StepConfig, type StepGraph, stepNames } from './stepGraph.js';
+import type { SessionConfig } from '../onnx/session.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { NetworkSpecs } from './networkSpecs.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
 
 /** Photographs of one step. */
 export interface StepBatch {
@@ -31,11 +27,19 @@ export interface StepRunner {
   close(): Promise<void>;
 }
 
-type Buffers = Map<string, Tensor>;
+export interface RunnerOptions {
+  /** Drop probability of the last block. */
+  readonly dropPathRate: number;
+  /** Weights and state by name; what is absent starts as its initialiser says. */
+  readonly initial: ReadonlyMap<string, Tensor>;
+  /** Of initial values and of the drop-path decisions. */
+  readonly seed: number;
+  readonly session: SessionConfig;
+}
 
 /** Everything a checkpoint holds: parameters, their optimizer state (starting at zero), running statistics. */
 export function stateSpecs(
-  { parameters, buffers }: StepGraph,
+  { parameters, buffers }: NetworkSpecs,
   { optimizer }: Pick<StepConfig, 'optimizer'>,
 ): ParameterSpec[] {
   const slots = parameters.flatMap(({ name, shape }) =>
@@ -44,58 +48,10 @@ export function stateSpecs(
   return [...parameters, ...slots, ...buffers];
 }
 
-/**
- * @param initial weights and state by name; what is absent starts as its initialiser says.
- * @param seed of initial values and of the drop-path decisions.
- */
-export async function createStepRunner(
-  step: StepGraph,
-  config: StepConfig,
-  dropPathRate: number,
-  initial: ReadonlyMap<string, Tensor>,
-  seed: number,
-  session: SessionConfig,
-): Promise<StepRunner> {
-  const specs = stateSpecs(step, config);
-  const ort: InferenceSession = await createSession(encodeModel(step.graph), session);
-  // Two sets of buffers take turns: a step reads one and writes the other, so that nothing is allocated per step.
-  let current: Buffers = new Map(specs.map((spec) => [spec.name, initial.get(spec.name) ?? initialise(spec, seed)]));
-  let next: Buffers = new Map(specs.map(({ name, shape }) => [name, zeros('float32', shape)]));
-  const logs = new Map(step.logs.map((name) => [name, zeros('float32', [])]));
-  const keep = keepProbabilities(dropPathBlocks(config.model.backbone), dropPathRate);
-
-  const dropPathScales = (at: number, view: number): Tensor => {
-    const random = stream(seed, 'drop_path', at, view);
-    const scales = new Float32Array(config.batchSize * keep.length);
-    for (let i = 0; i < scales.length; i++) {
-      const probability = keep[i % keep.length]!;
-      scales[i] = random.bernoulli(probability) ? 1 / probability : 0;
-    }
-    return tensor('float32', [config.batchSize, keep.length], scales);
-  };
-
-  return {
-    state: () => current,
-    close: () => ort.release(),
-    async run(at, learningRate, batch) {
-      const feeds: Record<string, OrtTensor> = {};
-      for (const [name, value] of current) feeds[name] = toOrt(value);
-      for (const [name, value] of Object.entries(config.optimizer.scalarValues(at, learningRate))) {
-        feeds[name] = toOrt(tensor('float32', [], Float32Array.of(value)));
-      }
-      config.viewSizes.forEach((_, v) => {
-        feeds[stepNames.view(v)] = toOrt(batch.views[v]!);
-        if (config.loss.alpha < 1) feeds[stepNames.locations(v)] = toOrt(batch.locations[v]!);
-        if (config.dropPath) feeds[stepNames.dropPath(v)] = toOrt(dropPathScales(at, v));
-      });
-      if (config.classes !== undefined) feeds[stepNames.labels] = toOrt(batch.labels!);
-      const fetches: Record<string, OrtTensor> = {};
-      for (const [name, value] of next) fetches[stepNames.updated(name)] = toOrt(value);
-      for (const [name, value] of logs) fetches[name] = toOrt(value);
-      await ort.run(feeds, fetches);
-      const terms = Object.fromEntries([...logs].map(([name, { data }]) => [name, Number(data[0])]));
-      if (Object.values(terms).every(Number.isFinite)) [current, next] = [next, current];
-      return terms;
-    },
-  };
+/** The state in which a run starts. */
+export function startState(
+  specs: readonly ParameterSpec[],
+  { initial, seed }: Pick<RunnerOptions, 'initial' | 'seed'>,
+): Map<string, Tensor> {
+  return new Map(specs.map((spec) => [spec.name, initial.get(spec.name) ?? initialise(spec, seed)]));
 }

@@ -13,13 +13,15 @@ import {
   setCheckpointAside,
 } from './checkpoint.js';
 import { ConfigError, type TrainConfig } from './config.js';
+import { createFusedRunner } from './fusedRunner.js';
+import { networkSpecs } from './networkSpecs.js';
 import { loaderOptionsOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
 import { holdsRun, writeRunFolder } from './runFolder.js';
 import { openRunLog } from './runLog.js';
 import { learningRate } from './schedule.js';
-import { buildStep, type StepConfig, type StepGraph } from './stepGraph.js';
-import { createStepRunner, stateSpecs } from './stepRunner.js';
+import type { StepConfig } from './stepConfig.js';
+import { stateSpecs } from './stepRunner.js';
 
 /** Pretraining: photographs in, checkpoints and a log out. */
 
@@ -47,13 +49,9 @@ export interface TrainResult {
 }
 
 /** The checkpoint's state; empty for a run that starts, whose state the runner initialises. */
-function initialState(
-  step: StepGraph,
-  config: StepConfig,
-  checkpoint: Checkpoint | undefined,
-): ReadonlyMap<string, Tensor> {
+function initialState(config: StepConfig, checkpoint: Checkpoint | undefined): ReadonlyMap<string, Tensor> {
   if (checkpoint === undefined) return new Map();
-  const problems = checkParameters(stateSpecs(step, config), checkpoint.tensors);
+  const problems = checkParameters(stateSpecs(networkSpecs(config), config), checkpoint.tensors);
   if (problems.length > 0) {
     throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
   }
@@ -87,10 +85,9 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   }
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
   const stepConfig = stepConfigOf(config, source.classes?.length);
-  const step = buildStep(stepConfig);
   const data = sourceFingerprint(source);
   const checkpoint = resume ? await resumedCheckpoint(run, config, data) : undefined;
-  const initial = initialState(step, stepConfig, checkpoint);
+  const initial = initialState(stepConfig, checkpoint);
   const loader = createLoader(loaderOptionsOf(config, source));
   try {
     const { stepsPerEpoch } = loader;
@@ -102,9 +99,11 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       totalSteps,
       endLrRatio: config.endLrRatio,
     };
-    const runner = await createStepRunner(step, stepConfig, config.model.dropPath, initial, config.seed, {
-      device,
-      ...(config.threads !== undefined && { threads: config.threads }),
+    const runner = await createFusedRunner(stepConfig, {
+      dropPathRate: config.model.dropPath,
+      initial,
+      seed: config.seed,
+      session: { device, ...(config.threads !== undefined && { threads: config.threads }) },
     });
     let progress: Progress | undefined;
     let saved = checkpoint?.step ?? -1;

@@ -1,0 +1,29 @@
+import type { LossConfig } from '../vicregl/loss.js';
+import type { ModelConfig } from './model.js';
+import type { Optimizer } from './optimizer.js';
+
+/** What a training step computes, however its graphs are cut, and the names of their inputs and outputs. */
+export interface StepConfig {
+  readonly model: ModelConfig;
+  readonly loss: LossConfig;
+  readonly optimizer: Optimizer;
+  readonly batchSize: number;
+  /** Side of each view in pixels, in view order. */
+  readonly viewSizes: readonly number[];
+  /** uint8 pixels are normalised in the graph; float32 ones are taken as normalised. */
+  readonly pixels: 'uint8' | 'float32';
+  /** Residual branches are scaled by an input [B, blocks] per view. */
+  readonly dropPath: boolean;
+  /** Classes of the online classifier on the detached representation of view 0; none when absent. */
+  readonly classes?: number;
+}
+
+export const stepNames = {
+  view: (v: number) => `view.${v}`,
+  locations: (v: number) => `locations.${v}`,
+  dropPath: (v: number) => `drop_path.${v}`,
+  labels: 'labels',
+  state: (slot: string, parameter: string) => `${slot}/${parameter}`,
+  updated: (input: string) => `${input}/updated`,
+  gradient: (parameter: string) => `gradient/${parameter}`,
+} as const;

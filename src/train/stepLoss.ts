@@ -1,0 +1,59 @@
+import { linearLayer } from '../nn/layers.js';
+import type { Parameters } from '../nn/parameters.js';
+import type { Value } from '../onnx/graph.js';
+import { add, stopGradient } from '../onnx/ops/elementwise.js';
+import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';
+import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
+
+/** The scalar that a step descends, and all that it logs. */
+export interface StepLoss {
+  /** The method's loss, with the online classifier's where there is one. */
+  readonly total: Value;
+  /** Scalars by name, in the order in which they are logged (docs/method.md, What is logged). */
+  readonly logs: ReadonlyMap<string, Value>;
+}
+
+/**
+ * Emits loss, online classifier and monitors of a whole batch.
+ * @param views in view order.
+ * @param representation of view 0, [B, C].
+ */
+export function emitStepLoss(
+  views: readonly ViewOutputs[],
+  representation: Value,
+  parameters: Parameters,
+  { loss, batchSize, classes }: StepConfig,
+): StepLoss {
+  const { graph } = representation;
+  const terms = graph.scope('loss', () => vicreglLoss(views, loss));
+  const logs = new Map<string, Value>();
+  for (const [term, short] of [
+    ['invariance', 'inv'],
+    ['variance', 'var'],
+    ['covariance', 'cov'],
+  ] as const) {
+    if (terms.global) logs.set(`${short}_l`, terms.global[term]);
+    if (terms.local) logs.set(`m${short}_l`, terms.local[term]);
+  }
+
+  let { total } = terms;
+  if (classes !== undefined) {
+    const labels = graph.input(stepNames.labels, 'int64', [batchSize]);
+    const logits = linearLayer(stopGradient(representation), parameters, 'classifier', classes);
+    const classification = crossEntropy(logits, labels);
+    logs.set('cls_l', classification);
+    logs.set('top1', topAccuracy(logits, labels, 1));
+    logs.set('top5', topAccuracy(logits, labels, 5));
+    total = add(total, classification);
+  }
+  logs.set('l', total);
+  logs.set('stdr', normalisedStd(representation));
+  logs.set('corr', meanCorrelation(representation));
+  const { embedding } = views[0]!;
+  if (embedding) {
+    logs.set('stde', normalisedStd(embedding));
+    logs.set('core', meanCorrelation(embedding));
+  }
+  return { total, logs };
+}
