@@ -5,6 +5,7 @@ import { registerExport } from './export.js';
 import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
 import { registerModel } from './model.js';
+import { registerRecipes } from './recipes.js';
 import { reportError } from './reportError.js';
 import { registerServe } from './serve.js';
 import { registerTrain } from './train.js';
@@ -16,6 +17,7 @@ const program = new Command('vicregl')
   .showHelpAfterError('(add --help for the options)');
 
 registerTrain(program);
+registerRecipes(program);
 registerExport(program);
 registerEvaluate(program);
 registerServe(program);

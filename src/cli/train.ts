@@ -1,11 +1,14 @@
 import { type Command, Option } from 'commander';
-import { ConfigError, loadTrainConfig } from '../train/config.js';
+import { ConfigError } from '../train/config.js';
+import { loadTrainConfig } from '../train/configFile.js';
 import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { train } from '../train/trainer.js';
+import { recipePath } from './recipes.js';
 
 interface TrainFlags {
   readonly config?: string;
+  readonly recipe?: string;
   readonly set: readonly string[];
   readonly out: string;
   readonly device: 'cpu' | 'cuda';
@@ -18,6 +21,7 @@ export function registerTrain(program: Command): void {
     .command('train')
     .description('Pretrain a model on photographs.')
     .option('--config <file>', 'YAML configuration (see recipes/); a resumed run has its own')
+    .option('--recipe <name>', 'a shipped configuration, in place of --config (vicregl recipes list)')
     .option(
       '--set <key=value>',
       'change one key of the configuration, such as optimizer.baseLr=0.001; repeatable; with --resume some keys only',
@@ -53,14 +57,18 @@ export function registerTrain(program: Command): void {
     });
 }
 
-function startedConfig({ config, set }: TrainFlags) {
-  if (config === undefined) throw new ConfigError('give --config FILE (see recipes/), or --resume to continue a run');
+async function startedConfig({ config, recipe, set }: TrainFlags) {
+  if (config !== undefined && recipe !== undefined) throw new ConfigError('give --config or --recipe, not both');
+  if (recipe !== undefined) return loadTrainConfig(await recipePath(recipe), set);
+  if (config === undefined) {
+    throw new ConfigError('give --config FILE or --recipe NAME (see recipes/), or --resume to continue a run');
+  }
   return loadTrainConfig(config, set);
 }
 
-function resumedConfig({ config, set, out }: TrainFlags) {
-  if (config !== undefined) {
-    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config`);
+function resumedConfig({ config, recipe, set, out }: TrainFlags) {
+  if (config !== undefined || recipe !== undefined) {
+    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config and --recipe`);
   }
   return readRunConfig(out, set);
 }

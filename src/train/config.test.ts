@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { convNextConfigs } from '../nn/convnext.js';
-import { backboneOf, ConfigError, loadTrainConfig, parseTrainConfig } from './config.js';
+import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
 const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 20 };
 const custom = { architecture: 'custom', depths: [1, 1], widths: [8, 16] };
@@ -47,6 +44,8 @@ describe('the configuration', () => {
     assert.equal(config.model.dropPath, 0.1);
     assert.equal(config.endLrRatio, 0.001);
     assert.equal(config.data.labels, 'none');
+    assert.deepEqual(config.checkpoints, { every: 200, keep: 2, best: { metric: 'l', mode: 'min' } });
+    assert.deepEqual(config.alarm, { collapse: { threshold: 0.2, steps: 50 } });
   });
 
   const refused: Record<string, readonly [object, RegExp]> = {
@@ -98,6 +97,14 @@ describe('the configuration', () => {
       /\n {2}loss\.numMatches\.1: 50 exceeds the 49 cells/,
     ],
     'a warm-up as long as the run': [{ epochs: 10 }, /\n {2}warmupEpochs: 10 must be less than epochs \(10\)/],
+    'a collapse threshold that every run stays under': [
+      { alarm: { collapse: { threshold: 1 } } },
+      /\n {2}alarm\.collapse\.threshold: /,
+    ],
+    'a best checkpoint by an unknown rule': [
+      { checkpoints: { best: { mode: 'most' } } },
+      /\n {2}checkpoints\.best\.mode: .*"min"\|"max"/,
+    ],
     'alpha over 1': [{ loss: { alpha: 1.1 } }, /\n {2}loss\.alpha: /],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
@@ -124,76 +131,5 @@ describe('the configuration', () => {
     assert.deepEqual(backboneOf(custom), { depths: [1, 1], widths: [8, 16] });
     // stride 8, so that 72 pixels are 81 cells
     parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
-  });
-});
-
-describe('a configuration file', () => {
-  let folder: string;
-  const file = (name: string) => join(folder, name);
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'vicregl-config-'));
-    await writeFile(
-      file('a.yaml'),
-      'name: a\ndata: {source: p}\ncrops: {}\nmodel: {}\nbatchSize: 8\nepochs: 20\nloss:\n',
-    );
-    await writeFile(file('broken.yaml'), 'name: [1');
-    await writeFile(file('list.yaml'), '- 1');
-  });
-  after(() => rm(folder, { recursive: true }));
-
-  it('may be changed key by key; values are YAML', async () => {
-    await assert.rejects(loadTrainConfig(file('a.yaml')), /loss: /); // the file has an empty group
-    const config = await loadTrainConfig(file('a.yaml'), [
-      'optimizer.baseLr=2e-3',
-      'loss.numMatches=[5, 3]',
-      'name=run=2',
-      'crops.mirrorFlippedGrid=false',
-      'name=last wins',
-    ]);
-    assert.equal(config.optimizer.baseLr, 0.002);
-    assert.deepEqual(config.loss.numMatches, [5, 3]);
-    assert.equal(config.crops.mirrorFlippedGrid, false);
-    assert.equal(config.name, 'last wins');
-  });
-
-  const settings: Record<string, RegExp> = {
-    epochs: /--set epochs: write key=value/,
-    '=3': /--set =3: write key=value/,
-    'epochs.count=3': /--set epochs\.count=3: "epochs" is not a group of keys/,
-    'optimizer.lr=3': /optimizer: .*"lr"/,
-    'loss.numMatches=[1': /--set loss\.numMatches=\[1: the value is not YAML/,
-    'epochs=': /epochs: /,
-    '__proto__.polluted=1': /polluted/,
-  };
-  for (const [setting, message] of Object.entries(settings)) {
-    it(`refuses --set ${setting}`, async () => {
-      await assert.rejects(loadTrainConfig(file('a.yaml'), ['loss.alpha=1', setting]), (error: unknown) => {
-        assert.ok(error instanceof ConfigError, String(error));
-        assert.match(error.message, message);
-        return true;
-      });
-      assert.equal(Reflect.get({}, 'polluted'), undefined);
-    });
-  }
-
-  it('is named when it is not there, not YAML, or holds no keys', async () => {
-    await assert.rejects(loadTrainConfig(file('none.yaml')), {
-      name: 'ConfigError',
-      message: /none\.yaml cannot be read: ENOENT/,
-    });
-    await assert.rejects(loadTrainConfig(file('broken.yaml')), {
-      name: 'ConfigError',
-      message: /broken\.yaml is not YAML/,
-    });
-    await assert.rejects(loadTrainConfig(file('list.yaml')), {
-      name: 'ConfigError',
-      message: /list\.yaml holds no keys/,
-    });
-  });
-
-  it('of every recipe is valid', async () => {
-    const recipes = (await readdir('recipes')).filter((name) => name.endsWith('.yaml'));
-    assert.ok(recipes.length > 0);
-    for (const recipe of recipes) await loadTrainConfig(join('recipes', recipe));
   });
 });

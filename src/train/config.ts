@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { type BackboneConfig, backboneConfigs, backboneStride, mapCells } from '../nn/backbone.js';
 
@@ -100,8 +98,41 @@ export const trainConfigSchema = z
     warmupEpochs: nonNegative.default(10).describe('Epochs over which the learning rate rises from 0.'),
     endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
     threads: z.int().min(1).optional().describe('Threads of the training step; all cores when absent.'),
-    checkpointSteps: z.int().min(1).default(200).describe('Steps from one checkpoint to the next.'),
-    keepCheckpoints: z.int().min(1).default(2).describe('Checkpoints kept, newest first.'),
+    checkpoints: z
+      .strictObject({
+        every: z.int().min(1).default(200).describe('Steps from one checkpoint to the next.'),
+        keep: z.int().min(1).default(2).describe('Newest checkpoints kept; the best one is kept beside them.'),
+        best: z
+          .strictObject({
+            metric: z
+              .string()
+              .min(1)
+              .default('l')
+              .describe(
+                'Name in the log by which the best checkpoint is chosen: its mean since the checkpoint before.',
+              ),
+            mode: z.enum(['min', 'max']).default('min').describe('Whether the smallest or the largest is the best.'),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    alarm: z
+      .strictObject({
+        collapse: z
+          .strictObject({
+            threshold: z
+              .number()
+              .min(0)
+              .lt(1)
+              .default(0.2)
+              .describe(
+                'The run warns of a collapse when stde (stdr without expander) times the root of its channels, 1 where vectors spread evenly, stays under this; 0 switches it off.',
+              ),
+            steps: z.int().min(1).default(50).describe('Steps in a row that it takes to warn.'),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
   })
   .superRefine((config, context) => {
     const problem = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
@@ -180,30 +211,6 @@ export function backboneOf(model: {
   return backboneConfigs[architecture]!;
 }
 
-/** Sets `a.b.c=value` on a plain object; the value is read as YAML. */
-function assign(target: Record<string, unknown>, setting: string): void {
-  const at = setting.indexOf('=');
-  if (at < 1) throw new ConfigError(`--set ${setting}: write key=value, such as optimizer.baseLr=0.001`);
-  const keys = setting.slice(0, at).split('.');
-  let object = target;
-  for (const key of keys.slice(0, -1)) {
-    const next = Object.hasOwn(object, key) ? (object[key] ?? {}) : {};
-    if (typeof next !== 'object') throw new ConfigError(`--set ${setting}: "${key}" is not a group of keys`);
-    object[key] = next;
-    object = next as Record<string, unknown>;
-  }
-  try {
-    object[keys.at(-1)!] = parse(setting.slice(at + 1));
-  } catch (cause) {
-    throw new ConfigError(`--set ${setting}: the value is not YAML: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Applies `key=value` settings to a configuration as it was read. @throws ConfigError for one that is not. */
-export function applySettings(raw: Record<string, unknown>, settings: readonly string[]): void {
-  for (const setting of settings) assign(raw, setting);
-}
-
 /** Validates a configuration. @throws ConfigError listing every problem. */
 export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
   const result = trainConfigSchema.safeParse(raw);
@@ -217,18 +224,4 @@ export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
     return `  ${key}: ${issue.message}`;
   });
   throw new ConfigError(`${name} is not a valid training configuration:\n${lines.join('\n')}`);
-}
-
-/** Reads a YAML (or JSON) configuration and applies `key=value` settings over it. */
-export async function loadTrainConfig(path: string, settings: readonly string[] = []): Promise<TrainConfig> {
-  let raw: unknown;
-  try {
-    raw = parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    if (cause instanceof YAMLParseError) throw new ConfigError(`${path} is not YAML: ${cause.message}`, { cause });
-    throw new ConfigError(`the configuration ${path} cannot be read: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new ConfigError(`${path} holds no keys`);
-  applySettings(raw as Record<string, unknown>, settings);
-  return parseTrainConfig(raw, path);
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
-import { applySettings, ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { applySettings, type RawConfig } from './configFile.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 
@@ -15,7 +16,7 @@ const configPath = (run: string) => join(run, 'config.yaml');
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpointSteps|keepCheckpoints|data\.(workers|cacheBytes))=/;
+  /^(optimizer\.(?!kind)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes))=/;
 
 async function readConfigFile(run: string): Promise<string | undefined> {
   return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -40,12 +41,10 @@ export async function readRunConfig(run: string, settings: readonly string[] = [
   if (refused !== undefined) {
     throw new ConfigError(
       `--set ${refused}: a resumed run may change optimizer keys (but not its kind), epochs, warmupEpochs, endLrRatio, ` +
-        'threads, checkpointSteps, keepCheckpoints, data.workers and data.cacheBytes; start another run for the rest',
+        'threads, checkpoints, alarm, data.workers and data.cacheBytes; start another run for the rest',
     );
   }
-  const raw = parse(text) as Record<string, unknown>;
-  applySettings(raw, settings);
-  return parseTrainConfig(raw, configPath(run));
+  return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run));
 }
 
 /**

@@ -119,7 +119,7 @@ describe('a stopped and resumed run', () => {
   let source: string;
   let complete: string;
   let unbroken: Awaited<ReturnType<typeof outcome>>;
-  const config = () => tinyConfig(source, { epochs: 3, checkpointSteps: 2, keepCheckpoints: 3 });
+  const config = () => tinyConfig(source, { epochs: 3, checkpoints: { every: 2, keep: 3 } });
   before(async () => {
     source = join(root, 'with-broken');
     await writePhotographs(source, names);
@@ -187,7 +187,7 @@ describe('a loss that is not finite', () => {
   it('stops the run, naming step and term, and keeps the last good checkpoint', async () => {
     const run = newRun();
     // step 1 has learning rate 0; step 2 throws the weights far off, so that the loss of step 3 is not finite
-    await assert.rejects(trainTiny(run, absurd({ checkpointSteps: 1 })), (error: Error) => {
+    await assert.rejects(trainTiny(run, absurd({ checkpoints: { every: 1 } })), (error: Error) => {
       assert.equal(error.name, 'NonFiniteLossError');
       assert.match(
         error.message,
@@ -206,7 +206,7 @@ describe('a loss that is not finite', () => {
     assert.equal((await steps(run)).length, 2);
     // resumed, it comes to the same end and keeps the same checkpoint
     await assert.rejects(
-      trainTiny(run, absurd({ checkpointSteps: 1 }), { resume: true }),
+      trainTiny(run, absurd({ checkpoints: { every: 1 } }), { resume: true }),
       /^NonFiniteLossError: step 3: .* step 1 is good/,
     );
     assert.deepEqual(await listCheckpoints(run), [1]);

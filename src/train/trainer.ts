@@ -122,7 +122,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
         if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
       }
-      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.keepCheckpoints);
+      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.checkpoints.keep);
       saved = steps;
     };
     try {
@@ -159,7 +159,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         };
         await log.write(record);
         progress.step(record);
-        if (at % config.checkpointSteps === 0 || at === totalSteps) await save(at);
+        if (at % config.checkpoints.every === 0 || at === totalSteps) await save(at);
       }
       if (saved !== at) await save(at);
       return { steps: at, totalSteps, checkpoint: checkpointPath(run, at) };

@@ -83,14 +83,18 @@ describe('vicregl train', () => {
   test('errors are one clear line (the configuration: a line a key) and exit code 1', async () => {
     const out = ['--out', join(scratch, 'refused')];
     const cases: [string[], RegExp][] = [
-      [out, /^vicregl: give --config FILE \(see recipes\/\), or --resume to continue a run .*\n$/],
+      [out, /^vicregl: give --config FILE or --recipe NAME \(see recipes\/\), or --resume to continue a run .*\n$/],
       [
         ['--config', config, '--set', 'optimiser.lr=1', '--set', 'batchSize=1', ...out],
         /^vicregl: \S+tiny\.yaml is not a valid training configuration:\n {2}batchSize: .*\n {2}\(top level\): .*"optimiser".*\n$/,
       ],
       [
+        ['--recipe', 'resnet51', ...out],
+        /^vicregl: there is no recipe "resnet51"; use one of .*resnet50-100ep.*, or --config FILE .*\n$/,
+      ],
+      [
         ['--resume', '--config', config, ...out],
-        /^vicregl: --resume continues with the run's own .*config\.yaml; leave out --config .*\n$/,
+        /^vicregl: --resume continues with the run's own .*config\.yaml; leave out --config and --recipe .*\n$/,
       ],
     ];
     for (const [args, expected] of cases) {
@@ -105,7 +109,7 @@ describe('vicregl train', () => {
   test('a loss that is not finite ends with exit code 1 after the last good checkpoint', async () => {
     const run = join(scratch, 'diverged');
     const { code, stderr } = await vicregl(
-      ...['train', '--config', config, '--set', 'optimizer.baseLr=1e30', '--set', 'checkpointSteps=1', '--out', run],
+      ...['train', '--config', config, '--set', 'optimizer.baseLr=1e30', '--set', 'checkpoints.every=1', '--out', run],
     );
     assert.equal(code, 1);
     assert.match(

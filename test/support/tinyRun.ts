@@ -51,7 +51,7 @@ export function tinyKeys(source: string) {
     epochs: 2,
     warmupEpochs: 0.5,
     threads: 1,
-    checkpointSteps: 100,
+    checkpoints: { every: 100 },
   };
 }
 

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { ConfigError } from './config.js';
+import { loadTrainConfig } from './configFile.js';
+
+describe('a configuration file', () => {
+  let folder: string;
+  const file = (name: string) => join(folder, name);
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vicregl-config-'));
+    await writeFile(
+      file('a.yaml'),
+      'name: a\ndata: {source: p}\ncrops: {}\nmodel: {}\nbatchSize: 8\nepochs: 20\nloss:\n',
+    );
+    await writeFile(file('broken.yaml'), 'name: [1');
+    await writeFile(file('list.yaml'), '- 1');
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  it('may be changed key by key; values are YAML', async () => {
+    await assert.rejects(loadTrainConfig(file('a.yaml')), /loss: /); // the file has an empty group
+    const config = await loadTrainConfig(file('a.yaml'), [
+      'optimizer.baseLr=2e-3',
+      'loss.numMatches=[5, 3]',
+      'name=run=2',
+      'crops.mirrorFlippedGrid=false',
+      'name=last wins',
+    ]);
+    assert.equal(config.optimizer.baseLr, 0.002);
+    assert.deepEqual(config.loss.numMatches, [5, 3]);
+    assert.equal(config.crops.mirrorFlippedGrid, false);
+    assert.equal(config.name, 'last wins');
+  });
+
+  const settings: Record<string, RegExp> = {
+    epochs: /--set epochs: write key=value/,
+    '=3': /--set =3: write key=value/,
+    'epochs.count=3': /--set epochs\.count=3: "epochs" is not a group of keys/,
+    'optimizer.lr=3': /optimizer: .*"lr"/,
+    'loss.numMatches=[1': /--set loss\.numMatches=\[1: the value is not YAML/,
+    'epochs=': /epochs: /,
+    '__proto__.polluted=1': /"__proto__" is no key/,
+  };
+  for (const [setting, message] of Object.entries(settings)) {
+    it(`refuses --set ${setting}`, async () => {
+      await assert.rejects(loadTrainConfig(file('a.yaml'), ['loss.alpha=1', setting]), (error: unknown) => {
+        assert.ok(error instanceof ConfigError, String(error));
+        assert.match(error.message, message);
+        return true;
+      });
+      assert.equal(Reflect.get({}, 'polluted'), undefined);
+    });
+  }
+
+  it('is named when it is not there, not YAML, or holds no keys', async () => {
+    await assert.rejects(loadTrainConfig(file('none.yaml')), {
+      name: 'ConfigError',
+      message: /none\.yaml cannot be read: ENOENT/,
+    });
+    await assert.rejects(loadTrainConfig(file('broken.yaml')), {
+      name: 'ConfigError',
+      message: /broken\.yaml is not YAML/,
+    });
+    await assert.rejects(loadTrainConfig(file('list.yaml')), {
+      name: 'ConfigError',
+      message: /list\.yaml holds no keys/,
+    });
+  });
+
+  describe('that extends another', () => {
+    const write = (name: string, text: string) => writeFile(file(name), text);
+    before(async () => {
+      await mkdir(file('nested'));
+      await write(
+        'root.yaml',
+        'name: root\ndata: {source: p}\ncrops: {size: 128, small: {count: 6}}\nmodel: {}\nbatchSize: 8\nepochs: 20\n' +
+          'loss: {alpha: 0.9, numMatches: [5, 4]}\n',
+      );
+      await write('nested/middle.yaml', 'extends: ../root.yaml\nname: middle\nloss: {numMatches: [6, 3]}\n');
+      await write('nested/leaf.yaml', 'extends: ./middle.yaml\nname: leaf\nepochs: 30\ncrops: {small: null}\n');
+    });
+
+    it('merges groups, replaces lists and values, and takes away what is null', async () => {
+      const config = await loadTrainConfig(file('nested/leaf.yaml'), ['loss.alpha=0.5']);
+      assert.deepEqual(
+        [config.name, config.epochs, config.batchSize, config.loss.alpha, config.loss.numMatches, config.crops.size],
+        ['leaf', 30, 8, 0.5, [6, 3], 128],
+      );
+      assert.equal(config.crops.small, undefined);
+      assert.equal((await loadTrainConfig(file('nested/middle.yaml'))).crops.small?.count, 6);
+      assert.equal((await loadTrainConfig(file('nested/middle.yaml'), ['crops.small=null'])).crops.small, undefined);
+    });
+
+    const refused: Record<string, readonly [string, RegExp]> = {
+      'a file that is not there': [
+        'extends: ./gone.yaml',
+        /gone\.yaml, which .*x\.yaml extends, cannot be read: ENOENT/,
+      ],
+      itself: ['extends: ./x.yaml', /x\.yaml: extends goes round in a circle: .*x\.yaml -> .*x\.yaml$/],
+      'a list': ['extends: [a.yaml]', /x\.yaml: extends must name one file, .*, not \["a\.yaml"\]/],
+      nothing: ['extends:', /x\.yaml: extends must name one file, .*, not null/],
+      'a file that extends it back': [
+        'extends: ./y.yaml',
+        /y\.yaml: extends goes round in a circle: .*x\.yaml -> .*y\.yaml -> /,
+      ],
+    };
+    for (const [what, [text, message]] of Object.entries(refused)) {
+      it(`refuses ${what}`, async () => {
+        await write('x.yaml', text);
+        await write('y.yaml', 'extends: ./x.yaml');
+        await assert.rejects(loadTrainConfig(file('x.yaml')), { name: 'ConfigError', message });
+      });
+    }
+
+    it('reports a wrong key under the name of the file that was asked for', async () => {
+      await write('x.yaml', 'extends: ./root.yaml\nepoch: 3\n');
+      await assert.rejects(loadTrainConfig(file('x.yaml')), /x\.yaml is not a valid .*\n {2}\(top level\): .*"epoch"/);
+    });
+  });
+});

@@ -1,0 +1,95 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { parse, YAMLParseError } from 'yaml';
+import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+
+/**
+ * Configuration files: YAML or JSON, one extending another (`extends: ./other.yaml`), and `key=value` settings over
+ * them. What the keys mean and which values work is said in config.ts.
+ */
+
+/** Keys and values as a file has them. */
+export type RawConfig = Readonly<Record<string, unknown>>;
+
+function isGroup(value: unknown): value is RawConfig {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Lays one configuration over another as JSON Merge Patch does (RFC 7396): groups are merged key by key, lists and
+ * values replaced, and null takes a key away.
+ */
+export function mergeConfig(base: unknown, over: RawConfig): RawConfig {
+  const merged = new Map(Object.entries(isGroup(base) ? base : {}));
+  for (const [key, value] of Object.entries(over)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, isGroup(value) ? mergeConfig(merged.get(key), value) : value);
+  }
+  return Object.fromEntries(merged);
+}
+
+/**
+ * Applies `a.b.c=value` settings in their order; values are read as YAML, and null takes a key away.
+ * @throws ConfigError for one that is not of this form.
+ */
+export function applySettings(raw: RawConfig, settings: readonly string[]): RawConfig {
+  return settings.reduce((config, setting) => {
+    const at = setting.indexOf('=');
+    if (at < 1) throw new ConfigError(`--set ${setting}: write key=value, such as optimizer.baseLr=0.001`);
+    const keys = setting.slice(0, at).split('.');
+    let value: unknown;
+    try {
+      value = parse(setting.slice(at + 1));
+    } catch (cause) {
+      throw new ConfigError(`--set ${setting}: the value is not YAML: ${(cause as Error).message}`, { cause });
+    }
+    let group: unknown = config;
+    for (const key of keys.slice(0, -1)) {
+      group = isGroup(group) && Object.hasOwn(group, key) ? (group[key] ?? undefined) : undefined;
+      if (group !== undefined && !isGroup(group)) {
+        throw new ConfigError(`--set ${setting}: "${key}" is not a group of keys`);
+      }
+    }
+    // An object's own __proto__ slips through validation as if it were not there.
+    if (keys.includes('__proto__')) throw new ConfigError(`--set ${setting}: "__proto__" is no key`);
+    const patch = keys.reduceRight<unknown>((inner, key) => Object.fromEntries([[key, inner]]), value);
+    return mergeConfig(config, patch as RawConfig);
+  }, raw);
+}
+
+async function readOne(path: string, from: string | undefined): Promise<RawConfig> {
+  const named = from === undefined ? `the configuration ${path}` : `${path}, which ${from} extends,`;
+  let raw: unknown;
+  try {
+    raw = parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    if (cause instanceof YAMLParseError) throw new ConfigError(`${path} is not YAML: ${cause.message}`, { cause });
+    throw new ConfigError(`${named} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  if (!isGroup(raw)) throw new ConfigError(`${path} holds no keys`);
+  return raw;
+}
+
+/** A file and what it extends, as one set of keys without `extends`. @param chain files that led here. */
+async function readExtending(path: string, chain: readonly string[]): Promise<RawConfig> {
+  const { extends: base, ...own } = await readOne(path, chain.at(-1));
+  if (base === undefined) return own;
+  if (typeof base !== 'string' || base === '') {
+    throw new ConfigError(`${path}: extends must name one file, relative to this one, not ${JSON.stringify(base)}`);
+  }
+  const parent = resolve(dirname(path), base);
+  const files = [...chain, path];
+  if (files.some((file) => resolve(file) === parent)) {
+    throw new ConfigError(`${path}: extends goes round in a circle: ${[...files, parent].join(' -> ')}`);
+  }
+  return mergeConfig(await readExtending(parent, files), own);
+}
+
+/**
+ * Reads a YAML (or JSON) configuration with all that it extends, and applies `key=value` settings over it.
+ * @throws ConfigError for files that are missing, unreadable or extend each other in a circle, and for every key that
+ *   is wrong.
+ */
+export async function loadTrainConfig(path: string, settings: readonly string[] = []): Promise<TrainConfig> {
+  return parseTrainConfig(applySettings(await readExtending(path, []), settings), path);
+}
