@@ -19,7 +19,7 @@ function isGroup(value: unknown): value is RawConfig {
  * Lays one configuration over another as JSON Merge Patch does (RFC 7396): groups are merged key by key, lists and
  * values replaced, and null takes a key away.
  */
-export function mergeConfig(base: unknown, over: RawConfig): RawConfig {
+function mergeConfig(base: unknown, over: RawConfig): RawConfig {
   const merged = new Map(Object.entries(isGroup(base) ? base : {}));
   for (const [key, value] of Object.entries(over)) {
     if (value === null) merged.delete(key);
