@@ -32,6 +32,11 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
     const output = node.outputs[0];
     const gy = output === undefined ? undefined : accumulated.get(output);
     if (gy === undefined || !active.has(output!)) continue;
+    const own = graph.pullbacks.get(output!);
+    if (own !== undefined) {
+      if (active.has(own.x)) accumulate(own.x, own.pull(gy));
+      continue;
+    }
     const rule = gradientRules[node.operator];
     if (rule === undefined)
       throw new GraphError(`no gradient rule for operator ${node.operator} (node "${node.name}")`);

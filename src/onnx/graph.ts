@@ -25,6 +25,13 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
+/** How a gradient goes from a value straight to another that it was computed from, past the nodes between them. */
+export interface Pullback {
+  readonly x: Value;
+  /** From the gradient with respect to the value to the gradient with respect to x. */
+  readonly pull: (gy: Value) => Value;
+}
+
 /** dtype and shape of a node's output. */
 export interface ValueType {
   readonly dtype: DType;
@@ -50,6 +57,8 @@ export class Graph {
   readonly declaredShapes = new Map<string, Shape>();
   /** Values that pass no gradient on (see stopGradient). */
   readonly detached = new Set<Value>();
+  /** Values with a derivative of their own (see differentiateBy). */
+  readonly pullbacks = new Map<Value, Pullback>();
 
   readonly #names = new Set<string>();
   readonly #cached = new Map<string, Value>();

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { doubles, evaluate, normals, numbers } from '../../test/support/graphs.js';
+import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { gradients } from '../onnx/gradients.js';
 import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './criterion.js';
 
 /** The equations of VICReg as written, on rows of [N, D]. */
@@ -60,6 +61,39 @@ describe('VICReg criterion against its equations, in float64', () => {
       near(c, mean(groups.map(covariance)));
     });
   }
+
+  it('covariance has its value and gradient whatever the size of its chunks', async () => {
+    for (const shape of [
+      [9, 5, 4], // the covariance matrix
+      [3, 5, 6], // the Gram matrix
+      [7, 3],
+    ]) {
+      const x = normals(shape, 3).map((value) => value + 2);
+      const run = (chunk?: number) =>
+        evaluate((feed) => {
+          const input = feed(doubles(shape, x));
+          const y = covarianceLoss(batchStatistics(input), chunk);
+          return { y, gx: gradients(y, [input])[0]! };
+        });
+      const whole = await run();
+      near(numbers(whole.y)[0]!, mean(positions(shape, x).map(covariance)));
+      for (const [i, slope] of numbers(whole.gx).entries()) {
+        const at = (step: number) =>
+          mean(
+            positions(
+              shape,
+              x.map((value, k) => (k === i ? value + step : value)),
+            ).map(covariance),
+          );
+        assert.ok(Math.abs((at(1e-5) - at(-1e-5)) / 2e-5 - slope) < 1e-8, `${shape} element ${i}`);
+      }
+      for (const positionsAtOnce of [1, 2]) {
+        const parts = await run(positionsAtOnce * Math.min(shape[0]!, shape.at(-1)!) ** 2);
+        near(numbers(parts.y)[0]!, numbers(whole.y)[0]!);
+        assert.ok(relativeError(numbers(parts.gx), numbers(whole.gx)) < 1e-12);
+      }
+    }
+  });
 
   it('invariance is the mean squared difference over all elements', async () => {
     const shape = [4, 2, 3];

@@ -1,8 +1,8 @@
 import type { Value } from '../onnx/graph.js';
-import { add, div, mul, relu, sqrt, sub } from '../onnx/ops/elementwise.js';
+import { add, differentiateBy, div, mul, relu, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { reduceMean, reduceSum } from '../onnx/ops/reduce.js';
-import { matrixTranspose, transpose } from '../onnx/ops/shape.js';
+import { concat, matrixTranspose, slice, transpose } from '../onnx/ops/shape.js';
 
 /**
  * The VICReg criterion (Bardes et al., arXiv 2105.04906, equations 1 to 6; VICRegL, section 3) on vectors of a batch:
@@ -37,20 +37,47 @@ export function varianceLoss({ variance }: BatchStatistics): Value {
   return reduceMean(relu(sub(1, sqrt(add(variance, VARIANCE_EPSILON)))));
 }
 
+/** Elements of the matrices that a covariance forms at a time (16 MiB of float32). */
+const CHUNK_ELEMENTS = 2 ** 22;
+
 /**
  * c(X): sum of the squared off-diagonal covariances over D, mean over positions. Scalar.
  *
- * sum_ij C_ij^2 is the squared Frobenius norm of X^T X / (N - 1), which is also that of the Gram matrix X X^T / (N - 1).
- * The smaller of the two is formed: [N, N] where the batch is smaller than D, else [D, D].
+ * With S the off-diagonal part of X^T X = (N - 1) C, sum_ij S_ij^2 = <X, X S>, and its derivative is 4 X S: one tensor of
+ * the shape of X gives both the value and the gradient, and no [D, D] matrix lives longer than one product. X S is
+ * X X^T X less the diagonal's share, taken from the side of the smaller matrix, [N, N] where the batch is smaller than D,
+ * else [D, D], over chunks of positions.
+ * @param chunkElements bound of the matrices of one chunk, in elements; at least one position is taken.
  */
-export function covarianceLoss({ centred, variance }: BatchStatistics): Value {
+export function covarianceLoss({ centred, variance }: BatchStatistics, chunkElements = CHUNK_ELEMENTS): Value {
   const n = centred.shape[0] as number;
   const d = centred.shape.at(-1) as number;
   const positions = variance.shape.length === 2 ? (variance.shape[0] as number) : 1;
-  const byPosition = centred.shape.length === 3 ? transpose(centred, [1, 0, 2]) : centred;
-  const product =
-    n < d ? matmul(byPosition, matrixTranspose(byPosition)) : matmul(matrixTranspose(byPosition), byPosition);
-  const all = div(reduceSum(mul(product, product)), (n - 1) ** 2);
-  const diagonal = reduceSum(mul(variance, variance));
-  return div(sub(all, diagonal), d * positions);
+  const atOnce = Math.max(1, Math.floor(chunkElements / Math.min(n, d) ** 2));
+  const sums: Value[] = [];
+  const products: Value[] = [];
+  for (let start = 0; start < positions; start += atOnce) {
+    const end = Math.min(positions, start + atOnce);
+    const whole = end - start === positions;
+    const x = whole ? centred : slice(centred, [{ axis: 1, start, end }]);
+    const diagonal = whole ? variance : slice(variance, [{ axis: 0, start, end }]);
+    const product = sub(cubed(x), mul(x, mul(diagonal, n - 1)));
+    products.push(product);
+    sums.push(reduceSum(mul(x, product)));
+  }
+  const scale = (n - 1) ** 2 * d * positions;
+  const value = div(
+    sums.reduce((total, part) => add(total, part)),
+    scale,
+  );
+  return differentiateBy(value, centred, (gy) => mul(concat(products, 1), mul(gy, 4 / scale)));
+}
+
+/** X X^T X of every position: [N, D], or [N, G, D] of [N, G, D]. */
+function cubed(x: Value): Value {
+  const [n, d] = [x.shape[0] as number, x.shape.at(-1) as number];
+  const positions = x.shape.length === 3;
+  const m = positions ? transpose(x, [1, 0, 2]) : x;
+  const product = n < d ? matmul(matmul(m, matrixTranspose(m)), m) : matmul(m, matmul(matrixTranspose(m), m));
+  return positions ? transpose(product, [1, 0, 2]) : product;
 }

@@ -91,6 +91,15 @@ export function gelu(x: Value): Value {
   return mul(mul(x, halfErf), 0.5);
 }
 
+/**
+ * Declares y's derivative with respect to x, where it is cheaper than the rules of the nodes between them: `gradients`
+ * takes it and passes those nodes by. What y depends on otherwise than through x gets no gradient from it.
+ */
+export function differentiateBy(y: Value, x: Value, pull: (gy: Value) => Value): Value {
+  x.graph.pullbacks.set(y, { x, pull });
+  return y;
+}
+
 /** The same value, through which no gradient flows. */
 export function stopGradient(x: Value): Value {
   const detached = identity(x);

@@ -290,6 +290,21 @@ describe('gradients', () => {
     assert.throws(() => gradients(loss, [x]), /the loss does not depend on "x"/);
   });
 
+  it('take a declared derivative in place of the nodes between', async () => {
+    const cube = (x: Value) => {
+      const square = e.mul(x, x);
+      return e.differentiateBy(e.mul(square, x), x, (gy) => e.mul(gy, e.mul(square, 3)));
+    };
+    const { error } = await compareGradients({ shapes: [[2, 3]], build: ([x]) => e.add(cube(e.mul(x!, 2)), x!) });
+    assert.ok(error < 1e-6, `relative error ${error}`);
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', [2]);
+    const before = graph.nodes.length;
+    gradients(reduceSum(e.differentiateBy(e.sqrt(x), x, (gy) => e.neg(gy))), [x]);
+    const operators = graph.nodes.slice(before).map(({ operator }) => operator);
+    assert.ok(operators.includes('Neg') && !operators.includes('Div'), operators.join(', '));
+  });
+
   it('name an operator that has no rule', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
