@@ -1,6 +1,6 @@
 import onnxProto from 'onnx-proto';
-import { type DType, tensorBytes } from '../tensor/tensor.js';
-import type { AttributeValue, Graph, Node, Value } from './graph.js';
+import { type DType, type Tensor, tensorBytes } from '../tensor/tensor.js';
+import type { AttributeValue, Body, Graph, Node, Value } from './graph.js';
 import type { Shape } from './shapes.js';
 
 /** Graphs as ONNX ModelProto bytes. */
@@ -21,26 +21,19 @@ const typeCodes: Record<DType, number> = {
   bool: onnx.TensorProto.DataType.BOOL,
 };
 
-function encodeAttribute([name, value]: [string, AttributeValue]): onnxProto.onnx.IAttributeProto {
-  if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
-  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
-  if (Array.isArray(value)) return { name, type: AttributeType.INTS, ints: [...value] };
-  return { name, type: AttributeType.FLOAT, f: (value as { float: number }).float };
-}
-
 function encodeValueInfo(name: string, dtype: DType, shape: Shape): onnxProto.onnx.IValueInfoProto {
   const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
   return { name, type: { tensorType: { elemType: typeCodes[dtype], shape: { dim } } } };
 }
 
-function encodeConstant({ name, constant }: Value): onnxProto.onnx.ITensorProto {
-  const { dtype, shape } = constant!;
-  return { name, dataType: typeCodes[dtype], dims: [...shape], rawData: tensorBytes(constant!) };
+function encodeConstant(name: string, constant: Tensor): onnxProto.onnx.ITensorProto {
+  const { dtype, shape } = constant;
+  return { name, dataType: typeCodes[dtype], dims: [...shape], rawData: tensorBytes(constant) };
 }
 
 /** The nodes and constants that the outputs depend on. */
-function reachable(graph: Graph): { nodes: Node[]; constants: Value[] } {
-  const used = new Set<Value>(graph.outputs.values());
+function reachable(graph: Graph, outputs: Iterable<Value>): { nodes: Node[]; constants: Value[] } {
+  const used = new Set<Value>(outputs);
   const nodes: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some((output) => used.has(output))) continue;
@@ -50,51 +43,96 @@ function reachable(graph: Graph): { nodes: Node[]; constants: Value[] } {
   return { nodes: nodes.reverse(), constants: graph.constants.filter((constant) => used.has(constant)) };
 }
 
+function encodeAttribute(name: string, value: AttributeValue, prefix: string): onnxProto.onnx.IAttributeProto {
+  if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
+  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  if ('body' in value) return { name, type: AttributeType.GRAPH, g: encodeBody(value.body, `${prefix}${name}/`) };
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}
+
+/** What of a graph is encoded, and under which names. */
+interface GraphNaming {
+  readonly name: string;
+  /** Put before every name of a nested graph: ONNX lets no inner value hide an outer one. */
+  readonly prefix: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: ReadonlyMap<string, Value>;
+}
+
+function encodeGraph(graph: Graph, { name, prefix, inputs, outputs }: GraphNaming): onnxProto.onnx.IGraphProto {
+  const { nodes, constants } = reachable(graph, outputs.values());
+  // A value that a node computes takes the name of its (first) output; a second output of it, or an input that is an
+  // output too, is copied by an Identity.
+  const outputNames = new Map<Value, string>();
+  for (const [output, value] of outputs) {
+    if (value.node !== undefined && !outputNames.has(value)) outputNames.set(value, output);
+  }
+  const nameOf = (value: Value) => `${prefix}${outputNames.get(value) ?? value.name}`;
+  const copies = [...outputs].filter(([output, value]) => nameOf(value) !== `${prefix}${output}`);
+  return {
+    name,
+    input: inputs.map((input) => encodeValueInfo(nameOf(input), input.dtype, input.shape)),
+    output: [...outputs].map(([output, { dtype, shape }]) =>
+      encodeValueInfo(`${prefix}${output}`, dtype, graph.declaredShapes.get(output) ?? shape),
+    ),
+    initializer: constants.map((constant) => encodeConstant(nameOf(constant), constant.constant!)),
+    node: [
+      ...nodes.map((node) => ({
+        opType: node.operator,
+        name: `${prefix}${node.name}`,
+        input: node.inputs.map((input) => (input === undefined ? '' : nameOf(input))),
+        output: node.outputs.map(nameOf),
+        attribute: Object.entries(node.attributes).map(([key, value]) =>
+          encodeAttribute(key, value, `${prefix}${node.name}/`),
+        ),
+      })),
+      ...copies.map(([output, value]) => ({
+        opType: 'Identity',
+        name: `${prefix}output/${output}`,
+        input: [nameOf(value)],
+        output: [`${prefix}${output}`],
+      })),
+    ],
+  };
+}
+
+function encodeBody({ graph, inputs, outputs }: Body, prefix: string): onnxProto.onnx.IGraphProto {
+  const byName = new Map(graph.inputs.map((input) => [input.name, input]));
+  return encodeGraph(graph, {
+    name: 'body',
+    prefix,
+    inputs: inputs.map((name) => byName.get(name)!),
+    outputs: new Map(outputs.map((name) => [name, graph.outputs.get(name)!])),
+  });
+}
+
+/** Bytes of all constants, those of nested graphs included. */
+function constantBytes(graph: Graph, outputs: Iterable<Value>): number {
+  const { nodes, constants } = reachable(graph, outputs);
+  const nested = nodes.flatMap(({ attributes }) =>
+    Object.values(attributes).flatMap((value) => (typeof value === 'object' && 'body' in value ? [value.body] : [])),
+  );
+  return (
+    constants.reduce((sum, { constant }) => sum + constant!.data.byteLength, 0) +
+    nested.reduce((sum, body) => sum + constantBytes(body.graph, body.graph.outputs.values()), 0)
+  );
+}
+
 /**
  * Encodes a graph as a ModelProto; nodes that no output depends on are left out.
  * @throws RangeError when it would pass protobuf's limit of 2 GiB.
  */
 export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?: string } = {}): Uint8Array {
-  const { nodes, constants } = reachable(graph);
-  const weightBytes = constants.reduce((sum, { constant }) => sum + constant!.data.byteLength, 0);
+  const weightBytes = constantBytes(graph, graph.outputs.values());
   if (weightBytes >= 2 ** 31) {
     throw new RangeError(`constants of ${weightBytes} bytes do not fit into one ONNX file (2 GiB)`);
   }
-  // A value that a node computes takes the name of its (first) output; a second output of it, or an input that is an
-  // output too, is copied by an Identity.
-  const outputNames = new Map<Value, string>();
-  for (const [output, value] of graph.outputs) {
-    if (value.node !== undefined && !outputNames.has(value)) outputNames.set(value, output);
-  }
-  const nameOf = (value: Value) => outputNames.get(value) ?? value.name;
-  const copies = [...graph.outputs].filter(([output, value]) => nameOf(value) !== output);
   const model: onnxProto.onnx.IModelProto = {
     irVersion: irVersion(graph.opset),
     producerName: 'vicregl',
     opsetImport: [{ domain: '', version: graph.opset }],
-    graph: {
-      name,
-      input: graph.inputs.map((input) => encodeValueInfo(input.name, input.dtype, input.shape)),
-      output: [...graph.outputs].map(([output, { dtype, shape }]) =>
-        encodeValueInfo(output, dtype, graph.declaredShapes.get(output) ?? shape),
-      ),
-      initializer: constants.map(encodeConstant),
-      node: [
-        ...nodes.map((node) => ({
-          opType: node.operator,
-          name: node.name,
-          input: node.inputs.map((input) => (input === undefined ? '' : nameOf(input))),
-          output: node.outputs.map(nameOf),
-          attribute: Object.entries(node.attributes).map(encodeAttribute),
-        })),
-        ...copies.map(([output, value]) => ({
-          opType: 'Identity',
-          name: `output/${output}`,
-          input: [nameOf(value)],
-          output: [output],
-        })),
-      ],
-    },
+    graph: encodeGraph(graph, { name, prefix: '', inputs: graph.inputs, outputs: graph.outputs }),
   };
   return onnx.ModelProto.encode(model).finish();
 }

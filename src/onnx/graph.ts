@@ -13,7 +13,16 @@ export interface Value {
   readonly constant?: Tensor;
 }
 
-export type AttributeValue = number | readonly number[] | string | { readonly float: number };
+/** A graph that a control-flow operator runs; its inputs and outputs are bound by position. */
+export interface Body {
+  readonly graph: Graph;
+  /** Names of all its inputs, in the operator's order. */
+  readonly inputs: readonly string[];
+  /** Names of outputs, in the operator's order. */
+  readonly outputs: readonly string[];
+}
+
+export type AttributeValue = number | readonly number[] | string | { readonly float: number } | { readonly body: Body };
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 /** One ONNX operator call. An absent optional input is undefined. */

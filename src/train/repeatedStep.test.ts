@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { floats, normals } from '../../test/support/graphs.js';
+import { initialise } from '../nn/parameters.js';
+import { encodeModel } from '../onnx/encode.js';
+import { createSession, runSession } from '../onnx/session.js';
+import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { adamw } from './adamw.js';
+import { repeatStep } from './repeatedStep.js';
+import { buildStep, type StepConfig, stepNames } from './stepGraph.js';
+import { stateSpecs } from './stepRunner.js';
+
+const config: StepConfig = {
+  model: { backbone: { depths: [1, 1], widths: [8, 16] }, expander: [24, 24], localProjector: [16, 16] },
+  loss: {
+    alpha: 0.75,
+    numMatches: [3, 2],
+    featureMatches: 'all',
+    weights: { invariance: 25, variance: 25, covariance: 1 },
+  },
+  optimizer: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 }),
+  batchSize: 4,
+  viewSizes: [32, 16],
+  pixels: 'float32',
+  dropPath: false,
+};
+
+describe('steps repeated in one run', () => {
+  it('give the state and the log of the same steps taken one by one, for any number of steps', async () => {
+    const step = buildStep(config);
+    const specs = stateSpecs(step, config);
+    const state = specs.map(({ name }) => name);
+    const STEPS = 3;
+    const inputs = step.graph.inputs.filter(({ name }) => !state.includes(name));
+    const feedsOf = (at: number): Map<string, Tensor> => {
+      const scalars = config.optimizer.scalarValues(at, 0.001 * (at + 1));
+      return new Map(
+        inputs.map(({ name, shape }, i) => {
+          const static_ = shape as readonly number[];
+          return [name, floats(static_, name in scalars ? [scalars[name]!] : normals(static_, 100 * at + i))];
+        }),
+      );
+    };
+    const start = new Map<string, Tensor>(specs.map((spec) => [spec.name, initialise(spec, 0)]));
+
+    const single = await createSession(encodeModel(step.graph), { threads: 1 });
+    let current = start;
+    const logs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
+    for (let at = 0; at < STEPS; at++) {
+      const results = await runSession(single, new Map([...current, ...feedsOf(at)]));
+      current = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
+      for (const name of step.logs) logs[name]!.push(Number(results.get(name)!.data[0]));
+    }
+    await single.release();
+
+    const stacked = (from: number, to: number) => {
+      const feeds = Array.from({ length: to - from }, (_, i) => feedsOf(from + i));
+      return inputs.map(({ name }): [string, Tensor] => {
+        const parts = feeds.map((feed) => feed.get(name)!);
+        const size = elementCount(parts[0]!.shape);
+        const all = floats(
+          [parts.length, ...parts[0]!.shape],
+          parts.flatMap(({ data }) => Array.from(data as Float32Array)),
+        );
+        assert.equal(all.data.length, size * parts.length);
+        return [name, all];
+      });
+    };
+    const repeated = await createSession(encodeModel(repeatStep(step, state)), { threads: 1 });
+    let reached = start;
+    const repeatedLogs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
+    for (const [from, to] of [
+      [0, 2],
+      [2, 3],
+    ] as const) {
+      const results = await runSession(repeated, new Map([...reached, ...stacked(from, to)]));
+      reached = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
+      for (const name of step.logs) repeatedLogs[name]!.push(...(results.get(name)!.data as Float32Array));
+    }
+    await repeated.release();
+
+    assert.deepEqual(repeatedLogs, logs);
+    for (const name of state) {
+      assert.deepEqual(reached.get(name), current.get(name), name);
+      if (!name.includes('/')) assert.notDeepEqual(reached.get(name), start.get(name), `${name} never moved`);
+    }
+  });
+});
