@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type DType, elementBytes, elementCount, tensor, tensorBytes, tensorFromBytes, zeros } from './tensor.js';
+import {
+  type DType,
+  elementBytes,
+  elementCount,
+  stack,
+  tensor,
+  tensorBytes,
+  tensorFromBytes,
+  zeros,
+} from './tensor.js';
 
 const widths: Record<DType, number> = { float32: 4, float64: 8, float16: 2, int32: 4, int64: 8, uint8: 1, bool: 1 };
 
@@ -45,5 +54,20 @@ describe('tensor', () => {
       assert.deepEqual([...value.data], [1]);
       bytes[3] = 0x3f;
     }
+  });
+
+  it('stacks tensors of one shape along a new first axis, of any dtype', () => {
+    const rows = [1, 2, 3].map((value) => tensor('int64', [2], BigInt64Array.of(BigInt(value), 0n)));
+    const stacked = stack(rows);
+    assert.deepEqual(
+      [stacked.dtype, stacked.shape, [...stacked.data].map(Number)],
+      ['int64', [3, 2], [1, 0, 2, 0, 3, 0]],
+    );
+    assert.deepEqual(stack([zeros('float32', [])]).shape, [1]);
+    assert.throws(
+      () => stack([zeros('float32', [2]), zeros('float32', [1, 2])]),
+      /float32 \[1, 2\] does not go with float32 \[2\]/,
+    );
+    assert.throws(() => stack([]), /at least one/);
   });
 });

@@ -84,3 +84,22 @@ export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly numbe
 export function tensorBytes(value: Tensor): Uint8Array {
   return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
 }
+
+/**
+ * Joins tensors of one dtype and shape along a new first axis.
+ * @throws RangeError when there is none, or they differ.
+ */
+export function stack<D extends DType>(parts: readonly Tensor<D>[]): Tensor<D> {
+  const [first] = parts;
+  if (first === undefined) throw new RangeError('stack: give at least one tensor');
+  const all = zeros(first.dtype, [parts.length, ...first.shape]);
+  parts.forEach(({ dtype, shape, data }, i) => {
+    if (dtype !== first.dtype || shape.join() !== first.shape.join()) {
+      throw new RangeError(
+        `stack: ${dtype} [${shape.join(', ')}] does not go with ${first.dtype} [${first.shape.join(', ')}]`,
+      );
+    }
+    (all.data as Float32Array).set(data as Float32Array, i * data.length);
+  });
+  return all;
+}

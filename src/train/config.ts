@@ -97,6 +97,13 @@ export const trainConfigSchema = z
     epochs: z.number().gt(0).describe('Passes over the photographs; may be a fraction.'),
     warmupEpochs: nonNegative.default(10).describe('Epochs over which the learning rate rises from 0.'),
     endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
+    stepsPerRun: z
+      .int()
+      .min(1)
+      .default(1)
+      .describe(
+        'Steps in one run of the graph; more than 1 spares a GPU copies of the weights and costs memory for as many batches.',
+      ),
     threads: z.int().min(1).optional().describe('Threads of the training step; all cores when absent.'),
     checkpoints: z
       .strictObject({

@@ -56,13 +56,15 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
 }
 
 export function loaderOptionsOf(config: TrainConfig, source: ImageSource): LoaderOptions {
-  const { data, batchSize, seed, crops } = config;
+  const { data, batchSize, seed, crops, stepsPerRun } = config;
   return {
     source,
     views: viewsOf(config),
     batchSize,
     seed,
     workers: data.workers,
+    // One run's batches are made while the one before is taken.
+    ...(stepsPerRun > 3 && { prefetch: stepsPerRun }),
     cacheBytes: data.cacheBytes,
     mirrorFlippedGrid: crops.mirrorFlippedGrid,
   };

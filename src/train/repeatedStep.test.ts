@@ -4,10 +4,11 @@ import { floats, normals } from '../../test/support/graphs.js';
 import { initialise } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { createSession, runSession } from '../onnx/session.js';
-import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { stack, type Tensor } from '../tensor/tensor.js';
 import { adamw } from './adamw.js';
 import { repeatStep } from './repeatedStep.js';
-import { buildStep, type StepConfig, stepNames } from './stepGraph.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
+import { buildStep } from './stepGraph.js';
 import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
@@ -55,16 +56,7 @@ describe('steps repeated in one run', () => {
 
     const stacked = (from: number, to: number) => {
       const feeds = Array.from({ length: to - from }, (_, i) => feedsOf(from + i));
-      return inputs.map(({ name }): [string, Tensor] => {
-        const parts = feeds.map((feed) => feed.get(name)!);
-        const size = elementCount(parts[0]!.shape);
-        const all = floats(
-          [parts.length, ...parts[0]!.shape],
-          parts.flatMap(({ data }) => Array.from(data as Float32Array)),
-        );
-        assert.equal(all.data.length, size * parts.length);
-        return [name, all];
-      });
+      return inputs.map(({ name }): [string, Tensor] => [name, stack(feeds.map((feed) => feed.get(name)!))]);
     };
     const repeated = await createSession(encodeModel(repeatStep(step, state)), { threads: 1 });
     let reached = start;

@@ -1,6 +1,7 @@
 import { Graph } from '../onnx/graph.js';
 import { scan } from '../onnx/ops/scan.js';
-import { type StepGraph, stepNames } from './stepGraph.js';
+import { stepNames } from './stepConfig.js';
+import type { StepGraph } from './stepGraph.js';
 
 /**
  * Several training steps in one run of the graph. Weights and optimizer state cross to the device and back once a run

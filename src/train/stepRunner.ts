@@ -15,13 +15,26 @@ export interface StepBatch {
   readonly labels?: Tensor;
 }
 
+/** One step to take. */
+export interface TrainingStep {
+  /** Counted from 0. */
+  readonly step: number;
+  readonly learningRate: number;
+  readonly batch: StepBatch;
+}
+
+/** Logged scalars of a step by name. */
+export type StepTerms = Readonly<Record<string, number>>;
+
 /** Runs training steps and holds the weights and the optimizer's state between them. */
 export interface StepRunner {
+  /** Steps that are best handed over together. */
+  readonly stepsPerRun: number;
   /**
-   * Takes step number `step` (from 0) and returns the logged scalars. When one is not finite the weights stay those of
-   * before the step.
+   * Takes consecutive steps, at most `stepsPerRun`, and returns their logged scalars. When one of these is not finite the
+   * weights stay those of before the first step.
    */
-  run(step: number, learningRate: number, batch: StepBatch): Promise<Readonly<Record<string, number>>>;
+  run(steps: readonly TrainingStep[]): Promise<StepTerms[]>;
   /** Weights and state, by input name; valid until the next run. */
   state(): ReadonlyMap<string, Tensor>;
   close(): Promise<void>;
@@ -35,6 +48,11 @@ export interface RunnerOptions {
   /** Of initial values and of the drop-path decisions. */
   readonly seed: number;
   readonly session: SessionConfig;
+}
+
+/** Whether every logged scalar of every step is a number. */
+export function allFinite(terms: readonly StepTerms[]): boolean {
+  return terms.every((step) => Object.values(step).every(Number.isFinite));
 }
 
 /** Everything a checkpoint holds: parameters, their optimizer state (starting at zero), running statistics. */

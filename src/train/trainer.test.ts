@@ -132,6 +132,13 @@ describe('a stopped and resumed run', () => {
     assert.ok((await skips(complete)).every(({ step }) => step <= 3) && (await skips(complete)).length === 1);
   });
 
+  it('has the same numbers when several steps go into one run of the graph, checkpoints in between', async () => {
+    const run = newRun();
+    await trainTiny(run, { ...config(), stepsPerRun: 4 });
+    assert.deepEqual(await outcome(run), unbroken);
+    assert.deepEqual(await listCheckpoints(run), [2, 4, 6]);
+  });
+
   it('ends at the very same weights, state and log', async () => {
     const run = newRun();
     const first = await trainUntil(run, config(), 3);

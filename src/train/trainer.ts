@@ -1,4 +1,4 @@
-import { createLoader } from '../data/loader.js';
+import { type Batch, createLoader } from '../data/loader.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource } from '../data/sources.js';
 import { checkParameters } from '../nn/parameters.js';
@@ -21,7 +21,7 @@ import { holdsRun, writeRunFolder } from './runFolder.js';
 import { openRunLog } from './runLog.js';
 import { learningRate } from './schedule.js';
 import type { StepConfig } from './stepConfig.js';
-import { stateSpecs } from './stepRunner.js';
+import { stateSpecs, type TrainingStep } from './stepRunner.js';
 
 /** Pretraining: photographs in, checkpoints and a log out. */
 
@@ -99,12 +99,16 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       totalSteps,
       endLrRatio: config.endLrRatio,
     };
-    const runner = await createFusedRunner(stepConfig, {
-      dropPathRate: config.model.dropPath,
-      initial,
-      seed: config.seed,
-      session: { device, ...(config.threads !== undefined && { threads: config.threads }) },
-    });
+    const runner = await createFusedRunner(
+      stepConfig,
+      {
+        dropPathRate: config.model.dropPath,
+        initial,
+        seed: config.seed,
+        session: { device, ...(config.threads !== undefined && { threads: config.threads }) },
+      },
+      config.stepsPerRun,
+    );
     let progress: Progress | undefined;
     let saved = checkpoint?.step ?? -1;
     const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
@@ -133,33 +137,45 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       progress = options.createProgress(start, totalSteps);
       let at = start;
       const skipped = new Set(log.skipped);
+      const { every } = config.checkpoints;
       while (at < totalSteps && !signal?.aborted) {
         const began = performance.now();
-        const batch = await loader.batch(at);
-        const loaded = performance.now();
-        for (const { name, reason } of batch.skipped) {
-          if (skipped.has(name)) continue;
-          skipped.add(name);
-          progress.note(`skipped ${name}: ${reason} (${skipped.size} so far)`);
-          await log.write({ step: at + 1, skipped: name, reason });
+        let waited = 0;
+        const steps: (TrainingStep & { readonly batch: Batch })[] = [];
+        // Several steps of one run end where a checkpoint is due: there is no state in between.
+        const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every));
+        for (let step = at; step < at + count; step++) {
+          const asked = performance.now();
+          const batch = await loader.batch(step);
+          waited += performance.now() - asked;
+          steps.push({ step, learningRate: learningRate(step, schedule), batch });
+          for (const { name, reason } of batch.skipped) {
+            if (skipped.has(name)) continue;
+            skipped.add(name);
+            progress.note(`skipped ${name}: ${reason} (${skipped.size} so far)`);
+            await log.write({ step: step + 1, skipped: name, reason });
+          }
         }
-        const lr = learningRate(at, schedule);
-        const terms = await runner.run(at, lr, batch);
-        const bad = Object.entries(terms).find(([, value]) => !Number.isFinite(value));
-        if (bad !== undefined) throw await diverged(at + 1, `${bad[0]} is ${bad[1]}`);
-        const ended = performance.now();
-        at += 1;
-        const record = {
-          step: at,
-          epoch: batch.epoch,
-          lr,
-          ...terms,
-          images_per_s: config.batchSize / ((ended - began) / 1e3),
-          wait_share: (loaded - began) / (ended - began),
-        };
-        await log.write(record);
-        progress.step(record);
-        if (at % config.checkpoints.every === 0 || at === totalSteps) await save(at);
+        const terms = await runner.run(steps);
+        for (const [i, ofStep] of terms.entries()) {
+          const bad = Object.entries(ofStep).find(([, value]) => !Number.isFinite(value));
+          if (bad !== undefined) throw await diverged(at + i + 1, `${bad[0]} is ${bad[1]}`);
+        }
+        const took = performance.now() - began;
+        for (const [i, { batch, learningRate: lr }] of steps.entries()) {
+          at += 1;
+          const record = {
+            step: at,
+            epoch: batch.epoch,
+            lr,
+            ...terms[i]!,
+            images_per_s: (count * config.batchSize) / (took / 1e3),
+            wait_share: waited / took,
+          };
+          await log.write(record);
+          progress.step(record);
+        }
+        if (at % every === 0 || at === totalSteps) await save(at);
       }
       if (saved !== at) await save(at);
       return { steps: at, totalSteps, checkpoint: checkpointPath(run, at) };
