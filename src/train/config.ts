@@ -81,16 +81,30 @@ export const trainConfigSchema = z
       .prefault({}),
     optimizer: z
       .strictObject({
-        kind: z.enum(['adamw', 'lars']).default('adamw').describe('adamw for ConvNeXt, lars for ResNet in the paper.'),
+        kind: z
+          .enum(['adamw', 'lars', 'sgd'])
+          .default('adamw')
+          .describe('adamw for ConvNeXt, lars for ResNet in the paper; sgd has momentum and no Nesterov.'),
         baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
         weightDecay: nonNegative
           .optional()
-          .describe('Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars.'),
+          .describe('Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars, 1e-4 for sgd.'),
         beta1: z.number().min(0).lt(1).default(0.9).describe('adamw: memory of the mean of gradients.'),
         beta2: z.number().min(0).lt(1).default(0.999).describe('adamw: memory of the mean of their squares.'),
         epsilon: z.number().gt(0).default(1e-8).describe('adamw: added to the root of that mean.'),
-        momentum: z.number().min(0).lt(1).default(0.9).describe('lars: memory of the update.'),
+        momentum: z.number().min(0).lt(1).default(0.9).describe('lars, sgd: memory of the update.'),
         eta: z.number().gt(0).default(0.001).describe('lars: trust coefficient.'),
+        clipNorm: z
+          .number()
+          .gt(0)
+          .optional()
+          .describe('Gradients whose global norm (log: grad_norm) exceeds this are scaled down to it. Absent: never.'),
+        emaDecay: z
+          .number()
+          .gt(0)
+          .lt(1)
+          .optional()
+          .describe('Memory per step of averaged weights kept beside, for export --weights ema. Absent: none are kept.'),
       })
       .prefault({}),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
@@ -186,8 +200,8 @@ type Parsed = z.output<typeof trainConfigSchema>;
 /** A valid configuration in which nothing is left to defaults. */
 export type TrainConfig = Parsed & { readonly optimizer: { readonly weightDecay: number } };
 
-/** Weight decay of the paper's recipes. */
-const WEIGHT_DECAY = { adamw: 0.05, lars: 1e-6 } as const;
+/** Weight decay of the paper's recipes; of PyTorch's ImageNet example for sgd. */
+const WEIGHT_DECAY = { adamw: 0.05, lars: 1e-6, sgd: 1e-4 } as const;
 
 /** A configuration that cannot be read or cannot work; lists every problem with its key. */
 export class ConfigError extends Error {

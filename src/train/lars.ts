@@ -1,6 +1,6 @@
 import type { Value } from '../onnx/graph.js';
 import { add, cast, div, greater, mul, sqrt, sub, where } from '../onnx/ops/elementwise.js';
-import { reduceSum } from '../onnx/ops/reduce.js';
+import { sumOfSquares } from '../onnx/ops/reduce.js';
 import type { Optimizer } from './optimizer.js';
 
 /** LARS (You et al., arXiv 1708.03888) as graph nodes; the authors' variant (docs/method.md). */
@@ -14,7 +14,7 @@ export interface LarsConfig {
 }
 
 function norm(x: Value): Value {
-  return sqrt(reduceSum(mul(x, x)));
+  return sqrt(sumOfSquares(x));
 }
 
 /** eta |p| / |g| where both norms are positive, else 1. */

@@ -4,6 +4,8 @@ import type { Value } from '../onnx/graph.js';
 export interface Optimizer {
   /** Names of the state tensors of each parameter, of its shape and starting at zero. */
   readonly slots: readonly string[];
+  /** Those slots that start at the parameter's own value instead. */
+  readonly slotsFromParameter?: readonly string[];
   /** Names of the scalars that change from step to step: graph inputs. */
   readonly scalars: readonly string[];
   /** Their values at a step counted from 0. */

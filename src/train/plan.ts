@@ -4,14 +4,27 @@ import type { ViewSpec } from '../data/view.js';
 import { dropPathBlocks, mapCells } from '../nn/backbone.js';
 import { adamw } from './adamw.js';
 import { backboneOf, type TrainConfig } from './config.js';
+import { withEma } from './ema.js';
 import { lars } from './lars.js';
 import type { Optimizer } from './optimizer.js';
+<<<<<<< HEAD
 import type { StepConfig } from './stepConfig.js';
+=======
+import { sgd } from './sgd.js';
+import type { StepConfig } from './stepGraph.js';
+>>>>>>> f77690d (SGD, gradient clipping by the global norm and averaged weights as graph nodes)
 
 /** From a run's configuration to what its parts need. */
 
-function optimizerOf({ kind, beta1, beta2, epsilon, momentum, eta, weightDecay }: TrainConfig['optimizer']): Optimizer {
-  return kind === 'adamw' ? adamw({ beta1, beta2, epsilon, weightDecay }) : lars({ eta, momentum, weightDecay });
+const optimizers: Readonly<Record<TrainConfig['optimizer']['kind'], (keys: TrainConfig['optimizer']) => Optimizer>> = {
+  adamw,
+  lars,
+  sgd: ({ momentum, weightDecay }) => sgd({ momentum, weightDecay, decayVectors: false }),
+};
+
+function optimizerOf(keys: TrainConfig['optimizer']): Optimizer {
+  const optimizer = optimizers[keys.kind](keys);
+  return keys.emaDecay === undefined ? optimizer : withEma(optimizer, keys.emaDecay);
 }
 
 /**

@@ -16,7 +16,7 @@ const configPath = (run: string) => join(run, 'config.yaml');
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes))=/;
+  /^(optimizer\.(?!kind|emaDecay)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes))=/;
 
 async function readConfigFile(run: string): Promise<string | undefined> {
   return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -40,7 +40,7 @@ export async function readRunConfig(run: string, settings: readonly string[] = [
   const refused = settings.find((setting) => !CHANGEABLE.test(setting));
   if (refused !== undefined) {
     throw new ConfigError(
-      `--set ${refused}: a resumed run may change optimizer keys (but not its kind), epochs, warmupEpochs, endLrRatio, ` +
+      `--set ${refused}: a resumed run may change optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, ` +
         'threads, checkpoints, alarm, data.workers and data.cacheBytes; start another run for the rest',
     );
   }

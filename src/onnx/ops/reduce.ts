@@ -42,6 +42,11 @@ export function reduceMean(
     : emitOne('ReduceMean', [x], { dtype: x.dtype, shape }, { keepdims, axes });
 }
 
+/** Sum of the squares of all elements, in one pass and without the squares in memory. Scalar. */
+export function sumOfSquares(x: Value): Value {
+  return emitOne('ReduceSumSquare', [x], { dtype: x.dtype, shape: [] }, { keepdims: 0 });
+}
+
 /** Index of the smallest element along an axis, the lower index on ties: int64, the axis removed. */
 export function argMin(x: Value, axis: number): Value {
   const shape = reducedShape('ArgMin', x.shape, [axis], false);

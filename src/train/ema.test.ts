@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { withEma } from './ema.js';
+import { sgd } from './sgd.js';
+
+describe('withEma', () => {
+  it('averages the weights after each update, and leaves the update as it is', async () => {
+    const [decay, rate, shape] = [0.9, 0.1, [2, 3]];
+    const plain = sgd({ momentum: 0.5, weightDecay: 0.1, decayVectors: true });
+    const averaged = withEma(plain, decay);
+    assert.deepEqual(averaged.slots, ['momentum', 'ema']);
+    assert.deepEqual(averaged.slotsFromParameter, ['ema']);
+    const start = normals(shape, 1);
+    let state = { p: start, momentum: start.map(() => 0), ema: start };
+    let expected = [...start];
+    for (let step = 0; step < 4; step++) {
+      const next = await evaluate((feed) => {
+        const [p, gradient, momentum, ema] = [state.p, normals(shape, 10 + step), state.momentum, state.ema].map((x) =>
+          feed(doubles(shape, x)),
+        );
+        const scalars = { learning_rate: feed(doubles([], [rate])) };
+        const updated = averaged.update(p!, gradient!, { momentum: momentum!, ema: ema! }, scalars);
+        const alone = plain.update(p!, gradient!, { momentum: momentum! }, scalars);
+        return {
+          p: updated.parameter,
+          momentum: updated.state['momentum']!,
+          ema: updated.state['ema']!,
+          alone: alone.parameter,
+        };
+      });
+      assert.deepEqual(numbers(next.p), numbers(next.alone));
+      expected = expected.map((value, i) => decay * value + (1 - decay) * numbers(next.p)[i]!);
+      state = { p: numbers(next.p), momentum: numbers(next.momentum), ema: numbers(next.ema) };
+      assert.ok(relativeError(state.ema, expected) < 1e-14);
+    }
+  });
+});
