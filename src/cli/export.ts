@@ -5,6 +5,7 @@ import { exportModel } from '../models/exportModel.js';
 import type { Manifest } from '../models/manifest.js';
 import { loadLatestCheckpoint } from '../train/checkpoint.js';
 import { backboneOf } from '../train/config.js';
+import { averagedWeights } from '../train/ema.js';
 import { drawLossCurve } from '../train/lossCurve.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
@@ -13,6 +14,7 @@ import { stepRecords, summariseRun } from '../train/runSummary.js';
 interface ExportFlags {
   readonly out: string;
   readonly precision: Manifest['precision'];
+  readonly weights: 'last' | 'ema';
   readonly expander: boolean;
   readonly modelVersion: string;
   readonly license: string;
@@ -32,6 +34,11 @@ export function registerExport(program: Command): void {
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
     .addOption(
       new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
+    )
+    .addOption(
+      new Option('--weights <which>', "the last step's, or their moving average (optimizer.emaDecay)")
+        .choices(['last', 'ema'])
+        .default('last'),
     )
     .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
     .option('--model-version <version>', 'version of the weights', '1')
@@ -62,11 +69,13 @@ export function registerExport(program: Command): void {
           ...(loss.alpha > 0 && { expander: model.expander }),
           writeExpander: flags.expander,
           alpha: loss.alpha,
-          weights: checkpoint.tensors,
+          weights: flags.weights === 'ema' ? averagedWeights(checkpoint.tensors) : checkpoint.tensors,
           license: flags.license,
           training: {
             ...(flags.note !== undefined && { note: flags.note }),
             ...summariseRun(log, checkpoint.step),
+            weights: flags.weights,
+            ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
             batchSize: config.batchSize,
             cropSize: config.crops.size,
             smallCrops: config.crops.small?.count ?? 0,

@@ -1,32 +1,59 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doubles, evaluate, normals, numbers } from '../../test/support/graphs.js';
-import { clipScale, globalNorm } from './clip.js';
+import type { Value } from '../onnx/graph.js';
+import { clipScale, globalNorm, scaledGradients } from './clip.js';
 
 describe('clipping by the global norm', () => {
-  const gradients = [
-    [[2, 3], normals([6], 1)],
-    [[5], normals([5], 2)],
-    [[], [0.25]],
-  ] as const;
-  const norm = Math.hypot(...gradients.flatMap(([, values]) => values));
+  const gradients = {
+    'backbone.norm.weight': normals([6], 1),
+    'projector.0.weight': normals([5], 2),
+    'projector.0.bias': [0.25],
+    'classifier.weight': [100],
+  };
+  const norm = Math.hypot(...Object.values(gradients).slice(0, 3).flat());
   const clip = async (clipNorm: number, factor = 1) => {
-    const { found, scale } = await evaluate((feed) => {
-      const found = globalNorm(gradients.map(([shape, values]) => feed(doubles(shape, values.map((v) => factor * v)))));
-      return { found, scale: clipScale(found, clipNorm) };
+    const results = await evaluate((feed) => {
+      const fed = Object.entries(gradients).map(([name, values]) => {
+        const gradient = feed(
+          doubles(
+            [values.length],
+            values.map((value) => factor * value),
+          ),
+        );
+        return { value: feed(doubles([values.length], values), { name }), gradient };
+      });
+      const total = globalNorm(fed);
+      const scale = clipScale(total, clipNorm);
+      const scaled = scaledGradients(fed, scale).map(({ value, gradient }) => [`scaled ${value.name}`, gradient]);
+      return { total, scale, ...(Object.fromEntries(scaled) as Record<string, Value>) };
     });
-    return { norm: numbers(found)[0]!, scale: numbers(scale)[0]! };
+    const of = (name: string) => numbers(results[name as keyof typeof results]);
+    return {
+      norm: of('total')[0]!,
+      scale: of('scale')[0]!,
+      scaled: Object.keys(gradients).map((name) => of(`scaled ${name}`)),
+    };
   };
   const near = (actual: number, expected: number) => assert.ok(Math.abs(actual - expected) <= 1e-12 * expected);
 
-  it('takes all gradients as one vector', async () => near((await clip(1)).norm, norm));
+  it('takes all gradients of the network as one vector, without the online classifier', async () => {
+    near((await clip(1)).norm, norm);
+  });
 
   it('scales larger ones down to the limit, as clip_grad_norm_ of PyTorch', async () => {
-    near((await clip(0.5)).scale, 0.5 / (norm + 1e-6));
+    const { scale, scaled } = await clip(0.5);
+    near(scale, 0.5 / (norm + 1e-6));
+    const [classifier, ...network] = [...scaled].reverse();
+    near(Math.hypot(...network.flat()), (0.5 * norm) / (norm + 1e-6));
+    assert.deepEqual(classifier, [100]);
   });
 
   it('leaves smaller ones, and gradients of zero, as they are', async () => {
-    assert.equal((await clip(norm + 0.1)).scale, 1);
-    assert.deepEqual(await clip(0.5, 0), { norm: 0, scale: 1 });
+    const { scale, scaled } = await clip(norm + 0.1);
+    assert.equal(scale, 1);
+    assert.deepEqual(scaled, Object.values(gradients));
+    const zero = await clip(0.5, 0);
+    assert.deepEqual([zero.norm, zero.scale], [0, 1]);
   });
 });

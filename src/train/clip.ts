@@ -1,15 +1,33 @@
 import type { Value } from '../onnx/graph.js';
-import { add, div, greater, sqrt, where } from '../onnx/ops/elementwise.js';
+import { add, div, greater, mul, sqrt, where } from '../onnx/ops/elementwise.js';
 import { sumOfSquares } from '../onnx/ops/reduce.js';
 
 /** Clipping of gradients by their global norm (Pascanu et al., arXiv 1211.5063), with PyTorch's semantics. */
 
+/** The global norm's name in the log. */
+export const GRADIENT_NORM = 'grad_norm';
+
+/** A parameter and its gradient, of the same shape. */
+export interface ParameterGradient {
+  readonly value: Value;
+  readonly gradient: Value;
+}
+
 /** Keeps the scale finite where all gradients are zero; PyTorch's number. */
 const NORM_EPSILON = 1e-6;
 
-/** Norm of all gradients taken as one vector. Scalar. */
-export function globalNorm(gradients: readonly Value[]): Value {
-  return sqrt(gradients.map(sumOfSquares).reduce((sum, square) => add(sum, square)));
+/**
+ * Whether a parameter's gradient is part of the norm and is clipped: all but the online classifier's, which watches the
+ * network and must not change what it learns.
+ */
+function isClipped(parameter: string): boolean {
+  return !parameter.startsWith('classifier.');
+}
+
+/** Norm of all gradients that are clipped, taken as one vector. Scalar. */
+export function globalNorm(gradients: readonly ParameterGradient[]): Value {
+  const squares = gradients.filter(({ value }) => isClipped(value.name)).map(({ gradient }) => sumOfSquares(gradient));
+  return sqrt(squares.reduce((sum, square) => add(sum, square)));
 }
 
 /** The factor of every gradient: min(1, clipNorm / (norm + 1e-6)). Scalar. */
@@ -17,4 +35,12 @@ export function clipScale(norm: Value, clipNorm: number): Value {
   const ratio = div(clipNorm, add(norm, NORM_EPSILON));
   const one = norm.graph.scalar(1, norm.dtype);
   return where(greater(ratio, one), one, ratio);
+}
+
+/** The gradients, scaled where they are clipped. */
+export function scaledGradients(gradients: readonly ParameterGradient[], scale: Value): ParameterGradient[] {
+  return gradients.map(({ value, gradient }) => ({
+    value,
+    gradient: isClipped(value.name) ? mul(gradient, scale) : gradient,
+  }));
 }

@@ -88,7 +88,9 @@ export const trainConfigSchema = z
         baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
         weightDecay: nonNegative
           .optional()
-          .describe('Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars, 1e-4 for sgd.'),
+          .describe(
+            'Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars, 1e-4 for sgd.',
+          ),
         beta1: z.number().min(0).lt(1).default(0.9).describe('adamw: memory of the mean of gradients.'),
         beta2: z.number().min(0).lt(1).default(0.999).describe('adamw: memory of the mean of their squares.'),
         epsilon: z.number().gt(0).default(1e-8).describe('adamw: added to the root of that mean.'),
@@ -104,7 +106,9 @@ export const trainConfigSchema = z
           .gt(0)
           .lt(1)
           .optional()
-          .describe('Memory per step of averaged weights kept beside, for export --weights ema. Absent: none are kept.'),
+          .describe(
+            'Memory per step of averaged weights kept beside, for export --weights ema. Absent: none are kept.',
+          ),
       })
       .prefault({}),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),

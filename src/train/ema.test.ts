@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
-import { withEma } from './ema.js';
+import { doubles, evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { averagedWeights, withEma } from './ema.js';
 import { sgd } from './sgd.js';
 
 describe('withEma', () => {
@@ -34,5 +34,23 @@ describe('withEma', () => {
       state = { p: numbers(next.p), momentum: numbers(next.momentum), ema: numbers(next.ema) };
       assert.ok(relativeError(state.ema, expected) < 1e-14);
     }
+  });
+});
+
+describe('averagedWeights', () => {
+  it('puts the averages in place of the weights, and leaves running statistics', () => {
+    const tensors = new Map(
+      ['a.weight', 'ema/a.weight', 'momentum/a.weight', 'a.running_mean'].map((name, i) => [name, floats([1], [i])]),
+    );
+    const averaged = averagedWeights(tensors);
+    assert.deepEqual([...averaged.get('a.weight')!.data], [1]);
+    assert.deepEqual([...averaged.get('a.running_mean')!.data], [3]);
+  });
+
+  it('says how to get them where a run kept none', () => {
+    assert.throws(() => averagedWeights(new Map([['a.weight', floats([1], [0])]])), {
+      name: 'CheckpointError',
+      message: /optimizer\.emaDecay; export --weights last/,
+    });
   });
 });

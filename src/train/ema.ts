@@ -1,8 +1,11 @@
 import { add, mul } from '../onnx/ops/elementwise.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { CheckpointError } from './checkpoint.js';
 import type { Optimizer } from './optimizer.js';
+import { stepNames } from './stepConfig.js';
 
 /** The slot of the averaged weights: a checkpoint holds them as `ema/<parameter>`. */
-export const EMA_SLOT = 'ema';
+const EMA_SLOT = 'ema';
 
 /**
  * The optimizer, which also keeps an exponential moving average of the weights (Polyak and Juditsky, 1992): after every
@@ -20,4 +23,26 @@ export function withEma(optimizer: Optimizer, decay: number): Optimizer {
       return { parameter: next.parameter, state: { ...next.state, [EMA_SLOT]: average } };
     },
   };
+}
+
+/**
+ * A checkpoint's tensors with the averaged weights in place of the last ones. Running statistics of BatchNorm stay: they
+ * are moving averages already.
+ * @throws CheckpointError for a checkpoint of a run that kept no average.
+ */
+export function averagedWeights(tensors: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+  const averaged = new Map(tensors);
+  let found = false;
+  for (const name of tensors.keys()) {
+    const average = tensors.get(stepNames.state(EMA_SLOT, name));
+    if (average === undefined) continue;
+    averaged.set(name, average);
+    found = true;
+  }
+  if (!found) {
+    throw new CheckpointError(
+      'the checkpoint holds no averaged weights: the run had no optimizer.emaDecay; export --weights last, or train with it',
+    );
+  }
+  return averaged;
 }

@@ -7,12 +7,8 @@ import { backboneOf, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
 import { lars } from './lars.js';
 import type { Optimizer } from './optimizer.js';
-<<<<<<< HEAD
-import type { StepConfig } from './stepConfig.js';
-=======
 import { sgd } from './sgd.js';
-import type { StepConfig } from './stepGraph.js';
->>>>>>> f77690d (SGD, gradient clipping by the global norm and averaged weights as graph nodes)
+import type { StepConfig } from './stepConfig.js';
 
 /** From a run's configuration to what its parts need. */
 
@@ -60,6 +56,7 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
     },
     loss: { ...matching, weights: { invariance, variance, covariance }, ...(local && { localWeights: local }) },
     optimizer: optimizerOf(optimizer),
+    ...(optimizer.clipNorm !== undefined && { clipNorm: optimizer.clipNorm }),
     batchSize,
     viewSizes: viewsOf(config).map(({ size }) => size),
     pixels: 'uint8',

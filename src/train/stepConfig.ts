@@ -7,6 +7,8 @@ export interface StepConfig {
   readonly model: ModelConfig;
   readonly loss: LossConfig;
   readonly optimizer: Optimizer;
+  /** Largest global norm of the gradients; they are scaled down to it. No limit when absent. */
+  readonly clipNorm?: number;
   readonly batchSize: number;
   /** Side of each view in pixels, in view order. */
   readonly viewSizes: readonly number[];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { floats, normals } from '../../test/support/graphs.js';
+import { floats, integers, normals, numbers, relativeError } from '../../test/support/graphs.js';
 import { dropPathBlocks } from '../nn/backbone.js';
 import { initialise } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
@@ -8,6 +8,7 @@ import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
 import { adamw } from './adamw.js';
+import { sgd } from './sgd.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { buildStep } from './stepGraph.js';
 import { stateSpecs } from './stepRunner.js';
@@ -132,5 +133,36 @@ describe('the step graph', () => {
     const expected = stateSpecs(step, config).map(({ name }) => stepNames.updated(name));
     assert.deepEqual(new Set(step.graph.outputs.keys()), new Set([...step.logs, ...expected]));
     assert.equal(expected.length, 3 * step.parameters.length);
+  });
+
+  it('scales the gradients of the network to clipNorm before the update, and logs their norm', async () => {
+    const rate = 0.1;
+    const optimizer = sgd({ momentum: 0, weightDecay: 0, decayVectors: false });
+    for (const clipNorm of [0.5, 1e6]) {
+      const clipping: StepConfig = { ...small, optimizer, clipNorm, classes: 3 };
+      const step = buildStep(clipping, { gradients: true });
+      const session = await createSession(encodeModel(step.graph), { threads: 1 });
+      const feeds = feedsOf(clipping);
+      for (const scalar of config.optimizer.scalars) feeds.delete(scalar);
+      feeds.set('learning_rate', floats([], [rate]));
+      feeds.set(stepNames.labels, integers([4], [0, 2, 1, 1]));
+      for (const spec of stateSpecs(step, clipping)) feeds.set(spec.name, initialise(spec, 1));
+      const results = await runSession(session, feeds);
+      await session.release();
+      const gradient = (name: string) => numbers(results.get(stepNames.gradient(name))!);
+      const names = step.parameters.map(({ name }) => name);
+      const network = names.filter((name) => !name.startsWith('classifier.'));
+      const norm = Math.sqrt(network.flatMap(gradient).reduce((sum, value) => sum + value * value, 0));
+      assert.ok(norm > 1);
+      assert.ok(Math.abs(numbers(results.get('grad_norm')!)[0]! - norm) < 1e-5 * norm);
+      const scale = Math.min(1, clipNorm / (norm + 1e-6));
+      for (const name of names) {
+        const factor = network.includes(name) ? rate * scale : rate;
+        const start = numbers(feeds.get(name)!);
+        const expected = gradient(name).map((value, i) => start[i]! - factor * value);
+        const error = relativeError(numbers(results.get(stepNames.updated(name))!), expected);
+        assert.ok(error < 1e-6, `${name} with clipNorm ${clipNorm}: relative error ${error}`);
+      }
+    }
   });
 });

@@ -3,6 +3,7 @@ import { inputParameters } from '../nn/parameters.js';
 import { normalisePixels } from '../nn/pixels.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph } from '../onnx/graph.js';
+import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { dropPathInput } from './dropPath.js';
 import { forwardView } from './model.js';
 import type { NetworkSpecs } from './networkSpecs.js';
@@ -20,7 +21,7 @@ export interface StepGraph extends NetworkSpecs {
 
 /**
  * Builds the step.
- * @param options.gradients declares the gradients as outputs too (for tests).
+ * @param options.gradients declares the gradients, before clipping, as outputs too (for tests).
  */
 export function buildStep(config: StepConfig, options: { readonly gradients?: boolean } = {}): StepGraph {
   const { model, loss, batchSize, viewSizes } = config;
@@ -40,19 +41,17 @@ export function buildStep(config: StepConfig, options: { readonly gradients?: bo
     return { ...forward, ...(locations && { locations }) };
   });
 
-  const { total, logs } = emitStepLoss(views, views[0]!.representation, parameters, config);
+  const { total, logs: terms } = emitStepLoss(views, views[0]!.representation, parameters, config);
+  const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
+  const slopes = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  const norm = globalNorm(slopes);
+  const logs = new Map([...terms, [GRADIENT_NORM, norm]]);
   for (const [name, value] of logs) graph.output(name, value);
 
-  const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
-  const slopes = gradients(total, values);
-  emitUpdates(
-    values.map((value, i) => ({ value, gradient: slopes[i]! })),
-    config.optimizer,
-  );
+  const { clipNorm, optimizer } = config;
+  emitUpdates(clipNorm === undefined ? slopes : scaledGradients(slopes, clipScale(norm, clipNorm)), optimizer);
   if (options.gradients) {
-    values.forEach(({ name }, i) => {
-      graph.output(stepNames.gradient(name), slopes[i]!);
-    });
+    for (const { value, gradient } of slopes) graph.output(stepNames.gradient(value.name), gradient);
   }
   for (const { name, value } of parameters.buffers) graph.output(stepNames.updated(name), value);
   return { graph, parameters: parameters.specs, buffers: parameters.buffers, logs: [...logs.keys()] };

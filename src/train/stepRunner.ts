@@ -55,21 +55,41 @@ export function allFinite(terms: readonly StepTerms[]): boolean {
   return terms.every((step) => Object.values(step).every(Number.isFinite));
 }
 
-/** Everything a checkpoint holds: parameters, their optimizer state (starting at zero), running statistics. */
+/** A tensor that passes from step to step and stands in checkpoints. */
+export interface StateSpec extends ParameterSpec {
+  /** The parameter at whose value it starts, in place of its initialiser. */
+  readonly startsAt?: ParameterSpec;
+}
+
+/** Everything a checkpoint holds: parameters, their optimizer state, running statistics. */
 export function stateSpecs(
   { parameters, buffers }: NetworkSpecs,
   { optimizer }: Pick<StepConfig, 'optimizer'>,
-): ParameterSpec[] {
-  const slots = parameters.flatMap(({ name, shape }) =>
-    optimizer.slots.map((slot) => ({ name: stepNames.state(slot, name), shape, initialiser: ZEROS })),
+): StateSpec[] {
+  const copies = new Set(optimizer.slotsFromParameter);
+  const slots = parameters.flatMap((parameter) =>
+    optimizer.slots.map((slot) => ({
+      name: stepNames.state(slot, parameter.name),
+      shape: parameter.shape,
+      initialiser: ZEROS,
+      ...(copies.has(slot) && { startsAt: parameter }),
+    })),
   );
   return [...parameters, ...slots, ...buffers];
 }
 
 /** The state in which a run starts. */
 export function startState(
-  specs: readonly ParameterSpec[],
+  specs: readonly StateSpec[],
   { initial, seed }: Pick<RunnerOptions, 'initial' | 'seed'>,
 ): Map<string, Tensor> {
-  return new Map(specs.map((spec) => [spec.name, initial.get(spec.name) ?? initialise(spec, seed)]));
+  const start = (spec: ParameterSpec) => initial.get(spec.name) ?? initialise(spec, seed);
+  return new Map(
+    specs.map((spec) => {
+      const { name, startsAt } = spec;
+      if (startsAt === undefined || initial.has(name)) return [name, start(spec)];
+      const { dtype, shape, data } = start(startsAt);
+      return [name, { dtype, shape, data: data.slice() }]; // a copy: the steps write into the state's tensors
+    }),
+  );
 }

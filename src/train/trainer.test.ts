@@ -4,14 +4,29 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pack } from 'tar-stream';
+import { numbers } from '../../test/support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
+import { readSafetensors } from '../tensor/safetensors.js';
 import { listCheckpoints, loadLatestCheckpoint } from './checkpoint.js';
 import { readRunConfig } from './runFolder.js';
 import { readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
 import type { TrainResult } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
-const TERMS = ['inv_l', 'var_l', 'cov_l', 'minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'stde', 'core'];
+const TERMS = [
+  'inv_l',
+  'var_l',
+  'cov_l',
+  'minv_l',
+  'mvar_l',
+  'mcov_l',
+  'l',
+  'stdr',
+  'corr',
+  'stde',
+  'core',
+  'grad_norm',
+];
 
 let root: string;
 let photographs: string;
@@ -279,8 +294,8 @@ describe('sources', () => {
 
   it('with alpha 1 or 0 has no local projector or no expander', async () => {
     for (const [alpha, absent, logged] of [
-      [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core']],
-      [0, 'projector.', ['minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr']],
+      [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core', 'grad_norm']],
+      [0, 'projector.', ['minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'grad_norm']],
     ] as const) {
       const run = newRun();
       await trainTiny(run, tinyConfig(photographs, { loss: { ...tinyKeys('').loss, alpha }, epochs: 1 }));
@@ -293,6 +308,63 @@ describe('sources', () => {
       assert.deepEqual(Object.keys(record!).slice(3, -2), logged);
     }
   });
+});
+
+describe('averaged weights', () => {
+  const decay = 0.6;
+  const keys = { optimizer: { baseLr: 0.05, emaDecay: decay, clipNorm: 5 }, checkpoints: { every: 1, keep: 9 } };
+
+  it('start at the initial weights and follow them, and the training is the same without', async () => {
+    const [run, without] = [newRun(), newRun()];
+    await trainTiny(run, tinyConfig(photographs, keys));
+    await trainTiny(without, tinyConfig(photographs, { ...keys, optimizer: { baseLr: 0.05, clipNorm: 5 } }));
+    const at = async (folder: string, step: number) =>
+      (await readSafetensors(join(folder, 'checkpoints', `step-0000000${step}.safetensors`))).tensors;
+    // The first step has learning rate 0: after it the weights are still the initial ones.
+    const first = await at(run, 1);
+    const names = [...first.keys()].filter((name) => !name.includes('/'));
+    let expected = new Map(names.map((name) => [name, numbers(first.get(name)!)]));
+    for (let step = 1; step <= 4; step++) {
+      const [tensors, plain] = [await at(run, step), await at(without, step)];
+      expected = new Map(
+        names.map((name) => {
+          const now = numbers(tensors.get(name)!);
+          return [name, expected.get(name)!.map((value, i) => decay * value + (1 - decay) * now[i]!)];
+        }),
+      );
+      for (const name of names) {
+        assert.deepEqual(tensors.get(name), plain.get(name), name);
+        const found = numbers(tensors.get(`ema/${name}`)!);
+        const difference = Math.max(...found.map((value, i) => Math.abs(value - expected.get(name)![i]!)));
+        assert.ok(difference < 1e-6, `step ${step}, ${name}: ${difference}`);
+      }
+      assert.ok(![...plain.keys()].some((name) => name.startsWith('ema/')));
+    }
+  });
+
+  it('go on where they were when a run resumes', async () => {
+    const [run, complete] = [newRun(), newRun()];
+    await trainTiny(complete, tinyConfig(photographs, keys));
+    await trainUntil(run, tinyConfig(photographs, keys), 2);
+    await trainTiny(run, await readRunConfig(run), { resume: true });
+    assert.deepEqual(await outcome(run), await outcome(complete));
+  });
+});
+
+it('sgd trains, and clipping below every norm changes what it does', async () => {
+  const optimizer = { kind: 'sgd', baseLr: 0.05 };
+  const ends = await Promise.all(
+    [optimizer, { ...optimizer, clipNorm: 1e-3 }].map(async (keys) => {
+      const run = newRun();
+      await trainTiny(run, tinyConfig(photographs, { optimizer: keys }));
+      assert.ok((await steps(run)).every((record) => record['grad_norm']! > 1e-3));
+      return (await loadLatestCheckpoint(run)).tensors;
+    }),
+  );
+  const name = 'backbone.stages.3.0.pwconv2.weight';
+  assert.ok(ends[0]!.has(`momentum/${name}`));
+  const change = ends.map((tensors) => Math.hypot(...numbers(tensors.get(`momentum/${name}`)!)));
+  assert.ok(change[0]! > 100 * change[1]!, `${change[0]} and ${change[1]}`);
 });
 
 describe('a resumed run', () => {
@@ -314,7 +386,13 @@ describe('a resumed run', () => {
     assert.equal(reached, 4);
     assert.equal(await readFile(join(run, 'config.until-step-2.yaml'), 'utf8'), before);
     assert.equal((await readRunConfig(run)).optimizer.baseLr, 0.01);
-    for (const setting of ['model.dropPath=0', 'optimizer.kind=lars', 'seed=9', 'data.source=elsewhere']) {
+    for (const setting of [
+      'model.dropPath=0',
+      'optimizer.kind=lars',
+      'optimizer.emaDecay=0.9',
+      'seed=9',
+      'data.source=elsewhere',
+    ]) {
       await assert.rejects(readRunConfig(run, [setting]), { name: 'ConfigError', message: /start another run/ });
     }
   });

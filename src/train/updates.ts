@@ -1,16 +1,13 @@
-import type { Value } from '../onnx/graph.js';
+import type { ParameterGradient } from './clip.js';
 import type { Optimizer } from './optimizer.js';
 import { stepNames } from './stepConfig.js';
 
 /**
  * Emits the optimizer's update of some parameters: their state and the optimizer's scalars become inputs of the graph,
  * what they turn into its outputs (`stepNames`).
- * @param parameters with their gradients, of the same shape.
+ * @param parameters with their gradients, clipped already (clip.ts).
  */
-export function emitUpdates(
-  parameters: readonly { readonly value: Value; readonly gradient: Value }[],
-  optimizer: Optimizer,
-): void {
+export function emitUpdates(parameters: readonly ParameterGradient[], optimizer: Optimizer): void {
   const graph = parameters[0]!.value.graph;
   const scalars = Object.fromEntries(optimizer.scalars.map((name) => [name, graph.input(name, 'float32', [])]));
   for (const { value, gradient } of parameters) {

@@ -210,6 +210,44 @@ describe('vicregl export', () => {
     assert.ok(relativeError(numbers(representation!), numbers(y)) <= 1e-5);
   });
 
+  test('takes the averaged weights on request, and says so; without any it says how to get them', async () => {
+    const refused = await vicregl('export', run, '--out', join(scratch, 'no-ema'), '--weights', 'ema');
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^vicregl: the checkpoint holds no averaged weights: .*optimizer\.emaDecay.*\n$/);
+
+    const averaging = join(scratch, 'averaging');
+    const optimizer = { baseLr: 0.5, emaDecay: 0.9 };
+    await trainTiny(averaging, tinyConfig(join(scratch, 'photographs'), { optimizer }));
+    const { tensors } = await loadLatestCheckpoint(averaging);
+    const served = async (which: string) => {
+      const dir = join(scratch, `averaging-${which}`);
+      const { code, stderr } = await vicregl('export', averaging, '--out', dir, '--weights', which);
+      assert.equal(code, 0, stderr);
+      const folder = await openModelFolder(dir);
+      assert.equal(folder.manifest.training['weights'], which);
+      assert.equal(folder.manifest.training['emaDecay'], which === 'ema' ? 0.9 : undefined);
+      const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
+      const { representation } = await engine.run(images([1, 64, 64, 3]), new Set(['representation']));
+      await engine.close();
+      return numbers(representation!);
+    };
+    const forward = async (prefix: string) => {
+      const chosen = new Map([...tensors].map(([name]) => [name, tensors.get(`${prefix}${name}`) ?? tensors.get(name)!]));
+      const { y } = await evaluate((feed, graph) => ({
+        y: forwardView(
+          normalisePixels(feed(images([1, 64, 64, 3]))),
+          { backbone: tinyModelConfig.backbone },
+          constantParameters(graph, chosen),
+        ).representation,
+      }));
+      return numbers(y);
+    };
+    const [last, ema] = [await forward(''), await forward('ema/')];
+    assert.ok(relativeError(await served('last'), last) <= 1e-5);
+    assert.ok(relativeError(await served('ema'), ema) <= 1e-5);
+    assert.ok(relativeError(last, ema) > 1e-3);
+  });
+
   test('leaves out the expander on request, and replaces a folder only with --force', async () => {
     const dir = join(scratch, 'small');
     await exported(dir, { precision: 'float32' }).then((engine) => engine.close());

@@ -143,6 +143,7 @@ for (const name of ['train_convnext_adamw', 'train_resnet_lars']) {
         const results = await runSession(session, feeds);
 
         for (const log of logs) {
+          if (log === 'grad_norm') continue; // every gradient is compared below
           const expected = golden.scalar(`step${at}.log.${log}`);
           const actual = Number(results.get(log)!.data[0]);
           const slack = log === 'corr' || log === 'core' ? 1e-4 : 0;
