@@ -232,7 +232,9 @@ describe('vicregl export', () => {
       return numbers(representation!);
     };
     const forward = async (prefix: string) => {
-      const chosen = new Map([...tensors].map(([name]) => [name, tensors.get(`${prefix}${name}`) ?? tensors.get(name)!]));
+      const chosen = new Map(
+        [...tensors].map(([name]) => [name, tensors.get(`${prefix}${name}`) ?? tensors.get(name)!]),
+      );
       const { y } = await evaluate((feed, graph) => ({
         y: forwardView(
           normalisePixels(feed(images([1, 64, 64, 3]))),
