@@ -1,0 +1,151 @@
+/**
+ * The training step beside the same step in PyTorch (scripts/bench/pytorchStep.py): time, memory, and the share of the
+ * machine's MatMul rate. Prints one JSON object.
+ *
+ *   node dist/scripts/bench/againstPytorch.js [--arch resnet50] [--size 224] [--batch 8] [--expander 2048-2048-2048]
+ *     [--projector 512-512-512] [--steps 5] [--threads 2] [--python /usr/bin/python3] [--channels-last]
+ *
+ * Both sides start from the same weights and inputs in processes of their own and take their steps in turn, so that
+ * other work on the machine disturbs both alike; the MatMul rate is measured in every round too. The losses of the first
+ * step must agree within 1e-4. Without PyTorch our side runs alone.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { writeSafetensors } from '../../src/tensor/safetensors.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { modelFlops } from '../../src/train/flops.js';
+import { stepNames } from '../../src/train/stepConfig.js';
+import { buildStep } from '../../src/train/stepGraph.js';
+import { matmulRate } from './matmulRate.js';
+import { median } from './statistics.js';
+import { describeStep, initialState, type StepCase, stepBatch, stepConfig } from './stepCase.js';
+
+const LARGEST_DIFFERENCE = 1e-4;
+
+const { values } = parseArgs({
+  options: {
+    arch: { type: 'string', default: 'resnet50' },
+    size: { type: 'string', default: '224' },
+    batch: { type: 'string', default: '8' },
+    expander: { type: 'string', default: '2048-2048-2048' },
+    projector: { type: 'string', default: '512-512-512' },
+    steps: { type: 'string', default: '5' },
+    threads: { type: 'string', default: '2' },
+    python: { type: 'string', default: '/usr/bin/python3' },
+    'channels-last': { type: 'boolean', default: false },
+  },
+});
+const { arch, expander, projector, threads } = values;
+const stepCase: StepCase = { arch, size: Number(values.size), batch: Number(values.batch), expander, projector };
+const config = stepConfig(stepCase);
+
+interface StepAnswer {
+  readonly seconds: number;
+  readonly loss: number;
+  readonly peak_memory_mb: number;
+}
+
+/** One side: a process that takes a step for every line it gets. */
+interface Side {
+  readonly ready: Readonly<Record<string, unknown>>;
+  step(): Promise<StepAnswer>;
+  close(): void;
+}
+
+async function openSide(command: string, args: readonly string[]): Promise<Side> {
+  const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const answer = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${command} ${args[0]} ended before it answered`);
+    return JSON.parse(value) as Record<string, unknown>;
+  };
+  return {
+    ready: await answer(),
+    step: async () => {
+      child.stdin!.write('\n');
+      return (await answer()) as unknown as StepAnswer;
+    },
+    close: () => child.stdin!.end(),
+  };
+}
+
+async function writeInputs(path: string): Promise<void> {
+  const tensors = new Map<string, Tensor>(initialState(buildStep(config), config));
+  const { views, locations } = stepBatch(config);
+  views.forEach((view, v) => {
+    tensors.set(stepNames.view(v), view);
+  });
+  locations.forEach((grid, v) => {
+    tensors.set(stepNames.locations(v), grid);
+  });
+  await writeSafetensors(path, tensors, { case: JSON.stringify(describeStep(config)) });
+}
+
+const hasPytorch = spawnSync(values.python, ['-c', 'import torch, numpy']).status === 0;
+if (!hasPytorch) console.error(`${values.python} has no torch and numpy (Debian: python3-torch): our side runs alone`);
+
+const folder = await mkdtemp(join(tmpdir(), 'vicregl-bench-'));
+try {
+  const inputs = join(folder, 'inputs.safetensors');
+  await writeInputs(inputs);
+  const process_ = fileURLToPath(new URL('stepProcess.js', import.meta.url));
+  const ours = await openSide(process.execPath, [process_, inputs, JSON.stringify(stepCase), threads]);
+  const script = fileURLToPath(new URL('../../../scripts/bench/pytorchStep.py', import.meta.url));
+  const layout = values['channels-last'] ? ['--channels-last'] : [];
+  const theirs = hasPytorch
+    ? await openSide(values.python, [script, inputs, '--threads', threads, ...layout])
+    : undefined;
+
+  // The first step of each side warms up and is compared, not timed.
+  const [ourFirst, theirFirst] = [await ours.step(), await theirs?.step()];
+  const times: { rate: number[]; ours: StepAnswer[]; theirs: StepAnswer[] } = { rate: [], ours: [], theirs: [] };
+  for (let round = 0; round < Number(values.steps); round++) {
+    times.rate.push(await matmulRate(Number(threads), 5));
+    times.ours.push(await ours.step());
+    if (theirs) times.theirs.push(await theirs.step());
+  }
+  ours.close();
+  theirs?.close();
+
+  const seconds = median(times.ours.map((answer) => answer.seconds));
+  const rate = median(times.rate);
+  const flops = modelFlops(config.model, config.viewSizes) * 3 * stepCase.batch;
+  const memory = times.ours.at(-1)!.peak_memory_mb;
+  const result: Record<string, unknown> = {
+    ...stepCase,
+    threads: Number(threads),
+    build_and_session_s: Number((ours.ready['ready'] as number).toFixed(1)),
+    step_s: Number(seconds.toFixed(3)),
+    matmul_gflops: Math.round(rate / 1e9),
+    share_of_matmul_rate: Number((flops / seconds / rate).toFixed(3)),
+    peak_memory_mb: memory,
+    loss: ourFirst.loss,
+  };
+  if (theirs && theirFirst) {
+    const theirSeconds = median(times.theirs.map((answer) => answer.seconds));
+    const theirMemory = times.theirs.at(-1)!.peak_memory_mb;
+    const difference = Math.abs(ourFirst.loss - theirFirst.loss) / Math.abs(theirFirst.loss);
+    result['pytorch'] = {
+      version: theirs.ready['version'],
+      step_s: Number(theirSeconds.toFixed(3)),
+      peak_memory_mb: theirMemory,
+      loss: theirFirst.loss,
+    };
+    result['loss_difference'] = Number(difference.toExponential(1));
+    result['time_ratio'] = Number((seconds / theirSeconds).toFixed(3));
+    result['memory_ratio'] = Number((memory / theirMemory).toFixed(2));
+    if (!(difference <= LARGEST_DIFFERENCE)) {
+      console.error(`the losses of the first step differ: ${ourFirst.loss} and ${theirFirst.loss}`);
+      process.exitCode = 1;
+    }
+  }
+  console.log(JSON.stringify(result));
+} finally {
+  await rm(folder, { recursive: true });
+}

@@ -1,0 +1,112 @@
+import { backboneConfigs, mapCells } from '../../src/nn/backbone.js';
+import { stream } from '../../src/tensor/random.js';
+import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { adamw } from '../../src/train/adamw.js';
+import { lars } from '../../src/train/lars.js';
+import type { StepConfig } from '../../src/train/stepConfig.js';
+import type { StepGraph } from '../../src/train/stepGraph.js';
+import { type StepBatch, startState, stateSpecs } from '../../src/train/stepRunner.js';
+
+/** The training step that the benchmarks measure: two views of one size, the paper's loss, the method's optimizer. */
+
+export interface StepCase {
+  /** Name of a backbone. */
+  readonly arch: string;
+  /** Side of both views in pixels. */
+  readonly size: number;
+  readonly batch: number;
+  /** Widths of the heads, such as 2048-2048-2048. */
+  readonly expander: string;
+  readonly projector: string;
+}
+
+const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 };
+const LARS = { eta: 0.001, momentum: 0.9, weightDecay: 1e-6 };
+export const LEARNING_RATE = 1e-4;
+
+const widths = (text: string) => text.split('-').map(Number);
+
+/** LARS beside a ResNet and AdamW beside a ConvNeXt, as in the paper; drop path is off. */
+export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
+  const backbone = backboneConfigs[arch];
+  if (backbone === undefined) {
+    throw new Error(`unknown --arch ${arch}; one of ${Object.keys(backboneConfigs).join(', ')}`);
+  }
+  const cells = mapCells(backbone, size) ** 2;
+  return {
+    model: { backbone, expander: widths(expander), localProjector: widths(projector) },
+    loss: {
+      alpha: 0.75,
+      numMatches: [Math.min(20, cells), Math.min(4, cells)],
+      featureMatches: 'all',
+      weights: { invariance: 25, variance: 25, covariance: 1 },
+    },
+    optimizer: 'block' in backbone ? lars(LARS) : adamw(ADAMW),
+    batchSize: batch,
+    viewSizes: [size, size],
+    pixels: 'uint8',
+    dropPath: false,
+  };
+}
+
+/** What another implementation must know of the step beside its tensors. */
+export function describeStep({ model, loss }: StepConfig) {
+  const isResNet = 'block' in model.backbone;
+  const optimizer = isResNet ? { kind: 'lars', ...LARS } : { kind: 'adamw', ...ADAMW };
+  return { ...model, ...loss, optimizer: { ...optimizer, learningRate: LEARNING_RATE } };
+}
+
+/** Weights and optimizer state as a run starts with them. */
+export function initialState(step: StepGraph, config: StepConfig, seed = 0): Map<string, Tensor> {
+  return startState(stateSpecs(step, config), { initial: new Map(), seed });
+}
+
+/**
+ * Photographs of waves of random direction, length and colour: cells differ, so that no match hangs on rounding, as it
+ * would between the cells of plain noise.
+ */
+function wavePixels(shape: readonly [number, number, number, number], seed: number): Uint8Array {
+  const [batch, rows, columns, channels] = shape;
+  const random = stream(seed, 'waves');
+  const pixels = new Uint8Array(elementCount(shape));
+  const waves = 6;
+  for (let image = 0; image < batch; image++) {
+    const parts = Array.from({ length: waves * channels }, () => ({
+      down: random.uniform(-0.15, 0.15),
+      across: random.uniform(-0.15, 0.15),
+      phase: random.uniform(0, 2 * Math.PI),
+      height: random.uniform(5, 40),
+    }));
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        for (let channel = 0; channel < channels; channel++) {
+          let value = 128;
+          for (let wave = 0; wave < waves; wave++) {
+            const { down, across, phase, height } = parts[channel * waves + wave]!;
+            value += height * Math.sin(down * row + across * column + phase);
+          }
+          pixels[((image * rows + row) * columns + column) * channels + channel] = Math.max(0, Math.min(255, value));
+        }
+      }
+    }
+  }
+  return pixels;
+}
+
+/** Photographs and cell centres of one step. */
+export function stepBatch({ model, batchSize, viewSizes }: StepConfig, seed = 0): StepBatch {
+  const views = viewSizes.map((size, v) => {
+    const shape = [batchSize, size, size, 3] as const;
+    return tensor('uint8', shape, wavePixels(shape, seed + v));
+  });
+  const locations = viewSizes.map((size, v) => {
+    const random = stream(seed, 'locations', v);
+    const shape = [batchSize, mapCells(model.backbone, size) ** 2, 2];
+    return tensor(
+      'float32',
+      shape,
+      Float32Array.from({ length: elementCount(shape) }, () => random.uniform(0, size)),
+    );
+  });
+  return { views, locations };
+}
