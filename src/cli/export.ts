@@ -3,15 +3,18 @@ import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportModel } from '../models/exportModel.js';
 import type { Manifest } from '../models/manifest.js';
-import { loadLatestCheckpoint } from '../train/checkpoint.js';
+import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
 import { backboneOf } from '../train/config.js';
+import { createCurvePoints } from '../train/curvePoints.js';
+import { drawRun } from '../train/curves.js';
 import { averagedWeights } from '../train/ema.js';
-import { drawLossCurve } from '../train/lossCurve.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
-import { stepRecords, summariseRun } from '../train/runSummary.js';
+import { summariseRun } from '../train/runSummary.js';
+import { checkpointOption } from './checkpointFlag.js';
 
 interface ExportFlags {
+  readonly checkpoint?: CheckpointChoice;
   readonly out: string;
   readonly precision: Manifest['precision'];
   readonly weights: 'last' | 'ema';
@@ -23,15 +26,14 @@ interface ExportFlags {
   readonly force: boolean;
 }
 
-/** `vicregl export`: a run's newest checkpoint as a model folder. */
+/** `vicregl export`: a run's checkpoint as a model folder. */
 export function registerExport(program: Command): void {
   program
     .command('export')
-    .description(
-      "Write a run's newest checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.",
-    )
+    .description("Write a run's checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.")
     .argument('<run>', 'run folder of vicregl train')
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
+    .addOption(checkpointOption('latest (the default), best, or the number of a step'))
     .addOption(
       new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
     )
@@ -48,7 +50,7 @@ export function registerExport(program: Command): void {
     .option('--force', 'replace the model folder', false)
     .action(async (run: string, flags: ExportFlags) => {
       const config = await readRunConfig(run);
-      const checkpoint = await loadLatestCheckpoint(run);
+      const checkpoint = await loadCheckpoint(run, flags.checkpoint);
       const { model, loss } = config;
       const name = basename(flags.out);
       const files = new Map<string, Uint8Array>();
@@ -57,7 +59,9 @@ export function registerExport(program: Command): void {
       // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
       const log = await readRunLog(run, checkpoint.step);
       files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
-      files.set('loss.svg', new TextEncoder().encode(await drawLossCurve(name, stepRecords(log))));
+      const curve = createCurvePoints();
+      for (const record of log) curve.add(record);
+      files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
       const manifest = await exportModel(
         flags.out,
         {

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { packageVersion } from '../train/version.js';
 import { registerEmbed } from './embed.js';
 import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
@@ -9,7 +10,6 @@ import { registerRecipes } from './recipes.js';
 import { reportError } from './reportError.js';
 import { registerServe } from './serve.js';
 import { registerTrain } from './train.js';
-import { packageVersion } from './version.js';
 
 const program = new Command('vicregl')
   .description('VICRegL: self-supervised learning of local visual features, and a gRPC service for them.')

@@ -1,9 +1,11 @@
 import { type Command, Option } from 'commander';
+import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
 import { loadTrainConfig } from '../train/configFile.js';
 import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { train } from '../train/trainer.js';
+import { checkpointOption } from './checkpointFlag.js';
 import { recipePath } from './recipes.js';
 
 interface TrainFlags {
@@ -13,6 +15,7 @@ interface TrainFlags {
   readonly out: string;
   readonly device: 'cpu' | 'cuda';
   readonly resume: boolean;
+  readonly checkpoint?: CheckpointChoice;
 }
 
 /** `vicregl train`: pretraining on a folder or archive of photographs. */
@@ -30,9 +33,11 @@ export function registerTrain(program: Command): void {
     )
     .requiredOption('--out <dir>', 'run folder: configuration, log and checkpoints')
     .addOption(new Option('--device <device>', 'where the step runs').choices(['cpu', 'cuda']).default('cpu'))
-    .option('--resume', 'continue the run in --out from its newest checkpoint', false)
+    .option('--resume', 'continue the run in --out', false)
+    .addOption(checkpointOption('with --resume, where it goes on: latest (the default), best, or the number of a step'))
     .action(async (flags: TrainFlags) => {
-      const { out, device, resume } = flags;
+      const { out, device, resume, checkpoint } = flags;
+      if (checkpoint !== undefined && !resume) throw new ConfigError('--checkpoint is for --resume; leave it out');
       const config = resume ? await resumedConfig(flags) : await startedConfig(flags);
       const stop = new AbortController();
       const onSignal = () => stop.abort();
@@ -42,6 +47,7 @@ export function registerTrain(program: Command): void {
           run: out,
           device,
           resume,
+          ...(checkpoint !== undefined && { checkpoint }),
           signal: stop.signal,
           createProgress: (start, total) => createProgress(start, total, process.stderr),
         });

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { encodeSafetensors } from '../tensor/safetensors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import { listCheckpoints, loadLatestCheckpoint, saveCheckpoint, setCheckpointAside } from './checkpoint.js';
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  readCheckpointIndex,
+  type Score,
+  saveCheckpoint,
+  setCheckpointAside,
+  setLaterCheckpointsAside,
+} from './checkpoint.js';
 
 let run: string;
 beforeEach(async () => {
@@ -20,7 +28,7 @@ const path = (step: number) => join(run, 'checkpoints', `step-${String(step).pad
 describe('checkpoints', () => {
   it('come back with step, seed and tensors', async () => {
     assert.equal(await saveCheckpoint(run, { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) }, 2), path(7));
-    assert.deepEqual(await loadLatestCheckpoint(run), { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) });
+    assert.deepEqual(await loadCheckpoint(run), { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) });
   });
 
   it('keep the newest ones only, by number and not by name', async () => {
@@ -28,7 +36,7 @@ describe('checkpoints', () => {
       await saveCheckpoint(run, { step, seed: 0, data: 'photos', tensors: weights(step) }, 2);
     }
     assert.deepEqual(await listCheckpoints(run), [10, 99_999_999]);
-    assert.equal((await loadLatestCheckpoint(run)).step, 99_999_999);
+    assert.equal((await loadCheckpoint(run)).step, 99_999_999);
   });
 
   it('ignore other files in their folder', async () => {
@@ -43,21 +51,26 @@ describe('checkpoints', () => {
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 1);
     const before = await readFile(path(1));
     await mkdir(path(2)); // a folder in its place: the rename at the end of the write fails
-    await assert.rejects(saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 1));
+    await assert.rejects(saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 1), {
+      name: 'CheckpointError',
+      message:
+        /^the checkpoint of step 2 cannot be written: .*; that of step 1 is whole\. Make room .* go on with --resume$/,
+    });
     assert.deepEqual(await readdir(join(run, 'checkpoints')), [
+      'index.json',
       'step-00000001.safetensors',
       'step-00000002.safetensors',
     ]);
     await rm(path(2), { recursive: true });
     assert.deepEqual(await readFile(path(1)), before);
-    assert.equal((await loadLatestCheckpoint(run)).step, 1);
+    assert.equal((await loadCheckpoint(run)).step, 1);
   });
 
   it('that are cut short are named, never skipped in silence', async () => {
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
     await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
     await writeFile(path(2), (await readFile(path(2))).subarray(0, -4));
-    await assert.rejects(loadLatestCheckpoint(run), (error: Error) => {
+    await assert.rejects(loadCheckpoint(run), (error: Error) => {
       assert.equal(error.name, 'SafetensorsError');
       assert.ok(error.message.startsWith(`${path(2)}: `), error.message);
       return true;
@@ -68,12 +81,12 @@ describe('checkpoints', () => {
     await mkdir(join(run, 'checkpoints'));
     for (const metadata of [{ step: '3', seed: '0' }, { step: '2' }, {}]) {
       await writeFile(path(2), encodeSafetensors(weights(1), metadata));
-      await assert.rejects(loadLatestCheckpoint(run), { name: 'CheckpointError', message: /00000002.* not step 2/ });
+      await assert.rejects(loadCheckpoint(run), { name: 'CheckpointError', message: /00000002.* not step 2/ });
     }
   });
 
   it('are asked for by name where a run has none', async () => {
-    await assert.rejects(loadLatestCheckpoint(run), {
+    await assert.rejects(loadCheckpoint(run), {
       name: 'CheckpointError',
       message: `${run} has no checkpoint under checkpoints/; nothing to resume or export`,
     });
@@ -83,7 +96,76 @@ describe('checkpoints', () => {
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
     await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
     await setCheckpointAside(run, 2);
-    assert.equal((await loadLatestCheckpoint(run)).step, 1);
+    assert.equal((await loadCheckpoint(run)).step, 1);
     assert.ok((await readdir(join(run, 'checkpoints'))).includes('step-00000002.safetensors.diverged'));
+  });
+
+  describe('the best of which', () => {
+    const save = (step: number, value?: number, score: Partial<Score> = {}) =>
+      saveCheckpoint(
+        run,
+        { step, seed: 0, data: 'photos', tensors: weights(step) },
+        2,
+        value === undefined ? undefined : { metric: 'l', mode: 'min', value, ...score },
+      );
+
+    it('is kept beside the newest ones, and named in the index', async () => {
+      for (const [step, value] of [
+        [1, 5],
+        [2, 3],
+        [3, 4],
+        [4, 3],
+        [5, 6],
+      ] as const) {
+        await save(step, value);
+      }
+      assert.deepEqual(await listCheckpoints(run), [2, 4, 5]);
+      assert.deepEqual(JSON.parse(await readFile(join(run, 'checkpoints/index.json'), 'utf8')), {
+        latest: 5,
+        best: { step: 2, metric: 'l', mode: 'min', value: 3 },
+      });
+      assert.equal((await loadCheckpoint(run, 'best')).step, 2);
+      assert.equal((await loadCheckpoint(run, 4)).step, 4);
+      await save(6, 2);
+      assert.deepEqual(await listCheckpoints(run), [5, 6]);
+    });
+
+    it('is the one with the largest value where the mode is max', async () => {
+      const max = { metric: 'knn_top1', mode: 'max' } as const;
+      for (const [step, value] of [0.1, 0.3, 0.2].entries()) await save(step, value, max);
+      assert.equal((await readCheckpointIndex(run)).best?.step, 1);
+    });
+
+    it('does not change where a checkpoint has no score, and starts anew with another metric', async () => {
+      await save(1, 5);
+      await save(2);
+      assert.equal((await readCheckpointIndex(run)).best?.step, 1);
+      await save(3, 9, { metric: 'stdr' });
+      assert.deepEqual((await readCheckpointIndex(run)).best, { step: 3, metric: 'stdr', mode: 'min', value: 9 });
+    });
+
+    it('is asked for in vain where none was scored, as is a step without a checkpoint', async () => {
+      await save(1);
+      await assert.rejects(loadCheckpoint(run, 'best'), { name: 'CheckpointError', message: /has no best checkpoint/ });
+      await assert.rejects(loadCheckpoint(run, 7), /has no checkpoint of step 7; it has 1$/);
+    });
+
+    it('is not one that the run has gone back behind', async () => {
+      await save(1, 5);
+      await save(2, 3);
+      await setLaterCheckpointsAside(run, 1);
+      assert.deepEqual(await readCheckpointIndex(run), { latest: 1 });
+      assert.ok((await readdir(join(run, 'checkpoints'))).includes('step-00000002.safetensors.superseded'));
+      await save(2, 4);
+      assert.deepEqual((await readCheckpointIndex(run)).best?.value, 4);
+    });
+  });
+
+  it('are found without their index', async () => {
+    await saveCheckpoint(run, { step: 3, seed: 0, data: 'photos', tensors: weights(3) }, 2);
+    for (const text of ['{"latest":', '{"latest":9,"best":{"step":9,"metric":"l","mode":"min","value":1}}']) {
+      await writeFile(join(run, 'checkpoints/index.json'), text);
+      assert.deepEqual(await readCheckpointIndex(run), { latest: 3 });
+    }
   });
 });

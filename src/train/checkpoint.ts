@@ -1,5 +1,6 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -16,6 +17,23 @@ export interface Checkpoint {
   readonly data: string;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
+
+/** A value by which a checkpoint is better or worse than others. */
+export interface Score {
+  /** Name in the log. */
+  readonly metric: string;
+  readonly mode: 'min' | 'max';
+  readonly value: number;
+}
+
+/** What `checkpoints/index.json` says: which checkpoint is the newest and which the best so far. */
+export interface CheckpointIndex {
+  readonly latest?: number;
+  readonly best?: Score & { readonly step: number };
+}
+
+/** A checkpoint of a run: the newest, the best, or that of a step. */
+export type CheckpointChoice = 'latest' | 'best' | number;
 
 const FILE = /^step-(\d{8})\.safetensors$/;
 
@@ -49,40 +67,121 @@ export async function listCheckpoints(run: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-/** Writes a checkpoint atomically, then removes all but the newest `keep`. Returns its path. */
+const indexPath = (run: string) => join(folder(run), 'index.json');
+
+/**
+ * The newest and the best checkpoint. The files decide: an index that a crash left behind may name one that is gone, or
+ * miss the newest.
+ */
+export async function readCheckpointIndex(run: string): Promise<CheckpointIndex> {
+  const steps = await listCheckpoints(run);
+  const latest = steps.at(-1);
+  let written: CheckpointIndex = {};
+  try {
+    written = JSON.parse(await readFile(indexPath(run), 'utf8')) as CheckpointIndex;
+  } catch {
+    // None yet, or half a file of another program: it is written anew with the next checkpoint.
+  }
+  const best = written.best !== undefined && steps.includes(written.best.step) ? written.best : undefined;
+  return { ...(latest !== undefined && { latest }), ...(best && { best }) };
+}
+
+async function writeIndex(run: string, index: CheckpointIndex): Promise<void> {
+  await writeFileAtomic(indexPath(run), `${JSON.stringify(index, null, 2)}\n`);
+}
+
+function isBetter(candidate: Score, best: Score | undefined): boolean {
+  if (best?.metric !== candidate.metric || best.mode !== candidate.mode) return true;
+  return candidate.mode === 'min' ? candidate.value < best.value : candidate.value > best.value;
+}
+
+/**
+ * Writes a checkpoint atomically, then the index, then removes all but the newest `keep` and the best. Returns its path.
+ * @param score of this checkpoint; without one it does not compete for the best.
+ * @throws CheckpointError when it cannot be written; the ones before it are then as they were.
+ */
 export async function saveCheckpoint(
   run: string,
   { step, seed, data, tensors }: Checkpoint,
   keep: number,
+  score?: Score,
 ): Promise<string> {
-  await mkdir(folder(run), { recursive: true });
   const path = checkpointPath(run, step);
-  await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
-  const stale = (await listCheckpoints(run)).slice(0, -keep);
-  await Promise.all(stale.map((old) => rm(checkpointPath(run, old))));
+  try {
+    await mkdir(folder(run), { recursive: true });
+    await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
+    const { best } = await readCheckpointIndex(run);
+    const stands = best !== undefined && best.step < step ? best : undefined;
+    const winner = score !== undefined && isBetter(score, stands) ? { step, ...score } : stands;
+    await writeIndex(run, { latest: step, ...(winner && { best: winner }) });
+    const stale = (await listCheckpoints(run)).slice(0, -keep).filter((old) => old !== winner?.step);
+    await Promise.all(stale.map((old) => rm(checkpointPath(run, old))));
+  } catch (cause) {
+    const before = (await listCheckpoints(run).catch(() => [])).filter((old) => old !== step).at(-1);
+    const last = before === undefined ? 'there is none from before' : `that of step ${before} is whole`;
+    throw new CheckpointError(
+      `the checkpoint of step ${step} cannot be written: ${(cause as Error).message}; ${last}. ` +
+        'Make room (or lower checkpoints.keep) and go on with --resume',
+      { cause },
+    );
+  }
   return path;
 }
 
-/** Renames a checkpoint that training cannot go on from to `....safetensors.diverged`, so that none resumes from it. */
+/** Renames checkpoints so that none resumes from them, to `....safetensors.<why>`; the index follows. */
+async function setAside(run: string, steps: readonly number[], why: string): Promise<void> {
+  for (const step of steps) await rename(checkpointPath(run, step), `${checkpointPath(run, step)}.${why}`);
+  if (steps.length > 0) await writeIndex(run, await readCheckpointIndex(run));
+}
+
+/** Sets aside a checkpoint that training cannot go on from, as `....safetensors.diverged`. */
 export async function setCheckpointAside(run: string, step: number): Promise<void> {
-  const path = checkpointPath(run, step);
-  await rename(path, `${path}.diverged`);
+  await setAside(run, [step], 'diverged');
+}
+
+/** Sets aside, as `....safetensors.superseded`, the checkpoints after a step from which the run goes on. */
+export async function setLaterCheckpointsAside(run: string, step: number): Promise<void> {
+  const later = (await listCheckpoints(run)).filter((other) => other > step);
+  await setAside(run, later, 'superseded');
 }
 
 /**
- * Reads a run's newest checkpoint.
+ * The step of a chosen checkpoint.
+ * @throws CheckpointError when the run has no such checkpoint.
+ */
+async function chosenStep(run: string, choice: CheckpointChoice): Promise<number> {
+  const { latest, best } = await readCheckpointIndex(run);
+  if (latest === undefined) {
+    throw new CheckpointError(`${run} has no checkpoint under checkpoints/; nothing to resume or export`);
+  }
+  if (choice === 'latest') return latest;
+  if (choice === 'best') {
+    if (best === undefined) {
+      throw new CheckpointError(
+        `${run} has no best checkpoint: none of its checkpoints was scored; use latest or a step`,
+      );
+    }
+    return best.step;
+  }
+  const steps = await listCheckpoints(run);
+  if (!steps.includes(choice)) {
+    throw new CheckpointError(`${run} has no checkpoint of step ${choice}; it has ${steps.join(', ')}`);
+  }
+  return choice;
+}
+
+/**
+ * Reads a run's checkpoint.
  * @throws CheckpointError when there is none, or it does not say its step and seed; SafetensorsError when truncated.
  */
-export async function loadLatestCheckpoint(run: string): Promise<Checkpoint> {
-  const latest = (await listCheckpoints(run)).at(-1);
-  if (latest === undefined)
-    throw new CheckpointError(`${run} has no checkpoint under checkpoints/; nothing to resume or export`);
-  const path = checkpointPath(run, latest);
+export async function loadCheckpoint(run: string, choice: CheckpointChoice = 'latest'): Promise<Checkpoint> {
+  const chosen = await chosenStep(run, choice);
+  const path = checkpointPath(run, chosen);
   const { metadata, tensors } = await readSafetensors(path);
   const [step, seed] = [Number(metadata['step']), Number(metadata['seed'])];
-  if (step !== latest || !Number.isSafeInteger(seed)) {
+  if (step !== chosen || !Number.isSafeInteger(seed)) {
     throw new CheckpointError(
-      `${path}: its metadata names step ${metadata['step']} and seed ${metadata['seed']}, not step ${latest}`,
+      `${path}: its metadata names step ${metadata['step']} and seed ${metadata['seed']}, not step ${chosen}`,
     );
   }
   return { step, seed, data: metadata['data'] ?? 'unknown', tensors };

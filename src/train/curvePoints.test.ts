@@ -5,7 +5,8 @@ import { createCurvePoints } from './curvePoints.js';
 describe('points of curves', () => {
   it('are the records themselves while they are few', () => {
     const curve = createCurvePoints();
-    curve.add({ step: 1, l: 3, note: 'x' });
+    curve.add({ step: 1, l: 3 });
+    curve.add({ step: 1, skipped: 'a.jpg', reason: 'broken' });
     curve.add({ step: 2, l: 5 });
     assert.deepEqual(curve.points(), [
       { step: 1, means: { l: 3 } },

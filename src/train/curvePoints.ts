@@ -1,3 +1,5 @@
+import type { LogRecord } from './runLog.js';
+
 /** A point of a curve: means over the steps it stands for. */
 export interface CurvePoint {
   /** The last of its steps. */
@@ -8,7 +10,7 @@ export interface CurvePoint {
 /** Curves of everything that a run logs, in a bounded number of points. */
 export interface CurvePoints {
   /** Takes records in the order of their steps. */
-  add(record: { readonly step: number } & Readonly<Record<string, unknown>>): void;
+  add(record: LogRecord): void;
   points(): CurvePoint[];
 }
 

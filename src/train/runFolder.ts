@@ -1,11 +1,12 @@
 import { mkdir, readFile, rename } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig } from './configFile.js';
+import { packageVersion } from './version.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 
@@ -58,10 +59,14 @@ export async function writeRunFolder(run: string, config: TrainConfig, device: s
     await rename(configPath(run), join(run, `config.until-step-${step}.yaml`));
   await writeFileAtomic(configPath(run), now);
   const environment = {
+    vicregl: packageVersion(),
     node: process.version,
     onnxruntime: ortEnv.versions.node,
     device,
     threads: config.threads ?? availableParallelism(),
+    cores: availableParallelism(),
+    processor: cpus()[0]?.model ?? 'unknown',
+    memoryBytes: totalmem(),
     platform: `${process.platform} ${process.arch}`,
   };
   await writeFileAtomic(join(run, 'environment.json'), `${JSON.stringify(environment, null, 2)}\n`);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { openRunLog, readRunLog, type StepRecord } from './runLog.js';
+import { keepRunLog, openRunLog, readRunLog, type StepRecord } from './runLog.js';
 import { summariseRun } from './runSummary.js';
 
 let run: string;
@@ -40,7 +40,7 @@ describe('the run log', () => {
     await log.write({ step: 5, skipped: 'late.jpg', reason: 'broken' });
     await appendFile(join(run, 'log.jsonl'), '{"step":5,"lr":0.');
     const resumed = await openRunLog(run, 3);
-    assert.deepEqual([...resumed.skipped], ['early.jpg']);
+    assert.deepEqual(resumed.records, await readRunLog(run, 3));
     await resumed.write(record(4));
     const records = await readRunLog(run);
     assert.deepEqual(
@@ -48,6 +48,29 @@ describe('the run log', () => {
       [1, 1, 2, 3, 4],
     );
     assert.deepEqual(records.slice(1), [1, 2, 3, 4].map(record));
+  });
+
+  it('is kept beside before a run goes back', async () => {
+    const log = await openRunLog(run, 0);
+    for (const step of [1, 2, 3]) await log.write(record(step));
+    await keepRunLog(run, 3);
+    await openRunLog(run, 1);
+    const lines = (await readFile(join(run, 'log.until-step-3.jsonl'), 'utf8')).trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line)),
+      [1, 2, 3].map(record),
+    );
+    assert.deepEqual(await readRunLog(run), [record(1)]);
+  });
+
+  it('that cannot be written says which file and how to go on', async () => {
+    const log = await openRunLog(run, 0);
+    await rm(join(run, 'log.jsonl'));
+    await mkdir(join(run, 'log.jsonl'));
+    await assert.rejects(log.write(record(1)), {
+      name: 'RunLogError',
+      message: /log\.jsonl cannot be written: EISDIR.*; make room and go on with --resume$/,
+    });
   });
 
   it('of a run from the start replaces what was there', async () => {

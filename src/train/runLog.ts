@@ -1,4 +1,4 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 
@@ -22,10 +22,32 @@ export interface SkipRecord {
   readonly reason: string;
 }
 
+/** What is measured beside the steps, such as knn_top1. */
+export interface ProbeRecord {
+  /** Steps taken when it was measured. */
+  readonly step: number;
+  readonly [name: string]: number;
+}
+
+/** A warning about the run. */
+export interface AlarmRecord {
+  readonly step: number;
+  readonly alarm: 'collapse';
+  readonly message: string;
+}
+
+export type LogRecord = StepRecord | SkipRecord | ProbeRecord | AlarmRecord;
+
+/** The log cannot be written. */
+export class RunLogError extends Error {
+  override readonly name = 'RunLogError';
+}
+
 export interface RunLog {
-  /** Names of the photographs that the log says were left out. */
-  readonly skipped: ReadonlySet<string>;
-  write(record: StepRecord | SkipRecord): Promise<void>;
+  /** What a resumed run had logged, in order. */
+  readonly records: readonly LogRecord[];
+  /** @throws RunLogError when the disk is full, say; the checkpoints are not touched. */
+  write(record: LogRecord): Promise<void>;
 }
 
 const logPath = (run: string) => join(run, 'log.jsonl');
@@ -36,23 +58,34 @@ const logPath = (run: string) => join(run, 'log.jsonl');
  */
 export async function openRunLog(run: string, step: number): Promise<RunLog> {
   const path = logPath(run);
-  const kept = step === 0 ? [] : await readRunLog(run, step);
-  await writeFileAtomic(path, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const records = step === 0 ? [] : await readRunLog(run, step);
+  await writeFileAtomic(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   return {
-    skipped: new Set(kept.flatMap((record) => ('skipped' in record ? [String(record.skipped)] : []))),
-    write: (record) => appendFile(path, `${JSON.stringify(record)}\n`),
+    records,
+    async write(record) {
+      try {
+        await appendFile(path, `${JSON.stringify(record)}\n`);
+      } catch (cause) {
+        throw new RunLogError(
+          `${path} cannot be written: ${(cause as Error).message}; make room and go on with --resume`,
+          { cause },
+        );
+      }
+    },
   };
 }
 
+/** Keeps the log as it is, beside, as `log.until-step-N.jsonl`: before a run goes back to a step before N. */
+export async function keepRunLog(run: string, step: number): Promise<void> {
+  await copyFile(logPath(run), join(run, `log.until-step-${step}.jsonl`));
+}
+
 /** The records of a run up to a step (all by default); a last line cut short by a crash is left out. */
-export async function readRunLog(
-  run: string,
-  lastStep = Number.POSITIVE_INFINITY,
-): Promise<(StepRecord | SkipRecord)[]> {
+export async function readRunLog(run: string, lastStep = Number.POSITIVE_INFINITY): Promise<LogRecord[]> {
   const text = await readFile(logPath(run), 'utf8');
   const records = text.split('\n').flatMap((line) => {
     try {
-      return line === '' ? [] : [JSON.parse(line) as StepRecord | SkipRecord];
+      return line === '' ? [] : [JSON.parse(line) as LogRecord];
     } catch {
       return [];
     }

@@ -1,4 +1,4 @@
-import type { SkipRecord, StepRecord } from './runLog.js';
+import type { LogRecord, StepRecord } from './runLog.js';
 
 /** What a run did, for the manifest of its model. */
 export interface RunSummary {
@@ -14,12 +14,12 @@ const LAST_STEPS = 50;
 const NOT_TERMS = new Set(['step', 'epoch', 'lr', 'images_per_s', 'wait_share']);
 
 /** The steps of a log, in order. */
-export function stepRecords(log: readonly (StepRecord | SkipRecord)[]): StepRecord[] {
+export function stepRecords(log: readonly LogRecord[]): StepRecord[] {
   return log.filter((record): record is StepRecord => 'lr' in record);
 }
 
 /** Summarises a log whose last step is `step`. */
-export function summariseRun(log: readonly (StepRecord | SkipRecord)[], step: number): RunSummary {
+export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
   const records = stepRecords(log);
   const last = records.slice(-LAST_STEPS);
   const names = Object.keys(last.at(-1) ?? {}).filter((name) => !NOT_TERMS.has(name));

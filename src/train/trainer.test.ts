@@ -3,13 +3,15 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { numbers } from '../../test/support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
 import { readSafetensors } from '../tensor/safetensors.js';
-import { listCheckpoints, loadLatestCheckpoint } from './checkpoint.js';
+import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
 import { readRunConfig } from './runFolder.js';
-import { readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
+import { lockRun } from './runLock.js';
+import { type AlarmRecord, readRunLog, type SkipRecord, type StepRecord } from './runLog.js';
 import type { TrainResult } from './trainer.js';
 
 const names = ['a/0.jpg', 'a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'b/4.jpg', 'b/5.jpg', 'b/6.jpg', 'b/7.jpg', 'b/8.jpg'];
@@ -59,7 +61,7 @@ async function outcome(run: string) {
   const latest = (await listCheckpoints(run)).at(-1)!;
   const file = join(run, 'checkpoints', `step-${String(latest).padStart(8, '0')}.safetensors`);
   const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
-  return { log, bytes: (await readFile(file)).toString('base64') };
+  return { log, bytes: (await readFile(file)).toString('base64'), index: await readCheckpointIndex(run) };
 }
 
 describe('train', () => {
@@ -72,9 +74,13 @@ describe('train', () => {
       totalSteps: 4,
       checkpoint: join(run, 'checkpoints/step-00000004.safetensors'),
     });
-    assert.deepEqual((await readdir(run)).sort(), ['checkpoints', 'config.yaml', 'environment.json', 'log.jsonl']);
+    assert.deepEqual((await readdir(run)).sort(), [
+      ...['checkpoints', 'config.yaml', 'environment.json', 'log.jsonl', 'tensorboard'],
+    ]);
     assert.deepEqual(await readRunConfig(run), config);
-    assert.equal(JSON.parse(await readFile(join(run, 'environment.json'), 'utf8')).threads, 1);
+    const environment = JSON.parse(await readFile(join(run, 'environment.json'), 'utf8'));
+    assert.deepEqual([environment.threads, environment.node, environment.device], [1, process.version, 'cpu']);
+    assert.ok(environment.cores >= 1 && environment.memoryBytes > 2 ** 20);
 
     const log = await steps(run);
     assert.deepEqual(
@@ -97,7 +103,7 @@ describe('train', () => {
     assert.equal(log[0]!.lr, 0);
     assert.ok(Math.abs(log[1]!.lr - (0.05 * 4) / 256) < 1e-12);
 
-    const { step, seed, tensors } = await loadLatestCheckpoint(run);
+    const { step, seed, tensors } = await loadCheckpoint(run);
     assert.deepEqual([step, seed], [4, 3]);
     const weights = [...tensors.keys()].filter((name) => !name.includes('/'));
     assert.equal(tensors.size, 3 * weights.length);
@@ -115,9 +121,9 @@ describe('train', () => {
     stopped.abort();
     const result = await trainTiny(run, tinyConfig(photographs), { signal: stopped.signal });
     assert.deepEqual([result.steps, result.totalSteps], [0, 4]);
-    const initial = await loadLatestCheckpoint(run);
+    const initial = await loadCheckpoint(run);
     await trainUntil(run, await readRunConfig(run), 1, true);
-    const first = await loadLatestCheckpoint(run);
+    const first = await loadCheckpoint(run);
     assert.deepEqual([initial.step, first.step], [0, 1]);
     for (const [name, value] of initial.tensors) {
       if (!name.includes('/')) assert.deepEqual(first.tensors.get(name), value, name);
@@ -174,7 +180,7 @@ describe('a stopped and resumed run', () => {
   it('is the same with any number of loader threads and any cache', async () => {
     const run = newRun();
     const data = { source, workers: 3, cacheBytes: 0 };
-    await trainTiny(run, tinyConfig(source, { epochs: 3, data }));
+    await trainTiny(run, tinyConfig(source, { epochs: 3, data, checkpoints: { every: 2, keep: 3 } }));
     assert.deepEqual(await outcome(run), unbroken);
   });
 
@@ -222,7 +228,7 @@ describe('a loss that is not finite', () => {
       return true;
     });
     assert.deepEqual(await listCheckpoints(run), [1]);
-    const { tensors } = await loadLatestCheckpoint(run);
+    const { tensors } = await loadCheckpoint(run);
     const largest = [...tensors.values()].map(({ data }) => Math.max(...Array.from(data as Float32Array, Math.abs)));
     assert.ok(Math.max(...largest) < 100);
     assert.equal((await steps(run)).length, 2);
@@ -267,7 +273,7 @@ describe('sources', () => {
       assert.ok([0, 0.25, 0.5, 0.75, 1].includes(record['top1']!));
       assert.equal(record['top5'], 1); // of two classes
     }
-    const [trained, unlabelled] = [await loadLatestCheckpoint(run), await loadLatestCheckpoint(plain)];
+    const [trained, unlabelled] = [await loadCheckpoint(run), await loadCheckpoint(plain)];
     assert.deepEqual(trained.tensors.get('classifier.weight')!.shape, [2, 16]);
     assert.ok(trained.tensors.get('exp_avg/classifier.weight')!.data.some((value) => Number(value) !== 0));
     for (const [name, { data: expected }] of unlabelled.tensors) {
@@ -299,7 +305,7 @@ describe('sources', () => {
     ] as const) {
       const run = newRun();
       await trainTiny(run, tinyConfig(photographs, { loss: { ...tinyKeys('').loss, alpha }, epochs: 1 }));
-      const { tensors } = await loadLatestCheckpoint(run);
+      const { tensors } = await loadCheckpoint(run);
       assert.deepEqual(
         [...tensors.keys()].filter((name) => name.startsWith(absent)),
         [],
@@ -358,7 +364,7 @@ it('sgd trains, and clipping below every norm changes what it does', async () =>
       const run = newRun();
       await trainTiny(run, tinyConfig(photographs, { optimizer: keys }));
       assert.ok((await steps(run)).every((record) => record['grad_norm']! > 1e-3));
-      return (await loadLatestCheckpoint(run)).tensors;
+      return (await loadCheckpoint(run)).tensors;
     }),
   );
   const name = 'backbone.stages.3.0.pwconv2.weight';
@@ -398,7 +404,96 @@ describe('a resumed run', () => {
   });
 });
 
+describe('a run that goes back', () => {
+  const config = () => tinyConfig(photographs, { epochs: 3, checkpoints: { every: 2, keep: 3 } });
+
+  it('to a step ends as one that never left it, and keeps what it leaves', async () => {
+    const run = newRun();
+    await trainTiny(run, config());
+    const unbroken = await outcome(run);
+    await trainTiny(run, config(), { resume: true, checkpoint: 2 });
+    assert.deepEqual(await outcome(run), unbroken);
+    const left = (await readdir(join(run, 'checkpoints'))).filter((name) => name.endsWith('.superseded'));
+    assert.deepEqual(left, ['step-00000004.safetensors.superseded', 'step-00000006.safetensors.superseded']);
+    assert.equal((await readFile(join(run, 'log.until-step-6.jsonl'), 'utf8')).trim().split('\n').length, 6);
+  });
+
+  it('to the best checkpoint goes on from it', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs, { epochs: 3, checkpoints: { every: 2, best: { mode: 'max' } } }));
+    const { best } = await readCheckpointIndex(run);
+    const log = await steps(run);
+    const means = [0, 2, 4].map((i) => (log[i]!['l']! + log[i + 1]!['l']!) / 2);
+    assert.equal(best!.value, Math.max(...means));
+    assert.equal(best!.step, 2 * (means.indexOf(best!.value) + 1));
+    const seen: number[] = [];
+    const progress = { step: ({ step }: StepRecord) => seen.push(step) };
+    await trainTiny(run, config(), { resume: true, checkpoint: 'best', progress });
+    assert.equal(seen[0] ?? 7, best!.step + 1);
+  });
+
+  it('to a step without a checkpoint changes nothing', async () => {
+    const before = await outcome(plain);
+    await assert.rejects(trainTiny(plain, tinyConfig(photographs), { resume: true, checkpoint: 3 }), {
+      name: 'CheckpointError',
+      message: /has no checkpoint of step 3; it has 4$/,
+    });
+    assert.deepEqual(await outcome(plain), before);
+  });
+});
+
+describe('what a run shows', () => {
+  it('has its curves drawn at its checkpoints', async () => {
+    const run = newRun();
+    await trainTiny(run, tinyConfig(photographs), { curves: true });
+    const svg = await readFile(join(run, 'curves.svg'), 'utf8');
+    for (const word of ['tiny', 'total loss', 'inv_l', 'mcov_l', 'stde']) assert.ok(svg.includes(`>${word}<`), word);
+    const { format, width, height } = await sharp(join(run, 'curves.png')).metadata();
+    assert.equal(format, 'png');
+    assert.ok(width > 800 && height > 600);
+  });
+
+  it('is an alarm where its vectors are alike, once, in the log and to the user', async () => {
+    const run = newRun();
+    const notes: string[] = [];
+    const alarm = { collapse: { threshold: 0.999, steps: 2 } };
+    const progress = { note: (text: string) => notes.push(text) };
+    await trainTiny(run, tinyConfig(photographs, { alarm }), { progress });
+    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record);
+    assert.deepEqual(
+      alarms.map(({ step, ...rest }) => [step, (rest as Partial<AlarmRecord>).alarm]),
+      [[2, 'collapse']],
+    );
+    assert.equal(notes.length, 1);
+    assert.match(notes[0]!, /\*\*\* COLLAPSE: stde is .*lower optimizer\.baseLr \(now 0\.05\).*batchSize \(now 4\)/);
+  });
+
+  it('is a note where the metric of the best checkpoint is not logged', async () => {
+    const run = newRun();
+    const notes: string[] = [];
+    const checkpoints = { every: 2, best: { metric: 'knn_top1', mode: 'max' } };
+    const progress = { note: (text: string) => notes.push(text) };
+    await trainTiny(run, tinyConfig(photographs, { checkpoints }), { progress });
+    assert.equal(notes.length, 1);
+    assert.match(notes[0]!, /^no best checkpoint yet: nothing logs "knn_top1" so far, only .*inv_l/);
+    assert.deepEqual(await readCheckpointIndex(run), { latest: 4 });
+  });
+});
+
 describe('train refuses', () => {
+  it('a folder that another process trains into, whether it starts or resumes', async () => {
+    const run = newRun();
+    await mkdir(run);
+    const lock = await lockRun(run);
+    const busy = { name: 'RunLockError', message: /^process \d+ on .* is training into .*; wait for it/ };
+    await assert.rejects(trainTiny(run, tinyConfig(photographs)), busy);
+    assert.deepEqual(await readdir(run), ['run.lock']);
+    await assert.rejects(trainTiny(run, tinyConfig(photographs), { resume: true }), busy);
+    await lock.release();
+    await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
+    assert.ok(!(await readdir(run)).includes('run.lock'));
+  });
+
   it('a folder that holds a run, and leaves it alone', async () => {
     const before = await outcome(plain);
     await assert.rejects(trainTiny(plain, tinyConfig(photographs)), {

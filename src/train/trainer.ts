@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { type Batch, createLoader } from '../data/loader.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource } from '../data/sources.js';
@@ -5,12 +6,14 @@ import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   type Checkpoint,
+  type CheckpointChoice,
   CheckpointError,
   checkpointPath,
   listCheckpoints,
-  loadLatestCheckpoint,
+  loadCheckpoint,
   saveCheckpoint,
   setCheckpointAside,
+  setLaterCheckpointsAside,
 } from './checkpoint.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createFusedRunner } from './fusedRunner.js';
@@ -18,7 +21,9 @@ import { networkSpecs } from './networkSpecs.js';
 import { loaderOptionsOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
 import { holdsRun, writeRunFolder } from './runFolder.js';
-import { openRunLog } from './runLog.js';
+import { lockRun, type RunLock } from './runLock.js';
+import { keepRunLog } from './runLog.js';
+import { openRunRecorder, type RunRecorder } from './runRecorder.js';
 import { learningRate } from './schedule.js';
 import type { StepConfig } from './stepConfig.js';
 import { stateSpecs, type TrainingStep } from './stepRunner.js';
@@ -31,11 +36,15 @@ class NonFiniteLossError extends Error {
 }
 
 export interface TrainOptions {
-  /** Run folder: config.yaml, environment.json, log.jsonl, checkpoints/. */
+  /** Run folder (docs/training.md says what stands in it). */
   readonly run: string;
   readonly device: 'cpu' | 'cuda';
   /** Continue the run in the folder; its own configuration is used. */
   readonly resume: boolean;
+  /** Where a resumed run goes on; the newest checkpoint when absent. Later ones are set aside. */
+  readonly checkpoint?: CheckpointChoice;
+  /** Whether curves.svg and curves.png are drawn at every checkpoint. Default true. */
+  readonly curves?: boolean;
   /** Stops after the step that runs, saves, and returns. */
   readonly signal?: AbortSignal;
   readonly createProgress: (start: number, total: number) => Progress;
@@ -59,9 +68,13 @@ function initialState(config: StepConfig, checkpoint: Checkpoint | undefined): R
 }
 
 /** The checkpoint that a resumed run goes on from; none when it was ended before its first one. */
-async function resumedCheckpoint(run: string, config: TrainConfig, data: string): Promise<Checkpoint | undefined> {
-  if ((await listCheckpoints(run)).length === 0) return undefined;
-  const checkpoint = await loadLatestCheckpoint(run);
+async function resumedCheckpoint(
+  { run, checkpoint: choice }: TrainOptions,
+  config: TrainConfig,
+  data: string,
+): Promise<Checkpoint | undefined> {
+  if (choice === undefined && (await listCheckpoints(run)).length === 0) return undefined;
+  const checkpoint = await loadCheckpoint(run, choice);
   if (checkpoint.seed !== config.seed) {
     throw new CheckpointError(`the checkpoint has seed ${checkpoint.seed}, the run's config.yaml ${config.seed}`);
   }
@@ -74,19 +87,59 @@ async function resumedCheckpoint(run: string, config: TrainConfig, data: string)
   return checkpoint;
 }
 
+/** Before a run goes back to an earlier step: what lies behind it is kept beside, not continued and not lost. */
+async function goBackTo(run: string, step: number): Promise<void> {
+  const latest = (await listCheckpoints(run)).at(-1);
+  if (latest === undefined || latest <= step) return;
+  await keepRunLog(run, latest);
+  await setLaterCheckpointsAside(run, step);
+}
+
 /**
  * Trains to the end of the configured epochs, or to the end of the step during which the signal is aborted.
- * @throws ConfigError, DataError, CheckpointError, DeviceError before the first step; NonFiniteLossError during it.
+ * @throws ConfigError, DataError, CheckpointError, RunLockError, DeviceError before the first step; NonFiniteLossError,
+ *   RunLogError and CheckpointError (a full disk, say) during the run.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const { run, device, resume, signal } = options;
-  if (!resume && (await holdsRun(run))) {
+  const { run, resume } = options;
+  if (resume) {
+    const lock = await lockRun(run);
+    try {
+      return await trainIn(config, options);
+    } finally {
+      await lock.release();
+    }
+  }
+  await refuseRun(run);
+  let lock: RunLock | undefined;
+  try {
+    return await trainIn(config, options, async () => {
+      await mkdir(run, { recursive: true });
+      lock = await lockRun(run);
+      await refuseRun(run);
+    });
+  } finally {
+    await lock?.release();
+  }
+}
+
+async function refuseRun(run: string): Promise<void> {
+  if (await holdsRun(run)) {
     throw new ConfigError(`${run} holds a run already; continue it with --resume, or choose another --out`);
   }
+}
+
+/** @param claim called when the source, the graph and the device have proved usable, before the folder is written. */
+async function trainIn(
+  config: TrainConfig,
+  options: TrainOptions,
+  claim: () => Promise<void> = async () => undefined,
+): Promise<TrainResult> {
+  const { run, device, resume, signal, curves = true } = options;
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
   const stepConfig = stepConfigOf(config, source.classes?.length);
   const data = sourceFingerprint(source);
-  const checkpoint = resume ? await resumedCheckpoint(run, config, data) : undefined;
+  const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
   const initial = initialState(stepConfig, checkpoint);
   const loader = createLoader(loaderOptionsOf(config, source));
   try {
@@ -110,6 +163,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       config.stepsPerRun,
     );
     let progress: Progress | undefined;
+    let recorder: RunRecorder | undefined;
     let saved = checkpoint?.step ?? -1;
     const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
       // A checkpoint of the state before this very step leads to the same place.
@@ -120,23 +174,35 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
         `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
       );
     };
-    const save = async (steps: number): Promise<void> => {
+    const save = async (steps: number, { every, keep, best } = config.checkpoints): Promise<void> => {
       const tensors = runner.state();
       for (const [name, { data }] of tensors) {
         const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
         if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
       }
-      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, config.checkpoints.keep);
+      // A checkpoint that a signal asked for has not run as long as the others: it does not compete.
+      const due = steps % every === 0 || steps === totalSteps;
+      const score = due ? recorder?.score() : undefined;
+      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, keep, score);
       saved = steps;
+      const names = recorder?.names() ?? [];
+      if (steps === every && !names.includes(best.metric)) {
+        progress?.note(`no best checkpoint yet: nothing logs "${best.metric}" so far, only ${names.join(', ')}`);
+      }
+      // The run matters more than its picture.
+      if (curves) {
+        await recorder?.draw().catch((error: Error) => progress?.note(`the curves cannot be drawn: ${error.message}`));
+      }
     };
     try {
       const start = checkpoint?.step ?? 0;
       // Only now, when the source, the graph and the device have proved usable.
+      await claim();
+      if (resume) await goBackTo(run, start);
       await writeRunFolder(run, config, device, start);
-      const log = await openRunLog(run, start);
+      recorder = await openRunRecorder(run, config, start);
       progress = options.createProgress(start, totalSteps);
       let at = start;
-      const skipped = new Set(log.skipped);
       const { every } = config.checkpoints;
       while (at < totalSteps && !signal?.aborted) {
         const began = performance.now();
@@ -150,10 +216,9 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
           waited += performance.now() - asked;
           steps.push({ step, learningRate: learningRate(step, schedule), batch });
           for (const { name, reason } of batch.skipped) {
-            if (skipped.has(name)) continue;
-            skipped.add(name);
-            progress.note(`skipped ${name}: ${reason} (${skipped.size} so far)`);
-            await log.write({ step: step + 1, skipped: name, reason });
+            if (recorder.skipped.has(name)) continue;
+            await recorder.skip({ step: step + 1, skipped: name, reason });
+            progress.note(`skipped ${name}: ${reason} (${recorder.skipped.size} so far)`);
           }
         }
         const terms = await runner.run(steps);
@@ -172,8 +237,9 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
             images_per_s: (count * config.batchSize) / (took / 1e3),
             wait_share: waited / took,
           };
-          await log.write(record);
+          const warning = await recorder.step(record);
           progress.step(record);
+          if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
         }
         if (at % every === 0 || at === totalSteps) await save(at);
       }
@@ -181,6 +247,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       return { steps: at, totalSteps, checkpoint: checkpointPath(run, at) };
     } finally {
       progress?.stop();
+      await recorder?.close();
       await runner.close();
     }
   } finally {

@@ -11,7 +11,7 @@ import { constantParameters } from '../../src/nn/parameters.js';
 import { normalisePixels } from '../../src/nn/pixels.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
-import { loadLatestCheckpoint } from '../../src/train/checkpoint.js';
+import { loadCheckpoint } from '../../src/train/checkpoint.js';
 import { forwardView } from '../../src/train/model.js';
 import { evaluate, numbers, relativeError } from '../support/graphs.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
@@ -165,7 +165,7 @@ describe('vicregl export', () => {
       Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
     );
     run = join(scratch, 'run');
-    ({ steps } = await trainTiny(run, tinyConfig(photographs)));
+    ({ steps } = await trainTiny(run, tinyConfig(photographs, { checkpoints: { every: 1, keep: 4 } })));
   });
 
   test('writes a folder that serves the checkpoint, with what it saw', async () => {
@@ -199,7 +199,7 @@ describe('vicregl export', () => {
     const batch = images([1, 64, 64, 3]);
     const { representation } = await engine.run(batch, new Set(['representation']));
     await engine.close();
-    const { tensors } = await loadLatestCheckpoint(run);
+    const { tensors } = await loadCheckpoint(run);
     const { y } = await evaluate((feed, graph) => ({
       y: forwardView(
         normalisePixels(feed(batch)),
@@ -218,7 +218,7 @@ describe('vicregl export', () => {
     const averaging = join(scratch, 'averaging');
     const optimizer = { baseLr: 0.5, emaDecay: 0.9 };
     await trainTiny(averaging, tinyConfig(join(scratch, 'photographs'), { optimizer }));
-    const { tensors } = await loadLatestCheckpoint(averaging);
+    const { tensors } = await loadCheckpoint(averaging);
     const served = async (which: string) => {
       const dir = join(scratch, `averaging-${which}`);
       const { code, stderr } = await vicregl('export', averaging, '--out', dir, '--weights', which);
@@ -263,6 +263,21 @@ describe('vicregl export', () => {
     assert.equal(manifest.precision, 'float16');
     assert.equal(graphPath('expander'), undefined);
     assert.ok(!(await readdir(dir)).includes('expander.onnx'));
+  });
+
+  test('takes the checkpoint that is asked for, with the log up to it', async () => {
+    const dir = join(scratch, 'second');
+    const { code, stdout, stderr } = await vicregl('export', run, '--out', dir, '--checkpoint', '2');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /second: custom, step 2, /);
+    assert.equal((await openModelFolder(dir)).manifest.training.steps, 2);
+    const none = ['export', run, '--out', join(scratch, 'none')];
+    const [gone, word] = [
+      await vicregl(...none, '--checkpoint', '9'),
+      await vicregl(...none, '--checkpoint', 'newest'),
+    ];
+    assert.match(gone.stderr, /^vicregl: .* has no checkpoint of step 9; it has 1, 2, 3, 4 /);
+    assert.match(word.stderr, /must be latest, best or the number of a step/);
   });
 
   test('of a folder without a run is one clear line', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
-import { listCheckpoints, loadLatestCheckpoint } from '../../src/train/checkpoint.js';
+import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.js';
 import { readRunLog } from '../../src/train/runLog.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
@@ -60,7 +60,7 @@ describe('vicregl train', () => {
     const second = await interrupted('SIGINT', '--out', run, '--resume');
     assert.deepEqual(second.exit, [0, null], second.stderr);
     assert.match(second.stderr, new RegExp(`^step ${step! + 1}/200000 `));
-    const { step: last } = await loadLatestCheckpoint(run);
+    const { step: last } = await loadCheckpoint(run);
     assert.ok(last > step!);
     // every step is in the log once, over the stop
     assert.deepEqual(
@@ -116,6 +116,6 @@ describe('vicregl train', () => {
       stderr,
       /\nvicregl: step 3: \w+ is NaN; training stopped, the checkpoint of step 1 is good\. Go on with .*\n$/,
     );
-    assert.equal((await loadLatestCheckpoint(run)).step, 1);
+    assert.equal((await loadCheckpoint(run)).step, 1);
   });
 });

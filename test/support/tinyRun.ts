@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { stream } from '../../src/tensor/random.js';
+import type { CheckpointChoice } from '../../src/train/checkpoint.js';
 import { parseTrainConfig, type TrainConfig } from '../../src/train/config.js';
 import type { Progress } from '../../src/train/progress.js';
 import { type TrainOptions, type TrainResult, train } from '../../src/train/trainer.js';
@@ -62,6 +63,9 @@ export function tinyConfig(source: string, keys: Readonly<Record<string, unknown
 
 interface Watched {
   readonly resume?: boolean;
+  readonly checkpoint?: CheckpointChoice;
+  /** Whether curves are drawn, which takes longer than the run. */
+  readonly curves?: boolean;
   readonly signal?: AbortSignal;
   readonly progress?: Partial<Progress>;
 }
@@ -70,10 +74,18 @@ interface Watched {
 export function trainTiny(
   run: string,
   config: TrainConfig,
-  { resume = false, signal, progress = {} }: Watched = {},
+  { resume = false, checkpoint, curves = false, signal, progress = {} }: Watched = {},
 ): Promise<TrainResult> {
   const silent: Progress = { step: () => undefined, note: () => undefined, stop: () => undefined, ...progress };
-  const options: TrainOptions = { run, device: 'cpu', resume, createProgress: () => silent, ...(signal && { signal }) };
+  const options: TrainOptions = {
+    run,
+    device: 'cpu',
+    resume,
+    curves,
+    createProgress: () => silent,
+    ...(checkpoint !== undefined && { checkpoint }),
+    ...(signal && { signal }),
+  };
   return train(config, options);
 }
 

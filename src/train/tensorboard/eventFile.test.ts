@@ -91,7 +91,7 @@ describe('an event file', () => {
     const before = Date.now() / 1e3;
     await file.scalars(300, { 'loss/l': 24.5, 'run/lr': 1e-3 });
     await file.close();
-    const [version, step, ...others] = await events(file.path);
+    const [version, , step, ...others] = await events(file.path);
     assert.equal(string(version!, 3), 'brain.Event:2');
     assert.deepEqual(others, []);
     assert.equal(step!.get(2)![0], 300);
@@ -111,7 +111,7 @@ describe('an event file', () => {
     const file = await createEventFile(folder, 0);
     await file.text(7, 'alarm', 'a **collapse**');
     await file.close();
-    const [, event] = await events(file.path);
+    const [, , event] = await events(file.path);
     const value = message(message(event!, 5), 1);
     assert.equal(string(value, 1), 'alarm');
     assert.equal(string(message(message(value, 9), 1), 1), 'text');

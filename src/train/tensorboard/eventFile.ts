@@ -34,7 +34,7 @@ async function create(folder: string): Promise<{ path: string; file: Awaited<Ret
 /**
  * Starts an event file. Every process that works on a run has its own; TensorBoard reads them in the order of their
  * names and, where one starts at a step that an earlier one has too, keeps the later values.
- * @param start steps taken before; 0 for a run that begins.
+ * @param start steps taken before; 0 for a run that begins, or begins again because it was ended before a checkpoint.
  */
 export async function createEventFile(folder: string, start: number): Promise<EventFile> {
   const { path, file } = await create(folder);
@@ -42,11 +42,10 @@ export async function createEventFile(folder: string, start: number): Promise<Ev
     await file.appendFile(frameRecord(encodeEvent(step, Date.now() / 1e3, content)));
   };
   await write(0, { fileVersion: 'brain.Event:2' });
-  if (start > 0) await write(start + 1, { start: true });
+  await write(start + 1, { start: true });
   return {
     path,
-    scalars: (step, values) =>
-      write(step, { scalars: Object.entries(values).map(([tag, value]) => ({ tag, value })) }),
+    scalars: (step, values) => write(step, { scalars: Object.entries(values).map(([tag, value]) => ({ tag, value })) }),
     text: (step, tag, value) => write(step, { text: { tag, value } }),
     close: () => file.close(),
   };

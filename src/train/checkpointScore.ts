@@ -1,0 +1,27 @@
+import type { Score } from './checkpoint.js';
+import type { LogRecord } from './runLog.js';
+
+/** Scores a checkpoint by what was logged since the one before it. */
+export interface CheckpointScore {
+  /** Takes the log's records in their order. */
+  observe(record: LogRecord): void;
+  /** Mean of the metric since the last scheduled checkpoint; none where it was not logged since. */
+  score(): Score | undefined;
+}
+
+/**
+ * The mean is over the steps since the last multiple of `every`, whether or not the run was stopped in between: a resumed
+ * run that gives the log's records again scores as one that never stopped.
+ */
+export function createCheckpointScore({ metric, mode }: Omit<Score, 'value'>, every: number): CheckpointScore {
+  let [window, sum, count] = [0, 0, 0];
+  return {
+    observe(record) {
+      const own = Math.floor((record.step - 1) / every);
+      if (own !== window) [window, sum, count] = [own, 0, 0];
+      const value = (record as Readonly<Record<string, unknown>>)[metric];
+      if (typeof value === 'number') [sum, count] = [sum + value, count + 1];
+    },
+    score: () => (count === 0 ? undefined : { metric, mode, value: sum / count }),
+  };
+}

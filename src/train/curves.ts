@@ -1,0 +1,91 @@
+import type { TopLevelSpec } from 'vega-lite';
+import type { CurvePoint } from './curvePoints.js';
+
+/** Pictures of what runs log, as SVG. */
+
+/** One line of a panel. */
+interface Line {
+  readonly name: string;
+  readonly term: string;
+  readonly points: readonly CurvePoint[];
+}
+
+interface Panel {
+  readonly title: string;
+  readonly lines: readonly Line[];
+  /** Whether the axis begins at zero. */
+  readonly zero: boolean;
+}
+
+/** A run in a comparison. */
+export interface RunCurves {
+  readonly name: string;
+  readonly points: readonly CurvePoint[];
+}
+
+/** Panels of one run's picture: titles and the log's names. */
+const PANELS: readonly (readonly [string, readonly string[]])[] = [
+  ['total loss', ['l']],
+  ['global terms (weighted)', ['inv_l', 'var_l', 'cov_l', 'nce_l']],
+  ['local terms (weighted)', ['minv_l', 'mvar_l', 'mcov_l', 'mnce_l']],
+  ['collapse monitors (std of normalised vectors)', ['stdr', 'stde']],
+  ['classifiers (share that is right)', ['top1', 'top5', 'probe_top1', 'knn_top1', 'knn_top5']],
+];
+
+function drawn({ lines }: Panel): { step: number; value: number; line: string }[] {
+  return lines.flatMap(({ name, term, points }) =>
+    points.flatMap(({ step, means }) => (means[term] === undefined ? [] : [{ step, value: means[term], line: name }])),
+  );
+}
+
+/** Panels without a point are left out. */
+async function draw(title: string, panels: readonly Panel[]): Promise<string> {
+  // Loaded here: a run that ends before its first checkpoint need not wait for the charting library.
+  const [{ parse, View }, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
+  const filled = panels.map((panel) => ({ ...panel, values: drawn(panel) })).filter(({ values }) => values.length > 0);
+  const spec: TopLevelSpec = {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    title,
+    background: 'white',
+    columns: 2,
+    concat: filled.map(({ title: panel, lines, zero, values }) => ({
+      title: panel,
+      width: 360,
+      height: 200,
+      data: { values },
+      // A single point has no line.
+      mark: { type: 'line', strokeWidth: 1.2, point: values.length <= lines.length },
+      encoding: {
+        x: { field: 'step', type: 'quantitative' },
+        y: { field: 'value', type: 'quantitative', title: null, scale: { zero } },
+        color: { field: 'line', type: 'nominal', title: null, sort: lines.map(({ name }) => name) },
+      },
+    })),
+    resolve: { scale: { color: 'independent' } },
+  };
+  return new View(parse(compile(spec).spec), { renderer: 'none' }).toSVG();
+}
+
+/** Draws a run's loss terms, collapse monitors and accuracies over its steps, as SVG. */
+export function drawRun({ name, points }: RunCurves): Promise<string> {
+  return draw(
+    name,
+    PANELS.map(([title, terms]) => ({
+      title,
+      lines: terms.map((term) => ({ name: term, term, points })),
+      zero: title !== 'total loss',
+    })),
+  );
+}
+
+/** Draws runs over each other, a panel for each term, as SVG. */
+export function drawComparison(runs: readonly RunCurves[], terms: readonly string[]): Promise<string> {
+  return draw(
+    runs.map(({ name }) => name).join(', '),
+    terms.map((term) => ({
+      title: term,
+      lines: runs.map(({ name, points }) => ({ name, term, points })),
+      zero: false,
+    })),
+  );
+}

@@ -1,0 +1,107 @@
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { stringify } from 'yaml';
+import { svgToPng } from '../image/svg.js';
+import { backboneChannels } from '../nn/backbone.js';
+import type { Score } from './checkpoint.js';
+import { createCheckpointScore } from './checkpointScore.js';
+import { createCollapseAlarm } from './collapseAlarm.js';
+import { backboneOf, type TrainConfig } from './config.js';
+import { createCurvePoints } from './curvePoints.js';
+import { drawRun } from './curves.js';
+import { type LogRecord, openRunLog, type ProbeRecord, type SkipRecord, type StepRecord } from './runLog.js';
+import { createEventFile } from './tensorboard/eventFile.js';
+
+/** Keeps what a run says of itself: log.jsonl, TensorBoard's event file, the curves, the collapse alarm. */
+export interface RunRecorder {
+  /** Names of the photographs that were left out. */
+  readonly skipped: ReadonlySet<string>;
+  /** Takes a step. Returns a warning where there is one. */
+  step(record: StepRecord): Promise<string | undefined>;
+  /** Takes a photograph that was left out. */
+  skip(record: SkipRecord): Promise<void>;
+  /** Takes what was measured beside the steps. */
+  probe(record: ProbeRecord): Promise<void>;
+  /** Score of a checkpoint of now, by `checkpoints.best`; none where its metric was not logged since the last one. */
+  score(): Score | undefined;
+  /** Names that have been logged so far. */
+  names(): string[];
+  /** Draws curves.svg and curves.png anew. */
+  draw(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** TensorBoard's groups of tags. */
+function tagOf(name: string): string {
+  if (/(^|_)l$/.test(name)) return `loss/${name}`;
+  if (['epoch', 'lr', 'images_per_s', 'wait_share'].includes(name)) return `run/${name}`;
+  return /top\d+$/.test(name) ? `accuracy/${name}` : `monitor/${name}`;
+}
+
+function tagged({ step: _, ...values }: StepRecord | ProbeRecord): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [tagOf(name), value]));
+}
+
+function alarmOf({ alarm, model, loss, optimizer, warmupEpochs, batchSize }: TrainConfig) {
+  return createCollapseAlarm({
+    ...alarm.collapse,
+    channels: { stde: model.expander.at(-1)!, stdr: backboneChannels(backboneOf(model)) },
+    hint:
+      `Stop and try a lower optimizer.baseLr (now ${optimizer.baseLr}), a larger loss.variance (now ${loss.variance}), a ` +
+      `longer warmupEpochs (now ${warmupEpochs}) or a larger batchSize (now ${batchSize}).`,
+  });
+}
+
+/**
+ * Opens the records of a run that goes on after `start` steps. What the log has up to there is taken again, so that
+ * curves, alarm and scores are those of a run that never stopped.
+ */
+export async function openRunRecorder(run: string, config: TrainConfig, start: number): Promise<RunRecorder> {
+  const log = await openRunLog(run, start);
+  const alarm = alarmOf(config);
+  const curve = createCurvePoints();
+  const scores = createCheckpointScore(config.checkpoints.best, config.checkpoints.every);
+  const skipped = new Set<string>();
+  const names = new Set<string>();
+  const take = (record: LogRecord): string | undefined => {
+    if ('skipped' in record) skipped.add(String(record.skipped));
+    scores.observe(record);
+    curve.add(record);
+    for (const [name, value] of Object.entries(record)) if (typeof value === 'number') names.add(name);
+    return 'lr' in record ? alarm.observe(record as StepRecord) : undefined;
+  };
+  for (const record of log.records) take(record);
+
+  const events = await createEventFile(join(run, 'tensorboard'), start);
+  if (start === 0) await events.text(0, 'config', `\`\`\`yaml\n${stringify(config)}\`\`\``);
+  return {
+    skipped,
+    async step(record) {
+      const warning = take(record);
+      await log.write(record);
+      await events.scalars(record.step, tagged(record));
+      if (warning !== undefined) {
+        await log.write({ step: record.step, alarm: 'collapse', message: warning });
+        await events.text(record.step, 'alarm', warning);
+      }
+      return warning;
+    },
+    async skip(record) {
+      take(record);
+      await log.write(record);
+    },
+    async probe(record) {
+      take(record);
+      await log.write(record);
+      await events.scalars(record.step, tagged(record));
+    },
+    score: () => scores.score(),
+    names: () => [...names],
+    async draw() {
+      const svg = await drawRun({ name: config.name, points: curve.points() });
+      await writeFileAtomic(join(run, 'curves.svg'), svg);
+      await writeFileAtomic(join(run, 'curves.png'), await svgToPng(svg, 2));
+    },
+    close: () => events.close(),
+  };
+}
