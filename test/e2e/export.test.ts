@@ -270,7 +270,7 @@ describe('vicregl export', () => {
     const { code, stdout, stderr } = await vicregl('export', run, '--out', dir, '--checkpoint', '2');
     assert.equal(code, 0, stderr);
     assert.match(stdout, /second: custom, step 2, /);
-    assert.equal((await openModelFolder(dir)).manifest.training.steps, 2);
+    assert.equal((await openModelFolder(dir)).manifest.training['steps'], 2);
     const none = ['export', run, '--out', join(scratch, 'none')];
     const [gone, word] = [
       await vicregl(...none, '--checkpoint', '9'),
