@@ -8,6 +8,7 @@ import { registerMatch } from './match.js';
 import { registerModel } from './model.js';
 import { registerRecipes } from './recipes.js';
 import { reportError } from './reportError.js';
+import { registerRuns } from './runs.js';
 import { registerServe } from './serve.js';
 import { registerTrain } from './train.js';
 
@@ -18,6 +19,7 @@ const program = new Command('vicregl')
 
 registerTrain(program);
 registerRecipes(program);
+registerRuns(program);
 registerExport(program);
 registerEvaluate(program);
 registerServe(program);

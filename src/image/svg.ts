@@ -1,17 +1,16 @@
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { withSvg } from './loaders.js';
 
-/** Scalable so that text is the same on every machine; one without any font would draw boxes for letters. */
-const FONT = 'dejavu-fonts-ttf/ttf/DejaVuSans.ttf';
-
 let registered: Promise<unknown> | undefined;
 
-/** Makes the font known to libvips' text renderer, which its SVG reader shares; once a process. */
+/**
+ * Makes a font known to libvips' text renderer, which its SVG reader shares; once a process. A machine without fonts
+ * would draw boxes for letters.
+ */
 function registerFont(): Promise<unknown> {
-  registered ??= sharp({
-    text: { text: 'a', font: 'DejaVu Sans', fontfile: createRequire(import.meta.url).resolve(FONT) },
-  })
+  const fontfile = fileURLToPath(import.meta.resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'));
+  registered ??= sharp({ text: { text: 'a', font: 'DejaVu Sans', fontfile } })
     .png()
     .toBuffer();
   return registered;

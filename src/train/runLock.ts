@@ -6,7 +6,7 @@ import { join } from 'node:path';
 /** Keeps a second process from training into a run folder: `run.lock` says who is at work in it. */
 
 /** Another process works in the run folder. */
-export class RunLockError extends Error {
+class RunLockError extends Error {
   override readonly name = 'RunLockError';
 }
 

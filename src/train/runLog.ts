@@ -39,7 +39,7 @@ export interface AlarmRecord {
 export type LogRecord = StepRecord | SkipRecord | ProbeRecord | AlarmRecord;
 
 /** The log cannot be written. */
-export class RunLogError extends Error {
+class RunLogError extends Error {
   override readonly name = 'RunLogError';
 }
 

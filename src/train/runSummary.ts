@@ -14,7 +14,7 @@ const LAST_STEPS = 50;
 const NOT_TERMS = new Set(['step', 'epoch', 'lr', 'images_per_s', 'wait_share']);
 
 /** The steps of a log, in order. */
-export function stepRecords(log: readonly LogRecord[]): StepRecord[] {
+function stepRecords(log: readonly LogRecord[]): StepRecord[] {
   return log.filter((record): record is StepRecord => 'lr' in record);
 }
 

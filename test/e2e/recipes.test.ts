@@ -19,6 +19,11 @@ describe('the shipped recipes', () => {
     assert.equal(new Set(configs.map(({ name }) => name)).size, configs.length);
   });
 
+  test('and the configuration of the bundled model are taken by this version', async () => {
+    const { name } = await loadTrainConfig('models/vicregl-convnext-atto/config.yaml');
+    assert.equal(name, 'vicregl-convnext-atto');
+  });
+
   test('share nothing that no recipe extends', async () => {
     const extended = await Promise.all(
       files.map(async (file) => (parse(await readFile(join('recipes', file), 'utf8')) as { extends?: string }).extends),

@@ -1,0 +1,100 @@
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import writeFileAtomic from 'write-file-atomic';
+import { svgToPng } from '../image/svg.js';
+import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
+import { ConfigError } from '../train/config.js';
+import { drawComparison } from '../train/curves.js';
+import { printJson } from './printJson.js';
+import { table } from './table.js';
+
+/** Loss terms and monitors that are drawn unless others are asked for, where a run has them. */
+const TERMS = 'l inv_l var_l cov_l nce_l minv_l mvar_l mcov_l mnce_l stdr stde top1 probe_top1 knn_top1'.split(' ');
+
+interface CompareFlags {
+  readonly terms?: readonly string[];
+  readonly out: string;
+}
+
+/** Names that the runs have logged. @throws ConfigError for one that was asked for and none has. */
+function loggedTerms(runs: readonly RunReport[], asked: readonly string[] | undefined): string[] {
+  const logged = new Set(runs.flatMap(({ points }) => points.flatMap(({ means }) => Object.keys(means))));
+  const missing = asked?.find((term) => !logged.has(term));
+  if (missing !== undefined) {
+    throw new ConfigError(`no run has logged "${missing}"; there are ${[...logged].sort().join(', ')}`);
+  }
+  return (asked ?? TERMS).filter((term) => logged.has(term));
+}
+
+const figure = (value: number | undefined) => (value === undefined ? '' : String(Number(value.toPrecision(4))));
+
+/** A row for each figure, a column for each run: runs have long names. */
+function compared(runs: readonly RunReport[], terms: readonly string[]): string {
+  return table([
+    ['run', ...runs.map(({ name }) => name)],
+    ['steps', ...runs.map(({ summary }) => String(summary.steps))],
+    ['images/s', ...runs.map(({ imagesPerSecond }) => figure(imagesPerSecond))],
+    ...terms.map((term) => [term, ...runs.map(({ summary }) => figure(summary.lastTerms[term]))]),
+    ...configDifferences(runs.map(({ config }) => config)).map(({ key, values }) => [key, ...values]),
+  ]);
+}
+
+/** `vicregl runs list`, `show` and `compare`. */
+export function registerRuns(program: Command): void {
+  const runs = program.command('runs').description('What runs have done, finished or not.');
+  runs
+    .command('list')
+    .description('Name the runs in a folder with their steps, total loss and best checkpoint.')
+    .argument('[dir]', 'folder of run folders', 'runs')
+    .action(async (dir: string) => {
+      const reports = await readRuns(await findRuns(dir));
+      console.log(
+        table([
+          ['run', 'backbone', 'steps', 'images/s', 'loss', 'best checkpoint'],
+          ...reports.map(({ name, config, summary, imagesPerSecond, best }) => [
+            name,
+            config.model.architecture,
+            String(summary.steps),
+            figure(imagesPerSecond),
+            figure(summary.lastTerms['l']),
+            best && `step ${best.step} (${best.metric} ${figure(best.value)})`,
+          ]),
+        ]),
+      );
+    });
+  runs
+    .command('show')
+    .description("Print a run's steps, last terms (mean of 50 steps), speed and best checkpoint as JSON.")
+    .argument('<run>', 'run folder')
+    .action(async (run: string) => {
+      const [report] = await readRuns([run]);
+      const { name, summary, imagesPerSecond, best } = report!;
+      printJson({ name, ...summary, imagesPerSecond, ...(best && { best }) });
+    });
+  runs
+    .command('compare')
+    .description(
+      'Draw the curves of runs over each other, and print their last terms (means of 50 steps) and the keys that differ.',
+    )
+    .argument('<run...>', 'run folders')
+    .addOption(
+      new Option(
+        '--terms <names>',
+        'names in the log, such as l,inv_l; all losses, monitors and accuracies if absent',
+      ).argParser((text) => text.split(',').map((term) => term.trim())),
+    )
+    .addOption(
+      new Option('--out <file>', 'the picture, .svg or .png').default('compare.svg').argParser((file) => {
+        if (!/\.(svg|png)$/.test(file)) throw new InvalidArgumentError('It must end in .svg or .png.');
+        return file;
+      }),
+    )
+    .action(async (folders: string[], { terms: asked, out }: CompareFlags) => {
+      const reports = await readRuns(folders);
+      const terms = loggedTerms(reports, asked);
+      console.log(compared(reports, terms));
+      const svg = await drawComparison(reports, terms);
+      await writeFileAtomic(out, out.endsWith('.png') ? await svgToPng(svg, 2) : svg);
+      console.log(`curves: ${out}`);
+    });
+}

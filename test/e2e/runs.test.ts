@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
+import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** `vicregl runs`. */
+
+let scratch: string;
+const run = (name: string) => join(scratch, 'runs', name);
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-cli-runs-'));
+  const photographs = join(scratch, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+  );
+  await trainTiny(run('plain'), tinyConfig(photographs));
+  const loss = { ...tinyKeys('').loss, alpha: 1 };
+  await trainTiny(run('global-only'), tinyConfig(photographs, { loss, epochs: 3 }));
+  await mkdir(run('notes'));
+});
+after(() => rm(scratch, { recursive: true }));
+
+const rows = (text: string) =>
+  new Map(text.split('\n').map((line) => [line.split(/ {2,}/)[0]!, line.split(/ {2,}/).slice(1)]));
+
+/** Mean of a term over a run, as few steps are all among the last 50. */
+async function mean(name: string, term: string): Promise<string> {
+  const values = (await readRunLog(run(name))).map((record) => (record as StepRecord)[term]!);
+  return String(Number((values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4)));
+}
+
+describe('vicregl runs', () => {
+  test('compare draws curves over each other and prints last terms and what differs', async () => {
+    const out = join(scratch, 'compare.svg');
+    const { code, stdout, stderr } = await vicregl('runs', 'compare', run('plain'), run('global-only'), '--out', out);
+    assert.equal(code, 0, stderr);
+    const found = rows(stdout);
+    assert.deepEqual(found.get('run'), ['plain', 'global-only']);
+    assert.deepEqual(found.get('steps'), ['4', '6']);
+    assert.deepEqual(found.get('l'), [await mean('plain', 'l'), await mean('global-only', 'l')]);
+    assert.deepEqual(found.get('minv_l'), [await mean('plain', 'minv_l')]);
+    assert.deepEqual(found.get('loss.alpha'), ['0.75', '1']);
+    assert.deepEqual(found.get('epochs'), ['2', '3']);
+    assert.equal(found.has('batchSize'), false);
+    const svg = await readFile(out, 'utf8');
+    for (const word of ['plain', 'global-only', 'inv_l', 'minv_l', 'stde']) assert.ok(svg.includes(`>${word}<`), word);
+  });
+
+  test('compare draws the terms that are asked for, as PNG too', async () => {
+    const out = join(scratch, 'compare.png');
+    const { code, stderr } = await vicregl('runs', 'compare', run('plain'), '--terms', 'l, lr', '--out', out);
+    assert.equal(code, 0, stderr);
+    const { format, width } = await sharp(out).metadata();
+    assert.deepEqual([format, width > 800], ['png', true]);
+  });
+
+  test('list names the runs of a folder, and show sums up one', async () => {
+    const list = await vicregl('runs', 'list', join(scratch, 'runs'));
+    assert.equal(list.code, 0, list.stderr);
+    const found = rows(list.stdout);
+    assert.deepEqual([...found.keys()].slice(0, 3), ['run', 'global-only', 'plain']);
+    const [backbone, steps, , loss, best] = found.get('plain')!;
+    const l = await mean('plain', 'l');
+    assert.deepEqual([backbone, steps, loss, best], ['custom', '4', l, `step 4 (l ${l})`]);
+    const shown = JSON.parse((await vicregl('runs', 'show', run('plain'))).stdout);
+    assert.deepEqual([shown.name, shown.steps, shown.epochs, shown.best.step], ['plain', 4, 2, 4]);
+  });
+
+  test('errors are one clear line', async () => {
+    const cases: [string[], RegExp][] = [
+      [['compare', run('notes')], /^vicregl: .*notes is not a run folder: it holds no config\.yaml/],
+      [['compare', run('plain'), '--terms', 'lol'], /^vicregl: no run has logged "lol"; there are core, /],
+      [['compare', run('plain'), '--out', 'x.jpg'], /must end in \.svg or \.png/],
+      [['list', join(scratch, 'nowhere')], /^vicregl: .*ENOENT.*nowhere/],
+    ];
+    for (const [args, expected] of cases) {
+      const { code, stderr } = await vicregl('runs', ...args);
+      assert.equal(code, 1);
+      assert.match(stderr, expected);
+    }
+  });
+});
