@@ -24,6 +24,8 @@ describe('the configuration', () => {
       numMatches: [20, 4],
       featureMatches: 'all',
       matches: 'both',
+      criterion: 'vicreg',
+      temperature: 0.15,
       invariance: 25,
       variance: 25,
       covariance: 1,
@@ -105,6 +107,16 @@ describe('the configuration', () => {
       { checkpoints: { best: { mode: 'most' } } },
       /\n {2}checkpoints\.best\.mode: .*"min"\|"max"/,
     ],
+    'a global loss without a term': [
+      { loss: { invariance: 0, variance: 0, covariance: 0, local: { variance: 1 } } },
+      /\n {2}loss\.invariance: all weights of the global loss are 0; give one a weight, or set loss\.alpha to 0/,
+    ],
+    'a local loss without a term': [
+      { loss: { local: { invariance: 0, variance: 0, covariance: 0 } } },
+      /\n {2}loss\.local\.invariance: all weights of the local loss are 0; give one a weight, or set loss\.alpha to 1/,
+    ],
+    'a temperature of 0': [{ loss: { criterion: 'simclr', temperature: 0 } }, /\n {2}loss\.temperature: /],
+    'an unknown criterion': [{ loss: { criterion: 'barlow' } }, /\n {2}loss\.criterion: /],
     'alpha over 1': [{ loss: { alpha: 1.1 } }, /\n {2}loss\.alpha: /],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
@@ -116,6 +128,17 @@ describe('the configuration', () => {
     const message = problem({ crops: { size: 100, scale: [0.5, 0.2] }, epochs: 5 });
     for (const key of ['crops.size', 'crops.scale', 'loss.numMatches.0', 'warmupEpochs']) {
       assert.ok(message.includes(`\n  ${key}: `), `${key} is missing from ${message}`);
+    }
+  });
+
+  it('has no use for the weights of a loss that alpha leaves out, nor for any with simclr', () => {
+    const none = { invariance: 0, variance: 0, covariance: 0 };
+    for (const loss of [
+      { alpha: 0, ...none, local: { variance: 1 } },
+      { alpha: 1, local: none },
+      { criterion: 'simclr', ...none },
+    ]) {
+      parseTrainConfig({ ...least, loss }, 'x.yaml');
     }
   });
 

@@ -56,7 +56,17 @@ export const trainConfigSchema = z
     }),
     loss: z
       .strictObject({
-        alpha: z.number().min(0).max(1).default(0.75).describe('Weight of the global loss; 1 is VICReg.'),
+        alpha: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.75)
+          .describe('Weight of the global loss; 1 is VICReg (or SimCLR), less VICRegL (or SimCLR-L).'),
+        criterion: z
+          .enum(['vicreg', 'simclr'])
+          .default('vicreg')
+          .describe('What both losses are made of: the VICReg criterion, or NT-Xent in its place.'),
+        temperature: z.number().gt(0).default(0.15).describe('simclr: divides the cosines.'),
         numMatches: z
           .tuple([z.int().positive(), z.int().positive()])
           .default([20, 4])
@@ -66,14 +76,16 @@ export const trainConfigSchema = z
           .enum(['both', 'location', 'feature'])
           .default('both')
           .describe('Kinds of matches in the local loss.'),
-        invariance: nonNegative.default(25).describe('Weight of the invariance terms.'),
-        variance: nonNegative.default(25).describe('Weight of the variance terms.'),
-        covariance: nonNegative.default(1).describe('Weight of the covariance terms.'),
+        invariance: nonNegative
+          .default(25)
+          .describe('vicreg: weight of the invariance terms. 0 leaves a term out, of the log too.'),
+        variance: nonNegative.default(25).describe('vicreg: weight of the variance terms.'),
+        covariance: nonNegative.default(1).describe('vicreg: weight of the covariance terms.'),
         local: z
           .strictObject({
-            invariance: nonNegative.default(25).describe('Weight of the local invariance term.'),
-            variance: nonNegative.default(25).describe('Weight of the local variance term.'),
-            covariance: nonNegative.default(1).describe('Weight of the local covariance term.'),
+            invariance: nonNegative.optional().describe('vicreg: weight of the local invariance term.'),
+            variance: nonNegative.optional().describe('vicreg: weight of the local variance term.'),
+            covariance: nonNegative.optional().describe('vicreg: weight of the local covariance term.'),
           })
           .optional()
           .describe('Weights of the local criterion, where they differ from the global ones.'),
@@ -194,6 +206,19 @@ export const trainConfigSchema = z
         );
       }
     });
+    const { invariance, variance, covariance } = loss;
+    const global = { invariance, variance, covariance };
+    for (const [part, weights, used, path] of [
+      ['global', global, loss.alpha > 0, ['loss', 'invariance']],
+      ['local', { ...global, ...loss.local }, loss.alpha < 1, ['loss', 'local', 'invariance']],
+    ] as const) {
+      if (used && loss.criterion === 'vicreg' && Object.values(weights).every((weight) => weight === 0)) {
+        problem(
+          [...path],
+          `all weights of the ${part} loss are 0; give one a weight, or set loss.alpha to ${part === 'local' ? 1 : 0}`,
+        );
+      }
+    }
     if (config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
     }

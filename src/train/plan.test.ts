@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { ImageSource } from '../data/sources.js';
 import { parseTrainConfig } from './config.js';
-import { stepConfigOf, viewsOf } from './plan.js';
+import { loaderOptionsOf, stepConfigOf, viewsOf } from './plan.js';
 
 const parse = (keys: object) =>
   parseTrainConfig(
@@ -56,5 +57,48 @@ describe('stepConfigOf', () => {
     assert.equal(stepConfigOf(parse({}), undefined).dropPath, true);
     assert.equal(stepConfigOf(parse({ model: { architecture: 'resnet18' } }), undefined).dropPath, false);
     assert.equal(stepConfigOf(parse({ model: { dropPath: 0 } }), undefined).dropPath, false);
+  });
+
+  it('hands every switch of the loss on, under the name that the paper has for it', () => {
+    const weights = { invariance: 25, variance: 25, covariance: 1 };
+    const defaults = {
+      alpha: 0.75,
+      numMatches: [20, 4],
+      featureMatches: 'all',
+      matches: 'both',
+      weights,
+      localWeights: weights,
+    };
+    const cases: readonly (readonly [object, object])[] = [
+      [{}, {}],
+      [{ alpha: 0.9 }, { alpha: 0.9 }],
+      [{ numMatches: [10, 5] }, { numMatches: [10, 5] }],
+      [{ featureMatches: 'top' }, { featureMatches: 'top' }],
+      [{ matches: 'location' }, { matches: 'location' }],
+      [{ matches: 'feature' }, { matches: 'feature' }],
+      [{ variance: 0 }, { weights: { ...weights, variance: 0 }, localWeights: { ...weights, variance: 0 } }],
+      [
+        { invariance: 10, local: { covariance: 0 } },
+        { weights: { ...weights, invariance: 10 }, localWeights: { invariance: 10, variance: 25, covariance: 0 } },
+      ],
+      [{ criterion: 'simclr' }, { simclr: { temperature: 0.15 } }],
+      [
+        { criterion: 'simclr', alpha: 1, temperature: 0.3 },
+        { alpha: 1, simclr: { temperature: 0.3 } },
+      ],
+    ];
+    for (const [loss, expected] of cases) {
+      assert.deepEqual(stepConfigOf(parse({ loss }), undefined).loss, { ...defaults, ...expected });
+    }
+  });
+
+  it('hands the mirroring of flipped grids on to the loader', () => {
+    const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
+    for (const mirrorFlippedGrid of [true, false]) {
+      assert.equal(
+        loaderOptionsOf(parse({ crops: { mirrorFlippedGrid } }), source).mirrorFlippedGrid,
+        mirrorFlippedGrid,
+      );
+    }
   });
 });

@@ -45,7 +45,13 @@ export function viewsOf({ crops, model }: Pick<TrainConfig, 'crops' | 'model'>):
 /** @param classes of the online classifier; undefined without labels. */
 export function stepConfigOf(config: TrainConfig, classes: number | undefined): StepConfig {
   const { model, loss, optimizer, batchSize } = config;
-  const { invariance, variance, covariance, local, ...matching } = loss;
+  const { invariance, variance, covariance, local, criterion, temperature, ...matching } = loss;
+  const weights = { invariance, variance, covariance };
+  const localWeights = {
+    invariance: local?.invariance ?? invariance,
+    variance: local?.variance ?? variance,
+    covariance: local?.covariance ?? covariance,
+  };
   const { alpha } = loss;
   const backbone = backboneOf(model);
   return {
@@ -54,7 +60,12 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
       ...(alpha > 0 && { expander: model.expander }),
       ...(alpha < 1 && { localProjector: model.localProjector }),
     },
-    loss: { ...matching, weights: { invariance, variance, covariance }, ...(local && { localWeights: local }) },
+    loss: {
+      ...matching,
+      weights,
+      localWeights,
+      ...(criterion === 'simclr' && { simclr: { temperature } }),
+    },
     optimizer: optimizerOf(optimizer),
     ...(optimizer.clipNorm !== undefined && { clipNorm: optimizer.clipNorm }),
     batchSize,

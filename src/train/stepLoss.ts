@@ -2,6 +2,7 @@ import { linearLayer } from '../nn/layers.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';
 import { add, stopGradient } from '../onnx/ops/elementwise.js';
+import type { TermName } from '../vicregl/criteria.js';
 import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
@@ -13,6 +14,14 @@ export interface StepLoss {
   /** Scalars by name, in the order in which they are logged (docs/method.md, What is logged). */
   readonly logs: ReadonlyMap<string, Value>;
 }
+
+/** How the log shortens a term; terms of the local loss have an m before. */
+const LOG_NAMES: Readonly<Record<TermName, string>> = {
+  invariance: 'inv',
+  variance: 'var',
+  covariance: 'cov',
+  contrast: 'nce',
+};
 
 /**
  * Emits loss, online classifier and monitors of a whole batch.
@@ -28,13 +37,11 @@ export function emitStepLoss(
   const { graph } = representation;
   const terms = graph.scope('loss', () => vicreglLoss(views, loss));
   const logs = new Map<string, Value>();
-  for (const [term, short] of [
-    ['invariance', 'inv'],
-    ['variance', 'var'],
-    ['covariance', 'cov'],
+  for (const [prefix, own] of [
+    ['', terms.global],
+    ['m', terms.local],
   ] as const) {
-    if (terms.global) logs.set(`${short}_l`, terms.global[term]);
-    if (terms.local) logs.set(`m${short}_l`, terms.local[term]);
+    for (const [term, value] of Object.entries(own ?? {})) logs.set(`${prefix}${LOG_NAMES[term as TermName]}_l`, value);
   }
 
   let { total } = terms;

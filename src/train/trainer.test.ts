@@ -298,6 +298,26 @@ describe('sources', () => {
     assert.equal((record as StepRecord)['stdr'], (other as StepRecord)['stdr']);
   });
 
+  it('SimCLR-L and SimCLR train in place of VICRegL and VICReg', async () => {
+    for (const [alpha, logged] of [
+      [0.75, ['nce_l', 'mnce_l']],
+      [1, ['nce_l']],
+    ] as const) {
+      const run = newRun();
+      const loss = { alpha, criterion: 'simclr', numMatches: [3, 2] };
+      await trainTiny(run, tinyConfig(photographs, { loss, epochs: 1 }));
+      const log = await steps(run);
+      for (const record of log) {
+        assert.deepEqual(
+          Object.keys(record).filter((name) => /^m?(inv|var|cov|nce)_l$/.test(name)),
+          logged,
+        );
+        const expected = alpha * record['nce_l']! + (1 - alpha) * (record['mnce_l'] ?? 0);
+        assert.ok(Math.abs(record['l']! - expected) < 1e-5);
+      }
+    }
+  });
+
   it('with alpha 1 or 0 has no local projector or no expander', async () => {
     for (const [alpha, absent, logged] of [
       [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core', 'grad_norm']],

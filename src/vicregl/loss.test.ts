@@ -9,6 +9,7 @@ import { createSession, runSession } from '../onnx/session.js';
 import { GraphError } from '../onnx/shapes.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
+import type { CriterionWeights } from './criteria.js';
 import { type LossConfig, type LossTerms, type ViewOutputs, vicreglLoss, viewPairs } from './loss.js';
 
 const paper: LossConfig = {
@@ -17,6 +18,9 @@ const paper: LossConfig = {
   featureMatches: 'all',
   weights: { invariance: 25, variance: 25, covariance: 1 },
 };
+
+/** 1 / temperature is exact: ONNX Runtime folds it into the product as a float32, even in a float64 graph. */
+const simclrL: LossConfig = { ...paper, simclr: { temperature: 0.125 } };
 
 /** Numbers of one view: B images, P cells, D and D' channels. */
 interface View {
@@ -81,12 +85,32 @@ function regularisers(rows: Rows): [variance: number, covariance: number] {
   return [hinge / d, squares / d];
 }
 
+/** NT-Xent of matched rows: each of the 2N vectors against the 2N - 1 others. */
+function contrast(x: Rows, y: Rows, temperature: number): number {
+  const unit = [...x, ...y].map((row) => row.map((value) => value / Math.hypot(...row)));
+  const exponentials = unit.map((a) =>
+    unit.map((b) => Math.exp(a.reduce((s, v, k) => s + v * b[k]!, 0) / temperature)),
+  );
+  return mean(
+    exponentials.map((row, anchor) => {
+      const others = row.reduce((s, value, k) => s + (k === anchor ? 0 : value), 0);
+      return -Math.log(row[(anchor + x.length) % row.length]! / others);
+    }),
+  );
+}
+
+const TERMS = ['invariance', 'variance', 'covariance', 'contrast'] as const;
+
+/** Weight of each term; NT-Xent stands in place of the other three. */
+const weightsOf = (weights: CriterionWeights, { simclr }: LossConfig) =>
+  TERMS.map((term) => (term === 'contrast' ? Number(simclr !== undefined) : simclr ? 0 : weights[term]));
+
 const distance = (a: readonly number[], b: readonly number[]) => a.reduce((s, v, i) => s + (v - b[i]!) ** 2, 0);
 const rowsOf = (values: readonly number[], image: number, cells: number, d: number): number[][] =>
   Array.from({ length: cells }, (_, p) => values.slice((image * cells + p) * d, (image * cells + p + 1) * d));
 
-/** [invariance, variance, covariance] of one direction of one kind of matches. */
-function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: number): number[] {
+/** The terms of one direction of one kind of matches. */
+function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: number, temperature: number): number[] {
   const d = kind === 'maps' ? DM : 2;
   const pairs = Array.from({ length: B }, (_, image) => {
     const [a, b] = [rowsOf(from[kind], image, from.cells, d), rowsOf(to[kind], image, to.cells, d)];
@@ -103,33 +127,41 @@ function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: numb
   const positions = Array.from({ length: gamma }, (_, g) => pairs.map((image) => image[g]!));
   const perPosition = positions.map((batch) => {
     const [left, right] = [regularisers(batch.map(([a]) => a)), regularisers(batch.map(([, b]) => b))];
-    return [mean(batch.map(([a, b]) => distance(a, b) / DM)), mean([left[0], right[0]]), mean([left[1], right[1]])];
+    const invariance = mean(batch.map(([a, b]) => distance(a, b) / DM));
+    const [x, y] = [batch.map(([a]) => a), batch.map(([, b]) => b)];
+    return [invariance, mean([left[0], right[0]]), mean([left[1], right[1]]), contrast(x, y, temperature)];
   });
-  return [0, 1, 2].map((term) => mean(perPosition.map((terms) => terms[term]!)));
+  return TERMS.map((_, term) => term).map((term) => mean(perPosition.map((terms) => terms[term]!)));
 }
 
 function reference(views: readonly View[], config: LossConfig) {
   const { alpha, numMatches, featureMatches, matches = 'both', weights, localWeights = weights } = config;
   const pairs = [0, 1].flatMap((i) => views.map((_, j) => [i, j] as const).filter(([a, b]) => a !== b));
-  const [scale, localScale] = [weights, localWeights].map((w) => [w.invariance, w.variance, w.covariance]);
+  const [scale, localScale] = [weights, localWeights].map((w) => weightsOf(w, config));
+  const temperature = config.simclr?.temperature ?? 1;
   const statistics = views.map(({ embedding }) => regularisers(rowsOf(embedding, 0, B, D)));
   const global = [
     mean(pairs.map(([i, j]) => distance(views[i]!.embedding, views[j]!.embedding) / (B * D))),
     mean(statistics.map(([v]) => v)),
     mean(statistics.map(([, c]) => c)),
+    mean(
+      pairs.map(([i, j]) =>
+        contrast(rowsOf(views[i]!.embedding, 0, B, D), rowsOf(views[j]!.embedding, 0, B, D), temperature),
+      ),
+    ),
   ].map((value, term) => value * scale![term]!);
   const perPair = pairs.map(([i, j]) => {
     const [a, b] = [views[i]!, views[j]!];
     const features = featureMatches === 'all' ? [a.cells, b.cells] : numMatches;
     const kinds = (['locations', 'maps'] as const).map((kind) => {
       const [there, back] = kind === 'maps' ? features : numMatches;
-      const [x, y] = [direction(a, b, kind, there!), direction(b, a, kind, back!)];
+      const [x, y] = [direction(a, b, kind, there!, temperature), direction(b, a, kind, back!, temperature)];
       return x.map((value, term) => (value + y[term]!) / 2);
     });
     const wanted = { both: kinds, location: kinds.slice(0, 1), feature: kinds.slice(1) }[matches];
-    return [0, 1, 2].map((term) => wanted.reduce((total, kind) => total + kind[term]!, 0));
+    return TERMS.map((_, term) => wanted.reduce((total, kind) => total + kind[term]!, 0));
   });
-  const local = [0, 1, 2].map((term) => mean(perPair.map((terms) => terms[term]!)) * localScale![term]!);
+  const local = TERMS.map((_, term) => mean(perPair.map((terms) => terms[term]!)) * localScale![term]!);
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
   return { global, local, total: alpha * sum(global) + (1 - alpha) * sum(local) };
 }
@@ -139,8 +171,6 @@ const near = (actual: number, expected: number, what: string, tolerance = 1e-9) 
     Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)),
     `${what}: ${actual}, ${expected}`,
   );
-const TERMS = ['invariance', 'variance', 'covariance'];
-
 describe('vicreglLoss against plain loops, in float64', () => {
   const cases: Record<string, readonly [number[], LossConfig]> = {
     'two views': [[9, 9], paper],
@@ -155,62 +185,107 @@ describe('vicreglLoss against plain loops, in float64', () => {
     ],
     'other weights and alpha': [
       [4, 4],
-      { ...paper, alpha: 0.2, weights: { invariance: 3, variance: 0, covariance: 7 } },
+      { ...paper, alpha: 0.2, weights: { invariance: 3, variance: 2, covariance: 7 } },
+    ],
+    'terms of weight 0, which are left out': [
+      [4, 4],
+      {
+        ...paper,
+        weights: { invariance: 3, variance: 0, covariance: 7 },
+        localWeights: { invariance: 1, variance: 0, covariance: 0 },
+      },
+    ],
+    'SimCLR-L on two views': [[9, 9], simclrL],
+    'SimCLR-L on two large views and two small ones': [[9, 9, 4, 4], simclrL],
+    'SimCLR-L, top feature matches, another temperature': [
+      [9, 9],
+      { ...paper, featureMatches: 'top', simclr: { temperature: 0.5 } },
     ],
   };
   for (const [what, [cells, config]] of Object.entries(cases)) {
     it(what, async () => {
       const views = randomViews(cells, 1);
       const [actual, expected] = [await loss(views, config), reference(views, config)];
-      TERMS.forEach((term, i) => {
-        near(actual[`global.${term}`]!, expected.global[i]!, `global ${term}`);
-        near(actual[`local.${term}`]!, expected.local[i]!, `local ${term}`);
-      });
+      for (const [kind, weights] of [
+        ['global', config.weights],
+        ['local', config.localWeights ?? config.weights],
+      ] as const) {
+        weightsOf(weights, config).forEach((weight, i) => {
+          const [name, value] = [`${kind}.${TERMS[i]}`, expected[kind][i]!];
+          if (weight === 0) assert.equal(actual[name], undefined, `${name} has weight 0`);
+          else near(actual[name]!, value, name);
+        });
+      }
       near(actual['total']!, expected.total, 'total');
     });
   }
 
-  it('has a gradient that agrees with central differences', async () => {
-    const views = randomViews([4, 4, 1], 2);
-    const config: LossConfig = { ...paper, numMatches: [3, 1] };
-    const graph = new Graph();
-    const feeds = new Map<string, Tensor>();
-    const inputs = views.map((view, v) => {
-      const entries = Object.entries(tensorsOf(view)).map(([key, value]) => {
-        feeds.set(`${key}.${v}`, value);
-        return [key, graph.input(`${key}.${v}`, 'float64', value.shape)];
-      });
-      return Object.fromEntries(entries) as Required<ViewOutputs>;
-    });
-    const { total } = vicreglLoss(inputs, config);
-    graph.output('total', total);
-    const trained = inputs.flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding]);
-    gradients(total, trained).forEach((gradient, i) => {
-      graph.output(`gradient/${trained[i]!.name}`, gradient);
-    });
-    const session = await createSession(encodeModel(graph), { threads: 1 });
-    const results = await runSession(session, feeds);
-    const step = 1e-6;
-    for (const { name, shape } of trained) {
-      const values = feeds.get(name)!.data as Float64Array;
-      const analytic = results.get(`gradient/${name}`)!.data as Float64Array;
-      const numeric: number[] = [];
-      for (let i = 0; i < elementCount(shape as number[]); i++) {
-        const at = values[i]!;
-        const ends: number[] = [];
-        for (const shifted of [at + step, at - step]) {
-          values[i] = shifted;
-          ends.push(Number((await runSession(session, feeds, ['total'])).get('total')!.data[0]));
-        }
-        values[i] = at;
-        numeric.push((ends[0]! - ends[1]!) / (2 * step));
-      }
-      const error = Math.hypot(...numeric.map((value, i) => value - analytic[i]!)) / Math.hypot(...numeric);
-      assert.ok(error < 1e-6, `${name}: relative error ${error}`);
-    }
-    await session.release();
-  });
+  // Every switch of the loss, on two large views and a small one.
+  const small: LossConfig = { ...paper, numMatches: [3, 1] };
+  const switches: Record<string, LossConfig> = {
+    'the defaults': small,
+    'the global loss alone': { ...small, alpha: 1 },
+    'the local loss alone': { ...small, alpha: 0 },
+    'top feature matches': { ...small, featureMatches: 'top' },
+    'location matches alone': { ...small, matches: 'location' },
+    'feature matches alone': { ...small, matches: 'feature' },
+    'other local weights, terms left out': {
+      ...small,
+      weights: { invariance: 5, variance: 0, covariance: 2 },
+      localWeights: { invariance: 0, variance: 3, covariance: 0 },
+    },
+    'SimCLR-L': { ...small, simclr: { temperature: 0.15 } },
+    SimCLR: { ...small, alpha: 1, simclr: { temperature: 0.15 } },
+  };
+  for (const [what, config] of Object.entries(switches))
+    it(`has a gradient that agrees with central differences: ${what}`, () => checkGradient([4, 4, 1], config));
 });
+
+/** Compares the gradient of every embedding and map with central differences, in float64. */
+async function checkGradient(cells: readonly number[], config: LossConfig): Promise<void> {
+  const views = randomViews(cells, 2);
+  const graph = new Graph();
+  const feeds = new Map<string, Tensor>();
+  const inputs = views.map((view, v) => {
+    const needed = Object.entries(tensorsOf(view)).filter(([key]) =>
+      key === 'embedding' ? config.alpha > 0 : config.alpha < 1,
+    );
+    const entries = needed.map(([key, value]) => {
+      feeds.set(`${key}.${v}`, value);
+      return [key, graph.input(`${key}.${v}`, 'float64', value.shape)];
+    });
+    return Object.fromEntries(entries) as ViewOutputs;
+  });
+  const { total } = vicreglLoss(inputs, config);
+  graph.output('total', total);
+  const trained = inputs
+    .flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding])
+    .filter((value) => value !== undefined);
+  gradients(total, trained).forEach((gradient, i) => {
+    graph.output(`gradient/${trained[i]!.name}`, gradient);
+  });
+  const session = await createSession(encodeModel(graph), { threads: 1 });
+  const results = await runSession(session, feeds);
+  const step = 1e-6;
+  for (const { name, shape } of trained) {
+    const values = feeds.get(name)!.data as Float64Array;
+    const analytic = results.get(`gradient/${name}`)!.data as Float64Array;
+    const numeric: number[] = [];
+    for (let i = 0; i < elementCount(shape as number[]); i++) {
+      const at = values[i]!;
+      const ends: number[] = [];
+      for (const shifted of [at + step, at - step]) {
+        values[i] = shifted;
+        ends.push(Number((await runSession(session, feeds, ['total'])).get('total')!.data[0]));
+      }
+      values[i] = at;
+      numeric.push((ends[0]! - ends[1]!) / (2 * step));
+    }
+    const error = Math.hypot(...numeric.map((value, i) => value - analytic[i]!)) / Math.hypot(...numeric);
+    assert.ok(error < 1e-6, `${name}: relative error ${error}`);
+  }
+  await session.release();
+}
 
 describe('vicreglLoss', () => {
   it('pairs each of the two pivots with every other view: 2 (V - 1) pairs', () => {
@@ -296,9 +371,10 @@ describe('vicreglLoss, for any views', () => {
           maps: permuted(maps),
           locations: permuted(locations),
         }));
-        const config: LossConfig = { ...paper, numMatches: [3, 1] };
-        const [first, second] = [await loss(views, config), await loss(shuffled, config)];
-        for (const [term, value] of Object.entries(first)) near(second[term]!, value, term);
+        for (const config of [paper, simclrL].map((one): LossConfig => ({ ...one, numMatches: [3, 1] }))) {
+          const [first, second] = [await loss(views, config), await loss(shuffled, config)];
+          for (const [term, value] of Object.entries(first)) near(second[term]!, value, term);
+        }
       }),
       { numRuns: 8, seed: 4 },
     );

@@ -1,16 +1,9 @@
 import type { Value } from '../onnx/graph.js';
 import { add, div, mul } from '../onnx/ops/elementwise.js';
-import { type BatchStatistics, batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './criterion.js';
+import { type Criterion, type CriterionWeights, simclr, type TermName, type Terms, vicreg } from './criteria.js';
 import { type CellPairs, featureDistances, locationDistances, nearestPairs, selectCells } from './matching.js';
 
-/** The VICRegL objective over V views (paper, equations 4 to 8; docs/method.md). */
-
-/** Weights of the criterion's terms; the defaults are the paper's 25, 25, 1. */
-export interface CriterionWeights {
-  readonly invariance: number;
-  readonly variance: number;
-  readonly covariance: number;
-}
+/** The VICRegL objective over V views (paper, equations 4 to 8; docs/method.md), with VICReg's criterion or SimCLR's. */
 
 export interface LossConfig {
   /** Weight of the global loss in 0..1; the local loss has 1 - alpha. */
@@ -21,9 +14,12 @@ export interface LossConfig {
   readonly featureMatches: 'all' | 'top';
   /** Which kinds of matches make the local loss; both by default. */
   readonly matches?: 'both' | MatchKind;
+  /** Weights of the VICReg criterion. */
   readonly weights: CriterionWeights;
   /** Weights of the local criterion; those of the global one by default. */
   readonly localWeights?: CriterionWeights;
+  /** NT-Xent in place of the VICReg criterion, globally and locally: SimCLR with alpha 1, else SimCLR-L. */
+  readonly simclr?: { readonly temperature: number };
 }
 
 type MatchKind = 'location' | 'feature';
@@ -38,16 +34,10 @@ export interface ViewOutputs {
   readonly locations?: Value;
 }
 
-/** Three weighted scalars. */
-export interface CriterionTerms {
-  readonly invariance: Value;
-  readonly variance: Value;
-  readonly covariance: Value;
-}
-
 export interface LossTerms {
-  readonly global?: CriterionTerms;
-  readonly local?: CriterionTerms;
+  /** Terms with their weights; a term of weight 0 is absent. */
+  readonly global?: Terms;
+  readonly local?: Terms;
   /** alpha * global + (1 - alpha) * local. */
   readonly total: Value;
 }
@@ -72,29 +62,19 @@ function mean(values: readonly Value[]): Value {
   return div(sum(values), values.length);
 }
 
-function weighted(terms: CriterionTerms, weights: CriterionWeights): CriterionTerms {
-  return {
-    invariance: mul(terms.invariance, weights.invariance),
-    variance: mul(terms.variance, weights.variance),
-    covariance: mul(terms.covariance, weights.covariance),
-  };
+/** The mean of each term over several lists of the same terms. */
+function meanTerms(lists: readonly Terms[]): Terms {
+  return combined(lists, mean);
 }
 
-/** Invariance over pairs of views, variance and covariance over views. */
-function globalLoss(embeddings: readonly Value[], weights: CriterionWeights): CriterionTerms {
-  const statistics = embeddings.map(batchStatistics);
-  // s is symmetric: of (0, 1) and (1, 0) one is computed.
-  const invariance = once<Value>();
-  const terms = {
-    invariance: mean(
-      viewPairs(embeddings.length).map(([i, j]) =>
-        invariance(`${Math.min(i, j)}:${Math.max(i, j)}`, () => invarianceLoss(embeddings[i]!, embeddings[j]!)),
-      ),
-    ),
-    variance: mean(statistics.map(varianceLoss)),
-    covariance: mean(statistics.map(covarianceLoss)),
-  };
-  return weighted(terms, weights);
+function combined(lists: readonly Terms[], combine: (values: readonly Value[]) => Value): Terms {
+  const names = Object.keys(lists[0]!) as TermName[];
+  return Object.fromEntries(names.map((name) => [name, combine(lists.map((terms) => terms[name]!))]));
+}
+
+function weighted(terms: Terms, { weights }: Criterion): Terms {
+  const names = Object.keys(weights) as TermName[];
+  return Object.fromEntries(names.map((name) => [name, mul(terms[name]!, weights[name]!)]));
 }
 
 /** Computes each key once. */
@@ -110,6 +90,17 @@ function once<T>(): (key: string, compute: () => T) => T {
   };
 }
 
+/** Terms of pairs over pairs of views, terms of sets over views. */
+function globalLoss(embeddings: readonly Value[], criterion: Criterion): Terms {
+  const prepared = embeddings.map(criterion.prepare);
+  // Terms of pairs are symmetric: of (0, 1) and (1, 0) one is computed.
+  const ofPair = once<Terms>();
+  const pairs = viewPairs(prepared.length).map(([i, j]) =>
+    ofPair(`${Math.min(i, j)}:${Math.max(i, j)}`, () => criterion.ofPair(prepared[i]!, prepared[j]!)),
+  );
+  return weighted({ ...meanTerms(pairs), ...meanTerms(prepared.map(criterion.ofSet)) }, criterion);
+}
+
 interface LocalView {
   readonly mapsEmbedding: Value;
   readonly locations: Value;
@@ -119,34 +110,24 @@ interface LocalView {
  * The local loss: for each pair of views the location-based and the feature-based criterion, added; each is the mean of
  * its two directions; the mean over pairs.
  */
-function localLoss(views: readonly LocalView[], config: Omit<LossConfig, 'alpha'>): CriterionTerms {
-  const { numMatches, featureMatches, matches = 'both', weights, localWeights = weights } = config;
+function localLoss(
+  views: readonly LocalView[],
+  criterion: Criterion,
+  { numMatches, featureMatches, matches = 'both' }: Omit<LossConfig, 'alpha'>,
+): Terms {
   const kinds: readonly MatchKind[] = matches === 'both' ? ['location', 'feature'] : [matches];
+  const prepared = views.map(({ mapsEmbedding }) => criterion.prepare(mapsEmbedding));
   const distances = once<Value>();
-  const regularised = once<{ variance: Value; covariance: Value }>();
-  const directions = once<CriterionTerms>();
+  const ofWholeMap = once<Terms>();
+  const directions = once<Terms>();
 
-  const regularise = (statistics: BatchStatistics) => ({
-    variance: varianceLoss(statistics),
-    covariance: covarianceLoss(statistics),
-  });
-
-  const criterion = (source: number, target: number, pairs: CellPairs): CriterionTerms => {
-    const from = views[source]!.mapsEmbedding;
-    const { sources } = pairs;
+  const matched = (source: number, target: number, { sources, targets }: CellPairs): Terms => {
+    const from = prepared[source]!;
     const x = sources === undefined ? from : selectCells(from, sources);
-    const y = selectCells(views[target]!.mapsEmbedding, pairs.targets);
-    // A whole map has the same statistics whatever it is matched with.
-    const left =
-      sources === undefined
-        ? regularised(`${source}`, () => regularise(batchStatistics(x)))
-        : regularise(batchStatistics(x));
-    const right = regularise(batchStatistics(y));
-    return {
-      invariance: invarianceLoss(x, y),
-      variance: mean([left.variance, right.variance]),
-      covariance: mean([left.covariance, right.covariance]),
-    };
+    const y = selectCells(prepared[target]!, targets);
+    // A whole map has the same terms of its own whatever it is matched with.
+    const left = sources === undefined ? ofWholeMap(`${source}`, () => criterion.ofSet(x)) : criterion.ofSet(x);
+    return { ...criterion.ofPair(x, y), ...meanTerms([left, criterion.ofSet(y)]) };
   };
 
   // Both orders of a pair of pivots may ask for the same direction with the same gamma: it is computed once.
@@ -159,7 +140,7 @@ function localLoss(views: readonly LocalView[], config: Omit<LossConfig, 'alpha'
           : featureDistances(a.mapsEmbedding, b.mapsEmbedding),
       );
       return a.mapsEmbedding.graph.scope(`${kind}-${source}to${target}`, () =>
-        criterion(source, target, nearestPairs(between, gamma)),
+        matched(source, target, nearestPairs(between, gamma)),
       );
     });
 
@@ -167,43 +148,36 @@ function localLoss(views: readonly LocalView[], config: Omit<LossConfig, 'alpha'
     const byKind = kinds.map((kind) => {
       const all = kind === 'feature' && featureMatches === 'all';
       const [fromPivot, fromOther] = all ? (['all', 'all'] as const) : numMatches;
-      return [direction(kind, i, j, fromPivot), direction(kind, j, i, fromOther)];
+      return meanTerms([direction(kind, i, j, fromPivot), direction(kind, j, i, fromOther)]);
     });
-    const term = (name: keyof CriterionTerms) => sum(byKind.map((both) => mean(both.map((terms) => terms[name]))));
-    return { invariance: term('invariance'), variance: term('variance'), covariance: term('covariance') };
+    return combined(byKind, sum);
   });
-  const terms = {
-    invariance: mean(pairs.map(({ invariance }) => invariance)),
-    variance: mean(pairs.map(({ variance }) => variance)),
-    covariance: mean(pairs.map(({ covariance }) => covariance)),
-  };
-  return weighted(terms, localWeights);
-}
-
-function total({ invariance, variance, covariance }: CriterionTerms): Value {
-  return sum([invariance, variance, covariance]);
+  return weighted(meanTerms(pairs), criterion);
 }
 
 /** alpha * global + (1 - alpha) * local; a loss whose weight is 0 is left out of the graph. */
 export function vicreglLoss(views: readonly ViewOutputs[], config: LossConfig): LossTerms {
-  const { alpha, weights } = config;
+  const { alpha, weights, localWeights = weights } = config;
+  const contrast = config.simclr && simclr(config.simclr.temperature);
+  const criterionOf = (own: CriterionWeights) => contrast ?? vicreg(own);
   const global =
     alpha > 0
       ? globalLoss(
           views.map(({ embedding }) => embedding!),
-          weights,
+          criterionOf(weights),
         )
       : undefined;
   const local =
     alpha < 1
       ? localLoss(
           views.map(({ mapsEmbedding, locations }) => ({ mapsEmbedding: mapsEmbedding!, locations: locations! })),
+          criterionOf(localWeights),
           config,
         )
       : undefined;
   const parts = [
-    ...(global === undefined ? [] : [mul(total(global), alpha)]),
-    ...(local === undefined ? [] : [mul(total(local), 1 - alpha)]),
+    ...(global === undefined ? [] : [mul(sum(Object.values(global)), alpha)]),
+    ...(local === undefined ? [] : [mul(sum(Object.values(local)), 1 - alpha)]),
   ];
   return { ...(global && { global }), ...(local && { local }), total: sum(parts) };
 }
