@@ -4,10 +4,12 @@
  *
  *   node dist/scripts/bench/againstPytorch.js [--arch resnet50] [--size 224] [--batch 8] [--expander 2048-2048-2048]
  *     [--projector 512-512-512] [--steps 5] [--threads 2] [--python /usr/bin/python3] [--channels-last]
+ *     [--device cuda] [--steps-per-run 8] [--full-float32]
  *
  * Both sides start from the same weights and inputs in processes of their own and take their steps in turn, so that
  * other work on the machine disturbs both alike; the MatMul rate is measured in every round too. The losses of the first
- * step must agree within 1e-4. Without PyTorch our side runs alone.
+ * step must agree within 1e-4 (on CUDA, where both multiply in TF32, within 1e-2; --full-float32 is PyTorch's alone, as
+ * ONNX Runtime has no such switch in Node). Without PyTorch our side runs alone.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -25,7 +27,7 @@ import { matmulRate } from './matmulRate.js';
 import { median } from './statistics.js';
 import { describeStep, initialState, type StepCase, stepBatch, stepConfig } from './stepCase.js';
 
-const LARGEST_DIFFERENCE = 1e-4;
+const LARGEST_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;
 
 const { values } = parseArgs({
   options: {
@@ -38,9 +40,13 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     python: { type: 'string', default: '/usr/bin/python3' },
     'channels-last': { type: 'boolean', default: false },
+    device: { type: 'string', default: 'cpu' },
+    'steps-per-run': { type: 'string', default: '1' },
+    'full-float32': { type: 'boolean', default: false },
   },
 });
-const { arch, expander, projector, threads } = values;
+const { arch, expander, projector, threads, device } = values;
+if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device}; it is cpu or cuda`);
 const stepCase: StepCase = { arch, size: Number(values.size), batch: Number(values.batch), expander, projector };
 const config = stepConfig(stepCase);
 
@@ -95,18 +101,29 @@ try {
   const inputs = join(folder, 'inputs.safetensors');
   await writeInputs(inputs);
   const process_ = fileURLToPath(new URL('stepProcess.js', import.meta.url));
-  const ours = await openSide(process.execPath, [process_, inputs, JSON.stringify(stepCase), threads]);
+  const ours = await openSide(process.execPath, [
+    process_,
+    inputs,
+    JSON.stringify(stepCase),
+    threads,
+    device,
+    values['steps-per-run'],
+  ]);
   const script = fileURLToPath(new URL('../../../scripts/bench/pytorchStep.py', import.meta.url));
-  const layout = values['channels-last'] ? ['--channels-last'] : [];
+  const choices = [
+    ...['--device', device],
+    ...(values['channels-last'] ? ['--channels-last'] : []),
+    ...(values['full-float32'] ? ['--full-float32'] : []),
+  ];
   const theirs = hasPytorch
-    ? await openSide(values.python, [script, inputs, '--threads', threads, ...layout])
+    ? await openSide(values.python, [script, inputs, '--threads', threads, ...choices])
     : undefined;
 
   // The first step of each side warms up and is compared, not timed.
   const [ourFirst, theirFirst] = [await ours.step(), await theirs?.step()];
   const times: { rate: number[]; ours: StepAnswer[]; theirs: StepAnswer[] } = { rate: [], ours: [], theirs: [] };
   for (let round = 0; round < Number(values.steps); round++) {
-    times.rate.push(await matmulRate(Number(threads), 5));
+    if (device === 'cpu') times.rate.push(await matmulRate(Number(threads), 5));
     times.ours.push(await ours.step());
     if (theirs) times.theirs.push(await theirs.step());
   }
@@ -114,16 +131,20 @@ try {
   theirs?.close();
 
   const seconds = median(times.ours.map((answer) => answer.seconds));
-  const rate = median(times.rate);
   const flops = modelFlops(config.model, config.viewSizes) * 3 * stepCase.batch;
   const memory = times.ours.at(-1)!.peak_memory_mb;
   const result: Record<string, unknown> = {
     ...stepCase,
+    device,
     threads: Number(threads),
+    ...(values['steps-per-run'] !== '1' && { steps_per_run: Number(values['steps-per-run']) }),
     build_and_session_s: Number((ours.ready['ready'] as number).toFixed(1)),
     step_s: Number(seconds.toFixed(3)),
-    matmul_gflops: Math.round(rate / 1e9),
-    share_of_matmul_rate: Number((flops / seconds / rate).toFixed(3)),
+    step_gflops: Math.round(flops / seconds / 1e9),
+    ...(device === 'cpu' && {
+      matmul_gflops: Math.round(median(times.rate) / 1e9),
+      share_of_matmul_rate: Number((flops / seconds / median(times.rate)).toFixed(3)),
+    }),
     peak_memory_mb: memory,
     loss: ourFirst.loss,
   };
@@ -139,8 +160,8 @@ try {
     };
     result['loss_difference'] = Number(difference.toExponential(1));
     result['time_ratio'] = Number((seconds / theirSeconds).toFixed(3));
-    result['memory_ratio'] = Number((memory / theirMemory).toFixed(2));
-    if (!(difference <= LARGEST_DIFFERENCE)) {
+    if (device === 'cpu') result['memory_ratio'] = Number((memory / theirMemory).toFixed(2));
+    if (!(difference <= LARGEST_DIFFERENCE[device])) {
       console.error(`the losses of the first step differ: ${ourFirst.loss} and ${theirFirst.loss}`);
       process.exitCode = 1;
     }

@@ -255,8 +255,14 @@ def main():
     parser.add_argument("inputs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--full-float32", action="store_true", help="no TF32 on a GPU")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    # ONNX Runtime's CUDA provider multiplies in TF32 unless it is told not to.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not arguments.full_float32
+    torch.backends.cudnn.benchmark = True
     start = time.perf_counter()
     tensors, metadata = read_safetensors(arguments.inputs)
     config = json.loads(metadata["case"])
@@ -267,21 +273,23 @@ def main():
         sys.exit(f"the inputs lack {missing[0]} and {len(missing) - 1} more")
     model.load_state_dict({name: value for name, value in tensors.items() if name in names}, strict=False)
     layout = torch.channels_last if arguments.channels_last else torch.contiguous_format
-    model = model.to(memory_format=layout).train()
+    model = model.to(device, memory_format=layout).train()
     optimizer = optimizer_of(model, config)
-    mean, std = torch.tensor([0.485, 0.456, 0.406]) * 255, torch.tensor([0.229, 0.224, 0.225]) * 255
-    locations = [tensors[f"locations.{view}"] for view in range(2)]
+    mean, std = (torch.tensor(x, device=device) * 255 for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    locations = [tensors[f"locations.{view}"].to(device) for view in range(2)]
     print(json.dumps({"ready": time.perf_counter() - start, "version": torch.__version__}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         outputs = []
         for view in range(2):
-            pixels = ((tensors[f"view.{view}"].float() - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            pixels = ((tensors[f"view.{view}"].to(device).float() - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
             outputs.append(model(pixels))
         loss = vicregl(outputs, locations, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"seconds": seconds, "loss": loss.item(), "peak_memory_mb": round(peak)}), flush=True)

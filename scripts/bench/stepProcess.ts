@@ -1,5 +1,5 @@
 /**
- * Our side of scripts/bench/againstPytorch.ts: node dist/scripts/bench/stepProcess.js INPUTS.safetensors CASE THREADS
+ * Our side of scripts/bench/againstPytorch.ts: node dist/scripts/bench/stepProcess.js INPUTS.safetensors CASE THREADS [DEVICE] [STEPS_PER_RUN]
  *
  * Speaks lines of JSON as scripts/bench/pytorchStep.py does: {"ready"} once, then one answer for each line on stdin.
  */
@@ -10,16 +10,20 @@ import { createFusedRunner } from '../../src/train/fusedRunner.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { LEARNING_RATE, type StepCase, stepConfig } from './stepCase.js';
 
-const [path, stepCase, threads] = process.argv.slice(2) as [string, string, string];
+const [path, stepCase, threads, device = 'cpu', stepsPerRun = '1'] = process.argv.slice(2) as [string, string, string];
 const { tensors } = await readSafetensors(path);
 const config = stepConfig(JSON.parse(stepCase) as StepCase);
 const start = performance.now();
-const runner = await createFusedRunner(config, {
-  dropPathRate: 0,
-  initial: tensors,
-  seed: 0,
-  session: { threads: Number(threads) },
-});
+const runner = await createFusedRunner(
+  config,
+  {
+    dropPathRate: 0,
+    initial: tensors,
+    seed: 0,
+    session: { threads: Number(threads), device: device as 'cpu' | 'cuda' },
+  },
+  Number(stepsPerRun),
+);
 console.log(JSON.stringify({ ready: (performance.now() - start) / 1e3 }));
 
 const pick = (name: (v: number) => string): Tensor[] => config.viewSizes.map((_, v) => tensors.get(name(v))!);
@@ -27,10 +31,15 @@ const batch = { views: pick(stepNames.view), locations: pick(stepNames.locations
 let at = 0;
 for await (const _ of createInterface({ input: process.stdin })) {
   const before = performance.now();
-  const [logs] = await runner.run([{ step: at, learningRate: LEARNING_RATE, batch }]);
-  const seconds = (performance.now() - before) / 1e3;
+  const steps = Array.from({ length: runner.stepsPerRun }, (_, i) => ({
+    step: at + i,
+    learningRate: LEARNING_RATE,
+    batch,
+  }));
+  const [logs] = await runner.run(steps);
+  const seconds = (performance.now() - before) / 1e3 / steps.length;
   const peak = Math.round(process.resourceUsage().maxRSS / 1024);
   console.log(JSON.stringify({ seconds, loss: logs!['l'], peak_memory_mb: peak }));
-  at += 1;
+  at += steps.length;
 }
 await runner.close();
