@@ -1,4 +1,11 @@
-import { type BackboneConfig, backboneChannels, backboneStride, headNorm, stageSizes } from '../nn/backbone.js';
+import {
+  type BackboneConfig,
+  backboneChannels,
+  backboneStride,
+  headNorm,
+  layerScaleOf,
+  stageSizes,
+} from '../nn/backbone.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
@@ -60,6 +67,7 @@ export async function exportModel(
   const written = source.writeExpander === false ? undefined : expander;
   const weights = stored(source.weights, precision);
   const channels = backboneChannels(backbone);
+  const layerScale = layerScaleOf(backbone);
   const files = new Map(source.files);
   files.set(FILES.backbone, encodeModel(backboneGraph(backbone, weights), { name: source.name }));
   if (localProjector)
@@ -71,6 +79,7 @@ export async function exportModel(
     version: source.version,
     architecture: source.architecture,
     ...stageSizes(backbone),
+    ...(layerScale !== undefined && { layerScale }),
     alpha: source.alpha,
     stride: backboneStride(backbone),
     dims: {

@@ -11,6 +11,7 @@ export const manifestSchema = z.strictObject({
   architecture: z.string().describe('Backbone name, such as convnext_atto.'),
   depths: z.array(z.int().positive()).describe('Blocks of each stage.'),
   widths: z.array(z.int().positive()).describe('Channels of each stage.'),
+  layerScale: z.number().positive().optional().describe('Initial value of layer scale, for a ConvNeXt that has it.'),
   alpha: z.number().min(0).max(1).describe('Weight of the global loss in training.'),
   stride: z.int().positive().describe('Input pixels from one cell to the next.'),
   dims: z.strictObject({

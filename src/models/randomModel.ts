@@ -1,4 +1,4 @@
-import { type BackboneConfig, backbone, backboneConfigs, headNorm } from '../nn/backbone.js';
+import { type BackboneConfig, backbone, backboneConfigs, headNorm, withLayerScale } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
 import { initialise, inputParameters, ParameterError } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
@@ -16,9 +16,10 @@ export async function writeRandomModel(dir: string, like: Manifest, seed: number
   const parameters = inputParameters(graph);
   const headWidths = like.heads.localProjector;
   if (headWidths === undefined) throw new ParameterError(`${like.name} has no local projector`);
-  const config: BackboneConfig = Object.hasOwn(backboneConfigs, like.architecture)
+  const named: BackboneConfig = Object.hasOwn(backboneConfigs, like.architecture)
     ? backboneConfigs[like.architecture]!
     : { depths: like.depths, widths: like.widths };
+  const config = like.layerScale === undefined ? named : withLayerScale(named, like.layerScale);
   const size = 2 * like.stride;
   const maps = backbone(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters, {
     prefix: 'backbone.',

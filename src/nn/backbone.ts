@@ -64,6 +64,17 @@ export function backbone(
   return isResNet(config) ? resNet(pixels, config, parameters, options) : convNext(pixels, config, parameters, options);
 }
 
+/** Initial value of a ConvNeXt's layer scale; undefined where there is none. */
+export function layerScaleOf(config: BackboneConfig): number | undefined {
+  return isResNet(config) ? undefined : config.layerScale;
+}
+
+/** The backbone with layer scale of an initial value. @throws RangeError for a ResNet, which has none. */
+export function withLayerScale(config: BackboneConfig, layerScale: number): BackboneConfig {
+  if (isResNet(config)) throw new RangeError('a ResNet has no layer scale; leave out layerScale');
+  return { ...config, layerScale };
+}
+
 /** Blocks and channels of each stage, as the manifest has them. */
 export function stageSizes(config: BackboneConfig): { depths: number[]; widths: number[] } {
   if (!isResNet(config)) return { depths: [...config.depths], widths: [...config.widths] };

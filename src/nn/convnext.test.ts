@@ -13,7 +13,7 @@ import {
   dropPathFrom,
   keepProbabilities,
 } from './convnext.js';
-import { constantParameters, type Initialiser, inputParameters } from './parameters.js';
+import { constantParameters, type Initialiser, initialise, inputParameters } from './parameters.js';
 
 function specsOf(config: ConvNextConfig) {
   const graph = new Graph();
@@ -87,6 +87,10 @@ describe('ConvNeXt', () => {
     // Exact counts of torchvision's documentation, and timm's in millions.
     const exact = { convnext_tiny: 28_589_128, convnext_small: 50_223_688, convnext_base: 88_591_464 };
     for (const [name, count] of Object.entries(exact)) assert.equal(complete(convNextConfigs[name]!), count, name);
+    // With layer scale the count has it in itself.
+    const scaled = specsOf({ ...convNextConfigs['convnext_tiny']!, layerScale: 1e-6 });
+    const own = scaled.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    assert.equal(own + 1000 * 768 + 1000, exact.convnext_tiny);
     const millions = { convnext_atto: 3.7, convnext_femto: 5.22, convnext_pico: 9.05, convnext_nano: 15.59 };
     for (const [name, count] of Object.entries(millions)) {
       assert.ok(Math.abs(complete(convNextConfigs[name]!) / 1e6 - count) <= 0.005, name);
@@ -129,6 +133,45 @@ describe('ConvNeXt', () => {
     assert.equal(convNextStride(tiny), 32);
     assert.equal(convNextStride({ depths: [1, 1], widths: [4, 4] }), 8);
     assert.equal(convNextBlocks(convNextConfigs['convnext_atto']!), 12);
+  });
+});
+
+describe('layer scale', () => {
+  it('multiplies each branch by its gamma, which scaling the last layer of the branch does too', async () => {
+    const weights = tinyWeights();
+    const scaled = new Map(weights);
+    const folded = new Map(weights);
+    const config = { ...tiny, layerScale: 0.3 };
+    const gammas = specsOf(config).filter(({ name }) => name.endsWith('.gamma'));
+    assert.deepEqual(
+      gammas.map(({ name, shape }) => [name, ...shape]),
+      tiny.widths.map((width, stage) => [`stages.${stage}.0.gamma`, width]),
+    );
+    for (const [i, spec] of gammas.entries()) {
+      assert.deepEqual([...new Set(initialise(spec, 0).data)], [Math.fround(0.3)]);
+      const gamma = normals(spec.shape, 200 + i);
+      scaled.set(spec.name, floats(spec.shape, gamma));
+      for (const part of ['weight', 'bias']) {
+        const name = spec.name.replace('gamma', `pwconv2.${part}`);
+        const { shape, data } = weights.get(name)!;
+        const row = data.length / gamma.length;
+        folded.set(
+          name,
+          floats(
+            shape,
+            Array.from(data as Float32Array, (v, k) => v * gamma[Math.floor(k / row)]!),
+          ),
+        );
+      }
+    }
+    const pixels = floats([2, 64, 64, 3], normals([2, 64, 64, 3], 80));
+    const forward = async (network: ConvNextConfig, from: ReadonlyMap<string, Tensor>) =>
+      numbers(
+        (await evaluate((feed, graph) => ({ y: convNext(feed(pixels), network, constantParameters(graph, from)) }))).y,
+      );
+    const actual = await forward(config, scaled);
+    assert.ok(relativeError(actual, await forward(tiny, folded)) < 1e-5);
+    assert.ok(relativeError(actual, await forward(tiny, weights)) > 0.1);
   });
 });
 

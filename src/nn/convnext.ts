@@ -5,7 +5,7 @@ import type { Initialiser, Parameters } from './parameters.js';
 
 /**
  * ConvNeXt (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545), as VICRegL uses it: every cell of the last map
- * is normalised, without layer scale. Parameter names are those of the authors' checkpoints.
+ * is normalised, and layer scale is an option. Parameter names are those of the authors' checkpoints.
  */
 
 export interface ConvNextConfig {
@@ -13,6 +13,11 @@ export interface ConvNextConfig {
   readonly depths: readonly number[];
   /** Channels of each stage. */
   readonly widths: readonly number[];
+  /**
+   * Layer scale (Touvron et al., arXiv 2103.17239): each block's branch is multiplied by a learned `gamma` [C] that starts
+   * at this value. None when absent, as in the authors' networks.
+   */
+  readonly layerScale?: number;
 }
 
 /** Configurations by name; atto to nano are timm's small ones. */
@@ -51,7 +56,13 @@ export function convNextBlocks({ depths }: ConvNextConfig): number {
  */
 export type DropPath = (branch: Value, index: number) => Value;
 
-function block(x: Value, parameters: Parameters, name: string, dropPath: (branch: Value) => Value): Value {
+function block(
+  x: Value,
+  parameters: Parameters,
+  name: string,
+  layerScale: number | undefined,
+  dropPath: (branch: Value) => Value,
+): Value {
   const channels = x.shape[3] as number;
   const weightInit = WEIGHT_INIT;
   const linearInit = { weightInit, biasInit: ZEROS };
@@ -60,6 +71,9 @@ function block(x: Value, parameters: Parameters, name: string, dropPath: (branch
   y = linearLayer(y, parameters, `${name}.pwconv1`, EXPANSION * channels, linearInit);
   y = gelu(y);
   y = linearLayer(y, parameters, `${name}.pwconv2`, channels, linearInit);
+  if (layerScale !== undefined) {
+    y = mul(y, parameters.get(`${name}.gamma`, [channels], { kind: 'constant', value: layerScale }));
+  }
   return add(x, dropPath(y));
 }
 
@@ -71,7 +85,7 @@ function block(x: Value, parameters: Parameters, name: string, dropPath: (branch
  */
 export function convNext(
   pixels: Value,
-  { depths, widths }: ConvNextConfig,
+  { depths, widths, layerScale }: ConvNextConfig,
   parameters: Parameters,
   { prefix = '', dropPath = (branch) => branch }: { readonly prefix?: string; readonly dropPath?: DropPath } = {},
 ): Value {
@@ -93,7 +107,7 @@ export function convNext(
     for (let depth = 0; depth < (depths[stage] ?? 0); depth++) {
       const name = `${prefix}stages.${stage}.${depth}`;
       const at = index;
-      x = graph.scope(name, () => block(x, parameters, name, (branch) => dropPath(branch, at)));
+      x = graph.scope(name, () => block(x, parameters, name, layerScale, (branch) => dropPath(branch, at)));
       index += 1;
     }
   });

@@ -39,9 +39,10 @@ describe('initialise', () => {
     assert.ok(values.some((value) => value > 0.499) && values.some((value) => value < -0.499));
   });
 
-  it('knows zeros and ones', () => {
+  it('knows zeros, ones and other constants', () => {
     assert.ok(drawn(zeros).every((value) => value === 0));
     assert.ok(drawn({ kind: 'ones' }).every((value) => value === 1));
+    assert.ok(drawn({ kind: 'constant', value: 0.25 }).every((value) => value === 0.25));
   });
 
   it('gives the same numbers for the same seed and name, others for any other', () => {

@@ -8,6 +8,7 @@ import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
 export type Initialiser =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
+  | { readonly kind: 'constant'; readonly value: number }
   /** Normal of mean 0. */
   | { readonly kind: 'normal'; readonly std: number }
   /** Normal of mean 0, redrawn outside -2..2 (absolute, as PyTorch's trunc_normal_). */
@@ -125,6 +126,9 @@ export function initialise({ name, shape, initialiser }: ParameterSpec, seed: nu
       break;
     case 'ones':
       data.fill(1);
+      break;
+    case 'constant':
+      data.fill(initialiser.value);
       break;
     case 'normal':
       for (let i = 0; i < data.length; i++) data[i] = initialiser.std * random.normal();

@@ -76,6 +76,11 @@ describe('the configuration', () => {
       { model: { architecture: 'convnext_atto', depths: [1, 1, 1, 1] } },
       /\n {2}model\.architecture: "convnext_atto" has its own depths and widths; leave them out/,
     ],
+    'layer scale of a ResNet': [
+      { model: { architecture: 'resnet50', layerScale: 1e-6 }, optimizer: { kind: 'lars' } },
+      /\n {2}model\.architecture: "resnet50": a ResNet has no layer scale; leave out layerScale/,
+    ],
+    'layer scale that starts at 0': [{ model: { layerScale: 0 } }, /\n {2}model\.layerScale: /],
     'crops that the stride does not divide': [
       { crops: { size: 100 } },
       /\n {2}crops\.size: 100 is not a multiple of the stride 32; use 96/,
@@ -152,6 +157,7 @@ describe('the configuration', () => {
       assert.deepEqual(backboneOf({ architecture }), backbone);
     }
     assert.deepEqual(backboneOf(custom), { depths: [1, 1], widths: [8, 16] });
+    assert.deepEqual(backboneOf({ ...custom, layerScale: 0.1 }), { depths: [1, 1], widths: [8, 16], layerScale: 0.1 });
     // stride 8, so that 72 pixels are 81 cells
     parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
   });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type BackboneConfig, backboneConfigs, backboneStride, mapCells } from '../nn/backbone.js';
+import { type BackboneConfig, backboneConfigs, backboneStride, mapCells, withLayerScale } from '../nn/backbone.js';
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
@@ -45,6 +45,11 @@ export const trainConfigSchema = z
         .describe('A ConvNeXt or ResNet name, or custom: a ConvNeXt with depths and widths.'),
       depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
       widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
+      layerScale: z
+        .number()
+        .gt(0)
+        .optional()
+        .describe('ConvNeXt: initial value of layer scale, such as 1e-6. Absent: none, as in the paper.'),
       expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
       localProjector: widths.default([512, 512, 512]).describe('Widths of the local projector.'),
       dropPath: z
@@ -237,13 +242,24 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** The backbone that a configuration names. @throws ConfigError for an unknown name. */
+/** The backbone that a configuration names. @throws ConfigError for an unknown name, or keys that do not fit it. */
 export function backboneOf(model: {
   architecture: string;
   depths?: number[] | undefined;
   widths?: number[] | undefined;
+  layerScale?: number | undefined;
 }): BackboneConfig {
-  const { architecture, depths, widths: channels } = model;
+  const { architecture, depths, widths: channels, layerScale } = model;
+  const backbone = namedBackbone(architecture, depths, channels);
+  if (layerScale === undefined) return backbone;
+  try {
+    return withLayerScale(backbone, layerScale);
+  } catch (cause) {
+    throw new ConfigError(`"${architecture}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+function namedBackbone(architecture: string, depths?: number[], channels?: number[]): BackboneConfig {
   if (architecture === 'custom') {
     if (depths === undefined || channels === undefined || depths.length !== channels.length) {
       throw new ConfigError('custom needs model.depths and model.widths of the same length');

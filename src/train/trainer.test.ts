@@ -298,6 +298,19 @@ describe('sources', () => {
     assert.equal((record as StepRecord)['stdr'], (other as StepRecord)['stdr']);
   });
 
+  it('layer scale starts at its value and is learned', async () => {
+    const run = newRun();
+    const model = { ...tinyKeys('').model, layerScale: 0.1 };
+    await trainTiny(run, tinyConfig(photographs, { model, checkpoints: { every: 1, keep: 9 } }));
+    const at = async (step: number) =>
+      (await readSafetensors(join(run, 'checkpoints', `step-0000000${step}.safetensors`))).tensors.get(
+        'backbone.stages.3.0.gamma',
+      )!;
+    // the first step has learning rate 0
+    assert.deepEqual([...new Set(numbers(await at(1)))], [Math.fround(0.1)]);
+    assert.ok(numbers(await at(4)).every((value) => value !== Math.fround(0.1) && Math.abs(value - 0.1) < 0.05));
+  });
+
   it('SimCLR-L and SimCLR train in place of VICRegL and VICReg', async () => {
     for (const [alpha, logged] of [
       [0.75, ['nce_l', 'mnce_l']],

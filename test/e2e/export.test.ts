@@ -7,6 +7,7 @@ import type { EngineOutputs, OutputName } from '../../src/engine/engine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { type ExportOptions, exportModel } from '../../src/models/exportModel.js';
 import { openModelFolder } from '../../src/models/folder.js';
+import { writeRandomModel } from '../../src/models/randomModel.js';
 import { constantParameters } from '../../src/nn/parameters.js';
 import { normalisePixels } from '../../src/nn/pixels.js';
 import { stream } from '../../src/tensor/random.js';
@@ -115,6 +116,27 @@ describe('an exported model', () => {
     const matrices = [...weights.values()].filter(({ shape }) => shape.length > 1);
     const saved = matrices.reduce((sum, { shape }) => sum + 2 * elementCount(shape), 0);
     assert.ok(bytes(full) - bytes(half) > 0.7 * saved, `${bytes(full)} and ${bytes(half)}, ${saved} to save`);
+  });
+
+  test('with layer scale agrees with the training graph, and its manifest can make the same network again', async () => {
+    const config = { ...tinyModelConfig, backbone: { ...tinyModelConfig.backbone, layerScale: 0.5 } };
+    const own = tinyWeights(config);
+    const dir = join(scratch, 'layer-scale');
+    const { expander: _, ...rest } = config;
+    const about = { name: 'tiny', version: '1', architecture: 'custom', alpha: 0, license: 'Apache-2.0', training: {} };
+    await exportModel(dir, { ...about, ...rest, weights: own }, { precision: 'float16' });
+    const { manifest } = await openModelFolder(dir);
+    assert.equal(manifest.layerScale, 0.5);
+    const batch = images([2, 64, 64, 3]);
+    const engine = await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 });
+    const { representation } = await engine.run(batch, new Set(['representation']));
+    await engine.close();
+    const { y } = await evaluate((feed, graph) => ({
+      y: forwardView(normalisePixels(feed(batch)), { backbone: config.backbone }, constantParameters(graph, own))
+        .representation,
+    }));
+    assert.ok(relativeError(numbers(representation!), numbers(y)) <= 5e-3);
+    assert.equal((await writeRandomModel(join(scratch, 'layer-scale-random'), manifest, 1)).layerScale, 0.5);
   });
 
   test('in a folder that exists is refused without force, and the folder stays', async () => {
