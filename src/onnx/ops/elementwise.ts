@@ -1,6 +1,7 @@
 import type { DType } from '../../tensor/tensor.js';
 import { emitOne, type Value } from '../graph.js';
 import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
+import { reshape } from './shape.js';
 
 /** Elementwise operators; two operands broadcast as in NumPy. Numbers become constants of the other operand's dtype. */
 
@@ -21,9 +22,22 @@ function pair(operator: string, a: Operand, b: Operand): [Value, Value] {
   return [a, right];
 }
 
+/**
+ * A scalar beside a tensor whose last axis has length 1 (a 1 x 1 kernel) gets as many axes: ONNX Runtime's CPU provider
+ * repeats a scalar without axes along the last axis only, so that it would call its kernel once for every element.
+ */
+function withAxes(scalar: Value, other: Value): Value {
+  if (scalar.shape.length > 0 || other.shape.length < 2 || other.shape.at(-1) !== 1) return scalar;
+  return reshape(
+    scalar,
+    other.shape.map(() => 1),
+  );
+}
+
 function binary(operator: string) {
   return (a: Operand, b: Operand): Value => {
-    const [left, right] = pair(operator, a, b);
+    const [one, other] = pair(operator, a, b);
+    const [left, right] = [withAxes(one, other), withAxes(other, one)];
     const shape = broadcastShapes(operator, left.shape, right.shape);
     return emitOne(operator, [left, right], { dtype: left.dtype, shape });
   };
