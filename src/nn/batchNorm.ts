@@ -1,7 +1,8 @@
 import type { Value } from '../onnx/graph.js';
 import { add, div, mul, sqrt, stopGradient, sub } from '../onnx/ops/elementwise.js';
+import { type BatchNormOutputs, batchNorm } from '../onnx/ops/normalisation.js';
 import { reduceMean } from '../onnx/ops/reduce.js';
-import { reshape } from '../onnx/ops/shape.js';
+import { reshape, transpose } from '../onnx/ops/shape.js';
 import { elementCount } from '../tensor/tensor.js';
 import { ONES, ZEROS } from './layers.js';
 import type { Initialiser, Parameters } from './parameters.js';
@@ -14,8 +15,7 @@ const MOMENTUM = 0.1;
  * Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) over all axes but `channelAxis`; parameters `name.weight`,
  * `name.bias` [C], buffers `name.running_mean`, `name.running_var` [C].
  *
- * In training it is composed of standard operators: the batch's biased variance normalises, the unbiased one enters the
- * running variance with momentum 0.1. Otherwise the running statistics become one scale and one shift, which ONNX
+ * In training the batch's biased variance normalises, and the unbiased one enters the running variance with momentum 0.1. Otherwise the running statistics become one scale and one shift, which ONNX
  * Runtime folds into constants.
  */
 export function batchNormLayer(
@@ -37,15 +37,39 @@ export function batchNormLayer(
     const scale = div(weight, sqrt(add(runningVariance, EPSILON)));
     return add(mul(x, spread(scale)), spread(sub(bias, mul(runningMean, scale))));
   }
-  const axes = x.shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
-  const mean = reduceMean(x, axes, { keepDims: true });
-  const centred = sub(x, mean);
-  const variance = reduceMean(mul(centred, centred), axes, { keepDims: true });
+  const { mean, variance, y } = normalise(x, weight, bias, channelAxis);
   const count = elementCount(x.shape as readonly number[]) / channels;
   const blend = (running: Value, batch: Value) =>
     add(mul(running, 1 - MOMENTUM), mul(stopGradient(reshape(batch, [channels])), MOMENTUM));
   parameters.updateBuffer(`${name}.running_mean`, blend(runningMean, mean));
   parameters.updateBuffer(`${name}.running_var`, blend(runningVariance, mul(variance, count / (count - 1))));
+  return y;
+}
+
+/**
+ * Normalisation by the batch's statistics. One operator where the provider has it for training (the CPU's), over rows of
+ * one channel each; else composed.
+ */
+function normalise(x: Value, weight: Value, bias: Value, channelAxis: number): BatchNormOutputs {
+  const shape = x.shape as readonly number[];
+  const channels = shape[channelAxis]!;
+  const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
+  if (x.graph.provider === 'cpu' && elementCount(shape) > channels) {
+    const order = [channelAxis, ...others];
+    const rows = channelAxis === 0 ? x : transpose(x, order);
+    const { y, mean, variance } = batchNorm(reshape(rows, [1, channels, -1]), weight, bias, EPSILON);
+    const whole = reshape(y, rows.shape as readonly number[]);
+    const back = shape.map((_, axis) => order.indexOf(axis));
+    return { y: channelAxis === 0 ? whole : transpose(whole, back), mean, variance };
+  }
+  const spread = (vector: Value) =>
+    reshape(
+      vector,
+      shape.map((_, axis) => (axis === channelAxis ? channels : 1)),
+    );
+  const mean = reduceMean(x, others, { keepDims: true });
+  const centred = sub(x, mean);
+  const variance = reduceMean(mul(centred, centred), others, { keepDims: true });
   const scale = div(spread(weight), sqrt(add(variance, EPSILON)));
-  return add(mul(centred, scale), spread(bias));
+  return { y: add(mul(centred, scale), spread(bias)), mean, variance };
 }

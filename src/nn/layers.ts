@@ -103,8 +103,8 @@ export function depthwiseLayer(
   const channels = x.shape[3] as number;
   const weight = parameters.get(`${name}.weight`, [channels, 1, size, size], weightInit);
   const bias = parameters.get(`${name}.bias`, [channels], biasInit);
-  const { depthwiseProducts } = parameters;
-  if (depthwiseProducts && isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= MAX_PRODUCT_CELLS)
+  const { measuredForms } = parameters;
+  if (measuredForms && isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= MAX_PRODUCT_CELLS)
     return add(depthwiseProduct(x, weight), bias);
   const y = conv(transpose(x, [0, 3, 1, 2]), weight, bias, { padding: (size - 1) / 2, groups: channels });
   return transpose(y, [0, 2, 3, 1]);

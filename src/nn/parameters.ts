@@ -33,8 +33,8 @@ export interface Parameters {
   get(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   /** All that was asked for, in order. */
   readonly specs: readonly ParameterSpec[];
-  /** Whether small depthwise convolutions are multiplied (see depthwiseProduct.ts); only counting FLOPs says no. */
-  readonly depthwiseProducts: boolean;
+  /** Whether convolutions may take the forms that were measured as fastest; only counting FLOPs says no. */
+  readonly measuredForms: boolean;
   /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
   readonly training: boolean;
   /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
@@ -51,7 +51,7 @@ export class ParameterError extends Error {
 
 interface ParameterModes {
   readonly training: boolean;
-  readonly depthwiseProducts: boolean;
+  readonly measuredForms: boolean;
 }
 
 function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec) => Value): Parameters {
@@ -86,10 +86,8 @@ function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec
 }
 
 /** Parameters and buffers as float32 graph inputs of their own names, for training. */
-export function inputParameters(graph: Graph, { depthwiseProducts = true } = {}): Parameters {
-  return collect(graph, { training: true, depthwiseProducts }, ({ name, shape }) =>
-    graph.input(name, 'float32', shape),
-  );
+export function inputParameters(graph: Graph, { measuredForms = true } = {}): Parameters {
+  return collect(graph, { training: true, measuredForms }, ({ name, shape }) => graph.input(name, 'float32', shape));
 }
 
 /**
@@ -98,7 +96,7 @@ export function inputParameters(graph: Graph, { depthwiseProducts = true } = {})
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor>): Parameters {
-  return collect(graph, { training: false, depthwiseProducts: true }, (spec) => {
+  return collect(graph, { training: false, measuredForms: true }, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
     return cast(graph.constant(tensors.get(spec.name)!, spec.name), 'float32');

@@ -34,7 +34,9 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
     if (gy === undefined || !active.has(output!)) continue;
     const own = graph.pullbacks.get(output!);
     if (own !== undefined) {
-      if (active.has(own.x)) accumulate(own.x, own.pull(gy));
+      graph.scope(`gradient/${node.name}`, () => {
+        for (const { x, pull } of own) if (active.has(x)) accumulate(x, pull(gy));
+      });
       continue;
     }
     const rule = gradientRules[node.operator];

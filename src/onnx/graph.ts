@@ -47,6 +47,9 @@ export interface ValueType {
   readonly shape: Shape;
 }
 
+/** ONNX Runtime's execution providers that graphs are built for. */
+export type Provider = 'cpu' | 'cuda';
+
 /** Operator set of training graphs (Gelu is an operator from 20 on). */
 const TRAINING_OPSET = 20;
 /** Operator set of exported graphs: what ONNX Runtime 1.17, TensorRT and OpenVINO read. */
@@ -58,6 +61,7 @@ export const EXPORT_OPSET = 17;
  */
 export class Graph {
   readonly opset: number;
+  readonly provider: Provider;
   readonly nodes: Node[] = [];
   readonly inputs: Value[] = [];
   readonly constants: Value[] = [];
@@ -66,16 +70,18 @@ export class Graph {
   readonly declaredShapes = new Map<string, Shape>();
   /** Values that pass no gradient on (see stopGradient). */
   readonly detached = new Set<Value>();
-  /** Values with a derivative of their own (see differentiateBy). */
-  readonly pullbacks = new Map<Value, Pullback>();
+  /** Values with derivatives of their own (see differentiateBy). */
+  readonly pullbacks = new Map<Value, Pullback[]>();
 
   readonly #names = new Set<string>();
   readonly #cached = new Map<string, Value>();
   #scope: readonly string[] = [];
   #counter = 0;
 
-  constructor(opset: number = TRAINING_OPSET) {
+  /** @param provider that will run it: gradients and layers take the forms that are fast there. */
+  constructor(opset: number = TRAINING_OPSET, provider: Provider = 'cpu') {
     this.opset = opset;
+    this.provider = provider;
   }
 
   /** Declares an input. */
@@ -100,7 +106,7 @@ export class Graph {
 
   /** A float constant with the shape [], shared by equal calls. */
   scalar(value: number, dtype: DType = 'float32'): Value {
-    return this.#shared(`${dtype}:${value}`, () => {
+    return this.shared(`${dtype}:${value}`, () => {
       if (dtype === 'float64') return tensor('float64', [], Float64Array.of(value));
       if (dtype === 'int64') return tensor('int64', [], BigInt64Array.of(BigInt(value)));
       return tensor('float32', [], Float32Array.of(value));
@@ -109,7 +115,7 @@ export class Graph {
 
   /** An int64 vector constant (axes, shapes, pads), shared by equal calls. */
   integers(values: readonly number[]): Value {
-    return this.#shared(`int64s:${values.join(',')}`, () =>
+    return this.shared(`int64s:${values.join(',')}`, () =>
       tensor('int64', [values.length], BigInt64Array.from(values, BigInt)),
     );
   }
@@ -162,7 +168,8 @@ export class Graph {
     if (value.graph !== this) throw new GraphError(`${operator}: "${value.name}" belongs to another graph`);
   }
 
-  #shared(key: string, make: () => Tensor): Value {
+  /** A constant that is made once for all calls with one key. */
+  shared(key: string, make: () => Tensor): Value {
     let value = this.#cached.get(key);
     if (value === undefined) {
       value = this.constant(make());

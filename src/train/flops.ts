@@ -23,7 +23,7 @@ export function modelFlops(config: ModelConfig, viewSizes: readonly number[]): n
   return viewSizes.reduce((total, size) => {
     const graph = new Graph();
     const pixels = graph.input('pixels', 'float32', [1, size, size, 3]);
-    forwardView(pixels, config, inputParameters(graph, { depthwiseProducts: false }));
+    forwardView(pixels, config, inputParameters(graph, { measuredForms: false }));
     return total + 2 * graph.nodes.reduce((sum, node) => sum + multiplyAdds(node), 0);
   }, 0);
 }

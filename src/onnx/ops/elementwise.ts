@@ -71,6 +71,16 @@ export const erf = unary('Erf');
 export const relu = unary('Relu');
 export const identity = unary('Identity');
 
+/**
+ * 1 where x > 0, else 0, in x's dtype. In float32 one pass instead of a comparison and a conversion: HardSigmoid is
+ * max(0, min(1, alpha x)), and with this alpha even the smallest normal number comes out as 1 (to rounding).
+ */
+export function step(x: Value): Value {
+  if (x.dtype !== 'float32') return cast(greater(x, 0), x.dtype);
+  const alpha = { float: 3e38 };
+  return emitOne('HardSigmoid', [x], { dtype: x.dtype, shape: x.shape }, { alpha, beta: { float: 0 } });
+}
+
 /** Elementwise choice: `yes` where the condition holds, else `no`. */
 export function where(condition: Value, yes: Value, no: Value): Value {
   if (condition.dtype !== 'bool') throw new GraphError(`Where: the condition must be bool, got ${condition.dtype}`);
@@ -107,10 +117,11 @@ export function gelu(x: Value): Value {
 
 /**
  * Declares y's derivative with respect to x, where it is cheaper than the rules of the nodes between them: `gradients`
- * takes it and passes those nodes by. What y depends on otherwise than through x gets no gradient from it.
+ * takes it and passes those nodes by. What y depends on otherwise than through such an x gets no gradient from it.
  */
 export function differentiateBy(y: Value, x: Value, pull: (gy: Value) => Value): Value {
-  x.graph.pullbacks.set(y, { x, pull });
+  const { pullbacks } = x.graph;
+  pullbacks.set(y, [...(pullbacks.get(y) ?? []), { x, pull }]);
   return y;
 }
 

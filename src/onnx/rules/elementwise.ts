@@ -1,4 +1,4 @@
-import { add, cast, div, erf, exp, greater, mul, neg, where } from '../ops/elementwise.js';
+import { add, cast, div, erf, exp, mul, neg, step, where } from '../ops/elementwise.js';
 import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
 
 export const elementwiseRules = {
@@ -35,7 +35,7 @@ export const elementwiseRules = {
   // d erf(x) = 2 / sqrt(pi) exp(-x^2) dx
   Erf: ({ x: [x], gy }) => [mul(gy, mul(exp(neg(mul(x!, x!))), 2 / Math.sqrt(Math.PI)))],
   // d max(x, 0) = [y > 0] dx
-  Relu: ({ y: [y], gy }) => [where(greater(y!, 0), gy, gy.graph.scalar(0, gy.dtype))],
+  Relu: ({ y: [y], gy }) => [mul(gy, step(y!))],
   Identity: ({ gy }) => [gy],
   Cast: ({ x: [x], gy }) => [cast(gy, x!.dtype)],
   Where: ({ x: [condition, yes, no], gy, needs }) => {
