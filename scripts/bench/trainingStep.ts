@@ -35,7 +35,11 @@ const building = performance.now();
 const step = buildStep(config);
 const model = encodeModel(step.graph);
 const created = performance.now();
-const session = await createSession(model, { threads, ...(values.profile && { profile: values.profile }) });
+const session = await createSession(model, {
+  threads,
+  memoryPlan: false,
+  ...(values.profile && { profile: values.profile }),
+});
 const ready = performance.now();
 
 const feeds = initialState(step, config);

@@ -13,12 +13,6 @@ import { tensor } from '../tensor/tensor.js';
  * costs to fill T.
  */
 
-/**
- * Beyond this many cells (20 x 20, where the product is even with the convolution for one view of 32 images and 1.6
- * times as fast for two of 64) it gains nothing and T grows too large: T has cells^2 elements per channel.
- */
-export const MAX_PRODUCT_CELLS = 400;
-
 /** Selections by graph and map size; two layers of one size share theirs. */
 const selections = new WeakMap<Graph, Map<string, Value>>();
 /** T by kernel; two views share theirs. */

@@ -4,8 +4,9 @@ import { add } from '../onnx/ops/elementwise.js';
 import { linear } from '../onnx/ops/linear.js';
 import { layerNorm } from '../onnx/ops/normalisation.js';
 import { reshape, slice, transpose } from '../onnx/ops/shape.js';
+import { convolutionForms } from '../onnx/rules/convolutionForms.js';
 import { isStatic } from '../onnx/shapes.js';
-import { depthwiseProduct, MAX_PRODUCT_CELLS } from './depthwiseProduct.js';
+import { depthwiseProduct } from './depthwiseProduct.js';
 import type { Initialiser, Parameters } from './parameters.js';
 
 /** Layers over channels-last values; each asks for its parameters under PyTorch's names. */
@@ -104,7 +105,8 @@ export function depthwiseLayer(
   const weight = parameters.get(`${name}.weight`, [channels, 1, size, size], weightInit);
   const bias = parameters.get(`${name}.bias`, [channels], biasInit);
   const { measuredForms } = parameters;
-  if (measuredForms && isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= MAX_PRODUCT_CELLS)
+  const most = convolutionForms[x.graph.provider].depthwiseProductCells;
+  if (measuredForms && isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= most)
     return add(depthwiseProduct(x, weight), bias);
   const y = conv(transpose(x, [0, 3, 1, 2]), weight, bias, { padding: (size - 1) / 2, groups: channels });
   return transpose(y, [0, 2, 3, 1]);

@@ -1,8 +1,12 @@
 import type { Value } from '../onnx/graph.js';
-import { conv } from '../onnx/ops/convolution.js';
+import { channelMajorConv } from '../onnx/ops/channelMajorConvolution.js';
+import { type ConvOptions, conv, convolvedSize } from '../onnx/ops/convolution.js';
 import { add, relu } from '../onnx/ops/elementwise.js';
+import { gemm } from '../onnx/ops/linear.js';
+import { patches } from '../onnx/ops/patches.js';
 import { maxPool } from '../onnx/ops/pool.js';
-import { transpose } from '../onnx/ops/shape.js';
+import { pad, reshape, transpose } from '../onnx/ops/shape.js';
+import { convolutionForms } from '../onnx/rules/convolutionForms.js';
 import { batchNormLayer } from './batchNorm.js';
 import { ONES, ZEROS } from './layers.js';
 import type { Parameters } from './parameters.js';
@@ -46,15 +50,76 @@ interface ConvolutionShape {
   readonly dilation?: number;
 }
 
-/** Convolution without bias, padded to keep the size at stride 1; Kaiming normal over the fan out. */
-function convolution(x: Value, parameters: Parameters, name: string, shape: ConvolutionShape): Value {
-  const { outputs, size, stride = 1, dilation = 1 } = shape;
-  const inputs = x.shape[1] as number;
-  const weight = parameters.get(`${name}.weight`, [outputs, inputs, size, size], {
+/** Kaiming normal over the fan out. */
+function kernel(parameters: Parameters, name: string, outputs: number, inputs: number, size: number): Value {
+  return parameters.get(`${name}.weight`, [outputs, inputs, size, size], {
     kind: 'normal',
     std: Math.sqrt(2 / (outputs * size * size)),
   });
-  return conv(x, weight, undefined, { stride, dilation, padding: (dilation * (size - 1)) / 2 });
+}
+
+/**
+ * How maps stand while the network runs: [N, C, H, W], or [C, N, H, W] in training where that is faster
+ * (onnx/rules/convolutionForms.ts).
+ */
+interface MapLayout {
+  readonly channelAxis: 0 | 1;
+  convolve(x: Value, weight: Value, options: Omit<ConvOptions, 'groups'>): Value;
+}
+
+const imageMajor: MapLayout = {
+  channelAxis: 1,
+  convolve: (x, weight, options) => conv(x, weight, undefined, options),
+};
+const channelMajor: MapLayout = { channelAxis: 0, convolve: channelMajorConv };
+
+function mapLayout({ graph, training, measuredForms }: Parameters): MapLayout {
+  const usable = training && measuredForms && convolutionForms[graph.provider].channelMajor;
+  return usable ? channelMajor : imageMajor;
+}
+
+/** Convolution without bias, padded to keep the size at stride 1. */
+function convolution(
+  x: Value,
+  layout: MapLayout,
+  parameters: Parameters,
+  name: string,
+  { outputs, size, stride = 1, dilation = 1 }: ConvolutionShape,
+): Value {
+  const weight = kernel(parameters, name, outputs, x.shape[layout.channelAxis] as number, size);
+  return layout.convolve(x, weight, { stride, dilation, padding: (dilation * (size - 1)) / 2 });
+}
+
+const STEM = { size: 7, stride: 2, padding: 3 } as const;
+
+/** The stem's 7 x 7 convolution of stride 2: pixels [N, H, W, 3] -> a map in the layout. */
+function stemConvolution(pixels: Value, layout: MapLayout, parameters: Parameters, name: string, width: number): Value {
+  const weight = kernel(parameters, name, width, 3, STEM.size);
+  const { stride, padding } = STEM;
+  if (layout === imageMajor) return conv(transpose(pixels, [0, 3, 1, 2]), weight, undefined, { stride, padding });
+  return blockConvolution(pixels, weight);
+}
+
+/**
+ * The same as a 4 x 4 convolution of stride 1 over blocks of 2 x 2 pixels, the kernel filled up with zeros to 8 x 8: its
+ * patches are gathered 12 numbers at a time instead of 3, and it is one Gemm. [N, H, W, 3] -> [O, N, H', W'].
+ */
+function blockConvolution(pixels: Value, weight: Value): Value {
+  const [images, height, width, colours] = pixels.shape as readonly [number, number, number, number];
+  const [outputs, , size] = weight.shape as readonly [number, number, number, number];
+  const { stride, padding } = STEM;
+  const window = (size + 1) / stride;
+  const cells = (pixelCount: number) => convolvedSize(pixelCount, size, stride, padding, 1) as number;
+  const [rows, columns] = [cells(height), cells(width)];
+  const blocks = (count: number) => count + window - 1;
+  const after = (pixelCount: number, count: number) => blocks(count) * stride - pixelCount - padding;
+  const padded = pad(pixels, [0, padding, padding, 0], [0, after(height, rows), after(width, columns), 0]);
+  const split = reshape(padded, [images, blocks(rows), stride, blocks(columns), stride, colours]);
+  const inBlocks = reshape(transpose(split, [0, 1, 3, 2, 4, 5]), [images, blocks(rows), blocks(columns), -1]);
+  const windows = { size: window, stride: 1, dilation: 1, padding: 0, rows, columns };
+  const filled = reshape(pad(weight, [0, 0, 0, 0], [0, 0, 1, 1]), [outputs, colours, window, stride, window, stride]);
+  const kernelRows = reshape(transpose(filled, [0, 2, 4, 3, 5, 1]), [outputs, -1]);
+  return reshape(gemm(kernelRows, patches(inBlocks, windows), { transB: true }), [outputs, images, rows, columns]);
 }
 
 interface BlockShape {
@@ -63,13 +128,22 @@ interface BlockShape {
   readonly dilation: number;
 }
 
-function residualBlock(x: Value, config: ResNetConfig, parameters: Parameters, name: string, shape: BlockShape): Value {
+function residualBlock(
+  x: Value,
+  layout: MapLayout,
+  config: ResNetConfig,
+  parameters: Parameters,
+  name: string,
+  shape: BlockShape,
+): Value {
+  const { channelAxis } = layout;
   const { width, stride, dilation } = shape;
   const outputs = width * EXPANSION[config.block];
   const lastInit = (config.zeroInit ?? true) ? ZEROS : ONES;
-  const norm = (y: Value, layer: string, init = ONES) => batchNormLayer(y, parameters, `${name}.${layer}`, 1, init);
+  const norm = (y: Value, layer: string, init = ONES) =>
+    batchNormLayer(y, parameters, `${name}.${layer}`, channelAxis, init);
   const convolve = (y: Value, layer: string, convolutionShape: ConvolutionShape) =>
-    convolution(y, parameters, `${name}.${layer}`, convolutionShape);
+    convolution(y, layout, parameters, `${name}.${layer}`, convolutionShape);
   let y: Value;
   if (config.block === 'basic') {
     y = relu(norm(convolve(x, 'conv1', { outputs: width, size: 3, stride, dilation }), 'bn1'));
@@ -79,7 +153,7 @@ function residualBlock(x: Value, config: ResNetConfig, parameters: Parameters, n
     y = relu(norm(convolve(y, 'conv2', { outputs: width, size: 3, stride, dilation }), 'bn2'));
     y = norm(convolve(y, 'conv3', { outputs, size: 1 }), 'bn3', lastInit);
   }
-  const matches = stride === 1 && x.shape[1] === outputs;
+  const matches = stride === 1 && x.shape[channelAxis] === outputs;
   const shortcut = matches ? x : norm(convolve(x, 'downsample.0', { outputs, size: 1, stride }), 'downsample.1');
   return relu(add(y, shortcut));
 }
@@ -116,21 +190,24 @@ export function resNet(
   { prefix = '' }: { readonly prefix?: string } = {},
 ): Value {
   const { graph } = pixels;
+  const layout = mapLayout(parameters);
   let x = graph.scope(`${prefix}stem`, () => {
-    const y = convolution(transpose(pixels, [0, 3, 1, 2]), parameters, `${prefix}conv1`, {
-      outputs: config.width,
-      size: 7,
-      stride: 2,
-    });
-    return maxPool(relu(batchNormLayer(y, parameters, `${prefix}bn1`, 1)), { size: 3, stride: 2, padding: 1 });
+    const y = batchNormLayer(
+      stemConvolution(pixels, layout, parameters, `${prefix}conv1`, config.width),
+      parameters,
+      `${prefix}bn1`,
+      layout.channelAxis,
+    );
+    // Pooling commutes with ReLU, which has a quarter of the cells to go over after it.
+    return relu(maxPool(y, { size: 3, stride: 2, padding: 1 }));
   });
   stagePlan(config).forEach(({ stride, first, rest }, stage) => {
     const width = config.width * 2 ** stage;
     for (let index = 0; index < config.layers[stage]!; index++) {
       const name = `${prefix}layer${stage + 1}.${index}`;
       const shape = { width, stride: index === 0 ? stride : 1, dilation: index === 0 ? first : rest };
-      x = graph.scope(name, () => residualBlock(x, config, parameters, name, shape));
+      x = graph.scope(name, () => residualBlock(x, layout, config, parameters, name, shape));
     }
   });
-  return transpose(x, [0, 2, 3, 1]);
+  return transpose(x, layout.channelAxis === 0 ? [1, 2, 3, 0] : [0, 2, 3, 1]);
 }

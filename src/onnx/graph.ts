@@ -51,7 +51,7 @@ export interface ValueType {
 export type Provider = 'cpu' | 'cuda';
 
 /** Operator set of training graphs (Gelu is an operator from 20 on). */
-const TRAINING_OPSET = 20;
+export const TRAINING_OPSET = 20;
 /** Operator set of exported graphs: what ONNX Runtime 1.17, TensorRT and OpenVINO read. */
 export const EXPORT_OPSET = 17;
 

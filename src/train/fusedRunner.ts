@@ -18,7 +18,7 @@ export async function createFusedRunner(
   options: RunnerOptions,
   stepsPerRun = 1,
 ): Promise<StepRunner> {
-  const step = buildStep(config);
+  const step = buildStep(config, { provider: options.session.device ?? 'cpu' });
   const specs = stateSpecs(step, config);
   const repeats = stepsPerRun > 1;
   const graph = repeats
@@ -27,7 +27,7 @@ export async function createFusedRunner(
         specs.map(({ name }) => name),
       )
     : step.graph;
-  const ort = await createSession(encodeModel(graph), options.session);
+  const ort = await createSession(encodeModel(graph), { memoryPlan: false, ...options.session });
   // Two sets of buffers take turns: a run reads one and writes the other, so that nothing is allocated per step.
   let current = startState(specs, options);
   let next = new Map<string, Tensor>(specs.map(({ name, shape }) => [name, zeros('float32', shape)]));

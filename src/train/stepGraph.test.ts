@@ -107,6 +107,34 @@ describe('the step graph', () => {
     await session.release();
   });
 
+  for (const [name, backbone, viewSizes] of [
+    ['ResNet', { block: 'bottleneck', layers: [1, 2, 1, 1], width: 8, zeroInit: false }, [64, 64, 96]],
+    ['ConvNeXt', small.model.backbone, [128, 128, 64]],
+  ] as const) {
+    it(`has the same loss and gradients in the CPU's forms and in CUDA's: ${name}`, async () => {
+      // Matches by location do not hang on rounding.
+      const loss = { ...small.loss, numMatches: [4, 4], matches: 'location' } as const;
+      const model = { ...small.model, backbone };
+      const compared: StepConfig = { ...small, model, loss, viewSizes, dropPath: false };
+      const feeds = new Map([...feedsOf(compared)].filter(([input]) => !input.startsWith('drop_path')));
+      for (const spec of stateSpecs(buildStep(compared), compared)) feeds.set(spec.name, initialise(spec, 1));
+      const [cpu, cuda] = await Promise.all(
+        (['cpu', 'cuda'] as const).map(async (provider) => {
+          const { graph, parameters } = buildStep(compared, { provider, gradients: true });
+          const session = await createSession(encodeModel(graph), { threads: 1 });
+          const names = ['l', ...parameters.map((parameter) => stepNames.gradient(parameter.name))];
+          const results = await runSession(session, feeds, names);
+          await session.release();
+          return results;
+        }),
+      );
+      const values = (results: ReadonlyMap<string, Tensor>) => [...results.values()].flatMap(numbers);
+      assert.ok(relativeError(numbers(cpu!.get('l')!), numbers(cuda!.get('l')!)) < 1e-5);
+      const error = relativeError(values(cpu!), values(cuda!));
+      assert.ok(error < 1e-4, `relative error ${error}`);
+    });
+  }
+
   const inputs = (changes: Partial<StepConfig>) =>
     buildStep({ ...small, ...changes })
       .graph.inputs.map(({ name }) => name)

@@ -2,7 +2,7 @@ import { mapCells } from '../nn/backbone.js';
 import { inputParameters } from '../nn/parameters.js';
 import { normalisePixels } from '../nn/pixels.js';
 import { gradients } from '../onnx/gradients.js';
-import { Graph } from '../onnx/graph.js';
+import { Graph, type Provider, TRAINING_OPSET } from '../onnx/graph.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { dropPathInput } from './dropPath.js';
 import { forwardView } from './model.js';
@@ -21,11 +21,15 @@ export interface StepGraph extends NetworkSpecs {
 
 /**
  * Builds the step.
+ * @param options.provider that will run it; the CPU's by default.
  * @param options.gradients declares the gradients, before clipping, as outputs too (for tests).
  */
-export function buildStep(config: StepConfig, options: { readonly gradients?: boolean } = {}): StepGraph {
+export function buildStep(
+  config: StepConfig,
+  options: { readonly provider?: Provider; readonly gradients?: boolean } = {},
+): StepGraph {
   const { model, loss, batchSize, viewSizes } = config;
-  const graph = new Graph();
+  const graph = new Graph(TRAINING_OPSET, options.provider);
   const parameters = inputParameters(graph);
 
   const views = viewSizes.map((size, v) => {

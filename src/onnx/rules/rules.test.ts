@@ -3,11 +3,12 @@ import { describe, it } from 'node:test';
 import { tensor } from '../../tensor/tensor.js';
 import { gradients } from '../gradients.js';
 import { EXPORT_OPSET, Graph, type Value } from '../graph.js';
+import { channelMajorConv } from '../ops/channelMajorConvolution.js';
 import { conv } from '../ops/convolution.js';
 import * as e from '../ops/elementwise.js';
 import { gather, gatherElements, smallest } from '../ops/indexing.js';
 import { gemm, linear, matmul } from '../ops/linear.js';
-import { layerNorm } from '../ops/normalisation.js';
+import { batchNorm, layerNorm } from '../ops/normalisation.js';
 import { maxPool } from '../ops/pool.js';
 import { argMin, logSoftmax, reduceMean, reduceMin, reduceSum, sumOfSquares } from '../ops/reduce.js';
 import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from '../ops/shape.js';
@@ -72,7 +73,7 @@ const cases: Record<string, Record<string, GradientCase>> = {
       opset: EXPORT_OPSET,
     },
   },
-  Relu: oneOperand(e.relu),
+  Relu: { ...oneOperand(e.relu), float32: { shapes: [[3, 4]], build: ([x]) => e.relu(x!), ...float32 } },
   Identity: oneOperand(e.identity),
   Cast: {
     'to float64 and back': { shapes: [[3, 4]], ...float32, build: ([x]) => e.cast(e.cast(x!, 'float64'), 'float32') },
@@ -111,6 +112,15 @@ const cases: Record<string, Record<string, GradientCase>> = {
         slice(x!, [
           { axis: 1, start: 1, end: 4 },
           { axis: 0, start: 2, end: 4 },
+        ]),
+    },
+    'strides that end before, at and after the last element': {
+      shapes: [[2, 5, 6, 7]],
+      build: ([x]) =>
+        slice(x!, [
+          { axis: 1, start: 0, end: 3, step: 2 },
+          { axis: 2, start: 0, end: 6, step: 2 },
+          { axis: 3, start: 1, end: 7, step: 3 },
         ]),
     },
     'reversed axis': { shapes: [[4, 5]], build: ([x]) => slice(x!, [{ axis: 1, start: 4, end: -1, step: -1 }]) },
@@ -228,6 +238,20 @@ const cases: Record<string, Record<string, GradientCase>> = {
       step: 1e-3,
     },
   },
+  BatchNormalization: {
+    'one row a channel': {
+      shapes: [[1, 3, 7], [3], [3]],
+      ...float32,
+      build: ([x, s, b]) => batchNorm(x!, s!, b!, 1e-5).y,
+      range: [-2, 2],
+    },
+    'several images': {
+      shapes: [[2, 3, 5], [3], [3]],
+      ...float32,
+      build: ([x, s, b]) => batchNorm(x!, s!, b!, 1e-5).y,
+      range: [-2, 2],
+    },
+  },
   LayerNormalization: {
     // the CPU provider computes its statistics in float32 in any case
     'last axis': {
@@ -281,6 +305,61 @@ describe('gradient rules', () => {
         assert.ok(error < tolerance, `relative error ${error}`);
       });
     }
+  }
+});
+
+/** Composed operators that bring their own gradients. */
+const composed: Record<string, GradientCase> = {
+  'channelMajorConv 1 x 1': {
+    shapes: [
+      [3, 2, 3, 4],
+      [5, 3, 1, 1],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!),
+  },
+  'channelMajorConv 1 x 1 with a stride': {
+    shapes: [
+      [3, 2, 5, 4],
+      [5, 3, 1, 1],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!, { stride: 2 }),
+  },
+  'channelMajorConv by patches': {
+    shapes: [
+      [3, 2, 5, 4],
+      [4, 3, 3, 3],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!, { padding: 1 }),
+  },
+  'channelMajorConv by patches, dilated': {
+    shapes: [
+      [2, 1, 6, 5],
+      [3, 2, 3, 3],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!, { padding: 2, dilation: 2 }),
+  },
+  'channelMajorConv with a stride': {
+    shapes: [
+      [2, 2, 7, 6],
+      [3, 2, 3, 3],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!, { stride: 2, padding: 1 }),
+  },
+  'channelMajorConv by Conv': {
+    shapes: [
+      [1, 1, 15, 16],
+      [2, 1, 3, 3],
+    ],
+    build: ([x, w]) => channelMajorConv(x!, w!, { padding: 1 }),
+  },
+};
+
+describe('composed operators', () => {
+  for (const [name, testCase] of Object.entries(composed)) {
+    it(`${name}: the gradient agrees with finite differences`, async () => {
+      const { error } = await compareGradients({ ...testCase, ...float32 });
+      assert.ok(error < 2e-3, `relative error ${error}`);
+    });
   }
 });
 

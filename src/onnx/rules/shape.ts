@@ -1,9 +1,19 @@
-import { constantIntegers } from '../graph.js';
-import { pad, reshape, slice, transpose } from '../ops/shape.js';
+import { constantIntegers, type Value } from '../graph.js';
+import { concat, pad, reshape, slice, transpose } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import { type GradientRule, unbroadcast, whenNeeded, zerosOf } from './rule.js';
 
 const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [reshape(gy, staticShape(x!.shape, node.operator))];
+
+/** step - 1 zeros after every slice along an axis, but none beyond `length`. Joined, since Pad moves single elements slowly. */
+function insertZeros(x: Value, axis: number, step: number, length: number): Value {
+  const shape = staticShape(x.shape, 'Slice');
+  const [before, count, rest] = [shape.slice(0, axis), shape[axis]!, shape.slice(axis + 1)];
+  const zeros = zerosOf(x.graph, x.dtype, [...before, count, step - 1, ...rest]);
+  const joined = concat([reshape(x, [...before, count, 1, ...rest]), zeros], axis + 1);
+  const whole = reshape(joined, [...before, count * step, ...rest]);
+  return count * step <= length ? whole : slice(whole, [{ axis, start: 0, end: length }]);
+}
 
 export const shapeRules = {
   Reshape: reshapeBack,
@@ -18,18 +28,20 @@ export const shapeRules = {
       ),
     ];
   },
-  // a slice forwards is undone by zeros around it, a whole axis reversed by reversing it again
+  // a slice forwards is undone by zeros around it and between a stride's elements, a whole axis reversed by reversing it
   Slice: ({ node, x: [x], gy }) => {
     const shape = staticShape(x!.shape, 'Slice');
     const [starts, ends, axes, steps] = node.inputs.slice(1).map((value) => constantIntegers(value!)) as number[][];
     const before = shape.map(() => 0);
     const after = shape.map(() => 0);
     const reversed: number[] = [];
+    let spread = gy;
     axes!.forEach((axis, i) => {
       const [start, end, step, length] = [starts![i]!, ends![i]!, steps![i]!, shape[axis]!];
-      if (step === 1) {
+      if (step >= 1) {
         before[axis] = start;
-        after[axis] = length - Math.min(end, length);
+        if (step > 1) spread = insertZeros(spread, axis, step, length - start);
+        after[axis] = length - start - (spread.shape[axis] as number);
       } else if (step === -1 && start === length - 1 && end < 0) {
         reversed.push(axis);
       } else {
@@ -38,9 +50,9 @@ export const shapeRules = {
     });
     const flipped =
       reversed.length === 0
-        ? gy
+        ? spread
         : slice(
-            gy,
+            spread,
             reversed.map((axis) => ({ axis, start: shape[axis]! - 1, end: -1, step: -1 })),
           );
     return [[...before, ...after].every((n) => n === 0) ? flipped : pad(flipped, before, after)];
