@@ -100,6 +100,37 @@ describe('nearestPairs', () => {
     );
   });
 
+  it('matches a view with itself cell by cell, by location and by feature, in float32', async () => {
+    const views = fc.record({
+      seed: fc.integer({ min: 0, max: 10_000 }),
+      side: fc.integer({ min: 2, max: 7 }),
+      d: fc.integer({ min: 2, max: 64 }),
+      scale: fc.constantFrom(1e-2, 1, 30),
+    });
+    await fc.assert(
+      fc.asyncProperty(views, async ({ seed, side, d, scale }) => {
+        const cells = side ** 2;
+        const identity = Array.from({ length: 2 * cells }, (_, i) => i % cells);
+        const maps = normals([2, cells, d], seed).map((value) => scale * value);
+        const grid = identity.flatMap((cell) => [10 + 3.5 * Math.floor(cell / side), 20 + 7.25 * (cell % side)]);
+        const found = await evaluate((feed) => {
+          const [x, g] = [feed(floats([2, cells, d], maps)), feed(floats([2, cells, 2], grid))];
+          const distances = { feature: featureDistances(x, x), location: locationDistances(g, g) };
+          return {
+            feature: nearestPairs(distances.feature, 'all').targets,
+            location: nearestPairs(distances.location, 'all').targets,
+            sources: nearestPairs(distances.feature, 2).sources!,
+            targets: nearestPairs(distances.feature, 2).targets,
+          };
+        });
+        assert.deepEqual(numbers(found.feature), identity);
+        assert.deepEqual(numbers(found.location), identity);
+        assert.deepEqual(numbers(found.targets), numbers(found.sources));
+      }),
+      { numRuns: 15, seed: 6 },
+    );
+  });
+
   it("keeps every cell in order with gamma 'all' or as many as there are", () => {
     for (const gamma of ['all', 4] as const) {
       const distances = new Graph().input('d', 'float32', [2, 4, 3]);
