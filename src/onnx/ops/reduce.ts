@@ -1,5 +1,6 @@
 import { emitOne, type Value } from '../graph.js';
 import { normaliseAxis, type Shape } from '../shapes.js';
+import { mul } from './elementwise.js';
 
 /** Reductions. Axes may be negative; reduced axes stay with length 1 where `keepDims`. */
 
@@ -42,9 +43,13 @@ export function reduceMean(
     : emitOne('ReduceMean', [x], { dtype: x.dtype, shape }, { keepdims, axes });
 }
 
-/** Sum of the squares of all elements, in one pass and without the squares in memory. Scalar. */
+/**
+ * Sum of the squares of all elements. Scalar. First within rows, then over them: the CPU provider adds up one long row of
+ * float32 with an error of 5e-4 at 4096 x 4096 elements, and of 1e-2 at four times as many.
+ */
 export function sumOfSquares(x: Value): Value {
-  return emitOne('ReduceSumSquare', [x], { dtype: x.dtype, shape: [] }, { keepdims: 0 });
+  const rows = reduceSum(mul(x, x), allAxes(x).slice(1));
+  return reduceSum(rows);
 }
 
 /** Index of the smallest element along an axis, the lower index on ties: int64, the axis removed. */

@@ -7,7 +7,7 @@ import { div, erf, gelu, greater, mul, sub, where } from './elementwise.js';
 import { gather, gatherElements, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
-import { argMin, logSoftmax, reduceMean, reduceSum } from './reduce.js';
+import { argMin, logSoftmax, reduceMean, reduceSum, sumOfSquares } from './reduce.js';
 import { concat, expand, pad, slice, transpose, unsqueeze } from './shape.js';
 
 /** Operators against loops over plain numbers. The inferred shapes are checked by the runtime's real ones. */
@@ -157,6 +157,18 @@ describe('computing', () => {
       [1.5, 2.5, 3.5],
     );
     assert.deepEqual((await one((feed) => ({ y: reduceMean(feed(x), [1]) }), EXPORT_OPSET)).values, [1, 4]);
+  });
+
+  it('sumOfSquares of any rank, and of millions of elements without losing small ones', async () => {
+    for (const shape of [[], [3], [2, 3], [2, 3, 2]]) {
+      const x = counting(shape);
+      const expected = numbers(x).reduce((sum, value) => sum + value * value, 0);
+      assert.deepEqual(await one((feed) => ({ y: sumOfSquares(feed(x)) })), { shape: [], values: [expected] });
+    }
+    const many = Array.from({ length: 2 ** 22 }, (_, i) => Math.fround(0.001 * (1 + ((0.618 * i) % 1))));
+    const exact = many.reduce((sum, value) => sum + value * value, 0);
+    const { values } = await one((feed) => ({ y: sumOfSquares(feed(floats([2048, 2048], many))) }));
+    assert.ok(Math.abs(values[0]! - exact) < 1e-5 * exact, `${values[0]}, expected ${exact}`);
   });
 
   it('gelu is x Phi(x), in both operator sets', async () => {

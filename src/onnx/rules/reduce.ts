@@ -27,8 +27,6 @@ export const reduceRules = {
     const share = valueElements(context.y[0]!) / valueElements(context.x[0]!);
     return [spread(context, (gradient) => mul(gradient, share))];
   },
-  // d sum(x^2) = sum(2 x dx)
-  ReduceSumSquare: ({ x: [x], gy }) => [mul(x!, mul(gy, 2))],
   // d logsoftmax(x) = dx - sum(softmax(x) dx)
   LogSoftmax: ({ y: [y], gy }) => [sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
   ArgMin: null,
