@@ -6,7 +6,9 @@ import { encodeModel } from '../onnx/encode.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stack, type Tensor } from '../tensor/tensor.js';
 import { adamw } from './adamw.js';
+import { withEma } from './ema.js';
 import { repeatStep } from './repeatedStep.js';
+import { sgd } from './sgd.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { buildStep } from './stepGraph.js';
 import { stateSpecs } from './stepRunner.js';
@@ -27,54 +29,64 @@ const config: StepConfig = {
 };
 
 describe('steps repeated in one run', () => {
-  it('give the state and the log of the same steps taken one by one, for any number of steps', async () => {
-    const step = buildStep(config);
-    const specs = stateSpecs(step, config);
-    const state = specs.map(({ name }) => name);
-    const STEPS = 3;
-    const inputs = step.graph.inputs.filter(({ name }) => !state.includes(name));
-    const feedsOf = (at: number): Map<string, Tensor> => {
-      const scalars = config.optimizer.scalarValues(at, 0.001 * (at + 1));
-      return new Map(
-        inputs.map(({ name, shape }, i) => {
-          const static_ = shape as readonly number[];
-          return [name, floats(static_, name in scalars ? [scalars[name]!] : normals(static_, 100 * at + i))];
-        }),
-      );
-    };
-    const start = new Map<string, Tensor>(specs.map((spec) => [spec.name, initialise(spec, 0)]));
+  const configs: Record<string, StepConfig> = {
+    'AdamW on the VICReg criterion': config,
+    'SGD on SimCLR-L, clipped, with averaged weights': {
+      ...config,
+      loss: { ...config.loss, simclr: { temperature: 0.15 } },
+      optimizer: withEma(sgd({ momentum: 0.9, weightDecay: 0.1, decayVectors: false }), 0.9),
+      clipNorm: 0.5,
+    },
+  };
+  for (const [what, config] of Object.entries(configs))
+    it(`give the state and the log of the same steps taken one by one, for any number of steps: ${what}`, async () => {
+      const step = buildStep(config);
+      const specs = stateSpecs(step, config);
+      const state = specs.map(({ name }) => name);
+      const STEPS = 3;
+      const inputs = step.graph.inputs.filter(({ name }) => !state.includes(name));
+      const feedsOf = (at: number): Map<string, Tensor> => {
+        const scalars = config.optimizer.scalarValues(at, 0.001 * (at + 1));
+        return new Map(
+          inputs.map(({ name, shape }, i) => {
+            const static_ = shape as readonly number[];
+            return [name, floats(static_, name in scalars ? [scalars[name]!] : normals(static_, 100 * at + i))];
+          }),
+        );
+      };
+      const start = new Map<string, Tensor>(specs.map((spec) => [spec.name, initialise(spec, 0)]));
 
-    const single = await createSession(encodeModel(step.graph), { threads: 1 });
-    let current = start;
-    const logs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
-    for (let at = 0; at < STEPS; at++) {
-      const results = await runSession(single, new Map([...current, ...feedsOf(at)]));
-      current = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
-      for (const name of step.logs) logs[name]!.push(Number(results.get(name)!.data[0]));
-    }
-    await single.release();
+      const single = await createSession(encodeModel(step.graph), { threads: 1 });
+      let current = start;
+      const logs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
+      for (let at = 0; at < STEPS; at++) {
+        const results = await runSession(single, new Map([...current, ...feedsOf(at)]));
+        current = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
+        for (const name of step.logs) logs[name]!.push(Number(results.get(name)!.data[0]));
+      }
+      await single.release();
 
-    const stacked = (from: number, to: number) => {
-      const feeds = Array.from({ length: to - from }, (_, i) => feedsOf(from + i));
-      return inputs.map(({ name }): [string, Tensor] => [name, stack(feeds.map((feed) => feed.get(name)!))]);
-    };
-    const repeated = await createSession(encodeModel(repeatStep(step, state)), { threads: 1 });
-    let reached = start;
-    const repeatedLogs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
-    for (const [from, to] of [
-      [0, 2],
-      [2, 3],
-    ] as const) {
-      const results = await runSession(repeated, new Map([...reached, ...stacked(from, to)]));
-      reached = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
-      for (const name of step.logs) repeatedLogs[name]!.push(...(results.get(name)!.data as Float32Array));
-    }
-    await repeated.release();
+      const stacked = (from: number, to: number) => {
+        const feeds = Array.from({ length: to - from }, (_, i) => feedsOf(from + i));
+        return inputs.map(({ name }): [string, Tensor] => [name, stack(feeds.map((feed) => feed.get(name)!))]);
+      };
+      const repeated = await createSession(encodeModel(repeatStep(step, state)), { threads: 1 });
+      let reached = start;
+      const repeatedLogs: Record<string, number[]> = Object.fromEntries(step.logs.map((name) => [name, []]));
+      for (const [from, to] of [
+        [0, 2],
+        [2, 3],
+      ] as const) {
+        const results = await runSession(repeated, new Map([...reached, ...stacked(from, to)]));
+        reached = new Map(state.map((name) => [name, results.get(stepNames.updated(name))!]));
+        for (const name of step.logs) repeatedLogs[name]!.push(...(results.get(name)!.data as Float32Array));
+      }
+      await repeated.release();
 
-    assert.deepEqual(repeatedLogs, logs);
-    for (const name of state) {
-      assert.deepEqual(reached.get(name), current.get(name), name);
-      if (!name.includes('/')) assert.notDeepEqual(reached.get(name), start.get(name), `${name} never moved`);
-    }
-  });
+      assert.deepEqual(repeatedLogs, logs);
+      for (const name of state) {
+        assert.deepEqual(reached.get(name), current.get(name), name);
+        if (!name.includes('/')) assert.notDeepEqual(reached.get(name), start.get(name), `${name} never moved`);
+      }
+    });
 });
