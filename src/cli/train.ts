@@ -42,6 +42,9 @@ export function registerTrain(program: Command): void {
       const stop = new AbortController();
       const onSignal = () => stop.abort();
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      // A file over the limit (ulimit -f) shall be an error of its write, as a full disk is. Node ignores the signal from
+      // the start, but write-file-atomic's signal-exit takes it up and then leaves it at its default, which kills.
+      process.on('SIGXFSZ', ignore);
       try {
         const result = await train(config, {
           run: out,
@@ -58,10 +61,12 @@ export function registerTrain(program: Command): void {
             : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
         );
       } finally {
-        process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+        process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGXFSZ', ignore);
       }
     });
 }
+
+const ignore = () => undefined;
 
 async function startedConfig({ config, recipe, set }: TrainFlags) {
   if (config !== undefined && recipe !== undefined) throw new ConfigError('give --config or --recipe, not both');
