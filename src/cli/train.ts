@@ -1,18 +1,22 @@
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
 import { loadTrainConfig } from '../train/configFile.js';
+import { dryRun } from '../train/dryRun/dryRun.js';
 import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { train } from '../train/trainer.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
 
 interface TrainFlags {
   readonly config?: string;
   readonly recipe?: string;
   readonly set: readonly string[];
-  readonly out: string;
+  readonly out?: string;
+  readonly dryRun: boolean;
   readonly device: 'cpu' | 'cuda';
   readonly resume: boolean;
   readonly checkpoint?: CheckpointChoice;
@@ -31,14 +35,21 @@ export function registerTrain(program: Command): void {
       (value: string, all: readonly string[]) => [...all, value],
       [],
     )
-    .requiredOption('--out <dir>', 'run folder: configuration, log and checkpoints')
+    .option('--out <dir>', 'run folder: configuration, log and checkpoints')
     .addOption(new Option('--device <device>', 'where the step runs').choices(['cpu', 'cuda']).default('cpu'))
     .option('--resume', 'continue the run in --out', false)
     .addOption(checkpointOption('with --resume, where it goes on: latest (the default), best, or the number of a step'))
+    .option(
+      '--dry-run',
+      'train nothing: print parameters, FLOPs, memory, steps and learning rates, and draw crops into OUT/dry-run',
+      false,
+    )
     .action(async (flags: TrainFlags) => {
       const { out, device, resume, checkpoint } = flags;
+      if (flags.dryRun) return runDry(flags);
+      if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
       if (checkpoint !== undefined && !resume) throw new ConfigError('--checkpoint is for --resume; leave it out');
-      const config = resume ? await resumedConfig(flags) : await startedConfig(flags);
+      const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
       const stop = new AbortController();
       const onSignal = () => stop.abort();
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
@@ -68,6 +79,14 @@ export function registerTrain(program: Command): void {
 
 const ignore = () => undefined;
 
+/** Beside a run's files, or here: nothing else of the folder is touched. */
+async function runDry(flags: TrainFlags): Promise<void> {
+  if (flags.resume) throw new ConfigError('--dry-run is for a run that starts; leave out --resume');
+  const config = await startedConfig(flags);
+  const folder = join(flags.out ?? '.', 'dry-run');
+  printDryRun(config, await dryRun(config, folder), folder);
+}
+
 async function startedConfig({ config, recipe, set }: TrainFlags) {
   if (config !== undefined && recipe !== undefined) throw new ConfigError('give --config or --recipe, not both');
   if (recipe !== undefined) return loadTrainConfig(await recipePath(recipe), set);
@@ -77,7 +96,7 @@ async function startedConfig({ config, recipe, set }: TrainFlags) {
   return loadTrainConfig(config, set);
 }
 
-function resumedConfig({ config, recipe, set, out }: TrainFlags) {
+function resumedConfig({ config, recipe, set }: TrainFlags, out: string) {
   if (config !== undefined || recipe !== undefined) {
     throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config and --recipe`);
   }

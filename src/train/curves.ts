@@ -58,7 +58,13 @@ async function draw(title: string, panels: readonly Panel[]): Promise<string> {
       encoding: {
         x: { field: 'step', type: 'quantitative' },
         y: { field: 'value', type: 'quantitative', title: null, scale: { zero } },
-        color: { field: 'line', type: 'nominal', title: null, sort: lines.map(({ name }) => name) },
+        color: {
+          field: 'line',
+          type: 'nominal',
+          title: null,
+          sort: lines.map(({ name }) => name),
+          legend: { labelLimit: 0 }, // names of runs are long
+        },
       },
     })),
     resolve: { scale: { color: 'independent' } },

@@ -7,6 +7,7 @@ import { backboneOf, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
 import { lars } from './lars.js';
 import type { Optimizer } from './optimizer.js';
+import type { ScheduleConfig } from './schedule.js';
 import { sgd } from './sgd.js';
 import type { StepConfig } from './stepConfig.js';
 
@@ -88,5 +89,16 @@ export function loaderOptionsOf(config: TrainConfig, source: ImageSource): Loade
     ...(stepsPerRun > 3 && { prefetch: stepsPerRun }),
     cacheBytes: data.cacheBytes,
     mirrorFlippedGrid: crops.mirrorFlippedGrid,
+  };
+}
+
+/** Learning rate over the steps. @param stepsPerEpoch whole batches of the photographs. */
+export function scheduleOf(config: TrainConfig, stepsPerEpoch: number): ScheduleConfig {
+  return {
+    baseLr: config.optimizer.baseLr,
+    batchSize: config.batchSize,
+    warmupSteps: Math.round(config.warmupEpochs * stepsPerEpoch),
+    totalSteps: Math.max(1, Math.round(config.epochs * stepsPerEpoch)),
+    endLrRatio: config.endLrRatio,
   };
 }

@@ -18,7 +18,7 @@ import {
 import { ConfigError, type TrainConfig } from './config.js';
 import { createFusedRunner } from './fusedRunner.js';
 import { networkSpecs } from './networkSpecs.js';
-import { loaderOptionsOf, stepConfigOf } from './plan.js';
+import { loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
 import { holdsRun, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
@@ -144,14 +144,8 @@ async function trainIn(
   const loader = createLoader(loaderOptionsOf(config, source));
   try {
     const { stepsPerEpoch } = loader;
-    const totalSteps = Math.max(1, Math.round(config.epochs * stepsPerEpoch));
-    const schedule = {
-      baseLr: config.optimizer.baseLr,
-      batchSize: config.batchSize,
-      warmupSteps: Math.round(config.warmupEpochs * stepsPerEpoch),
-      totalSteps,
-      endLrRatio: config.endLrRatio,
-    };
+    const schedule = scheduleOf(config, stepsPerEpoch);
+    const { totalSteps } = schedule;
     const runner = await createFusedRunner(
       stepConfig,
       {

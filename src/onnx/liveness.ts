@@ -1,0 +1,127 @@
+import type { DType } from '../tensor/tensor.js';
+import type { Graph, Node, Value } from './graph.js';
+import { valueElements } from './graph.js';
+
+/** How much memory a graph's values take while it runs: a walk over the nodes in the order of ONNX Runtime. */
+
+const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  int64: 8,
+  int32: 4,
+  uint8: 1,
+  bool: 1,
+};
+
+/** Operators whose output is a view of their first input's bytes. */
+const VIEWS = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
+
+/** Operators that may write over an input of the same size that nothing else needs any more. */
+const IN_PLACE = new Set(
+  'Add Sub Mul Div Neg Sqrt Exp Log Abs Erf Relu Reciprocal Sigmoid Tanh Floor Ceil Sign Softmax Clip Where'.split(' '),
+);
+
+export interface PeakMemory {
+  /** Most bytes that computed values take at one time, without inputs, outputs and constants. */
+  readonly peakBytes: number;
+  /** Name of the node at which they do. */
+  readonly node: string;
+  /** Bytes of the constants. */
+  readonly constantBytes: number;
+}
+
+function bytesOf(value: Value): number {
+  return valueElements(value) * ELEMENT_BYTES[value.dtype];
+}
+
+/**
+ * The order in which ONNX Runtime's sequential executor takes nodes (GraphViewer's default): depth first from the nodes
+ * that feed no other one, the last declared first, inputs of later nodes before those of earlier ones.
+ */
+function executionOrder(graph: Graph): Node[] {
+  const index = new Map(graph.nodes.map((node, i) => [node, i]));
+  const sources = (node: Node) => {
+    const nodes = new Set(node.inputs.flatMap((input) => (input?.node === undefined ? [] : [input.node])));
+    return [...nodes].sort((a, b) => index.get(a)! - index.get(b)!);
+  };
+  const fed = new Set(graph.nodes.flatMap(sources));
+  const stack = graph.nodes.filter((node) => !fed.has(node)).map((node) => ({ node, leave: false }));
+  const visited = new Set<Node>();
+  const order: Node[] = [];
+  for (let entry = stack.pop(); entry !== undefined; entry = stack.pop()) {
+    const { node, leave } = entry;
+    if (leave) {
+      order.push(node);
+      continue;
+    }
+    if (visited.has(node)) continue;
+    visited.add(node);
+    stack.push({ node, leave: true });
+    for (const source of sources(node)) if (!visited.has(source)) stack.push({ node: source, leave: false });
+  }
+  return order;
+}
+
+/**
+ * Walks a graph of static shapes and adds up what is alive: a value from the node that computes it to the last node that
+ * reads it. Values that are written into the caller's own buffers (the graph's outputs) do not count, nor does what a
+ * kernel takes for itself while it runs.
+ * @throws GraphError for a value whose shape is not static.
+ */
+export function peakMemory(graph: Graph): PeakMemory {
+  const order = executionOrder(graph);
+  const outputs = new Set(graph.outputs.values());
+  // A view stands for the value whose bytes it shows.
+  const owners = new Map<Value, Value>();
+  const ownerOf = (value: Value): Value => owners.get(value) ?? value;
+  for (const node of graph.nodes) {
+    const [input] = node.inputs;
+    if (VIEWS.has(node.operator) && input?.node !== undefined) owners.set(node.outputs[0]!, ownerOf(input));
+  }
+  const lastUse = new Map<Value, number>();
+  order.forEach((node, at) => {
+    for (const input of node.inputs) if (input !== undefined) lastUse.set(ownerOf(input), at);
+  });
+
+  const alive = new Map<Value, number>();
+  let [now, peakBytes, peakNode] = [0, 0, ''];
+  order.forEach((node, at) => {
+    const inner = Object.values(node.attributes).reduce<number>(
+      (most, attribute) =>
+        typeof attribute === 'object' && 'body' in attribute
+          ? Math.max(most, peakMemory(attribute.body.graph).peakBytes)
+          : most,
+      0,
+    );
+    const ending = [...new Set(node.inputs.flatMap((input) => (input === undefined ? [] : [ownerOf(input)])))].filter(
+      (value) => lastUse.get(value) === at && alive.has(value),
+    );
+    for (const output of node.outputs) {
+      if (outputs.has(output) || owners.has(output)) continue;
+      const bytes = bytesOf(output);
+      const reused = IN_PLACE.has(node.operator) ? ending.findIndex((value) => alive.get(value) === bytes) : -1;
+      if (reused >= 0) {
+        now -= bytes;
+        alive.delete(ending[reused]!);
+        ending.splice(reused, 1);
+      }
+      alive.set(output, bytes);
+      now += bytes;
+    }
+    if (now + inner > peakBytes) [peakBytes, peakNode] = [now + inner, node.name];
+    for (const value of ending) {
+      now -= alive.get(value)!;
+      alive.delete(value);
+    }
+    // What nothing reads is freed at once.
+    for (const output of node.outputs) {
+      if (alive.has(output) && !lastUse.has(output)) {
+        now -= alive.get(output)!;
+        alive.delete(output);
+      }
+    }
+  });
+  const constantBytes = graph.constants.reduce((sum, value) => sum + bytesOf(value), 0);
+  return { peakBytes, node: peakNode, constantBytes };
+}

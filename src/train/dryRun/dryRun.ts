@@ -1,0 +1,111 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { epochs } from '../../data/epochs.js';
+import { resolveLoaderOptions } from '../../data/loaderOptions.js';
+import { openImageSource } from '../../data/sources.js';
+import { svgToPng } from '../../image/svg.js';
+import { elementCount } from '../../tensor/tensor.js';
+import type { TrainConfig } from '../config.js';
+import { drawComparison } from '../curves.js';
+import { modelFlops } from '../flops.js';
+import { networkSpecs } from '../networkSpecs.js';
+import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
+import { learningRate } from '../schedule.js';
+import { drawCrops } from './drawCrops.js';
+import { type StepMemory, stepMemory } from './memoryEstimate.js';
+import { sampleCrops } from './sampleCrops.js';
+
+/** What a run would be, without training. */
+export interface DryRunReport {
+  readonly photographs: number;
+  readonly classes?: number;
+  /** Numbers of weights; a part that the loss does not need is absent. */
+  readonly parameters: Readonly<Record<'backbone' | 'expander' | 'localProjector' | 'classifier', number | undefined>>;
+  /** FLOPs of the forward pass of one photograph over all its views (see flops.ts). */
+  readonly forwardFlops: number;
+  /** The same of the training step: three times as many, since each product has two gradients. */
+  readonly stepFlops: number;
+  readonly memory: StepMemory & {
+    /** Batches: the one of the step and those that the loader has ready. */
+    readonly batches: number;
+    /** Most that decoded photographs may take between epochs. */
+    readonly cache: number;
+  };
+  readonly stepsPerEpoch: number;
+  readonly warmupSteps: number;
+  readonly totalSteps: number;
+  /** At the first step, the end of the warm-up, the middle and the last step, counted from 1. */
+  readonly learningRates: readonly { readonly step: number; readonly lr: number }[];
+}
+
+/** Photographs in the picture, two views each. */
+const PICTURED = 4;
+/** Points of the learning rate's curve. */
+const CURVE_POINTS = 400;
+
+const PREFIXES = {
+  backbone: 'backbone.',
+  expander: 'projector.',
+  localProjector: 'maps_projector.',
+  classifier: 'classifier.',
+} as const;
+
+/**
+ * Checks everything that training would check before its first step, and says what the run would be.
+ * @param folder gets crops.png, learning-rate.svg and learning-rate.png.
+ * @throws ConfigError, DataError and ImageError as training would.
+ */
+export async function dryRun(config: TrainConfig, folder: string): Promise<DryRunReport> {
+  const source = await openImageSource(config.data.source, { labels: config.data.labels });
+  const stepConfig = stepConfigOf(config, source.classes?.length);
+  const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
+  const { stepsPerEpoch } = epochs(source.items.length, config.batchSize, config.seed);
+  const schedule = scheduleOf(config, stepsPerEpoch);
+  const { totalSteps, warmupSteps } = schedule;
+
+  const { parameters } = networkSpecs(stepConfig);
+  const count = (prefix: string) => {
+    const own = parameters.filter(({ name }) => name.startsWith(prefix));
+    return own.length === 0 ? undefined : own.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  };
+  const photographBytes = samples.views.reduce((sum, { size, cells }) => sum + 3 * size ** 2 + 8 * cells ** 2, 0);
+  const forwardFlops = modelFlops(stepConfig.model, stepConfig.viewSizes);
+
+  await mkdir(folder, { recursive: true });
+  const pictured = await sampleCrops(config, source, PICTURED);
+  await writeFileAtomic(join(folder, 'crops.png'), await drawCrops(pictured));
+  const stride = Math.max(1, Math.floor(totalSteps / CURVE_POINTS));
+  const points = [];
+  for (let step = 0; step < totalSteps; step += stride) {
+    points.push({ step: step + 1, means: { 'learning rate': learningRate(step, schedule) } });
+  }
+  const curve = await drawComparison([{ name: config.name, points }], ['learning rate']);
+  await writeFileAtomic(join(folder, 'learning-rate.svg'), curve);
+  await writeFileAtomic(join(folder, 'learning-rate.png'), await svgToPng(curve, 2));
+
+  const told = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
+  return {
+    photographs: source.items.length,
+    ...(source.classes && { classes: source.classes.length }),
+    parameters: {
+      backbone: count(PREFIXES.backbone),
+      expander: count(PREFIXES.expander),
+      localProjector: count(PREFIXES.localProjector),
+      classifier: count(PREFIXES.classifier),
+    },
+    forwardFlops,
+    stepFlops: 3 * forwardFlops,
+    memory: {
+      ...stepMemory(stepConfig),
+      batches: (prefetch + 1) * config.batchSize * photographBytes,
+      cache: config.data.cacheBytes,
+    },
+    stepsPerEpoch,
+    warmupSteps,
+    totalSteps,
+    learningRates: told
+      .filter((step) => step <= totalSteps)
+      .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
+  };
+}

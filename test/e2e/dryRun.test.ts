@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { stringify } from 'yaml';
+import { createLoader } from '../../src/data/loader.js';
+import { openImageSource } from '../../src/data/sources.js';
+import { parseTrainConfig } from '../../src/train/config.js';
+import { sampleCrops } from '../../src/train/dryRun/sampleCrops.js';
+import { loaderOptionsOf } from '../../src/train/plan.js';
+import { tinyConfig, tinyKeys, writePhotographs } from '../support/tinyRun.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** `vicregl train --dry-run`. */
+
+let scratch: string;
+let photographs: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-cli-dry-'));
+  photographs = join(scratch, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 9 }, (_, i) => `${i}.jpg`),
+  );
+  await writeFile(join(scratch, 'tiny.yaml'), stringify(tinyKeys(photographs)));
+});
+after(() => rm(scratch, { recursive: true }));
+
+describe('vicregl train --dry-run', () => {
+  test('says what the run would be and draws crops, without training', async () => {
+    const out = join(scratch, 'run');
+    const { code, stdout, stderr } = await vicregl(
+      ...['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', out],
+    );
+    assert.equal(code, 0, stderr);
+    const rows = new Map(stdout.split('\n').map((line) => line.split(/ {2,}/, 2) as [string, string]));
+    assert.equal(rows.get('photographs'), '9');
+    // Expander 16-24-24-24: weights 16*24 + 2*24*24, biases and norms 2 * 3 * 24; projector 16-16-16-16: 3*16*16 + 2*3*16
+    assert.match(rows.get('parameters')!, /\(backbone 0\.01 M, expander 0\.00 M, localProjector 0\.00 M\)$/);
+    assert.match(rows.get('memory, about')!, /^\d+ MiB: weights and optimizer \d+ MiB, graph \d+ MiB, .*512 MiB of/);
+    assert.equal(rows.get('steps'), '4 of 4 photographs: 2 epochs of 2, 1 of warm-up');
+    const peak = (0.05 * 4) / 256;
+    assert.ok(rows.get('learning rate')!.startsWith(`step 1: 0, step 2: ${Number(peak.toPrecision(4))}, step 3: `));
+    assert.deepEqual(await readdir(out), ['dry-run']);
+    assert.deepEqual(await readdir(join(out, 'dry-run')), ['crops.png', 'learning-rate.png', 'learning-rate.svg']);
+    // four photographs of 80 x 72 in rows of 256 pixels with gaps of 12, and two views beside each
+    const { width, height } = await sharp(join(out, 'dry-run/crops.png')).metadata();
+    assert.deepEqual([width, height], [284 + 12 + 2 * 256 + 48, 4 * 268 - 12]);
+    assert.match(await readFile(join(out, 'dry-run/learning-rate.svg'), 'utf8'), />learning rate</);
+  });
+
+  test('refuses what training would refuse, and --resume', async () => {
+    const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', join(scratch, 'refused')];
+    for (const [flags, message] of [
+      [['--set', 'data.source=nowhere'], /^vicregl: nowhere cannot be opened/],
+      [['--set', 'batchSize=10'], /^vicregl: batchSize is 10, but the source has only 9 images/],
+      [['--set', 'loss.numMatches=[3,5]'], /loss\.numMatches\.1: 5 exceeds the 4 cells/],
+      [['--resume'], /^vicregl: --dry-run is for a run that starts; leave out --resume/],
+    ] as const) {
+      const { code, stderr } = await vicregl(...dry, ...flags);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+    }
+    assert.ok(!(await readdir(scratch)).includes('refused'));
+  });
+});
+
+describe('the pictured crops', () => {
+  test('are the first of those that the first step sees', async () => {
+    const config = tinyConfig(photographs);
+    const source = await openImageSource(photographs);
+    const samples = await sampleCrops(config, source, 3);
+    const loader = createLoader(loaderOptionsOf(config, source));
+    try {
+      const batch = await loader.batch(0);
+      samples.forEach(({ name, views }, i) => {
+        assert.equal(name, source.items[batch.indices[i]!]!.name);
+        views.forEach(({ pixels, locations }, v) => {
+          const row = (tensor: { data: Uint8Array | Float32Array }, length: number) =>
+            tensor.data.slice(i * length, (i + 1) * length);
+          assert.deepEqual(pixels, row(batch.views[v]!, pixels.length), `${name}, view ${v}`);
+          assert.deepEqual(locations, row(batch.locations[v]!, locations.length), `${name}, locations ${v}`);
+        });
+      });
+    } finally {
+      await loader.close();
+      await source.close();
+    }
+  });
+
+  test('have the nearest cells of the other grid matched, the closest numMatches of them; none without local loss', async () => {
+    const source = await openImageSource(photographs);
+    const [sample] = await sampleCrops(tinyConfig(photographs), source, 1);
+    const [a, b] = sample!.views;
+    const distance = (p: number, q: number) =>
+      (a.locations[2 * p]! - b.locations[2 * q]!) ** 2 + (a.locations[2 * p + 1]! - b.locations[2 * q + 1]!) ** 2;
+    const cells = [0, 1, 2, 3];
+    const nearest = cells.map((p) => {
+      const target = cells.reduce((best, q) => (distance(p, q) < distance(p, best) ? q : best), 0);
+      return { source: p, target, distance: distance(p, target) };
+    });
+    const kept = [...nearest].sort((x, y) => x.distance - y.distance).slice(0, 3);
+    const expected = kept.sort((x, y) => x.source - y.source).map(({ source, target }) => ({ source, target }));
+    assert.deepEqual(sample!.matches, expected);
+
+    const globalOnly = parseTrainConfig(
+      { ...tinyKeys(photographs), loss: { ...tinyKeys('').loss, alpha: 1 } },
+      'global only',
+    );
+    assert.deepEqual((await sampleCrops(globalOnly, source, 1))[0]!.matches, []);
+    await source.close();
+  });
+});
