@@ -23,7 +23,7 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
         `${gigaflops(report.forwardFlops)} forward, ${gigaflops(report.stepFlops)} a training step, over all views`,
       ],
       [
-        'memory, about',
+        'memory, at least',
         `${megabytes(state + graph + program + batches)}: weights and optimizer ${megabytes(state)}, graph ${megabytes(graph)}, ` +
           `batches ${megabytes(batches)}, program ${megabytes(program)}; and up to ${megabytes(cache)} of decoded photographs`,
       ],

@@ -39,7 +39,7 @@ describe('vicregl train --dry-run', () => {
     assert.equal(rows.get('photographs'), '9');
     // Expander 16-24-24-24: weights 16*24 + 2*24*24, biases and norms 2 * 3 * 24; projector 16-16-16-16: 3*16*16 + 2*3*16
     assert.match(rows.get('parameters')!, /\(backbone 0\.01 M, expander 0\.00 M, localProjector 0\.00 M\)$/);
-    assert.match(rows.get('memory, about')!, /^\d+ MiB: weights and optimizer \d+ MiB, graph \d+ MiB, .*512 MiB of/);
+    assert.match(rows.get('memory, at least')!, /^\d+ MiB: weights and optimizer \d+ MiB, graph \d+ MiB, .*512 MiB of/);
     assert.equal(rows.get('steps'), '4 of 4 photographs: 2 epochs of 2, 1 of warm-up');
     const peak = (0.05 * 4) / 256;
     assert.ok(rows.get('learning rate')!.startsWith(`step 1: 0, step 2: ${Number(peak.toPrecision(4))}, step 3: `));

@@ -19,8 +19,8 @@ export interface StepMemory {
 const PROGRAM_BYTES = 250 * 2 ** 20;
 
 /**
- * Estimates the memory of a step from its graph's static shapes. What kernels take for themselves is not in it, so that
- * it is a little low (docs/training.md has it beside measurements).
+ * Estimates the memory of a step from its graph's static shapes. What kernels take for themselves and what lies unused
+ * between the arena's pieces is not in it: it is a lower bound (docs/training.md has it beside measurements).
  */
 export function stepMemory(config: StepConfig): StepMemory {
   const { peakBytes, constantBytes } = peakMemory(buildStep(config).graph);
