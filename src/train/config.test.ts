@@ -53,9 +53,9 @@ describe('the configuration', () => {
   const refused: Record<string, readonly [object, RegExp]> = {
     'an unknown key at the top': [{ epoch: 3 }, /^x\.yaml is not a valid .*\n {2}\(top level\): .*"epoch"/],
     'an unknown key inside a group': [{ optimizer: { lr: 1 } }, /\n {2}optimizer: .*"lr"/],
-    'a missing key': [{ batchSize: undefined }, /\n {2}batchSize: /],
-    'a value of another type': [{ epochs: 'ten' }, /\n {2}epochs: /],
-    'a batch of one, which has no variance': [{ batchSize: 1 }, /\n {2}batchSize: /],
+    'a missing key': [{ batchSize: undefined }, /\n {2}batchSize: is missing; expected number$/],
+    'a value of another type': [{ epochs: 'ten' }, /\n {2}epochs: "ten" is an invalid input: expected number/],
+    'a batch of one, which has no variance': [{ batchSize: 1 }, /\n {2}batchSize: 1 is too small: .*>=2/],
     'an unknown architecture': [
       { model: { architecture: 'resnet51' } },
       /\n {2}model\.architecture: "resnet51" is unknown; use one of convnext_atto,.*, or custom/,
@@ -122,7 +122,12 @@ describe('the configuration', () => {
     ],
     'a temperature of 0': [{ loss: { criterion: 'simclr', temperature: 0 } }, /\n {2}loss\.temperature: /],
     'an unknown criterion': [{ loss: { criterion: 'barlow' } }, /\n {2}loss\.criterion: /],
-    'alpha over 1': [{ loss: { alpha: 1.1 } }, /\n {2}loss\.alpha: /],
+    'alpha over 1': [{ loss: { alpha: 1.1 } }, /\n {2}loss\.alpha: 1\.1 is too big: .*<=1/],
+    'alpha under 0': [{ loss: { alpha: -1 } }, /\n {2}loss\.alpha: -1 is too small: .*>=0/],
+    'another word than there is': [
+      { data: { source: 'photos', labels: 'classes' } },
+      /\n {2}data\.labels: "classes" is an invalid option: expected one of "none"\|/,
+    ],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
   for (const [what, [keys, message]] of Object.entries(refused)) {

@@ -277,9 +277,17 @@ function namedBackbone(architecture: string, depths?: number[], channels?: numbe
   return backboneConfigs[architecture]!;
 }
 
+/** What is wrong with a value, naming it; our own messages do so themselves. */
+function explain({ code, input, message }: z.core.$ZodIssue): string {
+  if (code === 'custom' || code === 'unrecognized_keys') return message;
+  if (input === undefined) return `is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`;
+  const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return `${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`;
+}
+
 /** Validates a configuration. @throws ConfigError listing every problem. */
 export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
-  const result = trainConfigSchema.safeParse(raw);
+  const result = trainConfigSchema.safeParse(raw, { reportInput: true });
   if (result.success) {
     const { optimizer } = result.data;
     const weightDecay = optimizer.weightDecay ?? WEIGHT_DECAY[optimizer.kind];
@@ -287,7 +295,7 @@ export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
   }
   const lines = result.error.issues.map((issue) => {
     const key = issue.path.join('.') || '(top level)';
-    return `  ${key}: ${issue.message}`;
+    return `  ${key}: ${explain(issue)}`;
   });
   throw new ConfigError(`${name} is not a valid training configuration:\n${lines.join('\n')}`);
 }
