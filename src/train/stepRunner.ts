@@ -78,18 +78,18 @@ export function stateSpecs(
   return [...parameters, ...slots, ...buffers];
 }
 
-/** The state in which a run starts. */
+/** The state in which a run starts: `initial`'s, then what starts at a parameter's value, then the initialisers'. */
 export function startState(
   specs: readonly StateSpec[],
   { initial, seed }: Pick<RunnerOptions, 'initial' | 'seed'>,
 ): Map<string, Tensor> {
-  const start = (spec: ParameterSpec) => initial.get(spec.name) ?? initialise(spec, seed);
-  return new Map(
-    specs.map((spec) => {
-      const { name, startsAt } = spec;
-      if (startsAt === undefined || initial.has(name)) return [name, start(spec)];
-      const { dtype, shape, data } = start(startsAt);
-      return [name, { dtype, shape, data: data.slice() }]; // a copy: the steps write into the state's tensors
-    }),
-  );
+  const state = new Map<string, Tensor>();
+  for (const spec of specs) {
+    const { name, startsAt } = spec;
+    // Parameters stand before what starts at them. A copy, since the steps write into the state's tensors.
+    const parameter = startsAt && state.get(startsAt.name);
+    const start = parameter && { ...parameter, data: parameter.data.slice() };
+    state.set(name, initial.get(name) ?? start ?? initialise(spec, seed));
+  }
+  return state;
 }
