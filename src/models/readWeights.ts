@@ -9,8 +9,8 @@ import { ModelFolderError } from './modelFolderError.js';
 const { onnx } = onnxProto;
 const { DataType } = onnx.TensorProto;
 
-/** Prefixes of parameter names; other constants belong to the graph, not to the weights. */
-const PARAMETER = /^(backbone|projector|maps_projector)\./;
+/** Parameter names; other constants belong to the graph (a scope with a / before the name), not to the weights. */
+const PARAMETER = /^(backbone|projector|maps_projector)\.[\w.]+$/;
 const KINDS: readonly GraphKind[] = ['backbone', 'localProjector', 'expander'];
 
 /** The bytes of an initializer: inside the graph's file, or at an offset of another file of the folder. */
