@@ -16,7 +16,7 @@ export interface CosineSummary {
 }
 
 /** Cosine of two vectors of equal length; NaN where one is zero. */
-export function cosine(a: Float32Array, b: Float32Array): number {
+function cosine(a: Float32Array, b: Float32Array): number {
   let product = 0;
   let squaresA = 0;
   let squaresB = 0;

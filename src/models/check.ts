@@ -16,7 +16,7 @@ const RECORDED_CHANNELS = 16;
 const TOLERANCES: Readonly<Record<Manifest['compute'], number>> = { float32: 1e-3, float16: 1e-2, int8: 5e-2 };
 
 /** The check image, uint8 [1, 128, 128, 3]: smooth waves of colour and some noise, the same on every machine. */
-export function checkImage(): Tensor<'uint8'> {
+function checkImage(): Tensor<'uint8'> {
   const random = stream(SEED, 'check image');
   const waves = Array.from({ length: 3 }, () => ({
     x: random.uniform(0.02, 0.2),

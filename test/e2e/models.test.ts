@@ -70,7 +70,7 @@ describe('vicregl models', () => {
     assert.match(representation.worstImage, /^\d\.jpg$/);
     assert.ok(speed.a > 0 && Math.abs(speed.ratio - speed.b / speed.a) < 1e-9);
 
-    const embedded = await vicregl('embed', join(photographs, '0.jpg'), '--local', '--model', out);
+    const embedded = await vicregl('embed', join(photographs, '0.jpg'), '--model', out);
     assert.deepEqual(JSON.parse(embedded.stdout).shape, [16]);
   });
 
