@@ -7,6 +7,7 @@ import { trainConfigSchema } from '../../src/train/config.js';
 interface Schema {
   readonly type?: string;
   readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Schema[];
   readonly items?: Schema;
   readonly prefixItems?: readonly Schema[];
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -38,6 +39,7 @@ function bounds({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Schema
 }
 
 function valuesOf(schema: Schema): string {
+  if (schema.anyOf) return schema.anyOf.map(valuesOf).join(' or ');
   if (schema.enum) return schema.enum.map((value) => `\`${String(value)}\``).join(', ');
   if (schema.prefixItems) return `list of ${schema.prefixItems.map(valuesOf).join(' and ')}`;
   if (schema.type === 'array') return `list of ${valuesOf(schema.items ?? {})}`;

@@ -54,7 +54,7 @@ export function registerEvaluate(program: Command): void {
     const { name, version } = model.manifest;
     const report = {
       model: `${name} ${version}`,
-      images: photographs.items.length,
+      images: photographs.count,
       augmented: augment,
       trained: figures(trained),
       random: figures(random),

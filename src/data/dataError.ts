@@ -3,6 +3,7 @@
  * - `not_found`: a path that is not there
  * - `no_images`: a folder or archive without images
  * - `no_labels`: labels were asked for and the layout gives none
+ * - `malformed`: a line of a list or a label that cannot be read
  * - `unsupported`: a kind of file or a size that is not read
  * - `bad_option`: an option out of range
  * - `undecodable`: most images cannot be decoded
@@ -12,6 +13,7 @@ export type DataErrorCode =
   | 'not_found'
   | 'no_images'
   | 'no_labels'
+  | 'malformed'
   | 'unsupported'
   | 'bad_option'
   | 'undecodable'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -51,7 +51,7 @@ after(() => rm(root, { recursive: true }));
 async function batches(
   path: string,
   steps: readonly number[],
-  options: Partial<LoaderOptions> & { labels?: 'none' | 'folders' } = {},
+  options: Partial<LoaderOptions> & { labels?: 'none' | 'folders' | 'given' } = {},
 ): Promise<Batch[]> {
   const { labels = 'none', ...rest } = options;
   const source = await openImageSource(path, { labels });
@@ -111,6 +111,39 @@ test('an epoch shows every image once, and the next one in another order', async
 test('a folder and its archive give the same batches', async () => {
   await promisify(execFile)('tar', ['-cf', join(root, 'cat.tar'), '-C', root, 'cat']);
   assert.deepEqual(await batches(join(root, 'cat.tar'), [0, 1]), await batches(join(root, 'cat'), [0, 1]));
+});
+
+test('shards and lists give labelled batches, the same with any number of workers, and name broken images', async () => {
+  const jpeg = (i: number) => readFile(join(root, i % 2 === 0 ? 'cat/x' : 'dog/x', `${i}.jpg`));
+  const lines: string[] = [];
+  for (const shard of [0, 1]) {
+    const archive = pack();
+    for (let i = shard * 3; i < shard * 3 + 3; i++) {
+      archive.entry({ name: `${i}.cls` }, i % 2 === 0 ? 'cat' : 'dog');
+      archive.entry({ name: `${i}.jpg` }, i === 4 ? 'not a picture' : await jpeg(i));
+      lines.push(
+        `${i === 4 ? 'ruins/0.jpg' : `${i % 2 === 0 ? 'cat' : 'dog'}/x/${i}.jpg`},${i % 2 === 0 ? 'cat' : 'dog'}`,
+      );
+    }
+    archive.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of archive) chunks.push(chunk as Buffer);
+    await writeFile(join(root, `wds-${shard}.tar`), Buffer.concat(chunks));
+  }
+  await writeFile(join(root, 'list.csv'), `path,label\n${lines.join('\n')}\n`);
+  const options = { labels: 'given', batchSize: 6 } as const;
+  const [shards] = await batches(join(root, 'wds-{0..1}.tar'), [0], options);
+  assert.deepEqual(await batches(join(root, 'wds-{0..1}.tar'), [0], { ...options, workers: 3 }), [shards]);
+  assert.deepEqual(
+    shards!.skipped.map(({ name }) => name),
+    ['wds-1.tar/4.jpg'],
+  );
+  assert.deepEqual(
+    [...shards!.labels!.data],
+    shards!.indices.map((index) => BigInt(index % 2)),
+  );
+  const [listed] = await batches(join(root, 'list.csv'), [0], options);
+  assert.deepEqual(listed, { ...shards, skipped: [{ ...shards!.skipped[0], name: 'ruins/0.jpg' }] });
 });
 
 test('a broken image is replaced, named, and the same with any number of workers', async () => {

@@ -55,7 +55,7 @@ interface PendingBatch {
  */
 export function createLoader(options: LoaderOptions): Loader {
   const { source, batchSize, workers: count, prefetch, cacheBytes, samples } = resolveLoaderOptions(options);
-  const order = epochs(source.items.length, batchSize, samples.seed);
+  const order = epochs(source.count, batchSize, samples.seed);
   const pending = new Map<number, PendingBatch>();
   const broken = new Set<number>();
   let failure: DataError | undefined;
@@ -74,8 +74,9 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 
   const labelsOf = (indices: readonly number[]): Tensor<'int64'> | undefined => {
-    if (source.classes === undefined) return undefined;
-    const labels = BigInt64Array.from(indices, (index) => BigInt(source.items[index]!.label!));
+    const known = source.labelled?.labels;
+    if (known === undefined) return undefined;
+    const labels = BigInt64Array.from(indices, (index) => BigInt(known[index]!));
     return tensor('int64', [indices.length], labels);
   };
 
@@ -85,12 +86,12 @@ export function createLoader(options: LoaderOptions): Loader {
       return;
     }
     for (const { index } of reply.skipped) broken.add(index);
-    if (broken.size > source.items.length / 2) {
+    if (broken.size > source.count / 2) {
       const { name, reason } = reply.skipped[0] ?? { name: 'one of them', reason: 'broken' };
       failAll(
         new DataError(
           'undecodable',
-          `more than half of the source cannot be decoded (${broken.size} of ${source.items.length} images so far, such as ${name}: ${reason}); check the source`,
+          `more than half of the source cannot be decoded (${broken.size} of ${source.count} images so far, such as ${name}: ${reason}); check the source`,
         ),
       );
       return;

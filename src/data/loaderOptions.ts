@@ -50,10 +50,10 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   whole('cacheBytes', cacheBytes, 0);
   whole('seed', seed, Number.MIN_SAFE_INTEGER);
   whole('number of views', views.length, 1);
-  if (batchSize > source.items.length) {
+  if (batchSize > source.count) {
     throw new DataError(
       'bad_option',
-      `batchSize is ${batchSize}, but the source has only ${source.items.length} images; use a smaller batch or more images`,
+      `batchSize is ${batchSize}, but the source has only ${source.count} images; use a smaller batch or more images`,
     );
   }
   views.forEach((view, v) => {

@@ -18,7 +18,7 @@ sharp.concurrency(1);
 sharp.cache(false);
 
 const reader = openReader(index);
-const sample = createSampler(samples, index.names, reader, decodedCache(cacheBytes));
+const sample = createSampler(samples, index, reader, decodedCache(cacheBytes));
 const queue: (WorkerRequest & { kind: 'samples' })[] = [];
 let working = false;
 let closing = false;

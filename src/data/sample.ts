@@ -6,6 +6,7 @@ import { locationGrid } from './crop.js';
 import { DataError } from './dataError.js';
 import type { DecodedCache } from './decodedCache.js';
 import type { Slot } from './epochs.js';
+import { imageName, type SourceIndex } from './sourceIndex.js';
 import type { SourceReader } from './sourceReader.js';
 import { drawView, renderView, type ViewSpec } from './view.js';
 
@@ -46,12 +47,12 @@ const MOST_REPLACEMENTS = 64;
  * A maker of samples. Each is a pure function of (seed, epoch, position, source): view v draws from
  * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced by one of the source's other images, drawn
  * from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
- * @param names of the source's images, for reports
+ * @param source the images, for their number and their names in reports
  * @throws DataError `undecodable`, from the sampler, where 64 images in a row are broken.
  */
 export function createSampler(
   settings: SampleSettings,
-  names: readonly string[],
+  source: SourceIndex,
   reader: SourceReader,
   cache: DecodedCache,
 ): Sampler {
@@ -77,15 +78,15 @@ export function createSampler(
     if (image === undefined) {
       const replacements = stream(settings.seed, 'replacement', epoch, slot.position);
       while (image === undefined) {
-        skipped.push({ index, name: names[index]!, reason: broken.get(index)! });
+        skipped.push({ index, name: imageName(source, index), reason: broken.get(index)! });
         if (skipped.length > MOST_REPLACEMENTS) {
           throw new DataError(
             'undecodable',
-            `${skipped.length} images in a row cannot be decoded, the first of them ${names[slot.index]} ` +
+            `${skipped.length} images in a row cannot be decoded, the first of them ${imageName(source, slot.index)} ` +
               `(${broken.get(slot.index)}); check the source`,
           );
         }
-        index = replacements.integer(names.length);
+        index = replacements.integer(source.count);
         image = await decode(index);
       }
     }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
-import { openImageSource } from './sources.js';
+import { type ImageSource, openImageSource } from './sources.js';
 
 // Sources do not decode, so any bytes will do.
 const files: Record<string, string> = {
@@ -18,6 +18,8 @@ const files: Record<string, string> = {
 };
 const names = ['cat/a.PNG', 'cat/b.jpg', 'cat/deep/c.webp', 'dog/a.jpg'];
 const contents = ['cat a', 'cat b', 'cat c', 'dog a'];
+
+const namesOf = (source: ImageSource) => Array.from({ length: source.count }, (_, i) => source.nameOf(i));
 
 let root: string;
 
@@ -49,21 +51,15 @@ after(() => rm(root, { recursive: true }));
 for (const path of ['folder', 'images.tar', 'images.tar.gz']) {
   test(`${path}: images in order, with and without labels`, async () => {
     const plain = await openImageSource(join(root, path));
-    assert.deepEqual(
-      plain.items,
-      names.map((name) => ({ name })),
-    );
-    assert.equal(plain.classes, undefined);
+    assert.deepEqual(namesOf(plain), names);
+    assert.equal(plain.labelled, undefined);
     const read = await Promise.all(names.map((_, i) => plain.read(i)));
     assert.deepEqual(read.map(String), contents);
     await plain.close();
 
     const labelled = await openImageSource(join(root, path), { labels: 'folders' });
-    assert.deepEqual(labelled.classes, ['cat', 'dog']);
-    assert.deepEqual(
-      labelled.items.map(({ label }) => label),
-      [0, 0, 0, 1],
-    );
+    assert.deepEqual(labelled.labelled?.classes, ['cat', 'dog']);
+    assert.deepEqual([...labelled.labelled.labels], [0, 0, 0, 1]);
     await labelled.close();
   });
 }

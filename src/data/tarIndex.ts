@@ -1,28 +1,20 @@
-import { createReadStream } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { extract, type Header } from 'tar-stream';
 import { DataError } from './dataError.js';
 import { byCodeUnits, isImageName } from './imageNames.js';
-import type { SourceIndex } from './sourceIndex.js';
+import { type NameTable, packNames } from './nameTable.js';
+import { type ArchivePlaces, type SourceIndex, sharedUint32, TAR_BLOCK } from './sourceIndex.js';
+import { type ByteSource, fileBytes, memoryBytes, type TarMember, tarMembers } from './tarWalk.js';
 
 /** Most unpacked bytes of a .tar.gz: it is held in memory, as gzip cannot be read from the middle. */
 export const defaultUnpackedLimit = 2 * 1024 ** 3;
 
-interface Entry {
-  readonly name: string;
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Images of a plain .tar, which is read through once; afterwards each image is read by its offset. */
-export async function indexTar(path: string): Promise<SourceIndex> {
-  const { names, offsets, sizes } = arrange(
-    await listEntries(createReadStream(path, { highWaterMark: 2 ** 20 }), path),
-  );
-  return { names, storage: { kind: 'tar', path, offsets, sizes } };
+/** Images of a plain .tar, of which only the headers are read; afterwards each image is read by its offset. */
+export function indexTar(path: string): SourceIndex {
+  const { names, places } = readArchive(path, (archive) => arrange(archive, path));
+  return { count: places.blocks.length, names, storage: { kind: 'tar', paths: [path], places } };
 }
 
 /**
@@ -41,37 +33,40 @@ export async function indexTarGz(path: string, limit: number = defaultUnpackedLi
       { cause },
     );
   });
-  const { names, offsets, sizes } = arrange(await listEntries(Readable.from([unpacked]), path));
+  const { names, places } = arrange(memoryBytes(unpacked), path);
   const bytes = new SharedArrayBuffer(unpacked.length);
   new Uint8Array(bytes).set(unpacked);
-  return { names, storage: { kind: 'memory', bytes, offsets, sizes } };
+  return { count: places.blocks.length, names, storage: { kind: 'memory', bytes, places } };
 }
 
-async function listEntries(archive: Readable, path: string): Promise<Entry[]> {
-  const entries: Entry[] = [];
-  const parser = extract();
-  parser.on('entry', (header, body, next) => {
-    // tar-stream sets byteOffset, where the entry's content begins; its type declarations leave it out.
-    const { name, size, type, byteOffset } = header as Header & { byteOffset: number };
-    if (type === 'file' && isImageName(name)) {
-      entries.push({ name: name.replace(/^(\.?\/)+/, ''), offset: byteOffset, size: size ?? 0 });
-    }
-    body.on('end', next);
-    body.resume();
-  });
-  await new Promise<void>((resolve, reject) => {
-    const fail = (cause: Error) =>
-      reject(new DataError('unsupported', `${path} cannot be read as a tar archive: ${cause.message}`, { cause }));
-    archive.on('error', fail);
-    parser.on('error', fail).on('finish', resolve);
-    archive.pipe(parser);
-  });
-  return entries;
+/** Opens an archive for a walk over its headers. */
+export function readArchive<T>(path: string, walk: (archive: ByteSource) => T): T {
+  const descriptor = openSync(path, 'r');
+  try {
+    return walk(fileBytes(descriptor, fstatSync(descriptor).size));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** @throws DataError `unsupported` for a member that a place cannot hold. */
+export function checkPlace({ name, offset, size }: TarMember, path: string): void {
+  if (offset / TAR_BLOCK <= 0xffffffff && size <= 0xffffffff) return;
+  throw new DataError(
+    'unsupported',
+    `${path}: ${name} lies beyond 2 TiB or has over 4 GiB; split the archive into smaller shards`,
+  );
 }
 
 /** Sorts by name and drops the folders that all names share, so that an archive of a folder equals the folder. */
-function arrange(entries: readonly Entry[]): { names: string[]; offsets: Float64Array; sizes: Float64Array } {
-  const sorted = [...entries].sort((a, b) => byCodeUnits(a.name, b.name));
+function arrange(archive: ByteSource, path: string): { names: NameTable; places: ArchivePlaces } {
+  const sorted: TarMember[] = [];
+  for (const member of tarMembers(archive, path)) {
+    if (!isImageName(member.name)) continue;
+    checkPlace(member, path);
+    sorted.push(member);
+  }
+  sorted.sort((a, b) => byCodeUnits(a.name, b.name));
   let shared = sorted[0]?.name.split('/').slice(0, -1) ?? [];
   for (const { name } of sorted) {
     const parts = name.split('/').slice(0, -1);
@@ -80,8 +75,10 @@ function arrange(entries: readonly Entry[]): { names: string[]; offsets: Float64
   }
   const skip = shared.reduce((length, part) => length + part.length + 1, 0);
   return {
-    names: sorted.map(({ name }) => name.slice(skip)),
-    offsets: Float64Array.from(sorted, ({ offset }) => offset),
-    sizes: Float64Array.from(sorted, ({ size }) => size),
+    names: packNames(sorted.map(({ name }) => name.slice(skip))),
+    places: {
+      blocks: sharedUint32(sorted.map(({ offset }) => offset / TAR_BLOCK)),
+      sizes: sharedUint32(sorted.map(({ size }) => size)),
+    },
   };
 }

@@ -79,11 +79,11 @@ export async function matchQuality(
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
-  const perPhotograph = new Float64Array(photographs.items.length);
+  const perPhotograph = new Float64Array(photographs.count);
   const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
   let grid = { rows: 0, cols: 0 };
 
-  for (let photograph = 0; photograph < photographs.items.length; photograph++) {
+  for (let photograph = 0; photograph < photographs.count; photograph++) {
     const image = await decodeImage(await photographs.read(photograph));
     const views: ViewParameters[] = [];
     for (let pair = 0; pair < pairsPerPhotograph; pair++) {
@@ -117,7 +117,7 @@ export async function matchQuality(
   return {
     share: totals.right / totals.matches,
     interval: bootstrapInterval(perPhotograph, { seed, resamples }),
-    chance: totals.chance / (photographs.items.length * pairsPerPhotograph),
+    chance: totals.chance / (photographs.count * pairsPerPhotograph),
     visible: totals.visible / totals.matches,
     perPhotograph,
     matches: totals.matches,

@@ -187,10 +187,7 @@ export function resNet(
   pixels: Value,
   config: ResNetConfig,
   parameters: Parameters,
-  {
-    prefix = '',
-    onStage,
-  }: { readonly prefix?: string; readonly onStage?: (stage: number, map: () => Value) => void } = {},
+  { prefix = '' }: { readonly prefix?: string } = {},
 ): Value {
   const { graph } = pixels;
   const layout = mapLayout(parameters);
@@ -211,8 +208,6 @@ export function resNet(
       const shape = { width, stride: index === 0 ? stride : 1, dilation: index === 0 ? first : rest };
       x = graph.scope(name, () => residualBlock(x, layout, config, parameters, name, shape));
     }
-    const map = x;
-    onStage?.(stage + 1, () => transpose(map, [0, 2, 3, 1]));
   });
   return transpose(x, layout.channelAxis === 0 ? [1, 2, 3, 0] : [0, 2, 3, 1]);
 }

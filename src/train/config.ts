@@ -11,11 +11,17 @@ export const trainConfigSchema = z
     name: z.string().min(1).describe('Name of the run, and of the model folder that is proposed for it.'),
     seed: z.int().min(0).default(0).describe('Fixes initial weights, crops, augmentation, order and drop path.'),
     data: z.strictObject({
-      source: z.string().min(1).describe('Folder or .tar, .tar.gz of photographs, relative to the working folder.'),
+      source: z
+        .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+        .describe(
+          'Folder, .tar, .tar.gz, list (.csv, .tsv, .jsonl) or WebDataset shards (train-{000..099}.tar, or a list of paths), relative to the working folder.',
+        ),
       labels: z
-        .enum(['none', 'folders'])
+        .enum(['none', 'folders', 'given'])
         .default('none')
-        .describe("folders: the name of an image's folder is its class, for the online classifier."),
+        .describe(
+          "For the online classifier. folders: the name of an image's folder is its class; given: by the list's or the shards' labels.",
+        ),
       workers: z.int().min(1).default(1).describe('Threads that decode and augment.'),
       cacheBytes: z
         .int()

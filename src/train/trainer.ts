@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { type Batch, createLoader } from '../data/loader.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
-import { openImageSource } from '../data/sources.js';
+import { openImageSource, sourceText } from '../data/sources.js';
 import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -80,7 +80,7 @@ async function resumedCheckpoint(
   }
   if (checkpoint.data !== data) {
     throw new CheckpointError(
-      `${config.data.source} is not what the run saw (photographs and names: ${checkpoint.data} then, ${data} now); ` +
+      `${sourceText(config.data.source)} is not what the run saw (photographs and names: ${checkpoint.data} then, ${data} now); ` +
         'give back the same files, or start another run',
     );
   }
@@ -137,7 +137,7 @@ async function trainIn(
 ): Promise<TrainResult> {
   const { run, device, resume, signal, curves = true } = options;
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
-  const stepConfig = stepConfigOf(config, source.classes?.length);
+  const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   const data = sourceFingerprint(source);
   const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
   const initial = initialState(stepConfig, checkpoint);

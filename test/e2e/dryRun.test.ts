@@ -76,7 +76,7 @@ describe('the pictured crops', () => {
     try {
       const batch = await loader.batch(0);
       samples.forEach(({ name, views }, i) => {
-        assert.equal(name, source.items[batch.indices[i]!]!.name);
+        assert.equal(name, source.nameOf(batch.indices[i]!));
         views.forEach(({ pixels, locations }, v) => {
           const row = (tensor: { data: Uint8Array | Float32Array }, length: number) =>
             tensor.data.slice(i * length, (i + 1) * length);

@@ -58,9 +58,9 @@ const PREFIXES = {
  */
 export async function dryRun(config: TrainConfig, folder: string): Promise<DryRunReport> {
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
-  const stepConfig = stepConfigOf(config, source.classes?.length);
+  const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
-  const { stepsPerEpoch } = epochs(source.items.length, config.batchSize, config.seed);
+  const { stepsPerEpoch } = epochs(source.count, config.batchSize, config.seed);
   const schedule = scheduleOf(config, stepsPerEpoch);
   const { totalSteps, warmupSteps } = schedule;
 
@@ -86,8 +86,8 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
 
   const told = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
   return {
-    photographs: source.items.length,
-    ...(source.classes && { classes: source.classes.length }),
+    photographs: source.count,
+    ...(source.labelled && { classes: source.labelled.classes.length }),
     parameters: {
       backbone: count(PREFIXES.backbone),
       expander: count(PREFIXES.expander),

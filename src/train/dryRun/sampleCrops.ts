@@ -71,7 +71,7 @@ async function locationMatches(
 export async function sampleCrops(config: TrainConfig, source: ImageSource, count: number): Promise<SampleCrops[]> {
   const { seed, batchSize, crops, loss } = config;
   const specs = viewsOf(config).slice(0, 2);
-  const slots = epochs(source.items.length, batchSize, seed).slotsOf(0).slice(0, count);
+  const slots = epochs(source.count, batchSize, seed).slotsOf(0).slice(0, count);
   return Promise.all(
     slots.map(async ({ index, position }) => {
       const photograph = await decodeImage(await source.read(index));
@@ -91,7 +91,7 @@ export async function sampleCrops(config: TrainConfig, source: ImageSource, coun
       const pair = [views[0]!, views[1]!] as const;
       const local = loss.alpha < 1 && loss.matches !== 'feature';
       return {
-        name: source.items[index]!.name,
+        name: source.nameOf(index),
         photograph,
         views: pair,
         matches: local ? await locationMatches(pair, loss.numMatches[0]) : [],

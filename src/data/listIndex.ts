@@ -1,0 +1,155 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname, extname, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { CsvError, parse } from 'csv-parse';
+import { z } from 'zod';
+import { DataError } from './dataError.js';
+import { packNames } from './nameTable.js';
+import type { SourceIndex } from './sourceIndex.js';
+
+/** Extensions of lists. */
+export const listPattern = /\.(csv|tsv|jsonl|ndjson)$/i;
+
+/** One line of a list. */
+interface ListedImage {
+  readonly path: string;
+  readonly label: string | undefined;
+  /** Line of the file, from 1. */
+  readonly line: number;
+}
+
+/** The images of a list, and their labels where it gives one for every image. */
+export interface IndexedList {
+  readonly index: SourceIndex;
+  readonly labels: readonly string[] | undefined;
+  /** First line without a label; undefined where there is none. */
+  readonly unlabelledLine: number | undefined;
+}
+
+/** Files whose presence is checked at once. */
+const CHECKED_AT_ONCE = 256;
+
+/** Problems that a message names; the rest is counted. */
+const MOST_NAMED = 5;
+
+/**
+ * Reads a list of images: .csv or .tsv with a header that names the columns path and (optionally) label, or .jsonl with
+ * an object {"path", "label"} on each line. Further columns and keys are left alone. A relative path starts from the
+ * list's folder; a path may be absolute or lead out of that folder, as the list is its user's own. The order of the list
+ * is the order of the images, and a path that stands in it twice is two images.
+ * @throws DataError `malformed` or `not_found`, naming the lines.
+ */
+export async function indexList(path: string): Promise<IndexedList> {
+  const items = await (/\.(jsonl|ndjson)$/i.test(path) ? readJsonLines(path) : readTable(path));
+  const root = dirname(resolve(path));
+  await checkPresence(path, root, items);
+  const names = packNames(items.map((item) => item.path));
+  const unlabelled = items.find(({ label }) => label === undefined);
+  return {
+    index: { count: items.length, names, storage: { kind: 'files', root } },
+    labels: unlabelled === undefined ? items.map(({ label }) => label!) : undefined,
+    unlabelledLine: unlabelled?.line,
+  };
+}
+
+function malformed(path: string, line: number, what: string, options?: ErrorOptions): DataError {
+  return new DataError('malformed', `${path}, line ${line}: ${what}`, options);
+}
+
+/** csv-parse's record with `info`. */
+interface TableRecord {
+  readonly record: Readonly<Record<string, string>>;
+  readonly info: { readonly lines: number };
+}
+
+async function readTable(path: string): Promise<ListedImage[]> {
+  const tabs = extname(path).toLowerCase() === '.tsv';
+  const checkHeader = (header: string[]): string[] => {
+    const names = header.map((name) => name.trim());
+    if (names.includes('path')) return names;
+    throw new DataError(
+      'malformed',
+      `${path}, line 1: the header must name a column path (and label, where there are labels), ` +
+        `separated by ${tabs ? 'tabs' : 'commas'}; it is "${header.join(tabs ? '\t' : ',').slice(0, 80)}"`,
+    );
+  };
+  const parser = parse({
+    delimiter: tabs ? '\t' : ',',
+    quote: tabs ? null : '"', // Tab-separated files have no quoting by custom.
+    columns: checkHeader,
+    bom: true,
+    info: true,
+    skip_empty_lines: true,
+    record_delimiter: ['\r\n', '\n'],
+  });
+  const input = createReadStream(path);
+  input.on('error', (error) => parser.destroy(error));
+  input.pipe(parser);
+  const items: ListedImage[] = [];
+  try {
+    for await (const { record, info } of parser as AsyncIterable<TableRecord>) {
+      const file = record['path']!;
+      if (file === '') throw malformed(path, info.lines, 'the path is empty');
+      const label = record['label'];
+      items.push({ path: file, label: label === '' ? undefined : label, line: info.lines });
+    }
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    throw malformed(path, Number(cause['lines'] ?? 0), cause.message, { cause });
+  } finally {
+    input.destroy();
+  }
+  return items;
+}
+
+const jsonLine = z.object({
+  path: z.string().min(1),
+  label: z.union([z.string().min(1), z.int().transform(String)]).optional(),
+});
+
+async function readJsonLines(path: string): Promise<ListedImage[]> {
+  const items: ListedImage[] = [];
+  let line = 0;
+  for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+    line++;
+    if (text.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(line === 1 ? text.replace(/^\ufeff/, '') : text);
+    } catch (cause) {
+      throw malformed(path, line, `not JSON: ${(cause as Error).message}`, { cause });
+    }
+    const parsed = jsonLine.safeParse(value);
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map(({ path: key, message }) => `${key.join('.') || 'line'}: ${message}`);
+      throw malformed(path, line, `${problems.join('; ')}; write {"path": text, "label": text or whole number}`);
+    }
+    items.push({ path: parsed.data.path, label: parsed.data.label, line });
+  }
+  return items;
+}
+
+/** @throws DataError `not_found` naming the first files that are not there, with their lines. */
+async function checkPresence(list: string, root: string, items: readonly ListedImage[]): Promise<void> {
+  const missing: ListedImage[] = [];
+  for (let start = 0; start < items.length; start += CHECKED_AT_ONCE) {
+    const some = items.slice(start, start + CHECKED_AT_ONCE);
+    const present = await Promise.all(
+      some.map(({ path }) =>
+        stat(resolve(root, path)).then(
+          (status) => status.isFile(),
+          () => false,
+        ),
+      ),
+    );
+    missing.push(...some.filter((_, i) => !present[i]));
+  }
+  if (missing.length === 0) return;
+  const named = missing.slice(0, MOST_NAMED).map(({ path, line }) => `${path} (line ${line})`);
+  const more = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} more` : '';
+  throw new DataError(
+    'not_found',
+    `${list} names files that are not there: ${named.join(', ')}${more}; relative paths start from ${root}`,
+  );
+}

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { z } from 'zod';
+
+/** Indexes of shards, kept between runs: walking a shard on a network disk may take seconds. */
+
+const numbers = z.array(z.int().min(0).max(0xffffffff));
+const schema = z.object({
+  format: z.literal(1),
+  path: z.string(),
+  bytes: z.number(),
+  modified: z.number(),
+  labelled: z.boolean(),
+  names: z.array(z.string()),
+  blocks: numbers,
+  sizes: numbers,
+  labels: z.array(z.string()).optional(),
+});
+
+/** The images of one shard in the archive's order; arrays of one length. */
+export type CachedShard = Pick<z.output<typeof schema>, 'names' | 'blocks' | 'sizes'> & {
+  readonly labels?: readonly string[];
+};
+
+/** What an index is valid for. */
+interface ShardVersion {
+  readonly bytes: number;
+  /** Time of modification in milliseconds. */
+  readonly modified: number;
+  readonly labelled: boolean;
+}
+
+/** `$XDG_CACHE_HOME/vicregl/shards`, or the same under ~/.cache. */
+export function defaultShardCache(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'vicregl', 'shards');
+}
+
+function fileOf(cache: string, path: string, { labelled }: ShardVersion): string {
+  const digest = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 32);
+  return join(cache, `${digest}${labelled ? '.labelled' : ''}.json`);
+}
+
+/** The index that was kept of a shard; undefined where there is none, or the shard has changed since. */
+export async function readCachedShard(
+  cache: string,
+  path: string,
+  version: ShardVersion,
+): Promise<CachedShard | undefined> {
+  try {
+    const kept = schema.parse(JSON.parse(await readFile(fileOf(cache, path, version), 'utf8')));
+    const { names, blocks, sizes, labels } = kept;
+    const valid =
+      kept.path === resolve(path) &&
+      kept.bytes === version.bytes &&
+      kept.modified === version.modified &&
+      kept.labelled === version.labelled &&
+      [blocks, sizes, ...(version.labelled ? [labels ?? []] : [])].every(({ length }) => length === names.length);
+    return valid ? { names, blocks, sizes, ...(labels && { labels }) } : undefined;
+  } catch {
+    return undefined; // Not there, or not ours: the shard itself has the truth.
+  }
+}
+
+/** Keeps an index. A folder that cannot be written is no error: the next run walks again. */
+export async function writeCachedShard(
+  cache: string,
+  path: string,
+  version: ShardVersion,
+  shard: CachedShard,
+): Promise<void> {
+  try {
+    await mkdir(cache, { recursive: true });
+    await writeFileAtomic(
+      fileOf(cache, path, version),
+      JSON.stringify({ format: 1, path: resolve(path), ...version, ...shard }),
+    );
+  } catch {
+    // See above.
+  }
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pack } from 'tar-stream';
+import { sourceFingerprint } from './sourceFingerprint.js';
+import { type ImageSource, openImageSource, type SourceOptions } from './sources.js';
+
+let root: string;
+let cache: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vicregl-shards-'));
+  cache = join(root, 'cache');
+});
+after(() => rm(root, { recursive: true }));
+
+async function shard(name: string, entries: readonly (readonly [string, string])[]): Promise<string> {
+  const archive = pack();
+  for (const [member, content] of entries) archive.entry({ name: member }, content);
+  archive.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Buffer);
+  const path = join(root, name);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, Buffer.concat(chunks));
+  return path;
+}
+
+const open = (path: string | readonly string[], options: SourceOptions = {}) =>
+  openImageSource(path, { shardCache: cache, keepShardsFrom: Number.POSITIVE_INFINITY, ...options });
+const namesOf = (source: ImageSource) => Array.from({ length: source.count }, (_, i) => source.nameOf(i));
+
+/** Two shards as WebDataset writes them; images are not in the order of their names. */
+async function trainShards(folder: string): Promise<string> {
+  await shard(`${folder}/train-000000.tar`, [
+    ['./n02/0002.jpg', 'image 2'],
+    ['./n02/0002.cls', '10\n'],
+    ['./n01/0001.json', '{"label": 9, "caption": "x"}'],
+    ['./n01/0001.seg.png', 'mask'],
+    ['./n01/0001.png', 'less wanted'],
+    ['./n01/0001.JPG', 'image 1'],
+  ]);
+  await shard(`${folder}/train-000001.tar`, [
+    ['a/only.txt', 'no image here'],
+    ['a/0001.cls', '10'],
+    ['a/0001.webp', 'image 3'],
+    ['.hidden.jpg', 'hidden'],
+    ['a/._0001.jpg', 'of macOS'],
+  ]);
+  await shard(`${folder}/train-000002.tar`, []);
+  return join(root, folder);
+}
+
+const names = ['train-000000.tar/n02/0002.jpg', 'train-000000.tar/n01/0001.JPG', 'train-000001.tar/a/0001.webp'];
+
+test('samples of shards: grouped by key, in the order of the archives, by pattern, paths or folder', async () => {
+  const folder = await trainShards('wds');
+  const ways = [
+    join(folder, 'train-{000000..000002}.tar'),
+    [join(folder, 'train-000000.tar'), join(folder, 'train-{000001,000002}.tar')],
+    folder,
+  ];
+  const prints = new Set<string>();
+  for (const way of ways) {
+    const source = await open(way, { labels: 'given' });
+    assert.deepEqual(namesOf(source), names);
+    assert.deepEqual(source.labelled!.classes, ['9', '10']);
+    assert.deepEqual([...source.labelled!.labels], [1, 0, 1]);
+    assert.deepEqual((await Promise.all([0, 1, 2].map((i) => source.read(i)))).map(String), [
+      'image 2',
+      'image 1',
+      'image 3',
+    ]);
+    await source.close();
+    prints.add(sourceFingerprint(source));
+    assert.equal((await open(way)).labelled, undefined);
+  }
+  assert.equal(prints.size, 1);
+  // Labels belong to what a run saw.
+  await shard('wds/train-000001.tar', [
+    ['a/0001.cls', '9'],
+    ['a/0001.webp', 'image 3'],
+  ]);
+  const relabelled = await open(folder, { labels: 'given' });
+  assert.ok(!prints.has(sourceFingerprint(relabelled)));
+});
+
+test('one .tar is a shard where its labels are given, else a folder in an archive', async () => {
+  const path = await shard('one.tar', [
+    ['x/b.jpg', 'b'],
+    ['x/b.cls', 'dog'],
+    ['x/a.jpg', 'a'],
+    ['x/a.cls', 'cat'],
+  ]);
+  const given = await open(path, { labels: 'given' });
+  assert.deepEqual(namesOf(given), ['one.tar/x/b.jpg', 'one.tar/x/a.jpg']);
+  assert.deepEqual([...given.labelled!.labels], [1, 0]);
+  assert.deepEqual(namesOf(await open(path)), ['a.jpg', 'b.jpg']);
+});
+
+test('an index is kept, and made anew when its shard changes or its file is damaged', async () => {
+  const folder = await trainShards('kept');
+  const keep = { labels: 'given', keepShardsFrom: 0 } as const;
+  const first = await open(folder, keep);
+  const files = await readdir(cache);
+  assert.equal(files.length, 3);
+  // What is kept is what is used: a change of the kept file shows.
+  for (const file of files) {
+    const text = await readFile(join(cache, file), 'utf8');
+    await writeFile(join(cache, file), text.replace('a/0001.webp', 'a/KEPT.webp'));
+  }
+  const second = await open(folder, keep);
+  assert.deepEqual(namesOf(second), [...names.slice(0, 2), 'train-000001.tar/a/KEPT.webp']);
+  assert.deepEqual(second.labelled, first.labelled);
+  await utimes(join(folder, 'train-000001.tar'), new Date(), new Date(2001, 1));
+  assert.deepEqual(namesOf(await open(folder, keep)), names);
+  for (const file of files) await writeFile(join(cache, file), '{"format":1');
+  assert.deepEqual(namesOf(await open(folder, keep)), names);
+  // Without labels there is less to keep, and labels are not made up from it.
+  const plain = await shard('plain-000.tar', [['1.jpg', 'x']]);
+  await open([plain], { keepShardsFrom: 0 });
+  await assert.rejects(open([plain], keep), { code: 'no_labels', message: /plain-000\.tar: sample "1" has no label/ });
+});
+
+test('a cache that cannot be written does not matter', async () => {
+  const folder = await trainShards('uncached');
+  await writeFile(join(root, 'file'), '');
+  const source = await open(folder, { shardCache: join(root, 'file', 'inside'), keepShardsFrom: 0 });
+  assert.deepEqual(namesOf(source), names);
+});
+
+test('more shards than are held open at once', async () => {
+  const paths: string[] = [];
+  for (let i = 0; i < 70; i++) paths.push(await shard(`many/${String(i).padStart(3, '0')}.tar`, [['i.jpg', `i ${i}`]]));
+  const source = await open(join(root, 'many/{000..069}.tar'));
+  const items = Array.from({ length: 70 }, (_, i) => i);
+  for (const _ of [0, 1]) {
+    assert.deepEqual(
+      (await Promise.all(items.map((i) => source.read(i)))).map(String),
+      items.map((i) => `i ${i}`),
+    );
+  }
+  await source.close();
+});
+
+test('errors name shard, sample and the way out', async () => {
+  const folder = await trainShards('wrong');
+  await assert.rejects(open(join(folder, 'train-{000000..000009}.tar')), {
+    code: 'not_found',
+    message: /the shard .*train-000003\.tar cannot be opened; check the pattern/,
+  });
+  await assert.rejects(open(folder, { labels: 'folders' }), { code: 'no_labels', message: /set labels to given/ });
+  const refused = async (entries: readonly (readonly [string, string])[], code: string, message: RegExp) =>
+    assert.rejects(open([await shard('bad.tar', entries)], { labels: 'given' }), { name: 'DataError', code, message });
+  await refused(
+    [
+      ['a/1.jpg', 'x'],
+      ['a/2.jpg', 'x'],
+      ['a/1.cls', '1'],
+    ],
+    'no_labels',
+    /bad\.tar: sample "a\/1" has no label; put 1\.cls .* right beside its image/,
+  );
+  await refused([['1.json', '{"label": 1.5}']], 'malformed', /1\.json: "label" is 1\.5; write text or a whole number/);
+  await refused([['1.json', '{"label"']], 'malformed', /bad\.tar: 1\.json: .*JSON/);
+  await refused([['1.cls', ' \n']], 'malformed', /1\.cls is empty/);
+  await refused([['1.txt', 'x']], 'no_images', /bad\.tar holds no images; looked for samples with a member whose name/);
+  await refused(
+    [
+      ['1.jpg', 'x'],
+      ['1.cls', '3'],
+    ],
+    'no_labels',
+    /has only the label 3/,
+  );
+  await assert.rejects(open(join(root, 'wrong.txt')), { code: 'not_found', message: /give a folder.*train-\{000/ });
+});

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type ByteSource, fileBytes, memoryBytes, tarMembers } from './tarWalk.js';
+
+/** Names that ustar alone cannot hold, contents around the size of a block and of the window. */
+const deep = `${'folder/'.repeat(30)}${'n'.repeat(120)}.jpg`;
+const contents: Record<string, string> = {
+  'a.jpg': '',
+  'b/ümlaut 日本.png': 'x'.repeat(511),
+  'b/c.jpg': 'y'.repeat(512),
+  [deep]: 'z'.repeat(513),
+  'd.cls': '7',
+  'e.jpg': 'long'.repeat(4000),
+};
+
+let root: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vicregl-tar-'));
+  for (const [name, content] of Object.entries(contents)) {
+    await mkdir(dirname(join(root, 'in', name)), { recursive: true });
+    await writeFile(join(root, 'in', name), content);
+  }
+});
+after(() => rm(root, { recursive: true }));
+
+function walk(archive: ByteSource, path = 'x.tar'): Record<string, string> {
+  return Object.fromEntries(
+    [...tarMembers(archive, path)].map(({ name, offset, size }) => {
+      assert.equal(offset % 512, 0);
+      return [name, archive.read(offset, size).toString()];
+    }),
+  );
+}
+
+for (const format of ['gnu', 'posix', 'ustar']) {
+  test(`members of an archive of GNU tar, format ${format}`, async () => {
+    const path = join(root, `${format}.tar`);
+    const long = format === 'ustar' ? [`--exclude=${'n'.repeat(120)}.jpg`] : []; // ustar cannot hold it
+    execFileSync('tar', [...long, `--format=${format}`, '-cf', path, '-C', join(root, 'in'), '.']);
+    const expected = { ...contents };
+    if (format === 'ustar') delete expected[deep];
+    assert.deepEqual(walk(memoryBytes(await readFile(path))), expected);
+    const descriptor = openSync(path, 'r');
+    try {
+      // Reads overlap the window and each other; the file gives what memory gives.
+      assert.deepEqual(walk(fileBytes(descriptor, statSync(path).size)), expected);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+test('reads headers and skips contents', () => {
+  writeFileSync(join(root, 'in', 'large.bin'), '');
+  truncateSync(join(root, 'in', 'large.bin'), 3 * 2 ** 20);
+  const path = join(root, 'large.tar');
+  execFileSync('tar', ['-cf', path, '-C', join(root, 'in'), 'large.bin', 'd.cls']);
+  const descriptor = openSync(path, 'r');
+  const file = fileBytes(descriptor, statSync(path).size);
+  let bytes = 0;
+  const counted: ByteSource = {
+    size: file.size,
+    read: (offset, length) => {
+      bytes += length;
+      return file.read(offset, length);
+    },
+  };
+  try {
+    assert.deepEqual(
+      [...tarMembers(counted, path)].map(({ name, size }) => [name, size]),
+      [
+        ['large.bin', 3 * 2 ** 20],
+        ['d.cls', 1],
+      ],
+    );
+  } finally {
+    closeSync(descriptor);
+  }
+  assert.ok(bytes < 20_000, `${bytes} bytes`);
+});
+
+test('archives that were appended to one another are read on', async () => {
+  const bytes = await readFile(join(root, 'gnu.tar'));
+  assert.equal([...tarMembers(memoryBytes(Buffer.concat([bytes, bytes])), 'x.tar')].length, 12);
+});
+
+test('a damaged or cut archive is named with the place', async () => {
+  const bytes = await readFile(join(root, 'posix.tar'));
+  const refused = (archive: Buffer, message: RegExp) =>
+    assert.throws(() => walk(memoryBytes(archive), 'some.tar'), { name: 'DataError', code: 'unsupported', message });
+  const damaged = Buffer.from(bytes);
+  damaged[20]! ^= 1;
+  refused(damaged, /^some\.tar cannot be read as a tar archive: bad header at byte 0; /);
+  refused(Buffer.from('no archive'), /it ends inside a header at byte 0/);
+  const last = [...tarMembers(memoryBytes(bytes), 'x.tar')].at(-1)!;
+  const huge = Buffer.from(bytes);
+  huge[124] = 0x90; // marks a number in base 256 that is longer than any archive
+  refused(huge, /bad header at byte 0/);
+  refused(bytes.subarray(0, last.offset + last.size - 1), /it ends inside \S+; make or fetch it again/);
+});
