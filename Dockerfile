@@ -23,6 +23,7 @@ COPY --from=build /app/package.json /app/LICENSE ./
 COPY --from=build /app/bin bin
 COPY --from=build /app/proto proto
 COPY --from=build /app/models models
+COPY --from=build /app/recipes recipes
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { type Batch, createLoader } from '../data/loader.js';
+import { type Batch, createLoader, type Loader } from '../data/loader.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource, sourceText } from '../data/sources.js';
 import { checkParameters } from '../nn/parameters.js';
@@ -11,10 +11,9 @@ import {
   checkpointPath,
   listCheckpoints,
   loadCheckpoint,
-  saveCheckpoint,
-  setCheckpointAside,
   setLaterCheckpointsAside,
 } from './checkpoint.js';
+import { type CheckpointSaver, createCheckpointSaver } from './checkpointSaver.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createFusedRunner } from './fusedRunner.js';
 import { networkSpecs } from './networkSpecs.js';
@@ -24,16 +23,11 @@ import { holdsRun, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
-import { learningRate } from './schedule.js';
+import { learningRate, type ScheduleConfig } from './schedule.js';
 import type { StepConfig } from './stepConfig.js';
-import { stateSpecs, type TrainingStep } from './stepRunner.js';
+import { type StepRunner, stateSpecs, type TrainingStep } from './stepRunner.js';
 
 /** Pretraining: photographs in, checkpoints and a log out. */
-
-/** A loss term, a monitor or a weight became infinite or not a number; the newest checkpoint is from before. */
-class NonFiniteLossError extends Error {
-  override readonly name = 'NonFiniteLossError';
-}
 
 export interface TrainOptions {
   /** Run folder (docs/training.md says what stands in it). */
@@ -156,95 +150,93 @@ async function trainIn(
       },
       config.stepsPerRun,
     );
-    let progress: Progress | undefined;
-    let recorder: RunRecorder | undefined;
-    let saved = checkpoint?.step ?? -1;
-    const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
-      // A checkpoint of the state before this very step leads to the same place.
-      if (saved === step - 1) await setCheckpointAside(run, saved);
-      const good = (await listCheckpoints(run)).at(-1);
-      const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
-      return new NonFiniteLossError(
-        `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
-      );
-    };
-    const save = async (steps: number, { every, keep, best } = config.checkpoints): Promise<void> => {
-      const tensors = runner.state();
-      for (const [name, { data }] of tensors) {
-        const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
-        if (bad !== undefined) throw await diverged(steps, `after the update ${name} holds ${bad}`);
-      }
-      // A checkpoint that a signal asked for has not run as long as the others: it does not compete.
-      const due = steps % every === 0 || steps === totalSteps;
-      const score = due ? recorder?.score() : undefined;
-      await saveCheckpoint(run, { step: steps, seed: config.seed, data, tensors }, keep, score);
-      saved = steps;
-      const names = recorder?.names() ?? [];
-      if (steps === every && !names.includes(best.metric)) {
-        progress?.note(`no best checkpoint yet: nothing logs "${best.metric}" so far, only ${names.join(', ')}`);
-      }
-      // The run matters more than its picture.
-      if (curves) {
-        await recorder?.draw().catch((error: Error) => progress?.note(`the curves cannot be drawn: ${error.message}`));
-      }
-    };
     try {
       const start = checkpoint?.step ?? 0;
       // Only now, when the source, the graph and the device have proved usable.
       await claim();
       if (resume) await goBackTo(run, start);
       await writeRunFolder(run, config, device, start);
-      recorder = await openRunRecorder(run, config, start);
-      progress = options.createProgress(start, totalSteps);
-      let at = start;
-      const { every } = config.checkpoints;
-      while (at < totalSteps && !signal?.aborted) {
-        const began = performance.now();
-        let waited = 0;
-        const steps: (TrainingStep & { readonly batch: Batch })[] = [];
-        // Several steps of one run end where a checkpoint is due: there is no state in between.
-        const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every));
-        for (let step = at; step < at + count; step++) {
-          const asked = performance.now();
-          const batch = await loader.batch(step);
-          waited += performance.now() - asked;
-          steps.push({ step, learningRate: learningRate(step, schedule), batch });
-          for (const { name, reason } of batch.skipped) {
-            if (recorder.skipped.has(name)) continue;
-            await recorder.skip({ step: step + 1, skipped: name, reason });
-            progress.note(`skipped ${name}: ${reason} (${recorder.skipped.size} so far)`);
-          }
-        }
-        const terms = await runner.run(steps);
-        for (const [i, ofStep] of terms.entries()) {
-          const bad = Object.entries(ofStep).find(([, value]) => !Number.isFinite(value));
-          if (bad !== undefined) throw await diverged(at + i + 1, `${bad[0]} is ${bad[1]}`);
-        }
-        const took = performance.now() - began;
-        for (const [i, { batch, learningRate: lr }] of steps.entries()) {
-          at += 1;
-          const record = {
-            step: at,
-            epoch: batch.epoch,
-            lr,
-            ...terms[i]!,
-            images_per_s: (count * config.batchSize) / (took / 1e3),
-            wait_share: waited / took,
-          };
-          const warning = await recorder.step(record);
-          progress.step(record);
-          if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
-        }
-        if (at % every === 0 || at === totalSteps) await save(at);
+      const recorder = await openRunRecorder(run, config, start);
+      const progress = options.createProgress(start, totalSteps);
+      try {
+        const resumed = checkpoint?.step ?? -1;
+        const saver = createCheckpointSaver({
+          ...{ run, config, data, totalSteps, resumed, curves, recorder, progress },
+          state: () => runner.state(),
+        });
+        const steps = await trainSteps(start, { config, schedule, loader, runner, recorder, progress, saver }, signal);
+        if (saver.saved !== steps) await saver.save(steps);
+        return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
+      } finally {
+        progress.stop();
+        await recorder.close();
       }
-      if (saved !== at) await save(at);
-      return { steps: at, totalSteps, checkpoint: checkpointPath(run, at) };
     } finally {
-      progress?.stop();
-      await recorder?.close();
       await runner.close();
     }
   } finally {
     await loader.close();
   }
+}
+
+/** What the steps of a run are taken with. */
+interface Workbench {
+  readonly config: TrainConfig;
+  readonly schedule: ScheduleConfig;
+  readonly loader: Loader;
+  readonly runner: StepRunner;
+  readonly recorder: RunRecorder;
+  readonly progress: Progress;
+  readonly saver: CheckpointSaver;
+}
+
+/** Takes steps from `start` to the schedule's end or the signal, and saves when it is due. Returns the steps taken. */
+async function trainSteps(
+  start: number,
+  { config, schedule, loader, runner, recorder, progress, saver }: Workbench,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const { totalSteps } = schedule;
+  const { every } = config.checkpoints;
+  let at = start;
+  while (at < totalSteps && !signal?.aborted) {
+    const began = performance.now();
+    let waited = 0;
+    const steps: (TrainingStep & { readonly batch: Batch })[] = [];
+    // Several steps of one run end where a checkpoint is due: there is no state in between.
+    const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every));
+    for (let step = at; step < at + count; step++) {
+      const asked = performance.now();
+      const batch = await loader.batch(step);
+      waited += performance.now() - asked;
+      steps.push({ step, learningRate: learningRate(step, schedule), batch });
+      for (const { name, reason } of batch.skipped) {
+        if (recorder.skipped.has(name)) continue;
+        await recorder.skip({ step: step + 1, skipped: name, reason });
+        progress.note(`skipped ${name}: ${reason} (${recorder.skipped.size} so far)`);
+      }
+    }
+    const terms = await runner.run(steps);
+    for (const [i, ofStep] of terms.entries()) {
+      const bad = Object.entries(ofStep).find(([, value]) => !Number.isFinite(value));
+      if (bad !== undefined) throw await saver.diverged(at + i + 1, `${bad[0]} is ${bad[1]}`);
+    }
+    const took = performance.now() - began;
+    for (const [i, { batch, learningRate: lr }] of steps.entries()) {
+      at += 1;
+      const record = {
+        step: at,
+        epoch: batch.epoch,
+        lr,
+        ...terms[i]!,
+        images_per_s: (count * config.batchSize) / (took / 1e3),
+        wait_share: waited / took,
+      };
+      const warning = await recorder.step(record);
+      progress.step(record);
+      if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
+    }
+    if (at % every === 0 || at === totalSteps) await saver.save(at);
+  }
+  return at;
 }

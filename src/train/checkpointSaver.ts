@@ -1,0 +1,76 @@
+import type { Tensor } from '../tensor/tensor.js';
+import { listCheckpoints, saveCheckpoint, setCheckpointAside } from './checkpoint.js';
+import type { TrainConfig } from './config.js';
+import type { Progress } from './progress.js';
+import type { RunRecorder } from './runRecorder.js';
+
+/** A loss term, a monitor or a weight became infinite or not a number; the newest checkpoint is from before. */
+export class NonFiniteLossError extends Error {
+  override readonly name = 'NonFiniteLossError';
+}
+
+/** Saves a run that is under way. */
+export interface CheckpointSaver {
+  /** Step of the newest checkpoint; -1 before the first one. */
+  readonly saved: number;
+  /** Saves the state after so many steps. @throws NonFiniteLossError for weights that cannot be gone on from. */
+  save(steps: number): Promise<void>;
+  /** The error of a step that was not finite. A checkpoint of the state before that very step is set aside. */
+  diverged(step: number, what: string): Promise<NonFiniteLossError>;
+}
+
+export interface CheckpointSaverOptions {
+  readonly run: string;
+  readonly config: TrainConfig;
+  /** Fingerprint of the photographs. */
+  readonly data: string;
+  readonly totalSteps: number;
+  /** Step of the checkpoint that the run goes on from; -1 without one. */
+  readonly resumed: number;
+  /** Whether the curves are drawn beside. */
+  readonly curves: boolean;
+  readonly state: () => ReadonlyMap<string, Tensor>;
+  readonly recorder: RunRecorder;
+  readonly progress: Progress;
+}
+
+export function createCheckpointSaver(options: CheckpointSaverOptions): CheckpointSaver {
+  const { run, config, data, totalSteps, resumed, curves, state, recorder, progress } = options;
+  const { every, keep, best } = config.checkpoints;
+  let saved = resumed;
+
+  const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
+    // A checkpoint of the state before this very step leads to the same place.
+    if (saved === step - 1) await setCheckpointAside(run, saved);
+    const good = (await listCheckpoints(run)).at(-1);
+    const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
+    return new NonFiniteLossError(
+      `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
+    );
+  };
+
+  return {
+    get saved() {
+      return saved;
+    },
+    diverged,
+    async save(step) {
+      const tensors = state();
+      for (const [name, { data }] of tensors) {
+        const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
+        if (bad !== undefined) throw await diverged(step, `after the update ${name} holds ${bad}`);
+      }
+      // A checkpoint that a signal asked for has not run as long as the others: it does not compete.
+      const due = step % every === 0 || step === totalSteps;
+      await saveCheckpoint(run, { step, seed: config.seed, data, tensors }, keep, due ? recorder.score() : undefined);
+      saved = step;
+      const names = recorder.names();
+      if (step === every && !names.includes(best.metric)) {
+        progress.note(`no best checkpoint yet: nothing logs "${best.metric}" so far, only ${names.join(', ')}`);
+      }
+      if (!curves) return;
+      // The run matters more than its picture.
+      await recorder.draw().catch((error: Error) => progress.note(`the curves cannot be drawn: ${error.message}`));
+    },
+  };
+}
