@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportModel } from '../models/exportModel.js';
-import type { Manifest } from '../models/manifest.js';
 import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
 import { backboneOf } from '../train/config.js';
 import { createCurvePoints } from '../train/curvePoints.js';
@@ -12,11 +11,11 @@ import { readRunConfig } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
 import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
-interface ExportFlags {
+interface ExportFlags extends VariantFlags {
   readonly checkpoint?: CheckpointChoice;
   readonly out: string;
-  readonly precision: Manifest['precision'];
   readonly weights: 'last' | 'ema';
   readonly expander: boolean;
   readonly modelVersion: string;
@@ -28,15 +27,12 @@ interface ExportFlags {
 
 /** `vicregl export`: a run's checkpoint as a model folder. */
 export function registerExport(program: Command): void {
-  program
+  const command = program
     .command('export')
     .description("Write a run's checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.")
     .argument('<run>', 'run folder of vicregl train')
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
     .addOption(checkpointOption('latest (the default), best, or the number of a step'))
-    .addOption(
-      new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
-    )
     .addOption(
       new Option('--weights <which>', "the last step's, or their moving average (optimizer.emaDecay)")
         .choices(['last', 'ema'])
@@ -47,52 +43,50 @@ export function registerExport(program: Command): void {
     .option('--license <name>', 'licence of the weights', 'Apache-2.0')
     .option('--note <text>', 'what the weights saw, in words, for the manifest')
     .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
-    .option('--force', 'replace the model folder', false)
-    .action(async (run: string, flags: ExportFlags) => {
-      const config = await readRunConfig(run);
-      const checkpoint = await loadCheckpoint(run, flags.checkpoint);
-      const { model, loss } = config;
-      const name = basename(flags.out);
-      const files = new Map<string, Uint8Array>();
-      for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
-      if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
-      // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
-      const log = await readRunLog(run, checkpoint.step);
-      files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
-      const curve = createCurvePoints();
-      for (const record of log) curve.add(record);
-      files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
-      const manifest = await exportModel(
-        flags.out,
-        {
-          name,
-          version: flags.modelVersion,
-          architecture: model.architecture,
-          backbone: backboneOf(model),
-          ...(loss.alpha < 1 && { localProjector: model.localProjector }),
-          ...(loss.alpha > 0 && { expander: model.expander }),
-          writeExpander: flags.expander,
-          alpha: loss.alpha,
-          weights: flags.weights === 'ema' ? averagedWeights(checkpoint.tensors) : checkpoint.tensors,
-          license: flags.license,
-          training: {
-            ...(flags.note !== undefined && { note: flags.note }),
-            ...summariseRun(log, checkpoint.step),
-            weights: flags.weights,
-            ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
-            batchSize: config.batchSize,
-            cropSize: config.crops.size,
-            smallCrops: config.crops.small?.count ?? 0,
-            seed: config.seed,
-          },
-          files,
+    .option('--force', 'replace the model folder', false);
+  addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
+    const config = await readRunConfig(run);
+    const checkpoint = await loadCheckpoint(run, flags.checkpoint);
+    const { model, loss } = config;
+    const name = basename(flags.out);
+    const files = new Map<string, Uint8Array>();
+    for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
+    if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
+    // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
+    const log = await readRunLog(run, checkpoint.step);
+    files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
+    const curve = createCurvePoints();
+    for (const record of log) curve.add(record);
+    files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
+    const manifest = await exportModel(
+      flags.out,
+      {
+        name,
+        version: flags.modelVersion,
+        architecture: model.architecture,
+        backbone: backboneOf(model),
+        ...(loss.alpha < 1 && { localProjector: model.localProjector }),
+        ...(loss.alpha > 0 && { expander: model.expander }),
+        writeExpander: flags.expander,
+        alpha: loss.alpha,
+        weights: flags.weights === 'ema' ? averagedWeights(checkpoint.tensors) : checkpoint.tensors,
+        license: flags.license,
+        training: {
+          ...(flags.note !== undefined && { note: flags.note }),
+          ...summariseRun(log, checkpoint.step),
+          weights: flags.weights,
+          ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
+          batchSize: config.batchSize,
+          cropSize: config.crops.size,
+          smallCrops: config.crops.small?.count ?? 0,
+          seed: config.seed,
         },
-        { precision: flags.precision, force: flags.force },
-      );
-      const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
-      console.log(
-        `${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`,
-      );
-      console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
-    });
+        files,
+      },
+      { ...variantOf(flags), force: flags.force },
+    );
+    const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
+    console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
+    console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
+  });
 }

@@ -6,6 +6,7 @@ import { registerExport } from './export.js';
 import { registerFeatures } from './features.js';
 import { registerMatch } from './match.js';
 import { registerModel } from './model.js';
+import { registerModels } from './models.js';
 import { registerRecipes } from './recipes.js';
 import { reportError } from './reportError.js';
 import { registerRuns } from './runs.js';
@@ -27,5 +28,6 @@ registerEmbed(program);
 registerFeatures(program);
 registerMatch(program);
 registerModel(program);
+registerModels(program);
 
 await program.parseAsync().catch(reportError);

@@ -37,6 +37,12 @@ async function readManifest(path: string): Promise<unknown> {
   }
 }
 
+/** The manifest of a model folder, checked; the files that it lists are not. @throws ModelFolderError. */
+export async function readManifestFile(dir: string): Promise<Manifest> {
+  const path = join(resolve(dir), manifestFileName);
+  return parseManifest(await readManifest(path), path);
+}
+
 /** sha256 of a file in lower-case hexadecimal, read as a stream. */
 async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256');
@@ -61,8 +67,7 @@ async function fileProblem(path: string, expected: Manifest['files'][string]): P
  */
 export async function openModelFolder(dir: string): Promise<ModelFolder> {
   const root = resolve(dir);
-  const manifestPath = join(root, manifestFileName);
-  const manifest = parseManifest(await readManifest(manifestPath), manifestPath);
+  const manifest = await readManifestFile(root);
   const problems: string[] = [];
   for (const [name, expected] of Object.entries(manifest.files)) {
     const problem = await fileProblem(join(root, name), expected);

@@ -1,5 +1,21 @@
 import { type Manifest, manifestSchema } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
+import { modelInput, modelOutputs } from './modelOutputs.js';
+
+/** A manifest of version 1 as one of version 2: what was implied is said. */
+function upgraded(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || (value as { schemaVersion?: unknown }).schemaVersion !== 1)
+    return value;
+  const { dims, stride } = value as Partial<Manifest>;
+  if (typeof dims !== 'object' || dims === null) return { ...value, schemaVersion: 2 };
+  return {
+    input: modelInput,
+    outputs: modelOutputs(dims, stride as number),
+    compute: 'float32',
+    ...value,
+    schemaVersion: 2,
+  };
+}
 
 /**
  * Checks a manifest against its schema and its own references.
@@ -7,7 +23,7 @@ import { ModelFolderError } from './modelFolderError.js';
  * @throws ModelFolderError listing every problem with its key.
  */
 export function parseManifest(value: unknown, where: string): Manifest {
-  const parsed = manifestSchema.safeParse(value);
+  const parsed = manifestSchema.safeParse(upgraded(value));
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => {
       // What is wrong with a key of a record stands one level deeper.

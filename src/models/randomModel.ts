@@ -1,8 +1,9 @@
-import { type BackboneConfig, backbone, backboneConfigs, headNorm, withLayerScale } from '../nn/backbone.js';
+import { backbone, headNorm } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
 import { initialise, inputParameters, ParameterError } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { backboneOfManifest } from './architecture.js';
 import { exportModel } from './exportModel.js';
 import type { Manifest } from './manifest.js';
 
@@ -16,10 +17,7 @@ export async function writeRandomModel(dir: string, like: Manifest, seed: number
   const parameters = inputParameters(graph);
   const headWidths = like.heads.localProjector;
   if (headWidths === undefined) throw new ParameterError(`${like.name} has no local projector`);
-  const named: BackboneConfig = Object.hasOwn(backboneConfigs, like.architecture)
-    ? backboneConfigs[like.architecture]!
-    : { depths: like.depths, widths: like.widths };
-  const config = like.layerScale === undefined ? named : withLayerScale(named, like.layerScale);
+  const config = backboneOfManifest(like);
   const size = 2 * like.stride;
   const maps = backbone(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters, {
     prefix: 'backbone.',
@@ -41,6 +39,6 @@ export async function writeRandomModel(dir: string, like: Manifest, seed: number
       license: 'Apache-2.0',
       training: { note: `initial weights of seed ${seed}, untrained` },
     },
-    { precision: like.precision },
+    { precision: like.precision === 'float16' ? 'float16' : 'float32', check: false },
   );
 }

@@ -50,6 +50,8 @@ export function mapCells(config: BackboneConfig, size: number): number {
 }
 
 interface BackboneOptions {
+  /** Told each stage's map [B, h, w, C], before any normalisation that is not part of the stage. */
+  readonly onStage?: (stage: number, map: () => Value) => void;
   readonly prefix?: string;
   readonly dropPath?: DropPath;
 }
@@ -73,6 +75,35 @@ export function layerScaleOf(config: BackboneConfig): number | undefined {
 export function withLayerScale(config: BackboneConfig, layerScale: number): BackboneConfig {
   if (isResNet(config)) throw new RangeError('a ResNet has no layer scale; leave out layerScale');
   return { ...config, layerScale };
+}
+
+/**
+ * The backbone with input pixels from cell to cell as given: 32, 16 or 8 for a ResNet, whose last stages dilate in place
+ * of striding, with the same weights; a ConvNeXt has one stride alone.
+ * @throws RangeError for a stride that the backbone cannot have.
+ */
+export function withOutputStride(config: BackboneConfig, stride: number): BackboneConfig {
+  if (stride === backboneStride(config)) return config;
+  if (!isResNet(config)) {
+    throw new RangeError(
+      `output stride ${stride}: a ConvNeXt's is ${backboneStride(config)} and cannot be changed; its stages' maps (stages) are finer`,
+    );
+  }
+  if (stride !== 8 && stride !== 16 && stride !== 32) {
+    throw new RangeError(`output stride ${stride}: a ResNet's may be 32, 16 or 8`);
+  }
+  return { ...config, outputStride: stride };
+}
+
+/** Whether the network computes mostly in dense convolutions (ResNet) or in linear layers (ConvNeXt). */
+export function isConvolutional(config: BackboneConfig): boolean {
+  return isResNet(config);
+}
+
+/** Input pixels from one cell to the next after each stage. */
+export function stageStrides(config: BackboneConfig): readonly number[] {
+  const last = backboneStride(config);
+  return stageSizes(config).depths.map((_, stage) => Math.min(last, 4 * 2 ** stage));
 }
 
 /** Blocks and channels of each stage, as the manifest has them. */

@@ -81,13 +81,22 @@ function block(
  * Emits the backbone.
  * @param pixels normalised RGB [B, H, W, 3].
  * @param prefix of parameter names, such as `backbone.`.
+ * @param onStage told each stage's map, counted from 1, not normalised.
  * @returns the normalised last map [B, floor(H/32), floor(W/32), C] (four stages).
  */
 export function convNext(
   pixels: Value,
   { depths, widths, layerScale }: ConvNextConfig,
   parameters: Parameters,
-  { prefix = '', dropPath = (branch) => branch }: { readonly prefix?: string; readonly dropPath?: DropPath } = {},
+  {
+    prefix = '',
+    dropPath = (branch) => branch,
+    onStage,
+  }: {
+    readonly prefix?: string;
+    readonly dropPath?: DropPath;
+    readonly onStage?: (stage: number, map: () => Value) => void;
+  } = {},
 ): Value {
   const { graph } = pixels;
   const init = { weightInit: WEIGHT_INIT, biasInit: ZEROS };
@@ -110,6 +119,8 @@ export function convNext(
       x = graph.scope(name, () => block(x, parameters, name, layerScale, (branch) => dropPath(branch, at)));
       index += 1;
     }
+    const map = x;
+    onStage?.(stage + 1, () => map);
   });
   return layerNormLayer(x, parameters, `${prefix}norm`, NORM_EPSILON);
 }

@@ -187,7 +187,10 @@ export function resNet(
   pixels: Value,
   config: ResNetConfig,
   parameters: Parameters,
-  { prefix = '' }: { readonly prefix?: string } = {},
+  {
+    prefix = '',
+    onStage,
+  }: { readonly prefix?: string; readonly onStage?: (stage: number, map: () => Value) => void } = {},
 ): Value {
   const { graph } = pixels;
   const layout = mapLayout(parameters);
@@ -208,6 +211,8 @@ export function resNet(
       const shape = { width, stride: index === 0 ? stride : 1, dilation: index === 0 ? first : rest };
       x = graph.scope(name, () => residualBlock(x, layout, config, parameters, name, shape));
     }
+    const map = x;
+    onStage?.(stage + 1, () => transpose(map, [0, 2, 3, 1]));
   });
   return transpose(x, layout.channelAxis === 0 ? [1, 2, 3, 0] : [0, 2, 3, 1]);
 }

@@ -6,6 +6,7 @@ import { encodeModel } from './encode.js';
 import { EXPORT_OPSET, Graph } from './graph.js';
 import { add, exp, mul, neg } from './ops/elementwise.js';
 import { smallest } from './ops/indexing.js';
+import { maxPool } from './ops/pool.js';
 import { transpose } from './ops/shape.js';
 import { createSession, runSession } from './session.js';
 
@@ -74,6 +75,18 @@ describe('encodeModel', () => {
     );
   });
 
+  it('leaves out the indices of a maximum pooling where nothing reads them', () => {
+    const outputsOf = (indices: boolean) => {
+      const graph = new Graph();
+      const pooled = maxPool(graph.input('x', 'float32', [1, 1, 4, 4]), { size: 2, stride: 2, padding: 0 });
+      graph.output('y', pooled);
+      if (indices) graph.output('indices', pooled.node!.outputs[1]!);
+      return decode(graph).graph!.node![0]!.output;
+    };
+    assert.deepEqual(outputsOf(false), ['y']);
+    assert.deepEqual(outputsOf(true), ['y', 'indices']);
+  });
+
   it('writes integer, list, float and text attributes with their types, and an absent input as an empty name', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 3]);
@@ -120,6 +133,7 @@ describe('encodeModel', () => {
       tensor('float16', [1], Uint16Array.of(0x3c00)),
       tensor('int32', [1], Int32Array.of(-5)),
       tensor('int64', [1, 1], BigInt64Array.of(-(2n ** 62n))),
+      tensor('int8', [1], Int8Array.of(-128)),
       tensor('uint8', [1], Uint8Array.of(255)),
       tensor('bool', [], Uint8Array.of(1)),
     ];

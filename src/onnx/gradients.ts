@@ -24,7 +24,7 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
 
   const accumulate = (value: Value, gradient: Value) => {
     const sum = accumulated.get(value);
-    accumulated.set(value, sum === undefined ? gradient : add(sum, gradient));
+    accumulated.set(value, sum === undefined ? gradient : graph.scope('gradient/sum', () => add(sum, gradient)));
   };
 
   // Nodes stand in topological order, so every use of a value is met before the node that made it.

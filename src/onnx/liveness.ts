@@ -10,6 +10,7 @@ const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
   float16: 2,
   int64: 8,
   int32: 4,
+  int8: 1,
   uint8: 1,
   bool: 1,
 };

@@ -8,6 +8,7 @@ const descriptors: Record<DType, string> = {
   float16: '<f2',
   int32: '<i4',
   int64: '<i8',
+  int8: '|i1',
   uint8: '|u1',
   bool: '|b1',
 };

@@ -29,6 +29,7 @@ const samples = new Map<string, Tensor>([
   ['float16', tensor('float16', [3], Uint16Array.of(0x3c00, 0xfc00, 1))],
   ['int32', tensor('int32', [1, 2], Int32Array.of(-(2 ** 31), 2 ** 31 - 1))],
   ['int64', tensor('int64', [2], BigInt64Array.of(-(2n ** 63n), 2n ** 63n - 1n))],
+  ['int8', tensor('int8', [3], Int8Array.of(-128, 0, 127))],
   ['uint8', tensor('uint8', [3], Uint8Array.of(0, 128, 255))],
   ['bool', tensor('bool', [1], Uint8Array.of(1))],
   ['without elements', zeros('float32', [0, 4])],

@@ -8,6 +8,7 @@ const dtypeCodes: Record<DType, string> = {
   float16: 'F16',
   int32: 'I32',
   int64: 'I64',
+  int8: 'I8',
   uint8: 'U8',
   bool: 'BOOL',
 };

@@ -11,7 +11,16 @@ import {
   zeros,
 } from './tensor.js';
 
-const widths: Record<DType, number> = { float32: 4, float64: 8, float16: 2, int32: 4, int64: 8, uint8: 1, bool: 1 };
+const widths: Record<DType, number> = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  int32: 4,
+  int64: 8,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+};
 
 describe('tensor', () => {
   it('counts the elements of a shape: one for a scalar, none where a dimension is 0', () => {

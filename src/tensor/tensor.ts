@@ -1,7 +1,7 @@
 /** Dense host tensors: a dtype, a shape and one little-endian, row-major typed array. */
 
 /** Element types used in graphs, checkpoints and on the wire. */
-export type DType = 'float32' | 'float64' | 'float16' | 'int32' | 'int64' | 'uint8' | 'bool';
+export type DType = 'float32' | 'float64' | 'float16' | 'int32' | 'int64' | 'int8' | 'uint8' | 'bool';
 
 /** The typed array that holds elements of each dtype; float16 is held as its 16-bit patterns. */
 export interface DTypeArray {
@@ -10,6 +10,7 @@ export interface DTypeArray {
   float16: Uint16Array;
   int32: Int32Array;
   int64: BigInt64Array;
+  int8: Int8Array;
   uint8: Uint8Array;
   bool: Uint8Array;
 }
@@ -27,6 +28,7 @@ const arrayConstructors = {
   float16: Uint16Array,
   int32: Int32Array,
   int64: BigInt64Array,
+  int8: Int8Array,
   uint8: Uint8Array,
   bool: Uint8Array,
 } as const;

@@ -1,19 +1,30 @@
 import { type BackboneConfig, dropPathBlocks } from '../nn/backbone.js';
 import { type DropPath, dropPathFrom, keepProbabilities } from '../nn/convnext.js';
 import type { Graph } from '../onnx/graph.js';
-import { reshape, slice } from '../onnx/ops/shape.js';
+import { concat, reshape, slice } from '../onnx/ops/shape.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Drop path's decisions are drawn outside the graph, once an image, view and step, and fed as scales. */
 
-/** Declares the input [images, blocks] under a name and hands one [images, 1, 1, 1] scale to each block. */
-export function dropPathInput(graph: Graph, name: string, images: number, backbone: BackboneConfig): DropPath {
+/**
+ * Declares an input [images, blocks] under each name and hands one [names * images, 1, 1, 1] scale to each block, of all
+ * inputs one after the other.
+ */
+export function dropPathInput(
+  graph: Graph,
+  names: readonly string[],
+  images: number,
+  backbone: BackboneConfig,
+): DropPath {
   const blocks = dropPathBlocks(backbone);
-  const scales = graph.input(name, 'float32', [images, blocks]);
+  const scales = concat(
+    names.map((name) => graph.input(name, 'float32', [images, blocks])),
+    0,
+  );
   return dropPathFrom(
     Array.from({ length: blocks }, (_, block) =>
-      reshape(slice(scales, [{ axis: 1, start: block, end: block + 1 }]), [images, 1, 1, 1]),
+      reshape(slice(scales, [{ axis: 1, start: block, end: block + 1 }]), [names.length * images, 1, 1, 1]),
     ),
   );
 }

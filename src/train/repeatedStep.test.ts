@@ -46,7 +46,7 @@ describe('steps repeated in one run', () => {
       const STEPS = 3;
       const inputs = step.graph.inputs.filter(({ name }) => !state.includes(name));
       const feedsOf = (at: number): Map<string, Tensor> => {
-        const scalars = config.optimizer.scalarValues(at, 0.001 * (at + 1));
+        const scalars = config.optimizer.scalarValues(at, 0.01 * (at + 1));
         return new Map(
           inputs.map(({ name, shape }, i) => {
             const static_ = shape as readonly number[];

@@ -1,11 +1,9 @@
 import { mapCells } from '../nn/backbone.js';
 import { inputParameters } from '../nn/parameters.js';
-import { normalisePixels } from '../nn/pixels.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph, type Provider, TRAINING_OPSET } from '../onnx/graph.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
-import { dropPathInput } from './dropPath.js';
-import { forwardView } from './model.js';
+import { forwardViews } from './forwardViews.js';
 import type { NetworkSpecs } from './networkSpecs.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
@@ -32,14 +30,8 @@ export function buildStep(
   const graph = new Graph(TRAINING_OPSET, options.provider);
   const parameters = inputParameters(graph);
 
-  const views = viewSizes.map((size, v) => {
-    const input = graph.input(stepNames.view(v), config.pixels, [batchSize, size, size, 3]);
-    const pixels = config.pixels === 'uint8' ? normalisePixels(input) : input;
-    const dropPath = config.dropPath
-      ? dropPathInput(graph, stepNames.dropPath(v), batchSize, model.backbone)
-      : undefined;
-    const forward = graph.scope(`view${v}`, () => forwardView(pixels, model, parameters, dropPath));
-    const cells = mapCells(model.backbone, size) ** 2;
+  const views = forwardViews(config, parameters).map((forward, v) => {
+    const cells = mapCells(model.backbone, viewSizes[v]!) ** 2;
     const locations =
       loss.alpha < 1 ? graph.input(stepNames.locations(v), 'float32', [batchSize, cells, 2]) : undefined;
     return { ...forward, ...(locations && { locations }) };

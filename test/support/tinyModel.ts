@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { type ModelFolder, openModelFolder, writeModelFolder } from '../../src/models/folder.js';
 import type { Manifest } from '../../src/models/manifest.js';
+import { modelInput, modelOutputs } from '../../src/models/modelOutputs.js';
 
 /**
  * A real model folder of a few kilobytes: normalisation, one strided convolution and a mean, with heads of one MatMul
@@ -16,7 +17,7 @@ const { AttributeType } = onnx.AttributeProto;
 
 /** Manifest of the tiny model, without its files. */
 export const tinyManifest: Omit<Manifest, 'files'> = {
-  schemaVersion: 1,
+  schemaVersion: 2,
   name: 'tiny',
   version: '1',
   architecture: 'tiny',
@@ -24,6 +25,8 @@ export const tinyManifest: Omit<Manifest, 'files'> = {
   widths: [16],
   alpha: 0.75,
   stride: 8,
+  input: modelInput,
+  outputs: modelOutputs({ representation: 16, mapsEmbedding: 12, embedding: 20 }, 8),
   dims: { representation: 16, mapsEmbedding: 12, embedding: 20 },
   heads: { localProjector: [12], expander: [20], norm: 'layer' },
   preprocessing: {
@@ -34,6 +37,7 @@ export const tinyManifest: Omit<Manifest, 'files'> = {
     interpolation: 'bicubic',
   },
   precision: 'float32',
+  compute: 'float32',
   graphs: { backbone: 'backbone.onnx', localProjector: 'local_projector.onnx', expander: 'expander.onnx' },
   license: 'Apache-2.0',
   training: { note: 'random weights, for tests' },

@@ -20,7 +20,7 @@ export function tinyWeights(config: ModelConfig): ReadonlyMap<string, Tensor> {
   const stride = backboneStride(config.backbone);
   forwardView(graph.input('pixels', 'float32', [1, stride, stride, 3]), config, parameters);
   return new Map(
-    parameters.specs.map(({ name, shape, initialiser }, i) => {
+    [...parameters.specs, ...parameters.buffers].map(({ name, shape, initialiser }, i) => {
       const scale = shape.length > 1 ? 1 / Math.sqrt(elementCount(shape.slice(1))) : 0.2;
       const shift = initialiser.kind === 'ones' ? 1 : 0;
       return [

@@ -1,5 +1,5 @@
 import type { Value } from '../graph.js';
-import { convolutionForm } from '../rules/convolutionForms.js';
+import { type ConvolutionForm, convolutionForm } from '../rules/convolutionForms.js';
 import { formatShape, GraphError, staticShape } from '../shapes.js';
 import { type ConvOptions, conv, convolvedSize, convTranspose } from './convolution.js';
 import { differentiateBy } from './elementwise.js';
@@ -56,49 +56,83 @@ function pointwise(x: Value, weight: Value, stride: number): Value {
   return reshape(gemm(reshape(weight, [outputs, channels]), cells), [outputs, images, rows, columns]);
 }
 
-/** x [C, N, H, W], weight [O, C, k, k] -> [O, N, H', W']; static shapes, no groups. */
-export function channelMajorConv(x: Value, weight: Value, options: Omit<ConvOptions, 'groups'> = {}): Value {
+/** What a convolution and its gradients share. */
+interface Geometry {
+  readonly input: Four;
+  readonly weight: Four;
+  readonly stride: number;
+  readonly padding: number;
+  readonly dilation: number;
+  /** Cells of an output map. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function geometryOf(x: Value, weight: Value, options: Omit<ConvOptions, 'groups'>): Geometry {
   const { stride = 1, padding = 0, dilation = 1 } = options;
-  const [channels, images, height, width] = staticShape(x.shape, 'Conv') as Four;
-  const [outputs, inputs, size] = weight.shape as Four;
-  if (x.shape.length !== 4 || channels !== inputs || weight.shape[3] !== size) {
+  const input = staticShape(x.shape, 'Conv') as Four;
+  const kernel = staticShape(weight.shape, 'Conv') as Four;
+  const [channels, , height, width] = input;
+  const [, inputs, size] = kernel;
+  if (input.length !== 4 || kernel.length !== 4 || channels !== inputs || kernel[3] !== size) {
     throw new GraphError(
-      `Conv: input ${formatShape(x.shape)} (channels first) does not fit weight ${formatShape(weight.shape)}`,
+      `Conv: input ${formatShape(input)} (channels first) does not fit the weight ${formatShape(kernel)}`,
     );
   }
-  if (size === 1 && padding === 0) return pointwise(x, weight, stride);
-
-  const { provider } = x.graph;
   const rows = convolvedSize(height, size, stride, padding, dilation) as number;
   const columns = convolvedSize(width, size, stride, padding, dilation) as number;
-  const cells = images * rows * columns;
-  const windows: Windows = { size, stride, dilation, padding, rows, columns };
-  const form = convolutionForm(provider, rows * columns);
-  const y =
-    form === 'patches'
-      ? reshape(gemm(kernelRows(weight), patches(channelsLast(x), windows), { transB: true }), [
-          outputs,
-          images,
-          rows,
-          columns,
-        ])
-      : swapped(conv(swapped(x), weight, undefined, { stride, padding, dilation }));
+  return { input, weight: kernel, stride, padding, dilation, rows, columns };
+}
 
-  const inputGradient = (gy: Value): Value => {
-    if (stride > 1) {
-      return swapped(convTranspose(swapped(gy), weight, [height, width], { stride, padding, dilation }));
-    }
-    const around = dilation * (size - 1) - padding;
-    if (convolutionForm(provider, height * width) === 'conv') {
-      return swapped(conv(swapped(gy), turned(weight), undefined, { padding: around, dilation }));
-    }
-    const back: Windows = { ...windows, padding: around, rows: height, columns: width };
-    const product = gemm(kernelRows(turned(weight)), patches(channelsLast(gy), back), { transB: true });
-    return reshape(product, [channels, images, height, width]);
-  };
-  const weightGradient = (gy: Value): Value => {
-    const product = gemm(reshape(gy, [outputs, cells]), patches(channelsLast(x), windows));
-    return transpose(reshape(product, [outputs, size, size, channels]), [0, 3, 1, 2]);
-  };
-  return differentiateBy(differentiateBy(y, x, inputGradient), weight, weightGradient);
+/** The windows that the kernel sees, one for each output cell. */
+function windowsOf({ weight: [, , size], stride, padding, dilation, rows, columns }: Geometry): Windows {
+  return { size, stride, dilation, padding, rows, columns };
+}
+
+function forward(form: ConvolutionForm, x: Value, weight: Value, geometry: Geometry): Value {
+  const { stride, padding, dilation, rows, columns } = geometry;
+  if (form === 'conv') return swapped(conv(swapped(x), weight, undefined, { stride, padding, dilation }));
+  const [outputs] = geometry.weight;
+  const product = gemm(kernelRows(weight), patches(channelsLast(x), windowsOf(geometry)), { transB: true });
+  return reshape(product, [outputs, geometry.input[1], rows, columns]);
+}
+
+/** Of stride 1: the convolution of the output's gradient with the turned kernel. Else ConvTranspose. */
+function inputGradient(form: ConvolutionForm, gy: Value, weight: Value, geometry: Geometry): Value {
+  const { input, stride, padding, dilation } = geometry;
+  const [, , height, width] = input;
+  if (stride > 1) {
+    return swapped(convTranspose(swapped(gy), weight, [height, width], { stride, padding, dilation }));
+  }
+  const around = dilation * (geometry.weight[2] - 1) - padding;
+  const kernel = turned(weight);
+  return forward(form, gy, kernel, geometryOf(gy, kernel, { padding: around, dilation }));
+}
+
+function weightGradient(gy: Value, x: Value, geometry: Geometry): Value {
+  const [outputs, channels, size] = geometry.weight;
+  const cells = geometry.input[1] * geometry.rows * geometry.columns;
+  const product = gemm(reshape(gy, [outputs, cells]), patches(channelsLast(x), windowsOf(geometry)));
+  return transpose(reshape(product, [outputs, size, size, channels]), [0, 3, 1, 2]);
+}
+
+/**
+ * x [C, N, H, W], weight [O, C, k, k] -> [O, N, H', W']; static shapes, no groups.
+ * @param form in place of the one that was measured as fastest for the map (for the benchmark that measures).
+ */
+export function channelMajorConv(
+  x: Value,
+  weight: Value,
+  options: Omit<ConvOptions, 'groups'> = {},
+  form?: ConvolutionForm,
+): Value {
+  const geometry = geometryOf(x, weight, options);
+  const { input, padding, stride, rows, columns } = geometry;
+  if (geometry.weight[2] === 1 && padding === 0) return pointwise(x, weight, stride);
+  const { provider } = x.graph;
+  const [back, there] = [input[2] * input[3], rows * columns].map((cells) => form ?? convolutionForm(provider, cells));
+  const y = forward(there!, x, weight, geometry);
+  const toInput = (gy: Value) => inputGradient(back!, gy, weight, geometry);
+  const toWeight = (gy: Value) => weightGradient(gy, x, geometry);
+  return differentiateBy(differentiateBy(y, x, toInput), weight, toWeight);
 }

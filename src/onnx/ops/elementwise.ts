@@ -92,6 +92,7 @@ export function where(condition: Value, yes: Value, no: Value): Value {
 const ONNX_TYPE_CODES: Record<DType, number> = {
   float32: 1,
   uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluate, floats, integers, normals, numbers, relativeError } from '../../../test/support/graphs.js';
+import { tensor } from '../../tensor/tensor.js';
 import { EXPORT_OPSET, type Value } from '../graph.js';
 import { type ConvOptions, conv, convTranspose } from './convolution.js';
 import { div, erf, gelu, greater, mul, sub, where } from './elementwise.js';
 import { gather, gatherElements, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
+import { dequantizeLinear, quantizeLinear } from './quantise.js';
 import { argMin, logSoftmax, reduceMean, reduceSum, sumOfSquares } from './reduce.js';
 import { concat, expand, pad, slice, transpose, unsqueeze } from './shape.js';
 
@@ -297,4 +299,27 @@ describe('computing', () => {
       close(values, expected, 1e-5);
     });
   }
+});
+
+describe('quantisation', () => {
+  it('rounds half to even and saturates, and comes back as (integer - zeroPoint) x scale', async () => {
+    const build = (back: boolean) => async () =>
+      one((feed, graph) => {
+        const scale = graph.scalar(0.5);
+        const zeroPoint = graph.constant(tensor('uint8', [], Uint8Array.of(100)));
+        const quantised = quantizeLinear(feed(floats([6], [0, 0.25, 0.75, -0.6, 1000, -1000])), scale, zeroPoint);
+        return { y: back ? dequantizeLinear(quantised, scale, zeroPoint) : quantised };
+      }, EXPORT_OPSET);
+    assert.deepEqual((await build(false)()).values, [100, 100, 102, 99, 255, 0]);
+    assert.deepEqual((await build(true)()).values, [0, 0, 1, -0.5, 77.5, -50]);
+  });
+
+  it('has one scale for each slice along an axis', async () => {
+    const { values } = await one((_, graph) => {
+      const integers8 = graph.constant(tensor('int8', [2, 2], Int8Array.of(1, 2, -3, 4)));
+      const zeroPoint = graph.constant(tensor('int8', [2], new Int8Array(2)));
+      return { y: dequantizeLinear(integers8, graph.constant(floats([2], [1, 10])), zeroPoint, 1) };
+    }, EXPORT_OPSET);
+    assert.deepEqual(values, [1, 20, -3, 40]);
+  });
 });

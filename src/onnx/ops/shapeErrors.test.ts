@@ -8,6 +8,7 @@ import { add, equal, greater, mul, where } from './elementwise.js';
 import { gather, gatherElements, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
+import { dequantizeLinear, quantizeLinear } from './quantise.js';
 import { argMin, reduceMean, reduceMin, reduceSum } from './reduce.js';
 import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from './shape.js';
 
@@ -31,6 +32,18 @@ const bad: Record<string, readonly [(v: Make) => unknown, RegExp]> = {
   'where of shapes that do not broadcast': [
     (v) => where(v([3], 'bool'), v([2]), v([1])),
     /^Where: .*\[3\] and \[2\].*\(3 and 2\)$/,
+  ],
+  'quantisation with a scale for each channel and no axis': [
+    (v) => quantizeLinear(v([2, 3]), v([3]), v([3], 'uint8')),
+    /^QuantizeLinear: float32 scale \[3\] and zero point \[3\] do not fit \[2, 3\]$/,
+  ],
+  'dequantisation with scales of another axis': [
+    (v) => dequantizeLinear(v([2, 3], 'int8'), v([3]), v([3], 'int8'), 0),
+    /^DequantizeLinear: .* do not fit \[2, 3\] along axis 0$/,
+  ],
+  'dequantisation with a zero point of another dtype': [
+    (v) => dequantizeLinear(v([2], 'int8'), v([]), v([], 'uint8')),
+    /^DequantizeLinear: dtypes differ: int8 input, uint8 zero point$/,
   ],
   'sum over a missing axis': [(v) => reduceSum(v([2, 3]), [2]), /^ReduceSum: axis 2 is outside the shape \[2, 3\]$/],
   'mean over a missing negative axis': [(v) => reduceMean(v([2]), [-2]), /^ReduceMean: axis -2 is outside .*\[2\]$/],

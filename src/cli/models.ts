@@ -1,0 +1,153 @@
+import { basename, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { openImageSource } from '../data/sources.js';
+import { compareModels } from '../models/compareModels.js';
+import { exportModel } from '../models/exportModel.js';
+import { openModelFolder, readManifestFile } from '../models/folder.js';
+import { listModels } from '../models/listModels.js';
+import type { Manifest } from '../models/manifest.js';
+import { modelSource } from '../models/modelSource.js';
+import type { RangeMethod } from '../models/quantize/ranges.js';
+import { verifyModel } from '../models/verifyModel.js';
+import { findModel, modelParents } from './modelFolders.js';
+import { networkInputs, spreadIndices } from './networkInputs.js';
+import { printJson } from './printJson.js';
+import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
+import { wholeNumber } from './wholeNumber.js';
+
+/** Images on which an int8 model is compared with the float one; calibration does not see them. */
+const HELD_OUT_IMAGES = 50;
+
+interface CompareFlags {
+  readonly images: string;
+  readonly count: number;
+  readonly threads?: number;
+}
+
+interface QuantizeFlags {
+  readonly images: string;
+  readonly out: string;
+  readonly calibrate: number;
+  readonly ranges: RangeMethod;
+  readonly force: boolean;
+}
+
+type ConvertFlags = VariantFlags & { readonly out: string; readonly force: boolean };
+
+const mebibytes = ({ files }: Manifest) =>
+  `${(Object.values(files).reduce((sum, { bytes }) => sum + bytes, 0) / 2 ** 20).toFixed(1)} MiB`;
+
+/** `vicregl models`: model folders on this machine. */
+export function registerModels(program: Command): void {
+  const models = program.command('models').description('Model folders: list, look at, check, compare, convert.');
+  models.command('list').description('Name the models in ./models and those that ship with the package.').action(list);
+  models
+    .command('show')
+    .description("Print a model's manifest.")
+    .argument('<model>', 'name or folder')
+    .action(async (model: string) => printJson(await readManifestFile(await findModel(model))));
+  models
+    .command('verify')
+    .description(
+      'Check every file, load every graph, and compare the answer to a synthetic image with the recorded one.',
+    )
+    .argument('<model>', 'name or folder')
+    .action(verify);
+  models
+    .command('compare')
+    .description('Cosine of the embeddings and cells of two forms of one network, and their speed, taking turns.')
+    .argument('<a>', 'name or folder')
+    .argument('<b>', 'name or folder')
+    .requiredOption('--images <path>', 'folder or archive of photographs')
+    .option('--count <images>', 'images, evenly spread over the source', wholeNumber(1), 100)
+    .option('--threads <count>', 'threads of each (default: all cores)', wholeNumber(1, 1024))
+    .action(compare);
+  addVariantFlags(
+    models
+      .command('convert')
+      .description('Write another form of a float model.')
+      .argument('<model>', 'name or folder')
+      .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
+      .option('--force', 'replace the model folder', false),
+  ).action(convert);
+  models
+    .command('quantize')
+    .description('Write an int8 form of a float model, for the CPU, with ranges taken from calibration photographs.')
+    .argument('<model>', 'name or folder')
+    .requiredOption('--images <path>', 'folder or archive of photographs like those that it will see')
+    .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
+    .option('--calibrate <images>', 'images that ranges are taken from, evenly spread', wholeNumber(1), 64)
+    .addOption(
+      new Option('--ranges <method>', 'all that was seen, or all but one in 100,000 at each end')
+        .choices(['minmax', 'percentile'])
+        .default('minmax'),
+    )
+    .option('--force', 'replace the model folder', false)
+    .action(quantize);
+}
+
+async function list(): Promise<void> {
+  for (const listed of await listModels(modelParents)) {
+    if ('problem' in listed) {
+      console.log(`${listed.dir}  not readable: ${listed.problem.split('\n')[0]}`);
+      continue;
+    }
+    const { manifest, dir } = listed;
+    const form = manifest.compute === manifest.precision ? manifest.precision : `${manifest.precision} weights`;
+    console.log(
+      `${manifest.name.padEnd(28)} ${manifest.architecture}, ${manifest.dims.representation} channels, stride ` +
+        `${manifest.stride}, ${form}, ${mebibytes(manifest)}, ${manifest.license}  ${dir}`,
+    );
+  }
+}
+
+async function verify(model: string): Promise<void> {
+  const { manifest, files, graphs, check } = await verifyModel(await findModel(model));
+  const answer = check
+    ? `answers as recorded (difference ${check.difference.toExponential(1)}, allowed ${check.tolerance})`
+    : 'records no answer to compare with';
+  console.log(`${manifest.name}: ${files} files as listed, graphs ${graphs.join(', ')} load; ${answer}`);
+}
+
+async function compare(a: string, b: string, { images, count, threads }: CompareFlags): Promise<void> {
+  const [first, second] = [await openModelFolder(await findModel(a)), await openModelFolder(await findModel(b))];
+  const source = await openImageSource(images);
+  const inputs = networkInputs(source, spreadIndices(source.count, count), first.manifest);
+  printJson(await compareModels(first, second, inputs, threads === undefined ? {} : { threads }));
+}
+
+async function convert(model: string, flags: ConvertFlags): Promise<void> {
+  const folder = await openModelFolder(await findModel(model));
+  const source = await modelSource(folder, basename(resolve(flags.out)));
+  const manifest = await exportModel(flags.out, source, { ...variantOf(flags), force: flags.force });
+  console.log(`${flags.out}: ${manifest.architecture}, ${manifest.precision}, ${mebibytes(manifest)}`);
+}
+
+async function quantize(model: string, { images, out, calibrate, ranges, force }: QuantizeFlags): Promise<void> {
+  const folder = await openModelFolder(await findModel(model));
+  const source = await openImageSource(images);
+  const calibrated = spreadIndices(source.count, calibrate);
+  const seen = new Set(calibrated);
+  const others = Array.from({ length: source.count }, (_, index) => index).filter((index) => !seen.has(index));
+  const held = spreadIndices(others.length, HELD_OUT_IMAGES).map((index) => others[index]!);
+  const read = async (indices: readonly number[]) => {
+    const inputs = [];
+    for await (const { image } of networkInputs(source, indices, folder.manifest)) inputs.push(image);
+    return inputs;
+  };
+  const manifest = await exportModel(out, await modelSource(folder, basename(resolve(out))), {
+    precision: 'float32',
+    outputStride: folder.manifest.stride,
+    stages: Object.keys(folder.manifest.outputs)
+      .flatMap((name) => /^stage(\d+)$/.exec(name)?.[1] ?? [])
+      .map(Number),
+    quantize: { calibration: await read(calibrated), heldOut: await read(held), ranges },
+    force,
+  });
+  const { agreement } = manifest.quantization!;
+  const found = agreement
+    ? `cosine to the float model ${agreement.representation.mean.toFixed(5)} (worst ${agreement.representation.worst.toFixed(5)}) ` +
+      `for embeddings, ${agreement.cells.mean.toFixed(5)} (worst ${agreement.cells.worst.toFixed(5)}) for cells of ${agreement.images} other images`
+    : 'no image was left to compare it with the float model';
+  console.log(`${out}: int8, ${calibrated.length} calibration images, ${mebibytes(manifest)}; ${found}`);
+}

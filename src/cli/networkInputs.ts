@@ -1,0 +1,34 @@
+import type { ImageSource } from '../data/sources.js';
+import { decodeImage } from '../image/decode.js';
+import { prepareImage } from '../image/resize.js';
+import type { NamedInput } from '../models/compareModels.js';
+import type { Manifest } from '../models/manifest.js';
+import { tensor } from '../tensor/tensor.js';
+
+/** `count` of `length` indices, evenly spread; all of them where there are fewer. */
+export function spreadIndices(length: number, count: number): number[] {
+  const taken = Math.min(length, count);
+  return Array.from({ length: taken }, (_, i) => Math.floor((i * length) / taken));
+}
+
+/**
+ * Images of a source as a model's network input, resized and cropped as its manifest says, one at a time.
+ * @throws Error naming an image that cannot be decoded.
+ */
+export async function* networkInputs(
+  source: ImageSource,
+  indices: readonly number[],
+  { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
+): AsyncGenerator<NamedInput> {
+  const { resize, crop } = preprocessing;
+  for (const index of indices) {
+    const name = source.nameOf(index);
+    try {
+      const decoded = await decodeImage(await source.read(index));
+      const { image } = await prepareImage(decoded, { kind: 'shortestSide', resize, crop }, stride);
+      yield { name, image: tensor('uint8', [1, image.height, image.width, 3], image.data) };
+    } catch (cause) {
+      throw new Error(`${name}: ${(cause as Error).message}`, { cause });
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Variant } from '../models/exportModel.js';
+import { wholeNumber } from './wholeNumber.js';
+
+/** The form in which a model is written. */
+export interface VariantFlags {
+  readonly precision: Variant['precision'];
+  readonly compute: NonNullable<Variant['compute']>;
+  readonly outputStride?: number;
+  readonly stages?: readonly number[];
+}
+
+function stageList(text: string): number[] {
+  const stages = text.split(',').map(Number);
+  if (stages.some((stage) => !Number.isInteger(stage) || stage < 1)) {
+    throw new InvalidArgumentError('It must be stages counted from 1 with commas between, such as 1,2,3,4.');
+  }
+  return stages;
+}
+
+/** Adds --precision, --compute, --output-stride and --stages. */
+export function addVariantFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
+    )
+    .addOption(
+      new Option('--compute <type>', 'arithmetic of products and convolutions; float16 is for CUDA')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
+    .option('--output-stride <pixels>', 'from cell to cell: 32, 16 or 8, for a ResNet', wholeNumber(1))
+    .option('--stages <list>', 'also give the maps of these stages, such as 1,2,3,4', stageList);
+}
+
+/** The variant that flags ask for. */
+export function variantOf({ precision, compute, outputStride, stages }: VariantFlags): Variant {
+  return { precision, compute, ...(outputStride !== undefined && { outputStride }), ...(stages && { stages }) };
+}

@@ -1,0 +1,69 @@
+import type { InferenceSession } from 'onnxruntime-node';
+import { createSession, runSession } from '../onnx/session.js';
+import { stream } from '../tensor/random.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import type { Manifest } from './manifest.js';
+
+/** What a backbone answers for one synthetic image: proof on another machine that the model computes what it did here. */
+
+export type ModelCheck = NonNullable<Manifest['check']>;
+
+const SIDE = 128;
+const SEED = 20_260_101;
+const RECORDED_CHANNELS = 16;
+
+/** Largest difference that rounding, other kernels and other instruction sets may make. */
+const TOLERANCES: Readonly<Record<Manifest['compute'], number>> = { float32: 1e-3, float16: 1e-2, int8: 5e-2 };
+
+/** The check image, uint8 [1, 128, 128, 3]: smooth waves of colour and some noise, the same on every machine. */
+function checkImage(): Tensor<'uint8'> {
+  const random = stream(SEED, 'check image');
+  const waves = Array.from({ length: 3 }, () => ({
+    x: random.uniform(0.02, 0.2),
+    y: random.uniform(0.02, 0.2),
+    phase: random.uniform(0, 6),
+  }));
+  const data = new Uint8Array(SIDE * SIDE * 3);
+  for (let at = 0; at < data.length; at++) {
+    const wave = waves[at % 3]!;
+    const pixel = Math.floor(at / 3);
+    const angle = wave.x * (pixel % SIDE) + wave.y * Math.floor(pixel / SIDE) + wave.phase;
+    data[at] = Math.round(128 + 90 * Math.sin(angle) + random.uniform(-30, 30));
+  }
+  return tensor('uint8', [1, SIDE, SIDE, 3], data);
+}
+
+async function representationOf(session: InferenceSession): Promise<Float32Array> {
+  const outputs = await runSession(session, { images: checkImage() }, ['representation']);
+  return outputs.get('representation')!.data as Float32Array;
+}
+
+/** Runs a backbone (its file or its bytes) on the check image and records channels spread over the representation. */
+export async function recordCheck(backbone: string | Uint8Array, compute: Manifest['compute']): Promise<ModelCheck> {
+  const session = await createSession(backbone);
+  try {
+    const representation = await representationOf(session);
+    const count = Math.min(RECORDED_CHANNELS, representation.length);
+    const channels = Array.from({ length: count }, (_, i) => Math.floor((i * representation.length) / count));
+    return {
+      channels,
+      values: channels.map((channel) => representation[channel]!),
+      norm: Math.hypot(...representation),
+      tolerance: TOLERANCES[compute],
+    };
+  } finally {
+    await session.release();
+  }
+}
+
+/**
+ * Largest difference of what a session answers now from what was recorded, as a share of the recorded length.
+ * Infinity where a recorded channel is missing or not a number.
+ */
+export async function checkDifference(session: InferenceSession, check: ModelCheck): Promise<number> {
+  const representation = await representationOf(session);
+  const differences = check.channels.map((channel, i) => Math.abs(representation[channel]! - check.values[i]!));
+  differences.push(Math.abs(Math.hypot(...representation) - check.norm));
+  const largest = Math.max(...differences) / check.norm;
+  return Number.isNaN(largest) ? Number.POSITIVE_INFINITY : largest;
+}

@@ -1,0 +1,72 @@
+import { createSession } from '../onnx/session.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type CosineSummary, imageAgreement, runBackbone, summariseCosines } from './agreement.js';
+import type { ModelFolder } from './folder.js';
+import { ModelFolderError } from './modelFolderError.js';
+
+/** An image as the network takes it, uint8 [1, H, W, 3], with the name of its file. */
+export interface NamedInput {
+  readonly name: string;
+  readonly image: Tensor<'uint8'>;
+}
+
+export interface ModelComparison {
+  readonly images: number;
+  readonly representation: CosineSummary & { readonly worstImage: string };
+  /** Absent where the two maps differ in size (another output stride). */
+  readonly cells?: CosineSummary;
+  /** Images a second of each, one by one: medians of runs that took turns; and b over a. */
+  readonly speed: { readonly a: number; readonly b: number; readonly ratio: number };
+}
+
+function median(list: readonly number[]): number {
+  return [...list].sort((x, y) => x - y)[Math.floor(list.length / 2)]!;
+}
+
+/**
+ * Runs the backbones of two models on the same images, in turn, and compares embeddings, cells and speed.
+ * @throws ModelFolderError for models whose representations differ in size.
+ */
+export async function compareModels(
+  a: ModelFolder,
+  b: ModelFolder,
+  inputs: AsyncIterable<NamedInput>,
+  { threads }: { readonly threads?: number } = {},
+): Promise<ModelComparison> {
+  const [channelsA, channelsB] = [a.manifest.dims.representation, b.manifest.dims.representation];
+  if (channelsA !== channelsB) {
+    throw new ModelFolderError(
+      `${a.dir} has representations of ${channelsA} channels and ${b.dir} of ${channelsB}; only forms of one network compare`,
+    );
+  }
+  const config = threads === undefined ? {} : { threads };
+  const sessions = await Promise.all([a, b].map((model) => createSession(model.graphPath('backbone')!, config)));
+  try {
+    const times: [number[], number[]] = [[], []];
+    const images: { name: string; cosine: number }[] = [];
+    let cells: number[] | undefined = [];
+    for await (const { name, image } of inputs) {
+      if (images.length === 0) for (const session of sessions) await runBackbone(session, image);
+      const outputs = [];
+      for (const side of [0, 1] as const) {
+        const start = performance.now();
+        outputs.push(await runBackbone(sessions[side]!, image));
+        times[side].push(performance.now() - start);
+      }
+      const found = imageAgreement(outputs[0]!, outputs[1]!);
+      images.push({ name, cosine: found.representation });
+      cells = cells && found.cells && cells.concat(found.cells);
+    }
+    if (images.length === 0) throw new ModelFolderError('there is no image to compare the models on');
+    const summary = summariseCosines(images.map(({ cosine }) => cosine));
+    const rates = times.map((side) => 1000 / median(side));
+    return {
+      images: images.length,
+      representation: { ...summary, worstImage: images.find(({ cosine }) => cosine === summary.worst)?.name ?? '' },
+      ...(cells && { cells: summariseCosines(cells) }),
+      speed: { a: rates[0]!, b: rates[1]!, ratio: rates[1]! / rates[0]! },
+    };
+  } finally {
+    await Promise.all(sessions.map((session) => session.release()));
+  }
+}

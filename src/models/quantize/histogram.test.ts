@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { stream } from '../../tensor/random.js';
+import { Histogram } from './histogram.js';
+import { activationScale, quantiseWeight } from './integers.js';
+import { chooseRange } from './ranges.js';
+
+describe('Histogram', () => {
+  it('counts every element in the bin that holds it, whatever order they came in', () => {
+    const random = stream(1, 'elements');
+    const elements = Float32Array.from({ length: 5000 }, (_, i) => random.normal() * (i % 7 === 0 ? 100 : 0.1));
+    const [whole, parts] = [new Histogram(), new Histogram()];
+    whole.add(elements);
+    for (let at = 0; at < elements.length; at += 100) parts.add(elements.subarray(at, at + 100));
+    assert.deepEqual(parts.bins(), whole.bins());
+    assert.deepEqual(parts.range, [Math.min(...elements), Math.max(...elements)]);
+    assert.equal(
+      whole.bins().reduce((sum, { count }) => sum + count, 0),
+      5000,
+    );
+    const [first, second] = whole.bins();
+    const width = second!.centre - first!.centre;
+    const near = (element: number) => whole.bins().some(({ centre }) => Math.abs(centre - element) <= width);
+    assert.ok(elements.every(near));
+  });
+
+  it('holds an element at a power of two, where the limit doubles', () => {
+    const histogram = new Histogram();
+    histogram.add(Float32Array.of(1, -1, 0.5));
+    assert.deepEqual(histogram.range, [-1, 1]);
+    assert.equal(histogram.bins().length, 3);
+  });
+});
+
+describe('chooseRange', () => {
+  const withOutlier = new Histogram();
+  const random = stream(2, 'outlier');
+  withOutlier.add(Float32Array.from({ length: 300_000 }, (_, i) => (i === 0 ? 50 : random.uniform(-1, 1))));
+
+  it('minmax covers all, percentile leaves a single outlier outside', () => {
+    assert.equal(chooseRange(withOutlier, 'minmax')[1], 50);
+    const [low, high] = chooseRange(withOutlier, 'percentile');
+    assert.ok(high > 0.9 && high < 1.1 && low < -0.9 && low > -1.1, `${low}..${high}`);
+  });
+
+  it('always holds 0', () => {
+    const positive = new Histogram();
+    positive.add(Float32Array.of(3, 4));
+    assert.deepEqual(chooseRange(positive, 'minmax'), [0, 4]);
+  });
+});
+
+describe('integers', () => {
+  it('an activation range maps to 0..255 with an exact zero', () => {
+    const { scale, zeroPoint } = activationScale([-1, 3]);
+    assert.deepEqual([zeroPoint, scale], [64, Math.fround(4 / 255)]);
+    assert.deepEqual(activationScale([0, 2]).zeroPoint, 0);
+    assert.deepEqual(activationScale([0, 0]), { scale: 1, zeroPoint: 0 });
+  });
+
+  it('a weight is symmetric with one scale for each output, and within half a step', () => {
+    const weight = Float32Array.of(1, 0.01, -0.5, 0.02, 0.25, 0);
+    const { integers, scales } = quantiseWeight(weight, 2, (at) => at % 2);
+    assert.deepEqual([integers[0], integers[3]], [127, 127]);
+    weight.forEach((value, at) => {
+      const scale = scales[at % 2]!;
+      assert.ok(Math.abs(integers[at]! * scale - value) <= scale / 2 + 1e-9);
+    });
+    assert.deepEqual([...quantiseWeight(new Float32Array(2), 1, () => 0).scales], [1]);
+  });
+});

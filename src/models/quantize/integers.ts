@@ -1,0 +1,40 @@
+import type { Range } from './ranges.js';
+
+/** uint8 with one scale and zero point: real = (integer - zeroPoint) x scale. */
+export interface ActivationScale {
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+/** The scale that covers a range which holds 0; 0 is exact. */
+export function activationScale([min, max]: Range): ActivationScale {
+  const scale = Math.fround((max - min) / 255) || 1;
+  return { scale, zeroPoint: Math.min(255, Math.max(0, Math.round(-min / scale))) };
+}
+
+export interface QuantisedWeight {
+  readonly integers: Int8Array;
+  /** One of each output channel. */
+  readonly scales: Float32Array;
+}
+
+/**
+ * Weights as int8 in -127..127, symmetric, one scale for each output.
+ * @param outputOf output channel of an element by its index.
+ */
+export function quantiseWeight(
+  weight: Float32Array,
+  outputs: number,
+  outputOf: (at: number) => number,
+): QuantisedWeight {
+  const largest = new Float32Array(outputs);
+  weight.forEach((value, at) => {
+    const output = outputOf(at);
+    largest[output] = Math.max(largest[output]!, Math.abs(value));
+  });
+  const scales = largest.map((value) => Math.fround(value / 127) || 1);
+  const integers = Int8Array.from(weight, (value, at) =>
+    Math.max(-127, Math.min(127, Math.round(value / scales[outputOf(at)]!))),
+  );
+  return { integers, scales };
+}

@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import onnxProto from 'onnx-proto';
+import { numbers, relativeError } from '../../test/support/graphs.js';
+import { tinyModelConfig, tinyWeights } from '../../test/support/tinyWeights.js';
+import type { BackboneConfig } from '../nn/backbone.js';
+import { createSession, runSession } from '../onnx/session.js';
+import { stream } from '../tensor/random.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { compareModels } from './compareModels.js';
+import { type ExportOptions, exportModel } from './exportModel.js';
+import { type ModelFolder, openModelFolder } from './folder.js';
+import { listModels } from './listModels.js';
+import { modelSource } from './modelSource.js';
+import { readWeights } from './readWeights.js';
+import { verifyModel } from './verifyModel.js';
+
+/** Every form of a tiny ConvNeXt (with layer scale) and a tiny ResNet, beside its float32 form. */
+
+const networks: Readonly<Record<string, BackboneConfig>> = {
+  convnext: { ...tinyModelConfig.backbone, layerScale: 1 } as BackboneConfig,
+  resnet: { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
+};
+
+/** Smooth colours with noise, as photographs are: uint8 [1, 64, 96, 3]. */
+function image(seed: number): Tensor<'uint8'> {
+  const random = stream(seed, 'image');
+  const [a, b, phase] = [random.uniform(0.01, 0.2), random.uniform(0.01, 0.2), random.uniform(0, 6)];
+  const data = Uint8Array.from({ length: 64 * 96 * 3 }, (_, at) => {
+    const pixel = Math.floor(at / 3);
+    return (
+      128 + 80 * Math.sin(a * (pixel % 96) + b * Math.floor(pixel / 96) + phase + (at % 3)) + random.uniform(-40, 40)
+    );
+  });
+  return tensor('uint8', [1, 64, 96, 3], data);
+}
+const images = (from: number, count: number) => Array.from({ length: count }, (_, i) => image(from + i));
+
+async function* named(list: readonly Tensor<'uint8'>[]) {
+  for (const [i, value] of list.entries()) yield { name: `${i}.jpg`, image: value };
+}
+
+async function outputsOf(folder: ModelFolder, input: Tensor<'uint8'>): Promise<Map<string, Tensor>> {
+  const session = await createSession(folder.graphPath('backbone')!, { threads: 1 });
+  try {
+    return await runSession(session, { images: input });
+  } finally {
+    await session.release();
+  }
+}
+
+async function operators(folder: ModelFolder): Promise<string[]> {
+  const { graph } = onnxProto.onnx.ModelProto.decode(await readFile(folder.graphPath('backbone')!));
+  return graph!.node!.map(({ opType }) => opType!);
+}
+
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-variants-'));
+});
+after(() => rm(scratch, { recursive: true }));
+
+for (const [name, backbone] of Object.entries(networks)) {
+  describe(`forms of a ${name}`, () => {
+    const weights = tinyWeights({ backbone, localProjector: [16, 12] });
+    const write = async (form: string, options: Partial<ExportOptions>): Promise<ModelFolder> => {
+      const dir = join(scratch, `${name}-${form}`);
+      const source = {
+        name: form,
+        version: '1',
+        architecture: name,
+        backbone,
+        localProjector: [16, 12],
+        alpha: 0.75,
+        weights,
+        license: 'Apache-2.0',
+        training: {},
+        source: { file: 'weights.pth', sha256: '0'.repeat(64) },
+        evaluation: { probe: { top1: 12.5 } },
+      };
+      await exportModel(dir, source, { precision: 'float32', ...options });
+      return openModelFolder(dir);
+    };
+    let float: ModelFolder;
+    before(async () => {
+      float = await write('float', {});
+    });
+
+    it('say what goes in and comes out, where the weights came from, and what was measured', () => {
+      const { input, outputs, stride, source, evaluation, precision, compute } = float.manifest;
+      assert.deepEqual(input, { name: 'images', dtype: 'uint8', shape: ['batch', 'height', 'width', 3] });
+      assert.deepEqual(Object.keys(outputs), ['representation', 'maps', 'maps_embedding']);
+      assert.equal(outputs['maps']!.stride, stride);
+      assert.deepEqual([precision, compute], ['float32', 'float32']);
+      assert.deepEqual(source, { file: 'weights.pth', sha256: '0'.repeat(64) });
+      assert.deepEqual(evaluation, { probe: { top1: 12.5 } });
+    });
+
+    it('with 8 bits agree with the float one on other images, and compute their layers with integers', async () => {
+      const integer = await write('int8', {
+        quantize: { calibration: images(0, 6), heldOut: images(100, 4), ranges: 'minmax' },
+      });
+      const comparison = await compareModels(float, integer, named(images(200, 6)), { threads: 1 });
+      assert.ok(comparison.representation.worst > 0.995, JSON.stringify(comparison));
+      assert.ok(comparison.cells!.mean > 0.99, JSON.stringify(comparison));
+      assert.ok(comparison.representation.worst < 1, 'eight bits cannot be exact');
+      const { precision, compute, quantization } = integer.manifest;
+      assert.deepEqual([precision, compute], ['int8', 'int8']);
+      assert.equal(quantization!.images, 6);
+      assert.match(quantization!.fingerprint, /^[0-9a-f]{64}$/);
+      assert.equal(quantization!.agreement!.images, 4);
+      assert.ok(quantization!.agreement!.representation.worst > 0.995);
+      const found = await operators(integer);
+      assert.ok(found.includes('QuantizeLinear') && found.includes('DequantizeLinear'));
+      assert.ok(!found.includes('LayerNormalization'));
+      // The heads take maps as they are.
+      const heads = await Promise.all(
+        [float, integer].map(async (folder) => {
+          const { maps } = Object.fromEntries(await outputsOf(float, image(300)));
+          const session = await createSession(folder.graphPath('localProjector')!, { threads: 1 });
+          const outputs = await runSession(session, { maps: maps! });
+          await session.release();
+          return numbers(outputs.get('maps_embedding')!);
+        }),
+      );
+      assert.ok(relativeError(heads[1]!, heads[0]!) < 0.1);
+    });
+
+    it('with float16 arithmetic agree to 5e-3, with float32 outputs and norms', async () => {
+      const half = await write('half', { compute: 'float16' });
+      const [expected, found] = [await outputsOf(float, image(1)), await outputsOf(half, image(1))];
+      for (const output of ['representation', 'maps']) {
+        assert.equal(found.get(output)!.dtype, 'float32');
+        const error = relativeError(numbers(found.get(output)!), numbers(expected.get(output)!));
+        assert.ok(error < 5e-3 && error > 0, `${output}: ${error}`);
+      }
+      assert.deepEqual([half.manifest.precision, half.manifest.compute], ['float16', 'float16']);
+      const { graph } = onnxProto.onnx.ModelProto.decode(await readFile(half.graphPath('backbone')!));
+      const weightTypes = graph!.initializer!.filter(({ dims }) => dims!.length === 4).map(({ dataType }) => dataType);
+      assert.ok(
+        weightTypes.length > 3 && weightTypes.every((type) => type === onnxProto.onnx.TensorProto.DataType.FLOAT16),
+      );
+    });
+
+    it('with the maps of stages list them, give the same last map, and shapes by their strides', async () => {
+      const staged = await write('staged', { stages: [4, 1, 2] });
+      const outputs = await outputsOf(staged, image(2));
+      const { widths } = staged.manifest;
+      for (const stage of [1, 2, 4]) {
+        const { shape, stride, graph } = staged.manifest.outputs[`stage${stage}`]!;
+        assert.equal(graph, 'backbone');
+        assert.equal(stride, [4, 8, 16, 32][stage - 1]);
+        const found = outputs.get(`stage${stage}`)!;
+        assert.deepEqual(found.shape, [1, 64 / stride!, 96 / stride!, widths[stage - 1]]);
+        assert.equal(shape[3], widths[stage - 1]);
+      }
+      assert.equal(staged.manifest.outputs['stage3'], undefined);
+      assert.deepEqual(outputs.get('maps'), (await outputsOf(float, image(2))).get('maps'));
+      // A ResNet's last map is its last stage; a ConvNeXt's is normalised.
+      const same = relativeError(numbers(outputs.get('stage4')!), numbers(outputs.get('maps')!)) === 0;
+      assert.equal(same, name === 'resnet');
+      await assert.rejects(write('none', { stages: [5] }), {
+        name: 'RangeError',
+        message: /no stage 5; choose from 1 to 4/,
+      });
+    });
+
+    it('are made of a float folder alone, and are the same as those made of the weights', async () => {
+      const source = await modelSource(float, 'again');
+      assert.deepEqual([...source.weights.keys()].sort(), [...weights.keys()].sort());
+      for (const [key, value] of weights) assert.deepEqual(source.weights.get(key), value, key);
+      assert.deepEqual(source.evaluation, { probe: { top1: 12.5 } });
+    });
+  });
+}
+
+describe('output strides', () => {
+  const backbone = networks['resnet']!;
+  const weights = tinyWeights({ backbone });
+  const write = (dir: string, config: BackboneConfig, outputStride: number) =>
+    exportModel(
+      join(scratch, dir),
+      {
+        name: dir,
+        version: '1',
+        architecture: 'tiny',
+        backbone: config,
+        alpha: 1,
+        weights,
+        license: 'Apache-2.0',
+        training: {},
+      },
+      { precision: 'float32', outputStride, stages: [3, 4] },
+    );
+
+  it('of 16 and 8 give a ResNet finer maps with the same weights', async () => {
+    for (const stride of [32, 16, 8]) {
+      const manifest = await write(`stride-${stride}`, backbone, stride);
+      assert.equal(manifest.stride, stride);
+      assert.deepEqual(manifest.outputs['maps']!.stride, stride);
+      assert.equal(manifest.outputs['stage3']!.stride, Math.min(16, stride));
+      const outputs = await outputsOf(await openModelFolder(join(scratch, `stride-${stride}`)), image(3));
+      assert.deepEqual(outputs.get('maps')!.shape, [1, 64 / stride, 96 / stride, 128]);
+    }
+  });
+
+  it('other than those of the architecture are refused, and nothing is written', async () => {
+    await assert.rejects(write('stride-4', backbone, 4), { name: 'RangeError', message: /stride 4: .* 32, 16 or 8/ });
+    await assert.rejects(write('stride-c', networks['convnext']!, 16), {
+      name: 'RangeError',
+      message: /output stride 16: a ConvNeXt's is 32/,
+    });
+    assert.ok(!(await listModels([scratch])).some(({ dir }) => /stride-(4|c)$/.test(dir)));
+  });
+});
+
+describe('verifyModel, listModels and compareModels', () => {
+  it('verify by files, graphs and the recorded answer', async () => {
+    const { files, graphs, check } = await verifyModel(join(scratch, 'resnet-float'));
+    assert.equal(files, 2);
+    assert.deepEqual(graphs, ['backbone', 'localProjector']);
+    assert.ok(check!.difference <= 1e-5, `${check!.difference}`);
+  });
+
+  it('refuse a model that answers otherwise than recorded', async () => {
+    const dir = join(scratch, 'resnet-half');
+    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
+    manifest.check.values[3] += manifest.check.norm;
+    await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
+    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /answers otherwise .* allowed 0\.01/ });
+  });
+
+  it('refuse a model that lacks an output which its manifest lists', async () => {
+    const dir = join(scratch, 'convnext-half');
+    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
+    manifest.outputs.stage9 = { graph: 'backbone', shape: ['batch', 1] };
+    await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
+    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /does not give stage9/ });
+  });
+
+  it('lists folders with a manifest, also those that cannot be read, and no others', async () => {
+    await writeFile(join(scratch, 'resnet-half', 'manifest.json'), '{}');
+    const found = await listModels([scratch, join(scratch, 'absent')]);
+    const half = found.find(({ dir }) => dir.endsWith('resnet-half'))!;
+    assert.ok('problem' in half && /not a valid manifest/.test(half.problem));
+    assert.ok(found.some((model) => 'manifest' in model && model.manifest.name === 'float'));
+  });
+
+  it('refuse to compare different networks, and to compare on nothing', async () => {
+    const [a, b] = [
+      await openModelFolder(join(scratch, 'convnext-float')),
+      await openModelFolder(join(scratch, 'resnet-float')),
+    ];
+    await assert.rejects(compareModels(a, b, named(images(0, 1))), { message: /16 channels and .* 128; only forms/ });
+    await assert.rejects(compareModels(a, a, named([])), { message: /no image/ });
+  });
+
+  it('refuses to make another form of an int8 model, naming the way out', async () => {
+    const integer = await openModelFolder(join(scratch, 'convnext-int8'));
+    await assert.rejects(readWeights(integer), { name: 'ModelFolderError', message: /int8.*give the float model/ });
+  });
+});

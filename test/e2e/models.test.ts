@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { exportModel } from '../../src/models/exportModel.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { writePhotographs } from '../support/tinyRun.js';
+import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** `vicregl models` on a tiny float model. */
+describe('vicregl models', () => {
+  let scratch: string;
+  let float: string;
+  let photographs: string;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-models-'));
+    float = join(scratch, 'float');
+    photographs = join(scratch, 'photographs');
+    const { backbone, localProjector } = tinyModelConfig;
+    await exportModel(
+      float,
+      {
+        name: 'float',
+        version: '1',
+        architecture: 'custom',
+        backbone,
+        localProjector,
+        alpha: 0.75,
+        weights: tinyWeights(tinyModelConfig),
+        license: 'Apache-2.0',
+        training: { note: 'random' },
+        files: new Map([['README.md', new TextEncoder().encode('card')]]),
+      },
+      { precision: 'float32' },
+    );
+    await writePhotographs(
+      photographs,
+      Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+    );
+  });
+  after(() => rm(scratch, { recursive: true }));
+
+  it('list names the bundled model with its form; show prints the manifest of version 1 as one of version 2', async () => {
+    const { stdout } = await vicregl('models', 'list');
+    assert.match(stdout, /^vicregl-convnext-atto +convnext_atto, 320 channels, stride 32, float16.*Apache-2\.0/m);
+    const shown = JSON.parse((await vicregl('models', 'show', 'vicregl-convnext-atto')).stdout);
+    assert.equal(shown.schemaVersion, 2);
+    assert.deepEqual(shown.outputs.maps, {
+      graph: 'backbone',
+      shape: ['batch', 'rows', 'columns', 320],
+      stride: 32,
+    });
+  });
+
+  it('quantize makes an int8 model of a float one that serves; compare shows how far they agree', async () => {
+    const out = join(scratch, 'int8');
+    const made = await vicregl('models', 'quantize', float, '--images', photographs, '--calibrate', '5', '--out', out);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stdout, /int8, 5 calibration images, .* for cells of 3 other images\n$/);
+    const { manifest } = await openModelFolder(out);
+    assert.equal(manifest.name, 'int8');
+    assert.equal(await readFile(join(out, 'README.md'), 'utf8'), 'card');
+
+    const compared = await vicregl('models', 'compare', float, out, '--images', photographs, '--count', '4');
+    const { images, representation, cells, speed } = JSON.parse(compared.stdout);
+    assert.equal(images, 4);
+    assert.ok(representation.worst > 0.99 && cells.mean > 0.98, compared.stdout);
+    assert.match(representation.worstImage, /^\d\.jpg$/);
+    assert.ok(speed.a > 0 && Math.abs(speed.ratio - speed.b / speed.a) < 1e-9);
+
+    const embedded = await vicregl('embed', join(photographs, '0.jpg'), '--model', out);
+    assert.deepEqual(JSON.parse(embedded.stdout).shape, [16]);
+  });
+
+  it('convert writes another form, which verify accepts until a byte of it changes', async () => {
+    const out = join(scratch, 'half');
+    const made = await vicregl('models', 'convert', float, '--out', out, '--compute', 'float16', '--stages', '2,4');
+    assert.match(made.stdout, /half: custom, float16, /, made.stderr);
+    const verified = await vicregl('models', 'verify', out);
+    assert.match(
+      verified.stdout,
+      /^half: 3 files as listed, graphs backbone, localProjector load; answers as recorded/,
+    );
+    await appendFile(join(out, 'backbone.onnx'), 'x');
+    const damaged = await vicregl('models', 'verify', out);
+    assert.equal(damaged.code, 1);
+    assert.match(damaged.stderr, /backbone\.onnx has \d+ bytes, expected \d+/);
+  });
+
+  it('refuse what cannot be done in one clear line', async () => {
+    const cases: [string[], RegExp][] = [
+      [['verify', 'nowhere'], /there is no model "nowhere".*known are .*vicregl-convnext-atto/],
+      [['convert', float, '--out', join(scratch, 'x'), '--output-stride', '8'], /output stride 8: a ConvNeXt's is 32/],
+      [['convert', float, '--out', join(scratch, 'x'), '--stages', '0'], /stages counted from 1/],
+      [
+        ['quantize', join(scratch, 'int8'), '--images', photographs, '--out', join(scratch, 'x')],
+        /computes in int8.*give the float model/,
+      ],
+    ];
+    for (const [args, message] of cases) {
+      const { code, stderr } = await vicregl('models', ...args);
+      assert.equal(code, 1, args.join(' '));
+      assert.match(stderr, message);
+    }
+  });
+});
