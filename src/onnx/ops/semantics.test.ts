@@ -4,7 +4,7 @@ import { evaluate, floats, integers, normals, numbers, relativeError } from '../
 import { tensor } from '../../tensor/tensor.js';
 import { EXPORT_OPSET, type Value } from '../graph.js';
 import { type ConvOptions, conv, convTranspose } from './convolution.js';
-import { div, erf, gelu, greater, mul, sub, where } from './elementwise.js';
+import { div, erf, gelu, greater, mul, step, sub, where } from './elementwise.js';
 import { gather, gatherElements, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
@@ -31,6 +31,19 @@ async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number) {
   assert.deepEqual(y.shape, declared);
   return { shape: y.shape, values: numbers(y) };
 }
+
+describe('step', () => {
+  it('is 1 above zero and 0 at and below it, down to the smallest normal numbers', async () => {
+    const x = [-1e30, -1, -1.2e-38, -0, 0, 1.2e-38, 1e-30, 1, 1e30, Number.POSITIVE_INFINITY];
+    const expected = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1];
+    const { values } = await one((feed) => ({ y: step(feed(floats([x.length], x))) }));
+    assert.deepEqual(
+      values.map((value) => Math.round(value)),
+      expected,
+    );
+    assert.ok(values.every((value, i) => Math.abs(value - expected[i]!) === 0 || x[i] === 1.2e-38));
+  });
+});
 
 describe('moving elements', () => {
   const slices: Record<string, readonly [Parameters<typeof slice>[1], number[]]> = {
