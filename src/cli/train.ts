@@ -10,11 +10,13 @@ import { train } from '../train/trainer.js';
 import { checkpointOption } from './checkpointFlag.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
+import { wholeNumber } from './wholeNumber.js';
 
 interface TrainFlags {
   readonly config?: string;
   readonly recipe?: string;
   readonly set: readonly string[];
+  readonly microBatch?: number;
   readonly out?: string;
   readonly dryRun: boolean;
   readonly device: 'cpu' | 'cuda';
@@ -37,6 +39,11 @@ export function registerTrain(program: Command): void {
     )
     .option('--out <dir>', 'run folder: configuration, log and checkpoints')
     .addOption(new Option('--device <device>', 'where the step runs').choices(['cpu', 'cuda']).default('cpu'))
+    .option(
+      '--micro-batch <count>',
+      'photographs of one forward pass, for batches larger than memory: as --set microBatch=COUNT',
+      wholeNumber(1),
+    )
     .option('--resume', 'continue the run in --out', false)
     .addOption(checkpointOption('with --resume, where it goes on: latest (the default), best, or the number of a step'))
     .option(
@@ -44,7 +51,8 @@ export function registerTrain(program: Command): void {
       'train nothing: print parameters, FLOPs, memory, steps and learning rates, and draw crops into OUT/dry-run',
       false,
     )
-    .action(async (flags: TrainFlags) => {
+    .action(async ({ microBatch, ...given }: TrainFlags) => {
+      const flags = microBatch === undefined ? given : { ...given, set: [...given.set, `microBatch=${microBatch}`] };
       const { out, device, resume, checkpoint } = flags;
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');

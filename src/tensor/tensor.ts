@@ -62,6 +62,12 @@ export function zeros<D extends DType>(dtype: D, shape: readonly number[]): Tens
   return { dtype, shape, data };
 }
 
+/** Rows start..end (exclusive) along the first axis, sharing the data. */
+export function rows<D extends DType>({ dtype, shape, data }: Tensor<D>, start: number, end: number): Tensor<D> {
+  const row = elementCount(shape.slice(1));
+  return tensor(dtype, [end - start, ...shape.slice(1)], data.subarray(start * row, end * row) as DTypeArray[D]);
+}
+
 /**
  * Views bytes (little-endian, row-major) as a tensor; copies only where the offset is not aligned.
  * @throws RangeError when the number of bytes does not fit the shape.

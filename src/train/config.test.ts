@@ -103,6 +103,22 @@ describe('the configuration', () => {
       { loss: { numMatches: [20, 50] } },
       /\n {2}loss\.numMatches\.1: 50 exceeds the 49 cells/,
     ],
+    'a micro-batch that does not divide the batch': [
+      { batchSize: 96, microBatch: 20 },
+      /\n {2}microBatch: 20 does not divide batchSize 96; use 16 or 24/,
+    ],
+    'a micro-batch over the batch': [
+      { batchSize: 96, microBatch: 100 },
+      /\n {2}microBatch: 100 does not divide batchSize 96; use 96/,
+    ],
+    'batch normalisation over single photographs': [
+      { model: { architecture: 'resnet18' }, batchSize: 96, microBatch: 1 },
+      /\n {2}microBatch: 1 is too few for batch normalisation, whose statistics are over a micro-batch; use 2/,
+    ],
+    'several steps a run of several runs a step': [
+      { batchSize: 96, microBatch: 32, stepsPerRun: 4 },
+      /\n {2}microBatch: 32 takes several runs a step, stepsPerRun 4 several steps a run; leave one of them out/,
+    ],
     'a warm-up as long as the run': [{ epochs: 10 }, /\n {2}warmupEpochs: 10 must be less than epochs \(10\)/],
     'a collapse threshold that every run stays under': [
       { alarm: { collapse: { threshold: 1 } } },

@@ -1,9 +1,43 @@
 import { z } from 'zod';
-import { type BackboneConfig, backboneConfigs, backboneStride, mapCells, withLayerScale } from '../nn/backbone.js';
+import {
+  type BackboneConfig,
+  backboneConfigs,
+  backboneStride,
+  headNorm,
+  mapCells,
+  withLayerScale,
+} from '../nn/backbone.js';
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
 const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
+
+/** What is wrong with a micro-batch, with the values that would do. */
+function microBatchProblems(
+  { batchSize, microBatch, stepsPerRun }: { batchSize: number; microBatch?: number | undefined; stepsPerRun: number },
+  backbone: BackboneConfig,
+): string[] {
+  if (microBatch === undefined || microBatch === batchSize) return [];
+  // Statistics of one vector have no variance.
+  const least = headNorm(backbone) === 'batch' ? 2 : 1;
+  const divisors = Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= least && batchSize % m === 0);
+  const nearest = [
+    divisors.filter((divisor) => divisor < microBatch).at(-1),
+    divisors.find((divisor) => divisor > microBatch),
+  ].filter((divisor) => divisor !== undefined);
+  const use = `use ${nearest.join(' or ')}`;
+  return [
+    ...(batchSize % microBatch === 0 ? [] : [`${microBatch} does not divide batchSize ${batchSize}; ${use}`]),
+    ...(microBatch < least
+      ? [`${microBatch} is too few for batch normalisation, whose statistics are over a micro-batch; ${use}`]
+      : []),
+    ...(stepsPerRun === 1
+      ? []
+      : [
+          `${microBatch} takes several runs a step, stepsPerRun ${stepsPerRun} several steps a run; leave one of them out`,
+        ]),
+  ];
+}
 
 /** A training run's configuration. The descriptions are its documentation; unknown keys are refused. */
 export const trainConfigSchema = z
@@ -135,6 +169,13 @@ export const trainConfigSchema = z
       })
       .prefault({}),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
+    microBatch: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Photographs of one forward pass, a divisor of batchSize: memory for these, loss and gradients of the whole batch. Absent: all of them.',
+      ),
     epochs: z.number().gt(0).describe('Passes over the photographs; may be a fraction.'),
     warmupEpochs: nonNegative.default(10).describe('Epochs over which the learning rate rises from 0.'),
     endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
@@ -230,6 +271,7 @@ export const trainConfigSchema = z
         );
       }
     }
+    for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
     if (config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
     }

@@ -92,6 +92,15 @@ describe('stepConfigOf', () => {
     }
   });
 
+  it('makes fewer batches ahead the larger they are, and always those of the next run', () => {
+    const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
+    const prefetch = (keys: object) => loaderOptionsOf(parse(keys), source).prefetch;
+    assert.equal(prefetch({ batchSize: 64 }), 3);
+    assert.equal(prefetch({ batchSize: 512 }), 1);
+    assert.equal(prefetch({ batchSize: 4096 }), 1);
+    assert.equal(prefetch({ batchSize: 64, stepsPerRun: 8 }), 8);
+  });
+
   it('hands the mirroring of flipped grids on to the loader', () => {
     const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
     for (const mirrorFlippedGrid of [true, false]) {

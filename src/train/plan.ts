@@ -70,6 +70,7 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
     optimizer: optimizerOf(optimizer),
     ...(optimizer.clipNorm !== undefined && { clipNorm: optimizer.clipNorm }),
     batchSize,
+    ...(config.microBatch !== undefined && { microBatch: config.microBatch }),
     viewSizes: viewsOf(config).map(({ size }) => size),
     pixels: 'uint8',
     dropPath: model.dropPath > 0 && dropPathBlocks(backbone) > 0,
@@ -77,16 +78,26 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
   };
 }
 
+/** Bytes of batches that are made ahead, where one batch has not as many. */
+const PREFETCH_BYTES = 256 * 2 ** 20;
+const MOST_PREFETCH = 3;
+
+/** Batches that are made ahead: those of one run while the one before is taken, and up to 3 small ones. */
+function prefetchOf(config: Pick<TrainConfig, 'batchSize' | 'crops' | 'model' | 'stepsPerRun'>): number {
+  const bytes = config.batchSize * viewsOf(config).reduce((sum, { size }) => sum + size * size * 3, 0);
+  const fit = Math.max(1, Math.min(MOST_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
+  return Math.max(fit, config.stepsPerRun);
+}
+
 export function loaderOptionsOf(config: TrainConfig, source: ImageSource): LoaderOptions {
-  const { data, batchSize, seed, crops, stepsPerRun } = config;
+  const { data, batchSize, seed, crops } = config;
   return {
     source,
     views: viewsOf(config),
     batchSize,
     seed,
     workers: data.workers,
-    // One run's batches are made while the one before is taken.
-    ...(stepsPerRun > 3 && { prefetch: stepsPerRun }),
+    prefetch: prefetchOf(config),
     cacheBytes: data.cacheBytes,
     mirrorFlippedGrid: crops.mirrorFlippedGrid,
   };

@@ -10,6 +10,8 @@ export interface StepConfig {
   /** Largest global norm of the gradients; they are scaled down to it. No limit when absent. */
   readonly clipNorm?: number;
   readonly batchSize: number;
+  /** Photographs of one forward pass; divides batchSize. All of them when absent. */
+  readonly microBatch?: number;
   /** Side of each view in pixels, in view order. */
   readonly viewSizes: readonly number[];
   /** uint8 pixels are normalised in the graph; float32 ones are taken as normalised. */
@@ -18,6 +20,13 @@ export interface StepConfig {
   readonly dropPath: boolean;
   /** Classes of the online classifier on the detached representation of view 0; none when absent. */
   readonly classes?: number;
+}
+
+/** Whether a step takes its batch in parts. */
+export function isMicroBatched<C extends Pick<StepConfig, 'batchSize' | 'microBatch'>>(
+  config: C,
+): config is C & { readonly microBatch: number } {
+  return config.microBatch !== undefined && config.microBatch !== config.batchSize;
 }
 
 export const stepNames = {

@@ -169,6 +169,20 @@ describe('a stopped and resumed run', () => {
     assert.deepEqual(await outcome(run), unbroken);
   });
 
+  it('in micro-batches has the log of the whole batches, and ends where it would without the stop', async () => {
+    const [whole, stopped] = [newRun(), newRun()];
+    const inParts = { ...config(), microBatch: 2 };
+    await trainTiny(whole, inParts);
+    await trainUntil(stopped, inParts, 3);
+    await trainTiny(stopped, await readRunConfig(stopped), { resume: true });
+    assert.deepEqual(await outcome(stopped), await outcome(whole));
+    const [parts, fused] = [await steps(whole), await steps(complete)];
+    for (const term of ['l', 'inv_l', 'mcov_l', 'stdr', 'grad_norm']) {
+      const [actual, expected] = [parts[0]![term]!, fused[0]![term]!];
+      assert.ok(Math.abs(actual - expected) <= 1e-5 * Math.abs(expected), `${term}: ${actual}, ${expected}`);
+    }
+  });
+
   it('repeats the steps after its newest checkpoint when the process died', async () => {
     const run = newRun();
     const { checkpoint } = await trainUntil(run, config(), 5);

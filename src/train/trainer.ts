@@ -15,7 +15,7 @@ import {
 } from './checkpoint.js';
 import { type CheckpointSaver, createCheckpointSaver } from './checkpointSaver.js';
 import { ConfigError, type TrainConfig } from './config.js';
-import { createFusedRunner } from './fusedRunner.js';
+import { createStepRunner } from './createStepRunner.js';
 import { networkSpecs } from './networkSpecs.js';
 import { loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import type { Progress } from './progress.js';
@@ -140,7 +140,7 @@ async function trainIn(
     const { stepsPerEpoch } = loader;
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
-    const runner = await createFusedRunner(
+    const runner = await createStepRunner(
       stepConfig,
       {
         dropPathRate: config.model.dropPath,

@@ -12,6 +12,7 @@ import { modelFlops } from '../flops.js';
 import { networkSpecs } from '../networkSpecs.js';
 import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { learningRate } from '../schedule.js';
+import { isMicroBatched } from '../stepConfig.js';
 import { drawCrops } from './drawCrops.js';
 import { type StepMemory, stepMemory } from './memoryEstimate.js';
 import { sampleCrops } from './sampleCrops.js';
@@ -95,7 +96,8 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
       classifier: count(PREFIXES.classifier),
     },
     forwardFlops,
-    stepFlops: 3 * forwardFlops,
+    // Gradients are two passes; of micro-batches there are two forward ones.
+    stepFlops: (isMicroBatched(stepConfig) ? 4 : 3) * forwardFlops,
     memory: {
       ...stepMemory(stepConfig),
       batches: (prefetch + 1) * config.batchSize * photographBytes,

@@ -1,13 +1,17 @@
 import { peakMemory } from '../../onnx/liveness.js';
 import { elementCount } from '../../tensor/tensor.js';
+import { buildBackward, buildEmbed, buildLoss, cachedInputs, type MicroConfig } from '../microGraphs.js';
 import { networkSpecs } from '../networkSpecs.js';
-import type { StepConfig } from '../stepConfig.js';
+import { isMicroBatched, type StepConfig } from '../stepConfig.js';
 import { buildStep } from '../stepGraph.js';
 import { stateSpecs } from '../stepRunner.js';
 
 /** What a training step takes, in bytes. */
 export interface StepMemory {
-  /** Weights, running statistics and optimizer state, twice: one set is read while the other is written. */
+  /**
+   * Weights, running statistics and optimizer state, twice: one set is read while the other is written. In micro-batches
+   * once, and the gradients.
+   */
   readonly state: number;
   /** Activations, gradients and constants at the moment when most of them are needed. */
   readonly graph: number;
@@ -23,8 +27,32 @@ const PROGRAM_BYTES = 250 * 2 ** 20;
  * between the arena's pieces is not in it: it is a lower bound (docs/training.md has it beside measurements).
  */
 export function stepMemory(config: StepConfig): StepMemory {
+  const specs = networkSpecs(config);
+  const state = floatBytes(stateSpecs(specs, config));
+  if (isMicroBatched(config)) {
+    const held = state + floatBytes(specs.parameters);
+    return { state: held, graph: microBytes(config), program: PROGRAM_BYTES };
+  }
   const { peakBytes, constantBytes } = peakMemory(buildStep(config).graph);
-  const specs = stateSpecs(networkSpecs(config), config);
-  const state = 2 * 4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return { state, graph: peakBytes + constantBytes, program: PROGRAM_BYTES };
+  return { state: 2 * state, graph: peakBytes + constantBytes, program: PROGRAM_BYTES };
+}
+
+function floatBytes(values: readonly { readonly shape: readonly number[] }[]): number {
+  return 4 * values.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+}
+
+/** What the graphs of a step in micro-batches take in turn, and the cache between them with its gradients. */
+function microBytes(config: MicroConfig): number {
+  const sizes = [...new Set(config.viewSizes)];
+  const loss = buildLoss(config).graph;
+  const graphs = [loss, ...sizes.flatMap((size) => [buildEmbed(config, size), buildBackward(config, size)])];
+  const each = graphs.map(peakMemory);
+  const cache = 2 * floatBytes(cachedInputs(config, loss));
+  return (
+    Math.max(...each.map(({ peakBytes }) => peakBytes)) + sum(each.map(({ constantBytes }) => constantBytes)) + cache
+  );
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,0 +1,12 @@
+import { createFusedRunner } from './fusedRunner.js';
+import { createMicroRunner } from './microRunner.js';
+import { isMicroBatched, type StepConfig } from './stepConfig.js';
+import type { RunnerOptions, StepRunner } from './stepRunner.js';
+
+/**
+ * The runner of a configuration: one graph for the whole batch, or passes of `microBatch` photographs.
+ * @param stepsPerRun of the one graph (see createFusedRunner); passes take one step at a time.
+ */
+export function createStepRunner(config: StepConfig, options: RunnerOptions, stepsPerRun = 1): Promise<StepRunner> {
+  return isMicroBatched(config) ? createMicroRunner(config, options) : createFusedRunner(config, options, stepsPerRun);
+}

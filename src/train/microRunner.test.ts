@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { floats, normals, relativeError } from '../../test/support/graphs.js';
+import { mapCells } from '../nn/backbone.js';
+import { ZEROS } from '../nn/layers.js';
+import { initialise } from '../nn/parameters.js';
+import { identity } from '../onnx/ops/elementwise.js';
+import { stream } from '../tensor/random.js';
+import { elementCount, rows, type Tensor, tensor } from '../tensor/tensor.js';
+import { adamw } from './adamw.js';
+import { createStepRunner } from './createStepRunner.js';
+import { lars } from './lars.js';
+import { networkSpecs } from './networkSpecs.js';
+import type { Optimizer } from './optimizer.js';
+import type { StepConfig } from './stepConfig.js';
+import type { StepBatch, StepRunner, StepTerms } from './stepRunner.js';
+import { updateGroups } from './updateGraphs.js';
+
+const fullAdamw = adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 });
+
+/** Keeps the weights as they are and the gradients as state, `slope/<parameter>`. */
+const gradientsAsState: Optimizer = {
+  slots: ['slope'],
+  scalars: [],
+  scalarValues: () => ({}),
+  update: (parameter, gradient) => ({ parameter: identity(parameter), state: { slope: identity(gradient) } }),
+};
+
+const convNext: StepConfig = {
+  model: {
+    backbone: { depths: [1, 1, 2, 1], widths: [8, 8, 16, 16] },
+    expander: [24, 24, 24],
+    localProjector: [16, 16, 16],
+  },
+  loss: {
+    alpha: 0.75,
+    numMatches: [3, 2],
+    featureMatches: 'all',
+    weights: { invariance: 25, variance: 25, covariance: 1 },
+  },
+  optimizer: gradientsAsState,
+  batchSize: 8,
+  viewSizes: [64, 64],
+  pixels: 'uint8',
+  dropPath: true,
+};
+const multiCrop: StepConfig = {
+  ...convNext,
+  viewSizes: [96, 96, 64, 64],
+  loss: { ...convNext.loss, numMatches: [4, 2] },
+};
+const resNet: StepConfig = {
+  ...convNext,
+  model: { ...convNext.model, backbone: { block: 'basic', layers: [1, 1, 1, 1], width: 8 } },
+  dropPath: false,
+};
+const { backbone, expander, localProjector } = convNext.model as Required<StepConfig['model']>;
+const configs: Readonly<Record<string, StepConfig>> = {
+  'two views': convNext,
+  'two large views and two small ones': multiCrop,
+  'an online classifier': { ...convNext, classes: 3 },
+  'the global loss alone': { ...convNext, loss: { ...convNext.loss, alpha: 1 }, model: { backbone, expander } },
+  'the local loss alone': { ...convNext, loss: { ...convNext.loss, alpha: 0 }, model: { backbone, localProjector } },
+};
+
+function batchOf({ batchSize, viewSizes, model, classes }: StepConfig, seed = 0): StepBatch {
+  const random = stream(seed, 'pixels');
+  const views = viewSizes.map((size) => {
+    const shape = [batchSize, size, size, 3];
+    return tensor(
+      'uint8',
+      shape,
+      Uint8Array.from({ length: batchSize * size * size * 3 }, () => random.integer(256)),
+    );
+  });
+  const locations = viewSizes.map((size, v) => {
+    const shape = [batchSize, mapCells(model.backbone, size) ** 2, 2];
+    return floats(
+      shape,
+      normals(shape, 10 * seed + v).map((value) => 100 * value),
+    );
+  });
+  const labels = tensor(
+    'int64',
+    [batchSize],
+    BigInt64Array.from({ length: batchSize }, (_, i) => BigInt(i % (classes ?? 1))),
+  );
+  return { views, locations, ...(classes !== undefined && { labels }) };
+}
+
+/** Weights of a trained scale: with the initial .02 of ConvNeXt the residual branches would hardly count. */
+function weightsOf(config: StepConfig): Map<string, Tensor> {
+  return new Map(
+    networkSpecs(config).parameters.map((spec, i) => {
+      const { name, shape } = spec;
+      if (shape.length === 1) return [name, initialise(spec, 0)];
+      const fanIn = elementCount(shape.slice(1));
+      return [
+        name,
+        floats(
+          shape,
+          normals(shape, 100 + i).map((value) => value / Math.sqrt(fanIn)),
+        ),
+      ];
+    }),
+  );
+}
+
+async function withRunner<T>(
+  config: StepConfig,
+  use: (runner: StepRunner) => Promise<T>,
+  initial: ReadonlyMap<string, Tensor> = weightsOf(config),
+): Promise<T> {
+  const runner = await createStepRunner(config, { dropPathRate: 0.4, initial, seed: 5, session: { threads: 1 } });
+  try {
+    return await use(runner);
+  } finally {
+    await runner.close();
+  }
+}
+
+const takeStep = async (runner: StepRunner, step: number, learningRate: number, batch: StepBatch): Promise<StepTerms> =>
+  (await runner.run([{ step, learningRate, batch }]))[0]!;
+
+const copy = (state: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+  new Map([...state].map(([name, value]) => [name, { ...value, data: value.data.slice() as Float32Array }]));
+
+const near = (actual: number, expected: number, tolerance: number, name: string) =>
+  assert.ok(Math.abs(actual - expected) <= tolerance * Math.abs(expected) + 1e-6, `${name}: ${actual}, ${expected}`);
+
+const norm = (values: Iterable<number>) => Math.hypot(...values);
+
+/** One step: what it logs, and all state after it. */
+const stepOf = (config: StepConfig, batch = batchOf(config)) =>
+  withRunner(config, async (runner) => ({ terms: await takeStep(runner, 0, 0.1, batch), state: copy(runner.state()) }));
+
+describe('a step in micro-batches', () => {
+  for (const [name, config] of Object.entries(configs)) {
+    it(`has the gradients and the log of the whole batch: ${name}`, async (context) => {
+      const whole = await stepOf(config);
+      const gradients = [...whole.state].filter(([key]) => key.startsWith('slope/'));
+      const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
+      for (const parts of [2, 4]) {
+        const { terms, state } = await stepOf({ ...config, microBatch: config.batchSize / parts });
+        for (const [term, value] of Object.entries(whole.terms)) {
+          near(terms[term]!, value, 1e-5, term);
+        }
+        near(terms['grad_norm']!, global, 1e-5, 'grad_norm');
+        let worst = 0;
+        for (const [key, { data: expected }] of gradients) {
+          const actual = state.get(key)!.data as Float32Array;
+          const difference = norm(actual.map((value, i) => value - Number(expected[i])));
+          const tolerance = 1e-5 * norm(expected as Float32Array) + 1e-6 * global;
+          worst = Math.max(worst, difference / tolerance);
+          assert.ok(difference <= tolerance, `${parts} parts, ${key}: ${difference} over ${tolerance}`);
+        }
+        context.diagnostic(`${parts} micro-batches: at most ${worst.toFixed(2)} of the tolerance`);
+      }
+    });
+  }
+
+  it('leads to the weights and the state of the whole batch, step after step', async () => {
+    const config = { ...multiCrop, optimizer: lars({ eta: 0.01, momentum: 0.9, weightDecay: 1e-3 }), classes: 3 };
+    const after = (microBatch: number) =>
+      withRunner({ ...config, microBatch }, async (runner) => {
+        for (const step of [0, 1]) await takeStep(runner, step, 0.1, batchOf(config, step));
+        return copy(runner.state());
+      });
+    const [whole, parts] = [await after(8), await after(2)];
+    assert.deepEqual([...parts.keys()], [...whole.keys()]);
+    const start = weightsOf(config);
+    for (const [name, { data }] of whole) {
+      const error = relativeError(parts.get(name)!.data, data);
+      assert.ok(error < 2e-5, `${name}: ${error}`);
+      if (start.has(name)) assert.notDeepEqual(data, start.get(name)!.data, `${name} was updated`);
+    }
+  });
+
+  it('updates running statistics once for each part, as whole steps over the parts do', async () => {
+    const batch = batchOf(resNet);
+    const half = (start: number): StepBatch => ({
+      views: batch.views.map((view) => rows(view, start, start + 4)),
+      locations: batch.locations.map((grid) => rows(grid, start, start + 4)),
+    });
+    // The weights stay, so that the statistics of two steps over the halves are those of one step in halves.
+    const expected = await withRunner({ ...resNet, batchSize: 4 }, async (runner) => {
+      for (const start of [0, 4]) await takeStep(runner, 0, 0, half(start));
+      return copy(runner.state());
+    });
+    const { state } = await stepOf({ ...resNet, microBatch: 4 }, batch);
+    const statistics = [...expected.keys()].filter((name) => /running_(mean|var)$/.test(name));
+    assert.ok(statistics.length > 20);
+    for (const name of statistics) {
+      const error = relativeError(state.get(name)!.data, expected.get(name)!.data);
+      assert.ok(error < 1e-5, `${name}: ${error}`);
+    }
+  });
+
+  it('leaves all state as it was when a term is not finite', async () => {
+    const config = { ...resNet, microBatch: 4, optimizer: fullAdamw };
+    const initial = weightsOf(config);
+    const head = initial.get('projector.6.weight')!;
+    initial.set('projector.6.weight', floats(head.shape, Array(elementCount(head.shape)).fill(1e30)));
+    await withRunner(
+      config,
+      async (runner) => {
+        const before = copy(runner.state());
+        const terms = await takeStep(runner, 0, 0.1, batchOf(config));
+        assert.ok(!Number.isFinite(terms['l']));
+        assert.deepEqual(copy(runner.state()), before);
+      },
+      initial,
+    );
+  });
+
+  it('leaves all state as it was when the gradients are not finite though the loss is', async () => {
+    const config = {
+      ...resNet,
+      microBatch: 4,
+      optimizer: fullAdamw,
+      loss: { ...resNet.loss, weights: { ...resNet.loss.weights, invariance: 1e30 } },
+    };
+    await withRunner(config, async (runner) => {
+      const before = copy(runner.state());
+      const { grad_norm: gradientNorm, ...terms } = await takeStep(runner, 0, 0.1, batchOf(config));
+      assert.ok(Object.values(terms).every(Number.isFinite), JSON.stringify(terms));
+      assert.equal(gradientNorm, Number.POSITIVE_INFINITY);
+      assert.deepEqual(copy(runner.state()), before);
+    });
+  });
+});
+
+describe('updateGroups', () => {
+  const spec = (name: string, shape: number[]) => ({ name, shape, initialiser: ZEROS });
+  const names = (shapes: number[][], most: number) =>
+    updateGroups(
+      shapes.map((shape, i) => spec(`${i}`, shape)),
+      most,
+    ).map((group) => group.map(({ name }) => name).join(''));
+
+  it('fills groups in order up to their size, and gives a larger parameter one of its own', () => {
+    assert.deepEqual(names([[2], [2, 2], [3], [9], [1], [5]], 6), ['01', '2', '3', '45']);
+    assert.deepEqual(names([[100]], 6), ['0']);
+  });
+});

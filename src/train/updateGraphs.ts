@@ -1,0 +1,63 @@
+import type { ParameterSpec } from '../nn/parameters.js';
+import { Graph } from '../onnx/graph.js';
+import { elementCount } from '../tensor/tensor.js';
+import { clipScale, GRADIENT_NORM, globalNorm, type ParameterGradient, scaledGradients } from './clip.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
+import { emitUpdates } from './updates.js';
+
+/** The optimizer as graphs of its own, for gradients that are summed outside of one graph. */
+
+/** Elements of the parameters that are updated at a time (16 MiB of float32); a larger parameter stands alone. */
+const GROUP_ELEMENTS = 2 ** 22;
+
+/** Parameters in order, in groups that are updated in turn, so that what a group turns into is all that is held twice. */
+export function updateGroups(
+  parameters: readonly ParameterSpec[],
+  mostElements = GROUP_ELEMENTS,
+): readonly (readonly ParameterSpec[])[] {
+  const groups: ParameterSpec[][] = [];
+  let elements = Number.POSITIVE_INFINITY;
+  for (const parameter of parameters) {
+    const count = elementCount(parameter.shape);
+    if (elements + count > mostElements) {
+      groups.push([]);
+      elements = 0;
+    }
+    groups.at(-1)!.push(parameter);
+    elements += count;
+  }
+  return groups;
+}
+
+function gradientInputs(graph: Graph, parameters: readonly ParameterSpec[]): ParameterGradient[] {
+  return parameters.map(({ name, shape }) => ({
+    value: graph.input(name, 'float32', shape),
+    gradient: graph.input(stepNames.gradient(name), 'float32', shape),
+  }));
+}
+
+/** Norm of all gradients from the parameters' inputs and theirs, as the output `grad_norm`. */
+export function buildGradientNorm(parameters: readonly ParameterSpec[]): Graph {
+  const graph = new Graph();
+  graph.output(GRADIENT_NORM, globalNorm(gradientInputs(graph, parameters)));
+  return graph;
+}
+
+/**
+ * Update of a group: parameters, gradients (`stepNames.gradient`), state, scalars and, where gradients are clipped,
+ * `grad_norm` to parameters and state.
+ */
+export function buildUpdate(
+  group: readonly ParameterSpec[],
+  { optimizer, clipNorm }: Pick<StepConfig, 'optimizer' | 'clipNorm'>,
+): Graph {
+  const graph = new Graph();
+  const gradients = gradientInputs(graph, group);
+  emitUpdates(
+    clipNorm === undefined
+      ? gradients
+      : scaledGradients(gradients, clipScale(graph.input(GRADIENT_NORM, 'float32', []), clipNorm)),
+    optimizer,
+  );
+  return graph;
+}
