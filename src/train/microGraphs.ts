@@ -56,7 +56,9 @@ function forward(config: MicroConfig, size: number, provider: Provider): MicroFo
   const parameters = inputParameters(graph);
   const input = graph.input(microNames.pixels, config.pixels, [microBatch, size, size, 3]);
   const pixels = config.pixels === 'uint8' ? normalisePixels(input) : input;
-  const dropPath = config.dropPath ? dropPathInput(graph, microNames.dropPath, microBatch, model.backbone) : undefined;
+  const dropPath = config.dropPath
+    ? dropPathInput(graph, [microNames.dropPath], microBatch, model.backbone)
+    : undefined;
   return { graph, parameters, ...forwardView(pixels, model, parameters, dropPath) };
 }
 
