@@ -57,6 +57,8 @@ describe('vicregl train --dry-run', () => {
       [['--set', 'data.source=nowhere'], /^vicregl: nowhere cannot be opened/],
       [['--set', 'batchSize=10'], /^vicregl: batchSize is 10, but the source has only 9 images/],
       [['--set', 'loss.numMatches=[3,5]'], /loss\.numMatches\.1: 5 exceeds the 4 cells/],
+      [['--micro-batch', '3'], /microBatch: 3 does not divide batchSize 4; use 2 or 4/],
+      [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number between 1 and/],
       [['--resume'], /^vicregl: --dry-run is for a run that starts; leave out --resume/],
     ] as const) {
       const { code, stderr } = await vicregl(...dry, ...flags);
