@@ -77,7 +77,7 @@ for (const arch of values.arch.split(',')) {
     expander: '128-128-128',
     projector: '64-64-64',
   });
-  const step = buildStep(config);
+  const step = buildStep(config, { provider: device as 'cpu' | 'cuda' });
   const state = initialState(step, config);
   const batch = stepBatch(config);
   const each = Array.from({ length: stepsPerRun }, (_, at) =>

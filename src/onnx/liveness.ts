@@ -20,7 +20,9 @@ const VIEWS = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']
 
 /** Operators that may write over an input of the same size that nothing else needs any more. */
 const IN_PLACE = new Set(
-  'Add Sub Mul Div Neg Sqrt Exp Log Abs Erf Relu Reciprocal Sigmoid Tanh Floor Ceil Sign Softmax Clip Where'.split(' '),
+  'Add Sub Mul Div Neg Sqrt Exp Log Abs Erf Relu Reciprocal HardSigmoid Sigmoid Tanh Floor Ceil Sign Softmax Clip Where'.split(
+    ' ',
+  ),
 );
 
 export interface PeakMemory {

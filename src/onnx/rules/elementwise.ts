@@ -1,4 +1,4 @@
-import { add, cast, div, erf, exp, mul, neg, step, where } from '../ops/elementwise.js';
+import { add, cast, div, erf, exp, halfAbove, mul, neg, step, sub, where } from '../ops/elementwise.js';
 import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
 
 export const elementwiseRules = {
@@ -48,9 +48,11 @@ export const elementwiseRules = {
   },
   // d (x Phi(x)) = (Phi(x) + x phi(x)) dx, with Phi = (1 + erf(x / sqrt 2)) / 2 and phi = exp(-x^2 / 2) / sqrt(2 pi)
   Gelu: ({ x: [x], gy }) => {
-    const cumulative = add(mul(erf(mul(x!, Math.SQRT1_2)), 0.5), 0.5);
-    const density = mul(exp(mul(mul(x!, x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(gy, add(cumulative, mul(x!, density)))];
+    const scaled = mul(x!, Math.SQRT1_2);
+    const cumulative = halfAbove(erf(scaled));
+    // the density's factor stands in the exponent, where it takes no pass of its own
+    const density = exp(sub(-0.5 * Math.log(2 * Math.PI), mul(scaled, scaled)));
+    return [mul(gy, add(mul(density, x!), cumulative))];
   },
   Equal: null,
   Greater: null,
