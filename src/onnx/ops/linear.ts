@@ -62,8 +62,9 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
   }
   if (isStatic(x.shape)) {
     const rows = reshape(x, [-1, inputs]);
-    const product = gemm(rows, weight, { transB: true, ...(bias === undefined ? {} : { bias }) });
-    return reshape(product, [...x.shape.slice(0, -1), outputs]);
+    const product = gemm(rows, weight, { transB: true });
+    // Gemm on the CPU provider fills its output with the bias first, on one thread: adding it afterwards is faster.
+    return reshape(bias === undefined ? product : add(product, bias), [...x.shape.slice(0, -1), outputs]);
   }
   const product = matmul(x, matrixTranspose(weight));
   return bias === undefined ? product : add(product, bias);
