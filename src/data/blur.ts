@@ -14,56 +14,100 @@ function boxRadius(sigma: number): number {
   return whole + excess / (6 * (variance - (whole + 1) * (whole + 1)));
 }
 
+/** An extended box: weights in fixed point with 24 bits. */
+interface Box {
+  /** Whole pixels on either side of the centre. */
+  readonly radius: number;
+  /** Weight of the whole pixels. */
+  readonly inner: number;
+  /** Weight of the two pixels that the box covers in part. */
+  readonly outer: number;
+}
+
 /**
  * Blurs interleaved 8-bit RGB in place.
  * @param sigma standard deviation in pixels, over 0
  */
 export function gaussianBlur(pixels: Uint8Array, width: number, height: number, sigma: number): void {
-  const box = Math.fround(boxRadius(sigma));
-  const radius = Math.trunc(box);
-  // Fixed point with 24 bits: the inner weight, and the weight of the two pixels that the box covers in part.
-  const inner = Math.trunc((1 << 24) / (box * 2 + 1));
-  const outer = Math.trunc(((1 << 24) - (radius * 2 + 1) * inner) / 2);
-  const line = new Uint8Array(Math.max(width, height) + 2 * (radius + 1));
-  for (let row = 0; row < height; row++) {
-    for (let channel = 0; channel < 3; channel++) {
-      blurLine(pixels, row * width * 3 + channel, 3, width, line, radius, inner, outer);
-    }
-  }
-  for (let at = 0; at < width * 3; at++) blurLine(pixels, at, width * 3, height, line, radius, inner, outer);
+  const side = Math.fround(boxRadius(sigma));
+  const radius = Math.trunc(side);
+  const inner = Math.trunc((1 << 24) / (side * 2 + 1));
+  const box = { radius, inner, outer: Math.trunc(((1 << 24) - (radius * 2 + 1) * inner) / 2) };
+  // Turned on its side, an image has columns for rows: both directions read and write in the order of memory.
+  const turned = new Uint8Array(pixels.length);
+  blurRows(pixels, width, height, box);
+  transpose(pixels, turned, width, height);
+  blurRows(turned, height, width, box);
+  transpose(turned, pixels, height, width);
 }
 
-/** Blurs `length` values that lie `step` apart; `line` is room for them and radius + 1 copies of either edge. */
-function blurLine(
-  pixels: Uint8Array,
-  start: number,
-  step: number,
-  length: number,
-  line: Uint8Array,
-  radius: number,
-  inner: number,
-  outer: number,
-): void {
-  const pad = radius + 1;
-  for (let i = 0, at = start; i < length; i++, at += step) line[pad + i] = pixels[at]!;
-  for (let pass = 0; pass < PASSES; pass++) {
-    const first = line[pad]!;
-    const last = line[pad + length - 1]!;
-    for (let i = 0; i < pad; i++) {
-      line[i] = first;
-      line[pad + length + i] = last;
+/** [height, width, 3] -> [width, height, 3], in tiles that stay in the nearest cache. */
+function transpose(from: Uint8Array, to: Uint8Array, width: number, height: number): void {
+  const tile = 32;
+  for (let top = 0; top < height; top += tile) {
+    const bottom = Math.min(top + tile, height);
+    for (let left = 0; left < width; left += tile) {
+      const right = Math.min(left + tile, width);
+      for (let row = top; row < bottom; row++) {
+        let at = (row * width + left) * 3;
+        let target = (left * height + row) * 3;
+        for (let column = left; column < right; column++, at += 3, target += height * 3) {
+          to[target] = from[at]!;
+          to[target + 1] = from[at + 1]!;
+          to[target + 2] = from[at + 2]!;
+        }
+      }
     }
-    // Sum over the whole pixels of the box around the first value.
-    let sum = 0;
-    for (let i = 1; i <= 2 * radius + 1; i++) sum += line[i]!;
-    // Results go to the pixels, as the line's old values are still needed behind the running sum.
-    for (let i = 0, at = start; i < length; i++, at += step) {
-      const before = line[i]!;
-      const after = line[i + 2 * pad]!;
-      // Below 2^32, but not below 2^31: multiplied modulo 2^32 and shifted without sign.
-      pixels[at] = (Math.imul(sum, inner) + Math.imul(before + after, outer) + (1 << 23)) >>> 24;
-      sum += after - line[i + 1]!;
+  }
+}
+
+/** All passes along the rows of [height, width, 3]. */
+function blurRows(pixels: Uint8Array, width: number, height: number, box: Box): void {
+  const pad = (box.radius + 1) * 3;
+  const length = width * 3;
+  const end = pad + length;
+  // A row with copies of either edge around it, and its result: they take turns.
+  let line = new Uint8Array(length + 2 * pad);
+  let next = new Uint8Array(length + 2 * pad);
+  for (let row = 0, start = 0; row < height; row++, start += length) {
+    line.set(pixels.subarray(start, start + length), pad);
+    for (let pass = 0; pass < PASSES; pass++) {
+      for (let i = 0; i < pad; i++) {
+        line[i] = line[pad + (i % 3)]!;
+        line[end + i] = line[end - 3 + (i % 3)]!;
+      }
+      if (box.radius === 0) blurLineOfThree(line, next, end, box);
+      else blurLine(line, next, end, box);
+      [line, next] = [next, line];
     }
-    if (pass + 1 < PASSES) for (let i = 0, at = start; i < length; i++, at += step) line[pad + i] = pixels[at]!;
+    pixels.set(line.subarray(pad, end), start);
+  }
+}
+
+/** One pass of a box of less than three pixels (sigma under 1.41): nothing to keep a sum of. */
+function blurLineOfThree(line: Uint8Array, next: Uint8Array, end: number, { inner, outer }: Box): void {
+  for (let i = 3; i < end; i++) {
+    // Below 2^32, but not below 2^31: multiplied modulo 2^32 and shifted without sign.
+    next[i] = (Math.imul(line[i]!, inner) + Math.imul(line[i - 3]! + line[i + 3]!, outer) + (1 << 23)) >>> 24;
+  }
+}
+
+/** One pass with a running sum over the whole pixels of the box, for each channel. */
+function blurLine(line: Uint8Array, next: Uint8Array, end: number, { radius, inner, outer }: Box): void {
+  const pad = (radius + 1) * 3;
+  let [red, green, blue] = [0, 0, 0];
+  for (let i = 3; i < 2 * pad; i += 3) {
+    red += line[i]!;
+    green += line[i + 1]!;
+    blue += line[i + 2]!;
+  }
+  const half = 1 << 23;
+  for (let i = pad, before = 0, after = 2 * pad; i < end; i += 3, before += 3, after += 3) {
+    next[i] = (Math.imul(red, inner) + Math.imul(line[before]! + line[after]!, outer) + half) >>> 24;
+    next[i + 1] = (Math.imul(green, inner) + Math.imul(line[before + 1]! + line[after + 1]!, outer) + half) >>> 24;
+    next[i + 2] = (Math.imul(blue, inner) + Math.imul(line[before + 2]! + line[after + 2]!, outer) + half) >>> 24;
+    red += line[after]! - line[before + 3]!;
+    green += line[after + 1]! - line[before + 4]!;
+    blue += line[after + 2]! - line[before + 5]!;
   }
 }

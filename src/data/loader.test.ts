@@ -9,7 +9,7 @@ import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { stream } from '../tensor/random.js';
 import { type Batch, createLoader } from './loader.js';
-import type { LoaderOptions } from './loaderOptions.js';
+import { batchBytes, type LoaderOptions, resolveLoaderOptions } from './loaderOptions.js';
 import { openImageSource } from './sources.js';
 import type { ViewSpec } from './view.js';
 
@@ -196,4 +196,21 @@ test('options out of range are named', async () => {
   assert.throws(create({ views: [] }), /number of views is 0/);
   assert.throws(create({ views: [{ ...view, scale: [0.5, 1.5] }] }), /views\[0\]\.scale is 0\.5\.\.1\.5/);
   assert.throws(create({ views: [{ ...view, blurProbability: 2 }] }), /views\[0\]\.blurProbability is 2/);
+});
+
+test('steps made ahead are bounded by bytes, one at least', async () => {
+  const source = await openImageSource(join(root, 'labelled.tar'));
+  // Two views of 32 and 16 pixels with 4 and 1 cells:
+  const bytes = 2 * (32 * 32 * 3 + 4 * 8 + 16 * 16 * 3 + 8);
+  assert.equal(batchBytes(views, 2), bytes);
+  const ahead = (options: Partial<LoaderOptions>) =>
+    resolveLoaderOptions({ source, views, batchSize: 2, seed: 1, ...options }).prefetch;
+  assert.equal(ahead({}), 3);
+  assert.equal(ahead({ prefetchBytes: 2 * bytes + 1 }), 2);
+  assert.equal(ahead({ prefetchBytes: 0 }), 1);
+  assert.equal(ahead({ prefetchBytes: 0, prefetch: 0 }), 0);
+  const loader = createLoader({ source, views, batchSize: 2, seed: 11, prefetchBytes: bytes });
+  const made = [await loader.batch(0), await loader.batch(1)];
+  await loader.close();
+  assert.deepEqual(made, await batches(join(root, 'labelled.tar'), [0, 1]));
 });

@@ -40,8 +40,8 @@ interface PendingBatch {
   readonly promise: Promise<Batch>;
   readonly fulfil: (batch: Batch) => void;
   readonly fail: (error: Error) => void;
-  readonly views: readonly Tensor<'uint8'>[];
-  readonly locations: readonly Tensor<'float32'>[];
+  /** Made when the first samples come, so that a batch that nobody has begun takes no memory. */
+  pixels: Pick<Batch, 'views' | 'locations'> | undefined;
   readonly indices: number[];
   readonly skipped: Map<number, SkippedImage>;
   missing: number;
@@ -67,11 +67,25 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 
   const finish = (step: number, batch: PendingBatch): void => {
-    const { views, locations, indices } = batch;
+    const { indices } = batch;
+    const { views, locations } = batch.pixels!;
     const skipped = [...batch.skipped.values()].sort((a, b) => a.index - b.index);
     const labels = labelsOf(indices);
     batch.fulfil({ step, epoch: order.epochOf(step), views, locations, indices, skipped, ...(labels && { labels }) });
   };
+
+  const emptyPixels = () => ({
+    views: samples.views.map(({ size }) => zeros('uint8', [batchSize, size, size, 3])),
+    locations: samples.views.map(({ cells }) => zeros('float32', [batchSize, cells * cells, 2])),
+  });
+
+  /** The batch that one worker made alone, without a copy. */
+  const adopted = (reply: WorkerReply & { kind: 'samples' }) => ({
+    views: samples.views.map(({ size }, v) => tensor('uint8', [batchSize, size, size, 3], reply.views[v]!)),
+    locations: samples.views.map(({ cells }, v) =>
+      tensor('float32', [batchSize, cells * cells, 2], reply.locations[v]!),
+    ),
+  });
 
   const labelsOf = (indices: readonly number[]): Tensor<'int64'> | undefined => {
     const known = source.labelled?.labels;
@@ -98,10 +112,14 @@ export function createLoader(options: LoaderOptions): Loader {
     }
     const batch = pending.get(reply.step);
     if (batch === undefined) return; // No longer wanted.
+    const whole = reply.places.length === batchSize;
+    const made = batch.pixels ?? (whole ? adopted(reply) : emptyPixels());
+    batch.pixels = made;
     reply.places.forEach((place, i) => {
       batch.indices[place] = reply.indices[i]!;
-      copyRows(reply.views, batch.views, i, place);
-      copyRows(reply.locations, batch.locations, i, place);
+      if (whole) return;
+      copyRows(reply.views, made.views, i, place);
+      copyRows(reply.locations, made.locations, i, place);
     });
     for (const image of reply.skipped) batch.skipped.set(image.index, image);
     batch.missing -= reply.places.length;
@@ -129,8 +147,7 @@ export function createLoader(options: LoaderOptions): Loader {
       promise,
       fulfil: resolve,
       fail: reject,
-      views: samples.views.map(({ size }) => zeros('uint8', [batchSize, size, size, 3])),
-      locations: samples.views.map(({ cells }) => zeros('float32', [batchSize, cells * cells, 2])),
+      pixels: undefined,
       indices: new Array<number>(batchSize),
       skipped: new Map(),
       missing: batchSize,

@@ -13,8 +13,13 @@ export interface LoaderOptions {
   readonly seed: number;
   /** Threads that decode and crop; never changes the result. Default 1. */
   readonly workers?: number;
-  /** Steps that are made ahead of the one asked for. Default 3. */
+  /** Most steps that are made ahead of the one asked for. Default 3. */
   readonly prefetch?: number;
+  /**
+   * Bytes that the steps made ahead may take: as many as fit are made, but one at least (unless `prefetch` is 0), as
+   * nothing would be made beside the step otherwise. The batch in use comes on top. Default 512 MiB.
+   */
+  readonly prefetchBytes?: number;
   /** Default: the paper's. */
   readonly augmentation?: AugmentationPolicy;
   /** Whether the grid of a flipped view is mirrored; the authors' default is not to, ours is. */
@@ -24,6 +29,7 @@ export interface LoaderOptions {
 }
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 ** 2;
+const DEFAULT_PREFETCH_BYTES = 512 * 1024 ** 2;
 const MOST_WORKERS = 64;
 
 /** Options with their defaults. */
@@ -31,6 +37,7 @@ export interface ResolvedLoaderOptions {
   readonly source: ImageSource;
   readonly batchSize: number;
   readonly workers: number;
+  /** Steps that are made ahead. */
   readonly prefetch: number;
   readonly cacheBytes: number;
   readonly samples: SampleSettings;
@@ -38,7 +45,8 @@ export interface ResolvedLoaderOptions {
 
 /** @throws DataError `bad_option` naming the option, its value and the way out. */
 export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOptions {
-  const { source, batchSize, seed, views, workers = 1, prefetch = 3, cacheBytes = DEFAULT_CACHE_BYTES } = options;
+  const { source, batchSize, seed, views, workers = 1, prefetch = 3 } = options;
+  const { cacheBytes = DEFAULT_CACHE_BYTES, prefetchBytes = DEFAULT_PREFETCH_BYTES } = options;
   const whole = (name: string, value: number, least: number, greatest = Number.MAX_SAFE_INTEGER): void => {
     if (Number.isSafeInteger(value) && value >= least && value <= greatest) return;
     const range = greatest === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${greatest}`;
@@ -48,6 +56,7 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   whole('workers', workers, 1, MOST_WORKERS);
   whole('prefetch', prefetch, 0);
   whole('cacheBytes', cacheBytes, 0);
+  whole('prefetchBytes', prefetchBytes, 0);
   whole('seed', seed, Number.MIN_SAFE_INTEGER);
   whole('number of views', views.length, 1);
   if (batchSize > source.count) {
@@ -73,10 +82,15 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     source,
     batchSize,
     workers,
-    prefetch,
+    prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize)))),
     cacheBytes,
     samples: { seed, views, augmentation, mirrorFlippedGrid },
   };
+}
+
+/** Bytes of a batch: the pixels and location grids of its views. */
+export function batchBytes(views: readonly Pick<ViewSpec, 'size' | 'cells'>[], batchSize: number): number {
+  return batchSize * views.reduce((sum, { size, cells }) => sum + size * size * 3 + cells * cells * 2 * 4, 0);
 }
 
 function checkRange(name: string, [least, greatest]: readonly [number, number], limit: number): void {

@@ -62,6 +62,11 @@ export const trainConfigSchema = z
         .min(0)
         .default(512 * 2 ** 20)
         .describe('Memory for decoded photographs, bytes.'),
+      prefetchBytes: z
+        .int()
+        .min(0)
+        .default(512 * 2 ** 20)
+        .describe('Memory for batches made ahead of the step, bytes: three at most, one at least.'),
     }),
     crops: z.strictObject({
       size: z.int().min(32).default(224).describe('Side of both large views in pixels; a multiple of the stride.'),

@@ -99,6 +99,7 @@ export function loaderOptionsOf(config: TrainConfig, source: ImageSource): Loade
     workers: data.workers,
     prefetch: prefetchOf(config),
     cacheBytes: data.cacheBytes,
+    prefetchBytes: data.prefetchBytes,
     mirrorFlippedGrid: crops.mirrorFlippedGrid,
   };
 }

@@ -17,7 +17,7 @@ const configPath = (run: string) => join(run, 'config.yaml');
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind|emaDecay)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes))=/;
+  /^(optimizer\.(?!kind|emaDecay)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes|prefetchBytes))=/;
 
 async function readConfigFile(run: string): Promise<string | undefined> {
   return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -42,7 +42,7 @@ export async function readRunConfig(run: string, settings: readonly string[] = [
   if (refused !== undefined) {
     throw new ConfigError(
       `--set ${refused}: a resumed run may change optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, ` +
-        'threads, checkpoints, alarm, data.workers and data.cacheBytes; start another run for the rest',
+        'threads, checkpoints, alarm, data.workers, data.cacheBytes and data.prefetchBytes; start another run for the rest',
     );
   }
   return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run));
