@@ -85,9 +85,12 @@ function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec
   };
 }
 
-/** Parameters and buffers as float32 graph inputs of their own names, for training. */
-export function inputParameters(graph: Graph, { measuredForms = true } = {}): Parameters {
-  return collect(graph, { training: true, measuredForms }, ({ name, shape }) => graph.input(name, 'float32', shape));
+/**
+ * Parameters and buffers as float32 graph inputs of their own names, for training; with `training` false for evaluation
+ * with weights that change.
+ */
+export function inputParameters(graph: Graph, { measuredForms = true, training = true } = {}): Parameters {
+  return collect(graph, { training, measuredForms }, ({ name, shape }) => graph.input(name, 'float32', shape));
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   mapCells,
   withLayerScale,
 } from '../nn/backbone.js';
+import { probeProblems, probeSchema } from './probeSchema.js';
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
@@ -173,6 +174,7 @@ export const trainConfigSchema = z
           ),
       })
       .prefault({}),
+    probe: probeSchema.optional(),
     batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
     microBatch: z
       .int()
@@ -277,6 +279,7 @@ export const trainConfigSchema = z
       }
     }
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
+    for (const { path, message } of probeProblems(config, stride)) problem(path, message);
     if (config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
     }

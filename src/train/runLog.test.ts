@@ -3,7 +3,7 @@ import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { keepRunLog, openRunLog, readRunLog, type StepRecord } from './runLog.js';
+import { keepRunLog, openRunLog, PROBED, readRunLog, type StepRecord } from './runLog.js';
 import { summariseRun } from './runSummary.js';
 
 let run: string;
@@ -79,14 +79,16 @@ describe('the run log', () => {
     assert.deepEqual(await readRunLog(run), []);
   });
 
-  it('is summed up as means over the last 50 steps up to the checkpoint', async () => {
+  it('is summed up as means over the last 50 steps and the newest probes up to the checkpoint', async () => {
     const log = await openRunLog(run, 0);
     await log.write({ step: 1, skipped: 'a.jpg', reason: 'broken' });
+    await log.write({ step: 1, skipped: `${PROBED}b.jpg`, reason: 'broken' });
     for (let step = 1; step <= 70; step++) await log.write(record(step));
+    for (const step of [10, 60, 70]) await log.write({ step, knn_top1: step / 100 });
     assert.deepEqual(summariseRun(await readRunLog(run, 60), 60), {
       steps: 60,
       epochs: 31,
-      lastTerms: { l: 71 }, // mean of 2 * 11 .. 2 * 60
+      lastTerms: { l: 71, knn_top1: 0.6 }, // mean of 2 * 11 .. 2 * 60, and the newest probe
       skippedPhotographs: 1,
     });
   });

@@ -15,6 +15,9 @@ export interface StepRecord {
   readonly [term: string]: number;
 }
 
+/** Stands before the names of images that a probe left out. */
+export const PROBED = 'probe: ';
+
 /** A photograph that was left out, and why. */
 export interface SkipRecord {
   readonly step: number;

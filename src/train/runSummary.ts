@@ -1,10 +1,10 @@
-import type { LogRecord, StepRecord } from './runLog.js';
+import { type LogRecord, PROBED, type ProbeRecord, type StepRecord } from './runLog.js';
 
 /** What a run did, for the manifest of its model. */
 export interface RunSummary {
   readonly steps: number;
   readonly epochs: number;
-  /** Mean of each logged term over the last steps. */
+  /** Mean of each logged term over the last steps, and the newest value of what probes measured. */
   readonly lastTerms: Readonly<Record<string, number>>;
   readonly skippedPhotographs: number;
 }
@@ -29,10 +29,15 @@ export function summariseRun(log: readonly LogRecord[], step: number): RunSummar
       return [name, Number(mean.toPrecision(5))];
     }),
   );
+  const probed = log.filter((record) => !('lr' in record || 'skipped' in record || 'alarm' in record));
+  for (const { step: _, ...terms } of probed as ProbeRecord[]) {
+    for (const [name, value] of Object.entries(terms)) lastTerms[name] = Number(value.toPrecision(5));
+  }
   return {
     steps: step,
     epochs: (records.at(-1)?.epoch ?? 0) + 1,
     lastTerms,
-    skippedPhotographs: log.filter((record) => 'skipped' in record).length,
+    skippedPhotographs: log.filter((record) => 'skipped' in record && !String(record.skipped).startsWith(PROBED))
+      .length,
   };
 }

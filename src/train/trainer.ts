@@ -14,10 +14,13 @@ import {
   setLaterCheckpointsAside,
 } from './checkpoint.js';
 import { type CheckpointSaver, createCheckpointSaver } from './checkpointSaver.js';
+import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
 import { networkSpecs } from './networkSpecs.js';
 import { loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
+import { openProbeData } from './probe/probeData.js';
+import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
 import { holdsRun, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
@@ -130,52 +133,56 @@ async function trainIn(
   claim: () => Promise<void> = async () => undefined,
 ): Promise<TrainResult> {
   const { run, device, resume, signal, curves = true } = options;
-  const source = await openImageSource(config.data.source, { labels: config.data.labels });
-  const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
-  const data = sourceFingerprint(source);
-  const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
-  const initial = initialState(stepConfig, checkpoint);
-  const loader = createLoader(loaderOptionsOf(config, source));
+  /** What is open, to be closed from the last to the first. */
+  const opened: Closable[] = [];
+  const keep = <T extends Closable>(one: T): T => {
+    opened.unshift(one);
+    return one;
+  };
   try {
+    const source = keep(await openImageSource(config.data.source, { labels: config.data.labels }));
+    const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
+    const probeData = config.probe && keep(await openProbeData(config, config.probe, source));
+    const data = [sourceFingerprint(source), ...(probeData?.fingerprints ?? [])].join('; probe: ');
+    const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
+    const initial = initialState(stepConfig, checkpoint);
+    const loader = keep(createLoader(loaderOptionsOf(config, source)));
     const { stepsPerEpoch } = loader;
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
-    const runner = await createStepRunner(
-      stepConfig,
-      {
-        dropPathRate: config.model.dropPath,
-        initial,
-        seed: config.seed,
-        session: { device, ...(config.threads !== undefined && { threads: config.threads }) },
-      },
-      config.stepsPerRun,
+    const session = { device, ...(config.threads !== undefined && { threads: config.threads }) };
+    const runner = keep(
+      await createStepRunner(
+        stepConfig,
+        { dropPathRate: config.model.dropPath, initial, seed: config.seed, session },
+        config.stepsPerRun,
+      ),
     );
-    try {
-      const start = checkpoint?.step ?? 0;
-      // Only now, when the source, the graph and the device have proved usable.
-      await claim();
-      if (resume) await goBackTo(run, start);
-      await writeRunFolder(run, config, device, start);
-      const recorder = await openRunRecorder(run, config, start);
-      const progress = options.createProgress(start, totalSteps);
-      try {
-        const resumed = checkpoint?.step ?? -1;
-        const saver = createCheckpointSaver({
-          ...{ run, config, data, totalSteps, resumed, curves, recorder, progress },
-          state: () => runner.state(),
-        });
-        const steps = await trainSteps(start, { config, schedule, loader, runner, recorder, progress, saver }, signal);
-        if (saver.saved !== steps) await saver.save(steps);
-        return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
-      } finally {
-        progress.stop();
-        await recorder.close();
-      }
-    } finally {
-      await runner.close();
-    }
+    const probes = keep(
+      await createProbes(config, {
+        ...{ data: probeData, stepsPerEpoch, totalSteps, session },
+        ...(checkpoint && { resumed: checkpoint.tensors }),
+      }),
+    );
+
+    const start = checkpoint?.step ?? 0;
+    // Only now, when the source, the graph and the device have proved usable.
+    await claim();
+    if (resume) await goBackTo(run, start);
+    await writeRunFolder(run, config, device, start);
+    const recorder = keep(await openRunRecorder(run, config, start));
+    const progress = options.createProgress(start, totalSteps);
+    keep({ close: async () => progress.stop() });
+    const saver = createCheckpointSaver({
+      ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
+      state: () => new Map([...runner.state(), ...probes.state()]),
+    });
+    const bench = { config, schedule, loader, runner, probes, recorder, progress, saver };
+    const steps = await trainSteps(start, bench, signal);
+    if (saver.saved !== steps) await saver.save(steps);
+    return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
   } finally {
-    await loader.close();
+    await closeAll(opened);
   }
 }
 
@@ -185,6 +192,7 @@ interface Workbench {
   readonly schedule: ScheduleConfig;
   readonly loader: Loader;
   readonly runner: StepRunner;
+  readonly probes: Probes;
   readonly recorder: RunRecorder;
   readonly progress: Progress;
   readonly saver: CheckpointSaver;
@@ -193,7 +201,7 @@ interface Workbench {
 /** Takes steps from `start` to the schedule's end or the signal, and saves when it is due. Returns the steps taken. */
 async function trainSteps(
   start: number,
-  { config, schedule, loader, runner, recorder, progress, saver }: Workbench,
+  { config, schedule, loader, runner, probes, recorder, progress, saver }: Workbench,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { totalSteps } = schedule;
@@ -203,8 +211,8 @@ async function trainSteps(
     const began = performance.now();
     let waited = 0;
     const steps: (TrainingStep & { readonly batch: Batch })[] = [];
-    // Several steps of one run end where a checkpoint is due: there is no state in between.
-    const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every));
+    // Several steps of one run end where a checkpoint or a probe is due: there is no state in between.
+    const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every), probes.stepsToNext(at));
     for (let step = at; step < at + count; step++) {
       const asked = performance.now();
       const batch = await loader.batch(step);
@@ -236,6 +244,7 @@ async function trainSteps(
       progress.step(record);
       if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
     }
+    await probes.afterStep(at, runner.state(), { recorder, progress });
     if (at % every === 0 || at === totalSteps) await saver.save(at);
   }
   return at;

@@ -11,6 +11,7 @@ import { drawComparison } from '../curves.js';
 import { modelFlops } from '../flops.js';
 import { networkSpecs } from '../networkSpecs.js';
 import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
+import { openProbeData } from '../probe/probeData.js';
 import { learningRate } from '../schedule.js';
 import { isMicroBatched } from '../stepConfig.js';
 import { drawCrops } from './drawCrops.js';
@@ -60,6 +61,7 @@ const PREFIXES = {
 export async function dryRun(config: TrainConfig, folder: string): Promise<DryRunReport> {
   const source = await openImageSource(config.data.source, { labels: config.data.labels });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
+  if (config.probe) await (await openProbeData(config, config.probe, source)).close();
   const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
   const { stepsPerEpoch } = epochs(source.count, config.batchSize, config.seed);
   const schedule = scheduleOf(config, stepsPerEpoch);

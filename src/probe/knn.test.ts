@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { stream } from '../tensor/random.js';
+import { tensor } from '../tensor/tensor.js';
+import { createKnn, type LabelledVectors, topShare } from './knn.js';
+
+function vectors(rows: readonly (readonly number[])[], labels: readonly number[]): LabelledVectors {
+  const data = Float32Array.from(rows.flat());
+  return { vectors: tensor('float32', [rows.length, rows[0]!.length], data), labels: Uint32Array.from(labels) };
+}
+
+function randomVectors(count: number, channels: number, classes: number, seed: number): LabelledVectors {
+  const random = stream(seed, 'vectors');
+  const rows = Array.from({ length: count }, () => Array.from({ length: channels }, () => random.normal()));
+  return vectors(
+    rows,
+    rows.map(() => random.integer(classes)),
+  );
+}
+
+/** The definition, by sorting all similarities. */
+function slowRank(bank: LabelledVectors, query: Float32Array, own: number, k: number, t: number, classes: number) {
+  const [count, channels] = bank.vectors.shape as [number, number];
+  const norm = (v: Float32Array) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+  const similarities = Array.from({ length: count }, (_, i) => {
+    const row = bank.vectors.data.subarray(i * channels, (i + 1) * channels);
+    return { i, cosine: row.reduce((sum, x, c) => sum + x * query[c]!, 0) / (norm(row) * norm(query)) };
+  });
+  similarities.sort((a, b) => b.cosine - a.cosine);
+  const scores = Array.from({ length: classes }, () => 0);
+  for (const { i, cosine } of similarities.slice(0, k)) scores[bank.labels[i]!]! += Math.exp(cosine / t);
+  return scores.filter((score, c) => score > scores[own]! || (score === scores[own] && c < own)).length;
+}
+
+describe('k-NN classification', () => {
+  const knn = createKnn({ k: 3, temperature: 0.07, classes: 4 }, { threads: 1 });
+  after(() => knn.close());
+
+  it('ranks classes as the definition does, over several batches of queries', async () => {
+    const [bank, queries] = [randomVectors(40, 6, 4, 1), randomVectors(300, 6, 4, 2)];
+    const expected = Array.from(queries.labels, (own, q) =>
+      slowRank(bank, queries.vectors.data.subarray(q * 6, (q + 1) * 6), own, 3, 0.07, 4),
+    );
+    assert.deepEqual([...(await knn.ranks(bank, queries))], expected);
+    assert.ok(new Set(expected).size === 4); // all ranks are met
+  });
+
+  it('a near neighbour outvotes two far ones at a low temperature, and loses at a high one', async () => {
+    const bank = vectors(
+      [
+        [1, 0],
+        [1, 1],
+        [1, -1],
+      ],
+      [0, 1, 1],
+    );
+    const query = vectors([[5, 0]], [0]);
+    assert.deepEqual([...(await knn.ranks(bank, query))], [0]);
+    const warm = createKnn({ k: 3, temperature: 10, classes: 4 });
+    assert.deepEqual([...(await warm.ranks(bank, query))], [1]);
+    await warm.close();
+  });
+
+  it('cosines know no length; a vector of zeros is like none', async () => {
+    const bank = vectors(
+      [
+        [0.001, 0],
+        [0, 1000],
+        [0, 0],
+      ],
+      [0, 1, 2],
+    );
+    const queries = vectors(
+      [
+        [100, 1],
+        [1, 100],
+      ],
+      [0, 1],
+    );
+    assert.deepEqual([...(await knn.ranks(bank, queries))], [0, 0]);
+  });
+
+  it('a vector that is not finite is never right', async () => {
+    const bank = randomVectors(10, 2, 4, 1);
+    assert.deepEqual([...(await knn.ranks(bank, vectors([[Number.NaN, 1]], [0])))], [4]);
+  });
+
+  it('refuses fewer vectors than neighbours, and options out of range', async () => {
+    await assert.rejects(knn.ranks(randomVectors(2, 2, 4, 1), randomVectors(1, 2, 4, 1)), {
+      name: 'RangeError',
+      message: 'k is 3, but the bank has only 2 vectors; lower k or give more images',
+    });
+    assert.throws(() => createKnn({ k: 0, temperature: 1, classes: 2 }), /k is 0/);
+    assert.throws(() => createKnn({ k: 1, temperature: 0, classes: 2 }), /temperature is 0/);
+  });
+});
+
+it('top-n is the share of ranks below n', () => {
+  assert.equal(topShare(Uint32Array.of(0, 1, 4, 5), 1), 0.25);
+  assert.equal(topShare(Uint32Array.of(0, 1, 4, 5), 5), 0.75);
+});

@@ -1,0 +1,140 @@
+import { encodeModel } from '../onnx/encode.js';
+import { Graph } from '../onnx/graph.js';
+import { neg } from '../onnx/ops/elementwise.js';
+import { smallest } from '../onnx/ops/indexing.js';
+import { gemm } from '../onnx/ops/linear.js';
+import { createSession, runSession, type SessionConfig } from '../onnx/session.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+
+/**
+ * Weighted k-nearest-neighbour classification (Wu et al., arXiv 1805.01978, section 3.4): the k training vectors of
+ * greatest cosine similarity vote for their classes with weight exp(similarity / temperature).
+ */
+
+export interface KnnOptions {
+  readonly k: number;
+  readonly temperature: number;
+  /** Number of classes. */
+  readonly classes: number;
+}
+
+/** Vectors [N, C] of images, and the class of each. */
+export interface LabelledVectors {
+  readonly vectors: Tensor<'float32'>;
+  readonly labels: Uint32Array;
+}
+
+export interface KnnClassifier {
+  /**
+   * Classifies queries by their neighbours in a bank. Returns for each query the rank of its own class, from 0: its
+   * top-5 accuracy is the share of ranks below 5. Classes of equal score rank by their index; a query whose vector is
+   * not finite ranks behind all classes.
+   * @throws RangeError for a bank of fewer than k vectors.
+   */
+  ranks(bank: LabelledVectors, queries: LabelledVectors): Promise<Uint32Array>;
+  close(): Promise<void>;
+}
+
+/** Similarities that one run holds: 64 MiB. */
+const MOST_SIMILARITIES = 2 ** 24;
+const MOST_QUERIES = 256;
+
+/** Rows of [N, C] divided by their L2 norms; rows of zeros stay. */
+function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
+  const [rows, channels] = shape as readonly [number, number];
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    const at = row * channels;
+    let squares = 0;
+    for (let c = 0; c < channels; c++) squares += data[at + c]! ** 2;
+    const scale = squares === 0 ? 0 : 1 / Math.sqrt(squares);
+    for (let c = 0; c < channels; c++) result[at + c] = data[at + c]! * scale;
+  }
+  return tensor('float32', shape, result);
+}
+
+/** `queries` [Q, C] and `bank` [N, C] -> the k largest products of each query, negated, and their rows of the bank. */
+function searchGraph(queries: number, bank: number, channels: number, k: number): Graph {
+  const graph = new Graph();
+  const similarities = gemm(
+    graph.input('queries', 'float32', [queries, channels]),
+    graph.input('bank', 'float32', [bank, channels]),
+    { transB: true },
+  );
+  const { values, indices } = smallest(neg(similarities), k);
+  graph.output('distances', values);
+  graph.output('neighbours', indices);
+  return graph;
+}
+
+interface Search {
+  readonly shape: string;
+  readonly session: Awaited<ReturnType<typeof createSession>>;
+}
+
+/** @throws RangeError for options out of range. */
+export function createKnn({ k, temperature, classes }: KnnOptions, session: SessionConfig = {}): KnnClassifier {
+  if (!Number.isSafeInteger(k) || k < 1) throw new RangeError(`k is ${k}; it must be a whole number of at least 1`);
+  if (!(temperature > 0)) throw new RangeError(`temperature is ${temperature}; it must be over 0`);
+  // Kept from call to call: a probe asks with the same shapes again and again.
+  let search: Search | undefined;
+  const searchOf = async (queries: number, bank: number, channels: number): Promise<Search> => {
+    const shape = `${queries} ${bank} ${channels}`;
+    if (search?.shape === shape) return search;
+    await search?.session.release();
+    search = undefined;
+    const graph = searchGraph(queries, bank, channels, k);
+    search = { shape, session: await createSession(encodeModel(graph), { memoryPlan: false, ...session }) };
+    return search;
+  };
+
+  const rankOf = (scores: Float64Array, own: number): number => {
+    let rank = 0;
+    for (let c = 0; c < classes; c++) {
+      if (scores[c]! > scores[own]! || (scores[c] === scores[own] && c < own)) rank++;
+    }
+    return rank;
+  };
+
+  return {
+    async ranks(bank, queries) {
+      const [rows, channels] = bank.vectors.shape as readonly [number, number];
+      if (rows < k)
+        throw new RangeError(`k is ${k}, but the bank has only ${rows} vectors; lower k or give more images`);
+      const count = queries.labels.length;
+      const batch = Math.max(1, Math.min(MOST_QUERIES, count, Math.floor(MOST_SIMILARITIES / rows)));
+      const { session: running } = await searchOf(batch, rows, channels);
+      const [bankRows, queryRows] = [normalised(bank.vectors), normalised(queries.vectors)];
+      const ranks = new Uint32Array(count);
+      for (let start = 0; start < count; start += batch) {
+        const part = new Float32Array(batch * channels); // The last one is filled up with zeros.
+        part.set(queryRows.data.subarray(start * channels, (start + batch) * channels));
+        const found = await runSession(running, {
+          queries: tensor('float32', [batch, channels], part),
+          bank: bankRows,
+        });
+        const distances = found.get('distances')!.data as Float32Array;
+        const neighbours = found.get('neighbours')!.data as BigInt64Array;
+        for (let q = 0; q < batch && start + q < count; q++) {
+          const scores = new Float64Array(classes);
+          for (let i = q * k; i < (q + 1) * k; i++) {
+            const label = bank.labels[Number(neighbours[i])]!;
+            scores[label] = scores[label]! + Math.exp(-distances[i]! / temperature);
+          }
+          const finite = scores.every(Number.isFinite);
+          ranks[start + q] = finite ? rankOf(scores, queries.labels[start + q]!) : classes;
+        }
+      }
+      return ranks;
+    },
+    async close() {
+      await search?.session.release();
+      search = undefined;
+    },
+  };
+}
+
+/** Share of the ranks below n. */
+export function topShare(ranks: Uint32Array, n: number): number {
+  return ranks.reduce((right, rank) => right + (rank < n ? 1 : 0), 0) / ranks.length;
+}

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
+import { numbers, relativeError } from '../../../test/support/graphs.js';
+import { tinyConfig, trainTiny, trainUntil, writePhotographs } from '../../../test/support/tinyRun.js';
+import { openImageSource } from '../../data/sources.js';
+import { backboneGraph } from '../../models/inferenceGraphs.js';
+import type { BackboneConfig } from '../../nn/backbone.js';
+import { initialise } from '../../nn/parameters.js';
+import { encodeModel } from '../../onnx/encode.js';
+import { Graph, TRAINING_OPSET } from '../../onnx/graph.js';
+import { createSession, runSession } from '../../onnx/session.js';
+import { stream } from '../../tensor/random.js';
+import { type Tensor, tensor } from '../../tensor/tensor.js';
+import { loadCheckpoint, readCheckpointIndex } from '../checkpoint.js';
+import { networkSpecs } from '../networkSpecs.js';
+import { type LogRecord, readRunLog } from '../runLog.js';
+import { createLinearProbe } from './linearProbe.js';
+import { emitRepresentation, networkFeeds } from './representation.js';
+
+let root: string;
+let photographs: string;
+/** Images of two classes that colour tells apart, the last of them broken. */
+let labelled: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'vicregl-probe-'));
+  photographs = join(root, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 9 }, (_, i) => `${i}.jpg`),
+  );
+  labelled = join(root, 'labelled');
+  const random = stream(1, 'colours');
+  for (const [name, channel] of [
+    ['red', 0],
+    ['blue', 2],
+  ] as const) {
+    await mkdir(join(labelled, name), { recursive: true });
+    for (let i = 0; i < 12; i++) {
+      const pixels = Uint8Array.from({ length: 20 * 20 * 3 }, (_, at) =>
+        at % 3 === channel ? 200 + random.integer(56) : random.integer(90),
+      );
+      await sharp(pixels, { raw: { width: 20, height: 20, channels: 3 } })
+        .png()
+        .toFile(join(labelled, name, `${i}.png`));
+    }
+  }
+  await writeFile(join(labelled, 'blue', 'broken.png'), 'no image');
+});
+after(() => rm(root, { recursive: true }));
+
+let runs = 0;
+const newRun = () => join(root, `run-${runs++}`);
+/** 8 steps in 4 epochs of 2. */
+const keys = (probe: object, more: object = {}) =>
+  tinyConfig(photographs, { epochs: 4, checkpoints: { every: 3 }, probe: { data: labelled, ...probe }, ...more });
+const knn = { everyEpochs: 2, k: 3, trainImages: 16, testImages: 100 };
+const linear = { batchSize: 6 };
+
+type Logged = Readonly<Record<string, number>>;
+const probed = async (run: string): Promise<Logged[]> =>
+  (await readRunLog(run)).filter((record) => 'knn_top1' in record || 'probe_l' in record) as Logged[];
+const withoutClock = (record: LogRecord) => ({ ...record, images_per_s: 0, wait_share: 0 });
+
+describe('probes of a run', () => {
+  it('measure when they are due and at the end, and leave the run as it is', async () => {
+    const [run, plain] = [newRun(), newRun()];
+    await trainTiny(run, keys({ knn, linear: { ...linear, everySteps: 3 } }));
+    await trainTiny(plain, keys({ knn }, { probe: undefined }));
+    const log = await probed(run);
+    assert.deepEqual(
+      log.map((record) => Object.keys(record).join(' ')),
+      [
+        'step probe_l probe_top1 probe_top5',
+        'step knn_top1 knn_top5',
+        'step probe_l probe_top1 probe_top5',
+        'step knn_top1 knn_top5',
+      ],
+    );
+    assert.deepEqual(
+      log.map(({ step }) => step),
+      [3, 4, 6, 8],
+    );
+    for (const record of log) {
+      if ('probe_l' in record)
+        assert.ok(record['probe_l']! > 0 && record['probe_l']! < 1 && record['probe_top5'] === 1);
+      // Two colours and five images held out: even an untrained network tells most apart.
+      else assert.ok(record['knn_top1']! >= 0.6 && record['knn_top5'] === 1, JSON.stringify(record));
+    }
+    const own = (records: LogRecord[]) => records.filter((record) => 'lr' in record).map(withoutClock);
+    assert.deepEqual(own(await readRunLog(run)), own(await readRunLog(plain)));
+    const [{ tensors }, { tensors: without }] = [await loadCheckpoint(run), await loadCheckpoint(plain)];
+    for (const [name, value] of without) assert.deepEqual(tensors.get(name), value, name);
+    assert.deepEqual(
+      [...tensors.keys()].filter((name) => !without.has(name)),
+      ['probe.weight', 'probe.bias', 'momentum/probe.weight', 'momentum/probe.bias'],
+    );
+  });
+
+  it('go on after a stop as if there had been none, within runs of several steps too', async () => {
+    for (const stepsPerRun of [1, 2]) {
+      const config = keys({ knn, linear: { ...linear, everySteps: 2 } }, { stepsPerRun });
+      const [whole, parts] = [newRun(), newRun()];
+      await trainTiny(whole, config);
+      await trainUntil(parts, config, 2);
+      await trainUntil(parts, config, 5, true);
+      await trainTiny(parts, config, { resume: true });
+      const outcome = async (run: string) => ({
+        log: (await readRunLog(run)).map(withoutClock),
+        tensors: (await loadCheckpoint(run)).tensors,
+      });
+      assert.deepEqual(await outcome(parts), await outcome(whole));
+      assert.deepEqual(
+        (await probed(whole)).map(({ step }) => step),
+        [2, 4, 6, 8],
+      );
+    }
+  });
+
+  it('name a broken image once', async () => {
+    const run = newRun();
+    await trainTiny(run, keys({ knn: { ...knn, everyEpochs: 1, trainImages: 100 }, linear }));
+    const skipped = (await readRunLog(run)).filter((record) => 'skipped' in record);
+    assert.deepEqual(
+      skipped.map((record) => 'skipped' in record && record.skipped),
+      ['probe: blue/broken.png'],
+    );
+  });
+
+  it('choose the best checkpoint where its metric is theirs', async () => {
+    const run = newRun();
+    const best = { metric: 'knn_top1', mode: 'max' };
+    await trainTiny(run, keys({ knn: { ...knn, everyEpochs: 1 } }, { checkpoints: { every: 2, best } }));
+    const log = await probed(run);
+    const top = Math.max(...log.map((record) => record['knn_top1']!));
+    const index = await readCheckpointIndex(run);
+    assert.deepEqual(
+      [index.best?.value, index.best?.step],
+      [top, log.find((record) => record['knn_top1'] === top)!['step']],
+    );
+  });
+
+  it('take the training data where none are given, and refuse others on resuming', async () => {
+    const run = newRun();
+    const config = keys({ data: undefined, knn }, { data: { source: labelled, labels: 'folders' }, epochs: 0.7 });
+    await trainTiny(run, config);
+    assert.deepEqual(
+      (await probed(run)).map(({ step }) => step),
+      [4],
+    );
+
+    const other = newRun();
+    const copy = join(root, 'copy');
+    await cp(labelled, copy, { recursive: true });
+    await trainUntil(other, keys({ data: copy, knn }), 2);
+    await rm(join(copy, 'red', '11.png'));
+    await assert.rejects(trainTiny(other, keys({ data: copy, knn }), { resume: true }), /is not what the run saw/);
+  });
+
+  it('too few images are refused before anything is written', async () => {
+    await assert.rejects(trainTiny(newRun(), keys({ knn: { ...knn, k: 30 } })), {
+      name: 'ConfigError',
+      message: /^probe\.knn\.k is 30, but .* has only 16 images to look for neighbours/,
+    });
+    await assert.rejects(trainTiny(newRun(), keys({ linear: { batchSize: 99 } })), {
+      name: 'ConfigError',
+      message: /^probe\.linear\.batchSize is 99, but .* has only 25 images/,
+    });
+  });
+});
+
+describe('the probed representation', () => {
+  const backbones: Readonly<Record<string, BackboneConfig>> = {
+    convnext: { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] },
+    resnet: { block: 'basic', layers: [1, 1, 1, 1], width: 8 },
+  };
+  for (const [name, backbone] of Object.entries(backbones)) {
+    it(`of a ${name} is that of the exported graph, running statistics included`, async () => {
+      const specs = networkSpecs({ model: { backbone }, viewSizes: [64] });
+      const weights = new Map<string, Tensor>(
+        [...specs.parameters, ...specs.buffers].map((spec) => {
+          const value = initialise(spec, 5);
+          const random = stream(5, spec.name);
+          const data = value.data.map((x) => x + random.uniform(0, 0.2));
+          return [spec.name, tensor('float32', spec.shape, data)];
+        }),
+      );
+      const random = stream(5, 'pixels');
+      const images = tensor(
+        'uint8',
+        [2, 64, 64, 3],
+        Uint8Array.from({ length: 2 * 64 * 64 * 3 }, () => random.integer(256)),
+      );
+      const graph = new Graph(TRAINING_OPSET);
+      const { value, network } = emitRepresentation(graph, backbone, 2, 64);
+      graph.output('representation', value);
+      const probe = await createSession(encodeModel(graph));
+      const exported = await createSession(encodeModel(backboneGraph(backbone, weights)));
+      const feeds = new Map([...networkFeeds(network, weights), ['images', images] as const]);
+      const ours = (await runSession(probe, feeds)).get('representation')!;
+      const theirs = (await runSession(exported, { images })).get('representation')!;
+      await probe.release();
+      await exported.release();
+      assert.ok(relativeError(numbers(ours), numbers(theirs)) < 1e-4);
+    });
+  }
+});
+
+describe('the linear probe', () => {
+  const config = () => keys({ linear: { batchSize: 12, lr: 0.5 } });
+  const weightsOf = () => {
+    const { parameters } = networkSpecs({
+      model: { backbone: { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] } },
+      viewSizes: [64],
+    });
+    return new Map<string, Tensor>(parameters.map((spec) => [spec.name, initialise(spec, 3)]));
+  };
+
+  it('learns two colours from an untrained network', async () => {
+    const source = await openImageSource(labelled, { labels: 'auto' });
+    const { probe } = config();
+    const learner = await createLinearProbe(config(), probe!.linear!, source, { threads: 1 });
+    const weights = weightsOf();
+    const losses: number[] = [];
+    for (let update = 0; update < 30; update++) losses.push((await learner.learn(update, weights)).terms!.probe_l);
+    await learner.close();
+    assert.ok(Math.abs(losses[0]! - Math.log(2)) < 0.1, `${losses[0]}`);
+    assert.ok(losses.at(-1)! < 0.35, `${losses}`);
+  });
+
+  it('starts anew where it diverges', async () => {
+    const source = await openImageSource(labelled, { labels: 'auto' });
+    const { probe } = config();
+    const learner = await createLinearProbe(config(), { ...probe!.linear!, lr: 1e38 }, source, { threads: 1 });
+    const weights = weightsOf();
+    const before = learner.state().get('probe.weight');
+    const terms = [];
+    for (let update = 0; update < 3; update++) terms.push((await learner.learn(update, weights)).terms);
+    await learner.close();
+    assert.ok(terms.includes(undefined));
+    for (const value of learner.state().values()) assert.ok((value.data as Float32Array).every(Number.isFinite));
+    assert.deepEqual(before!.shape, [2, 16]);
+  });
+});
