@@ -1,6 +1,7 @@
 import type { Graph, Value } from '../onnx/graph.js';
+import { differentiateBy } from '../onnx/ops/elementwise.js';
 import { matmul } from '../onnx/ops/linear.js';
-import { reshape, transpose } from '../onnx/ops/shape.js';
+import { matrixTranspose, reshape, transpose } from '../onnx/ops/shape.js';
 import { tensor } from '../tensor/tensor.js';
 
 /**
@@ -37,8 +38,8 @@ function cached<K extends object>(
   return value;
 }
 
-/** 1 where tap k carries input cell p to output cell q: [taps, cells * cells]. */
-function tapSelection(graph: Graph, rows: number, columns: number, size: number): Value {
+/** 1 where tap k carries input cell p to output cell q: [taps, p * q], or [taps, q * p] when transposed. */
+function tapSelection(graph: Graph, rows: number, columns: number, size: number, transposed: boolean): Value {
   const cells = rows * columns;
   const reach = (size - 1) / 2;
   const data = new Float32Array(size * size * cells * cells);
@@ -51,7 +52,8 @@ function tapSelection(graph: Graph, rows: number, columns: number, size: number)
           if (row < 0 || row >= rows || column < 0 || column >= columns) continue;
           const input = row * columns + column;
           const output = outRow * columns + outColumn;
-          data[((i * size + j) * cells + input) * cells + output] = 1;
+          const [from, to] = transposed ? [output, input] : [input, output];
+          data[((i * size + j) * cells + from) * cells + to] = 1;
         }
       }
     }
@@ -59,18 +61,40 @@ function tapSelection(graph: Graph, rows: number, columns: number, size: number)
   return graph.constant(tensor('float32', [size * size, cells * cells], data));
 }
 
-/** x [B, H, W, C] and weight [C, 1, size, size] -> [B, H, W, C]; static shapes, stride 1, same size, no bias. */
-export function depthwiseProduct(x: Value, weight: Value): Value {
-  const { graph } = x;
-  const [batch, rows, columns, channels] = x.shape as readonly [number, number, number, number];
-  const size = weight.shape[2] as number;
+/** T [C, cells, cells] of a kernel; transposed, from input cells of the gradient's way back. */
+function productMatrix(weight: Value, rows: number, columns: number, transposed: boolean): Value {
+  const { graph } = weight;
+  const [channels, , size] = weight.shape as readonly [number, number, number];
   const cells = rows * columns;
-  const matrix = cached(matrices, weight, `${rows}x${columns}`, () => {
-    const selection = cached(selections, graph, `${rows}x${columns}:${size}`, () =>
-      tapSelection(graph, rows, columns, size),
+  const key = `${rows}x${columns}:${transposed}`;
+  return cached(matrices, weight, key, () => {
+    const selection = cached(selections, graph, `${key}:${size}`, () =>
+      tapSelection(graph, rows, columns, size, transposed),
     );
     return reshape(matmul(reshape(weight, [channels, size * size]), selection), [channels, cells, cells]);
   });
-  const planes = reshape(transpose(x, [3, 0, 1, 2]), [channels, batch, cells]);
-  return transpose(reshape(matmul(planes, matrix), [channels, batch, rows, columns]), [1, 2, 3, 0]);
+}
+
+/**
+ * x [B, H, W, C] and weight [C, 1, size, size] -> [B, H, W, C]; static shapes, stride 1, same size, no bias.
+ *
+ * The gradient to x fills a transposed T of its own: T, of cells^2 elements a channel, need not wait for it in memory.
+ */
+export function depthwiseProduct(x: Value, weight: Value): Value {
+  const [batch, rows, columns, channels] = x.shape as readonly [number, number, number, number];
+  const size = weight.shape[2] as number;
+  const cells = rows * columns;
+  const toPlanes = (maps: Value) => reshape(transpose(maps, [3, 0, 1, 2]), [channels, batch, cells]);
+  const toMaps = (planes: Value) => transpose(reshape(planes, [channels, batch, rows, columns]), [1, 2, 3, 0]);
+  const planes = toPlanes(x);
+  const y = toMaps(matmul(planes, productMatrix(weight, rows, columns, false)));
+  const toInput = (gy: Value) => toMaps(matmul(toPlanes(gy), productMatrix(weight, rows, columns, true)));
+  const toWeight = (gy: Value) => {
+    const products = reshape(matmul(matrixTranspose(planes), toPlanes(gy)), [channels, cells * cells]);
+    const selection = cached(selections, weight.graph, `${rows}x${columns}:false:${size}`, () =>
+      tapSelection(weight.graph, rows, columns, size, false),
+    );
+    return reshape(matmul(products, matrixTranspose(selection)), weight.shape as readonly number[]);
+  };
+  return differentiateBy(differentiateBy(y, x, toInput), weight, toWeight);
 }
