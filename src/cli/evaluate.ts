@@ -7,6 +7,7 @@ import type { MatchQuality } from '../evaluate/matchQuality.js';
 import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
 import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
+import { registerEvaluateKnn } from './evaluateKnn.js';
 import { wholeNumber } from './wholeNumber.js';
 
 interface MatchesFlags extends EngineFlags {
@@ -21,6 +22,7 @@ interface MatchesFlags extends EngineFlags {
 /** `vicregl evaluate`: how good a model's features are. */
 export function registerEvaluate(program: Command): void {
   const evaluate = program.command('evaluate').description('Measure how good the features of a model are.');
+  registerEvaluateKnn(evaluate);
   const command = evaluate
     .command('matches')
     .description(

@@ -3,14 +3,13 @@ import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportModel } from '../models/exportModel.js';
 import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
-import { backboneOf } from '../train/config.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
-import { averagedWeights } from '../train/ema.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
 import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { runModel } from './runModel.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
 interface ExportFlags extends VariantFlags {
@@ -47,7 +46,6 @@ export function registerExport(program: Command): void {
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
     const config = await readRunConfig(run);
     const checkpoint = await loadCheckpoint(run, flags.checkpoint);
-    const { model, loss } = config;
     const name = basename(flags.out);
     const files = new Map<string, Uint8Array>();
     for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
@@ -63,13 +61,8 @@ export function registerExport(program: Command): void {
       {
         name,
         version: flags.modelVersion,
-        architecture: model.architecture,
-        backbone: backboneOf(model),
-        ...(loss.alpha < 1 && { localProjector: model.localProjector }),
-        ...(loss.alpha > 0 && { expander: model.expander }),
+        ...runModel(config, checkpoint, flags.weights),
         writeExpander: flags.expander,
-        alpha: loss.alpha,
-        weights: flags.weights === 'ema' ? averagedWeights(checkpoint.tensors) : checkpoint.tensors,
         license: flags.license,
         training: {
           ...(flags.note !== undefined && { note: flags.note }),

@@ -5,6 +5,7 @@ import type { ImageSource } from '../data/sources.js';
 import type { Engine, ImageBatch, OutputName } from '../engine/engine.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { writeRandomModel } from '../models/randomModel.js';
+import { ParameterError } from '../nn/parameters.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { type MatchQuality, type MatchQualityOptions, matchQuality } from './matchQuality.js';
 
@@ -39,6 +40,8 @@ export async function compareWithRandom(
   options: MatchQualityOptions,
 ): Promise<Comparison> {
   const { seed = 0 } = options;
+  const { name, heads } = model.manifest;
+  if (heads.localProjector === undefined) throw new ParameterError(`${name} has no local projector`);
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
   try {
     const dir = join(scratch, 'random');

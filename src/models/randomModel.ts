@@ -1,6 +1,6 @@
 import { backbone, headNorm } from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
-import { initialise, inputParameters, ParameterError } from '../nn/parameters.js';
+import { initialise, inputParameters } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { backboneOfManifest } from './architecture.js';
@@ -9,20 +9,18 @@ import type { Manifest } from './manifest.js';
 
 /**
  * Writes a model folder of the same network as another model's, with initial weights as training starts from: the
- * baseline of every evaluation. The local projector has the widths of the model's own.
- * @throws ParameterError for a model without a local projector.
+ * baseline of every evaluation. It has a local projector, of the same widths, where the model has one.
  */
 export async function writeRandomModel(dir: string, like: Manifest, seed: number): Promise<Manifest> {
   const graph = new Graph();
   const parameters = inputParameters(graph);
   const headWidths = like.heads.localProjector;
-  if (headWidths === undefined) throw new ParameterError(`${like.name} has no local projector`);
   const config = backboneOfManifest(like);
   const size = 2 * like.stride;
   const maps = backbone(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters, {
     prefix: 'backbone.',
   });
-  mlp(maps, parameters, 'maps_projector', headWidths, headNorm(config));
+  if (headWidths !== undefined) mlp(maps, parameters, 'maps_projector', headWidths, headNorm(config));
   const weights = new Map<string, Tensor>(
     [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, seed)]),
   );
@@ -33,7 +31,7 @@ export async function writeRandomModel(dir: string, like: Manifest, seed: number
       version: '0',
       architecture: like.architecture,
       backbone: config,
-      localProjector: headWidths,
+      ...(headWidths && { localProjector: headWidths }),
       alpha: like.alpha,
       weights,
       license: 'Apache-2.0',

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import sharp from 'sharp';
+import { writeColouredImages } from '../../../test/support/colouredImages.js';
 import { numbers, relativeError } from '../../../test/support/graphs.js';
 import { tinyConfig, trainTiny, trainUntil, writePhotographs } from '../../../test/support/tinyRun.js';
 import { openImageSource } from '../../data/sources.js';
@@ -33,21 +33,7 @@ before(async () => {
     Array.from({ length: 9 }, (_, i) => `${i}.jpg`),
   );
   labelled = join(root, 'labelled');
-  const random = stream(1, 'colours');
-  for (const [name, channel] of [
-    ['red', 0],
-    ['blue', 2],
-  ] as const) {
-    await mkdir(join(labelled, name), { recursive: true });
-    for (let i = 0; i < 12; i++) {
-      const pixels = Uint8Array.from({ length: 20 * 20 * 3 }, (_, at) =>
-        at % 3 === channel ? 200 + random.integer(56) : random.integer(90),
-      );
-      await sharp(pixels, { raw: { width: 20, height: 20, channels: 3 } })
-        .png()
-        .toFile(join(labelled, name, `${i}.png`));
-    }
-  }
+  await writeColouredImages(labelled, 12);
   await writeFile(join(labelled, 'blue', 'broken.png'), 'no image');
 });
 after(() => rm(root, { recursive: true }));

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { readRunLog } from '../../src/train/runLog.js';
+import { writeColouredImages } from '../support/colouredImages.js';
+import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
+import { vicregl } from '../support/vicregl.js';
+
+describe('vicregl evaluate knn', () => {
+  let root: string;
+  let labelled: string;
+  let run: string;
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vicregl-knn-'));
+    labelled = join(root, 'labelled');
+    run = join(root, 'run');
+    await writeColouredImages(labelled, 15);
+    const photographs = join(root, 'photographs');
+    await writePhotographs(photographs, ['0.jpg', '1.jpg', '2.jpg', '3.jpg']);
+    const probe = { data: labelled, knn: { k: 20, trainImages: 22, testImages: 5 } };
+    await trainTiny(run, tinyConfig(photographs, { probe }));
+  });
+  after(() => rm(root, { recursive: true }));
+
+  const knn = (...flags: string[]) => vicregl('evaluate', 'knn', '--train', labelled, '--device', 'cpu', ...flags);
+
+  it("gives for a run's checkpoint what the run's own probe measured", async () => {
+    const out = join(root, 'knn.json');
+    const sizes = ['--train-images', '22', '--test-images', '5', '--crop', '64'];
+    const { code, stdout, stderr } = await knn('--run', run, '--seed', '3', ...sizes, '--out', out);
+    assert.equal(code, 0, stderr);
+    const report = JSON.parse(stdout);
+    assert.equal(await readFile(out, 'utf8'), stdout);
+    const last = (await readRunLog(run)).findLast((record) => 'knn_top1' in record) as Record<string, number>;
+    assert.equal(report.trained.top1, last['knn_top1']);
+    assert.equal(report.trained.top5, last['knn_top5']);
+    assert.deepEqual(
+      [report.model, report.crop, report.resize, report.classes, report.train_images, report.test_images],
+      [`run step ${last['step']}`, 64, 73, 2, 22, 5],
+    );
+    assert.ok(report.gain_interval[0] <= report.trained.top1 - report.random.top1);
+  });
+
+  it('names what is missing or does not go together', async () => {
+    for (const [flags, message] of [
+      [['--run', run, '--model', run], /give --model or --run, not both/],
+      [['--checkpoint', 'best'], /--checkpoint goes with --run/],
+      [['--temperature', '0'], /It must be a number over 0/],
+      [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 or 128/],
+      [['--test-images', '1', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],
+    ] as const) {
+      const { code, stderr } = await knn(...flags);
+      assert.notEqual(code, 0);
+      assert.match(stderr, message);
+    }
+  });
+});
