@@ -11,7 +11,7 @@ test('there are no probes by default; a probe that is named has the defaults of 
   assert.equal(config({}).probe, undefined);
   const { probe } = config({ probe: { data: 'labelled', knn: {}, linear: {} } });
   assert.deepEqual(probe?.knn, { everyEpochs: 1, k: 20, temperature: 0.07, trainImages: 5000, testImages: 1000 });
-  assert.deepEqual(probe?.linear, { everySteps: 1, batchSize: 64, lr: 0.1, momentum: 0.9, weightDecay: 1e-6 });
+  assert.deepEqual(probe?.linear, { everySteps: 1, batchSize: 64, lr: 0.005, momentum: 0.9, weightDecay: 1e-6 });
 });
 
 test('probed images have the size of the crops, and a border as in the paper, unless told otherwise', () => {

@@ -43,7 +43,7 @@ export const probeSchema = z.strictObject({
         .default(1)
         .describe('Steps of the run from one step of the linear probe to the next; a multiple of stepsPerRun.'),
       batchSize: z.int().min(1).default(64).describe('Images of one step of the linear probe.'),
-      lr: z.number().gt(0).default(0.1).describe('Its learning rate, constant.'),
+      lr: z.number().gt(0).default(0.005).describe('Its learning rate, constant.'),
       momentum: z.number().min(0).lt(1).default(0.9).describe('Momentum of its SGD.'),
       weightDecay: z.number().min(0).default(1e-6).describe('L2 penalty of its weights and biases.'),
     })
