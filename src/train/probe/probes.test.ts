@@ -86,24 +86,22 @@ describe('probes of a run', () => {
     );
   });
 
-  it('go on after a stop as if there had been none, within runs of several steps too', async () => {
-    for (const stepsPerRun of [1, 2]) {
-      const config = keys({ knn, linear: { ...linear, everySteps: 2 } }, { stepsPerRun });
-      const [whole, parts] = [newRun(), newRun()];
-      await trainTiny(whole, config);
-      await trainUntil(parts, config, 2);
-      await trainUntil(parts, config, 5, true);
-      await trainTiny(parts, config, { resume: true });
-      const outcome = async (run: string) => ({
-        log: (await readRunLog(run)).map(withoutClock),
-        tensors: (await loadCheckpoint(run)).tensors,
-      });
-      assert.deepEqual(await outcome(parts), await outcome(whole));
-      assert.deepEqual(
-        (await probed(whole)).map(({ step }) => step),
-        [2, 4, 6, 8],
-      );
-    }
+  it('go on after a stop, and between runs of several steps, as if there were none', async () => {
+    const config = (stepsPerRun: number) => keys({ knn, linear: { ...linear, everySteps: 2 } }, { stepsPerRun });
+    const [whole, parts] = [newRun(), newRun()];
+    await trainTiny(whole, config(1));
+    await trainUntil(parts, config(2), 2);
+    await trainUntil(parts, config(2), 5, true);
+    await trainTiny(parts, config(2), { resume: true });
+    const outcome = async (run: string) => ({
+      log: (await readRunLog(run)).map(withoutClock),
+      tensors: (await loadCheckpoint(run)).tensors,
+    });
+    assert.deepEqual(await outcome(parts), await outcome(whole));
+    assert.deepEqual(
+      (await probed(whole)).map(({ step }) => step),
+      [2, 4, 6, 8],
+    );
   });
 
   it('name a broken image once', async () => {
@@ -222,12 +220,15 @@ describe('the linear probe', () => {
     const { probe } = config();
     const learner = await createLinearProbe(config(), { ...probe!.linear!, lr: 1e38 }, source, { threads: 1 });
     const weights = weightsOf();
-    const before = learner.state().get('probe.weight');
-    const terms = [];
-    for (let update = 0; update < 3; update++) terms.push((await learner.learn(update, weights)).terms);
+    const initial = learner.state();
+    let diverged = 0;
+    for (let update = 0; update < 4; update++) {
+      const { terms } = await learner.learn(update, weights);
+      if (terms !== undefined) continue;
+      diverged++;
+      assert.deepEqual(learner.state(), initial);
+    }
     await learner.close();
-    assert.ok(terms.includes(undefined));
-    for (const value of learner.state().values()) assert.ok((value.data as Float32Array).every(Number.isFinite));
-    assert.deepEqual(before!.shape, [2, 16]);
+    assert.ok(diverged >= 1);
   });
 });
