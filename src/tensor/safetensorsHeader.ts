@@ -12,7 +12,15 @@ const dtypeCodes: Record<DType, string> = {
   uint8: 'U8',
   bool: 'BOOL',
 };
-const dtypeOfCode = new Map(Object.entries(dtypeCodes).map(([dtype, code]) => [code, dtype as DType]));
+const ownDtypes: DtypeTable<DType> = new Map(
+  Object.entries(dtypeCodes).map(([dtype, code]) => [
+    code,
+    { dtype: dtype as DType, width: elementBytes(dtype as DType) },
+  ]),
+);
+
+/** Element types that a reader knows, with the bytes of an element, by the format's code. */
+export type DtypeTable<D> = ReadonlyMap<string, { readonly dtype: D; readonly width: number }>;
 
 /** The header may not be larger than the format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -48,16 +56,16 @@ function isMetadata(value: unknown): value is Record<string, string> {
 }
 
 /** Where a tensor's bytes lie, counted from the end of the header. */
-export interface TensorPlace {
-  readonly dtype: DType;
+export interface TensorPlace<D = DType> {
+  readonly dtype: D;
   readonly shape: readonly number[];
   readonly start: number;
   readonly end: number;
 }
 
-export interface SafetensorsHeader {
+export interface SafetensorsHeader<D = DType> {
   readonly metadata: Readonly<Record<string, string>>;
-  readonly places: ReadonlyMap<string, TensorPlace>;
+  readonly places: ReadonlyMap<string, TensorPlace<D>>;
 }
 
 /**
@@ -79,13 +87,23 @@ export function headerLength(first: Uint8Array, fileBytes: number, name: string)
   return Number(length);
 }
 
+/** Parses the JSON of a header whose tensors are of our own dtypes; see parseEntries. */
+export function parseHeader(json: Uint8Array, dataBytes: number, name: string): SafetensorsHeader {
+  return parseEntries(json, dataBytes, name, ownDtypes);
+}
+
 /**
  * Parses the JSON of a header.
  * @param dataBytes bytes behind the header.
  * @throws SafetensorsError when it is malformed, holds an unsupported dtype, or places tensors so that they overlap or
  *   leave bytes between or behind them (the format allows neither).
  */
-export function parseHeader(json: Uint8Array, dataBytes: number, name: string): SafetensorsHeader {
+export function parseEntries<D>(
+  json: Uint8Array,
+  dataBytes: number,
+  name: string,
+  dtypes: DtypeTable<D>,
+): SafetensorsHeader<D> {
   const fail = (reason: string, cause?: unknown): never => {
     throw new SafetensorsError(`${name}: ${reason}`, { cause });
   };
@@ -96,7 +114,7 @@ export function parseHeader(json: Uint8Array, dataBytes: number, name: string): 
     fail('the header is not JSON', cause);
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) fail('the header is not a JSON object');
-  const places = new Map<string, TensorPlace>();
+  const places = new Map<string, TensorPlace<D>>();
   let metadata: Record<string, string> = {};
   for (const [key, value] of Object.entries(header as object)) {
     if (key === '__metadata__') {
@@ -106,10 +124,11 @@ export function parseHeader(json: Uint8Array, dataBytes: number, name: string): 
     }
     if (!isEntry(value)) throw new SafetensorsError(`${name}: the header entry of "${key}" is malformed`);
     const { shape } = value;
-    const dtype = dtypeOfCode.get(value.dtype);
-    if (dtype === undefined) throw new SafetensorsError(`${name}: "${key}" has the unsupported dtype ${value.dtype}`);
+    const known = dtypes.get(value.dtype);
+    if (known === undefined) throw new SafetensorsError(`${name}: "${key}" has the unsupported dtype ${value.dtype}`);
+    const { dtype, width } = known;
     const [start, end] = value.data_offsets;
-    if (end - start !== elementCount(shape) * elementBytes(dtype) || end > dataBytes) {
+    if (end - start !== elementCount(shape) * width || end > dataBytes) {
       fail(`"${key}" [${shape.join(', ')}] ${value.dtype} does not fit its offsets ${start}..${end}; is it truncated?`);
     }
     places.set(key, { dtype, shape, start, end });

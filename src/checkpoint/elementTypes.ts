@@ -1,0 +1,86 @@
+import { float16ToFloat32 } from '../tensor/float16.js';
+
+/** Element types of checkpoints, under PyTorch's names. */
+export type ElementType =
+  | 'float64'
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'float8_e4m3fn'
+  | 'float8_e5m2'
+  | 'int64'
+  | 'int32'
+  | 'int16'
+  | 'int8'
+  | 'uint8'
+  | 'bool'
+  | 'complex64'
+  | 'complex128';
+
+/** Bytes of one element. */
+export const elementWidth: Readonly<Record<ElementType, number>> = {
+  float64: 8,
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float8_e4m3fn: 1,
+  float8_e5m2: 1,
+  int64: 8,
+  int32: 4,
+  int16: 2,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+  complex64: 8,
+  complex128: 16,
+};
+
+/** Bytes at an offset that suits a typed array: copied only where it does not. */
+function aligned(bytes: Uint8Array, width: number): Uint8Array {
+  return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
+}
+
+/** The upper half of a float32. */
+function bfloat16ToFloat32(halves: Uint16Array): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/**
+ * Eight bits (Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433): e5m2 is the upper half of a
+ * float16; e4m3fn has the exponent's bias 7, no infinity, and NaN where all bits but the sign are set.
+ */
+const float8Tables = {
+  float8_e5m2: () => float16ToFloat32(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8)),
+  float8_e4m3fn: () =>
+    Float32Array.from({ length: 256 }, (_, byte) => {
+      const sign = byte & 0x80 ? -1 : 1;
+      const [exponent, mantissa] = [(byte >> 3) & 15, byte & 7];
+      if (exponent === 15 && mantissa === 7) return Number.NaN;
+      return sign * (exponent === 0 ? mantissa * 2 ** -9 : (8 + mantissa) * 2 ** (exponent - 10));
+    }),
+};
+
+/** Elements (little-endian) as float32; undefined for a type that holds no real floating-point numbers. */
+export function toFloat32(type: ElementType, bytes: Uint8Array): Float32Array | undefined {
+  const { buffer, byteOffset } = aligned(bytes, elementWidth[type]);
+  const count = bytes.byteLength / elementWidth[type];
+  switch (type) {
+    case 'float32':
+      return new Float32Array(buffer, byteOffset, count);
+    case 'float64':
+      return Float32Array.from(new Float64Array(buffer, byteOffset, count));
+    case 'float16':
+      return float16ToFloat32(new Uint16Array(buffer, byteOffset, count));
+    case 'bfloat16':
+      return bfloat16ToFloat32(new Uint16Array(buffer, byteOffset, count));
+    case 'float8_e5m2':
+    case 'float8_e4m3fn': {
+      const table = float8Tables[type]();
+      return Float32Array.from(bytes, (byte) => table[byte]!);
+    }
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { memorySource } from '../../test/support/memorySource.js';
+import { call, global, int, none, rebuilt, storage, str, tuple } from '../../test/support/pickles.js';
+import { float32Bytes, stateDict, torchFile } from '../../test/support/torchFile.js';
+import { encodeSafetensors } from '../tensor/safetensors.js';
+import { tensor } from '../tensor/tensor.js';
+import { openFileSource } from './byteSource.js';
+import { openCheckpoint } from './openCheckpoint.js';
+
+const fixtures = 'test/fixtures/checkpoints';
+const fileError = (message: RegExp) => ({ name: 'CheckpointFileError', message });
+const open = (bytes: Uint8Array) => openCheckpoint(memorySource(bytes));
+const refuses = (bytes: Uint8Array, message: RegExp) => assert.rejects(open(bytes), fileError(message));
+
+const expected = JSON.parse(await readFile(`${fixtures}/expected.json`, 'utf8')) as Record<
+  string,
+  { shape: number[]; values: number[] }
+>;
+
+describe('files of PyTorch', () => {
+  for (const [file, format] of [
+    ['zip.pth', 'pytorch'],
+    ['zip_protocol4.pth', 'pytorch'],
+    ['bare.pth', 'pytorch'],
+    ['legacy.pth', 'pytorch-legacy'],
+  ] as const) {
+    it(`${file}: every float type, view and shared storage, bit for bit`, async () => {
+      const source = await openFileSource(`${fixtures}/${file}`);
+      try {
+        const checkpoint = await openCheckpoint(source);
+        assert.equal(checkpoint.format, format);
+        assert.deepEqual({ ...checkpoint.facts }, file === 'bare.pth' ? {} : { epoch: 3 });
+        assert.deepEqual([...checkpoint.tensors.keys()].sort(), [...Object.keys(expected), 'counter', 'flags'].sort());
+        assert.deepEqual(checkpoint.tensors.get('bfloat16'), { type: 'bfloat16', shape: [2, 4] });
+        for (const [name, { shape, values }] of Object.entries(expected)) {
+          const { shape: found, data } = await checkpoint.read(name);
+          assert.deepEqual(found, shape, name);
+          assert.deepEqual(data, Float32Array.from(values), name);
+        }
+        await assert.rejects(checkpoint.read('counter'), fileError(/"counter" holds int64, not floating-point/));
+        await assert.rejects(checkpoint.read('absent'), fileError(/holds no tensor "absent"/));
+      } finally {
+        await source.close();
+      }
+    });
+  }
+
+  it('of PyTorch 2 (untyped storages, byte order, zip64) are read', async () => {
+    const untyped = storage('torch.storage UntypedStorage', '0', 8);
+    const typed = call(
+      global('torch._utils', '_rebuild_tensor_v3'),
+      untyped,
+      int(0),
+      tuple(int(2), int(2)),
+      tuple(int(2), int(1)),
+      none,
+      none,
+      global('torch', 'bfloat16'),
+    );
+    const little = [{ name: 'archive/byteorder', data: Buffer.from('little') }];
+    const bytes = new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x3f00, 0).buffer);
+    const checkpoint = await open(torchFile(stateDict({ w: typed }), { 0: bytes }, { others: little, zip64: true }));
+    assert.deepEqual(await checkpoint.read('w'), tensor('float32', [2, 2], Float32Array.of(1, -2, 0.5, 0)));
+  });
+
+  it('saved on a big-endian machine are refused', async () => {
+    const big = [{ name: 'archive/byteorder', data: Buffer.from('big') }];
+    const saved = stateDict({ w: rebuilt(storage('FloatStorage', '0', 1), { shape: [1] }) });
+    await refuses(torchFile(saved, { 0: float32Bytes(1) }, { others: big }), /byte order is "big"; only "little"/);
+  });
+
+  it('whose tensors do not fit their storages are refused before anything is allocated', async () => {
+    const one = (claim: Parameters<typeof rebuilt>[1], elements = 4) =>
+      torchFile(stateDict({ w: rebuilt(storage('FloatStorage', '0', elements), claim) }), {
+        0: float32Bytes(1, 2, 3, 4),
+      });
+    await refuses(one({ shape: [5] }), /\[5\] does not fit storage 0: 5 elements are more than the 4/);
+    await refuses(one({ shape: [2 ** 40, 2 ** 12], strides: [0, 0] }), /more than the 4 of its storage/);
+    await refuses(one({ shape: [2], strides: [4] }), /ends at element 5 of a storage of 4/);
+    await refuses(one({ shape: [2], offset: 3 }), /ends at element 5 of a storage of 4/);
+    await refuses(one({ shape: [2], offset: -1 }), /must be whole and not negative/);
+    await refuses(one({ shape: [2], strides: [1, 1] }), /2 strides do not fit 1 dimensions/);
+    await refuses(one({ shape: [-2] }), /must be whole numbers/);
+    await refuses(one({ shape: [4] }, 2 ** 50), /claims 4503599627370496 bytes, but 16 are there/);
+  });
+
+  it('without weights are refused, saying what they hold', async () => {
+    await refuses(
+      torchFile(stateDict({ epoch: int(1), lr: str('x') }), {}),
+      /no weights: its keys are epoch, lr; they/,
+    );
+    await refuses(torchFile(int(1), {}), /holds number, not a dict of weights/);
+    const alone = rebuilt(storage('FloatStorage', '0', 1), { shape: [1] });
+    await refuses(torchFile(alone, { 0: float32Bytes(1) }), /a single tensor/);
+  });
+
+  it('lacking a storage are refused', () =>
+    refuses(
+      torchFile(stateDict({ w: rebuilt(storage('FloatStorage', '7', 1), { shape: [1] }) }), {}),
+      /storage 7 of "w" is missing/,
+    ));
+
+  it('of whole modules are refused by the name of their class', () =>
+    refuses(
+      torchFile(call(global('torchvision.models.resnet', 'ResNet')), {}),
+      /"torchvision\.models\.resnet\.ResNet", which is refused: .*save its state_dict\(\)/,
+    ));
+
+  it('with a byte of a storage flipped are refused when it is read, whole or in part', async () => {
+    const saved = stateDict({
+      whole: rebuilt(storage('FloatStorage', '0', 4), { shape: [4] }),
+      part: rebuilt(storage('FloatStorage', '0', 4), { shape: [2], offset: 2 }),
+    });
+    const file = torchFile(saved, { 0: float32Bytes(1, 2, 3, 4) });
+    const at = Buffer.from(file).indexOf(Buffer.from(float32Bytes(1, 2, 3, 4)));
+    file[at]! ^= 1; // outside what `part` reads
+    const checkpoint = await open(file);
+    await assert.rejects(checkpoint.read('whole'), fileError(/archive\/data\/0 is damaged: its checksum differs/));
+    await assert.rejects(checkpoint.read('part'), fileError(/archive\/data\/0 is damaged: its checksum differs/));
+  });
+});
+
+describe('safetensors files', () => {
+  it('are read with the types that our own files lack', async () => {
+    const values = { F8_E4M3: [0x38, 0xc0, 0x01, 0x7e], F8_E5M2: [0x3c, 0xc0, 0x01, 0x7b] };
+    const header = Buffer.from(
+      JSON.stringify({
+        __metadata__: { step: '4' },
+        a: { dtype: 'F8_E4M3', shape: [4], data_offsets: [0, 4] },
+        b: { dtype: 'F8_E5M2', shape: [2, 2], data_offsets: [4, 8] },
+        c: { dtype: 'BF16', shape: [1], data_offsets: [8, 10] },
+      }),
+    );
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const data = Buffer.from([...values.F8_E4M3, ...values.F8_E5M2, 0x80, 0xbf]);
+    const checkpoint = await open(Buffer.concat([length, header, data]));
+    assert.deepEqual([checkpoint.format, checkpoint.facts], ['safetensors', { step: '4' }]);
+    assert.deepEqual([...(await checkpoint.read('a')).data], [1, -2, 2 ** -9, 448]);
+    assert.deepEqual(await checkpoint.read('b'), tensor('float32', [2, 2], Float32Array.of(1, -2, 2 ** -16, 57344)));
+    assert.deepEqual([...(await checkpoint.read('c')).data], [-1]);
+  });
+
+  it('with a header of 2^60 bytes are refused at once', async () => {
+    const file = encodeSafetensors(new Map([['a', tensor('float32', [1], Float32Array.of(1))]]));
+    new DataView(file.buffer).setBigUint64(0, 2n ** 60n, true);
+    await refuses(file, /header claims 1152921504606846976 bytes but the file holds/);
+  });
+});
+
+describe('what is no checkpoint', () => {
+  it('is told by what it seems to be', async () => {
+    await refuses(new Uint8Array(0), /is empty/);
+    await refuses(Buffer.from('<!DOCTYPE html><html>'), /no checkpoint but a web page: the download went wrong/);
+    await refuses(gzipSync('weights'), /compressed with gzip: unpack it first/);
+    await refuses(Buffer.from('not a checkpoint at all'), /neither a file of torch\.save .* nor safetensors/);
+    await refuses(Buffer.from('version https://git-lfs.github.com/spec/v1\n'), /git lfs pull/);
+  });
+
+  it('is a missing file or a folder, too', async () => {
+    await assert.rejects(openFileSource('absent.pth'), fileError(/absent\.pth: there is no such file/));
+    await assert.rejects(openFileSource('src'), fileError(/src is not a file/));
+    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-checkpoint-'));
+    await writeFile(join(scratch, 'empty.pth'), '');
+    const source = await openFileSource(join(scratch, 'empty.pth'));
+    await assert.rejects(openCheckpoint(source), fileError(/empty\.pth is empty/));
+    await source.close();
+    await rm(scratch, { recursive: true });
+  });
+});

@@ -1,0 +1,66 @@
+import { headerLength, parseEntries, SafetensorsError } from '../tensor/safetensorsHeader.js';
+import { tensor } from '../tensor/tensor.js';
+import type { ByteSource } from './byteSource.js';
+import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoint.js';
+import { CheckpointFileError } from './checkpointFileError.js';
+import { type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
+
+/** safetensors files of any writer: more element types than our own files have, read tensor by tensor. */
+
+const typeCodes: Readonly<Record<string, ElementType>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  F8_E4M3: 'float8_e4m3fn',
+  F8_E5M2: 'float8_e5m2',
+  I64: 'int64',
+  I32: 'int32',
+  I16: 'int16',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
+const dtypes = new Map(
+  Object.entries(typeCodes).map(([code, type]) => [code, { dtype: type, width: elementWidth[type] }]),
+);
+
+/** Names a fact of the metadata may have; the rest is not ours to carry on. */
+function factsOf(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key, text]) => /^\w{1,40}$/.test(key) && text.length <= 200),
+  );
+}
+
+/** @throws CheckpointFileError for a malformed file. */
+export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
+  const { name: file, size } = source;
+  try {
+    const dataStart = 8 + headerLength(await source.read(0, Math.min(8, size)), size, file);
+    const json = await source.read(8, dataStart - 8);
+    const { metadata, places } = parseEntries(json, size - dataStart, file, dtypes);
+    const tensors = new Map<string, StoredTensor>(
+      [...places].map(([key, { dtype, shape }]) => [key, { type: dtype, shape }]),
+    );
+    return {
+      format: 'safetensors',
+      tensors,
+      facts: factsOf(metadata),
+      async read(key) {
+        const place = places.get(key);
+        if (place === undefined) throw new CheckpointFileError(`${file} holds no tensor "${key}"`);
+        if (place.end - place.start > MAX_TENSOR_BYTES) {
+          throw new CheckpointFileError(`${file}: "${key}" takes more than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
+        }
+        const values = toFloat32(place.dtype, await source.read(dataStart + place.start, place.end - place.start));
+        if (values === undefined) {
+          throw new CheckpointFileError(`${file}: "${key}" holds ${place.dtype}, not floating-point numbers`);
+        }
+        return tensor('float32', place.shape, values);
+      },
+    };
+  } catch (error) {
+    if (error instanceof SafetensorsError) throw new CheckpointFileError(error.message, { cause: error });
+    throw error;
+  }
+}

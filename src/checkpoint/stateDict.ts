@@ -1,0 +1,56 @@
+import { CheckpointFileError } from './checkpointFileError.js';
+import { PlainObject } from './pickleMachine.js';
+import { TorchTensor } from './torchObjects.js';
+
+/** Finding the weights in what a file of torch.save holds. */
+
+/** Keys under which training scripts save a model's weights, the likeliest first. */
+const MODEL_KEYS = ['model', 'state_dict', 'model_state_dict', 'model_state', 'net', 'network', 'module', 'backbone'];
+
+export interface StateDict {
+  readonly tensors: ReadonlyMap<string, TorchTensor>;
+  /** Numbers and text that stand beside the weights. */
+  readonly facts: Readonly<Record<string, number | string>>;
+}
+
+function namedTensors(value: unknown): Map<string, TorchTensor> {
+  const tensors = new Map<string, TorchTensor>();
+  if (!(value instanceof Map)) return tensors;
+  for (const [key, entry] of value)
+    if (typeof key === 'string' && entry instanceof TorchTensor) tensors.set(key, entry);
+  return tensors;
+}
+
+function keysOf(value: Map<unknown, unknown>): string {
+  const keys = [...value.keys()].slice(0, 12).map(String);
+  return keys.length === 0 ? 'nothing' : `${keys.join(', ')}${value.size > keys.length ? ', ...' : ''}`;
+}
+
+/**
+ * The weights: the tensors of the saved dict itself, or of the dict under one of the usual keys.
+ * @throws CheckpointFileError where there are none, saying what the file holds.
+ */
+export function findStateDict(saved: unknown): StateDict {
+  if (saved instanceof TorchTensor)
+    throw new CheckpointFileError('it holds a single tensor, not the weights of a model');
+  if (!(saved instanceof Map)) {
+    const kind = saved instanceof PlainObject ? 'an object' : Array.isArray(saved) ? 'a list' : typeof saved;
+    throw new CheckpointFileError(`it holds ${kind}, not a dict of weights; save a state_dict()`);
+  }
+  const facts: Record<string, number | string> = Object.create(null);
+  for (const [key, value] of saved) {
+    if (typeof key !== 'string' || key.length > 40 || !/^\w+$/.test(key)) continue;
+    if (typeof value === 'number' && Number.isFinite(value)) facts[key] = value;
+    if (typeof value === 'string' && value.length <= 200) facts[key] = value;
+  }
+  for (const key of MODEL_KEYS) {
+    const tensors = namedTensors(saved.get(key));
+    if (tensors.size > 0) return { tensors, facts };
+  }
+  const tensors = namedTensors(saved);
+  if (tensors.size > 0) return { tensors, facts };
+  throw new CheckpointFileError(
+    `it holds no weights: its keys are ${keysOf(saved)}; they are looked for there, or one level below under ` +
+      MODEL_KEYS.join(', '),
+  );
+}

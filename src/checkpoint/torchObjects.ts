@@ -1,0 +1,177 @@
+import { CheckpointFileError } from './checkpointFileError.js';
+import { type ElementType, elementWidth } from './elementTypes.js';
+import { PickleGlobal, PlainObject } from './pickleMachine.js';
+import { contiguousStrides, type StridedView, viewProblem } from './stridedView.js';
+
+/** The objects that torch.save writes, and the only Python names that its pickles may use here. */
+
+/** A storage: a flat array of elements of which a pickle holds only the key. */
+export interface TorchStorage {
+  readonly key: string;
+  /** Undefined for an untyped storage, whose `elements` are bytes. */
+  readonly type: ElementType | undefined;
+  readonly elements: number;
+  /** Elements of the stored array before the first of this one (views of legacy files). */
+  readonly offset: number;
+}
+
+/** A tensor that lies in a storage; its view is checked against the storage's length. */
+export class TorchTensor {
+  readonly storage: TorchStorage;
+  readonly type: ElementType;
+  readonly view: StridedView;
+
+  constructor(storage: TorchStorage, type: ElementType, view: StridedView) {
+    this.storage = storage;
+    this.type = type;
+    this.view = view;
+  }
+}
+
+/** torch.float16 and its like, as values. */
+class TorchDtype extends PickleGlobal {
+  readonly type: ElementType;
+
+  constructor(type: ElementType) {
+    super();
+    this.type = type;
+  }
+}
+
+/** torch.FloatStorage and its like; `type` is undefined for torch.UntypedStorage. */
+class StorageClass extends PickleGlobal {
+  readonly type: ElementType | undefined;
+
+  constructor(type: ElementType | undefined) {
+    super();
+    this.type = type;
+  }
+}
+
+function fail(reason: string): never {
+  throw new CheckpointFileError(reason);
+}
+
+/** Every class of storages there is, by its name in torch. */
+const storageClasses: Readonly<Record<string, ElementType>> = {
+  DoubleStorage: 'float64',
+  FloatStorage: 'float32',
+  HalfStorage: 'float16',
+  BFloat16Storage: 'bfloat16',
+  LongStorage: 'int64',
+  IntStorage: 'int32',
+  ShortStorage: 'int16',
+  CharStorage: 'int8',
+  ByteStorage: 'uint8',
+  BoolStorage: 'bool',
+  ComplexFloatStorage: 'complex64',
+  ComplexDoubleStorage: 'complex128',
+};
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** A storage from its persistent id: ('storage', class, key, location, elements), in legacy files with a view. */
+export function storageOfId(id: unknown): TorchStorage {
+  if (!Array.isArray(id) || id[0] !== 'storage') {
+    const kind = Array.isArray(id) && typeof id[0] === 'string' ? id[0] : typeof id;
+    return fail(
+      `it refers to ${JSON.stringify(kind)}, not to a storage; a whole module was saved: save its state_dict()`,
+    );
+  }
+  const [, storageClass, key, , elements, view] = id as unknown[];
+  if (!(storageClass instanceof StorageClass)) fail('a storage is of no class of torch');
+  if (typeof key !== 'string') return fail('a storage has no key');
+  if (!isCount(elements)) return fail(`storage ${key} has ${String(elements)} elements`);
+  const { type } = storageClass as StorageClass;
+  if (view === undefined || view === null) return { key, type, elements, offset: 0 };
+  const [, offset, viewed] = Array.isArray(view) ? (view as unknown[]) : [];
+  if (!isCount(offset) || !isCount(viewed)) return fail(`the view of storage ${key} is malformed`);
+  if (offset + viewed > elements) return fail(`a view of storage ${key} ends past its ${elements} elements`);
+  return { key, type, elements: viewed, offset };
+}
+
+function isStorage(value: unknown): value is TorchStorage {
+  return typeof value === 'object' && value !== null && 'key' in value && 'elements' in value;
+}
+
+function integers(value: unknown): number[] {
+  if (!Array.isArray(value) || !value.every(isCount)) return fail('sizes, strides and offset must be whole numbers');
+  return [...value];
+}
+
+function rebuild(storage: unknown, offset: unknown, size: unknown, stride: unknown, dtype?: unknown): TorchTensor {
+  if (!isStorage(storage)) return fail('a tensor lies in no storage');
+  const shape = integers(size);
+  const view = {
+    shape,
+    strides: stride === undefined ? contiguousStrides(shape) : integers(stride),
+    offset: offset as number,
+  };
+  const type = dtype instanceof TorchDtype ? dtype.type : storage.type;
+  if (type === undefined) return fail(`storage ${storage.key} has no type`);
+  const elements = storage.type === undefined ? Math.floor(storage.elements / elementWidth[type]) : storage.elements;
+  if (storage.type !== undefined && elementWidth[storage.type] !== elementWidth[type]) {
+    return fail(`a tensor of ${type} lies in a storage of ${storage.type}`);
+  }
+  const problem = viewProblem(view, elements);
+  if (problem !== undefined)
+    return fail(`a tensor [${shape.join(', ')}] does not fit storage ${storage.key}: ${problem}`);
+  return new TorchTensor({ ...storage, type, elements }, type, view);
+}
+
+const dict = () => new PickleGlobal(([items]) => dictOf(items));
+
+function dictOf(items: unknown): Map<unknown, unknown> {
+  if (items === undefined) return new Map();
+  // Python 2 gave an ordered dict's pairs as its argument; every one of them is a container that was counted.
+  if (Array.isArray(items) && items.length === 0) return new Map();
+  return fail('an ordered dict is made from a list; save the file anew with a recent PyTorch');
+}
+
+/** An object of which nothing matters but that it is there, such as a device. */
+const opaque = () => new PickleGlobal(() => null);
+
+const plain = () => new PickleGlobal(() => new PlainObject());
+
+const dtypeNames: readonly ElementType[] = Object.keys(elementWidth) as ElementType[];
+
+/** Every Python object that a pickle may name, by "module name". */
+export const torchGlobals: ReadonlyMap<string, PickleGlobal> = new Map<string, PickleGlobal>([
+  ['collections OrderedDict', dict()],
+  // Optimizers keep their state in one; its argument is the class of what is missing.
+  ['collections defaultdict', new PickleGlobal(() => new Map())],
+  ['collections Counter', new PickleGlobal(([counts]) => (counts instanceof Map ? counts : new Map()))],
+  ['__builtin__ dict', new PickleGlobal()],
+  ['builtins dict', new PickleGlobal()],
+  ['__builtin__ list', new PickleGlobal()],
+  ['builtins list', new PickleGlobal()],
+  ['__builtin__ set', opaque()],
+  ['builtins set', opaque()],
+  // Command lines of training scripts stand beside weights; their attributes are plain values.
+  ['argparse Namespace', plain()],
+  // How protocol 2 writes bytes.
+  ['_codecs encode', opaque()],
+  ['torch Size', new PickleGlobal(([sizes]) => sizes ?? [])],
+  ['torch device', opaque()],
+  ['torch.serialization _get_layout', opaque()],
+  ['torch.storage UntypedStorage', new StorageClass(undefined)],
+  ['torch UntypedStorage', new StorageClass(undefined)],
+  ...Object.entries(storageClasses).map(([name, type]) => [`torch ${name}`, new StorageClass(type)] as const),
+  ...dtypeNames.map((type) => [`torch ${type}`, new TorchDtype(type)] as const),
+  [
+    'torch._utils _rebuild_tensor',
+    new PickleGlobal(([storage, offset, size, stride]) => rebuild(storage, offset, size, stride)),
+  ],
+  [
+    'torch._utils _rebuild_tensor_v2',
+    new PickleGlobal(([storage, offset, size, stride]) => rebuild(storage, offset, size, stride)),
+  ],
+  [
+    'torch._utils _rebuild_tensor_v3',
+    new PickleGlobal(([storage, offset, size, stride, , , dtype]) => rebuild(storage, offset, size, stride, dtype)),
+  ],
+  ['torch._utils _rebuild_parameter', new PickleGlobal(([data]) => data)],
+  ['torch._utils _rebuild_parameter_with_state', new PickleGlobal(([data]) => data)],
+]);

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { memorySource } from '../../test/support/memorySource.js';
+import { storedZip } from '../../test/support/storedZip.js';
+import { readZipDirectory, zipEntryStart } from './zipDirectory.js';
+
+const zipError = (message: RegExp) => ({ name: 'CheckpointFileError', message });
+const directory = (bytes: Uint8Array) => readZipDirectory(memorySource(bytes, 'a.pth'));
+const refuses = (bytes: Uint8Array, message: RegExp) => assert.rejects(directory(bytes), zipError(message));
+const data = Buffer.from('weights');
+
+describe('readZipDirectory', () => {
+  for (const zip64 of [false, true]) {
+    it(`lists stored entries${zip64 ? ' with 64-bit sizes and offsets' : ''}, and finds their bytes`, async () => {
+      const bytes = storedZip(
+        [
+          { name: 'a/x', data: Buffer.from('first') },
+          { name: 'a/é', data },
+        ],
+        { zip64 },
+      );
+      const source = memorySource(bytes);
+      const entries = await readZipDirectory(source);
+      assert.deepEqual([...entries.keys()], ['a/x', 'a/é']);
+      const entry = entries.get('a/é')!;
+      const start = await zipEntryStart(source, entry);
+      assert.deepEqual(Buffer.from(await source.read(start, entry.size)), data);
+    });
+  }
+
+  it('refuses a bomb: compressed entries, whatever sizes they claim', () =>
+    refuses(
+      storedZip([{ name: 'data.pkl', data, claims: { method: 8, size: 2 ** 31 } }]),
+      /entry "data\.pkl" is compressed \(deflate\)/,
+    ));
+
+  it('refuses entries that claim more than the file holds', async () => {
+    await refuses(storedZip([{ name: 'x', data, claims: { size: 4e9 } }]), /is stored, but in 7 bytes for 4000000000/);
+    await refuses(
+      storedZip([{ name: 'x', data, claims: { size: 4e9, packed: 4e9 } }]),
+      /zip entry "x": .* lie past its end/,
+    );
+    await refuses(storedZip([{ name: 'x', data, claims: { size: 30, packed: 30 } }]), /overlaps the directory/);
+    await refuses(
+      storedZip([{ name: 'x', data, claims: { size: 2 ** 60, packed: 2 ** 60 } }], { zip64: true }),
+      /zip entry "x": 1152921504606847000 bytes at 0 lie past/,
+    );
+  });
+
+  it('refuses encrypted entries and names that are there twice', async () => {
+    await refuses(storedZip([{ name: 'x', data, claims: { flags: 1 } }]), /entry "x" is encrypted/);
+    await refuses(
+      storedZip([
+        { name: 'x', data },
+        { name: 'x', data },
+      ]),
+      /zip entry "x" is there twice/,
+    );
+  });
+
+  it('refuses an archive cut anywhere', async () => {
+    const bytes = storedZip([
+      { name: 'x', data },
+      { name: 'y', data },
+    ]);
+    for (let length = 4; length < bytes.length; length++) {
+      await refuses(bytes.subarray(0, length), /is it truncated\?/);
+    }
+  });
+
+  it('refuses a directory that claims what it does not hold', async () => {
+    const bytes = storedZip([{ name: 'x', data }]);
+    const end = bytes.length - 22;
+    const claim = (offset: number, value: number, width: 2 | 4) => {
+      const lied = Uint8Array.from(bytes);
+      const view = new DataView(lied.buffer);
+      if (width === 2) view.setUint16(end + offset, value, true);
+      else view.setUint32(end + offset, value, true);
+      return lied;
+    };
+    await refuses(claim(10, 9, 2), /lists 1 entries but claims 9/);
+    await refuses(claim(12, 2 ** 31, 4), /claims 2147483648 bytes; 67108864 are the limit/);
+    await refuses(claim(16, 2 ** 31, 4), /its zip directory: .* lie past its end/);
+    await refuses(claim(16, 0, 4), /entry 0 of its zip directory is damaged/);
+  });
+});
+
+describe('zipEntryStart', () => {
+  it('refuses an entry whose own header is another one', async () => {
+    const bytes = storedZip([
+      { name: 'x', data },
+      { name: 'y', data },
+    ]);
+    const source = memorySource(bytes, 'a.pth');
+    const entries = await readZipDirectory(source);
+    const moved = { ...entries.get('x')!, headerAt: entries.get('y')!.headerAt };
+    await assert.rejects(zipEntryStart(source, moved), zipError(/zip entry "x" is not where the directory says/));
+    await assert.rejects(zipEntryStart(source, { ...moved, headerAt: 3 }), zipError(/zip entry "x"/));
+  });
+});

@@ -1,0 +1,78 @@
+/** Pickles of protocol 2, opcode by opcode: what torch.save writes, and what it never would. */
+
+export type Pickled = Buffer;
+
+const byte = (...values: number[]) => Buffer.from(values);
+const text = (value: string) => Buffer.from(value, 'latin1');
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+export const none = text('N');
+
+export function str(value: string): Pickled {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([text('X'), uint32(bytes.length), bytes]);
+}
+
+/** A whole number, of up to 8 bytes. */
+export function int(value: number): Pickled {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64LE(BigInt(value));
+  return Buffer.concat([byte(0x8a, 8), bytes]);
+}
+
+export const tuple = (...items: Pickled[]): Pickled => Buffer.concat([text('('), ...items, text('t')]);
+
+export const dict = (entries: Readonly<Record<string, Pickled>>): Pickled =>
+  Buffer.concat([text('}('), ...Object.entries(entries).flatMap(([key, value]) => [str(key), value]), text('u')]);
+
+export const global = (module: string, name: string): Pickled => text(`c${module}\n${name}\n`);
+
+export const call = (called: Pickled, ...args: Pickled[]): Pickled =>
+  Buffer.concat([called, tuple(...args), text('R')]);
+
+/** A reference to a storage of some elements. */
+export const storage = (storageClass: string, key: string, elements: number): Pickled =>
+  Buffer.concat([
+    tuple(
+      str('storage'),
+      storageClass.includes(' ')
+        ? global(...(storageClass.split(' ') as [string, string]))
+        : global('torch', storageClass),
+      str(key),
+      str('cpu'),
+      int(elements),
+    ),
+    text('Q'),
+  ]);
+
+export interface TensorClaim {
+  readonly shape: readonly number[];
+  readonly strides?: readonly number[];
+  readonly offset?: number;
+}
+
+/** A tensor of a storage, as PyTorch since 0.4 writes it. */
+export function rebuilt(of: Pickled, { shape, strides = rowMajor(shape), offset = 0 }: TensorClaim): Pickled {
+  const hooks = call(global('collections', 'OrderedDict'));
+  return call(
+    global('torch._utils', '_rebuild_tensor_v2'),
+    of,
+    int(offset),
+    tuple(...shape.map(int)),
+    tuple(...strides.map(int)),
+    byte(0x89),
+    hooks,
+  );
+}
+
+function rowMajor(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+}
+
+/** A whole pickle. */
+export const pickle = (value: Pickled): Uint8Array => new Uint8Array(Buffer.concat([byte(0x80, 2), value, text('.')]));
