@@ -16,7 +16,8 @@ import { inFile, MAX_PICKLE_BYTES } from './torchZip.js';
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
-const MAX_STORAGES = 1_000_000;
+/** Each takes a read of its own; a network has one for each tensor. */
+const MAX_STORAGES = 100_000;
 
 /** Whether a file begins as the format does: a pickle of protocol 2 or later with an integer of ten bytes. */
 export function isTorchLegacy(head: Uint8Array): boolean {

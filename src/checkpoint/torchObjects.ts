@@ -151,6 +151,12 @@ export const torchGlobals: ReadonlyMap<string, PickleGlobal> = new Map<string, P
   ['builtins set', opaque()],
   // Command lines of training scripts stand beside weights; their attributes are plain values.
   ['argparse Namespace', plain()],
+  // Best scores and folders that training scripts save beside the weights.
+  ['numpy.core.multiarray scalar', opaque()],
+  ['numpy._core.multiarray scalar', opaque()],
+  ['numpy dtype', plain()],
+  ['pathlib PosixPath', opaque()],
+  ['pathlib WindowsPath', opaque()],
   // How protocol 2 writes bytes.
   ['_codecs encode', opaque()],
   ['torch Size', new PickleGlobal(([sizes]) => sizes ?? [])],

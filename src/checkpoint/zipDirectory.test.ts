@@ -58,6 +58,16 @@ describe('readZipDirectory', () => {
     );
   });
 
+  it('refuses entries that share their bytes', async () => {
+    const bytes = storedZip([
+      { name: 'x', data },
+      { name: 'y', data },
+    ]);
+    const second = Buffer.from(bytes).lastIndexOf('PK\x01\x02');
+    new DataView(bytes.buffer).setUint32(second + 42, 0, true);
+    await refuses(bytes, /zip entries "x" and "y" overlap/);
+  });
+
   it('refuses an archive cut anywhere', async () => {
     const bytes = storedZip([
       { name: 'x', data },

@@ -159,7 +159,21 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
       `${file}: its zip directory lists ${entries.size} entries but claims ${directory.entries}`,
     );
   }
+  refuseOverlaps(file, entries);
   return entries;
+}
+
+/** Entries that share bytes would let a small file stand for any amount of weights. */
+function refuseOverlaps(file: string, entries: ReadonlyMap<string, ZipEntry>): void {
+  const sorted = [...entries.values()].sort((a, b) => a.headerAt - b.headerAt);
+  sorted.forEach(({ name, size, headerAt }, i) => {
+    const next = sorted[i + 1];
+    if (next !== undefined && headerAt + LOCAL_BYTES + size > next.headerAt) {
+      throw new CheckpointFileError(
+        `${file}: zip entries ${JSON.stringify(name)} and ${JSON.stringify(next.name)} overlap`,
+      );
+    }
+  });
 }
 
 /**
