@@ -44,7 +44,7 @@ export async function readManifestFile(dir: string): Promise<Manifest> {
 }
 
 /** sha256 of a file in lower-case hexadecimal, read as a stream. */
-async function fileSha256(path: string): Promise<string> {
+export async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
   return hash.digest('hex');

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { call, global, str } from '../../test/support/pickles.js';
+import { torchFile } from '../../test/support/torchFile.js';
+import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { openModelFolder } from './folder.js';
+import { alphaOfFile, importCheckpoint, licenseOfFile } from './importCheckpoint.js';
+import { readWeights } from './readWeights.js';
+
+const golden = 'test/golden/train_convnext_adamw';
+const options = { name: 'm', alpha: 0.75, license: 'unknown', writeExpander: true, precision: 'float32' } as const;
+const fileError = (message: RegExp) => ({ name: 'CheckpointFileError', message });
+
+describe('importCheckpoint', () => {
+  let scratch = '';
+  let weights: ReadonlyMap<string, Tensor>;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-import-'));
+    weights = (await readSafetensors(`${golden}.init.safetensors`)).tensors;
+  });
+  after(() => rm(scratch, { recursive: true }));
+
+  /** Refused, with nothing written. */
+  async function refuses(file: string, message: RegExp, architecture?: string): Promise<void> {
+    const out = join(scratch, 'refused');
+    await assert.rejects(importCheckpoint(file, out, { ...options, architecture }), fileError(message));
+    assert.deepEqual(
+      (await readdir(scratch)).filter((name) => name.includes('refused')),
+      [],
+    );
+  }
+
+  it('writes a full checkpoint as a model folder with its weights, heads, source and licence', async () => {
+    const out = join(scratch, 'full');
+    const { manifest, network } = await importCheckpoint(`${golden}.pth`, out, options);
+    assert.deepEqual(
+      [manifest.depths, manifest.widths],
+      [
+        [1, 1, 2, 1],
+        [8, 16, 24, 32],
+      ],
+    );
+    assert.deepEqual(manifest.heads, { localProjector: [24, 24, 24], expander: [48, 48, 48], norm: 'layer' });
+    assert.equal(manifest.source?.file, 'train_convnext_adamw.pth');
+    assert.deepEqual(network.leftOut, ['module.classifier.weight', 'module.classifier.bias']);
+    const written = await readWeights(await openModelFolder(out));
+    assert.equal(written.size, network.weights.size);
+    for (const [name, { data }] of written) assert.deepEqual(data, weights.get(name)!.data, name);
+  });
+
+  it('lists all that is missing, unexpected or of another shape at once', async () => {
+    const changed = new Map(weights);
+    changed.delete('backbone.stages.2.1.norm.bias');
+    changed.set('backbone.norm.weight', tensor('float32', [3], new Float32Array(3)));
+    changed.set('backbone.stages.0.0.extra', tensor('float32', [1], new Float32Array(1)));
+    const file = join(scratch, 'changed.safetensors');
+    await writeSafetensors(file, changed);
+    await refuses(
+      file,
+      /changed\.safetensors: it does not fit convnext:\n {2}missing: backbone\.stages\.2\.1\.norm\.bias \[24\]\n {2}of another shape: backbone\.norm\.weight is \[3\], expected \[32\]\n {2}unexpected: backbone\.stages\.0\.0\.extra \[1\]$/,
+    );
+  });
+
+  it('takes a local projector as it comes: a file without one gives a model without one', async () => {
+    const file = join(scratch, 'bare.safetensors');
+    const bare = [...weights].filter(([name]) => name.startsWith('backbone.'));
+    await writeSafetensors(file, new Map(bare.map(([name, value]) => [name.slice('backbone.'.length), value])));
+    const { manifest } = await importCheckpoint(file, join(scratch, 'bare'), options);
+    assert.deepEqual(manifest.graphs, { backbone: 'backbone.onnx' });
+  });
+
+  it('refuses another architecture than the one asked for', async () => {
+    await refuses(
+      `${golden}.pth`,
+      /does not fit convnext_atto:\n {2}of another shape: .*downsample_layers\.0\.0\.weight/,
+      'convnext_atto',
+    );
+    await refuses(`${golden}.pth`, /there is no architecture "vit"; choose from convnext_atto/, 'vit');
+  });
+
+  it('refuses a file that would run a program, and a cut one', async () => {
+    const file = join(scratch, 'evil.pth');
+    await writeFile(file, torchFile(call(global('posix', 'system'), str(`touch ${scratch}/owned`)), {}));
+    await refuses(file, /evil\.pth: .*"posix\.system", which is refused/);
+    const cut = join(scratch, 'cut.pth');
+    const whole = await readFile(`${golden}.pth`);
+    await writeFile(cut, whole.subarray(0, whole.length / 2));
+    await refuses(cut, /is it truncated/);
+    assert.ok(!(await readdir(scratch)).includes('owned'));
+  });
+
+  it("takes alpha and the authors' licence from a file's name", () => {
+    assert.equal(alphaOfFile('a/resnet50_alpha0.75.pth'), 0.75);
+    assert.equal(alphaOfFile('convnext_small_alpha0.9_fullckpt.pth'), 0.9);
+    assert.equal(alphaOfFile('weights.pth'), undefined);
+    assert.equal(licenseOfFile('a/convnext_small_alpha0.9_fullckpt.pth'), 'CC-BY-NC-4.0');
+    assert.equal(licenseOfFile('my_alpha0.9.pth'), 'unknown');
+  });
+});

@@ -1,0 +1,83 @@
+import { basename } from 'node:path';
+import { openFileSource } from '../checkpoint/byteSource.js';
+import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
+import { openCheckpoint } from '../checkpoint/openCheckpoint.js';
+import { type ExportOptions, exportModel } from './exportModel.js';
+import { fileSha256 } from './folder.js';
+import { type ImportedNetwork, readNetwork } from './importNetwork.js';
+import type { Manifest } from './manifest.js';
+
+/** Names of the authors' published files; their weights are CC BY-NC. */
+const AUTHORS_FILE = /^(resnet50(x2)?|convnext_(small|base|xlarge))_alpha0\.\d+(_fullckpt)?\.pth$/;
+export const AUTHORS_LICENSE = 'CC-BY-NC-4.0';
+
+/** Licence of a file's weights as far as its name tells. */
+export function licenseOfFile(file: string): string {
+  return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : 'unknown';
+}
+
+/** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined where it has none. */
+export function alphaOfFile(file: string): number | undefined {
+  const text = /_alpha([01](?:\.\d+)?)(?=[_.]|$)/.exec(basename(file))?.[1];
+  return text === undefined ? undefined : Number(text);
+}
+
+export interface ImportOptions extends ExportOptions {
+  readonly name: string;
+  /** Settles the architecture; inferred when absent. */
+  readonly architecture?: string | undefined;
+  readonly alpha: number;
+  readonly license: string;
+  readonly writeExpander: boolean;
+}
+
+export interface ImportResult {
+  readonly manifest: Manifest;
+  readonly network: ImportedNetwork;
+}
+
+/**
+ * Writes a checkpoint file as a model folder.
+ * @throws CheckpointFileError, with nothing written, for a file that cannot be read or does not fit.
+ */
+export async function importCheckpoint(file: string, dir: string, options: ImportOptions): Promise<ImportResult> {
+  const { name, architecture, alpha, license, writeExpander, ...variant } = options;
+  const source = await openFileSource(file);
+  try {
+    const checkpoint = await openCheckpoint(source);
+    const network = await readNetwork(checkpoint, { architecture, fileBytes: source.size }).catch((error: unknown) => {
+      if (!(error instanceof CheckpointFileError) || error.message.startsWith(file)) throw error;
+      throw new CheckpointFileError(`${file}: ${error.message}`, { cause: error });
+    });
+    if (network.architecture === 'resnet') {
+      throw new CheckpointFileError(
+        `${file}: a ResNet of these sizes has no name here, and cannot be written as a model`,
+      );
+    }
+    const { expander, localProjector } = network;
+    const manifest = await exportModel(
+      dir,
+      {
+        name,
+        version: '1',
+        architecture: network.architecture,
+        backbone: network.backbone,
+        ...(expander && { expander }),
+        ...(localProjector && { localProjector }),
+        writeExpander,
+        alpha,
+        weights: network.weights,
+        license,
+        source: { file: basename(file), sha256: await fileSha256(file) },
+        training: {
+          note: `imported from ${basename(file)} (${checkpoint.format})`,
+          checkpoint: { ...checkpoint.facts },
+        },
+      },
+      variant,
+    );
+    return { manifest, network };
+  } finally {
+    await source.close();
+  }
+}
