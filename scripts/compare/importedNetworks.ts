@@ -1,0 +1,61 @@
+/**
+ * Imports the checkpoints of torchNetworks.py and compares what the exported graphs compute with what PyTorch computed:
+ *
+ *     node dist/scripts/compare/importedNetworks.js OUT
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openModelFolder } from '../../src/models/folder.js';
+import { importCheckpoint } from '../../src/models/importCheckpoint.js';
+import { createSession, runSession } from '../../src/onnx/session.js';
+import { tensor } from '../../src/tensor/tensor.js';
+
+interface Case {
+  readonly name: string;
+  readonly network: string;
+  readonly height: number;
+  readonly width: number;
+}
+
+const [out] = process.argv.slice(2);
+if (out === undefined) throw new Error('give the folder that torchNetworks.py wrote');
+
+/** Norm of the difference over the norm of what is expected. */
+function relativeError(found: Float32Array, expected: Float32Array): number {
+  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let [difference, norm] = [0, 0];
+  expected.forEach((value, i) => {
+    difference += (found[i]! - value) ** 2;
+    norm += value ** 2;
+  });
+  return Math.sqrt(difference / norm);
+}
+
+const floats = async (file: string) => new Float32Array(Uint8Array.from(await readFile(join(out, file))).buffer);
+const cases = JSON.parse(await readFile(join(out, 'cases.json'), 'utf8')) as Case[];
+for (const precision of ['float32', 'float16'] as const) {
+  for (const network of new Set(cases.map((one) => one.network))) {
+    const dir = join(out, `${network}-${precision}`);
+    const start = performance.now();
+    const options = {
+      name: network,
+      alpha: 0.75,
+      license: 'random weights',
+      writeExpander: true,
+      force: true,
+      precision,
+    };
+    await importCheckpoint(join(out, `${network}_alpha0.75.pth`), dir, options);
+    console.log(`${network} ${precision}: imported in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    const session = await createSession((await openModelFolder(dir)).graphPath('backbone')!);
+    for (const { name, height, width } of cases.filter((one) => one.network === network)) {
+      const pixels = Uint8Array.from(await readFile(join(out, `${name}.pixels`)));
+      const outputs = await runSession(session, { images: tensor('uint8', [1, height, width, 3], pixels) });
+      for (const output of ['representation', 'maps']) {
+        const error = relativeError(outputs.get(output)!.data as Float32Array, await floats(`${name}.${output}`));
+        console.log(`  ${name} ${output}: ${error.toExponential(1)}`);
+      }
+    }
+    await session.release();
+  }
+}
