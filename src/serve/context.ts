@@ -2,7 +2,7 @@ import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../engine/engine.js';
 import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
 import type { ServeLimits } from './limits.js';
-import type { BatchQueue } from './queue.js';
+import type { BatchQueue } from './queue/queue.js';
 import { ServeError } from './serveError.js';
 
 /** One model and what stands in front of it: what every method works with. */

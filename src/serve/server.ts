@@ -5,15 +5,15 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import type { Engine } from '../engine/engine.js';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
-import { parseAddress } from './address.js';
-import { type RawRequest, unaryHandler } from './handler.js';
-import { createInFlight } from './inFlight.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
-import { createMetrics } from './metrics.js';
-import { startMetricsServer } from './metricsServer.js';
-import { watchRefusals } from './refusals.js';
-import { createRequestBudget } from './requestBudget.js';
+import { createMetrics } from './monitoring/metrics.js';
+import { startMetricsServer } from './monitoring/metricsServer.js';
 import { createService } from './service.js';
+import { parseAddress } from './transport/address.js';
+import { type RawRequest, unaryHandler } from './transport/handler.js';
+import { createInFlight } from './transport/inFlight.js';
+import { watchRefusals } from './transport/refusals.js';
+import { createRequestBudget } from './transport/requestBudget.js';
 
 /** Longest wait for running calls on a shutdown, in ms: orchestrators kill after 30 s by default. */
 const DRAIN_MS = 25_000;

@@ -11,12 +11,12 @@ import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRe
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from './call.js';
 import type { ServeContext } from './context.js';
-import { embed } from './embed.js';
-import { extractFeatures } from './extractFeatures.js';
-import { getModel } from './getModel.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
-import { match } from './match.js';
-import { createBatchQueue } from './queue.js';
+import { embed } from './methods/embed.js';
+import { extractFeatures } from './methods/extractFeatures.js';
+import { getModel } from './methods/getModel.js';
+import { match } from './methods/match.js';
+import { createBatchQueue } from './queue/queue.js';
 
 /** One method: a decoded request to a response; whatever it throws, `toStatus` has a status for it. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;

@@ -1,4 +1,4 @@
-import type { Call } from './call.js';
+import type { Call } from '../call.js';
 
 /**
  * Runs two pieces of one call side by side; when one fails, the other is aborted and its place in the queue given up.

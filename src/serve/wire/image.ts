@@ -1,15 +1,15 @@
-import { cropImage } from '../image/crop.js';
-import { decodeImage, rawImage } from '../image/decode.js';
-import { composePixelMaps } from '../image/geometry.js';
-import { ImageError } from '../image/imageError.js';
-import { prepareImage } from '../image/resize.js';
-import type { PreparedImage, ResizePolicy, RgbImage } from '../image/types.js';
-import type { Crop__Output } from '../proto/generated/vicregl/v1/Crop.js';
-import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
-import { type Call, timed } from './call.js';
-import type { ServeContext } from './context.js';
+import { cropImage } from '../../image/crop.js';
+import { decodeImage, rawImage } from '../../image/decode.js';
+import { composePixelMaps } from '../../image/geometry.js';
+import { ImageError } from '../../image/imageError.js';
+import { prepareImage } from '../../image/resize.js';
+import type { PreparedImage, ResizePolicy, RgbImage } from '../../image/types.js';
+import type { Crop__Output } from '../../proto/generated/vicregl/v1/Crop.js';
+import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
+import { type Call, timed } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { ServeError } from '../serveError.js';
 import { readResizePolicy } from './resizePolicy.js';
-import { ServeError } from './serveError.js';
 
 async function readPixels(context: ServeContext, image: Image__Output, field: string): Promise<RgbImage> {
   if (image.encoded) {

@@ -1,19 +1,19 @@
-import type { PreparedImage } from '../image/types.js';
-import { type FeatureMap, type FeatureMatchOptions, matchFeaturesInTurns } from '../match/features.js';
-import type { FeatureMatching__Output } from '../proto/generated/vicregl/v1/FeatureMatching.js';
-import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
-import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { PreparedImage } from '../../image/types.js';
+import { type FeatureMap, type FeatureMatchOptions, matchFeaturesInTurns } from '../../match/features.js';
+import type { FeatureMatching__Output } from '../../proto/generated/vicregl/v1/FeatureMatching.js';
+import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { Call } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { infer } from '../queue/infer.js';
+import { ServeError } from '../serveError.js';
+import { gridOf } from '../wire/grid.js';
+import { readImage } from '../wire/image.js';
+import { localOutput } from '../wire/spaces.js';
 import { bothOf } from './bothOf.js';
-import type { Call } from './call.js';
-import type { ServeContext } from './context.js';
-import { gridOf } from './grid.js';
-import { readImage } from './image.js';
-import { infer } from './infer.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
-import { ServeError } from './serveError.js';
-import { localOutput } from './spaces.js';
 
 function checkRange(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
   if (value === undefined || inside(value)) return;

@@ -1,7 +1,7 @@
-import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
-import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
-import type { Call } from './call.js';
-import { checkModel, type ServeContext } from './context.js';
+import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Call } from '../call.js';
+import { checkModel, type ServeContext } from '../context.js';
 import { matchByFeatures } from './matchByFeatures.js';
 import { matchByLocation } from './matchByLocation.js';
 

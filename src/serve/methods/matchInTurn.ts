@@ -1,7 +1,7 @@
-import { type Call, timed } from './call.js';
-import type { ServeContext } from './context.js';
-import type { CellGrid } from './grid.js';
-import { ServeError } from './serveError.js';
+import { type Call, timed } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { ServeError } from '../serveError.js';
+import type { CellGrid } from '../wire/grid.js';
 
 /**
  * Checks what a match will compute, before any other work is done for it.

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pLimit from 'p-limit';
 import sharp from 'sharp';
-import { tinyManifest } from '../../test/support/tinyModel.js';
-import { createFakeEngine } from '../engine/fakeEngine.js';
-import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
-import type { ServeContext } from './context.js';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
+import type { ServeContext } from '../context.js';
+import { defaultServeLimits } from '../limits.js';
+import { createBatchQueue } from '../queue/queue.js';
 import { readImage } from './image.js';
-import { defaultServeLimits } from './limits.js';
-import { createBatchQueue } from './queue.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {

@@ -1,8 +1,8 @@
-import type { DataType__Output } from '../proto/generated/vicregl/v1/DataType.js';
-import type { Tensor as TensorMessage } from '../proto/generated/vicregl/v1/Tensor.js';
-import { float32ToFloat16 } from '../tensor/float16.js';
-import { elementBytes, type Tensor, tensor, tensorBytes } from '../tensor/tensor.js';
-import { ServeError } from './serveError.js';
+import type { DataType__Output } from '../../proto/generated/vicregl/v1/DataType.js';
+import type { Tensor as TensorMessage } from '../../proto/generated/vicregl/v1/Tensor.js';
+import { float32ToFloat16 } from '../../tensor/float16.js';
+import { elementBytes, type Tensor, tensor, tensorBytes } from '../../tensor/tensor.js';
+import { ServeError } from '../serveError.js';
 
 /** The dtypes that responses carry. */
 export type WireDType = 'float32' | 'float16';

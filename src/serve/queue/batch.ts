@@ -1,6 +1,6 @@
-import type { EngineOutputs, ImageBatch, OutputName } from '../engine/engine.js';
-import type { RgbImage } from '../image/types.js';
-import { elementCount, tensor } from '../tensor/tensor.js';
+import type { EngineOutputs, ImageBatch, OutputName } from '../../engine/engine.js';
+import type { RgbImage } from '../../image/types.js';
+import { elementCount, tensor } from '../../tensor/tensor.js';
 
 /**
  * Stacks images of one size, uint8 [B, H, W, 3].

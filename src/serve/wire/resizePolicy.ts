@@ -1,6 +1,6 @@
-import type { ResizePolicy } from '../image/types.js';
-import type { Manifest } from '../models/manifest.js';
-import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
+import type { ResizePolicy } from '../../image/types.js';
+import type { Manifest } from '../../models/manifest.js';
+import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 
 /** The resize policy of a request's image; what it leaves out comes from the model (see the proto). */
 export function readResizePolicy(

@@ -1,7 +1,7 @@
-import type { Engine, OutputName } from '../engine/engine.js';
-import type { GlobalSpace__Output } from '../proto/generated/vicregl/v1/GlobalSpace.js';
-import type { LocalSpace__Output } from '../proto/generated/vicregl/v1/LocalSpace.js';
-import { ServeError } from './serveError.js';
+import type { Engine, OutputName } from '../../engine/engine.js';
+import type { GlobalSpace__Output } from '../../proto/generated/vicregl/v1/GlobalSpace.js';
+import type { LocalSpace__Output } from '../../proto/generated/vicregl/v1/LocalSpace.js';
+import { ServeError } from '../serveError.js';
 
 function checkHead(engine: Engine, output: OutputName, space: string, head: string): OutputName {
   if (engine.outputs.has(output)) return output;

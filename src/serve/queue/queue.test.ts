@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { tinyManifest } from '../../test/support/tinyModel.js';
-import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../engine/engine.js';
-import { createFakeEngine } from '../engine/fakeEngine.js';
-import type { RgbImage } from '../image/types.js';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import type { RgbImage } from '../../image/types.js';
+import { ServeError } from '../serveError.js';
 import { createBatchQueue, type QueueLimits } from './queue.js';
-import { ServeError } from './serveError.js';
 
 const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
 const embedding: ReadonlySet<OutputName> = new Set(['representation']);

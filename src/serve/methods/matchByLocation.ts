@@ -1,20 +1,20 @@
-import { cropToOriginal } from '../image/crop.js';
-import { composePixelMaps } from '../image/geometry.js';
-import { planInput } from '../image/resize.js';
-import { matchLocationsInTurns } from '../match/locations.js';
-import type { Image__Output } from '../proto/generated/vicregl/v1/Image.js';
-import type { LocationMatching__Output } from '../proto/generated/vicregl/v1/LocationMatching.js';
-import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
-import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
+import { cropToOriginal } from '../../image/crop.js';
+import { composePixelMaps } from '../../image/geometry.js';
+import { planInput } from '../../image/resize.js';
+import { matchLocationsInTurns } from '../../match/locations.js';
+import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
+import type { LocationMatching__Output } from '../../proto/generated/vicregl/v1/LocationMatching.js';
+import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Call } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { ServeError } from '../serveError.js';
+import { type CellGrid, gridOf } from '../wire/grid.js';
+import { inField, readImage } from '../wire/image.js';
+import { readResizePolicy } from '../wire/resizePolicy.js';
 import { bothOf } from './bothOf.js';
-import type { Call } from './call.js';
-import type { ServeContext } from './context.js';
-import { type CellGrid, gridOf } from './grid.js';
-import { inField, readImage } from './image.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
-import { readResizePolicy } from './resizePolicy.js';
-import { ServeError } from './serveError.js';
 
 function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);

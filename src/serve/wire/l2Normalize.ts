@@ -1,4 +1,4 @@
-import { type Tensor, tensor } from '../tensor/tensor.js';
+import { type Tensor, tensor } from '../../tensor/tensor.js';
 
 /** Scales every vector along the last dimension to length 1; a zero vector stays zero. The input is left as it is. */
 export function l2Normalize(value: Tensor<'float32'>): Tensor<'float32'> {

@@ -1,8 +1,8 @@
-import type { OutputName } from '../engine/engine.js';
-import type { RgbImage } from '../image/types.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
-import type { Call } from './call.js';
-import type { ServeContext } from './context.js';
+import type { OutputName } from '../../engine/engine.js';
+import type { RgbImage } from '../../image/types.js';
+import { type Tensor, tensor } from '../../tensor/tensor.js';
+import type { Call } from '../call.js';
+import type { ServeContext } from '../context.js';
 
 /** One output of one image, without the batch dimension: [C] or [h, w, C]. */
 export async function infer(

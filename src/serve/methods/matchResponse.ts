@@ -1,9 +1,9 @@
-import { cellCentres } from '../image/geometry.js';
-import type { CellPoint } from '../proto/generated/vicregl/v1/CellPoint.js';
-import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
-import { modelId, type ServeContext } from './context.js';
-import { type CellGrid, gridMessage } from './grid.js';
-import { ServeError } from './serveError.js';
+import { cellCentres } from '../../image/geometry.js';
+import type { CellPoint } from '../../proto/generated/vicregl/v1/CellPoint.js';
+import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import { modelId, type ServeContext } from '../context.js';
+import { ServeError } from '../serveError.js';
+import { type CellGrid, gridMessage } from '../wire/grid.js';
 
 /** Pairs kept when a request does not say: the paper's number for large maps. */
 const DEFAULT_TOP_GAMMA = 20;

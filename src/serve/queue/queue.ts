@@ -1,8 +1,8 @@
-import type { Engine, EngineOutputs, OutputName } from '../engine/engine.js';
-import type { RgbImage } from '../image/types.js';
+import type { Engine, EngineOutputs, OutputName } from '../../engine/engine.js';
+import type { RgbImage } from '../../image/types.js';
+import type { Call } from '../call.js';
+import { ServeError } from '../serveError.js';
 import { joinImages, splitOutputs } from './batch.js';
-import type { Call } from './call.js';
-import { ServeError } from './serveError.js';
 
 export interface QueueLimits {
   /** Images that may wait. */

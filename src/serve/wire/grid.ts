@@ -1,6 +1,6 @@
-import { composePixelMaps } from '../image/geometry.js';
-import type { PixelMap } from '../image/types.js';
-import type { Grid } from '../proto/generated/vicregl/v1/Grid.js';
+import { composePixelMaps } from '../../image/geometry.js';
+import type { PixelMap } from '../../image/types.js';
+import type { Grid } from '../../proto/generated/vicregl/v1/Grid.js';
 
 /** The cells of one network input and their way back to the original image. */
 export interface CellGrid {

@@ -1,13 +1,13 @@
 import { type handleUnaryCall, Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { encodeStatusDetails, statusDetailsKey } from '../proto/statusDetails.js';
-import { type Call, timed } from './call.js';
-import { toStatus } from './errors.js';
+import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
+import { type Call, timed } from '../call.js';
+import { toStatus } from '../errors.js';
+import type { Metrics } from '../monitoring/metrics.js';
+import { ServeError } from '../serveError.js';
+import type { Method } from '../service.js';
 import type { InFlight } from './inFlight.js';
-import type { Metrics } from './metrics.js';
 import type { RequestBudget } from './requestBudget.js';
-import { ServeError } from './serveError.js';
-import type { Method } from './service.js';
 
 /** The part of a generated method definition that a handler needs. */
 interface Definition<Request, Response> {

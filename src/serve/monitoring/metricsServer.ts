@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import { parseAddress } from './address.js';
+import { parseAddress } from '../transport/address.js';
 
 export interface MetricsServer {
   /** HOST:PORT that really listens. */

@@ -1,12 +1,12 @@
-import type { EmbedRequest__Output } from '../proto/generated/vicregl/v1/EmbedRequest.js';
-import type { EmbedResponse } from '../proto/generated/vicregl/v1/EmbedResponse.js';
-import type { Call } from './call.js';
-import { checkModel, modelId, type ServeContext } from './context.js';
-import { readImage } from './image.js';
-import { infer } from './infer.js';
-import { l2Normalize } from './l2Normalize.js';
-import { globalOutput } from './spaces.js';
-import { readDType, tensorMessage } from './wireTensor.js';
+import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
+import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
+import type { Call } from '../call.js';
+import { checkModel, modelId, type ServeContext } from '../context.js';
+import { infer } from '../queue/infer.js';
+import { readImage } from '../wire/image.js';
+import { l2Normalize } from '../wire/l2Normalize.js';
+import { globalOutput } from '../wire/spaces.js';
+import { readDType, tensorMessage } from '../wire/wireTensor.js';
 
 /** Embed: the global vector of one image. */
 export async function embed(context: ServeContext, request: EmbedRequest__Output, call: Call): Promise<EmbedResponse> {

@@ -1,4 +1,4 @@
-import { ServeError } from './serveError.js';
+import { ServeError } from '../serveError.js';
 
 /**
  * Splits HOST:PORT; an IPv6 host stands in brackets.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Manifest } from '../models/manifest.js';
+import type { Manifest } from '../../models/manifest.js';
 import { readResizePolicy } from './resizePolicy.js';
 
 const preprocessing = { resize: 256, crop: 224 } as Manifest['preprocessing'];

@@ -1,4 +1,4 @@
-import { ServeError } from './serveError.js';
+import { ServeError } from '../serveError.js';
 
 /** Bounds the bytes of the request messages that are held at the same time. */
 export interface RequestBudget {

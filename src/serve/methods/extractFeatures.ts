@@ -1,15 +1,15 @@
-import type { ExtractFeaturesRequest__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
-import type { ExtractFeaturesResponse } from '../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
-import type { Call } from './call.js';
-import { checkModel, modelId, type ServeContext } from './context.js';
-import { type CellGrid, gridMessage, gridOf } from './grid.js';
-import { readImage } from './image.js';
-import { infer } from './infer.js';
-import { l2Normalize } from './l2Normalize.js';
-import { DEFAULT_CLIENT_RESPONSE_BYTES } from './limits.js';
-import { ServeError } from './serveError.js';
-import { localOutput } from './spaces.js';
-import { readDType, tensorMessage, type WireDType, wireElementBytes } from './wireTensor.js';
+import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import type { ExtractFeaturesResponse } from '../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
+import type { Call } from '../call.js';
+import { checkModel, modelId, type ServeContext } from '../context.js';
+import { DEFAULT_CLIENT_RESPONSE_BYTES } from '../limits.js';
+import { infer } from '../queue/infer.js';
+import { ServeError } from '../serveError.js';
+import { type CellGrid, gridMessage, gridOf } from '../wire/grid.js';
+import { readImage } from '../wire/image.js';
+import { l2Normalize } from '../wire/l2Normalize.js';
+import { localOutput } from '../wire/spaces.js';
+import { readDType, tensorMessage, type WireDType, wireElementBytes } from '../wire/wireTensor.js';
 
 /** Refuses an answer that is too large for the caller, before any work is done for it. */
 function checkResponseBytes(
