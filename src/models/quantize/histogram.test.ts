@@ -61,11 +61,18 @@ describe('integers', () => {
   it('a weight is symmetric with one scale for each output, and within half a step', () => {
     const weight = Float32Array.of(1, 0.01, -0.5, 0.02, 0.25, 0);
     const { integers, scales } = quantiseWeight(weight, 2, (at) => at % 2);
-    assert.deepEqual([integers[0], integers[3]], [127, 127]);
+    assert.deepEqual([integers[0], integers[3]], [64, 64]);
     weight.forEach((value, at) => {
       const scale = scales[at % 2]!;
       assert.ok(Math.abs(integers[at]! * scale - value) <= scale / 2 + 1e-9);
     });
     assert.deepEqual([...quantiseWeight(new Float32Array(2), 1, () => 0).scales], [1]);
+  });
+
+  it('two products of a weight and an activation fit 16 bits, in which processors without VNNI add them', () => {
+    const { integers } = quantiseWeight(Float32Array.of(-8, 8, 7.99, -7.99), 1, () => 0);
+    const largest = Math.max(...integers.map(Math.abs));
+    assert.ok(2 * 255 * largest <= 2 ** 15 - 1, `${largest}`);
+    assert.ok(2 * 255 * (largest + 1) > 2 ** 15 - 1, 'no level is given away');
   });
 });

@@ -19,7 +19,14 @@ export interface QuantisedWeight {
 }
 
 /**
- * Weights as int8 in -127..127, symmetric, one scale for each output.
+ * Largest weight. Processors with AVX2 or AVX-512 but without VNNI multiply bytes in pairs and add each pair in 16 bits,
+ * which saturate at 32767: with weights up to 127 and activations up to 255 sums would be cut there and nowhere else. Up
+ * to 64, 2 x 255 x 64 = 32640 fits, so the model answers the same on every processor (figures in docs/models.md).
+ */
+const LARGEST_WEIGHT = 64;
+
+/**
+ * Weights as int8 in -64..64, symmetric, one scale for each output.
  * @param outputOf output channel of an element by its index.
  */
 export function quantiseWeight(
@@ -32,9 +39,9 @@ export function quantiseWeight(
     const output = outputOf(at);
     largest[output] = Math.max(largest[output]!, Math.abs(value));
   });
-  const scales = largest.map((value) => Math.fround(value / 127) || 1);
+  const scales = largest.map((value) => Math.fround(value / LARGEST_WEIGHT) || 1);
   const integers = Int8Array.from(weight, (value, at) =>
-    Math.max(-127, Math.min(127, Math.round(value / scales[outputOf(at)]!))),
+    Math.max(-LARGEST_WEIGHT, Math.min(LARGEST_WEIGHT, Math.round(value / scales[outputOf(at)]!))),
   );
   return { integers, scales };
 }
