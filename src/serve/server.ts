@@ -74,7 +74,7 @@ function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { engine, logger, limits = defaultServeLimits } = options;
-  const service = createService({ engine, limits, onBatch: (images) => metrics.batch(images) });
+  const service = createService({ engines: [engine], limits, onBatch: (images) => metrics.batch(images) });
   const metrics = createMetrics(engine, () => service.queueDepth);
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);

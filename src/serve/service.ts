@@ -10,18 +10,17 @@ import type { GetModelResponse } from '../proto/generated/vicregl/v1/GetModelRes
 import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from './call.js';
-import type { ServeContext } from './context.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import { embed } from './methods/embed.js';
 import { extractFeatures } from './methods/extractFeatures.js';
 import { getModel } from './methods/getModel.js';
 import { match } from './methods/match.js';
-import { createBatchQueue } from './queue/queue.js';
+import { createModelRegistry, type ModelRegistry } from './models/registry.js';
 
 /** One method: a decoded request to a response; whatever it throws, `toStatus` has a status for it. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;
 
-/** The four methods over one engine, without a socket: the server and the in-process CLI both call these. */
+/** The methods over the models, without a socket: the server and the in-process CLI both call these. */
 interface VicreglMethods {
   readonly Embed: Method<EmbedRequest__Output, EmbedResponse>;
   readonly ExtractFeatures: Method<ExtractFeaturesRequest__Output, ExtractFeaturesResponse>;
@@ -31,46 +30,46 @@ interface VicreglMethods {
 
 export interface Service {
   readonly methods: VicreglMethods;
-  /** Images that wait for the engine. */
+  readonly models: ModelRegistry;
+  /** Images that wait for an engine. */
   readonly queueDepth: number;
-  /** Finishes what was taken, then closes the engine. */
+  /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
 }
 
 export interface ServiceOptions {
-  readonly engine: Engine;
+  /** The first is the default; the service closes them. */
+  readonly engines: readonly Engine[];
   readonly limits?: ServeLimits;
   /** Told the number of images of every run of the engine. */
   readonly onBatch?: (images: number) => void;
 }
 
 /**
- * Puts limits, decoding and the batching queue in front of an engine; the service owns the engine from then on. From here
+ * Puts limits, decoding and a batching queue in front of each engine; the service owns the engines from then on. From here
  * on libvips reads the supported formats alone, in the whole process.
  */
-export function createService({ engine, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
+export function createService({ engines, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
   restrictLoaders();
-  const queue = createBatchQueue(engine, limits, onBatch);
-  const context: ServeContext = {
-    engine,
-    queue,
+  const models = createModelRegistry({
+    engines,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(1),
-  };
+    ...(onBatch && { onBatch }),
+  });
   return {
     methods: {
-      Embed: (request, call) => embed(context, request, call),
-      ExtractFeatures: (request, call) => extractFeatures(context, request, call),
-      Match: (request, call) => match(context, request, call),
-      GetModel: (request) => getModel(context, request),
+      Embed: (request, call) => models.use(request.model, (context) => embed(context, request, call)),
+      ExtractFeatures: (request, call) =>
+        models.use(request.model, (context) => extractFeatures(context, request, call)),
+      Match: (request, call) => models.use(request.model, (context) => match(context, request, call)),
+      GetModel: (request) => models.use(request.model, getModel),
     },
+    models,
     get queueDepth() {
-      return queue.depth;
+      return models.served.reduce((sum, { queue }) => sum + queue.depth, 0);
     },
-    async close() {
-      await queue.close();
-      await engine.close();
-    },
+    close: () => models.close(),
   };
 }

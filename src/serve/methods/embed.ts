@@ -1,7 +1,7 @@
 import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
 import type { Call } from '../call.js';
-import { checkModel, modelId, type ServeContext } from '../context.js';
+import { modelId, type ServeContext } from '../context.js';
 import { infer } from '../queue/infer.js';
 import { readImage } from '../wire/image.js';
 import { l2Normalize } from '../wire/l2Normalize.js';
@@ -10,7 +10,6 @@ import { readDType, tensorMessage } from '../wire/wireTensor.js';
 
 /** Embed: the global vector of one image. */
 export async function embed(context: ServeContext, request: EmbedRequest__Output, call: Call): Promise<EmbedResponse> {
-  checkModel(context, request.model);
   const output = globalOutput(context.engine, request.space);
   const dtype = readDType(request.dtype);
   const { image } = await readImage(context, request.image, 'image', call);

@@ -1,7 +1,7 @@
 import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { ExtractFeaturesResponse } from '../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
 import type { Call } from '../call.js';
-import { checkModel, modelId, type ServeContext } from '../context.js';
+import { modelId, type ServeContext } from '../context.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES } from '../limits.js';
 import { infer } from '../queue/infer.js';
 import { ServeError } from '../serveError.js';
@@ -42,7 +42,6 @@ export async function extractFeatures(
   request: ExtractFeaturesRequest__Output,
   call: Call,
 ): Promise<ExtractFeaturesResponse> {
-  checkModel(context, request.model);
   const { dims, stride } = context.engine.manifest;
   const output = localOutput(context.engine, request.space, 'backbone');
   const dtype = readDType(request.dtype);

@@ -1,10 +1,8 @@
-import type { GetModelRequest__Output } from '../../proto/generated/vicregl/v1/GetModelRequest.js';
 import type { GetModelResponse } from '../../proto/generated/vicregl/v1/GetModelResponse.js';
-import { checkModel, modelId, type ServeContext } from '../context.js';
+import { modelId, type ServeContext } from '../context.js';
 
 /** GetModel: the facts of the manifest, and what runs the model. */
-export async function getModel(context: ServeContext, request: GetModelRequest__Output): Promise<GetModelResponse> {
-  checkModel(context, request.model);
+export async function getModel(context: ServeContext): Promise<GetModelResponse> {
   const { manifest, provider, outputs } = context.engine;
   const { dims, preprocessing } = manifest;
   return {

@@ -1,13 +1,12 @@
 import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../call.js';
-import { checkModel, type ServeContext } from '../context.js';
+import type { ServeContext } from '../context.js';
 import { matchByFeatures } from './matchByFeatures.js';
 import { matchByLocation } from './matchByLocation.js';
 
 /** Match: pairs of cells of two images, by features or by location. */
 export async function match(context: ServeContext, request: MatchRequest__Output, call: Call): Promise<MatchResponse> {
-  checkModel(context, request.model);
   if (request.byLocation) return matchByLocation(context, request, request.byLocation, call);
   return matchByFeatures(context, request, request.byFeatures ?? undefined, call);
 }
