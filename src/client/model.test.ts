@@ -16,6 +16,8 @@ const response: GetModelResponse__Output = {
   license: '',
   trainingJson: '',
   provider: 'cpu',
+  stages: [],
+  compute: 'float32',
 };
 
 test('no training_json is no knowledge, not an error', () => {

@@ -20,12 +20,16 @@ export interface ModelInfo extends ModelId {
   readonly alpha: number;
   /** Input pixels from one cell to the next. */
   readonly stride: number;
+  /** Stages whose maps can be asked for: number from 1, channels, input pixels from one cell to the next. */
+  readonly stages: readonly { readonly stage: number; readonly channels: number; readonly stride: number }[];
   /** Lengths of the vectors; a head that the model lacks is absent. */
   readonly dimensions: { readonly backbone: number; readonly localProjector?: number; readonly expander?: number };
   /** How images are prepared by default, in pixels. */
   readonly preprocessing: { readonly resize: number; readonly crop: number };
   /** Type in which the weights are stored. */
   readonly precision: string;
+  /** Arithmetic of matrix products and convolutions. */
+  readonly compute: string;
   readonly license: string;
   /** What the weights saw; empty where the service does not say. */
   readonly training: Readonly<Record<string, unknown>>;
@@ -64,6 +68,7 @@ export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
     widths: message.widths,
     alpha: message.alpha,
     stride: message.stride,
+    stages: message.stages,
     dimensions: {
       backbone: dimensions.backbone,
       ...(localProjector !== undefined && { localProjector }),
@@ -71,6 +76,7 @@ export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
     },
     preprocessing: { resize: preprocessing.resize, crop: preprocessing.crop },
     precision: message.precision,
+    compute: message.compute,
     license: message.license,
     training: readTraining(message.trainingJson),
     provider: message.provider,

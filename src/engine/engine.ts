@@ -7,14 +7,27 @@ import type { Tensor } from '../tensor/tensor.js';
  * - `maps` [B, h, w, C]: the backbone's map
  * - `embedding` [B, D]: expander of the representation (models with an expander only)
  * - `maps_embedding` [B, h, w, D']: local projector of every cell (models with a local projector only)
+ * - `stage1`, `stage2`, ... [B, h_s, w_s, C_s]: maps of the backbone's stages (models exported with them only)
  */
-export type OutputName = 'representation' | 'maps' | 'embedding' | 'maps_embedding';
+export type OutputName = CommonOutput | StageOutput;
+
+type CommonOutput = 'representation' | 'maps' | 'embedding' | 'maps_embedding';
+
+/** Name of a stage's map, counted from 1. */
+export type StageOutput = `stage${number}`;
+
+export function isStageOutput(name: string): name is StageOutput {
+  return /^stage[1-9]\d*$/.test(name);
+}
+
+/** Something for some of the outputs. */
+export type ByOutput<T> = Partial<Record<CommonOutput, T>> & { [name: StageOutput]: T };
 
 /** Images of one size, ready for the network: uint8 [B, H, W, 3]. */
 export type ImageBatch = Tensor<'uint8'>;
 
 /** float32 tensors, one for every output that was asked for. */
-export type EngineOutputs = Partial<Record<OutputName, Tensor<'float32'>>>;
+export type EngineOutputs = ByOutput<Tensor<'float32'>>;
 
 /** Runs one model. Implementations: ONNX Runtime in a worker thread, and a fake for tests. */
 export interface Engine {

@@ -1,7 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '../models/manifest.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
-import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from './engine.js';
+import {
+  type Engine,
+  EngineError,
+  type EngineOutputs,
+  type ImageBatch,
+  isStageOutput,
+  type OutputName,
+  type StageOutput,
+} from './engine.js';
 import { checkRun, modelOutputs } from './runCheck.js';
 
 export interface FakeEngineOptions {
@@ -62,6 +70,15 @@ function meanOverCells(maps: Tensor<'float32'>): Tensor<'float32'> {
   return mean;
 }
 
+function stageMap(manifest: Manifest, batch: ImageBatch, name: StageOutput): Tensor<'float32'> {
+  const { stride, shape } = manifest.outputs[name]!;
+  const channels = Number(shape.at(-1));
+  const colours = cellColours(batch, stride!);
+  const map = zeros('float32', [...colours.shape.slice(0, 3), channels]);
+  project(colours.data, 3, channels, map.data);
+  return map;
+}
+
 function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<OutputName>): EngineOutputs {
   const { dims } = manifest;
   const colours = cellColours(batch, manifest.stride);
@@ -72,6 +89,7 @@ function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<Outpu
   const outputs: EngineOutputs = {};
   if (wants.has('maps')) outputs.maps = maps;
   if (wants.has('representation')) outputs.representation = representation;
+  for (const name of wants) if (isStageOutput(name)) outputs[name] = stageMap(manifest, batch, name);
   if (wants.has('maps_embedding') && dims.mapsEmbedding !== undefined) {
     outputs.maps_embedding = zeros('float32', [...grid, dims.mapsEmbedding]);
     project(maps.data, dims.representation, dims.mapsEmbedding, outputs.maps_embedding.data);

@@ -45,8 +45,8 @@ describe('createOnnxEngine', () => {
       assert.deepEqual(engine.outputs, everything);
       const outputs = await engine.run(batch, everything);
       for (const name of everything) {
-        assert.deepEqual(outputs[name]?.shape, expected[name].dims, name);
-        assert.deepEqual(outputs[name]?.data, expected[name].data, name);
+        assert.deepEqual(outputs[name]?.shape, expected[name]!.dims, name);
+        assert.deepEqual(outputs[name]?.data, expected[name]!.data, name);
       }
       assert.deepEqual(outputs.maps?.shape, [2, 5, 3, 16]);
       assert.equal(batch.data.length, 2 * 40 * 24 * 3, 'the batch was moved away');

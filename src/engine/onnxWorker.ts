@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import type { OutputName } from './engine.js';
+import { type ByOutput, isStageOutput, type OutputName } from './engine.js';
 import { openSessions, type Sessions } from './sessions.js';
 import type { WireTensor, WorkerRequest, WorkerResponse, WorkerSetup } from './workerMessages.js';
 
@@ -16,12 +16,13 @@ async function run(
   sessions: Sessions,
   images: WireTensor<Uint8Array>,
   wants: ReadonlySet<OutputName>,
-): Promise<Partial<Record<OutputName, ort.Tensor>>> {
+): Promise<ByOutput<ort.Tensor>> {
   const fetches: OutputName[] = [];
   if (wants.has('representation') || wants.has('embedding')) fetches.push('representation');
   if (wants.has('maps') || wants.has('maps_embedding')) fetches.push('maps');
+  for (const name of wants) if (isStageOutput(name)) fetches.push(name);
   const feeds = { images: new ort.Tensor('uint8', images.data, images.shape) };
-  const outputs: Partial<Record<OutputName, ort.Tensor>> = await sessions.backbone.run(feeds, fetches);
+  const outputs: ByOutput<ort.Tensor> = await sessions.backbone.run(feeds, fetches);
   for (const [name, head, input] of [
     ['maps_embedding', sessions.localProjector, 'maps'],
     ['embedding', sessions.expander, 'representation'],
@@ -40,7 +41,7 @@ async function answer(
   const { id } = request;
   try {
     const computed = await run(sessions, request.images, new Set(request.wants));
-    const outputs: Partial<Record<OutputName, WireTensor<Float32Array>>> = {};
+    const outputs: ByOutput<WireTensor<Float32Array>> = {};
     const buffers: ArrayBuffer[] = [];
     for (const name of request.wants) {
       const { data, dims } = computed[name]!;

@@ -1,12 +1,13 @@
 import type { Manifest } from '../models/manifest.js';
 import { elementCount } from '../tensor/tensor.js';
-import { EngineError, type ImageBatch, type OutputName } from './engine.js';
+import { EngineError, type ImageBatch, isStageOutput, type OutputName } from './engine.js';
 
-/** Outputs that a model can compute, by the graphs it has. */
+/** Outputs that a model can compute, by the graphs it has and the stages that its manifest lists. */
 export function modelOutputs(manifest: Manifest): ReadonlySet<OutputName> {
   const outputs = new Set<OutputName>(['representation', 'maps']);
   if (manifest.graphs.expander !== undefined) outputs.add('embedding');
   if (manifest.graphs.localProjector !== undefined) outputs.add('maps_embedding');
+  for (const name of Object.keys(manifest.outputs)) if (isStageOutput(name)) outputs.add(name);
   return outputs;
 }
 

@@ -1,6 +1,6 @@
 /** Messages between the engine and its worker thread; only structured-clonable values. */
 
-import type { OutputName } from './engine.js';
+import type { ByOutput, OutputName } from './engine.js';
 
 /** Given to the worker at its start. */
 export interface WorkerSetup {
@@ -28,6 +28,6 @@ export type WorkerResponse =
   | {
       readonly kind: 'done';
       readonly id: number;
-      readonly outputs: Partial<Record<OutputName, WireTensor<Float32Array>>>;
+      readonly outputs: ByOutput<WireTensor<Float32Array>>;
     }
   | { readonly kind: 'error'; readonly id: number; readonly message: string };

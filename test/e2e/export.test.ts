@@ -97,7 +97,7 @@ describe('an exported model', () => {
             maps_embedding: [count, rows, columns, 12],
           });
           for (const name of OUTPUTS) {
-            const error = relativeError(numbers(actual[name]!), expected[name]);
+            const error = relativeError(numbers(actual[name]!), expected[name]!);
             assert.ok(error <= tolerance, `${name} at ${count} x ${height} x ${width}: relative error ${error}`);
           }
         }

@@ -1,5 +1,6 @@
 import type { GetModelResponse } from '../../proto/generated/vicregl/v1/GetModelResponse.js';
 import { modelId, type ServeContext } from '../context.js';
+import { stagesOf } from '../wire/stages.js';
 
 /** GetModel: the facts of the manifest, and what runs the model. */
 export async function getModel(context: ServeContext): Promise<GetModelResponse> {
@@ -28,5 +29,7 @@ export async function getModel(context: ServeContext): Promise<GetModelResponse>
     license: manifest.license,
     trainingJson: JSON.stringify(manifest.training),
     provider,
+    stages: stagesOf(manifest).map(({ stage, channels, stride }) => ({ stage, channels, stride })),
+    compute: manifest.compute,
   };
 }
