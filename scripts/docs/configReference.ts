@@ -1,9 +1,15 @@
-/** Writes the table of configuration keys into docs/training.md: npm run docs. */
+/** Writes the tables of configuration keys into docs/: npm run docs. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import writeFileAtomic from 'write-file-atomic';
 import { withConfigTable } from './configTable.js';
+import { withServeConfigTable } from './serveConfigTable.js';
 
-const path = fileURLToPath(new URL('../../../docs/training.md', import.meta.url));
-await writeFileAtomic(path, withConfigTable(await readFile(path, 'utf8')));
+for (const [name, rewrite] of [
+  ['training.md', withConfigTable],
+  ['service.md', withServeConfigTable],
+] as const) {
+  const path = fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
+  await writeFileAtomic(path, rewrite(await readFile(path, 'utf8')));
+}

@@ -12,6 +12,3 @@ export const bundledModelFolder = join(packagedModels, BUNDLED_MODEL);
 
 /** Where `serve` listens and the other commands look for it. Loopback: there is no authentication. */
 export const DEFAULT_ADDRESS = '127.0.0.1:50051';
-
-/** Where `serve` answers /metrics, /healthz and /readyz: the port that Prometheus reserves for OpenTelemetry. */
-export const DEFAULT_METRICS_ADDRESS = '127.0.0.1:9464';

@@ -1,40 +1,37 @@
 import type { Command } from 'commander';
-import { Option } from 'commander';
 import { pino } from 'pino';
+import { limitsOf } from '../serve/config/limits.js';
+import { printConfig } from '../serve/config/print.js';
 import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
-import { bundledModelFolder, DEFAULT_ADDRESS, DEFAULT_METRICS_ADDRESS } from './defaults.js';
-import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
-import { addLimitFlags, type LimitFlags, serveLimits } from './limitFlags.js';
+import { bundledModelFolder } from './defaults.js';
+import { openEngine } from './engine.js';
+import { findModel } from './modelFolders.js';
+import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
 /** Exit code after the engine died. */
 const ENGINE_DIED = 70;
-
-interface ServeFlags extends EngineFlags, LimitFlags {
-  readonly model: string;
-  readonly address: string;
-  readonly metricsAddress: string;
-  readonly logLevel: string;
-}
 
 /** `vicregl serve`: the gRPC service until SIGINT or SIGTERM, or until its engine dies. */
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('Serve a model over gRPC, with health, reflection and metrics.')
-    .option('--model <dir>', 'model folder', bundledModelFolder)
-    .option('--address <host:port>', 'where gRPC listens; port 0 takes a free one', DEFAULT_ADDRESS)
-    .option('--metrics-address <host:port>', 'where /metrics, /healthz and /readyz listen', DEFAULT_METRICS_ADDRESS)
-    .addOption(
-      new Option('--log-level <level>', 'debug also logs every answered call')
-        .choices(['debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
+    .description('Serve models over gRPC, with health, reflection and metrics.')
+    .option('--print-config', 'print the resolved configuration with the source of each value, and end', false);
+  addServeFlags(command).action(async ({ printConfig: print, ...flags }: ServeFlags & { printConfig: boolean }) => {
+    const resolved = await readServeConfig(flags, process.env);
+    if (print) {
+      process.stdout.write(printConfig(resolved));
+      return;
+    }
+    const { config } = resolved;
+    const logger = pino({ level: config.logLevel });
+    const { device, threads, address, metricsAddress } = config;
+    const folder = config.model === undefined ? bundledModelFolder : await findModel(config.model[0]!);
+    const engine = await openEngine(folder, { device, ...(threads !== undefined && { threads }) }, (message) =>
+      logger.info(message),
     );
-  addLimitFlags(addEngineFlags(command)).action(async (flags: ServeFlags) => {
-    const logger = pino({ level: flags.logLevel });
-    const engine = await openEngine(flags.model, flags, (message) => logger.info(message));
-    const { address, metricsAddress } = flags;
-    const server = await createServer({ engine, address, metricsAddress, logger, limits: serveLimits(flags) });
+    const server = await createServer({ engine, address, metricsAddress, logger, limits: limitsOf(config) });
     const ended = serveToTheEnd(server, logger);
     const { name, version } = engine.manifest;
     logger.info(

@@ -86,7 +86,10 @@ describe('node bin/vicregl.js', () => {
         ['embed', photo('coffee.jpg'), '--out', 'x.txt'],
         /^vicregl: INVALID_ARGUMENT: --out: "x\.txt" must end in .*\n$/,
       ],
-      [['serve', '--model', model.folder.dir, '--address', 'nowhere'], /^vicregl: .*"nowhere" is not HOST:PORT.*\n$/],
+      [
+        ['serve', '--model', model.folder.dir, '--address', 'nowhere'],
+        /^vicregl: address \(--address\): "nowhere" is not HOST:PORT.*\n$/,
+      ],
       [['embed', '--model', photo('coffee.jpg')], /^error: missing required argument 'image'\n/],
       [
         ['embed', photo('coffee.jpg'), '--local', '--address', '127.0.0.1:1'],
@@ -111,7 +114,7 @@ describe('node bin/vicregl.js', () => {
   });
 
   test('serve holds the limits of its flags', async () => {
-    const flags = ['--max-message-bytes', '40000', '--queue-images', '8', '--max-batch', '2'];
+    const flags = ['--max-message-bytes', '40000', '--queue-images', '8', '--batch-images', '2'];
     const served = await startServedProcess('--model', model.folder.dir, ...flags);
     const { code, stderr } = await vicregl('embed', photo('coffee.jpg'), '--address', served.address);
     assert.equal(code, 1);

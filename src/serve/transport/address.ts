@@ -1,14 +1,17 @@
 import { ServeError } from '../serveError.js';
 
+/** HOST:PORT with a port up to 65535; an IPv6 host stands in brackets. */
+export const addressPattern =
+  /^(\[[^\]]+\]|[^:[\]]+):(0*(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))$/;
+
 /**
  * Splits HOST:PORT; an IPv6 host stands in brackets.
  * @throws ServeError `invalid_argument` naming the option.
  */
 export function parseAddress(address: string, option: string): { readonly host: string; readonly port: number } {
-  const parts = /^(\[[^\]]+\]|[^:[\]]+):(\d{1,5})$/.exec(address);
-  const port = Number(parts?.[2]);
-  if (!parts || port > 65535) {
+  const parts = addressPattern.exec(address);
+  if (!parts) {
     throw new ServeError('invalid_argument', `${option}: "${address}" is not HOST:PORT, such as 127.0.0.1:50051`);
   }
-  return { host: parts[1]!, port };
+  return { host: parts[1]!, port: Number(parts[2]) };
 }

@@ -1,0 +1,13 @@
+/**
+ * A document with a generated part between its two markers.
+ * @param name what the markers call the part
+ * @throws Error where the markers are missing.
+ */
+export function withGenerated(document: string, name: string, part: string): string {
+  const begin = `<!-- ${name}: begin (npm run docs) -->`;
+  const end = `<!-- ${name}: end -->`;
+  const from = document.indexOf(begin);
+  const to = document.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`the document lacks the lines ${begin} and ${end}`);
+  return `${document.slice(0, from + begin.length)}\n\n${part}\n\n${document.slice(to)}`;
+}

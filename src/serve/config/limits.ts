@@ -1,0 +1,25 @@
+import { defaultServeLimits, type ServeLimits } from '../limits.js';
+import type { ServeConfig } from './schema.js';
+
+/** Pixels of an image of the usual network input. */
+const USUAL_PIXELS = 224 * 224;
+
+/** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
+export function limitsOf(config: ServeConfig): ServeLimits {
+  return {
+    maxMessageBytes: config.maxMessageBytes,
+    // A message that is allowed must also fit beside others.
+    requestBytes: config.requestBytes ?? Math.max(defaultServeLimits.requestBytes, 2 * config.maxMessageBytes),
+    callsPerConnection: config.callsPerConnection,
+    maxResponseBytes: config.maxResponseBytes,
+    image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },
+    output: { maxOutputPixels: config.inputPixels },
+    maxMatchProducts: config.maxMatchProducts,
+    queueMatches: config.queueMatches,
+    decodeConcurrency: config.decodeConcurrency ?? defaultServeLimits.decodeConcurrency,
+    queueImages: config.queueImages,
+    queueBytes: config.queueBytes,
+    batchImages: config.batchImages,
+    batchPixels: config.batchPixels ?? config.batchImages * USUAL_PIXELS,
+  };
+}

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { defaultServeLimits } from '../limits.js';
+import { readConfigFile } from './configFile.js';
+import { configKeys } from './keys.js';
+import { limitsOf } from './limits.js';
+import { printConfig } from './print.js';
+import { type ConfigSources, resolveConfig } from './resolve.js';
+
+const resolve = (sources: Partial<ConfigSources>) => resolveConfig({ flags: {}, env: {}, ...sources });
+const file = (content: Record<string, unknown>) => ({ path: 'serve.yaml', content });
+
+function refused(sources: Partial<ConfigSources>, ...messages: RegExp[]): void {
+  assert.throws(
+    () => resolve(sources),
+    (error: Error) => {
+      assert.equal(error.name, 'ServeConfigError');
+      for (const message of messages) assert.match(error.message, message);
+      return true;
+    },
+  );
+}
+
+describe('sources of the configuration', () => {
+  test('a flag beats its variable, which beats the file, which beats the default', () => {
+    const content = { queueImages: 1, batchImages: 1, callsPerConnection: 1 };
+    const env = { VICREGL_QUEUE_IMAGES: '2', VICREGL_BATCH_IMAGES: '2' };
+    const { config, origins } = resolve({ flags: { queueImages: '3' }, env, file: file(content) });
+    const { queueImages, batchImages, callsPerConnection, queueMatches } = config;
+    assert.deepEqual([queueImages, batchImages, callsPerConnection], [3, 2, 1]);
+    assert.equal(queueMatches, defaultServeLimits.queueMatches);
+    const names = ['queueImages', 'batchImages', 'callsPerConnection', 'queueMatches'];
+    assert.deepEqual(
+      names.map((name) => origins.get(name)),
+      ['--queue-images', 'VICREGL_BATCH_IMAGES', 'serve.yaml', 'default'],
+    );
+  });
+
+  test('lists are repeated flags, texts with commas, or lists and texts in a file', () => {
+    assert.deepEqual(resolve({ flags: { model: ['a', 'b'] } }).config.model, ['a', 'b']);
+    assert.deepEqual(resolve({ env: { VICREGL_MODEL: 'a, b' } }).config.model, ['a', 'b']);
+    assert.deepEqual(resolve({ file: file({ model: 'a' }) }).config.model, ['a']);
+    assert.deepEqual(resolve({ file: file({ model: ['a', 'b'] }) }).config.model, ['a', 'b']);
+  });
+
+  test('an empty variable is not set', () => {
+    assert.equal(resolve({ env: { VICREGL_LOG_LEVEL: '' } }).config.logLevel, 'info');
+  });
+
+  test('every key has a group, values and, unless a file alone can hold it, a flag and a variable', () => {
+    for (const { name, group, flag, env, values, description } of configKeys()) {
+      assert.ok(group && values && description.endsWith('.'), name);
+      assert.equal(flag === undefined, env === undefined);
+    }
+    const { flag, env, values } = configKeys().find(({ name }) => name === 'maxMessageBytes')!;
+    assert.deepEqual(
+      [flag, env, values],
+      ['--max-message-bytes', 'VICREGL_MAX_MESSAGE_BYTES', 'whole number >= 1024, <= 2147483647'],
+    );
+  });
+});
+
+describe('what is refused', () => {
+  test('a value names its key, its source and what would do, one line for each fault', () => {
+    refused(
+      { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
+      /^the configuration has 3 faults:\n/,
+      /^ {2}queueImages \(--queue-images\): 0 is not accepted; it takes whole number >= 1, <= 1000000$/m,
+      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; it takes auto, cpu, cuda$/m,
+      /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; it takes whole number >= 1, <= 1024$/m,
+    );
+    for (const wrong of ['', ' ', '1.5', '1e', '-1', 'NaN', 'Infinity']) {
+      refused({ flags: { queueImages: wrong } }, /^queueImages \(--queue-images\): .* is not accepted/);
+    }
+    refused({ flags: { address: 'nowhere' } }, /^address \(--address\): "nowhere" is not HOST:PORT/);
+    refused({ flags: { metricsAddress: '127.0.0.1:65536' } }, /^metricsAddress .* is not HOST:PORT/);
+  });
+
+  test('keys that exclude each other', () => {
+    refused(
+      { flags: { requestBytes: '2048' } },
+      /^requestBytes \(--request-bytes\): 2048 is less than maxMessageBytes/,
+    );
+  });
+
+  test('an unknown key of the file, with the nearest known one', () => {
+    refused({ file: file({ queueImage: 3 }) }, /^queueImage \(serve\.yaml\): no such key; did you mean queueImages\?$/);
+    refused({ file: file({ 'queue-images': 3 }) }, /did you mean queueImages\?$/);
+    refused({ file: file({ zzzzzzzzzzzz: 3 }) }, /no such key; known are address, metricsAddress/);
+    refused(
+      { file: file(JSON.parse('{"__proto__": {"a": 1}}') as Record<string, unknown>) },
+      /__proto__ .*no such key/,
+    );
+  });
+
+  test('an unknown VICREGL_ variable, but not those of Kubernetes or of other commands', () => {
+    refused(
+      { env: { VICREGL_QUEUE_IMAGE: '3' } },
+      /^VICREGL_QUEUE_IMAGE \(environment\): no such key; did you mean VICREGL_QUEUE_IMAGES\?$/,
+    );
+    refused({ env: { VICREGL_PORT: '50051' } }, /^VICREGL_PORT \(environment\): no such key/);
+    resolve({
+      env: {
+        VICREGL_SERVICE_HOST: '10.0.0.1',
+        VICREGL_SERVICE_PORT: '50051',
+        VICREGL_SERVICE_PORT_GRPC: '50051',
+        VICREGL_PORT: 'tcp://10.0.0.1:50051',
+        VICREGL_PORT_50051_TCP: 'tcp://10.0.0.1:50051',
+        VICREGL_PORT_50051_TCP_ADDR: '10.0.0.1',
+        VICREGL_CANARY_SERVICE_HOST: '10.0.0.2',
+        VICREGL_TOKEN: 'x',
+        VICREGL_CONFIG: 'x.yaml',
+        VICREGL_DEBUG: '1',
+      },
+    });
+  });
+});
+
+describe('limits', () => {
+  test('without keys they are the defaults', () => {
+    assert.deepEqual(limitsOf(resolve({}).config), defaultServeLimits);
+  });
+
+  test('those that depend on others follow them', () => {
+    const limits = (flags: Record<string, string>) => limitsOf(resolve({ flags }).config);
+    assert.equal(limits({ maxMessageBytes: '1000000000' }).requestBytes, 2e9);
+    assert.equal(limits({ maxMessageBytes: '1048576' }).requestBytes, defaultServeLimits.requestBytes);
+    assert.equal(limits({ batchImages: '4' }).batchPixels, 4 * 224 * 224);
+    assert.equal(limits({ batchImages: '4', batchPixels: '9999' }).batchPixels, 9999);
+  });
+
+  test('every one of them can be set', () => {
+    const numbers = configKeys().filter(({ group, schema }) => group === 'Limits' && schema.type === 'integer');
+    const leaves = (value: object): unknown[] =>
+      Object.values(value).flatMap((inner) => (typeof inner === 'object' ? leaves(inner as object) : [inner]));
+    // Each its own value, and one that is within every range: maxMessageBytes and requestBytes have their order.
+    const flags = Object.fromEntries(
+      numbers.map(({ name, schema }, i) => [name, String((schema.minimum ?? 0) + i + 1)]),
+    );
+    const set = leaves(limitsOf(resolve({ flags }).config)).map(String);
+    assert.deepEqual(set.toSorted(), Object.values(flags).toSorted());
+    assert.equal(leaves(defaultServeLimits).length, numbers.length);
+  });
+});
+
+describe('files', () => {
+  test('YAML and JSON are read; what is neither, or holds no keys, names the file and quotes no line of it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vicregl-config-'));
+    const write = async (name: string, text: string) => {
+      await writeFile(join(folder, name), text);
+      return join(folder, name);
+    };
+    try {
+      const yaml = await readConfigFile(await write('a.yaml', 'queueImages: 64 # two batches\n'));
+      assert.deepEqual(yaml.content, { queueImages: 64 });
+      assert.deepEqual((await readConfigFile(await write('a.json', '{"queueImages": 64}'))).content, {
+        queueImages: 64,
+      });
+      assert.deepEqual((await readConfigFile(await write('empty.yaml', '# nothing\n'))).content, {});
+      await assert.rejects(
+        readConfigFile(await write('list.yaml', '- 1\n')),
+        /list\.yaml does not hold keys and values/,
+      );
+      await assert.rejects(readConfigFile(join(folder, 'none.yaml')), /none\.yaml cannot be read: ENOENT/);
+      await assert.rejects(readConfigFile(await write('bad.yaml', 'a: "hush\nb: [')), (error: Error) => {
+        assert.match(error.message, /bad\.yaml is neither YAML nor JSON: .* at line \d/);
+        assert.doesNotMatch(error.message, /hush/);
+        return true;
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('the printed configuration says where values come from and can be read again', () => {
+    const printed = printConfig(
+      resolve({ flags: { queueImages: '3', model: ['a', 'b'] }, file: file({ threads: 2 }) }),
+    );
+    assert.match(printed, /^queueImages: 3 # --queue-images$/m);
+    assert.match(printed, /^threads: 2 # serve\.yaml$/m);
+    assert.match(printed, /^batchImages: 16 # default$/m);
+    const again = resolve({ file: file(parse(printed) as Record<string, unknown>) });
+    assert.deepEqual([again.config.queueImages, again.config.model], [3, ['a', 'b']]);
+  });
+});

@@ -1,0 +1,110 @@
+import type { z } from 'zod';
+import { ServeConfigError } from './configError.js';
+import { type ConfigKey, configKeys } from './keys.js';
+import { type ServeConfig, serveConfigSchema } from './schema.js';
+import { keyNames, suggestion, unknownVariables } from './unknownKeys.js';
+import { type JsonSchema, valuesText } from './valuesText.js';
+
+/** A configuration file's content with its path. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly content: Readonly<Record<string, unknown>>;
+}
+
+export interface ConfigSources {
+  /** Texts of the flags by key, as given; a flag that was repeated has several. */
+  readonly flags: Readonly<Record<string, string | readonly string[]>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly file?: ConfigFile | undefined;
+}
+
+export interface ResolvedConfig {
+  readonly config: ServeConfig;
+  /** Where each value comes from: `--queue-images`, `VICREGL_QUEUE_IMAGES`, the file's path, or `default`. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/** A text of a flag or variable as the key's type; what does not fit stays text, for the schema to refuse. */
+function fromText(text: string, schema: JsonSchema): unknown {
+  if (schema.type === 'integer' || schema.type === 'number') {
+    const number = Number(text);
+    return text.trim() === '' || Number.isNaN(number) ? text : number;
+  }
+  if (schema.type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  if (schema.type === 'array') return text.split(',').map((part) => part.trim());
+  return text;
+}
+
+/** The value of a key from its strongest source; undefined where none has it. */
+function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources): [unknown, string] | undefined {
+  const given = flag === undefined ? undefined : sources.flags[name];
+  if (given !== undefined) {
+    const value =
+      schema.type === 'array'
+        ? [given].flat().flatMap((text) => fromText(text, schema))
+        : fromText(String(given), schema);
+    return [value, flag!];
+  }
+  const variable = env === undefined ? undefined : sources.env[env];
+  // Compose files and charts pass what is not set as an empty text.
+  if (variable !== undefined && variable !== '') return [fromText(variable, schema), env!];
+  const { file } = sources;
+  if (file && Object.hasOwn(file.content, name)) {
+    const value = file.content[name];
+    return [schema.type === 'array' && typeof value === 'string' ? [value] : value, file.path];
+  }
+  return undefined;
+}
+
+/** A value as errors show it; long ones are cut. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** One line for each thing that is wrong: key, source, value, and what would do. */
+function explain(issue: Issue, origins: ReadonlyMap<string, string>, file: ConfigFile | undefined): string[] {
+  const name = String(issue.path[0] ?? '');
+  const where = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) =>
+      name === ''
+        ? `${key} (${file?.path}): no such key; ${suggestion(key, keyNames())}`
+        : `${where}.${key} (${origins.get(name)}): no such key`,
+    );
+  }
+  const source = origins.get(name) ?? 'default';
+  // Entries of a list are named by their place alone: a value in the wrong place may be a secret.
+  if (issue.path.length > 1) return [`${where} (${source}): ${issue.message}`];
+  const key = configKeys().find((candidate) => candidate.name === name)!;
+  const value = shown(issue.input);
+  if (issue.code === 'custom' || issue.code === 'invalid_format')
+    return [`${where} (${source}): ${value} ${issue.message}`];
+  return [`${where} (${source}): ${value} is not accepted; it takes ${valuesText(key.schema)}`];
+}
+
+/**
+ * The configuration from flags, over environment, over file, over defaults.
+ * @throws ServeConfigError listing every fault: unknown keys and variables with the nearest known one, and values with
+ *   key, source and what the key takes.
+ */
+export function resolveConfig(sources: ConfigSources): ResolvedConfig {
+  const { env, file } = sources;
+  const origins = new Map<string, string>();
+  const raw: Record<string, unknown> = {};
+  for (const key of configKeys()) {
+    const found = lookUp(key, sources);
+    origins.set(key.name, found?.[1] ?? 'default');
+    if (found) raw[key.name] = found[0];
+  }
+  const strange = Object.entries(file?.content ?? {}).filter(([name]) => !origins.has(name));
+  const result = serveConfigSchema.safeParse({ ...Object.fromEntries(strange), ...raw }, { reportInput: true });
+  const problems = [
+    ...unknownVariables(env),
+    ...(result.error?.issues ?? []).flatMap((issue) => explain(issue, origins, file)),
+  ];
+  if (problems.length > 0 || !result.success) throw new ServeConfigError(problems);
+  return { config: result.data, origins };
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { defaultServeLimits } from '../limits.js';
+import { bytes, listener, whole } from './fields.js';
+
+/**
+ * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service.md. A key `queueImages`
+ * is the flag --queue-images, the variable VICREGL_QUEUE_IMAGES and `queueImages:` in a file.
+ */
+
+const listeners = {
+  address: listener.default('127.0.0.1:50051').describe('Where gRPC listens, HOST:PORT; port 0 takes a free one.'),
+  metricsAddress: listener
+    .default('127.0.0.1:9464')
+    .describe('Where /metrics, /healthz and /readyz listen over HTTP; port 0 takes a free one.'),
+};
+
+const models = {
+  model: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('Model folders, by path or by name (vicregl models list). Absent: the bundled model.'),
+  device: z
+    .enum(['auto', 'cpu', 'cuda'])
+    .default('auto')
+    .describe('What runs the models; auto takes CUDA where it loads, cuda fails where it does not.'),
+  threads: whole(1, 1024).optional().describe('Threads of an engine. Absent: the machine decides.'),
+};
+
+const { image, output, ...defaults } = defaultServeLimits;
+
+const limits = {
+  maxMessageBytes: whole(1024, 2 ** 31 - 1)
+    .default(defaults.maxMessageBytes)
+    .describe('Largest request message in bytes.'),
+  requestBytes: bytes(1024)
+    .optional()
+    .describe('Bytes of all requests being answered. Absent: 536870912, or twice maxMessageBytes where that is more.'),
+  callsPerConnection: whole(1, 65_536)
+    .default(defaults.callsPerConnection)
+    .describe('Calls of one connection at a time; its client waits with more.'),
+  maxResponseBytes: whole(65_536, 2 ** 31 - 1)
+    .default(defaults.maxResponseBytes)
+    .describe('Largest response message in bytes.'),
+  imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
+  imagePixels: whole(1024, 2 ** 31 - 1)
+    .default(image.maxPixels)
+    .describe('Pixels of one decoded image.'),
+  inputPixels: whole(1024, 2 ** 28)
+    .default(output.maxOutputPixels)
+    .describe('Pixels of one network input.'),
+  maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
+    .default(defaults.maxMatchProducts)
+    .describe('Cells of a times cells of b times channels of one match; by location, the channels are 2.'),
+  queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
+  decodeConcurrency: whole(1, 1024)
+    .optional()
+    .describe('Images decoded at the same time. Absent: the cores, at least 2 and at most 8.'),
+  queueImages: whole(1, 1_000_000)
+    .default(defaults.queueImages)
+    .describe('Images that may wait, for decoding and for the engine, each.'),
+  queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),
+  batchImages: whole(1, 1024).default(defaults.batchImages).describe('Most images in one run of an engine.'),
+  batchPixels: whole(1024, 2 ** 31 - 1)
+    .optional()
+    .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),
+};
+
+const logging = {
+  logLevel: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('Least severe lines that are logged; debug also logs every answered call.'),
+};
+
+/** The keys by subject, as --help and the docs group them. */
+export const keyGroups = { Listeners: listeners, Models: models, Limits: limits, Logging: logging };
+
+export const serveConfigSchema = z
+  .strictObject({ ...listeners, ...models, ...limits, ...logging })
+  .superRefine((config, context) => {
+    const problem = (key: keyof typeof config, message: string): void => {
+      context.addIssue({ code: 'custom', path: [key], input: config[key], message });
+    };
+    const { requestBytes, maxMessageBytes } = config;
+    if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
+      problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
+    }
+  });
+
+/** A valid configuration with its defaults. */
+export type ServeConfig = z.output<typeof serveConfigSchema>;
