@@ -1,3 +1,4 @@
+import type { NearestSearch } from '../match/vectors.js';
 import type { Manifest } from '../models/manifest.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -47,6 +48,11 @@ export interface Engine {
    *   model lacks) or `internal` (the runtime failed).
    */
   run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;
+  /**
+   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`).
+   * @throws EngineError as `run` does; MatchError `not_finite`; the signal's reason soon after it is aborted.
+   */
+  readonly nearest: NearestSearch;
   /** Finishes what runs, then frees the model. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { nearestNeighbours } from '../match/nearest.js';
+import { inTurns } from '../match/turns.js';
 import type { Manifest } from '../models/manifest.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import {
@@ -138,6 +140,11 @@ export function createFakeEngine(options: FakeEngineOptions): Engine {
       } finally {
         running.delete(run);
       }
+    },
+    async nearest(pair, signal) {
+      if (death !== undefined) throw death;
+      if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      return inTurns(nearestNeighbours(pair), signal);
     },
     async close() {
       closed = true;

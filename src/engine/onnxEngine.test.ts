@@ -5,10 +5,13 @@ import { after, before, describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { withTinyModel } from '../../test/support/tinyModel.js';
+import { nearestNeighbours } from '../match/nearest.js';
+import { atOnce } from '../match/turns.js';
 import type { ModelFolder } from '../models/folder.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { OutputName } from './engine.js';
 import { createOnnxEngine } from './onnxEngine.js';
+import type { WorkerResponse } from './workerMessages.js';
 
 const everything = new Set<OutputName>(['representation', 'maps', 'embedding', 'maps_embedding']);
 
@@ -16,6 +19,10 @@ function images(count: number, height: number, width: number): Tensor<'uint8'> {
   const data = Uint8Array.from({ length: count * height * width * 3 }, (_, i) => (i * 31 + (i >> 5) * 7) % 256);
   return tensor('uint8', [count, height, width, 3], data);
 }
+
+/** [count, channels] of numbers that are all different. */
+const vectors = (count: number, channels: number, phase = 0): Float32Array =>
+  Float32Array.from({ length: count * channels }, (_, i) => Math.sin(i * 12.9898 + phase));
 
 /** A batch that keeps the tiny model busy for a good part of a second. */
 const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
@@ -68,6 +75,63 @@ describe('createOnnxEngine', () => {
           [['embedding'], [2, 20]],
         ],
       );
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('finds nearest neighbours beside runs, leaving the vectors to the caller', async () => {
+    const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
+    const { signal } = new AbortController();
+    try {
+      const [a, b] = [vectors(50, 16), vectors(30, 16, 0.3)];
+      const pair = { a, b, channels: 16 };
+      const run = engine.run(images(1, 16, 16), everything);
+      const [found] = await Promise.all([engine.nearest(pair, signal), run]);
+      const exact = atOnce(nearestNeighbours(pair));
+      assert.deepEqual(found.fromA.index, exact.fromA.index);
+      assert.deepEqual(found.fromB.index, exact.fromB.index);
+      assert.deepEqual([a.length, b.length], [50 * 16, 30 * 16], 'the vectors were moved away');
+      await assert.rejects(
+        engine.nearest({ ...pair, b: b.map((value, i) => (i === 40 ? Number.NaN : value)) }, signal),
+        {
+          name: 'MatchError',
+          code: 'not_finite',
+          message: 'b has a feature in cell 2 that is not finite',
+        },
+      );
+    } finally {
+      await engine.close();
+    }
+    await assert.rejects(engine.nearest({ a: vectors(1, 2), b: vectors(1, 2), channels: 2 }, signal), {
+      name: 'EngineError',
+      code: 'unavailable',
+    });
+  });
+
+  it('ends a search that is given up at its next tile', async () => {
+    const answers: WorkerResponse[] = [];
+    const engine = await createOnnxEngine(folder, {
+      device: 'cpu',
+      threads: 1,
+      startWorker: (script, workerData) =>
+        new Worker(script, { workerData, execArgv: [] }).on('message', (answer: WorkerResponse) =>
+          answers.push(answer),
+        ),
+    });
+    try {
+      // 128 tiles of 0.3 GFLOP each.
+      const large = vectors(8192, 256);
+      const given = new AbortController();
+      const searching = engine.nearest({ a: large, b: large, channels: 256 }, given.signal);
+      given.abort(new Error('given up'));
+      await assert.rejects(searching, /given up/);
+      await engine.run(images(1, 16, 16), everything);
+      assert.deepEqual(
+        answers.map(({ kind }) => kind),
+        ['ready', 'error', 'done'],
+      );
+      await assert.rejects(engine.nearest({ a: large, b: large, channels: 256 }, given.signal), /given up/);
     } finally {
       await engine.close();
     }

@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { MatchError } from '../match/matchError.js';
+import type { NearestNeighbours, VectorPair } from '../match/vectors.js';
 import type { ModelFolder } from '../models/folder.js';
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from './engine.js';
 import { checkRun, modelOutputs } from './runCheck.js';
@@ -17,9 +19,11 @@ export interface OnnxEngineOptions {
 }
 
 interface Pending {
-  readonly resolve: (outputs: EngineOutputs) => void;
-  readonly reject: (error: EngineError) => void;
+  readonly resolve: (message: Answered) => void;
+  readonly reject: (error: EngineError | MatchError) => void;
 }
+
+type Answered = WorkerResponse & { kind: 'done' | 'nearest' };
 
 function setupOf(folder: ModelFolder, options: OnnxEngineOptions): WorkerSetup {
   const threads = options.threads ?? availableParallelism();
@@ -115,12 +119,38 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   });
   worker.on('error', (cause) => fail(`the inference worker failed: ${cause}`, cause));
   worker.on('message', (message: WorkerResponse) => {
-    if (message.kind !== 'done' && message.kind !== 'error') return;
-    const run = pending.get(message.id);
+    if (message.kind === 'ready' || message.kind === 'failed') return;
+    const request = pending.get(message.id);
     pending.delete(message.id);
-    if (message.kind === 'done') run?.resolve(outputsOf(message));
-    else run?.reject(new EngineError('internal', `inference failed: ${message.message}`));
+    if (message.kind !== 'error') request?.resolve(message);
+    else if (message.match !== undefined) request?.reject(new MatchError(message.match, message.message));
+    else request?.reject(new EngineError('internal', `inference failed: ${message.message}`));
   });
+
+  /** Sends a request with an id of its own and waits for its answer; the buffers are moved. */
+  function ask<K extends Answered['kind']>(
+    request: (id: number) => WorkerRequest,
+    buffers: ArrayBuffer[],
+    signal?: AbortSignal,
+  ): Promise<WorkerResponse & { kind: K }> {
+    const id = nextId++;
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        pending.delete(id);
+        worker.postMessage({ kind: 'cancel', id } satisfies WorkerRequest);
+        reject(signal?.reason);
+      };
+      const settle =
+        <T>(act: (value: T) => void) =>
+        (value: T): void => {
+          signal?.removeEventListener('abort', giveUp);
+          act(value);
+        };
+      signal?.addEventListener('abort', giveUp, { once: true });
+      pending.set(id, { resolve: settle(resolve as (message: Answered) => void), reject: settle(reject) });
+      worker.postMessage(request(id), buffers);
+    });
+  }
 
   return {
     manifest,
@@ -130,13 +160,16 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     async run(batch, wants) {
       if (refusal !== undefined) throw new EngineError('unavailable', refusal);
       checkRun(manifest, batch, wants);
-      const id = nextId++;
       const data = new Uint8Array(batch.data); // not slice(): on a Buffer that is a view of the caller's memory
-      const request: WorkerRequest = { kind: 'run', id, images: { shape: batch.shape, data }, wants: [...wants] };
-      return new Promise((resolve, reject) => {
-        pending.set(id, { resolve, reject });
-        worker.postMessage(request, [data.buffer]);
-      });
+      const images = { shape: batch.shape, data };
+      return outputsOf(await ask<'done'>((id) => ({ kind: 'run', id, images, wants: [...wants] }), [data.buffer]));
+    },
+    async nearest({ a, b, channels }: VectorPair, signal: AbortSignal): Promise<NearestNeighbours> {
+      if (refusal !== undefined) throw new EngineError('unavailable', refusal);
+      signal.throwIfAborted();
+      const copies = { a: new Float32Array(a), b: new Float32Array(b), channels };
+      const buffers = [copies.a.buffer, copies.b.buffer];
+      return (await ask<'nearest'>((id) => ({ kind: 'nearest', id, ...copies }), buffers, signal)).nearest;
     },
     close() {
       refusal ??= 'the engine is closed';

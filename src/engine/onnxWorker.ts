@@ -4,6 +4,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
+import { openNearestSession, searchNearest } from '../match/dense/search.js';
+import { MatchError } from '../match/matchError.js';
 import { type ByOutput, isStageOutput, type OutputName } from './engine.js';
 import { openSessions, type Sessions } from './sessions.js';
 import type { WireTensor, WorkerRequest, WorkerResponse, WorkerSetup } from './workerMessages.js';
@@ -34,25 +36,41 @@ async function run(
   return outputs;
 }
 
-async function answer(
-  sessions: Sessions,
-  request: WorkerRequest & { kind: 'run' },
-): Promise<[WorkerResponse, ArrayBuffer[]]> {
+/** Searches with a session that is opened when it is first needed. */
+function createSearch(threads: number) {
+  let opening: Promise<ort.InferenceSession> | undefined;
+  return {
+    async answer(request: WorkerRequest & { kind: 'nearest' }, signal: AbortSignal): Promise<Answer> {
+      opening ??= openNearestSession(threads);
+      const nearest = await searchNearest(await opening, request, signal);
+      const { fromA, fromB, ...norms } = nearest;
+      const buffers = [fromA, fromB, norms].flatMap((found) => Object.values(found).map(({ buffer }) => buffer));
+      return [{ kind: 'nearest', id: request.id, nearest }, buffers as ArrayBuffer[]];
+    },
+    close: async () => (await opening)?.release(),
+  };
+}
+
+/** A response and what is moved with it. */
+type Answer = readonly [WorkerResponse, ArrayBuffer[]];
+
+async function answerRun(sessions: Sessions, request: WorkerRequest & { kind: 'run' }): Promise<Answer> {
   const { id } = request;
-  try {
-    const computed = await run(sessions, request.images, new Set(request.wants));
-    const outputs: ByOutput<WireTensor<Float32Array>> = {};
-    const buffers: ArrayBuffer[] = [];
-    for (const name of request.wants) {
-      const { data, dims } = computed[name]!;
-      if (!(data instanceof Float32Array)) throw new Error(`output ${name} is not float32`);
-      outputs[name] = { shape: dims, data };
-      buffers.push(data.buffer as ArrayBuffer);
-    }
-    return [{ kind: 'done', id, outputs }, buffers];
-  } catch (error) {
-    return [{ kind: 'error', id, message: error instanceof Error ? error.message : String(error) }, []];
+  const computed = await run(sessions, request.images, new Set(request.wants));
+  const outputs: ByOutput<WireTensor<Float32Array>> = {};
+  const buffers: ArrayBuffer[] = [];
+  for (const name of request.wants) {
+    const { data, dims } = computed[name]!;
+    if (!(data instanceof Float32Array)) throw new Error(`output ${name} is not float32`);
+    outputs[name] = { shape: dims, data };
+    buffers.push(data.buffer as ArrayBuffer);
   }
+  return [{ kind: 'done', id, outputs }, buffers];
+}
+
+function errorResponse(id: number, error: unknown): WorkerResponse {
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'error', id, message, ...(error instanceof MatchError && { match: error.code }) };
 }
 
 async function serve(setup: WorkerSetup): Promise<void> {
@@ -60,15 +78,32 @@ async function serve(setup: WorkerSetup): Promise<void> {
   const { sessions } = opened;
   // One at a time, in order: interleaved runs would hold two batches' maps in memory and finish no sooner.
   let last: Promise<void> = Promise.resolve();
+  const search = createSearch(setup.threads);
+  /** Ends requests that wait or run, by their id. */
+  const cancels = new Map<number, AbortController>();
   port.on('message', (request: WorkerRequest) => {
-    last = last.then(async () => {
-      if (request.kind === 'close') {
+    if (request.kind === 'cancel') return cancels.get(request.id)?.abort(new Error('cancelled'));
+    if (request.kind === 'close') {
+      last = last.then(async () => {
         for (const session of Object.values(sessions)) await session.release();
+        await search.close();
         port.close();
-        return;
+      });
+      return;
+    }
+    const { id } = request;
+    const cancel = new AbortController();
+    cancels.set(id, cancel);
+    last = last.then(async () => {
+      try {
+        cancel.signal.throwIfAborted();
+        const answer = request.kind === 'run' ? answerRun(sessions, request) : search.answer(request, cancel.signal);
+        port.postMessage(...(await answer));
+      } catch (error) {
+        port.postMessage(errorResponse(id, error));
+      } finally {
+        cancels.delete(id);
       }
-      const [response, buffers] = await answer(sessions, request);
-      port.postMessage(response, buffers);
     });
   });
   const { provider, cudaFailure } = opened;

@@ -1,5 +1,7 @@
 /** Messages between the engine and its worker thread; only structured-clonable values. */
 
+import type { MatchErrorCode } from '../match/matchError.js';
+import type { NearestNeighbours, VectorPair } from '../match/vectors.js';
 import type { ByOutput, OutputName } from './engine.js';
 
 /** Given to the worker at its start. */
@@ -18,6 +20,9 @@ export interface WireTensor<A extends Uint8Array | Float32Array> {
 
 export type WorkerRequest =
   | { readonly kind: 'run'; readonly id: number; readonly images: WireTensor<Uint8Array>; readonly wants: OutputName[] }
+  | ({ readonly kind: 'nearest'; readonly id: number } & VectorPair)
+  /** Nobody waits for this request any more: it is not begun, or a search ends at its next tile. No answer is read. */
+  | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'close' };
 
 export type WorkerResponse =
@@ -30,4 +35,6 @@ export type WorkerResponse =
       readonly id: number;
       readonly outputs: ByOutput<WireTensor<Float32Array>>;
     }
-  | { readonly kind: 'error'; readonly id: number; readonly message: string };
+  | { readonly kind: 'nearest'; readonly id: number; readonly nearest: NearestNeighbours }
+  /** `match`: the vectors cannot be matched, and why. */
+  | { readonly kind: 'error'; readonly id: number; readonly message: string; readonly match?: MatchErrorCode };

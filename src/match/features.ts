@@ -1,7 +1,8 @@
 import { MatchError } from './matchError.js';
-import { nearestNeighbours, squaredNorms } from './nearest.js';
+import { nearestNeighbours } from './nearest.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
 import { atOnce, inTurns } from './turns.js';
+import { type NearestNeighbours, type NearestSearch, squaredNorms, type VectorPair } from './vectors.js';
 
 /** One image's feature map: data is [rows * cols, channels], row-major cells. */
 export interface FeatureMap {
@@ -69,15 +70,9 @@ function checkOptions(options: FeatureMatchOptions, source: FeatureMap, target: 
   }
 }
 
-function finiteNorms(name: string, map: FeatureMap, data: Float32Array): Float64Array {
-  const norms = squaredNorms(data, map.rows * map.cols, map.channels);
-  const bad = norms.findIndex((norm) => !Number.isFinite(norm));
-  if (bad >= 0) throw new MatchError('not_finite', `${name} has a feature in cell ${bad} that is not finite`);
-  return norms;
-}
-
 /** Row vectors scaled to length 1; a zero vector stays zero. */
-function unitVectors(map: FeatureMap, norms: Float64Array): Float32Array {
+function unitVectors(name: 'a' | 'b', map: FeatureMap): Float32Array {
+  const norms = squaredNorms(name, map.data, map.channels);
   const unit = new Float32Array(map.data.length);
   for (let i = 0; i < norms.length; i++) {
     const scale = norms[i] === 0 ? 0 : 1 / Math.sqrt(norms[i]!);
@@ -86,7 +81,8 @@ function unitVectors(map: FeatureMap, norms: Float64Array): Float32Array {
   return unit;
 }
 
-function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): Generator<void, Match[]> {
+/** Checks everything and gives the vectors between which nearest is meant. */
+function comparedVectors(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): VectorPair {
   checkMap('a', a);
   checkMap('b', b);
   if (a.channels !== b.channels) {
@@ -96,30 +92,33 @@ function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions)
     );
   }
   checkOptions(options, a, b);
-  const normsA = finiteNorms('a', a, a.data);
-  const normsB = finiteNorms('b', b, b.data);
-  const cosine = options.distance === 'cosine';
-  const vectorsA = cosine ? unitVectors(a, normsA) : a.data;
-  const vectorsB = cosine ? unitVectors(b, normsB) : b.data;
-  const comparedA = cosine ? finiteNorms('a', a, vectorsA) : normsA;
-  const comparedB = cosine ? finiteNorms('b', b, vectorsB) : normsB;
-  const nearest = yield* nearestNeighbours(vectorsA, comparedA, vectorsB, comparedB, a.channels);
+  const { channels } = a;
+  if (options.distance !== 'cosine') return { a: a.data, b: b.data, channels };
+  return { a: unitVectors('a', a), b: unitVectors('b', b), channels };
+}
 
+/** The matches that the options keep, of all that were found. */
+function keptMatches({ fromA, fromB, normsA, normsB }: NearestNeighbours, options: FeatureMatchOptions): Match[] {
   const matches: Match[] = [];
   for (let source = 0; source < normsA.length; source++) {
-    const target = nearest.target[source]!;
-    if (options.mutual === true && nearest.source[target] !== source) continue;
-    const distance = Math.sqrt(nearest.squared[source]!);
-    if (options.ratio !== undefined && !(distance < options.ratio * Math.sqrt(nearest.secondSquared[source]!)))
-      continue;
+    const target = fromA.index[source]!;
+    if (options.mutual === true && fromB.index[target] !== source) continue;
+    const squared = fromA.squared[source]!;
+    const distance = Math.sqrt(squared);
+    if (options.ratio !== undefined && !(distance < options.ratio * Math.sqrt(fromA.secondSquared[source]!))) continue;
     // ab = (|a|^2 + |b|^2 - |a-b|^2) / 2, in whichever space the search ran.
-    const dot = (comparedA[source]! + comparedB[target]! - nearest.squared[source]!) / 2;
-    const length = Math.sqrt(comparedA[source]! * comparedB[target]!);
+    const dot = (normsA[source]! + normsB[target]! - squared) / 2;
+    const length = Math.sqrt(normsA[source]! * normsB[target]!);
     const similarity = length === 0 ? 0 : Math.min(1, Math.max(-1, dot / length));
     if (options.minSimilarity !== undefined && similarity < options.minSimilarity) continue;
     matches.push({ source, target, distance, similarity });
   }
   return selectTopGamma(matches, options.topGamma, options.order ?? 'distance');
+}
+
+function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): Generator<void, Match[]> {
+  const nearest = yield* nearestNeighbours(comparedVectors(a, b, options));
+  return keptMatches(nearest, options);
 }
 
 /**
@@ -145,4 +144,18 @@ export function matchFeaturesInTurns(
   signal: AbortSignal,
 ): Promise<Match[]> {
   return inTurns(matchSteps(a, b, options), signal);
+}
+
+/**
+ * `matchFeatures` by a search of the caller's, such as that of an engine's worker.
+ * @throws what `matchFeatures` and the search throw.
+ */
+export async function matchFeaturesBy(
+  search: NearestSearch,
+  a: FeatureMap,
+  b: FeatureMap,
+  options: FeatureMatchOptions,
+  signal: AbortSignal,
+): Promise<Match[]> {
+  return keptMatches(await search(comparedVectors(a, b, options), signal), options);
 }

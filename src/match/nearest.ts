@@ -1,16 +1,6 @@
 /** Exact nearest neighbours between two sets of vectors by blocked loops: the arithmetic behind feature matching. */
 
-/** Nearest neighbours in both directions; distances are squared L2. */
-export interface NearestNeighbours {
-  /** [n] target nearest to each source. */
-  readonly target: Int32Array;
-  /** [n] its squared distance. */
-  readonly squared: Float64Array;
-  /** [n] squared distance of the second-nearest target; infinite where there is one target only. */
-  readonly secondSquared: Float64Array;
-  /** [m] source nearest to each target. */
-  readonly source: Int32Array;
-}
+import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from './vectors.js';
 
 /** Products between two pauses of a search: some milliseconds on one core. */
 const pauseProducts = 4_000_000;
@@ -18,54 +8,37 @@ const pauseProducts = 4_000_000;
 /** Targets of one block are read again for every pair of sources: 64 x 512 float32 is 128 KiB, inside an L2 cache. */
 const blockTargets = 64;
 
-/** [count] squared L2 norms of row vectors, summed in float64 in channel order. */
-export function squaredNorms(data: Float32Array, count: number, channels: number): Float64Array {
-  const norms = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
-    let sum = 0;
-    for (let k = i * channels; k < (i + 1) * channels; k++) sum += data[k]! * data[k]!;
-    norms[i] = sum;
+/** Offered in ascending order of candidates, the lower one stays on a tie. */
+function keep({ index, squared, secondSquared }: Nearest, row: number, candidate: number, distance: number): void {
+  if (distance < squared[row]!) {
+    secondSquared[row] = squared[row]!;
+    squared[row] = distance;
+    index[row] = candidate;
+  } else if (distance < secondSquared[row]!) {
+    secondSquared[row] = distance;
   }
-  return norms;
 }
 
 /**
- * Finds for every source the nearest target (L2, ties to the lower index) and the reverse.
+ * Finds for every vector of one set the nearest of the other (L2, ties to the lower index), in both directions.
  *
  * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms: equal vectors have distance 0.
  * Four targets share each load of a source channel. Pauses (yields) every few milliseconds, so that whoever drives it
  * can do other work or stop; see `turns.ts`.
- * @param a [n, channels]
- * @param b [m, channels]
+ * @throws MatchError `not_finite`
  */
-export function* nearestNeighbours(
-  a: Float32Array,
-  normsA: Float64Array,
-  b: Float32Array,
-  normsB: Float64Array,
-  channels: number,
-): Generator<void, NearestNeighbours> {
+export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<void, NearestNeighbours> {
+  const normsA = squaredNorms('a', a, channels);
+  const normsB = squaredNorms('b', b, channels);
   const n = normsA.length;
   const m = normsB.length;
-  const target = new Int32Array(n);
-  const squared = new Float64Array(n).fill(Number.POSITIVE_INFINITY);
-  const secondSquared = new Float64Array(n).fill(Number.POSITIVE_INFINITY);
-  const source = new Int32Array(m);
-  const squaredOfTarget = new Float64Array(m).fill(Number.POSITIVE_INFINITY);
+  const fromA = emptyNearest(n);
+  const fromB = emptyNearest(m);
 
   const offer = (i: number, j: number, dot: number): void => {
     const distance = Math.max(0, normsA[i]! + normsB[j]! - 2 * dot);
-    if (distance < squared[i]!) {
-      secondSquared[i] = squared[i]!;
-      squared[i] = distance;
-      target[i] = j;
-    } else if (distance < secondSquared[i]!) {
-      secondSquared[i] = distance;
-    }
-    if (distance < squaredOfTarget[j]!) {
-      squaredOfTarget[j] = distance;
-      source[j] = i;
-    }
+    keep(fromA, i, j, distance);
+    keep(fromB, j, i, distance);
   };
 
   /** Sources [first, last) against targets [start, end): a plain function, since generators' loops are optimised less. */
@@ -111,5 +84,5 @@ export function* nearestNeighbours(
       yield;
     }
   }
-  return { target, squared, secondSquared, source };
+  return { fromA, fromB, normsA, normsB };
 }

@@ -1,19 +1,28 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import { matchFeatures } from '../../src/match/features.js';
+import { after, describe, it } from 'node:test';
+import { openNearestSession, searchNearest } from '../../src/match/dense/search.js';
+import { matchFeatures, matchFeaturesBy } from '../../src/match/features.js';
 import { matchLocations } from '../../src/match/locations.js';
+import type { VectorPair } from '../../src/match/vectors.js';
 import { readSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
-/** The matches that the service gives are those of the authors' code, in its order (ascending source). */
+/** The matches that the service gives, by either search, are those of the authors' code, in its order (ascending source). */
 
 const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
+
+const pairsOf = (matches: readonly { readonly source: number; readonly target: number }[]) =>
+  matches.map(({ source, target }) => [source, target]);
 
 /** Image `index` of a batched tensor. */
 function imageOf(value: Tensor, index: number): Float32Array {
   const each = value.data.length / value.shape[0]!;
   return (value.data as Float32Array).subarray(index * each, (index + 1) * each);
 }
+
+const session = await openNearestSession(1);
+const { signal } = new AbortController();
+after(() => session.release());
 
 for (const file of files) {
   describe(`matches of ${file}`, async () => {
@@ -30,7 +39,7 @@ for (const file of files) {
     assert.ok(directions.length >= 4, `${file} holds ${directions.length} lists of matches`);
 
     for (const { kind, from, to } of directions) {
-      it(`${kind} ${from} to ${to}`, () => {
+      it(`${kind} ${from} to ${to}`, async () => {
         const prefix = `match.${kind}.${from}to${to}`;
         const sources = named(`${prefix}.source`);
         const targets = named(`${prefix}.target`).data as BigInt64Array;
@@ -50,9 +59,15 @@ for (const file of files) {
             kind === 'feature'
               ? matchFeatures(map(a, dataA), map(b, dataB), { topGamma, order: 'source' })
               : matchLocations(dataA, dataB, { topGamma, order: 'source' });
+          if (kind === 'feature') {
+            const [mapA, mapB] = [map(a, dataA), map(b, dataB)];
+            const search = (pair: VectorPair) => searchNearest(session, pair, signal);
+            const dense = await matchFeaturesBy(search, mapA, mapB, { topGamma, order: 'source' }, signal);
+            assert.deepEqual(pairsOf(dense), pairsOf(matches), `image ${image} by the product`);
+          }
           const at = image * topGamma;
           assert.deepEqual(
-            matches.map(({ source, target }) => [source, target]),
+            pairsOf(matches),
             Array.from({ length: topGamma }, (_, g) => [
               Number((sources.data as BigInt64Array)[at + g]),
               Number(targets[at + g]),

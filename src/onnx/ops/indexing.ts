@@ -42,16 +42,16 @@ export function scatterRowsAdd(target: Value, indices: Value, updates: Value): V
   return emitOne('ScatterND', [target, indices, updates], output, { reduction: 'add' });
 }
 
-/** Values and int64 indices of the k smallest elements along the last axis, in ascending order, lower index first on ties. */
-export function smallest(x: Value, k: number): { values: Value; indices: Value } {
-  const shape = staticShape(x.shape, 'TopK');
-  const length = shape.at(-1) ?? 0;
-  if (!Number.isInteger(k) || k < 1 || k > length)
-    throw new GraphError(`TopK: k = ${k} is outside 1..${length} of ${formatShape(shape)}`);
-  const kept = [...shape.slice(0, -1), k];
+/**
+ * Values and int64 indices of the k smallest elements along the last axis, in ascending order, lower index first on ties.
+ * @param k a number, or an int64 value [1] that is known when the graph runs: then lengths may be dynamic too, and the
+ *   outputs' last dimension has its name.
+ */
+export function smallest(x: Value, k: number | Value): { values: Value; indices: Value } {
+  const kept = [...x.shape.slice(0, -1), typeof k === 'number' ? checkedCount(x, k) : k.name];
   const [values, indices] = x.graph.emit(
     'TopK',
-    [x, x.graph.integers([k])],
+    [x, typeof k === 'number' ? x.graph.integers([k]) : k],
     [
       { dtype: x.dtype, shape: kept },
       { dtype: 'int64', shape: kept },
@@ -59,4 +59,12 @@ export function smallest(x: Value, k: number): { values: Value; indices: Value }
     { axis: -1, largest: 0, sorted: 1 },
   );
   return { values: values as Value, indices: indices as Value };
+}
+
+function checkedCount(x: Value, k: number): number {
+  const shape = staticShape(x.shape, 'TopK');
+  const length = shape.at(-1) ?? 0;
+  if (!Number.isInteger(k) || k < 1 || k > length)
+    throw new GraphError(`TopK: k = ${k} is outside 1..${length} of ${formatShape(shape)}`);
+  return k;
 }
