@@ -15,7 +15,7 @@ import { EXTRA_TERMS, type Terms, termsOf } from './terms.js';
  * Rows and columns of one tile (scripts/bench/matching.ts): its distances are 2 MiB and stay in the caches, while the
  * product is as fast as a larger one. At 2,048 channels a tile takes some tens of ms, after which a search can stop.
  */
-export const defaultTile: TileSize = { a: 512, b: 1024 };
+const defaultTile: TileSize = { a: 512, b: 1024 };
 
 /** Distances by float32 that are computed again in float64 for each vector. */
 const KEPT = 4;
