@@ -16,7 +16,9 @@ const layers = {
   evaluate: ['probe', 'match', 'engine', 'models', 'data', 'vicregl', 'nn', 'image', 'onnx', 'tensor'],
   train: ['probe', 'models', 'data', 'vicregl', 'nn', 'image', 'onnx', 'tensor'],
   serve: ['proto', 'match', 'engine', 'models', 'image', 'onnx', 'tensor'],
+  bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'bench',
     'serve',
     'client',
     'train',

@@ -18,13 +18,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from '../../src/bench/quantile.js';
 import { writeSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { modelFlops } from '../../src/train/flops.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
-import { median } from './statistics.js';
 import { describeStep, initialState, type StepCase, stepBatch, stepConfig } from './stepCase.js';
 
 const LARGEST_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;

@@ -11,6 +11,7 @@
 
 import { parseArgs } from 'node:util';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { median } from '../../src/bench/quantile.js';
 import { depthwiseProduct } from '../../src/nn/depthwiseProduct.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { gradients } from '../../src/onnx/gradients.js';
@@ -21,7 +22,6 @@ import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
-import { median } from './statistics.js';
 
 const KERNEL = 7;
 const LEAST_RUNS = 3;

@@ -12,6 +12,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
+import { median } from '../../src/bench/quantile.js';
 import { augment, defaultAugmentation } from '../../src/data/augment.js';
 import { gaussianBlur } from '../../src/data/blur.js';
 import { adjustBrightness, adjustContrast, adjustSaturation, greyscale } from '../../src/data/color.js';
@@ -28,7 +29,6 @@ import { parseTrainConfig } from '../../src/train/config.js';
 import { viewsOf } from '../../src/train/plan.js';
 import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
 import { train } from '../../src/train/trainer.js';
-import { median } from './statistics.js';
 
 const { values } = parseArgs({
   options: {

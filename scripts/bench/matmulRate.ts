@@ -1,9 +1,9 @@
+import { median } from '../../src/bench/quantile.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';
 import { matmul } from '../../src/onnx/ops/linear.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { tensor } from '../../src/tensor/tensor.js';
-import { median } from './statistics.js';
 
 const SIZE = 2048;
 

@@ -4,6 +4,7 @@
  *   node dist/scripts/bench/trainingStep.js [--arch convnext_atto] [--size 128] [--batch 64] [--threads 2] [--profile PREFIX]
  */
 import { parseArgs } from 'node:util';
+import { median } from '../../src/bench/quantile.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { tensor, zeros } from '../../src/tensor/tensor.js';
@@ -11,7 +12,6 @@ import { modelFlops } from '../../src/train/flops.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
-import { median } from './statistics.js';
 import { initialState, LEARNING_RATE, type StepCase, stepBatch, stepConfig } from './stepCase.js';
 
 const { values } = parseArgs({

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { packageVersion } from '../train/version.js';
+import { registerBench } from './bench.js';
 import { registerEmbed } from './embed.js';
 import { registerEvaluate } from './evaluate.js';
 import { registerExport } from './export.js';
@@ -31,5 +32,6 @@ registerFeatures(program);
 registerMatch(program);
 registerModel(program);
 registerModels(program);
+registerBench(program);
 
 await program.parseAsync().catch(reportError);

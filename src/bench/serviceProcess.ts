@@ -1,5 +1,3 @@
-/** A service in a process of its own, started as users start it. */
-
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -7,23 +5,30 @@ import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 
+/** A service in a process of its own, started as users start it. */
 export interface ServiceProcess {
+  readonly pid: number;
   /** HOST:PORT of the gRPC service. */
   readonly address: string;
   /** HOST:PORT of the metrics. */
   readonly metricsAddress: string;
-  /** cpu or cuda: what really runs. */
+  /** What really runs. */
   readonly provider: 'cpu' | 'cuda';
   /** Asks it to end and waits until it has. */
   stop(): Promise<void>;
 }
 
-/** Starts `vicregl serve` on free ports and waits until it serves. */
-export async function startService(flags: readonly string[]): Promise<ServiceProcess> {
-  const args = [bin, 'serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', ...flags];
+type Serving = Pick<ServiceProcess, 'address' | 'metricsAddress' | 'provider'>;
+
+/**
+ * Starts a program that logs JSON lines, as `vicregl serve` does, and waits for the line that says "serving".
+ * @param args of Node: the script and its flags
+ * @throws Error when it ends before.
+ */
+async function startLoggingProcess(args: readonly string[]): Promise<ServiceProcess> {
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
-    const entry = JSON.parse(line) as { msg: string } & Omit<ServiceProcess, 'stop'>;
+    const entry = JSON.parse(line) as { msg: string } & Serving;
     if (entry.msg !== 'serving') continue;
     child.stdout.resume();
     const onExit = (code: number | null, signal: string | null) =>
@@ -31,16 +36,26 @@ export async function startService(flags: readonly string[]): Promise<ServicePro
     child.on('exit', onExit);
     const { address, metricsAddress, provider } = entry;
     return {
+      pid: child.pid!,
       address,
       metricsAddress,
       provider,
       async stop() {
         child.off('exit', onExit);
         if (child.exitCode !== null || child.signalCode !== null) return;
+        const exited = once(child, 'exit');
         child.kill('SIGTERM');
-        await once(child, 'exit');
+        await exited;
       },
     };
   }
   throw new Error('the service ended before it served');
+}
+
+/** Starts `vicregl serve` on free ports. @param flags further ones, such as `--model DIR` */
+export function startService(flags: readonly string[]): Promise<ServiceProcess> {
+  return startLoggingProcess([
+    ...[bin, 'serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0'],
+    ...flags,
+  ]);
 }

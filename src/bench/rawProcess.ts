@@ -1,0 +1,68 @@
+/**
+ * The raw session that the service is compared with, in a process of its own: a model's backbone in a loop, on pixels that
+ * are ready. No decoding, no resizing, no transport.
+ */
+import { createSession, toOrt } from '../onnx/session.js';
+import { tensor } from '../tensor/tensor.js';
+import { answerParent } from './child.js';
+
+export interface RawSetup {
+  /** The backbone's graph. */
+  readonly path: string;
+  readonly device: 'cpu' | 'cuda';
+  /** Threads within one operator. */
+  readonly threads: number;
+  /** Whether threads wait busily: ONNX Runtime's default. */
+  readonly spinning: boolean;
+  /** Images in one run. */
+  readonly batch: number;
+  /** Side of the square input in pixels. */
+  readonly side: number;
+}
+
+export type RawRequest =
+  | { readonly kind: 'open'; readonly setup: RawSetup }
+  | { readonly kind: 'window'; readonly seconds: number };
+
+export interface RawWindow {
+  readonly imagesPerSecond: number;
+  /** Processor seconds of one image. */
+  readonly cpuSecondsPerImage: number;
+}
+
+let run: (() => Promise<void>) | undefined;
+let batch = 1;
+
+async function open({ path, device, threads, spinning, side, ...setup }: RawSetup): Promise<void> {
+  batch = setup.batch;
+  const session = await createSession(path, { device, threads, spinning });
+  const pixels = Uint8Array.from({ length: batch * side * side * 3 }, () => Math.random() * 256);
+  const feeds = { images: toOrt(tensor('uint8', [batch, side, side, 3], pixels)) };
+  run = async () => {
+    const { representation } = await session.run(feeds, ['representation']);
+    await representation!.getData();
+    representation!.dispose();
+  };
+  // The first runs lay out memory.
+  for (let i = 0; i < 2; i++) await run();
+}
+
+async function window(seconds: number): Promise<RawWindow> {
+  if (run === undefined) throw new Error('a window was asked for before the session was opened');
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  let images = 0;
+  while (performance.now() < start + seconds * 1e3) {
+    await run();
+    images += batch;
+  }
+  const elapsed = (performance.now() - start) / 1e3;
+  const { user, system } = process.cpuUsage(cpu);
+  return { imagesPerSecond: images / elapsed, cpuSecondsPerImage: (user + system) / 1e6 / images };
+}
+
+answerParent(async (request: RawRequest): Promise<RawWindow | undefined> => {
+  if (request.kind === 'window') return window(request.seconds);
+  await open(request.setup);
+  return undefined;
+});
