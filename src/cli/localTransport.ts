@@ -2,7 +2,8 @@ import type { Transport, Unary } from '../client/transport.js';
 import { loadVicreglService } from '../proto/load.js';
 import { toStatus } from '../serve/errors.js';
 import { defaultServeLimits } from '../serve/limits.js';
-import type { Method, Service } from '../serve/service.js';
+import type { Method } from '../serve/method.js';
+import type { Service } from '../serve/service.js';
 
 interface Codec<Request, RequestOutput, Response, ResponseOutput> {
   requestSerialize(request: Request): Buffer;

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { packageVersion } from '../train/version.js';
+import { packageVersion } from '../models/packageVersion.js';
 import { registerBench } from './bench.js';
 import { registerEmbed } from './embed.js';
 import { registerEvaluate } from './evaluate.js';

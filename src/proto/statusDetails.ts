@@ -23,7 +23,7 @@ const URL_PREFIX = 'type.googleapis.com/';
 /** A packed message; proto-loader keeps this name of google.protobuf.Any in its own spelling. */
 interface Any {
   readonly type_url: string;
-  readonly value: Uint8Array;
+  readonly value: Uint8Array | string;
 }
 
 type Codec<T> = Pick<MessageTypeDefinition<T, T>, 'serialize' | 'deserialize'>;
@@ -50,28 +50,50 @@ function packed(name: string, value: Uint8Array): Any {
   return { type_url: `${URL_PREFIX}google.rpc.${name}`, value };
 }
 
-/** The value of `grpc-status-details-bin`: an ErrorInfo, and a RetryInfo where trying again makes sense. */
-export function encodeStatusDetails({ code, details, reason, retryAfterSeconds }: StatusDetails): Buffer {
-  const { Status, ErrorInfo, RetryInfo } = codecs();
+/** An error as google.rpc.Status: with an ErrorInfo, and a RetryInfo where trying again makes sense. */
+export interface StatusMessage {
+  readonly code: number;
+  readonly message: string;
+  readonly details: Any[];
+}
+
+/** An error as a message of its own: the status of one item of a batch or a stream. */
+export function statusMessage({ code, details, reason, retryAfterSeconds }: StatusDetails): StatusMessage {
+  const { ErrorInfo, RetryInfo } = codecs();
   const info = packed('ErrorInfo', ErrorInfo.serialize({ reason, domain: DOMAIN }));
   const retry =
     retryAfterSeconds === undefined
       ? []
       : [packed('RetryInfo', RetryInfo.serialize({ retryDelay: { seconds: retryAfterSeconds } }))];
-  return Status.serialize({ code, message: details, details: [info, ...retry] });
+  return { code, message: details, details: [info, ...retry] };
+}
+
+/** The value of `grpc-status-details-bin`. */
+export function encodeStatusDetails(status: StatusDetails): Buffer {
+  return codecs().Status.serialize(statusMessage(status));
 }
 
 /** The reason in a value of `grpc-status-details-bin`; undefined where it holds none of this domain or is no Status. */
 export function decodeReason(bytes: Buffer): string | undefined {
-  const { Status, ErrorInfo } = codecs();
   try {
-    for (const { type_url, value } of Status.deserialize(bytes).details) {
+    return reasonIn(codecs().Status.deserialize(bytes).details);
+  } catch {
+    // A proxy may have put something else there: the status itself still says what it says.
+    return undefined;
+  }
+}
+
+/** The reason among the details of a status; undefined where there is none of this domain. */
+function reasonIn(details: readonly object[]): string | undefined {
+  const { ErrorInfo } = codecs();
+  try {
+    for (const { type_url, value } of details as readonly Any[]) {
       if (type_url !== `${URL_PREFIX}google.rpc.ErrorInfo`) continue;
-      const { reason, domain } = ErrorInfo.deserialize(Buffer.from(value));
+      const { reason, domain } = ErrorInfo.deserialize(Buffer.from(value as Uint8Array));
       if (domain === DOMAIN) return reason;
     }
   } catch {
-    // A proxy may have put something else there: the status itself still says what it says.
+    // Details that cannot be read are as good as none.
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** Steps of a request that are timed. */
-export type Phase = 'decode' | 'queue' | 'inference' | 'match' | 'encode';
+export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
 
 /** What a method needs to know of the call it answers. */
 export interface Call {

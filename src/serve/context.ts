@@ -13,6 +13,8 @@ export interface ServeContext {
   readonly decoding: LimitFunction;
   /** Lets one match compute at a time: two would only take turns on one thread. All models share it. */
   readonly matching: LimitFunction;
+  /** Lets one pooling or PCA compute at a time. All models share it. */
+  readonly reducing: LimitFunction;
 }
 
 /** The model that answers, as responses name it. */

@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { DenseError, type DenseErrorCode } from '../dense/denseError.js';
 import { EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { ImageError, type ImageErrorCode } from '../image/imageError.js';
 import { MatchError, type MatchErrorCode } from '../match/matchError.js';
@@ -15,8 +16,10 @@ const statusOf: {
   readonly image: Readonly<Record<ImageErrorCode, status>>;
   readonly engine: Readonly<Record<EngineErrorCode, status>>;
   readonly match: Readonly<Record<MatchErrorCode, status>>;
+  readonly dense: Readonly<Record<DenseErrorCode, status>>;
   readonly serve: Readonly<Record<ServeErrorCode, status>>;
 } = {
+  dense: { bad_region: status.INVALID_ARGUMENT, bad_components: status.INVALID_ARGUMENT },
   image: {
     unsupported_format: status.INVALID_ARGUMENT,
     too_large: status.INVALID_ARGUMENT,
@@ -85,6 +88,10 @@ export function toStatus(error: unknown): Status {
   if (error instanceof EngineError) {
     const { code, message } = error;
     return { code: statusOf.engine[code], details: headerSafe(message), reason: reasonOf('engine', code) };
+  }
+  if (error instanceof DenseError) {
+    const { code, message } = error;
+    return { code: statusOf.dense[code], details: headerSafe(message), reason: reasonOf('dense', code) };
   }
   if (error instanceof MatchError) {
     const { code, message } = error;

@@ -17,6 +17,14 @@ export interface ServeLimits {
   readonly callsPerConnection: number;
   /** Largest response message in bytes, whatever the caller says that it can take. */
   readonly maxResponseBytes: number;
+  /** Largest answer of several messages in bytes. */
+  readonly maxChunkedBytes: number;
+  /** Bytes of all answers that are on their way to callers. */
+  readonly responseBytes: number;
+  /** Items of one stream that may be unanswered. */
+  readonly streamItems: number;
+  /** Requests in one batch request. */
+  readonly batchRequests: number;
   /** Bytes and pixels of one image. */
   readonly image: ImageLimits;
   /** Pixels of one network input. */
@@ -25,6 +33,16 @@ export interface ServeLimits {
   readonly maxMatchProducts: number;
   /** Matches that may wait for their turn. */
   readonly queueMatches: number;
+  /** Regions of one pooling. */
+  readonly poolingRegions: number;
+  /** Cells that one request may name. */
+  readonly namedCells: number;
+  /** Principal components of one request. */
+  readonly pcaComponents: number;
+  /** Most vectors * channels * components of one PCA, and cells under regions * channels of one pooling. */
+  readonly maxReduceProducts: number;
+  /** Poolings and PCAs that may wait for their turn. */
+  readonly queueReductions: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;
   /** Images that may wait, for decoding and for the engine, each. */
@@ -46,12 +64,30 @@ export const defaultServeLimits: ServeLimits = {
   callsPerConnection: 128,
   // 4,096 cells of 2,048 channels in float32 are 32 MiB; beyond twice that a unary answer is the wrong shape.
   maxResponseBytes: 64 * MiB,
+  // The map of the first stage (256 channels, stride 4) of the largest network input in float32.
+  maxChunkedBytes: 256 * MiB,
+  // Two chunked answers of the largest size, or 8 unary ones: more would wait in memory for slow readers.
+  responseBytes: 512 * MiB,
+  // A full batch: more would only wait in the queue, where a stream would crowd out other callers.
+  streamItems: 16,
+  // 4 full batches, and some seconds on a small CPU.
+  batchRequests: 64,
   image: defaultImageLimits,
   output: defaultOutputLimits,
   // 0.4 s on one core (measured), in steps of some ms: matching runs on the thread that also answers health checks.
   maxMatchProducts: 600_000_000,
   // Each holds two maps, up to 64 MiB, and those at the end wait 13 s for matches of the largest size.
   queueMatches: 32,
+  // What a segmentation of a photograph into everything comes to, several times over.
+  poolingRegions: 1024,
+  // The cells of the largest map at stride 8.
+  namedCells: 65_536,
+  // Looking takes 3; the work grows with their square.
+  pcaComponents: 64,
+  // A map of 4,096 cells and 2,048 channels to its 64 components, in some seconds of a thread of its own.
+  maxReduceProducts: 600_000_000,
+  // As matches.
+  queueReductions: 32,
   // Decoding takes one core an image, and up to 150 MB for the largest.
   decodeConcurrency: Math.max(2, Math.min(8, availableParallelism())),
   // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.

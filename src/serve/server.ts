@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
@@ -10,8 +10,9 @@ import { createMetrics } from './monitoring/metrics.js';
 import { startMetricsServer } from './monitoring/metricsServer.js';
 import { createService } from './service.js';
 import { parseAddress } from './transport/address.js';
-import { type RawRequest, unaryHandler } from './transport/handler.js';
+import { handlersOf, rawDefinition } from './transport/handlers.js';
 import { createInFlight } from './transport/inFlight.js';
+import type { HandlerHost } from './transport/openCall.js';
 import { watchRefusals } from './transport/refusals.js';
 import { createRequestBudget } from './transport/requestBudget.js';
 
@@ -56,18 +57,6 @@ async function bind(server: Server, address: string): Promise<string> {
   return `${host}:${port}`;
 }
 
-/** The service's definition with boxed bytes in and bytes out: `unaryHandler` (de)serialises. */
-function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
-  const box = (bytes: Buffer): RawRequest => ({ bytes });
-  const pass = (bytes: Buffer): Buffer => bytes;
-  return Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [
-      name,
-      { ...method, requestDeserialize: box, responseSerialize: pass },
-    ]),
-  );
-}
-
 /**
  * Starts the gRPC service with health, reflection and metrics. When it resolves, calls are answered.
  * @throws Error naming the address that cannot be bound; the engine is closed then too.
@@ -78,7 +67,17 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const metrics = createMetrics(engine, () => service.queueDepth);
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);
-  const host = { metrics, logger, inFlight, budget, maxResponseBytes: limits.maxResponseBytes };
+  const draining = new AbortController();
+  const host: HandlerHost = {
+    metrics,
+    logger,
+    inFlight,
+    budget,
+    answers: createRequestBudget(limits.responseBytes, 'answers'),
+    maxResponseBytes: limits.maxResponseBytes,
+    streamItems: limits.streamItems,
+    draining: draining.signal,
+  };
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_concurrent_streams': limits.callsPerConnection,
@@ -87,13 +86,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     interceptors: [watchRefusals(serviceName, (method) => metrics.requestWithoutMessage(method))],
   });
   const definition = loadVicreglService().service;
-  const { methods } = service;
-  server.addService(rawDefinition(definition), {
-    Embed: unaryHandler(definition.Embed, methods.Embed, host),
-    ExtractFeatures: unaryHandler(definition.ExtractFeatures, methods.ExtractFeatures, host),
-    Match: unaryHandler(definition.Match, methods.Match, host),
-    GetModel: unaryHandler(definition.GetModel, methods.GetModel, host),
-  });
+  server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
   const health = new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' });
   health.addToServer(server);
   new ReflectionService(loadProtoPackage()).addToServer(server);
@@ -126,6 +119,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
 
   async function stop(): Promise<void> {
     notServing();
+    draining.abort();
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const timers = new AbortController();
     await Promise.race([inFlight.idle(), delay(DRAIN_MS, undefined, { signal: timers.signal }).catch(() => {})]);

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
+import { packageVersion } from '../models/packageVersion.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig } from './configFile.js';
-import { packageVersion } from './version.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 

@@ -10,6 +10,17 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     maxMessageBytes: config.maxMessageBytes,
     // A message that is allowed must also fit beside others.
     requestBytes: config.requestBytes ?? Math.max(defaultServeLimits.requestBytes, 2 * config.maxMessageBytes),
+    responseBytes:
+      config.responseBytes ??
+      Math.max(defaultServeLimits.responseBytes, 2 * config.maxResponseBytes, 2 * config.maxChunkedBytes),
+    maxChunkedBytes: config.maxChunkedBytes,
+    streamItems: config.streamItems,
+    batchRequests: config.batchRequests,
+    poolingRegions: config.poolingRegions,
+    namedCells: config.namedCells,
+    pcaComponents: config.pcaComponents,
+    maxReduceProducts: config.maxReduceProducts,
+    queueReductions: config.queueReductions,
     callsPerConnection: config.callsPerConnection,
     maxResponseBytes: config.maxResponseBytes,
     image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },

@@ -42,6 +42,19 @@ const limits = {
   maxResponseBytes: whole(65_536, 2 ** 31 - 1)
     .default(defaults.maxResponseBytes)
     .describe('Largest response message in bytes.'),
+  maxChunkedBytes: bytes(65_536)
+    .default(defaults.maxChunkedBytes)
+    .describe('Largest answer of several messages (ExtractFeaturesChunked) in bytes.'),
+  responseBytes: bytes(65_536)
+    .optional()
+    .describe(
+      'Bytes of all answers on their way to callers. Absent: 536870912, or twice maxResponseBytes or maxChunkedBytes where ' +
+        'that is more.',
+    ),
+  streamItems: whole(1, 4096)
+    .default(defaults.streamItems)
+    .describe('Items of one stream that may be unanswered; the server reads no further with more.'),
+  batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
   imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
     .default(image.maxPixels)
@@ -53,6 +66,15 @@ const limits = {
     .default(defaults.maxMatchProducts)
     .describe('Cells of a times cells of b times channels of one match; by location, the channels are 2.'),
   queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
+  poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Regions of one pooling.'),
+  namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),
+  pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Principal components of one request.'),
+  maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)
+    .default(defaults.maxReduceProducts)
+    .describe('Vectors times channels times components of one PCA; cells under regions times channels of one pooling.'),
+  queueReductions: whole(1, 100_000)
+    .default(defaults.queueReductions)
+    .describe('Poolings and PCAs that may wait for their turn.'),
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe('Images decoded at the same time. Absent: the cores, at least 2 and at most 8.'),
@@ -82,7 +104,10 @@ export const serveConfigSchema = z
     const problem = (key: keyof typeof config, message: string): void => {
       context.addIssue({ code: 'custom', path: [key], input: config[key], message });
     };
-    const { requestBytes, maxMessageBytes } = config;
+    const { requestBytes, maxMessageBytes, responseBytes, maxResponseBytes, maxChunkedBytes } = config;
+    if (responseBytes !== undefined && responseBytes < Math.max(maxResponseBytes, maxChunkedBytes)) {
+      problem('responseBytes', 'is less than maxResponseBytes or maxChunkedBytes, so that the largest would never fit');
+    }
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
       problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
     }

@@ -1,58 +1,30 @@
 import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { ExtractFeaturesResponse } from '../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
 import type { Call } from '../call.js';
-import { modelId, type ServeContext } from '../context.js';
+import type { ServeContext } from '../context.js';
+import { extract, type SizeCheck } from '../features/extract.js';
+import { featuresResponse } from '../features/response.js';
+import { refuseOver, unaryWays } from '../features/responseLimit.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES } from '../limits.js';
-import { infer } from '../queue/infer.js';
-import { ServeError } from '../serveError.js';
-import { type CellGrid, gridMessage, gridOf } from '../wire/grid.js';
-import { readImage } from '../wire/image.js';
-import { l2Normalize } from '../wire/l2Normalize.js';
-import { localOutput } from '../wire/spaces.js';
-import { readDType, tensorMessage, type WireDType, wireElementBytes } from '../wire/wireTensor.js';
 
-/** Refuses an answer that is too large for the caller, before any work is done for it. */
-function checkResponseBytes(
+/** Refuses what the caller cannot receive, by its own word or by gRPC's default. */
+export function checkUnarySize(
   context: ServeContext,
-  grid: CellGrid,
-  channels: number,
-  dtype: WireDType,
-  asked: number | undefined,
-): void {
-  const bytes = grid.rows * grid.cols * channels * wireElementBytes(dtype);
-  const limit = Math.min(asked ?? DEFAULT_CLIENT_RESPONSE_BYTES, context.limits.maxResponseBytes);
-  if (bytes <= limit) return;
-  const ways = [
-    ...(dtype === 'float32' ? ['dtype float16'] : []),
-    'a smaller size (resize)',
-    ...(limit < context.limits.maxResponseBytes
-      ? [`max_response_bytes up to ${context.limits.maxResponseBytes} with as large a receive limit in the client`]
-      : []),
-  ];
-  throw new ServeError(
-    'too_large',
-    `features of ${grid.rows} x ${grid.cols} cells with ${channels} channels in ${dtype} are ${bytes} bytes, over the ` +
-      `limit of ${limit} bytes; ask for ${ways.join(', or ')}`,
-  );
+  { maxResponseBytes = DEFAULT_CLIENT_RESPONSE_BYTES }: Pick<ExtractFeaturesRequest__Output, 'maxResponseBytes'>,
+): SizeCheck {
+  const limit = Math.min(maxResponseBytes, context.limits.maxResponseBytes);
+  return (bytes, maps, dtype) => refuseOver(limit, bytes, maps, dtype, unaryWays(context, limit));
 }
 
-/** ExtractFeatures: the local vector of every cell, and where the cells lie in the original image. */
+/**
+ * ExtractFeatures: the local vectors of one image, and where their cells lie in it.
+ * @param check bounds the size of the answer
+ */
 export async function extractFeatures(
   context: ServeContext,
   request: ExtractFeaturesRequest__Output,
   call: Call,
+  check: SizeCheck = checkUnarySize(context, request),
 ): Promise<ExtractFeaturesResponse> {
-  const { dims, stride } = context.engine.manifest;
-  const output = localOutput(context.engine, request.space, 'backbone');
-  const dtype = readDType(request.dtype);
-  const prepared = await readImage(context, request.image, 'image', call);
-  const grid = gridOf(prepared, stride);
-  const channels = output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0);
-  checkResponseBytes(context, grid, channels, dtype, request.maxResponseBytes);
-  const maps = await infer(context, prepared.image, output, call);
-  return {
-    features: tensorMessage(request.l2Normalize ? l2Normalize(maps) : maps, dtype),
-    grid: gridMessage(grid),
-    model: modelId(context),
-  };
+  return featuresResponse(context, request, await extract(context, request, call, check));
 }

@@ -8,7 +8,7 @@ import { createModelRegistry } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
-const shared = { limits: defaultServeLimits, decoding: pLimit(1), matching: pLimit(1) };
+const shared = { limits: defaultServeLimits, decoding: pLimit(1), matching: pLimit(1), reducing: pLimit(1) };
 const versionOf = async ({ engine: { manifest } }: { engine: { manifest: { name: string; version: string } } }) =>
   `${manifest.name}@${manifest.version}`;
 

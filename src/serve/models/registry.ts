@@ -25,6 +25,7 @@ export interface RegistryOptions {
   readonly limits: ServeLimits;
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
+  readonly reducing: LimitFunction;
   /** Told the number of images of every run of an engine. */
   readonly onBatch?: (images: number) => void;
 }
@@ -33,7 +34,7 @@ const label = ({ engine }: ServeContext): string => `${engine.manifest.name}@${e
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { engines, limits, decoding, matching, onBatch } = options;
+  const { engines, limits, decoding, matching, reducing, onBatch } = options;
   const served = engines.map(
     (engine): ServeContext => ({
       engine,
@@ -41,6 +42,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       limits,
       decoding,
       matching,
+      reducing,
     }),
   );
   if (served.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');

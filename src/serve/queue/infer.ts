@@ -4,6 +4,21 @@ import { type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
 
+/** Several outputs of one image in their order, without the batch dimension: [C] or [h, w, C] each. */
+export async function inferAll(
+  context: ServeContext,
+  image: RgbImage,
+  outputs: readonly OutputName[],
+  call: Call,
+): Promise<readonly Tensor<'float32'>[]> {
+  const computed = await context.queue.run(image, new Set(outputs), call);
+  return outputs.map((output) => {
+    const found = computed[output];
+    if (found === undefined) throw new Error(`the engine answered without the output ${output} that was asked for`);
+    return tensor('float32', found.shape.slice(1), found.data);
+  });
+}
+
 /** One output of one image, without the batch dimension: [C] or [h, w, C]. */
 export async function infer(
   context: ServeContext,
@@ -11,8 +26,6 @@ export async function infer(
   output: OutputName,
   call: Call,
 ): Promise<Tensor<'float32'>> {
-  const outputs = await context.queue.run(image, new Set([output]), call);
-  const found = outputs[output];
-  if (found === undefined) throw new Error(`the engine answered without the output ${output} that was asked for`);
-  return tensor('float32', found.shape.slice(1), found.data);
+  const [found] = await inferAll(context, image, [output], call);
+  return found!;
 }

@@ -1,6 +1,6 @@
 import { ServeError } from '../serveError.js';
 
-/** Bounds the bytes of the request messages that are held at the same time. */
+/** Bounds the bytes of the messages that are held at the same time. */
 export interface RequestBudget {
   /** Bytes held now. */
   readonly held: number;
@@ -12,8 +12,16 @@ export interface RequestBudget {
   take(bytes: number): () => void;
 }
 
-/** @param limit in bytes; at least the largest message, which would else never fit */
-export function createRequestBudget(limit: number): RequestBudget {
+const holding = {
+  requests: (held: number) => `requests of ${held} bytes are being answered`,
+  answers: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
+};
+
+/**
+ * @param limit in bytes; at least the largest message, which would else never fit
+ * @param of what the messages are, for errors
+ */
+export function createRequestBudget(limit: number, of: keyof typeof holding = 'requests'): RequestBudget {
   let held = 0;
   return {
     get held() {
@@ -23,8 +31,7 @@ export function createRequestBudget(limit: number): RequestBudget {
       if (held + bytes > limit) {
         throw new ServeError(
           'overloaded',
-          `requests of ${held} bytes are being answered, and this one of ${bytes} bytes would bring them over the limit of ` +
-            `${limit}; try again later`,
+          `${holding[of](held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try again later`,
         );
       }
       held += bytes;

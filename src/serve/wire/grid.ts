@@ -1,3 +1,5 @@
+import type { Lattice } from '../../dense/lattice.js';
+import { type Window, windowLattice } from '../../dense/part.js';
 import { composePixelMaps } from '../../image/geometry.js';
 import type { PixelMap } from '../../image/types.js';
 import type { Grid } from '../../proto/generated/vicregl/v1/Grid.js';
@@ -32,15 +34,28 @@ export function gridOf(
   };
 }
 
-/** The grid as responses carry it: its map starts at the edge of cell (0, 0), in cells. */
-export function gridMessage(grid: CellGrid): Grid {
-  const { rows, cols, stride, toOriginal, original } = grid;
+/** The cells as rectangles of the original. */
+export function latticeOf({ rows, cols, stride, toOriginal }: CellGrid): Lattice {
+  const cells = { scaleX: stride, scaleY: stride, offsetX: 0, offsetY: 0 };
+  return { rows, cols, cellToPixel: composePixelMaps(toOriginal, cells) };
+}
+
+/**
+ * The grid as responses carry it: its map starts at the edge of cell (0, 0), in cells.
+ * @param window the cells that are sent, where they are not all
+ */
+export function gridMessage(grid: CellGrid, window?: Window): Grid {
+  const { stride, original } = grid;
+  const whole = latticeOf(grid);
+  const { rows, cols, cellToPixel } = window ? windowLattice(whole, window) : whole;
   return {
     rows,
     columns: cols,
     stride,
-    cellToPixel: composePixelMaps(toOriginal, { scaleX: stride, scaleY: stride, offsetX: 0, offsetY: 0 }),
+    cellToPixel,
     originalWidth: original?.width ?? 0,
     originalHeight: original?.height ?? 0,
+    firstRow: window?.firstRow ?? 0,
+    firstColumn: window?.firstColumn ?? 0,
   };
 }

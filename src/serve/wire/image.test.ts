@@ -17,6 +17,7 @@ const context: ServeContext = {
   queue: createBatchQueue(engine, defaultServeLimits),
   decoding: pLimit(1),
   matching: pLimit(1),
+  reducing: pLimit(1),
 };
 
 test('the encoded file is let go once it is decoded', async () => {

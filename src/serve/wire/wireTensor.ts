@@ -1,11 +1,11 @@
+import { quantizeVectors } from '../../dense/quantize.js';
 import type { DataType__Output } from '../../proto/generated/vicregl/v1/DataType.js';
-import type { Tensor as TensorMessage } from '../../proto/generated/vicregl/v1/Tensor.js';
 import { float32ToFloat16 } from '../../tensor/float16.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../tensor/tensor.js';
 import { ServeError } from '../serveError.js';
 
 /** The dtypes that responses carry. */
-export type WireDType = 'float32' | 'float16';
+export type WireDType = 'float32' | 'float16' | 'int8';
 
 /**
  * The dtype that a request asks for; float32 where it does not say.
@@ -18,20 +18,44 @@ export function readDType(dtype: DataType__Output): WireDType {
       return 'float32';
     case 'DATA_TYPE_FLOAT16':
       return 'float16';
+    case 'DATA_TYPE_INT8':
+      return 'int8';
     default:
       throw new ServeError('invalid_argument', `dtype: ${String(dtype)} is not a type of this version of the API`);
   }
 }
 
-/** Bytes of one element on the wire. */
-export const wireElementBytes = (dtype: WireDType): number => elementBytes(dtype);
+/** Bytes of vectors on the wire. */
+export function wireBytes(vectors: number, channels: number, dtype: WireDType): number {
+  return vectors * (channels * elementBytes(dtype) + (dtype === 'int8' ? SCALE_BYTES : 0));
+}
+
+/** A float32 for each vector. */
+const SCALE_BYTES = 4;
+
+/** Wire names of the dtypes. */
+const dataTypes = {
+  float32: 'DATA_TYPE_FLOAT32',
+  float16: 'DATA_TYPE_FLOAT16',
+  int8: 'DATA_TYPE_INT8',
+} as const;
+
+/** What a message carries of a tensor. */
+export interface WireTensor {
+  readonly dtype: (typeof dataTypes)[WireDType];
+  readonly shape: number[];
+  readonly data: Uint8Array;
+  /** int8 only. */
+  readonly scales?: Uint8Array;
+}
 
 /** A float32 tensor as a message. Typed arrays are little-endian on every platform that Node runs on but s390x. */
-export function tensorMessage(value: Tensor<'float32'>, dtype: WireDType): TensorMessage {
+export function tensorMessage(value: Tensor<'float32'>, dtype: WireDType): WireTensor {
+  const described = { dtype: dataTypes[dtype], shape: [...value.shape] };
+  if (dtype === 'int8') {
+    const { elements, scales } = quantizeVectors(value);
+    return { ...described, data: tensorBytes(elements), scales: new Uint8Array(scales.buffer) };
+  }
   const sent = dtype === 'float16' ? tensor('float16', value.shape, float32ToFloat16(value.data)) : value;
-  return {
-    dtype: dtype === 'float16' ? 'DATA_TYPE_FLOAT16' : 'DATA_TYPE_FLOAT32',
-    shape: [...value.shape],
-    data: tensorBytes(sent),
-  };
+  return { ...described, data: tensorBytes(sent) };
 }

@@ -1,0 +1,91 @@
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { DenseError } from './denseError.js';
+import { type Box, columnsUnder, type Lattice, rowsUnder } from './lattice.js';
+
+/** A rectangle of cells. */
+export interface Window {
+  readonly firstRow: number;
+  readonly firstColumn: number;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/**
+ * The cells that share area with a box.
+ * @throws DenseError `bad_region` where none does.
+ */
+export function windowUnder(lattice: Lattice, box: Box): Window {
+  const columns = columnsUnder(lattice, box);
+  const rows = rowsUnder(lattice, box);
+  if (columns.end > columns.first && rows.end > rows.first) {
+    return {
+      firstRow: rows.first,
+      firstColumn: columns.first,
+      rows: rows.end - rows.first,
+      cols: columns.end - columns.first,
+    };
+  }
+  const { scaleX, scaleY, offsetX, offsetY } = lattice.cellToPixel;
+  const sides = [offsetX, offsetX + scaleX * lattice.cols].sort((a, b) => a - b).map((x) => x.toFixed(1));
+  const bottom = offsetY + scaleY * lattice.rows;
+  throw new DenseError(
+    'bad_region',
+    `[${box.left}, ${box.right}) x [${box.top}, ${box.bottom}) pixels covers no cell; the network saw ` +
+      `[${sides.join(', ')}) x [${offsetY.toFixed(1)}, ${bottom.toFixed(1)}) (x, then y) of the original`,
+  );
+}
+
+/** The vectors of a rectangle of cells: [h, w, C] of [rows, cols, C]. */
+export function cutWindow(map: Tensor<'float32'>, window: Window): Tensor<'float32'> {
+  const [, cols = 0, channels = 0] = map.shape;
+  const width = window.cols * channels;
+  const cut = new Float32Array(window.rows * width);
+  for (let row = 0; row < window.rows; row++) {
+    const start = ((window.firstRow + row) * cols + window.firstColumn) * channels;
+    cut.set(map.data.subarray(start, start + width), row * width);
+  }
+  return tensor('float32', [window.rows, window.cols, channels], cut);
+}
+
+/**
+ * The lattice of a rectangle of cells.
+ */
+export function windowLattice(lattice: Lattice, { firstRow, firstColumn, rows, cols }: Window): Lattice {
+  const { scaleX, scaleY, offsetX, offsetY } = lattice.cellToPixel;
+  return {
+    rows,
+    cols,
+    cellToPixel: { scaleX, scaleY, offsetX: offsetX + scaleX * firstColumn, offsetY: offsetY + scaleY * firstRow },
+  };
+}
+
+/**
+ * Checks that cells lie in a map.
+ * @throws DenseError `bad_region` naming the first that does not.
+ */
+export function checkCells(
+  { rows, cols }: Pick<Lattice, 'rows' | 'cols'>,
+  cells: readonly { readonly row: number; readonly column: number }[],
+): void {
+  const at = cells.findIndex(({ row, column }) => row >= rows || column >= cols);
+  if (at === -1) return;
+  const { row, column } = cells[at]!;
+  throw new DenseError(
+    'bad_region',
+    `[${at}]: row ${row}, column ${column} is outside the map of ${rows} x ${cols} cells (rows x columns, from 0)`,
+  );
+}
+
+/** The vectors of some cells: [N, C] of [rows, cols, C], in the order of the cells. */
+export function pickCells(
+  map: Tensor<'float32'>,
+  cells: readonly { readonly row: number; readonly column: number }[],
+): Tensor<'float32'> {
+  const [, cols = 0, channels = 0] = map.shape;
+  const picked = new Float32Array(cells.length * channels);
+  for (const [i, { row, column }] of cells.entries()) {
+    const start = (row * cols + column) * channels;
+    picked.set(map.data.subarray(start, start + channels), i * channels);
+  }
+  return tensor('float32', [cells.length, channels], picked);
+}

@@ -1,0 +1,36 @@
+import { type Tensor, tensor } from '../tensor/tensor.js';
+
+/** Vectors as whole numbers: value = element * scale of its vector. */
+export interface QuantizedVectors {
+  /** [..., C]. */
+  readonly elements: Tensor<'int8'>;
+  /** One for each vector along the last dimension, row-major. */
+  readonly scales: Float32Array;
+}
+
+/** Largest whole number that is used; -128 is not, so that the range is symmetrical. */
+const LEVELS = 127;
+
+/**
+ * Symmetrical quantisation of each vector along the last dimension by its largest magnitude: no value is off by more than
+ * half its vector's scale and the rounding of float32. A vector of zeros has the scale 0.
+ */
+export function quantizeVectors({ shape, data }: Tensor<'float32'>): QuantizedVectors {
+  const channels = shape.at(-1) ?? 1;
+  const vectors = data.length / channels;
+  const elements = new Int8Array(data.length);
+  const scales = new Float32Array(vectors);
+  for (let vector = 0; vector < vectors; vector++) {
+    const start = vector * channels;
+    let largest = 0;
+    for (let k = start; k < start + channels; k++) largest = Math.max(largest, Math.abs(data[k]!));
+    const scale = Math.fround(largest / LEVELS);
+    scales[vector] = scale;
+    if (scale === 0) continue;
+    for (let k = start; k < start + channels; k++) {
+      // A scale that was rounded down would take the largest value beyond the range.
+      elements[k] = Math.max(-LEVELS, Math.min(LEVELS, Math.round(data[k]! / scale)));
+    }
+  }
+  return { elements: tensor('int8', shape, elements), scales };
+}

@@ -1,0 +1,72 @@
+import { Worker } from 'node:worker_threads';
+import type { Tensor } from '../tensor/tensor.js';
+import { DenseError } from './denseError.js';
+import type { Basis } from './pca.js';
+
+/** Vectors of fewer dimensions. */
+export interface Reduced {
+  /** [..., k]. */
+  readonly vectors: Tensor<'float32'>;
+  /** The basis that was computed; absent where it was given. */
+  readonly basis?: Basis;
+  /** Variance along each component, [k]. */
+  readonly variances: readonly number[];
+  /** Variance of all C dimensions together. */
+  readonly totalVariance: number;
+}
+
+/** How to reduce: to computed components, or by a given basis. */
+export type Reduction = { readonly components: number } | { readonly basis: Basis };
+
+/**
+ * Checks a reduction of vectors before any work is done.
+ * @param vectors how many there are
+ * @throws DenseError `bad_components` naming what fits.
+ */
+export function checkReduction(how: Reduction, vectors: number, channels: number): void {
+  if ('basis' in how) {
+    const length = how.basis.mean.shape[0];
+    if (length === channels) return;
+    throw new DenseError(
+      'bad_components',
+      `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
+    );
+  }
+  const most = Math.min(channels, vectors - 1);
+  if (how.components <= most) return;
+  throw new DenseError(
+    'bad_components',
+    `${vectors} vectors of length ${channels} have at most ${Math.max(0, most)} principal components, not ` +
+      `${how.components}; ask for fewer, or give a basis`,
+  );
+}
+
+/**
+ * Reduces the dimensions of vectors [..., C] in a thread of its own.
+ * @throws the signal's reason when it is aborted; the thread ends then.
+ */
+export async function reduceDimensions(
+  vectors: Tensor<'float32'>,
+  how: Reduction,
+  signal: AbortSignal,
+): Promise<Reduced> {
+  signal.throwIfAborted();
+  // A copy of the vectors alone, handed over: cloning a view would copy the whole batch that it belongs to.
+  const data = vectors.data.slice();
+  const worker = new Worker(new URL('./reduceWorker.js', import.meta.url), {
+    workerData: { vectors: { ...vectors, data }, how },
+    transferList: [data.buffer],
+    // Flags of the parent such as --input-type do not suit a script.
+    execArgv: [],
+  });
+  try {
+    return await new Promise<Reduced>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', (code) => reject(new Error(`the thread that reduces dimensions ended with code ${code}`)));
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+  } finally {
+    await worker.terminate();
+  }
+}

@@ -1,0 +1,119 @@
+import { cutWindow, pickCells } from '../../dense/part.js';
+import { poolRegions, type RegionWeights } from '../../dense/pool.js';
+import { type Reduced, reduceDimensions } from '../../dense/reduce.js';
+import { inTurns } from '../../match/turns.js';
+import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { type Call, timed } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { inferAll } from '../queue/infer.js';
+import { ServeError } from '../serveError.js';
+import { readImage } from '../wire/image.js';
+import { l2Normalize } from '../wire/l2Normalize.js';
+import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
+import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
+import { readRegions } from './regions.js';
+
+/** The vectors of one map, ready to be sent. */
+export interface ExtractedMap {
+  readonly planned: PlannedMap;
+  readonly features: WireTensor;
+  /** With pooling: [regions]. */
+  readonly coverage?: readonly number[];
+  /** With pca. */
+  readonly reduced?: Reduced;
+}
+
+/** Told the size of the answer in bytes before any vector is computed; it throws where that is too much. */
+export type SizeCheck = (bytes: number, maps: readonly PlannedMap[], dtype: WireDType) => void | Promise<void>;
+
+/** One pooling or PCA at a time: both take seconds of a core at their largest. */
+async function inReductionTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
+  const { reducing, limits } = context;
+  if (reducing.pendingCount >= limits.queueReductions) {
+    throw new ServeError(
+      'overloaded',
+      `${reducing.pendingCount} poolings and PCAs wait for their turn, the most that may; try again later`,
+    );
+  }
+  return reducing(() => {
+    call.signal.throwIfAborted();
+    return work();
+  });
+}
+
+function checkPooling(context: ServeContext, { channels }: PlannedMap, weights: readonly RegionWeights[]): void {
+  const products = weights.reduce((sum, { cells }) => sum + cells.length, 0) * channels;
+  const most = context.limits.maxReduceProducts;
+  if (products <= most) return;
+  throw new ServeError(
+    'too_large',
+    `pooling: the cells under all regions and ${channels} channels are ${products} products, over the limit of ${most}; ` +
+      'send fewer regions at a time, or ask for a smaller size (resize)',
+  );
+}
+
+/** Whether vectors are changed after they were cut out: normalised, or put into fewer dimensions. */
+async function extractMap(
+  context: ServeContext,
+  plan: FeaturePlan,
+  planned: PlannedMap,
+  map: Tensor<'float32'>,
+  weights: readonly RegionWeights[] | undefined,
+  call: Call,
+): Promise<ExtractedMap> {
+  let vectors = planned.window ? cutWindow(map, planned.window) : map;
+  if (plan.cells) vectors = pickCells(vectors, plan.cells);
+  if (weights) {
+    checkPooling(context, planned, weights);
+    const whole = vectors;
+    vectors = await inReductionTurn(context, call, () => inTurns(poolRegions(whole, weights), call.signal));
+  }
+  if (plan.l2Normalize) vectors = l2Normalize(vectors);
+  const { pca } = plan;
+  if (pca === undefined) return { planned, features: tensorMessage(vectors, plan.dtype), ...coverageOf(weights) };
+  const full = vectors;
+  const reduced = await inReductionTurn(context, call, () => reduceDimensions(full, pca, call.signal));
+  return { planned, features: tensorMessage(reduced.vectors, plan.dtype), reduced, ...coverageOf(weights) };
+}
+
+function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?: readonly number[] } {
+  return weights ? { coverage: weights.map(({ coverage }) => coverage) } : {};
+}
+
+/**
+ * The local vectors that a request asks for, of every map that it names.
+ * @param check told the bytes of the answer before the network runs
+ */
+export async function extract(
+  context: ServeContext,
+  request: ExtractFeaturesRequest__Output,
+  call: Call,
+  check: SizeCheck,
+): Promise<readonly ExtractedMap[]> {
+  const plan = planFeatures(context, request);
+  const prepared = await readImage(context, request.image, 'image', call);
+  const maps = planMaps(context, plan, prepared);
+  await check(
+    maps.reduce((sum, { bytes }) => sum + bytes, 0),
+    maps,
+    plan.dtype,
+  );
+  const lattices = maps.map(({ lattice }) => lattice);
+  const weights = plan.regions
+    ? await timed(call, 'encode', () => readRegions(context, plan.regions!, lattices, prepared.original, call))
+    : undefined;
+  const outputs = await inferAll(
+    context,
+    prepared.image,
+    maps.map(({ output }) => output),
+    call,
+  );
+  return timed(call, 'encode', async () => {
+    const extracted: ExtractedMap[] = [];
+    for (const [i, planned] of maps.entries()) {
+      extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
+    }
+    return extracted;
+  });
+}

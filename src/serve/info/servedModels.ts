@@ -1,0 +1,24 @@
+import type { ServedModel } from '../../proto/generated/vicregl/v1/ServedModel.js';
+import { modelId, type ServeContext } from '../context.js';
+import type { ModelRegistry } from '../models/registry.js';
+
+function servedModel(context: ServeContext, isDefault: boolean): ServedModel {
+  const { engine } = context;
+  return {
+    model: modelId(context),
+    isDefault,
+    state: 'MODEL_STATE_READY',
+    provider: engine.provider,
+    architecture: engine.manifest.architecture,
+  };
+}
+
+/** The models that requests can name: the default, then the others by name and version. */
+export function servedModels({ served }: Pick<ModelRegistry, 'served'>): ServedModel[] {
+  const [first, ...others] = served;
+  const label = ({ engine: { manifest } }: ServeContext) => `${manifest.name}@${manifest.version}`;
+  return [
+    ...(first ? [servedModel(first, true)] : []),
+    ...others.sort((a, b) => label(a).localeCompare(label(b), 'en')).map((context) => servedModel(context, false)),
+  ];
+}

@@ -1,0 +1,27 @@
+import type { GetServerInfoResponse } from '../../proto/generated/vicregl/v1/GetServerInfoResponse.js';
+import { limitList } from '../info/limits.js';
+import { servedModels } from '../info/servedModels.js';
+import { versions } from '../info/versions.js';
+import type { ServeLimits } from '../limits.js';
+import type { ModelRegistry } from '../models/registry.js';
+
+/** GetServerInfo: versions, models and limits; what does not change is found once. */
+export function createGetServerInfo(
+  models: Pick<ModelRegistry, 'served'>,
+  limits: ServeLimits,
+): () => Promise<GetServerInfoResponse> {
+  const start = performance.now();
+  const { server, onnxruntime, node, platform } = versions();
+  const known = {
+    serverVersion: server,
+    onnxruntimeVersion: onnxruntime,
+    nodeVersion: node,
+    platform,
+    limits: limitList(limits),
+  };
+  return async () => ({
+    ...known,
+    models: servedModels(models),
+    uptimeSeconds: (performance.now() - start) / 1000,
+  });
+}

@@ -1,0 +1,129 @@
+import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { type Call, timed } from '../call.js';
+import { toStatus } from '../errors.js';
+import type { ItemMethod } from '../method.js';
+import { ServeError } from '../serveError.js';
+import { checkAnswerSize, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
+import { writeMessage } from './writing.js';
+
+/**
+ * grpc-js lets its streams read 16 messages ahead, whatever their size: up to a gigabyte for a caller who sends the largest.
+ * One is enough to keep the decoder busy.
+ */
+function readOneAhead(stream: ServerDuplexStream<RawRequest, Buffer>): void {
+  const state = (stream as unknown as { _readableState: { highWaterMark: number } })._readableState;
+  state.highWaterMark = 1;
+}
+
+/** An answer, counted among those that callers have not taken yet. */
+interface HeldAnswer {
+  readonly bytes: Buffer;
+  readonly giveBack: () => void;
+}
+
+/**
+ * A gRPC handler of one method that answers every message of a stream with one of its own, on raw bytes.
+ *
+ * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
+ * further message is read, and HTTP/2 makes the sender wait. What goes wrong with one item becomes its status. A message
+ * that is none ends the stream with INVALID_ARGUMENT and a shutdown with UNAVAILABLE, both after what was taken has been
+ * answered.
+ */
+export function itemStreamHandler<Item, Response, Answer>(
+  definition: Definition<Item, Answer>,
+  method: ItemMethod<Item, Response, Answer>,
+  host: HandlerHost,
+): handleBidiStreamingCall<RawRequest, Buffer> {
+  const name = methodName(definition);
+
+  /** The item's answer as bytes; whatever fails is in it. */
+  async function answerItem(bytes: Buffer, call: Call): Promise<HeldAnswer> {
+    const size = bytes.byteLength;
+    const clock = createPhaseClock(call.observe);
+    const sub: Call = { ...call, observe: clock.observe };
+    const item = await timed(sub, 'receive', () => parseRequest(definition, bytes));
+    const encode = (make: () => Answer): Buffer =>
+      checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
+    try {
+      const giveBack = host.budget.take(size);
+      try {
+        const response = await method.answer(item, sub);
+        const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
+        return { bytes: encoded, giveBack: host.answers.take(encoded.byteLength) };
+      } finally {
+        giveBack();
+      }
+    } catch (error) {
+      const failure = toStatus(error);
+      if (failure.code === status.INTERNAL)
+        host.logger.error({ method: name, err: error }, 'an item of a stream failed');
+      return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };
+    }
+  }
+
+  return (stream) => {
+    const open = openCall(stream, name, host);
+    const { signal } = open.call;
+    let unanswered = 0;
+    /** Why no more items are taken: undefined goes on, null is the caller's own end. */
+    let stopped: unknown;
+    let over = false;
+    readOneAhead(stream);
+
+    function finishWhenIdle(): void {
+      if (over || stopped === undefined || unanswered > 0) return;
+      over = true;
+      if (stopped === null) {
+        stream.end(open.succeed());
+        return;
+      }
+      const failure = open.fail(stopped);
+      // A closed stream has its status already, and would throw what is emitted to nobody.
+      if (!stream.cancelled) stream.emit('error', failure);
+    }
+
+    function stop(reason: unknown): void {
+      stopped ??= reason;
+      stream.pause();
+      finishWhenIdle();
+    }
+
+    async function take(raw: RawRequest): Promise<void> {
+      const { bytes, giveBack } = await answerItem(unbox(raw), open.call);
+      try {
+        await writeMessage(stream, bytes, signal);
+      } finally {
+        giveBack();
+      }
+    }
+
+    function onDraining(): void {
+      if (stopped !== undefined) return;
+      stop(new ServeError('shutting_down', 'the server is shutting down; send the rest to another one'));
+    }
+
+    stream.on('data', (raw: RawRequest) => {
+      if (stopped !== undefined) return;
+      unanswered++;
+      if (unanswered >= host.streamItems) stream.pause();
+      take(raw)
+        .catch(stop)
+        .finally(() => {
+          unanswered--;
+          if (stopped === undefined) stream.resume();
+          finishWhenIdle();
+        })
+        .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+    });
+    stream.on('end', () => {
+      stopped ??= null;
+      finishWhenIdle();
+    });
+    signal.addEventListener('abort', () => stop(signal.reason), { once: true });
+    host.draining.addEventListener('abort', onDraining, { once: true });
+    open.onceClosed(() => host.draining.removeEventListener('abort', onDraining));
+    if (signal.aborted) stop(signal.reason);
+    else if (host.draining.aborted) onDraining();
+  };
+}

@@ -1,0 +1,138 @@
+import type { EventEmitter } from 'node:events';
+import { Metadata, status } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
+import type { Call, Phase } from '../call.js';
+import { type Status, toStatus } from '../errors.js';
+import type { Metrics } from '../monitoring/metrics.js';
+import { ServeError } from '../serveError.js';
+import type { InFlight } from './inFlight.js';
+import type { RequestBudget } from './requestBudget.js';
+
+/** What every handler shares. */
+export interface HandlerHost {
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly maxResponseBytes: number;
+  /** Items of one stream that may be unanswered. */
+  readonly streamItems: number;
+  /** Bytes of the requests that are being answered. */
+  readonly budget: Pick<RequestBudget, 'take'>;
+  /** Bytes of the answers that callers have not taken yet. */
+  readonly answers: Pick<RequestBudget, 'take'>;
+  /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
+  readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
+  /** Aborted when a shutdown begins: streams take no more items then. */
+  readonly draining: AbortSignal;
+}
+
+/** What grpc-js gives of a call of any kind. */
+type GrpcCall = Pick<EventEmitter, 'once'> & {
+  readonly cancelled: boolean;
+  getDeadline(): Date | number;
+  getPeer(): string;
+};
+
+/** One call from its begin to the moment at which all of it has been sent. */
+export interface OpenCall {
+  readonly call: Call;
+  /** Runs when the stream has closed, whoever closed it; everything that the call held can go. */
+  onceClosed(work: () => void): void;
+  /** Counts and logs an answered call. To be called before the answer is handed to grpc-js, once. */
+  succeed(): Metadata;
+  /** The same for one that failed. */
+  fail(error: unknown): Status & { readonly metadata: Metadata };
+}
+
+/** Why a call was cancelled: grpc-js tells only that it was. */
+function cancellation(grpcCall: GrpcCall): ServeError {
+  const deadline = Number(grpcCall.getDeadline());
+  return Date.now() >= deadline
+    ? new ServeError('deadline_exceeded', 'the deadline of the call passed before it was answered')
+    : new ServeError('cancelled', 'the caller gave up');
+}
+
+/** Sums up how long the phases of a call took. */
+export interface PhaseClock {
+  readonly seconds: ReadonlyMap<Phase, number>;
+  observe(phase: Phase, seconds: number): void;
+}
+
+export function createPhaseClock(observed: (phase: Phase, seconds: number) => void): PhaseClock {
+  const sums = new Map<Phase, number>();
+  return {
+    seconds: sums,
+    observe(phase, seconds) {
+      sums.set(phase, (sums.get(phase) ?? 0) + seconds);
+      observed(phase, seconds);
+    },
+  };
+}
+
+/** Begins a call: counts it, times its phases, and gives it a signal for deadline and cancellation. */
+export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): OpenCall {
+  const start = performance.now();
+  const cancelled = new AbortController();
+  const phases = createPhaseClock((phase, seconds) => host.metrics.phase(name, phase, seconds));
+  const atClose: (() => void)[] = [];
+  let answered = false;
+  let closed = false;
+  let ended = false;
+
+  function end(): void {
+    if (ended || !closed || !answered) return;
+    ended = true;
+    host.inFlight.end();
+  }
+
+  // grpc-js emits this whenever the stream closes: before the answer the caller gave up, after it all has been sent.
+  function onClose(): void {
+    closed = true;
+    if (!answered) cancelled.abort(cancellation(grpcCall));
+    for (const work of atClose.splice(0)) work();
+    end();
+  }
+
+  function trailers(): Metadata {
+    const metadata = new Metadata();
+    for (const [phase, seconds] of phases.seconds) {
+      metadata.set(`vicregl-phase-${phase}-ms`, (seconds * 1000).toFixed(3));
+    }
+    return metadata;
+  }
+
+  function finish(code: status, details: string, error?: unknown): void {
+    const seconds = (performance.now() - start) / 1000;
+    host.metrics.requestFinished(name, status[code], seconds);
+    const line = { method: name, code: status[code], ms: Math.round(seconds * 1000), peer: grpcCall.getPeer() };
+    if (code === status.OK) host.logger.debug(line, 'answered');
+    else if (code === status.INTERNAL) host.logger.error({ ...line, err: error }, details);
+    else host.logger.info(line, details);
+    answered = true;
+    end();
+  }
+
+  grpcCall.once('cancelled', onClose);
+  host.inFlight.begin();
+  host.metrics.requestStarted(name);
+  if (grpcCall.cancelled) onClose();
+
+  return {
+    call: { signal: cancelled.signal, observe: phases.observe },
+    onceClosed(work) {
+      if (closed) work();
+      else atClose.push(work);
+    },
+    succeed() {
+      finish(status.OK, '');
+      return trailers();
+    },
+    fail(error) {
+      const failure = toStatus(error);
+      finish(failure.code, failure.details, error);
+      const metadata = trailers();
+      metadata.set(statusDetailsKey, encodeStatusDetails(failure));
+      return { ...failure, metadata };
+    },
+  };
+}

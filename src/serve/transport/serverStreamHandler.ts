@@ -1,0 +1,48 @@
+import type { handleServerStreamingCall } from '@grpc/grpc-js';
+import { timed } from '../call.js';
+import type { StreamedMethod } from '../method.js';
+import { type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import { type HandlerHost, openCall } from './openCall.js';
+import { writeMessage } from './writing.js';
+
+/**
+ * A gRPC handler of one method that answers with several messages, on raw bytes. The next message is made when HTTP/2 has
+ * taken the one before; what the whole answer holds counts among the answers that callers have not taken yet.
+ */
+export function serverStreamHandler<Request, Response>(
+  definition: Definition<Request, Response>,
+  method: StreamedMethod<Request, Response>,
+  host: HandlerHost,
+): handleServerStreamingCall<RawRequest, Buffer> {
+  const name = methodName(definition);
+  return (stream) => {
+    const open = openCall(stream, name, host);
+    const { call } = open;
+
+    async function answer(): Promise<void> {
+      const giveBack = host.budget.take(stream.request.bytes?.byteLength ?? 0);
+      try {
+        const request = await timed(call, 'receive', () => parseRequest(definition, unbox(stream.request)));
+        const { bytes, messages } = await method(request, call);
+        open.onceClosed(host.answers.take(bytes));
+        for (const message of messages) {
+          const encoded = await timed(call, 'encode', () => definition.responseSerialize(message));
+          await writeMessage(stream, encoded, call.signal);
+        }
+      } finally {
+        giveBack();
+      }
+    }
+
+    answer()
+      .then(
+        () => stream.end(open.succeed()),
+        (error: unknown) => {
+          const failure = open.fail(error);
+          // A closed stream has its status already, and would throw what is emitted to nobody.
+          if (!stream.cancelled) stream.emit('error', failure);
+        },
+      )
+      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+  };
+}

@@ -1,0 +1,47 @@
+import type { handleUnaryCall } from '@grpc/grpc-js';
+import { type Call, timed } from '../call.js';
+import type { Method } from '../method.js';
+import { checkAnswerSize, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import { type HandlerHost, openCall } from './openCall.js';
+
+/**
+ * A gRPC handler of one method, on raw bytes: messages are (de)serialised here, since grpc-js answers a malformed
+ * message with INTERNAL, and one over its send limit without a way out. Whatever goes wrong becomes a status, is counted
+ * and is logged; nothing escapes to the process.
+ */
+export function unaryHandler<Request, Response>(
+  definition: Definition<Request, Response>,
+  method: Method<Request, Response>,
+  host: HandlerHost,
+): handleUnaryCall<RawRequest, Buffer> {
+  const name = methodName(definition);
+
+  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
+    const giveBack = host.budget.take(request.bytes?.byteLength ?? 0);
+    try {
+      const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
+      const response = await method(message, call);
+      call.signal.throwIfAborted();
+      return await timed(call, 'encode', () =>
+        checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
+      );
+    } finally {
+      giveBack();
+    }
+  }
+
+  return (grpcCall, callback) => {
+    const open = openCall(grpcCall, name, host);
+    answer(grpcCall.request, open.call)
+      .then((response) => {
+        open.onceClosed(host.answers.take(response.byteLength));
+        return response;
+      })
+      .then(
+        (response) => callback(null, response, open.succeed()),
+        (error: unknown) => callback(open.fail(error)),
+      )
+      // Only answering itself can still fail here; an unhandled rejection would end the process.
+      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+  };
+}
