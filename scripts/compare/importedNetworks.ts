@@ -15,6 +15,7 @@ interface Case {
   readonly network: string;
   readonly height: number;
   readonly width: number;
+  readonly outputs: readonly string[];
 }
 
 const [out] = process.argv.slice(2);
@@ -47,15 +48,20 @@ for (const precision of ['float32', 'float16'] as const) {
     };
     await importCheckpoint(join(out, `${network}_alpha0.75.pth`), dir, options);
     console.log(`${network} ${precision}: imported in ${((performance.now() - start) / 1000).toFixed(1)} s`);
-    const session = await createSession((await openModelFolder(dir)).graphPath('backbone')!);
-    for (const { name, height, width } of cases.filter((one) => one.network === network)) {
+    const { graphPath } = await openModelFolder(dir);
+    const session = await createSession(graphPath('backbone')!);
+    const classifier = graphPath('classifier') && (await createSession(graphPath('classifier')!));
+    for (const { name, height, width, outputs } of cases.filter((one) => one.network === network)) {
       const pixels = Uint8Array.from(await readFile(join(out, `${name}.pixels`)));
-      const outputs = await runSession(session, { images: tensor('uint8', [1, height, width, 3], pixels) });
-      for (const output of ['representation', 'maps']) {
-        const error = relativeError(outputs.get(output)!.data as Float32Array, await floats(`${name}.${output}`));
+      const found = await runSession(session, { images: tensor('uint8', [1, height, width, 3], pixels) });
+      const representation = found.get('representation')!;
+      if (classifier) found.set('logits', (await runSession(classifier, { representation })).get('logits')!);
+      for (const output of outputs) {
+        const error = relativeError(found.get(output)!.data as Float32Array, await floats(`${name}.${output}`));
         console.log(`  ${name} ${output}: ${error.toExponential(1)}`);
       }
     }
     await session.release();
+    if (classifier) await classifier.release();
   }
 }

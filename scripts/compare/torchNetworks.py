@@ -3,7 +3,8 @@
     /usr/bin/python3 scripts/compare/torchNetworks.py OUT    (Debian: apt-get install python3-torch python3-pil)
 
 Then: node dist/scripts/compare/importedNetworks.js OUT. Names of parameters are those of the authors' checkpoints; the
-modules are written here from the papers (arXiv 1512.03385, 2201.03545).
+modules are written here from the papers (arXiv 1512.03385, 2201.03545). Where torchvision is installed (Debian:
+python3-torchvision), its own ResNet-18 and ConvNeXt-tiny are compared too, with their classifiers.
 """
 
 import json
@@ -105,13 +106,45 @@ class ConvNeXtSmall(nn.Module):
 photo = Image.open("test/fixtures/photos/astronaut.jpg").convert("RGB")
 mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+
+def own(network, x):
+    maps = network(x)
+    return {"maps": maps, "representation": maps.mean((1, 2))}
+
+
+def torchvision_resnet(network, x):
+    children = dict(network.named_children())
+    for layer in ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]:
+        x = children[layer](x)
+    return {"maps": x.permute(0, 2, 3, 1), "representation": x.mean((2, 3)), "logits": network.fc(x.mean((2, 3)))}
+
+
+def torchvision_convnext(network, x):
+    features = network.features(x)
+    norm, _, linear = network.classifier
+    pooled = norm(network.avgpool(features)).flatten(1)
+    return {"maps": norm(features).permute(0, 2, 3, 1), "representation": pooled, "logits": linear(pooled)}
+
+
+networks = [("resnet50", ResNet50, own), ("convnext_small", ConvNeXtSmall, own)]
+try:
+    from torchvision.models import convnext_tiny, resnet18
+
+    networks.append(("torchvision_resnet18", resnet18, torchvision_resnet))
+    networks.append(("torchvision_convnext_tiny", convnext_tiny, torchvision_convnext))
+except ImportError:
+    print("torchvision is not installed; its networks are left out")
+
 cases = []
-for name, build in [("resnet50", ResNet50), ("convnext_small", ConvNeXtSmall)]:
+for name, build, compute in networks:
     network = build()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+        if hasattr(module, "layer_scale"):
+            nn.init.uniform_(module.layer_scale, 0.5, 1.5)
         if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.2, 0.2)
@@ -120,10 +153,14 @@ for name, build in [("resnet50", ResNet50), ("convnext_small", ConvNeXtSmall)]:
     for height, width in [(224, 224), (224, 320)]:
         pixels = np.asarray(photo.resize((width, height), Image.BICUBIC))
         with torch.no_grad():
-            maps = network((torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - mean) / std)
+            x = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - mean) / std
+            outputs = compute(network, x)
+            if "logits" in outputs:
+                assert torch.allclose(outputs["logits"], network(x), atol=1e-4)
         case = f"{name}_{height}x{width}"
         pixels.tofile(OUT / f"{case}.pixels")
-        maps.contiguous().numpy().tofile(OUT / f"{case}.maps")
-        maps.mean((1, 2)).numpy().tofile(OUT / f"{case}.representation")
-        cases.append({"name": case, "network": name, "height": height, "width": width})
+        for output, value in outputs.items():
+            value.contiguous().numpy().tofile(OUT / f"{case}.{output}")
+        about = {"name": case, "network": name, "height": height, "width": width, "outputs": list(outputs)}
+        cases.append(about)
 (OUT / "cases.json").write_text(json.dumps(cases))

@@ -1,4 +1,4 @@
-import type { ExportSource } from '../models/exportModel.js';
+import type { ExportSource } from '../models/exportSource.js';
 import type { Checkpoint } from '../train/checkpoint.js';
 import { backboneOf, type TrainConfig } from '../train/config.js';
 import { averagedWeights } from '../train/ema.js';

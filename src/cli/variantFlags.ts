@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Variant } from '../models/exportModel.js';
+import type { Variant } from '../models/exportSource.js';
 import { wholeNumber } from './wholeNumber.js';
 
 /** The form in which a model is written. */
@@ -8,6 +8,7 @@ export interface VariantFlags {
   readonly compute: NonNullable<Variant['compute']>;
   readonly outputStride?: number;
   readonly stages?: readonly number[];
+  readonly singleFile: boolean;
 }
 
 function stageList(text: string): number[] {
@@ -18,7 +19,7 @@ function stageList(text: string): number[] {
   return stages;
 }
 
-/** Adds --precision, --compute, --output-stride and --stages. */
+/** Adds --precision, --compute, --output-stride, --stages and --single-file. */
 export function addVariantFlags(command: Command): Command {
   return command
     .addOption(
@@ -30,10 +31,17 @@ export function addVariantFlags(command: Command): Command {
         .default('float32'),
     )
     .option('--output-stride <pixels>', 'from cell to cell: 32, 16 or 8, for a ResNet', wholeNumber(1))
-    .option('--stages <list>', 'also give the maps of these stages, such as 1,2,3,4', stageList);
+    .option('--stages <list>', 'also give the maps of these stages, such as 1,2,3,4', stageList)
+    .option('--single-file', 'weights inside the graphs (under 2 GiB each), not in weights.safetensors', false);
 }
 
 /** The variant that flags ask for. */
-export function variantOf({ precision, compute, outputStride, stages }: VariantFlags): Variant {
-  return { precision, compute, ...(outputStride !== undefined && { outputStride }), ...(stages && { stages }) };
+export function variantOf({ precision, compute, outputStride, stages, singleFile }: VariantFlags): Variant {
+  return {
+    precision,
+    compute,
+    ...(outputStride !== undefined && { outputStride }),
+    ...(stages && { stages }),
+    singleFile,
+  };
 }

@@ -3,6 +3,7 @@ import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Manifest } from './manifest.js';
+import { ModelFolderError } from './modelFolderError.js';
 
 /** What a backbone answers for one synthetic image: proof on another machine that the model computes what it did here. */
 
@@ -38,11 +39,20 @@ async function representationOf(session: InferenceSession): Promise<Float32Array
   return outputs.get('representation')!.data as Float32Array;
 }
 
-/** Runs a backbone (its file or its bytes) on the check image and records channels spread over the representation. */
-export async function recordCheck(backbone: string | Uint8Array, compute: Manifest['compute']): Promise<ModelCheck> {
+/**
+ * Runs a backbone on the check image and records channels spread over the representation.
+ * @param backbone path of its graph.
+ * @throws ModelFolderError where the answer is not finite.
+ */
+export async function recordCheck(backbone: string, compute: Manifest['compute']): Promise<ModelCheck> {
   const session = await createSession(backbone);
   try {
     const representation = await representationOf(session);
+    if (!representation.every(Number.isFinite)) {
+      throw new ModelFolderError(
+        'the network answers a synthetic image with numbers that are not finite; are its weights damaged?',
+      );
+    }
     const count = Math.min(RECORDED_CHANNELS, representation.length);
     const channels = Array.from({ length: count }, (_, i) => Math.floor((i * representation.length) / count));
     return {

@@ -88,14 +88,31 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
   };
 }
 
-async function writeSynced(path: string, data: Uint8Array | string): Promise<void> {
+/** Content of a file: its bytes, or the pieces of one that is larger than what memory should hold. */
+export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
+
+/** One write call takes at most 2^31 - 1 bytes. */
+const WRITE_BYTES = 2 ** 30;
+
+/** Writes a new file to the disk. @returns what the manifest says of it. */
+async function writeSynced(path: string, content: FileContent): Promise<Manifest['files'][string]> {
+  const hash = createHash('sha256');
+  let bytes = 0;
   const file = await open(path, 'wx');
   try {
-    await file.writeFile(data);
+    for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      hash.update(piece);
+      for (let done = 0; done < piece.byteLength; ) {
+        const length = Math.min(WRITE_BYTES, piece.byteLength - done);
+        done += (await file.write(piece, done, length)).bytesWritten;
+      }
+      bytes += piece.byteLength;
+    }
     await file.sync();
   } finally {
     await file.close();
   }
+  return { sha256: hash.digest('hex'), bytes };
 }
 
 async function syncDirectory(path: string): Promise<void> {
@@ -144,53 +161,69 @@ async function moveIntoPlace(finished: string, target: string): Promise<void> {
 }
 
 /**
+ * Refuses a place where a model folder may not be written, before any work is done for it.
+ * @throws ModelFolderError where something stands there: unless `force` is given and it is a model folder.
+ */
+export async function requireFreePlace(dir: string, force: boolean): Promise<void> {
+  const target = resolve(dir);
+  if (!(await exists(target))) return;
+  if (!force) {
+    throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
+  }
+  if (!(await isReplaceable(target))) {
+    throw new ModelFolderError(
+      `${target} is not a model folder, or holds files that its manifest does not list; it is not replaced. ` +
+        'Move it away, or choose another folder',
+    );
+  }
+}
+
+export interface WriteOptions {
+  /** Replaces a model folder; anything else that stands there is never removed. */
+  readonly force?: boolean;
+  /** Given the folder of the written files, adds to the manifest what only they can tell. */
+  readonly complete?: (written: string) => Promise<Partial<Manifest>>;
+}
+
+/**
  * Writes a model folder whole or not at all: everything goes into a temporary folder beside it, is synced to the disk,
  * and is renamed into place. Sizes and checksums of `files` are put into the manifest here.
  * @param files file name -> content, without manifest.json
  * @returns the manifest as written
- * @param options.force replaces a model folder; anything else that stands there is never removed
  * @throws ModelFolderError where the folder exists (unless `force`), or the manifest would not be valid.
  */
 export async function writeModelFolder(
   dir: string,
   manifest: Omit<Manifest, 'files'>,
-  files: ReadonlyMap<string, Uint8Array>,
-  options: { readonly force?: boolean } = {},
+  files: ReadonlyMap<string, FileContent>,
+  { force = false, complete = async () => ({}) }: WriteOptions = {},
 ): Promise<Manifest> {
   const target = resolve(dir);
+  const about = `the manifest of ${target}`;
   if (files.has(manifestFileName)) {
     throw new ModelFolderError(`files holds ${manifestFileName}, which is written from the manifest; leave it out`);
   }
-  if (await exists(target)) {
-    if (options.force !== true) {
-      throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
-    }
-    if (!(await isReplaceable(target))) {
-      throw new ModelFolderError(
-        `${target} is not a model folder, or holds files that its manifest does not list; it is not replaced. ` +
-          'Move it away, or choose another folder',
-      );
-    }
-  }
-  const listed = Object.fromEntries(
-    [...files].map(([name, data]) => [
-      name,
-      { sha256: createHash('sha256').update(data).digest('hex'), bytes: data.byteLength },
-    ]),
+  await requireFreePlace(target, force);
+  const placeholder = { sha256: '0'.repeat(64), bytes: 0 };
+  parseManifest(
+    { ...manifest, files: Object.fromEntries([...files.keys()].map((name) => [name, placeholder])) },
+    about,
   );
-  const complete = parseManifest({ ...manifest, files: listed }, `the manifest of ${target}`);
 
   const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
   await mkdir(temporary, { recursive: true });
   try {
-    for (const [name, data] of files) await writeSynced(join(temporary, name), data);
-    await writeSynced(join(temporary, manifestFileName), `${JSON.stringify(complete, null, 2)}\n`);
+    const listed: Record<string, Manifest['files'][string]> = {};
+    for (const [name, content] of files) listed[name] = await writeSynced(join(temporary, name), content);
+    const whole = parseManifest({ ...manifest, ...(await complete(temporary)), files: listed }, about);
+    const text = new TextEncoder().encode(`${JSON.stringify(whole, null, 2)}\n`);
+    await writeSynced(join(temporary, manifestFileName), text);
     await syncDirectory(temporary);
     await moveIntoPlace(temporary, target);
     await syncDirectory(dirname(target));
+    return whole;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
-  return complete;
 }

@@ -2,7 +2,9 @@ import { basename } from 'node:path';
 import { openFileSource } from '../checkpoint/byteSource.js';
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js';
-import { type ExportOptions, exportModel } from './exportModel.js';
+import { inFile } from '../checkpoint/torchZip.js';
+import { exportModel } from './exportModel.js';
+import type { ExportOptions } from './exportSource.js';
 import { fileSha256 } from './folder.js';
 import { type ImportedNetwork, readNetwork } from './importNetwork.js';
 import type { Manifest } from './manifest.js';
@@ -26,7 +28,8 @@ export interface ImportOptions extends ExportOptions {
   readonly name: string;
   /** Settles the architecture; inferred when absent. */
   readonly architecture?: string | undefined;
-  readonly alpha: number;
+  /** Weight of the global loss in training; by default 1 for a supervised network, and else the file's name must say it. */
+  readonly alpha?: number | undefined;
   readonly license: string;
   readonly writeExpander: boolean;
 }
@@ -45,16 +48,17 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
   const source = await openFileSource(file);
   try {
     const checkpoint = await openCheckpoint(source);
-    const network = await readNetwork(checkpoint, { architecture, fileBytes: source.size }).catch((error: unknown) => {
-      if (!(error instanceof CheckpointFileError) || error.message.startsWith(file)) throw error;
-      throw new CheckpointFileError(`${file}: ${error.message}`, { cause: error });
-    });
+    const network = inFile(file, () => readNetwork(checkpoint, { architecture, fileBytes: source.size }));
     if (network.architecture === 'resnet') {
       throw new CheckpointFileError(
         `${file}: a ResNet of these sizes has no name here, and cannot be written as a model`,
       );
     }
-    const { expander, localProjector } = network;
+    const { expander, localProjector, classes, poolingOrder } = network;
+    const weightOfGlobal = alpha ?? alphaOfFile(file) ?? (network.supervised ? 1 : undefined);
+    if (weightOfGlobal === undefined) {
+      throw new CheckpointFileError(`the name of ${file} does not say alpha; give it with --alpha`);
+    }
     const manifest = await exportModel(
       dir,
       {
@@ -65,7 +69,9 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
         ...(expander && { expander }),
         ...(localProjector && { localProjector }),
         writeExpander,
-        alpha,
+        ...(classes && { classes }),
+        ...(poolingOrder && { poolingOrder }),
+        alpha: weightOfGlobal,
         weights: network.weights,
         license,
         source: { file: basename(file), sha256: await fileSha256(file) },

@@ -1,19 +1,12 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
-import {
-  type BackboneConfig,
-  backbone,
-  backboneConfigs,
-  backboneStride,
-  headNorm,
-  stageSizes,
-  withLayerScale,
-} from '../nn/backbone.js';
-import { mlp } from '../nn/heads.js';
-import { inputParameters } from '../nn/parameters.js';
-import { Graph } from '../onnx/graph.js';
+import { type BackboneConfig, backboneChannels, backboneConfigs, stageSizes, withLayerScale } from '../nn/backbone.js';
 import { formatShape, sameShape } from '../onnx/shapes.js';
-import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { elementCount, tensor } from '../tensor/tensor.js';
+import { findBackbone, isNormFirst, type NamedBy } from './checkpointNames.js';
+import { type Heads, inferBackbone, inferHead, LAYER_SCALE, nameOfBackbone, networkShapes } from './inferNetwork.js';
+import type { Manifest } from './manifest.js';
+import type { WeightSource } from './weightSource.js';
 
 /** Networks of checkpoints: architecture and heads from names and shapes, weights under the authors' names. */
 
@@ -21,164 +14,137 @@ export interface ImportedNetwork {
   /** Name of the backbone; `convnext` or `resnet` for one of other sizes. */
   readonly architecture: string;
   readonly backbone: BackboneConfig;
+  readonly namedBy: NamedBy;
   readonly expander?: readonly number[];
   readonly localProjector?: readonly number[];
-  /** float32, named `backbone.`, `projector.` and `maps_projector.`. */
-  readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
+  /** Classes of the linear classifier. */
+  readonly classes?: number;
+  /** Whether the backbone comes with a classifier of its own, and no heads of VICRegL: a supervised network. */
+  readonly supervised: boolean;
+  /** Of a ConvNeXt, where its mean is taken before its normalisation. */
+  readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
+  /** float32, named `backbone.`, `projector.`, `maps_projector.` and `classifier.`; read from the file when asked for. */
+  readonly weights: WeightSource;
   /** Tensors of the file that belong to neither backbone nor heads. */
   readonly leftOut: readonly string[];
 }
 
-/** A first key of each family, by which the backbone's prefix is found. */
-const FIRST_KEY = /^(.*?)(?:downsample_layers\.0\.0\.weight|layer1\.0\.conv1\.weight)$/;
-/** Where the backbone stands in usual files, the likeliest first. */
-const PREFIXES = ['module.backbone.', 'backbone.', 'module.', ''];
-/** The initial value is not in a file; only its being there matters to a trained network. */
-const LAYER_SCALE = 1e-6;
-/** Classifiers of supervised networks, and counters of BatchNorm. */
+/** Counters of BatchNorm; a file may have them or not. */
+const COUNTER = /num_batches_tracked$/;
+/** Classifiers and what may stand beside a backbone at the top of a file. */
 const OUTSIDE = /^(fc|head|classifier)\.|num_batches_tracked$/;
 
-function findPrefix(names: readonly string[]): string {
-  const found = new Set(names.flatMap((name) => FIRST_KEY.exec(name)?.[1] ?? []));
-  const usual = PREFIXES.find((prefix) => found.has(prefix));
-  if (usual !== undefined) return usual;
-  if (found.size === 1) return [...found][0]!;
-  if (found.size > 1) {
-    throw new CheckpointFileError(`it holds more than one backbone, under ${[...found].join(', ')}; save one alone`);
-  }
-  if (names.some((name) => /(^|\.)(stem\.0|features\.0\.0)\.weight$/.test(name))) {
+/** A tensor of the file under a name of ours. */
+interface Found {
+  readonly key: string;
+  readonly shape: readonly number[];
+}
+
+/** Kernels of 1 x 1 convolutions are matrices, and timm's and torchvision's layer scale [C, 1, 1] a vector. */
+function plainShape(name: string, shape: readonly number[]): readonly number[] {
+  const rank = /\.pwconv[12]\.weight$/.test(name) ? 2 : /\.gamma$/.test(name) ? 1 : shape.length;
+  return shape.slice(rank).every((size) => size === 1) ? shape.slice(0, rank) : shape;
+}
+
+/** Classes of a linear layer of the representation; undefined where the shapes are those of something else. */
+function classesOf(shapeOf: (name: string) => readonly number[] | undefined, at: string, channels: number) {
+  const [weight, bias] = [shapeOf(`${at}.weight`), shapeOf(`${at}.bias`)];
+  const classes = weight?.[0];
+  if (weight?.length !== 2 || weight[1] !== channels || bias?.length !== 1 || bias[0] !== classes) return undefined;
+  return classes === 0 ? undefined : classes;
+}
+
+function chooseConfig(found: BackboneConfig, architecture: string | undefined): BackboneConfig {
+  if (architecture === undefined) return found;
+  const named = Object.hasOwn(backboneConfigs, architecture) ? backboneConfigs[architecture] : undefined;
+  if (named === undefined) {
     throw new CheckpointFileError(
-      "it holds a ConvNeXt under timm's or torchvision's names, which average the map before they normalise it; only " +
-        "the authors' names are read",
+      `there is no architecture "${architecture}"; choose from ${Object.keys(backboneConfigs).join(', ')}`,
     );
   }
-  const first = names.slice(0, 8).join(', ');
-  throw new CheckpointFileError(
-    `it holds neither a ResNet nor a ConvNeXt under the authors' names; it has ${first}, ...`,
-  );
-}
-
-/** Blocks of a stage: how many numbers from 0 on have the key. */
-function countBlocks(has: (name: string) => boolean, key: (index: number) => string): number {
-  let count = 0;
-  while (has(key(count))) count++;
-  return count;
-}
-
-function inferBackbone(shapeOf: (name: string) => readonly number[] | undefined): BackboneConfig {
-  const has = (name: string) => shapeOf(name) !== undefined;
-  if (has('downsample_layers.0.0.weight')) {
-    const stages = countBlocks(has, (stage) => `downsample_layers.${stage}.${stage === 0 ? 0 : 1}.weight`);
-    const numbers = Array.from({ length: stages }, (_, stage) => stage);
-    const config = {
-      depths: numbers.map((stage) => countBlocks(has, (index) => `stages.${stage}.${index}.dwconv.weight`)),
-      widths: numbers.map((stage) => shapeOf(`downsample_layers.${stage}.${stage === 0 ? 0 : 1}.weight`)![0] ?? 0),
-    };
-    return has('stages.0.0.gamma') ? withLayerScale(config, LAYER_SCALE) : config;
-  }
-  const stages = countBlocks(has, (stage) => `layer${stage + 1}.0.conv1.weight`);
-  return {
-    block: has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic',
-    layers: Array.from({ length: stages }, (_, stage) =>
-      countBlocks(has, (index) => `layer${stage + 1}.${index}.conv1.weight`),
-    ),
-    width: shapeOf('conv1.weight')?.[0] ?? shapeOf('layer1.0.conv1.weight')![0] ?? 0,
-  };
-}
-
-/** The name of a backbone of these sizes. */
-function nameOf(config: BackboneConfig): string {
-  const form = (of: BackboneConfig) => JSON.stringify([stageSizes(of), 'block' in of ? of.block : '']);
-  const named = Object.entries(backboneConfigs).find(([, other]) => form(other) === form(config));
-  return named?.[0] ?? ('block' in config ? 'resnet' : 'convnext');
-}
-
-function headWidths(shapeOf: (name: string) => readonly number[] | undefined, name: string): number[] | undefined {
-  const widths: number[] = [];
-  for (let layer = 0; ; layer += 3) {
-    const width = shapeOf(`${name}.${layer}.weight`)?.[0];
-    if (width === undefined) return widths.length === 0 ? undefined : widths;
-    widths.push(width);
-  }
-}
-
-/** Shapes of every parameter and buffer of a network, by name. */
-function networkShapes(
-  config: BackboneConfig,
-  heads: Readonly<Record<'projector' | 'maps_projector', readonly number[] | undefined>>,
-): ReadonlyMap<string, readonly number[]> {
-  const graph = new Graph();
-  const parameters = inputParameters(graph);
-  const size = 2 * backboneStride(config);
-  const pixels = graph.input('pixels', 'float32', [2, size, size, 3]);
-  const maps = backbone(pixels, config, parameters, { prefix: 'backbone.' });
-  for (const [name, widths] of Object.entries(heads)) if (widths) mlp(maps, parameters, name, widths, headNorm(config));
-  return new Map([...parameters.specs, ...parameters.buffers].map(({ name, shape }) => [name, shape]));
+  return 'layerScale' in found && !('block' in named) ? withLayerScale(named, LAYER_SCALE) : named;
 }
 
 /**
- * Reads a network from an open checkpoint, tensor by tensor.
+ * Finds a network in an open checkpoint; no weight is read before it is asked for.
  * @param architecture name of a backbone whose sizes the file must have; inferred when absent.
  * @param fileBytes size of the file: weights that claim more elements than that share their bytes, and are refused.
  * @throws CheckpointFileError listing all that is missing, unexpected or of another shape.
  */
-export async function readNetwork(
+export function readNetwork(
   checkpoint: Checkpoint,
   { architecture, fileBytes }: { readonly architecture?: string | undefined; readonly fileBytes: number },
-): Promise<ImportedNetwork> {
+): ImportedNetwork {
   const { tensors } = checkpoint;
-  const prefix = findPrefix([...tensors.keys()]);
+  const { naming, prefix } = findBackbone([...tensors.keys()]);
+  // Heads stand beside the backbone where it has a name of its own.
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
-  const shapeOf = (name: string) => tensors.get(`${prefix}${name}`)?.shape;
-  const found = inferBackbone(shapeOf);
-  let config = found;
-  if (architecture !== undefined) {
-    const named = Object.hasOwn(backboneConfigs, architecture) ? backboneConfigs[architecture] : undefined;
-    if (named === undefined) {
-      throw new CheckpointFileError(
-        `there is no architecture "${architecture}"; choose from ${Object.keys(backboneConfigs).join(', ')}`,
-      );
-    }
-    config = 'layerScale' in found && !('block' in named) ? withLayerScale(named, LAYER_SCALE) : named;
+  const inside = new Map<string, Found>();
+  for (const [key, { shape }] of tensors) {
+    if (!key.startsWith(prefix)) continue;
+    const name = naming.toOurs(key.slice(prefix.length));
+    if (name !== undefined) inside.set(name, { key, shape: plainShape(name, shape) });
   }
+  const shapeInside = (name: string) => inside.get(name)?.shape;
+  const shapeBeside = (name: string) => (root === undefined ? undefined : tensors.get(`${root}${name}`)?.shape);
+
+  const config = chooseConfig(inferBackbone(shapeInside), architecture);
   const sizes = stageSizes(config);
   if (![...sizes.depths, ...sizes.widths].every((count) => Number.isInteger(count) && count > 0)) {
     throw new CheckpointFileError(
       `its backbone has ${sizes.depths.join('-')} blocks of ${sizes.widths.join('-')} channels, which is no network`,
     );
   }
-  const headShape = (name: string) => (root === undefined ? undefined : tensors.get(`${root}${name}`)?.shape);
-  const heads = {
-    projector: headWidths(headShape, 'projector'),
-    maps_projector: headWidths(headShape, 'maps_projector'),
+  const channels = backboneChannels(config);
+  const besideClasses = classesOf(shapeBeside, 'classifier', channels);
+  // A hidden layer in front of timm's classifier is no part of the network here.
+  const hidden = tensors.has(`${prefix}head.pre_logits.fc.weight`);
+  const insideAt = (hidden ? [] : ['classifier', 'fc', 'head']).find(
+    (at) => classesOf(shapeInside, at, channels) !== undefined,
+  );
+  const classifierAt = besideClasses === undefined && insideAt !== undefined ? insideAt : undefined;
+  const heads: Heads = {
+    projector: inferHead(shapeBeside, 'projector'),
+    maps_projector: inferHead(shapeBeside, 'maps_projector'),
+    classifier: classifierAt === undefined ? besideClasses : classesOf(shapeInside, classifierAt, channels),
   };
   const expected = networkShapes(config, heads);
-  const keyOf = (name: string) => (name.startsWith('backbone.') ? prefix + name.slice(9) : `${root}${name}`);
+
+  /** The tensor of the file for one of our names, or under which key it is missing. */
+  const locate = (name: string): { readonly key: string; readonly shape?: readonly number[] } => {
+    const classifier = classifierAt && /^classifier(\..*)$/.exec(name)?.[1];
+    if (!name.startsWith('backbone.') && !classifier) {
+      const key = `${root}${name}`;
+      return { key, ...(tensors.has(key) && { shape: tensors.get(key)!.shape }) };
+    }
+    const own = classifier ? `${classifierAt}${classifier}` : name.slice('backbone.'.length);
+    return inside.get(own) ?? { key: `${prefix}${naming.toTheirs(own) ?? own}` };
+  };
 
   const problems: string[] = [];
+  const keys = new Map<string, string>();
   let elements = 0;
   for (const [name, shape] of expected) {
-    const key = keyOf(name);
-    const stored = tensors.get(key);
+    const { key, shape: stored } = locate(name);
+    keys.set(name, key);
     if (stored === undefined) problems.push(`missing: ${key} ${formatShape(shape)}`);
-    else if (!sameShape(stored.shape, shape)) {
-      problems.push(`of another shape: ${key} is ${formatShape(stored.shape)}, expected ${formatShape(shape)}`);
+    else if (!sameShape(stored, shape)) {
+      problems.push(`of another shape: ${key} is ${formatShape(stored)}, expected ${formatShape(shape)}`);
     }
     elements += elementCount(shape);
   }
-  const taken = new Set([...expected.keys()].map(keyOf));
+  const taken = new Set(keys.values());
+  const others = [...tensors.keys()].filter((key) => !taken.has(key) && !COUNTER.test(key));
   const headNames = root === undefined ? [] : ['projector.', 'maps_projector.'].map((name) => `${root}${name}`);
-  const others = [...tensors.keys()].filter((key) => !taken.has(key));
-  const isOurs = (key: string) =>
-    (prefix !== '' && key.startsWith(prefix) && !OUTSIDE.test(key.slice(prefix.length)) && root !== undefined) ||
-    headNames.some((head) => key.startsWith(head) && !OUTSIDE.test(key)) ||
-    (root === undefined &&
-      /^(stages|downsample_layers|layer\d)\./.test(key.slice(prefix.length)) &&
-      !OUTSIDE.test(key));
+  const isOurs = (key: string) => {
+    if (headNames.some((head) => key.startsWith(head))) return true;
+    if (!key.startsWith(prefix) || OUTSIDE.test(key.slice(prefix.length))) return false;
+    return root !== undefined || naming.own.test(key.slice(prefix.length));
+  };
   for (const key of others.filter(isOurs)) {
     problems.push(`unexpected: ${key} ${formatShape(tensors.get(key)!.shape)}`);
   }
-  const name = nameOf(config);
+  const name = nameOfBackbone(config);
   if (problems.length > 0) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);
   }
@@ -187,14 +153,27 @@ export async function readNetwork(
       `its weights claim ${elements} elements, more than a file of ${fileBytes} bytes can hold`,
     );
   }
-  const weights = new Map<string, Tensor<'float32'>>();
-  for (const parameter of expected.keys()) weights.set(parameter, await checkpoint.read(keyOf(parameter)));
+  // Supervised ConvNeXts average first, those of the paper's own code too, whose names are the authors'.
+  const averagesFirst =
+    !('block' in config) &&
+    (naming.by !== 'authors' || classifierAt !== undefined) &&
+    !isNormFirst(keys.get('backbone.norm.weight')!);
   return {
     architecture: name,
     backbone: config,
+    namedBy: naming.by,
     ...(heads.projector && { expander: heads.projector }),
     ...(heads.maps_projector && { localProjector: heads.maps_projector }),
-    weights,
-    leftOut: others.filter((key) => !key.endsWith('num_batches_tracked')),
+    ...(heads.classifier !== undefined && { classes: heads.classifier }),
+    supervised: classifierAt !== undefined && !heads.projector && !heads.maps_projector,
+    ...(averagesFirst && { poolingOrder: 'mean-norm' }),
+    weights: {
+      shapes: expected,
+      async read(wanted) {
+        const { data } = await checkpoint.read(keys.get(wanted)!);
+        return tensor('float32', expected.get(wanted)!, data);
+      },
+    },
+    leftOut: others,
   };
 }

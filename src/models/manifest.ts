@@ -28,7 +28,7 @@ export const manifestSchema = z.strictObject({
     .record(
       z.string(),
       z.strictObject({
-        graph: z.enum(['backbone', 'localProjector', 'expander']).describe('The graph that computes it.'),
+        graph: z.enum(['backbone', 'localProjector', 'expander', 'classifier']).describe('The graph that computes it.'),
         shape: z.array(dimension).describe('Numbers, and names where a dimension is known only when the graph runs.'),
         stride: z.int().positive().optional().describe('Input pixels from one cell to the next, for maps.'),
       }),
@@ -38,14 +38,23 @@ export const manifestSchema = z.strictObject({
     representation: z.int().positive().describe('Channels C of representation and maps.'),
     mapsEmbedding: z.int().positive().optional().describe('Channels of the local projector.'),
     embedding: z.int().positive().optional().describe('Channels of the expander.'),
+    classes: z.int().positive().optional().describe('Classes of the classifier.'),
   }),
   heads: z
     .strictObject({
       localProjector: z.array(z.int().positive()).optional().describe('Widths of the local projector.'),
       expander: z.array(z.int().positive()).optional().describe('Widths of the expander, exported or not.'),
+      classifier: z.int().positive().optional().describe('Classes of the linear classifier of the representation.'),
       norm: z.enum(['layer', 'batch']).describe('Normalisation between their layers.'),
     })
     .describe('The heads that training put on the backbone.'),
+  poolingOrder: z
+    .enum(['norm-mean', 'mean-norm'])
+    .optional()
+    .describe(
+      'The representation of a ConvNeXt: the mean of the normalised map (VICRegL; where absent), or the normalised mean ' +
+        'of the map (classifiers of torchvision, timm and the ConvNeXt paper). maps are normalised in both.',
+    ),
   preprocessing: z.strictObject({
     mean: z.array(z.number()).length(3).describe('RGB mean of inputs in 0..1; applied inside the graph.'),
     std: z.array(z.number()).length(3).describe('RGB standard deviation; applied inside the graph.'),
@@ -90,7 +99,11 @@ export const manifestSchema = z.strictObject({
     backbone: fileName.describe('uint8 [B, H, W, 3] -> representation [B, C], maps [B, h, w, C].'),
     localProjector: fileName.optional().describe('maps [B, h, w, C] -> maps_embedding [B, h, w, D].'),
     expander: fileName.optional().describe('representation [B, C] -> embedding [B, D].'),
+    classifier: fileName.optional().describe('representation [B, C] -> logits [B, K].'),
   }),
+  weights: fileName
+    .optional()
+    .describe('safetensors file to which the graphs refer by offset; absent where weights stand inside the graphs.'),
   files: z
     .record(fileName, z.strictObject({ sha256, bytes: z.int().nonnegative() }))
     .describe('Checksum and size of every file of the folder but this one.'),

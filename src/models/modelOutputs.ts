@@ -44,5 +44,8 @@ export function modelOutputs(
     ...(dims.embedding !== undefined && {
       embedding: { graph: 'expander' as const, shape: ['batch', dims.embedding] },
     }),
+    ...(dims.classes !== undefined && {
+      logits: { graph: 'classifier' as const, shape: ['batch', dims.classes] },
+    }),
   };
 }

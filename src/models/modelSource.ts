@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { backboneOfManifest } from './architecture.js';
-import type { ExportSource } from './exportModel.js';
+import type { ExportSource } from './exportSource.js';
 import type { ModelFolder } from './folder.js';
 import { readWeights } from './readWeights.js';
 
@@ -14,10 +14,10 @@ export async function modelSource(folder: ModelFolder, name: string): Promise<Ex
   const { dir, manifest } = folder;
   const weights = await readWeights(folder);
   const { heads, graphs } = manifest;
-  const graphFiles = new Set(Object.values(graphs));
+  const ofGraphs = new Set([...Object.values(graphs), manifest.weights]);
   const files = new Map<string, Uint8Array>();
   for (const file of Object.keys(manifest.files)) {
-    if (!graphFiles.has(file)) files.set(file, await readFile(join(dir, file)));
+    if (!ofGraphs.has(file)) files.set(file, await readFile(join(dir, file)));
   }
   return {
     name,
@@ -27,6 +27,8 @@ export async function modelSource(folder: ModelFolder, name: string): Promise<Ex
     ...(graphs.localProjector && heads.localProjector && { localProjector: heads.localProjector }),
     ...(heads.expander && { expander: heads.expander }),
     writeExpander: graphs.expander !== undefined,
+    ...(graphs.classifier && manifest.dims.classes && { classes: manifest.dims.classes }),
+    ...(manifest.poolingOrder && { poolingOrder: manifest.poolingOrder }),
     alpha: manifest.alpha,
     weights,
     license: manifest.license,

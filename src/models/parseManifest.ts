@@ -38,9 +38,12 @@ export function parseManifest(value: unknown, where: string): Manifest {
     if (file !== undefined && !(file in manifest.files))
       problems.push(`graphs.${kind}: ${file} is not listed in files`);
   }
+  if (manifest.weights !== undefined && !(manifest.weights in manifest.files))
+    problems.push(`weights: ${manifest.weights} is not listed in files`);
   for (const [graph, dim] of [
     ['localProjector', 'mapsEmbedding'],
     ['expander', 'embedding'],
+    ['classifier', 'classes'],
   ] as const) {
     if ((manifest.graphs[graph] === undefined) !== (manifest.dims[dim] === undefined)) {
       problems.push(`graphs.${graph} and dims.${dim} belong together: give both or neither`);

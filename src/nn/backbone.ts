@@ -4,6 +4,7 @@ import {
   convNext,
   convNextBlocks,
   convNextConfigs,
+  convNextNorm,
   convNextStride,
   type DropPath,
 } from './convnext.js';
@@ -64,6 +65,15 @@ export function backbone(
   options: BackboneOptions = {},
 ): Value {
   return isResNet(config) ? resNet(pixels, config, parameters, options) : convNext(pixels, config, parameters, options);
+}
+
+/**
+ * The normalisation behind the last stage, on any [..., C]: a ConvNeXt's, with the parameters of its map's.
+ * @throws RangeError for a ResNet, which has none.
+ */
+export function finalNorm(x: Value, config: BackboneConfig, parameters: Parameters, prefix: string): Value {
+  if (isResNet(config)) throw new RangeError('a ResNet has no normalisation behind its last stage');
+  return convNextNorm(x, parameters, prefix);
 }
 
 /** Initial value of a ConvNeXt's layer scale; undefined where there is none. */

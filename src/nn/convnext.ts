@@ -122,6 +122,11 @@ export function convNext(
     const map = x;
     onStage?.(stage + 1, () => map);
   });
+  return convNextNorm(x, parameters, prefix);
+}
+
+/** The normalisation behind the last stage, over the channels of any [..., C]. */
+export function convNextNorm(x: Value, parameters: Parameters, prefix = ''): Value {
   return layerNormLayer(x, parameters, `${prefix}norm`, NORM_EPSILON);
 }
 

@@ -2,7 +2,7 @@ import type { Graph, Value } from '../onnx/graph.js';
 import { cast } from '../onnx/ops/elementwise.js';
 import { formatShape, GraphError, sameShape } from '../onnx/shapes.js';
 import { stream } from '../tensor/random.js';
-import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+import { elementCount, type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 
 /** How a parameter starts. */
 export type Initialiser =
@@ -95,19 +95,22 @@ export function inputParameters(graph: Graph, { measuredForms = true, training =
 
 /**
  * Parameters as constants of a checkpoint; float16 constants are converted where they are used, which ONNX Runtime
- * does once when it loads the graph.
+ * does once when it loads the graph. Where only the type is given, the parameter becomes an input of its name, to be bound
+ * to elements in a file when the graph is encoded (encodeModel).
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
-export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor>): Parameters {
+export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor | TensorType>): Parameters {
   return collect(graph, { training: false, measuredForms: true }, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
-    return cast(graph.constant(tensors.get(spec.name)!, spec.name), 'float32');
+    const found = tensors.get(spec.name)!;
+    const value = 'data' in found ? graph.constant(found, spec.name) : graph.input(spec.name, found.dtype, found.shape);
+    return cast(value, 'float32');
   });
 }
 
 /** What is missing from tensors, or has another shape, one line each; empty when all fits. */
-export function checkParameters(specs: readonly ParameterSpec[], tensors: ReadonlyMap<string, Tensor>): string[] {
+export function checkParameters(specs: readonly ParameterSpec[], tensors: ReadonlyMap<string, TensorType>): string[] {
   return specs.flatMap(({ name, shape }) => {
     const found = tensors.get(name);
     if (found === undefined) return [`parameter "${name}" ${formatShape(shape)} is missing`];

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import onnxProto from 'onnx-proto';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { encodeModel } from './encode.js';
-import { EXPORT_OPSET, Graph } from './graph.js';
+import { EXPORT_OPSET, Graph, type Value } from './graph.js';
 import { add, exp, mul, neg } from './ops/elementwise.js';
 import { smallest } from './ops/indexing.js';
 import { maxPool } from './ops/pool.js';
@@ -52,6 +52,35 @@ describe('encodeModel', () => {
     graph.output('indices', indices);
     graph.output('values', values);
     assert.deepEqual(await run(graph, { x: row(5, 3, 4) }), { indices: [1, 2], values: [3, 4] });
+  });
+
+  it('writes constants and inputs that lie in another file as references to it, and the rest as before', () => {
+    const graph = new Graph();
+    const x = graph.input('x', 'float32', [2]);
+    const scale = graph.input('scale', 'float32', [2]);
+    const shift = graph.constant(row(1, 2), 'shift');
+    graph.output('y', add(add(mul(x, scale), shift), graph.constant(row(3, 4), 'inside')));
+    const places = new Map([
+      [scale, { offset: 128, length: 8 }],
+      [shift, { offset: 4096, length: 8 }],
+    ]);
+    const external = { location: 'weights.safetensors', place: (value: Value) => places.get(value) };
+    const encoded = onnxProto.onnx.ModelProto.decode(encodeModel(graph, { external })).graph!;
+    assert.deepEqual(
+      encoded.input!.map(({ name }) => name),
+      ['x'],
+    );
+    const found = encoded.initializer!.map(({ name, dims, externalData, rawData }) => [
+      name,
+      dims!.map(Number),
+      externalData!.map(({ key, value }) => `${key}=${value}`).join(' '),
+      rawData!.length,
+    ]);
+    assert.deepEqual(found, [
+      ['scale', [2], 'location=weights.safetensors offset=128 length=8', 0],
+      ['shift', [2], 'location=weights.safetensors offset=4096 length=8', 0],
+      ['inside', [2], '', 8],
+    ]);
   });
 
   it('leaves out nodes and constants that no output depends on, but keeps every input', () => {

@@ -1,5 +1,5 @@
 import onnxProto from 'onnx-proto';
-import { type DType, type Tensor, tensorBytes } from '../tensor/tensor.js';
+import { type DType, tensorBytes } from '../tensor/tensor.js';
 import type { AttributeValue, Body, Graph, Node, Value } from './graph.js';
 import type { Shape } from './shapes.js';
 
@@ -27,9 +27,31 @@ function encodeValueInfo(name: string, dtype: DType, shape: Shape): onnxProto.on
   return { name, type: { tensorType: { elemType: typeCodes[dtype], shape: { dim } } } };
 }
 
-function encodeConstant(name: string, constant: Tensor): onnxProto.onnx.ITensorProto {
-  const { dtype, shape } = constant;
-  return { name, dataType: typeCodes[dtype], dims: [...shape], rawData: tensorBytes(constant) };
+/** Elements of constants and parameters that stand in a file beside the graph's. */
+export interface ExternalData {
+  /** Name of the file, in the graph's folder. */
+  readonly location: string;
+  /** Where the elements of a constant, or of an input that is a parameter, lie; undefined for what stays in the graph. */
+  place(value: Value): { readonly offset: number; readonly length: number } | undefined;
+}
+
+function encodeInitializer(
+  name: string,
+  value: Value,
+  external: ExternalData | undefined,
+): onnxProto.onnx.ITensorProto {
+  const { dtype, shape, constant } = value;
+  const about = { name, dataType: typeCodes[dtype], dims: shape as number[] };
+  const place = external?.place(value);
+  if (place === undefined) return { ...about, rawData: tensorBytes(constant!) };
+  return {
+    ...about,
+    dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+    externalData: Object.entries({ location: external!.location, ...place }).map(([key, entry]) => ({
+      key,
+      value: String(entry),
+    })),
+  };
 }
 
 /**
@@ -78,9 +100,13 @@ interface GraphNaming {
   readonly prefix: string;
   readonly inputs: readonly Value[];
   readonly outputs: ReadonlyMap<string, Value>;
+  readonly external?: ExternalData | undefined;
 }
 
-function encodeGraph(graph: Graph, { name, prefix, inputs, outputs }: GraphNaming): onnxProto.onnx.IGraphProto {
+function encodeGraph(
+  graph: Graph,
+  { name, prefix, inputs, outputs, external }: GraphNaming,
+): onnxProto.onnx.IGraphProto {
   const { nodes, constants, used } = reachable(graph, outputs.values());
   // A value that a node computes takes the name of its (first) output; a second output of it, or an input that is an
   // output too, is copied by an Identity.
@@ -92,11 +118,15 @@ function encodeGraph(graph: Graph, { name, prefix, inputs, outputs }: GraphNamin
   const copies = [...outputs].filter(([output, value]) => nameOf(value) !== `${prefix}${output}`);
   return {
     name,
-    input: inputs.map((input) => encodeValueInfo(nameOf(input), input.dtype, input.shape)),
+    input: inputs
+      .filter((input) => external?.place(input) === undefined)
+      .map((input) => encodeValueInfo(nameOf(input), input.dtype, input.shape)),
     output: [...outputs].map(([output, { dtype, shape }]) =>
       encodeValueInfo(`${prefix}${output}`, dtype, graph.declaredShapes.get(output) ?? shape),
     ),
-    initializer: constants.map((constant) => encodeConstant(nameOf(constant), constant.constant!)),
+    initializer: [...inputs.filter((input) => used.has(input) && external?.place(input)), ...constants].map((value) =>
+      encodeInitializer(nameOf(value), value, external),
+    ),
     node: [
       ...nodes.map((node) => ({
         opType: node.operator,
@@ -127,9 +157,16 @@ function encodeBody({ graph, inputs, outputs }: Body, prefix: string): onnxProto
   });
 }
 
-/** Bytes of all constants, those of nested graphs included. */
-function constantBytes(graph: Graph, outputs: Iterable<Value>): number {
-  const { nodes, constants } = reachable(graph, outputs);
+/** The constants and inputs that outputs depend on. */
+export function readValues(graph: Graph): readonly Value[] {
+  const { constants, used } = reachable(graph, graph.outputs.values());
+  return [...graph.inputs.filter((input) => used.has(input)), ...constants];
+}
+
+/** Bytes of all constants in the graph, those of nested graphs included. */
+function constantBytes(graph: Graph, outputs: Iterable<Value>, external?: ExternalData): number {
+  const { nodes, constants: all } = reachable(graph, outputs);
+  const constants = all.filter((constant) => external?.place(constant) === undefined);
   const nested = nodes.flatMap(({ attributes }) =>
     Object.values(attributes).flatMap((value) => (typeof value === 'object' && 'body' in value ? [value.body] : [])),
   );
@@ -141,10 +178,15 @@ function constantBytes(graph: Graph, outputs: Iterable<Value>): number {
 
 /**
  * Encodes a graph as a ModelProto; nodes that no output depends on are left out.
+ * @param options.external where elements stand that are not written into the graph; inputs that have a place there become
+ *   constants. Such a model is loaded by its path.
  * @throws RangeError when it would pass protobuf's limit of 2 GiB.
  */
-export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?: string } = {}): Uint8Array {
-  const weightBytes = constantBytes(graph, graph.outputs.values());
+export function encodeModel(
+  graph: Graph,
+  { name = 'vicregl', external }: { readonly name?: string; readonly external?: ExternalData } = {},
+): Uint8Array {
+  const weightBytes = constantBytes(graph, graph.outputs.values(), external);
   if (weightBytes >= 2 ** 31) {
     throw new RangeError(`constants of ${weightBytes} bytes do not fit into one ONNX file (2 GiB)`);
   }
@@ -152,7 +194,7 @@ export function encodeModel(graph: Graph, { name = 'vicregl' }: { readonly name?
     irVersion: irVersion(graph.opset),
     producerName: 'vicregl',
     opsetImport: [{ domain: '', version: graph.opset }],
-    graph: encodeGraph(graph, { name, prefix: '', inputs: graph.inputs, outputs: graph.outputs }),
+    graph: encodeGraph(graph, { name, prefix: '', inputs: graph.inputs, outputs: graph.outputs, external }),
   };
   return onnx.ModelProto.encode(model).finish();
 }

@@ -69,7 +69,7 @@ export function encodeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   const { head, ordered } = encodeHeader(tensors, metadata);
-  return new Uint8Array(Buffer.concat([head, ...ordered.map(tensorBytes)]));
+  return new Uint8Array(Buffer.concat([head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))]));
 }
 
 /** Writes a safetensors file atomically, tensor by tensor. */
@@ -79,5 +79,5 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const { head, ordered } = encodeHeader(tensors, metadata);
-  await writeChunksAtomically(path, [head, ...ordered.map(tensorBytes)]);
+  await writeChunksAtomically(path, [head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))]);
 }

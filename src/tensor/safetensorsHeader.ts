@@ -1,4 +1,4 @@
-import { type DType, elementBytes, elementCount, type Tensor } from './tensor.js';
+import { type DType, elementBytes, elementCount, type TensorType } from './tensor.js';
 
 /** The header of a safetensors file (github.com/huggingface/safetensors): names, dtypes, shapes and offsets as JSON. */
 
@@ -144,29 +144,45 @@ export function parseEntries<D>(
   return { metadata, places };
 }
 
+/** A header as it is written, and what stands behind it. */
+export interface EncodedHeader {
+  /** The bytes before the tensors: length and padded JSON. */
+  readonly head: Uint8Array;
+  /** Names in file order. */
+  readonly ordered: readonly string[];
+  /** Where each tensor's bytes lie, counted from the start of the file. */
+  readonly places: ReadonlyMap<string, { readonly offset: number; readonly length: number }>;
+}
+
 /**
- * The bytes before the tensors (length and padded JSON), and the tensors in file order: wider dtypes first, so that
- * every tensor is aligned.
+ * Lays out a file: wider dtypes first, so that every tensor is aligned.
  * @throws SafetensorsError for a tensor whose name the format keeps for itself.
  */
 export function encodeHeader(
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, TensorType>,
   metadata: Readonly<Record<string, string>>,
-): { readonly head: Uint8Array; readonly ordered: readonly Tensor[] } {
+): EncodedHeader {
   const ordered = [...tensors].sort(([, a], [, b]) => elementBytes(b.dtype) - elementBytes(a.dtype));
   if (tensors.has('__metadata__')) throw new SafetensorsError('a tensor may not have the name __metadata__');
   const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
-  let offset = 0;
-  for (const [name, value] of ordered) {
-    const end = offset + value.data.byteLength;
-    header[name] = { dtype: dtypeCodes[value.dtype], shape: value.shape, data_offsets: [offset, end] };
-    offset = end;
-  }
+  const lengths = ordered.map(([, { dtype, shape }]) => elementCount(shape) * elementBytes(dtype));
+  let end = 0;
+  ordered.forEach(([name, { dtype, shape }], i) => {
+    const start = end;
+    end += lengths[i]!;
+    header[name] = { dtype: dtypeCodes[dtype], shape, data_offsets: [start, end] };
+  });
   const json = new TextEncoder().encode(JSON.stringify(header));
   const head = new Uint8Array(8 + Math.ceil(json.byteLength / 8) * 8);
   new DataView(head.buffer).setBigUint64(0, BigInt(head.byteLength - 8), true);
   head.fill(0x20, 8); // the format pads its header with spaces
   head.set(json, 8);
-  return { head, ordered: ordered.map(([, value]) => value) };
+  let offset = head.byteLength;
+  const places = new Map<string, { offset: number; length: number }>();
+  ordered.forEach(([name], i) => {
+    places.set(name, { offset, length: lengths[i]! });
+    offset += lengths[i]!;
+  });
+  return { head, ordered: ordered.map(([name]) => name), places };
 }

@@ -15,6 +15,12 @@ export interface DTypeArray {
   bool: Uint8Array;
 }
 
+/** dtype and shape of a tensor whose elements stand elsewhere. */
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
 /** A tensor whose data has exactly `product(shape)` elements. */
 export interface Tensor<D extends DType = DType> {
   readonly dtype: D;

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { EngineOutputs, OutputName } from '../../src/engine/engine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
-import { type ExportOptions, exportModel } from '../../src/models/exportModel.js';
+import { exportModel } from '../../src/models/exportModel.js';
+import type { ExportOptions } from '../../src/models/exportSource.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { writeRandomModel } from '../../src/models/randomModel.js';
 import { constantParameters } from '../../src/nn/parameters.js';
@@ -206,6 +207,7 @@ describe('vicregl export', () => {
       'local_projector.onnx',
       'log.jsonl',
       'loss.svg',
+      'weights.safetensors',
     ]);
     assert.deepEqual(
       [manifest.name, manifest.architecture, manifest.alpha, manifest.stride, manifest.precision],

@@ -81,7 +81,7 @@ describe('vicregl models', () => {
     const verified = await vicregl('models', 'verify', out);
     assert.match(
       verified.stdout,
-      /^half: 3 files as listed, graphs backbone, localProjector load; answers as recorded/,
+      /^half: 4 files as listed, graphs backbone, localProjector load; answers as recorded/,
     );
     await appendFile(join(out, 'backbone.onnx'), 'x');
     const damaged = await vicregl('models', 'verify', out);

@@ -4,7 +4,7 @@ import type { Graph } from '../../onnx/graph.js';
 import { createSession } from '../../onnx/session.js';
 import { type Tensor, tensorBytes } from '../../tensor/tensor.js';
 import { type BackboneOutputs, imageAgreement, runBackbone, summariseCosines } from '../agreement.js';
-import type { GraphKind } from '../folder.js';
+import type { ModelGraphs } from '../inferenceGraphs.js';
 import type { Manifest } from '../manifest.js';
 import { quantizeGraph } from './quantizeGraph.js';
 import type { RangeMethod } from './ranges.js';
@@ -17,8 +17,6 @@ export interface QuantizePlan {
   readonly heldOut: readonly Tensor<'uint8'>[];
   readonly ranges: RangeMethod;
 }
-
-type Graphs = { readonly [kind in GraphKind]?: Graph } & { readonly backbone: Graph };
 
 async function answers(graph: Graph, images: readonly Tensor<'uint8'>[]): Promise<BackboneOutputs[]> {
   const session = await createSession(encodeModel(graph));
@@ -54,17 +52,17 @@ async function agreement(float: Graph, integer: Graph, images: readonly Tensor<'
  * @throws RangeError without calibration images.
  */
 export async function quantizeGraphs(
-  float: Graphs,
+  float: ModelGraphs,
   operators: 'gemm' | 'conv',
   { calibration, heldOut, ranges }: QuantizePlan,
-): Promise<{ readonly graphs: Graphs; readonly record: NonNullable<Manifest['quantization']> }> {
+): Promise<{ readonly graphs: ModelGraphs; readonly record: NonNullable<Manifest['quantization']> }> {
   if (calibration.length === 0) throw new RangeError('an int8 model needs at least one calibration image');
   const backbone = await quantizeGraph(float.backbone, calibration, { operators, ranges });
-  const { localProjector, expander } = float;
-  const seen = localProjector || expander ? await answers(float.backbone, calibration) : [];
+  const { localProjector, expander, classifier } = float;
+  const seen = localProjector || expander || classifier ? await answers(float.backbone, calibration) : [];
   // The heads are linear layers beside every backbone.
   const head = { operators: 'gemm', ranges } as const;
-  const graphs: Graphs = {
+  const graphs: ModelGraphs = {
     backbone,
     ...(localProjector && {
       localProjector: await quantizeGraph(
@@ -76,6 +74,13 @@ export async function quantizeGraphs(
     ...(expander && {
       expander: await quantizeGraph(
         expander,
+        seen.map(({ representation }) => representation),
+        head,
+      ),
+    }),
+    ...(classifier && {
+      classifier: await quantizeGraph(
+        classifier,
         seen.map(({ representation }) => representation),
         head,
       ),

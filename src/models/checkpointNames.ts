@@ -1,0 +1,128 @@
+import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
+
+/**
+ * Names that one network has in different places: where a backbone stands in a file, and what timm and torchvision call
+ * the parameters of a ConvNeXt (their ResNets have the authors' names).
+ */
+
+/** Who named the parameters of a backbone. */
+export type NamedBy = 'authors' | 'timm' | 'torchvision';
+
+/** Theirs and ours; `#` is a number. */
+type Templates = readonly (readonly [theirs: string, ours: string])[];
+
+const TIMM_NORM_FIRST = 'norm_pre';
+
+const timm: Templates = [
+  ['stem.0', 'downsample_layers.0.0'],
+  ['stem.1', 'downsample_layers.0.1'],
+  ['stages.#.downsample.0', 'downsample_layers.#.0'],
+  ['stages.#.downsample.1', 'downsample_layers.#.1'],
+  ['stages.#.blocks.#.conv_dw', 'stages.#.#.dwconv'],
+  ['stages.#.blocks.#.norm', 'stages.#.#.norm'],
+  ['stages.#.blocks.#.mlp.fc1', 'stages.#.#.pwconv1'],
+  ['stages.#.blocks.#.mlp.fc2', 'stages.#.#.pwconv2'],
+  ['stages.#.blocks.#.gamma', 'stages.#.#.gamma'],
+  ['head.norm', 'norm'],
+  // Where the map is normalised before its mean (timm's head_norm_first).
+  [TIMM_NORM_FIRST, 'norm'],
+  ['head.fc', 'classifier'],
+];
+
+/** torchvision counts layers and stages together: stage s is `features.{2s + 1}`, the layer before it `features.{2s}`. */
+const torchvision: Templates = [
+  ...[0, 1, 2, 3].flatMap((stage): Templates => {
+    const [layer, blocks] = [`features.${2 * stage}`, `features.${2 * stage + 1}.#`];
+    return [
+      [`${layer}.0`, `downsample_layers.${stage}.0`],
+      [`${layer}.1`, `downsample_layers.${stage}.1`],
+      [`${blocks}.block.0`, `stages.${stage}.#.dwconv`],
+      [`${blocks}.block.2`, `stages.${stage}.#.norm`],
+      [`${blocks}.block.3`, `stages.${stage}.#.pwconv1`],
+      [`${blocks}.block.5`, `stages.${stage}.#.pwconv2`],
+      [`${blocks}.layer_scale`, `stages.${stage}.#.gamma`],
+    ];
+  }),
+  ['classifier.0', 'norm'],
+  ['classifier.2', 'classifier'],
+];
+
+/** Translates a name by the template that fits it whole, or up to `.weight` or `.bias`. */
+function translator(pairs: Templates): (name: string) => string | undefined {
+  const rules = pairs.map(([from, to]) => {
+    const pattern = from.replaceAll('.', '\\.').replaceAll('#', '(\\d+)');
+    return { pattern: new RegExp(`^${pattern}(\\.weight|\\.bias|)$`), to };
+  });
+  return (name) => {
+    for (const { pattern, to } of rules) {
+      const match = pattern.exec(name);
+      if (match === null) continue;
+      const parts = match.slice(1);
+      return `${to.replaceAll('#', () => parts.shift()!)}${parts.at(-1)!}`;
+    }
+    return undefined;
+  };
+}
+
+const reversed = (pairs: Templates): Templates => pairs.map(([theirs, ours]) => [ours, theirs]);
+
+/** Whether a key is timm's for a normalisation that stands before the mean. */
+export const isNormFirst = (key: string): boolean => key.endsWith(`${TIMM_NORM_FIRST}.weight`);
+
+/** How names are translated; undefined for a name that has no counterpart. */
+export interface Naming {
+  readonly by: NamedBy;
+  readonly toOurs: (name: string) => string | undefined;
+  readonly toTheirs: (name: string) => string | undefined;
+  /** A key that such a backbone has, behind its prefix. */
+  readonly sign: RegExp;
+  /** Keys that are the backbone's where it stands at the top of a file, beside anything else. */
+  readonly own: RegExp;
+}
+
+const namings: readonly Naming[] = [
+  {
+    by: 'authors',
+    toOurs: (name) => name,
+    toTheirs: (name) => name,
+    sign: /^(.*?)(?:downsample_layers\.0\.0\.weight|layer1\.0\.conv1\.weight)$/,
+    own: /^(stages|downsample_layers|layer\d)\./,
+  },
+  {
+    by: 'timm',
+    toOurs: translator(timm),
+    toTheirs: translator(reversed(timm)),
+    sign: /^(.*?)stages\.0\.blocks\.0\.conv_dw\.weight$/,
+    own: /^(stages|stem)\./,
+  },
+  {
+    by: 'torchvision',
+    toOurs: translator(torchvision),
+    toTheirs: translator(reversed(torchvision)),
+    sign: /^(.*?)features\.1\.0\.block\.0\.weight$/,
+    own: /^features\./,
+  },
+];
+
+/** Where the backbone stands in usual files, the likeliest first. */
+const PREFIXES = ['module.backbone.', 'backbone.', 'module.', ''];
+
+/**
+ * Finds the backbone in a file by a key that each has.
+ * @throws CheckpointFileError where there is none, or more than one under unusual prefixes.
+ */
+export function findBackbone(names: readonly string[]): { readonly naming: Naming; readonly prefix: string } {
+  for (const naming of namings) {
+    const found = new Set(names.flatMap((name) => naming.sign.exec(name)?.[1] ?? []));
+    const prefix = PREFIXES.find((usual) => found.has(usual)) ?? (found.size === 1 ? [...found][0] : undefined);
+    if (prefix !== undefined) return { naming, prefix };
+    if (found.size > 1) {
+      throw new CheckpointFileError(`it holds more than one backbone, under ${[...found].join(', ')}; save one alone`);
+    }
+  }
+  const first = names.slice(0, 8).join(', ');
+  throw new CheckpointFileError(
+    "it holds neither a ResNet nor a ConvNeXt under the authors', torchvision's or timm's names; it has " +
+      `${first}${names.length > 8 ? ', ...' : ''}`,
+  );
+}

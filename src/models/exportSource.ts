@@ -1,0 +1,57 @@
+import type { BackboneConfig } from '../nn/backbone.js';
+import type { Manifest } from './manifest.js';
+import type { QuantizePlan } from './quantize/quantizeGraphs.js';
+import type { Weights } from './weightSource.js';
+
+/** A trained network on its way to a model folder. */
+export interface ExportSource {
+  readonly name: string;
+  readonly version: string;
+  /** Name of the backbone, such as convnext_atto. */
+  readonly architecture: string;
+  readonly backbone: BackboneConfig;
+  /** Widths of the heads that training had. */
+  readonly expander?: readonly number[];
+  readonly localProjector?: readonly number[];
+  /** Whether the expander's graph is written too; serving seldom needs it. */
+  readonly writeExpander?: boolean;
+  /** Classes of a linear classifier of the representation. */
+  readonly classes?: number;
+  /** Of a ConvNeXt's representation; the mean of the normalised map where absent. */
+  readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
+  readonly alpha: number;
+  /**
+   * float32 weights under the names of the authors' checkpoints (`backbone.`, `projector.`, `maps_projector.`,
+   * `classifier.`).
+   */
+  readonly weights: Weights;
+  readonly license: string;
+  readonly training: Manifest['training'];
+  /** The file that the weights came from. */
+  readonly source?: Manifest['source'];
+  readonly evaluation?: Manifest['evaluation'];
+  /** Further files of the folder: configuration, log, pictures. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
+}
+
+/** How a model is written; the weights are the same in all of them. */
+export interface Variant {
+  /** float16 stores matrices and kernels in half the bytes; vectors (biases, norms) stay float32. */
+  readonly precision: 'float32' | 'float16';
+  /** float16: matrix products and convolutions in halves, for CUDA; norms and means stay float32. Default float32. */
+  readonly compute?: 'float32' | 'float16';
+  /** Input pixels from one cell to the next: 32, 16 or 8 for a ResNet, by dilation. Default: as trained. */
+  readonly outputStride?: number;
+  /** Stages, counted from 1, whose maps are outputs too. */
+  readonly stages?: readonly number[];
+  /** 8-bit weights and activations in place of the above. */
+  readonly quantize?: QuantizePlan;
+  /** Weights inside the graphs, which must then stay under 2 GiB each, in place of a safetensors file beside them. */
+  readonly singleFile?: boolean;
+}
+
+export interface ExportOptions extends Variant {
+  readonly force?: boolean;
+  /** Runs the backbone once and records its answer in the manifest (see check.ts). Default true. */
+  readonly check?: boolean;
+}
