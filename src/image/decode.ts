@@ -1,6 +1,6 @@
-import sharp from 'sharp';
+import sharp, { type Metadata, type Sharp } from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
-import { readableFormats, sniffFormat } from './format.js';
+import { type ImageFormat, readableFormats, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
 import type { RgbImage } from './types.js';
 
@@ -34,16 +34,17 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
   );
 }
 
+/** A picture file that may be decoded. */
+export interface CheckedFile {
+  readonly format: ImageFormat;
+  readonly header: Metadata;
+}
+
 /**
- * Decodes a picture to 8-bit sRGB.
- *
- * The format is found from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
- * orientation is applied; embedded colour profiles, CMYK, greyscale and 16-bit samples are converted to sRGB;
- * transparent pixels are laid over white (what a browser page shows, where dropping alpha would bring out hidden
- * colours); of an animation or a multi-page file the first frame is taken. A truncated file is an error.
+ * Reads a picture's header and holds it against the limits.
  * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
  */
-export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
+export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise<CheckedFile> {
   checkBytes(bytes, limits);
   const format = sniffFormat(bytes);
   if (format === undefined) {
@@ -64,11 +65,19 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defau
     );
   }
   checkPixels(header.width, header.height, limits);
-  const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
+  return { format, header };
+}
+
+/** The decoding of a checked file, upright; further steps may follow. */
+export function decoding(bytes: Uint8Array, limits: ImageLimits): Sharp {
+  return sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
     .timeout({ seconds: DECODE_SECONDS })
-    .autoOrient()
-    .flatten({ background: '#ffffff' })
-    .toColourspace('srgb')
+    .autoOrient();
+}
+
+/** @throws ImageError `corrupt`, or `too_large` where it takes too long. */
+export async function decodedPixels(pipeline: Sharp, format: ImageFormat): Promise<RgbImage> {
+  const { data, info } = await pipeline
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => {
@@ -79,6 +88,20 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defau
     height: info.height,
     data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   };
+}
+
+/**
+ * Decodes a picture to 8-bit sRGB.
+ *
+ * The format is found from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
+ * orientation is applied; embedded colour profiles, CMYK, greyscale and 16-bit samples are converted to sRGB;
+ * transparent pixels are laid over white (what a browser page shows, where dropping alpha would bring out hidden
+ * colours); of an animation or a multi-page file the first frame is taken. A truncated file is an error.
+ * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
+ */
+export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
+  const { format } = await checkFile(bytes, limits);
+  return decodedPixels(decoding(bytes, limits).flatten({ background: '#ffffff' }).toColourspace('srgb'), format);
 }
 
 /**

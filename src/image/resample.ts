@@ -2,7 +2,7 @@ import sharp, { type Sharp } from 'sharp';
 import type { RgbImage } from './types.js';
 
 /** A rectangle in whole pixels. */
-interface Rectangle {
+export interface Rectangle {
   readonly left: number;
   readonly top: number;
   readonly width: number;

@@ -1,5 +1,5 @@
 import { ImageError } from './imageError.js';
-import { resample } from './resample.js';
+import { type Rectangle, resample } from './resample.js';
 import type { PixelMap, PreparedImage, ResizePolicy, RgbImage } from './types.js';
 
 /** What one network input may cost. */
@@ -23,6 +23,10 @@ interface Size {
 /** A network input before it is made. */
 interface PlannedInput {
   readonly size: Size;
+  /** Size to which the whole picture is resized. */
+  readonly resized: Size;
+  /** The part of it that is the input; absent where that is all. */
+  readonly keep?: Rectangle;
   /** From the input to the picture that is resized. */
   readonly toOriginal: PixelMap;
 }
@@ -31,7 +35,7 @@ interface PlannedInput {
 interface ResizePlan {
   readonly width: number;
   readonly height: number;
-  readonly keep?: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+  readonly keep?: Rectangle;
 }
 
 /** Python's round(), half to even, as torchvision's CenterCrop uses it. */
@@ -131,6 +135,8 @@ function plannedInput(image: Size, { width, height, keep }: ResizePlan): Planned
   const scaleY = image.height / height;
   return {
     size: keep ?? { width, height },
+    resized: { width, height },
+    ...(keep && { keep }),
     toOriginal: { scaleX, scaleY, offsetX: (keep?.left ?? 0) * scaleX, offsetY: (keep?.top ?? 0) * scaleY },
   };
 }

@@ -1,23 +1,26 @@
 import { cropImage } from '../../image/crop.js';
 import { decodeImage, rawImage } from '../../image/decode.js';
+import { decodeInput } from '../../image/decodeInput.js';
 import { composePixelMaps } from '../../image/geometry.js';
 import { ImageError } from '../../image/imageError.js';
 import { prepareImage } from '../../image/resize.js';
-import type { PreparedImage, ResizePolicy, RgbImage } from '../../image/types.js';
-import type { Crop__Output } from '../../proto/generated/vicregl/v1/Crop.js';
+import type { PreparedImage, RgbImage } from '../../image/types.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
 import { readResizePolicy } from './resizePolicy.js';
 
+/** Takes the encoded file out of a request: waiting for the engine can take long, and it is of no more use there. */
+function takeEncoded(image: Image__Output): Uint8Array | undefined {
+  const { encoded } = image;
+  if (encoded) delete image.encoded;
+  return encoded;
+}
+
 async function readPixels(context: ServeContext, image: Image__Output, field: string): Promise<RgbImage> {
-  if (image.encoded) {
-    const decoded = await decodeImage(image.encoded, context.limits.image);
-    // Waiting for the engine can take long, and the file is of no more use: it need not wait along.
-    delete image.encoded;
-    return decoded;
-  }
+  const encoded = takeEncoded(image);
+  if (encoded) return decodeImage(encoded, context.limits.image);
   if (image.raw) return rawImage(image.raw.rgb, image.raw.width, image.raw.height, context.limits.image);
   throw new ServeError(
     'invalid_argument',
@@ -25,17 +28,20 @@ async function readPixels(context: ServeContext, image: Image__Output, field: st
   );
 }
 
-async function cropAndResize(
-  context: ServeContext,
-  original: RgbImage,
-  crop: Crop__Output | null,
-  policy: ResizePolicy,
-): Promise<PreparedImage> {
+async function prepare(context: ServeContext, image: Image__Output, field: string): Promise<PreparedImage> {
   const { limits, engine } = context;
-  if (crop === null) return prepareImage(original, policy, engine.manifest.stride, limits.output);
+  const { stride } = engine.manifest;
+  const policy = readResizePolicy(image, engine.manifest);
+  const { crop } = image;
+  if (crop === null) {
+    const encoded = takeEncoded(image);
+    if (encoded) return decodeInput(encoded, policy, stride, limits);
+    return prepareImage(await readPixels(context, image, field), policy, stride, limits.output);
+  }
+  const original = await readPixels(context, image, field);
   // The crop at its own size is not yet a network input: the limit on decoded pixels has been held above.
   const cut = await cropImage(original, crop, crop, { maxOutputPixels: limits.image.maxPixels });
-  const prepared = await prepareImage(cut.image, policy, engine.manifest.stride, limits.output);
+  const prepared = await prepareImage(cut.image, policy, stride, limits.output);
   return { ...prepared, toOriginal: composePixelMaps(cut.toOriginal, prepared.toOriginal), original: cut.original };
 }
 
@@ -68,8 +74,7 @@ export async function readImage(
     call.signal.throwIfAborted();
     return timed(call, 'decode', async () => {
       try {
-        const original = await readPixels(context, image, field);
-        return await cropAndResize(context, original, image.crop, readResizePolicy(image, context.engine.manifest));
+        return await prepare(context, image, field);
       } catch (error) {
         throw inField(field, error);
       }
