@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { stream } from '../../tensor/random.js';
+import { fitHomography, type PointPairs } from './fitHomography.js';
+import { type HomographyFit, ransacHomography, ransacHomographyInTurns } from './ransac.js';
+
+/** A view of a plane by a tilted camera: keeps 640 x 480 pixels in front of it. */
+const view = Float64Array.of(0.9, 0.15, 40, -0.1, 1.05, 25, 2e-4, -1.5e-4, 1);
+
+function map(h: ArrayLike<number>, x: number, y: number): [number, number] {
+  const w = h[6]! * x + h[7]! * y + h[8]!;
+  return [(h[0]! * x + h[1]! * y + h[2]!) / w, (h[3]! * x + h[4]! * y + h[5]!) / w];
+}
+
+/** Points of 640 x 480 pixels and their images; the first `outliers` go anywhere. */
+function pairsOf(h: ArrayLike<number>, count: number, outliers: number, noise: number, seed: number): PointPairs {
+  const random = stream(seed, 'pairs');
+  const pairs = new Float64Array(count * 4);
+  for (let i = 0; i < count; i++) {
+    const [x, y] = [random.uniform(0, 640), random.uniform(0, 480)];
+    const [u, v] = i < outliers ? [random.uniform(0, 640), random.uniform(0, 480)] : map(h, x, y);
+    pairs.set([x, y, u + noise * random.normal(), v + noise * random.normal()], i * 4);
+  }
+  return pairs;
+}
+
+/** Largest distance in pixels between where two homographies take the corners of 640 x 480 pixels. */
+function cornerError(h: ArrayLike<number>, other: ArrayLike<number>): number {
+  const corners = [
+    [0, 0],
+    [640, 0],
+    [0, 480],
+    [640, 480],
+  ] as const;
+  return Math.max(
+    ...corners.map(([x, y]) => {
+      const [[u, v], [s, t]] = [map(h, x, y), map(other, x, y)];
+      return Math.hypot(u - s, v - t);
+    }),
+  );
+}
+
+function found(fit: HomographyFit): HomographyFit & { found: true } {
+  assert.ok(fit.found, JSON.stringify(fit));
+  return fit;
+}
+
+describe('fitHomography', () => {
+  it('gives any homography back from pairs without noise, its last element 1', () => {
+    const number = (size: number) => fc.double({ min: -size, max: size, noNaN: true });
+    fc.assert(
+      fc.property(
+        number(0.4),
+        number(0.4),
+        number(200),
+        number(200),
+        number(4e-4),
+        number(4e-4),
+        (a, b, x, y, p, q) => {
+          const h = Float64Array.of(1 + a, b, x, -b, 1 - a, y, p, q, 1);
+          const fit = fitHomography(pairsOf(h, 12, 0, 0, 1), [...Array(12).keys()]);
+          assert.ok(fit);
+          assert.equal(fit[8], 1);
+          assert.ok(cornerError(fit, h) < 1e-5, `${cornerError(fit, h)} px`);
+        },
+      ),
+    );
+  });
+
+  it('has no answer where the pairs leave several', () => {
+    const pairs = pairsOf(view, 8, 0, 0, 2);
+    assert.equal(fitHomography(pairs, [0, 1, 2]), undefined);
+    assert.equal(fitHomography(pairs, [0, 1, 2, 2]), undefined);
+    for (let i = 0; i < 8; i++) pairs.set([i * 10, i * 20, ...map(view, i * 10, i * 20)], i * 4);
+    assert.equal(fitHomography(pairs, [0, 1, 2, 3, 4, 5, 6, 7]), undefined);
+  });
+});
+
+describe('ransacHomography', () => {
+  it('finds the inliers and the map among half outliers, to parts of a pixel', () => {
+    for (let seed = 0; seed < 5; seed++) {
+      const pairs = pairsOf(view, 200, 100, 0.5, seed);
+      const fit = found(ransacHomography(pairs, { threshold: 3, seed }));
+      assert.ok(cornerError(fit.matrix, view) < 1.5, `seed ${seed}: ${cornerError(fit.matrix, view)} px`);
+      const right = [...fit.inliers].filter((i) => i >= 100).length;
+      assert.ok(right >= 98 && fit.inliers.length - right <= 5, `seed ${seed}: ${right} of ${fit.inliers.length}`);
+      assert.ok(fit.rms > 0.4 && fit.rms < 1.2, `${fit.rms}`);
+    }
+  });
+
+  it('still finds it among 80 % outliers, with as many samples as that takes', () => {
+    const fit = found(ransacHomography(pairsOf(view, 400, 320, 0.3, 7), { threshold: 2, maxIterations: 20_000 }));
+    assert.ok(cornerError(fit.matrix, view) < 2, `${cornerError(fit.matrix, view)} px`);
+    assert.ok(fit.iterations > 1000, `${fit.iterations} samples`);
+  });
+
+  it('stops early where nearly all pairs agree, later for more confidence', () => {
+    const pairs = pairsOf(view, 100, 20, 0.2, 3);
+    const [few, many] = [0.9, 0.999999].map((confidence) => ransacHomography(pairs, { threshold: 3, confidence }));
+    assert.ok(few!.iterations < many!.iterations, `${few!.iterations}, ${many!.iterations}`);
+    assert.ok(many!.iterations < 200, `${many!.iterations}`);
+    assert.equal(found(ransacHomography(pairsOf(view, 50, 0, 0, 4), { threshold: 1 })).iterations, 1);
+  });
+
+  it('is a pure function of its input and seed', async () => {
+    const pairs = pairsOf(view, 60, 30, 1, 5);
+    const fit = ransacHomography(pairs, { threshold: 3, seed: 9 });
+    assert.deepEqual(ransacHomography(pairs, { threshold: 3, seed: 9 }), fit);
+    const { signal } = new AbortController();
+    assert.deepEqual(await ransacHomographyInTurns(pairs, { threshold: 3, seed: 9 }, signal), fit);
+  });
+
+  it('maps mirror images', () => {
+    const mirror = Float64Array.of(-1, 0, 640, 0, 1, 0, 0, 0, 1);
+    const fit = found(ransacHomography(pairsOf(mirror, 60, 20, 0, 6), { threshold: 1 }));
+    assert.ok(cornerError(fit.matrix, mirror) < 1e-6);
+  });
+
+  it('says why there is none', () => {
+    const reason = (pairs: PointPairs) => {
+      const fit = ransacHomography(pairs, { threshold: 3, maxIterations: 200 });
+      return fit.found ? 'found' : fit.reason;
+    };
+    assert.equal(reason(new Float64Array(0)), 'too_few_pairs');
+    assert.equal(reason(pairsOf(view, 3, 0, 0, 1)), 'too_few_pairs');
+    const line = pairsOf(view, 30, 0, 0, 1);
+    for (let i = 0; i < 30; i++) line.set([i * 3, i * 6 + 1], i * 4);
+    assert.equal(reason(line), 'collinear');
+    const point = pairsOf(view, 30, 0, 0, 1);
+    for (let i = 0; i < 30; i++) point.set([5, 5], i * 4 + 2);
+    assert.equal(reason(point), 'collinear');
+    // Three on a line, and a fourth: no four of them in general position.
+    const three = new Float64Array(16);
+    for (const [i, [x, y]] of [
+      [0, 0],
+      [10, 10],
+      [20, 20],
+      [0, 30],
+    ].entries())
+      three.set([x!, y!, x!, y!], i * 4);
+    assert.equal(reason(three), 'degenerate');
+  });
+
+  it('lets the event loop turn, and stops when it is given up', async () => {
+    const pairs = pairsOf(view, 4000, 3990, 1, 8);
+    const given = new AbortController();
+    const fitting = ransacHomographyInTurns(pairs, { threshold: 1, maxIterations: 100_000 }, given.signal);
+    setImmediate(() => given.abort(new Error('given up')));
+    await assert.rejects(fitting, /given up/);
+  });
+});

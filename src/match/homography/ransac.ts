@@ -1,0 +1,121 @@
+import { stream } from '../../tensor/random.js';
+import { atOnce, inTurns } from '../turns.js';
+import { type Consensus, measure } from './consensus.js';
+import { fitHomography, type HomographyMatrix, type PointPairs } from './fitHomography.js';
+import { drawFour, isCollinear, isUsable } from './sample.js';
+
+export interface RansacOptions {
+  /** Largest distance in pixels of the second image for a pair to be an inlier, above 0. */
+  readonly threshold: number;
+  /** Most samples of 4 pairs. Default 2,000. */
+  readonly maxIterations?: number;
+  /** Sampling stops when a sample without outliers has been drawn with this probability. Default 0.999. */
+  readonly confidence?: number;
+  /** Default 0. */
+  readonly seed?: number;
+}
+
+/**
+ * Why there is no homography:
+ * - `too_few_pairs`: fewer than 4
+ * - `collinear`: all points of one image lie on a line, or coincide
+ * - `degenerate`: no sample had 4 pairs in general position
+ */
+export type HomographyAbsence = 'too_few_pairs' | 'collinear' | 'degenerate';
+
+export type HomographyFit =
+  | {
+      readonly found: true;
+      /** Takes (x, y, 1) of the first image to the second. */
+      readonly matrix: HomographyMatrix;
+      /** Indices of the pairs that agree, ascending. */
+      readonly inliers: Int32Array;
+      /** Root mean square of their distances in the second image, in pixels. */
+      readonly rms: number;
+      /** Samples that were drawn. */
+      readonly iterations: number;
+    }
+  | { readonly found: false; readonly reason: HomographyAbsence; readonly iterations: number };
+
+/** Pairs measured between two pauses: some milliseconds on one core. */
+const PAUSE_PAIRS = 200_000;
+
+/** What a sample costs beside measuring, in pairs measured. */
+const SAMPLE_PAIRS = 500;
+
+/** Refits after a better sample; each can only lower the cost. */
+const MAX_REFITS = 10;
+
+/** Samples that are needed to draw one without outliers with the given probability. */
+function samplesNeeded(inlierShare: number, confidence: number): number {
+  const clean = inlierShare ** 4;
+  return clean >= 1 ? 0 : Math.log(1 - confidence) / Math.log1p(-clean);
+}
+
+interface Model extends Consensus {
+  readonly matrix: HomographyMatrix;
+}
+
+/** Least squares over the inliers, again with the inliers of that, as long as the cost falls. */
+function refit(pairs: PointPairs, model: Model, threshold: number): Model {
+  let best = model;
+  for (let i = 0; i < MAX_REFITS; i++) {
+    const matrix = fitHomography(pairs, best.inliers);
+    const consensus = matrix && measure(matrix, pairs, threshold, best.inliers[0]!, best.cost);
+    if (!matrix || !consensus || consensus.inliers.length < 4) return best;
+    best = { ...consensus, matrix };
+  }
+  return best;
+}
+
+function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void, HomographyFit> {
+  const { threshold, maxIterations = 2000, confidence = 0.999, seed = 0 } = options;
+  const count = pairs.length / 4;
+  if (count < 4) return { found: false, reason: 'too_few_pairs', iterations: 0 };
+  if (isCollinear(pairs, 0) || isCollinear(pairs, 2)) return { found: false, reason: 'collinear', iterations: 0 };
+  const random = stream(seed, 'homography');
+  let best: Model | undefined;
+  let needed = maxIterations;
+  let iterations = 0;
+  let work = 0;
+  for (; iterations < needed; iterations++) {
+    work += SAMPLE_PAIRS;
+    if (work > PAUSE_PAIRS) {
+      work = 0;
+      yield;
+    }
+    const sample = drawFour(random, count);
+    const matrix = isUsable(pairs, sample) ? fitHomography(pairs, sample) : undefined;
+    if (matrix === undefined) continue;
+    work += count;
+    const consensus = measure(matrix, pairs, threshold, sample[0], best?.cost);
+    if (consensus === undefined || consensus.inliers.length < 4) continue;
+    best = refit(pairs, { ...consensus, matrix }, threshold);
+    needed = Math.min(maxIterations, Math.ceil(samplesNeeded(best.inliers.length / count, confidence)));
+  }
+  if (best === undefined) return { found: false, reason: 'degenerate', iterations };
+  const { matrix, inliers, rms } = best;
+  return { found: true, matrix, inliers, rms, iterations };
+}
+
+/**
+ * The homography that most pairs agree on: random samples of 4 pairs (RANSAC, Fischler and Bolles 1981), scored by truncated
+ * squared distances (MSAC), each better one refitted by least squares over its inliers (LO-RANSAC, Chum and others 2003), as
+ * many as the confidence needs. The same input gives the same answer.
+ * @param pairs [n, 4] finite
+ */
+export function ransacHomography(pairs: PointPairs, options: RansacOptions): HomographyFit {
+  return atOnce(ransacSteps(pairs, options));
+}
+
+/**
+ * `ransacHomography` for a thread that has other work: it lets the event loop turn every few milliseconds.
+ * @throws the signal's reason soon after it is aborted.
+ */
+export function ransacHomographyInTurns(
+  pairs: PointPairs,
+  options: RansacOptions,
+  signal: AbortSignal,
+): Promise<HomographyFit> {
+  return inTurns(ransacSteps(pairs, options), signal);
+}
