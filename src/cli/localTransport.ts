@@ -1,8 +1,9 @@
-import type { Transport, Unary } from '../client/transport.js';
+import type { DuplexStream, ServerStream, Transport, Unary } from '../client/transport.js';
 import { loadVicreglService } from '../proto/load.js';
+import type { Call, Phase } from '../serve/call.js';
 import { toStatus } from '../serve/errors.js';
 import { defaultServeLimits } from '../serve/limits.js';
-import type { Method } from '../serve/method.js';
+import type { ItemMethod, Method, StreamedMethod } from '../serve/method.js';
 import type { Service } from '../serve/service.js';
 
 interface Codec<Request, RequestOutput, Response, ResponseOutput> {
@@ -12,6 +13,19 @@ interface Codec<Request, RequestOutput, Response, ResponseOutput> {
   responseDeserialize(bytes: Buffer): ResponseOutput;
 }
 
+function callOf(signal: AbortSignal | undefined): Call {
+  return { signal: signal ?? new AbortController().signal, observe: () => {} };
+}
+
+/** An error as the socket's client would see it. */
+function shown(error: unknown): unknown {
+  const status = toStatus(error);
+  // Without a server there is no log to look into: an unexpected error shows itself.
+  return error instanceof Error && status.details.startsWith('internal error')
+    ? error
+    : Object.assign(new Error(status.details, { cause: error }), status);
+}
+
 /** Messages pass through their bytes, so that defaults and checks are those of the socket. */
 function unary<Request, RequestOutput, Response, ResponseOutput>(
   codec: Codec<Request, RequestOutput, Response, ResponseOutput>,
@@ -19,15 +33,45 @@ function unary<Request, RequestOutput, Response, ResponseOutput>(
 ): Unary<Request, ResponseOutput> {
   return async (request, { signal }) => {
     try {
-      const call = { signal: signal ?? new AbortController().signal, observe: () => {} };
-      const response = await method(codec.requestDeserialize(codec.requestSerialize(request)), call);
+      const response = await method(codec.requestDeserialize(codec.requestSerialize(request)), callOf(signal));
       return codec.responseDeserialize(codec.responseSerialize(response));
     } catch (error) {
-      const status = toStatus(error);
-      // Without a server there is no log to look into: an unexpected error shows itself.
-      throw error instanceof Error && status.details.startsWith('internal error')
-        ? error
-        : Object.assign(new Error(status.details, { cause: error }), status);
+      throw shown(error);
+    }
+  };
+}
+
+/** The messages of a streamed answer. */
+function streamed<Request, RequestOutput, Response, ResponseOutput>(
+  codec: Codec<Request, RequestOutput, Response, ResponseOutput>,
+  method: StreamedMethod<RequestOutput, Response>,
+): ServerStream<Request, ResponseOutput> {
+  return async function* (request, { signal }) {
+    try {
+      const { messages } = await method(codec.requestDeserialize(codec.requestSerialize(request)), callOf(signal));
+      for (const message of messages) yield codec.responseDeserialize(codec.responseSerialize(message));
+    } catch (error) {
+      throw shown(error);
+    }
+  };
+}
+
+/** The items of a stream, one after the other: within a process there is no way for another to overtake. */
+function itemised<Request, Item, Response, Answer, AnswerOutput>(
+  codec: Codec<Request, Item, Answer, AnswerOutput>,
+  method: ItemMethod<Item, Response, Answer>,
+): DuplexStream<Request, AnswerOutput> {
+  return async function* (requests, { signal }) {
+    for await (const request of requests) {
+      const item = codec.requestDeserialize(codec.requestSerialize(request));
+      const seconds = new Map<Phase, number>();
+      const call = { ...callOf(signal), observe: (phase: Phase, took: number) => void seconds.set(phase, took) };
+      const answer = await method.answer(item, call).then(
+        (response) => method.wrap(item, response, seconds),
+        (error: unknown) => method.refuse(item, toStatus(error), seconds),
+      );
+      signal?.throwIfAborted();
+      yield codec.responseDeserialize(codec.responseSerialize(answer));
     }
   };
 }
@@ -41,6 +85,13 @@ export function createLocalTransport(service: Service): Transport {
     extractFeatures: unary(definition.ExtractFeatures, methods.ExtractFeatures),
     match: unary(definition.Match, methods.Match),
     getModel: unary(definition.GetModel, methods.GetModel),
+    embedBatch: unary(definition.EmbedBatch, methods.EmbedBatch),
+    extractFeaturesBatch: unary(definition.ExtractFeaturesBatch, methods.ExtractFeaturesBatch),
+    embedStream: itemised(definition.EmbedStream, methods.EmbedStream),
+    extractFeaturesStream: itemised(definition.ExtractFeaturesStream, methods.ExtractFeaturesStream),
+    extractFeaturesChunked: streamed(definition.ExtractFeaturesChunked, methods.ExtractFeaturesChunked),
+    getServerInfo: unary(definition.GetServerInfo, methods.GetServerInfo),
+    listModels: unary(definition.ListModels, methods.ListModels),
     maxResponseBytes: defaultServeLimits.maxResponseBytes,
     waitForReady: async () => {},
     close: () => service.close(),

@@ -1,21 +1,32 @@
 import type { ChannelCredentials } from '@grpc/grpc-js';
-import { type Grid, readGrid } from './grid.js';
+import { joinChunks } from './chunks.js';
+import { type Embedding, embedMessage, readEmbedding } from './embedding.js';
+import { type Features, featuresMessage, readFeatures } from './features.js';
 import { createGrpcTransport } from './grpcTransport.js';
 import { type ImageInput, imageMessage } from './image.js';
-import { type Matches, readMatches } from './matches.js';
-import { type ModelId, type ModelInfo, readModelId, readModelInfo } from './model.js';
 import {
-  dataTypes,
+  type Item,
+  mapItems,
+  type Settled,
+  type StreamAnswer,
+  type StreamItem,
+  settled,
+  splitItem,
+  streamAnswers,
+} from './items.js';
+import { type Matches, readMatches } from './matches.js';
+import { type ModelInfo, readModelInfo } from './model.js';
+import {
+  type EmbedFields,
   type EmbedOptions,
+  type FeatureFields,
   type FeatureOptions,
-  globalSpaces,
-  localSpaces,
   type MatchOptions,
   matchingMessage,
   type RequestOptions,
 } from './options.js';
-import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
-import type { Transport } from './transport.js';
+import { readServedModel, readServerInfo, type ServedModel, type ServerInfo } from './serverInfo.js';
+import type { CallOptions, Transport } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 
 /** Cold models and busy CPUs answer within seconds; beyond a minute something is wrong. */
@@ -35,36 +46,41 @@ export interface ClientOptions {
   readonly credentials?: ChannelCredentials;
 }
 
-/** The global vector of one image. */
-export interface Embedding {
-  readonly vector: Float32Array;
-  /** As received. */
-  readonly tensor: ReceivedTensor;
-  readonly model: ModelId;
-}
-
-/** The local vectors of one image. */
-export interface Features {
-  /** The vectors, [rows, columns, channels] row-major. */
-  readonly data: Float32Array;
-  /** [rows, columns, channels]. */
-  readonly shape: readonly number[];
-  readonly grid: Grid;
-  /** As received. */
-  readonly tensor: ReceivedTensor;
-  readonly model: ModelId;
-}
-
 /** Talks to a vicregl service. Every method rejects with a VicreglError. */
 export interface Client {
   /** The global vector of an image. */
   embed(image: ImageInput, options?: EmbedOptions): Promise<Embedding>;
   /** The local vector of every cell of an image. */
   features(image: ImageInput, options?: FeatureOptions): Promise<Features>;
+  /** The global vectors of several images in one call, in their order; an image that fails is rejected by itself. */
+  embedBatch(items: readonly Item<EmbedFields>[], options?: EmbedOptions): Promise<readonly Settled<Embedding>[]>;
+  /** The local vectors of several images in one call. */
+  featuresBatch(
+    items: readonly Item<FeatureFields>[],
+    options?: RequestOptions & FeatureFields,
+  ): Promise<readonly Settled<Features>[]>;
+  /**
+   * Global vectors of images as they come, in the order in which they become ready. An image is taken from the iterable when
+   * the service can take it, and an answer is received when the one before has been taken. An image that fails is rejected
+   * by itself; the iteration throws where the stream itself ends early. Leaving the loop gives up the call.
+   */
+  embedStream(
+    items: Iterable<StreamItem<EmbedFields>> | AsyncIterable<StreamItem<EmbedFields>>,
+    options?: EmbedOptions,
+  ): AsyncIterable<StreamAnswer<Embedding>>;
+  /** Local vectors of images as they come, in the manner of embedStream. */
+  featuresStream(
+    items: Iterable<StreamItem<FeatureFields>> | AsyncIterable<StreamItem<FeatureFields>>,
+    options?: RequestOptions & FeatureFields,
+  ): AsyncIterable<StreamAnswer<Features>>;
   /** Pairs of cells of two images. */
   match(a: ImageInput, b: ImageInput, options?: MatchOptions): Promise<Matches>;
-  /** What the served model is. */
+  /** What a served model is. */
   model(options?: RequestOptions): Promise<ModelInfo>;
+  /** The models that can be named in requests. */
+  models(options?: CallOptions): Promise<readonly ServedModel[]>;
+  /** What the server is: versions, models, and every limit with its value. */
+  serverInfo(options?: CallOptions): Promise<ServerInfo>;
   /** Resolves when the service can be reached. Default: within 10 s. */
   waitForReady(timeoutMs?: number): Promise<void>;
   /** Frees the connection. */
@@ -83,44 +99,58 @@ export function createClientOver(transport: Transport): Client {
 
   return {
     embed: (image, options = {}) =>
-      call(async () => {
-        const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
-        const response = await transport.embed(
-          {
-            model,
-            image: imageMessage(image, 'image'),
-            space: globalSpaces[space],
-            l2Normalize,
-            dtype: dataTypes[dtype],
-          },
-          options,
-        );
-        const tensor = readTensor(response.embedding);
-        return { vector: float32Of(tensor), tensor, model: readModelId(response.model) };
-      }),
+      call(async () => readEmbedding(await transport.embed(embedMessage(image, options), options))),
     features: (image, options = {}) =>
       call(async () => {
-        const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
-        const response = await transport.extractFeatures(
-          {
-            model,
-            image: imageMessage(image, 'image'),
-            space: localSpaces[space],
-            l2Normalize,
-            dtype: dataTypes[dtype],
-            maxResponseBytes: transport.maxResponseBytes,
-          },
-          options,
-        );
-        const tensor = readTensor(response.features);
-        return {
-          data: float32Of(tensor),
-          shape: tensor.shape,
-          grid: readGrid(response.grid),
-          tensor,
-          model: readModelId(response.model),
-        };
+        const request = featuresMessage(image, options);
+        if (options.chunked) return readFeatures(await joinChunks(transport.extractFeaturesChunked(request, options)));
+        const { maxResponseBytes } = transport;
+        return readFeatures(await transport.extractFeatures({ ...request, maxResponseBytes }, options));
       }),
+    embedBatch: (items, options = {}) =>
+      call(async () => {
+        const requests = items.map((item, i) => {
+          const { image, options: fields } = splitItem<EmbedFields>(item, options);
+          return embedMessage(image, fields, `items[${i}].image`);
+        });
+        const { results } = await transport.embedBatch({ requests }, options);
+        return results.map((result) => settled(result, readEmbedding));
+      }),
+    featuresBatch: (items, options = {}) =>
+      call(async () => {
+        const { maxResponseBytes } = transport;
+        const requests = items.map((item, i) => {
+          const { image, options: fields } = splitItem<FeatureFields>(item, options);
+          return { ...featuresMessage(image, fields, `items[${i}].image`), maxResponseBytes };
+        });
+        const { results } = await transport.extractFeaturesBatch({ requests, maxResponseBytes }, options);
+        return results.map((result) => settled(result, readFeatures));
+      }),
+    embedStream: (items, options = {}) =>
+      streamAnswers(
+        transport.embedStream(
+          mapItems(items, ({ id, image, ...fields }) => ({
+            id,
+            request: embedMessage(image, { ...options, ...fields }),
+          })),
+          options,
+        ),
+        readEmbedding,
+      ),
+    featuresStream: (items, options = {}) =>
+      streamAnswers(
+        transport.extractFeaturesStream(
+          mapItems(items, ({ id, image, ...fields }) => ({
+            id,
+            request: {
+              ...featuresMessage(image, { ...options, ...fields }),
+              maxResponseBytes: transport.maxResponseBytes,
+            },
+          })),
+          options,
+        ),
+        readFeatures,
+      ),
     match: (a, b, options = {}) =>
       call(async () => {
         const images = { a: { image: imageMessage(a, 'a') }, b: { image: imageMessage(b, 'b') } };
@@ -129,6 +159,8 @@ export function createClientOver(transport: Transport): Client {
       }),
     model: (options = {}) =>
       call(async () => readModelInfo(await transport.getModel({ model: options.model ?? '' }, options))),
+    models: (options = {}) => call(async () => (await transport.listModels({}, options)).models.map(readServedModel)),
+    serverInfo: (options = {}) => call(async () => readServerInfo(await transport.getServerInfo({}, options))),
     waitForReady: (timeoutMs = 10_000) => call(() => transport.waitForReady(timeoutMs)),
     close: () => transport.close(),
   };

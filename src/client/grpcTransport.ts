@@ -1,6 +1,7 @@
-import { type ChannelCredentials, type ClientUnaryCall, credentials, type ServiceError } from '@grpc/grpc-js';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { loadVicreglService } from '../proto/load.js';
-import type { CallOptions, Transport, Unary } from './transport.js';
+import { duplexStream, serverStream, unary } from './grpcCalls.js';
+import type { Transport } from './transport.js';
 import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
@@ -17,36 +18,6 @@ export interface GrpcTransportOptions {
 
 /** A message holds its tensor and some hundred bytes more. */
 const MESSAGE_OVERHEAD = 4096;
-
-/** grpc-js turns a longer deadline into a 32-bit number of ms, which wraps and passes at once. */
-const MAX_DEADLINE_MS = 2 ** 31 - 1;
-
-type Start<Request, Response> = (
-  request: Request,
-  options: { deadline: number },
-  callback: (error: ServiceError | null, response?: Response) => void,
-) => ClientUnaryCall;
-
-function unary<Request, Response>(
-  start: Start<Request, Response>,
-  defaultDeadlineMs: number,
-): Unary<Request, Response> {
-  return (request, { signal, deadlineMs = defaultDeadlineMs }: CallOptions) =>
-    new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(new VicreglError('CANCELLED', 'the call was aborted before it began', { cause: signal.reason }));
-        return;
-      }
-      const onAbort = () => call.cancel();
-      const deadline = Date.now() + Math.min(deadlineMs, MAX_DEADLINE_MS);
-      const call = start(request, { deadline }, (error, response) => {
-        signal?.removeEventListener('abort', onAbort);
-        if (error) reject(error);
-        else resolve(response as Response);
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
-}
 
 /**
  * Reaches the service over gRPC.
@@ -65,6 +36,13 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
     extractFeatures: unary(client.extractFeatures.bind(client), deadlineMs),
     match: unary(client.match.bind(client), deadlineMs),
     getModel: unary(client.getModel.bind(client), deadlineMs),
+    embedBatch: unary(client.embedBatch.bind(client), deadlineMs),
+    extractFeaturesBatch: unary(client.extractFeaturesBatch.bind(client), deadlineMs),
+    embedStream: duplexStream(client.embedStream.bind(client)),
+    extractFeaturesStream: duplexStream(client.extractFeaturesStream.bind(client)),
+    extractFeaturesChunked: serverStream(client.extractFeaturesChunked.bind(client), deadlineMs),
+    getServerInfo: unary(client.getServerInfo.bind(client), deadlineMs),
+    listModels: unary(client.listModels.bind(client), deadlineMs),
     maxResponseBytes: Math.max(0, maxMessageBytes - MESSAGE_OVERHEAD),
     waitForReady: (timeoutMs) =>
       new Promise((resolve, reject) => {

@@ -1,30 +1,54 @@
 import type { FeatureMatching } from '../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMatching.js';
+import type { Pca } from './pca.js';
+import type { Box, PoolingRegion } from './regions.js';
 import type { CallOptions } from './transport.js';
 import { uint32 } from './uint32.js';
 
 /** Options of every call. */
 export interface RequestOptions extends CallOptions {
-  /** Name of the model; the server's default where it is left out. */
+  /** `name` or `name@version` of the model; the server's default where it is left out. */
   readonly model?: string;
 }
 
-export interface VectorOptions extends RequestOptions {
+interface VectorFields {
+  /** `name` or `name@version` of the model; the server's default where it is left out. */
+  readonly model?: string;
   /** Scales vectors to length 1. Default false. */
   readonly l2Normalize?: boolean;
-  /** Type on the wire; float16 halves the bytes. Default float32. */
-  readonly dtype?: 'float32' | 'float16';
+  /** Type on the wire: float16 halves the bytes, int8 with a scale for each vector quarters them. Default float32. */
+  readonly dtype?: 'float32' | 'float16' | 'int8';
 }
 
-export interface EmbedOptions extends VectorOptions {
+/** What is asked of one image's global vector. */
+export interface EmbedFields extends VectorFields {
   /** Where the vector lives. Default backbone. */
   readonly space?: 'backbone' | 'expander';
 }
 
-export interface FeatureOptions extends VectorOptions {
+/** What is asked of one image's local vectors. It comes about in this order: part, pooling, l2Normalize, pca, dtype. */
+export interface FeatureFields extends VectorFields {
   /** Where the vectors live. Default backbone. */
   readonly space?: 'backbone' | 'localProjector';
+  /** Only the cells that share area with this rectangle of the original, in pixels. */
+  readonly region?: Box;
+  /** Only these cells, in this order. */
+  readonly cells?: readonly { readonly row: number; readonly column: number }[];
+  /** The maps to get in place of that of the space: 0 is that one, 1 the map of the first stage, and so on. */
+  readonly stages?: readonly number[];
+  /** One vector for each region in place of the map. */
+  readonly pooling?: readonly PoolingRegion[];
+  /** Fewer dimensions. */
+  readonly pca?: Pca;
 }
+
+export type EmbedOptions = RequestOptions & EmbedFields;
+
+export type FeatureOptions = RequestOptions &
+  FeatureFields & {
+    /** Receives the answer in blocks: for maps over the limits of one message. Default false. */
+    readonly chunked?: boolean;
+  };
 
 /** Pairs cells by nearest vector (L2). */
 export interface MatchByFeatures {
@@ -53,7 +77,11 @@ export interface MatchByLocation {
 export type MatchOptions = RequestOptions & (MatchByFeatures | MatchByLocation);
 
 /** Wire names of the options' values. */
-export const dataTypes = { float32: 'DATA_TYPE_FLOAT32', float16: 'DATA_TYPE_FLOAT16' } as const;
+export const dataTypes = {
+  float32: 'DATA_TYPE_FLOAT32',
+  float16: 'DATA_TYPE_FLOAT16',
+  int8: 'DATA_TYPE_INT8',
+} as const;
 export const globalSpaces = { backbone: 'GLOBAL_SPACE_BACKBONE', expander: 'GLOBAL_SPACE_EXPANDER' } as const;
 export const localSpaces = { backbone: 'LOCAL_SPACE_BACKBONE', localProjector: 'LOCAL_SPACE_LOCAL_PROJECTOR' } as const;
 

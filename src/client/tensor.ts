@@ -3,8 +3,14 @@ import { float16ToFloat32 } from '../tensor/float16.js';
 import { type Tensor, tensorFromBytes } from '../tensor/tensor.js';
 import { VicreglError } from './vicreglError.js';
 
+/** Whole numbers with one scale for each vector along the last dimension: value = element * scale. */
+export interface ScaledTensor extends Tensor<'int8'> {
+  /** Row-major, one for each vector. */
+  readonly scales: Float32Array;
+}
+
 /** A tensor as it was received; float16 as its bit patterns. */
-export type ReceivedTensor = Tensor<'float32'> | Tensor<'float16'>;
+export type ReceivedTensor = Tensor<'float32'> | Tensor<'float16'> | ScaledTensor;
 
 /** @throws VicreglError `INTERNAL` for a response without a tensor, or whose bytes do not fit its shape. */
 export function readTensor(message: Tensor__Output | null): ReceivedTensor {
@@ -15,6 +21,10 @@ export function readTensor(message: Tensor__Output | null): ReceivedTensor {
         return tensorFromBytes('float32', message.shape, message.data);
       case 'DATA_TYPE_FLOAT16':
         return tensorFromBytes('float16', message.shape, message.data);
+      case 'DATA_TYPE_INT8': {
+        const scales = tensorFromBytes('float32', message.shape.slice(0, -1), message.scales);
+        return { ...tensorFromBytes('int8', message.shape, message.data), scales: scales.data };
+      }
       default:
         throw new RangeError(`dtype ${String(message.dtype)} is not known to this client; update it`);
     }
@@ -25,5 +35,9 @@ export function readTensor(message: Tensor__Output | null): ReceivedTensor {
 
 /** The tensor's numbers. */
 export function float32Of(value: ReceivedTensor): Float32Array {
+  if ('scales' in value) {
+    const channels = value.shape.at(-1) ?? 1;
+    return Float32Array.from(value.data, (element, i) => element * value.scales[Math.floor(i / channels)]!);
+  }
   return value.dtype === 'float16' ? float16ToFloat32(value.data as Uint16Array) : (value.data as Float32Array);
 }

@@ -1,5 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
-import { decodeReason, statusDetailsKey } from '../proto/statusDetails.js';
+import type { Status__Output } from '../proto/generated/google/rpc/Status.js';
+import { decodeReason, reasonIn, statusDetailsKey } from '../proto/statusDetails.js';
 
 /** Name of a gRPC status, such as `INVALID_ARGUMENT`. */
 export type VicreglErrorCode = Exclude<keyof typeof status, 'OK'>;
@@ -35,6 +36,12 @@ export class VicreglError extends Error {
     super(message, options);
     this.code = code;
     this.reason = options.reason;
+  }
+
+  /** The status of one item of a batch or a stream. */
+  static fromStatus({ code, message, details }: Status__Output): VicreglError {
+    const name = (status[code] ?? 'UNKNOWN') as VicreglErrorCode;
+    return new VicreglError(name, message, { reason: reasonIn(details) });
   }
 
   /** Anything thrown as a VicreglError: gRPC errors keep their status, aborts are CANCELLED, the rest is UNKNOWN. */

@@ -84,7 +84,7 @@ export function decodeReason(bytes: Buffer): string | undefined {
 }
 
 /** The reason among the details of a status; undefined where there is none of this domain. */
-function reasonIn(details: readonly object[]): string | undefined {
+export function reasonIn(details: readonly object[]): string | undefined {
   const { ErrorInfo } = codecs();
   try {
     for (const { type_url, value } of details as readonly Any[]) {

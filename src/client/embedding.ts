@@ -1,0 +1,32 @@
+import type { EmbedRequest } from '../proto/generated/vicregl/v1/EmbedRequest.js';
+import type { EmbedResponse__Output } from '../proto/generated/vicregl/v1/EmbedResponse.js';
+import { type ImageInput, imageMessage } from './image.js';
+import { type ModelId, readModelId } from './model.js';
+import { dataTypes, type EmbedFields, globalSpaces } from './options.js';
+import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
+
+/** The global vector of one image. */
+export interface Embedding {
+  readonly vector: Float32Array;
+  /** As received. */
+  readonly tensor: ReceivedTensor;
+  readonly model: ModelId;
+}
+
+/** A request for a global vector. */
+export function embedMessage(image: ImageInput, options: EmbedFields, field = 'image'): EmbedRequest {
+  const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
+  return {
+    model,
+    image: imageMessage(image, field),
+    space: globalSpaces[space],
+    l2Normalize,
+    dtype: dataTypes[dtype],
+  };
+}
+
+/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+export function readEmbedding(response: EmbedResponse__Output): Embedding {
+  const tensor = readTensor(response.embedding);
+  return { vector: float32Of(tensor), tensor, model: readModelId(response.model) };
+}

@@ -1,0 +1,79 @@
+import type { ExtractFeaturesRequest } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import type { ExtractFeaturesResponse__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
+import type { FeatureMap__Output } from '../proto/generated/vicregl/v1/FeatureMap.js';
+import { type Grid, readGrid } from './grid.js';
+import { type ImageInput, imageMessage } from './image.js';
+import { type ModelId, readModelId } from './model.js';
+import { dataTypes, type FeatureFields, localSpaces } from './options.js';
+import { type PcaResult, pcaMessage, readPca } from './pca.js';
+import { regionMessage } from './regions.js';
+import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
+import { uint32, uint32Fields } from './uint32.js';
+import { VicreglError } from './vicreglError.js';
+
+/** The vectors of one map. */
+export interface FeatureMap {
+  /** 0: the map of the space; else the number of the stage. */
+  readonly stage: number;
+  /** The vectors, row-major. */
+  readonly data: Float32Array;
+  /** [rows, columns, channels]; with `cells` or `pooling` [vectors, channels]. */
+  readonly shape: readonly number[];
+  readonly grid: Grid;
+  /** As received. */
+  readonly tensor: ReceivedTensor;
+  /** With `pooling`: the share of each region's area on which there are cells, 0 to 1. */
+  readonly coverage?: readonly number[];
+  /** With `pca`. */
+  readonly pca?: PcaResult;
+}
+
+/** The local vectors of one image: those of its first map, and all maps where the request named stages. */
+export interface Features extends FeatureMap {
+  /** Every map that was asked for, in that order; the first is this one. */
+  readonly maps: readonly FeatureMap[];
+  readonly model: ModelId;
+}
+
+/**
+ * A request for local vectors.
+ * @throws VicreglError `INVALID_ARGUMENT` naming a field that no message can hold.
+ */
+export function featuresMessage(image: ImageInput, options: FeatureFields, field = 'image'): ExtractFeaturesRequest {
+  const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
+  const { region, cells, stages, pooling, pca } = options;
+  if (region && cells) throw new VicreglError('INVALID_ARGUMENT', 'region and cells: ask for one of them');
+  return {
+    model,
+    image: imageMessage(image, field),
+    space: localSpaces[space],
+    l2Normalize,
+    dtype: dataTypes[dtype],
+    ...(region && { region }),
+    ...(cells && {
+      cells: { cells: cells.map(({ row, column }, i) => uint32Fields(`cells[${i}]`, { row, column })) },
+    }),
+    ...(stages && { stages: stages.map((stage) => uint32('stages', stage)) }),
+    ...(pooling && { pooling: { regions: pooling.map((one, i) => regionMessage(one, `pooling[${i}]`)) } }),
+    ...(pca && { pca: pcaMessage(pca) }),
+  };
+}
+
+function readMap(message: Omit<FeatureMap__Output, 'stage'>, stage: number): FeatureMap {
+  const tensor = readTensor(message.features);
+  return {
+    stage,
+    data: float32Of(tensor),
+    shape: tensor.shape,
+    grid: readGrid(message.grid),
+    tensor,
+    ...(message.coverage.length > 0 && { coverage: message.coverage }),
+    ...(message.pca && { pca: readPca(message.pca) }),
+  };
+}
+
+/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+export function readFeatures(response: ExtractFeaturesResponse__Output): Features {
+  const maps = response.maps.length > 0 ? response.maps.map((map) => readMap(map, map.stage)) : [readMap(response, 0)];
+  return { ...maps[0]!, maps, model: readModelId(response.model) };
+}

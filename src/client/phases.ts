@@ -1,0 +1,29 @@
+import type { Metadata } from '@grpc/grpc-js';
+import type { PhaseTimes__Output } from '../proto/generated/vicregl/v1/PhaseTimes.js';
+
+/** Milliseconds that the service spent in each phase; what it did not go through is absent. */
+export type Phases = Readonly<
+  Partial<Record<'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode', number>>
+>;
+
+const names = ['receive', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
+
+/** The phases in an answer's trailing metadata. */
+export function phasesIn(metadata: Metadata): Phases {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const [value] = metadata.get(`vicregl-phase-${name}-ms`);
+      return value === undefined ? [] : [[name, Number(value)]];
+    }),
+  );
+}
+
+/** The phases of one item of a stream. */
+export function readPhases(times: PhaseTimes__Output | null): Phases {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const ms = times?.[`${name}Ms`] ?? 0;
+      return ms > 0 ? [[name, ms]] : [];
+    }),
+  );
+}

@@ -1,0 +1,58 @@
+import type { PoolingRegion as PoolingRegionMessage } from '../proto/generated/vicregl/v1/PoolingRegion.js';
+import { uint32Fields } from './uint32.js';
+
+/** A rectangle of the original image by its edges, in pixels; fractions are allowed. */
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** Run lengths as COCO writes them: down the columns, turns outside and inside the mask, outside first. */
+export interface RunLengths {
+  /** Size of the mask in pixels: that of the original. */
+  readonly width: number;
+  readonly height: number;
+  /** The lengths, or their string form as pycocotools gives it. */
+  readonly counts: readonly number[] | string;
+}
+
+/** One byte a pixel, rows from the top, not 0 inside the mask. */
+export interface Bitmap {
+  /** Size of the mask in pixels: that of the original. */
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** A part of the image that gets a vector of its own: a rectangle, or a mask of the original's size. */
+export type PoolingRegion =
+  | { readonly box: Box }
+  | { readonly runLengths: RunLengths }
+  | { readonly bitmap: Bitmap }
+  /** A PNG file of one channel, not 0 inside the mask. */
+  | { readonly png: Uint8Array };
+
+/**
+ * A region as the request's message.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ */
+export function regionMessage(region: PoolingRegion, field: string): PoolingRegionMessage {
+  if ('box' in region) return { box: region.box };
+  if ('png' in region) return { mask: { png: region.png } };
+  if ('bitmap' in region) {
+    const { width, height, data } = region.bitmap;
+    return { mask: { bitmap: { ...uint32Fields(`${field}.bitmap`, { width, height }), data } } };
+  }
+  const { width, height, counts } = region.runLengths;
+  const size = uint32Fields(`${field}.runLengths`, { width, height });
+  return {
+    mask: {
+      runLengths: {
+        ...size,
+        ...(typeof counts === 'string' ? { compressed: Buffer.from(counts, 'latin1') } : { counts: [...counts] }),
+      },
+    },
+  };
+}

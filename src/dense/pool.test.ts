@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { stream } from '../tensor/random.js';
+import { tensor } from '../tensor/tensor.js';
+import type { Box, Lattice } from './lattice.js';
+import { bitmapRuns } from './mask.js';
+import { poolRegions, regionWeights } from './pool.js';
+
+function atOnce<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+const [width, height, channels] = [48, 36, 5];
+const random = stream(3, 'pool');
+
+/** Cells of 8.5 x 7 pixels, mirrored, that leave a border of the image out. */
+const lattice: Lattice = { rows: 4, cols: 5, cellToPixel: { scaleX: -8.5, scaleY: 7, offsetX: 45.25, offsetY: 3.5 } };
+const map = tensor(
+  'float32',
+  [4, 5, channels],
+  Float32Array.from({ length: 20 * channels }, () => random.normal()),
+);
+
+/** Plain loops: the mean over a fine grid of points inside the region, each with the vector of the cell it lies in. */
+function sampled(inside: (x: number, y: number) => boolean) {
+  const steps = 4;
+  const sum = new Float64Array(channels);
+  let covered = 0;
+  let whole = 0;
+  const { scaleX, scaleY, offsetX, offsetY } = lattice.cellToPixel;
+  for (let i = 0; i < height * steps; i++) {
+    for (let j = 0; j < width * steps; j++) {
+      const [x, y] = [(j + 0.5) / steps, (i + 0.5) / steps];
+      if (!inside(x, y)) continue;
+      whole++;
+      const [column, row] = [Math.floor((x - offsetX) / scaleX), Math.floor((y - offsetY) / scaleY)];
+      if (column < 0 || column >= lattice.cols || row < 0 || row >= lattice.rows) continue;
+      covered++;
+      for (let c = 0; c < channels; c++) sum[c]! += map.data[(row * lattice.cols + column) * channels + c]!;
+    }
+  }
+  return { mean: [...sum].map((value) => value / covered), coverage: covered / whole };
+}
+
+function close(actual: ArrayLike<number>, expected: readonly number[], tolerance = 1e-5): void {
+  assert.equal(actual.length, expected.length);
+  for (const [i, value] of expected.entries())
+    assert.ok(Math.abs(actual[i]! - value) <= tolerance, `${actual[i]}, ${value}`);
+}
+
+describe('pooling is the mean over the area of the region', () => {
+  test('of boxes', () => {
+    // Edges on the sampling grid, and on neither border of cells nor of pixels.
+    const boxes: Box[] = [
+      { left: 5.5, right: 30.25, top: 4.25, bottom: 20.5 },
+      { left: 0, right: 48, top: 0, bottom: 36 },
+      { left: 40, right: 47.75, top: 1, bottom: 9 },
+    ];
+    const weights = boxes.map((box) => atOnce(regionWeights(lattice, [box])));
+    const pooled = atOnce(poolRegions(map, weights));
+    assert.deepEqual(pooled.shape, [3, channels]);
+    for (const [i, { left, right, top, bottom }] of boxes.entries()) {
+      const { mean, coverage } = sampled((x, y) => x >= left && x < right && y >= top && y < bottom);
+      close(pooled.data.subarray(i * channels, (i + 1) * channels), mean);
+      assert.ok(Math.abs(weights[i]!.coverage - coverage) < 1e-6);
+    }
+  });
+
+  test('of any mask, one box at a time or run by run', () => {
+    const data = Uint8Array.from({ length: width * height }, () => (random.uniform(0, 1) < 0.3 ? 255 : 0));
+    const weights = atOnce(regionWeights(lattice, bitmapRuns(data, width, height)));
+    const { mean, coverage } = sampled((x, y) => data[Math.floor(y) * width + Math.floor(x)] !== 0);
+    close(atOnce(poolRegions(map, [weights])).data, mean);
+    assert.ok(Math.abs(weights.coverage - coverage) < 1e-6);
+  });
+});
+
+test('a region without cells gives zeros and says so; one without area is refused', () => {
+  const outside = atOnce(regionWeights(lattice, [{ left: 46, right: 48, top: 0, bottom: 36 }]));
+  assert.equal(outside.coverage, 0);
+  assert.deepEqual([...atOnce(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
+  assert.throws(() => atOnce(regionWeights(lattice, [])), { code: 'bad_region', message: 'has no area' });
+});
