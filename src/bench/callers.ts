@@ -34,8 +34,8 @@ type RawDefinition = Definition & {
 
 const pass = (bytes: Buffer): Buffer => bytes;
 
-/** Phase times are trailing metadata `vicregl-phase-NAME-ms`. */
-const phaseKey = /^vicregl-phase-(.+)-ms$/;
+/** Phase times are trailing metadata `vicregl-phase-NAME-ms`; `vicregl-total-ms` is all of the call. */
+const phaseKey = /^vicregl-(?:phase-)?(.+)-ms$/;
 
 function phasesOf(metadata: Metadata): Record<string, number> {
   const phases: Record<string, number> = {};

@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 const TICKS = 100;
 
 interface Stat {
+  readonly name: string;
   readonly parent: number;
   readonly cpuSeconds: number;
 }
@@ -15,6 +16,7 @@ async function readStat(path: string): Promise<Stat | undefined> {
   const end = text.lastIndexOf(')');
   const fields = text.slice(end + 2).split(' ');
   return {
+    name: text.slice(text.indexOf('(') + 1, end),
     parent: Number(fields[1]),
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS,
   };
@@ -37,4 +39,25 @@ export async function treeCpuSeconds(pid: number): Promise<number | undefined> {
   const stats = await Promise.all((await descendants(pid)).map((id) => readStat(`/proc/${id}/stat`)));
   const known = stats.filter((stat) => stat !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
+}
+
+/** One thread of a process tree. */
+export interface ThreadCpu {
+  readonly pid: number;
+  readonly thread: number;
+  readonly name: string;
+  readonly cpuSeconds: number;
+}
+
+/** Processor seconds of every thread of a process and its children so far; empty where there is no /proc. */
+export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
+  const threads = (await descendants(pid)).map(async (id) =>
+    Promise.all(
+      (await numbersIn(`/proc/${id}/task`)).map(async (thread) => {
+        const stat = await readStat(`/proc/${id}/task/${thread}/stat`);
+        return stat && { pid: id, thread, name: stat.name, cpuSeconds: stat.cpuSeconds };
+      }),
+    ),
+  );
+  return (await Promise.all(threads)).flat().filter((thread) => thread !== undefined);
 }

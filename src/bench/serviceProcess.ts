@@ -25,7 +25,7 @@ type Serving = Pick<ServiceProcess, 'address' | 'metricsAddress' | 'provider'>;
  * @param args of Node: the script and its flags
  * @throws Error when it ends before.
  */
-async function startLoggingProcess(args: readonly string[]): Promise<ServiceProcess> {
+export async function startLoggingProcess(args: readonly string[]): Promise<ServiceProcess> {
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
     const entry = JSON.parse(line) as { msg: string } & Serving;

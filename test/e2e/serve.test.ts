@@ -8,8 +8,7 @@ import { createClient, VicreglError } from '../../src/client/index.js';
 import { type Engine, EngineError } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
-import { decodeImage } from '../../src/image/decode.js';
-import { prepareImage } from '../../src/image/resize.js';
+import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
@@ -70,11 +69,10 @@ describe('the service over a socket, with ONNX Runtime', () => {
   test('Embed gives what the graph gives when it is run directly', async () => {
     const image = await photo('astronaut.jpg');
     const { vector, tensor } = await service.client.embed(image);
-    const { image: input } = await prepareImage(
-      await decodeImage(image),
-      { kind: 'shortestSide', resize: 64, crop: 56 },
-      8,
-    );
+    const { image: input } = await decodeInput(image, { kind: 'shortestSide', resize: 64, crop: 56 }, 8, {
+      image: defaultServeLimits.image,
+      output: defaultServeLimits.output,
+    });
     const engine = await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 });
     const batch = { dtype: 'uint8', shape: [1, 56, 56, 3], data: input.data } as const;
     const { representation } = await engine.run(batch, new Set(['representation']));

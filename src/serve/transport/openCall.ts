@@ -98,6 +98,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     for (const [phase, seconds] of phases.seconds) {
       metadata.set(`vicregl-phase-${phase}-ms`, (seconds * 1000).toFixed(3));
     }
+    metadata.set('vicregl-total-ms', (performance.now() - start).toFixed(3));
     return metadata;
   }
 

@@ -1,0 +1,41 @@
+/**
+ * The service over an engine that answers at once with zeros, in a process of its own: what serviceOverhead.ts measures.
+ * Its log is that of `vicregl serve`, and ends with a line of the event loop's delay.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import type { Engine, EngineOutputs } from '../../src/engine/engine.js';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { createServer } from '../../src/serve/server.js';
+import { zeros } from '../../src/tensor/tensor.js';
+
+const { manifest } = await openModelFolder(
+  fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
+);
+const engine: Engine = {
+  ...createFakeEngine({ manifest }),
+  // The fake of the tests computes colours, which takes longer than all of the service.
+  async run(batch, wants): Promise<EngineOutputs> {
+    const [count, height, width] = batch.shape as [number, number, number, number];
+    const cells = [count, height / manifest.stride, width / manifest.stride];
+    return {
+      ...(wants.has('representation') && { representation: zeros('float32', [count, manifest.dims.representation]) }),
+      ...(wants.has('maps') && { maps: zeros('float32', [...cells, manifest.dims.representation]) }),
+    };
+  },
+};
+const logger = pino({ level: 'info' });
+const server = await createServer({ engine, logger, address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' });
+const { address, metricsAddress } = server;
+const delay = monitorEventLoopDelay({ resolution: 10 });
+delay.enable();
+logger.info({ address, metricsAddress, provider: 'cpu' }, 'serving');
+process.once('SIGTERM', () => {
+  const ms = (value: number) => Math.max(0, value / 1e6 - 10).toFixed(2);
+  console.error(
+    `event loop's delay less the sampling interval: p50 ${ms(delay.percentile(50))}, p99 ${ms(delay.percentile(99))} ms`,
+  );
+  void server.close();
+});

@@ -1,0 +1,33 @@
+import { exportModel } from '../../src/models/exportModel.js';
+import { backbone, backboneConfigs } from '../../src/nn/backbone.js';
+import { initialise, inputParameters } from '../../src/nn/parameters.js';
+import { Graph } from '../../src/onnx/graph.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+
+/**
+ * Writes the model folder of a network with the weights that training starts from: as fast as a trained one.
+ * @param architecture such as resnet50
+ * @returns the weights
+ */
+export async function writeRandomNetwork(dir: string, architecture: string): Promise<ReadonlyMap<string, Tensor>> {
+  const config = backboneConfigs[architecture];
+  if (config === undefined) throw new Error(`there is no network "${architecture}"`);
+  const graph = new Graph();
+  const parameters = inputParameters(graph);
+  backbone(graph.input('pixels', 'float32', [2, 64, 64, 3]), config, parameters, { prefix: 'backbone.' });
+  const weights = new Map<string, Tensor>(
+    [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, 7)]),
+  );
+  const source = {
+    name: architecture,
+    version: 'random',
+    architecture,
+    backbone: config,
+    alpha: 0.75,
+    weights,
+    license: 'Apache-2.0',
+    training: { note: 'initial weights of seed 7, untrained' },
+  };
+  await exportModel(dir, source, { precision: 'float32', check: false });
+  return weights;
+}

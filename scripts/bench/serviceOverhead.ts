@@ -1,0 +1,90 @@
+/**
+ * What the service itself costs: an engine that answers at once, concurrency 1, a JPEG file of 30 kB. `own` is the time
+ * from the message's arrival to the answer's way back to grpc-js, less decoding; target: p50 below 1 ms. Then the
+ * requests a second that it reaches with JPEG files and with pixels that are ready, and where the processor time goes.
+ *
+ *   node dist/scripts/bench/serviceOverhead.js [--seconds 4] [--prof DIR]
+ *
+ * --prof writes a processor profile of the service's main thread (Chrome's format).
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import sharp from 'sharp';
+import { startChild } from '../../src/bench/child.js';
+import type { GeneratedWindow } from '../../src/bench/loadProcess.js';
+import { madePictures } from '../../src/bench/pictures.js';
+import { threadCpu } from '../../src/bench/processCpu.js';
+import { quantile } from '../../src/bench/quantile.js';
+import { startLoggingProcess } from '../../src/bench/serviceProcess.js';
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '4' }, prof: { type: 'string' } } });
+const lengths = { ramp: 1, seconds: Number(values.seconds) };
+const rounded = (value: number) => Number(value.toPrecision(3));
+const script = fileURLToPath(new URL('./instantService.js', import.meta.url));
+const profile = values.prof === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.prof}`];
+
+const percentiles = (list: ArrayLike<number>) => ({
+  p50: rounded(quantile(list, 0.5)),
+  p90: rounded(quantile(list, 0.9)),
+  p99: rounded(quantile(list, 0.99)),
+});
+
+const service = await startLoggingProcess([...profile, script]);
+const generator = startChild(new URL('../../src/bench/loadProcess.js', import.meta.url));
+try {
+  const images = await madePictures();
+  const target = { address: service.address, method: 'Embed', deadlineMs: 60_000, connections: 1 } as const;
+  const results = [];
+  for (const { what, pixels } of [
+    { what: 'JPEG, 30 kB', pixels: images },
+    // Next to nothing to decode: what is left is the service.
+    { what: 'JPEG of one colour, 256 x 256', pixels: [await plainPicture()] },
+  ]) {
+    await generator.ask({ kind: 'open', target: { ...target, images: pixels } });
+    for (const concurrency of [1, 16]) {
+      const before = await threadCpu(service.pid);
+      const window = await generator.ask<GeneratedWindow>({
+        kind: 'window',
+        load: { kind: 'closed', concurrency },
+        lengths,
+      });
+      const after = await threadCpu(service.pid);
+      const { total, decode, ...others } = window.phases as Record<string, Float64Array>;
+      const perRequest = (main: boolean) => {
+        const sum = (list: typeof before) =>
+          list
+            .filter(({ thread }) => (thread === service.pid) === main)
+            .reduce((all, { cpuSeconds }) => all + cpuSeconds, 0);
+        return rounded(((sum(after) - sum(before)) * 1e3) / (window.completed * (1 + lengths.ramp / lengths.seconds)));
+      };
+      results.push({
+        what,
+        concurrency,
+        requestsPerSecond: rounded(window.completed / window.seconds),
+        latencyMs: percentiles(window.latencies),
+        // With more calls than decoding threads it is their queue that would be measured.
+        ...(concurrency === 1 && { ownMs: percentiles(total!.map((ms, i) => ms - decode![i]!)) }),
+        phasesMs: Object.fromEntries(
+          Object.entries({ decode: decode!, ...others }).map(([phase, list]) => [phase, percentiles(list)]),
+        ),
+        cpuMsPerRequest: { mainThread: perRequest(true), decodingThreads: perRequest(false) },
+      });
+    }
+  }
+  console.log(
+    JSON.stringify(
+      { results, target: 'own p50 < 1 ms at concurrency 1', met: (results[0]!.ownMs?.p50 ?? Number.NaN) < 1 },
+      null,
+      1,
+    ),
+  );
+} finally {
+  await generator.close();
+  await service.stop();
+}
+
+async function plainPicture(): Promise<Buffer> {
+  return sharp({ create: { width: 256, height: 256, channels: 3, background: '#456789' } })
+    .jpeg()
+    .toBuffer();
+}

@@ -1,0 +1,127 @@
+/**
+ * Images a second through the service over those of the raw session, JPEG in, for a ResNet-50 of random weights and the
+ * bundled ConvNeXt-atto: `npx vicregl bench` with each. Service, load generator and raw sessions are processes of their
+ * own on the same cores and take turns. Targets: 0.95 and 0.85 of one raw session, at the best concurrency.
+ *
+ *   node dist/scripts/bench/serviceTargets.js [--networks resnet50,convnext_atto] [--seconds 3] [--max-windows 5]
+ *     [--concurrency 2,4,8,16] [--method Embed] [-- FLAGS OF SERVE]
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bench, type LoadReport } from '../../src/bench/bench.js';
+import type { BenchMethod } from '../../src/bench/methods.js';
+import { madePictures } from '../../src/bench/pictures.js';
+import { type ThreadCpu, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
+import { fastestRaw, rawForms } from '../../src/bench/raw.js';
+import { startService } from '../../src/bench/serviceProcess.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { writeRandomNetwork } from './randomNetwork.js';
+
+const TARGETS: Readonly<Record<string, number>> = { resnet50: 0.95, convnext_atto: 0.85 };
+
+const { values, positionals: serveFlags } = parseArgs({
+  allowPositionals: true,
+  options: {
+    networks: { type: 'string', default: 'resnet50,convnext_atto' },
+    seconds: { type: 'string', default: '3' },
+    'max-windows': { type: 'string', default: '5' },
+    concurrency: { type: 'string', default: '2,4,8,16' },
+    method: { type: 'string', default: 'Embed' },
+  },
+});
+const seconds = Number(values.seconds);
+const rounded = (value: number) => Number(value.toPrecision(3));
+
+/** Where the processor time of the service went: its main thread, its other threads (decoding), its workers. */
+function shares(pid: number, before: readonly ThreadCpu[], after: readonly ThreadCpu[], images: number) {
+  const spent = { main: 0, otherThreads: 0, workers: 0 };
+  for (const { pid: process, thread, cpuSeconds } of after) {
+    const start = before.find((entry) => entry.pid === process && entry.thread === thread)?.cpuSeconds ?? 0;
+    const place = process !== pid ? 'workers' : thread === pid ? 'main' : 'otherThreads';
+    spent[place] += cpuSeconds - start;
+  }
+  return Object.fromEntries(Object.entries(spent).map(([place, value]) => [place, rounded((value * 1e3) / images)]));
+}
+
+/** p99 of the event loop's delay as the service's own metrics tell it, in ms. */
+async function eventLoopLag(metricsAddress: string): Promise<number | undefined> {
+  const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+  const value = /^vicregl_event_loop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
+  return value === undefined ? undefined : rounded(Number(value) * 1e3);
+}
+
+const scratch = await mkdtemp(join(tmpdir(), 'vicregl-targets-'));
+try {
+  for (const network of values.networks.split(',')) {
+    let dir = fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url));
+    if (network !== 'convnext_atto') {
+      dir = join(scratch, network);
+      await writeRandomNetwork(dir, network);
+    }
+    const service = await startService(['--model', dir, '--log-level', 'info', ...serveFlags]);
+    const folder = await openModelFolder(dir);
+    const forms = rawForms(service.provider);
+    const one = await fastestRaw(
+      folder,
+      service.provider,
+      forms.filter(({ sessions }) => sessions === 1),
+      seconds,
+    );
+    const perCore = forms.filter(({ sessions }) => sessions > 1);
+    const many = perCore.length > 0 ? await fastestRaw(folder, service.provider, perCore, seconds) : undefined;
+    const raw = [one.side, ...(many ? [many.side] : [])];
+    try {
+      const before = await threadCpu(service.pid);
+      const reports = await bench({
+        target: {
+          address: service.address,
+          method: values.method as BenchMethod,
+          images: await madePictures(),
+          deadlineMs: 60_000,
+          connections: 1,
+        },
+        loads: values.concurrency.split(',').map((count) => ({ kind: 'closed', concurrency: Number(count) }) as const),
+        lengths: { ramp: 0.5, seconds },
+        maxWindows: Number(values['max-windows']),
+        raw,
+        serviceCpu: () => treeCpuSeconds(service.pid),
+        progress: (text) => console.error(`${network}, ${text}`),
+      });
+      const lag = await eventLoopLag(service.metricsAddress);
+      const after = await threadCpu(service.pid);
+      const metrics = await (await fetch(`http://${service.metricsAddress}/metrics`)).text();
+      const images = Number(/^vicregl_batch_images_sum(?:\{.*\})? (\S+)$/m.exec(metrics)?.[1]);
+      const raws = raw.map((side) => side.measurement());
+      const best = reports.reduce((a: LoadReport, b) => (b.imagesPerSecond > a.imagesPerSecond ? b : a));
+      const ratio = best.imagesPerSecond / raws[0]!.imagesPerSecond;
+      console.log(
+        JSON.stringify(
+          {
+            network,
+            machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+            raw: raws,
+            rawTried: [...one.tried, ...(many?.tried ?? [])],
+            loads: reports,
+            best: best.load,
+            ratio: rounded(ratio),
+            target: TARGETS[network],
+            met: TARGETS[network] === undefined ? undefined : ratio >= TARGETS[network],
+            ratioToSessionPerCore: raws[1] && rounded(best.imagesPerSecond / raws[1].imagesPerSecond),
+            serviceCpuMsPerImage: shares(service.pid, before, after, images),
+            eventLoopLagP99Ms: lag,
+          },
+          null,
+          1,
+        ),
+      );
+    } finally {
+      for (const side of raw) await side.close();
+      await service.stop();
+    }
+  }
+} finally {
+  await rm(scratch, { recursive: true });
+}
