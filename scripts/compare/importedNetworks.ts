@@ -34,9 +34,14 @@ function relativeError(found: Float32Array, expected: Float32Array): number {
 
 const floats = async (file: string) => new Float32Array(Uint8Array.from(await readFile(join(out, file))).buffer);
 const cases = JSON.parse(await readFile(join(out, 'cases.json'), 'utf8')) as Case[];
-for (const precision of ['float32', 'float16'] as const) {
+const forms = {
+  float32: { precision: 'float32' },
+  'float16 weights': { precision: 'float16' },
+  'float16 arithmetic': { precision: 'float16', compute: 'float16' },
+} as const;
+for (const [form, variant] of Object.entries(forms)) {
   for (const network of new Set(cases.map((one) => one.network))) {
-    const dir = join(out, `${network}-${precision}`);
+    const dir = join(out, `${network}-${form.replace(' ', '-')}`);
     const start = performance.now();
     const options = {
       name: network,
@@ -44,10 +49,10 @@ for (const precision of ['float32', 'float16'] as const) {
       license: 'random weights',
       writeExpander: true,
       force: true,
-      precision,
+      ...variant,
     };
     await importCheckpoint(join(out, `${network}_alpha0.75.pth`), dir, options);
-    console.log(`${network} ${precision}: imported in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    console.log(`${network} ${form}: imported in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     const { graphPath } = await openModelFolder(dir);
     const session = await createSession(graphPath('backbone')!);
     const classifier = graphPath('classifier') && (await createSession(graphPath('classifier')!));

@@ -90,9 +90,12 @@ export function readNetwork(
 
   const config = chooseConfig(inferBackbone(shapeInside), architecture);
   const sizes = stageSizes(config);
-  if (![...sizes.depths, ...sizes.widths].every((count) => Number.isInteger(count) && count > 0)) {
+  // Every channel takes a byte at the least.
+  if (
+    ![...sizes.depths, ...sizes.widths].every((count) => Number.isInteger(count) && count > 0 && count <= fileBytes)
+  ) {
     throw new CheckpointFileError(
-      `its backbone has ${sizes.depths.join('-')} blocks of ${sizes.widths.join('-')} channels, which is no network`,
+      `its backbone has ${sizes.depths.join('-')} blocks of ${sizes.widths.join('-')} channels, which is no network of a file of ${fileBytes} bytes`,
     );
   }
   const channels = backboneChannels(config);

@@ -2,7 +2,6 @@ import {
   type BackboneConfig,
   backbone,
   backboneConfigs,
-  backboneStride,
   headNorm,
   stageSizes,
   withLayerScale,
@@ -78,9 +77,9 @@ export interface Heads {
 /** Shapes of every parameter and buffer of a network, by name (`backbone.`, `projector.`, `maps_projector.`, `classifier.`). */
 export function networkShapes(config: BackboneConfig, heads: Heads): ReadonlyMap<string, readonly number[]> {
   const graph = new Graph();
-  const parameters = inputParameters(graph);
-  const size = 2 * backboneStride(config);
-  const pixels = graph.input('pixels', 'float32', [2, size, size, 3]);
+  // As exported, with dynamic sizes: the forms of training would make constants as large as the sizes that a file claims.
+  const parameters = inputParameters(graph, { training: false });
+  const pixels = graph.input('pixels', 'float32', ['batch', 'height', 'width', 3]);
   const maps = backbone(pixels, config, parameters, { prefix: 'backbone.' });
   for (const name of ['projector', 'maps_projector'] as const) {
     const widths = heads[name];

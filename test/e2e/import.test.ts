@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { verifyModel } from '../../src/models/verifyModel.js';
+import { readSafetensors, writeSafetensors } from '../../src/tensor/safetensors.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** Somebody's checkpoint, served with two commands. */
+describe('vicregl import', () => {
+  let scratch: string;
+  const fixture = 'test/golden/train_convnext_adamw';
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-import-'));
+  });
+  after(() => rm(scratch, { recursive: true }));
+
+  it("makes a model of an authors' file that verifies and answers, and says its licence each time", async () => {
+    const file = join(scratch, 'convnext_small_alpha0.75_fullckpt.pth');
+    await copyFile(`${fixture}.pth`, file);
+    const out = join(scratch, 'authors');
+    const made = await vicregl('import', file, '--out', out);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(
+      made.stderr,
+      /^Its classifier of 5 classes is classifier\.onnx\.\nThe authors' weights are CC-BY-NC-4\.0/,
+    );
+    assert.match(made.stdout, /authors: convnext, alpha 0\.75, 32 channels\nserve it with: npx vicregl serve --model/);
+    const model = JSON.parse((await vicregl('model', '--model', out)).stdout);
+    assert.deepEqual([model.name, model.license, model.alpha], ['authors', 'CC-BY-NC-4.0', 0.75]);
+    const embedded = await vicregl('embed', 'test/fixtures/photos/coffee.jpg', '--model', out);
+    assert.deepEqual(JSON.parse(embedded.stdout).shape, [32]);
+    const { files, graphs } = await verifyModel(out);
+    assert.deepEqual([files, graphs], [5, ['backbone', 'localProjector', 'expander', 'classifier']]);
+  });
+
+  it('reads a checkpoint of our own training, whose optimizer state it leaves out', async () => {
+    const { tensors } = await readSafetensors(`${fixture}.init.safetensors`);
+    const moments = [...tensors].map(([name, value]) => [`exp_avg/${name}`, value] as const);
+    const file = join(scratch, 'step-00000200.safetensors');
+    await writeSafetensors(file, new Map([...tensors, ...moments]), { step: '200', seed: '3' });
+    const made = await vicregl('import', file, '--alpha', '0.9', '--license', 'MIT', '--out', join(scratch, 'own'));
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stderr, /\nLeft out: exp_avg\/.* and \d+ more\n$/);
+    const manifest = JSON.parse(await readFile(join(scratch, 'own', 'manifest.json'), 'utf8'));
+    assert.deepEqual([manifest.alpha, manifest.license], [0.9, 'MIT']);
+    assert.deepEqual(manifest.training.checkpoint, { step: '200', seed: '3' });
+  });
+
+  it('refuses what it cannot read in one clear message, and writes nothing', async () => {
+    const page = join(scratch, 'resnet50_alpha0.75.pth');
+    await writeFile(page, '<!DOCTYPE html><html>404</html>');
+    const before = await readdir(scratch);
+    for (const [args, message] of [
+      [[page], /is no checkpoint but a web page: the download went wrong/],
+      [[`${fixture}.pth`], /the name of .*train_convnext_adamw\.pth does not say alpha; give it with --alpha/],
+      [[`${fixture}.pth`, '--alpha', '2'], /must be a number in 0\.\.1/],
+    ] as const) {
+      const { code, stderr } = await vicregl('import', ...args, '--out', join(scratch, 'refused'));
+      assert.equal(code, 1, args.join(' '));
+      assert.match(stderr, message);
+      assert.doesNotMatch(stderr, /\n +at /, 'no stack');
+    }
+    assert.deepEqual(await readdir(scratch), before);
+  });
+});
