@@ -84,7 +84,7 @@ describe('embed', () => {
       client.embed({ width: 9, height: 9, rgb: new Uint8Array(9) }),
       failsWith('INVALID_ARGUMENT', /needs 243 bytes/),
     );
-    await assert.rejects(client.embed(image, { model: 'large' }), failsWith('NOT_FOUND', /"large".*use "tiny"/));
+    await assert.rejects(client.embed(image, { model: 'large' }), failsWith('NOT_FOUND', /"large".*use "tiny@1"/));
     await assert.rejects(
       client.embed({ pixels: image, resize: { kind: 'fit', width: 60, height: 56 } }),
       failsWith('INVALID_ARGUMENT', /width is 60.*56 or 64/),

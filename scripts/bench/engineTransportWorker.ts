@@ -1,0 +1,80 @@
+/** The far side of engineTransport.ts: a thread or a process that answers at once, or opens a model's sessions first. */
+
+import { readSync, writeSync } from 'node:fs';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { openSessions } from '../../src/engine/sessions.js';
+import { openModelFolder } from '../../src/models/folder.js';
+
+/** Opens the model and runs it once, so that a start ends with an engine that can answer. */
+async function open(model: string): Promise<void> {
+  if (model === '') return;
+  const folder = await openModelFolder(model);
+  const { sessions } = await openSessions({
+    graphs: { backbone: folder.graphPath('backbone')! },
+    device: 'cpu',
+    threads: 1,
+  });
+  const ort = await import('onnxruntime-node');
+  const images = new ort.Tensor('uint8', new Uint8Array(224 * 224 * 3), [1, 224, 224, 3]);
+  await sessions.backbone.run({ images });
+}
+
+interface Request {
+  readonly batch: Uint8Array;
+  readonly answerBytes: number;
+}
+
+const FD = 3;
+
+function readWhole(bytes: number): Uint8Array | undefined {
+  const buffer = new Uint8Array(bytes);
+  let filled = 0;
+  while (filled < bytes) {
+    const got = readSync(FD, buffer, filled, bytes - filled, null);
+    if (got === 0) return undefined;
+    filled += got;
+  }
+  return buffer;
+}
+
+function writeWhole(bytes: Uint8Array): void {
+  let sent = 0;
+  while (sent < bytes.length) sent += writeSync(FD, bytes, sent, bytes.length - sent);
+}
+
+function writeFrame(body: Uint8Array): void {
+  const head = Buffer.alloc(4);
+  head.writeUInt32LE(body.length);
+  writeWhole(head);
+  writeWhole(body);
+}
+
+async function servePipe(): Promise<void> {
+  writeFrame(new Uint8Array(1));
+  for (;;) {
+    const head = readWhole(8);
+    if (head === undefined) return;
+    const view = new DataView(head.buffer);
+    readWhole(view.getUint32(0, true));
+    writeFrame(new Uint8Array(view.getUint32(4, true)));
+    // As an engine does, whose runs are asynchronous.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+if (!isMainThread) {
+  await open((workerData as { model: string }).model);
+  parentPort!.on('message', ({ answerBytes }: Request) => {
+    const answer = new Uint8Array(answerBytes);
+    parentPort!.postMessage(answer, [answer.buffer]);
+  });
+  parentPort!.postMessage('ready');
+} else {
+  const [, , way, model = ''] = process.argv;
+  await open(model);
+  if (way === 'pipe') await servePipe();
+  else {
+    process.on('message', ({ answerBytes }: Request) => void process.send!(new Uint8Array(answerBytes)));
+    process.send!('ready');
+  }
+}
