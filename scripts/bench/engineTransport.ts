@@ -20,7 +20,7 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { median } from './statistics.js';
+import { median } from '../../src/bench/quantile.js';
 
 const { values } = parseArgs({
   options: {
@@ -193,9 +193,7 @@ for (const way of ways) {
     const engine = await starts[way](values.model);
     times.push(performance.now() - start);
     const after = memoryOf(engine.pid);
-    memory.push(
-      way === 'thread' ? { rss: after.rss - before.rss, own: after.own - before.own } : memoryOf(engine.pid),
-    );
+    memory.push(way === 'thread' ? { rss: after.rss - before.rss, own: after.own - before.own } : memoryOf(engine.pid));
     await engine.close();
   }
   engines[way] = {

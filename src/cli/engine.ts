@@ -7,6 +7,8 @@ import { wholeNumber } from './wholeNumber.js';
 /** How a model is run. */
 export interface EngineFlags {
   readonly device: 'auto' | 'cpu' | 'cuda';
+  /** Worker processes; a command alone has work for one only. */
+  readonly workers?: number;
   readonly threads?: number;
 }
 
@@ -23,14 +25,19 @@ export function addEngineFlags(command: Command): Command {
 
 /**
  * Starts the engine of a model folder.
- * @param log told why `auto` fell back to the CPU; default: a line on stderr
+ * @param log told why `auto` fell back to the CPU, and of workers; default: lines on stderr
  */
 export function startEngine(
   folder: ModelFolder,
-  { device, threads }: EngineFlags,
+  { device, workers, threads }: EngineFlags,
   log?: (message: string) => void,
 ): Promise<Engine> {
-  return createOnnxEngine(folder, { device, ...(threads !== undefined && { threads }), ...(log && { log }) });
+  return createOnnxEngine(folder, {
+    device,
+    ...(workers !== undefined && { workers }),
+    ...(threads !== undefined && { threads }),
+    ...(log && { log }),
+  });
 }
 
 /** Opens a model folder and starts its engine. */

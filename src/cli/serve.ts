@@ -9,10 +9,7 @@ import { openEngine } from './engine.js';
 import { findModel } from './modelFolders.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
-/** Exit code after the engine died. */
-const ENGINE_DIED = 70;
-
-/** `vicregl serve`: the gRPC service until SIGINT or SIGTERM, or until its engine dies. */
+/** `vicregl serve`: the gRPC service until SIGINT or SIGTERM. */
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
@@ -26,9 +23,9 @@ export function registerServe(program: Command): void {
     }
     const { config } = resolved;
     const logger = pino({ level: config.logLevel });
-    const { device, threads, address, metricsAddress } = config;
+    const { device, workers, threads, address, metricsAddress } = config;
     const folder = config.model === undefined ? bundledModelFolder : await findModel(config.model[0]!);
-    const engine = await openEngine(folder, { device, ...(threads !== undefined && { threads }) }, (message) =>
+    const engine = await openEngine(folder, { device, workers, ...(threads !== undefined && { threads }) }, (message) =>
       logger.info(message),
     );
     const server = await createServer({ engine, address, metricsAddress, logger, limits: limitsOf(config) });
@@ -44,7 +41,6 @@ export function registerServe(program: Command): void {
       },
       'serving',
     );
-    // An orchestrator restarts what ends with a code other than 0.
-    if ((await ended) === 'engine died') process.exitCode = ENGINE_DIED;
+    await ended;
   });
 }

@@ -30,34 +30,63 @@ export type ImageBatch = Tensor<'uint8'>;
 /** float32 tensors, one for every output that was asked for. */
 export type EngineOutputs = ByOutput<Tensor<'float32'>>;
 
-/** Runs one model. Implementations: ONNX Runtime in a worker thread, and a fake for tests. */
+/** One of an engine's workers, as metrics show it. */
+export interface WorkerStatus {
+  /** Process id; absent while none stands in this place. */
+  readonly pid?: number;
+  /** `failed`: it died or could not start, and is tried again after a while. */
+  readonly state: 'starting' | 'idle' | 'busy' | 'failed';
+  /** Resident memory in bytes, as of its last answer. */
+  readonly rssBytes: number;
+}
+
+export interface EngineStatus {
+  /**
+   * `ready`: every worker stands. `degraded`: some do; runs go to them. `recovering`: none does, but one is starting; runs
+   * wait for it. `down`: none stands and the last start failed; runs are refused until a later one succeeds.
+   */
+  readonly state: 'ready' | 'degraded' | 'recovering' | 'down';
+  /** Why a worker is missing. */
+  readonly reason?: string;
+  readonly workers: readonly WorkerStatus[];
+  /** Workers that took the place of dead ones, since the start. */
+  readonly restarts: number;
+  /** Seconds that workers have spent on requests, all together, since the start. */
+  readonly busySeconds: number;
+}
+
+/** Runs one model. Implementations: ONNX Runtime in worker processes, and a fake for tests. */
 export interface Engine {
   readonly manifest: Manifest;
   /** The execution provider that really runs. */
   readonly provider: 'cpu' | 'cuda';
   /** Outputs this model can compute. */
   readonly outputs: ReadonlySet<OutputName>;
+  readonly status: EngineStatus;
+  /** Workers that would begin a run at once. */
+  readonly idle: number;
   /**
-   * Resolves with the reason (code `unavailable`) when the engine dies by itself; every later run rejects. Never
-   * settles while it is well, nor by `close`.
+   * Tells of every change of `idle` and of `status.state`.
+   * @returns ends the telling
    */
-  readonly failed: Promise<EngineError>;
+  watch(listener: () => void): () => void;
   /**
-   * Computes the wanted outputs of a batch.
-   * @throws EngineError with code `unavailable` (closed or crashed), `invalid_input` (shape, or an output that the
-   *   model lacks) or `internal` (the runtime failed).
+   * Computes the wanted outputs of a batch, as soon as a worker is free. The batch must not be written to meanwhile.
+   * @throws EngineError with code `unavailable` (closed, no worker, or its worker died), `invalid_input` (shape, or an
+   *   output that the model lacks), `out_of_memory` (a smaller batch may fit) or `internal` (the runtime failed).
    */
   run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;
   /**
-   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`).
-   * @throws EngineError as `run` does; MatchError `not_finite`; the signal's reason soon after it is aborted.
+   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`). Takes a worker
+   * as a run does.
+   * @throws EngineError as `run` does; MatchError `not_finite`; the signal's reason as soon as it is aborted.
    */
   readonly nearest: NearestSearch;
-  /** Finishes what runs, then frees the model. Safe to call twice. */
+  /** Finishes what runs and what waits, then ends the workers. Safe to call twice. */
   close(): Promise<void>;
 }
 
-export type EngineErrorCode = 'unavailable' | 'invalid_input' | 'internal';
+export type EngineErrorCode = 'unavailable' | 'invalid_input' | 'out_of_memory' | 'internal';
 
 /** The engine layer's one error; `code` decides the status that a client sees. */
 export class EngineError extends Error {

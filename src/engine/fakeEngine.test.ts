@@ -33,11 +33,19 @@ describe('createFakeEngine', () => {
     }
   });
 
-  it('dies when the test says so', async () => {
-    const failed = Promise.resolve(new EngineError('unavailable', 'gone'));
-    const engine = createFakeEngine({ manifest: folder.manifest, failed });
-    assert.equal((await engine.failed).message, 'gone');
-    await assert.rejects(engine.run(images(1, 16, 16), everything), { code: 'unavailable', message: 'gone' });
+  it('dies and comes back when the test says so', async () => {
+    const engine = createFakeEngine({ manifest: folder.manifest, workers: 2, delayMs: 10_000 });
+    const states: string[] = [];
+    const unwatch = engine.watch(() => states.push(`${engine.status.state} ${engine.idle}`));
+    const running = engine.run(images(1, 16, 16), everything);
+    engine.kill(1, 'gone');
+    await assert.rejects(running, { code: 'unavailable', message: 'gone' });
+    engine.kill(1, 'gone too');
+    await assert.rejects(engine.run(images(1, 16, 16), everything), { code: 'unavailable', message: 'gone too' });
+    engine.revive();
+    unwatch();
+    assert.deepEqual(states, ['degraded 0', 'degraded 1', 'down 0', 'ready 2']);
+    assert.equal(engine.status.restarts, 2);
     await engine.close();
   });
 

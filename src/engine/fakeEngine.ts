@@ -7,10 +7,12 @@ import {
   type Engine,
   EngineError,
   type EngineOutputs,
+  type EngineStatus,
   type ImageBatch,
   isStageOutput,
   type OutputName,
   type StageOutput,
+  type WorkerStatus,
 } from './engine.js';
 import { checkRun, modelOutputs } from './runCheck.js';
 
@@ -19,8 +21,8 @@ export interface FakeEngineOptions {
   readonly manifest: Manifest;
   /** How long a run takes, in milliseconds; the event loop stays free meanwhile. Default 0. */
   readonly delayMs?: number;
-  /** Resolved by the test, it kills the engine: later runs reject with its error. Default: never. */
-  readonly failed?: Promise<EngineError>;
+  /** Runs that it does at the same time; more are done too, but it does not ask for them (`idle`). Default 1. */
+  readonly workers?: number;
   /** Called before each run; an error it returns is what that run rejects with. */
   readonly failWith?: (batch: ImageBatch, wants: ReadonlySet<OutputName>) => EngineError | undefined;
 }
@@ -103,24 +105,40 @@ function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<Outpu
   return outputs;
 }
 
+/** A fake engine whose workers die and come back when a test says so. */
+export interface FakeEngine extends Engine {
+  /** Kills workers: what runs rejects as `unavailable`, later runs too where none is left. */
+  kill(workers: number, reason: string): void;
+  /** Puts new workers in the place of those that were killed. */
+  revive(): void;
+}
+
 /**
  * An engine without a network, for tests of what stands above it: each cell's mean colour, projected by fixed weights.
  * Shapes and errors are those of the real one, the same pixels always give the same numbers, and equal cells match.
  */
-export function createFakeEngine(options: FakeEngineOptions): Engine {
-  const { manifest, delayMs = 0 } = options;
+export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
+  const { manifest, delayMs = 0, workers = 1 } = options;
   const running = new Set<Promise<unknown>>();
+  const listeners = new Set<() => void>();
   let closed = false;
-  let death: EngineError | undefined;
-  const failed = options.failed?.then((error) => {
-    death = error;
-    return error;
-  });
+  let dead = 0;
+  let restarts = 0;
+  let busyMs = 0;
+  let reason: string | undefined;
+  let deaths = new AbortController();
+
+  const changed = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const unavailable = (): EngineError => new EngineError('unavailable', reason ?? 'no worker stands');
 
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     checkRun(manifest, batch, wants);
     const failure = options.failWith?.(batch, wants);
-    await delay(delayMs);
+    await delay(delayMs, undefined, { signal: deaths.signal }).catch(() => {
+      throw unavailable();
+    });
     if (failure !== undefined) throw failure;
     return compute(manifest, batch, wants);
   }
@@ -129,22 +147,55 @@ export function createFakeEngine(options: FakeEngineOptions): Engine {
     manifest,
     provider: 'cpu',
     outputs: modelOutputs(manifest),
-    failed: failed ?? new Promise(() => {}),
+    get status() {
+      const busy = Math.min(running.size, workers - dead);
+      const stateOf = (i: number): WorkerStatus['state'] => (i < dead ? 'failed' : i < dead + busy ? 'busy' : 'idle');
+      const standing: EngineStatus['state'] = dead === 0 ? 'ready' : dead < workers ? 'degraded' : 'down';
+      return {
+        state: standing,
+        ...(dead > 0 && reason !== undefined && { reason }),
+        workers: Array.from({ length: workers }, (_, i) => ({ state: stateOf(i), rssBytes: 0 })),
+        restarts,
+        busySeconds: busyMs / 1000,
+      };
+    },
+    get idle() {
+      return Math.max(0, workers - dead - running.size);
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async run(batch, wants) {
-      if (death !== undefined) throw death;
       if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      if (dead === workers) throw unavailable();
+      const since = performance.now();
       const run = answer(batch, wants);
       running.add(run);
       try {
         return await run;
       } finally {
         running.delete(run);
+        busyMs += performance.now() - since;
+        changed();
       }
     },
     async nearest(pair, signal) {
-      if (death !== undefined) throw death;
       if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      if (dead === workers) throw unavailable();
       return inTurns(nearestNeighbours(pair), signal);
+    },
+    kill(count, why) {
+      dead = Math.min(workers, dead + count);
+      reason = why;
+      deaths.abort();
+      deaths = new AbortController();
+      changed();
+    },
+    revive() {
+      restarts += dead;
+      dead = 0;
+      changed();
     },
     async close() {
       closed = true;

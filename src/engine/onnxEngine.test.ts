@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { Worker } from 'node:worker_threads';
+import { setTimeout as delay } from 'node:timers/promises';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { withTinyModel } from '../../test/support/tinyModel.js';
 import { nearestNeighbours } from '../match/nearest.js';
 import { atOnce } from '../match/turns.js';
 import type { ModelFolder } from '../models/folder.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import type { OutputName } from './engine.js';
+import type { Engine, OutputName } from './engine.js';
 import { createOnnxEngine } from './onnxEngine.js';
-import type { WorkerResponse } from './workerMessages.js';
+import { pairTensors } from './search.js';
+import { startWorkerProcess } from './workerProcess.js';
 
 const everything = new Set<OutputName>(['representation', 'maps', 'embedding', 'maps_embedding']);
 
@@ -23,6 +26,28 @@ function images(count: number, height: number, width: number): Tensor<'uint8'> {
 /** [count, channels] of numbers that are all different. */
 const vectors = (count: number, channels: number, phase = 0): Float32Array =>
   Float32Array.from({ length: count * channels }, (_, i) => Math.sin(i * 12.9898 + phase));
+
+/** Resolves when the condition holds, at the latest after the change that makes it so. */
+function whenever(engine: Engine, holds: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!holds()) return;
+      unwatch();
+      resolve();
+    };
+    const unwatch = engine.watch(look);
+    look();
+  });
+}
+
+/** Whether a process runs; one that has ended and is not yet reaped does not. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 /** A batch that keeps the tiny model busy for a good part of a second. */
 const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
@@ -110,31 +135,31 @@ describe('createOnnxEngine', () => {
   });
 
   it('ends a search that is given up at its next tile', async () => {
-    const answers: WorkerResponse[] = [];
-    const engine = await createOnnxEngine(folder, {
-      device: 'cpu',
-      threads: 1,
-      startWorker: (script, workerData) =>
-        new Worker(script, { workerData, execArgv: [] }).on('message', (answer: WorkerResponse) =>
-          answers.push(answer),
-        ),
-    });
+    const graphs = { backbone: folder.graphPath('backbone')! };
+    const worker = await startWorkerProcess({ graphs, device: 'cpu', threads: 1 }, () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
       const given = new AbortController();
-      const searching = engine.nearest({ a: large, b: large, channels: 256 }, given.signal);
-      given.abort(new Error('given up'));
-      await assert.rejects(searching, /given up/);
-      await engine.run(images(1, 16, 16), everything);
-      assert.deepEqual(
-        answers.map(({ kind }) => kind),
-        ['ready', 'error', 'done'],
+      const searching = worker.work(
+        { kind: 'nearest' },
+        pairTensors({ a: large, b: large, channels: 256 }),
+        given.signal,
       );
-      await assert.rejects(engine.nearest({ a: large, b: large, channels: 256 }, given.signal), /given up/);
+      given.abort();
+      await assert.rejects(searching, { code: 'internal', message: /cancelled/ });
     } finally {
-      await engine.close();
+      await worker.close();
     }
+    const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
+    const given = new AbortController();
+    const pair = { a: vectors(2048, 64), b: vectors(2048, 64), channels: 64 };
+    const [running, waiting] = [engine.nearest(pair, given.signal), engine.nearest(pair, given.signal)];
+    given.abort(new Error('given up'));
+    await assert.rejects(running, /given up/);
+    await assert.rejects(waiting, /given up/);
+    assert.deepEqual((await engine.run(images(1, 16, 16), everything)).maps?.shape, [1, 2, 2, 16]);
+    await engine.close();
   });
 
   it('takes a batch in a pooled Buffer without detaching the pool', async () => {
@@ -209,49 +234,68 @@ describe('createOnnxEngine', () => {
     assert.deepEqual((await accepted).maps_embedding?.shape, [4, 32, 32, 12]);
     await closing;
     await engine.close();
-    assert.equal(await Promise.race([engine.failed, 'well']), 'well', 'a close is no failure');
+    assert.equal(engine.status.restarts, 0, 'a close is no death');
   });
 
-  it('rejects pending and later runs as unavailable when its worker dies', async () => {
-    // Deaths that JavaScript can see; one inside a native call takes the process down (see createOnnxEngine).
-    const deaths = {
-      'throw new Error("out of luck")': /worker failed: .*out of luck/,
-      'process.exit(7)': /exit code 7/,
-    };
-    for (const [death, message] of Object.entries(deaths)) {
-      const script = `const { parentPort } = require('node:worker_threads');
-        parentPort.on('message', () => { ${death} });
-        parentPort.postMessage({ kind: 'ready', provider: 'cpu' });`;
-      const startWorker = () => new Worker(script, { eval: true });
-      const engine = await createOnnxEngine(folder, { device: 'cpu', startWorker });
+  it('fails the run of a worker that is killed, goes on with the other, and replaces it', async () => {
+    const logged: string[] = [];
+    const log = (message: string) => logged.push(message);
+    const engine = await createOnnxEngine(folder, { device: 'cpu', workers: 2, threads: 1, log });
+    try {
+      assert.deepEqual(
+        engine.status.workers.map(({ state }) => state),
+        ['idle', 'idle'],
+      );
       const wants = new Set<OutputName>(['representation']);
-      const pending = [engine.run(images(1, 16, 16), wants), engine.run(images(2, 16, 16), wants)];
-      const unavailable = { name: 'EngineError', code: 'unavailable', message };
-      await Promise.all(pending.map((run) => assert.rejects(run, unavailable)));
-      await assert.rejects(engine.run(images(1, 16, 16), wants), unavailable);
-      const reported = await engine.failed;
-      assert.equal(reported.code, 'unavailable');
-      assert.match(reported.message, message);
+      const killed = engine.run(longBatch(), wants);
+      const busy = engine.status.workers.find(({ state }) => state === 'busy')!;
+      process.kill(busy.pid!, 'SIGKILL');
+      await assert.rejects(killed, { name: 'EngineError', code: 'unavailable', message: /ended \(signal SIGKILL\)/ });
+      assert.equal(engine.status.state, 'degraded');
+      assert.match(engine.status.reason!, /SIGKILL/);
+      assert.deepEqual((await engine.run(images(1, 16, 16), wants)).representation?.shape, [1, 16]);
+      await whenever(engine, () => engine.status.state === 'ready');
+      assert.equal(engine.status.restarts, 1);
+      assert.ok(!engine.status.workers.some(({ pid }) => pid === busy.pid));
+      assert.ok(engine.status.workers.every(({ rssBytes }) => rssBytes > 1e6));
+      assert.match(logged[0]!, /SIGKILL\); another is started now/);
+      assert.match(logged.at(-1)!, /worker \d+ took the place of a dead one/);
+    } finally {
       await engine.close();
     }
   });
 
-  it('reports the death of an idle worker and refuses later runs', async () => {
-    let worker: Worker | undefined;
-    const engine = await createOnnxEngine(folder, {
-      device: 'cpu',
-      threads: 1,
-      startWorker: (script, workerData) => {
-        worker = new Worker(script, { workerData });
-        return worker;
-      },
+  it('keeps runs waiting while its only worker is replaced', async () => {
+    const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1, log: () => {} });
+    try {
+      process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
+      await whenever(engine, () => engine.status.state === 'recovering');
+      const outputs = await engine.run(images(1, 16, 16), new Set<OutputName>(['representation']));
+      assert.deepEqual(outputs.representation?.shape, [1, 16]);
+      assert.equal(engine.status.state, 'ready');
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('ends its workers when their parent is killed, in the middle of a run too', async () => {
+    const script = `
+      import { openModelFolder } from ${JSON.stringify(new URL('../models/folder.js', import.meta.url).href)};
+      import { createOnnxEngine } from ${JSON.stringify(new URL('./onnxEngine.js', import.meta.url).href)};
+      const folder = await openModelFolder(${JSON.stringify(folder.dir)});
+      const engine = await createOnnxEngine(folder, { device: 'cpu', workers: 2, threads: 1 });
+      const data = new Uint8Array(24 * 768 * 768 * 3);
+      engine.run({ dtype: 'uint8', shape: [24, 768, 768, 3], data }, new Set(['maps']));
+      console.log(JSON.stringify(engine.status.workers.map(({ pid }) => pid)));`;
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const wants = new Set<OutputName>(['representation']);
-    await engine.run(images(1, 16, 16), wants);
-    await worker?.terminate();
-    assert.match((await engine.failed).message, /worker ended/);
-    await assert.rejects(engine.run(images(1, 16, 16), wants), { code: 'unavailable', message: /worker ended/ });
-    await engine.close();
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pids = JSON.parse(line.toString()) as number[];
+    assert.equal(pids.length, 2);
+    parent.kill('SIGKILL');
+    await once(parent, 'exit');
+    while (pids.some(isAlive)) await delay(20);
   });
 
   it('fails with the graph named where a graph cannot be read or lacks an output', async () => {

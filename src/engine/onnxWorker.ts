@@ -1,121 +1,94 @@
 /**
- * The worker thread of the ONNX engine: owns the sessions and runs one request after the other.
- * `session.run` blocks the thread that calls it, which is why it is never the main one.
+ * A worker process of the ONNX engine: owns the sessions and does one piece of work after the other. `session.run` blocks
+ * the thread that calls it, and a native crash inside it ends the process: here both cost this worker alone.
+ *
+ * It speaks frames over file descriptor 3 and ends when that is closed, so that it never outlives the process that
+ * started it. Signals are left to that process: a terminal and systemd send theirs to workers too, in the middle of runs.
  */
-import { parentPort, workerData } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
-import { openNearestSession, searchNearest } from '../match/dense/search.js';
+import { Socket } from 'node:net';
 import { MatchError } from '../match/matchError.js';
-import { type ByOutput, isStageOutput, type OutputName } from './engine.js';
-import { openSessions, type Sessions } from './sessions.js';
-import type { WireTensor, WorkerRequest, WorkerResponse, WorkerSetup } from './workerMessages.js';
+import { createMessageReader, type NamedTensors, writeMessage } from './frames.js';
+import { inferBatch, runFailureCode } from './inference.js';
+import type { Work, WorkerRequest, WorkerResponse } from './messages.js';
+import { createSearch } from './search.js';
+import { openSessions } from './sessions.js';
 
-if (parentPort === null) throw new Error('onnxWorker runs as a worker thread; use createOnnxEngine');
-const port = parentPort;
+/** The descriptor that `workerProcess.ts` opens. */
+const CHANNEL = 3;
 
-/** Runs only the graphs and fetches only the outputs that the wanted ones need. */
-async function run(
-  sessions: Sessions,
-  images: WireTensor<Uint8Array>,
-  wants: ReadonlySet<OutputName>,
-): Promise<ByOutput<ort.Tensor>> {
-  const fetches: OutputName[] = [];
-  if (wants.has('representation') || wants.has('embedding')) fetches.push('representation');
-  if (wants.has('maps') || wants.has('maps_embedding')) fetches.push('maps');
-  for (const name of wants) if (isStageOutput(name)) fetches.push(name);
-  const feeds = { images: new ort.Tensor('uint8', images.data, images.shape) };
-  const outputs: ByOutput<ort.Tensor> = await sessions.backbone.run(feeds, fetches);
-  for (const [name, head, input] of [
-    ['maps_embedding', sessions.localProjector, 'maps'],
-    ['embedding', sessions.expander, 'representation'],
-  ] as const) {
-    if (!wants.has(name)) continue;
-    if (head === undefined) throw new Error(`the model has no graph that computes ${name}`);
-    Object.assign(outputs, await head.run({ [input]: outputs[input]! }, [name]));
-  }
-  return outputs;
-}
+const ignore = (): void => {};
+process.on('SIGINT', ignore).on('SIGTERM', ignore).on('SIGHUP', ignore);
 
-/** Searches with a session that is opened when it is first needed. */
-function createSearch(threads: number) {
-  let opening: Promise<ort.InferenceSession> | undefined;
+const channel = new Socket({ fd: CHANNEL, readable: true, writable: true });
+const respond = (response: WorkerResponse, tensors: NamedTensors = {}): void =>
+  writeMessage(channel, response, tensors);
+
+const rssBytes = (): number => process.memoryUsage.rss();
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Opens the model and tells so; does work from then on. */
+async function open({ setup }: WorkerRequest & { kind: 'open' }) {
+  const { sessions, ...facts } = await openSessions(setup);
+  const search = createSearch(setup.threads);
+  respond({ kind: 'ready', ...facts, rssBytes: rssBytes() });
   return {
-    async answer(request: WorkerRequest & { kind: 'nearest' }, signal: AbortSignal): Promise<Answer> {
-      opening ??= openNearestSession(threads);
-      const nearest = await searchNearest(await opening, request, signal);
-      const { fromA, fromB, ...norms } = nearest;
-      const buffers = [fromA, fromB, norms].flatMap((found) => Object.values(found).map(({ buffer }) => buffer));
-      return [{ kind: 'nearest', id: request.id, nearest }, buffers as ArrayBuffer[]];
+    async work(work: Work, tensors: NamedTensors, signal: AbortSignal): Promise<NamedTensors> {
+      signal.throwIfAborted();
+      if (work.kind === 'nearest') return search.search(tensors, signal);
+      return (await inferBatch(sessions, tensors['images']!, work.wants)) as NamedTensors;
     },
-    close: async () => (await opening)?.release(),
+    async close() {
+      for (const session of Object.values(sessions)) await session.release();
+      await search.close();
+    },
   };
 }
 
-/** A response and what is moved with it. */
-type Answer = readonly [WorkerResponse, ArrayBuffer[]];
+let opened: ReturnType<typeof open> | undefined;
+/** Ends work that waits or is done, by its id. */
+const cancels = new Map<number, AbortController>();
 
-async function answerRun(sessions: Sessions, request: WorkerRequest & { kind: 'run' }): Promise<Answer> {
-  const { id } = request;
-  const computed = await run(sessions, request.images, new Set(request.wants));
-  const outputs: ByOutput<WireTensor<Float32Array>> = {};
-  const buffers: ArrayBuffer[] = [];
-  for (const name of request.wants) {
-    const { data, dims } = computed[name]!;
-    if (!(data instanceof Float32Array)) throw new Error(`output ${name} is not float32`);
-    outputs[name] = { shape: dims, data };
-    buffers.push(data.buffer as ArrayBuffer);
+async function answer({ id, work }: WorkerRequest & { kind: 'work' }, tensors: NamedTensors): Promise<void> {
+  try {
+    const model = await opened;
+    if (model === undefined) throw new Error('the worker was given work before a model');
+    const outputs = await model.work(work, tensors, cancels.get(id)!.signal);
+    respond({ kind: 'done', id, rssBytes: rssBytes() }, outputs);
+  } catch (error) {
+    const message = messageOf(error);
+    const match = error instanceof MatchError ? { match: error.code } : {};
+    respond({ kind: 'error', id, rssBytes: rssBytes(), code: runFailureCode(message), message, ...match });
+  } finally {
+    cancels.delete(id);
   }
-  return [{ kind: 'done', id, outputs }, buffers];
 }
 
-function errorResponse(id: number, error: unknown): WorkerResponse {
-  const message = error instanceof Error ? error.message : String(error);
-  return { kind: 'error', id, message, ...(error instanceof MatchError && { match: error.code }) };
-}
+// One at a time, in order: interleaved runs would hold two batches' maps in memory and finish no sooner.
+let last: Promise<void> = Promise.resolve();
 
-async function serve(setup: WorkerSetup): Promise<void> {
-  const opened = await openSessions(setup);
-  const { sessions } = opened;
-  // One at a time, in order: interleaved runs would hold two batches' maps in memory and finish no sooner.
-  let last: Promise<void> = Promise.resolve();
-  const search = createSearch(setup.threads);
-  /** Ends requests that wait or run, by their id. */
-  const cancels = new Map<number, AbortController>();
-  port.on('message', (request: WorkerRequest) => {
-    if (request.kind === 'cancel') return cancels.get(request.id)?.abort(new Error('cancelled'));
-    if (request.kind === 'close') {
-      last = last.then(async () => {
-        for (const session of Object.values(sessions)) await session.release();
-        await search.close();
-        port.close();
-      });
-      return;
-    }
-    const { id } = request;
-    const cancel = new AbortController();
-    cancels.set(id, cancel);
-    last = last.then(async () => {
-      try {
-        cancel.signal.throwIfAborted();
-        const answer = request.kind === 'run' ? answerRun(sessions, request) : search.answer(request, cancel.signal);
-        port.postMessage(...(await answer));
-      } catch (error) {
-        port.postMessage(errorResponse(id, error));
-      } finally {
-        cancels.delete(id);
-      }
+function take(request: WorkerRequest, tensors: NamedTensors): void {
+  if (request.kind === 'cancel') cancels.get(request.id)?.abort(new Error('cancelled'));
+  else if (request.kind === 'work') {
+    cancels.set(request.id, new AbortController());
+    last = last.then(() => answer(request, tensors));
+  } else {
+    opened = open(request);
+    opened.catch((error: unknown) => {
+      respond({ kind: 'failed', message: messageOf(error) });
+      channel.end();
     });
-  });
-  const { provider, cudaFailure } = opened;
-  port.postMessage({
-    kind: 'ready',
-    provider,
-    ...(cudaFailure !== undefined && { cudaFailure }),
-  } satisfies WorkerResponse);
+  }
 }
 
-serve(workerData as WorkerSetup).catch((error: unknown) => {
-  const message = error instanceof Error ? error.message : String(error);
-  port.postMessage({ kind: 'failed', message } satisfies WorkerResponse);
-  port.close();
+channel.on(
+  'data',
+  createMessageReader<WorkerRequest>(({ facts, tensors }) => take(facts, tensors)),
+);
+channel.on('end', async () => {
+  await last;
+  const model = await opened?.catch(() => undefined);
+  await model?.close();
+  channel.destroy();
 });
+// Broken where the parent was killed in the middle of an answer; nobody is left to be told.
+channel.on('error', () => process.exit(1));

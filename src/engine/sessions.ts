@@ -1,6 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { createSession, DeviceError } from '../onnx/session.js';
-import type { WorkerSetup } from './workerMessages.js';
+import type { WorkerSetup } from './messages.js';
 
 /** One session for each graph of a model. */
 export interface Sessions {

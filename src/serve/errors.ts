@@ -30,6 +30,7 @@ const statusOf: {
     unavailable: status.UNAVAILABLE,
     // Requests are checked before the engine sees them: what it still refuses is our mistake.
     invalid_input: status.INTERNAL,
+    out_of_memory: status.RESOURCE_EXHAUSTED,
     internal: status.INTERNAL,
   },
   match: {

@@ -38,8 +38,6 @@ export interface RunningServer {
   readonly address: string;
   /** HOST:PORT where metrics listen. */
   readonly metricsAddress: string;
-  /** Resolves with the reason when the engine has died: the server says NOT_SERVING then, and waits to be closed. */
-  readonly failed: Promise<Error>;
   /**
    * NOT_SERVING, no new calls, running ones finish (at most 25 s), then everything is freed.
    * @param force cuts running calls off
@@ -104,21 +102,18 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     throw error;
   });
 
-  function notServing(): void {
-    ready = false;
-    health.setStatus('', 'NOT_SERVING');
-    health.setStatus(serviceName, 'NOT_SERVING');
+  function say(serving: boolean): void {
+    if (ready === serving) return;
+    ready = serving;
+    for (const name of ['', serviceName]) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   }
 
-  // An instance without its engine answers every call with UNAVAILABLE: traffic has to go elsewhere at once.
-  const failed = engine.failed.then((error) => {
-    logger.fatal({ err: error }, 'the engine died; this process has to be restarted');
-    notServing();
-    return error;
-  });
+  // Without a worker every call would wait or be UNAVAILABLE: traffic has to go elsewhere at once.
+  const unwatch = engine.watch(() => say(['ready', 'degraded'].includes(engine.status.state)));
 
   async function stop(): Promise<void> {
-    notServing();
+    unwatch();
+    say(false);
     draining.abort();
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const timers = new AbortController();
@@ -135,7 +130,6 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   return {
     address,
     metricsAddress: metricsServer.address,
-    failed,
     close(force = false) {
       stopping ??= stop();
       if (force) server.forceShutdown();

@@ -123,26 +123,6 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('an engine that dies ends the process with an exit code for its supervisor', async () => {
-    // Hands the engine's worker to a signal: there is no way to a thread from outside.
-    const hook = `import threads from 'node:worker_threads';
-      import { syncBuiltinESMExports } from 'node:module';
-      threads.Worker = class extends threads.Worker {
-        constructor(...args) {
-          super(...args);
-          process.on('SIGUSR2', () => this.terminate());
-        }
-      };
-      syncBuiltinESMExports();`;
-    process.env['NODE_OPTIONS'] = `--import=data:text/javascript,${encodeURIComponent(hook)}`;
-    const served = await startServedProcess('--model', model.folder.dir).finally(() => {
-      delete process.env['NODE_OPTIONS'];
-    });
-    const exited = once(served.child, 'exit');
-    served.child.kill('SIGUSR2');
-    assert.deepEqual(await exited, [70, null]);
-  });
-
   test('SIGTERM finishes the running requests and the process exits 0 by itself', async () => {
     const served = await startServedProcess('--model', model.folder.dir);
     const client = createClient({ address: served.address, deadlineMs: 30_000 });

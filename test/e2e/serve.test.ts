@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { createClient, VicreglError } from '../../src/client/index.js';
-import { type Engine, EngineError } from '../../src/engine/engine.js';
+import type { Engine } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
@@ -326,23 +326,26 @@ describe('the service under limits and failures, with the fake engine', () => {
     await client.close();
   });
 
-  test('a dead engine is NOT_SERVING and not ready, without a shutdown, and calls are UNAVAILABLE', async () => {
-    let die: (error: EngineError) => void = () => {};
-    const failed = new Promise<EngineError>((resolve) => {
-      die = resolve;
-    });
-    const { server, client, http, stop } = await start(createFakeEngine({ manifest, failed }));
+  test('an engine without a worker is NOT_SERVING and not ready, calls are UNAVAILABLE, until one stands again', async () => {
+    const engine = createFakeEngine({ manifest, workers: 2 });
+    const { server, client, http, stop } = await start(engine);
     const watch = watchHealth(server.address);
-    assert.equal((await client.embed(await photo('chelsea.png'))).vector.length, 16);
-    die(new EngineError('unavailable', 'the inference worker ended (exit code 7)'));
-    assert.match((await server.failed).message, /exit code 7/);
+    const image = await photo('chelsea.png');
+    assert.equal((await client.embed(image)).vector.length, 16);
+    engine.kill(1, 'the inference worker ended (signal SIGKILL)');
+    assert.equal(await checkHealth(server.address), 'SERVING');
+    assert.equal((await client.embed(image)).vector.length, 16);
+    engine.kill(1, 'the inference worker ended (signal SIGSEGV)');
     for (const name of ['', 'vicregl.v1.VicreglService']) {
       assert.equal(await checkHealth(server.address, name), 'NOT_SERVING');
     }
     assert.equal((await http('/readyz')).status, 503);
     assert.equal((await http('/healthz')).status, 200);
-    await assert.rejects(client.embed(await photo('chelsea.png')), failsWith('UNAVAILABLE', /exit code 7/));
-    assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING']);
+    await assert.rejects(client.embed(image), failsWith('UNAVAILABLE', /SIGSEGV/));
+    engine.revive();
+    assert.equal(await checkHealth(server.address), 'SERVING');
+    assert.equal((await client.embed(image)).vector.length, 16);
+    assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING', 'SERVING']);
     watch.end();
     await stop();
   });

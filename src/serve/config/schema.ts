@@ -24,7 +24,8 @@ const models = {
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
     .describe('What runs the models; auto takes CUDA where it loads, cuda fails where it does not.'),
-  threads: whole(1, 1024).optional().describe('Threads of an engine. Absent: the machine decides.'),
+  workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
+  threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
 };
 
 const { image, output, ...defaults } = defaultServeLimits;

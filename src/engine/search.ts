@@ -1,0 +1,60 @@
+import type { InferenceSession } from 'onnxruntime-node';
+import { openNearestSession, searchNearest } from '../match/dense/search.js';
+import type { Nearest, NearestNeighbours, VectorPair } from '../match/vectors.js';
+import { tensor } from '../tensor/tensor.js';
+import type { NamedTensors } from './frames.js';
+
+/** A pair of vector sets as tensors of a message. */
+export function pairTensors({ a, b, channels }: VectorPair): NamedTensors {
+  return {
+    a: tensor('float32', [a.length / channels, channels], a),
+    b: tensor('float32', [b.length / channels, channels], b),
+  };
+}
+
+function readPair(tensors: NamedTensors): VectorPair {
+  const [a, b] = [tensors['a']!, tensors['b']!];
+  return { a: a.data as Float32Array, b: b.data as Float32Array, channels: a.shape[1]! };
+}
+
+const numbers = (data: Float64Array) => tensor('float64', [data.length], data);
+
+function sideTensors(side: string, { index, squared, secondSquared }: Nearest): NamedTensors {
+  return {
+    [`${side}.index`]: tensor('int32', [index.length], index),
+    [`${side}.squared`]: numbers(squared),
+    [`${side}.secondSquared`]: numbers(secondSquared),
+  };
+}
+
+/** What a search found as tensors of a message. */
+function nearestTensors({ fromA, fromB, normsA, normsB }: NearestNeighbours): NamedTensors {
+  return {
+    ...sideTensors('fromA', fromA),
+    ...sideTensors('fromB', fromB),
+    normsA: numbers(normsA),
+    normsB: numbers(normsB),
+  };
+}
+
+export function readNearest(tensors: NamedTensors): NearestNeighbours {
+  const doubles = (name: string) => tensors[name]!.data as Float64Array;
+  const side = (name: string): Nearest => ({
+    index: tensors[`${name}.index`]!.data as Int32Array,
+    squared: doubles(`${name}.squared`),
+    secondSquared: doubles(`${name}.secondSquared`),
+  });
+  return { fromA: side('fromA'), fromB: side('fromB'), normsA: doubles('normsA'), normsB: doubles('normsB') };
+}
+
+/** A worker's search, whose session is opened when it is first needed. */
+export function createSearch(threads: number) {
+  let opening: Promise<InferenceSession> | undefined;
+  return {
+    async search(pair: NamedTensors, signal: AbortSignal): Promise<NamedTensors> {
+      opening ??= openNearestSession(threads);
+      return nearestTensors(await searchNearest(await opening, readPair(pair), signal));
+    },
+    close: async () => (await opening)?.release(),
+  };
+}

@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { MatchError } from '../match/matchError.js';
+import { EngineError } from './engine.js';
+import { createMessageReader, type Message, type NamedTensors, writeMessage } from './frames.js';
+import type { Work, WorkerRequest, WorkerResponse, WorkerSetup } from './messages.js';
+
+/** A worker with its model open. */
+export interface WorkerProcess {
+  readonly pid: number;
+  readonly provider: 'cpu' | 'cuda';
+  /** Why CUDA was tried and given up (device auto). */
+  readonly cudaFailure?: string;
+  /** Resident memory in bytes, as of the last answer. */
+  readonly rssBytes: number;
+  /** Resolves with how it ended, whenever it has. */
+  readonly ended: Promise<string>;
+  /**
+   * Does one piece of work.
+   * @param signal tells the worker that the answer is no longer wanted; the promise settles with its answer all the same
+   * @throws EngineError `unavailable` where the worker dies first; else as the work fails.
+   */
+  work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
+  /** Ends an idle worker; one that does not end is killed. */
+  close(): Promise<void>;
+}
+
+/** How long a worker may take to end after its last answer, in ms: it only frees memory. */
+const END_MS = 5_000;
+
+const script = fileURLToPath(new URL('./onnxWorker.js', import.meta.url));
+
+interface Pending {
+  resolve(tensors: NamedTensors): void;
+  reject(error: EngineError | MatchError): void;
+}
+
+/**
+ * Starts a worker process and waits until its model is open.
+ * @param log told every line that it writes to stdout or stderr
+ * @throws EngineError `unavailable` where the graphs or the device cannot be used.
+ */
+export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => void): Promise<WorkerProcess> {
+  // execArgv is not inherited by spawn: flags of the parent such as --input-type do not suit a script.
+  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const channel = child.stdio[3] as Socket;
+  for (const stream of [child.stdout, child.stderr] as Readable[]) {
+    createInterface({ input: stream }).on('line', (line) => log(`worker ${child.pid}: ${line}`));
+  }
+
+  const pending = new Map<number, Pending>();
+  let nextId = 0;
+  let rssBytes = 0;
+  let end: string | undefined;
+  const ended = new Promise<string>((resolve) => {
+    const finish = (how: string): void => {
+      end ??= how;
+      const reason = `the inference worker ended (${end})`;
+      // First: whoever hears of a failed piece of work must not give this worker another one.
+      resolve(reason);
+      for (const { reject } of pending.values()) reject(new EngineError('unavailable', reason));
+      pending.clear();
+    };
+    child.on('error', (error) => finish(error.message));
+    child.on('exit', (code, signal) => finish(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  });
+  // A worker that was killed breaks its channel; `ended` says so.
+  channel.on('error', () => {});
+
+  const send = (request: WorkerRequest, tensors?: NamedTensors): void => writeMessage(channel, request, tensors);
+
+  function settle({ facts, tensors }: Message<WorkerResponse & { kind: 'done' | 'error' }>): void {
+    rssBytes = facts.rssBytes;
+    const work = pending.get(facts.id);
+    pending.delete(facts.id);
+    if (facts.kind === 'done') work?.resolve(tensors);
+    else if (facts.match !== undefined) work?.reject(new MatchError(facts.match, facts.message));
+    else work?.reject(new EngineError(facts.code, `inference failed: ${facts.message}`));
+  }
+
+  function work(what: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
+    if (end !== undefined) return Promise.reject(new EngineError('unavailable', `the inference worker ended (${end})`));
+    const id = nextId++;
+    const cancel = (): void => send({ kind: 'cancel', id });
+    return new Promise<NamedTensors>((resolve, reject) => {
+      pending.set(id, { resolve, reject });
+      send({ kind: 'work', id, work: what }, tensors);
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel, { once: true });
+    }).finally(() => signal?.removeEventListener('abort', cancel));
+  }
+
+  async function close(): Promise<void> {
+    channel.end();
+    const timer = setTimeout(() => child.kill('SIGKILL'), END_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  return new Promise((resolve, reject) => {
+    ended.then((reason) => reject(new EngineError('unavailable', `${reason} at its start`)));
+    channel.on(
+      'data',
+      createMessageReader<WorkerResponse>(({ facts, tensors }) => {
+        if (facts.kind === 'failed') reject(new EngineError('unavailable', facts.message));
+        else if (facts.kind === 'ready') {
+          ({ rssBytes } = facts);
+          const { provider, cudaFailure } = facts;
+          resolve({
+            pid: child.pid!,
+            provider,
+            ...(cudaFailure !== undefined && { cudaFailure }),
+            get rssBytes() {
+              return rssBytes;
+            },
+            ended,
+            work,
+            close,
+          });
+        } else settle({ facts, tensors });
+      }),
+    );
+    send({ kind: 'open', setup });
+  });
+}
