@@ -7,6 +7,9 @@ export interface Grid {
   readonly columns: number;
   /** Network-input pixels from one cell to the next. */
   readonly stride: number;
+  /** Row and column of the whole map that are row 0 and column 0 here: above 0 only where a region was asked for. */
+  readonly firstRow: number;
+  readonly firstColumn: number;
   /** x = offsetX + scaleX * (column + 0.5), y = offsetY + scaleY * (row + 0.5), pixels of the original. */
   readonly cellToPixel: {
     readonly scaleX: number;
@@ -27,11 +30,13 @@ export function cellCentre(grid: Grid, row: number, column: number): { readonly 
 /** @throws VicreglError `INTERNAL` when the response lacks it. */
 export function readGrid(message: Grid__Output | null): Grid {
   if (!message?.cellToPixel) throw new VicreglError('INTERNAL', 'the response carries no grid');
-  const { rows, columns, stride, cellToPixel, originalWidth, originalHeight } = message;
+  const { rows, columns, stride, firstRow, firstColumn, cellToPixel, originalWidth, originalHeight } = message;
   return {
     rows,
     columns,
     stride,
+    firstRow,
+    firstColumn,
     cellToPixel,
     ...(originalWidth > 0 && { original: { width: originalWidth, height: originalHeight } }),
   };

@@ -1,0 +1,385 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pino } from 'pino';
+import sharp from 'sharp';
+import { type Client, createClient, type Features, type PoolingRegion } from '../../src/client/index.js';
+import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
+import { exportModel } from '../../src/models/exportModel.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { defaultServeLimits } from '../../src/serve/limits.js';
+import { createServer, type RunningServer } from '../../src/serve/server.js';
+import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
+
+const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
+const limits = { ...defaultServeLimits, poolingRegions: 5, pcaComponents: 8, maxReduceProducts: 2_000_000 };
+
+let scratch: string;
+let server: RunningServer;
+let client: Client;
+let image: Buffer;
+/** The photograph is 600 x 400 pixels; at this size its map has 8 x 12 cells of 50 x 50 pixels. */
+const resize = { kind: 'fit', width: 384, height: 256 } as const;
+let placed: { readonly pixels: Buffer; readonly resize: typeof resize };
+let whole: Features;
+
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-dense-'));
+  const { backbone, expander, localProjector } = tinyModelConfig;
+  const model = {
+    name: 'tiny',
+    version: '2',
+    architecture: 'custom',
+    alpha: 0.75,
+    license: 'Apache-2.0',
+    training: {},
+  };
+  const dir = join(scratch, 'tiny');
+  await exportModel(
+    dir,
+    { ...model, backbone, expander, localProjector, weights: tinyWeights(tinyModelConfig) },
+    { precision: 'float32', stages: [1, 2] },
+  );
+  server = await createServer({
+    engine: await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 }),
+    logger: pino({ level: 'silent' }),
+    address: '127.0.0.1:0',
+    metricsAddress: '127.0.0.1:0',
+    limits,
+  });
+  client = createClient({ address: server.address, deadlineMs: 60_000 });
+  image = await photo('coffee.jpg');
+  placed = { pixels: image, resize };
+  whole = await client.features(placed);
+});
+after(async () => {
+  await client.close();
+  await server.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+/** The vector of a cell. */
+function vector({ data, shape }: Features, row: number, column: number): number[] {
+  const channels = shape.at(-1)!;
+  const start = (row * shape[1]! + column) * channels;
+  return [...data.subarray(start, start + channels)];
+}
+
+function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance = 1e-5): void {
+  assert.equal(actual.length, expected.length);
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    assert.ok(difference <= tolerance * (1 + Math.abs(expected[i]!)), `${i}: ${actual[i]}, expected ${expected[i]}`);
+  }
+}
+
+describe('parts of a map', () => {
+  test('a region has the cells that share area with it, in their places', async () => {
+    const region = { left: 110, top: 149, right: 301, bottom: 200 };
+    const part = await client.features(placed, { region });
+    assert.deepEqual(part.shape, [2, 5, whole.shape[2]]);
+    const { rows, columns, firstRow, firstColumn, cellToPixel } = part.grid;
+    assert.deepEqual({ rows, columns, firstRow, firstColumn }, { rows: 2, columns: 5, firstRow: 2, firstColumn: 2 });
+    assert.deepEqual(cellToPixel, { scaleX: 50, scaleY: 50, offsetX: 100, offsetY: 100 });
+    for (let row = 0; row < 2; row++) {
+      for (let column = 0; column < 5; column++) {
+        assert.deepEqual(vector(part, row, column), vector(whole, row + 2, column + 2));
+      }
+    }
+  });
+
+  test('named cells come in their order', async () => {
+    const cells = [
+      { row: 7, column: 11 },
+      { row: 0, column: 3 },
+    ];
+    const { data, shape, grid } = await client.features(placed, { cells });
+    assert.deepEqual(shape, [2, whole.shape[2]]);
+    assert.deepEqual([...data], [...vector(whole, 7, 11), ...vector(whole, 0, 3)]);
+    assert.deepEqual([grid.rows, grid.columns], [8, 12]);
+  });
+
+  test('what lies outside is INVALID_ARGUMENT with the field', async () => {
+    const outside = { left: 600, top: 0, right: 700, bottom: 10 };
+    await assert.rejects(client.features(placed, { region: outside }), {
+      code: 'INVALID_ARGUMENT',
+      reason: 'DENSE_BAD_REGION',
+      message: /^region: .* covers no cell; the network saw \[0.0, 600.0\) x \[0.0, 400.0\)/,
+    });
+    await assert.rejects(
+      client.features(placed, { region: { ...outside, right: 600 } }),
+      /^VicreglError: region: left 600/,
+    );
+    await assert.rejects(
+      client.features(placed, { cells: [{ row: 8, column: 0 }] }),
+      /^VicreglError: cells.cells\[0\]: row 8/,
+    );
+    await assert.rejects(client.features(placed, { cells: [] }), /^VicreglError: cells.cells: empty/);
+  });
+});
+
+describe('stages', () => {
+  test('each has its own grid and channels; 0 is the map of the space', async () => {
+    const { maps, data } = await client.features(placed, { stages: [1, 0, 2] });
+    const { stages } = await client.model();
+    assert.deepEqual(
+      stages.map(({ stage, stride }) => [stage, stride]),
+      [
+        [1, 4],
+        [2, 8],
+      ],
+    );
+    assert.deepEqual(
+      maps.map(({ stage, shape }) => [stage, ...shape]),
+      [
+        [1, 64, 96, stages[0]!.channels],
+        [0, ...whole.shape],
+        [2, 32, 48, stages[1]!.channels],
+      ],
+    );
+    assert.deepEqual(maps[1]!.data, whole.data);
+    assert.deepEqual(data, maps[0]!.data);
+    assert.deepEqual(maps[0]!.grid.cellToPixel, { scaleX: 6.25, scaleY: 6.25, offsetX: 0, offsetY: 0 });
+    assert.ok(new Set(maps[2]!.data).size > 100);
+  });
+
+  test('a region is the same part of each', async () => {
+    const region = { left: 100, top: 100, right: 200, bottom: 150 };
+    const { maps } = await client.features(placed, { stages: [0, 1], region });
+    assert.deepEqual(
+      maps.map(({ grid }) => [grid.rows, grid.columns]),
+      [
+        [1, 2],
+        [8, 16],
+      ],
+    );
+  });
+
+  test('a stage that the model lacks, or one named twice, is refused', async () => {
+    await assert.rejects(client.features(placed, { stages: [4] }), {
+      code: 'FAILED_PRECONDITION',
+      message: /^stages: the folder of model "tiny" has no map of stage 4; it has 1, 2, and 0/,
+    });
+    await assert.rejects(client.features(placed, { stages: [1, 1] }), /^VicreglError: stages: 1 is named twice/);
+  });
+});
+
+describe('int8', () => {
+  test('is off by half a scale at most, and a quarter of the bytes', async () => {
+    const { data, tensor } = await client.features(placed, { dtype: 'int8' });
+    assert.equal(tensor.dtype, 'int8');
+    assert.ok('scales' in tensor);
+    assert.deepEqual(tensor.shape, whole.shape);
+    const channels = whole.shape[2]!;
+    for (const [i, value] of whole.data.entries()) {
+      const scale = tensor.scales[Math.floor(i / channels)]!;
+      assert.ok(Math.abs(data[i]! - value) <= 0.5 * scale * (1 + 1e-4));
+    }
+  });
+
+  test('also of a global vector', async () => {
+    const { vector: exact } = await client.embed(image);
+    const { vector: rounded, tensor } = await client.embed(image, { dtype: 'int8' });
+    assert.ok('scales' in tensor && tensor.scales.length === 1);
+    for (const [i, value] of exact.entries()) assert.ok(Math.abs(rounded[i]! - value) <= 0.51 * tensor.scales[0]!);
+  });
+});
+
+describe('chunks', () => {
+  for (const dtype of ['float32', 'int8'] as const) {
+    test(`a big map in ${dtype} is that of the unary answer`, async () => {
+      const large = { pixels: image, resize: { kind: 'fit', width: 2048, height: 1536 } } as const;
+      const options = { dtype, stages: [1, 0], l2Normalize: true };
+      const once = await client.features(large, options);
+      assert.ok(once.tensor.data.byteLength > 1024 * 1024 * (dtype === 'int8' ? 0.5 : 2));
+      assert.deepEqual(await client.features(large, { ...options, chunked: true }), once);
+    });
+  }
+
+  test('named cells, too, and errors keep their codes', async () => {
+    const cells = [{ row: 1, column: 1 }];
+    assert.deepEqual(await client.features(placed, { cells, chunked: true }), await client.features(placed, { cells }));
+    await assert.rejects(client.features(image.subarray(0, 900), { chunked: true }), { reason: 'IMAGE_CORRUPT' });
+  });
+});
+
+describe('pooling', () => {
+  const [width, height] = [600, 400];
+  /** A disc that lies across cells, as a bitmap. */
+  const disc = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) if (Math.hypot(x + 0.5 - 313, y + 0.5 - 171) < 97) disc[y * width + x] = 1;
+  }
+
+  /** Lengths of the runs down the columns, outside first. */
+  function columnRuns(): number[] {
+    const counts = [0];
+    let inside = 0;
+    for (let x = 0; x < width; x++) {
+      for (let y = 0; y < height; y++) {
+        if (disc[y * width + x] !== inside) {
+          inside = 1 - inside;
+          counts.push(0);
+        }
+        counts[counts.length - 1]!++;
+      }
+    }
+    return counts;
+  }
+
+  /** Mean of the cells' vectors over the pixels of the disc. */
+  function plainMean(): number[] {
+    const sums = new Array<number>(whole.shape[2]!).fill(0);
+    let pixels = 0;
+    for (const [i, inside] of disc.entries()) {
+      if (inside === 0) continue;
+      pixels++;
+      const own = vector(whole, Math.floor(Math.floor(i / width) / 50), Math.floor((i % width) / 50));
+      for (const [c, value] of own.entries()) sums[c]! += value;
+    }
+    return sums.map((sum) => sum / pixels);
+  }
+
+  test('boxes, bitmaps, run lengths and PNG files give the means of plain loops', async () => {
+    const png = await sharp(
+      disc.map((byte) => byte * 255),
+      { raw: { width, height, channels: 1 } },
+    )
+      .toColourspace('b-w')
+      .png()
+      .toBuffer();
+    const pooling: PoolingRegion[] = [
+      { box: { left: 50, top: 100, right: 175, bottom: 150 } },
+      { bitmap: { width, height, data: disc } },
+      { runLengths: { width, height, counts: columnRuns() } },
+      { png },
+    ];
+    const { data, shape, coverage } = await client.features(placed, { pooling });
+    const channels = whole.shape[2]!;
+    assert.deepEqual(shape, [4, channels]);
+    assert.deepEqual(coverage, [1, 1, 1, 1]);
+    const [a, b, c] = [vector(whole, 2, 1), vector(whole, 2, 2), vector(whole, 2, 3)];
+    close(
+      data.subarray(0, channels),
+      a.map((value, i) => (value * 50 + b[i]! * 50 + c[i]! * 25) / 125),
+    );
+    const mean = plainMean();
+    for (const region of [1, 2, 3]) close(data.subarray(region * channels, (region + 1) * channels), mean);
+  });
+
+  test('what the network did not see counts as not covered', async () => {
+    // The central square of the photograph is columns 100 to 500.
+    const centre = { pixels: image, resize: { kind: 'shortestSide', resize: 128, crop: 128 } } as const;
+    const boxes = [
+      [0, 200],
+      [0, 100],
+    ].map(([left, right]) => ({ box: { left: left!, right: right!, top: 0, bottom: 400 } }));
+    const { coverage, data, shape } = await client.features(centre, { pooling: boxes, l2Normalize: true });
+    close(coverage!, [0.5, 0], 1e-6);
+    const channels = shape[1]!;
+    close([Math.hypot(...data.subarray(0, channels))], [1]);
+    assert.ok(data.subarray(channels).every((value) => value === 0));
+  });
+
+  test('a wrong region is named', async () => {
+    const box = { box: { left: 0, top: 0, right: 10, bottom: 10 } };
+    const refused = (region: PoolingRegion, message: RegExp) =>
+      assert.rejects(client.features(placed, { pooling: [box, region] }), { code: 'INVALID_ARGUMENT', message });
+    const size = { width: 10, height: 10 };
+    await refused(
+      { bitmap: { ...size, data: disc } },
+      /^pooling.regions\[1\].mask.bitmap: a mask of 10 x 10 .* 600 x 400/,
+    );
+    await refused(
+      { bitmap: { width, height, data: new Uint8Array(7) } },
+      /bitmap.data: 7 bytes are not width \* height/,
+    );
+    await refused(
+      { bitmap: { width, height, data: new Uint8Array(width * height) } },
+      /^pooling.regions\[1\]: has no area/,
+    );
+    await refused({ runLengths: { width, height, counts: [3, 4] } }, /regions\[1\]: run lengths cover 7 pixels/);
+    await refused({ runLengths: { width, height, counts: '\n' } }, /regions\[1\]: compressed run lengths/);
+    await refused({ png: image }, /regions\[1\]: mask is no PNG/);
+    const colour = await sharp(image).png().toBuffer();
+    await refused({ png: colour }, /regions\[1\]: mask has 3 channels/);
+    await assert.rejects(client.features(placed, { pooling: new Array(6).fill(box) }), /6 are more than the 5 of one/);
+    await assert.rejects(client.features(placed, { pooling: [] }), /pooling.regions: empty/);
+  });
+});
+
+describe('pca', () => {
+  test('is the projection of the map on the basis, which a second image can share', async () => {
+    const { data, shape, pca } = await client.features(placed, { pca: { components: 3 } });
+    assert.deepEqual(shape, [8, 12, 3]);
+    const basis = pca!.basis!;
+    const channels = whole.shape[2]!;
+    const projected = (map: Features) =>
+      Array.from({ length: 96 * 3 }, (_, i) => {
+        const [cell, component] = [Math.floor(i / 3), i % 3];
+        let sum = 0;
+        for (let c = 0; c < channels; c++) {
+          sum += (map.data[cell * channels + c]! - basis.mean[c]!) * basis.components[component * channels + c]!;
+        }
+        return sum;
+      });
+    close(data, projected(whole), 1e-4);
+    const [first, second, third] = pca!.explainedVariance as [number, number, number];
+    assert.ok(first >= second && second >= third && third >= 0);
+    const share = pca!.explainedVarianceRatio.reduce((sum, one) => sum + one, 0);
+    assert.ok(share > 0 && share <= 1 + 1e-9);
+    const other = { pixels: await photo('astronaut.jpg'), resize };
+    const shared = await client.features(other, { pca: { basis } });
+    close(shared.data, projected(await client.features(other)), 1e-4);
+    assert.equal(shared.pca!.basis, undefined);
+    assert.deepEqual((await client.features(placed, { pca: { components: 3 } })).data, data);
+  });
+
+  test('what has no such components is refused', async () => {
+    const refused = async (options: Parameters<Client['features']>[1], code: string, message: RegExp) =>
+      assert.rejects(client.features(placed, options), { code, message });
+    await refused({ pca: { components: 0 } }, 'INVALID_ARGUMENT', /^pca.components: 0 must be 1 to 8/);
+    await refused({ pca: { components: 9 } }, 'INVALID_ARGUMENT', /^pca.components: 9 must be 1 to 8/);
+    const cells = [{ row: 0, column: 0 }];
+    await refused({ cells, pca: { components: 3 } }, 'INVALID_ARGUMENT', /^pca: 1 vectors .* at most 0 principal/);
+    const basis = { mean: new Float32Array(3), components: new Float32Array(6) };
+    await refused({ pca: { basis } }, 'INVALID_ARGUMENT', /^pca: the basis is for vectors of length 3/);
+    const many = { stages: [1], pca: { components: 8 } };
+    const large = { pixels: image, resize: { kind: 'fit', width: 1024, height: 1024 } } as const;
+    await assert.rejects(client.features(large, many), { code: 'RESOURCE_EXHAUSTED', message: /^pca: 65536 vectors/ });
+  });
+});
+
+describe('what the server tells of itself', () => {
+  test('GetServerInfo has every limit with its value, versions, and what really runs', async () => {
+    const info = await client.serverInfo();
+    assert.equal(info.limits.get('stream_items')?.value, limits.streamItems);
+    assert.deepEqual(info.limits.get('max_chunked_bytes'), {
+      value: limits.maxChunkedBytes,
+      unit: 'bytes',
+      description: 'Largest answer of several messages (ExtractFeaturesChunked) in bytes.',
+    });
+    assert.equal(info.limits.get('pooling_regions')?.value, 5);
+    assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');
+    for (const [name, { value, description }] of info.limits) {
+      assert.ok(Number.isFinite(value) && value > 0, name);
+      assert.notEqual(description, '', name);
+    }
+    assert.match(info.onnxruntimeVersion, /^\d+\.\d+\.\d+/);
+    assert.equal(info.nodeVersion, process.versions.node);
+    assert.equal(info.models[0]?.provider, 'cpu');
+    assert.ok(info.uptimeSeconds > 0);
+  });
+
+  test('ListModels names the models, name@version finds one, another version does not', async () => {
+    const models = await client.models();
+    assert.deepEqual(
+      models.map(({ name, version, isDefault, state }) => ({ name, version, isDefault, state })),
+      [{ name: 'tiny', version: '2', isDefault: true, state: 'ready' }],
+    );
+    assert.equal((await client.embed(image, { model: 'tiny@2' })).model.version, '2');
+    await assert.rejects(client.embed(image, { model: 'tiny@1' }), { code: 'NOT_FOUND', reason: 'UNKNOWN_MODEL' });
+  });
+});
