@@ -7,8 +7,11 @@ import { call, global, str } from '../../test/support/pickles.js';
 import { torchFile } from '../../test/support/torchFile.js';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
+import { backboneOfManifest } from './architecture.js';
+import { exportModel } from './exportModel.js';
 import { openModelFolder } from './folder.js';
 import { alphaOfFile, importCheckpoint, licenseOfFile } from './importCheckpoint.js';
+import { modelSource } from './modelSource.js';
 import { readWeights } from './readWeights.js';
 import { readAllWeights } from './weightSource.js';
 
@@ -58,6 +61,18 @@ describe('importCheckpoint', () => {
     for (const [name, { data }] of written) {
       if (!name.startsWith('classifier.')) assert.deepEqual(data, weights.get(name)!.data, name);
     }
+  });
+
+  it('writes a ResNet of any depths and widths, of which other forms can be made', async () => {
+    const out = join(scratch, 'resnet');
+    const { manifest, network } = await importCheckpoint('test/golden/train_resnet_lars.pth', out, options);
+    assert.equal(manifest.architecture, 'resnet_bottleneck');
+    assert.deepEqual(backboneOfManifest(manifest), network.backbone);
+    const finer = join(scratch, 'finer');
+    const source = await modelSource(await openModelFolder(out), 'finer');
+    const converted = await exportModel(finer, source, { precision: 'float32', outputStride: 8 });
+    assert.equal(converted.files['weights.safetensors']!.sha256, manifest.files['weights.safetensors']!.sha256);
+    assert.deepEqual({ ...network.backbone, outputStride: 8 }, backboneOfManifest(converted));
   });
 
   it('lists all that is missing, unexpected or of another shape at once', async () => {

@@ -49,11 +49,6 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
   try {
     const checkpoint = await openCheckpoint(source);
     const network = inFile(file, () => readNetwork(checkpoint, { architecture, fileBytes: source.size }));
-    if (network.architecture === 'resnet') {
-      throw new CheckpointFileError(
-        `${file}: a ResNet of these sizes has no name here, and cannot be written as a model`,
-      );
-    }
     const { expander, localProjector, classes, poolingOrder } = network;
     const weightOfGlobal = alpha ?? alphaOfFile(file) ?? (network.supervised ? 1 : undefined);
     if (weightOfGlobal === undefined) {

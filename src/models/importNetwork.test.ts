@@ -63,7 +63,7 @@ describe('readNetwork', () => {
   it('finds the network of sound tables', () => {
     for (const [shapes, architecture] of [
       [convNext, 'convnext'],
-      [resNet, 'resnet'],
+      [resNet, 'resnet_bottleneck'],
     ] as const) {
       const network = readNetwork(open(shapes), { fileBytes: 2 ** 30 });
       assert.equal(network.architecture, architecture);

@@ -11,7 +11,7 @@ import type { WeightSource } from './weightSource.js';
 /** Networks of checkpoints: architecture and heads from names and shapes, weights under the authors' names. */
 
 export interface ImportedNetwork {
-  /** Name of the backbone; `convnext` or `resnet` for one of other sizes. */
+  /** Name of the backbone; `convnext`, `resnet_basic` or `resnet_bottleneck` for one of other sizes. */
   readonly architecture: string;
   readonly backbone: BackboneConfig;
   readonly namedBy: NamedBy;

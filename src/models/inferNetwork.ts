@@ -49,11 +49,11 @@ export function inferBackbone(shapeOf: ShapeOf): BackboneConfig {
   };
 }
 
-/** The name of a backbone of these sizes; `convnext` or `resnet` for one of other sizes. */
+/** The name of a backbone of these sizes; `convnext`, `resnet_basic` or `resnet_bottleneck` for one of other sizes. */
 export function nameOfBackbone(config: BackboneConfig): string {
   const form = (of: BackboneConfig) => JSON.stringify([stageSizes(of), 'block' in of ? of.block : '']);
   const named = Object.entries(backboneConfigs).find(([, other]) => form(other) === form(config));
-  return named?.[0] ?? ('block' in config ? 'resnet' : 'convnext');
+  return named?.[0] ?? ('block' in config ? `resnet_${config.block}` : 'convnext');
 }
 
 /** Widths of a head; undefined where there is none. */

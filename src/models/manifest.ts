@@ -15,7 +15,9 @@ export const manifestSchema = z.strictObject({
   schemaVersion: z.literal(2).describe('2; folders of version 1 are read as well.'),
   name: z.string().min(1).describe('Name that requests use.'),
   version: z.string().min(1).describe('Version of the weights.'),
-  architecture: z.string().describe('Backbone name, such as convnext_atto.'),
+  architecture: z
+    .string()
+    .describe('Backbone name, such as convnext_atto; resnet_basic and resnet_bottleneck for sizes without one.'),
   depths: z.array(z.int().positive()).describe('Blocks of each stage.'),
   widths: z.array(z.int().positive()).describe('Channels of each stage.'),
   layerScale: z.number().positive().optional().describe('Initial value of layer scale, for a ConvNeXt that has it.'),
