@@ -1,4 +1,5 @@
 import { configKeys } from '../../src/serve/config/keys.js';
+import { tokenSchema } from '../../src/serve/config/securityKeys.js';
 import { withGenerated } from './generatedPart.js';
 
 /** The tables of the service's configuration in docs/service.md, made from the schema that reads it. */
@@ -28,7 +29,18 @@ function keyTables(): string {
     .join('\n\n');
 }
 
+/** The keys of one entry of a list of tokens. */
+function tokenTable(): string {
+  return [
+    '| key of a token | meaning |',
+    '| --- | --- |',
+    ...Object.entries(tokenSchema.shape).map(
+      ([name, { description }]) => `| \`${name}\` | ${cell(description ?? '')} |`,
+    ),
+  ].join('\n');
+}
+
 /** docs/service.md with the tables between their two markers. @throws Error where the markers are missing. */
 export function withServeConfigTable(document: string): string {
-  return withGenerated(document, 'service configuration', keyTables());
+  return withGenerated(document, 'service configuration', `${keyTables()}\n\n${tokenTable()}`);
 }

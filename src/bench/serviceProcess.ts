@@ -55,7 +55,7 @@ export async function startLoggingProcess(args: readonly string[]): Promise<Serv
 /** Starts `vicregl serve` on free ports. @param flags further ones, such as `--model DIR` */
 export function startService(flags: readonly string[]): Promise<ServiceProcess> {
   return startLoggingProcess([
-    ...[bin, 'serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0'],
+    ...[bin, 'serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--admin-address', 'off'],
     ...flags,
   ]);
 }

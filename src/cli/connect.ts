@@ -5,9 +5,10 @@ import { createService } from '../serve/service.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
 import { createLocalTransport } from './localTransport.js';
+import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
 
 /** Where a command gets its answers: a running service, or a model run within this process. */
-export interface ConnectFlags extends EngineFlags {
+export interface ConnectFlags extends EngineFlags, SecurityFlags {
   readonly address?: string;
   /** A model folder to run in this process. */
   readonly model?: string;
@@ -34,14 +35,15 @@ function checkConnectFlags(command: Command): void {
   }
 }
 
-/** Adds --address, --local and --model with the engine's flags. */
+/** Adds --address, --local and --model with the engine's flags and those of a guarded service. */
 export function addConnectFlags(command: Command): Command {
-  return addEngineFlags(
+  const local = addEngineFlags(
     command
       .option('--address <host:port>', `a running service (default: ${DEFAULT_ADDRESS})`)
       .option('--local', 'run the bundled model in this process, without a service', false)
       .option('--model <dir>', 'run a model folder in this process, without a service'),
-  ).hook('preAction', checkConnectFlags);
+  );
+  return addSecurityFlags(local).hook('preAction', checkConnectFlags);
 }
 
 /** Opens the client that the flags ask for, gives it to `work`, and closes it in any case. */
@@ -54,7 +56,7 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
   }
   const address = flags.address ?? DEFAULT_ADDRESS;
   try {
-    await closing(createClient({ address }), work);
+    await closing(createClient({ address, ...(await readSecurity(flags, process.env)) }), work);
   } catch (error) {
     if (!(error instanceof VicreglError && error.code === 'UNAVAILABLE')) throw error;
     throw new VicreglError(

@@ -13,6 +13,7 @@ import { registerRecipes } from './recipes.js';
 import { reportError } from './reportError.js';
 import { registerRuns } from './runs.js';
 import { registerServe } from './serve.js';
+import { registerToken } from './token.js';
 import { registerTrain } from './train.js';
 
 const program = new Command('vicregl')
@@ -27,6 +28,7 @@ registerExport(program);
 registerImport(program);
 registerEvaluate(program);
 registerServe(program);
+registerToken(program);
 registerEmbed(program);
 registerFeatures(program);
 registerMatch(program);

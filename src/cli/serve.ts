@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
-import { pino } from 'pino';
+import { startAdminServer } from '../serve/admin/adminServer.js';
+import { openSecurity } from '../serve/auth/security.js';
 import { limitsOf } from '../serve/config/limits.js';
-import { printConfig } from '../serve/config/print.js';
+import { printConfig, redactConfig } from '../serve/config/print.js';
+import { createLogger } from '../serve/monitoring/logger.js';
 import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
 import { bundledModelFolder } from './defaults.js';
@@ -22,19 +24,36 @@ export function registerServe(program: Command): void {
       return;
     }
     const { config } = resolved;
-    const logger = pino({ level: config.logLevel });
-    const { device, workers, threads, address, metricsAddress } = config;
+    const { address, metricsAddress, adminAddress, device, workers, threads, openHealth } = config;
+    const logger = createLogger(config.logLevel);
+    const { tls, store, reload } = await openSecurity(config, logger);
     const folder = config.model === undefined ? bundledModelFolder : await findModel(config.model[0]!);
     const engine = await openEngine(folder, { device, workers, ...(threads !== undefined && { threads }) }, (message) =>
       logger.info(message),
     );
-    const server = await createServer({ engine, address, metricsAddress, logger, limits: limitsOf(config) });
+    const auth = store && { store, openHealth };
+    const server = await createServer({ engine, address, metricsAddress, logger, limits: limitsOf(config), tls, auth });
+    const admin = await startAdminServer({
+      ...{ address: adminAddress, tls, store, reload, logger },
+      config: () => redactConfig(resolved),
+    }).catch(async (error: unknown) => {
+      await server.close(true);
+      throw error;
+    });
+    process.on('SIGHUP', () => {
+      logger.info({ signal: 'SIGHUP' }, 'reloading');
+      // It reports its failures itself.
+      void reload();
+    });
     const ended = serveToTheEnd(server, logger);
     const { name, version } = engine.manifest;
     logger.info(
       {
         address: server.address,
         metricsAddress: server.metricsAddress,
+        adminAddress: admin.address,
+        tls: tls === undefined ? 'off' : config.tlsClientCa === undefined ? 'server' : 'mutual',
+        tokens: store !== undefined,
         model: name,
         version,
         provider: engine.provider,
@@ -42,5 +61,6 @@ export function registerServe(program: Command): void {
       'serving',
     );
     await ended;
+    await admin.close();
   });
 }

@@ -1,4 +1,3 @@
-import type { ChannelCredentials } from '@grpc/grpc-js';
 import { joinChunks } from './chunks.js';
 import { type Embedding, embedMessage, readEmbedding } from './embedding.js';
 import { type Features, featuresMessage, readFeatures } from './features.js';
@@ -25,6 +24,7 @@ import {
   matchingMessage,
   type RequestOptions,
 } from './options.js';
+import type { SecurityOptions } from './security.js';
 import { readServedModel, readServerInfo, type ServedModel, type ServerInfo } from './serverInfo.js';
 import type { CallOptions, Transport } from './transport.js';
 import { VicreglError } from './vicreglError.js';
@@ -35,15 +35,13 @@ const DEFAULT_DEADLINE_MS = 60_000;
 /** As large as the server sends by default; gRPC's own 4 MiB is a float32 map of 2048 channels at 720 px. */
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
-export interface ClientOptions {
+export interface ClientOptions extends SecurityOptions {
   /** HOST:PORT of the service. */
   readonly address: string;
   /** Longest wait for an answer in ms. Default 60 s. */
   readonly deadlineMs?: number;
   /** Largest message to receive in bytes. Default 64 MiB. */
   readonly maxMessageBytes?: number;
-  /** Default: no TLS. */
-  readonly credentials?: ChannelCredentials;
 }
 
 /** Talks to a vicregl service. Every method rejects with a VicreglError. */

@@ -1,19 +1,17 @@
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { loadVicreglService } from '../proto/load.js';
 import { duplexStream, serverStream, unary } from './grpcCalls.js';
+import { channelSecurity, type SecurityOptions } from './security.js';
 import type { Transport } from './transport.js';
 import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
-export interface GrpcTransportOptions {
+export interface GrpcTransportOptions extends SecurityOptions {
   /** HOST:PORT, or any name that gRPC resolves. */
   readonly address: string;
   /** Longest wait for an answer in ms. */
   readonly deadlineMs: number;
   /** Largest message to receive in bytes. */
   readonly maxMessageBytes: number;
-  /** Default: no TLS. */
-  readonly credentials?: ChannelCredentials;
 }
 
 /** A message holds its tensor and some hundred bytes more. */
@@ -21,12 +19,15 @@ const MESSAGE_OVERHEAD = 4096;
 
 /**
  * Reaches the service over gRPC.
- * @throws VicreglError `INVALID_ARGUMENT` for a limit on messages that is no whole number.
+ * @throws VicreglError `INVALID_ARGUMENT` for a limit on messages that is no whole number, or security that cannot work.
  */
 export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const { address, deadlineMs, maxMessageBytes } = options;
   const Client = loadVicreglService();
-  const client = new Client(address, options.credentials ?? credentials.createInsecure(), {
+  const security = channelSecurity(address, options);
+  const client = new Client(address, security.credentials, {
+    ...security.options,
+    interceptors: security.interceptors,
     'grpc.max_receive_message_length': uint32('maxMessageBytes', maxMessageBytes),
     // What may be sent is the server's to say, and its refusal names its limit.
     'grpc.max_send_message_length': -1,

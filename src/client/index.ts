@@ -21,6 +21,7 @@ export type {
 export type { Pca, PcaBasis, PcaResult } from './pca.js';
 export type { Phases } from './phases.js';
 export type { Bitmap, Box, PoolingRegion, RunLengths } from './regions.js';
+export type { SecurityOptions, TlsOptions } from './security.js';
 export type { Limit, ServedModel, ServerInfo } from './serverInfo.js';
 export type { ReceivedTensor, ScaledTensor } from './tensor.js';
 export { VicreglError, type VicreglErrorCode } from './vicreglError.js';

@@ -18,8 +18,15 @@ function reasonOf(error: object): string | undefined {
   return Buffer.isBuffer(bytes) ? decodeReason(bytes) : undefined;
 }
 
+/** The id under which the service logged the call. */
+function requestIdOf(error: object): string | undefined {
+  const { metadata } = error as { metadata?: unknown };
+  return metadata instanceof Metadata ? metadata.get('x-request-id')[0]?.toString() : undefined;
+}
+
 interface VicreglErrorOptions extends ErrorOptions {
   readonly reason?: string | undefined;
+  readonly requestId?: string | undefined;
 }
 
 /** The client's one error: `code` says what kind, `message` what is wrong and the way out. */
@@ -31,11 +38,14 @@ export class VicreglError extends Error {
    * them in docs/service.md. Undefined where the service did not answer itself.
    */
   readonly reason: string | undefined;
+  /** Names the call in the service's log; undefined where the service did not answer itself. */
+  readonly requestId: string | undefined;
 
   constructor(code: VicreglErrorCode, message: string, options: VicreglErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.reason = options.reason;
+    this.requestId = options.requestId;
   }
 
   /** The status of one item of a batch or a stream. */
@@ -49,7 +59,8 @@ export class VicreglError extends Error {
     if (error instanceof VicreglError) return error;
     if (hasStatus(error)) {
       const code = status[error.code] as VicreglErrorCode;
-      return new VicreglError(code, error.details, { cause: error, reason: reasonOf(error) });
+      const [reason, id] = [reasonOf(error), requestIdOf(error)];
+      return new VicreglError(code, error.details, { cause: error, reason, requestId: id });
     }
     const message = error instanceof Error ? error.message : String(error);
     const aborted = error instanceof Error && error.name === 'AbortError';

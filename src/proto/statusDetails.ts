@@ -31,7 +31,7 @@ type Codec<T> = Pick<MessageTypeDefinition<T, T>, 'serialize' | 'deserialize'>;
 interface Codecs {
   readonly Status: Codec<{ readonly code: number; readonly message: string; readonly details: readonly Any[] }>;
   readonly ErrorInfo: Codec<{ readonly reason: string; readonly domain: string }>;
-  readonly RetryInfo: Codec<{ readonly retryDelay: { readonly seconds: number } | null }>;
+  readonly RetryInfo: Codec<{ readonly retryDelay: { readonly seconds: number; readonly nanos: number } | null }>;
 }
 
 let loaded: Codecs | undefined;
@@ -50,6 +50,12 @@ function packed(name: string, value: Uint8Array): Any {
   return { type_url: `${URL_PREFIX}google.rpc.${name}`, value };
 }
 
+/** Seconds as google.protobuf.Duration, in whole milliseconds and rounded up: a wait that is too short is in vain. */
+function duration(seconds: number): { seconds: number; nanos: number } {
+  const ms = Math.ceil(seconds * 1000);
+  return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 };
+}
+
 /** An error as google.rpc.Status: with an ErrorInfo, and a RetryInfo where trying again makes sense. */
 export interface StatusMessage {
   readonly code: number;
@@ -64,7 +70,7 @@ export function statusMessage({ code, details, reason, retryAfterSeconds }: Stat
   const retry =
     retryAfterSeconds === undefined
       ? []
-      : [packed('RetryInfo', RetryInfo.serialize({ retryDelay: { seconds: retryAfterSeconds } }))];
+      : [packed('RetryInfo', RetryInfo.serialize({ retryDelay: duration(retryAfterSeconds) }))];
   return { code, message: details, details: [info, ...retry] };
 }
 

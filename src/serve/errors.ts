@@ -48,6 +48,8 @@ const statusOf: {
     cancelled: status.CANCELLED,
     deadline_exceeded: status.DEADLINE_EXCEEDED,
     shutting_down: status.UNAVAILABLE,
+    unauthenticated: status.UNAUTHENTICATED,
+    rate_limited: status.RESOURCE_EXHAUSTED,
   },
 };
 
@@ -78,12 +80,12 @@ export function toStatus(error: unknown): Status {
     return { code: statusOf.image[code], details: headerSafe(message), reason: reasonOf('image', code) };
   }
   if (error instanceof ServeError) {
-    const { code, message } = error;
+    const { code, message, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
     return {
       code: statusOf.serve[code],
       details: headerSafe(message),
       reason: reasonOf('serve', code),
-      ...(code === 'overloaded' && { retryAfterSeconds: RETRY_SECONDS }),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     };
   }
   if (error instanceof EngineError) {

@@ -8,6 +8,8 @@
  * - `cancelled`: the caller gave up
  * - `deadline_exceeded`: the caller's deadline passed
  * - `shutting_down`: the server takes no more work
+ * - `unauthenticated`: the call brings no token, or none that is known
+ * - `rate_limited`: the token has spent its calls
  */
 export type ServeErrorCode =
   | 'invalid_argument'
@@ -17,15 +19,21 @@ export type ServeErrorCode =
   | 'too_large'
   | 'cancelled'
   | 'deadline_exceeded'
-  | 'shutting_down';
+  | 'shutting_down'
+  | 'unauthenticated'
+  | 'rate_limited';
 
 /** The service layer's one error; `message` names the field, the value and the way out. */
 export class ServeError extends Error {
   override readonly name = 'ServeError';
   readonly code: ServeErrorCode;
 
-  constructor(code: ServeErrorCode, message: string, options?: ErrorOptions) {
+  /** Where the same request may succeed later and more is known than the standard delay: shortest wait in seconds. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(code: ServeErrorCode, message: string, options?: ErrorOptions & { readonly retryAfterSeconds?: number }) {
     super(message, options);
     this.code = code;
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
 }

@@ -5,6 +5,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import type { Engine } from '../engine/engine.js';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
+import type { Tls } from './auth/tls.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import { createMetrics } from './monitoring/metrics.js';
 import { startMetricsServer } from './monitoring/metricsServer.js';
@@ -12,8 +13,8 @@ import { createService } from './service.js';
 import { parseAddress } from './transport/address.js';
 import { handlersOf, rawDefinition } from './transport/handlers.js';
 import { createInFlight } from './transport/inFlight.js';
+import { type Auth, interceptorsOf } from './transport/interceptors.js';
 import type { HandlerHost } from './transport/openCall.js';
-import { watchRefusals } from './transport/refusals.js';
 import { createRequestBudget } from './transport/requestBudget.js';
 
 /** Longest wait for running calls on a shutdown, in ms: orchestrators kill after 30 s by default. */
@@ -27,16 +28,20 @@ export interface ServerOptions {
   readonly engine: Engine;
   /** HOST:PORT of the gRPC service; port 0 takes a free one. */
   readonly address: string;
-  /** HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free one. */
+  /** HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free one, `off` has none. */
   readonly metricsAddress: string;
   readonly logger: Logger;
+  /** Default: no TLS. */
+  readonly tls?: Tls | undefined;
+  /** Who may call. Default: everyone. */
+  readonly auth?: Auth | undefined;
   readonly limits?: ServeLimits;
 }
 
 export interface RunningServer {
   /** HOST:PORT where gRPC listens. */
   readonly address: string;
-  /** HOST:PORT where metrics listen. */
+  /** HOST:PORT where metrics listen, or `off`. */
   readonly metricsAddress: string;
   /**
    * NOT_SERVING, no new calls, running ones finish (at most 25 s), then everything is freed.
@@ -45,10 +50,10 @@ export interface RunningServer {
   close(force?: boolean): Promise<void>;
 }
 
-async function bind(server: Server, address: string): Promise<string> {
+async function bind(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
   const { host } = parseAddress(address, 'address');
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(address, credentials, (error, bound) =>
       error ? reject(new Error(`address: cannot listen on ${address}: ${error.message}`)) : resolve(bound),
     );
   });
@@ -81,7 +86,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     'grpc.max_concurrent_streams': limits.callsPerConnection,
     // The handlers hold maxResponseBytes themselves, with a message that names the way out.
     'grpc.max_send_message_length': -1,
-    interceptors: [watchRefusals(serviceName, (method) => metrics.requestWithoutMessage(method))],
+    interceptors: interceptorsOf(options.auth, metrics, logger),
   });
   const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
@@ -93,11 +98,14 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => ready).catch(
     async (error: unknown) => {
       await service.close();
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`metrics address: cannot listen on ${options.metricsAddress}: ${reason}`, { cause: error });
+      throw error;
     },
   );
-  const address = await bind(server, options.address).catch(async (error: unknown) => {
+  const address = await bind(
+    server,
+    options.address,
+    options.tls?.credentials ?? ServerCredentials.createInsecure(),
+  ).catch(async (error: unknown) => {
     await Promise.all([metricsServer.close(), service.close()]);
     throw error;
   });

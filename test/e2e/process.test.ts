@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { readSafetensors } from '../../src/tensor/safetensors.js';
+import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { vicregl } from '../support/vicregl.js';
@@ -119,6 +122,53 @@ describe('node bin/vicregl.js', () => {
     const { code, stderr } = await vicregl('embed', photo('coffee.jpg'), '--address', served.address);
     assert.equal(code, 1);
     assert.match(stderr, /^vicregl: RESOURCE_EXHAUSTED: .*larger than max.*40000/);
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('serve with a certificate and a token of vicregl token, which SIGHUP and the admin call read again', async () => {
+    const authority = createAuthority('vicregl test');
+    const { cert, key } = await writeIdentity(folder, 'served', authority.sign('served'));
+    const [ca, tokensFile, tokenFile] = ['ca.crt', 'tokens.yaml', 'token'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await writeFile(ca, authority.cert);
+    const make = async (...flags: string[]) => {
+      const [token, ...entry] = (await vicregl('token', ...flags)).stdout.split('\n') as [string, ...string[]];
+      return { token, entry: entry.join('\n') };
+    };
+    const [admin, caller] = [await make('--name', 'root', '--admin'), await make('--name', 'app', '--burst', '9')];
+    await writeFile(tokensFile, admin.entry);
+    await writeFile(tokenFile, `${caller.token}\n`);
+    const guard = ['--tls-cert', cert, '--tls-key', key, '--tokens-file', tokensFile];
+    const served = await startServedProcess('--model', model.folder.dir, ...guard);
+    const reach = ['--address', served.address, '--tls-ca', ca];
+    const refused = await vicregl('model', ...reach, '--token-file', tokenFile);
+    assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is not known here/);
+    assert.match((await vicregl('model', ...reach)).stderr, /^vicregl: UNAUTHENTICATED: the call has no token/);
+
+    await writeFile(tokensFile, admin.entry + caller.entry);
+    served.child.kill('SIGHUP');
+    let known = await vicregl('model', ...reach, '--token-file', tokenFile);
+    for (let i = 0; i < 20 && known.code !== 0; i++)
+      known = await vicregl('model', ...reach, '--token-file', tokenFile);
+    assert.equal(JSON.parse(known.stdout).name, 'tiny', known.stderr);
+
+    const answer = await new Promise<string>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${admin.token}` };
+      const call = request(`https://${served.adminAddress}/reload`, { method: 'POST', headers, ca: authority.cert });
+      call.on('response', (response) => text(response).then(resolve, reject)).on('error', reject);
+      call.end();
+    });
+    assert.deepEqual(
+      JSON.parse(answer).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok]),
+      [
+        ['certificates', true],
+        ['tokens', true],
+      ],
+    );
     served.child.kill('SIGTERM');
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });

@@ -11,17 +11,21 @@ export interface ServedProcess {
   readonly address: string;
   /** HOST:PORT of /metrics. */
   readonly metricsAddress: string;
+  /** HOST:PORT of the admin calls. */
+  readonly adminAddress: string;
 }
 
 /** Starts `vicregl serve` as a process of its own on free ports and waits until it serves. */
 export async function startServedProcess(...extra: string[]): Promise<ServedProcess> {
-  const flags = ['--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--device', 'cpu', ...extra];
+  const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
+  const flags = [...listeners, '--device', 'cpu', ...extra];
   const child = spawn(process.execPath, [bin, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout! })) {
-    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string };
+    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string; adminAddress: string };
     if (entry.msg !== 'serving') continue;
     child.stdout!.resume();
-    return { child, address: entry.address, metricsAddress: entry.metricsAddress };
+    const { address, metricsAddress, adminAddress } = entry;
+    return { child, address, metricsAddress, adminAddress };
   }
   throw new Error('the service ended before it served');
 }

@@ -1,9 +1,20 @@
 import { Document, isScalar, type Pair, type Scalar } from 'yaml';
 import type { ResolvedConfig } from './resolve.js';
 
-/** The configuration as YAML, in which each line says where its value comes from. */
+/** What stands where a secret would. */
+const REDACTED = '[redacted]';
+
+/** A configuration without secrets: of tokens, all but the hashes. */
+export function redactConfig({ config }: ResolvedConfig): Record<string, unknown> {
+  return {
+    ...config,
+    ...(config.tokens && { tokens: config.tokens.map((token) => ({ ...token, sha256: REDACTED })) }),
+  };
+}
+
+/** The configuration as YAML, in which each line says where its value comes from; secrets are redacted. */
 export function printConfig(resolved: ResolvedConfig): string {
-  const document = new Document(resolved.config);
+  const document = new Document(redactConfig(resolved));
   const { items } = document.contents as unknown as { items: Pair<Scalar<string>>[] };
   for (const { key, value } of items) {
     const origin = ` ${resolved.origins.get(key.value)}`;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defaultServeLimits } from '../limits.js';
-import { bytes, listener, whole } from './fields.js';
+import { bytes, listener, optionalListener, whole } from './fields.js';
+import { securityKeys, securityProblems } from './securityKeys.js';
 
 /**
  * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service.md. A key `queueImages`
@@ -9,9 +10,14 @@ import { bytes, listener, whole } from './fields.js';
 
 const listeners = {
   address: listener.default('127.0.0.1:50051').describe('Where gRPC listens, HOST:PORT; port 0 takes a free one.'),
-  metricsAddress: listener
+  metricsAddress: optionalListener
     .default('127.0.0.1:9464')
-    .describe('Where /metrics, /healthz and /readyz listen over HTTP; port 0 takes a free one.'),
+    .describe('Where /metrics, /healthz and /readyz listen over HTTP; off: nowhere.'),
+  adminAddress: optionalListener
+    .default('127.0.0.1:9465')
+    .describe(
+      'Where the admin calls (reload, config) listen over HTTP; off: nowhere. Beyond loopback it needs a token with admin: true.',
+    ),
 };
 
 const models = {
@@ -97,10 +103,16 @@ const logging = {
 };
 
 /** The keys by subject, as --help and the docs group them. */
-export const keyGroups = { Listeners: listeners, Models: models, Limits: limits, Logging: logging };
+export const keyGroups = {
+  Listeners: listeners,
+  Models: models,
+  Security: securityKeys,
+  Limits: limits,
+  Logging: logging,
+};
 
 export const serveConfigSchema = z
-  .strictObject({ ...listeners, ...models, ...limits, ...logging })
+  .strictObject({ ...listeners, ...models, ...securityKeys, ...limits, ...logging })
   .superRefine((config, context) => {
     const problem = (key: keyof typeof config, message: string): void => {
       context.addIssue({ code: 'custom', path: [key], input: config[key], message });
@@ -112,6 +124,7 @@ export const serveConfigSchema = z
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
       problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
     }
+    for (const { key, message } of securityProblems(config)) problem(key, message);
   });
 
 /** A valid configuration with its defaults. */

@@ -13,6 +13,17 @@ export interface Metrics {
   requestFinished(method: string, code: string, seconds: number): void;
   /** A call that ended before a whole message reached its handler. */
   requestWithoutMessage(method: string): void;
+  /**
+   * A call that was turned away before a handler saw it.
+   * @param code name of the gRPC status
+   * @param reason of the status' ErrorInfo
+   */
+  requestRefused(method: string, code: string, reason: string): void;
+  /** A call that a handler answered with an error. @param reason of the status' ErrorInfo */
+  requestRejected(method: string, reason: string): void;
+  /** A message arrived, or was handed to HTTP/2, in bytes. */
+  received(method: string, bytes: number): void;
+  sent(method: string, bytes: number): void;
   phase(method: string, phase: Phase, seconds: number): void;
   batch(images: number): void;
 }
@@ -48,6 +59,24 @@ export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, que
     name: 'vicregl_batch_images',
     help: 'Images in each run of the engine.',
     buckets: [1, 2, 4, 8, 16, 32],
+    registers,
+  });
+  const rejected = new Counter({
+    name: 'vicregl_requests_rejected_total',
+    help: 'Calls that failed, by method and reason (google.rpc.ErrorInfo), such as OVERLOADED or UNAUTHENTICATED.',
+    labelNames: ['method', 'reason'],
+    registers,
+  });
+  const received = new Counter({
+    name: 'vicregl_received_bytes_total',
+    help: 'Bytes of request messages, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  const sent = new Counter({
+    name: 'vicregl_sent_bytes_total',
+    help: 'Bytes of response messages, by method.',
+    labelNames: ['method'],
     registers,
   });
   const inFlight = new Gauge({
@@ -88,6 +117,13 @@ export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, que
       latency.observe({ method }, seconds);
     },
     requestWithoutMessage: (method) => requests.inc({ method, code: 'NO_MESSAGE' }),
+    requestRefused(method, code, reason) {
+      requests.inc({ method, code });
+      rejected.inc({ method, reason });
+    },
+    requestRejected: (method, reason) => rejected.inc({ method, reason }),
+    received: (method, bytes) => received.inc({ method }, bytes),
+    sent: (method, bytes) => sent.inc({ method }, bytes),
     phase: (method, phase, seconds) => phases.observe({ method, phase }, seconds),
     batch: (images) => batches.observe(images),
   };

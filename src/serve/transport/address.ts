@@ -15,3 +15,8 @@ export function parseAddress(address: string, option: string): { readonly host: 
   }
   return { host: parts[1]!, port: Number(parts[2]) };
 }
+
+/** Whether only this machine can reach a host: 127.0.0.0/8, ::1 or localhost. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || /^127(\.\d{1,3}){3}$/.test(host) || /^(\[::1\]|::1)$/.test(host);
+}

@@ -6,6 +6,7 @@ import type { Call, Phase } from '../call.js';
 import { type Status, toStatus } from '../errors.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
+import { callFacts } from './callFacts.js';
 import type { InFlight } from './inFlight.js';
 import type { RequestBudget } from './requestBudget.js';
 
@@ -29,6 +30,7 @@ export interface HandlerHost {
 /** What grpc-js gives of a call of any kind. */
 type GrpcCall = Pick<EventEmitter, 'once'> & {
   readonly cancelled: boolean;
+  readonly metadata: Metadata;
   getDeadline(): Date | number;
   getPeer(): string;
 };
@@ -93,6 +95,13 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     end();
   }
 
+  /** Milliseconds of each phase, to a tenth. */
+  function phaseTimes(): Record<string, number> {
+    return Object.fromEntries(
+      [...phases.seconds].map(([phase, seconds]) => [phase, Math.round(seconds * 10_000) / 10]),
+    );
+  }
+
   function trailers(): Metadata {
     const metadata = new Metadata();
     for (const [phase, seconds] of phases.seconds) {
@@ -105,7 +114,14 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   function finish(code: status, details: string, error?: unknown): void {
     const seconds = (performance.now() - start) / 1000;
     host.metrics.requestFinished(name, status[code], seconds);
-    const line = { method: name, code: status[code], ms: Math.round(seconds * 1000), peer: grpcCall.getPeer() };
+    const line = {
+      ...callFacts(grpcCall.metadata),
+      method: name,
+      code: status[code],
+      ms: Math.round(seconds * 1000),
+      phasesMs: phaseTimes(),
+      peer: grpcCall.getPeer(),
+    };
     if (code === status.OK) host.logger.debug(line, 'answered');
     else if (code === status.INTERNAL) host.logger.error({ ...line, err: error }, details);
     else host.logger.info(line, details);
@@ -130,6 +146,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     },
     fail(error) {
       const failure = toStatus(error);
+      host.metrics.requestRejected(name, failure.reason);
       finish(failure.code, failure.details, error);
       const metadata = trailers();
       metadata.set(statusDetailsKey, encodeStatusDetails(failure));

@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises';
+import { type Command, Option } from 'commander';
+import type { SecurityOptions, TlsOptions } from '../client/security.js';
+import { VicreglError } from '../client/vicreglError.js';
+
+/** How a guarded service is reached. */
+export interface SecurityFlags {
+  readonly tls: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsServerName?: string;
+  readonly tokenFile?: string;
+  readonly tokenInClear: boolean;
+}
+
+const group = 'A guarded service:';
+
+/** Adds --tls, --tls-ca, --tls-cert, --tls-key, --tls-server-name, --token-file and --token-in-clear. */
+export function addSecurityFlags(command: Command): Command {
+  const flags = [
+    new Option('--tls', 'reach the service over TLS, with the authorities that Node trusts').default(false),
+    new Option('--tls-ca <file>', 'PEM of the authorities to trust instead; means --tls').env('VICREGL_TLS_CA'),
+    new Option('--tls-cert <file>', 'PEM of our certificate, for mutual TLS'),
+    new Option('--tls-key <file>', 'PEM of its private key'),
+    new Option('--tls-server-name <name>', "name in the service's certificate (default: the host of --address)"),
+    new Option('--token-file <file>', 'file with our bearer token; or the token itself in VICREGL_TOKEN').env(
+      'VICREGL_TOKEN_FILE',
+    ),
+    new Option('--token-in-clear', 'send the token to other machines without TLS too').default(false),
+  ];
+  for (const flag of flags) command.addOption(flag.helpGroup(group));
+  return command;
+}
+
+async function read(flag: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new VicreglError('INVALID_ARGUMENT', `${flag}: ${path} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+async function readTls(flags: SecurityFlags): Promise<TlsOptions | true | undefined> {
+  const { tls, tlsCa, tlsCert, tlsKey, tlsServerName } = flags;
+  if (![tlsCa, tlsCert, tlsKey, tlsServerName].some((flag) => flag !== undefined)) return tls || undefined;
+  return {
+    ...(tlsCa !== undefined && { ca: await read('--tls-ca', tlsCa) }),
+    ...(tlsCert !== undefined && { cert: await read('--tls-cert', tlsCert) }),
+    ...(tlsKey !== undefined && { key: await read('--tls-key', tlsKey) }),
+    ...(tlsServerName !== undefined && { serverName: tlsServerName }),
+  };
+}
+
+async function readToken({ tokenFile }: SecurityFlags, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  if (tokenFile !== undefined) return (await read('--token-file', tokenFile)).toString('utf8').trim();
+  return env['VICREGL_TOKEN'] || undefined;
+}
+
+/**
+ * What the client is told of TLS and token. A token is never a flag: other users of the machine see those.
+ * @throws VicreglError `INVALID_ARGUMENT` naming the file that cannot be read.
+ */
+export async function readSecurity(flags: SecurityFlags, env: NodeJS.ProcessEnv): Promise<SecurityOptions> {
+  const [tls, token] = [await readTls(flags), await readToken(flags, env)];
+  return {
+    ...(tls !== undefined && { tls }),
+    ...(token !== undefined && { token }),
+    tokenInClear: flags.tokenInClear,
+  };
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { bearerToken } from './bearer.js';
+import { createToken, hashToken } from './secret.js';
+import { createTokenStore } from './tokenStore.js';
+import { readTokens } from './tokensFile.js';
+
+const entry = (
+  name: string,
+  token: string,
+  more: { requestsPerSecond?: number; burst?: number; admin?: boolean } = {},
+) => ({
+  name,
+  sha256: hashToken(token).toString('hex'),
+  admin: false,
+  ...more,
+});
+
+describe('tokens', () => {
+  test('a new one each time, of 256 bits, that a header can carry', () => {
+    const [a, b] = [createToken(), createToken()];
+    assert.notEqual(a, b);
+    assert.match(a, /^vrg_[\w-]{43}$/);
+    assert.equal(bearerToken(`Bearer ${a}`), a);
+    assert.equal(bearerToken(`bearer  ${a}`), a);
+    for (const wrong of [undefined, '', a, `Basic ${a}`, 'Bearer ', `Bearer ${a} x`, `Bearer ${a}, ${b}`]) {
+      assert.equal(bearerToken(wrong), undefined, wrong);
+    }
+  });
+
+  test('the store knows holders by their hash alone', () => {
+    const store = createTokenStore([entry('a', 'one'), entry('b', 'two', { admin: true })]);
+    assert.deepEqual([store.find('one')?.name, store.find('two')?.name], ['a', 'b']);
+    for (const wrong of ['', 'on', 'one ', hashToken('one').toString('hex')])
+      assert.equal(store.find(wrong), undefined);
+    assert.equal(store.hasAdmin, true);
+    store.replace([entry('c', 'three')]);
+    assert.deepEqual([store.find('one'), store.find('three')?.name, store.hasAdmin], [undefined, 'c', false]);
+  });
+
+  test('an allowance is a burst, then so many a second; a reload of the same entry does not fill it', () => {
+    const slow = { requestsPerSecond: 0.001, burst: 2 };
+    const store = createTokenStore([entry('slow', 'one', slow), entry('free', 'two')]);
+    const spend = (token: string) => store.find(token)!.spend();
+    assert.deepEqual([spend('one'), spend('one')], [0, 0]);
+    const wait = spend('one');
+    assert.ok(wait > 900 && wait <= 1000, String(wait));
+    store.replace([entry('slow', 'one', slow)]);
+    assert.ok(spend('one') > 900);
+    store.replace([entry('slow', 'one', { requestsPerSecond: 0.002 })]);
+    assert.deepEqual([spend('one'), spend('one') > 0], [0, true]);
+    assert.equal(
+      createTokenStore([entry('free', 'two')])
+        .find('two')!
+        .spend(),
+      0,
+    );
+    const standard = createTokenStore([entry('x', 'one')], { requestsPerSecond: 0.001, burst: 1 }).find('one')!;
+    assert.deepEqual([standard.spend(), standard.spend() > 0], [0, true]);
+  });
+
+  test('a tokens file with a fault names file and entry, and shows no value', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vicregl-tokens-'));
+    const write = async (text: string) => {
+      const path = join(folder, 'tokens.yaml');
+      await writeFile(path, text);
+      return path;
+    };
+    const good = JSON.stringify(entry('a', 'one'));
+    try {
+      assert.deepEqual(await readTokens({ tokensFile: await write(`- ${good}`) }), [entry('a', 'one')]);
+      assert.equal(await readTokens({}), undefined);
+      const cases: [string, RegExp][] = [
+        ['', /tokens\.yaml is no list of tokens, as "vicregl token"/],
+        ['- name: a\n  sha256: vrg_hush', /tokens\.yaml: entry 1: sha256: is no SHA-256 hash/],
+        [`- ${good}\n- {name: vrg hush, sha256: ${'0'.repeat(64)}}`, /entry 2: name: is no name/],
+        [`- ${good}\n- ${good}`, /the name a stands twice/],
+        [`- ${good}\n- ${JSON.stringify(entry('b', 'one'))}`, /a and b have the same token/],
+        [`- {name: a, sha: 1}`, /entry 1: .*sha/],
+      ];
+      for (const [text, message] of cases) {
+        await assert.rejects(readTokens({ tokensFile: await write(text) }), (error: Error) => {
+          assert.match(error.message, message);
+          assert.doesNotMatch(error.message, /hush/);
+          return true;
+        });
+      }
+      await assert.rejects(readTokens({ tokens: [] }), /the list is empty/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});

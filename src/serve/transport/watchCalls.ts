@@ -1,0 +1,55 @@
+import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { type CallFacts, setCallFacts } from './callFacts.js';
+import { requestId, requestIdKey } from './requestId.js';
+
+export interface CallWatcher {
+  /** A message of a call has arrived. */
+  received(method: string, bytes: number): void;
+  /** A message is handed to HTTP/2. */
+  sent(method: string, bytes: number): void;
+  /** A call ended before its message arrived whole, and nothing of ours answered it. */
+  withoutMessage(method: string, facts: CallFacts, peer: string): void;
+}
+
+/**
+ * The interceptor next to the wire. Gives every call its request id, which goes back in the trailing metadata whatever
+ * answers; and sees the calls of a service that no handler sees: grpc-js itself ends those whose message is too large or
+ * never arrives whole.
+ */
+export function watchCalls(service: string, watcher: CallWatcher): ServerInterceptor {
+  return ({ path }, call) => {
+    const facts: CallFacts = { requestId: '' };
+    const ours = path.startsWith(`/${service}/`);
+    const method = path.split('/').at(-1)!;
+    let seen = false;
+    return new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, nextMetadata) {
+            facts.requestId = requestId(metadata.get(requestIdKey)[0]?.toString());
+            setCallFacts(metadata, facts);
+            nextMetadata(metadata);
+          },
+          onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {
+            seen = true;
+            if (ours) watcher.received(method, message.bytes?.byteLength ?? 0);
+            nextMessage(message);
+          },
+          onCancel() {
+            if (ours && !seen) watcher.withoutMessage(method, facts, call.getPeer());
+          },
+        });
+      },
+      sendMessage(message: Buffer, nextMessage) {
+        if (ours) watcher.sent(method, message.byteLength);
+        nextMessage(message);
+      },
+      sendStatus(status, nextStatus) {
+        seen = true;
+        const trailer = status.metadata ?? new Metadata();
+        trailer.set(requestIdKey, facts.requestId);
+        nextStatus({ ...status, metadata: trailer });
+      },
+    });
+  };
+}
