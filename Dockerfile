@@ -1,4 +1,8 @@
-# CPU image of the service with the bundled model. docs/service.md says how to use it.
+# syntax=docker/dockerfile:1
+# Images of the service with the bundled model; docs/service.md says how to use them.
+#   docker build -t vicregl .                          CPU, on Debian slim (the last stage)
+#   docker build --target cuda -t vicregl:cuda .       CUDA 12 and cuDNN 9, x64
+
 FROM node:20-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -12,24 +16,51 @@ RUN npm prune --omit=dev \
   && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -name "$arch" -exec rm -rf {} + \
   && rm -rf dist/test dist/scripts dist/.tsbuildinfo \
   && find dist/src \( -name '*.test.*' -o -name '*.map' -o -name '*.d.ts' \) -delete
+# What both images take, in one folder.
+RUN mkdir /image \
+  && cp -r package.json LICENSE bin proto models recipes node_modules dist /image/
 
-FROM node:20-bookworm-slim
+FROM build AS build-cuda
+# ONNX Runtime's CUDA provider, beside its CPU library; the one for TensorRT is not used.
+RUN npm run install:cuda \
+  && find node_modules/onnxruntime-node/bin -name '*providers_tensorrt*' -delete \
+  && cp -r node_modules/onnxruntime-node /image/node_modules/
+
+FROM nvidia/cuda:12.8.1-base-ubuntu22.04 AS cuda
+# The libraries that ONNX Runtime's CUDA provider is linked with, by name: the base image has none but the runtime's own.
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends tini \
-  && rm -rf /var/lib/apt/lists/*
-ENV NODE_ENV=production
+  && apt-get install -y --no-install-recommends \
+    cuda-cudart-12-8 cuda-nvrtc-12-8 libcublas-12-8 libcufft-12-8 libcurand-12-8 libcudnn9-cuda-12 \
+    libjemalloc2 libstdc++6 tini \
+  && rm -rf /var/lib/apt/lists/* \
+  && ln -s /usr/lib/*-linux-gnu/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2 \
+  && useradd --uid 1000 --create-home node
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+# Images come and go in sizes of their own: glibc's allocator keeps what they leave, jemalloc gives it back.
+ENV NODE_ENV=production LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
+  VICREGL_ADDRESS=0.0.0.0:50051 VICREGL_METRICS_ADDRESS=0.0.0.0:9464 VICREGL_DEVICE=cuda
 WORKDIR /app
-COPY --from=build /app/package.json /app/LICENSE ./
-COPY --from=build /app/bin bin
-COPY --from=build /app/proto proto
-COPY --from=build /app/models models
-COPY --from=build /app/recipes recipes
-COPY --from=build /app/node_modules node_modules
-COPY --from=build /app/dist dist
+COPY --from=build-cuda /image ./
+USER 1000
+EXPOSE 50051 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+  CMD ["node", "bin/vicregl.js", "health", "--address", "127.0.0.1:50051"]
+# Node as process 1 would neither reap the workers' processes nor get default signal handling.
+ENTRYPOINT ["tini", "--", "node", "bin/vicregl.js"]
+CMD ["serve"]
+
+FROM node:20-bookworm-slim AS cpu
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends libjemalloc2 tini \
+  && rm -rf /var/lib/apt/lists/* \
+  && ln -s /usr/lib/*-linux-gnu/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2
+ENV NODE_ENV=production LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
+  VICREGL_ADDRESS=0.0.0.0:50051 VICREGL_METRICS_ADDRESS=0.0.0.0:9464 VICREGL_DEVICE=cpu
+WORKDIR /app
+COPY --from=build /image ./
 USER node
 EXPOSE 50051 9464
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:9464/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# Node as process 1 would neither reap children nor get default signal handling.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["node", "bin/vicregl.js", "health", "--address", "127.0.0.1:50051"]
 ENTRYPOINT ["tini", "--", "node", "bin/vicregl.js"]
-CMD ["serve", "--address", "0.0.0.0:50051", "--metrics-address", "0.0.0.0:9464", "--device", "cpu"]
+CMD ["serve"]

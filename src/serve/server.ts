@@ -9,6 +9,7 @@ import type { Tls } from './auth/tls.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import { createMetrics } from './monitoring/metrics.js';
 import { startMetricsServer } from './monitoring/metricsServer.js';
+import { registerState } from './monitoring/stateMetrics.js';
 import { createService } from './service.js';
 import { parseAddress } from './transport/address.js';
 import { handlersOf, rawDefinition } from './transport/handlers.js';
@@ -67,7 +68,7 @@ async function bind(server: Server, address: string, credentials: ServerCredenti
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { engine, logger, limits = defaultServeLimits } = options;
   const service = createService({ engines: [engine], limits, onBatch: (images) => metrics.batch(images) });
-  const metrics = createMetrics(engine, () => service.queueDepth);
+  const metrics = createMetrics();
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);
   const draining = new AbortController();
@@ -95,8 +96,14 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   new ReflectionService(loadProtoPackage()).addToServer(server);
 
   let ready = true;
+  const stopMeasuring = registerState(metrics.registry, {
+    models: () => service.models.served,
+    isReady: () => ready,
+    certificateExpires: () => options.tls?.current.expires,
+  });
   const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => ready).catch(
     async (error: unknown) => {
+      stopMeasuring();
       await service.close();
       throw error;
     },
@@ -106,6 +113,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     options.address,
     options.tls?.credentials ?? ServerCredentials.createInsecure(),
   ).catch(async (error: unknown) => {
+    stopMeasuring();
     await Promise.all([metricsServer.close(), service.close()]);
     throw error;
   });
@@ -132,6 +140,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     server.forceShutdown();
     await service.close();
     await metricsServer.close();
+    stopMeasuring();
   }
 
   let stopping: Promise<void> | undefined;

@@ -126,7 +126,7 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('serve with a certificate and a token of vicregl token, which SIGHUP and the admin call read again', async () => {
+  test('serve with a certificate and a token of vicregl token, which SIGHUP and the admin call read again', async (t) => {
     const authority = createAuthority('vicregl test');
     const { cert, key } = await writeIdentity(folder, 'served', authority.sign('served'));
     const [ca, tokensFile, tokenFile] = ['ca.crt', 'tokens.yaml', 'token'].map((name) => join(folder, name)) as [
@@ -144,7 +144,9 @@ describe('node bin/vicregl.js', () => {
     await writeFile(tokenFile, `${caller.token}\n`);
     const guard = ['--tls-cert', cert, '--tls-key', key, '--tokens-file', tokensFile];
     const served = await startServedProcess('--model', model.folder.dir, ...guard);
-    const reach = ['--address', served.address, '--tls-ca', ca];
+    t.after(() => served.child.kill('SIGKILL'));
+    // By name: Node warns on stderr where a server is named by its address.
+    const reach = ['--address', served.address.replace('127.0.0.1', 'localhost'), '--tls-ca', ca];
     const refused = await vicregl('model', ...reach, '--token-file', tokenFile);
     assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is not known here/);
     assert.match((await vicregl('model', ...reach)).stderr, /^vicregl: UNAUTHENTICATED: the call has no token/);

@@ -1,5 +1,4 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Engine } from '../../engine/engine.js';
 import type { Phase } from '../call.js';
 
 /** Seconds, from a cached answer to a large map on a small CPU. */
@@ -21,6 +20,8 @@ export interface Metrics {
   requestRefused(method: string, code: string, reason: string): void;
   /** A call that a handler answered with an error. @param reason of the status' ErrorInfo */
   requestRejected(method: string, reason: string): void;
+  /** A call whose deadline passed before a model ran for it. */
+  deadlineDropped(method: string): void;
   /** A message arrived, or was handed to HTTP/2, in bytes. */
   received(method: string, bytes: number): void;
   sent(method: string, bytes: number): void;
@@ -28,10 +29,14 @@ export interface Metrics {
   batch(images: number): void;
 }
 
+/** prom-client's own gauges that end in _total, as counters do, and add nothing to the metrics they sum up. */
+const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
 /** Metrics with a registry of their own, so that several servers can live in one process. */
-export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, queueDepth: () => number): Metrics {
+export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
   const registers = [registry];
   const requests = new Counter({
     name: 'vicregl_requests_total',
@@ -50,15 +55,15 @@ export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, que
   });
   const phases = new Histogram({
     name: 'vicregl_phase_duration_seconds',
-    help: 'Time of each phase of a call (decode, queue, inference, match, encode), by method; once per image.',
+    help: 'Time of each phase of a call (receive, decode, queue, inference, match, encode), by method; once per image.',
     labelNames: ['method', 'phase'],
     buckets: LATENCY_BUCKETS,
     registers,
   });
   const batches = new Histogram({
     name: 'vicregl_batch_images',
-    help: 'Images in each run of the engine.',
-    buckets: [1, 2, 4, 8, 16, 32],
+    help: 'Images in each run of an engine; its sum are the images, its count the batches.',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
     registers,
   });
   const rejected = new Counter({
@@ -85,29 +90,12 @@ export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, que
     labelNames: ['method'],
     registers,
   });
-  new Gauge({
-    name: 'vicregl_queue_images',
-    help: 'Images that wait for the engine.',
+  const deadlineDrops = new Counter({
+    name: 'vicregl_deadline_drops_total',
+    help: 'Calls whose deadline passed, or could not be met, before a model ran for them, by method.',
+    labelNames: ['method'],
     registers,
-    collect() {
-      this.set(queueDepth());
-    },
   });
-  new Gauge({
-    name: 'vicregl_model_info',
-    help: 'The model that is served; always 1.',
-    labelNames: ['name', 'version', 'architecture', 'precision', 'provider'],
-    registers,
-  }).set(
-    {
-      name: engine.manifest.name,
-      version: engine.manifest.version,
-      architecture: engine.manifest.architecture,
-      precision: engine.manifest.precision,
-      provider: engine.provider,
-    },
-    1,
-  );
   return {
     registry,
     requestStarted: (method) => inFlight.inc({ method }),
@@ -124,6 +112,7 @@ export function createMetrics(engine: Pick<Engine, 'manifest' | 'provider'>, que
     requestRejected: (method, reason) => rejected.inc({ method, reason }),
     received: (method, bytes) => received.inc({ method }, bytes),
     sent: (method, bytes) => sent.inc({ method }, bytes),
+    deadlineDropped: (method) => deadlineDrops.inc({ method }),
     phase: (method, phase, seconds) => phases.observe({ method, phase }, seconds),
     batch: (images) => batches.observe(images),
   };

@@ -147,6 +147,9 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     fail(error) {
       const failure = toStatus(error);
       host.metrics.requestRejected(name, failure.reason);
+      if (failure.code === status.DEADLINE_EXCEEDED && !phases.seconds.has('inference')) {
+        host.metrics.deadlineDropped(name);
+      }
       finish(failure.code, failure.details, error);
       const metadata = trailers();
       metadata.set(statusDetailsKey, encodeStatusDetails(failure));

@@ -1,0 +1,125 @@
+/**
+ * Runs what a build of the Dockerfile would run, where no container engine is at hand: node dist/scripts/container/runSteps.js
+ *
+ * The RUN and COPY steps of the stages that build are done in a scratch folder, with the image's folders below it, and what
+ * comes out is started and asked for its health. Steps that install packages of the system are simulated, where this system
+ * knows the packages, and the others are named as not run.
+ */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { readStages, type Stage } from './stages.js';
+
+/** Folders of the image that exist in the scratch folder. */
+const IMAGE_FOLDERS = ['/app', '/image'];
+
+const scratch = await mkdtemp(join(tmpdir(), 'vicregl-image-'));
+const inScratch = (path: string): string => join(scratch, path);
+
+/** A command with the image's folders in the scratch folder. */
+function relocated(command: string): string {
+  return IMAGE_FOLDERS.reduce(
+    (text, folder) => text.replaceAll(new RegExp(`(?<![\\w.])${folder}(?=[/\\s;]|$)`, 'g'), inScratch(folder)),
+    command,
+  );
+}
+
+function shell(command: string, cwd: string): void {
+  execFileSync('bash', ['-euo', 'pipefail', '-c', command], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+/** The files of the build context: those that git knows and .dockerignore does not exclude. */
+function contextFiles(): string[] {
+  const list = (...flags: string[]) =>
+    execFileSync('git', ['ls-files', '-z', ...flags])
+      .toString()
+      .split('\0')
+      .filter(Boolean);
+  const ignored = new Set(list('-ci', '--exclude-from=.dockerignore'));
+  return list('-c', '-o', '--exclude-standard').filter((file) => !ignored.has(file));
+}
+
+async function copyFromContext(sources: readonly string[], workdir: string): Promise<number> {
+  const all = contextFiles();
+  const wanted = sources.includes('.') ? all : sources;
+  for (const file of wanted) {
+    if (!all.includes(file)) throw new Error(`COPY ${file}: it is not in the build context`);
+    const target = join(inScratch(workdir), file);
+    await mkdir(dirname(target), { recursive: true });
+    await cp(file, target);
+  }
+  return wanted.length;
+}
+
+/** apt-get in a RUN step: simulated with the packages that this system's lists have. */
+function simulateInstall(command: string): string {
+  const packages = (/apt-get install (.*?)(?: &&|$)/s.exec(command)?.[1] ?? '')
+    .split(/\s+/)
+    .filter((word) => /^[a-z0-9]/.test(word));
+  const known = packages.filter((name) => {
+    try {
+      return execFileSync('apt-cache', ['show', name], { stdio: ['ignore', 'pipe', 'ignore'] }).length > 0;
+    } catch {
+      return false;
+    }
+  });
+  if (known.length > 0) shell(`apt-get install --simulate --no-install-recommends ${known.join(' ')}`, scratch);
+  const unknown = packages.filter((name) => !known.includes(name));
+  return `simulated: ${known.join(' ') || 'nothing'}; not in this system's lists: ${unknown.join(' ') || 'none'}`;
+}
+
+async function runStage({ name, steps }: Stage): Promise<void> {
+  let workdir = '/app';
+  for (const { keyword, text, words } of steps) {
+    const say = (what: string): void =>
+      console.log(`${name}: ${keyword} ${text.slice(0, 70).replaceAll('\n', ' ')}: ${what}`);
+    const start = performance.now();
+    const seconds = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`;
+    if (keyword === 'WORKDIR') {
+      workdir = text;
+      await mkdir(inScratch(workdir), { recursive: true });
+    } else if (keyword === 'COPY' && !text.startsWith('--from')) {
+      say(`${await copyFromContext(words.slice(0, -1), workdir)} files`);
+    } else if (keyword === 'RUN' && text.includes('apt-get')) {
+      say(simulateInstall(text));
+    } else if (keyword === 'RUN' && text.includes('install:cuda')) {
+      say('not run: it fetches gigabytes from nuget.org');
+    } else if (keyword === 'RUN') {
+      shell(relocated(text), inScratch(workdir));
+      say(`done in ${seconds()}`);
+    }
+  }
+}
+
+/** Starts what the image would start, and asks it for its health as the image does. */
+async function checkService(): Promise<void> {
+  const image = inScratch('/image');
+  const size = execFileSync('du', ['-sm', image]).toString().split('\t')[0];
+  console.log(`/image: ${size} MiB`);
+  const listeners = ['--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--admin-address', 'off'];
+  const server = spawn(process.execPath, ['bin/vicregl.js', 'serve', ...listeners, '--device', 'cpu'], {
+    cwd: image,
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface({ input: server.stdout })) {
+    const { msg, address } = JSON.parse(line) as { msg: string; address: string };
+    if (msg !== 'serving') continue;
+    server.stdout.resume();
+    const status = execFileSync(process.execPath, ['bin/vicregl.js', 'health', '--address', address], { cwd: image });
+    console.log(`the image's tree serves, and vicregl health says ${status.toString().trim()}`);
+    server.kill('SIGTERM');
+    return;
+  }
+  throw new Error("the image's tree does not serve");
+}
+
+try {
+  for (const stage of await readStages('Dockerfile')) await runStage(stage);
+  await checkService();
+} finally {
+  await rm(scratch, { recursive: true, force: true });
+}

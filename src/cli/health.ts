@@ -1,0 +1,28 @@
+import type { Command } from 'commander';
+import { checkHealth } from '../client/health.js';
+import { DEFAULT_ADDRESS } from './defaults.js';
+import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
+import { wholeNumber } from './wholeNumber.js';
+
+interface HealthFlags extends SecurityFlags {
+  readonly address: string;
+  readonly service: string;
+  readonly timeout: number;
+}
+
+/** `vicregl health`: for the health checks of containers, which want an exit code. */
+export function registerHealth(program: Command): void {
+  const command = program
+    .command('health')
+    .description('Ask a service by grpc.health.v1 whether it takes requests: exit code 0 when it does, else 1.')
+    .option('--address <host:port>', 'the service', DEFAULT_ADDRESS)
+    .option('--service <name>', 'a gRPC service of the server (default: the whole server)', '')
+    .option('--timeout <ms>', 'longest wait', wholeNumber(1, 600_000), 5000);
+  addSecurityFlags(command).action(async (flags: HealthFlags) => {
+    const { address, service, timeout } = flags;
+    const security = await readSecurity(flags, process.env);
+    const status = await checkHealth({ address, service, deadlineMs: timeout, ...security });
+    console.log(status);
+    if (status !== 'SERVING') process.exitCode = 1;
+  });
+}

@@ -1,0 +1,43 @@
+import { Client } from '@grpc/grpc-js';
+import { service as healthService } from 'grpc-health-check';
+import { channelSecurity, type SecurityOptions } from './security.js';
+import { VicreglError } from './vicreglError.js';
+
+export interface HealthOptions extends SecurityOptions {
+  /** HOST:PORT of the service. */
+  readonly address: string;
+  /** Name of a gRPC service; empty is the whole server. Default empty. */
+  readonly service?: string;
+  /** Longest wait in ms. Default 5 s. */
+  readonly deadlineMs?: number;
+}
+
+/** What grpc.health.v1 answers. */
+export type HealthStatus = 'UNKNOWN' | 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+
+/**
+ * Asks a server by grpc.health.v1 whether it takes requests.
+ * @throws VicreglError `UNAVAILABLE` or `DEADLINE_EXCEEDED` where none answers, `NOT_FOUND` for an unknown service.
+ */
+export async function checkHealth(options: HealthOptions): Promise<HealthStatus> {
+  const { address, service = '', deadlineMs = 5000 } = options;
+  const { credentials, interceptors, options: channel } = channelSecurity(address, options);
+  const client = new Client(address, credentials, { ...channel, interceptors });
+  const { path, requestSerialize, responseDeserialize } = healthService['Check']!;
+  try {
+    return await new Promise<HealthStatus>((resolve, reject) => {
+      const deadline = Date.now() + deadlineMs;
+      client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        { service },
+        { deadline },
+        (error, answer) =>
+          error ? reject(VicreglError.from(error)) : resolve((answer as { status: HealthStatus }).status),
+      );
+    });
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { describe, test } from 'node:test';
+import { validate } from 'dockerfile-utils';
+import { readStages } from '../../scripts/container/stages.js';
+import { configKeys } from '../../src/serve/config/keys.js';
+
+describe('the Dockerfile', () => {
+  test('has no fault that a linter finds', async () => {
+    const faults = validate(await readFile('Dockerfile', 'utf8'));
+    assert.deepEqual(
+      faults.map(({ message, range }) => `${range.start.line + 1}: ${message}`),
+      [],
+    );
+    assert.notDeepEqual(validate('FROM node:20\nEXPOSE x\n'), []);
+  });
+
+  test('its images are pinned, run as a user of their own below an init, and ask gRPC for their health', async () => {
+    const stages = await readStages('Dockerfile');
+    for (const { image } of stages) {
+      const built = stages.some(({ name }) => name === image);
+      assert.ok(built || /:.*\d/.test(image), image);
+    }
+    for (const name of ['cpu', 'cuda']) {
+      const { steps } = stages.find((stage) => stage.name === name)!;
+      const of = (keyword: string) => steps.findLast((step) => step.keyword === keyword)!;
+      assert.ok(!['root', '0'].includes(of('USER').text), name);
+      assert.match(of('ENTRYPOINT').text, /^\["tini", "--", "node"/);
+      assert.match(of('HEALTHCHECK').text, /"vicregl\.js".*|"bin\/vicregl\.js", "health"/);
+      assert.ok(steps.some(({ keyword, text }) => keyword === 'RUN' && /libjemalloc2.* tini/s.test(text)));
+      const variables = [...of('ENV').text.matchAll(/VICREGL_[A-Z_]+/g)].map(([variable]) => variable);
+      const known = configKeys().map(({ env }) => env);
+      assert.ok(variables.length >= 3 && variables.every((variable) => known.includes(variable)), String(variables));
+    }
+    assert.equal(stages.at(-1)!.name, 'cpu');
+  });
+
+  test('its CUDA image installs by name what the provider is linked with, all of one version', async () => {
+    const { image, steps } = (await readStages('Dockerfile')).find(({ name }) => name === 'cuda')!;
+    const [major, minor] = /^nvidia\/cuda:(\d+)\.(\d+)\.\d+-base-/.exec(image)!.slice(1);
+    const installed = steps.find(({ text }) => text.includes('apt-get'))!.words;
+    for (const library of ['cuda-cudart', 'cuda-nvrtc', 'libcublas', 'libcufft', 'libcurand']) {
+      assert.ok(installed.includes(`${library}-${major}-${minor}`), library);
+    }
+    assert.ok(installed.includes(`libcudnn9-cuda-${major}`));
+  });
+});

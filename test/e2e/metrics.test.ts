@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { createClient } from '../../src/client/index.js';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { loadVicreglService } from '../../src/proto/load.js';
+import { createLogger } from '../../src/serve/monitoring/logger.js';
+import { createServer } from '../../src/serve/server.js';
+import { tinyManifest } from '../support/tinyModel.js';
+
+/** What operators see of calls: metrics by Prometheus' conventions, log lines and trailing metadata with a request id. */
+
+const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(9) };
+const promtool = spawnSync('promtool', ['--version']).error === undefined;
+
+interface Line {
+  readonly msg: string;
+  readonly requestId?: string;
+  readonly method?: string;
+  readonly code?: string;
+  readonly peer?: string;
+  readonly phasesMs?: Record<string, number>;
+}
+
+describe('a served call', () => {
+  const lines: Line[] = [];
+  let server: Awaited<ReturnType<typeof createServer>>;
+  let scrape: () => Promise<string>;
+
+  before(async () => {
+    const logger = createLogger('debug', { write: (line: string) => void lines.push(JSON.parse(line) as Line) });
+    server = await createServer({
+      engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }),
+      ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger },
+    });
+    scrape = async () => (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+    const client = createClient({ address: server.address });
+    await client.embed(image);
+    await client.match(image, image);
+    await assert.rejects(client.embed(image, { model: 'none' }));
+    await client.close();
+  });
+  after(() => server.close());
+
+  /** One GetModel with metadata. @returns the trailing metadata */
+  function ask(id: string | undefined, model = ''): Promise<Metadata> {
+    const Client = loadVicreglService();
+    const client = new Client(server.address, credentials.createInsecure());
+    const metadata = new Metadata();
+    if (id !== undefined) metadata.set('x-request-id', id);
+    return new Promise((resolve) => {
+      let failed: ServiceError | null = null;
+      client
+        .getModel({ model }, metadata, (error) => {
+          failed = error;
+        })
+        .on('status', (status) => {
+          client.close();
+          assert.equal(failed === null, model === '');
+          resolve(status.metadata);
+        });
+    });
+  }
+
+  test('has a request id, given or made, in its log line and trailing metadata', async () => {
+    for (const [id, model] of [
+      ['4bf92f3577b34da6a3ce929d0e0e4736', ''],
+      ['orders/17:retry=2', 'none'],
+    ] as const) {
+      assert.deepEqual((await ask(id, model)).get('x-request-id'), [id]);
+      const line = lines.find(({ requestId }) => requestId === id)!;
+      assert.deepEqual([line.method, line.code], ['GetModel', model === '' ? 'OK' : 'NOT_FOUND']);
+      assert.match(line.peer!, /^127\.0\.0\.1:\d+$/);
+    }
+    for (const unfit of [undefined, 'a b', 'x'.repeat(129), '{"a":1}']) {
+      const [made] = (await ask(unfit)).get('x-request-id');
+      assert.match(String(made), /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/, unfit);
+      assert.ok(lines.some(({ requestId }) => requestId === made));
+    }
+  });
+
+  test('logs its phases', () => {
+    const embedded = lines.find(({ method, code }) => method === 'Embed' && code === 'OK')!;
+    for (const phase of ['decode', 'queue', 'inference', 'encode']) {
+      assert.equal(typeof embedded.phasesMs?.[phase], 'number', phase);
+    }
+  });
+
+  test('counts in every metric that there is', async () => {
+    const metrics = await scrape();
+    const value = (line: string) =>
+      Number(
+        metrics
+          .split('\n')
+          .find((found) => found.startsWith(`${line} `))
+          ?.split(' ')[1],
+      );
+    assert.equal(value('vicregl_requests_total{method="Embed",code="OK"}'), 1);
+    assert.equal(value('vicregl_requests_total{method="Embed",code="NOT_FOUND"}'), 1);
+    assert.equal(value('vicregl_requests_rejected_total{method="Embed",reason="UNKNOWN_MODEL"}'), 1);
+    assert.ok(value('vicregl_received_bytes_total{method="Embed"}') > 2 * image.rgb.byteLength);
+    assert.ok(value('vicregl_sent_bytes_total{method="Embed"}') >= 16 * 4);
+    assert.equal(value('vicregl_batch_images_sum'), 3);
+    assert.equal(value('vicregl_requests_in_flight{method="Embed"}'), 0);
+    for (const phase of ['decode', 'queue', 'inference', 'encode']) {
+      assert.ok(value(`vicregl_phase_duration_seconds_count{method="Embed",phase="${phase}"}`) >= 1, phase);
+    }
+    assert.ok(value('vicregl_phase_duration_seconds_count{method="Match",phase="match"}') === 1);
+    assert.equal(value('vicregl_ready'), 1);
+    for (const name of ['p50', 'p99', 'max']) assert.ok(value(`vicregl_event_loop_lag_${name}_seconds`) >= 0, name);
+    assert.ok(value('process_resident_memory_bytes') > 1e6);
+  });
+
+  test('and promtool finds nothing wrong with names and helps', {
+    skip: !promtool && 'promtool is not here',
+  }, async () => {
+    const check = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
+    check.stdin.end(await scrape());
+    const [out, errors] = await Promise.all([text(check.stdout), text(check.stderr)]);
+    assert.equal(out + errors, '');
+    assert.equal(check.exitCode ?? 0, 0);
+  });
+});
