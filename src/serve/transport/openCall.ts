@@ -46,10 +46,15 @@ export interface OpenCall {
   fail(error: unknown): Status & { readonly metadata: Metadata };
 }
 
+/**
+ * A caller's deadline passes a little before ours, in ms: its clock began before the call travelled, and it cancels then.
+ */
+const DEADLINE_SLACK_MS = 20;
+
 /** Why a call was cancelled: grpc-js tells only that it was. */
 function cancellation(grpcCall: GrpcCall): ServeError {
   const deadline = Number(grpcCall.getDeadline());
-  return Date.now() >= deadline
+  return Date.now() >= deadline - DEADLINE_SLACK_MS
     ? new ServeError('deadline_exceeded', 'the deadline of the call passed before it was answered')
     : new ServeError('cancelled', 'the caller gave up');
 }
