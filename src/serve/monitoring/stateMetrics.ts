@@ -1,4 +1,4 @@
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ServeContext } from '../context.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
@@ -45,9 +45,63 @@ function registerModels(registry: Registry, { models }: ServeState): void {
   });
 }
 
+/**
+ * The figures of worker processes, which reach this process with their answers: one registry has them all. A counter is set to
+ * what the engine has counted; the engine of a model that was reloaded begins anew, as a restarted process does.
+ */
+function registerWorkers(registry: Registry, { models }: ServeState): void {
+  const registers = [registry];
+  const labelNames = ['name', 'version'];
+  new Gauge({
+    name: 'vicregl_workers',
+    help: 'Worker processes by model and state (starting, idle, busy, failed).',
+    labelNames: [...labelNames, 'state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) {
+        for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
+          const { workers } = model.engine.status;
+          this.set({ ...labelsOf(model), state }, workers.filter((worker) => worker.state === state).length);
+        }
+      }
+    },
+  });
+  new Gauge({
+    name: 'vicregl_worker_resident_memory_bytes',
+    help: 'Resident memory of each worker process, as of its last answer.',
+    labelNames: [...labelNames, 'worker'],
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) {
+        for (const [place, { rssBytes }] of model.engine.status.workers.entries()) {
+          this.set({ ...labelsOf(model), worker: place }, rssBytes);
+        }
+      }
+    },
+  });
+  for (const [name, help, read] of [
+    ['vicregl_worker_restarts_total', 'Workers that took the place of dead ones, by model.', 'restarts'],
+    ['vicregl_worker_busy_seconds_total', 'Seconds that workers have spent on requests, by model.', 'busySeconds'],
+  ] as const) {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const model of models()) this.inc(labelsOf(model), model.engine.status[read]);
+      },
+    });
+  }
+}
+
 /** Registers gauges of the server's state. @returns frees what measures */
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
+  registerWorkers(registry, state);
   new Gauge({
     name: 'vicregl_ready',
     help: '1 while requests are taken, as /readyz says, else 0.',
