@@ -1,12 +1,53 @@
-import { type Command, Option } from 'commander';
+import { extname } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import writeFileAtomic from 'write-file-atomic';
+import type { FeatureOptions } from '../client/options.js';
+import type { Box } from '../client/regions.js';
+import { VicreglError } from '../client/vicreglError.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { addCropFlag, addResizeFlag, type ImageFlags, readImageFile } from './imageFlags.js';
+import { pcaPicture } from './pcaPicture.js';
 import { printJson } from './printJson.js';
 import { addVectorFlags, type VectorFlags } from './vectorFlags.js';
+import { wholeNumber } from './wholeNumber.js';
 import { checkTensorFile, writeTensor } from './writeTensor.js';
 
 interface FeaturesFlags extends ConnectFlags, ImageFlags, VectorFlags {
   readonly space: 'backbone' | 'localProjector';
+  readonly region?: Box;
+  readonly stage?: number;
+  readonly pca?: number;
+  readonly picture?: string;
+  readonly chunked: boolean;
+}
+
+/** Reads `left,top,right,bottom`. */
+function parseBox(text: string): Box {
+  const parts = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const [left, top, right, bottom] = parts as [number, number, number, number];
+  if (parts.length !== 4 || !parts.every(Number.isFinite)) {
+    throw new InvalidArgumentError('It must be LEFT,TOP,RIGHT,BOTTOM in pixels of the original.');
+  }
+  return { left, top, right, bottom };
+}
+
+function featureOptions(flags: FeaturesFlags): FeatureOptions {
+  const { space, dtype, l2, region, stage, picture, chunked } = flags;
+  const components = flags.pca ?? (picture === undefined ? undefined : 3);
+  return {
+    space,
+    dtype,
+    l2Normalize: l2,
+    chunked,
+    ...(region && { region }),
+    ...(stage !== undefined && { stages: [stage] }),
+    ...(components !== undefined && { pca: { components } }),
+  };
+}
+
+function checkPicture(path: string | undefined): void {
+  if (path === undefined || extname(path) === '.png') return;
+  throw new VicreglError('INVALID_ARGUMENT', `--picture: "${path}" must end in .png`);
 }
 
 /** `vicregl features IMAGE`: the local vector of every cell of an image. */
@@ -19,17 +60,26 @@ export function registerFeatures(program: Command): void {
       new Option('--space <space>', 'where the vectors live')
         .choices(['backbone', 'localProjector'])
         .default('backbone'),
-    );
+    )
+    .option('--stage <number>', 'the map of an earlier stage, where the model folder has it', wholeNumber(1))
+    .option('--region <left,top,right,bottom>', 'only the cells under a rectangle of the original, in pixels', parseBox)
+    .option('--pca <components>', 'only the principal components of the vectors', wholeNumber(1))
+    .option('--picture <file.png>', 'draw the first three principal components as red, green and blue')
+    .option('--chunked', 'receive the map in blocks: for maps over the limits of one message', false);
   for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: FeaturesFlags) => {
-    checkTensorFile(flags.out);
+    const { out, picture, space, dtype, stage } = flags;
+    checkTensorFile(out, dtype);
+    checkPicture(picture);
     const image = await readImageFile(path, flags);
     await withClient(flags, async (client) => {
-      const { space, dtype, l2, out } = flags;
-      const { shape, grid, tensor, model } = await client.features(image, { space, dtype, l2Normalize: l2 });
-      const summary = { model, space, dtype, shape, grid };
+      const features = await client.features(image, featureOptions(flags));
+      const { shape, grid, tensor, model, pca } = features;
+      const explained = pca && { explainedVarianceRatio: pca.explainedVarianceRatio };
+      const summary = { model, space, ...(stage !== undefined && { stage }), dtype, shape, grid, ...explained };
       if (out !== undefined) await writeTensor(out, 'features', tensor, summary);
-      printJson({ ...summary, ...(out !== undefined && { out }) });
+      if (picture !== undefined) await writeFileAtomic(picture, await pcaPicture(features));
+      printJson({ ...summary, ...(out !== undefined && { out }), ...(picture !== undefined && { picture }) });
     });
   });
 }

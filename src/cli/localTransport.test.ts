@@ -159,7 +159,10 @@ describe('features', () => {
     const narrow = clientOf({}, { ...defaultServeLimits, maxResponseBytes: 3000 });
     await assert.rejects(
       narrow.features(await photo),
-      failsWith('RESOURCE_EXHAUSTED', /7 x 7 cells.* 3136 bytes.*3000 bytes; ask for dtype float16, or a smaller size/),
+      failsWith(
+        'RESOURCE_EXHAUSTED',
+        /7 x 7 cells.* 3136 bytes.*3000 bytes; ask for dtype float16 or int8, or a smaller size/,
+      ),
     );
     assert.deepEqual((await narrow.features(await photo, { dtype: 'float16' })).shape, [7, 7, 16]);
     await narrow.close();

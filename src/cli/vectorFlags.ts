@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 
 export interface VectorFlags {
-  readonly dtype: 'float32' | 'float16';
+  readonly dtype: 'float32' | 'float16' | 'int8';
   readonly l2: boolean;
   readonly out?: string;
 }
@@ -9,7 +9,9 @@ export interface VectorFlags {
 /** Adds --dtype, --l2 and --out. */
 export function addVectorFlags(command: Command): Command {
   return command
-    .addOption(new Option('--dtype <dtype>', 'type on the wire').choices(['float32', 'float16']).default('float32'))
+    .addOption(
+      new Option('--dtype <dtype>', 'type on the wire').choices(['float32', 'float16', 'int8']).default('float32'),
+    )
     .option('--l2', 'scale vectors to length 1', false)
     .option('--out <file>', 'write the tensor: .safetensors, .npy or .json');
 }

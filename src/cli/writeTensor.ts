@@ -4,16 +4,28 @@ import { float32Of, type ReceivedTensor } from '../client/tensor.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { encodeNpy } from '../tensor/npy.js';
 import { writeSafetensors } from '../tensor/safetensors.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 const formats = ['.safetensors', '.npy', '.json'];
 
 /**
  * Checks the ending of an output file, before any work is done for it.
+ * @param dtype what will be written
  * @throws VicreglError `INVALID_ARGUMENT` naming the endings that are known.
  */
-export function checkTensorFile(path: string | undefined): void {
+export function checkTensorFile(path: string | undefined, dtype: ReceivedTensor['dtype']): void {
+  if (path !== undefined && dtype === 'int8' && extname(path) === '.npy') {
+    const way = 'use .safetensors, which holds both, or .json, which holds their products';
+    throw new VicreglError('INVALID_ARGUMENT', `--out: an .npy file has no place for the scales of int8; ${way}`);
+  }
   if (path === undefined || formats.includes(extname(path))) return;
   throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" must end in one of ${formats.join(', ')}`);
+}
+
+/** The scales of an int8 tensor, as a tensor of their own. */
+function scalesOf(name: string, value: ReceivedTensor): [string, Tensor][] {
+  if (!('scales' in value)) return [];
+  return [[`${name}.scales`, tensor('float32', value.shape.slice(0, -1), value.scales)]];
 }
 
 /** Writes a tensor in the format that the file's ending names; JSON and safetensors carry the summary too. */
@@ -22,7 +34,9 @@ export async function writeTensor(path: string, name: string, value: ReceivedTen
     case '.npy':
       return writeFileAtomic(path, Buffer.from(encodeNpy(value)));
     case '.safetensors':
-      return writeSafetensors(path, new Map([[name, value]]), { summary: JSON.stringify(summary) });
+      return writeSafetensors(path, new Map([[name, value], ...scalesOf(name, value)]), {
+        summary: JSON.stringify(summary),
+      });
     default:
       return writeFileAtomic(path, `${JSON.stringify({ ...summary, data: [...float32Of(value)] })}\n`);
   }

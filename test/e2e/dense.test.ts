@@ -376,8 +376,8 @@ describe('what the server tells of itself', () => {
   test('ListModels names the models, name@version finds one, another version does not', async () => {
     const models = await client.models();
     assert.deepEqual(
-      models.map(({ name, version, isDefault, state }) => ({ name, version, isDefault, state })),
-      [{ name: 'tiny', version: '2', isDefault: true, state: 'ready' }],
+      models.map(({ name, version, isDefault, state, workers }) => ({ name, version, isDefault, state, workers })),
+      [{ name: 'tiny', version: '2', isDefault: true, state: 'ready', workers: 1 }],
     );
     assert.equal((await client.embed(image, { model: 'tiny@2' })).model.version, '2');
     await assert.rejects(client.embed(image, { model: 'tiny@1' }), { code: 'NOT_FOUND', reason: 'UNKNOWN_MODEL' });

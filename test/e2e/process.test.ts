@@ -44,6 +44,12 @@ describe('node bin/vicregl.js', () => {
     const commands = [
       ['embed', photo('astronaut.jpg'), '--l2', '--out', join(folder, 'embedding.json')],
       ['features', photo('coffee.jpg'), '--dtype', 'float16', '--out', join(folder, 'features.safetensors')],
+      [
+        'features',
+        photo('coffee.jpg'),
+        ...['--dtype', 'int8', '--region', '130,0,300,400', '--pca', '4', '--chunked'],
+        ...['--out', join(folder, 'components.safetensors'), '--picture', join(folder, 'components.png')],
+      ],
       ['match', photo('coffee.jpg'), photo('coffee.jpg'), '--crop-b', '100,50,300,300,flip', '--top', '5'],
     ];
     for (const command of commands) {
@@ -54,6 +60,12 @@ describe('node bin/vicregl.js', () => {
     }
     const { tensors } = await readSafetensors(join(folder, 'features.safetensors'));
     assert.deepEqual(tensors.get('features')?.shape, [7, 7, 16]);
+    const components = await readSafetensors(join(folder, 'components.safetensors'));
+    assert.deepEqual(components.tensors.get('features')?.shape, [7, 4, 4]);
+    assert.deepEqual(components.tensors.get('features.scales')?.shape, [7, 4]);
+    const picture = await sharp(join(folder, 'components.png')).metadata();
+    // The central square of the photograph is 350 pixels high: 7 rows of 50 pixels, and 4 columns.
+    assert.deepEqual([picture.format, picture.width, picture.height], ['png', 200, 350]);
     const embedding = JSON.parse(await readFile(join(folder, 'embedding.json'), 'utf8')) as { data: number[] };
     assert.ok(Math.abs(Math.hypot(...embedding.data) - 1) < 1e-6);
     served.child.kill('SIGINT');

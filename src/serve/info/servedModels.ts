@@ -1,15 +1,24 @@
+import type { EngineStatus } from '../../engine/engine.js';
 import type { ServedModel } from '../../proto/generated/vicregl/v1/ServedModel.js';
 import { modelId, type ServeContext } from '../context.js';
 import type { ModelRegistry } from '../models/registry.js';
+
+const states = {
+  ready: 'MODEL_STATE_READY',
+  degraded: 'MODEL_STATE_READY',
+  recovering: 'MODEL_STATE_LOADING',
+  down: 'MODEL_STATE_FAILED',
+} as const satisfies Readonly<Record<EngineStatus['state'], ServedModel['state']>>;
 
 function servedModel(context: ServeContext, isDefault: boolean): ServedModel {
   const { engine } = context;
   return {
     model: modelId(context),
     isDefault,
-    state: 'MODEL_STATE_READY',
+    state: states[engine.status.state],
     provider: engine.provider,
     architecture: engine.manifest.architecture,
+    workers: engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length,
   };
 }
 

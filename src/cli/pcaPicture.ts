@@ -1,0 +1,41 @@
+import sharp from 'sharp';
+import type { FeatureMap } from '../client/features.js';
+import { VicreglError } from '../client/vicreglError.js';
+
+/** Longest side of the picture in pixels. */
+const LONGEST = 2048;
+
+/**
+ * The first three components of a map as red, green and blue: each from its least value (0) to its largest (255), every
+ * cell as large as it is in the original (at most 2,048 pixels in all).
+ * @returns a PNG file
+ * @throws VicreglError `INVALID_ARGUMENT` for vectors that are no map, or have fewer components.
+ */
+export async function pcaPicture({ shape, data, grid }: FeatureMap): Promise<Buffer> {
+  const [rows = 0, columns = 0, components = 0] = shape;
+  if (shape.length !== 3 || components < 3) {
+    throw new VicreglError(
+      'INVALID_ARGUMENT',
+      `--picture: [${shape.join(', ')}] is no map of 3 components; use --pca 3`,
+    );
+  }
+  const pixels = new Uint8Array(rows * columns * 3);
+  for (let component = 0; component < 3; component++) {
+    let [least, largest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (let i = component; i < data.length; i += components) {
+      least = Math.min(least, data[i]!);
+      largest = Math.max(largest, data[i]!);
+    }
+    const scale = largest > least ? 255 / (largest - least) : 0;
+    for (let cell = 0; cell < rows * columns; cell++) {
+      pixels[cell * 3 + component] = Math.round((data[cell * components + component]! - least) * scale);
+    }
+  }
+  const [width, height] = [Math.abs(grid.cellToPixel.scaleX) * columns, grid.cellToPixel.scaleY * rows];
+  const shrink = Math.min(1, LONGEST / Math.max(width, height));
+  const side = (length: number, cells: number): number => Math.max(cells, Math.round(length * shrink));
+  return sharp(pixels, { raw: { width: columns, height: rows, channels: 3 } })
+    .resize(side(width, columns), side(height, rows), { kernel: 'nearest', fit: 'fill' })
+    .png()
+    .toBuffer();
+}
