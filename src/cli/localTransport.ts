@@ -84,6 +84,8 @@ export function createLocalTransport(service: Service): Transport {
     embed: unary(definition.Embed, methods.Embed),
     extractFeatures: unary(definition.ExtractFeatures, methods.ExtractFeatures),
     match: unary(definition.Match, methods.Match),
+    matchMany: unary(definition.MatchMany, methods.MatchMany),
+    storeFeatures: unary(definition.StoreFeatures, methods.StoreFeatures),
     getModel: unary(definition.GetModel, methods.GetModel),
     embedBatch: unary(definition.EmbedBatch, methods.EmbedBatch),
     extractFeaturesBatch: unary(definition.ExtractFeaturesBatch, methods.ExtractFeaturesBatch),

@@ -2,7 +2,7 @@ import { joinChunks } from './chunks.js';
 import { type Embedding, embedMessage, readEmbedding } from './embedding.js';
 import { type Features, featuresMessage, readFeatures } from './features.js';
 import { createGrpcTransport } from './grpcTransport.js';
-import { type ImageInput, imageMessage } from './image.js';
+import type { ImageInput } from './image.js';
 import {
   type Item,
   mapItems,
@@ -14,18 +14,22 @@ import {
   streamAnswers,
 } from './items.js';
 import { type Matches, readMatches } from './matches.js';
+import { type MatchInput, sideMessage } from './matchInput.js';
 import { type ModelInfo, readModelInfo } from './model.js';
 import {
   type EmbedFields,
   type EmbedOptions,
   type FeatureFields,
   type FeatureOptions,
+  homographyMessage,
   type MatchOptions,
   matchingMessage,
   type RequestOptions,
+  type StoreOptions,
 } from './options.js';
 import type { SecurityOptions } from './security.js';
 import { readServedModel, readServerInfo, type ServedModel, type ServerInfo } from './serverInfo.js';
+import { readStoredFeatures, type StoredFeatures, storeMessage } from './storedFeatures.js';
 import type { CallOptions, Transport } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 
@@ -71,8 +75,16 @@ export interface Client {
     items: Iterable<StreamItem<FeatureFields>> | AsyncIterable<StreamItem<FeatureFields>>,
     options?: RequestOptions & FeatureFields,
   ): AsyncIterable<StreamAnswer<Features>>;
-  /** Pairs of cells of two images. */
-  match(a: ImageInput, b: ImageInput, options?: MatchOptions): Promise<Matches>;
+  /** Pairs of cells of two images, or of features that the server keeps or the caller has. */
+  match(a: MatchInput, b: MatchInput, options?: MatchOptions): Promise<Matches>;
+  /** Pairs of cells of one image with each of several, in their order; a target that fails is rejected by itself. */
+  matchMany(
+    query: MatchInput,
+    targets: readonly MatchInput[],
+    options?: MatchOptions,
+  ): Promise<readonly Settled<Matches>[]>;
+  /** Keeps the local vectors of an image on the server for a while, to be matched by reference. */
+  storeFeatures(image: ImageInput, options?: StoreOptions): Promise<StoredFeatures>;
   /** What a served model is. */
   model(options?: RequestOptions): Promise<ModelInfo>;
   /** The models that can be named in requests. */
@@ -151,10 +163,24 @@ export function createClientOver(transport: Transport): Client {
       ),
     match: (a, b, options = {}) =>
       call(async () => {
-        const images = { a: { image: imageMessage(a, 'a') }, b: { image: imageMessage(b, 'b') } };
         const { model = '' } = options;
-        return readMatches(await transport.match({ model, ...images, ...matchingMessage(options) }, options));
+        const sides = { a: sideMessage(a, 'a'), b: sideMessage(b, 'b') };
+        const how = { ...matchingMessage(options), ...homographyMessage(options) };
+        return readMatches(await transport.match({ model, ...sides, ...how }, options));
       }),
+    matchMany: (query, targets, options = {}) =>
+      call(async () => {
+        const { model = '' } = options;
+        const sides = {
+          query: sideMessage(query, 'query'),
+          targets: targets.map((target, i) => sideMessage(target, `targets[${i}]`)),
+        };
+        const how = { ...matchingMessage(options), ...homographyMessage(options) };
+        const { results } = await transport.matchMany({ model, ...sides, ...how }, options);
+        return results.map((result) => settled(result, readMatches));
+      }),
+    storeFeatures: (image, options = {}) =>
+      call(async () => readStoredFeatures(await transport.storeFeatures(storeMessage(image, options), options))),
     model: (options = {}) =>
       call(async () => readModelInfo(await transport.getModel({ model: options.model ?? '' }, options))),
     models: (options = {}) => call(async () => (await transport.listModels({}, options)).models.map(readServedModel)),

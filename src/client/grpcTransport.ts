@@ -36,6 +36,8 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
     embed: unary(client.embed.bind(client), deadlineMs),
     extractFeatures: unary(client.extractFeatures.bind(client), deadlineMs),
     match: unary(client.match.bind(client), deadlineMs),
+    matchMany: unary(client.matchMany.bind(client), deadlineMs),
+    storeFeatures: unary(client.storeFeatures.bind(client), deadlineMs),
     getModel: unary(client.getModel.bind(client), deadlineMs),
     embedBatch: unary(client.embedBatch.bind(client), deadlineMs),
     extractFeaturesBatch: unary(client.extractFeaturesBatch.bind(client), deadlineMs),

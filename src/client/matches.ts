@@ -1,6 +1,7 @@
 import type { CellPoint__Output } from '../proto/generated/vicregl/v1/CellPoint.js';
 import type { MatchResponse__Output } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import { type Grid, readGrid } from './grid.js';
+import { type Homography, readHomography } from './homography.js';
 import { type ModelId, readModelId } from './model.js';
 import { VicreglError } from './vicreglError.js';
 
@@ -28,6 +29,11 @@ export interface Matches {
   readonly gridA: Grid;
   readonly gridB: Grid;
   readonly model: ModelId;
+  /** Present where it was asked for. */
+  readonly homography?: Homography;
+  /** References of the sides that were to be stored. */
+  readonly featureRefA?: string;
+  readonly featureRefB?: string;
 }
 
 function readPoint(message: CellPoint__Output | null): CellPoint {
@@ -48,5 +54,8 @@ export function readMatches(message: MatchResponse__Output): Matches {
     gridA: readGrid(message.gridA),
     gridB: readGrid(message.gridB),
     model: readModelId(message.model),
+    ...(message.homography && { homography: readHomography(message.homography) }),
+    ...(message.featureRefA !== '' && { featureRefA: message.featureRefA }),
+    ...(message.featureRefB !== '' && { featureRefB: message.featureRefB }),
   };
 }

@@ -1,4 +1,5 @@
 import type { FeatureMatching } from '../proto/generated/vicregl/v1/FeatureMatching.js';
+import type { HomographyFit } from '../proto/generated/vicregl/v1/HomographyFit.js';
 import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMatching.js';
 import type { Pca } from './pca.js';
 import type { Box, PoolingRegion } from './regions.js';
@@ -74,7 +75,32 @@ export interface MatchByLocation {
   readonly maxDistance?: number;
 }
 
-export type MatchOptions = RequestOptions & (MatchByFeatures | MatchByLocation);
+/** How a homography is fitted to the pairs (RANSAC). */
+export interface HomographyOptions {
+  /** Largest distance in pixels of b's original for a pair to be an inlier. Default: the pitch of b's cells. */
+  readonly threshold?: number;
+  /** Most samples of 4 pairs, 1 to 100,000. Default 2,000. */
+  readonly maxIterations?: number;
+  /** Probability of a sample without outliers at which sampling stops, above 0 and below 1. Default 0.999. */
+  readonly confidence?: number;
+  /** The same seed and pairs give the same answer. Default 0. */
+  readonly seed?: number;
+}
+
+/** What is computed beside the pairs. */
+export interface WithHomography {
+  /** Also fits a homography to the pairs that are kept: ask for more than the default 20. Default false. */
+  readonly homography?: boolean | HomographyOptions;
+}
+
+export type MatchOptions = RequestOptions & WithHomography & (MatchByFeatures | MatchByLocation);
+
+export interface StoreOptions extends RequestOptions {
+  /** Where the vectors live. Default: as in `match`. */
+  readonly space?: 'backbone' | 'localProjector';
+  /** How long they are kept after their last use, in seconds. Default: the server's. */
+  readonly ttlSeconds?: number;
+}
 
 /** Wire names of the options' values. */
 export const dataTypes = {
@@ -84,6 +110,20 @@ export const dataTypes = {
 } as const;
 export const globalSpaces = { backbone: 'GLOBAL_SPACE_BACKBONE', expander: 'GLOBAL_SPACE_EXPANDER' } as const;
 export const localSpaces = { backbone: 'LOCAL_SPACE_BACKBONE', localProjector: 'LOCAL_SPACE_LOCAL_PROJECTOR' } as const;
+
+/** The homography that is asked for, as the request carries it. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
+export function homographyMessage({ homography = false }: WithHomography): { homography?: HomographyFit } {
+  if (homography === false) return {};
+  const { threshold, maxIterations, confidence, seed } = homography === true ? ({} as HomographyOptions) : homography;
+  return {
+    homography: {
+      ...(threshold !== undefined && { threshold }),
+      ...(maxIterations !== undefined && { maxIterations: uint32('homography.maxIterations', maxIterations) }),
+      ...(confidence !== undefined && { confidence }),
+      ...(seed !== undefined && { seed: uint32('homography.seed', seed) }),
+    },
+  };
+}
 
 /**
  * The kind of matching as the request carries it.

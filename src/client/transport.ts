@@ -17,8 +17,12 @@ import type { GetServerInfoRequest } from '../proto/generated/vicregl/v1/GetServ
 import type { GetServerInfoResponse__Output } from '../proto/generated/vicregl/v1/GetServerInfoResponse.js';
 import type { ListModelsRequest } from '../proto/generated/vicregl/v1/ListModelsRequest.js';
 import type { ListModelsResponse__Output } from '../proto/generated/vicregl/v1/ListModelsResponse.js';
+import type { MatchManyRequest } from '../proto/generated/vicregl/v1/MatchManyRequest.js';
+import type { MatchManyResponse__Output } from '../proto/generated/vicregl/v1/MatchManyResponse.js';
 import type { MatchRequest } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse__Output } from '../proto/generated/vicregl/v1/MatchResponse.js';
+import type { StoreFeaturesRequest } from '../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
+import type { StoreFeaturesResponse__Output } from '../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
 import type { Phases } from './phases.js';
 
 /** How one call is made. */
@@ -53,6 +57,8 @@ export interface Transport {
   readonly embed: Unary<EmbedRequest, EmbedResponse__Output>;
   readonly extractFeatures: Unary<ExtractFeaturesRequest, ExtractFeaturesResponse__Output>;
   readonly match: Unary<MatchRequest, MatchResponse__Output>;
+  readonly matchMany: Unary<MatchManyRequest, MatchManyResponse__Output>;
+  readonly storeFeatures: Unary<StoreFeaturesRequest, StoreFeaturesResponse__Output>;
   readonly getModel: Unary<GetModelRequest, GetModelResponse__Output>;
   readonly embedBatch: Unary<EmbedBatchRequest, EmbedBatchResponse__Output>;
   readonly extractFeaturesBatch: Unary<ExtractFeaturesBatchRequest, ExtractFeaturesBatchResponse__Output>;

@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.js';
 import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
 import type { ServeLimits } from './limits.js';
 import type { BatchQueue } from './queue/queue.js';
+import type { FeatureStore } from './stored/featureStore.js';
 
 /** One model and what stands in front of it: what every method works with. `ModelRegistry.use` lends it to a call. */
 export interface ServeContext {
@@ -13,6 +14,8 @@ export interface ServeContext {
   readonly decoding: LimitFunction;
   /** Lets one match compute at a time: two would only take turns on one thread. All models share it. */
   readonly matching: LimitFunction;
+  /** Features that were kept to be matched by reference. All models share it. */
+  readonly features: FeatureStore;
   /** Lets one pooling or PCA compute at a time. All models share it. */
   readonly reducing: LimitFunction;
 }

@@ -43,6 +43,8 @@ const statusOf: {
     invalid_argument: status.INVALID_ARGUMENT,
     unknown_model: status.NOT_FOUND,
     missing_head: status.FAILED_PRECONDITION,
+    features_expired: status.NOT_FOUND,
+    features_mismatch: status.FAILED_PRECONDITION,
     overloaded: status.RESOURCE_EXHAUSTED,
     too_large: status.RESOURCE_EXHAUSTED,
     cancelled: status.CANCELLED,

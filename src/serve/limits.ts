@@ -29,8 +29,18 @@ export interface ServeLimits {
   readonly image: ImageLimits;
   /** Pixels of one network input. */
   readonly output: OutputLimits;
-  /** Most cells_a * cells_b * channels of one match; by location, the channels are x and y. */
+  /** Most cells_a * cells_b * channels of one match by features. */
   readonly maxMatchProducts: number;
+  /** Most cells_a * cells_b of one match by location. */
+  readonly maxLocationPairs: number;
+  /** Targets of one MatchMany. */
+  readonly matchTargets: number;
+  /** Bytes of features kept by reference. */
+  readonly storedFeaturesBytes: number;
+  /** Images whose features are kept by reference. */
+  readonly storedFeatures: number;
+  /** Longest time in seconds for which features are kept after their last use. */
+  readonly storedFeaturesTtl: number;
   /** Matches that may wait for their turn. */
   readonly queueMatches: number;
   /** Regions of one pooling. */
@@ -74,8 +84,18 @@ export const defaultServeLimits: ServeLimits = {
   batchRequests: 64,
   image: defaultImageLimits,
   output: defaultOutputLimits,
-  // 0.4 s on one core (measured), in steps of some ms: matching runs on the thread that also answers health checks.
-  maxMatchProducts: 600_000_000,
+  // 4,096 x 4,096 cells of 2,048 channels: about a second of two cores, in a worker, which stops between tiles.
+  maxMatchProducts: 2 ** 35,
+  // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.
+  maxLocationPairs: 300_000_000,
+  // 4 full batches, and some seconds on a small CPU.
+  matchTargets: 64,
+  // 8 maps of 4,096 cells and 2,048 channels, or 650 of 14 x 14 and 512.
+  storedFeaturesBytes: 256 * MiB,
+  // Beyond the bytes, each costs a few hundred of its own.
+  storedFeatures: 4096,
+  // A session of a user, or a job's pass over its images.
+  storedFeaturesTtl: 600,
   // Each holds two maps, up to 64 MiB, and those at the end wait 13 s for matches of the largest size.
   queueMatches: 32,
   // What a segmentation of a photograph into everything comes to, several times over.

@@ -3,6 +3,8 @@
  * - `invalid_argument`: a field of the request is wrong
  * - `unknown_model`: no model of that name is served
  * - `missing_head`: the model lacks the head that the asked space needs
+ * - `features_expired`: nothing is kept under the reference, or no longer
+ * - `features_mismatch`: what is kept under the reference is of another model or space
  * - `overloaded`: the queue is full
  * - `too_large`: the work or the answer is over a limit
  * - `cancelled`: the caller gave up
@@ -15,6 +17,8 @@ export type ServeErrorCode =
   | 'invalid_argument'
   | 'unknown_model'
   | 'missing_head'
+  | 'features_expired'
+  | 'features_mismatch'
   | 'overloaded'
   | 'too_large'
   | 'cancelled'

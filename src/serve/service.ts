@@ -16,8 +16,12 @@ import type { GetServerInfoRequest__Output } from '../proto/generated/vicregl/v1
 import type { GetServerInfoResponse } from '../proto/generated/vicregl/v1/GetServerInfoResponse.js';
 import type { ListModelsRequest__Output } from '../proto/generated/vicregl/v1/ListModelsRequest.js';
 import type { ListModelsResponse } from '../proto/generated/vicregl/v1/ListModelsResponse.js';
+import type { MatchManyRequest__Output } from '../proto/generated/vicregl/v1/MatchManyRequest.js';
+import type { MatchManyResponse } from '../proto/generated/vicregl/v1/MatchManyResponse.js';
 import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
+import type { StoreFeaturesRequest__Output } from '../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
+import type { StoreFeaturesResponse } from '../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
 import { servedModels } from './info/servedModels.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import type { Method, StreamedMethod } from './method.js';
@@ -29,14 +33,19 @@ import { extractFeaturesChunked } from './methods/extractFeaturesChunked.js';
 import { getModel } from './methods/getModel.js';
 import { createGetServerInfo } from './methods/getServerInfo.js';
 import { match } from './methods/match.js';
+import { matchMany } from './methods/matchMany.js';
+import { storeFeatures } from './methods/storeFeatures.js';
 import { embedStream, extractFeaturesStream } from './methods/streams.js';
 import { createModelRegistry, type ModelRegistry } from './models/registry.js';
+import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
 
 /** The methods over the models, without a socket: the server and the in-process CLI both call these. */
 export interface VicreglMethods {
   readonly Embed: Method<EmbedRequest__Output, EmbedResponse>;
   readonly ExtractFeatures: Method<ExtractFeaturesRequest__Output, ExtractFeaturesResponse>;
   readonly Match: Method<MatchRequest__Output, MatchResponse>;
+  readonly MatchMany: Method<MatchManyRequest__Output, MatchManyResponse>;
+  readonly StoreFeatures: Method<StoreFeaturesRequest__Output, StoreFeaturesResponse>;
   readonly GetModel: Method<GetModelRequest__Output, GetModelResponse>;
   readonly EmbedBatch: Method<EmbedBatchRequest__Output, EmbedBatchResponse>;
   readonly ExtractFeaturesBatch: Method<ExtractFeaturesBatchRequest__Output, ExtractFeaturesBatchResponse>;
@@ -52,6 +61,8 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Images that wait for an engine. */
   readonly queueDepth: number;
+  /** Of the features kept by reference. */
+  readonly storedFeatures: FeatureStoreStats;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
 }
@@ -70,12 +81,14 @@ export interface ServiceOptions {
  */
 export function createService({ engines, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
   restrictLoaders();
+  const features = createFeatureStore(limits);
   const models = createModelRegistry({
     engines,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(1),
     reducing: pLimit(1),
+    features,
     ...(onBatch && { onBatch }),
   });
   return {
@@ -84,6 +97,8 @@ export function createService({ engines, limits = defaultServeLimits, onBatch }:
       ExtractFeatures: (request, call) =>
         models.use(request.model, (context) => extractFeatures(context, request, call)),
       Match: (request, call) => models.use(request.model, (context) => match(context, request, call)),
+      MatchMany: (request, call) => models.use(request.model, (context) => matchMany(context, request, call)),
+      StoreFeatures: (request, call) => models.use(request.model, (context) => storeFeatures(context, request, call)),
       GetModel: (request) => models.use(request.model, getModel),
       EmbedBatch: (request, call) => embedBatch(models, limits, request, call),
       ExtractFeaturesBatch: (request, call) => extractFeaturesBatch(models, limits, request, call),
@@ -97,6 +112,9 @@ export function createService({ engines, limits = defaultServeLimits, onBatch }:
     models,
     get queueDepth() {
       return models.served.reduce((sum, { queue }) => sum + queue.depth, 0);
+    },
+    get storedFeatures() {
+      return features.stats;
     },
     close: () => models.close(),
   };

@@ -71,7 +71,20 @@ const limits = {
     .describe('Pixels of one network input.'),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
-    .describe('Cells of a times cells of b times channels of one match; by location, the channels are 2.'),
+    .describe('Cells of a times cells of b times channels of one match by features.'),
+  maxLocationPairs: whole(1, Number.MAX_SAFE_INTEGER)
+    .default(defaults.maxLocationPairs)
+    .describe('Cells of a times cells of b of one match by location.'),
+  matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
+  storedFeaturesBytes: bytes(1)
+    .default(defaults.storedFeaturesBytes)
+    .describe('Bytes of features kept by reference (StoreFeatures); the least recently used go first.'),
+  storedFeatures: whole(1, 1_000_000)
+    .default(defaults.storedFeatures)
+    .describe('Images whose features are kept by reference.'),
+  storedFeaturesTtl: whole(1, 31_536_000)
+    .default(defaults.storedFeaturesTtl)
+    .describe('Seconds for which features are kept by reference after their last use, at most.'),
   queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
   poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Regions of one pooling.'),
   namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),

@@ -1,19 +1,24 @@
-import type { PreparedImage } from '../../image/types.js';
-import { type FeatureMap, type FeatureMatchOptions, matchFeaturesInTurns } from '../../match/features.js';
+import type { OutputName } from '../../engine/engine.js';
+import { type FeatureMatchOptions, matchFeaturesBy, matchFeaturesInTurns } from '../../match/features.js';
 import type { FeatureMatching__Output } from '../../proto/generated/vicregl/v1/FeatureMatching.js';
+import type { HomographyFit__Output } from '../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
-import type { Tensor } from '../../tensor/tensor.js';
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
-import { infer } from '../queue/infer.js';
 import { ServeError } from '../serveError.js';
-import { gridOf } from '../wire/grid.js';
-import { readImage } from '../wire/image.js';
 import { localOutput } from '../wire/spaces.js';
 import { bothOf } from './bothOf.js';
+import { withHomography } from './matchHomography.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
+import { type MatchSource, readSource } from './matchSource.js';
+
+/**
+ * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
+ * cost as much (scripts/bench/matching.ts --small).
+ */
+const LOOP_PRODUCTS = 1_000_000;
 
 function checkRange(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
   if (value === undefined || inside(value)) return;
@@ -34,33 +39,49 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
   };
 }
 
-function featureMap(maps: Tensor<'float32'>): FeatureMap {
-  const [rows = 0, cols = 0, channels = 0] = maps.shape;
-  return { rows, cols, channels, data: maps.data };
+/** The output whose vectors are compared. @throws ServeError as `localOutput`. */
+export function outputOf({ engine }: ServeContext, matching: FeatureMatching__Output | undefined): OutputName {
+  return localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
 }
 
-/** Feature-based matching: both images through the network (in one batch where their sizes agree), then paired. */
+/** Pairs the cells of two sides: small maps by loops on this thread, others in the engine's worker. */
+export async function matchFeatureSources(
+  context: ServeContext,
+  a: MatchSource,
+  b: MatchSource,
+  matching: FeatureMatching__Output | undefined,
+  homography: HomographyFit__Output | null,
+  call: Call,
+): Promise<MatchResponse> {
+  const options = readOptions(matching, a.grid.rows * a.grid.cols);
+  const products = checkMatchCost(context, a.grid, b.grid, a.channels);
+  const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
+  const { nearest } = context.engine;
+  return matchInTurn(context, call, async () => {
+    const matches =
+      products <= LOOP_PRODUCTS
+        ? await matchFeaturesInTurns(mapA, mapB, options, call.signal)
+        : await matchFeaturesBy(nearest, mapA, mapB, options, call.signal);
+    const response = {
+      ...matchResponse(context, a.grid, b.grid, matches),
+      ...(a.ref !== undefined && { featureRefA: a.ref }),
+      ...(b.ref !== undefined && { featureRefB: b.ref }),
+    };
+    return withHomography(response, homography, b.grid, call);
+  });
+}
+
+/** Feature-based matching: images go through the network (in one batch where their sizes agree), then cells are paired. */
 export async function matchByFeatures(
   context: ServeContext,
   request: MatchRequest__Output,
   matching: FeatureMatching__Output | undefined,
   call: Call,
 ): Promise<MatchResponse> {
-  const { engine } = context;
-  const output = localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
+  const output = outputOf(context, matching);
   const [a, b] = await bothOf(call, (sub) => [
-    readImage(context, request.a?.image ?? null, 'a', sub),
-    readImage(context, request.b?.image ?? null, 'b', sub),
+    readSource(context, request.a, 'a', output, sub),
+    readSource(context, request.b, 'b', output, sub),
   ]);
-  const gridA = gridOf(a, engine.manifest.stride);
-  const gridB = gridOf(b, engine.manifest.stride);
-  const options = readOptions(matching, gridA.rows * gridA.cols);
-  const { dims } = engine.manifest;
-  checkMatchCost(context, gridA, gridB, output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0));
-  const inferred = ({ image }: PreparedImage, sub: Call) => infer(context, image, output, sub);
-  const [mapsA, mapsB] = await bothOf(call, (sub) => [inferred(a, sub), inferred(b, sub)]);
-  const matches = await matchInTurn(context, call, () =>
-    matchFeaturesInTurns(featureMap(mapsA), featureMap(mapsB), options, call.signal),
-  );
-  return matchResponse(context, gridA, gridB, matches);
+  return matchFeatureSources(context, a, b, matching, request.homography, call);
 }

@@ -2,10 +2,12 @@ import { cropToOriginal } from '../../image/crop.js';
 import { composePixelMaps } from '../../image/geometry.js';
 import { planInput } from '../../image/resize.js';
 import { matchLocationsInTurns } from '../../match/locations.js';
+import type { HomographyFit__Output } from '../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import type { LocationMatching__Output } from '../../proto/generated/vicregl/v1/LocationMatching.js';
 import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { MatchSide__Output } from '../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
@@ -13,7 +15,8 @@ import { type CellGrid, gridOf } from '../wire/grid.js';
 import { inField, readImage } from '../wire/image.js';
 import { readResizePolicy } from '../wire/resizePolicy.js';
 import { bothOf } from './bothOf.js';
-import { checkMatchCost, matchInTurn } from './matchInTurn.js';
+import { withHomography } from './matchHomography.js';
+import { checkLocationCost, matchInTurn } from './matchInTurn.js';
 import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
 
 function invalid(message: string): ServeError {
@@ -36,12 +39,15 @@ function gridWithoutPixels(context: ServeContext, image: Image__Output, field: s
   }
 }
 
-async function readGrid(
+/** The cells of one side of a match by location, which is a crop, with or without its pixels. */
+export async function readGrid(
   context: ServeContext,
-  image: Image__Output | null,
+  side: MatchSide__Output | null,
   field: string,
   call: Call,
 ): Promise<CellGrid> {
+  const image = side?.image ?? null;
+  if (image === null && side?.source) throw invalid(`${field}.${side.source}: by_location takes crops (image) alone`);
   if (image === null) throw invalid(`${field}: missing; by_location takes two crops of one original`);
   if (image.crop === null) {
     throw invalid(`${field}.crop: missing; by_location takes two crops of one original, or use by_features`);
@@ -57,12 +63,24 @@ export async function matchByLocation(
   matching: LocationMatching__Output,
   call: Call,
 ): Promise<MatchResponse> {
+  const [a, b] = await bothOf(call, (sub) => [
+    readGrid(context, request.a, 'a', sub),
+    readGrid(context, request.b, 'b', sub),
+  ]);
+  return matchGrids(context, a, b, matching, request.homography, call);
+}
+
+/** Pairs the cells of two crops of one original. */
+export async function matchGrids(
+  context: ServeContext,
+  a: CellGrid,
+  b: CellGrid,
+  matching: LocationMatching__Output,
+  homography: HomographyFit__Output | null,
+  call: Call,
+): Promise<MatchResponse> {
   const { maxDistance = Number.POSITIVE_INFINITY } = matching;
   if (!(maxDistance >= 0)) throw invalid(`by_location.max_distance: ${maxDistance} must be at least 0 pixels`);
-  const [a, b] = await bothOf(call, (sub) => [
-    readGrid(context, request.a?.image ?? null, 'a', sub),
-    readGrid(context, request.b?.image ?? null, 'b', sub),
-  ]);
   if (a.original && b.original && (a.original.width !== b.original.width || a.original.height !== b.original.height)) {
     throw invalid(
       `a and b: originals of ${a.original.width} x ${a.original.height} and ${b.original.width} x ${b.original.height} ` +
@@ -70,15 +88,11 @@ export async function matchByLocation(
     );
   }
   const topGamma = readTopGamma(matching.topGamma, a.rows * a.cols);
-  checkMatchCost(context, a, b, 2);
+  checkLocationCost(context, a, b);
   const options = { order: 'source', ...(topGamma !== undefined && { topGamma }) } as const;
-  const matches = await matchInTurn(context, call, () =>
-    matchLocationsInTurns(centresOf(a), centresOf(b), options, call.signal),
-  );
-  return matchResponse(
-    context,
-    a,
-    b,
-    matches.filter(({ distance }) => distance <= maxDistance),
-  );
+  return matchInTurn(context, call, async () => {
+    const matches = await matchLocationsInTurns(centresOf(a), centresOf(b), options, call.signal);
+    const near = matches.filter(({ distance }) => distance <= maxDistance);
+    return withHomography(matchResponse(context, a, b, near), homography, b, call);
+  });
 }

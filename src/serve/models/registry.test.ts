@@ -4,11 +4,18 @@ import pLimit from 'p-limit';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { defaultServeLimits } from '../limits.js';
+import { createFeatureStore } from '../stored/featureStore.js';
 import { createModelRegistry } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
-const shared = { limits: defaultServeLimits, decoding: pLimit(1), matching: pLimit(1), reducing: pLimit(1) };
+const shared = {
+  limits: defaultServeLimits,
+  decoding: pLimit(1),
+  matching: pLimit(1),
+  reducing: pLimit(1),
+  features: createFeatureStore(defaultServeLimits),
+};
 const versionOf = async ({ engine: { manifest } }: { engine: { manifest: { name: string; version: string } } }) =>
   `${manifest.name}@${manifest.version}`;
 

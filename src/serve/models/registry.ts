@@ -4,6 +4,7 @@ import type { ServeContext } from '../context.js';
 import type { ServeLimits } from '../limits.js';
 import { createBatchQueue } from '../queue/queue.js';
 import { ServeError } from '../serveError.js';
+import type { FeatureStore } from '../stored/featureStore.js';
 
 /** The models of a service by the names that requests give them. */
 export interface ModelRegistry {
@@ -26,6 +27,7 @@ export interface RegistryOptions {
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
+  readonly features: FeatureStore;
   /** Told the number of images of every run of an engine. */
   readonly onBatch?: (images: number) => void;
 }
@@ -34,7 +36,7 @@ const label = ({ engine }: ServeContext): string => `${engine.manifest.name}@${e
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { engines, limits, decoding, matching, reducing, onBatch } = options;
+  const { engines, limits, decoding, matching, reducing, features, onBatch } = options;
   const served = engines.map(
     (engine): ServeContext => ({
       engine,
@@ -43,6 +45,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       decoding,
       matching,
       reducing,
+      features,
     }),
   );
   if (served.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');

@@ -31,6 +31,8 @@ export function handlersOf(
     Embed: unaryHandler(definition.Embed, methods.Embed, host),
     ExtractFeatures: unaryHandler(definition.ExtractFeatures, methods.ExtractFeatures, host),
     Match: unaryHandler(definition.Match, methods.Match, host),
+    MatchMany: unaryHandler(definition.MatchMany, methods.MatchMany, host),
+    StoreFeatures: unaryHandler(definition.StoreFeatures, methods.StoreFeatures, host),
     GetModel: unaryHandler(definition.GetModel, methods.GetModel, host),
     EmbedBatch: unaryHandler(definition.EmbedBatch, methods.EmbedBatch, host),
     ExtractFeaturesBatch: unaryHandler(definition.ExtractFeaturesBatch, methods.ExtractFeaturesBatch, host),

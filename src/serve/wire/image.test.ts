@@ -8,6 +8,7 @@ import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import type { ServeContext } from '../context.js';
 import { defaultServeLimits } from '../limits.js';
 import { createBatchQueue } from '../queue/queue.js';
+import { createFeatureStore } from '../stored/featureStore.js';
 import { readImage } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
@@ -18,6 +19,7 @@ const context: ServeContext = {
   decoding: pLimit(1),
   matching: pLimit(1),
   reducing: pLimit(1),
+  features: createFeatureStore(defaultServeLimits),
 };
 
 test('the encoded file is let go once it is decoded', async () => {

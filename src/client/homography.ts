@@ -1,0 +1,40 @@
+import type { Homography__Output } from '../proto/generated/vicregl/v1/Homography.js';
+
+/** Why there is no homography: fewer than 4 pairs, all points on a line, or no 4 pairs in general position. */
+export type HomographyAbsence = 'tooFewPairs' | 'collinear' | 'degenerate';
+
+/** The plane projective map between two images. */
+export interface Homography {
+  /**
+   * 9 numbers, row-major, the last 1: (x', y', w) = H (x, y, 1) takes a pixel of a's original to (x'/w, y'/w) of b's. Absent
+   * where there is none.
+   */
+  readonly matrix?: readonly number[];
+  readonly absence?: HomographyAbsence;
+  /** For each pair, whether it is an inlier. */
+  readonly inliers: readonly boolean[];
+  readonly inlierCount: number;
+  /** Root mean square of the inliers' distances in b's original, in pixels. */
+  readonly inlierRms: number;
+  /** Samples that were drawn. */
+  readonly iterations: number;
+}
+
+const absences: Readonly<Record<string, HomographyAbsence>> = {
+  HOMOGRAPHY_ABSENCE_TOO_FEW_PAIRS: 'tooFewPairs',
+  HOMOGRAPHY_ABSENCE_COLLINEAR: 'collinear',
+  HOMOGRAPHY_ABSENCE_DEGENERATE: 'degenerate',
+};
+
+export function readHomography(message: Homography__Output): Homography {
+  const { matrix, inliers, inlierCount, inlierRms, iterations } = message;
+  const absence = absences[message.absence];
+  return {
+    ...(matrix.length === 9 && { matrix }),
+    ...(absence !== undefined && { absence }),
+    inliers,
+    inlierCount,
+    inlierRms,
+    iterations,
+  };
+}

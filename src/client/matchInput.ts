@@ -1,0 +1,53 @@
+import type { MatchSide } from '../proto/generated/vicregl/v1/MatchSide.js';
+import type { SentFeatures } from '../proto/generated/vicregl/v1/SentFeatures.js';
+import type { Grid } from './grid.js';
+import { type ImageInput, imageMessage } from './image.js';
+import { uint32Fields } from './uint32.js';
+
+/** Local vectors in the caller's hands, as `features` gave them. */
+export interface GivenFeatures {
+  /** [rows, columns, channels] row-major, finite. */
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+  readonly grid: Grid;
+}
+
+/** One side of a match: an image, features kept on the server, or features of the caller's. */
+export type MatchInput =
+  | ImageInput
+  /** An image whose vectors the server is to keep: the answer holds the reference. */
+  | { readonly image: ImageInput; readonly store: true }
+  /** What `storeFeatures` or an earlier match gave. */
+  | { readonly featureRef: string }
+  | { readonly features: GivenFeatures };
+
+function featuresMessage({ data, shape, grid }: GivenFeatures, field: string): SentFeatures {
+  const { rows, columns, stride, cellToPixel, original } = grid;
+  return {
+    features: {
+      dtype: 'DATA_TYPE_FLOAT32',
+      shape: [...shape],
+      data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    },
+    grid: {
+      ...uint32Fields(`${field}.grid`, { rows, columns, stride }),
+      cellToPixel,
+      originalWidth: original?.width ?? 0,
+      originalHeight: original?.height ?? 0,
+    },
+  };
+}
+
+/**
+ * One side as the request's message.
+ * @param field its name in errors
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ */
+export function sideMessage(input: MatchInput, field: string): MatchSide {
+  if (!(input instanceof Uint8Array)) {
+    if ('featureRef' in input) return { featureRef: input.featureRef };
+    if ('features' in input) return { features: featuresMessage(input.features, field) };
+    if ('store' in input) return { image: imageMessage(input.image, field), store: true };
+  }
+  return { image: imageMessage(input, field) };
+}

@@ -1,0 +1,56 @@
+import pLimit from 'p-limit';
+import type { MatchManyRequest__Output } from '../../proto/generated/vicregl/v1/MatchManyRequest.js';
+import type { MatchManyResponse } from '../../proto/generated/vicregl/v1/MatchManyResponse.js';
+import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { MatchSide__Output } from '../../proto/generated/vicregl/v1/MatchSide.js';
+import type { Call } from '../call.js';
+import type { ServeContext } from '../context.js';
+import { ServeError } from '../serveError.js';
+import { answerEach } from './batch.js';
+import { matchFeatureSources, outputOf } from './matchByFeatures.js';
+import { matchGrids, readGrid } from './matchByLocation.js';
+import { checkHomography } from './matchHomography.js';
+import { readSource } from './matchSource.js';
+
+type MatchWith = (target: MatchSide__Output, field: string) => Promise<MatchResponse>;
+
+/** Takes the query through the network once, and gives what matches it with one target. */
+async function queryMatcher(context: ServeContext, request: MatchManyRequest__Output, call: Call): Promise<MatchWith> {
+  const { query, byLocation, homography } = request;
+  if (byLocation) {
+    const grid = await readGrid(context, query, 'query', call);
+    return async (target, field) =>
+      matchGrids(context, grid, await readGrid(context, target, field, call), byLocation, homography, call);
+  }
+  const byFeatures = request.byFeatures ?? undefined;
+  const output = outputOf(context, byFeatures);
+  const source = await readSource(context, query, 'query', output, call);
+  const map = await source.vectors(call);
+  const computed = { ...source, vectors: async () => map };
+  return async (target, field) => {
+    const other = await readSource(context, target, field, output, call);
+    return matchFeatureSources(context, computed, other, byFeatures, homography, call);
+  };
+}
+
+/** MatchMany: one query with each target; a target that fails has a status in its place. */
+export async function matchMany(
+  context: ServeContext,
+  request: MatchManyRequest__Output,
+  call: Call,
+): Promise<MatchManyResponse> {
+  const { targets, homography } = request;
+  const { matchTargets, batchImages } = context.limits;
+  if (targets.length < 1 || targets.length > matchTargets) {
+    throw new ServeError(
+      'invalid_argument',
+      `targets: ${targets.length} are outside 1 to ${matchTargets}; send more in further calls, the query by its feature_ref`,
+    );
+  }
+  checkHomography(homography);
+  const matchWith = await queryMatcher(context, request, call);
+  // As many as fit into one run: more would only hold their pixels and maps in memory.
+  const atOnce = pLimit(batchImages);
+  const results = await answerEach(targets, call, (target, i) => atOnce(() => matchWith(target, `targets[${i}]`)));
+  return { results };
+}

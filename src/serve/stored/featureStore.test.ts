@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import { zeros } from '../../tensor/tensor.js';
+import { createFeatureStore, type StoredFeatures } from './featureStore.js';
+
+const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
+const toOriginal = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
+
+/** Features of rows * 100 float32, 400 bytes a row. */
+const features = (rows: number): StoredFeatures => ({
+  engine,
+  output: 'maps',
+  grid: { rows, cols: 10, stride: 8, toOriginal },
+  maps: zeros('float32', [rows, 10, 10]),
+});
+
+test('features are found until their time after the last use is over', () => {
+  let now = 1000;
+  const store = createFeatureStore({ storedFeaturesBytes: 10_000, storedFeatures: 10 }, () => now);
+  const kept = features(1);
+  store.keep('a', kept, 60);
+  store.keep('b', features(2), 10);
+  now += 9_000;
+  assert.equal(store.find('a'), kept);
+  assert.ok(store.find('b'));
+  now += 9_000;
+  assert.ok(store.find('b'), 'use renews the time');
+  now += 11_000;
+  assert.equal(store.find('b'), undefined);
+  assert.equal(store.find('a'), kept);
+  assert.deepEqual(store.stats, { hits: 4, misses: 1, evictions: 0, expirations: 1, entries: 1, bytes: 400 });
+});
+
+test('bytes and entries are bounded, and the least recently used goes first', () => {
+  const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
+  for (const ref of ['a', 'b', 'c']) store.keep(ref, features(1), 60);
+  store.find('a');
+  store.keep('d', features(1), 60);
+  assert.deepEqual(
+    ['a', 'b', 'c', 'd'].map((ref) => store.find(ref) !== undefined),
+    [true, false, true, true],
+  );
+  store.keep('e', features(4), 60);
+  assert.ok(store.find('e'));
+  assert.ok(store.stats.bytes <= 2000);
+  assert.throws(() => store.keep('f', features(6), 60), {
+    code: 'too_large',
+    message: /2400 bytes are more than the 2000/,
+  });
+  assert.ok(store.find('e'), 'what does not fit drops nothing');
+});

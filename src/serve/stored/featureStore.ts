@@ -1,0 +1,89 @@
+import { LRUCache } from 'lru-cache';
+import type { Engine, OutputName } from '../../engine/engine.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { ServeError } from '../serveError.js';
+import type { CellGrid } from '../wire/grid.js';
+
+/** The local vectors of one image, kept to be matched again. */
+export interface StoredFeatures {
+  /** The engine that computed them: a reloaded model is another one. */
+  readonly engine: Engine;
+  readonly output: OutputName;
+  readonly grid: CellGrid;
+  /** [rows, columns, C] */
+  readonly maps: Tensor<'float32'>;
+}
+
+/** Counters from the start, and what is kept now. */
+export interface FeatureStoreStats {
+  readonly hits: number;
+  readonly misses: number;
+  /** Dropped before their time, for newer ones. */
+  readonly evictions: number;
+  /** Dropped because nobody used them for their time. */
+  readonly expirations: number;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** Features by reference: bounded in bytes and entries, each kept for a time after its last use. */
+export interface FeatureStore {
+  /** Finds what is kept, and keeps it for its time from now on. Counted as a hit or a miss. */
+  find(ref: string): StoredFeatures | undefined;
+  /** Drops what is least recently used to make room. @throws ServeError `too_large` as `checkRoom`. */
+  keep(ref: string, features: StoredFeatures, ttlSeconds: number): void;
+  /** @throws ServeError `too_large` for more bytes than may be kept in all. */
+  checkRoom(bytes: number): void;
+  readonly stats: FeatureStoreStats;
+}
+
+export interface FeatureStoreLimits {
+  readonly storedFeaturesBytes: number;
+  readonly storedFeatures: number;
+}
+
+/** @param now monotonic milliseconds; tests have a clock of their own */
+export function createFeatureStore(limits: FeatureStoreLimits, now?: () => number): FeatureStore {
+  const { storedFeaturesBytes, storedFeatures } = limits;
+  const counts = { hits: 0, misses: 0, evictions: 0, expirations: 0 };
+  const cache = new LRUCache<string, StoredFeatures>({
+    max: storedFeatures,
+    maxSize: storedFeaturesBytes,
+    sizeCalculation: ({ maps }) => maps.data.byteLength,
+    updateAgeOnGet: true,
+    ttl: 1, // each entry brings its own
+    ...(now && { perf: { now }, ttlResolution: 0 }),
+    dispose: (_features, _ref, reason) => {
+      if (reason === 'evict') counts.evictions++;
+      if (reason === 'expire') counts.expirations++;
+    },
+  });
+
+  function checkRoom(bytes: number): void {
+    if (bytes <= storedFeaturesBytes) return;
+    throw new ServeError(
+      'too_large',
+      `features of ${bytes} bytes are more than the ${storedFeaturesBytes} that may be stored; ask for a smaller size (resize)`,
+    );
+  }
+
+  return {
+    find(ref) {
+      const found = cache.get(ref);
+      if (found) counts.hits++;
+      else counts.misses++;
+      return found;
+    },
+    keep(ref, features, ttlSeconds) {
+      checkRoom(features.maps.data.byteLength);
+      // What has expired must not be counted as evicted.
+      cache.purgeStale();
+      cache.set(ref, features, { ttl: ttlSeconds * 1000 });
+    },
+    checkRoom,
+    get stats() {
+      cache.purgeStale();
+      return { ...counts, entries: cache.size, bytes: cache.calculatedSize };
+    },
+  };
+}
