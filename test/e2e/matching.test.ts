@@ -90,7 +90,7 @@ describe('matching over a socket', () => {
     const again = await client.match({ image: a, store: true }, b);
     assert.deepEqual(again, { ...expected, featureRefA: featureRef });
     assert.equal((await runs()) - before, 2, 'b alone, twice');
-    const cropped = await client.storeFeatures({ ...a, crop: { left: 0, top: 0, width: 200, height: 200 } });
+    const cropped = await client.storeFeatures({ ...a, crop: { left: 0, top: 0, width: 100, height: 100 } });
     const backbone = await client.storeFeatures(a, { space: 'backbone' });
     assert.equal(new Set([featureRef, cropped.featureRef, backbone.featureRef]).size, 3);
   });
