@@ -307,14 +307,14 @@ describe('match', () => {
       client.match({ crop, pixels: image }, { crop, pixels: await photo }, { by: 'location' }),
       failsWith('INVALID_ARGUMENT', /64 x 64 and 600 x 400 pixels are not one image/),
     );
-    const cheap = clientOf({}, { ...defaultServeLimits, maxMatchProducts: 1000 });
+    const cheap = clientOf({}, { ...defaultServeLimits, maxMatchProducts: 1000, maxLocationPairs: 1000 });
     await assert.rejects(
       cheap.match(image, image),
       failsWith('RESOURCE_EXHAUSTED', /products, over the limit of 1000/),
     );
     await assert.rejects(
       cheap.match({ crop }, { crop }, { by: 'location' }),
-      failsWith('RESOURCE_EXHAUSTED', /7 x 7 cells of 2 channels takes 4802 products/),
+      failsWith('RESOURCE_EXHAUSTED', /7 x 7 cells by location compares 2401 pairs, over the limit of 1000/),
     );
     await assert.rejects(cheap.match(image, image), { name: 'VicreglError', reason: 'TOO_LARGE' });
     await cheap.close();
