@@ -12,6 +12,7 @@
  * ONNX Runtime has no such switch in Node). Without PyTorch our side runs alone.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,11 +66,16 @@ interface Side {
 
 async function openSide(command: string, args: readonly string[]): Promise<Side> {
   const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'close') as Promise<[code: number | null, signal: string | null]>;
+  // Writing to a side that died is told by its end, which says more than EPIPE.
+  child.stdin!.on('error', () => {});
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const answer = async () => {
     const { value, done } = await lines.next();
-    if (done) throw new Error(`${command} ${args[0]} ended before it answered`);
-    return JSON.parse(value) as Record<string, unknown>;
+    if (!done) return JSON.parse(value) as Record<string, unknown>;
+    const [code, signal] = await ended;
+    const how = signal === 'SIGKILL' ? 'SIGKILL, as the kernel sends when memory is short' : (signal ?? `code ${code}`);
+    throw new Error(`${command} ${args[0]} ended (${how}) before it answered`);
   };
   return {
     ready: await answer(),
@@ -93,8 +99,21 @@ async function writeInputs(path: string): Promise<void> {
   await writeSafetensors(path, tensors, { case: JSON.stringify(describeStep(config)) });
 }
 
-const hasPytorch = spawnSync(values.python, ['-c', 'import torch, numpy']).status === 0;
-if (!hasPytorch) console.error(`${values.python} has no torch and numpy (Debian: python3-torch): our side runs alone`);
+const pytorch = spawnSync(values.python, ['-c', 'import torch, numpy'], { encoding: 'utf8' });
+const hasPytorch = pytorch.status === 0;
+if (!hasPytorch) {
+  const why = pytorch.error?.message ?? pytorch.signal ?? pytorch.stderr.trim().split('\n').at(-1);
+  console.error(`${values.python} has no torch and numpy (Debian: python3-torch): our side runs alone (${why})`);
+}
+
+// Node ends in silence when nothing is left to wait for, whatever is still awaited.
+let printed = false;
+process.on('exit', (code) => {
+  if (!printed && (code === 0 || code === 13)) {
+    console.error('ended without a result: a side neither answered nor ended');
+    process.exitCode = 1;
+  }
+});
 
 const folder = await mkdtemp(join(tmpdir(), 'vicregl-bench-'));
 try {
@@ -167,6 +186,7 @@ try {
     }
   }
   console.log(JSON.stringify(result));
+  printed = true;
 } finally {
   await rm(folder, { recursive: true });
 }
