@@ -4,12 +4,13 @@
  *
  *   node dist/scripts/bench/againstPytorch.js [--arch resnet50] [--size 224] [--batch 8] [--expander 2048-2048-2048]
  *     [--projector 512-512-512] [--steps 5] [--threads 2] [--python /usr/bin/python3] [--channels-last]
- *     [--device cuda] [--steps-per-run 8] [--full-float32]
+ *     [--device cuda] [--steps-per-run 8] [--full-float32] [--pytorch-steps N]
  *
  * Both sides start from the same weights and inputs in processes of their own and take their steps in turn, so that
  * other work on the machine disturbs both alike; the MatMul rate is measured in every round too. The losses of the first
  * step must agree within 1e-4 (on CUDA, where both multiply in TF32, within 1e-2; --full-float32 is PyTorch's alone, as
- * ONNX Runtime has no such switch in Node). Without PyTorch our side runs alone.
+ * ONNX Runtime has no such switch in Node). Without PyTorch our side runs alone. Where a step of PyTorch's takes minutes,
+ * --pytorch-steps makes it take fewer than ours; with 0 its first step counts, the one that is also compared.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -44,6 +45,7 @@ const { values } = parseArgs({
     device: { type: 'string', default: 'cpu' },
     'steps-per-run': { type: 'string', default: '1' },
     'full-float32': { type: 'boolean', default: false },
+    'pytorch-steps': { type: 'string' },
   },
 });
 const { arch, expander, projector, threads, device } = values;
@@ -106,8 +108,14 @@ if (!hasPytorch) {
   console.error(`${values.python} has no torch and numpy (Debian: python3-torch): our side runs alone (${why})`);
 }
 
-// Node ends in silence when nothing is left to wait for, whatever is still awaited.
+// Node ends in silence on a signal, and when nothing is left to wait for, whatever is still awaited.
 let printed = false;
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    console.error(`ended by ${signal} without a result`);
+    process.exit(1);
+  });
+}
 process.on('exit', (code) => {
   if (!printed && (code === 0 || code === 13)) {
     console.error('ended without a result: a side neither answered nor ended');
@@ -139,15 +147,17 @@ try {
     : undefined;
 
   // The first step of each side warms up and is compared, not timed.
+  const theirSteps = Number(values['pytorch-steps'] ?? values.steps);
   const [ourFirst, theirFirst] = [await ours.step(), await theirs?.step()];
   const times: { rate: number[]; ours: StepAnswer[]; theirs: StepAnswer[] } = { rate: [], ours: [], theirs: [] };
   for (let round = 0; round < Number(values.steps); round++) {
     if (device === 'cpu') times.rate.push(await matmulRate(Number(threads), 5));
     times.ours.push(await ours.step());
-    if (theirs) times.theirs.push(await theirs.step());
+    if (theirs && round < theirSteps) times.theirs.push(await theirs.step());
   }
   ours.close();
   theirs?.close();
+  if (theirFirst && times.theirs.length === 0) times.theirs.push(theirFirst);
 
   const seconds = median(times.ours.map((answer) => answer.seconds));
   const flops = modelFlops(config.model, config.viewSizes) * 3 * stepCase.batch;

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { createSession, toOrt } from '../../src/onnx/session.js';
+import { createSession, TRAINING_SESSION, toOrt } from '../../src/onnx/session.js';
 import { tensor, zeros } from '../../src/tensor/tensor.js';
 import { modelFlops } from '../../src/train/flops.js';
 import { stepNames } from '../../src/train/stepConfig.js';
@@ -37,7 +37,7 @@ const model = encodeModel(step.graph);
 const created = performance.now();
 const session = await createSession(model, {
   threads,
-  memoryPlan: false,
+  ...TRAINING_SESSION,
   ...(values.profile && { profile: values.profile }),
 });
 const ready = performance.now();

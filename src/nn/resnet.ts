@@ -1,7 +1,7 @@
 import type { Value } from '../onnx/graph.js';
 import { channelMajorConv } from '../onnx/ops/channelMajorConvolution.js';
 import { type ConvOptions, conv, convolvedSize } from '../onnx/ops/convolution.js';
-import { add, relu } from '../onnx/ops/elementwise.js';
+import { add, differentiateBy, relu } from '../onnx/ops/elementwise.js';
 import { gemm } from '../onnx/ops/linear.js';
 import { patches } from '../onnx/ops/patches.js';
 import { maxPool } from '../onnx/ops/pool.js';
@@ -119,7 +119,11 @@ function blockConvolution(pixels: Value, weight: Value): Value {
   const windows = { size: window, stride: 1, dilation: 1, padding: 0, rows, columns };
   const filled = reshape(pad(weight, [0, 0, 0, 0], [0, 0, 1, 1]), [outputs, colours, window, stride, window, stride]);
   const kernelRows = reshape(transpose(filled, [0, 2, 4, 3, 5, 1]), [outputs, -1]);
-  return reshape(gemm(kernelRows, patches(inBlocks, windows), { transB: true }), [outputs, images, rows, columns]);
+  // 16 blocks for every 4 pixels: gathered anew for the gradient, not kept for it. Pixels get no gradient.
+  const columnsOf = () => patches(inBlocks, windows);
+  const product = gemm(kernelRows, columnsOf(), { transB: true });
+  const y = differentiateBy(product, kernelRows, (gy) => gemm(gy, columnsOf()));
+  return reshape(y, [outputs, images, rows, columns]);
 }
 
 interface BlockShape {

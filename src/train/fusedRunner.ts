@@ -1,6 +1,6 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { encodeModel } from '../onnx/encode.js';
-import { createSession, toOrt } from '../onnx/session.js';
+import { createSession, TRAINING_SESSION, toOrt } from '../onnx/session.js';
 import { stack, type Tensor, zeros } from '../tensor/tensor.js';
 import { repeatStep } from './repeatedStep.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
@@ -27,7 +27,7 @@ export async function createFusedRunner(
         specs.map(({ name }) => name),
       )
     : step.graph;
-  const ort = await createSession(encodeModel(graph), { memoryPlan: false, ...options.session });
+  const ort = await createSession(encodeModel(graph), { ...TRAINING_SESSION, ...options.session });
   // Two sets of buffers take turns: a run reads one and writes the other, so that nothing is allocated per step.
   let current = startState(specs, options);
   let next = new Map<string, Tensor>(specs.map(({ name, shape }) => [name, zeros('float32', shape)]));

@@ -1,6 +1,6 @@
 import { encodeModel } from '../onnx/encode.js';
 import type { Graph } from '../onnx/graph.js';
-import { createSession, type SessionConfig, toOrt } from '../onnx/session.js';
+import { createSession, type SessionConfig, TRAINING_SESSION, toOrt } from '../onnx/session.js';
 import { elementCount, rows, type Tensor, tensor, zeros } from '../tensor/tensor.js';
 import { GRADIENT_NORM } from './clip.js';
 import {
@@ -30,7 +30,7 @@ interface Pass {
 }
 
 async function createPass(graph: Graph, config: SessionConfig): Promise<Pass> {
-  const session = await createSession(encodeModel(graph), { memoryPlan: false, ...config });
+  const session = await createSession(encodeModel(graph), { ...TRAINING_SESSION, ...config });
   return {
     graph,
     close: () => session.release(),

@@ -1,8 +1,9 @@
-import { type DType, type Tensor, zeros } from '../../tensor/tensor.js';
+import { type DType, elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
 import type { Graph, Node, Value } from '../graph.js';
+import { columnSums } from '../ops/columnSums.js';
 import { reduceSum } from '../ops/reduce.js';
 import { expand, reshape } from '../ops/shape.js';
-import { sameShape, staticShape } from '../shapes.js';
+import { isStatic, sameShape, staticShape } from '../shapes.js';
 
 /** What a gradient rule sees of a node. */
 export interface RuleContext {
@@ -33,7 +34,20 @@ export function unbroadcast(gradient: Value, operand: Value): Value {
     const own = i < offset ? undefined : operand.shape[i - offset];
     return own === undefined || (own === 1 && dim !== 1) ? [i] : [];
   });
-  return reshape(reduceSum(gradient, axes, { keepDims: true }), staticShape(operand.shape, 'unbroadcast'));
+  const shape = staticShape(operand.shape, 'unbroadcast');
+  if (sumsLargeRows(gradient, axes)) {
+    const columns = elementCount(gradient.shape.slice(axes.length) as readonly number[]);
+    return reshape(columnSums(reshape(gradient, [-1, columns])), shape);
+  }
+  return reshape(reduceSum(gradient, axes, { keepDims: true }), shape);
+}
+
+/** Elements from which on a sum over the first axes is faster as a product (scripts/bench/columnSums.ts). */
+const LARGE = 2 ** 19;
+
+function sumsLargeRows({ graph, dtype, shape }: Value, axes: readonly number[]): boolean {
+  const leading = axes.length < shape.length && axes.every((axis, i) => axis === i);
+  return graph.provider === 'cpu' && dtype === 'float32' && leading && isStatic(shape) && elementCount(shape) >= LARGE;
 }
 
 /** Zeros of a static shape, repeated from one element. */
