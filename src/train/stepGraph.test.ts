@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { floats, integers, normals, numbers, relativeError } from '../../test/support/graphs.js';
-import { dropPathBlocks } from '../nn/backbone.js';
+import { dropPathBlocks, mapCells } from '../nn/backbone.js';
 import { initialise } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { createSession, runSession } from '../onnx/session.js';
@@ -15,9 +15,9 @@ import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
   model: {
-    backbone: { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] },
-    expander: [24, 24, 24],
-    localProjector: [16, 16, 16],
+    backbone: { depths: [1, 1], widths: [8, 16] },
+    expander: [24, 24],
+    localProjector: [16, 16],
   },
   loss: {
     alpha: 0.75,
@@ -27,7 +27,7 @@ const config: StepConfig = {
   },
   optimizer: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 }),
   batchSize: 4,
-  viewSizes: [64, 64, 32],
+  viewSizes: [16, 16, 8],
   pixels: 'float32',
   dropPath: true,
 };
@@ -38,7 +38,7 @@ function feedsOf({ batchSize, viewSizes, model }: StepConfig): Map<string, Tenso
   const feeds = new Map<string, Tensor>();
   const random = stream(1, 'drop');
   viewSizes.forEach((size, v) => {
-    const cells = (size / 32) ** 2;
+    const cells = mapCells(model.backbone, size) ** 2;
     const [pixels, locations] = [
       [batchSize, size, size, 3],
       [batchSize, cells, 2],

@@ -112,7 +112,7 @@ describe('train', () => {
         assert.deepEqual(tensors.get(`${slot}/${name}`)!.shape, tensors.get(name)!.shape, name);
       }
     }
-    assert.ok(weights.includes('backbone.stages.2.0.pwconv1.weight') && weights.includes('maps_projector.6.weight'));
+    assert.ok(weights.includes('backbone.stages.1.0.pwconv1.weight') && weights.includes('maps_projector.3.weight'));
   });
 
   it('stopped before the first step keeps the initial weights, which learning rate 0 does not change', async () => {
@@ -318,7 +318,7 @@ describe('sources', () => {
     await trainTiny(run, tinyConfig(photographs, { model, checkpoints: { every: 1, keep: 9 } }));
     const at = async (step: number) =>
       (await readSafetensors(join(run, 'checkpoints', `step-0000000${step}.safetensors`))).tensors.get(
-        'backbone.stages.3.0.gamma',
+        'backbone.stages.1.0.gamma',
       )!;
     // the first step has learning rate 0
     assert.deepEqual([...new Set(numbers(await at(1)))], [Math.fround(0.1)]);
@@ -398,7 +398,7 @@ it('sgd trains, and clipping below every norm changes what it does', async () =>
       return (await loadCheckpoint(run)).tensors;
     }),
   );
-  const name = 'backbone.stages.3.0.pwconv2.weight';
+  const name = 'backbone.stages.1.0.pwconv2.weight';
   assert.ok(ends[0]!.has(`momentum/${name}`));
   const change = ends.map((tensors) => Math.hypot(...numbers(tensors.get(`momentum/${name}`)!)));
   assert.ok(change[0]! > 100 * change[1]!, `${change[0]} and ${change[1]}`);
@@ -555,12 +555,12 @@ describe('train refuses', () => {
   });
 
   it('a checkpoint of another network, listing all that does not fit', async () => {
-    const model = { ...tinyKeys('').model, expander: [24, 24, 24, 24], localProjector: [12, 16, 16] };
+    const model = { ...tinyKeys('').model, expander: [24, 24, 24], localProjector: [12, 16] };
     await assert.rejects(trainTiny(plain, tinyConfig(photographs, { model }), { resume: true }), (error: Error) => {
       assert.equal(error.name, 'CheckpointError');
       for (const line of [
-        'parameter "projector.9.weight" [24, 24] is missing',
-        'parameter "exp_avg/projector.9.weight" [24, 24] is missing',
+        'parameter "projector.6.weight" [24, 24] is missing',
+        'parameter "exp_avg/projector.6.weight" [24, 24] is missing',
         'parameter "maps_projector.0.weight" must be [12, 16], found [16, 16]',
         'parameter "maps_projector.3.weight" must be [16, 12], found [16, 16]',
       ]) {
