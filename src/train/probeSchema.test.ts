@@ -30,7 +30,7 @@ test('probes that cannot work are refused with their key and the way out', () =>
   );
   refused(
     { probe: { data: 'labelled', knn: {}, crop: 100 } },
-    /probe\.crop: 100 is not a multiple of the stride 32; use 96/,
+    /probe\.crop: 100 is not a multiple of the stride 8; use 104/,
   );
   refused(
     { probe: { data: 'labelled', knn: {}, crop: 64, resize: 60 } },

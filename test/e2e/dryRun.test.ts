@@ -33,12 +33,13 @@ describe('vicregl train --dry-run', () => {
     const out = join(scratch, 'run');
     const { code, stdout, stderr } = await vicregl(
       ...['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', out],
+      ...['--set', 'model.widths=[32,64]'],
     );
     assert.equal(code, 0, stderr);
     const rows = new Map(stdout.split('\n').map((line) => line.split(/ {2,}/, 2) as [string, string]));
     assert.equal(rows.get('photographs'), '9');
-    // Expander 16-24-24-24: weights 16*24 + 2*24*24, biases and norms 2 * 3 * 24; projector 16-16-16-16: 3*16*16 + 2*3*16
-    assert.match(rows.get('parameters')!, /\(backbone 0\.01 M, expander 0\.00 M, localProjector 0\.00 M\)$/);
+    // Backbone: stem 1,632, blocks of 32 and 64 channels 10,016 and 36,416, 8,320 between, the last norm 128
+    assert.match(rows.get('parameters')!, /^0\.06 M \(backbone 0\.06 M, expander 0\.00 M, localProjector 0\.00 M\)$/);
     assert.match(rows.get('memory, at least')!, /^\d+ MiB: weights and optimizer \d+ MiB, graph \d+ MiB, .*512 MiB of/);
     assert.equal(rows.get('steps'), '4 of 4 photographs: 2 epochs of 2, 1 of warm-up');
     const peak = (0.05 * 4) / 256;
@@ -56,7 +57,7 @@ describe('vicregl train --dry-run', () => {
     for (const [flags, message] of [
       [['--set', 'data.source=nowhere'], /^vicregl: nowhere cannot be opened/],
       [['--set', 'batchSize=10'], /^vicregl: batchSize is 10, but the source has only 9 images/],
-      [['--set', 'loss.numMatches=[3,5]'], /loss\.numMatches\.1: 5 exceeds the 4 cells/],
+      [['--set', 'loss.numMatches=[3,65]'], /loss\.numMatches\.1: 65 exceeds the 64 cells/],
       [['--micro-batch', '3'], /microBatch: 3 does not divide batchSize 4; use 2 or 4/],
       [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number between 1 and/],
       [['--resume'], /^vicregl: --dry-run is for a run that starts; leave out --resume/],
@@ -98,7 +99,7 @@ describe('the pictured crops', () => {
     const [a, b] = sample!.views;
     const distance = (p: number, q: number) =>
       (a.locations[2 * p]! - b.locations[2 * q]!) ** 2 + (a.locations[2 * p + 1]! - b.locations[2 * q + 1]!) ** 2;
-    const cells = [0, 1, 2, 3];
+    const cells = [...Array(64).keys()];
     const nearest = cells.map((p) => {
       const target = cells.reduce((best, q) => (distance(p, q) < distance(p, best) ? q : best), 0);
       return { source: p, target, distance: distance(p, target) };

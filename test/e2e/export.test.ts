@@ -16,7 +16,7 @@ import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { loadCheckpoint } from '../../src/train/checkpoint.js';
 import { forwardView } from '../../src/train/model.js';
 import { evaluate, numbers, relativeError } from '../support/graphs.js';
-import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
+import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
 import { vicregl } from '../support/vicregl.js';
 
@@ -179,6 +179,8 @@ const shapes = (outputs: EngineOutputs) =>
   Object.fromEntries(Object.entries(outputs).map(([name, { shape }]) => [name, [...shape]]));
 
 describe('vicregl export', () => {
+  const { depths, widths } = tinyKeys('').model;
+  const runBackbone = { depths, widths };
   let run: string;
   let steps: number;
   before(async () => {
@@ -211,7 +213,7 @@ describe('vicregl export', () => {
     ]);
     assert.deepEqual(
       [manifest.name, manifest.architecture, manifest.alpha, manifest.stride, manifest.precision],
-      ['my-model', 'custom', 0.75, 32, 'float32'],
+      ['my-model', 'custom', 0.75, 8, 'float32'],
     );
     assert.deepEqual(manifest.dims, { representation: 16, mapsEmbedding: 16, embedding: 24 });
     const { note, steps: trained, batchSize, cropSize, seed } = manifest.training;
@@ -225,11 +227,8 @@ describe('vicregl export', () => {
     await engine.close();
     const { tensors } = await loadCheckpoint(run);
     const { y } = await evaluate((feed, graph) => ({
-      y: forwardView(
-        normalisePixels(feed(batch)),
-        { backbone: tinyModelConfig.backbone },
-        constantParameters(graph, tensors),
-      ).representation,
+      y: forwardView(normalisePixels(feed(batch)), { backbone: runBackbone }, constantParameters(graph, tensors))
+        .representation,
     }));
     assert.ok(relativeError(numbers(representation!), numbers(y)) <= 1e-5);
   });
@@ -262,7 +261,7 @@ describe('vicregl export', () => {
       const { y } = await evaluate((feed, graph) => ({
         y: forwardView(
           normalisePixels(feed(images([1, 64, 64, 3]))),
-          { backbone: tinyModelConfig.backbone },
+          { backbone: runBackbone },
           constantParameters(graph, chosen),
         ).representation,
       }));
