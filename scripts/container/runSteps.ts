@@ -6,7 +6,7 @@
  * knows the packages, and the others are named as not run.
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -28,7 +28,12 @@ function relocated(command: string): string {
 }
 
 function shell(command: string, cwd: string): void {
-  execFileSync('bash', ['-euo', 'pipefail', '-c', command], { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
+  const { status, stdout } = spawnSync('bash', ['-euo', 'pipefail', '-c', command], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${command}: exit code ${status}\n${stdout.slice(-4000)}`);
 }
 
 /** The files of the build context: those that git knows and .dockerignore does not exclude. */

@@ -4,6 +4,7 @@ export { type Client, type ClientOptions, createClient } from './client.js';
 export type { Embedding } from './embedding.js';
 export type { FeatureMap, Features } from './features.js';
 export { cellCentre, type Grid } from './grid.js';
+export { checkHealth, type HealthOptions, type HealthStatus } from './health.js';
 export type { Homography, HomographyAbsence } from './homography.js';
 export type { CropRectangle, ImageInput, Pixels, PlacedImage, RawPixels, Resize } from './image.js';
 export type { Item, Settled, StreamAnswer, StreamItem } from './items.js';
