@@ -1,6 +1,6 @@
 import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
-import type { Call } from '../call.js';
+import { type Call, timed } from '../call.js';
 import { modelId, type ServeContext } from '../context.js';
 import { infer } from '../queue/infer.js';
 import { readImage } from '../wire/image.js';
@@ -14,8 +14,8 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
   const dtype = readDType(request.dtype);
   const { image } = await readImage(context, request.image, 'image', call);
   const vector = await infer(context, image, output, call);
-  return {
+  return timed(call, 'encode', () => ({
     embedding: tensorMessage(request.l2Normalize ? l2Normalize(vector) : vector, dtype),
     model: modelId(context),
-  };
+  }));
 }
