@@ -25,7 +25,8 @@ async function readStat(path: string): Promise<Stat | undefined> {
 const numbersIn = async (dir: string): Promise<number[]> =>
   (await readdir(dir).catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number);
 
-async function descendants(pid: number): Promise<number[]> {
+/** A process and its children, theirs included. */
+export async function treePids(pid: number): Promise<number[]> {
   const stats = await Promise.all(
     (await numbersIn('/proc')).map(async (id) => ({ id, parent: (await readStat(`/proc/${id}/stat`))?.parent })),
   );
@@ -36,7 +37,7 @@ async function descendants(pid: number): Promise<number[]> {
 
 /** Processor seconds that a process and its children have used so far; undefined where there is no /proc (Linux has). */
 export async function treeCpuSeconds(pid: number): Promise<number | undefined> {
-  const stats = await Promise.all((await descendants(pid)).map((id) => readStat(`/proc/${id}/stat`)));
+  const stats = await Promise.all((await treePids(pid)).map((id) => readStat(`/proc/${id}/stat`)));
   const known = stats.filter((stat) => stat !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
 }
@@ -51,7 +52,7 @@ export interface ThreadCpu {
 
 /** Processor seconds of every thread of a process and its children so far; empty where there is no /proc. */
 export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
-  const threads = (await descendants(pid)).map(async (id) =>
+  const threads = (await treePids(pid)).map(async (id) =>
     Promise.all(
       (await numbersIn(`/proc/${id}/task`)).map(async (thread) => {
         const stat = await readStat(`/proc/${id}/task/${thread}/stat`);

@@ -1,0 +1,101 @@
+// A small HTTP API of matching in front of the service.
+//
+//   node examples/matching.mjs [HOST:PORT of the service] [port to listen on; 0 takes a free one]
+//   curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8081/match?top=20&mutual=true'
+//
+// Answers { pairs: [{ a: { x, y }, b: { x, y }, distance, similarity }], model }, in pixels of the two pictures.
+import { createServer } from 'node:http';
+import { createClient, VicreglError } from 'vicregl';
+
+const MAX_BYTES = 64 * 1024 * 1024;
+const DEADLINE_MS = 20_000;
+
+/** What a caller of HTTP sees of the service's statuses. */
+const HTTP = {
+  INVALID_ARGUMENT: 400,
+  NOT_FOUND: 404,
+  FAILED_PRECONDITION: 400,
+  CANCELLED: 499,
+  RESOURCE_EXHAUSTED: 429,
+  UNAVAILABLE: 503,
+  DEADLINE_EXCEEDED: 504,
+};
+
+const client = createClient({ address: process.argv[2] ?? '127.0.0.1:50051', deadlineMs: DEADLINE_MS });
+
+class BadRequest extends Error {}
+
+/** The two pictures of a multipart form. */
+async function pictures(request) {
+  if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > MAX_BYTES) {
+    throw new BadRequest(`the form must say its content-length, of at most ${MAX_BYTES} bytes`);
+  }
+  const form = await new Response(request, { headers: request.headers, duplex: 'half' }).formData().catch(() => {
+    throw new BadRequest('the body is no multipart form');
+  });
+  return Promise.all(
+    ['a', 'b'].map(async (name) => {
+      const file = form.get(name);
+      if (file === null || typeof file === 'string') throw new BadRequest(`the form has no file "${name}"`);
+      return new Uint8Array(await file.arrayBuffer());
+    }),
+  );
+}
+
+/** Options of the match from the query; the service checks their ranges. */
+function options(query) {
+  const number = (name) => {
+    if (!query.has(name)) return undefined;
+    const value = Number(query.get(name));
+    if (!Number.isFinite(value)) throw new BadRequest(`${name} is no number`);
+    return value;
+  };
+  const wanted = {
+    topGamma: number('top'),
+    ratio: number('ratio'),
+    minSimilarity: number('similarity'),
+    mutual: query.get('mutual') === 'true',
+  };
+  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
+}
+
+function send(response, code, value, headers = {}) {
+  response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(`${JSON.stringify(value)}\n`);
+}
+
+const server = createServer(async (request, response) => {
+  // Who goes away before the answer gives up the place in the service's queue.
+  const gone = new AbortController();
+  response.on('close', () => gone.abort());
+  const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+  if (request.method !== 'POST' || pathname !== '/match') {
+    send(response, 404, { error: 'POST a form with the files a and b to /match' });
+    return;
+  }
+  try {
+    const [a, b] = await pictures(request);
+    const { pairs, model } = await client.match(a, b, { ...options(searchParams), signal: gone.signal });
+    const point = ({ x, y }) => ({ x, y });
+    send(response, 200, {
+      pairs: pairs.map(({ a, b, ...values }) => ({ a: point(a), b: point(b), ...values })),
+      model,
+    });
+  } catch (error) {
+    if (error instanceof BadRequest) send(response, 400, { error: error.message });
+    else if (error instanceof VicreglError) {
+      const code = HTTP[error.code] ?? 500;
+      const retry = code === 429 || code === 503 ? { 'retry-after': '1' } : {};
+      send(response, code, { error: error.message, reason: error.reason }, retry);
+    } else {
+      console.error(error);
+      send(response, 500, { error: 'internal error' });
+    }
+  }
+});
+server.listen(Number(process.argv[3] ?? 8081), '127.0.0.1', () => {
+  console.log(`POST two pictures to http://127.0.0.1:${server.address().port}/match`);
+});
+process.once('SIGTERM', () => {
+  server.close();
+  client.close();
+});
