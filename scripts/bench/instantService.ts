@@ -5,7 +5,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import type { Engine, EngineOutputs } from '../../src/engine/engine.js';
+import type { Engine, EngineOutputs, ImageBatch, OutputName } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { createServer } from '../../src/serve/server.js';
@@ -14,10 +14,9 @@ import { zeros } from '../../src/tensor/tensor.js';
 const { manifest } = await openModelFolder(
   fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
 );
-const engine: Engine = {
-  ...createFakeEngine({ manifest }),
+const engine = Object.assign(Object.create(createFakeEngine({ manifest })) as Engine, {
   // The fake of the tests computes colours, which takes longer than all of the service.
-  async run(batch, wants): Promise<EngineOutputs> {
+  async run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     const [count, height, width] = batch.shape as [number, number, number, number];
     const cells = [count, height / manifest.stride, width / manifest.stride];
     return {
@@ -25,7 +24,7 @@ const engine: Engine = {
       ...(wants.has('maps') && { maps: zeros('float32', [...cells, manifest.dims.representation]) }),
     };
   },
-};
+});
 const logger = pino({ level: 'info' });
 const server = await createServer({ engine, logger, address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' });
 const { address, metricsAddress } = server;

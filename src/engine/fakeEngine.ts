@@ -23,6 +23,8 @@ export interface FakeEngineOptions {
   readonly delayMs?: number;
   /** Runs that it does at the same time; more are done too, but it does not ask for them (`idle`). Default 1. */
   readonly workers?: number;
+  /** Awaited within each run, so that a test decides when it ends. */
+  readonly hold?: () => Promise<void>;
   /** Called before each run; an error it returns is what that run rejects with. */
   readonly failWith?: (batch: ImageBatch, wants: ReadonlySet<OutputName>) => EngineError | undefined;
 }
@@ -136,6 +138,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     checkRun(manifest, batch, wants);
     const failure = options.failWith?.(batch, wants);
+    await options.hold?.();
     await delay(delayMs, undefined, { signal: deaths.signal }).catch(() => {
       throw unavailable();
     });

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parse, stringify } from 'yaml';
+import { createClient } from '../../src/client/index.js';
+import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { withTinyModel } from '../support/tinyModel.js';
+
+/** deploy/'s scrape configuration and alert rules in a real Prometheus that scrapes a real service. */
+
+const installed = spawnSync('prometheus', ['--version']).error === undefined;
+const skip = !installed && 'prometheus is not installed (Debian: apt-get install prometheus)';
+const deploy = (name: string) => new URL(`../../../deploy/${name}`, import.meta.url);
+const DEADLINE_MS = 60_000;
+
+interface Rule {
+  readonly name: string;
+  readonly health: string;
+  readonly lastError?: string;
+  readonly state: string;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Asks again and again until an answer holds. */
+async function eventually<T>(ask: () => Promise<T | undefined>, what: string): Promise<T> {
+  const end = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const found = await ask().catch(() => undefined);
+    if (found !== undefined) return found;
+    assert.ok(Date.now() < end, `${what}: not within ${DEADLINE_MS} ms`);
+    await delay(100);
+  }
+}
+
+describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
+  let scratch: string;
+  let model: Awaited<ReturnType<typeof withTinyModel>>;
+  let served: ServedProcess;
+  let prometheus: ChildProcess;
+  let url: string;
+
+  const api = async <T>(path: string): Promise<T> => {
+    const response = await fetch(`${url}/api/v1/${path}`);
+    return ((await response.json()) as { data: T }).data;
+  };
+  const query = async (expression: string): Promise<number | undefined> => {
+    const { result } = await api<{ result: { value: [number, string] }[] }>(
+      `query?query=${encodeURIComponent(expression)}`,
+    );
+    return result[0] && Number(result[0].value[1]);
+  };
+  const rules = async (): Promise<Rule[]> =>
+    (await api<{ groups: { rules: Rule[] }[] }>('rules')).groups.flatMap((group) => group.rules);
+
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-prometheus-'));
+    model = await withTinyModel();
+    served = await startServedProcess('--model', model.folder.dir);
+    // The files as they are, but for the address and the times: a test cannot wait minutes.
+    const config = parse(await readFile(deploy('prometheus.yml'), 'utf8'));
+    const [job] = config.scrape_configs;
+    job.scrape_interval = '1s';
+    job.scrape_timeout = '1s';
+    job.static_configs = [{ targets: [served.metricsAddress] }];
+    config.global = { evaluation_interval: '1s' };
+    for (const file of config.rule_files) {
+      const found = parse(await readFile(deploy(file), 'utf8'));
+      for (const group of found.groups) for (const rule of group.rules) delete rule.for;
+      await writeFile(join(scratch, file), stringify(found));
+    }
+    await writeFile(join(scratch, 'prometheus.yml'), stringify(config));
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    prometheus = spawn(
+      'prometheus',
+      [
+        ...['--config.file', join(scratch, 'prometheus.yml'), '--storage.tsdb.path', join(scratch, 'data')],
+        ...['--web.listen-address', `127.0.0.1:${port}`, '--log.level', 'error'],
+      ],
+      { stdio: 'inherit' },
+    );
+    await eventually(async () => ((await fetch(`${url}/-/ready`)).ok ? true : undefined), 'Prometheus is ready');
+  });
+  after(async () => {
+    for (const child of [prometheus, served?.child]) {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) continue;
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exited;
+    }
+    await model.remove();
+    await rm(scratch, { recursive: true });
+  });
+
+  test('scrapes the service: what clients ask for can be seen', async () => {
+    const client = createClient({ address: served.address });
+    for (let i = 0; i < 3; i++) await client.embed({ width: 8, height: 8, rgb: new Uint8Array(192) });
+    await client.close();
+    assert.equal(await eventually(() => query('up{job="vicregl"} == 1'), 'the target is up'), 1);
+    const total = 'vicregl_requests_total{method="Embed",code="OK"} >= 3';
+    assert.equal(await eventually(() => query(total), 'the requests are counted'), 3);
+  });
+
+  test('evaluates every rule, and raises none while all is well', async () => {
+    const evaluated = await eventually(async () => {
+      const found = await rules();
+      return found.length > 0 && found.every(({ health }) => health !== 'unknown') ? found : undefined;
+    }, 'the rules are evaluated');
+    for (const { name, health, lastError, state } of evaluated) {
+      assert.equal(health, 'ok', `${name}: ${lastError}`);
+      assert.equal(state, 'inactive', name);
+    }
+  });
+
+  test('raises VicreglDown when the service is killed', async () => {
+    const exited = once(served.child, 'exit');
+    served.child.kill('SIGKILL');
+    await exited;
+    const firing = async () => (await rules()).find(({ name, state }) => name === 'VicreglDown' && state === 'firing');
+    await eventually(firing, 'VicreglDown fires');
+  });
+});

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { createClient, VicreglError } from '../../src/client/index.js';
+import { EngineError, type ImageBatch } from '../../src/engine/engine.js';
+import { createFakeEngine, type FakeEngineOptions } from '../../src/engine/fakeEngine.js';
+import { createServer } from '../../src/serve/server.js';
+import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
+import { vicregl } from '../support/vicregl.js';
+
+/** Callers that send what harms, or go away: nobody else may notice. */
+
+const pixels = (value: number) => ({ width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(value) });
+const photo = await readFile(new URL('../../../test/fixtures/photos/chelsea.png', import.meta.url));
+
+/** The service over a fake engine whose runs wait until they are let go, where `held`. */
+async function start(t: TestContext, options: Partial<FakeEngineOptions> & { readonly held?: boolean } = {}) {
+  const { held = false, ...fakeOptions } = options;
+  const runs: number[] = [];
+  const begun: (() => void)[] = [];
+  const holding: (() => void)[] = [];
+  const engine = createFakeEngine({
+    manifest: { ...tinyManifest, files: {} },
+    ...fakeOptions,
+    failWith(batch, wants) {
+      runs.push(batch.shape[0]!);
+      return options.failWith?.(batch, wants);
+    },
+    async hold() {
+      for (const wake of begun.splice(0)) wake();
+      if (held) await new Promise<void>((resolve) => holding.push(resolve));
+    },
+  });
+  const server = await createServer({
+    engine,
+    address: '127.0.0.1:0',
+    metricsAddress: '127.0.0.1:0',
+    logger: pino({ level: 'silent' }),
+  });
+  const client = createClient({ address: server.address, deadlineMs: 20_000 });
+  t.after(async () => {
+    await client.close();
+    await server.close();
+  });
+  await client.waitForReady();
+  return {
+    client,
+    /** Images of every run of the engine so far. */
+    runs,
+    /** Resolves when the engine begins its next run. */
+    nextRun: () => new Promise<void>((resolve) => begun.push(resolve)),
+    /** Lets the runs go that wait. */
+    release(): void {
+      for (const go of holding.splice(0)) go();
+    },
+    /** Waits until the metrics say so. */
+    async until(line: RegExp): Promise<void> {
+      for (const end = Date.now() + 20_000; ; ) {
+        const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+        if (line.test(text)) return;
+        assert.ok(
+          Date.now() < end,
+          `${line} does not come:\n${text.match(/^vicregl_(queue|requests).*$/gm)?.join('\n')}`,
+        );
+      }
+    },
+  };
+}
+
+const code = (name: string) => (error: unknown) => error instanceof VicreglError && error.code === name;
+
+describe('a poisoned image', () => {
+  test('that cannot be decoded costs its own call only, also when others ride beside it', async (t) => {
+    const { client } = await start(t, { delayMs: 30 });
+    const alone = (await client.embed(photo)).vector;
+    const poisoned = photo.subarray(0, photo.length / 2);
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, (_, i) => client.embed(i === 3 ? poisoned : photo)),
+    );
+    for (const [i, result] of results.entries()) {
+      if (i === 3) assert.ok(result.status === 'rejected' && code('INVALID_ARGUMENT')(result.reason));
+      else assert.deepEqual(result.status === 'fulfilled' && result.value.vector, alone);
+    }
+  });
+
+  test('that the engine fails on is INTERNAL, and the next images are answered', async (t) => {
+    const POISON = 66;
+    const failWith = (batch: ImageBatch) =>
+      batch.data.includes(POISON) ? new EngineError('internal', 'inference failed: poison') : undefined;
+    const { client } = await start(t, { failWith });
+    await assert.rejects(client.embed(pixels(POISON)), code('INTERNAL'));
+    assert.equal((await client.embed(pixels(1))).vector.length, 16);
+  });
+});
+
+describe('a client that goes away', () => {
+  test('before the engine takes its image: the image is never run', async (t) => {
+    const { client, runs, nextRun, release, until } = await start(t, { held: true });
+    const running = nextRun();
+    const first = client.embed(pixels(1));
+    await running;
+    const abort = new AbortController();
+    const second = client.embed(pixels(2), { signal: abort.signal });
+    await until(/^vicregl_queue_images(\{.*\})? 1$/m);
+    abort.abort();
+    await assert.rejects(second, code('CANCELLED'));
+    await until(/^vicregl_queue_images(\{.*\})? 0$/m);
+    release();
+    await first;
+    const again = nextRun();
+    const third = client.embed(pixels(3));
+    await again;
+    release();
+    await third;
+    assert.deepEqual(runs, [1, 1]);
+  });
+
+  test('while its image is run: the others of the batch get their answers, and nothing stays in flight', async (t) => {
+    const { client, runs, nextRun, release, until } = await start(t, { held: true });
+    const blocking = nextRun();
+    const blocker = client.embed(pixels(1));
+    await blocking;
+    const abort = new AbortController();
+    const leaving = client.embed(pixels(2), { signal: abort.signal });
+    const staying = client.embed(pixels(3));
+    await until(/^vicregl_queue_images(\{.*\})? 2$/m);
+    const batched = nextRun();
+    release();
+    await blocker;
+    await batched;
+    abort.abort();
+    await assert.rejects(leaving, code('CANCELLED'));
+    release();
+    assert.equal((await staying).vector.length, 16);
+    assert.deepEqual(runs, [1, 2]);
+    await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
+    await until(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
+  });
+
+  test('after its answer was sent: the call counts as answered', async (t) => {
+    const { client, until } = await start(t);
+    const abort = new AbortController();
+    await client.embed(pixels(1), { signal: abort.signal });
+    abort.abort();
+    await until(/^vicregl_requests_total\{method="Embed",code="OK"\} 1$/m);
+    await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
+  });
+});
+
+describe('a model folder with a wrong checksum', () => {
+  test('is not served: the file, what it is and what it should be are named', async () => {
+    const { folder, remove } = await withTinyModel();
+    const path = join(folder.dir, 'backbone.onnx');
+    const bytes = await readFile(path);
+    bytes[bytes.length - 40]! ^= 1;
+    await writeFile(path, bytes);
+    const { code: exit, stderr } = await vicregl('serve', '--model', folder.dir, '--address', '127.0.0.1:0');
+    assert.equal(exit, 1);
+    assert.match(stderr, /backbone\.onnx has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
+    await remove();
+  });
+});
