@@ -84,7 +84,7 @@ export const defaultServeLimits: ServeLimits = {
   batchRequests: 64,
   image: defaultImageLimits,
   output: defaultOutputLimits,
-  // 4,096 x 4,096 cells of 2,048 channels: about a second of two cores, in a worker, which stops between tiles.
+  // 4,096 x 4,096 cells of 2,048 channels: 3.4 s of two cores with AVX2 that had other work too (scripts/bench/matching.ts).
   maxMatchProducts: 2 ** 35,
   // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.
   maxLocationPairs: 300_000_000,

@@ -57,7 +57,7 @@ const largest = (values: Float64Array | Float32Array): number => {
  *
  * Distances are exact, 0 for equal vectors, and ties go to the lower index. The nearest is the true one unless more than four
  * vectors lie within the rounding of the product from it: at most 4 (C + 6) 2^-24 (|a|^2 + |b|^2) around the vectors'
- * middle, 5e-4 of their squared lengths at 2,048 channels, and some 1e-6 as measured; then it is one of these.
+ * middle, 5e-4 of their squared lengths at 2,048 channels; then it is one of these.
  *
  * Memory beside the two maps: one copy of b, one tile of a, and the tile of distances. Between tiles the thread's event loop
  * turns once.
