@@ -26,7 +26,12 @@ const engine = Object.assign(Object.create(createFakeEngine({ manifest })) as En
   },
 });
 const logger = pino({ level: 'info' });
-const server = await createServer({ engine, logger, address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' });
+const server = await createServer({
+  models: [{ engine }],
+  logger,
+  address: '127.0.0.1:0',
+  metricsAddress: '127.0.0.1:0',
+});
 const { address, metricsAddress } = server;
 const delay = monitorEventLoopDelay({ resolution: 10 });
 delay.enable();

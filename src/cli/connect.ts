@@ -52,7 +52,7 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
   if (folder !== undefined) {
     // `auto` on a machine without CUDA is no news here: the answer is what counts.
     const engine = await openEngine(folder, flags, () => {});
-    return closing(createClientOver(createLocalTransport(createService({ engines: [engine] }))), work);
+    return closing(createClientOver(createLocalTransport(createService({ models: [{ engine }] }))), work);
   }
   const address = flags.address ?? DEFAULT_ADDRESS;
   try {

@@ -20,7 +20,7 @@ const photo = readFile(new URL('../../../test/fixtures/photos/coffee.jpg', impor
 
 function clientOf(options: Partial<Parameters<typeof createFakeEngine>[0]> = {}, limits = defaultServeLimits): Client {
   const engine = createFakeEngine({ manifest, ...options });
-  return createClientOver(createLocalTransport(createService({ engines: [engine], limits })));
+  return createClientOver(createLocalTransport(createService({ models: [{ engine }], limits })));
 }
 
 function failsWith(code: string, text: RegExp) {
@@ -269,7 +269,7 @@ describe('match', () => {
       outputs.maps_embedding?.data.fill(Number.NaN);
       return outputs;
     };
-    const nan = createClientOver(createLocalTransport(createService({ engines: [{ ...engine, run }] })));
+    const nan = createClientOver(createLocalTransport(createService({ models: [{ engine: { ...engine, run } }] })));
     await assert.rejects(
       nan.match(gradient(64, 64), gradient(64, 64)),
       failsWith('INTERNAL', /^a has a feature in cell 0 that is not finite/),

@@ -3,12 +3,11 @@ import { startAdminServer } from '../serve/admin/adminServer.js';
 import { openSecurity } from '../serve/auth/security.js';
 import { limitsOf } from '../serve/config/limits.js';
 import { printConfig, redactConfig } from '../serve/config/print.js';
+import { reloadNth } from '../serve/models/registry.js';
 import { createLogger } from '../serve/monitoring/logger.js';
 import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
-import { bundledModelFolder } from './defaults.js';
-import { openEngine } from './engine.js';
-import { findModel } from './modelFolders.js';
+import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
 /** `vicregl serve`: the gRPC service until SIGINT or SIGTERM. */
@@ -24,15 +23,18 @@ export function registerServe(program: Command): void {
       return;
     }
     const { config } = resolved;
-    const { address, metricsAddress, adminAddress, device, workers, threads, openHealth } = config;
+    const { address, metricsAddress, adminAddress, openHealth, drainDelayMs, drainMs } = config;
     const logger = createLogger(config.logLevel);
-    const { tls, store, reload } = await openSecurity(config, logger);
-    const folder = config.model === undefined ? bundledModelFolder : await findModel(config.model[0]!);
-    const engine = await openEngine(folder, { device, workers, ...(threads !== undefined && { threads }) }, (message) =>
-      logger.info(message),
-    );
+    const modelParts = (config.model ?? ['bundled']).map((name, place) => ({
+      name: `model ${name}`,
+      reload: () => reloadNth(server.models, place),
+    }));
+    const { tls, store, reload } = await openSecurity(config, logger, modelParts);
+    const limits = limitsOf(config);
+    const models = await openServedModels(config, limits.batchImages, (message) => logger.info(message));
     const auth = store && { store, openHealth };
-    const server = await createServer({ engine, address, metricsAddress, logger, limits: limitsOf(config), tls, auth });
+    const shutdown = { delayMs: drainDelayMs, graceMs: drainMs };
+    const server = await createServer({ models, address, metricsAddress, logger, limits, tls, auth, shutdown });
     const admin = await startAdminServer({
       ...{ address: adminAddress, tls, store, reload, logger },
       config: () => redactConfig(resolved),
@@ -46,7 +48,8 @@ export function registerServe(program: Command): void {
       void reload();
     });
     const ended = serveToTheEnd(server, logger);
-    const { name, version } = engine.manifest;
+    const { manifest, provider } = models[0]!.engine;
+    const { name, version } = manifest;
     logger.info(
       {
         address: server.address,
@@ -56,7 +59,7 @@ export function registerServe(program: Command): void {
         tokens: store !== undefined,
         model: name,
         version,
-        provider: engine.provider,
+        provider,
       },
       'serving',
     );

@@ -5,6 +5,8 @@ export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'en
 export interface Call {
   /** Aborted when the caller gives up or its deadline passes; the reason is the ServeError to answer with. */
   readonly signal: AbortSignal;
+  /** When the caller stops waiting, as Date.now(); absent where it waits for ever. */
+  readonly deadline?: number;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;
 }

@@ -67,7 +67,7 @@ function headerSafe(details: string): string {
   return cut.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
-/** Shortest wait of a caller that met a full queue, in seconds: some batches of a small CPU. */
+/** Wait of a caller that met a limit which gives no estimate of its own, in seconds: some batches of a small CPU. */
 const RETRY_SECONDS = 1;
 
 /** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */

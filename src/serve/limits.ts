@@ -63,6 +63,8 @@ export interface ServeLimits {
   readonly batchImages: number;
   /** Most input pixels in one run of the engine; one larger image runs alone. */
   readonly batchPixels: number;
+  /** How long a batch that is not full waits for company while a worker is free, in ms. */
+  readonly maxQueueDelayMs: number;
 }
 
 export const defaultServeLimits: ServeLimits = {
@@ -116,4 +118,6 @@ export const defaultServeLimits: ServeLimits = {
   // Beyond 16 images of 224 x 224 a batch gains little on a CPU and delays those behind it.
   batchImages: 16,
   batchPixels: 16 * 224 * 224,
+  // Company gathers by itself while workers are busy; waiting for it only pays where batches gain much, as on CUDA.
+  maxQueueDelayMs: 0,
 };

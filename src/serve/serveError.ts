@@ -31,7 +31,6 @@ export type ServeErrorCode =
 export class ServeError extends Error {
   override readonly name = 'ServeError';
   readonly code: ServeErrorCode;
-
   /** Where the same request may succeed later and more is known than the standard delay: shortest wait in seconds. */
   readonly retryAfterSeconds: number | undefined;
 

@@ -3,10 +3,11 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
-import type { Engine } from '../engine/engine.js';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
 import type { Tls } from './auth/tls.js';
+import { createHealthMonitor } from './health/monitor.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
+import type { ModelRegistry, ModelSource } from './models/registry.js';
 import { createMetrics } from './monitoring/metrics.js';
 import { startMetricsServer } from './monitoring/metricsServer.js';
 import { registerState } from './monitoring/stateMetrics.js';
@@ -18,15 +19,18 @@ import { type Auth, interceptorsOf } from './transport/interceptors.js';
 import type { HandlerHost } from './transport/openCall.js';
 import { createRequestBudget } from './transport/requestBudget.js';
 
-/** Longest wait for running calls on a shutdown, in ms: orchestrators kill after 30 s by default. */
-const DRAIN_MS = 25_000;
+/** Orchestrators kill after 30 s by default: what is under way has 25 s. */
+const defaultShutdown: ShutdownTimes = { delayMs: 0, graceMs: 25_000 };
+
+/** Canaries of idle models, twice a minute: they cost some ms each. */
+const CANARY = { intervalMs: 30_000, timeoutMs: 30_000 };
 
 /** After the last answer, how long clients may keep streams (health watches, reflection) open, in ms. */
 const LINGER_MS = 250;
 
 export interface ServerOptions {
-  /** Runs the model; the server closes it. */
-  readonly engine: Engine;
+  /** What is served, warm; the first is the default. The server closes them. */
+  readonly models: readonly ModelSource[];
   /** HOST:PORT of the gRPC service; port 0 takes a free one. */
   readonly address: string;
   /** HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free one, `off` has none. */
@@ -37,6 +41,15 @@ export interface ServerOptions {
   /** Who may call. Default: everyone. */
   readonly auth?: Auth | undefined;
   readonly limits?: ServeLimits;
+  readonly shutdown?: Partial<ShutdownTimes>;
+}
+
+/** How a shutdown takes its time. */
+export interface ShutdownTimes {
+  /** How long calls are still taken after NOT_SERVING, in ms, so that whoever balances the load can look elsewhere. */
+  readonly delayMs: number;
+  /** Longest wait for what is under way after that, in ms; then it is cut off. */
+  readonly graceMs: number;
 }
 
 export interface RunningServer {
@@ -44,8 +57,10 @@ export interface RunningServer {
   readonly address: string;
   /** HOST:PORT where metrics listen, or `off`. */
   readonly metricsAddress: string;
+  /** What is served; `reload` replaces a model. */
+  readonly models: ModelRegistry;
   /**
-   * NOT_SERVING, no new calls, running ones finish (at most 25 s), then everything is freed.
+   * NOT_SERVING, no new calls, running ones finish (within the grace), then everything is freed.
    * @param force cuts running calls off
    */
   close(force?: boolean): Promise<void>;
@@ -66,8 +81,13 @@ async function bind(server: Server, address: string, credentials: ServerCredenti
  * @throws Error naming the address that cannot be bound; the engine is closed then too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
-  const { engine, logger, limits = defaultServeLimits } = options;
-  const service = createService({ engines: [engine], limits, onBatch: (images) => metrics.batch(images) });
+  const { logger, limits = defaultServeLimits } = options;
+  const shutdown = { ...defaultShutdown, ...options.shutdown };
+  const service = createService({
+    models: options.models,
+    limits,
+    observer: { batch: (images) => metrics.batch(images) },
+  });
   const metrics = createMetrics();
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);
@@ -91,17 +111,23 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   });
   const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
-  const health = new HealthImplementation({ '': 'SERVING', [serviceName]: 'SERVING' });
+  const health = new HealthImplementation();
   health.addToServer(server);
   new ReflectionService(loadProtoPackage()).addToServer(server);
 
-  let ready = true;
+  const monitor = createHealthMonitor({
+    ...{ models: service.models, logger, ...CANARY },
+    report(name, serving) {
+      const status = serving ? 'SERVING' : 'NOT_SERVING';
+      for (const each of name === '' ? ['', serviceName] : [`${serviceName}/${name}`]) health.setStatus(each, status);
+    },
+  });
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
-    isReady: () => ready,
+    isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });
-  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => ready).catch(
+  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => monitor.serving).catch(
     async (error: unknown) => {
       stopMeasuring();
       await service.close();
@@ -118,24 +144,19 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     throw error;
   });
 
-  function say(serving: boolean): void {
-    if (ready === serving) return;
-    ready = serving;
-    for (const name of ['', serviceName]) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
-  }
-
-  // Without a worker every call would wait or be UNAVAILABLE: traffic has to go elsewhere at once.
-  const unwatch = engine.watch(() => say(['ready', 'degraded'].includes(engine.status.state)));
-
   async function stop(): Promise<void> {
-    unwatch();
-    say(false);
+    monitor.stop();
+    await Promise.race([delay(shutdown.delayMs), hurried]);
     draining.abort();
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const timers = new AbortController();
-    await Promise.race([inFlight.idle(), delay(DRAIN_MS, undefined, { signal: timers.signal }).catch(() => {})]);
-    // Streams without an end of their own would hold the shutdown for ever.
-    await Promise.race([closed, delay(LINGER_MS, undefined, { signal: timers.signal }).catch(() => {})]);
+    const pause = (ms: number) => delay(ms, undefined, { signal: timers.signal }).catch(() => {});
+    const grace = pause(shutdown.graceMs).then(() => 'over');
+    // A call whose message was on its way may have begun meanwhile: look again until there is none.
+    do {
+      await Promise.race([inFlight.idle(), grace, hurried]);
+      // Streams without an end of their own would hold the shutdown for ever.
+    } while ((await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' && inFlight.count > 0 && !forced);
     timers.abort();
     server.forceShutdown();
     await service.close();
@@ -144,12 +165,22 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   }
 
   let stopping: Promise<void> | undefined;
+  let forced = false;
+  let hurry = (): void => {};
+  const hurried = new Promise<void>((resolve) => {
+    hurry = resolve;
+  });
   return {
     address,
     metricsAddress: metricsServer.address,
+    models: service.models,
     close(force = false) {
       stopping ??= stop();
-      if (force) server.forceShutdown();
+      if (force) {
+        forced = true;
+        hurry();
+        server.forceShutdown();
+      }
       return stopping;
     },
   };

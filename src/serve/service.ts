@@ -1,5 +1,4 @@
 import pLimit from 'p-limit';
-import type { Engine } from '../engine/engine.js';
 import { restrictLoaders } from '../image/loaders.js';
 import type { EmbedBatchRequest__Output } from '../proto/generated/vicregl/v1/EmbedBatchRequest.js';
 import type { EmbedBatchResponse } from '../proto/generated/vicregl/v1/EmbedBatchResponse.js';
@@ -36,7 +35,8 @@ import { match } from './methods/match.js';
 import { matchMany } from './methods/matchMany.js';
 import { storeFeatures } from './methods/storeFeatures.js';
 import { embedStream, extractFeaturesStream } from './methods/streams.js';
-import { createModelRegistry, type ModelRegistry } from './models/registry.js';
+import { createModelRegistry, type ModelRegistry, type ModelSource } from './models/registry.js';
+import type { QueueObserver } from './queue/queue.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
 
 /** The methods over the models, without a socket: the server and the in-process CLI both call these. */
@@ -69,27 +69,27 @@ export interface Service {
 
 export interface ServiceOptions {
   /** The first is the default; the service closes them. */
-  readonly engines: readonly Engine[];
+  readonly models: readonly ModelSource[];
   readonly limits?: ServeLimits;
-  /** Told the number of images of every run of the engine. */
-  readonly onBatch?: (images: number) => void;
+  /** Told what happens in the queues. */
+  readonly observer?: QueueObserver;
 }
 
 /**
- * Puts limits, decoding and a batching queue in front of each engine; the service owns the engines from then on. From here
+ * Puts limits, decoding and a batching queue in front of each model; the service owns their engines from then on. From here
  * on libvips reads the supported formats alone, in the whole process.
  */
-export function createService({ engines, limits = defaultServeLimits, onBatch }: ServiceOptions): Service {
+export function createService({ models: sources, limits = defaultServeLimits, observer }: ServiceOptions): Service {
   restrictLoaders();
   const features = createFeatureStore(limits);
   const models = createModelRegistry({
-    engines,
+    models: sources,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(1),
     reducing: pLimit(1),
     features,
-    ...(onBatch && { onBatch }),
+    observer,
   });
   return {
     methods: {

@@ -43,7 +43,7 @@ before(async () => {
     { precision: 'float32', stages: [1, 2] },
   );
   server = await createServer({
-    engine: await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 }),
+    models: [{ engine: await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 }) }],
     logger: pino({ level: 'silent' }),
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',

@@ -31,7 +31,7 @@ describe('matching over a socket', () => {
   before(async () => {
     const model = await withTinyModel();
     const server = await createServer({
-      engine: await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 }),
+      models: [{ engine: await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 }) }],
       logger: pino({ level: 'silent' }),
       address: '127.0.0.1:0',
       metricsAddress: '127.0.0.1:0',

@@ -32,7 +32,7 @@ describe('a served call', () => {
   before(async () => {
     const logger = createLogger('debug', { write: (line: string) => void lines.push(JSON.parse(line) as Line) });
     server = await createServer({
-      engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }),
+      models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
       ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger },
     });
     scrape = async () => (await fetch(`http://${server.metricsAddress}/metrics`)).text();

@@ -29,7 +29,7 @@ async function start(content: Record<string, unknown>) {
   const { config } = resolveConfig({ flags: {}, env: {}, file: { path: 'test', content } });
   const { tls, store, reload } = await openSecurity(config, logger);
   const server = await createServer({
-    engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }),
+    models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',
     logger,

@@ -20,7 +20,7 @@ const logger = pino({ level: 'silent' });
 
 async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
   const server = await createServer({
-    engine,
+    models: [{ engine }],
     logger,
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',
@@ -141,7 +141,9 @@ describe('the service over a socket, with ONNX Runtime', () => {
 
   test('health and reflection', async () => {
     assert.equal(await checkHealth(service.server.address), 'SERVING');
-    assert.equal(await checkHealth(service.server.address, 'vicregl.v1.VicreglService'), 'SERVING');
+    for (const name of ['', '/tiny', '/tiny@1']) {
+      assert.equal(await checkHealth(service.server.address, `vicregl.v1.VicreglService${name}`), 'SERVING');
+    }
     assert.ok((await listServices(service.server.address)).includes('vicregl.v1.VicreglService'));
   });
 
@@ -381,7 +383,7 @@ describe('the service under limits and failures, with the fake engine', () => {
   test('an address in use is a clear error', async () => {
     const { server, stop } = await start(createFakeEngine({ manifest }));
     const again = {
-      engine: createFakeEngine({ manifest }),
+      models: [{ engine: createFakeEngine({ manifest }) }],
       logger,
       address: '127.0.0.1:0',
       metricsAddress: '127.0.0.1:0',

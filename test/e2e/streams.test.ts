@@ -17,14 +17,18 @@ const manifest = { ...tinyManifest, files: {} };
 async function start(limits: Partial<ServeLimits> = {}, engine: Partial<FakeEngineOptions> = {}) {
   let runs = 0;
   const server = await createServer({
-    engine: createFakeEngine({
-      manifest,
-      failWith: (batch) => {
-        runs += batch.shape[0]!;
-        return undefined;
+    models: [
+      {
+        engine: createFakeEngine({
+          manifest,
+          failWith: (batch) => {
+            runs += batch.shape[0]!;
+            return undefined;
+          },
+          ...engine,
+        }),
       },
-      ...engine,
-    }),
+    ],
     logger: pino({ level: 'silent' }),
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',

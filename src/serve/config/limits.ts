@@ -37,5 +37,6 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     queueBytes: config.queueBytes,
     batchImages: config.batchImages,
     batchPixels: config.batchPixels ?? config.batchImages * USUAL_PIXELS,
+    maxQueueDelayMs: config.maxQueueDelayMs,
   };
 }

@@ -106,6 +106,18 @@ const limits = {
   batchPixels: whole(1024, 2 ** 31 - 1)
     .optional()
     .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),
+  maxQueueDelayMs: whole(0, 60_000)
+    .default(defaults.maxQueueDelayMs)
+    .describe('How long a batch that is not full waits for company while a worker is free, in ms.'),
+};
+
+const shutdown = {
+  drainDelayMs: whole(0, 600_000)
+    .default(0)
+    .describe('How long calls are still taken after NOT_SERVING at a shutdown, so that load balancers look elsewhere.'),
+  drainMs: whole(0, 3_600_000)
+    .default(25_000)
+    .describe('How long calls under way may take to finish at a shutdown, after drainDelayMs; then they are cut off.'),
 };
 
 const logging = {
@@ -121,11 +133,12 @@ export const keyGroups = {
   Models: models,
   Security: securityKeys,
   Limits: limits,
+  Shutdown: shutdown,
   Logging: logging,
 };
 
 export const serveConfigSchema = z
-  .strictObject({ ...listeners, ...models, ...securityKeys, ...limits, ...logging })
+  .strictObject({ ...listeners, ...models, ...securityKeys, ...limits, ...shutdown, ...logging })
   .superRefine((config, context) => {
     const problem = (key: keyof typeof config, message: string): void => {
       context.addIssue({ code: 'custom', path: [key], input: config[key], message });

@@ -6,7 +6,7 @@ import type { Call } from '../call.js';
  */
 export async function bothOf<T>(call: Call, start: (sub: Call) => [Promise<T>, Promise<T>]): Promise<[T, T]> {
   const other = new AbortController();
-  const sub: Call = { signal: AbortSignal.any([call.signal, other.signal]), observe: call.observe };
+  const sub: Call = { ...call, signal: AbortSignal.any([call.signal, other.signal]) };
   try {
     return await Promise.all(start(sub));
   } catch (error) {

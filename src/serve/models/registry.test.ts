@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { defaultServeLimits } from '../limits.js';
 import { createFeatureStore } from '../stored/featureStore.js';
@@ -21,7 +23,7 @@ const versionOf = async ({ engine: { manifest } }: { engine: { manifest: { name:
 
 test('requests name a model by name, by name and version, or not at all', async () => {
   const engines = [engine('atto', '2'), engine('atto', '1'), engine('resnet', '1')];
-  const models = createModelRegistry({ engines, ...shared });
+  const models = createModelRegistry({ models: engines.map((each) => ({ engine: each })), ...shared });
   assert.equal(await models.use('', versionOf), 'atto@2');
   assert.equal(await models.use('atto', versionOf), 'atto@2');
   assert.equal(await models.use('atto@1', versionOf), 'atto@1');
@@ -35,6 +37,83 @@ test('requests name a model by name, by name and version, or not at all', async 
 
 test('the same name and version twice, or no model, is refused', () => {
   const engines = [engine('atto', '1'), engine('atto', '1')];
-  assert.throws(() => createModelRegistry({ engines, ...shared }), { message: /atto@1 is given twice/ });
-  assert.throws(() => createModelRegistry({ engines: [], ...shared }), { message: /there is none/ });
+  assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), ...shared }), {
+    message: /atto@1 is given twice/,
+  });
+  assert.throws(() => createModelRegistry({ models: [], ...shared }), { message: /there is none/ });
+});
+
+test('a reload under load fails no request, and the old engine ends when its last request is answered', async () => {
+  const old = createFakeEngine({ manifest: { ...tinyManifest, files: {}, version: '1' }, delayMs: 2 });
+  let oldClosed = false;
+  const close = async (): Promise<void> => {
+    oldClosed = true;
+  };
+  const first = { ...old, close };
+  const models = createModelRegistry({
+    models: [{ engine: first, reopen: async () => engine('tiny', '2') }],
+    ...shared,
+  });
+  const changes: string[] = [];
+  models.watch(() => changes.push(models.served.map(({ engine: { manifest } }) => manifest.version).join()));
+  const image = { width: 8, height: 8, data: new Uint8Array(192) };
+  const call = { signal: new AbortController().signal, observe: () => {} };
+  const versions: string[] = [];
+  let on = true;
+  const client = async (): Promise<void> => {
+    while (on) {
+      await models.use('tiny', async ({ queue, engine: { manifest } }) => {
+        await turn();
+        await queue.run(image, new Set(['representation'] as const), call);
+        versions.push(manifest.version);
+      });
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  let release = (): void => {};
+  const held = models.use('', async ({ queue }) => {
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    // Long after the reload, its model still answers.
+    return queue.run(image, new Set(['representation'] as const), call);
+  });
+  while (versions.length < 20) await turn();
+  const [one, two] = await Promise.all([models.reload('tiny@1'), models.reload('')]);
+  assert.deepEqual(one, { from: 'tiny@1', to: 'tiny@2' });
+  assert.equal(one, two, 'two reloads at once are one');
+  while (!versions.includes('2')) await turn();
+  on = false;
+  await Promise.all(clients);
+  assert.equal(oldClosed, false);
+  release();
+  assert.ok((await held).representation);
+  await models.close();
+  assert.equal(oldClosed, true);
+  assert.deepEqual(changes, ['2']);
+});
+
+test('a model that is not fit leaves the old one in place', async () => {
+  let closed = 0;
+  const broken = createFakeEngine({
+    manifest: { ...tinyManifest, files: {}, version: '2' },
+    failWith: () => new EngineError('internal', 'no such kernel'),
+  });
+  const sources = [
+    { engine: engine('a', '1'), reopen: async () => ({ ...broken, close: async () => void closed++ }) },
+    { engine: engine('b', '1'), reopen: async () => engine('a', '1') },
+    { engine: engine('c', '1') },
+  ];
+  const models = createModelRegistry({ models: sources, ...shared });
+  await assert.rejects(models.reload('a'), { message: 'no such kernel' });
+  assert.equal(closed, 1);
+  await assert.rejects(models.reload('b'), { message: /folder of b@1 now holds a@1, which is served already/ });
+  await assert.rejects(models.reload('c'), { message: /c@1 cannot be reloaded/ });
+  await assert.rejects(models.reload('d'), { code: 'unknown_model' });
+  assert.deepEqual(await Promise.all(['a', 'b', 'c'].map((name) => models.use(name, versionOf))), [
+    'a@1',
+    'b@1',
+    'c@1',
+  ]);
+  await models.close();
 });

@@ -2,9 +2,18 @@ import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../../engine/engine.js';
 import type { ServeContext } from '../context.js';
 import type { ServeLimits } from '../limits.js';
-import { createBatchQueue } from '../queue/queue.js';
+import { createBatchQueue, type QueueObserver } from '../queue/queue.js';
 import { ServeError } from '../serveError.js';
 import type { FeatureStore } from '../stored/featureStore.js';
+import { warmEngine } from './canary.js';
+
+/** A model and how it is opened again. */
+export interface ModelSource {
+  /** Closed by the registry. */
+  readonly engine: Engine;
+  /** Verifies the model's folder as it is now and starts an engine on it; absent where it cannot be reloaded. */
+  readonly reopen?: () => Promise<Engine>;
+}
 
 /** The models of a service by the names that requests give them. */
 export interface ModelRegistry {
@@ -16,61 +25,157 @@ export interface ModelRegistry {
    * @throws ServeError `unknown_model` naming what is served; else whatever the work throws.
    */
   use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
+  /**
+   * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
+   * them; the old ones end when the requests that have them are answered. On failure the old model stays. For that time
+   * both are in memory.
+   * @returns `name@version` of the old and of the new model, once the new one is served
+   * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
+   *   ModelFolderError or EngineError where the new model is not fit.
+   */
+  reload(name: string): Promise<{ readonly from: string; readonly to: string }>;
+  /** Tells when `served` has changed. @returns ends the telling */
+  watch(listener: () => void): () => void;
   /** Finishes what was taken, then closes every engine. */
   close(): Promise<void>;
 }
 
 export interface RegistryOptions {
-  /** The first is the default; the registry closes them. */
-  readonly engines: readonly Engine[];
+  /** The first is the default. */
+  readonly models: readonly ModelSource[];
   readonly limits: ServeLimits;
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
   readonly features: FeatureStore;
-  /** Told the number of images of every run of an engine. */
-  readonly onBatch?: (images: number) => void;
+  /** Told what happens in the queues. */
+  readonly observer?: QueueObserver | undefined;
 }
 
-const label = ({ engine }: ServeContext): string => `${engine.manifest.name}@${engine.manifest.version}`;
+/** One model while it is served, and until the last request that has it is answered. */
+interface Entry {
+  readonly context: ServeContext;
+  readonly reopen: ModelSource['reopen'];
+  /** Requests that work with it. */
+  users: number;
+  reloading?: Promise<{ readonly from: string; readonly to: string }>;
+  /** Called when the last user of a retired model has gone. */
+  onUnused?: () => void;
+}
+
+/** `name@version`, by which requests name exactly one model. */
+export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
+  `${engine.manifest.name}@${engine.manifest.version}`;
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { engines, limits, decoding, matching, reducing, features, onBatch } = options;
-  const served = engines.map(
-    (engine): ServeContext => ({
-      engine,
-      queue: createBatchQueue(engine, limits, onBatch),
-      limits,
-      decoding,
-      matching,
-      reducing,
-      features,
-    }),
-  );
-  if (served.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');
-  const twice = served.find((model, i) => served.findIndex((other) => label(other) === label(model)) < i);
-  if (twice) throw new ServeError('invalid_argument', `models: ${label(twice)} is given twice`);
+  const { models, limits, decoding, matching, reducing, features, observer } = options;
+  const listeners = new Set<() => void>();
+  const retiring = new Set<Promise<void>>();
+  let closed = false;
+  const entries = models.map((model) => entryOf(model.engine, model.reopen));
 
-  function find(name: string): ServeContext {
-    const found =
-      name === '' ? served[0] : served.find((model) => model.engine.manifest.name === name || label(model) === name);
+  function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
+    const queue = createBatchQueue(engine, limits, observer);
+    return { context: { engine, queue, limits, decoding, matching, reducing, features }, reopen, users: 0 };
+  }
+
+  const labels = (): string[] => entries.map(({ context }) => modelLabel(context));
+
+  if (entries.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');
+  const twice = labels().find((label, i, all) => all.indexOf(label) < i);
+  if (twice !== undefined) throw new ServeError('invalid_argument', `models: ${twice} is given twice`);
+
+  function find(name: string): Entry {
+    const named = ({ context }: Entry) => context.engine.manifest.name === name || modelLabel(context) === name;
+    const found = name === '' ? entries[0] : entries.find(named);
     if (found) return found;
     throw new ServeError(
       'unknown_model',
-      `model: "${name}" is not served here; use ${served.map((model) => `"${label(model)}"`).join(', ')}, a name ` +
-        `without its version, or leave the field empty for ${label(served[0]!)}`,
+      `model: "${name}" is not served here; use ${labels()
+        .map((label) => `"${label}"`)
+        .join(', ')}, a name without its version, or leave the field empty for ${labels()[0]}`,
     );
   }
 
+  async function retire(entry: Entry): Promise<void> {
+    if (entry.users > 0) {
+      await new Promise<void>((resolve) => {
+        entry.onUnused = resolve;
+      });
+    }
+    await entry.context.queue.close();
+    await entry.context.engine.close();
+  }
+
+  async function replace(old: Entry): Promise<{ readonly from: string; readonly to: string }> {
+    const from = modelLabel(old.context);
+    if (old.reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
+    const engine = await old.reopen();
+    const to = modelLabel({ engine });
+    try {
+      if (to !== from && labels().includes(to)) {
+        throw new ServeError(
+          'invalid_argument',
+          `model: the folder of ${from} now holds ${to}, which is served already`,
+        );
+      }
+      await warmEngine(engine, limits.batchImages);
+      if (closed) throw new ServeError('shutting_down', 'the server is shutting down');
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+    entries[entries.indexOf(old)] = entryOf(engine, old.reopen);
+    const retired = retire(old).finally(() => retiring.delete(retired));
+    retiring.add(retired);
+    for (const listener of listeners) listener();
+    return { from, to };
+  }
+
   return {
-    served,
-    use: async (name, work) => work(find(name)),
+    get served() {
+      return entries.map(({ context }) => context);
+    },
+    async use(name, work) {
+      const entry = find(name);
+      entry.users++;
+      try {
+        return await work(entry.context);
+      } finally {
+        entry.users--;
+        if (entry.users === 0) entry.onUnused?.();
+      }
+    },
+    async reload(name) {
+      const entry = find(name);
+      // Asked for twice at the same time, it is done once.
+      entry.reloading ??= replace(entry).finally(() => {
+        delete entry.reloading;
+      });
+      return entry.reloading;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async close() {
-      for (const { queue, engine } of served) {
-        await queue.close();
-        await engine.close();
+      closed = true;
+      await Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? []));
+      await Promise.all(retiring);
+      for (const { context } of entries) {
+        await context.queue.close();
+        await context.engine.close();
       }
     },
   };
+}
+
+/** Reloads a model by its place in the configuration, whatever version it has by now. @returns what is served then */
+export async function reloadNth(
+  { served, reload }: Pick<ModelRegistry, 'served' | 'reload'>,
+  place: number,
+): Promise<string> {
+  const { from, to } = await reload(modelLabel(served[place]!));
+  return from === to ? to : `${to} in place of ${from}`;
 }

@@ -6,7 +6,7 @@ import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } fro
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { RgbImage } from '../../image/types.js';
 import { ServeError } from '../serveError.js';
-import { createBatchQueue, type QueueLimits } from './queue.js';
+import { batchSizes, createBatchQueue, type QueueLimits } from './queue.js';
 
 const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
 const embedding: ReadonlySet<OutputName> = new Set(['representation']);
@@ -21,16 +21,34 @@ function call(signal: AbortSignal = new AbortController().signal) {
 }
 
 /** The fake engine, whose runs wait until they are let go one by one. */
-function gatedEngine() {
-  const engine = createFakeEngine({ manifest });
+function gatedEngine(workers = 1) {
+  const engine = createFakeEngine({ manifest, workers });
   const gates: (() => Promise<unknown>)[] = [];
   const batches: ImageBatch[] = [];
+  let listener = (): void => {};
+  let busy = 0;
   return {
     batches,
+    provider: engine.provider,
+    get status() {
+      return engine.status;
+    },
+    get idle() {
+      return Math.max(0, workers - busy);
+    },
+    watch(given: () => void) {
+      listener = given;
+      return () => {};
+    },
     run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
       batches.push(batch);
+      busy++;
       return new Promise((resolve, reject) => {
-        gates.push(() => engine.run(batch, wants).then(resolve, reject));
+        gates.push(async () => {
+          await engine.run(batch, wants).then(resolve, reject);
+          busy--;
+          listener();
+        });
       });
     },
     /** Lets the oldest run finish and the queue take its next batch. */
@@ -50,7 +68,7 @@ describe('batch queue', () => {
   test('those of one turn ride together at once; those that came meanwhile ride together next', async () => {
     const engine = gatedEngine();
     const seen: number[] = [];
-    const queue = createBatchQueue(engine, limits, (images) => seen.push(images));
+    const queue = createBatchQueue(engine, limits, { batch: (images) => seen.push(images) });
     const offer = (...values: number[]) => values.map((value) => queue.run(image(value), embedding, call()));
     const first = offer(1, 2);
     await turn();
@@ -67,8 +85,10 @@ describe('batch queue', () => {
   test('an observer that throws costs its own batch, and the queue goes on', async () => {
     const engine = createFakeEngine({ manifest });
     let batches = 0;
-    const queue = createBatchQueue(engine, limits, () => {
-      if (++batches === 1) throw new Error('no more metrics');
+    const queue = createBatchQueue(engine, limits, {
+      batch() {
+        if (++batches === 1) throw new Error('no more metrics');
+      },
     });
     await assert.rejects(queue.run(image(1), embedding, call()), /no more metrics/);
     const observe = () => {
@@ -191,5 +211,135 @@ describe('batch queue', () => {
     await assert.rejects(queue.run(image(9), embedding, call()), isServeError('shutting_down', /another one/));
     await closed;
     assert.equal((await Promise.all(answers)).length, 3);
+  });
+
+  test('every free worker pulls a batch of its own', async () => {
+    const engine = gatedEngine(2);
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 2 });
+    const answers = [1, 2, 3, 4, 5, 6].map((value) => queue.run(image(value), embedding, call()));
+    await turn();
+    assert.deepEqual(engine.sizes(), [2, 2]);
+    assert.equal(queue.depth, 2);
+    await engine.letOneGo();
+    assert.deepEqual(engine.sizes(), [2, 2, 2]);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all(answers);
+  });
+
+  test('with a delay, a batch waits for company until it is full or its oldest image has waited', async () => {
+    const engine = createFakeEngine({ manifest });
+    const seen: number[] = [];
+    const queue = createBatchQueue(
+      engine,
+      { ...limits, batchImages: 2, maxQueueDelayMs: 20 },
+      { batch: (images) => seen.push(images) },
+    );
+    const start = performance.now();
+    await queue.run(image(1), embedding, call());
+    assert.ok(performance.now() - start >= 19, 'it did not wait');
+    const first = queue.run(image(2), embedding, call());
+    await turn();
+    assert.deepEqual(seen, [1]);
+    await Promise.all([first, queue.run(image(3), embedding, call())]);
+    assert.deepEqual(seen, [1, 2]);
+    await queue.close();
+  });
+
+  test('refusals are quick, counted by reason, and carry a retry hint from the measured rate', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 40 });
+    const rejected: string[] = [];
+    const observer = { rejected: (reason: string) => rejected.push(reason) };
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 }, observer);
+    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+    const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(queue.run(image(5), embedding, call()), (error: ServeError) => {
+      assert.equal(error.code, 'overloaded');
+      // 4 images of 40 ms, of which half must go.
+      assert.ok(error.retryAfterSeconds! >= 0.05 && error.retryAfterSeconds! < 1, String(error.retryAfterSeconds));
+      return true;
+    });
+    await Promise.all(answers);
+    assert.deepEqual(rejected, ['images']);
+  });
+
+  test('a deadline that cannot be met is refused at once; one that passes in the queue is dropped before inference', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 40 });
+    const counted: string[] = [];
+    const observer = {
+      rejected: (reason: string) => counted.push(reason),
+      deadlineDropped: () => counted.push('dropped'),
+    };
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 }, observer);
+    const unknown = queue.run(image(1), embedding, call());
+    await turn();
+    // Too little is known yet to refuse it; it waits, and its time passes.
+    const late = queue.run(image(2), embedding, { ...call(), deadline: Date.now() + 1 });
+    await assert.rejects(late, isServeError('deadline_exceeded', /passed before a worker was free/));
+    await unknown;
+    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+    const before = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(
+      queue.run(image(9), embedding, { ...call(), deadline: Date.now() + 50 }),
+      isServeError('deadline_exceeded', /cannot be met: 4 images wait/),
+    );
+    await Promise.all(before);
+    assert.deepEqual(counted, ['dropped', 'deadline']);
+  });
+
+  test('where memory runs out, halves are run, what fits is answered, and later batches are smaller', async () => {
+    const sizes: number[] = [];
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape, data }) => {
+        sizes.push(shape[0]!);
+        const tooMuch = shape[0]! > 2 || data[0] === 99;
+        return tooMuch ? new EngineError('out_of_memory', 'CUDA failure 2: out of memory') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, limits);
+    const offer = (...values: number[]) => values.map((value) => queue.run(image(value), embedding, call()));
+    const results = await Promise.allSettled(offer(1, 2, 99, 3));
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+    );
+    assert.deepEqual(sizes.splice(0), [4, 2, 2, 1, 1]);
+    await Promise.all(offer(5, 6));
+    assert.ok(
+      sizes.every((size) => size <= 2),
+      String(sizes),
+    );
+  });
+
+  test('on CUDA batches are padded to powers of two, and the padding is not answered', async () => {
+    const fake = createFakeEngine({ manifest });
+    const shapes: number[] = [];
+    const engine = {
+      ...{ provider: 'cuda' as const, status: fake.status, idle: 1, watch: fake.watch },
+      run(batch: ImageBatch, wants: ReadonlySet<OutputName>) {
+        shapes.push(batch.shape[0]!);
+        return fake.run(batch, wants);
+      },
+    };
+    const queue = createBatchQueue(engine, limits);
+    const answers = await Promise.all([1, 2, 3].map((value) => queue.run(image(value), embedding, call())));
+    assert.deepEqual(shapes, [4]);
+    assert.deepEqual(answers[2], await queue.run(image(3), embedding, call()));
+    assert.deepEqual(batchSizes(6), [1, 2, 4, 6]);
+  });
+
+  test('without a worker what waits is refused, and what comes too; both count', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 60_000 });
+    const rejected: string[] = [];
+    const queue = createBatchQueue(engine, limits, { rejected: (reason) => rejected.push(reason) });
+    const running = assert.rejects(queue.run(image(1), embedding, call()), { code: 'unavailable' });
+    await turn();
+    const waiting = assert.rejects(queue.run(image(2), embedding, call()), { code: 'unavailable', message: /SIGKILL/ });
+    engine.kill(1, 'ended (signal SIGKILL)');
+    await Promise.all([running, waiting]);
+    await assert.rejects(queue.run(image(3), embedding, call()), { code: 'unavailable', message: /SIGKILL/ });
+    assert.deepEqual(rejected, ['no_worker', 'no_worker']);
+    await queue.close();
   });
 });

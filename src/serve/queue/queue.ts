@@ -1,8 +1,9 @@
-import type { Engine, EngineOutputs, OutputName } from '../../engine/engine.js';
+import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
 import { ServeError } from '../serveError.js';
-import { joinImages, splitOutputs } from './batch.js';
+import { createServiceRate } from './rate.js';
+import { splitRun } from './splitRun.js';
 
 export interface QueueLimits {
   /** Images that may wait. */
@@ -13,14 +14,29 @@ export interface QueueLimits {
   readonly batchImages: number;
   /** Most pixels in one run; one larger image runs alone. */
   readonly batchPixels: number;
+  /** How long a batch that is not full waits for company while a worker is free, in ms. Default 0. */
+  readonly maxQueueDelayMs?: number;
+}
+
+/** Why the queue turned an image away. */
+export type RejectionReason = 'images' | 'bytes' | 'deadline' | 'closed' | 'no_worker';
+
+/** Told what happens in the queue, for metrics. */
+export interface QueueObserver {
+  /** A run of so many images began. */
+  batch?(images: number): void;
+  /** An image was turned away on its way in. */
+  rejected?(reason: RejectionReason): void;
+  /** An image's deadline passed while it waited. */
+  deadlineDropped?(): void;
 }
 
 /** Puts images of one size that want the same outputs into one run of the engine. */
 export interface BatchQueue {
   /**
    * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
-   * @throws ServeError `overloaded` when the queue is full, `shutting_down` after `close`, or the call's own reason
-   *   when it is aborted; EngineError when the run fails.
+   * @throws ServeError `overloaded` when the queue is full, `deadline_exceeded` when the call's deadline cannot be met,
+   *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
    */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
   /** Images that wait, without those that run. */
@@ -29,9 +45,13 @@ export interface BatchQueue {
   close(): Promise<void>;
 }
 
+/** What the queue needs of an engine. */
+export type QueueEngine = Pick<Engine, 'run' | 'idle' | 'status' | 'watch' | 'provider'>;
+
 interface Item {
   readonly key: string;
   readonly image: RgbImage;
+  readonly pixels: number;
   readonly wants: ReadonlySet<OutputName>;
   readonly call: Call;
   readonly enqueued: number;
@@ -39,90 +59,206 @@ interface Item {
   reject(error: unknown): void;
 }
 
+/** Retry hints in seconds: within some batches of a small CPU, and no client is sent away for longer than this. */
+const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
+
+/** Sizes of batches on CUDA, where each new one costs a search for kernels: powers of two up to the largest. */
+export function batchSizes(batchImages: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < batchImages; size *= 2) sizes.push(size);
+  return [...sizes, batchImages];
+}
+
 /**
- * A bounded, first-come queue in front of an engine. The next batch is taken as soon as the engine is free, at the end of
- * the running turn: no request waits for company, but the two images of one Match meet, and company gathers by itself
- * while the engine is busy. A batch is the oldest image and those
- * behind it of the same size and wants. A call that is aborted leaves the queue at once.
- * @param onBatch told the number of images of every run
+ * A bounded, first-come queue in front of an engine. A free worker gets the next batch at the end of the running turn: no
+ * request waits for company unless `maxQueueDelayMs` says so, but the two images of one Match meet, and company gathers by
+ * itself while workers are busy. A batch is the oldest image and those behind it of the same size and wants, so that no size
+ * waits for ever. A call that is aborted, or whose deadline passes, leaves the queue at once.
  */
-export function createBatchQueue(
-  engine: Pick<Engine, 'run'>,
-  limits: QueueLimits,
-  onBatch: (images: number) => void = () => {},
-): BatchQueue {
+export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, observer: QueueObserver = {}): BatchQueue {
   let waiting: Item[] = [];
   let waitingBytes = 0;
-  let draining: Promise<void> | undefined;
+  let waitingPixels = 0;
+  let runningPixels = 0;
   let closed = false;
+  let pumping = false;
+  let alarm: NodeJS.Timeout | undefined;
+  const running = new Set<Promise<void>>();
+  const rate = createServiceRate();
+  /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
+  const fitting = new Map<string, number>();
+  const sizes = engine.provider === 'cuda' ? batchSizes(limits.batchImages) : undefined;
+  const { maxQueueDelayMs = 0 } = limits;
 
-  function admit(image: RgbImage): void {
-    if (closed) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
-    if (waiting.length >= limits.queueImages || waitingBytes + image.data.byteLength > limits.queueBytes) {
-      throw new ServeError(
-        'overloaded',
+  const standing = (): number =>
+    engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length;
+
+  /** Half of what runs is done on average. */
+  const secondsToWait = (): number | undefined => rate.secondsFor(waitingPixels + runningPixels / 2, standing());
+
+  function retryAfter(): number {
+    const { unknown, least, most } = RETRY_SECONDS;
+    // When half of what waits has gone, there is room again for a while.
+    const seconds = secondsToWait();
+    return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
+  }
+
+  function turnAway(reason: RejectionReason, error: Error): never {
+    observer.rejected?.(reason);
+    throw error;
+  }
+
+  function noWorker(): EngineError {
+    return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
+  }
+
+  function admit(image: RgbImage, { deadline }: Call): void {
+    if (closed) turnAway('closed', new ServeError('shutting_down', 'the server is shutting down; ask another one'));
+    if (engine.status.state === 'down') turnAway('no_worker', noWorker());
+    const images = waiting.length >= limits.queueImages;
+    if (images || waitingBytes + image.data.byteLength > limits.queueBytes) {
+      const message =
         `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait; at most ${limits.queueImages} images, ` +
-          `${limits.queueBytes} bytes may); try again later`,
-      );
+        `${limits.queueBytes} bytes may); try again later`;
+      turnAway(images ? 'images' : 'bytes', new ServeError('overloaded', message, { retryAfterSeconds: retryAfter() }));
+    }
+    const seconds = deadline === undefined ? undefined : secondsToWait();
+    if (deadline !== undefined && seconds !== undefined && Date.now() + seconds * 1000 > deadline) {
+      const message =
+        `the deadline in ${deadline - Date.now()} ms cannot be met: ${waiting.length} images wait before this one, for ` +
+        `about ${Math.round(seconds * 1000)} ms; allow more time or try again later`;
+      turnAway('deadline', new ServeError('deadline_exceeded', message, { retryAfterSeconds: retryAfter() }));
     }
   }
 
   function remove(items: ReadonlySet<Item>): void {
     waiting = waiting.filter((item) => !items.has(item));
-    for (const { image } of items) waitingBytes -= image.data.byteLength;
+    for (const { image, pixels } of items) {
+      waitingBytes -= image.data.byteLength;
+      waitingPixels -= pixels;
+    }
   }
 
-  function takeBatch(): Item[] {
-    const key = waiting[0]?.key;
+  /** Calls are aborted at their deadline by a timer; one that is late because this thread was busy is found here. */
+  function dropLate(): void {
+    const now = Date.now();
+    const late = waiting.filter(({ call }) => call.deadline !== undefined && call.deadline <= now);
+    if (late.length === 0) return;
+    remove(new Set(late));
+    for (const item of late) {
+      observer.deadlineDropped?.();
+      item.reject(new ServeError('deadline_exceeded', 'the deadline of the call passed before a worker was free'));
+    }
+  }
+
+  /** The next batch, and whether it may run now or waits for company until `runAt` (as performance.now()). */
+  function nextBatch(): { batch: Item[]; runAt: number } {
+    const { key, enqueued } = waiting[0]!;
+    const most = Math.min(limits.batchImages, fitting.get(key) ?? Number.POSITIVE_INFINITY);
     const batch: Item[] = [];
     let pixels = 0;
+    let full = false;
     for (const item of waiting) {
       if (item.key !== key) continue;
-      pixels += item.image.width * item.image.height;
-      if (batch.length > 0 && (batch.length >= limits.batchImages || pixels > limits.batchPixels)) break;
+      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > limits.batchPixels);
+      if (full) break;
       batch.push(item);
+      pixels += item.pixels;
     }
-    remove(new Set(batch));
-    return batch;
+    full ||= batch.length >= most || pixels + batch[0]!.pixels > limits.batchPixels;
+    return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
   }
 
   async function runBatch(batch: readonly Item[]): Promise<void> {
+    const { key, wants } = batch[0]!;
+    const pixels = batch.reduce((sum, item) => sum + item.pixels, 0);
+    runningPixels += pixels;
     try {
       const start = performance.now();
       for (const item of batch) item.call.observe('queue', (start - item.enqueued) / 1000);
-      onBatch(batch.length);
-      const images = batch.map(({ image }) => image);
-      const outputs = splitOutputs(await engine.run(joinImages(images), batch[0]!.wants), batch.length);
+      observer.batch?.(batch.length);
+      const outcomes = await splitRun(
+        engine,
+        batch.map(({ image }) => image),
+        wants,
+        { sizes, onOutOfMemory: (images) => fitting.set(key, Math.max(1, Math.ceil(images / 2))) },
+      );
       const seconds = (performance.now() - start) / 1000;
+      if (outcomes.some((outcome) => 'outputs' in outcome)) rate.measured(pixels, seconds);
       for (const [i, item] of batch.entries()) {
-        item.call.observe('inference', seconds);
-        item.resolve(outputs[i]!);
+        const outcome = outcomes[i]!;
+        if ('error' in outcome) item.reject(outcome.error);
+        else {
+          item.call.observe('inference', seconds);
+          item.resolve(outcome.outputs);
+        }
       }
     } catch (error) {
       for (const item of batch) item.reject(error);
+    } finally {
+      runningPixels -= pixels;
     }
   }
 
-  async function drain(): Promise<void> {
-    // What is offered in the same turn (both images of a Match) rides along.
-    await undefined;
-    while (waiting.length > 0) await runBatch(takeBatch());
-    draining = undefined;
+  function refuseAll(): void {
+    const items = waiting;
+    remove(new Set(items));
+    for (const item of items) {
+      observer.rejected?.('no_worker');
+      item.reject(noWorker());
+    }
   }
+
+  /** Gives every free worker a batch. */
+  function pump(): void {
+    clearTimeout(alarm);
+    if (engine.status.state === 'down') refuseAll();
+    dropLate();
+    while (waiting.length > 0 && engine.idle > 0) {
+      const { batch, runAt } = nextBatch();
+      const wait = runAt - performance.now();
+      if (wait > 0) {
+        alarm = setTimeout(pumpSoon, wait);
+        return;
+      }
+      remove(new Set(batch));
+      const run = runBatch(batch).finally(() => {
+        running.delete(run);
+        pumpSoon();
+      });
+      running.add(run);
+    }
+  }
+
+  /** At the end of this turn: what is offered in it (both images of a Match) rides along. */
+  function pumpSoon(): void {
+    if (pumping || waiting.length === 0) return;
+    pumping = true;
+    queueMicrotask(() => {
+      pumping = false;
+      pump();
+    });
+  }
+  const unwatch = engine.watch(pumpSoon);
 
   return {
     async run(image, wants, call) {
       call.signal.throwIfAborted();
-      admit(image);
+      admit(image, call);
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
-          if (waiting.includes(item)) remove(new Set([item]));
+          if (waiting.includes(item)) {
+            remove(new Set([item]));
+            const { reason } = call.signal;
+            if (reason instanceof ServeError && reason.code === 'deadline_exceeded') observer.deadlineDropped?.();
+          }
           reject(call.signal.reason);
         };
         const settle = () => call.signal.removeEventListener('abort', onAbort);
         const item: Item = {
           key: `${image.width}x${image.height}:${[...wants].sort().join()}`,
           image,
+          pixels: image.width * image.height,
           wants,
           call,
           enqueued: performance.now(),
@@ -138,7 +274,8 @@ export function createBatchQueue(
         call.signal.addEventListener('abort', onAbort, { once: true });
         waiting.push(item);
         waitingBytes += image.data.byteLength;
-        draining ??= drain();
+        waitingPixels += item.pixels;
+        pumpSoon();
       });
     },
     get depth() {
@@ -146,7 +283,13 @@ export function createBatchQueue(
     },
     async close() {
       closed = true;
-      await draining;
+      pumpSoon();
+      while (waiting.length > 0 || running.size > 0) {
+        // What waits may be about to run, or waits for a worker that is starting.
+        await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
+      }
+      clearTimeout(alarm);
+      unwatch();
     },
   };
 }

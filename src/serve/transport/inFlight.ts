@@ -1,5 +1,6 @@
 /** Counts calls that are being answered. */
 export interface InFlight {
+  readonly count: number;
   begin(): void;
   end(): void;
   /** Resolves when none is left, at once when none is there. */
@@ -10,6 +11,9 @@ export function createInFlight(): InFlight {
   let count = 0;
   let waiters: (() => void)[] = [];
   return {
+    get count() {
+      return count;
+    },
     begin() {
       count++;
     },

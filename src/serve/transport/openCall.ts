@@ -59,6 +59,12 @@ function cancellation(grpcCall: GrpcCall): ServeError {
     : new ServeError('cancelled', 'the caller gave up');
 }
 
+/** The call's deadline, where it has one: grpc-js gives Infinity where it does not. */
+function deadlineOf(grpcCall: GrpcCall): { readonly deadline?: number } {
+  const deadline = Number(grpcCall.getDeadline());
+  return Number.isFinite(deadline) ? { deadline } : {};
+}
+
 /** Sums up how long the phases of a call took. */
 export interface PhaseClock {
   readonly seconds: ReadonlyMap<Phase, number>;
@@ -140,7 +146,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   if (grpcCall.cancelled) onClose();
 
   return {
-    call: { signal: cancelled.signal, observe: phases.observe },
+    call: { signal: cancelled.signal, observe: phases.observe, ...deadlineOf(grpcCall) },
     onceClosed(work) {
       if (closed) work();
       else atClose.push(work);

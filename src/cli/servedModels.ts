@@ -1,0 +1,31 @@
+import type { ServeConfig } from '../serve/config/schema.js';
+import { warmEngine } from '../serve/models/canary.js';
+import type { ModelSource } from '../serve/models/registry.js';
+import { bundledModelFolder } from './defaults.js';
+import { openEngine } from './engine.js';
+import { findModel } from './modelFolders.js';
+
+/**
+ * Opens and warms every model of a configuration; the first is the default. Each opens again from its folder.
+ * @throws ModelFolderError or EngineError; what was opened is closed then.
+ */
+export async function openServedModels(
+  { model, device, workers, threads }: ServeConfig,
+  batchImages: number,
+  log: (message: string) => void,
+): Promise<ModelSource[]> {
+  const folders = model === undefined ? [bundledModelFolder] : await Promise.all(model.map(findModel));
+  const opened: ModelSource[] = [];
+  try {
+    for (const folder of folders) {
+      const reopen = () => openEngine(folder, { device, workers, ...(threads !== undefined && { threads }) }, log);
+      const engine = await reopen();
+      opened.push({ engine, reopen });
+      await warmEngine(engine, batchImages);
+    }
+    return opened;
+  } catch (error) {
+    await Promise.all(opened.map(({ engine }) => engine.close()));
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createClient, VicreglError } from '../../src/client/index.js';
+import { checkHealth } from '../e2e/grpcProbe.js';
+import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { withTinyModel } from '../support/tinyModel.js';
+
+/** The real process under load: its workers are killed, its models reloaded, and it is told to end. */
+
+const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3).fill(90) };
+
+/** Processes whose parent is this one: the service's workers. */
+function workersOf({ child }: ServedProcess): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) === child.pid;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** Callers that each send their next request when the last is answered, until they are stopped. */
+function startLoad(address: string, callers: number) {
+  const client = createClient({ address, deadlineMs: 20_000 });
+  const failures: unknown[] = [];
+  let answered = 0;
+  let on = true;
+  const caller = async (): Promise<void> => {
+    while (on) {
+      try {
+        await client.embed(image);
+        answered++;
+      } catch (error) {
+        failures.push(error);
+        if (error instanceof VicreglError && error.code === 'UNAVAILABLE') await delay(5);
+      }
+    }
+  };
+  const running = Array.from({ length: callers }, caller);
+  return {
+    failures,
+    get answered() {
+      return answered;
+    },
+    /** Waits until so many more requests are answered. */
+    async more(count: number): Promise<void> {
+      const target = answered + count;
+      while (answered < target) await delay(2);
+    },
+    async stop(): Promise<void> {
+      on = false;
+      await Promise.all(running);
+      await client.close();
+    },
+  };
+}
+
+const codes = (failures: readonly unknown[]) =>
+  new Set(failures.map((error) => (error instanceof VicreglError ? error.code : String(error))));
+
+describe('the process under load', () => {
+  let model: Awaited<ReturnType<typeof withTinyModel>>;
+  before(async () => {
+    model = await withTinyModel();
+  });
+  after(() => model.remove());
+
+  test('a worker killed by SIGKILL fails its own requests as UNAVAILABLE and is replaced; no request hangs', async () => {
+    const served = await startServedProcess('--model', model.folder.dir, '--workers', '2', '--threads', '1');
+    const load = startLoad(served.address, 8);
+    await load.more(20);
+    const [victim, other] = workersOf(served);
+    assert.ok(victim !== undefined && other !== undefined);
+    process.kill(victim, 'SIGKILL');
+    await load.more(20);
+    assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
+    while (workersOf(served).filter((pid) => pid !== victim).length < 2) await delay(10);
+    await load.more(20);
+    // Both at once: the service has none for a moment, and takes up again by itself.
+    for (const pid of workersOf(served)) process.kill(pid, 'SIGKILL');
+    await load.more(20);
+    await load.stop();
+    for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
+    assert.equal(await checkHealth(served.address), 'SERVING');
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('SIGHUP reloads the model under load, and no request fails', async () => {
+    const served = await startServedProcess('--model', model.folder.dir, '--threads', '1');
+    const load = startLoad(served.address, 6);
+    await load.more(10);
+    const [before] = workersOf(served);
+    served.child.kill('SIGHUP');
+    while (workersOf(served).includes(before!)) await load.more(1);
+    await load.more(10);
+    await load.stop();
+    assert.deepEqual(load.failures, []);
+    assert.equal(workersOf(served).length, 1);
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered', async () => {
+    const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
+    const served = await startServedProcess('--model', model.folder.dir, ...flags);
+    const lines: { msg?: string; code?: string; method?: string }[] = [];
+    let rest = '';
+    served.child.stdout!.on('data', (chunk: Buffer) => {
+      const parts = (rest + chunk.toString()).split('\n');
+      rest = parts.pop()!;
+      for (const line of parts) lines.push(JSON.parse(line));
+    });
+    const load = startLoad(served.address, 8);
+    await load.more(20);
+    const exited = once(served.child, 'exit');
+    served.child.kill('SIGTERM');
+    while ((await checkHealth(served.address)) === 'SERVING') await delay(2);
+    await load.more(5);
+    assert.deepEqual(load.failures, [], 'calls during the delay are answered');
+    assert.deepEqual(await exited, [0, null]);
+    await load.stop();
+    const calls = lines.filter(({ method }) => method === 'Embed');
+    assert.deepEqual(
+      calls.filter(({ code }) => code !== 'OK'),
+      [],
+      'an accepted call was not answered',
+    );
+    for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
+  });
+
+  test('SIGKILL of the service ends its workers', async () => {
+    const served = await startServedProcess('--model', model.folder.dir, '--workers', '2', '--threads', '1');
+    const workers = workersOf(served);
+    assert.equal(workers.length, 2);
+    served.child.kill('SIGKILL');
+    await once(served.child, 'exit');
+    const alive = (pid: number): boolean => {
+      try {
+        return /onnxWorker/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+      } catch {
+        return false;
+      }
+    };
+    while (workers.some(alive)) await delay(10);
+  });
+});
