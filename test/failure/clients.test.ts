@@ -34,7 +34,7 @@ async function start(t: TestContext, options: Partial<FakeEngineOptions> & { rea
     },
   });
   const server = await createServer({
-    engine,
+    models: [{ engine }],
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',
     logger: pino({ level: 'silent' }),
