@@ -138,8 +138,10 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     checkRun(manifest, batch, wants);
     const failure = options.failWith?.(batch, wants);
+    // Taken before any wait: a death during one puts another in its place.
+    const { signal } = deaths;
     await options.hold?.();
-    await delay(delayMs, undefined, { signal: deaths.signal }).catch(() => {
+    await delay(delayMs, undefined, { signal }).catch(() => {
       throw unavailable();
     });
     if (failure !== undefined) throw failure;
