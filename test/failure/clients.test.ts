@@ -132,11 +132,12 @@ describe('a client that goes away', () => {
     await batched;
     abort.abort();
     await assert.rejects(leaving, code('CANCELLED'));
+    // The client knows at once; the service when the stream's end has come.
+    await until(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
     release();
     assert.equal((await staying).vector.length, 16);
     assert.deepEqual(runs, [1, 2]);
     await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
-    await until(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
   });
 
   test('after its answer was sent: the call counts as answered', async (t) => {
