@@ -124,6 +124,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   });
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
+    storedFeatures: () => service.storedFeatures,
     isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });

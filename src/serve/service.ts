@@ -59,8 +59,6 @@ export interface VicreglMethods {
 export interface Service {
   readonly methods: VicreglMethods;
   readonly models: ModelRegistry;
-  /** Images that wait for an engine. */
-  readonly queueDepth: number;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
   /** Finishes what was taken, then closes the engines. */
@@ -110,9 +108,6 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
       ListModels: async () => ({ models: servedModels(models) }),
     },
     models,
-    get queueDepth() {
-      return models.served.reduce((sum, { queue }) => sum + queue.depth, 0);
-    },
     get storedFeatures() {
       return features.stats;
     },

@@ -39,6 +39,9 @@ describe('a served call', () => {
     const client = createClient({ address: server.address });
     await client.embed(image);
     await client.match(image, image);
+    const { featureRef } = await client.storeFeatures(image);
+    await client.match({ featureRef }, { featureRef });
+    await assert.rejects(client.match({ featureRef: 'none' }, image));
     await assert.rejects(client.embed(image, { model: 'none' }));
     await client.close();
   });
@@ -102,12 +105,19 @@ describe('a served call', () => {
     assert.equal(value('vicregl_requests_rejected_total{method="Embed",reason="UNKNOWN_MODEL"}'), 1);
     assert.ok(value('vicregl_received_bytes_total{method="Embed"}') > 2 * image.rgb.byteLength);
     assert.ok(value('vicregl_sent_bytes_total{method="Embed"}') >= 16 * 4);
-    assert.equal(value('vicregl_batch_images_sum'), 3);
+    assert.ok(value('vicregl_batch_images_sum') >= 4);
+    assert.equal(value('vicregl_stored_features'), 1);
+    assert.ok(value('vicregl_stored_features_bytes') > 0);
+    assert.equal(value('vicregl_stored_features_hits_total'), 2);
+    // The first StoreFeatures looks whether they are kept already.
+    assert.equal(value('vicregl_stored_features_misses_total'), 2);
+    assert.equal(value('vicregl_stored_features_evictions_total'), 0);
+    assert.equal(value('vicregl_stored_features_expirations_total'), 0);
     assert.equal(value('vicregl_requests_in_flight{method="Embed"}'), 0);
     for (const phase of ['decode', 'queue', 'inference', 'encode']) {
       assert.ok(value(`vicregl_phase_duration_seconds_count{method="Embed",phase="${phase}"}`) >= 1, phase);
     }
-    assert.ok(value('vicregl_phase_duration_seconds_count{method="Match",phase="match"}') === 1);
+    assert.equal(value('vicregl_phase_duration_seconds_count{method="Match",phase="match"}'), 2);
     assert.equal(value('vicregl_ready'), 1);
     const model = 'name="tiny",version="1"';
     assert.equal(value(`vicregl_queue_images{${model}}`), 0);

@@ -1,11 +1,14 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ServeContext } from '../context.js';
+import type { FeatureStoreStats } from '../stored/featureStore.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
 /** What is looked up at every scrape. */
 export interface ServeState {
   /** Every model that is served now. */
   readonly models: () => readonly Pick<ServeContext, 'engine' | 'queue'>[];
+  /** Of the features kept by reference. */
+  readonly storedFeatures: () => FeatureStoreStats;
   readonly isReady: () => boolean;
   /** When the certificate ends; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
@@ -98,10 +101,53 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   }
 }
 
+/** What the store of features by reference holds, and how it was used. */
+function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeState): void {
+  const registers = [registry];
+  for (const [name, help, read] of [
+    ['vicregl_stored_features', 'Images whose features are kept by reference.', 'entries'],
+    ['vicregl_stored_features_bytes', 'Bytes of the features kept by reference.', 'bytes'],
+  ] as const) {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(storedFeatures()[read]);
+      },
+    });
+  }
+  for (const [name, help, read] of [
+    [
+      'vicregl_stored_features_hits_total',
+      'Features that were asked for by reference, or to be stored, and were kept.',
+      'hits',
+    ],
+    [
+      'vicregl_stored_features_misses_total',
+      'Features that were asked for by reference, or to be stored, and were not kept, or no longer.',
+      'misses',
+    ],
+    ['vicregl_stored_features_evictions_total', 'Features dropped before their time, for newer ones.', 'evictions'],
+    ['vicregl_stored_features_expirations_total', 'Features dropped because nobody used them in time.', 'expirations'],
+  ] as const) {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(storedFeatures()[read]);
+      },
+    });
+  }
+}
+
 /** Registers gauges of the server's state. @returns frees what measures */
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
   registerWorkers(registry, state);
+  registerStoredFeatures(registry, state);
   new Gauge({
     name: 'vicregl_ready',
     help: '1 while requests are taken, as /readyz says, else 0.',
