@@ -363,8 +363,10 @@ describe('what the server tells of itself', () => {
     });
     assert.equal(info.limits.get('pooling_regions')?.value, 5);
     assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');
+    assert.equal(info.limits.get('max_queue_delay_ms')?.unit, 'milliseconds');
     for (const [name, { value, description }] of info.limits) {
-      assert.ok(Number.isFinite(value) && value > 0, name);
+      // No wait for company is the default.
+      assert.ok(name === 'max_queue_delay_ms' ? value === 0 : Number.isFinite(value) && value > 0, name);
       assert.notEqual(description, '', name);
     }
     assert.match(info.onnxruntimeVersion, /^\d+\.\d+\.\d+/);

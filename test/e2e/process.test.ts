@@ -181,6 +181,7 @@ describe('node bin/vicregl.js', () => {
       [
         ['certificates', true],
         ['tokens', true],
+        [`model ${model.folder.dir}`, true],
       ],
     );
     served.child.kill('SIGTERM');

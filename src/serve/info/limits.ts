@@ -22,7 +22,7 @@ const units: readonly (readonly [RegExp, string])[] = [
   [/Pixels$/, 'pixels'],
   [/Images$/, 'images'],
   [/(Seconds|Ttl)$/, 'seconds'],
-  [/Delay$/, 'milliseconds'],
+  [/Ms$/, 'milliseconds'],
 ];
 
 /** Every limit with its value, as GetServerInfo tells it. */
