@@ -12,7 +12,7 @@ export interface ServeContext {
   readonly limits: ServeLimits;
   /** Bounds how many images are decoded at once; all models share it. */
   readonly decoding: LimitFunction;
-  /** Lets one match compute at a time: two would only take turns on one thread. All models share it. */
+  /** Lets as many matches compute at a time as a model has workers: more would only take turns. All models share it. */
   readonly matching: LimitFunction;
   /** Features that were kept to be matched by reference. All models share it. */
   readonly features: FeatureStore;

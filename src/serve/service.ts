@@ -84,7 +84,7 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
     models: sources,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
-    matching: pLimit(1),
+    matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
     reducing: pLimit(1),
     features,
     observer,
