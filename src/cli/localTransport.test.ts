@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
+import { failsWith } from '../../test/support/failsWith.js';
 import { tinyManifest } from '../../test/support/tinyModel.js';
 import { type Client, createClientOver } from '../client/client.js';
 import { cellCentre } from '../client/grid.js';
@@ -21,15 +22,6 @@ const photo = readFile(new URL('../../../test/fixtures/photos/coffee.jpg', impor
 function clientOf(options: Partial<Parameters<typeof createFakeEngine>[0]> = {}, limits = defaultServeLimits): Client {
   const engine = createFakeEngine({ manifest, ...options });
   return createClientOver(createLocalTransport(createService({ models: [{ engine }], limits })));
-}
-
-function failsWith(code: string, text: RegExp) {
-  return (error: unknown) => {
-    assert.ok(error instanceof VicreglError, String(error));
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    return true;
-  };
 }
 
 /** Every pixel differs from its neighbours, and every cell from every other. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
-import { type Client, type ClientOptions, createClient, VicreglError } from '../../src/client/index.js';
+import { type Client, type ClientOptions, createClient } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createToken, hashToken } from '../../src/serve/auth/secret.js';
 import { openSecurity } from '../../src/serve/auth/security.js';
@@ -12,6 +12,7 @@ import { resolveConfig } from '../../src/serve/config/resolve.js';
 import { createLogger } from '../../src/serve/monitoring/logger.js';
 import { createServer } from '../../src/serve/server.js';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
+import { failsWith } from '../support/failsWith.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { checkHealth, listServices } from './grpcProbe.js';
 
@@ -50,16 +51,6 @@ async function start(content: Record<string, unknown>) {
       await Promise.all(clients.map((client) => client.close()));
       await server.close();
     },
-  };
-}
-
-function failsWith(code: string, text: RegExp, reason?: string) {
-  return (error: unknown) => {
-    assert.ok(error instanceof VicreglError, String(error));
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    if (reason !== undefined) assert.equal(error.reason, reason);
-    return true;
   };
 }
 

@@ -4,13 +4,14 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { createClient, VicreglError } from '../../src/client/index.js';
+import { createClient } from '../../src/client/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
 import { createServer } from '../../src/serve/server.js';
+import { failsWith } from '../support/failsWith.js';
 import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
 import { checkHealth, listServices, sendBytes, watchHealth } from './grpcProbe.js';
 
@@ -39,16 +40,6 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
       await client.close();
       await server.close();
     },
-  };
-}
-
-function failsWith(code: string, text: RegExp, reason?: string) {
-  return (error: unknown) => {
-    assert.ok(error instanceof VicreglError, String(error));
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    if (reason !== undefined) assert.equal(error.reason, reason);
-    return true;
   };
 }
 

@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { VicreglError } from '../../src/client/vicreglError.js';
+
+/** Holds an error of the client against its code, its text and, where given, its reason: for `assert.rejects`. */
+export function failsWith(code: string, text: RegExp, reason?: string) {
+  return (error: unknown) => {
+    assert.ok(error instanceof VicreglError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    if (reason !== undefined) assert.equal(error.reason, reason);
+    return true;
+  };
+}
