@@ -28,7 +28,7 @@ function relocated(command: string): string {
 }
 
 function shell(command: string, cwd: string): void {
-  const { status, stdout } = spawnSync('bash', ['-euo', 'pipefail', '-c', command], {
+  const { status, stdout } = spawnSync('/bin/sh', ['-c', command], {
     cwd,
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
