@@ -2,8 +2,9 @@
  * Runs what a build of the Dockerfile would run, where no container engine is at hand: node dist/scripts/container/runSteps.js
  *
  * The RUN and COPY steps of the stages that build are done in a scratch folder, with the image's folders below it, and what
- * comes out is started and asked for its health. Steps that install packages of the system are simulated, where this system
- * knows the packages, and the others are named as not run.
+ * comes out is started and asked for its health. The last stage, the CPU's, is done in a Debian root where root and
+ * mmdebstrap are at hand. Other steps that install packages of the system are simulated, where this system knows the
+ * packages, and what remains is named as not run.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -11,6 +12,7 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { missingForImage, tryImage } from './debianImage.js';
 import { readStages, type Stage } from './stages.js';
 
 /** Folders of the image that exist in the scratch folder. */
@@ -123,8 +125,13 @@ async function checkService(): Promise<void> {
 }
 
 try {
-  for (const stage of await readStages('Dockerfile')) await runStage(stage);
+  const stages = await readStages('Dockerfile');
+  const last = stages.at(-1)!;
+  const missing = missingForImage();
+  for (const stage of stages) if (stage !== last || missing !== undefined) await runStage(stage);
   await checkService();
+  if (missing === undefined) await tryImage(last, inScratch('/root'), inScratch('/image'));
+  else console.log(`${last.name}: not run in a Debian root, which takes ${missing}`);
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }

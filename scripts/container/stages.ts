@@ -21,22 +21,24 @@ export interface Stage {
 
 /**
  * Lines of one instruction as BuildKit joins them: with nothing in between, without comments and empty lines behind the
- * first one. An escape character goes on to the next line where only blanks follow it and it is not itself escaped. The parser's own
- * reading of arguments is for editors: it takes backslashes for escapes of Docker's, where they are the shell's.
+ * first one. A line goes on where it ends in the escape character, blanks aside, and that is not itself escaped. The
+ * parser's own reading of arguments is for editors: it takes the shell's backslashes for Docker's and drops them.
  */
-function joinLines(content: string, escape: string): string {
+function joinLines(content: string, escapeCharacter: string): string {
   const [first = '', ...others] = content.split(/\r?\n/);
   const lines = [first, ...others.filter((line) => !/^\s*(#|$)/.test(line))];
-  const mark = escape === '\\' ? '\\\\' : escape;
+  const mark = escapeCharacter === '\\' ? '\\\\' : escapeCharacter;
   return lines.map((line) => line.replace(new RegExp(`(^|[^${mark}])${mark}[ \\t]*$`), '$1')).join('');
 }
 
-function readStep(instruction: Instruction, escape: string): Step {
-  const joined = joinLines(instruction.getTextContent(), escape);
+function readStep(instruction: Instruction, escapeCharacter: string): Step {
+  const joined = joinLines(instruction.getTextContent(), escapeCharacter);
   const text = joined.slice(instruction.getInstruction().length).trim();
   if (/^(RUN|COPY|ADD)$/i.test(instruction.getInstruction()) && /(^|\s)<<-?["']?\w/.test(text)) {
     const line = instruction.getRange().start.line + 1;
-    throw new Error(`line ${line} holds a here-document, which is not read here; write the lines with ${escape} instead`);
+    throw new Error(
+      `line ${line} holds a here-document, which is not read here; write the lines with ${escapeCharacter} instead`,
+    );
   }
   return { keyword: instruction.getKeyword(), text, words: text.split(/\s+/) };
 }
