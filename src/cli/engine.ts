@@ -10,6 +10,8 @@ export interface EngineFlags {
   /** Worker processes; a command alone has work for one only. */
   readonly workers?: number;
   readonly threads?: number;
+  /** Longest time of one run in seconds; a command alone may take its time. */
+  readonly runSeconds?: number;
 }
 
 /** Adds --device and --threads. */
@@ -29,13 +31,14 @@ export function addEngineFlags(command: Command): Command {
  */
 export function startEngine(
   folder: ModelFolder,
-  { device, workers, threads }: EngineFlags,
+  { device, workers, threads, runSeconds }: EngineFlags,
   log?: (message: string) => void,
 ): Promise<Engine> {
   return createOnnxEngine(folder, {
     device,
     ...(workers !== undefined && { workers }),
     ...(threads !== undefined && { threads }),
+    ...(runSeconds !== undefined && { runSeconds }),
     ...(log && { log }),
   });
 }

@@ -10,7 +10,7 @@ import { findModel } from './modelFolders.js';
  * @throws ModelFolderError or EngineError; what was opened is closed then.
  */
 export async function openServedModels(
-  { model, device, workers, threads }: ServeConfig,
+  { model, device, workers, threads, runSeconds }: ServeConfig,
   batchImages: number,
   log: (message: string) => void,
 ): Promise<ModelSource[]> {
@@ -18,7 +18,8 @@ export async function openServedModels(
   const opened: ModelSource[] = [];
   try {
     for (const folder of folders) {
-      const reopen = () => openEngine(folder, { device, workers, ...(threads !== undefined && { threads }) }, log);
+      const flags = { device, workers, runSeconds, ...(threads !== undefined && { threads }) };
+      const reopen = () => openEngine(folder, flags, log);
       const engine = await reopen();
       opened.push({ engine, reopen });
       await warmEngine(engine, batchImages);

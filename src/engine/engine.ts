@@ -40,6 +40,9 @@ export interface WorkerStatus {
   readonly rssBytes: number;
 }
 
+/** Why a worker was replaced: it ended (a crash, a kill for memory), or it was killed because its work did not come back. */
+export type WorkerLoss = 'died' | 'hung';
+
 export interface EngineStatus {
   /**
    * `ready`: every worker stands. `degraded`: some do; runs go to them. `recovering`: none does, but one is starting; runs
@@ -49,11 +52,14 @@ export interface EngineStatus {
   /** Why a worker is missing. */
   readonly reason?: string;
   readonly workers: readonly WorkerStatus[];
-  /** Workers that took the place of dead ones, since the start. */
-  readonly restarts: number;
+  /** Workers that took the place of lost ones since the start, by what became of those. */
+  readonly restarts: Readonly<Record<WorkerLoss, number>>;
   /** Seconds that workers have spent on requests, all together, since the start. */
   readonly busySeconds: number;
 }
+
+/** Makes one worker ready for requests by runs that this worker alone does; they throw as `Engine.run` does. */
+export type WarmUp = (run: Engine['run']) => Promise<void>;
 
 /** Runs one model. Implementations: ONNX Runtime in worker processes, and a fake for tests. */
 export interface Engine {
@@ -71,8 +77,14 @@ export interface Engine {
    */
   watch(listener: () => void): () => void;
   /**
+   * Warms every worker, side by side, and from then on each that takes the place of a lost one before that takes any other
+   * work. To be called before the first run.
+   * @throws what the warm-up throws; a replacement that cannot be warmed counts as one that could not start.
+   */
+  warm(up: WarmUp): Promise<void>;
+  /**
    * Computes the wanted outputs of a batch, as soon as a worker is free. The batch must not be written to meanwhile.
-   * @throws EngineError with code `unavailable` (closed, no worker, or its worker died), `invalid_input` (shape, or an
+   * @throws EngineError with code `unavailable` (closed, no worker, or its worker died or hung), `invalid_input` (shape, or an
    *   output that the model lacks), `out_of_memory` (a smaller batch may fit) or `internal` (the runtime failed).
    */
   run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;

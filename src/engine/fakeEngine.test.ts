@@ -42,10 +42,10 @@ describe('createFakeEngine', () => {
     await assert.rejects(running, { code: 'unavailable', message: 'gone' });
     engine.kill(1, 'gone too');
     await assert.rejects(engine.run(images(1, 16, 16), everything), { code: 'unavailable', message: 'gone too' });
-    engine.revive();
+    await engine.revive();
     unwatch();
     assert.deepEqual(states, ['degraded 0', 'degraded 1', 'down 0', 'ready 2']);
-    assert.equal(engine.status.restarts, 2);
+    assert.deepEqual(engine.status.restarts, { died: 2, hung: 0 });
     await engine.close();
   });
 

@@ -12,6 +12,7 @@ import {
   isStageOutput,
   type OutputName,
   type StageOutput,
+  type WarmUp,
   type WorkerStatus,
 } from './engine.js';
 import { checkRun, modelOutputs } from './runCheck.js';
@@ -19,6 +20,8 @@ import { checkRun, modelOutputs } from './runCheck.js';
 export interface FakeEngineOptions {
   /** Gives the dims, the stride and the graphs that decide which outputs exist. */
   readonly manifest: Manifest;
+  /** What it says that it runs on. Default `cpu`. */
+  readonly provider?: 'cpu' | 'cuda';
   /** How long a run takes, in milliseconds; the event loop stays free meanwhile. Default 0. */
   readonly delayMs?: number;
   /** Runs that it does at the same time; more are done too, but it does not ask for them (`idle`). Default 1. */
@@ -111,8 +114,8 @@ function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<Outpu
 export interface FakeEngine extends Engine {
   /** Kills workers: what runs rejects as `unavailable`, later runs too where none is left. */
   kill(workers: number, reason: string): void;
-  /** Puts new workers in the place of those that were killed. */
-  revive(): void;
+  /** Puts new workers in the place of those that were killed, each once it is warm: at once where nothing warms them. */
+  revive(): Promise<void>;
 }
 
 /**
@@ -120,12 +123,13 @@ export interface FakeEngine extends Engine {
  * Shapes and errors are those of the real one, the same pixels always give the same numbers, and equal cells match.
  */
 export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
-  const { manifest, delayMs = 0, workers = 1 } = options;
+  const { manifest, provider = 'cpu', delayMs = 0, workers = 1 } = options;
   const running = new Set<Promise<unknown>>();
   const listeners = new Set<() => void>();
   let closed = false;
   let dead = 0;
   let restarts = 0;
+  let warmUp: WarmUp | undefined;
   let busyMs = 0;
   let reason: string | undefined;
   let deaths = new AbortController();
@@ -150,7 +154,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
 
   return {
     manifest,
-    provider: 'cpu',
+    provider,
     outputs: modelOutputs(manifest),
     get status() {
       const busy = Math.min(running.size, workers - dead);
@@ -160,7 +164,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
         state: standing,
         ...(dead > 0 && reason !== undefined && { reason }),
         workers: Array.from({ length: workers }, (_, i) => ({ state: stateOf(i), rssBytes: 0 })),
-        restarts,
+        restarts: { died: restarts, hung: 0 },
         busySeconds: busyMs / 1000,
       };
     },
@@ -170,6 +174,10 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
     watch(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+    async warm(up) {
+      warmUp = up;
+      await Promise.all(Array.from({ length: workers - dead }, () => up(answer)));
     },
     async run(batch, wants) {
       if (closed) throw new EngineError('unavailable', 'the engine is closed');
@@ -197,9 +205,11 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
       deaths = new AbortController();
       changed();
     },
-    revive() {
-      restarts += dead;
-      dead = 0;
+    async revive() {
+      const lost = dead;
+      if (warmUp !== undefined) await Promise.all(Array.from({ length: lost }, () => warmUp!(answer)));
+      restarts += lost;
+      dead -= lost;
       changed();
     },
     async close() {

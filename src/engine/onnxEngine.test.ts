@@ -49,6 +49,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Processor time of a process so far, in the kernel's ticks (usually 10 ms). */
+function processorTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
 /** A batch that keeps the tiny model busy for a good part of a second. */
 const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
 
@@ -234,7 +240,7 @@ describe('createOnnxEngine', () => {
     assert.deepEqual((await accepted).maps_embedding?.shape, [4, 32, 32, 12]);
     await closing;
     await engine.close();
-    assert.equal(engine.status.restarts, 0, 'a close is no death');
+    assert.deepEqual(engine.status.restarts, { died: 0, hung: 0 }, 'a close is no death');
   });
 
   it('fails the run of a worker that is killed, goes on with the other, and replaces it', async () => {
@@ -255,11 +261,50 @@ describe('createOnnxEngine', () => {
       assert.match(engine.status.reason!, /SIGKILL/);
       assert.deepEqual((await engine.run(images(1, 16, 16), wants)).representation?.shape, [1, 16]);
       await whenever(engine, () => engine.status.state === 'ready');
-      assert.equal(engine.status.restarts, 1);
+      assert.deepEqual(engine.status.restarts, { died: 1, hung: 0 });
       assert.ok(!engine.status.workers.some(({ pid }) => pid === busy.pid));
       assert.ok(engine.status.workers.every(({ rssBytes }) => rssBytes > 1e6));
       assert.match(logged[0]!, /SIGKILL\); another is started now/);
-      assert.match(logged.at(-1)!, /worker \d+ took the place of a dead one/);
+      assert.match(logged.at(-1)!, /worker \d+ took the place of a lost one/);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('kills a worker that stops in the middle of a run, fails that run alone, and warms another in its place', async () => {
+    const engine = await createOnnxEngine(folder, {
+      device: 'cpu',
+      workers: 2,
+      threads: 1,
+      runSeconds: 5,
+      log: () => {},
+    });
+    const wants = new Set<OutputName>(['representation']);
+    try {
+      const warmed: unknown[] = [];
+      await engine.warm(async (run) => {
+        warmed.push((await run(images(1, 16, 16), wants)).representation?.shape);
+      });
+      assert.deepEqual(warmed, [
+        [1, 16],
+        [1, 16],
+      ]);
+      const hanging = engine.run(longBatch(), wants);
+      const { pid } = engine.status.workers.find(({ state }) => state === 'busy')!;
+      const before = processorTime(pid!);
+      while (processorTime(pid!) < before + 5) await delay(5);
+      process.kill(pid!, 'SIGSTOP');
+      assert.deepEqual((await engine.run(images(1, 16, 16), wants)).representation?.shape, [1, 16]);
+      await assert.rejects(hanging, {
+        name: 'EngineError',
+        code: 'unavailable',
+        message: 'the inference worker ended (killed: its work did not come back in 5 s)',
+      });
+      assert.equal(engine.status.state, 'degraded');
+      await whenever(engine, () => engine.status.state === 'ready');
+      assert.equal(warmed.length, 3);
+      assert.deepEqual(engine.status.restarts, { died: 0, hung: 1 });
+      while (isAlive(pid!)) await delay(5);
     } finally {
       await engine.close();
     }

@@ -4,7 +4,7 @@ import { type Engine, EngineError, type EngineOutputs } from './engine.js';
 import type { WorkerSetup } from './messages.js';
 import { checkRun, modelOutputs } from './runCheck.js';
 import { pairTensors, readNearest } from './search.js';
-import { createWorkerPool } from './workerPool.js';
+import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { startWorkerProcess } from './workerProcess.js';
 
 export interface OnnxEngineOptions {
@@ -14,6 +14,8 @@ export interface OnnxEngineOptions {
   readonly workers?: number;
   /** Threads that one operator may use in each worker. Default: the cores this process may run on, shared evenly. */
   readonly threads?: number;
+  /** Longest time of one run or search in seconds; a worker that takes longer hangs and is replaced. Absent: for ever. */
+  readonly runSeconds?: number;
   /** Told why `auto` fell back to the CPU, what workers print, and of their deaths. Default: lines on stderr. */
   readonly log?: (message: string) => void;
 }
@@ -42,7 +44,8 @@ function setupOf(folder: ModelFolder, device: OnnxEngineOptions['device'], threa
  *
  * Processes rather than threads: a native crash in the runtime, or a kill for memory, would end a thread's whole process,
  * and terminating a thread in the middle of a run aborts it. Handing an image over costs 0.2 ms more than to a thread, and
- * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies fails its run with `unavailable` and is replaced.
+ * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or hangs for
+ * `runSeconds` and is killed, fails its run with `unavailable` and is replaced.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
@@ -63,7 +66,16 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     await Promise.all(started.map((worker) => worker.close()));
     throw failure.reason;
   }
-  const pool = createWorkerPool({ workers: started, start, log });
+  const { runSeconds } = options;
+  const workMs = runSeconds === undefined ? undefined : runSeconds * 1000;
+  const pool = createWorkerPool({ workers: started, start, workMs, log });
+
+  const runBy =
+    (work: PoolWorker['work']): Engine['run'] =>
+    async (batch, wants) => {
+      checkRun(manifest, batch, wants);
+      return (await work({ kind: 'run', wants: [...wants] }, { images: batch })) as EngineOutputs;
+    };
 
   return {
     manifest,
@@ -76,10 +88,8 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
       return pool.idle;
     },
     watch: pool.watch,
-    async run(batch, wants) {
-      checkRun(manifest, batch, wants);
-      return (await pool.work({ kind: 'run', wants: [...wants] }, { images: batch })) as EngineOutputs;
-    },
+    warm: (up) => pool.warm((work) => up(runBy(work))),
+    run: runBy(pool.work),
     async nearest(pair, signal) {
       return readNearest(await pool.work({ kind: 'nearest' }, pairTensors(pair), signal));
     },

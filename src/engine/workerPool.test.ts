@@ -14,22 +14,33 @@ function fakeWorker(pid: number) {
     end = resolve;
   });
   const answers: (() => void)[] = [];
+  let asked = 0;
   const worker: PoolWorker = {
     pid,
     rssBytes: 1,
     ended,
     work: () =>
       new Promise((resolve, reject) => {
+        asked++;
         answers.push(() => resolve({}));
         ended.then((how) => reject(new EngineError('unavailable', how)));
       }),
+    kill: (how) => end(how),
     close: async () => end('closed'),
   };
-  return { worker, die: (how: string) => end(how), answer: () => answers.shift()!() };
+  return {
+    worker,
+    /** Pieces of work that it was given. */
+    get asked() {
+      return asked;
+    },
+    die: (how: string) => end(how),
+    answer: () => answers.shift()!(),
+  };
 }
 
 /** A pool of one worker; each further start takes the next outcome: a worker, or an error. */
-function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[]) {
+function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: number) {
   const logged: string[] = [];
   const states: string[] = [];
   const pool = createWorkerPool({
@@ -40,6 +51,7 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[]) {
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
+    workMs,
     log: (line) => logged.push(line),
     backOff: { firstMs: 1, longestMs: 4, wellMs: 60_000 },
   });
@@ -94,7 +106,7 @@ describe('worker pool', () => {
         'no memory; another is started in 4 ms',
       ],
     );
-    assert.equal(pool.status.restarts, 2);
+    assert.deepEqual(pool.status.restarts, { died: 2, hung: 0 });
     await pool.close();
   });
 
@@ -107,6 +119,78 @@ describe('worker pool', () => {
     first.die('ended (exit code 1)');
     await Promise.all([running, waiting]);
     await reached('recovering');
+    await pool.close();
+  });
+
+  it('kills a worker whose work does not come back in time, also a search that was given up, and replaces it', async () => {
+    const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
+    const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker], 20);
+    await assert.rejects(pool.work(work, {}), {
+      code: 'unavailable',
+      message: 'killed: its work did not come back in 0.02 s',
+    });
+    await reached('ready');
+    assert.equal(pool.status.workers[0]!.pid, 2);
+    const given = new AbortController();
+    const searching = pool.work({ kind: 'nearest' }, {}, given.signal);
+    given.abort(new Error('given up'));
+    await assert.rejects(searching, /given up/);
+    assert.equal(pool.idle, 0, 'it still computes, as far as anyone knows');
+    await second.worker.ended;
+    await turn();
+    await reached('ready');
+    assert.equal(pool.status.workers[0]!.pid, 3);
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2 });
+    assert.match(logged[0]!, /killed: its work did not come back in 0\.02 s; another is started now/);
+    const answered = pool.work(work, {});
+    await turn();
+    third.answer();
+    await answered;
+    third.die('ended (signal SIGSEGV)');
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2 }, 'one that answered is not killed');
+    await pool.close();
+  });
+
+  it('warms the workers of the start, and each later one before it takes work', async () => {
+    const [first, second] = [fakeWorker(1), fakeWorker(2)];
+    const { pool, logged } = poolOf(first.worker, [second.worker]);
+    const warming = pool.warm(async (workOf) => void (await workOf(work, {})));
+    assert.equal(pool.idle, 0);
+    first.answer();
+    await warming;
+    assert.equal(pool.idle, 1);
+
+    first.die('ended (signal SIGKILL)');
+    // Nobody has heard of it in this turn.
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (signal SIGKILL)' });
+    const done: string[] = [];
+    const waiting = pool.work(work, {}).then(() => done.push('work'));
+    while (second.asked === 0) await turn();
+    assert.deepEqual([pool.status.state, second.asked], ['recovering', 1], 'only the warm-up has begun');
+    second.answer();
+    while (second.asked === 1) await turn();
+    assert.equal(pool.status.state, 'ready');
+    assert.deepEqual(done, []);
+    second.answer();
+    await waiting;
+    assert.match(logged.at(-1)!, /worker 2 took the place of a lost one/);
+    await pool.close();
+  });
+
+  it('counts a replacement that cannot be warmed as one that could not start, and ends it', async () => {
+    const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
+    const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker]);
+    let warmed = 0;
+    await pool.warm(async () => {
+      warmed++;
+      if (warmed === 2) throw new EngineError('out_of_memory', 'no memory');
+    });
+    first.die('ended (signal SIGKILL)');
+    await turn();
+    await reached('ready');
+    assert.equal(await second.worker.ended, 'closed');
+    assert.deepEqual([pool.status.workers[0]!.pid, warmed], [3, 3]);
+    assert.equal(logged[1], 'no memory; another is started in 1 ms');
     await pool.close();
   });
 });

@@ -1,4 +1,4 @@
-import { EngineError, type EngineStatus, type WorkerStatus } from './engine.js';
+import { EngineError, type EngineStatus, type WorkerLoss, type WorkerStatus } from './engine.js';
 import type { NamedTensors } from './frames.js';
 import type { Work } from './messages.js';
 import type { WorkerProcess } from './workerProcess.js';
@@ -11,8 +11,14 @@ export interface WorkerPool {
   /** @returns ends the telling of changes of `idle` and `status.state` */
   watch(listener: () => void): () => void;
   /**
+   * Warms all workers that stand, and from then on each that is started before it takes work.
+   * @throws what the warm-up throws
+   */
+  warm(up: WarmWorker): Promise<void>;
+  /**
    * Has work done by the next free worker; those that wait are served in order.
-   * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed.
+   * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed. EngineError
+   *   `unavailable` where the worker dies, or has not come back within `workMs` and is killed.
    */
   work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
   /** Finishes all work, then ends the workers. */
@@ -20,13 +26,18 @@ export interface WorkerPool {
 }
 
 /** What the pool needs of a worker. */
-export type PoolWorker = Pick<WorkerProcess, 'pid' | 'rssBytes' | 'ended' | 'work' | 'close'>;
+export type PoolWorker = Pick<WorkerProcess, 'pid' | 'rssBytes' | 'ended' | 'work' | 'kill' | 'close'>;
+
+/** Makes a worker ready by work of its own. */
+export type WarmWorker = (work: PoolWorker['work']) => Promise<void>;
 
 export interface WorkerPoolOptions {
   /** The workers to begin with; as many are kept. */
   readonly workers: readonly PoolWorker[];
   /** Starts one in the place of a dead one. */
   readonly start: () => Promise<PoolWorker>;
+  /** Longest time in ms that a worker may take for one piece of work before it is killed. Absent: for ever. */
+  readonly workMs?: number | undefined;
   /** Told of deaths, failed starts and replacements. */
   readonly log: (message: string) => void;
   /** Pauses between tries, in ms. */
@@ -47,9 +58,17 @@ const defaultBackOff: BackOff = { firstMs: 250, longestMs: 30_000, wellMs: 10_00
 interface Place {
   worker: PoolWorker | undefined;
   state: WorkerStatus['state'];
+  /** What became of the last one. */
+  loss: WorkerLoss;
   /** Deaths and failed starts in a row. */
   failures: number;
   timer?: NodeJS.Timeout;
+}
+
+/** A place with the worker that was found in it. */
+interface Taken {
+  readonly place: Place;
+  readonly worker: PoolWorker;
 }
 
 interface Waiter {
@@ -72,15 +91,23 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 }
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { start, log, backOff = defaultBackOff } = options;
+  const { start, log, workMs, backOff = defaultBackOff } = options;
   const listeners = new Set<() => void>();
   let waiters: Waiter[] = [];
-  let restarts = 0;
+  const restarts = { died: 0, hung: 0 };
   let busyMs = 0;
+  let warmUp: WarmWorker | undefined;
   let reason: string | undefined;
   let closing: Promise<void> | undefined;
   const running = new Set<Promise<unknown>>();
-  const places = options.workers.map((): Place => ({ worker: undefined, state: 'starting', failures: 0 }));
+  const places = options.workers.map(
+    (): Place => ({
+      worker: undefined,
+      state: 'starting',
+      loss: 'died',
+      failures: 0,
+    }),
+  );
   for (const [i, place] of places.entries()) occupy(place, options.workers[i]!);
 
   const count = (...states: WorkerStatus['state'][]): number =>
@@ -140,16 +167,17 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   function replace(place: Place): void {
     place.state = 'starting';
     const since = performance.now();
-    start().then(
+    startWarm(place).then(
       (worker) => {
         if (closing !== undefined && waiters.length === 0) {
           place.state = 'failed';
           void worker.close();
           return;
         }
-        restarts++;
+        restarts[place.loss]++;
+        place.loss = 'died';
         occupy(place, worker);
-        log(`worker ${worker.pid} took the place of a dead one after ${Math.round(performance.now() - since)} ms`);
+        log(`worker ${worker.pid} took the place of a lost one after ${Math.round(performance.now() - since)} ms`);
         changed();
       },
       (error: unknown) => lose(place, error instanceof Error ? error.message : String(error)),
@@ -157,7 +185,35 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     if (place.failures > 1) changed();
   }
 
-  async function nextFree(signal?: AbortSignal): Promise<Place> {
+  /** A worker as those of the start are: warm. */
+  async function startWarm(place: Place): Promise<PoolWorker> {
+    const worker = await start();
+    try {
+      await warmUp?.(boundedWork(place, worker));
+      return worker;
+    } catch (error) {
+      void worker.close();
+      throw error;
+    }
+  }
+
+  /** A worker's work, which has to come back in time: nothing else would tell a worker that hangs from a busy one. */
+  function boundedWork(place: Place, worker: PoolWorker): PoolWorker['work'] {
+    return async (work, tensors, signal) => {
+      const late = (): void => {
+        place.loss = 'hung';
+        worker.kill(`killed: its work did not come back in ${workMs! / 1000} s`);
+      };
+      const timer = workMs === undefined ? undefined : setTimeout(late, workMs);
+      try {
+        return await worker.work(work, tensors, signal);
+      } finally {
+        clearTimeout(timer);
+      }
+    };
+  }
+
+  async function nextFree(signal?: AbortSignal): Promise<Taken> {
     signal?.throwIfAborted();
     const free = places.find((place) => place.state === 'idle');
     if (free) return occupied(free);
@@ -180,18 +236,17 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     });
   }
 
-  /** Taken in the same turn in which it was found idle: nobody else may find it so. */
-  function occupied(place: Place): Place {
+  /** Taken in the same turn in which it was found idle: nobody else may find it so, and its worker may be lost in the next. */
+  function occupied(place: Place): Taken {
     place.state = 'busy';
-    return place;
+    return { place, worker: place.worker! };
   }
 
-  async function doWork(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
-    const place = await nextFree(signal);
-    const worker = place.worker!;
+  /** Has a worker that was taken do something, and gives its place to the next when that is done. */
+  async function occupyWith<T>({ place, worker }: Taken, doing: (work: PoolWorker['work']) => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
-      return await worker.work(work, tensors, signal);
+      return await doing(boundedWork(place, worker));
     } finally {
       busyMs += performance.now() - since;
       if (place.worker === worker && place.state === 'busy') {
@@ -199,6 +254,17 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         changed();
       }
     }
+  }
+
+  async function doWork(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
+    return occupyWith(await nextFree(signal), (workOf) => workOf(work, tensors, signal));
+  }
+
+  /** Not over while it keeps a worker busy. */
+  function track<T>(done: Promise<T>): Promise<T> {
+    running.add(done);
+    void done.catch(() => {}).finally(() => running.delete(done));
+    return done;
   }
 
   return {
@@ -212,7 +278,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
           state,
           rssBytes: worker?.rssBytes ?? 0,
         })),
-        restarts,
+        restarts: { ...restarts },
         busySeconds: busyMs / 1000,
       };
     },
@@ -223,16 +289,16 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    async warm(up) {
+      warmUp = up;
+      const idle = places.filter((place) => place.state === 'idle');
+      await Promise.all(idle.map((place) => track(occupyWith(occupied(place), up))));
+    },
     async work(work, tensors, signal) {
       if (closing !== undefined) throw new EngineError('unavailable', 'the engine is closed');
-      const done = doWork(work, tensors, signal);
-      running.add(done);
-      try {
-        return await (signal ? untilAborted(done, signal) : done);
-      } finally {
-        // Work that was given up still keeps its worker busy for a while.
-        void done.catch(() => {}).finally(() => running.delete(done));
-      }
+      // Work that was given up still keeps its worker busy for a while.
+      const done = track(doWork(work, tensors, signal));
+      return signal ? untilAborted(done, signal) : done;
     },
     close() {
       closing ??= (async () => {

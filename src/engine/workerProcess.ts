@@ -24,6 +24,8 @@ export interface WorkerProcess {
    * @throws EngineError `unavailable` where the worker dies first; else as the work fails.
    */
   work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
+  /** Ends a worker at once, whatever it does: its work fails with `how`, also where the process takes its time to go. */
+  kill(how: string): void;
   /** Ends an idle worker; one that does not end is killed. */
   close(): Promise<void>;
 }
@@ -55,8 +57,9 @@ export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => vo
   let nextId = 0;
   let rssBytes = 0;
   let end: string | undefined;
+  let finish: (how: string) => void = () => {};
   const ended = new Promise<string>((resolve) => {
-    const finish = (how: string): void => {
+    finish = (how) => {
       end ??= how;
       const reason = `the inference worker ended (${end})`;
       // First: whoever hears of a failed piece of work must not give this worker another one.
@@ -93,6 +96,12 @@ export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => vo
     }).finally(() => signal?.removeEventListener('abort', cancel));
   }
 
+  function kill(how: string): void {
+    // Not waited for: a process that hangs in its device's driver ends when the driver lets it.
+    child.kill('SIGKILL');
+    finish(how);
+  }
+
   async function close(): Promise<void> {
     channel.end();
     const timer = setTimeout(() => child.kill('SIGKILL'), END_MS);
@@ -118,6 +127,7 @@ export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => vo
             },
             ended,
             work,
+            kill,
             close,
           });
         } else settle({ facts, tensors });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { checkHealth } from '../e2e/grpcProbe.js';
@@ -24,6 +24,19 @@ function workersOf({ child }: ServedProcess): number[] {
         return false;
       }
     });
+}
+
+/** Workers that were replaced so far, as the metrics say. */
+async function restarts({ metricsAddress }: ServedProcess, reason: 'died' | 'hung'): Promise<number> {
+  const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+  return Number(new RegExp(`^vicregl_worker_restarts_total\\{.*reason="${reason}"\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
+}
+
+/** Starts the service; a test that fails leaves none behind, which would keep the file from its end. */
+async function serve(t: TestContext, ...flags: string[]): Promise<ServedProcess> {
+  const served = await startServedProcess(...flags);
+  t.after(() => served.child.kill('SIGKILL'));
+  return served;
 }
 
 /** Callers that each send their next request when the last is answered, until they are stopped. */
@@ -72,8 +85,8 @@ describe('the process under load', () => {
   });
   after(() => model.remove());
 
-  test('a worker killed by SIGKILL fails its own requests as UNAVAILABLE and is replaced; no request hangs', async () => {
-    const served = await startServedProcess('--model', model.folder.dir, '--workers', '2', '--threads', '1');
+  test('a worker killed by SIGKILL fails its own requests as UNAVAILABLE and is replaced; no request hangs', async (t) => {
+    const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
     const load = startLoad(served.address, 8);
     await load.more(20);
     const [victim, other] = workersOf(served);
@@ -93,8 +106,30 @@ describe('the process under load', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('SIGHUP reloads the model under load, and no request fails', async () => {
-    const served = await startServedProcess('--model', model.folder.dir, '--threads', '1');
+  test('a worker that hangs is killed after runSeconds: its run fails as UNAVAILABLE, the others are answered', async (t) => {
+    const flags = ['--workers', '2', '--threads', '1', '--run-seconds', '1'];
+    const served = await serve(t, '--model', model.folder.dir, ...flags);
+    const load = startLoad(served.address, 8);
+    await load.more(20);
+    const [victim] = workersOf(served);
+    process.kill(victim!, 'SIGSTOP');
+    // Under this load it was in a run, or is given the next.
+    while (load.failures.length === 0) await load.more(1);
+    assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
+    while ((await restarts(served, 'hung')) === 0) await load.more(1);
+    await load.more(20);
+    await load.stop();
+    assert.deepEqual([await restarts(served, 'hung'), await restarts(served, 'died')], [1, 0]);
+    for (const error of load.failures) {
+      assert.ok(error instanceof VicreglError && error.code === 'UNAVAILABLE', String(error));
+      assert.match(error.message, /killed: its work did not come back in 1 s/);
+    }
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('SIGHUP reloads the model under load, and no request fails', async (t) => {
+    const served = await serve(t, '--model', model.folder.dir, '--threads', '1');
     const load = startLoad(served.address, 6);
     await load.more(10);
     const [before] = workersOf(served);
@@ -108,9 +143,9 @@ describe('the process under load', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered', async () => {
+  test('SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered', async (t) => {
     const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
-    const served = await startServedProcess('--model', model.folder.dir, ...flags);
+    const served = await serve(t, '--model', model.folder.dir, ...flags);
     const lines: { msg?: string; code?: string; method?: string }[] = [];
     let rest = '';
     served.child.stdout!.on('data', (chunk: Buffer) => {
@@ -136,8 +171,8 @@ describe('the process under load', () => {
     for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
   });
 
-  test('SIGKILL of the service ends its workers', async () => {
-    const served = await startServedProcess('--model', model.folder.dir, '--workers', '2', '--threads', '1');
+  test('SIGKILL of the service ends its workers', async (t) => {
+    const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
     const workers = workersOf(served);
     assert.equal(workers.length, 2);
     served.child.kill('SIGKILL');

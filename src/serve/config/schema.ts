@@ -32,6 +32,12 @@ const models = {
     .describe('What runs the models; auto takes CUDA where it loads, cuda fails where it does not.'),
   workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
   threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
+  // A hang lasts for ever. The longest run that is none, one image of inputPixels, is to stay far below, also on a small CPU.
+  runSeconds: whole(1, 86_400)
+    .default(120)
+    .describe(
+      'Seconds that a worker may take for one run or one search of a match; then it hangs, is killed and replaced.',
+    ),
 };
 
 const { image, output, ...defaults } = defaultServeLimits;

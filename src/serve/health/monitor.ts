@@ -31,7 +31,8 @@ interface Watched {
 
 /**
  * Keeps the state of every model: it serves while a worker stands and its last canary, a real inference, was well. Canaries run
- * whenever all workers are idle for an interval: those that are busy show by their answers that they work.
+ * whenever all workers are idle for an interval: those that are busy show by their answers that they work, or are killed when
+ * none comes (`runSeconds`).
  */
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
   const { models, intervalMs, timeoutMs, report, logger } = options;

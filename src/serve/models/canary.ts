@@ -28,17 +28,15 @@ export async function runCanary(engine: Engine): Promise<void> {
 }
 
 /**
- * Makes an engine ready for its first request: one run of everything in each worker, and on CUDA, where every new shape costs
- * a search for kernels of up to a second, of every batch size at the model's own size.
+ * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything, and on
+ * CUDA, where every new shape costs a search for kernels of up to a second, of every batch size at the model's own size.
  * @param batchImages most images in one run
  * @throws EngineError where a run fails, or its answer is not finite.
  */
 export async function warmEngine(engine: Engine, batchImages: number): Promise<void> {
   const { crop } = engine.manifest.preprocessing;
-  for (const size of engine.provider === 'cuda' ? batchSizes(batchImages) : [1]) {
-    const batch = picture(crop, size);
-    // As many runs at once as there are workers: each gets one.
-    const runs = engine.status.workers.map(() => engine.run(batch, engine.outputs));
-    for (const outputs of await Promise.all(runs)) checkFinite(outputs);
-  }
+  const sizes = engine.provider === 'cuda' ? batchSizes(batchImages) : [1];
+  await engine.warm(async (run) => {
+    for (const size of sizes) checkFinite(await run(picture(crop, size), engine.outputs));
+  });
 }

@@ -84,21 +84,32 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
       }
     },
   });
-  for (const [name, help, read] of [
-    ['vicregl_worker_restarts_total', 'Workers that took the place of dead ones, by model.', 'restarts'],
-    ['vicregl_worker_busy_seconds_total', 'Seconds that workers have spent on requests, by model.', 'busySeconds'],
-  ] as const) {
-    new Counter({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset();
-        for (const model of models()) this.inc(labelsOf(model), model.engine.status[read]);
-      },
-    });
-  }
+  new Counter({
+    name: 'vicregl_worker_restarts_total',
+    help:
+      'Workers that took the place of lost ones, by model and reason: died (crashed, or killed for memory), or hung (killed ' +
+      'because a run did not come back in runSeconds).',
+    labelNames: [...labelNames, 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) {
+        for (const [reason, count] of Object.entries(model.engine.status.restarts)) {
+          this.inc({ ...labelsOf(model), reason }, count);
+        }
+      }
+    },
+  });
+  new Counter({
+    name: 'vicregl_worker_busy_seconds_total',
+    help: 'Seconds that workers have spent on requests, by model.',
+    labelNames,
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) this.inc(labelsOf(model), model.engine.status.busySeconds);
+    },
+  });
 }
 
 /** What the store of features by reference holds, and how it was used. */

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { EngineError } from '../../engine/engine.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import { warmEngine } from './canary.js';
+
+const manifest = { ...tinyManifest, files: {} };
+
+/** A fake engine of two workers that writes down the images and the outputs of its runs. */
+function recording(provider: 'cpu' | 'cuda') {
+  const runs: string[] = [];
+  const engine = createFakeEngine({
+    manifest,
+    provider,
+    workers: 2,
+    failWith(batch, wants) {
+      runs.push(`${batch.shape.join('x')} ${[...wants].sort().join()}`);
+      return undefined;
+    },
+  });
+  return { engine, runs: () => runs.splice(0).sort() };
+}
+
+const everything = 'embedding,maps,maps_embedding,representation';
+
+test('every worker runs everything once on the CPU, and every batch size on CUDA', async () => {
+  const cpu = recording('cpu');
+  await warmEngine(cpu.engine, 6);
+  const one = `1x56x56x3 ${everything}`;
+  assert.deepEqual(cpu.runs(), [one, one]);
+
+  const cuda = recording('cuda');
+  await warmEngine(cuda.engine, 6);
+  const sizes = [1, 2, 4, 6].map((size) => `${size}x56x56x3 ${everything}`);
+  assert.deepEqual(
+    cuda.runs(),
+    sizes.flatMap((size) => [size, size]),
+  );
+});
+
+test('a worker that takes the place of a lost one is warmed as those of the start, before it is one', async () => {
+  const { engine, runs } = recording('cuda');
+  await warmEngine(engine, 4);
+  runs();
+  engine.kill(1, 'gone');
+  const revived = engine.revive();
+  assert.equal(engine.status.state, 'degraded', 'it is not warm yet');
+  await revived;
+  assert.equal(engine.status.state, 'ready');
+  assert.deepEqual(
+    runs(),
+    [1, 2, 4].map((size) => `${size}x56x56x3 ${everything}`),
+  );
+});
+
+test('a model that fails, or gives what is not finite, is not warmed', async () => {
+  const failure = new EngineError('internal', 'no such kernel');
+  await assert.rejects(warmEngine(createFakeEngine({ manifest, failWith: () => failure }), 1), failure);
+  const engine = createFakeEngine({ manifest });
+  const warm: typeof engine.warm = (up) =>
+    engine.warm((run) =>
+      up(async (batch, wants) => {
+        const outputs = await run(batch, wants);
+        outputs.maps!.data[7] = Number.NaN;
+        return outputs;
+      }),
+    );
+  await assert.rejects(warmEngine({ ...engine, warm }, 1), { code: 'internal', message: /output maps .* not finite/ });
+});
