@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openModelFolder } from '../../src/models/folder.js';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { createSession, toOrt } from '../../src/onnx/session.js';
+import { createSession, type SessionConfig, TRAINING_SESSION, toOrt } from '../../src/onnx/session.js';
 import { stack, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { repeatStep } from '../../src/train/repeatedStep.js';
 import { stepFeeds } from '../../src/train/stepFeeds.js';
@@ -34,10 +34,18 @@ if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device
 const wanted = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' }[device];
 
 /** Runs a model once with profiling on. */
-async function profiled(model: Uint8Array | string, feeds: ReadonlyMap<string, Tensor>): Promise<Placement[]> {
+async function profiled(
+  model: Uint8Array | string,
+  feeds: ReadonlyMap<string, Tensor>,
+  config: SessionConfig = {},
+): Promise<Placement[]> {
   const folder = await mkdtemp(join(tmpdir(), 'vicregl-placement-'));
   try {
-    const session = await createSession(model, { device: device as 'cpu' | 'cuda', profile: join(folder, 'profile') });
+    const session = await createSession(model, {
+      ...config,
+      device: device as 'cpu' | 'cuda',
+      profile: join(folder, 'profile'),
+    });
     await session.run(Object.fromEntries([...feeds].map(([name, value]) => [name, toOrt(value)])));
     session.endProfiling();
     await session.release();
@@ -88,7 +96,7 @@ for (const arch of values.arch.split(',')) {
   for (const [name, value] of each[0]!) {
     feeds.set(name, stepsPerRun > 1 ? stack(each.map((of) => of.get(name)!)) : value);
   }
-  report(`training step of ${arch}`, await profiled(encodeModel(graph), feeds));
+  report(`training step of ${arch}`, await profiled(encodeModel(graph), feeds, TRAINING_SESSION));
 }
 const folder = await openModelFolder(values.model);
 const images = zeros('uint8', [2, 224, 224, 3]);

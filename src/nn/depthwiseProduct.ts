@@ -8,10 +8,9 @@ import { tensor } from '../tensor/tensor.js';
  * A depthwise convolution as one matrix product per channel. On a small map every output cell of a channel is a linear
  * function of all its input cells, y = x T with T [cells, cells] filled from the kernel's taps. That is more
  * multiplications than the convolution needs (cells / taps times as many) but they run at the rate of a matrix product,
- * and so do both gradients. Forward and gradients on the CPU provider, as measured by scripts/bench/depthwise.ts
- * (docs/benchmarks.md), are faster than the convolution's by these factors: 7 to 14 on maps of 4 x 4 to 7 x 7, 4 to 7 on
- * 8 x 8 and 10 x 10, 2 to 3 on 14 x 14 and 16 x 16. The larger the batch and the more views share a kernel, the less it
- * costs to fill T.
+ * and so do both gradients. T is filled once for all images, so that the form pays on small maps and for many images:
+ * forward and gradients take a fifth of the convolution's time on 7 x 7 cells of 16 images, half of it on 14 x 14 of 32
+ * (scripts/bench/depthwise.ts, docs/benchmarks.md). onnx/rules/convolutionForms.ts says where it is taken.
  */
 
 /** Selections by graph and map size; two layers of one size share theirs. */

@@ -4,7 +4,7 @@ import { add } from '../onnx/ops/elementwise.js';
 import { linear } from '../onnx/ops/linear.js';
 import { layerNorm } from '../onnx/ops/normalisation.js';
 import { reshape, slice, transpose } from '../onnx/ops/shape.js';
-import { convolutionForms } from '../onnx/rules/convolutionForms.js';
+import { multipliesDepthwise } from '../onnx/rules/convolutionForms.js';
 import { isStatic } from '../onnx/shapes.js';
 import { depthwiseProduct } from './depthwiseProduct.js';
 import type { Initialiser, Parameters } from './parameters.js';
@@ -93,7 +93,7 @@ export function patchLayer(
 /**
  * Depthwise convolution of odd kernel size, stride 1, output as large as the input, channels last:
  * [B, H, W, C] -> [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`. Small static maps are
- * multiplied instead of convolved (see depthwiseProduct.ts).
+ * multiplied instead of convolved (onnx/rules/convolutionForms.ts).
  */
 export function depthwiseLayer(
   x: Value,
@@ -105,8 +105,11 @@ export function depthwiseLayer(
   const weight = parameters.get(`${name}.weight`, [channels, 1, size, size], weightInit);
   const bias = parameters.get(`${name}.bias`, [channels], biasInit);
   const { measuredForms } = parameters;
-  const most = convolutionForms[x.graph.provider].depthwiseProductCells;
-  if (measuredForms && isStatic(x.shape) && x.shape[1]! * x.shape[2]! <= most)
+  if (
+    measuredForms &&
+    isStatic(x.shape) &&
+    multipliesDepthwise(x.graph.provider, x.shape[0]!, x.shape[1]! * x.shape[2]!)
+  )
     return add(depthwiseProduct(x, weight), bias);
   const y = conv(transpose(x, [0, 3, 1, 2]), weight, bias, { padding: (size - 1) / 2, groups: channels });
   return transpose(y, [0, 2, 3, 1]);

@@ -18,17 +18,39 @@ interface ConvolutionForms {
   readonly channelMajor: boolean;
   /** Most cells of one image's output map for which `patches` is the faster form, forward and for the input. */
   readonly patchCells: number;
-  /** Most cells of a map for which a depthwise 7 x 7 convolution is a product per channel (src/nn/depthwiseProduct.ts). */
-  readonly depthwiseProductCells: number;
+  /**
+   * Up to which map a depthwise 7 x 7 convolution is a product per channel (src/nn/depthwiseProduct.ts), by the images of
+   * the batch, which share the cost of filling its matrix: a row holds from so many images on, until the next.
+   */
+  readonly depthwiseProduct: readonly { readonly images: number; readonly mostCells: number }[];
 }
 
 export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
-  cpu: { channelMajor: true, patchCells: 14 * 14, depthwiseProductCells: 20 * 20 },
+  cpu: {
+    channelMajor: true,
+    patchCells: 14 * 14,
+    // Measured by scripts/bench/depthwise.ts (docs/benchmarks.md).
+    depthwiseProduct: [
+      { images: 1, mostCells: 5 * 5 },
+      { images: 2, mostCells: 7 * 7 },
+      { images: 4, mostCells: 8 * 8 },
+      { images: 8, mostCells: 10 * 10 },
+      { images: 16, mostCells: 12 * 12 },
+      { images: 32, mostCells: 16 * 16 },
+      { images: 64, mostCells: 20 * 20 },
+    ],
+  },
   // Not measured, for want of a card: cuDNN has a kernel for each of these convolutions.
-  cuda: { channelMajor: false, patchCells: 0, depthwiseProductCells: 0 },
+  cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [] },
 };
 
 /** The form for an output map of so many cells. */
 export function convolutionForm(provider: Provider, cells: number): ConvolutionForm {
   return cells <= convolutionForms[provider].patchCells ? 'patches' : 'conv';
+}
+
+/** Whether a depthwise convolution over maps of so many cells is a product per channel, in a batch of so many images. */
+export function multipliesDepthwise(provider: Provider, images: number, cells: number): boolean {
+  const row = convolutionForms[provider].depthwiseProduct.findLast((entry) => entry.images <= images);
+  return row !== undefined && cells <= row.mostCells;
 }
