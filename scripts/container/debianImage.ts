@@ -90,7 +90,9 @@ async function runImage(root: string, workdir: string, steps: readonly Step[], s
           stdio: ['ignore', 'pipe', 'ignore'],
         });
         const seconds = ((performance.now() - start) / 1e3).toFixed(1);
-        say(`${command.slice(0, 3).join(' ')} ... runs, and its health check says ${answer} after ${seconds} s`);
+        say(
+          `${command.slice(0, 3).join(' ')} ... runs, and its health check says ${answer.toString().trim()} after ${seconds} s`,
+        );
         break;
       } catch (error) {
         if (container.exitCode !== null || performance.now() - start > START_MS) throw error;
