@@ -21,6 +21,8 @@ export interface ServeLimits {
   readonly maxChunkedBytes: number;
   /** Bytes of all answers that are on their way to callers. */
   readonly responseBytes: number;
+  /** Seconds in which a caller has to take a message of an answer, for each MiB of it. */
+  readonly readSeconds: number;
   /** Items of one stream that may be unanswered. */
   readonly streamItems: number;
   /** Requests in one batch request. */
@@ -80,6 +82,8 @@ export const defaultServeLimits: ServeLimits = {
   maxChunkedBytes: 256 * MiB,
   // Two chunked answers of the largest size, or 8 unary ones: more would wait in memory for slow readers.
   responseBytes: 512 * MiB,
+  // 17 kB a second are a poor mobile line; who takes nothing for so long holds answers that others could have.
+  readSeconds: 60,
   // A full batch: more would only wait in the queue, where a stream would crowd out other callers.
   streamItems: 16,
   // 4 full batches, and some seconds on a small CPU.

@@ -9,6 +9,7 @@
  * - `too_large`: the work or the answer is over a limit
  * - `cancelled`: the caller gave up
  * - `deadline_exceeded`: the caller's deadline passed
+ * - `reader_stalled`: the caller stopped taking its answers
  * - `shutting_down`: the server takes no more work
  * - `unauthenticated`: the call brings no token, or none that is known
  * - `rate_limited`: the token has spent its calls
@@ -23,6 +24,7 @@ export type ServeErrorCode =
   | 'too_large'
   | 'cancelled'
   | 'deadline_exceeded'
+  | 'reader_stalled'
   | 'shutting_down'
   | 'unauthenticated'
   | 'rate_limited';

@@ -91,13 +91,15 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const metrics = createMetrics();
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);
+  const answers = createRequestBudget(limits.responseBytes, 'answers');
   const draining = new AbortController();
   const host: HandlerHost = {
     metrics,
     logger,
     inFlight,
     budget,
-    answers: createRequestBudget(limits.responseBytes, 'answers'),
+    answers,
+    readSeconds: limits.readSeconds,
     maxResponseBytes: limits.maxResponseBytes,
     streamItems: limits.streamItems,
     draining: draining.signal,
@@ -125,6 +127,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
     storedFeatures: () => service.storedFeatures,
+    held: () => ({ requests: budget.held, answers: answers.held }),
     isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });

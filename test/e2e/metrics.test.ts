@@ -119,6 +119,7 @@ describe('a served call', () => {
     }
     assert.equal(value('vicregl_phase_duration_seconds_count{method="Match",phase="match"}'), 2);
     assert.equal(value('vicregl_ready'), 1);
+    for (const held of ['request', 'response']) assert.equal(value(`vicregl_held_${held}_bytes`), 0, held);
     const model = 'name="tiny",version="1"';
     assert.equal(value(`vicregl_queue_images{${model}}`), 0);
     for (const reason of ['died', 'hung']) {

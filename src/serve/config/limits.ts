@@ -14,6 +14,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
       config.responseBytes ??
       Math.max(defaultServeLimits.responseBytes, 2 * config.maxResponseBytes, 2 * config.maxChunkedBytes),
     maxChunkedBytes: config.maxChunkedBytes,
+    readSeconds: config.readSeconds,
     streamItems: config.streamItems,
     batchRequests: config.batchRequests,
     poolingRegions: config.poolingRegions,

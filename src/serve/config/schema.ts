@@ -64,6 +64,11 @@ const limits = {
       'Bytes of all answers on their way to callers. Absent: 536870912, or twice maxResponseBytes or maxChunkedBytes where ' +
         'that is more.',
     ),
+  readSeconds: whole(1, 86_400)
+    .default(defaults.readSeconds)
+    .describe(
+      'Seconds in which a caller has to take a message of an answer, for each MiB of it; then its call is ended.',
+    ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)
     .describe('Items of one stream that may be unanswered; the server reads no further with more.'),

@@ -9,6 +9,8 @@ export interface ServeState {
   readonly models: () => readonly Pick<ServeContext, 'engine' | 'queue'>[];
   /** Of the features kept by reference. */
   readonly storedFeatures: () => FeatureStoreStats;
+  /** Bytes of the requests that are being answered, and of the answers that callers have not taken yet. */
+  readonly held: () => { readonly requests: number; readonly answers: number };
   readonly isReady: () => boolean;
   /** When the certificate ends; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
@@ -159,6 +161,27 @@ export function registerState(registry: Registry, state: ServeState): () => void
   registerModels(registry, state);
   registerWorkers(registry, state);
   registerStoredFeatures(registry, state);
+  for (const [name, help, read] of [
+    [
+      'vicregl_held_request_bytes',
+      'Bytes of the requests that are being answered; requestBytes bounds it.',
+      'requests',
+    ],
+    [
+      'vicregl_held_response_bytes',
+      'Bytes of answers that callers have not taken; responseBytes bounds it.',
+      'answers',
+    ],
+  ] as const) {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(state.held()[read]);
+      },
+    });
+  }
   new Gauge({
     name: 'vicregl_ready',
     help: '1 while requests are taken, as /readyz says, else 0.',

@@ -26,7 +26,7 @@ interface HeldAnswer {
  * A gRPC handler of one method that answers every message of a stream with one of its own, on raw bytes.
  *
  * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
- * further message is read, and HTTP/2 makes the sender wait. What goes wrong with one item becomes its status. A message
+ * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one item becomes its status. A message
  * that is none ends the stream with INVALID_ARGUMENT and a shutdown with UNAVAILABLE, both after what was taken has been
  * answered.
  */
@@ -92,7 +92,7 @@ export function itemStreamHandler<Item, Response, Answer>(
     async function take(raw: RawRequest): Promise<void> {
       const { bytes, giveBack } = await answerItem(unbox(raw), open.call);
       try {
-        await writeMessage(stream, bytes, signal);
+        await writeMessage(stream, bytes, open);
       } finally {
         giveBack();
       }

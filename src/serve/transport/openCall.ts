@@ -9,6 +9,8 @@ import { ServeError } from '../serveError.js';
 import { callFacts } from './callFacts.js';
 import type { InFlight } from './inFlight.js';
 import type { RequestBudget } from './requestBudget.js';
+import { resetCall } from './resetCall.js';
+import { createTakeClock } from './takeClock.js';
 
 /** What every handler shares. */
 export interface HandlerHost {
@@ -17,6 +19,8 @@ export interface HandlerHost {
   readonly maxResponseBytes: number;
   /** Items of one stream that may be unanswered. */
   readonly streamItems: number;
+  /** Seconds in which a caller has to take each MiB of its answers. */
+  readonly readSeconds: number;
   /** Bytes of the requests that are being answered. */
   readonly budget: Pick<RequestBudget, 'take'>;
   /** Bytes of the answers that callers have not taken yet. */
@@ -40,6 +44,12 @@ export interface OpenCall {
   readonly call: Call;
   /** Runs when the stream has closed, whoever closed it; everything that the call held can go. */
   onceClosed(work: () => void): void;
+  /**
+   * Ends the call when its caller does not take a message of so many bytes in time: aborts the signal with a ServeError
+   * `reader_stalled`, and resets the stream, which closes it.
+   * @returns to be called when the message was taken
+   */
+  mustTake(bytes: number): () => void;
   /** Counts and logs an answered call. To be called before the answer is handed to grpc-js, once. */
   succeed(): Metadata;
   /** The same for one that failed. */
@@ -92,6 +102,21 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   let closed = false;
   let ended = false;
 
+  const clock = createTakeClock(host.readSeconds, (bytes, seconds) => {
+    const stalled = new ServeError(
+      'reader_stalled',
+      `the caller did not take a message of ${bytes} bytes in ${seconds} s (readSeconds is ${host.readSeconds} for each ` +
+        'MiB); read while answers come',
+    );
+    if (answered) {
+      // A unary answer counted when it was handed over.
+      host.metrics.requestRejected(name, toStatus(stalled).reason);
+      host.logger.info({ ...callFacts(grpcCall.metadata), method: name, peer: grpcCall.getPeer() }, stalled.message);
+    }
+    cancelled.abort(stalled);
+    resetCall(grpcCall.metadata);
+  });
+
   function end(): void {
     if (ended || !closed || !answered) return;
     ended = true;
@@ -101,6 +126,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   // grpc-js emits this whenever the stream closes: before the answer the caller gave up, after it all has been sent.
   function onClose(): void {
     closed = true;
+    clock.stop();
     if (!answered) cancelled.abort(cancellation(grpcCall));
     for (const work of atClose.splice(0)) work();
     end();
@@ -151,6 +177,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       if (closed) work();
       else atClose.push(work);
     },
+    mustTake: clock.written,
     succeed() {
       finish(status.OK, '');
       return trailers();

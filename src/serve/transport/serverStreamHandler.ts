@@ -27,7 +27,7 @@ export function serverStreamHandler<Request, Response>(
         open.onceClosed(host.answers.take(bytes));
         for (const message of messages) {
           const encoded = await timed(call, 'encode', () => definition.responseSerialize(message));
-          await writeMessage(stream, encoded, call.signal);
+          await writeMessage(stream, encoded, open);
         }
       } finally {
         giveBack();

@@ -35,6 +35,7 @@ export function unaryHandler<Request, Response>(
     answer(grpcCall.request, open.call)
       .then((response) => {
         open.onceClosed(host.answers.take(response.byteLength));
+        open.onceClosed(open.mustTake(response.byteLength));
         return response;
       })
       .then(

@@ -1,6 +1,7 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { type CallFacts, setCallFacts } from './callFacts.js';
 import { requestId, requestIdKey } from './requestId.js';
+import { rememberStream } from './resetCall.js';
 
 export interface CallWatcher {
   /** A message of a call has arrived. */
@@ -28,6 +29,7 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
           onReceiveMetadata(metadata, nextMetadata) {
             facts.requestId = requestId(metadata.get(requestIdKey)[0]?.toString());
             setCallFacts(metadata, facts);
+            rememberStream(metadata, call);
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {

@@ -1,11 +1,18 @@
 import type { Writable } from 'node:stream';
+import type { OpenCall } from './openCall.js';
 
 /**
- * Writes one message to a stream, resolving when HTTP/2 has taken it: a slow reader holds its writer up.
- * @throws the signal's reason when it is aborted meanwhile.
+ * Writes one message of a call to its stream, resolving when HTTP/2 has taken it: a slow reader holds its writer up, and
+ * one that stops ends the call.
+ * @throws the reason of the call's signal when it is aborted meanwhile.
  */
-export async function writeMessage(stream: Writable, bytes: Buffer, signal: AbortSignal): Promise<void> {
+export async function writeMessage(
+  stream: Writable,
+  bytes: Buffer,
+  { call: { signal }, mustTake }: Pick<OpenCall, 'call' | 'mustTake'>,
+): Promise<void> {
   signal.throwIfAborted();
+  const taken = mustTake(bytes.byteLength);
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
@@ -15,5 +22,5 @@ export async function writeMessage(stream: Writable, bytes: Buffer, signal: Abor
       // A destroyed stream fails its writes before it tells why it was destroyed.
       else setImmediate(() => reject(signal.aborted ? signal.reason : error));
     });
-  });
+  }).finally(taken);
 }

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { describe, type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { loadVicreglService, serviceName } from '../../src/proto/load.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { createServer } from '../../src/serve/server.js';
+import { tinyManifest } from '../support/tinyModel.js';
+
+/** Callers that stop reading, by HTTP/2 itself: a gRPC client would read ahead. */
+
+const { service } = loadVicreglService();
+const image = { raw: { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, 7) } };
+
+const requests = {
+  Embed: service.Embed.requestSerialize({ image }),
+  EmbedStream: service.EmbedStream.requestSerialize({ id: 'a', request: { image } }),
+  ExtractFeaturesStream: service.ExtractFeaturesStream.requestSerialize({ id: 'a', request: { image } }),
+  ExtractFeaturesChunked: service.ExtractFeaturesChunked.requestSerialize({ image }),
+};
+
+type Method = keyof typeof requests;
+
+/** A message as gRPC frames it: not compressed, its length in four bytes. */
+function framed(message: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.byteLength, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** @param window bytes that the client takes without reading */
+async function start(t: TestContext, limits: Partial<ServeLimits>, window: number) {
+  const server = await createServer({
+    models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
+    logger: pino({ level: 'silent' }),
+    ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' },
+    limits: { ...defaultServeLimits, ...limits },
+  });
+  const session = connect(`http://${server.address}`, { settings: { initialWindowSize: window } });
+  t.after(async () => {
+    session.close();
+    await server.close(true);
+  });
+  return {
+    session,
+    async metric(name: string): Promise<number> {
+      const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+      const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+      return Number(line?.split(' ')[1] ?? 0);
+    },
+  };
+}
+
+/** Sends one message, and more where the method takes them; the answer is not read. */
+function call(session: ClientHttp2Session, method: Method, messages = 1): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': `/${serviceName}/${method}`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  for (let sent = 0; sent < messages; sent++) stream.write(framed(requests[method]));
+  if (!method.endsWith('Stream')) stream.end();
+  return stream;
+}
+
+/** The code with which a stream is reset. */
+async function resetOf(stream: ClientHttp2Stream): Promise<number> {
+  // An error for every code but two; what is asked is the code.
+  stream.on('error', () => {});
+  await new Promise((resolve) => stream.once('close', resolve));
+  return stream.rstCode;
+}
+
+describe('a caller that stops reading', () => {
+  for (const method of Object.keys(requests) as Method[]) {
+    test(`${method}: its stream is reset, what it held is freed, and others are answered`, async (t) => {
+      const { session, metric } = await start(t, { readSeconds: 1 }, 10);
+      const stalled = call(session, method);
+      const [headers] = (await once(stalled, 'response')) as [Record<string, unknown>];
+      assert.equal(headers[':status'], 200);
+      assert.ok((await metric('vicregl_held_response_bytes')) > 0);
+
+      assert.equal(await resetOf(stalled), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      while ((await metric('vicregl_held_response_bytes')) > 0) await new Promise(setImmediate);
+      assert.equal(await metric('vicregl_held_request_bytes'), 0);
+      assert.equal(await metric(`vicregl_requests_in_flight{method="${method}"}`), 0);
+      assert.equal(await metric(`vicregl_requests_rejected_total{method="${method}",reason="READER_STALLED"}`), 1);
+      // A unary answer has counted when it was handed to HTTP/2.
+      const code = method === 'Embed' ? 'OK' : 'RESOURCE_EXHAUSTED';
+      assert.equal(await metric(`vicregl_requests_total{method="${method}",code="${code}"}`), 1);
+
+      const next = call(session, 'Embed');
+      next.resume();
+      const [trailers] = (await once(next, 'trailers')) as [Record<string, unknown>];
+      assert.equal(trailers['grpc-status'], '0');
+      assert.equal(await metric(`vicregl_requests_rejected_total{method="${method}",reason="READER_STALLED"}`), 1);
+    });
+  }
+
+  test('in the middle of many items: none is left unanswered in memory, and no more are taken', async (t) => {
+    const { session, metric } = await start(t, { readSeconds: 1, streamItems: 4 }, 4000);
+    // 7 x 7 cells of 16 channels: 3 kB an answer.
+    const stalled = call(session, 'ExtractFeaturesStream', 50);
+    assert.equal(await resetOf(stalled), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    while ((await metric('vicregl_held_response_bytes')) > 0) await new Promise(setImmediate);
+    assert.equal(await metric('vicregl_held_request_bytes'), 0);
+    assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeaturesStream"}'), 0);
+    const runs = await metric('vicregl_batch_images_sum');
+    assert.ok(runs >= 2 && runs <= 8, `${runs} images were run`);
+  });
+});
+
+test('a caller that reads slowly, but reads, has its whole answer', async (t) => {
+  const { session, metric } = await start(t, { readSeconds: 2 }, 4000);
+  const stream = call(session, 'ExtractFeaturesStream', 12);
+  stream.end();
+  let bytes = 0;
+  // Longer in all than readSeconds: a window's worth is read, and the next when a fifth of a second has passed.
+  stream.on('data', (data: Buffer) => {
+    bytes += data.byteLength;
+    stream.pause();
+    setTimeout(() => stream.resume(), 200);
+  });
+  const begun = performance.now();
+  const trailed = once(stream, 'trailers');
+  await once(stream, 'end');
+  const [trailers] = (await trailed) as [Record<string, unknown>];
+  assert.equal(trailers['grpc-status'], '0');
+  const took = performance.now() - begun;
+  assert.ok(took > 2000 && bytes > 12 * 3136, `${bytes} bytes in ${took} ms`);
+  assert.equal(await metric('vicregl_requests_total{method="ExtractFeaturesStream",code="OK"}'), 1);
+});
