@@ -79,7 +79,7 @@ export interface MatchByLocation {
 export interface HomographyOptions {
   /** Largest distance in pixels of b's original for a pair to be an inlier. Default: the pitch of b's cells. */
   readonly threshold?: number;
-  /** Most samples of 4 pairs, 1 to 100,000. Default 2,000. */
+  /** Most samples of 4 pairs, 1 to 100,000. Default 20,000. */
   readonly maxIterations?: number;
   /** Probability of a sample without outliers at which sampling stops, above 0 and below 1. Default 0.999. */
   readonly confidence?: number;

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { stream } from '../../tensor/random.js';
 import { fitHomography, type PointPairs } from './fitHomography.js';
+import { homographyOfFour } from './fourPairs.js';
 import { type HomographyFit, ransacHomography, ransacHomographyInTurns } from './ransac.js';
 
 /** A view of a plane by a tilted camera: keeps 640 x 480 pixels in front of it. */
@@ -77,6 +78,54 @@ describe('fitHomography', () => {
   });
 });
 
+describe('homographyOfFour', () => {
+  it('takes four points in general position exactly to four others, as least squares does', () => {
+    const corner = (x: number, y: number) =>
+      fc.tuple(
+        fc.double({ min: x - 200, max: x + 200, noNaN: true }),
+        fc.double({ min: y - 200, max: y + 200, noNaN: true }),
+      );
+    const square = fc.tuple(corner(300, 300), corner(1500, 300), corner(300, 1500), corner(1500, 1500));
+    fc.assert(
+      fc.property(square, square, (from, to) => {
+        const pairs = Float64Array.from(from.flatMap((point, i) => [...point, ...to[i]!]));
+        const h = homographyOfFour(pairs, [0, 1, 2, 3]);
+        const squares = fitHomography(pairs, [0, 1, 2, 3]);
+        fc.pre(h !== undefined && squares !== undefined);
+        for (const [i, [x, y]] of from.entries()) {
+          const [u, v] = map(h, x, y);
+          assert.ok(Math.hypot(u - to[i]![0], v - to[i]![1]) < 1e-6);
+          const [s, t] = map(squares, x, y);
+          assert.ok(Math.hypot(u - s, v - t) < 1e-6);
+        }
+      }),
+    );
+  });
+
+  it('takes its points in any order and from anywhere among the pairs', () => {
+    const pairs = pairsOf(view, 30, 0, 0, 3);
+    for (const sample of [
+      [0, 7, 19, 4],
+      [29, 1, 12, 8],
+    ] as const) {
+      const h = homographyOfFour(pairs, [...sample]);
+      assert.ok(h && cornerError(h, view) < 1e-6);
+    }
+  });
+
+  it('has no answer where the pixel (0, 0) goes to infinity', () => {
+    // x' = 1 / x, y' = y / x.
+    const points = [
+      [1, 1],
+      [2, 5],
+      [4, 1],
+      [8, 7],
+    ] as const;
+    const pairs = Float64Array.from(points.flatMap(([x, y]) => [x, y, 1 / x, y / x]));
+    assert.equal(homographyOfFour(pairs, [0, 1, 2, 3]), undefined);
+  });
+});
+
 describe('ransacHomography', () => {
   it('finds the inliers and the map among half outliers, to parts of a pixel', () => {
     for (let seed = 0; seed < 5; seed++) {
@@ -93,6 +142,13 @@ describe('ransacHomography', () => {
     const fit = found(ransacHomography(pairsOf(view, 400, 320, 0.3, 7), { threshold: 2, maxIterations: 20_000 }));
     assert.ok(cornerError(fit.matrix, view) < 2, `${cornerError(fit.matrix, view)} px`);
     assert.ok(fit.iterations > 1000, `${fit.iterations} samples`);
+  });
+
+  it('finds it among as many outliers as the pairs of dense maps have, without being asked for more samples', () => {
+    for (let seed = 0; seed < 5; seed++) {
+      const fit = found(ransacHomography(pairsOf(view, 400, 340, 1, seed), { threshold: 8, seed }));
+      assert.ok(cornerError(fit.matrix, view) < 12, `seed ${seed}: ${cornerError(fit.matrix, view)} px`);
+    }
   });
 
   it('stops early where nearly all pairs agree, later for more confidence', () => {

@@ -2,12 +2,13 @@ import { stream } from '../../tensor/random.js';
 import { atOnce, inTurns } from '../turns.js';
 import { type Consensus, measure } from './consensus.js';
 import { fitHomography, type HomographyMatrix, type PointPairs } from './fitHomography.js';
+import { homographyOfFour } from './fourPairs.js';
 import { drawFour, isCollinear, isUsable } from './sample.js';
 
 export interface RansacOptions {
   /** Largest distance in pixels of the second image for a pair to be an inlier, above 0. */
   readonly threshold: number;
-  /** Most samples of 4 pairs. Default 2,000. */
+  /** Most samples of 4 pairs. Default 20,000: of the pairs of dense maps only a tenth may be right. */
   readonly maxIterations?: number;
   /** Sampling stops when a sample without outliers has been drawn with this probability. Default 0.999. */
   readonly confidence?: number;
@@ -37,11 +38,13 @@ export type HomographyFit =
     }
   | { readonly found: false; readonly reason: HomographyAbsence; readonly iterations: number };
 
+const DEFAULT_ITERATIONS = 20_000;
+
 /** Pairs measured between two pauses: some milliseconds on one core. */
 const PAUSE_PAIRS = 200_000;
 
 /** What a sample costs beside measuring, in pairs measured. */
-const SAMPLE_PAIRS = 500;
+const SAMPLE_PAIRS = 150;
 
 /** Refits after a better sample; each can only lower the cost. */
 const MAX_REFITS = 10;
@@ -69,7 +72,7 @@ function refit(pairs: PointPairs, model: Model, threshold: number): Model {
 }
 
 function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void, HomographyFit> {
-  const { threshold, maxIterations = 2000, confidence = 0.999, seed = 0 } = options;
+  const { threshold, maxIterations = DEFAULT_ITERATIONS, confidence = 0.999, seed = 0 } = options;
   const count = pairs.length / 4;
   if (count < 4) return { found: false, reason: 'too_few_pairs', iterations: 0 };
   if (isCollinear(pairs, 0) || isCollinear(pairs, 2)) return { found: false, reason: 'collinear', iterations: 0 };
@@ -85,7 +88,7 @@ function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void
       yield;
     }
     const sample = drawFour(random, count);
-    const matrix = isUsable(pairs, sample) ? fitHomography(pairs, sample) : undefined;
+    const matrix = isUsable(pairs, sample) ? homographyOfFour(pairs, sample) : undefined;
     if (matrix === undefined) continue;
     work += count;
     const consensus = measure(matrix, pairs, threshold, sample[0], best?.cost);
