@@ -2,13 +2,13 @@ import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../engine/engine.js';
 import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
 import type { ServeLimits } from './limits.js';
-import type { BatchQueue } from './queue/queue.js';
+import type { CallQueue } from './queue/callQueue.js';
 import type { FeatureStore } from './stored/featureStore.js';
 
 /** One model and what stands in front of it: what every method works with. `ModelRegistry.use` lends it to a call. */
 export interface ServeContext {
   readonly engine: Engine;
-  readonly queue: BatchQueue;
+  readonly queue: CallQueue;
   readonly limits: ServeLimits;
   /** Bounds how many images are decoded at once; all models share it. */
   readonly decoding: LimitFunction;

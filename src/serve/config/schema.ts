@@ -111,7 +111,7 @@ const limits = {
     .describe('Images decoded at the same time. Absent: the cores, at least 2 and at most 8.'),
   queueImages: whole(1, 1_000_000)
     .default(defaults.queueImages)
-    .describe('Images that may wait, for decoding and for the engine, each.'),
+    .describe('Images that may be on their way to the engine: being decoded or waiting.'),
   queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),
   batchImages: whole(1, 1024).default(defaults.batchImages).describe('Most images in one run of an engine.'),
   batchPixels: whole(1024, 2 ** 31 - 1)

@@ -6,9 +6,9 @@ import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicre
 import type { Tensor } from '../../tensor/tensor.js';
 import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
+import { admitImage } from '../queue/admitImage.js';
 import { inferAll } from '../queue/infer.js';
 import { ServeError } from '../serveError.js';
-import { readImage } from '../wire/image.js';
 import { l2Normalize } from '../wire/l2Normalize.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
@@ -92,7 +92,7 @@ export async function extract(
   check: SizeCheck,
 ): Promise<readonly ExtractedMap[]> {
   const plan = planFeatures(context, request);
-  const prepared = await readImage(context, request.image, 'image', call);
+  const prepared = await admitImage(context, request.image, 'image', call);
   const maps = planMaps(context, plan, prepared);
   await check(
     maps.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -2,8 +2,8 @@ import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/Embe
 import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
 import { type Call, timed } from '../call.js';
 import { modelId, type ServeContext } from '../context.js';
+import { admitImage } from '../queue/admitImage.js';
 import { infer } from '../queue/infer.js';
-import { readImage } from '../wire/image.js';
 import { l2Normalize } from '../wire/l2Normalize.js';
 import { globalOutput } from '../wire/spaces.js';
 import { readDType, tensorMessage } from '../wire/wireTensor.js';
@@ -12,7 +12,7 @@ import { readDType, tensorMessage } from '../wire/wireTensor.js';
 export async function embed(context: ServeContext, request: EmbedRequest__Output, call: Call): Promise<EmbedResponse> {
   const output = globalOutput(context.engine, request.space);
   const dtype = readDType(request.dtype);
-  const { image } = await readImage(context, request.image, 'image', call);
+  const { image } = await admitImage(context, request.image, 'image', call);
   const vector = await infer(context, image, output, call);
   return timed(call, 'encode', () => ({
     embedding: tensorMessage(request.l2Normalize ? l2Normalize(vector) : vector, dtype),

@@ -5,12 +5,12 @@ import type { MatchSide__Output } from '../../proto/generated/vicregl/v1/MatchSi
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
+import { admitImage } from '../queue/admitImage.js';
 import { infer } from '../queue/infer.js';
 import { ServeError } from '../serveError.js';
 import { featureRef } from '../stored/featureRef.js';
 import type { StoredFeatures } from '../stored/featureStore.js';
 import { type CellGrid, gridOf } from '../wire/grid.js';
-import { readImage } from '../wire/image.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
 /** One side of a match by features: its cells are known at once, its vectors when they are asked for. */
@@ -44,7 +44,7 @@ function imageSource(
   output: OutputName,
   call: Call,
 ) {
-  return readImage(context, image, field, call).then((prepared): MatchSource => {
+  return admitImage(context, image, field, call).then((prepared): MatchSource => {
     return {
       grid: gridOf(prepared, context.engine.manifest.stride),
       channels: channelsOf(context, output),
@@ -62,7 +62,7 @@ export interface StoredImage {
 /**
  * An image whose vectors are kept: found by the hash of its bytes before it is decoded, or computed and kept when they are
  * asked for.
- * @throws as `readImage`; ServeError `too_large` where they would not fit into the store.
+ * @throws as `admitImage`; ServeError `too_large` where they would not fit into the store.
  */
 export async function storedImage(
   context: ServeContext,

@@ -2,7 +2,8 @@ import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../../engine/engine.js';
 import type { ServeContext } from '../context.js';
 import type { ServeLimits } from '../limits.js';
-import { createBatchQueue, type QueueObserver } from '../queue/queue.js';
+import { lendQueue } from '../queue/callQueue.js';
+import { type BatchQueue, createBatchQueue, type QueueObserver } from '../queue/queue.js';
 import { ServeError } from '../serveError.js';
 import type { FeatureStore } from '../stored/featureStore.js';
 import { warmEngine } from './canary.js';
@@ -15,10 +16,13 @@ export interface ModelSource {
   readonly reopen?: () => Promise<Engine>;
 }
 
+/** One model and the queue in front of it. */
+export type OpenModel = Omit<ServeContext, 'queue'> & { readonly queue: BatchQueue };
+
 /** The models of a service by the names that requests give them. */
 export interface ModelRegistry {
   /** Every model that is served; the first is the default. */
-  readonly served: readonly ServeContext[];
+  readonly served: readonly OpenModel[];
   /**
    * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open
    * until the work is done, also when it is replaced meanwhile; a stream asks anew for every item.
@@ -54,7 +58,7 @@ export interface RegistryOptions {
 
 /** One model while it is served, and until the last request that has it is answered. */
 interface Entry {
-  readonly context: ServeContext;
+  readonly model: OpenModel;
   readonly reopen: ModelSource['reopen'];
   /** Requests that work with it. */
   users: number;
@@ -77,17 +81,17 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
 
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
-    return { context: { engine, queue, limits, decoding, matching, reducing, features }, reopen, users: 0 };
+    return { model: { engine, queue, limits, decoding, matching, reducing, features }, reopen, users: 0 };
   }
 
-  const labels = (): string[] => entries.map(({ context }) => modelLabel(context));
+  const labels = (): string[] => entries.map(({ model }) => modelLabel(model));
 
   if (entries.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');
   const twice = labels().find((label, i, all) => all.indexOf(label) < i);
   if (twice !== undefined) throw new ServeError('invalid_argument', `models: ${twice} is given twice`);
 
   function find(name: string): Entry {
-    const named = ({ context }: Entry) => context.engine.manifest.name === name || modelLabel(context) === name;
+    const named = ({ model }: Entry) => model.engine.manifest.name === name || modelLabel(model) === name;
     const found = name === '' ? entries[0] : entries.find(named);
     if (found) return found;
     throw new ServeError(
@@ -104,12 +108,12 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
         entry.onUnused = resolve;
       });
     }
-    await entry.context.queue.close();
-    await entry.context.engine.close();
+    await entry.model.queue.close();
+    await entry.model.engine.close();
   }
 
   async function replace(old: Entry): Promise<{ readonly from: string; readonly to: string }> {
-    const from = modelLabel(old.context);
+    const from = modelLabel(old.model);
     if (old.reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
     const engine = await old.reopen();
     const to = modelLabel({ engine });
@@ -135,13 +139,14 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
 
   return {
     get served() {
-      return entries.map(({ context }) => context);
+      return entries.map(({ model }) => model);
     },
     async use(name, work) {
       const entry = find(name);
       entry.users++;
       try {
-        return await work(entry.context);
+        const { model } = entry;
+        return await lendQueue(model.queue, (queue) => work({ ...model, queue }));
       } finally {
         entry.users--;
         if (entry.users === 0) entry.onUnused?.();
@@ -163,9 +168,9 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       closed = true;
       await Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? []));
       await Promise.all(retiring);
-      for (const { context } of entries) {
-        await context.queue.close();
-        await context.engine.close();
+      for (const { model } of entries) {
+        await model.queue.close();
+        await model.engine.close();
       }
     },
   };

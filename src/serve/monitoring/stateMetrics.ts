@@ -1,12 +1,13 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ServeContext } from '../context.js';
+import type { OpenModel } from '../models/registry.js';
 import type { FeatureStoreStats } from '../stored/featureStore.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
 /** What is looked up at every scrape. */
 export interface ServeState {
   /** Every model that is served now. */
-  readonly models: () => readonly Pick<ServeContext, 'engine' | 'queue'>[];
+  readonly models: () => readonly Pick<OpenModel, 'engine' | 'queue'>[];
   /** Of the features kept by reference. */
   readonly storedFeatures: () => FeatureStoreStats;
   /** Bytes of the requests that are being answered, and of the answers that callers have not taken yet. */

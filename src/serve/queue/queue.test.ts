@@ -342,4 +342,36 @@ describe('batch queue', () => {
     assert.deepEqual(rejected, ['no_worker', 'no_worker']);
     await queue.close();
   });
+
+  test('a place counts as an image until it is used or given back', async () => {
+    const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
+    const [first] = [queue.reserve(call()), queue.reserve(call())];
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded; at most 2 images/));
+    await assert.rejects(queue.run(image(1), embedding, call()), isServeError('overloaded', /full/));
+    first!.release();
+    first!.release();
+    const third = queue.reserve(call());
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
+    void queue.run(image(1), embedding, call(), third);
+    assert.throws(
+      () => queue.reserve(call()),
+      isServeError('overloaded', /1 images, 192 bytes wait, 1 are being decoded/),
+    );
+    await turn();
+    queue.reserve(call());
+  });
+
+  test('an image that has a place is run after close, which waits for it', async () => {
+    const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
+    const place = queue.reserve(call());
+    let closed = false;
+    const closing = queue.close().then(() => {
+      closed = true;
+    });
+    await turn();
+    assert.equal(closed, false);
+    assert.throws(() => queue.reserve(call()), isServeError('shutting_down', /shutting down/));
+    assert.ok((await queue.run(image(1), embedding, call(), place)).representation);
+    await closing;
+  });
 });

@@ -6,7 +6,7 @@ import { createServiceRate } from './rate.js';
 import { splitRun } from './splitRun.js';
 
 export interface QueueLimits {
-  /** Images that may wait. */
+  /** Images that may wait, or have a place and are on their way. */
   readonly queueImages: number;
   /** Bytes of images that may wait. */
   readonly queueBytes: number;
@@ -31,17 +31,29 @@ export interface QueueObserver {
   deadlineDropped?(): void;
 }
 
+/** Room in the queue for one image that is on its way there. */
+export interface Place {
+  /** Gives it back; once is enough, and `run` does it too. */
+  release(): void;
+}
+
 /** Puts images of one size that want the same outputs into one run of the engine. */
 export interface BatchQueue {
   /**
+   * Takes a place for an image before anything is spent on decoding it.
+   * @throws ServeError and EngineError as `run`.
+   */
+  reserve(call: Call): Place;
+  /**
    * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
+   * @param place what was reserved for it: with one, it is not refused for the number of images, nor while closing
    * @throws ServeError `overloaded` when the queue is full, `deadline_exceeded` when the call's deadline cannot be met,
    *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
    */
-  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, place?: Place): Promise<EngineOutputs>;
   /** Images that wait, without those that run. */
   readonly depth: number;
-  /** Takes no more, and resolves when what was taken has run. */
+  /** Takes no more, and resolves when what was taken, or has a place, has run. */
   close(): Promise<void>;
 }
 
@@ -84,6 +96,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
   const running = new Set<Promise<void>>();
+  const places = new Set<Place>();
   const rate = createServiceRate();
   /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
   const fitting = new Map<string, number>();
@@ -112,14 +125,16 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
   }
 
-  function admit(image: RgbImage, { deadline }: Call): void {
-    if (closed) turnAway('closed', new ServeError('shutting_down', 'the server is shutting down; ask another one'));
+  /** @throws where an image of so many bytes may not come in; one that has a place has been counted. */
+  function admit(bytes: number, { deadline }: Call, hasPlace: boolean): void {
+    if (closed && !hasPlace)
+      turnAway('closed', new ServeError('shutting_down', 'the server is shutting down; ask another one'));
     if (engine.status.state === 'down') turnAway('no_worker', noWorker());
-    const images = waiting.length >= limits.queueImages;
-    if (images || waitingBytes + image.data.byteLength > limits.queueBytes) {
+    const images = !hasPlace && waiting.length + places.size >= limits.queueImages;
+    if (images || waitingBytes + bytes > limits.queueBytes) {
       const message =
-        `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait; at most ${limits.queueImages} images, ` +
-        `${limits.queueBytes} bytes may); try again later`;
+        `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${places.size} are being decoded; at most ` +
+        `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
       turnAway(images ? 'images' : 'bytes', new ServeError('overloaded', message, { retryAfterSeconds: retryAfter() }));
     }
     const seconds = deadline === undefined ? undefined : secondsToWait();
@@ -242,9 +257,17 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const unwatch = engine.watch(pumpSoon);
 
   return {
-    async run(image, wants, call) {
+    reserve(call) {
       call.signal.throwIfAborted();
-      admit(image, call);
+      admit(0, call, false);
+      const place: Place = { release: () => places.delete(place) };
+      places.add(place);
+      return place;
+    },
+    async run(image, wants, call, place) {
+      const hasPlace = place !== undefined && places.delete(place);
+      call.signal.throwIfAborted();
+      admit(image.data.byteLength, call, hasPlace);
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) {
@@ -284,8 +307,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     async close() {
       closed = true;
       pumpSoon();
-      while (waiting.length > 0 || running.size > 0) {
-        // What waits may be about to run, or waits for a worker that is starting.
+      while (waiting.length > 0 || running.size > 0 || places.size > 0) {
+        // What waits may be about to run, or waits for a worker that is starting; what has a place is being decoded.
         await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
       }
       clearTimeout(alarm);

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineOutputs } from '../../engine/engine.js';
+import type { Call } from '../call.js';
+import { lendQueue } from './callQueue.js';
+import type { BatchQueue, Place } from './queue.js';
+
+const call: Call = { signal: new AbortController().signal, observe: () => {} };
+const image = { width: 1, height: 1, data: new Uint8Array(3) };
+
+/** A queue that tells which places are taken, and which the images that ran had. */
+function countingQueue(answer: () => EngineOutputs = () => ({})) {
+  const taken = new Set<Place>();
+  const used: (Place | undefined)[] = [];
+  const queue: Pick<BatchQueue, 'reserve' | 'run'> = {
+    reserve() {
+      const place = { release: () => taken.delete(place) };
+      taken.add(place);
+      return place;
+    },
+    async run(_image, _wants, _call, place) {
+      used.push(place);
+      place?.release();
+      return answer();
+    },
+  };
+  return { queue, taken, used };
+}
+
+test('an image runs with the place that its call took, and one without a place runs as well', async () => {
+  const { queue, taken, used } = countingQueue();
+  await lendQueue(queue, async (own) => {
+    own.reserve(call);
+    await own.run(image, new Set(), call);
+    await own.run(image, new Set(), call);
+  });
+  assert.deepEqual([used[0] !== undefined, used[1]], [true, undefined]);
+  assert.equal(taken.size, 0);
+});
+
+test('places of images that were refused before they ran are given back when the call ends', async () => {
+  const { queue, taken } = countingQueue();
+  const work = lendQueue(queue, async (own) => {
+    own.reserve(call);
+    own.reserve(call);
+    assert.equal(taken.size, 2);
+    throw new Error('not an image');
+  });
+  await assert.rejects(work, /not an image/);
+  assert.equal(taken.size, 0);
+});

@@ -1,0 +1,24 @@
+import type { BatchQueue, Place } from './queue.js';
+
+/** The queue as one call has it: an image that was given a place before it was decoded has it when it comes to run. */
+export interface CallQueue {
+  /** As of BatchQueue; the place is kept for the next image that runs. */
+  reserve(...args: Parameters<BatchQueue['reserve']>): void;
+  run(...args: Parameters<BatchQueue['run']>): ReturnType<BatchQueue['run']>;
+}
+
+/** Lends the queue to a call: places that it did not use, as its images were refused or were not needed, are given back. */
+export async function lendQueue<T>(
+  queue: Pick<BatchQueue, 'reserve' | 'run'>,
+  work: (queue: CallQueue) => Promise<T>,
+): Promise<T> {
+  const places: Place[] = [];
+  try {
+    return await work({
+      reserve: (call) => void places.push(queue.reserve(call)),
+      run: (image, wants, call) => queue.run(image, wants, call, places.pop()),
+    });
+  } finally {
+    for (const place of places) place.release();
+  }
+}
