@@ -1,3 +1,5 @@
+import type { status } from '@grpc/grpc-js';
+
 /** Steps of a request that are timed. */
 export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
 
@@ -9,6 +11,8 @@ export interface Call {
   readonly deadline?: number;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;
+  /** Told the status of each item of a batch or a stream when its answer stands; absent where nobody counts them. */
+  readonly observeItem?: (code: status) => void;
 }
 
 /** Runs one phase of a call, telling the call how long it took, also when it fails. */

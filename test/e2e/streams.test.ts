@@ -88,6 +88,8 @@ describe('batches', () => {
     const error = reason(results[5]!);
     assert.deepEqual([error.code, error.reason], ['INVALID_ARGUMENT', 'IMAGE_CORRUPT']);
     assert.match(error.message, /^image: image cannot be decoded as/);
+    const items = (code: string) => service.metric('vicregl_items_total', `method="EmbedBatch",code="${code}"`);
+    assert.deepEqual([await items('OK'), await items('INVALID_ARGUMENT')], [7, 1]);
   });
 
   test('requests of one batch have options of their own', async () => {
@@ -143,6 +145,9 @@ describe('streams', () => {
     const expected = [await service.client.embed(image), await service.client.embed(image, { l2Normalize: true })];
     const answers = await byId(service.client.embedStream(items));
     assert.equal(answers.size, 40);
+    const counted = (code: string) => service.metric('vicregl_items_total', `method="EmbedStream",code="${code}"`);
+    assert.deepEqual([await counted('OK'), await counted('INVALID_ARGUMENT')], [36, 4]);
+    assert.equal(await service.metric('vicregl_requests_total', 'method="EmbedStream",code="OK"'), 1);
     for (let i = 0; i < 40; i++) {
       const answer = answers.get(`item ${i}`)!;
       if (i % 10 === 3) assert.equal(reason(answer).reason, 'IMAGE_CORRUPT');

@@ -1,9 +1,11 @@
+import { status } from '@grpc/grpc-js';
 import type { Call } from '../call.js';
+import { toStatus } from '../errors.js';
 import type { ServeLimits } from '../limits.js';
 import { ServeError } from '../serveError.js';
-import { failedItem } from './itemStatus.js';
+import { itemStatus } from './itemStatus.js';
 
-type ItemResult<Response> = { readonly response: Response } | ReturnType<typeof failedItem>;
+type ItemResult<Response> = { readonly response: Response } | { readonly status: ReturnType<typeof itemStatus> };
 
 /**
  * Checks how many requests one batch carries.
@@ -31,10 +33,15 @@ export async function answerEach<Request, Response>(
   const results = await Promise.all(
     requests.map(async (request, i): Promise<ItemResult<Response>> => {
       try {
-        return { response: await answer(request, i) };
+        const response = await answer(request, i);
+        call.observeItem?.(status.OK);
+        return { response };
       } catch (error) {
+        // Only the call's own end ends the call.
         call.signal.throwIfAborted();
-        return failedItem(error);
+        const failure = toStatus(error);
+        call.observeItem?.(failure.code);
+        return { status: itemStatus(failure) };
       }
     }),
   );

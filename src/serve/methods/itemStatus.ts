@@ -2,16 +2,11 @@ import type { EmbedStreamResponse } from '../../proto/generated/vicregl/v1/Embed
 import type { PhaseTimes } from '../../proto/generated/vicregl/v1/PhaseTimes.js';
 import { statusMessage } from '../../proto/statusDetails.js';
 import type { Phase } from '../call.js';
-import { type Status, toStatus } from '../errors.js';
+import type { Status } from '../errors.js';
 
 /** The status of one item of a batch or a stream, as messages carry it. */
 export function itemStatus(status: Status): NonNullable<EmbedStreamResponse['status']> {
   return statusMessage(status);
-}
-
-/** The status of what one item threw; only the call's own end ends the call. */
-export function failedItem(error: unknown): { readonly status: NonNullable<EmbedStreamResponse['status']> } {
-  return { status: itemStatus(toStatus(error)) };
 }
 
 /** The phases of one item in ms, as messages carry them. */

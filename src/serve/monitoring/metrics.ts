@@ -10,6 +10,8 @@ export interface Metrics {
   requestStarted(method: string): void;
   /** @param code name of the gRPC status */
   requestFinished(method: string, code: string, seconds: number): void;
+  /** An item of a batch or a stream was answered. @param code name of its gRPC status */
+  item(method: string, code: string): void;
   /** A call that ended before a whole message reached its handler. */
   requestWithoutMessage(method: string): void;
   /**
@@ -43,6 +45,12 @@ export function createMetrics(): Metrics {
     help:
       'Finished calls by method and gRPC status. Code NO_MESSAGE: the call ended before its whole message had arrived ' +
       '(over the size limit, or given up by the caller).',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const items = new Counter({
+    name: 'vicregl_items_total',
+    help: 'Answered items of batches and streams by method and gRPC status; their calls are in vicregl_requests_total.',
     labelNames: ['method', 'code'],
     registers,
   });
@@ -104,6 +112,7 @@ export function createMetrics(): Metrics {
       requests.inc({ method, code });
       latency.observe({ method }, seconds);
     },
+    item: (method, code) => items.inc({ method, code }),
     requestWithoutMessage: (method) => requests.inc({ method, code: 'NO_MESSAGE' }),
     requestRefused(method, code, reason) {
       requests.inc({ method, code });

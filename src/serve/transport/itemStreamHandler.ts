@@ -50,12 +50,15 @@ export function itemStreamHandler<Item, Response, Answer>(
       try {
         const response = await method.answer(item, sub);
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
-        return { bytes: encoded, giveBack: host.answers.take(encoded.byteLength) };
+        const giveBackAnswer = host.answers.take(encoded.byteLength);
+        call.observeItem?.(status.OK);
+        return { bytes: encoded, giveBack: giveBackAnswer };
       } finally {
         giveBack();
       }
     } catch (error) {
       const failure = toStatus(error);
+      call.observeItem?.(failure.code);
       if (failure.code === status.INTERNAL)
         host.logger.error({ method: name, err: error }, 'an item of a stream failed');
       return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };

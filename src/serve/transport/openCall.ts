@@ -172,7 +172,12 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   if (grpcCall.cancelled) onClose();
 
   return {
-    call: { signal: cancelled.signal, observe: phases.observe, ...deadlineOf(grpcCall) },
+    call: {
+      signal: cancelled.signal,
+      observe: phases.observe,
+      observeItem: (code) => host.metrics.item(name, status[code]),
+      ...deadlineOf(grpcCall),
+    },
     onceClosed(work) {
       if (closed) work();
       else atClose.push(work);
