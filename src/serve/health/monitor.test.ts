@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import pLimit from 'p-limit';
+import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import { defaultServeLimits } from '../limits.js';
 import { createModelRegistry } from '../models/registry.js';
-import { createFeatureStore } from '../stored/featureStore.js';
 import { createHealthMonitor } from './monitor.js';
 
 const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {}, name, version });
-const shared = {
-  limits: defaultServeLimits,
-  decoding: pLimit(1),
-  matching: pLimit(1),
-  reducing: pLimit(1),
-  features: createFeatureStore(defaultServeLimits),
-};
+const shared = registryParts();
 const logger = { info: () => {}, error: () => {} };
 
 async function until(holds: () => boolean): Promise<void> {

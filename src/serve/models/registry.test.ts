@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import pLimit from 'p-limit';
+import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import { defaultServeLimits } from '../limits.js';
-import { createFeatureStore } from '../stored/featureStore.js';
 import { createModelRegistry } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
-const shared = {
-  limits: defaultServeLimits,
-  decoding: pLimit(1),
-  matching: pLimit(1),
-  reducing: pLimit(1),
-  features: createFeatureStore(defaultServeLimits),
-};
+const shared = registryParts();
 const versionOf = async ({ engine: { manifest } }: { engine: { manifest: { name: string; version: string } } }) =>
   `${manifest.name}@${manifest.version}`;
 
