@@ -31,4 +31,4 @@ export type { SecurityOptions, TlsOptions } from './security.js';
 export type { Limit, ServedModel, ServerInfo } from './serverInfo.js';
 export type { StoredFeatures } from './storedFeatures.js';
 export type { ReceivedTensor, ScaledTensor } from './tensor.js';
-export { VicreglError, type VicreglErrorCode } from './vicreglError.js';
+export { type MetLimit, VicreglError, type VicreglErrorCode } from './vicreglError.js';

@@ -1,6 +1,8 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Status__Output } from '../proto/generated/google/rpc/Status.js';
-import { decodeReason, reasonIn, statusDetailsKey } from '../proto/statusDetails.js';
+import { decodeFacts, type ErrorFacts, factsIn, type MetLimit, statusDetailsKey } from '../proto/statusDetails.js';
+
+export type { MetLimit } from '../proto/statusDetails.js';
 
 /** Name of a gRPC status, such as `INVALID_ARGUMENT`. */
 export type VicreglErrorCode = Exclude<keyof typeof status, 'OK'>;
@@ -10,12 +12,12 @@ function hasStatus(value: unknown): value is { readonly code: status; readonly d
   return typeof code === 'number' && status[code] !== undefined && typeof details === 'string';
 }
 
-/** The service's reason: in the trailing metadata of a socket, in the error itself without one. */
-function reasonOf(error: object): string | undefined {
-  const { reason, metadata } = error as { reason?: unknown; metadata?: unknown };
-  if (typeof reason === 'string') return reason;
+/** The service's reason and limit: in the trailing metadata of a socket, in the error itself without one. */
+function factsOf(error: object): ErrorFacts | undefined {
+  const { reason, limit, metadata } = error as { reason?: unknown; limit?: MetLimit; metadata?: unknown };
+  if (typeof reason === 'string') return { reason, ...(limit && { limit }) };
   const bytes = metadata instanceof Metadata ? metadata.get(statusDetailsKey)[0] : undefined;
-  return Buffer.isBuffer(bytes) ? decodeReason(bytes) : undefined;
+  return Buffer.isBuffer(bytes) ? decodeFacts(bytes) : undefined;
 }
 
 /** The id under which the service logged the call. */
@@ -26,6 +28,7 @@ function requestIdOf(error: object): string | undefined {
 
 interface VicreglErrorOptions extends ErrorOptions {
   readonly reason?: string | undefined;
+  readonly limit?: MetLimit | undefined;
   readonly requestId?: string | undefined;
 }
 
@@ -38,6 +41,11 @@ export class VicreglError extends Error {
    * them in docs/service.md. Undefined where the service did not answer itself.
    */
   readonly reason: string | undefined;
+  /**
+   * Of `OVERLOADED` and `RATE_LIMITED`: the key of the service's configuration that was met, such as `queueImages`, and
+   * its value.
+   */
+  readonly limit: MetLimit | undefined;
   /** Names the call in the service's log; undefined where the service did not answer itself. */
   readonly requestId: string | undefined;
 
@@ -45,13 +53,14 @@ export class VicreglError extends Error {
     super(message, options);
     this.code = code;
     this.reason = options.reason;
+    this.limit = options.limit;
     this.requestId = options.requestId;
   }
 
   /** The status of one item of a batch or a stream. */
   static fromStatus({ code, message, details }: Status__Output): VicreglError {
     const name = (status[code] ?? 'UNKNOWN') as VicreglErrorCode;
-    return new VicreglError(name, message, { reason: reasonIn(details) });
+    return new VicreglError(name, message, { ...factsIn(details) });
   }
 
   /** Anything thrown as a VicreglError: gRPC errors keep their status, aborts are CANCELLED, the rest is UNKNOWN. */
@@ -59,8 +68,7 @@ export class VicreglError extends Error {
     if (error instanceof VicreglError) return error;
     if (hasStatus(error)) {
       const code = status[error.code] as VicreglErrorCode;
-      const [reason, id] = [reasonOf(error), requestIdOf(error)];
-      return new VicreglError(code, error.details, { cause: error, reason, requestId: id });
+      return new VicreglError(code, error.details, { cause: error, ...factsOf(error), requestId: requestIdOf(error) });
     }
     const message = error instanceof Error ? error.message : String(error);
     const aborted = error instanceof Error && error.name === 'AbortError';

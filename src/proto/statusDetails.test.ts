@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeReason, encodeStatusDetails } from './statusDetails.js';
+import { decodeFacts, encodeStatusDetails } from './statusDetails.js';
 
-test('a reason comes back; a retry delay is another detail', () => {
+test('a reason comes back, and the limit where one was met; a retry delay is another detail', () => {
   const status = { code: 8, details: 'the queue is full', reason: 'OVERLOADED' };
   const plain = encodeStatusDetails(status);
-  assert.equal(decodeReason(plain), 'OVERLOADED');
-  const retry = encodeStatusDetails({ ...status, retryAfterSeconds: 1 });
-  assert.equal(decodeReason(retry), 'OVERLOADED');
+  assert.deepEqual(decodeFacts(plain), { reason: 'OVERLOADED' });
+  const limit = { name: 'queueImages', value: 256 };
+  const retry = encodeStatusDetails({ ...status, limit, retryAfterSeconds: 1 });
+  assert.deepEqual(decodeFacts(retry), { reason: 'OVERLOADED', limit });
   assert.ok(retry.includes('google.rpc.RetryInfo') && !plain.includes('RetryInfo'));
 });
 
@@ -26,6 +27,6 @@ test('the bytes are those of google.rpc.Status', () => {
 });
 
 test('bytes of anything else hold no reason', () => {
-  assert.equal(decodeReason(Buffer.from('nonsense')), undefined);
-  assert.equal(decodeReason(Buffer.alloc(0)), undefined);
+  assert.equal(decodeFacts(Buffer.from('nonsense')), undefined);
+  assert.equal(decodeFacts(Buffer.alloc(0)), undefined);
 });

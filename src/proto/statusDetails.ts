@@ -1,6 +1,19 @@
 import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
 import { loadOptions } from './loadOptions.js';
 
+/** A limit of the service, by its key in the configuration. */
+export interface MetLimit {
+  readonly name: string;
+  readonly value: number;
+}
+
+/** What an ErrorInfo says. */
+export interface ErrorFacts {
+  /** Stable name of the cause. */
+  readonly reason: string;
+  readonly limit?: MetLimit;
+}
+
 /** What programs are told of an error beside its status, in gRPC's richer error model (google.rpc.Status). */
 export interface StatusDetails {
   /** gRPC status code. */
@@ -8,6 +21,8 @@ export interface StatusDetails {
   readonly details: string;
   /** Stable name of the cause, UPPER_SNAKE_CASE. */
   readonly reason: string;
+  /** The limit that was met, where one was. */
+  readonly limit?: MetLimit;
   /** Present where the same request may succeed later: shortest wait in seconds. */
   readonly retryAfterSeconds?: number;
 }
@@ -30,7 +45,11 @@ type Codec<T> = Pick<MessageTypeDefinition<T, T>, 'serialize' | 'deserialize'>;
 
 interface Codecs {
   readonly Status: Codec<{ readonly code: number; readonly message: string; readonly details: readonly Any[] }>;
-  readonly ErrorInfo: Codec<{ readonly reason: string; readonly domain: string }>;
+  readonly ErrorInfo: Codec<{
+    readonly reason: string;
+    readonly domain: string;
+    readonly metadata: Readonly<Record<string, string>>;
+  }>;
   readonly RetryInfo: Codec<{ readonly retryDelay: { readonly seconds: number; readonly nanos: number } | null }>;
 }
 
@@ -63,10 +82,15 @@ export interface StatusMessage {
   readonly details: Any[];
 }
 
+/** Keys of the ErrorInfo's metadata. */
+function metadataOf(limit: MetLimit | undefined): Record<string, string> {
+  return limit === undefined ? {} : { limit: limit.name, value: String(limit.value) };
+}
+
 /** An error as a message of its own: the status of one item of a batch or a stream. */
-export function statusMessage({ code, details, reason, retryAfterSeconds }: StatusDetails): StatusMessage {
+export function statusMessage({ code, details, reason, limit, retryAfterSeconds }: StatusDetails): StatusMessage {
   const { ErrorInfo, RetryInfo } = codecs();
-  const info = packed('ErrorInfo', ErrorInfo.serialize({ reason, domain: DOMAIN }));
+  const info = packed('ErrorInfo', ErrorInfo.serialize({ reason, domain: DOMAIN, metadata: metadataOf(limit) }));
   const retry =
     retryAfterSeconds === undefined
       ? []
@@ -79,24 +103,26 @@ export function encodeStatusDetails(status: StatusDetails): Buffer {
   return codecs().Status.serialize(statusMessage(status));
 }
 
-/** The reason in a value of `grpc-status-details-bin`; undefined where it holds none of this domain or is no Status. */
-export function decodeReason(bytes: Buffer): string | undefined {
+/** What a value of `grpc-status-details-bin` says; undefined where it holds nothing of this domain or is no Status. */
+export function decodeFacts(bytes: Buffer): ErrorFacts | undefined {
   try {
-    return reasonIn(codecs().Status.deserialize(bytes).details);
+    return factsIn(codecs().Status.deserialize(bytes).details);
   } catch {
     // A proxy may have put something else there: the status itself still says what it says.
     return undefined;
   }
 }
 
-/** The reason among the details of a status; undefined where there is none of this domain. */
-export function reasonIn(details: readonly object[]): string | undefined {
+/** What the details of a status say; undefined where there is nothing of this domain. */
+export function factsIn(details: readonly object[]): ErrorFacts | undefined {
   const { ErrorInfo } = codecs();
   try {
     for (const { type_url, value } of details as readonly Any[]) {
       if (type_url !== `${URL_PREFIX}google.rpc.ErrorInfo`) continue;
-      const { reason, domain } = ErrorInfo.deserialize(Buffer.from(value as Uint8Array));
-      if (domain === DOMAIN) return reason;
+      const { reason, domain, metadata } = ErrorInfo.deserialize(Buffer.from(value as Uint8Array));
+      if (domain !== DOMAIN) continue;
+      const { limit: name, value: most } = metadata;
+      return { reason, ...(name !== undefined && { limit: { name, value: Number(most) } }) };
     }
   } catch {
     // Details that cannot be read are as good as none.

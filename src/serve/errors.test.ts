@@ -16,13 +16,19 @@ test('each layer keeps its own reason and gets its status', () => {
   assert.equal(toStatus(new MatchError('bad_option', 'no')).code, status.INVALID_ARGUMENT);
   assert.equal(toStatus(new MatchError('not_finite', 'NaN of the model')).code, status.INTERNAL);
   assert.equal(toStatus(new EngineError('unavailable', 'gone')).code, status.UNAVAILABLE);
-  assert.equal(toStatus(new ServeError('overloaded', 'full')).code, status.RESOURCE_EXHAUSTED);
+  assert.equal(toStatus(new ServeError('too_large', 'more')).code, status.RESOURCE_EXHAUSTED);
   assert.equal(toStatus(new ServeError('unknown_model', 'x')).code, status.NOT_FOUND);
 });
 
 test('reasons tell an overload, which passes, from work that never fits', () => {
-  const { code, reason, retryAfterSeconds } = toStatus(new ServeError('overloaded', 'full'));
-  assert.deepEqual([code, reason, retryAfterSeconds], [status.RESOURCE_EXHAUSTED, 'OVERLOADED', 1]);
+  const limit = { name: 'queueImages', value: 256 };
+  assert.deepEqual(toStatus(new ServeError('overloaded', 'full', { limit })), {
+    code: status.RESOURCE_EXHAUSTED,
+    details: 'full',
+    reason: 'OVERLOADED',
+    retryAfterSeconds: 1,
+    limit,
+  });
   const never = toStatus(new ServeError('too_large', 'too many cells'));
   assert.deepEqual([never.code, never.reason], [status.RESOURCE_EXHAUSTED, 'TOO_LARGE']);
   assert.equal(never.retryAfterSeconds, undefined);

@@ -83,12 +83,13 @@ export function toStatus(error: unknown): Status {
     return { code: statusOf.image[code], details: headerSafe(message), reason: reasonOf('image', code) };
   }
   if (error instanceof ServeError) {
-    const { code, message, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
+    const { code, message, limit, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
     return {
       code: statusOf.serve[code],
       details: headerSafe(message),
       reason: reasonOf('serve', code),
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+      ...(limit && { limit }),
     };
   }
   if (error instanceof EngineError) {

@@ -1,3 +1,5 @@
+import type { MetLimit } from '../proto/statusDetails.js';
+
 /**
  * What the service layer refuses by itself; `errors.ts` gives the status of each code.
  * - `invalid_argument`: a field of the request is wrong
@@ -29,6 +31,14 @@ export type ServeErrorCode =
   | 'unauthenticated'
   | 'rate_limited';
 
+/** Codes of requests that may succeed later, when there is room again under a limit. */
+type LimitedCode = 'overloaded' | 'rate_limited';
+
+interface ServeErrorOptions extends ErrorOptions {
+  readonly retryAfterSeconds?: number;
+  readonly limit?: MetLimit;
+}
+
 /** The service layer's one error; `message` names the field, the value and the way out. */
 export class ServeError extends Error {
   override readonly name = 'ServeError';
@@ -36,9 +46,15 @@ export class ServeError extends Error {
   /** Where the same request may succeed later and more is known than the standard delay: shortest wait in seconds. */
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ServeErrorCode, message: string, options?: ErrorOptions & { readonly retryAfterSeconds?: number }) {
+  /** Of `overloaded` and `rate_limited`: the limit that was met. */
+  readonly limit: MetLimit | undefined;
+
+  constructor(code: Exclude<ServeErrorCode, LimitedCode>, message: string, options?: ServeErrorOptions);
+  constructor(code: LimitedCode, message: string, options: ServeErrorOptions & { readonly limit: MetLimit });
+  constructor(code: ServeErrorCode, message: string, options?: ServeErrorOptions) {
     super(message, options);
     this.code = code;
     this.retryAfterSeconds = options?.retryAfterSeconds;
+    this.limit = options?.limit;
   }
 }

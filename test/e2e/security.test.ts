@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
-import { type Client, type ClientOptions, createClient } from '../../src/client/index.js';
+import { type Client, type ClientOptions, createClient, type VicreglError } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createToken, hashToken } from '../../src/serve/auth/secret.js';
 import { openSecurity } from '../../src/serve/auth/security.js';
@@ -194,6 +194,7 @@ describe('tokens', () => {
     await slow.model();
     await assert.rejects(slow.model(), (error: unknown) => {
       failsWith('RESOURCE_EXHAUSTED', /slow has spent its calls; try again in \d+\.\d+ s/, 'RATE_LIMITED')(error);
+      assert.deepEqual((error as VicreglError).limit, { name: 'requestsPerSecond', value: 0.01 });
       const { cause } = error as { cause: { metadata: { get(key: string): Buffer[] } } };
       assert.ok(cause.metadata.get('grpc-status-details-bin')[0]!.includes('google.rpc.RetryInfo'));
       return true;

@@ -35,7 +35,7 @@ function spend(holder: TokenHolder): void {
   throw new ServeError(
     'rate_limited',
     `the token of ${holder.name} has spent its calls; try again in ${wait.toFixed(3)} s`,
-    { retryAfterSeconds: wait },
+    { retryAfterSeconds: wait, limit: { name: 'requestsPerSecond', value: holder.requestsPerSecond! } },
   );
 }
 

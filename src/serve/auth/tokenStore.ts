@@ -7,6 +7,8 @@ import { hashToken } from './secret.js';
 export interface TokenHolder {
   readonly name: string;
   readonly admin: boolean;
+  /** Calls per second in the long run; undefined is no limit. */
+  readonly requestsPerSecond: number | undefined;
   /** Takes one call from the holder's allowance. @returns 0, or the seconds until there is one again */
   spend(): number;
 }
@@ -47,7 +49,7 @@ export function createTokenStore(entries: readonly TokenEntry[], standard: Defau
     const burst = own.burst ?? standard.burst;
     const rate = `${name} ${perSecond} ${burst}`;
     const spend = holders.find((holder) => holder.rate === rate)?.spend ?? spendingOf(perSecond, burst);
-    return { name, admin, hash: Buffer.from(sha256, 'hex'), rate, spend };
+    return { name, admin, requestsPerSecond: perSecond, hash: Buffer.from(sha256, 'hex'), rate, spend };
   }
 
   function replace(next: readonly TokenEntry[]): void {

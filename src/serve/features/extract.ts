@@ -34,6 +34,7 @@ async function inReductionTurn<T>(context: ServeContext, call: Call, work: () =>
     throw new ServeError(
       'overloaded',
       `${reducing.pendingCount} poolings and PCAs wait for their turn, the most that may; try again later`,
+      { limit: { name: 'queueReductions', value: limits.queueReductions } },
     );
   }
   return reducing(() => {

@@ -41,6 +41,7 @@ export async function matchInTurn<T>(context: ServeContext, call: Call, work: ()
     throw new ServeError(
       'overloaded',
       `${matching.pendingCount} matches wait for their turn, the most that may; try again later`,
+      { limit: { name: 'queueMatches', value: limits.queueMatches } },
     );
   }
   return matching(() => {

@@ -18,17 +18,10 @@ export interface QueueLimits {
   readonly maxQueueDelayMs?: number;
 }
 
-/** Why the queue turned an image away. */
-export type RejectionReason = 'images' | 'bytes' | 'deadline' | 'closed' | 'no_worker';
-
 /** Told what happens in the queue, for metrics. */
 export interface QueueObserver {
   /** A run of so many images began. */
   batch?(images: number): void;
-  /** An image was turned away on its way in. */
-  rejected?(reason: RejectionReason): void;
-  /** An image's deadline passed while it waited. */
-  deadlineDropped?(): void;
 }
 
 /** Room in the queue for one image that is on its way there. */
@@ -116,33 +109,31 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
   }
 
-  function turnAway(reason: RejectionReason, error: Error): never {
-    observer.rejected?.(reason);
-    throw error;
-  }
-
   function noWorker(): EngineError {
     return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
   }
 
   /** @throws where an image of so many bytes may not come in; one that has a place has been counted. */
   function admit(bytes: number, { deadline }: Call, hasPlace: boolean): void {
-    if (closed && !hasPlace)
-      turnAway('closed', new ServeError('shutting_down', 'the server is shutting down; ask another one'));
-    if (engine.status.state === 'down') turnAway('no_worker', noWorker());
+    if (closed && !hasPlace) {
+      throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
+    }
+    if (engine.status.state === 'down') throw noWorker();
     const images = !hasPlace && waiting.length + places.size >= limits.queueImages;
     if (images || waitingBytes + bytes > limits.queueBytes) {
       const message =
         `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${places.size} are being decoded; at most ` +
         `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
-      turnAway(images ? 'images' : 'bytes', new ServeError('overloaded', message, { retryAfterSeconds: retryAfter() }));
+      const limit = images ? 'queueImages' : 'queueBytes';
+      const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
+      throw new ServeError('overloaded', message, details);
     }
     const seconds = deadline === undefined ? undefined : secondsToWait();
     if (deadline !== undefined && seconds !== undefined && Date.now() + seconds * 1000 > deadline) {
       const message =
         `the deadline in ${deadline - Date.now()} ms cannot be met: ${waiting.length} images wait before this one, for ` +
         `about ${Math.round(seconds * 1000)} ms; allow more time or try again later`;
-      turnAway('deadline', new ServeError('deadline_exceeded', message, { retryAfterSeconds: retryAfter() }));
+      throw new ServeError('deadline_exceeded', message, { retryAfterSeconds: retryAfter() });
     }
   }
 
@@ -161,7 +152,6 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     if (late.length === 0) return;
     remove(new Set(late));
     for (const item of late) {
-      observer.deadlineDropped?.();
       item.reject(new ServeError('deadline_exceeded', 'the deadline of the call passed before a worker was free'));
     }
   }
@@ -219,7 +209,6 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     const items = waiting;
     remove(new Set(items));
     for (const item of items) {
-      observer.rejected?.('no_worker');
       item.reject(noWorker());
     }
   }
@@ -270,11 +259,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       admit(image.data.byteLength, call, hasPlace);
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
-          if (waiting.includes(item)) {
-            remove(new Set([item]));
-            const { reason } = call.signal;
-            if (reason instanceof ServeError && reason.code === 'deadline_exceeded') observer.deadlineDropped?.();
-          }
+          if (waiting.includes(item)) remove(new Set([item]));
           reject(call.signal.reason);
         };
         const settle = () => call.signal.removeEventListener('abort', onAbort);

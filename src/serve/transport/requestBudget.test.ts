@@ -7,6 +7,7 @@ test('messages are held up to the limit, and fit again when others are given bac
   const giveBack = budget.take(60);
   assert.throws(() => budget.take(41), {
     code: 'overloaded',
+    limit: { name: 'requestBytes', value: 100 },
     message: /60 bytes .* 41 bytes .* limit of 100; try again/,
   });
   assert.equal(budget.held, 60, 'what is refused is not counted');

@@ -13,8 +13,11 @@ export interface RequestBudget {
 }
 
 const holding = {
-  requests: (held: number) => `requests of ${held} bytes are being answered`,
-  answers: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
+  requests: { name: 'requestBytes', text: (held: number) => `requests of ${held} bytes are being answered` },
+  answers: {
+    name: 'responseBytes',
+    text: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
+  },
 };
 
 /**
@@ -31,7 +34,8 @@ export function createRequestBudget(limit: number, of: keyof typeof holding = 'r
       if (held + bytes > limit) {
         throw new ServeError(
           'overloaded',
-          `${holding[of](held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try again later`,
+          `${holding[of].text(held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try again later`,
+          { limit: { name: holding[of].name, value: limit } },
         );
       }
       held += bytes;

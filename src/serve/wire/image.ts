@@ -68,6 +68,7 @@ export async function readImage(
     throw new ServeError(
       'overloaded',
       `${context.decoding.pendingCount} images wait for decoding, the most that may; try again later`,
+      { limit: { name: 'queueImages', value: context.limits.queueImages } },
     );
   }
   return context.decoding(async () => {
