@@ -32,8 +32,16 @@ export async function checkHealth(address: string, service = ''): Promise<string
   }
 }
 
-/** Opens a health watch and leaves it open. @returns each status as it comes, and a way to end it */
-export function watchHealth(address: string): { readonly seen: string[]; end(): void } {
+/** A health watch that stays open. */
+export interface HealthWatch {
+  /** Each status as it came. */
+  readonly seen: string[];
+  /** Resolves when another status has come. */
+  next(): Promise<void>;
+  end(): void;
+}
+
+export function watchHealth(address: string): HealthWatch {
   const { Watch } = healthService;
   const client = plainClient(address);
   const seen: string[] = [];
@@ -42,7 +50,11 @@ export function watchHealth(address: string): { readonly seen: string[]; end(): 
   });
   stream.on('data', (answer: Message) => seen.push(String(answer['status'])));
   stream.on('error', () => {});
-  return { seen, end: () => client.close() };
+  return {
+    seen,
+    next: () => new Promise((resolve) => stream.once('data', () => resolve())),
+    end: () => client.close(),
+  };
 }
 
 /** Names of the services that the reflection stream lists. */

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { pino } from 'pino';
-import { createClient } from '../../src/client/index.js';
+import { createClient, type VicreglError } from '../../src/client/index.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
@@ -12,7 +11,9 @@ import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
 import { createServer } from '../../src/serve/server.js';
 import { failsWith } from '../support/failsWith.js';
+import { createHeldEngine } from '../support/heldEngine.js';
 import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
+import { untilMetric } from '../support/untilMetric.js';
 import { checkHealth, listServices, sendBytes, watchHealth } from './grpcProbe.js';
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
@@ -36,6 +37,7 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
     server,
     client,
     http,
+    until: (line: RegExp) => untilMetric(server.metricsAddress, line),
     async stop() {
       await client.close();
       await server.close();
@@ -185,14 +187,18 @@ describe('the service under limits and failures, with the fake engine', () => {
   });
 
   test('requests over the budget of bytes are RESOURCE_EXHAUSTED until others are answered', async () => {
-    const { client, stop } = await start(createFakeEngine({ manifest, delayMs: 200 }), { requestBytes: 20_000 });
+    const { engine, nextRun, free } = createHeldEngine();
+    const { client, stop } = await start(engine, { requestBytes: 20_000 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const begun = nextRun();
     const first = client.embed(image);
-    await delay(60);
-    await assert.rejects(
-      client.embed(image),
-      failsWith('RESOURCE_EXHAUSTED', /this one of 12\d{3} bytes would bring them over the limit of 20000; try again/),
-    );
+    await begun;
+    await assert.rejects(client.embed(image), (error: VicreglError) => {
+      failsWith('RESOURCE_EXHAUSTED', /this one of 12\d{3} bytes would bring them over the limit of 20000/)(error);
+      assert.deepEqual(error.limit, { name: 'requestBytes', value: 20_000 });
+      return true;
+    });
+    free();
     await first;
     assert.equal((await client.embed(image)).vector.length, 16);
     await stop();
@@ -230,13 +236,18 @@ describe('the service under limits and failures, with the fake engine', () => {
   });
 
   test('requests that wait together run as one batch', async () => {
-    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 150 }));
+    const { engine, runs, nextRun, free } = createHeldEngine();
+    const { client, http, until, stop } = await start(engine);
     const image = await photo('chelsea.png');
+    const begun = nextRun();
     const first = client.embed(image);
-    await delay(60);
+    await begun;
     const rest = Array.from({ length: 4 }, () => client.embed(image));
+    await until(/^vicregl_queue_images\{.*\} 4$/m);
+    free();
     const answers = await Promise.all([first, ...rest]);
     for (const { vector } of answers) assert.deepEqual(vector, answers[0]!.vector);
+    assert.deepEqual(runs, [1, 4]);
     const { text } = await http('/metrics');
     assert.match(text, /^vicregl_batch_images_sum 5$/m);
     assert.match(text, /^vicregl_batch_images_count 2$/m);
@@ -244,48 +255,40 @@ describe('the service under limits and failures, with the fake engine', () => {
   });
 
   test('a deadline that passes in the queue is DEADLINE_EXCEEDED and spares the engine', async () => {
-    let runs = 0;
-    const failWith = () => {
-      runs++;
-      return undefined;
-    };
-    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 400, failWith }));
+    const { engine, runs, nextRun, free } = createHeldEngine();
+    const { client, until, stop } = await start(engine);
     const image = await photo('chelsea.png');
+    const begun = nextRun();
     const first = client.embed(image);
-    await delay(60);
-    await assert.rejects(client.embed(image, { deadlineMs: 100 }), failsWith('DEADLINE_EXCEEDED', /./));
+    await begun;
+    await assert.rejects(client.embed(image, { deadlineMs: 500 }), failsWith('DEADLINE_EXCEEDED', /./));
+    await until(/^vicregl_requests_total\{method="Embed",code="DEADLINE_EXCEEDED"\} 1$/m);
+    await until(/^vicregl_queue_images\{.*\} 0$/m);
+    free();
     await first;
-    await delay(50);
-    assert.equal(runs, 1);
-    assert.match((await http('/metrics')).text, /vicregl_requests_total\{method="Embed",code="DEADLINE_EXCEEDED"\} 1/);
+    await client.embed(image);
+    assert.deepEqual(runs, [1, 1], 'the first, and the one behind the late one');
     await stop();
   });
 
-  test('a caller that gives up is CANCELLED and leaves the queue', async () => {
-    const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 300 }));
-    const image = await photo('chelsea.png');
-    const first = client.embed(image);
-    await delay(60);
-    const abort = new AbortController();
-    const second = client.embed(image, { signal: abort.signal });
-    await delay(60);
-    abort.abort();
-    await assert.rejects(second, failsWith('CANCELLED', /./));
-    await first;
-    const { text } = await http('/metrics');
-    assert.match(text, /vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1/);
-    assert.match(text, /^vicregl_batch_images_sum 1$/m);
-    await stop();
-  });
-
-  test('a full queue is RESOURCE_EXHAUSTED, and the service goes on', async () => {
-    const { client, stop } = await start(createFakeEngine({ manifest, delayMs: 200 }), { queueImages: 1 });
+  test('a full queue is RESOURCE_EXHAUSTED with the limit, and the service goes on', async () => {
+    const { engine, nextRun, free } = createHeldEngine();
+    const { client, until, stop } = await start(engine, { queueImages: 1 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const begun = nextRun();
     const first = client.embed(image);
-    await delay(60);
+    await begun;
     const second = client.embed(image);
-    await delay(60);
-    await assert.rejects(client.embed(image), failsWith('RESOURCE_EXHAUSTED', /queue is full/, 'OVERLOADED'));
+    await until(/^vicregl_queue_images\{.*\} 1$/m);
+    await assert.rejects(client.embed(image), (error: VicreglError) => {
+      failsWith('RESOURCE_EXHAUSTED', /queue is full/, 'OVERLOADED')(error);
+      assert.deepEqual(error.limit, { name: 'queueImages', value: 1 });
+      return true;
+    });
+    const [item] = await client.embedBatch([image]);
+    assert.ok(item?.status === 'rejected');
+    assert.deepEqual(item.reason.limit, { name: 'queueImages', value: 1 });
+    free();
     await Promise.all([first, second]);
     await stop();
   });
@@ -305,12 +308,16 @@ describe('the service under limits and failures, with the fake engine', () => {
   });
 
   test('a shutdown says NOT_SERVING, finishes what runs, and is not held by a health watch', async () => {
-    const { server, client, http } = await start(createFakeEngine({ manifest, delayMs: 400 }));
+    const { engine, nextRun, free } = createHeldEngine();
+    const { server, client, http } = await start(engine);
     const watch = watchHealth(server.address);
+    await watch.next();
+    const begun = nextRun();
     const running = client.embed(await photo('chelsea.png'));
-    await delay(100);
+    await begun;
     const closed = server.close();
     assert.equal((await http('/readyz')).status, 503);
+    free();
     assert.equal((await running).vector.length, 16);
     await closed;
     assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING']);

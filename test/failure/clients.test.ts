@@ -5,9 +5,11 @@ import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { EngineError, type ImageBatch } from '../../src/engine/engine.js';
-import { createFakeEngine, type FakeEngineOptions } from '../../src/engine/fakeEngine.js';
+import type { FakeEngineOptions } from '../../src/engine/fakeEngine.js';
 import { createServer } from '../../src/serve/server.js';
-import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
+import { createHeldEngine } from '../support/heldEngine.js';
+import { withTinyModel } from '../support/tinyModel.js';
+import { untilMetric } from '../support/untilMetric.js';
 import { vicregl } from '../support/vicregl.js';
 
 /** Callers that send what harms, or go away: nobody else may notice. */
@@ -18,21 +20,8 @@ const photo = await readFile(new URL('../../../test/fixtures/photos/chelsea.png'
 /** The service over a fake engine whose runs wait until they are let go, where `held`. */
 async function start(t: TestContext, options: Partial<FakeEngineOptions> & { readonly held?: boolean } = {}) {
   const { held = false, ...fakeOptions } = options;
-  const runs: number[] = [];
-  const begun: (() => void)[] = [];
-  const holding: (() => void)[] = [];
-  const engine = createFakeEngine({
-    manifest: { ...tinyManifest, files: {} },
-    ...fakeOptions,
-    failWith(batch, wants) {
-      runs.push(batch.shape[0]!);
-      return options.failWith?.(batch, wants);
-    },
-    async hold() {
-      for (const wake of begun.splice(0)) wake();
-      if (held) await new Promise<void>((resolve) => holding.push(resolve));
-    },
-  });
+  const { engine, runs, nextRun, release, free } = createHeldEngine(fakeOptions);
+  if (!held) free();
   const server = await createServer({
     models: [{ engine }],
     address: '127.0.0.1:0',
@@ -45,28 +34,7 @@ async function start(t: TestContext, options: Partial<FakeEngineOptions> & { rea
     await server.close();
   });
   await client.waitForReady();
-  return {
-    client,
-    /** Images of every run of the engine so far. */
-    runs,
-    /** Resolves when the engine begins its next run. */
-    nextRun: () => new Promise<void>((resolve) => begun.push(resolve)),
-    /** Lets the runs go that wait. */
-    release(): void {
-      for (const go of holding.splice(0)) go();
-    },
-    /** Waits until the metrics say so. */
-    async until(line: RegExp): Promise<void> {
-      for (const end = Date.now() + 20_000; ; ) {
-        const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
-        if (line.test(text)) return;
-        assert.ok(
-          Date.now() < end,
-          `${line} does not come:\n${text.match(/^vicregl_(queue|requests).*$/gm)?.join('\n')}`,
-        );
-      }
-    },
-  };
+  return { client, runs, nextRun, release, until: (line: RegExp) => untilMetric(server.metricsAddress, line) };
 }
 
 const code = (name: string) => (error: unknown) => error instanceof VicreglError && error.code === name;

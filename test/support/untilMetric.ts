@@ -1,0 +1,11 @@
+import assert from 'node:assert/strict';
+
+/** Waits until the metrics of a service have a line; after 20 s it fails with what they say of queues and calls. */
+export async function untilMetric(metricsAddress: string, line: RegExp): Promise<void> {
+  for (const end = Date.now() + 20_000; ; ) {
+    const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+    if (line.test(text)) return;
+    const lines = text.match(/^vicregl_(queue|requests|held).*$/gm)?.join('\n');
+    assert.ok(Date.now() < end, `${line} does not come:\n${lines}`);
+  }
+}
