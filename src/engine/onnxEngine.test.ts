@@ -310,6 +310,15 @@ describe('createOnnxEngine', () => {
     }
   });
 
+  it('kills a worker that does not open its model in time', async () => {
+    const setup = { graphs: { backbone: folder.graphPath('backbone')! }, device: 'cpu', threads: 1 } as const;
+    // No process starts in a millisecond.
+    await assert.rejects(
+      startWorkerProcess(setup, () => {}, 1),
+      { code: 'unavailable', message: /killed: its model was not open in 0\.001 s/ },
+    );
+  });
+
   it('keeps runs waiting while its only worker is replaced', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1, log: () => {} });
     try {

@@ -151,6 +151,19 @@ describe('worker pool', () => {
     await pool.close();
   });
 
+  it('starts no other in the place of one that dies while the pool closes', async () => {
+    const first = fakeWorker(1);
+    const toStart = [fakeWorker(2).worker];
+    const { pool, logged } = poolOf(first.worker, toStart);
+    const running = assert.rejects(pool.work(work, {}), { code: 'unavailable' });
+    await turn();
+    const closed = pool.close();
+    first.die('ended (signal SIGKILL)');
+    await Promise.all([running, closed]);
+    assert.deepEqual(logged, []);
+    assert.equal(toStart.length, 1);
+  });
+
   it('warms the workers of the start, and each later one before it takes work', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const { pool, logged } = poolOf(first.worker, [second.worker]);

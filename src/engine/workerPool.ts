@@ -155,6 +155,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     place.worker = undefined;
     const pause = place.failures === 0 ? 0 : Math.min(backOff.longestMs, backOff.firstMs * 2 ** (place.failures - 1));
     place.failures++;
+    if (closing !== undefined && waiters.length === 0) {
+      // Nothing is left for another to do.
+      place.state = 'failed';
+      changed();
+      return;
+    }
     log(`${how}; another is started ${pause === 0 ? 'now' : `in ${pause} ms`}`);
     if (pause === 0) replace(place);
     else {

@@ -33,6 +33,9 @@ export interface WorkerProcess {
 /** How long a worker may take to end after its last answer, in ms: it only frees memory. */
 const END_MS = 5_000;
 
+/** How long a worker may take to open its model, in ms: far beyond the largest model from a slow disk. */
+const OPEN_MS = 300_000;
+
 const script = fileURLToPath(new URL('./onnxWorker.js', import.meta.url));
 
 interface Pending {
@@ -43,9 +46,14 @@ interface Pending {
 /**
  * Starts a worker process and waits until its model is open.
  * @param log told every line that it writes to stdout or stderr
+ * @param openMs longest time for that; then it hangs, as with a device that does, and is killed
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
-export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => void): Promise<WorkerProcess> {
+export function startWorkerProcess(
+  setup: WorkerSetup,
+  log: (line: string) => void,
+  openMs = OPEN_MS,
+): Promise<WorkerProcess> {
   // execArgv is not inherited by spawn: flags of the parent such as --input-type do not suit a script.
   const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const channel = child.stdio[3] as Socket;
@@ -110,10 +118,13 @@ export function startWorkerProcess(setup: WorkerSetup, log: (line: string) => vo
   }
 
   return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => kill(`killed: its model was not open in ${openMs / 1000} s`), openMs);
+    ended.then(() => clearTimeout(timer));
     ended.then((reason) => reject(new EngineError('unavailable', `${reason} at its start`)));
     channel.on(
       'data',
       createMessageReader<WorkerResponse>(({ facts, tensors }) => {
+        clearTimeout(timer);
         if (facts.kind === 'failed') reject(new EngineError('unavailable', facts.message));
         else if (facts.kind === 'ready') {
           ({ rssBytes } = facts);

@@ -11,8 +11,8 @@ export interface Call {
   readonly deadline?: number;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;
-  /** Told the status of each item of a batch or a stream when its answer stands; absent where nobody counts them. */
-  readonly observeItem?: (code: status) => void;
+  /** Told the status of each item of a batch or a stream when its answer stands, with what it threw; absent where nobody counts. */
+  readonly observeItem?: (code: status, error?: unknown) => void;
 }
 
 /** Runs one phase of a call, telling the call how long it took, also when it fails. */

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { createClient } from '../../src/client/index.js';
+import { EngineError, type ImageBatch } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { loadVicreglService } from '../../src/proto/load.js';
 import { createLogger } from '../../src/serve/monitoring/logger.js';
@@ -20,9 +21,15 @@ interface Line {
   readonly requestId?: string;
   readonly method?: string;
   readonly code?: string;
+  readonly err?: { readonly message: string };
   readonly peer?: string;
   readonly phasesMs?: Record<string, number>;
 }
+
+/** A picture on which the engine fails. */
+const poisoned = { ...image, rgb: new Uint8Array(image.rgb.length).fill(66) };
+const failWith = ({ data }: ImageBatch) =>
+  data.includes(66) ? new EngineError('internal', 'no such kernel') : undefined;
 
 describe('a served call', () => {
   const lines: Line[] = [];
@@ -32,7 +39,7 @@ describe('a served call', () => {
   before(async () => {
     const logger = createLogger('debug', { write: (line: string) => void lines.push(JSON.parse(line) as Line) });
     server = await createServer({
-      models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
+      models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} }, failWith }) }],
       ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger },
     });
     scrape = async () => (await fetch(`http://${server.metricsAddress}/metrics`)).text();
@@ -91,6 +98,23 @@ describe('a served call', () => {
     }
   });
 
+  test('logs what failed in an item of a batch or a stream, whose call is answered', async () => {
+    const client = createClient({ address: server.address });
+    const results = [...(await client.embedBatch([image, poisoned]))];
+    for await (const answer of client.embedStream([{ id: 'a', image: poisoned }])) results.push(answer);
+    await client.close();
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    );
+    const failed = lines.filter(({ msg }) => msg === 'an item failed');
+    assert.deepEqual(
+      failed.map(({ method, code, err }) => [method, code, err?.message]),
+      ['EmbedBatch', 'EmbedStream'].map((method) => [method, 'INTERNAL', 'no such kernel']),
+    );
+    for (const { requestId } of failed) assert.ok(requestId);
+  });
+
   test('counts in every metric that there is', async () => {
     const metrics = await scrape();
     const value = (line: string) =>
@@ -103,6 +127,10 @@ describe('a served call', () => {
     assert.equal(value('vicregl_requests_total{method="Embed",code="OK"}'), 1);
     assert.equal(value('vicregl_requests_total{method="Embed",code="NOT_FOUND"}'), 1);
     assert.equal(value('vicregl_requests_rejected_total{method="Embed",reason="UNKNOWN_MODEL"}'), 1);
+    assert.equal(value('vicregl_items_total{method="EmbedBatch",code="OK"}'), 1);
+    for (const method of ['EmbedBatch', 'EmbedStream']) {
+      assert.equal(value(`vicregl_items_total{method="${method}",code="INTERNAL"}`), 1, method);
+    }
     assert.ok(value('vicregl_received_bytes_total{method="Embed"}') > 2 * image.rgb.byteLength);
     assert.ok(value('vicregl_sent_bytes_total{method="Embed"}') >= 16 * 4);
     assert.ok(value('vicregl_batch_images_sum') >= 4);

@@ -40,7 +40,7 @@ export async function answerEach<Request, Response>(
         // Only the call's own end ends the call.
         call.signal.throwIfAborted();
         const failure = toStatus(error);
-        call.observeItem?.(failure.code);
+        call.observeItem?.(failure.code, error);
         return { status: itemStatus(failure) };
       }
     }),

@@ -58,9 +58,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       }
     } catch (error) {
       const failure = toStatus(error);
-      call.observeItem?.(failure.code);
-      if (failure.code === status.INTERNAL)
-        host.logger.error({ method: name, err: error }, 'an item of a stream failed');
+      call.observeItem?.(failure.code, error);
       return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };
     }
   }

@@ -175,7 +175,13 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     call: {
       signal: cancelled.signal,
       observe: phases.observe,
-      observeItem: (code) => host.metrics.item(name, status[code]),
+      observeItem(code, error) {
+        host.metrics.item(name, status[code]);
+        if (code !== status.INTERNAL) return;
+        // The call itself is answered, and its own line would not say.
+        const line = { ...callFacts(grpcCall.metadata), method: name, code: status[code], err: error };
+        host.logger.error(line, 'an item failed');
+      },
       ...deadlineOf(grpcCall),
     },
     onceClosed(work) {
