@@ -10,8 +10,7 @@ import { findModel } from './modelFolders.js';
  * @throws ModelFolderError or EngineError; what was opened is closed then.
  */
 export async function openServedModels(
-  { model, device, workers, threads, runSeconds }: ServeConfig,
-  batchImages: number,
+  { model, device, workers, threads, runSeconds, batchImages }: ServeConfig,
   log: (message: string) => void,
 ): Promise<ModelSource[]> {
   const folders = model === undefined ? [bundledModelFolder] : await Promise.all(model.map(findModel));
@@ -22,7 +21,7 @@ export async function openServedModels(
       const reopen = () => openEngine(folder, flags, log);
       const engine = await reopen();
       opened.push({ engine, reopen });
-      await warmEngine(engine, batchImages);
+      await warmEngine(engine, { batchImages });
     }
     return opened;
   } catch (error) {

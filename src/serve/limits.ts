@@ -57,14 +57,14 @@ export interface ServeLimits {
   readonly queueReductions: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;
-  /** Images that may wait, for decoding and for the engine, each. */
+  /** Images that may be on their way to the engine: being decoded or waiting. */
   readonly queueImages: number;
   /** Bytes of prepared images that may wait for the engine. */
   readonly queueBytes: number;
-  /** Most images in one run of the engine. */
-  readonly batchImages: number;
-  /** Most input pixels in one run of the engine; one larger image runs alone. */
-  readonly batchPixels: number;
+  /** Most images in one run of the engine. Absent: what is usual on its provider (queue/runLimits.ts). */
+  readonly batchImages: number | undefined;
+  /** Most input pixels in one run of the engine; one larger image runs alone. Absent: so many images of the usual size. */
+  readonly batchPixels: number | undefined;
   /** How long a batch that is not full waits for company while a worker is free, in ms. */
   readonly maxQueueDelayMs: number;
 }
@@ -120,8 +120,8 @@ export const defaultServeLimits: ServeLimits = {
   queueImages: 256,
   queueBytes: 512 * MiB,
   // Beyond 16 images of 224 x 224 a batch gains little on a CPU and delays those behind it.
-  batchImages: 16,
-  batchPixels: 16 * 224 * 224,
   // Company gathers by itself while workers are busy; waiting for it only pays where batches gain much, as on CUDA.
+  batchImages: undefined,
+  batchPixels: undefined,
   maxQueueDelayMs: 0,
 };

@@ -1,9 +1,6 @@
 import { defaultServeLimits, type ServeLimits } from '../limits.js';
 import type { ServeConfig } from './schema.js';
 
-/** Pixels of an image of the usual network input. */
-const USUAL_PIXELS = 224 * 224;
-
 /** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
 export function limitsOf(config: ServeConfig): ServeLimits {
   return {
@@ -37,7 +34,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     queueImages: config.queueImages,
     queueBytes: config.queueBytes,
     batchImages: config.batchImages,
-    batchPixels: config.batchPixels ?? config.batchImages * USUAL_PIXELS,
+    batchPixels: config.batchPixels,
     maxQueueDelayMs: config.maxQueueDelayMs,
   };
 }

@@ -129,8 +129,6 @@ describe('limits', () => {
     const limits = (flags: Record<string, string>) => limitsOf(resolve({ flags }).config);
     assert.equal(limits({ maxMessageBytes: '1000000000' }).requestBytes, 2e9);
     assert.equal(limits({ maxMessageBytes: '1048576' }).requestBytes, defaultServeLimits.requestBytes);
-    assert.equal(limits({ batchImages: '4' }).batchPixels, 4 * 224 * 224);
-    assert.equal(limits({ batchImages: '4', batchPixels: '9999' }).batchPixels, 9999);
   });
 
   test('every one of them can be set', () => {
@@ -182,7 +180,7 @@ describe('files', () => {
     );
     assert.match(printed, /^queueImages: 3 # --queue-images$/m);
     assert.match(printed, /^threads: 2 # serve\.yaml$/m);
-    assert.match(printed, /^batchImages: 16 # default$/m);
+    assert.match(printed, /^queueBytes: 536870912 # default$/m);
     const again = resolve({ file: file(parse(printed) as Record<string, unknown>) });
     assert.deepEqual([again.config.queueImages, again.config.model], [3, ['a', 'b']]);
   });

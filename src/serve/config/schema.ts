@@ -113,7 +113,9 @@ const limits = {
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
   queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),
-  batchImages: whole(1, 1024).default(defaults.batchImages).describe('Most images in one run of an engine.'),
+  batchImages: whole(1, 1024)
+    .optional()
+    .describe('Most images in one run of an engine. Absent: 4 on the CPU, 16 on CUDA.'),
   batchPixels: whole(1024, 2 ** 31 - 1)
     .optional()
     .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),

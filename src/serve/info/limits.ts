@@ -1,15 +1,20 @@
+import type { Engine } from '../../engine/engine.js';
 import type { Limit } from '../../proto/generated/vicregl/v1/Limit.js';
 import { configKeys } from '../config/keys.js';
 import type { keyGroups } from '../config/schema.js';
 import type { ServeLimits } from '../limits.js';
+import { runLimits } from '../queue/runLimits.js';
 
 type LimitKey = keyof (typeof keyGroups)['Limits'];
 
 /** Every limit in force, by its key in the configuration. A new key does not compile here until it has its value. */
-function valuesOf(limits: ServeLimits): Readonly<Record<LimitKey, number>> {
+function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readonly<Record<LimitKey, number>> {
   const { image, output, ...others } = limits;
+  const run = runLimits(limits, engine);
   return {
     ...others,
+    batchImages: run.images,
+    batchPixels: run.pixels,
     imageBytes: image.maxBytes,
     imagePixels: image.maxPixels,
     inputPixels: output.maxOutputPixels,
@@ -25,9 +30,9 @@ const units: readonly (readonly [RegExp, string])[] = [
   [/Ms$/, 'milliseconds'],
 ];
 
-/** Every limit with its value, as GetServerInfo tells it. */
-export function limitList(limits: ServeLimits): Limit[] {
-  const values = valuesOf(limits);
+/** Every limit with its value, as GetServerInfo tells it; those of a run are as on the engine's provider. */
+export function limitList(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Limit[] {
+  const values = valuesOf(limits, engine);
   return configKeys()
     .filter(({ name }) => name in values)
     .map(({ name, description }) => ({

@@ -17,7 +17,7 @@ export function createGetServerInfo(
     onnxruntimeVersion: onnxruntime,
     nodeVersion: node,
     platform,
-    limits: limitList(limits),
+    limits: limitList(limits, models.served[0]!.engine),
   };
   return async () => ({
     ...known,

@@ -5,6 +5,7 @@ import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchRespon
 import type { MatchSide__Output } from '../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
+import { runLimits } from '../queue/runLimits.js';
 import { ServeError } from '../serveError.js';
 import { answerEach } from './batch.js';
 import { matchFeatureSources, outputOf } from './matchByFeatures.js';
@@ -40,7 +41,7 @@ export async function matchMany(
   call: Call,
 ): Promise<MatchManyResponse> {
   const { targets, homography } = request;
-  const { matchTargets, batchImages } = context.limits;
+  const { matchTargets } = context.limits;
   if (targets.length < 1 || targets.length > matchTargets) {
     throw new ServeError(
       'invalid_argument',
@@ -50,7 +51,7 @@ export async function matchMany(
   checkHomography(homography);
   const matchWith = await queryMatcher(context, request, call);
   // As many as fit into one run: more would only hold their pixels and maps in memory.
-  const atOnce = pLimit(batchImages);
+  const atOnce = pLimit(runLimits(context.limits, context.engine).images);
   const results = await answerEach(targets, call, (target, i) => atOnce(() => matchWith(target, `targets[${i}]`)));
   return { results };
 }

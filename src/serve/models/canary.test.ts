@@ -26,12 +26,12 @@ const everything = 'embedding,maps,maps_embedding,representation';
 
 test('every worker runs everything once on the CPU, and every batch size on CUDA', async () => {
   const cpu = recording('cpu');
-  await warmEngine(cpu.engine, 6);
+  await warmEngine(cpu.engine, { batchImages: 6 });
   const one = `1x56x56x3 ${everything}`;
   assert.deepEqual(cpu.runs(), [one, one]);
 
   const cuda = recording('cuda');
-  await warmEngine(cuda.engine, 6);
+  await warmEngine(cuda.engine, { batchImages: 6 });
   const sizes = [1, 2, 4, 6].map((size) => `${size}x56x56x3 ${everything}`);
   assert.deepEqual(
     cuda.runs(),
@@ -41,7 +41,7 @@ test('every worker runs everything once on the CPU, and every batch size on CUDA
 
 test('a worker that takes the place of a lost one is warmed as those of the start, before it is one', async () => {
   const { engine, runs } = recording('cuda');
-  await warmEngine(engine, 4);
+  await warmEngine(engine, { batchImages: 4 });
   runs();
   engine.kill(1, 'gone');
   const revived = engine.revive();
@@ -56,7 +56,7 @@ test('a worker that takes the place of a lost one is warmed as those of the star
 
 test('a model that fails, or gives what is not finite, is not warmed', async () => {
   const failure = new EngineError('internal', 'no such kernel');
-  await assert.rejects(warmEngine(createFakeEngine({ manifest, failWith: () => failure }), 1), failure);
+  await assert.rejects(warmEngine(createFakeEngine({ manifest, failWith: () => failure }), {}), failure);
   const engine = createFakeEngine({ manifest });
   const warm: typeof engine.warm = (up) =>
     engine.warm((run) =>
@@ -66,5 +66,5 @@ test('a model that fails, or gives what is not finite, is not warmed', async () 
         return outputs;
       }),
     );
-  await assert.rejects(warmEngine({ ...engine, warm }, 1), { code: 'internal', message: /output maps .* not finite/ });
+  await assert.rejects(warmEngine({ ...engine, warm }, {}), { code: 'internal', message: /output maps .* not finite/ });
 });

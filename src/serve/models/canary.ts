@@ -1,6 +1,6 @@
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
-import { batchSizes } from '../queue/queue.js';
+import { batchSizes, runLimits } from '../queue/runLimits.js';
 
 /** A picture of the model's own size: grey with a gradient, so that nothing is constant. uint8 [count, side, side, 3] */
 function picture(side: number, count: number) {
@@ -30,12 +30,11 @@ export async function runCanary(engine: Engine): Promise<void> {
 /**
  * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything, and on
  * CUDA, where every new shape costs a search for kernels of up to a second, of every batch size at the model's own size.
- * @param batchImages most images in one run
  * @throws EngineError where a run fails, or its answer is not finite.
  */
-export async function warmEngine(engine: Engine, batchImages: number): Promise<void> {
+export async function warmEngine(engine: Engine, limits: Parameters<typeof runLimits>[0]): Promise<void> {
   const { crop } = engine.manifest.preprocessing;
-  const sizes = engine.provider === 'cuda' ? batchSizes(batchImages) : [1];
+  const sizes = engine.provider === 'cuda' ? batchSizes(runLimits(limits, engine).images) : [1];
   await engine.warm(async (run) => {
     for (const size of sizes) checkFinite(await run(picture(crop, size), engine.outputs));
   });

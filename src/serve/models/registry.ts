@@ -124,7 +124,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
           `model: the folder of ${from} now holds ${to}, which is served already`,
         );
       }
-      await warmEngine(engine, limits.batchImages);
+      await warmEngine(engine, limits);
       if (closed) throw new ServeError('shutting_down', 'the server is shutting down');
     } catch (error) {
       await engine.close();

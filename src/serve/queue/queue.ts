@@ -3,6 +3,7 @@ import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
 import { ServeError } from '../serveError.js';
 import { createServiceRate } from './rate.js';
+import { batchSizes, runLimits } from './runLimits.js';
 import { splitRun } from './splitRun.js';
 
 export interface QueueLimits {
@@ -10,10 +11,10 @@ export interface QueueLimits {
   readonly queueImages: number;
   /** Bytes of images that may wait. */
   readonly queueBytes: number;
-  /** Most images in one run. */
-  readonly batchImages: number;
-  /** Most pixels in one run; one larger image runs alone. */
-  readonly batchPixels: number;
+  /** Most images in one run. Default: as `runLimits`. */
+  readonly batchImages?: number | undefined;
+  /** Most pixels in one run; one larger image runs alone. Default: as `runLimits`. */
+  readonly batchPixels?: number | undefined;
   /** How long a batch that is not full waits for company while a worker is free, in ms. Default 0. */
   readonly maxQueueDelayMs?: number;
 }
@@ -67,13 +68,6 @@ interface Item {
 /** Retry hints in seconds: within some batches of a small CPU, and no client is sent away for longer than this. */
 const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
 
-/** Sizes of batches on CUDA, where each new one costs a search for kernels: powers of two up to the largest. */
-export function batchSizes(batchImages: number): number[] {
-  const sizes: number[] = [];
-  for (let size = 1; size < batchImages; size *= 2) sizes.push(size);
-  return [...sizes, batchImages];
-}
-
 /**
  * A bounded, first-come queue in front of an engine. A free worker gets the next batch at the end of the running turn: no
  * request waits for company unless `maxQueueDelayMs` says so, but the two images of one Match meet, and company gathers by
@@ -93,7 +87,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const rate = createServiceRate();
   /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
   const fitting = new Map<string, number>();
-  const sizes = engine.provider === 'cuda' ? batchSizes(limits.batchImages) : undefined;
+  const largest = runLimits(limits, engine);
+  const sizes = engine.provider === 'cuda' ? batchSizes(largest.images) : undefined;
   const { maxQueueDelayMs = 0 } = limits;
 
   const standing = (): number =>
@@ -159,18 +154,18 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   /** The next batch, and whether it may run now or waits for company until `runAt` (as performance.now()). */
   function nextBatch(): { batch: Item[]; runAt: number } {
     const { key, enqueued } = waiting[0]!;
-    const most = Math.min(limits.batchImages, fitting.get(key) ?? Number.POSITIVE_INFINITY);
+    const most = Math.min(largest.images, fitting.get(key) ?? Number.POSITIVE_INFINITY);
     const batch: Item[] = [];
     let pixels = 0;
     let full = false;
     for (const item of waiting) {
       if (item.key !== key) continue;
-      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > limits.batchPixels);
+      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > largest.pixels);
       if (full) break;
       batch.push(item);
       pixels += item.pixels;
     }
-    full ||= batch.length >= most || pixels + batch[0]!.pixels > limits.batchPixels;
+    full ||= batch.length >= most || pixels + batch[0]!.pixels > largest.pixels;
     return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
   }
 

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { batchSizes, runLimits } from './runLimits.js';
+
+test('what is configured holds, and pixels follow the images', () => {
+  assert.deepEqual(runLimits({ batchImages: 3 }, { provider: 'cuda' }), { images: 3, pixels: 3 * 224 * 224 });
+  assert.deepEqual(runLimits({ batchImages: 3, batchPixels: 9999 }, { provider: 'cpu' }), { images: 3, pixels: 9999 });
+});
+
+test('without it, a GPU takes more images at a time than the CPU', () => {
+  assert.equal(runLimits({}, { provider: 'cpu' }).images, 4);
+  assert.equal(runLimits({}, { provider: 'cuda' }).images, 16);
+});
+
+test('an engine is made ready for powers of two up to the largest batch', () => {
+  assert.deepEqual(batchSizes(6), [1, 2, 4, 6]);
+  assert.deepEqual(batchSizes(1), [1]);
+});

@@ -1,0 +1,39 @@
+import type { Engine } from '../../engine/engine.js';
+
+/** How large a run of the engine may be. */
+export interface RunLimits {
+  /** Images. */
+  readonly images: number;
+  /** Pixels; one larger image runs alone. */
+  readonly pixels: number;
+}
+
+/**
+ * Images of a run where nothing else is configured. On the CPU larger batches are no faster (docs/benchmarks.md, Service), and
+ * what waits behind one waits longer; a GPU wants more at a time.
+ */
+const usualImages = { cpu: 4, cuda: 16 } as const;
+/** Pixels of an image of the usual size. */
+const USUAL_PIXELS = 224 * 224;
+
+/** What holds for an engine: what is configured, else what is usual on its provider. */
+export function runLimits(
+  {
+    batchImages,
+    batchPixels,
+  }: { readonly batchImages?: number | undefined; readonly batchPixels?: number | undefined },
+  { provider }: Pick<Engine, 'provider'>,
+): RunLimits {
+  const images = batchImages ?? usualImages[provider];
+  return { images, pixels: batchPixels ?? images * USUAL_PIXELS };
+}
+
+/**
+ * Sizes of batches for which an engine is made ready. On CUDA, where each new one costs a search for kernels, batches have
+ * these sizes alone: powers of two up to the largest.
+ */
+export function batchSizes(images: number): number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < images; size *= 2) sizes.push(size);
+  return [...sizes, images];
+}
