@@ -52,6 +52,12 @@ after(() => rm(root, { recursive: true }));
 
 let runs = 0;
 const newRun = () => join(root, `run-${runs++}`);
+/** A finished run to go on with, in a folder of its own. */
+async function copyOf(run: string): Promise<string> {
+  const copy = newRun();
+  await cp(run, copy, { recursive: true });
+  return copy;
+}
 const steps = async (run: string) => (await readRunLog(run)).filter((record): record is StepRecord => 'lr' in record);
 const skips = async (run: string) =>
   (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
@@ -406,12 +412,10 @@ it('sgd trains, and clipping below every norm changes what it does', async () =>
 
 describe('a resumed run', () => {
   it('that was ended before its first checkpoint starts again, to the same numbers', async () => {
-    const run = newRun();
-    await trainTiny(run, tinyConfig(photographs));
-    const expected = await outcome(run);
+    const run = await copyOf(plain);
     await rm(join(run, 'checkpoints'), { recursive: true });
     await trainTiny(run, await readRunConfig(run), { resume: true });
-    assert.deepEqual(await outcome(run), expected);
+    assert.deepEqual(await outcome(run), await outcome(plain));
   });
 
   it('may change how it goes on, and keeps the configuration that it had', async () => {
@@ -436,22 +440,25 @@ describe('a resumed run', () => {
 });
 
 describe('a run that goes back', () => {
-  const config = () => tinyConfig(photographs, { epochs: 3, checkpoints: { every: 2, keep: 3 } });
+  const config = () =>
+    tinyConfig(photographs, { epochs: 3, checkpoints: { every: 2, keep: 3, best: { mode: 'max' } } });
+  let complete: string;
+  before(async () => {
+    complete = newRun();
+    await trainTiny(complete, config());
+  });
 
   it('to a step ends as one that never left it, and keeps what it leaves', async () => {
-    const run = newRun();
-    await trainTiny(run, config());
-    const unbroken = await outcome(run);
+    const run = await copyOf(complete);
     await trainTiny(run, config(), { resume: true, checkpoint: 2 });
-    assert.deepEqual(await outcome(run), unbroken);
+    assert.deepEqual(await outcome(run), await outcome(complete));
     const left = (await readdir(join(run, 'checkpoints'))).filter((name) => name.endsWith('.superseded'));
     assert.deepEqual(left, ['step-00000004.safetensors.superseded', 'step-00000006.safetensors.superseded']);
     assert.equal((await readFile(join(run, 'log.until-step-6.jsonl'), 'utf8')).trim().split('\n').length, 6);
   });
 
   it('to the best checkpoint goes on from it', async () => {
-    const run = newRun();
-    await trainTiny(run, tinyConfig(photographs, { epochs: 3, checkpoints: { every: 2, best: { mode: 'max' } } }));
+    const run = await copyOf(complete);
     const { best } = await readCheckpointIndex(run);
     const log = await steps(run);
     const means = [0, 2, 4].map((i) => (log[i]!['l']! + log[i + 1]!['l']!) / 2);
@@ -539,8 +546,7 @@ describe('train refuses', () => {
   });
 
   it('to go on with other photographs, or with another seed', async () => {
-    const run = newRun();
-    await trainTiny(run, tinyConfig(photographs, { epochs: 1, warmupEpochs: 0.5 }));
+    const run = await copyOf(plain);
     const fewer = join(root, 'fewer');
     await cp(photographs, fewer, { recursive: true });
     await rm(join(fewer, (await readdir(fewer, { recursive: true })).find((name) => /\.(jpg|png)$/.test(name))!));
