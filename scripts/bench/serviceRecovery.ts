@@ -195,6 +195,7 @@ async function measureRefusals() {
     const window = await runWindow(callRecorded, { kind: 'open', rate: 2 * capacity, seed: 1 }, lengths);
     const refused = ended.filter(({ code }) => code === 'RESOURCE_EXHAUSTED');
     const client = percentiles(refused.map(({ ms }) => ms));
+    const inside = percentiles(refused.map(({ insideMs }) => insideMs));
     const before = refused.filter(({ decoded }) => !decoded);
     const after = refused.filter(({ decoded }) => decoded);
     return {
@@ -204,12 +205,13 @@ async function measureRefusals() {
       refused: refused.length,
       refusedAfterDecoding: after.length,
       clientMs: client,
-      insideMs: percentiles(refused.map(({ insideMs }) => insideMs)),
+      insideMs: inside,
       ...(before.length > 0 && { beforeDecodingInsideMs: percentiles(before.map(({ insideMs }) => insideMs)) }),
       ...(after.length > 0 && { afterDecodingInsideMs: percentiles(after.map(({ insideMs }) => insideMs)) }),
       /** How late the generator itself was, on the same cores. */
       generatorLatenessMs: percentiles([...window.lateness]),
       met: client.p99 < TARGETS.refusalMs,
+      metWithinTheService: inside.p99 < TARGETS.refusalMs,
     };
   });
 }
