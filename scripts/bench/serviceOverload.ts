@@ -7,10 +7,14 @@
  * The load generator shares the cores with the service, and twice the calls cost it twice the time, which the service then
  * lacks: `goodputOfCapacity` is as measured, `lessGenerator` over the capacity of the cores that the generator left.
  *
- *   node dist/scripts/bench/serviceOverload.js [--model DIR] [--queue-images 32] [--seconds 5] [--rounds 3]
+ *   node dist/scripts/bench/serviceOverload.js [--network resnet50] [--queue-images 32] [--seconds 5] [--rounds 3]
  *     [-- FLAGS OF SERVE]
+ *
+ * --network serves random weights of that architecture in place of the bundled model.
  */
-import { availableParallelism } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bench, type LoadReport } from '../../src/bench/bench.js';
@@ -18,14 +22,12 @@ import { madePictures } from '../../src/bench/pictures.js';
 import { median } from '../../src/bench/quantile.js';
 import { startService } from '../../src/bench/serviceProcess.js';
 import { createClient } from '../../src/client/client.js';
+import { writeRandomNetwork } from './randomNetwork.js';
 
 const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
   options: {
-    model: {
-      type: 'string',
-      default: fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
-    },
+    network: { type: 'string' },
     'queue-images': { type: 'string', default: '32' },
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
@@ -35,8 +37,14 @@ const { values, positionals: serveFlags } = parseArgs({
 const CALLERS = 16;
 const rounded = (value: number) => Number(value.toPrecision(3));
 const queueImages = Number(values['queue-images']);
+const scratch = await mkdtemp(join(tmpdir(), 'vicregl-overload-'));
+let model = fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url));
+if (values.network !== undefined) {
+  model = join(scratch, values.network);
+  await writeRandomNetwork(model, values.network);
+}
 const service = await startService([
-  ...['--model', values.model, '--queue-images', String(queueImages), '--log-level', 'info'],
+  ...['--model', model, '--queue-images', String(queueImages), '--log-level', 'info'],
   ...serveFlags,
 ]);
 try {
@@ -78,6 +86,7 @@ try {
   console.log(
     JSON.stringify(
       {
+        network: values.network ?? 'the bundled model',
         capacity: closed.map(({ requestsPerSecond }) => rounded(requestsPerSecond)),
         offered: rounded(rate),
         goodput: open.map(({ requestsPerSecond }) => rounded(requestsPerSecond)),
@@ -98,4 +107,5 @@ try {
   );
 } finally {
   await service.stop();
+  await rm(scratch, { recursive: true });
 }
