@@ -2,7 +2,8 @@ import sharp, { type Metadata, type Sharp } from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
 import { type ImageFormat, readableFormats, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
-import type { RgbImage } from './types.js';
+import { plainJpegSize } from './jpegHeader.js';
+import type { RgbImage, Size } from './types.js';
 
 /** What one picture may cost. */
 export interface ImageLimits {
@@ -37,7 +38,14 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
 /** A picture file that may be decoded. */
 export interface CheckedFile {
   readonly format: ImageFormat;
-  readonly header: Metadata;
+  /** Of the upright picture. */
+  readonly size: Size;
+  /** Whether it is a JPEG file whose samples are sRGB already, as most photographs are: nothing to convert. */
+  readonly plainJpeg: boolean;
+}
+
+function isPlainJpeg({ format, space, channels, depth, icc }: Metadata): boolean {
+  return format === 'jpeg' && space === 'srgb' && channels === 3 && depth === 'uchar' && icc === undefined;
 }
 
 /**
@@ -50,6 +58,11 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   if (format === undefined) {
     const what = bytes.byteLength === 0 ? 'image is empty (0 bytes)' : 'image is of no supported format';
     throw new ImageError('unsupported_format', `${what}; send one of ${readableFormats.join(', ')}, or raw RGB pixels`);
+  }
+  const plain = format === 'jpeg' ? plainJpegSize(bytes) : undefined;
+  if (plain !== undefined) {
+    checkPixels(plain.width, plain.height, limits);
+    return { format, size: plain, plainJpeg: true };
   }
   // The header alone, without sharp's own pixel limit, so that the error can name the size.
   const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
@@ -65,7 +78,7 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
     );
   }
   checkPixels(header.width, header.height, limits);
-  return { format, header };
+  return { format, size: header.autoOrient, plainJpeg: isPlainJpeg(header) };
 }
 
 /** The decoding of a checked file, upright; further steps may follow. */

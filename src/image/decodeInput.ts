@@ -1,4 +1,4 @@
-import { type CheckedFile, checkFile, decodedPixels, decodeImage, decoding, type ImageLimits } from './decode.js';
+import { checkFile, decodedPixels, decodeImage, decoding, type ImageLimits } from './decode.js';
 import { type OutputLimits, planInput, prepareImage } from './resize.js';
 import type { PreparedImage, ResizePolicy } from './types.js';
 
@@ -7,17 +7,6 @@ import type { PreparedImage, ResizePolicy } from './types.js';
  * repeats them, which would move everything by up to half a pixel of the result.
  */
 const WHOLE_BLOCKS = 8;
-
-/** Most photographs: nothing to convert, so that decoding and resizing can be one step. */
-function isPlainJpeg({ format, header }: CheckedFile): boolean {
-  return (
-    format === 'jpeg' &&
-    header.space === 'srgb' &&
-    header.channels === 3 &&
-    header.depth === 'uchar' &&
-    header.icc === undefined
-  );
-}
 
 /**
  * Decodes a picture and resizes it to a network input: `decodeImage`, then `prepareImage`. Plain JPEG files that get
@@ -33,10 +22,9 @@ export async function decodeInput(
   stride: number,
   limits: { readonly image: ImageLimits; readonly output: OutputLimits },
 ): Promise<PreparedImage> {
-  const file = await checkFile(bytes, limits.image);
-  const { autoOrient: original } = file.header;
+  const { format, size: original, plainJpeg } = await checkFile(bytes, limits.image);
   const { resized, keep, toOriginal } = planInput(original, policy, stride, limits.output);
-  if (!isPlainJpeg(file) || resized.width > original.width || resized.height > original.height) {
+  if (!plainJpeg || resized.width > original.width || resized.height > original.height) {
     return prepareImage(await decodeImage(bytes, limits.image), policy, stride, limits.output);
   }
   let pipeline = decoding(bytes, limits.image);
@@ -44,6 +32,6 @@ export async function decodeInput(
   // What is cut before it is resized is decoded at its full size.
   if (!divides) pipeline = pipeline.extract({ left: 0, top: 0, ...original });
   pipeline = pipeline.resize(resized.width, resized.height, { fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-  const image = await decodedPixels(keep === undefined ? pipeline : pipeline.extract(keep), file.format);
+  const image = await decodedPixels(keep === undefined ? pipeline : pipeline.extract(keep), format);
   return { image, toOriginal, original: { width: original.width, height: original.height } };
 }

@@ -1,6 +1,6 @@
 import { ImageError } from './imageError.js';
 import { type Rectangle, resample } from './resample.js';
-import type { PixelMap, PreparedImage, ResizePolicy, RgbImage } from './types.js';
+import type { PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
 
 /** What one network input may cost. */
 export interface OutputLimits {
@@ -13,12 +13,6 @@ export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 
 
 /** A `shortestSide` resize may be this many times larger than the limit before its crop (a long, thin picture). */
 const uncroppedAllowance = 16;
-
-/** Width and height in pixels. */
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 /** A network input before it is made. */
 interface PlannedInput {

@@ -1,5 +1,11 @@
 /** Pictures and the geometry between network input and original pixels; shared by serving, matching and evaluation. */
 
+/** In pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** 8-bit RGB pixels, row-major, interleaved: data has height * width * 3 bytes. */
 export interface RgbImage {
   readonly width: number;
