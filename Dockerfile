@@ -46,7 +46,7 @@ EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
   CMD ["node", "bin/vicregl.js", "health", "--address", "127.0.0.1:50051"]
 # Node as process 1 would neither reap the workers' processes nor get default signal handling.
-ENTRYPOINT ["tini", "--", "node", "bin/vicregl.js"]
+ENTRYPOINT ["tini", "--", "bin/vicregl.js"]
 CMD ["serve"]
 
 FROM node:20-bookworm-slim AS cpu
@@ -62,5 +62,5 @@ USER node
 EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["node", "bin/vicregl.js", "health", "--address", "127.0.0.1:50051"]
-ENTRYPOINT ["tini", "--", "node", "bin/vicregl.js"]
+ENTRYPOINT ["tini", "--", "bin/vicregl.js"]
 CMD ["serve"]

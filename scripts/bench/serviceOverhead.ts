@@ -29,7 +29,7 @@ const percentiles = (list: ArrayLike<number>) => ({
   p99: rounded(quantile(list, 0.99)),
 });
 
-const service = await startLoggingProcess([...profile, script]);
+const service = await startLoggingProcess(process.execPath, [...profile, script]);
 const generator = startChild(new URL('../../src/bench/loadProcess.js', import.meta.url));
 try {
   const images = await madePictures();

@@ -22,11 +22,10 @@ type Serving = Pick<ServiceProcess, 'address' | 'metricsAddress' | 'provider'>;
 
 /**
  * Starts a program that logs JSON lines, as `vicregl serve` does, and waits for the line that says "serving".
- * @param args of Node: the script and its flags
  * @throws Error when it ends before.
  */
-export async function startLoggingProcess(args: readonly string[]): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startLoggingProcess(command: string, args: readonly string[]): Promise<ServiceProcess> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
     const entry = JSON.parse(line) as { msg: string } & Serving;
     if (entry.msg !== 'serving') continue;
@@ -54,8 +53,8 @@ export async function startLoggingProcess(args: readonly string[]): Promise<Serv
 
 /** Starts `vicregl serve` on free ports. @param flags further ones, such as `--model DIR` */
 export function startService(flags: readonly string[]): Promise<ServiceProcess> {
-  return startLoggingProcess([
-    ...[bin, 'serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--admin-address', 'off'],
+  return startLoggingProcess(bin, [
+    ...['serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--admin-address', 'off'],
     ...flags,
   ]);
 }

@@ -25,7 +25,7 @@ describe('the Dockerfile', () => {
       const { steps } = stages.find((stage) => stage.name === name)!;
       const of = (keyword: string) => steps.findLast((step) => step.keyword === keyword)!;
       assert.ok(!['root', '0'].includes(of('USER').text), name);
-      assert.match(of('ENTRYPOINT').text, /^\["tini", "--", "node"/);
+      assert.match(of('ENTRYPOINT').text, /^\["tini", "--", "bin\/vicregl\.js"\]/);
       assert.match(of('HEALTHCHECK').text, /"vicregl\.js".*|"bin\/vicregl\.js", "health"/);
       assert.ok(steps.some(({ keyword, text }) => keyword === 'RUN' && /libjemalloc2.* tini/s.test(text)));
       const variables = [...of('ENV').text.matchAll(/VICREGL_[A-Z_]+/g)].map(([variable]) => variable);
