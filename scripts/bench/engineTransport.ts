@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '../../src/bench/quantile.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 
 const { values } = parseArgs({
   options: {
@@ -28,7 +29,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '200' },
     model: {
       type: 'string',
-      default: fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
+      default: bundledModelFolder,
     },
   },
 });

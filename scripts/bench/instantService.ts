@@ -3,17 +3,15 @@
  * Its log is that of `vicregl serve`, and ends with a line of the event loop's delay.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import type { Engine, EngineOutputs, ImageBatch, OutputName } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { createServer } from '../../src/serve/server.js';
 import { zeros } from '../../src/tensor/tensor.js';
 
-const { manifest } = await openModelFolder(
-  fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
-);
+const { manifest } = await openModelFolder(bundledModelFolder);
 const engine = Object.assign(Object.create(createFakeEngine({ manifest })) as Engine, {
   // The fake of the tests computes colours, which takes longer than all of the service.
   async run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {

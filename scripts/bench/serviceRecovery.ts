@@ -13,7 +13,6 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connect, type Target } from '../../src/bench/callers.js';
 import { type Caller, runWindow } from '../../src/bench/load.js';
@@ -21,6 +20,7 @@ import { madePictures } from '../../src/bench/pictures.js';
 import { treePids } from '../../src/bench/processCpu.js';
 import { median, quantile } from '../../src/bench/quantile.js';
 import { type ServiceProcess, startService } from '../../src/bench/serviceProcess.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 
 /** A worker that died sooner than this after its start is replaced after a pause: see wellMs of src/engine/workerPool.ts. */
 const WELL_MS = 10_500;
@@ -39,7 +39,7 @@ const { values, positionals: serveFlags } = parseArgs({
     seconds: { type: 'string', default: '15' },
     model: {
       type: 'string',
-      default: fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
+      default: bundledModelFolder,
     },
   },
 });

@@ -9,7 +9,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bench, type LoadReport } from '../../src/bench/bench.js';
 import type { BenchMethod } from '../../src/bench/methods.js';
@@ -17,6 +16,7 @@ import { madePictures } from '../../src/bench/pictures.js';
 import { type ThreadCpu, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
 import { fastestRaw, rawForms } from '../../src/bench/raw.js';
 import { startService } from '../../src/bench/serviceProcess.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { writeRandomNetwork } from './randomNetwork.js';
 
@@ -56,7 +56,7 @@ async function eventLoopLag(metricsAddress: string): Promise<number | undefined>
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-targets-'));
 try {
   for (const network of values.networks.split(',')) {
-    let dir = fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url));
+    let dir = bundledModelFolder;
     if (network !== 'convnext_atto') {
       dir = join(scratch, network);
       await writeRandomNetwork(dir, network);

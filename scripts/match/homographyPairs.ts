@@ -11,11 +11,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { startService } from '../../src/bench/serviceProcess.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { type Client, createClient, type MatchPair, type Resize } from '../../src/client/index.js';
+import type { Size } from '../../src/image/types.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { writeRandomNetwork } from '../bench/randomNetwork.js';
 import {
@@ -34,7 +35,7 @@ const { values } = parseArgs({
     homography: { type: 'string' },
     model: {
       type: 'string',
-      default: fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)),
+      default: bundledModelFolder,
     },
     random: { type: 'boolean', default: false },
     sizes: { type: 'string', default: 'native' },
@@ -73,11 +74,6 @@ function readSize(size: string): Resize {
   if (size === 'native') return { kind: 'native' };
   const [width, height] = size.split('x').map(Number) as [number, number];
   return { kind: 'fit', width, height };
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** Matches whose true place lies in b, and how far off they are, in pixels of b. */
