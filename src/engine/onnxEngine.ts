@@ -44,8 +44,8 @@ function setupOf(folder: ModelFolder, device: OnnxEngineOptions['device'], threa
  *
  * Processes rather than threads: a native crash in the runtime, or a kill for memory, would end a thread's whole process,
  * and terminating a thread in the middle of a run aborts it. Handing an image over costs 0.2 ms more than to a thread, and
- * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or hangs for
- * `runSeconds` and is killed, fails its run with `unavailable` and is replaced.
+ * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or
+ * hangs for `runSeconds` and is killed, fails its run with `unavailable` and is replaced.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {

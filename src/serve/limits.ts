@@ -119,9 +119,8 @@ export const defaultServeLimits: ServeLimits = {
   // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.
   queueImages: 256,
   queueBytes: 512 * MiB,
-  // Beyond 16 images of 224 x 224 a batch gains little on a CPU and delays those behind it.
-  // Company gathers by itself while workers are busy; waiting for it only pays where batches gain much, as on CUDA.
   batchImages: undefined,
   batchPixels: undefined,
+  // Company gathers by itself while workers are busy; waiting for it only pays where batches gain much, as on CUDA.
   maxQueueDelayMs: 0,
 };

@@ -4,6 +4,7 @@ import { type Reduced, reduceDimensions } from '../../dense/reduce.js';
 import { inTurns } from '../../match/turns.js';
 import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { inBoundedTurn } from '../boundedTurn.js';
 import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { admitImage } from '../queue/admitImage.js';
@@ -30,17 +31,12 @@ export type SizeCheck = (bytes: number, maps: readonly PlannedMap[], dtype: Wire
 /** One pooling or PCA at a time: both take seconds of a core at their largest. */
 async function inReductionTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
   const { reducing, limits } = context;
-  if (reducing.pendingCount >= limits.queueReductions) {
-    throw new ServeError(
-      'overloaded',
-      `${reducing.pendingCount} poolings and PCAs wait for their turn, the most that may; try again later`,
-      { limit: { name: 'queueReductions', value: limits.queueReductions } },
-    );
-  }
-  return reducing(() => {
-    call.signal.throwIfAborted();
-    return work();
-  });
+  const waiting = {
+    name: 'queueReductions',
+    value: limits.queueReductions,
+    waiting: 'poolings and PCAs wait for their turn',
+  };
+  return inBoundedTurn(reducing, waiting, call, work);
 }
 
 function checkPooling(context: ServeContext, { channels }: PlannedMap, weights: readonly RegionWeights[]): void {

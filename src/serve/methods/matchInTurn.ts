@@ -1,3 +1,4 @@
+import { inBoundedTurn } from '../boundedTurn.js';
 import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
@@ -37,15 +38,6 @@ export function checkLocationCost({ limits }: ServeContext, a: CellGrid, b: Cell
  */
 export async function matchInTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
   const { matching, limits } = context;
-  if (matching.pendingCount >= limits.queueMatches) {
-    throw new ServeError(
-      'overloaded',
-      `${matching.pendingCount} matches wait for their turn, the most that may; try again later`,
-      { limit: { name: 'queueMatches', value: limits.queueMatches } },
-    );
-  }
-  return matching(() => {
-    call.signal.throwIfAborted();
-    return timed(call, 'match', work);
-  });
+  const waiting = { name: 'queueMatches', value: limits.queueMatches, waiting: 'matches wait for their turn' };
+  return inBoundedTurn(matching, waiting, call, () => timed(call, 'match', work));
 }

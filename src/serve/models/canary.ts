@@ -1,6 +1,6 @@
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
-import { batchSizes, runLimits } from '../queue/runLimits.js';
+import { batchSizes, type ConfiguredRun, runLimits } from '../queue/runLimits.js';
 
 /** A picture of the model's own size: grey with a gradient, so that nothing is constant. uint8 [count, side, side, 3] */
 function picture(side: number, count: number) {
@@ -32,7 +32,7 @@ export async function runCanary(engine: Engine): Promise<void> {
  * CUDA, where every new shape costs a search for kernels of up to a second, of every batch size at the model's own size.
  * @throws EngineError where a run fails, or its answer is not finite.
  */
-export async function warmEngine(engine: Engine, limits: Parameters<typeof runLimits>[0]): Promise<void> {
+export async function warmEngine(engine: Engine, limits: ConfiguredRun): Promise<void> {
   const { crop } = engine.manifest.preprocessing;
   const sizes = engine.provider === 'cuda' ? batchSizes(runLimits(limits, engine).images) : [1];
   await engine.warm(async (run) => {

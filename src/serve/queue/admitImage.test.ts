@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { tinyManifest } from '../../../test/support/tinyModel.js';
-import { createFakeEngine } from '../../engine/fakeEngine.js';
+import { createHeldEngine } from '../../../test/support/heldEngine.js';
 import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { Phase } from '../call.js';
 import { defaultServeLimits } from '../limits.js';
@@ -10,11 +9,7 @@ import { ServeError } from '../serveError.js';
 import { createService } from '../service.js';
 
 test('what a full queue turns away is not decoded', async () => {
-  let letGo = (): void => {};
-  const held = new Promise<void>((resolve) => {
-    letGo = resolve;
-  });
-  const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} }, hold: () => held });
+  const { engine, free } = createHeldEngine();
   const limits = { ...defaultServeLimits, queueImages: 1, batchImages: 1 };
   const service = createService({ models: [{ engine }], limits });
   const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
@@ -36,7 +31,7 @@ test('what a full queue turns away is not decoded', async () => {
   const refused: Phase[] = [];
   await assert.rejects(embed(refused), (error) => error instanceof ServeError && error.code === 'overloaded');
   assert.deepEqual(refused, []);
-  letGo();
+  free();
   assert.ok((await answer).embedding);
   assert.ok(accepted.includes('decode'));
   await service.close();

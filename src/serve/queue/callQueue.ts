@@ -1,10 +1,14 @@
+import type { EngineOutputs, OutputName } from '../../engine/engine.js';
+import type { RgbImage } from '../../image/types.js';
+import type { Call } from '../call.js';
 import type { BatchQueue, Place } from './queue.js';
 
 /** The queue as one call has it: an image that was given a place before it was decoded has it when it comes to run. */
 export interface CallQueue {
   /** As of BatchQueue; the place is kept for the next image that runs. */
-  reserve(...args: Parameters<BatchQueue['reserve']>): void;
-  run(...args: Parameters<BatchQueue['run']>): ReturnType<BatchQueue['run']>;
+  reserve(call: Call): void;
+  /** As of BatchQueue, with the place that was kept where there is one. */
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
 }
 
 /** Lends the queue to a call: places that it did not use, as its images were refused or were not needed, are given back. */

@@ -3,18 +3,14 @@ import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
 import { ServeError } from '../serveError.js';
 import { createServiceRate } from './rate.js';
-import { batchSizes, runLimits } from './runLimits.js';
+import { batchSizes, type ConfiguredRun, runLimits } from './runLimits.js';
 import { splitRun } from './splitRun.js';
 
-export interface QueueLimits {
+export interface QueueLimits extends ConfiguredRun {
   /** Images that may wait, or have a place and are on their way. */
   readonly queueImages: number;
   /** Bytes of images that may wait. */
   readonly queueBytes: number;
-  /** Most images in one run. Default: as `runLimits`. */
-  readonly batchImages?: number | undefined;
-  /** Most pixels in one run; one larger image runs alone. Default: as `runLimits`. */
-  readonly batchPixels?: number | undefined;
   /** How long a batch that is not full waits for company while a worker is free, in ms. Default 0. */
   readonly maxQueueDelayMs?: number;
 }

@@ -1,5 +1,13 @@
 import type { Engine } from '../../engine/engine.js';
 
+/** What is configured of the size of a run. */
+export interface ConfiguredRun {
+  /** Most images in one run. Absent: what is usual on the engine's provider. */
+  readonly batchImages?: number | undefined;
+  /** Most pixels in one run; one larger image runs alone. Absent: so many images of the usual size. */
+  readonly batchPixels?: number | undefined;
+}
+
 /** How large a run of the engine may be. */
 export interface RunLimits {
   /** Images. */
@@ -18,10 +26,7 @@ const USUAL_PIXELS = 224 * 224;
 
 /** What holds for an engine: what is configured, else what is usual on its provider. */
 export function runLimits(
-  {
-    batchImages,
-    batchPixels,
-  }: { readonly batchImages?: number | undefined; readonly batchPixels?: number | undefined },
+  { batchImages, batchPixels }: ConfiguredRun,
   { provider }: Pick<Engine, 'provider'>,
 ): RunLimits {
   const images = batchImages ?? usualImages[provider];

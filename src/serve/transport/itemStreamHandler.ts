@@ -26,9 +26,9 @@ interface HeldAnswer {
  * A gRPC handler of one method that answers every message of a stream with one of its own, on raw bytes.
  *
  * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
- * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one item becomes its status. A message
- * that is none ends the stream with INVALID_ARGUMENT and a shutdown with UNAVAILABLE, both after what was taken has been
- * answered.
+ * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one
+ * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT and a shutdown with UNAVAILABLE,
+ * both after what was taken has been answered.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,

@@ -6,6 +6,7 @@ import { ImageError } from '../../image/imageError.js';
 import { prepareImage } from '../../image/resize.js';
 import type { PreparedImage, RgbImage } from '../../image/types.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
+import { inBoundedTurn } from '../boundedTurn.js';
 import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
@@ -64,21 +65,15 @@ export async function readImage(
   call: Call,
 ): Promise<PreparedImage> {
   if (image === null) throw new ServeError('invalid_argument', `${field}: missing; every request carries its image`);
-  if (context.decoding.pendingCount >= context.limits.queueImages) {
-    throw new ServeError(
-      'overloaded',
-      `${context.decoding.pendingCount} images wait for decoding, the most that may; try again later`,
-      { limit: { name: 'queueImages', value: context.limits.queueImages } },
-    );
-  }
-  return context.decoding(async () => {
-    call.signal.throwIfAborted();
-    return timed(call, 'decode', async () => {
+  const { decoding, limits } = context;
+  const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
+  return inBoundedTurn(decoding, waiting, call, () =>
+    timed(call, 'decode', async () => {
       try {
         return await prepare(context, image, field);
       } catch (error) {
         throw inField(field, error);
       }
-    });
-  });
+    }),
+  );
 }
