@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 import { bench, type LoadReport } from '../../src/bench/bench.js';
 import type { BenchMethod } from '../../src/bench/methods.js';
 import { madePictures } from '../../src/bench/pictures.js';
-import { type ThreadCpu, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
+import { type ServiceCpu, serviceCpuBetween, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
 import { fastestRaw, rawForms } from '../../src/bench/raw.js';
 import { startService } from '../../src/bench/serviceProcess.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
@@ -35,14 +35,8 @@ const { values, positionals: serveFlags } = parseArgs({
 const seconds = Number(values.seconds);
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** Where the processor time of the service went: its main thread, its other threads (decoding), its workers. */
-function shares(pid: number, before: readonly ThreadCpu[], after: readonly ThreadCpu[], images: number) {
-  const spent = { main: 0, otherThreads: 0, workers: 0 };
-  for (const { pid: process, thread, cpuSeconds } of after) {
-    const start = before.find((entry) => entry.pid === process && entry.thread === thread)?.cpuSeconds ?? 0;
-    const place = process !== pid ? 'workers' : thread === pid ? 'main' : 'otherThreads';
-    spent[place] += cpuSeconds - start;
-  }
+/** Processor milliseconds of an image by where the service spent them. */
+function perImage(spent: ServiceCpu, images: number) {
   return Object.fromEntries(Object.entries(spent).map(([place, value]) => [place, rounded((value * 1e3) / images)]));
 }
 
@@ -110,7 +104,7 @@ try {
             target: TARGETS[network],
             met: TARGETS[network] === undefined ? undefined : ratio >= TARGETS[network],
             ratioToSessionPerCore: raws[1] && rounded(best.imagesPerSecond / raws[1].imagesPerSecond),
-            serviceCpuMsPerImage: shares(service.pid, before, after, images),
+            serviceCpuMsPerImage: perImage(serviceCpuBetween(service.pid, before, after), images),
             eventLoopLagP99Ms: lag,
           },
           null,

@@ -62,3 +62,21 @@ export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
   );
   return (await Promise.all(threads)).flat().filter((thread) => thread !== undefined);
 }
+
+/** Processor seconds of a service by what it is spent on: answering, decoding and the like, the network. */
+export interface ServiceCpu {
+  readonly main: number;
+  readonly otherThreads: number;
+  readonly workers: number;
+}
+
+/** What a service, its workers included, spent between two looks at its threads. */
+export function serviceCpuBetween(pid: number, before: readonly ThreadCpu[], after: readonly ThreadCpu[]): ServiceCpu {
+  const spent = { main: 0, otherThreads: 0, workers: 0 };
+  for (const { pid: process, thread, cpuSeconds } of after) {
+    const start = before.find((entry) => entry.pid === process && entry.thread === thread)?.cpuSeconds ?? 0;
+    const place = process !== pid ? 'workers' : thread === pid ? 'main' : 'otherThreads';
+    spent[place] += cpuSeconds - start;
+  }
+  return spent;
+}

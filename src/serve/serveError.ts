@@ -52,7 +52,11 @@ export class ServeError extends Error {
   constructor(code: Exclude<ServeErrorCode, LimitedCode>, message: string, options?: ServeErrorOptions);
   constructor(code: LimitedCode, message: string, options: ServeErrorOptions & { readonly limit: MetLimit });
   constructor(code: ServeErrorCode, message: string, options?: ServeErrorOptions) {
+    // It is an answer, not a fault: nobody reads its trace, and taking one would cost a service that is overloaded the more.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message, options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.retryAfterSeconds = options?.retryAfterSeconds;
     this.limit = options?.limit;

@@ -8,6 +8,7 @@ import type { Tls } from './auth/tls.js';
 import { createHealthMonitor } from './health/monitor.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import type { ModelRegistry, ModelSource } from './models/registry.js';
+import { createFailureLog } from './monitoring/failureLog.js';
 import { createMetrics } from './monitoring/metrics.js';
 import { startMetricsServer } from './monitoring/metricsServer.js';
 import { registerState } from './monitoring/stateMetrics.js';
@@ -89,6 +90,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     observer: { batch: (images) => metrics.batch(images) },
   });
   const metrics = createMetrics();
+  const failures = createFailureLog(logger);
   const inFlight = createInFlight();
   const budget = createRequestBudget(limits.requestBytes);
   const answers = createRequestBudget(limits.responseBytes, 'answers');
@@ -96,6 +98,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const host: HandlerHost = {
     metrics,
     logger,
+    failures,
     inFlight,
     budget,
     answers,
@@ -109,7 +112,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     'grpc.max_concurrent_streams': limits.callsPerConnection,
     // The handlers hold maxResponseBytes themselves, with a message that names the way out.
     'grpc.max_send_message_length': -1,
-    interceptors: interceptorsOf(options.auth, metrics, logger),
+    interceptors: interceptorsOf({ auth: options.auth, models: service.models, metrics, failures }),
   });
   const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
@@ -164,6 +167,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     timers.abort();
     server.forceShutdown();
     await service.close();
+    failures.flush();
     await metricsServer.close();
     stopMeasuring();
   }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, type IncomingHttpHeaders } from 'node:http2';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Client, credentials, type GrpcObject, loadPackageDefinition, type ServiceDefinition } from '@grpc/grpc-js';
@@ -99,5 +101,27 @@ export async function sendBytes(
     });
   } finally {
     client.close();
+  }
+}
+
+/**
+ * Begins a unary call and never sends its message.
+ * @returns the headers that the service answers with, the status among them
+ */
+export async function callWithoutMessage(
+  address: string,
+  path: string,
+  metadata: Readonly<Record<string, string>>,
+): Promise<IncomingHttpHeaders> {
+  const session = connect(`http://${address}`);
+  try {
+    const stream = session.request(
+      { ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...metadata },
+      { endStream: false },
+    );
+    const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    return headers;
+  } finally {
+    session.destroy();
   }
 }

@@ -8,22 +8,24 @@ import type { Engine } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
+import { serviceName } from '../../src/proto/load.js';
+import { decodeFacts } from '../../src/proto/statusDetails.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
 import { createServer } from '../../src/serve/server.js';
 import { failsWith } from '../support/failsWith.js';
 import { createHeldEngine } from '../support/heldEngine.js';
 import { tinyManifest, withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
-import { checkHealth, listServices, sendBytes, watchHealth } from './grpcProbe.js';
+import { callWithoutMessage, checkHealth, listServices, sendBytes, watchHealth } from './grpcProbe.js';
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const manifest = { ...tinyManifest, files: {} };
 const logger = pino({ level: 'silent' });
 
-async function start(engine: Engine, limits: Partial<ServeLimits> = {}) {
+async function start(engine: Engine, limits: Partial<ServeLimits> = {}, log = logger) {
   const server = await createServer({
     models: [{ engine }],
-    logger,
+    logger: log,
     address: '127.0.0.1:0',
     metricsAddress: '127.0.0.1:0',
     limits: { ...defaultServeLimits, ...limits },
@@ -290,6 +292,39 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.deepEqual(item.reason.limit, { name: 'queueImages', value: 1 });
     free();
     await Promise.all([first, second]);
+    await stop();
+  });
+
+  test('a full queue refuses a call before its message arrives, and counts and logs it', async () => {
+    const lines: string[] = [];
+    const { engine, nextRun, free } = createHeldEngine();
+    const { client, server, http, until, stop } = await start(
+      engine,
+      { queueImages: 1 },
+      pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
+    );
+    const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const begun = nextRun();
+    const first = client.embed(image);
+    await begun;
+    const second = client.embed(image);
+    await until(/^vicregl_queue_images\{.*\} 1$/m);
+    // The message of this call never comes.
+    const refused = await callWithoutMessage(server.address, `/${serviceName}/Embed`, { 'x-request-id': 'too-many' });
+    assert.equal(refused['grpc-status'], String(status.RESOURCE_EXHAUSTED));
+    assert.match(decodeURI(String(refused['grpc-message'])), /queue is full/);
+    const { reason, limit } = decodeFacts(Buffer.from(String(refused['grpc-status-details-bin']), 'base64'))!;
+    assert.deepEqual({ reason, limit }, { reason: 'OVERLOADED', limit: { name: 'queueImages', value: 1 } });
+    assert.equal(refused['x-request-id'], 'too-many');
+    const { text } = await http('/metrics');
+    assert.match(text, /^vicregl_requests_total\{method="Embed",code="RESOURCE_EXHAUSTED"\} 1$/m);
+    assert.match(text, /^vicregl_requests_rejected_total\{method="Embed",reason="OVERLOADED"\} 1$/m);
+    assert.match(lines.find((line) => line.includes('too-many'))!, /"method":"Embed".*"reason":"OVERLOADED"/);
+    // What needs no place in the queue is answered.
+    assert.equal((await client.model()).name, manifest.name);
+    free();
+    await Promise.all([first, second]);
+    assert.equal((await client.embed(image)).vector.length, 16);
     await stop();
   });
 

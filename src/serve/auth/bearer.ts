@@ -1,6 +1,4 @@
-import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
-import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
-import { type Status, toStatus } from '../errors.js';
+import type { Metadata } from '@grpc/grpc-js';
 import { ServeError } from '../serveError.js';
 import type { TokenHolder, TokenStore } from './tokenStore.js';
 
@@ -45,37 +43,20 @@ export interface BearerOptions {
   readonly openHealth: boolean;
   /** Told whose call comes in. */
   readonly onAdmitted: (metadata: Metadata, holder: TokenHolder) => void;
-  /** Told of every call that is turned away. */
-  readonly onRefused: (call: { path: string; peer: string; metadata: Metadata }, status: Status) => void;
 }
 
-/** Lets calls through that bring a known token and have calls left, before their message is read. */
-export function requireToken({ store, openHealth, onAdmitted, onRefused }: BearerOptions): ServerInterceptor {
-  return ({ path }, call) => {
-    if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return new ServerInterceptingCall(call);
-    return new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, admit) {
-            try {
-              const [authorization] = metadata.get('authorization');
-              // What comes after has no use for the secret, and cannot log it.
-              metadata.remove('authorization');
-              const holder = authenticate(store, authorization?.toString());
-              spend(holder);
-              onAdmitted(metadata, holder);
-            } catch (error) {
-              const status = toStatus(error);
-              onRefused({ path, peer: call.getPeer(), metadata }, status);
-              const trailer = new Metadata();
-              trailer.set(statusDetailsKey, encodeStatusDetails(status));
-              call.sendStatus({ code: status.code, details: status.details, metadata: trailer });
-              return;
-            }
-            admit(metadata);
-          },
-        });
-      },
-    });
+/**
+ * A check of every call: it has to bring a known token with calls left.
+ * @throws ServeError `unauthenticated` or `rate_limited`, from the check.
+ */
+export function requireToken({ store, openHealth, onAdmitted }: BearerOptions) {
+  return (path: string, metadata: Metadata): void => {
+    if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return;
+    const [authorization] = metadata.get('authorization');
+    // What comes after has no use for the secret, and cannot log it.
+    metadata.remove('authorization');
+    const holder = authenticate(store, authorization?.toString());
+    spend(holder);
+    onAdmitted(metadata, holder);
   };
 }

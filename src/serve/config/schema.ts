@@ -137,7 +137,9 @@ const logging = {
   logLevel: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
-    .describe('Least severe lines that are logged; debug also logs every answered call.'),
+    .describe(
+      'Least severe lines that are logged; debug also logs every answered call, and every failed one where others count what is over ten a second.',
+    ),
 };
 
 /** The keys by subject, as --help and the docs group them. */

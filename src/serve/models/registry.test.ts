@@ -27,6 +27,24 @@ test('requests name a model by name, by name and version, or not at all', async 
   await models.close();
 });
 
+test('the models are full when every queue is', async () => {
+  const models = createModelRegistry({
+    ...shared,
+    models: [{ engine: engine('atto', '1') }, { engine: engine('resnet', '1') }],
+    limits: { ...shared.limits, queueImages: 1 },
+  });
+  const [atto, resnet] = models.served;
+  const call = { signal: new AbortController().signal, observe: () => {} };
+  const codeOf = () => models.full?.code;
+  const places = [atto!.queue.reserve(call)];
+  assert.equal(codeOf(), undefined, 'the other one has room');
+  places.push(resnet!.queue.reserve(call));
+  assert.equal(codeOf(), 'overloaded');
+  for (const place of places) place.release();
+  assert.equal(codeOf(), undefined);
+  await models.close();
+});
+
 test('the same name and version twice, or no model, is refused', () => {
   const engines = [engine('atto', '1'), engine('atto', '1')];
   assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), ...shared }), {

@@ -23,6 +23,8 @@ export type OpenModel = Omit<ServeContext, 'queue'> & { readonly queue: BatchQue
 export interface ModelRegistry {
   /** Every model that is served; the first is the default. */
   readonly served: readonly OpenModel[];
+  /** What any image would be refused with, as no model's queue has room for it; undefined where one has. */
+  readonly full: ServeError | undefined;
   /**
    * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open
    * until the work is done, also when it is replaced meanwhile; a stream asks anew for every item.
@@ -140,6 +142,15 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   return {
     get served() {
       return entries.map(({ model }) => model);
+    },
+    get full() {
+      let first: ServeError | undefined;
+      for (const { model } of entries) {
+        const { full } = model.queue;
+        if (full === undefined) return undefined;
+        first ??= full;
+      }
+      return first;
     },
     async use(name, work) {
       const entry = find(name);

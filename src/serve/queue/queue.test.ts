@@ -357,6 +357,19 @@ describe('batch queue', () => {
     queue.reserve(call());
   });
 
+  test('says that it is full while no image would be let in, and takes no place by that', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    assert.equal(queue.full, undefined);
+    const place = queue.reserve(call());
+    assert.ok(isServeError('overloaded', /0 images, 0 bytes wait, 1 are being decoded/)(queue.full));
+    assert.ok(queue.full!.retryAfterSeconds! > 0);
+    place.release();
+    assert.equal(queue.full, undefined);
+    await queue.close();
+    assert.equal(queue.full, undefined, 'what is wrong then is another thing');
+  });
+
   test('an image that has a place is run after close, which waits for it', async () => {
     const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
     const place = queue.reserve(call());

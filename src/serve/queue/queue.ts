@@ -41,6 +41,8 @@ export interface BatchQueue {
    *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
    */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, place?: Place): Promise<EngineOutputs>;
+  /** What an image of any size is refused with for want of room; undefined where there is some. */
+  readonly full: ServeError | undefined;
   /** Images that wait, without those that run. */
   readonly depth: number;
   /** Takes no more, and resolves when what was taken, or has a place, has run. */
@@ -104,21 +106,24 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
   }
 
+  function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {
+    const message =
+      `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${places.size} are being decoded; at most ` +
+      `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
+    const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
+    return new ServeError('overloaded', message, details);
+  }
+
+  const hasRoom = (): boolean => waiting.length + places.size < limits.queueImages;
+
   /** @throws where an image of so many bytes may not come in; one that has a place has been counted. */
   function admit(bytes: number, { deadline }: Call, hasPlace: boolean): void {
     if (closed && !hasPlace) {
       throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
     }
     if (engine.status.state === 'down') throw noWorker();
-    const images = !hasPlace && waiting.length + places.size >= limits.queueImages;
-    if (images || waitingBytes + bytes > limits.queueBytes) {
-      const message =
-        `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${places.size} are being decoded; at most ` +
-        `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
-      const limit = images ? 'queueImages' : 'queueBytes';
-      const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
-      throw new ServeError('overloaded', message, details);
-    }
+    if (!hasPlace && !hasRoom()) throw overloaded('queueImages');
+    if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
     const seconds = deadline === undefined ? undefined : secondsToWait();
     if (deadline !== undefined && seconds !== undefined && Date.now() + seconds * 1000 > deadline) {
       const message =
@@ -276,6 +281,10 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         waitingPixels += item.pixels;
         pumpSoon();
       });
+    },
+    get full() {
+      // Where nothing can run at all, `reserve` says so.
+      return hasRoom() || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
     },
     get depth() {
       return waiting.length;

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
 import type { Call, Phase } from '../call.js';
 import { type Status, toStatus } from '../errors.js';
+import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
 import { callFacts } from './callFacts.js';
@@ -16,6 +17,7 @@ import { createTakeClock } from './takeClock.js';
 export interface HandlerHost {
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly failures: Pick<FailureLog, 'failed'>;
   readonly maxResponseBytes: number;
   /** Items of one stream that may be unanswered. */
   readonly streamItems: number;
@@ -148,20 +150,18 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     return metadata;
   }
 
-  function finish(code: status, details: string, error?: unknown): void {
+  /** @param log writes the line of a call that took so many seconds */
+  function finish(code: status, log: (line: () => object) => void): void {
     const seconds = (performance.now() - start) / 1000;
     host.metrics.requestFinished(name, status[code], seconds);
-    const line = {
+    log(() => ({
       ...callFacts(grpcCall.metadata),
       method: name,
       code: status[code],
       ms: Math.round(seconds * 1000),
       phasesMs: phaseTimes(),
       peer: grpcCall.getPeer(),
-    };
-    if (code === status.OK) host.logger.debug(line, 'answered');
-    else if (code === status.INTERNAL) host.logger.error({ ...line, err: error }, details);
-    else host.logger.info(line, details);
+    }));
     answered = true;
     end();
   }
@@ -190,7 +190,9 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     },
     mustTake: clock.written,
     succeed() {
-      finish(status.OK, '');
+      finish(status.OK, (line) => {
+        if (host.logger.isLevelEnabled('debug')) host.logger.debug(line(), 'answered');
+      });
       return trailers();
     },
     fail(error) {
@@ -199,7 +201,13 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       if (failure.code === status.DEADLINE_EXCEEDED && !phases.seconds.has('inference')) {
         host.metrics.deadlineDropped(name);
       }
-      finish(failure.code, failure.details, error);
+      finish(failure.code, (line) => {
+        if (failure.code === status.INTERNAL) host.logger.error({ ...line(), err: error }, failure.details);
+        else {
+          const kind = { method: name, code: status[failure.code], reason: failure.reason };
+          host.failures.failed(kind, line, failure.details);
+        }
+      });
       const metadata = trailers();
       metadata.set(statusDetailsKey, encodeStatusDetails(failure));
       return { ...failure, metadata };

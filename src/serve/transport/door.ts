@@ -1,0 +1,36 @@
+import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
+import { type Status, toStatus } from '../errors.js';
+
+/**
+ * Decides by its path and metadata whether a call may come in.
+ * @throws what the call is answered with
+ */
+export type DoorCheck = (path: string, metadata: Metadata) => void;
+
+/** Told of every call that is turned away. */
+export type OnRefused = (call: { path: string; peer: string; metadata: Metadata }, status: Status) => void;
+
+/** Turns calls away before their message is read: what is refused costs neither memory nor the work on it. */
+export function door(checks: readonly DoorCheck[], onRefused: OnRefused): ServerInterceptor {
+  return ({ path }, call) =>
+    new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, admit) {
+            try {
+              for (const check of checks) check(path, metadata);
+            } catch (error) {
+              const status = toStatus(error);
+              onRefused({ path, peer: call.getPeer(), metadata }, status);
+              const trailer = new Metadata();
+              trailer.set(statusDetailsKey, encodeStatusDetails(status));
+              call.sendStatus({ code: status.code, details: status.details, metadata: trailer });
+              return;
+            }
+            admit(metadata);
+          },
+        });
+      },
+    });
+}
