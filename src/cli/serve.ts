@@ -31,7 +31,7 @@ export function registerServe(program: Command): void {
     }));
     const { tls, store, reload } = await openSecurity(config, logger, modelParts);
     const limits = limitsOf(config);
-    const models = await openServedModels(config, (message) => logger.info(message));
+    const models = await openServedModels(config, limits, (message) => logger.info(message));
     const auth = store && { store, openHealth };
     const shutdown = { delayMs: drainDelayMs, graceMs: drainMs };
     const server = await createServer({ models, address, metricsAddress, logger, limits, tls, auth, shutdown });

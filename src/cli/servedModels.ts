@@ -1,4 +1,5 @@
 import type { ServeConfig } from '../serve/config/schema.js';
+import type { ServeLimits } from '../serve/limits.js';
 import { warmEngine } from '../serve/models/canary.js';
 import type { ModelSource } from '../serve/models/registry.js';
 import { bundledModelFolder } from './defaults.js';
@@ -7,10 +8,11 @@ import { findModel } from './modelFolders.js';
 
 /**
  * Opens and warms every model of a configuration; the first is the default. Each opens again from its folder.
- * @throws ModelFolderError or EngineError; what was opened is closed then.
+ * @throws ModelFolderError, EngineError, or ServeError where `inputSizes` do not fit a model; what was opened is closed then.
  */
 export async function openServedModels(
-  { model, device, workers, threads, runSeconds, batchImages }: ServeConfig,
+  { model, device, workers, threads, runSeconds }: ServeConfig,
+  limits: ServeLimits,
   log: (message: string) => void,
 ): Promise<ModelSource[]> {
   const folders = model === undefined ? [bundledModelFolder] : await Promise.all(model.map(findModel));
@@ -21,7 +23,7 @@ export async function openServedModels(
       const reopen = () => openEngine(folder, flags, log);
       const engine = await reopen();
       opened.push({ engine, reopen });
-      await warmEngine(engine, { batchImages });
+      await warmEngine(engine, limits);
     }
     return opened;
   } catch (error) {

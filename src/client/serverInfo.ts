@@ -13,6 +13,8 @@ export interface ServedModel extends ModelId {
   readonly architecture: string;
   /** Workers that run it now. */
   readonly workers: number;
+  /** The sizes in pixels that a network input may have; empty: any. */
+  readonly inputSizes: readonly { readonly width: number; readonly height: number }[];
 }
 
 /** One number that bounds what requests may cost. */
@@ -44,7 +46,7 @@ const states: Readonly<Partial<Record<ServedModel__Output['state'], ServedModel[
 };
 
 export function readServedModel(message: ServedModel__Output): ServedModel {
-  const { isDefault, provider, architecture, workers } = message;
+  const { isDefault, provider, architecture, workers, inputSizes } = message;
   return {
     ...readModelId(message.model),
     isDefault,
@@ -52,6 +54,7 @@ export function readServedModel(message: ServedModel__Output): ServedModel {
     provider,
     architecture,
     workers,
+    inputSizes,
   };
 }
 

@@ -136,6 +136,38 @@ describe('prepareImage', () => {
   });
 });
 
+describe('sizes that are allowed', () => {
+  const limits = {
+    maxOutputPixels: 2 ** 20,
+    sizes: [
+      { width: 64, height: 64 },
+      { width: 96, height: 64 },
+    ],
+  };
+
+  it('are taken by every policy that comes to one of them', async () => {
+    for (const [image, policy] of [
+      [blank(300, 200), { kind: 'fit', width: 96, height: 64 }],
+      [blank(300, 200), { kind: 'shortestSide', resize: 96, crop: 64 }],
+      [blank(100, 60), { kind: 'native' }],
+    ] as const) {
+      const { image: input } = await prepareImage(image, policy, 32, limits);
+      assert.ok(limits.sizes.some(({ width, height }) => input.width === width && input.height === height));
+    }
+  });
+
+  it('are named where an input would have another', async () => {
+    for (const [policy, size] of [
+      [{ kind: 'fit', width: 64, height: 96 }, '64x96'],
+      [{ kind: 'shortestSide', resize: 96, crop: 96 }, '96x96'],
+      [{ kind: 'native' }, '288x192'],
+    ] as const) {
+      const message = new RegExp(`network input of ${size} is none of .* choose 64x64 or 96x64`);
+      await assert.rejects(prepareImage(blank(300, 200), policy, 32, limits), badDimensions(message));
+    }
+  });
+});
+
 describe('cropImage', () => {
   const size = { width: 64, height: 96 };
 

@@ -6,6 +6,8 @@ import type { PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './ty
 export interface OutputLimits {
   /** Most pixels (width * height) of a network input. */
   readonly maxOutputPixels: number;
+  /** The only sizes that a network input may have. Absent: any. */
+  readonly sizes?: readonly Size[];
 }
 
 /** 4 megapixels: 2048 x 2048, 4096 cells at stride 32. */
@@ -66,6 +68,20 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
   );
 }
 
+/** A size as errors and the configuration write it. */
+export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
+
+/** @throws ImageError `bad_dimensions` where a network input would have a size that is not one of the allowed. */
+function checkSize(size: Size, { sizes }: OutputLimits): void {
+  if (sizes === undefined) return;
+  if (sizes.some(({ width, height }) => width === size.width && height === size.height)) return;
+  throw new ImageError(
+    'bad_dimensions',
+    `network input of ${sizeText(size)} is none of the sizes that are allowed; choose ${sizes.map(sizeText).join(' or ')} ` +
+      'with the policy fit or the crop of shortestSide',
+  );
+}
+
 /** Resize(resize) then CenterCrop(crop), with torchvision's rounding. */
 function planShortestSide(
   image: Size,
@@ -112,7 +128,7 @@ function planNative(image: Size, stride: number, limits: OutputLimits): ResizePl
   return { width, height };
 }
 
-function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
+function planPolicy(image: Size, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
   switch (policy.kind) {
     case 'shortestSide':
       return planShortestSide(image, policy, stride, limits);
@@ -121,6 +137,12 @@ function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputL
     case 'native':
       return planNative(image, stride, limits);
   }
+}
+
+function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
+  const planned = planPolicy(image, policy, stride, limits);
+  checkSize(planned.keep ?? planned, limits);
+  return planned;
 }
 
 /** The input that a plan comes to, and its way back. */
@@ -138,7 +160,7 @@ function plannedInput(image: Size, { width, height, keep }: ResizePlan): Planned
 /**
  * The size and the geometry that `prepareImage` gives, from the picture's size alone.
  * @param stride input pixels from one cell to the next
- * @throws ImageError `bad_dimensions` for a policy that does not fit, `too_large` over the limit.
+ * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over the limit.
  */
 export function planInput(
   image: Size,
@@ -156,7 +178,7 @@ export function planInput(
  * is int(resize * long / short), the crop starts at round((side - crop) / 2), half to even. `fit` sizes and the crop
  * must be multiples of the stride; `native` rounds each side to the nearest one.
  * @param stride input pixels from one cell to the next
- * @throws ImageError `bad_dimensions` for a policy that does not fit, `too_large` over the limit.
+ * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over the limit.
  */
 export async function prepareImage(
   image: RgbImage,

@@ -21,6 +21,6 @@ export interface ServeContext {
 }
 
 /** The model that answers, as responses name it. */
-export function modelId({ engine }: ServeContext): ModelId {
+export function modelId({ engine }: Pick<ServeContext, 'engine'>): ModelId {
   return { name: engine.manifest.name, version: engine.manifest.version };
 }

@@ -328,6 +328,23 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
+  test('with limited input sizes, others are INVALID_ARGUMENT, and the server says which there are', async () => {
+    const sizes = [{ width: 112, height: 64 }];
+    const output = { ...defaultServeLimits.output, sizes };
+    const { client, stop } = await start(createFakeEngine({ manifest }), { output });
+    const own = { width: 56, height: 56 };
+    assert.deepEqual((await client.serverInfo()).models[0]!.inputSizes, [own, ...sizes]);
+    const coffee = await photo('coffee.jpg');
+    assert.equal((await client.embed(coffee)).vector.length, 16);
+    const { shape } = await client.features({ pixels: coffee, resize: { kind: 'fit', ...sizes[0]! } });
+    assert.deepEqual(shape.slice(0, 2), [8, 14]);
+    await assert.rejects(
+      client.embed({ pixels: coffee, resize: { kind: 'native' } }),
+      failsWith('INVALID_ARGUMENT', /image: network input of \d+x\d+ is none of .* choose 56x56 or 112x64/),
+    );
+    await stop();
+  });
+
   test('an error that nobody foresaw is INTERNAL, and the process lives', async () => {
     let runs = 0;
     const fake = createFakeEngine({ manifest });

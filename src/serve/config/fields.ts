@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Size } from '../../image/types.js';
 import { addressPattern } from '../transport/address.js';
 
 /** What values of configuration keys may be; descriptions of ranges are made from these (valuesText.ts). */
@@ -19,6 +20,17 @@ export const optionalListener = z
     (text) => text === 'off' || addressPattern.test(text),
     'is neither HOST:PORT, such as 127.0.0.1:9464, nor off',
   );
+
+/** WIDTHxHEIGHT in pixels. */
+export const inputSize = z
+  .string()
+  .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, 'is not WIDTHxHEIGHT in pixels, such as 448x448');
+
+/** What an `inputSize` says. */
+export function readInputSize(text: string): Size {
+  const [width, height] = text.split('x').map(Number) as [number, number];
+  return { width, height };
+}
 
 /** Path of a file. */
 export const path = z.string().min(1);

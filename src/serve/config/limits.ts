@@ -1,4 +1,5 @@
 import { defaultServeLimits, type ServeLimits } from '../limits.js';
+import { readInputSize } from './fields.js';
 import type { ServeConfig } from './schema.js';
 
 /** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
@@ -22,7 +23,10 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     callsPerConnection: config.callsPerConnection,
     maxResponseBytes: config.maxResponseBytes,
     image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },
-    output: { maxOutputPixels: config.inputPixels },
+    output: {
+      maxOutputPixels: config.inputPixels,
+      ...(config.inputSizes && { sizes: config.inputSizes.map(readInputSize) }),
+    },
     maxMatchProducts: config.maxMatchProducts,
     maxLocationPairs: config.maxLocationPairs,
     matchTargets: config.matchTargets,

@@ -47,6 +47,17 @@ describe('sources of the configuration', () => {
     assert.deepEqual(resolve({ file: file({ model: ['a', 'b'] }) }).config.model, ['a', 'b']);
   });
 
+  test('input sizes are texts in pixels, and become limits of network inputs', () => {
+    const { config } = resolve({ env: { VICREGL_INPUT_SIZES: '448x448, 640x480' } });
+    assert.deepEqual(limitsOf(config).output.sizes, [
+      { width: 448, height: 448 },
+      { width: 640, height: 480 },
+    ]);
+    assert.equal(limitsOf(resolve({}).config).output.sizes, undefined);
+    refused({ flags: { inputSizes: ['448'] } }, /--input-sizes/, /is not WIDTHxHEIGHT in pixels, such as 448x448/);
+    refused({ flags: { inputSizes: ['4096x4096'] } }, /--input-sizes/, /4096x4096 is over inputPixels \(4194304\)/);
+  });
+
   test('an empty variable is not set', () => {
     assert.equal(resolve({ env: { VICREGL_LOG_LEVEL: '' } }).config.logLevel, 'info');
   });

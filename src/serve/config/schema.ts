@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defaultServeLimits } from '../limits.js';
-import { bytes, listener, optionalListener, whole } from './fields.js';
+import { bytes, inputSize, listener, optionalListener, readInputSize, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 
 /**
@@ -32,6 +32,14 @@ const models = {
     .describe('What runs the models; auto takes CUDA where it loads, cuda fails where it does not.'),
   workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
   threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
+  inputSizes: z
+    .array(inputSize)
+    .min(1)
+    .optional()
+    .describe(
+      "Sizes that network inputs may have beside the model's own, all made ready before the service says SERVING: for CUDA, " +
+        "where each new one costs a search for kernels. Absent: any, of which the model's own is ready.",
+    ),
   // A hang lasts for ever. The longest run that is none, one image of inputPixels, is to stay far below, also on a small CPU.
   runSeconds: whole(1, 86_400)
     .default(120)
@@ -164,6 +172,12 @@ export const serveConfigSchema = z
     }
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
       problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
+    }
+    for (const size of config.inputSizes ?? []) {
+      const { width, height } = readInputSize(size);
+      if (width * height > config.inputPixels) {
+        problem('inputSizes', `${size} is over inputPixels (${config.inputPixels}), so that it would never be taken`);
+      }
     }
     for (const { key, message } of securityProblems(config)) problem(key, message);
   });

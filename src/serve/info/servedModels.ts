@@ -10,8 +10,10 @@ const states = {
   down: 'MODEL_STATE_FAILED',
 } as const satisfies Readonly<Record<EngineStatus['state'], ServedModel['state']>>;
 
-function servedModel(context: ServeContext, isDefault: boolean): ServedModel {
-  const { engine } = context;
+type Served = Pick<ServeContext, 'engine' | 'limits'>;
+
+function servedModel(context: Served, isDefault: boolean): ServedModel {
+  const { engine, limits } = context;
   return {
     model: modelId(context),
     isDefault,
@@ -19,13 +21,14 @@ function servedModel(context: ServeContext, isDefault: boolean): ServedModel {
     provider: engine.provider,
     architecture: engine.manifest.architecture,
     workers: engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length,
+    inputSizes: [...(limits.output.sizes ?? [])],
   };
 }
 
 /** The models that requests can name: the default, then the others by name and version. */
 export function servedModels({ served }: Pick<ModelRegistry, 'served'>): ServedModel[] {
   const [first, ...others] = served;
-  const label = ({ engine: { manifest } }: ServeContext) => `${manifest.name}@${manifest.version}`;
+  const label = ({ engine: { manifest } }: Served) => `${manifest.name}@${manifest.version}`;
   return [
     ...(first ? [servedModel(first, true)] : []),
     ...others.sort((a, b) => label(a).localeCompare(label(b), 'en')).map((context) => servedModel(context, false)),

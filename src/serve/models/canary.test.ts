@@ -39,6 +39,24 @@ test('every worker runs everything once on the CPU, and every batch size on CUDA
   );
 });
 
+test('with limited input sizes, on CUDA every size in every batch that it comes to', async () => {
+  const sizes = [
+    { width: 56, height: 56 },
+    { width: 112, height: 112 },
+  ];
+  const { engine, runs } = recording('cuda');
+  const limits = { batchImages: 4, batchPixels: 2 * 112 * 112, output: { sizes } };
+  await warmEngine(engine, limits);
+  const own = [1, 2, 4].map((size) => `${size}x56x56x3 ${everything}`);
+  const large = [1, 2].map((size) => `${size}x112x112x3 ${everything}`);
+  assert.deepEqual(runs(), [...own, ...large].flatMap((each) => [each, each]).sort());
+  const odd = warmEngine(engine, { output: { sizes: [{ width: 100, height: 60 }] } });
+  await assert.rejects(odd, {
+    code: 'invalid_argument',
+    message: /inputSizes: 100x60 is no multiple of tiny's stride 8; use 104x64/,
+  });
+});
+
 test('a worker that takes the place of a lost one is warmed as those of the start, before it is one', async () => {
   const { engine, runs } = recording('cuda');
   await warmEngine(engine, { batchImages: 4 });

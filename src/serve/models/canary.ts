@@ -1,10 +1,13 @@
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
+import type { OutputLimits } from '../../image/resize.js';
+import type { Size } from '../../image/types.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
-import { batchSizes, type ConfiguredRun, runLimits } from '../queue/runLimits.js';
+import { batchSizesFor, type ConfiguredRun, runLimits } from '../queue/runLimits.js';
+import { warmSizes } from './inputSizes.js';
 
-/** A picture of the model's own size: grey with a gradient, so that nothing is constant. uint8 [count, side, side, 3] */
-function picture(side: number, count: number) {
-  const shape = [count, side, side, 3];
+/** A picture that is grey with a gradient, so that nothing is constant. uint8 [count, height, width, 3] */
+function picture({ width, height }: Size, count: number) {
+  const shape = [count, height, width, 3];
   return tensor(
     'uint8',
     shape,
@@ -24,18 +27,28 @@ function checkFinite(outputs: EngineOutputs): void {
  */
 export async function runCanary(engine: Engine): Promise<void> {
   const { crop } = engine.manifest.preprocessing;
-  checkFinite(await engine.run(picture(crop, 1), new Set<OutputName>(['representation'])));
+  const own = { width: crop, height: crop };
+  checkFinite(await engine.run(picture(own, 1), new Set<OutputName>(['representation'])));
+}
+
+/** What decides for which inputs an engine is made ready. */
+export interface WarmLimits extends ConfiguredRun {
+  readonly output?: Pick<OutputLimits, 'sizes'>;
 }
 
 /**
- * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything, and on
- * CUDA, where every new shape costs a search for kernels of up to a second, of every batch size at the model's own size.
- * @throws EngineError where a run fails, or its answer is not finite.
+ * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything at the
+ * model's own size and each to which inputs are limited. On CUDA, where every new shape costs a search for kernels of up to a
+ * second, one for every batch size, so that with limited sizes no request ever meets a new shape.
+ * @throws EngineError where a run fails, or its answer is not finite; ServeError as `warmSizes`.
  */
-export async function warmEngine(engine: Engine, limits: ConfiguredRun): Promise<void> {
-  const { crop } = engine.manifest.preprocessing;
-  const sizes = engine.provider === 'cuda' ? batchSizes(runLimits(limits, engine).images) : [1];
+export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
+  const most = runLimits(limits, engine);
+  const sizes = warmSizes(engine.manifest, limits.output?.sizes);
   await engine.warm(async (run) => {
-    for (const size of sizes) checkFinite(await run(picture(crop, size), engine.outputs));
+    for (const size of sizes) {
+      const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];
+      for (const count of batches) checkFinite(await run(picture(size, count), engine.outputs));
+    }
   });
 }

@@ -7,6 +7,7 @@ import { type BatchQueue, createBatchQueue, type QueueObserver } from '../queue/
 import { ServeError } from '../serveError.js';
 import type { FeatureStore } from '../stored/featureStore.js';
 import { warmEngine } from './canary.js';
+import { limitsForModel } from './inputSizes.js';
 
 /** A model and how it is opened again. */
 export interface ModelSource {
@@ -83,7 +84,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
 
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
-    return { model: { engine, queue, limits, decoding, matching, reducing, features }, reopen, users: 0 };
+    const own = limitsForModel(limits, engine.manifest);
+    return { model: { engine, queue, limits: own, decoding, matching, reducing, features }, reopen, users: 0 };
   }
 
   const labels = (): string[] => entries.map(({ model }) => modelLabel(model));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batchSizes, runLimits } from './runLimits.js';
+import { batchSizes, batchSizesFor, runLimits } from './runLimits.js';
 
 test('what is configured holds, and pixels follow the images', () => {
   assert.deepEqual(runLimits({ batchImages: 3 }, { provider: 'cuda' }), { images: 3, pixels: 3 * 224 * 224 });
@@ -15,4 +15,13 @@ test('without it, a GPU takes more images at a time than the CPU', () => {
 test('an engine is made ready for powers of two up to the largest batch', () => {
   assert.deepEqual(batchSizes(6), [1, 2, 4, 6]);
   assert.deepEqual(batchSizes(1), [1]);
+});
+
+test('for large images, up to the size to which their largest batch is padded', () => {
+  const run = { images: 16, pixels: 16 * 224 * 224 };
+  assert.deepEqual(batchSizesFor(run, 224 * 224), [1, 2, 4, 8, 16]);
+  assert.deepEqual(batchSizesFor(run, 448 * 448), [1, 2, 4]);
+  assert.deepEqual(batchSizesFor(run, 512 * 512), [1, 2, 4], 'three, padded to four');
+  assert.deepEqual(batchSizesFor(run, 2048 * 2048), [1], 'one larger than the limit runs alone');
+  assert.deepEqual(batchSizesFor(run, 64 * 64), [1, 2, 4, 8, 16]);
 });

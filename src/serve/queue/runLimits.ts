@@ -42,3 +42,10 @@ export function batchSizes(images: number): number[] {
   for (let size = 1; size < images; size *= 2) sizes.push(size);
   return [...sizes, images];
 }
+
+/** Those of `batchSizes` that batches of images of so many pixels come to. */
+export function batchSizesFor({ images, pixels }: RunLimits, pixelsEach: number): number[] {
+  const most = Math.min(images, Math.max(1, Math.floor(pixels / pixelsEach)));
+  const sizes = batchSizes(images);
+  return sizes.slice(0, sizes.findIndex((size) => size >= most) + 1);
+}
