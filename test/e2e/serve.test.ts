@@ -316,6 +316,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { reason, limit } = decodeFacts(Buffer.from(String(refused['grpc-status-details-bin']), 'base64'))!;
     assert.deepEqual({ reason, limit }, { reason: 'OVERLOADED', limit: { name: 'queueImages', value: 1 } });
     assert.equal(refused['x-request-id'], 'too-many');
+    assert.ok(Number(refused['vicregl-total-ms']) >= 0);
     const { text } = await http('/metrics');
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="RESOURCE_EXHAUSTED"\} 1$/m);
     assert.match(text, /^vicregl_requests_rejected_total\{method="Embed",reason="OVERLOADED"\} 1$/m);

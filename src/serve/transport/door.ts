@@ -1,6 +1,7 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
 import { type Status, toStatus } from '../errors.js';
+import { addTimes } from './timeTrailers.js';
 
 /**
  * Decides by its path and metadata whether a call may come in.
@@ -18,12 +19,14 @@ export function door(checks: readonly DoorCheck[], onRefused: OnRefused): Server
       start(next) {
         next({
           onReceiveMetadata(metadata, admit) {
+            const start = performance.now();
             try {
               for (const check of checks) check(path, metadata);
             } catch (error) {
               const status = toStatus(error);
               onRefused({ path, peer: call.getPeer(), metadata }, status);
               const trailer = new Metadata();
+              addTimes(trailer, start);
               trailer.set(statusDetailsKey, encodeStatusDetails(status));
               call.sendStatus({ code: status.code, details: status.details, metadata: trailer });
               return;

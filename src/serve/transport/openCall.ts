@@ -12,6 +12,7 @@ import type { InFlight } from './inFlight.js';
 import type { RequestBudget } from './requestBudget.js';
 import { resetCall } from './resetCall.js';
 import { createTakeClock } from './takeClock.js';
+import { addTimes } from './timeTrailers.js';
 
 /** What every handler shares. */
 export interface HandlerHost {
@@ -143,10 +144,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
 
   function trailers(): Metadata {
     const metadata = new Metadata();
-    for (const [phase, seconds] of phases.seconds) {
-      metadata.set(`vicregl-phase-${phase}-ms`, (seconds * 1000).toFixed(3));
-    }
-    metadata.set('vicregl-total-ms', (performance.now() - start).toFixed(3));
+    addTimes(metadata, start, phases.seconds);
     return metadata;
   }
 
