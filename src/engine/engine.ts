@@ -96,6 +96,8 @@ export interface Engine {
   readonly nearest: NearestSearch;
   /** Finishes what runs and what waits, then ends the workers. Safe to call twice. */
   close(): Promise<void>;
+  /** Waits no longer: kills the workers, so that what runs and waits rejects as `unavailable`. To be followed by `close`. */
+  terminate(): void;
 }
 
 export type EngineErrorCode = 'unavailable' | 'invalid_input' | 'out_of_memory' | 'internal';

@@ -137,6 +137,12 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   const changed = (): void => {
     for (const listener of listeners) listener();
   };
+  let terminated = false;
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const closedError = (): EngineError => new EngineError('unavailable', 'the engine is closed');
   const unavailable = (): EngineError => new EngineError('unavailable', reason ?? 'no worker stands');
 
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
@@ -144,7 +150,8 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
     const failure = options.failWith?.(batch, wants);
     // Taken before any wait: a death during one puts another in its place.
     const { signal } = deaths;
-    await options.hold?.();
+    await Promise.race([options.hold?.(), ended]);
+    if (terminated) throw closedError();
     await delay(delayMs, undefined, { signal }).catch(() => {
       throw unavailable();
     });
@@ -180,7 +187,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
       await Promise.all(Array.from({ length: workers - dead }, () => up(answer)));
     },
     async run(batch, wants) {
-      if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      if (closed) throw closedError();
       if (dead === workers) throw unavailable();
       const since = performance.now();
       const run = answer(batch, wants);
@@ -194,7 +201,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
       }
     },
     async nearest(pair, signal) {
-      if (closed) throw new EngineError('unavailable', 'the engine is closed');
+      if (closed) throw closedError();
       if (dead === workers) throw unavailable();
       return inTurns(nearestNeighbours(pair), signal);
     },
@@ -215,6 +222,13 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
     async close() {
       closed = true;
       await Promise.allSettled(running);
+    },
+    terminate() {
+      closed = true;
+      terminated = true;
+      reason = 'the engine is closed';
+      end();
+      deaths.abort();
     },
   };
 }

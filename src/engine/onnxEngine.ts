@@ -94,5 +94,6 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
       return readNearest(await pool.work({ kind: 'nearest' }, pairTensors(pair), signal));
     },
     close: pool.close,
+    terminate: pool.terminate,
   };
 }

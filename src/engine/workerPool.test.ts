@@ -151,6 +151,25 @@ describe('worker pool', () => {
     await pool.close();
   });
 
+  it('terminated, it waits for nothing: what runs and waits is unavailable, and no other is started', async () => {
+    const first = fakeWorker(1);
+    const toStart = [fakeWorker(2).worker];
+    const { pool, logged } = poolOf(first.worker, toStart);
+    const running = assert.rejects(pool.work(work, {}), {
+      code: 'unavailable',
+      message: /^killed: the engine is closed/,
+    });
+    const waiting = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'the engine is closed' });
+    await turn();
+    const closed = pool.close();
+    pool.terminate();
+    await Promise.all([running, waiting, closed]);
+    assert.equal(first.asked, 1);
+    assert.equal(toStart.length, 1);
+    assert.deepEqual(logged, []);
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'the engine is closed' });
+  });
+
   it('starts no other in the place of one that dies while the pool closes', async () => {
     const first = fakeWorker(1);
     const toStart = [fakeWorker(2).worker];

@@ -23,6 +23,8 @@ export interface WorkerPool {
   work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
   /** Finishes all work, then ends the workers. */
   close(): Promise<void>;
+  /** Kills the workers; all work rejects as `unavailable`. `close` is to follow. */
+  terminate(): void;
 }
 
 /** What the pool needs of a worker. */
@@ -99,6 +101,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   let warmUp: WarmWorker | undefined;
   let reason: string | undefined;
   let closing: Promise<void> | undefined;
+  let terminated = false;
   const running = new Set<Promise<unknown>>();
   const places = options.workers.map(
     (): Place => ({
@@ -143,11 +146,16 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     place.state = 'idle';
     const since = performance.now();
     worker.ended.then((how) => {
-      if (closing !== undefined && place.state === 'idle') return;
+      if ((closing !== undefined || terminated) && place.state === 'idle') return;
       if (performance.now() - since >= backOff.wellMs) place.failures = 0;
       lose(place, how);
     });
   }
+
+  const closed = (): EngineError => new EngineError('unavailable', 'the engine is closed');
+
+  /** Whether another worker would have nothing to do. */
+  const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
   /** A worker died or could not start: tries again, at once the first time. */
   function lose(place: Place, how: string): void {
@@ -155,8 +163,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     place.worker = undefined;
     const pause = place.failures === 0 ? 0 : Math.min(backOff.longestMs, backOff.firstMs * 2 ** (place.failures - 1));
     place.failures++;
-    if (closing !== undefined && waiters.length === 0) {
-      // Nothing is left for another to do.
+    if (nothingLeft()) {
       place.state = 'failed';
       changed();
       return;
@@ -175,7 +182,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const since = performance.now();
     startWarm(place).then(
       (worker) => {
-        if (closing !== undefined && waiters.length === 0) {
+        if (nothingLeft()) {
           place.state = 'failed';
           void worker.close();
           return;
@@ -301,7 +308,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       await Promise.all(idle.map((place) => track(occupyWith(occupied(place), up))));
     },
     async work(work, tensors, signal) {
-      if (closing !== undefined) throw new EngineError('unavailable', 'the engine is closed');
+      if (closing !== undefined || terminated) throw closed();
       // Work that was given up still keeps its worker busy for a while.
       const done = track(doWork(work, tensors, signal));
       return signal ? untilAborted(done, signal) : done;
@@ -313,6 +320,15 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         await Promise.all(places.map(({ worker }) => worker?.close()));
       })();
       return closing;
+    },
+    terminate() {
+      if (terminated) return;
+      terminated = true;
+      for (const { refuse } of waiters.splice(0)) refuse(closed());
+      for (const { timer, worker } of places) {
+        clearTimeout(timer);
+        worker?.kill('killed: the engine is closed and waits no longer');
+      }
     },
   };
 }

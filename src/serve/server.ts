@@ -164,9 +164,13 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       await Promise.race([inFlight.idle(), grace, hurried]);
       // Streams without an end of their own would hold the shutdown for ever.
     } while ((await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' && inFlight.count > 0 && !forced);
-    timers.abort();
     server.forceShutdown();
-    await service.close();
+    const freed = service.close();
+    // A run that hangs, or that nobody waits for any more, may not hold the process beyond the grace.
+    await Promise.race([freed, grace, hurried]);
+    service.terminate();
+    await freed;
+    timers.abort();
     failures.flush();
     await metricsServer.close();
     stopMeasuring();

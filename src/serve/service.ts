@@ -63,6 +63,8 @@ export interface Service {
   readonly storedFeatures: FeatureStoreStats;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
+  /** Ends what `close` waits for. */
+  terminate(): void;
 }
 
 export interface ServiceOptions {
@@ -112,5 +114,6 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
       return features.stats;
     },
     close: () => models.close(),
+    terminate: () => models.terminate(),
   };
 }

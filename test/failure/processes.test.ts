@@ -7,6 +7,7 @@ import { createClient, VicreglError } from '../../src/client/index.js';
 import { checkHealth } from '../e2e/grpcProbe.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
+import { untilMetric } from '../support/untilMetric.js';
 
 /** The real process under load: its workers are killed, its models reloaded, and it is told to end. */
 
@@ -126,6 +127,22 @@ describe('the process under load', () => {
     }
     served.child.kill('SIGTERM');
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
+  test('SIGTERM while a worker hangs: the process ends when the grace is over, and its call as UNAVAILABLE', async (t) => {
+    const served = await serve(t, '--model', model.folder.dir, '--threads', '1', '--drain-ms', '500');
+    const load = startLoad(served.address, 2);
+    await load.more(5);
+    process.kill(workersOf(served)[0]!, 'SIGSTOP');
+    await untilMetric(served.metricsAddress, /^vicregl_requests_in_flight\{method="Embed"\} 2$/m);
+    const exited = once(served.child, 'exit');
+    served.child.kill('SIGTERM');
+    const stopped = load.stop();
+    // Without the bound, the run would be waited for until runSeconds is over: two minutes.
+    const late = delay(60_000, 'late', { ref: false });
+    assert.deepEqual(await Promise.race([exited, late]), [0, null]);
+    await stopped;
+    for (const code of codes(load.failures)) assert.match(code, /^(UNAVAILABLE|CANCELLED)$/);
   });
 
   test('SIGHUP reloads the model under load, and no request fails', async (t) => {

@@ -45,6 +45,8 @@ export interface ModelRegistry {
   watch(listener: () => void): () => void;
   /** Finishes what was taken, then closes every engine. */
   close(): Promise<void>;
+  /** Ends what `close` waits for: every run is unavailable. */
+  terminate(): void;
 }
 
 export interface RegistryOptions {
@@ -78,7 +80,7 @@ export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   const { models, limits, decoding, matching, reducing, features, observer } = options;
   const listeners = new Set<() => void>();
-  const retiring = new Set<Promise<void>>();
+  const retiring = new Map<Entry, Promise<void>>();
   let closed = false;
   const entries = models.map((model) => entryOf(model.engine, model.reopen));
 
@@ -135,8 +137,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       throw error;
     }
     entries[entries.indexOf(old)] = entryOf(engine, old.reopen);
-    const retired = retire(old).finally(() => retiring.delete(retired));
-    retiring.add(retired);
+    const retired = retire(old).finally(() => retiring.delete(old));
+    retiring.set(old, retired);
     for (const listener of listeners) listener();
     return { from, to };
   }
@@ -180,11 +182,14 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     async close() {
       closed = true;
       await Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? []));
-      await Promise.all(retiring);
+      await Promise.all(retiring.values());
       for (const { model } of entries) {
         await model.queue.close();
         await model.engine.close();
       }
+    },
+    terminate() {
+      for (const { model } of [...entries, ...retiring.keys()]) model.engine.terminate();
     },
   };
 }
