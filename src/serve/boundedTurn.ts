@@ -11,24 +11,45 @@ export interface WaitingLimit {
   readonly waiting: string;
 }
 
+/** Calls that wait and have not given up; p-limit would count the others too, until their turn has come. */
+const waitingFor = new WeakMap<LimitFunction, number>();
+
 /**
- * Works when it is this call's turn.
+ * Works when it is this call's turn. A call that gives up while it waits leaves at once, with all that it holds.
  * @param turns lets so many work at a time
  * @throws ServeError `overloaded` when as many wait as may, or the call's own reason when it is aborted while it waits.
  */
 export async function inBoundedTurn<T>(
   turns: LimitFunction,
   { name, value, waiting }: WaitingLimit,
-  call: Call,
+  { signal }: Pick<Call, 'signal'>,
   work: () => Promise<T>,
 ): Promise<T> {
-  if (turns.pendingCount >= value) {
-    throw new ServeError('overloaded', `${turns.pendingCount} ${waiting}, the most that may; try again later`, {
+  signal.throwIfAborted();
+  const before = waitingFor.get(turns) ?? 0;
+  if (before >= value) {
+    throw new ServeError('overloaded', `${before} ${waiting}, the most that may; try again later`, {
       limit: { name, value },
     });
   }
-  return turns(() => {
-    call.signal.throwIfAborted();
-    return work();
+  waitingFor.set(turns, before + 1);
+  let job: typeof work | undefined = work;
+  return new Promise<T>((resolve, reject) => {
+    const leave = (): void => {
+      job = undefined;
+      waitingFor.set(turns, waitingFor.get(turns)! - 1);
+      signal.removeEventListener('abort', giveUp);
+    };
+    const giveUp = (): void => {
+      leave();
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', giveUp, { once: true });
+    void turns(async () => {
+      const mine = job;
+      if (mine === undefined) return;
+      leave();
+      await (async () => mine())().then(resolve, reject);
+    });
   });
 }
