@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -155,6 +156,12 @@ describe('reduceDimensions', () => {
     const running = reduceDimensions(cloud(3000, new Array(200).fill(1), 5), { components: 60 }, aborted.signal);
     aborted.abort(new Error('given up'));
     await assert.rejects(running, /given up/);
+  });
+
+  test('leaves nothing on a signal that lives on, as that of a stream', async () => {
+    const { signal } = new AbortController();
+    await reduceDimensions(cloud(20, [2, 1], 6), { components: 1 }, signal);
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
   test('refuses what no vectors have', () => {

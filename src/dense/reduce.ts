@@ -59,14 +59,18 @@ export async function reduceDimensions(
     // Flags of the parent such as --input-type do not suit a script.
     execArgv: [],
   });
+  let onAbort = (): void => {};
   try {
     return await new Promise<Reduced>((resolve, reject) => {
+      onAbort = () => reject(signal.reason);
       worker.once('message', resolve);
       worker.once('error', reject);
       worker.once('exit', (code) => reject(new Error(`the thread that reduces dimensions ended with code ${code}`)));
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      signal.addEventListener('abort', onAbort, { once: true });
     });
   } finally {
+    // The signal may be a stream's, which outlives its items by far: a listener left on it would hold this one's result.
+    signal.removeEventListener('abort', onAbort);
     await worker.terminate();
   }
 }
