@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -43,24 +43,24 @@ interface Pending {
   reject(error: EngineError | MatchError): void;
 }
 
+/** Whether a child has its streams: where its parent may open no more files, spawn gives it none, whatever its type says. */
+function hasStreams(child: ChildProcess): boolean {
+  return (child.stdio as ChildProcess['stdio'] | undefined)?.[3] != null;
+}
+
 /**
  * Starts a worker process and waits until its model is open.
  * @param log told every line that it writes to stdout or stderr
  * @param openMs longest time for that; then it hangs, as with a device that does, and is killed
- * @throws EngineError `unavailable` where the graphs or the device cannot be used.
+ * @throws EngineError `unavailable` where the graphs or the device cannot be used, or no process can be started.
  */
-export function startWorkerProcess(
+export async function startWorkerProcess(
   setup: WorkerSetup,
   log: (line: string) => void,
   openMs = OPEN_MS,
 ): Promise<WorkerProcess> {
   // execArgv is not inherited by spawn: flags of the parent such as --input-type do not suit a script.
   const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
-  const channel = child.stdio[3] as Socket;
-  for (const stream of [child.stdout, child.stderr] as Readable[]) {
-    createInterface({ input: stream }).on('line', (line) => log(`worker ${child.pid}: ${line}`));
-  }
-
   const pending = new Map<number, Pending>();
   let nextId = 0;
   let rssBytes = 0;
@@ -75,9 +75,20 @@ export function startWorkerProcess(
       for (const { reject } of pending.values()) reject(new EngineError('unavailable', reason));
       pending.clear();
     };
+    // Before anything else is done with the child: an 'error' that nobody listens to ends this process.
     child.on('error', (error) => finish(error.message));
     child.on('exit', (code, signal) => finish(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
+  if (!hasStreams(child)) {
+    return ended.then((reason) => {
+      const wayOut = 'close connections or raise the limit of open files (ulimit -n)';
+      throw new EngineError('unavailable', `${reason} at its start: ${wayOut}`);
+    });
+  }
+  const channel = child.stdio[3] as Socket;
+  for (const stream of [child.stdout, child.stderr] as Readable[]) {
+    createInterface({ input: stream }).on('line', (line) => log(`worker ${child.pid}: ${line}`));
+  }
   // A worker that was killed breaks its channel; `ended` says so.
   channel.on('error', () => {});
 

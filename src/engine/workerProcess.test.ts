@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+
+/**
+ * A process that opens files until it may open no more, asks for a worker, closes them and asks for another. Its model is
+ * missing, so that a worker that did start fails for another reason. Prints both errors.
+ */
+const program = `
+  import { closeSync, openSync } from 'node:fs';
+  import { startWorkerProcess } from ${JSON.stringify(new URL('./workerProcess.js', import.meta.url).href)};
+  const setup = { graphs: { backbone: '/nonexistent/backbone.onnx' }, device: 'cpu', threads: 1 };
+  const failure = () => startWorkerProcess(setup, () => {}).then(
+    () => 'started',
+    ({ code, message }) => ({ code, message }),
+  );
+  const held = [];
+  for (;;) {
+    try {
+      held.push(openSync('/dev/null', 'r'));
+    } catch {
+      break;
+    }
+  }
+  const full = await failure();
+  for (const fd of held) closeSync(fd);
+  console.log(JSON.stringify([full, await failure()]));
+`;
+
+test('where no more files may be open, a worker is unavailable, and the process goes on', () => {
+  const shell = ['-c', 'ulimit -n 96; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program];
+  const { status, stdout, stderr } = spawnSync('sh', shell, { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  const [full, later] = JSON.parse(stdout) as { code: string; message: string }[];
+  assert.equal(full!.code, 'unavailable');
+  assert.match(full!.message, /EMFILE\) at its start: .*ulimit -n/);
+  assert.equal(later!.code, 'unavailable');
+  assert.match(later!.message, /backbone\.onnx/);
+});
