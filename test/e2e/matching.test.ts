@@ -80,18 +80,17 @@ describe('matching over a socket', () => {
     const stored = await client.storeFeatures(a);
     assert.deepEqual([stored.alreadyStored, stored.ttlSeconds, stored.grid], [false, 600, expected.gridA]);
     const before = await runs();
-    assert.deepEqual(await client.storeFeatures(a, { ttlSeconds: 5 }), {
-      ...stored,
-      alreadyStored: true,
-      ttlSeconds: 5,
-    });
+    assert.deepEqual(await client.storeFeatures(a, { ttlSeconds: 5 }), { ...stored, alreadyStored: true });
     const { featureRef } = stored;
     assert.deepEqual(await client.match({ featureRef }, b), expected);
     const again = await client.match({ image: a, store: true }, b);
     assert.deepEqual(again, { ...expected, featureRefA: featureRef });
     assert.equal((await runs()) - before, 2, 'b alone, twice');
     const cropped = await client.storeFeatures({ ...a, crop: { left: 0, top: 0, width: 100, height: 100 } });
-    const backbone = await client.storeFeatures(a, { space: 'backbone' });
+    const backbone = await client.storeFeatures(a, { space: 'backbone', ttlSeconds: 5 });
+    assert.equal(backbone.ttlSeconds, 5);
+    const longer = { ...backbone, alreadyStored: true, ttlSeconds: 60 };
+    assert.deepEqual(await client.storeFeatures(a, { space: 'backbone', ttlSeconds: 60 }), longer);
     assert.equal(new Set([featureRef, cropped.featureRef, backbone.featureRef]).size, 3);
   });
 

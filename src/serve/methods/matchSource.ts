@@ -57,11 +57,15 @@ export interface StoredImage {
   readonly source: MatchSource & { readonly ref: string };
   /** Whether its vectors had been kept already. */
   readonly found: boolean;
+  /** Computes and keeps its vectors where they are not. @returns seconds for which they are kept from their last use on */
+  keep(call: Call): Promise<number>;
 }
 
 /**
  * An image whose vectors are kept: found by the hash of its bytes before it is decoded, or computed and kept when they are
  * asked for.
+ * @param ttlSeconds how long they are kept after their last use; what is kept already stays for its own time where that is
+ *   longer
  * @throws as `admitImage`; ServeError `too_large` where they would not fit into the store.
  */
 export async function storedImage(
@@ -74,23 +78,22 @@ export async function storedImage(
 ): Promise<StoredImage> {
   const { engine, features } = context;
   const ref = image === null ? '' : await featureRef(engine, image, output);
-  const kept = features.find(ref);
-  if (kept) return { source: { ...keptSource(kept.grid, kept.maps), ref }, found: true };
+  const kept = features.find(ref, ttlSeconds);
+  if (kept) {
+    return { source: { ...keptSource(kept.grid, kept.maps), ref }, found: true, keep: async () => kept.ttlSeconds };
+  }
   const source = await imageSource(context, image, field, output, call);
   const { grid, channels } = source;
   features.checkRoom(grid.rows * grid.cols * channels * 4);
+  async function compute(sub: Call) {
+    const map = await source.vectors(sub);
+    const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.cols, channels], data: map.data };
+    return { map, ttlSeconds: features.keep(ref, { engine, output, grid, maps }, ttlSeconds) };
+  }
   return {
     found: false,
-    source: {
-      ...source,
-      ref,
-      async vectors(sub) {
-        const map = await source.vectors(sub);
-        const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.cols, channels], data: map.data };
-        features.keep(ref, { engine, output, grid, maps }, ttlSeconds);
-        return map;
-      },
-    },
+    source: { ...source, ref, vectors: async (sub) => (await compute(sub)).map },
+    keep: async (sub) => (await compute(sub)).ttlSeconds,
   };
 }
 

@@ -14,13 +14,13 @@ export async function storeFeatures(
   call: Call,
 ): Promise<StoreFeaturesResponse> {
   const { storedFeaturesTtl } = context.limits;
-  const { ttlSeconds = storedFeaturesTtl } = request;
-  if (ttlSeconds < 1 || ttlSeconds > storedFeaturesTtl) {
-    throw new ServeError('invalid_argument', `ttl_seconds: ${ttlSeconds} is outside 1 to ${storedFeaturesTtl}`);
+  const { ttlSeconds: asked = storedFeaturesTtl } = request;
+  if (asked < 1 || asked > storedFeaturesTtl) {
+    throw new ServeError('invalid_argument', `ttl_seconds: ${asked} is outside 1 to ${storedFeaturesTtl}`);
   }
   const output = localOutput(context.engine, request.space, 'projector where there is one');
-  const { source, found } = await storedImage(context, request.image, 'image', output, call, ttlSeconds);
-  if (!found) await source.vectors(call);
+  const { source, found, keep } = await storedImage(context, request.image, 'image', output, call, asked);
+  const ttlSeconds = await keep(call);
   return {
     featureRef: source.ref,
     grid: gridMessage(source.grid),

@@ -23,14 +23,35 @@ test('features are found until their time after the last use is over', () => {
   store.keep('a', kept, 60);
   store.keep('b', features(2), 10);
   now += 9_000;
-  assert.equal(store.find('a'), kept);
+  assert.deepEqual(store.find('a'), { ...kept, ttlSeconds: 60 });
   assert.ok(store.find('b'));
   now += 9_000;
   assert.ok(store.find('b'), 'use renews the time');
   now += 11_000;
   assert.equal(store.find('b'), undefined);
-  assert.equal(store.find('a'), kept);
+  assert.deepEqual(store.find('a'), { ...kept, ttlSeconds: 60 });
   assert.deepEqual(store.stats, { hits: 4, misses: 1, evictions: 0, expirations: 1, entries: 1, bytes: 400 });
+});
+
+test('features that are stored again stay for the longer of the two times', () => {
+  let now = 1000;
+  const store = createFeatureStore({ storedFeaturesBytes: 10_000, storedFeatures: 10 }, () => now);
+  assert.equal(store.keep('a', features(1), 10), 10);
+  assert.equal(store.find('a', 600)?.ttlSeconds, 600);
+  now += 599_000;
+  assert.equal(store.find('a', 5)?.ttlSeconds, 600, 'a shorter time takes nothing away');
+  now += 599_000;
+  assert.equal(store.find('a')?.ttlSeconds, 600);
+  now += 601_000;
+  assert.equal(store.find('a'), undefined);
+
+  assert.equal(store.keep('b', features(1), 600), 600);
+  assert.equal(store.keep('b', features(1), 10), 600, 'computed twice at the same time');
+  now += 599_000;
+  assert.ok(store.find('b'));
+  now += 601_000;
+  assert.equal(store.keep('b', features(1), 10), 10, 'what has expired counts no more');
+  assert.deepEqual(store.stats, { hits: 4, misses: 1, evictions: 0, expirations: 2, entries: 1, bytes: 400 });
 });
 
 test('bytes and entries are bounded, and the least recently used goes first', () => {

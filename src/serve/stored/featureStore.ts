@@ -26,12 +26,25 @@ export interface FeatureStoreStats {
   readonly bytes: number;
 }
 
+/** Features with the time for which they are kept. */
+export interface KeptFeatures extends StoredFeatures {
+  /** Seconds from the last use on. */
+  readonly ttlSeconds: number;
+}
+
 /** Features by reference: bounded in bytes and entries, each kept for a time after its last use. */
 export interface FeatureStore {
-  /** Finds what is kept, and keeps it for its time from now on. Counted as a hit or a miss. */
-  find(ref: string): StoredFeatures | undefined;
-  /** Drops what is least recently used to make room. @throws ServeError `too_large` as `checkRoom`. */
-  keep(ref: string, features: StoredFeatures, ttlSeconds: number): void;
+  /**
+   * Finds what is kept, and keeps it for its time from now on. Counted as a hit or a miss.
+   * @param ttlSeconds its time is this from now on where its own is shorter
+   */
+  find(ref: string, ttlSeconds?: number): KeptFeatures | undefined;
+  /**
+   * Drops what is least recently used to make room.
+   * @returns seconds for which it is kept: what is kept under the reference already does not lose its longer time
+   * @throws ServeError `too_large` as `checkRoom`.
+   */
+  keep(ref: string, features: StoredFeatures, ttlSeconds: number): number;
   /** @throws ServeError `too_large` for more bytes than may be kept in all. */
   checkRoom(bytes: number): void;
   readonly stats: FeatureStoreStats;
@@ -46,7 +59,7 @@ export interface FeatureStoreLimits {
 export function createFeatureStore(limits: FeatureStoreLimits, now?: () => number): FeatureStore {
   const { storedFeaturesBytes, storedFeatures } = limits;
   const counts = { hits: 0, misses: 0, evictions: 0, expirations: 0 };
-  const cache = new LRUCache<string, StoredFeatures>({
+  const cache = new LRUCache<string, KeptFeatures>({
     max: storedFeatures,
     maxSize: storedFeaturesBytes,
     sizeCalculation: ({ maps }) => maps.data.byteLength,
@@ -67,18 +80,28 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
     );
   }
 
+  function set(ref: string, kept: KeptFeatures): void {
+    cache.set(ref, kept, { ttl: kept.ttlSeconds * 1000 });
+  }
+
   return {
-    find(ref) {
+    find(ref, ttlSeconds = 0) {
       const found = cache.get(ref);
       if (found) counts.hits++;
       else counts.misses++;
-      return found;
+      if (found === undefined || found.ttlSeconds >= ttlSeconds) return found;
+      const longer = { ...found, ttlSeconds };
+      set(ref, longer);
+      return longer;
     },
     keep(ref, features, ttlSeconds) {
       checkRoom(features.maps.data.byteLength);
       // What has expired must not be counted as evicted.
       cache.purgeStale();
-      cache.set(ref, features, { ttl: ttlSeconds * 1000 });
+      // Two calls may have computed the same, neither finding the other's.
+      const longest = Math.max(ttlSeconds, cache.peek(ref)?.ttlSeconds ?? 0);
+      set(ref, { ...features, ttlSeconds: longest });
+      return longest;
     },
     checkRoom,
     get stats() {
