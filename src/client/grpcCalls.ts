@@ -9,6 +9,7 @@ import type {
 import { phasesIn } from './phases.js';
 import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport.js';
 import { VicreglError } from './vicreglError.js';
+import { writeAll } from './writeAll.js';
 
 /** The three kinds of calls as promises and async iterables, over what grpc-js generates. */
 
@@ -97,23 +98,6 @@ export function serverStream<Request, Response>(
     tellPhases(call, options);
     yield* messagesOf(call, options);
   };
-}
-
-/** Writes every request, each when the one before has gone out. */
-async function writeAll<Request>(
-  call: ClientDuplexStream<Request, never>,
-  requests: AsyncIterable<Request>,
-  closed: AbortSignal,
-): Promise<void> {
-  for await (const request of requests) {
-    if (closed.aborted) return;
-    await new Promise<void>((resolve) => {
-      closed.addEventListener('abort', () => resolve(), { once: true });
-      // A call that has failed tells why to its reader.
-      call.write(request, () => resolve());
-    });
-  }
-  call.end();
 }
 
 export function duplexStream<Request, Response>(

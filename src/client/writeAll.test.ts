@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { getEventListeners, once } from 'node:events';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import { writeAll } from './writeAll.js';
+
+async function* numbers(count: number) {
+  for (let i = 0; i < count; i++) yield i;
+}
+
+test('messages go out in order and the stream is ended; each leaves no listener behind', async () => {
+  const closed = new AbortController();
+  const written: number[] = [];
+  let most = 0;
+  const call = new Writable({
+    objectMode: true,
+    write(value: number, _, done) {
+      written.push(value);
+      most = Math.max(most, getEventListeners(closed.signal, 'abort').length);
+      setImmediate(done);
+    },
+  });
+  const finished = once(call, 'finish');
+  await writeAll(call, numbers(300), closed.signal);
+  await finished;
+  assert.deepEqual(
+    written,
+    Array.from({ length: 300 }, (_, i) => i),
+  );
+  assert.equal(most, 1);
+  assert.equal(getEventListeners(closed.signal, 'abort').length, 0);
+});
+
+test('a call that is over is neither waited for nor written to', async () => {
+  const closed = new AbortController();
+  const written: number[] = [];
+  let begun = (): void => {};
+  const first = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const call = new Writable({
+    objectMode: true,
+    write(value: number) {
+      written.push(value);
+      begun();
+    },
+  });
+  const writing = writeAll(call, numbers(3), closed.signal);
+  await first;
+  closed.abort();
+  await writing;
+  assert.deepEqual(written, [0]);
+});
