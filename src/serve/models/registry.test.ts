@@ -5,7 +5,8 @@ import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import { createModelRegistry } from './registry.js';
+import { zeros } from '../../tensor/tensor.js';
+import { createModelRegistry, modelLabel } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
@@ -101,6 +102,32 @@ test('a reload under load fails no request, and the old engine ends when its las
   await models.close();
   assert.equal(oldClosed, true);
   assert.deepEqual(changes, ['2']);
+});
+
+test('stored features of a replaced model go when its last request is answered', async () => {
+  const { features } = shared;
+  const old = engine('atto', '1');
+  const models = createModelRegistry({
+    ...shared,
+    models: [{ engine: old, reopen: async () => engine('atto', '1') }, { engine: engine('resnet', '1') }],
+  });
+  const [atto, resnet] = models.served;
+  const toOriginal = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
+  const grid = { rows: 1, cols: 2, stride: 8, toOriginal };
+  for (const { engine: of } of [atto!, resnet!]) {
+    features.keep(
+      modelLabel({ engine: of }),
+      { engine: of, output: 'maps', grid, maps: zeros('float32', [1, 2, 3]) },
+      60,
+    );
+  }
+  await models.use('atto', async () => {
+    await models.reload('atto');
+    assert.ok(features.find('atto@1'), 'the request that has the old model may still use them');
+  });
+  await models.close();
+  assert.equal(features.find('atto@1'), undefined);
+  assert.ok(features.find('resnet@1'));
 });
 
 test('a model that is not fit leaves the old one in place', async () => {

@@ -34,7 +34,7 @@ export interface ModelRegistry {
   use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
   /**
    * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
-   * them; the old ones end when the requests that have them are answered. On failure the old model stays. For that time
+   * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old model stays. For that time
    * both are in memory.
    * @returns `name@version` of the old and of the new model, once the new one is served
    * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
@@ -114,6 +114,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
         entry.onUnused = resolve;
       });
     }
+    // Its references are of this engine alone: nothing that is asked from now on can use them.
+    features.dropOf(entry.model.engine);
     await entry.model.queue.close();
     await entry.model.engine.close();
   }

@@ -72,3 +72,27 @@ test('bytes and entries are bounded, and the least recently used goes first', ()
   });
   assert.ok(store.find('e'), 'what does not fit drops nothing');
 });
+
+test('features are kept in memory of their own, whatever rode with them', () => {
+  const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
+  const batch = Float32Array.from({ length: 400 }, (_, i) => i);
+  const maps = { dtype: 'float32' as const, shape: [1, 10, 10], data: batch.subarray(100, 200) };
+  store.keep('a', { ...features(1), maps }, 60);
+  const { data } = store.find('a')!.maps;
+  assert.equal(data.buffer.byteLength, 400);
+  assert.deepEqual(data, maps.data);
+  const alone = features(1);
+  store.keep('b', alone, 60);
+  assert.equal(store.find('b')!.maps.data, alone.maps.data, 'nothing to copy');
+});
+
+test('what one engine computed goes together', () => {
+  const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
+  const other = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
+  store.keep('a', features(1), 60);
+  store.keep('b', { ...features(1), engine: other }, 60);
+  store.keep('c', features(1), 60);
+  store.dropOf(engine);
+  assert.deepEqual(store.stats, { hits: 0, misses: 0, evictions: 0, expirations: 0, entries: 1, bytes: 400 });
+  assert.ok(store.find('b'));
+});

@@ -45,6 +45,8 @@ export interface FeatureStore {
    * @throws ServeError `too_large` as `checkRoom`.
    */
   keep(ref: string, features: StoredFeatures, ttlSeconds: number): number;
+  /** Drops what an engine computed, to which no reference leads any more. */
+  dropOf(engine: Engine): void;
   /** @throws ServeError `too_large` for more bytes than may be kept in all. */
   checkRoom(bytes: number): void;
   readonly stats: FeatureStoreStats;
@@ -53,6 +55,13 @@ export interface FeatureStore {
 export interface FeatureStoreLimits {
   readonly storedFeaturesBytes: number;
   readonly storedFeatures: number;
+}
+
+/** The features in memory of their own: what a run gave is a view of all its images' maps, and would keep them all. */
+function owned(features: StoredFeatures): StoredFeatures {
+  const { maps } = features;
+  if (maps.data.byteLength === maps.data.buffer.byteLength) return features;
+  return { ...features, maps: { ...maps, data: maps.data.slice() } };
 }
 
 /** @param now monotonic milliseconds; tests have a clock of their own */
@@ -100,8 +109,12 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
       cache.purgeStale();
       // Two calls may have computed the same, neither finding the other's.
       const longest = Math.max(ttlSeconds, cache.peek(ref)?.ttlSeconds ?? 0);
-      set(ref, { ...features, ttlSeconds: longest });
+      set(ref, { ...owned(features), ttlSeconds: longest });
       return longest;
+    },
+    dropOf(engine) {
+      const dropped = [...cache].filter(([, features]) => features.engine === engine);
+      for (const [ref] of dropped) cache.delete(ref);
     },
     checkRoom,
     get stats() {
