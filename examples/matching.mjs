@@ -23,6 +23,10 @@ const HTTP = {
 
 const client = createClient({ address: process.argv[2] ?? '127.0.0.1:50051', deadlineMs: DEADLINE_MS });
 
+/** HTTP's wait is in whole seconds. */
+const retryAfter = ({ retryAfterSeconds: seconds }) =>
+  seconds === undefined ? {} : { 'retry-after': String(Math.ceil(seconds)) };
+
 class BadRequest extends Error {}
 
 /** The two pictures of a multipart form. */
@@ -84,8 +88,7 @@ const server = createServer(async (request, response) => {
     if (error instanceof BadRequest) send(response, 400, { error: error.message });
     else if (error instanceof VicreglError) {
       const code = HTTP[error.code] ?? 500;
-      const retry = code === 429 || code === 503 ? { 'retry-after': '1' } : {};
-      send(response, code, { error: error.message, reason: error.reason }, retry);
+      send(response, code, { error: error.message, reason: error.reason }, retryAfter(error));
     } else {
       console.error(error);
       send(response, 500, { error: 'internal error' });

@@ -148,7 +148,10 @@ const server = createServer(async (request, response) => {
       .end(mask);
   } catch (error) {
     const busy = error instanceof VicreglError && ['RESOURCE_EXHAUSTED', 'UNAVAILABLE'].includes(error.code);
-    response.writeHead(busy ? 503 : 400, busy ? { 'retry-after': '1' } : {}).end(`${error.message}\n`);
+    // HTTP's wait is in whole seconds.
+    const seconds = busy && error.retryAfterSeconds !== undefined ? Math.ceil(error.retryAfterSeconds) : undefined;
+    const headers = seconds === undefined ? {} : { 'retry-after': String(seconds) };
+    response.writeHead(busy ? 503 : 400, headers).end(`${error.message}\n`);
   }
 });
 server.listen(Number(process.argv[3] ?? 8080), '127.0.0.1', () => {

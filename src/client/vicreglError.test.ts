@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
+import type { Status__Output } from '../proto/generated/google/rpc/Status.js';
+import { encodeStatusDetails, statusDetailsKey, statusMessage } from '../proto/statusDetails.js';
 import { VicreglError } from './vicreglError.js';
 
 test('a gRPC error keeps its status and its details', () => {
@@ -10,6 +12,23 @@ test('a gRPC error keeps its status and its details', () => {
   assert.equal(error.message, 'bad');
   assert.equal(error.cause, cause);
   assert.equal(VicreglError.from(error), error);
+});
+
+test('reason, limit and wait come from the trailing metadata, from an item, and from an error without a socket', () => {
+  const facts = { reason: 'OVERLOADED', limit: { name: 'queueImages', value: 256 }, retryAfterSeconds: 2.25 };
+  const sent = { code: status.RESOURCE_EXHAUSTED, details: 'the queue is full', ...facts };
+  const metadata = new Metadata();
+  metadata.set(statusDetailsKey, encodeStatusDetails(sent));
+  const { code, details } = sent;
+  for (const error of [
+    VicreglError.from({ code, details, metadata }),
+    VicreglError.from(sent),
+    VicreglError.fromStatus(statusMessage(sent) as unknown as Status__Output),
+  ]) {
+    const { reason, limit, retryAfterSeconds } = error;
+    assert.deepEqual({ reason, limit, retryAfterSeconds }, facts);
+  }
+  assert.equal(VicreglError.from({ code, details }).retryAfterSeconds, undefined);
 });
 
 test('aborts are CANCELLED, the rest is UNKNOWN', () => {

@@ -12,10 +12,13 @@ function hasStatus(value: unknown): value is { readonly code: status; readonly d
   return typeof code === 'number' && status[code] !== undefined && typeof details === 'string';
 }
 
-/** The service's reason and limit: in the trailing metadata of a socket, in the error itself without one. */
+/** The service's reason, limit and wait: in the trailing metadata of a socket, in the error itself without one. */
 function factsOf(error: object): ErrorFacts | undefined {
-  const { reason, limit, metadata } = error as { reason?: unknown; limit?: MetLimit; metadata?: unknown };
-  if (typeof reason === 'string') return { reason, ...(limit && { limit }) };
+  const { reason, limit, retryAfterSeconds } = error as Partial<ErrorFacts>;
+  if (typeof reason === 'string') {
+    return { reason, ...(limit && { limit }), ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
+  }
+  const { metadata } = error as { metadata?: unknown };
   const bytes = metadata instanceof Metadata ? metadata.get(statusDetailsKey)[0] : undefined;
   return Buffer.isBuffer(bytes) ? decodeFacts(bytes) : undefined;
 }
@@ -29,6 +32,7 @@ function requestIdOf(error: object): string | undefined {
 interface VicreglErrorOptions extends ErrorOptions {
   readonly reason?: string | undefined;
   readonly limit?: MetLimit | undefined;
+  readonly retryAfterSeconds?: number | undefined;
   readonly requestId?: string | undefined;
 }
 
@@ -46,6 +50,11 @@ export class VicreglError extends Error {
    * its value.
    */
   readonly limit: MetLimit | undefined;
+  /**
+   * Shortest wait in seconds, a fraction too, after which the same request may succeed: of `OVERLOADED` and `RATE_LIMITED`,
+   * and of calls that were refused because their deadline could not be met. Undefined where the service names none.
+   */
+  readonly retryAfterSeconds: number | undefined;
   /** Names the call in the service's log; undefined where the service did not answer itself. */
   readonly requestId: string | undefined;
 
@@ -54,6 +63,7 @@ export class VicreglError extends Error {
     this.code = code;
     this.reason = options.reason;
     this.limit = options.limit;
+    this.retryAfterSeconds = options.retryAfterSeconds;
     this.requestId = options.requestId;
   }
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeFacts, encodeStatusDetails } from './statusDetails.js';
 
-test('a reason comes back, and the limit where one was met; a retry delay is another detail', () => {
+test('a reason comes back, and the limit and the wait where there are any', () => {
   const status = { code: 8, details: 'the queue is full', reason: 'OVERLOADED' };
   const plain = encodeStatusDetails(status);
   assert.deepEqual(decodeFacts(plain), { reason: 'OVERLOADED' });
   const limit = { name: 'queueImages', value: 256 };
-  const retry = encodeStatusDetails({ ...status, limit, retryAfterSeconds: 1 });
-  assert.deepEqual(decodeFacts(retry), { reason: 'OVERLOADED', limit });
+  const retry = encodeStatusDetails({ ...status, limit, retryAfterSeconds: 2.25 });
+  assert.deepEqual(decodeFacts(retry), { reason: 'OVERLOADED', limit, retryAfterSeconds: 2.25 });
   assert.ok(retry.includes('google.rpc.RetryInfo') && !plain.includes('RetryInfo'));
 });
 

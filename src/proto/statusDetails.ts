@@ -7,11 +7,13 @@ export interface MetLimit {
   readonly value: number;
 }
 
-/** What an ErrorInfo says. */
+/** What the details of an error say: its ErrorInfo, and its RetryInfo where it has one. */
 export interface ErrorFacts {
   /** Stable name of the cause. */
   readonly reason: string;
   readonly limit?: MetLimit;
+  /** Present where the same request may succeed later: shortest wait in seconds. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** What programs are told of an error beside its status, in gRPC's richer error model (google.rpc.Status). */
@@ -113,16 +115,30 @@ export function decodeFacts(bytes: Buffer): ErrorFacts | undefined {
   }
 }
 
+/** The wait that a RetryInfo among the details asks for, in seconds. */
+function retryIn(details: readonly Any[]): number | undefined {
+  const retry = details.find(({ type_url }) => type_url === `${URL_PREFIX}google.rpc.RetryInfo`);
+  if (retry === undefined) return undefined;
+  const { retryDelay } = codecs().RetryInfo.deserialize(Buffer.from(retry.value as Uint8Array));
+  return retryDelay === null ? undefined : retryDelay.seconds + retryDelay.nanos / 1e9;
+}
+
 /** What the details of a status say; undefined where there is nothing of this domain. */
 export function factsIn(details: readonly object[]): ErrorFacts | undefined {
   const { ErrorInfo } = codecs();
+  const all = details as readonly Any[];
   try {
-    for (const { type_url, value } of details as readonly Any[]) {
+    for (const { type_url, value } of all) {
       if (type_url !== `${URL_PREFIX}google.rpc.ErrorInfo`) continue;
       const { reason, domain, metadata } = ErrorInfo.deserialize(Buffer.from(value as Uint8Array));
       if (domain !== DOMAIN) continue;
       const { limit: name, value: most } = metadata;
-      return { reason, ...(name !== undefined && { limit: { name, value: Number(most) } }) };
+      const retryAfterSeconds = retryIn(all);
+      return {
+        reason,
+        ...(name !== undefined && { limit: { name, value: Number(most) } }),
+        ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+      };
     }
   } catch {
     // Details that cannot be read are as good as none.

@@ -5,8 +5,13 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
 import sharp from 'sharp';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { ServeError } from '../../src/serve/serveError.js';
+import { createServer } from '../../src/serve/server.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { tinyManifest } from '../support/tinyModel.js';
 
 /** The consumers in examples/, each in a process of its own, against the service with the bundled model. */
 
@@ -32,6 +37,18 @@ async function stop({ child }: { readonly child: ChildProcess }): Promise<void> 
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);
+}
+
+/** A form with the files a and b, for fetch; its length must be known, and fetch sends a form in chunks otherwise. */
+async function matchForm(names: Readonly<Record<string, string>>) {
+  const data = new FormData();
+  for (const [field, name] of Object.entries(names)) data.set(field, new File([await photo(name)], name));
+  return encoded(data);
+}
+
+async function encoded(value: FormData | string) {
+  const response = new Response(value);
+  return { body: await response.arrayBuffer(), headers: { 'content-type': response.headers.get('content-type')! } };
 }
 
 describe('examples', () => {
@@ -86,20 +103,11 @@ describe('examples', () => {
   test('the matching API finds a picture in itself, and gives the reason of what it refuses', async (t) => {
     const example = await startExample('matching.mjs', served.address);
     t.after(() => example.child.kill());
-    const form = async (names: Record<string, string>) => {
-      const data = new FormData();
-      for (const [field, name] of Object.entries(names)) data.set(field, new File([await photo(name)], name));
-      return data;
-    };
-    const post = async (query: string, body: FormData | string) => {
-      // The length must be known: fetch sends a form in chunks otherwise.
-      const encoded = new Response(body);
-      const bytes = await encoded.arrayBuffer();
-      const headers = { 'content-type': encoded.headers.get('content-type')! };
-      const response = await fetch(`${example.url}${query}`, { method: 'POST', body: bytes, headers });
+    const post = async (query: string, form: Awaited<ReturnType<typeof encoded>>) => {
+      const response = await fetch(`${example.url}${query}`, { method: 'POST', ...form });
       return { status: response.status, value: (await response.json()) as Record<string, unknown> };
     };
-    const same = await post('?top=0&mutual=true', await form({ a: 'coffee.jpg', b: 'coffee.jpg' }));
+    const same = await post('?top=0&mutual=true', await matchForm({ a: 'coffee.jpg', b: 'coffee.jpg' }));
     assert.equal(same.status, 200, JSON.stringify(same.value));
     const pairs = same.value['pairs'] as { a: object; b: object; similarity: number }[];
     assert.equal(pairs.length, 49);
@@ -107,13 +115,40 @@ describe('examples', () => {
       assert.deepEqual(a, b);
       assert.ok(similarity > 0.999);
     }
-    assert.equal((await post('?top=5', await form({ a: 'coffee.jpg', b: 'chelsea.png' }))).status, 200);
-    const missing = await post('', await form({ a: 'coffee.jpg' }));
+    assert.equal((await post('?top=5', await matchForm({ a: 'coffee.jpg', b: 'chelsea.png' }))).status, 200);
+    const missing = await post('', await matchForm({ a: 'coffee.jpg' }));
     assert.deepEqual(missing, { status: 400, value: { error: 'the form has no file "b"' } });
-    const ratio = await post('?ratio=7', await form({ a: 'coffee.jpg', b: 'coffee.jpg' }));
+    const ratio = await post('?ratio=7', await matchForm({ a: 'coffee.jpg', b: 'coffee.jpg' }));
     assert.equal(ratio.status, 400);
     assert.match(String(ratio.value['error']), /ratio/);
-    assert.equal((await post('', 'no form')).status, 400);
+    assert.equal((await post('', await encoded('no form'))).status, 400);
     await stop(example);
+  });
+
+  test('both tell their callers how long to wait, in whole seconds, as the service does', async (t) => {
+    const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
+    const service = await createServer({
+      models: [{ engine }],
+      address: '127.0.0.1:0',
+      metricsAddress: 'off',
+      logger: pino({ level: 'silent' }),
+    });
+    t.after(() => service.close());
+    const [matching, segmentation] = await Promise.all(
+      ['matching.mjs', 'segmentation.mjs'].map((name) => startExample(name, service.address)),
+    );
+    t.after(() => {
+      for (const { child } of [matching!, segmentation!]) child.kill();
+    });
+    const limit = { name: 'queueImages', value: 256 };
+    const overloaded = new ServeError('overloaded', 'the queue is full', { limit, retryAfterSeconds: 2.25 });
+    t.mock.method(engine, 'run', () => Promise.reject(overloaded));
+    const match = await fetch(matching!.url, {
+      method: 'POST',
+      ...(await matchForm({ a: 'coffee.jpg', b: 'chelsea.png' })),
+    });
+    assert.deepEqual([match.status, match.headers.get('retry-after')], [429, '3']);
+    const segment = await fetch(segmentation!.url, { method: 'POST', body: new Uint8Array(await photo('coffee.jpg')) });
+    assert.deepEqual([segment.status, segment.headers.get('retry-after')], [503, '3']);
   });
 });
