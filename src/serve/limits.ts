@@ -11,7 +11,9 @@ export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
 export interface ServeLimits {
   /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
   readonly maxMessageBytes: number;
-  /** Bytes of all request messages that are being answered. */
+  /** Entries of one request message: messages within it; eight plain fields, or sixteen numbers in a row, count as one. */
+  readonly messageEntries: number;
+  /** Bytes of all request messages that are being answered, with what their entries take. */
   readonly requestBytes: number;
   /** Calls under way on one connection; HTTP/2 makes its client wait with more. */
   readonly callsPerConnection: number;
@@ -72,6 +74,8 @@ export interface ServeLimits {
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
   maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
+  // The most cells that may be named, and half as much; 0.1 s to decode.
+  messageEntries: 131_072,
   // 7 requests of the largest size, or 3,000 photographs of 170 kB: encoded images are small beside what they decode to.
   requestBytes: 512 * MiB,
   // 8 full batches: more of one client would only wait in the queue, and grpc-js holds each message before it is counted.

@@ -104,6 +104,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     answers,
     readSeconds: limits.readSeconds,
     maxResponseBytes: limits.maxResponseBytes,
+    messageEntries: limits.messageEntries,
     streamItems: limits.streamItems,
     draining: draining.signal,
   };

@@ -206,6 +206,44 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
+  test('a message of very many entries is refused before it is decoded, and the next one is answered', async () => {
+    const { client, server, stop } = await start(createFakeEngine({ manifest }));
+    // Field 1, an empty message: two bytes on the wire, some forty times as many in memory.
+    const requests = Buffer.alloc(2_000_000, Buffer.from([0x0a, 0x00]));
+    const inField = (field: number, bytes: Buffer): Buffer => {
+      const length = [bytes.length & 0x7f, (bytes.length >> 7) & 0x7f, bytes.length >> 14].map((part, i) =>
+        i < 2 ? part | 0x80 : part,
+      );
+      return Buffer.concat([Buffer.from([(field << 3) | 2, ...length]), bytes]);
+    };
+    const cells = inField(8, requests.subarray(0, 1_000_000));
+    const targets = Buffer.alloc(2_000_000, Buffer.from([0x1a, 0x00]));
+    for (const [method, bytes] of [
+      ['EmbedBatch', requests],
+      ['ExtractFeaturesBatch', requests],
+      ['ExtractFeatures', cells],
+      ['ExtractFeaturesChunked', cells],
+      ['MatchMany', targets],
+    ] as const) {
+      const { code, details } = await sendBytes(server.address, `/${serviceName}/${method}`, bytes);
+      assert.equal(code, status.RESOURCE_EXHAUSTED, method);
+      assert.match(details, /more than 131072 entries \(messageEntries/, method);
+    }
+    const few = await start(createFakeEngine({ manifest }), { messageEntries: 3 });
+    const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
+    const placed = { pixels: image, resize: { kind: 'fit', width: 64, height: 64 } } as const;
+    const stream = few.client.embedStream([{ id: 'one', image: placed }]);
+    await assert.rejects(
+      async () => {
+        for await (const _ of stream);
+      },
+      failsWith('RESOURCE_EXHAUSTED', /more than 3 entries/),
+    );
+    await few.stop();
+    assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 16);
+    await stop();
+  });
+
   test('a client with more calls than a connection may carry gets all its answers', async () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 20 }), { callsPerConnection: 2 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };

@@ -6,6 +6,12 @@ import type { ServeConfig } from './schema.js';
 export function limitsOf(config: ServeConfig): ServeLimits {
   return {
     maxMessageBytes: config.maxMessageBytes,
+    messageEntries:
+      config.messageEntries ??
+      Math.max(
+        defaultServeLimits.messageEntries,
+        2 * Math.max(config.namedCells, config.poolingRegions, config.batchRequests, config.matchTargets),
+      ),
     // A message that is allowed must also fit beside others.
     requestBytes: config.requestBytes ?? Math.max(defaultServeLimits.requestBytes, 2 * config.maxMessageBytes),
     responseBytes:

@@ -54,6 +54,12 @@ const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
     .default(defaults.maxMessageBytes)
     .describe('Largest request message in bytes.'),
+  messageEntries: whole(1024, 100_000_000)
+    .optional()
+    .describe(
+      'Entries of one request message: messages within it; eight plain fields, or sixteen numbers in a row, count as one. ' +
+        'Absent: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets where that is more.',
+    ),
   requestBytes: bytes(1024)
     .optional()
     .describe('Bytes of all requests being answered. Absent: 536870912, or twice maxMessageBytes where that is more.'),

@@ -1,8 +1,10 @@
+import { entryCounter } from '../../proto/entryCount.js';
 import { ServeError } from '../serveError.js';
 
 /** The part of a generated method definition that a handler needs. */
 export interface Definition<Request, Response> {
   readonly path: string;
+  readonly requestType: Parameters<typeof entryCounter>[0];
   requestDeserialize(bytes: Buffer): Request;
   responseSerialize(response: Response): Buffer;
 }
@@ -25,6 +27,33 @@ export function unbox(request: RawRequest): Buffer {
   const bytes = request.bytes ?? Buffer.alloc(0);
   request.bytes = undefined;
   return bytes;
+}
+
+/** Memory that an entry of a message takes beside its bytes; the smallest, an empty request of a batch, 74. */
+const ENTRY_BYTES = 128;
+
+/**
+ * What a method's messages take while they are held, in bytes, found before they are decoded.
+ * @param most entries of one message
+ * @returns throws ServeError `too_large` for a message with more
+ */
+export function createMessageCost(
+  { requestType }: Pick<Definition<never, never>, 'requestType'>,
+  most: number,
+): (request: RawRequest) => number {
+  const count = entryCounter(requestType);
+  return ({ bytes }) => {
+    if (bytes === undefined) return 0;
+    const entries = count(bytes, most);
+    if (entries > most) {
+      throw new ServeError(
+        'too_large',
+        `the message has more than ${most} entries (messageEntries: messages within it; eight plain fields or sixteen ` +
+          'numbers count as one); send them in several calls',
+      );
+    }
+    return bytes.byteLength + entries * ENTRY_BYTES;
+  };
 }
 
 /** @throws ServeError `invalid_argument` for bytes that are no message of the method. */

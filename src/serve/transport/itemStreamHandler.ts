@@ -3,7 +3,15 @@ import { type Call, timed } from '../call.js';
 import { toStatus } from '../errors.js';
 import type { ItemMethod } from '../method.js';
 import { ServeError } from '../serveError.js';
-import { checkAnswerSize, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import {
+  checkAnswerSize,
+  createMessageCost,
+  type Definition,
+  methodName,
+  parseRequest,
+  type RawRequest,
+  unbox,
+} from './codec.js';
 import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -27,7 +35,8 @@ interface HeldAnswer {
  *
  * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
  * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one
- * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT and a shutdown with UNAVAILABLE,
+ * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one of too many entries with
+ * RESOURCE_EXHAUSTED and a shutdown with UNAVAILABLE,
  * both after what was taken has been answered.
  */
 export function itemStreamHandler<Item, Response, Answer>(
@@ -36,17 +45,18 @@ export function itemStreamHandler<Item, Response, Answer>(
   host: HandlerHost,
 ): handleBidiStreamingCall<RawRequest, Buffer> {
   const name = methodName(definition);
+  const costOf = createMessageCost(definition, host.messageEntries);
 
   /** The item's answer as bytes; whatever fails is in it. */
-  async function answerItem(bytes: Buffer, call: Call): Promise<HeldAnswer> {
-    const size = bytes.byteLength;
+  async function answerItem(request: RawRequest, call: Call): Promise<HeldAnswer> {
+    const cost = costOf(request);
     const clock = createPhaseClock(call.observe);
     const sub: Call = { ...call, observe: clock.observe };
-    const item = await timed(sub, 'receive', () => parseRequest(definition, bytes));
+    const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer =>
       checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
     try {
-      const giveBack = host.budget.take(size);
+      const giveBack = host.budget.take(cost);
       try {
         const response = await method.answer(item, sub);
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
@@ -91,7 +101,7 @@ export function itemStreamHandler<Item, Response, Answer>(
     }
 
     async function take(raw: RawRequest): Promise<void> {
-      const { bytes, giveBack } = await answerItem(unbox(raw), open.call);
+      const { bytes, giveBack } = await answerItem(raw, open.call);
       try {
         await writeMessage(stream, bytes, open);
       } finally {

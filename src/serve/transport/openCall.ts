@@ -20,6 +20,8 @@ export interface HandlerHost {
   readonly logger: Logger;
   readonly failures: Pick<FailureLog, 'failed'>;
   readonly maxResponseBytes: number;
+  /** Entries of one request message (see `entryCounter`). */
+  readonly messageEntries: number;
   /** Items of one stream that may be unanswered. */
   readonly streamItems: number;
   /** Seconds in which a caller has to take each MiB of its answers. */

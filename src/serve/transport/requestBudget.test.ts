@@ -16,3 +16,14 @@ test('messages are held up to the limit, and fit again when others are given bac
   assert.equal(budget.held, 40);
   budget.take(60);
 });
+
+test('one larger than the limit fits when nothing else is held', () => {
+  const budget = createRequestBudget(100);
+  const giveBack = budget.take(150);
+  assert.equal(budget.held, 100);
+  assert.throws(() => budget.take(1), { code: 'overloaded' });
+  giveBack();
+  assert.equal(budget.held, 0);
+  budget.take(1);
+  assert.throws(() => budget.take(150), { code: 'overloaded' });
+});

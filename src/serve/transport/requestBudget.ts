@@ -5,7 +5,7 @@ export interface RequestBudget {
   /** Bytes held now. */
   readonly held: number;
   /**
-   * Counts a message.
+   * Counts a message; one that is larger than the limit fits when nothing else is held.
    * @returns gives its bytes back; to be called once
    * @throws ServeError `overloaded` when it does not fit beside those that are held.
    */
@@ -30,7 +30,8 @@ export function createRequestBudget(limit: number, of: keyof typeof holding = 'r
     get held() {
       return held;
     },
-    take(bytes) {
+    take(cost) {
+      const bytes = Math.min(cost, limit);
       if (held + bytes > limit) {
         throw new ServeError(
           'overloaded',

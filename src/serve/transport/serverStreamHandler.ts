@@ -1,7 +1,7 @@
 import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import { timed } from '../call.js';
 import type { StreamedMethod } from '../method.js';
-import { type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
 import { type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -15,12 +15,13 @@ export function serverStreamHandler<Request, Response>(
   host: HandlerHost,
 ): handleServerStreamingCall<RawRequest, Buffer> {
   const name = methodName(definition);
+  const costOf = createMessageCost(definition, host.messageEntries);
   return (stream) => {
     const open = openCall(stream, name, host);
     const { call } = open;
 
     async function answer(): Promise<void> {
-      const giveBack = host.budget.take(stream.request.bytes?.byteLength ?? 0);
+      const giveBack = host.budget.take(costOf(stream.request));
       try {
         const request = await timed(call, 'receive', () => parseRequest(definition, unbox(stream.request)));
         const { bytes, messages } = await method(request, call);

@@ -1,7 +1,15 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import { type Call, timed } from '../call.js';
 import type { Method } from '../method.js';
-import { checkAnswerSize, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import {
+  checkAnswerSize,
+  createMessageCost,
+  type Definition,
+  methodName,
+  parseRequest,
+  type RawRequest,
+  unbox,
+} from './codec.js';
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
@@ -15,9 +23,10 @@ export function unaryHandler<Request, Response>(
   host: HandlerHost,
 ): handleUnaryCall<RawRequest, Buffer> {
   const name = methodName(definition);
+  const costOf = createMessageCost(definition, host.messageEntries);
 
   async function answer(request: RawRequest, call: Call): Promise<Buffer> {
-    const giveBack = host.budget.take(request.bytes?.byteLength ?? 0);
+    const giveBack = host.budget.take(costOf(request));
     try {
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
       const response = await method(message, call);
