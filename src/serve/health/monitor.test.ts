@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
-import { EngineError } from '../../engine/engine.js';
+import { type Engine, EngineError, type EngineOutputs } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
+import { tensor } from '../../tensor/tensor.js';
 import { createModelRegistry } from '../models/registry.js';
 import { createHealthMonitor } from './monitor.js';
 
 const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {}, name, version });
 const shared = registryParts();
 const logger = { info: () => {}, error: () => {} };
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await delay(1);
-}
 
 test('each model has a state of its own; the default decides for the service', async () => {
   const [a, b] = [createFakeEngine({ manifest: manifest('a') }), createFakeEngine({ manifest: manifest('b') })];
@@ -37,34 +34,122 @@ test('each model has a state of its own; the default decides for the service', a
   await models.close();
 });
 
-test('a canary that fails, or does not come back, is NOT_SERVING until one is well', async () => {
-  let mode: 'well' | 'failing' | 'hanging' = 'well';
+/** An engine whose runs end as the test says, each by itself, and which is as busy as it says. */
+function scriptedEngine({ idle = 1 } = {}) {
   const fake = createFakeEngine({ manifest: manifest('a') });
-  const engine = {
+  const listeners = new Set<() => void>();
+  let runs: ((outcome: EngineOutputs | EngineError) => void)[] = [];
+  const engine: Engine = {
     ...fake,
     get status() {
       return fake.status;
     },
     get idle() {
-      return fake.idle;
+      return idle;
     },
-    run: (...args: Parameters<typeof fake.run>) =>
-      mode === 'hanging'
-        ? new Promise<never>(() => {})
-        : mode === 'failing'
-          ? Promise.reject(new EngineError('internal', 'no such kernel'))
-          : fake.run(...args),
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    run: () =>
+      new Promise((resolve, reject) => {
+        runs.push((outcome) => (outcome instanceof EngineError ? reject(outcome) : resolve(outcome)));
+      }),
   };
+  return {
+    engine,
+    /** Runs that have not ended. */
+    get waiting() {
+      return runs.length;
+    },
+    /** Ends all runs. @returns when whoever waited for them knows */
+    async end(outcome: EngineOutputs | EngineError): Promise<void> {
+      const ending = runs;
+      runs = [];
+      for (const run of ending) run(outcome);
+      await turn();
+    },
+    /** A worker comes free, and takes what waits for one. */
+    free(): void {
+      for (const listener of listeners) listener();
+    },
+  };
+}
+
+const answer = (value: number): EngineOutputs => ({
+  representation: tensor('float32', [1, 1], Float32Array.of(value)),
+});
+const well = answer(1);
+
+/** A monitor of one model whose clock is turned by the test. */
+function watchOne(t: TestContext, engine: Engine) {
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   const models = createModelRegistry({ models: [{ engine }], ...shared });
-  const monitor = createHealthMonitor({ models, intervalMs: 2, timeoutMs: 20, report: () => {}, logger });
-  for (const illness of ['failing', 'hanging'] as const) {
-    mode = illness;
-    await until(() => !monitor.serving);
-    mode = 'well';
-    await until(() => monitor.serving);
+  const monitor = createHealthMonitor({ models, intervalMs: 1000, timeoutMs: 600, report: () => {}, logger });
+  t.after(() => monitor.stop());
+  return { monitor, pass: (ms: number) => t.mock.timers.tick(ms) };
+}
+
+test('a canary that fails, or does not come back, is NOT_SERVING until one is well', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  for (const illness of [new EngineError('internal', 'no such kernel'), answer(Number.NaN)]) {
+    pass(1000);
+    await scripted.end(illness);
+    assert.equal(monitor.serving, false);
+    pass(1000);
+    await scripted.end(well);
+    assert.equal(monitor.serving, true);
   }
-  monitor.stop();
-  await models.close();
+  pass(1000);
+  assert.equal(monitor.serving, true);
+  pass(600);
+  assert.equal(monitor.serving, false, 'it has not come back');
+  pass(10_000);
+  assert.equal(scripted.waiting, 1, 'others would wait behind it');
+  await scripted.end(well);
+  assert.equal(monitor.serving, true);
+});
+
+test('a busy model is examined too: one that falls ill under load is noticed, and when it is well again', async (t) => {
+  const scripted = scriptedEngine({ idle: 0 });
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  for (const illness of [new EngineError('out_of_memory', 'memory ran out'), answer(Number.NaN)]) {
+    pass(1000);
+    await scripted.end(illness);
+    assert.equal(monitor.serving, false);
+    pass(1000);
+    await scripted.end(well);
+    assert.equal(monitor.serving, true);
+  }
+});
+
+test('a canary is not late while it waits for a worker, but is when the worker that took it does not come back', async (t) => {
+  const scripted = scriptedEngine({ idle: 0 });
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  pass(1000);
+  assert.equal(scripted.waiting, 1);
+  pass(60_000);
+  assert.equal(monitor.serving, true);
+  scripted.free();
+  pass(599);
+  assert.equal(monitor.serving, true);
+  pass(1);
+  assert.equal(monitor.serving, false);
+});
+
+test('a worker that is lost with the canary leaves the state to the engine', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  const lost = new EngineError('unavailable', 'the inference worker ended (signal SIGKILL)');
+  pass(1000);
+  await scripted.end(lost);
+  assert.equal(monitor.serving, true);
+  pass(1000);
+  await scripted.end(new EngineError('internal', 'no such kernel'));
+  pass(1000);
+  await scripted.end(lost);
+  assert.equal(monitor.serving, false, 'nor is a sick model well by it');
 });
 
 test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {

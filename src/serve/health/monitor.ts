@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
+import { type Engine, EngineError } from '../../engine/engine.js';
 import type { ServeContext } from '../context.js';
 import { runCanary } from '../models/canary.js';
 import { type ModelRegistry, modelLabel } from '../models/registry.js';
 
 export interface HealthMonitorOptions {
   readonly models: Pick<ModelRegistry, 'served' | 'watch'>;
-  /** Pause between two canaries of an idle model, in ms. */
+  /** Pause between two canaries of a model, in ms. */
   readonly intervalMs: number;
-  /** Longest time that a canary of an idle model may take, in ms. */
+  /** Longest time that a canary may take once a worker is free for it, in ms. */
   readonly timeoutMs: number;
   /** Told the state of a name when it has changed, and at first: of each model, as `name@version` and as `name`; of all, as ''. */
   readonly report: (name: string, serving: boolean) => void;
@@ -26,13 +27,34 @@ interface Watched {
   readonly context: ServeContext;
   /** The last canary failed, or did not come back. */
   sick: boolean;
+  /** A canary is under way. */
+  examined: boolean;
   unwatch(): void;
 }
 
 /**
- * Keeps the state of every model: it serves while a worker stands and its last canary, a real inference, was well. Canaries run
- * whenever all workers are idle for an interval: those that are busy show by their answers that they work, or are killed when
- * none comes (`runSeconds`).
+ * Calls back when a run that is begun now takes too long. No time counts while all workers are busy, for the run waits then
+ * and they are killed if they hang (`runSeconds`); and each worker that comes free begins it anew.
+ * @returns ends the watch
+ */
+function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, late: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const begin = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(late, timeoutMs);
+  };
+  if (engine.idle > 0) begin();
+  const unwatch = engine.watch(begin);
+  return () => {
+    clearTimeout(timer);
+    unwatch();
+  };
+}
+
+/**
+ * Keeps the state of every model: it serves while a worker stands and its last canary, a real inference, was well. A canary runs
+ * every interval, also under load: callers who ignore health would else keep a sick model from being found well again, and
+ * answers that are not finite would not be noticed.
  */
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
   const { models, intervalMs, timeoutMs, report, logger } = options;
@@ -74,6 +96,7 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
           context,
           // Whoever serves a model has warmed it.
           sick: false,
+          examined: false,
           unwatch: context.engine.watch(tell),
         },
     );
@@ -81,25 +104,31 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
     tell();
   }
 
+  function judge(each: Watched, failure?: unknown): void {
+    if (stopped || !watched.includes(each)) return;
+    const sick = failure !== undefined;
+    const facts = { model: modelLabel(each.context) };
+    if (sick && !each.sick) logger.error({ ...facts, err: failure }, 'the canary failed');
+    else if (!sick && each.sick) logger.info(facts, 'the canary is well again');
+    each.sick = sick;
+    tell();
+  }
+
   async function check(each: Watched): Promise<void> {
     const { engine } = each.context;
-    const { state, workers } = engine.status;
-    if (state === 'down' || state === 'recovering' || engine.idle < workers.length) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
-    });
+    const { state } = engine.status;
+    if (each.examined || state === 'down' || state === 'recovering') return;
+    each.examined = true;
+    const end = whenLate(engine, timeoutMs, () => judge(each, new Error(`no answer in ${timeoutMs} ms`)));
     try {
-      await Promise.race([runCanary(engine), late]);
-      if (each.sick) logger.info({ model: modelLabel(each.context) }, 'the canary is well again');
-      each.sick = false;
+      await runCanary(engine);
+      judge(each);
     } catch (error) {
-      if (stopped || !watched.includes(each)) return;
-      if (!each.sick) logger.error({ model: modelLabel(each.context), err: error }, 'the canary failed');
-      each.sick = true;
+      // A worker that was lost says nothing about the model: the others go on, and where none is left the engine's state says so.
+      if (!(error instanceof EngineError && error.code === 'unavailable')) judge(each, error);
     } finally {
-      clearTimeout(timer);
-      tell();
+      end();
+      each.examined = false;
     }
   }
 
