@@ -49,6 +49,7 @@ const statusOf: {
     too_large: status.RESOURCE_EXHAUSTED,
     cancelled: status.CANCELLED,
     deadline_exceeded: status.DEADLINE_EXCEEDED,
+    message_late: status.DEADLINE_EXCEEDED,
     reader_stalled: status.RESOURCE_EXHAUSTED,
     shutting_down: status.UNAVAILABLE,
     unauthenticated: status.UNAUTHENTICATED,

@@ -23,6 +23,12 @@ export interface ServeLimits {
   readonly maxChunkedBytes: number;
   /** Bytes of all answers that are on their way to callers. */
   readonly responseBytes: number;
+  /** Seconds in which the whole message of a call has to arrive, those of streams apart. */
+  readonly receiveSeconds: number;
+  /** Seconds after which a connection is asked whether its other end is there, and again. */
+  readonly keepaliveSeconds: number;
+  /** Seconds in which it has to answer; else it is closed with its calls. */
+  readonly keepaliveTimeoutSeconds: number;
   /** Seconds in which a caller has to take a message of an answer, for each MiB of it. */
   readonly readSeconds: number;
   /** Items of one stream that may be unanswered. */
@@ -86,6 +92,11 @@ export const defaultServeLimits: ServeLimits = {
   maxChunkedBytes: 256 * MiB,
   // Two chunked answers of the largest size, or 8 unary ones: more would wait in memory for slow readers.
   responseBytes: 512 * MiB,
+  // 230 kB a second for the largest message.
+  receiveSeconds: 300,
+  // Routers forget connections that are silent for some minutes; a ping is 17 bytes.
+  keepaliveSeconds: 60,
+  keepaliveTimeoutSeconds: 20,
   // 17 kB a second are a poor mobile line; who takes nothing for so long holds answers that others could have.
   readSeconds: 60,
   // A full batch: more would only wait in the queue, where a stream would crowd out other callers.

@@ -11,6 +11,7 @@ import type { MetLimit } from '../proto/statusDetails.js';
  * - `too_large`: the work or the answer is over a limit
  * - `cancelled`: the caller gave up
  * - `deadline_exceeded`: the caller's deadline passed
+ * - `message_late`: the message of the call did not arrive in time
  * - `reader_stalled`: the caller stopped taking its answers
  * - `shutting_down`: the server takes no more work
  * - `unauthenticated`: the call brings no token, or none that is known
@@ -26,6 +27,7 @@ export type ServeErrorCode =
   | 'too_large'
   | 'cancelled'
   | 'deadline_exceeded'
+  | 'message_late'
   | 'reader_stalled'
   | 'shutting_down'
   | 'unauthenticated'

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
@@ -95,6 +96,8 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const budget = createRequestBudget(limits.requestBytes);
   const answers = createRequestBudget(limits.responseBytes, 'answers');
   const draining = new AbortController();
+  // Every open stream listens.
+  setMaxListeners(0, draining.signal);
   const host: HandlerHost = {
     metrics,
     logger,
@@ -113,7 +116,16 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     'grpc.max_concurrent_streams': limits.callsPerConnection,
     // The handlers hold maxResponseBytes themselves, with a message that names the way out.
     'grpc.max_send_message_length': -1,
-    interceptors: interceptorsOf({ auth: options.auth, models: service.models, metrics, failures }),
+    // A caller that is gone without a word (a router forgot it) would else hold its calls and connections for ever.
+    'grpc.keepalive_time_ms': limits.keepaliveSeconds * 1000,
+    'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutSeconds * 1000,
+    interceptors: interceptorsOf({
+      auth: options.auth,
+      models: service.models,
+      metrics,
+      failures,
+      receiveSeconds: limits.receiveSeconds,
+    }),
   });
   const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));

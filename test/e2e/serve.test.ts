@@ -294,6 +294,22 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
+  test('many images of one call wait together, and Node warns of no leak', async (t) => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error) => void warnings.push(name);
+    process.on('warning', note);
+    t.after(() => process.off('warning', note));
+    const { engine, free } = createHeldEngine();
+    const { client, until, stop } = await start(engine, { batchImages: 2 });
+    const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3) };
+    const answers = client.embedBatch(Array.from({ length: 40 }, () => image));
+    await until(/^vicregl_queue_images\{.*\} 38$/m);
+    free();
+    assert.ok((await answers).every(({ status }) => status === 'fulfilled'));
+    await stop();
+    assert.deepEqual(warnings, []);
+  });
+
   test('a deadline that passes in the queue is DEADLINE_EXCEEDED and spares the engine', async () => {
     const { engine, runs, nextRun, free } = createHeldEngine();
     const { client, until, stop } = await start(engine);

@@ -18,6 +18,9 @@ export function limitsOf(config: ServeConfig): ServeLimits {
       config.responseBytes ??
       Math.max(defaultServeLimits.responseBytes, 2 * config.maxResponseBytes, 2 * config.maxChunkedBytes),
     maxChunkedBytes: config.maxChunkedBytes,
+    receiveSeconds: config.receiveSeconds,
+    keepaliveSeconds: config.keepaliveSeconds,
+    keepaliveTimeoutSeconds: config.keepaliveTimeoutSeconds,
     readSeconds: config.readSeconds,
     streamItems: config.streamItems,
     batchRequests: config.batchRequests,

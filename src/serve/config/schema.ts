@@ -78,6 +78,15 @@ const limits = {
       'Bytes of all answers on their way to callers. Absent: 536870912, or twice maxResponseBytes or maxChunkedBytes where ' +
         'that is more.',
     ),
+  receiveSeconds: whole(1, 86_400)
+    .default(defaults.receiveSeconds)
+    .describe('Seconds in which the whole message of a call has to arrive; those of streams have no such bound.'),
+  keepaliveSeconds: whole(1, 86_400)
+    .default(defaults.keepaliveSeconds)
+    .describe('Seconds after which a connection is asked whether its other end is still there, and again.'),
+  keepaliveTimeoutSeconds: whole(1, 3600)
+    .default(defaults.keepaliveTimeoutSeconds)
+    .describe('Seconds in which it has to answer that; else the connection is closed, and its calls are ended.'),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(

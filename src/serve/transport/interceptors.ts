@@ -1,10 +1,13 @@
-import { type ServerInterceptor, status } from '@grpc/grpc-js';
+import { Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { serviceName } from '../../proto/load.js';
+import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
 import { requireToken } from '../auth/bearer.js';
 import type { TokenStore } from '../auth/tokenStore.js';
+import { type Status, toStatus } from '../errors.js';
 import type { ModelRegistry } from '../models/registry.js';
 import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
+import { ServeError } from '../serveError.js';
 import { callFacts, setCallFacts } from './callFacts.js';
 import { type DoorCheck, door } from './door.js';
 import { watchCalls } from './watchCalls.js';
@@ -22,6 +25,8 @@ export interface InterceptorOptions {
   readonly models: Pick<ModelRegistry, 'full'>;
   readonly metrics: Metrics;
   readonly failures: Pick<FailureLog, 'failed'>;
+  /** Seconds in which a call's message has to arrive. */
+  readonly receiveSeconds: number;
 }
 
 /** Methods that put an image into a queue, whatever their message says; it may name any of the models. */
@@ -30,10 +35,29 @@ const queueing: ReadonlySet<string> = new Set(
 );
 
 /** What every call passes on its way in: the watch of what no handler sees, then the door. */
-export function interceptorsOf({ auth, models, metrics, failures }: InterceptorOptions): ServerInterceptor[] {
+export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
+  const { auth, models, metrics, failures, receiveSeconds } = options;
+  function refused(method: string, { code, details, reason }: Status, line: () => object): void {
+    metrics.requestRefused(method, status[code], reason);
+    failures.failed({ method, code: status[code], reason }, line, details);
+  }
+
   const watch = watchCalls(serviceName, {
     received: metrics.received,
     sent: metrics.sent,
+    receiveMs: receiveSeconds * 1000,
+    lateMessage(method, facts, peer) {
+      const late = toStatus(
+        new ServeError(
+          'message_late',
+          `the message of the call did not arrive in ${receiveSeconds} s (receiveSeconds); send less at a time, or faster`,
+        ),
+      );
+      refused(method, late, () => ({ ...facts, peer }));
+      const metadata = new Metadata();
+      metadata.set(statusDetailsKey, encodeStatusDetails(late));
+      return { code: late.code, details: late.details, metadata };
+    },
     withoutMessage(method, facts, peer) {
       metrics.requestWithoutMessage(method);
       failures.failed(
@@ -59,10 +83,8 @@ export function interceptorsOf({ auth, models, metrics, failures }: InterceptorO
   });
   return [
     watch,
-    door(checks, ({ path, peer, metadata }, { code, details, reason }) => {
-      const method = path.split('/').at(-1)!;
-      metrics.requestRefused(method, status[code], reason);
-      failures.failed({ method, code: status[code], reason }, () => ({ ...callFacts(metadata), peer }), details);
-    }),
+    door(checks, ({ path, peer, metadata }, refusal) =>
+      refused(path.split('/').at(-1)!, refusal, () => ({ ...callFacts(metadata), peer })),
+    ),
   ];
 }

@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events';
+import { type EventEmitter, setMaxListeners } from 'node:events';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
@@ -101,6 +101,8 @@ export function createPhaseClock(observed: (phase: Phase, seconds: number) => vo
 export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): OpenCall {
   const start = performance.now();
   const cancelled = new AbortController();
+  // Every image of a batch or a stream listens while it waits: many are no leak.
+  setMaxListeners(0, cancelled.signal);
   const phases = createPhaseClock((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
   let answered = false;
