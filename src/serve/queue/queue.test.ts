@@ -286,6 +286,64 @@ describe('batch queue', () => {
     assert.equal(runs, 1 + 3 + 4);
   });
 
+  test('a deadline shorter than a run is refused at once by an idle engine, and images being decoded count', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 40 });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
+    for (let i = 0; i < 4; i++) await queue.run(image(i), embedding, call());
+    const soon = (ms: number) => ({ ...call(), deadline: Date.now() + ms });
+    await assert.rejects(
+      queue.run(image(9), embedding, soon(20)),
+      isServeError('deadline_exceeded', /cannot be met: 0 images wait before this one.*takes \d+ ms itself/),
+    );
+    const places = [1, 2, 3].map(() => queue.reserve(call()));
+    assert.throws(() => queue.reserve(soon(80)), isServeError('deadline_exceeded', /3 images wait before this one/));
+    for (const place of places) place.release();
+    await queue.run(image(9), embedding, soon(10_000));
+  });
+
+  test('one image at which the runtime fails costs the others of its batch nothing', async () => {
+    const sizes: number[] = [];
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape, data }) => {
+        sizes.push(shape[0]!);
+        return data.includes(99) ? new EngineError('internal', 'kernel failed') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 8 });
+    const values = [1, 2, 3, 99, 5, 6, 7, 8];
+    const results = await Promise.allSettled(values.map((value) => queue.run(image(value), embedding, call())));
+    assert.deepEqual(
+      results.map((result) => (result.status === 'fulfilled' ? 'answered' : (result.reason as EngineError).code)),
+      values.map((value) => (value === 99 ? 'internal' : 'answered')),
+    );
+    assert.deepEqual(sizes, [8, 1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  test('batches that were made smaller for want of memory grow again after a minute', async (t) => {
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const sizes: number[] = [];
+    let full = true;
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape }) => {
+        sizes.push(shape[0]!);
+        return full && shape[0]! > 1 ? new EngineError('out_of_memory', 'CUDA failure 2: out of memory') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, limits);
+    const offer = () => Promise.all([1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call())));
+    await offer();
+    full = false;
+    sizes.length = 0;
+    await offer();
+    assert.deepEqual(sizes.splice(0), [1, 1, 1, 1]);
+    now += 60_001;
+    await offer();
+    assert.deepEqual(sizes, [4]);
+  });
+
   test('where memory runs out, halves are run, what fits is answered, and later batches are smaller', async () => {
     const sizes: number[] = [];
     const engine = createFakeEngine({

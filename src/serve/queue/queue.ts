@@ -63,6 +63,16 @@ interface Item {
   reject(error: unknown): void;
 }
 
+/** What fitted when memory ran out. */
+interface Fitting {
+  readonly images: number;
+  /** As performance.now(): what else took the memory may have gone by then. */
+  readonly until: number;
+}
+
+/** How long batches stay smaller after memory ran out, in ms. */
+const FITTING_MS = 60_000;
+
 /** Retry hints in seconds: within some batches of a small CPU, and no client is sent away for longer than this. */
 const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
 
@@ -77,6 +87,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   let waitingBytes = 0;
   let waitingPixels = 0;
   let runningPixels = 0;
+  /** Of the image that came last: what others that are still being decoded will have, as far as is known. */
+  let lastPixels = 0;
   let closed = false;
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
@@ -84,7 +96,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const places = new Set<Place>();
   const rate = createServiceRate();
   /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
-  const fitting = new Map<string, number>();
+  const fitting = new Map<string, Fitting>();
   const largest = runLimits(limits, engine);
   const sizes = engine.provider === 'cuda' ? batchSizes(largest.images) : undefined;
   const { maxQueueDelayMs = 0 } = limits;
@@ -94,6 +106,15 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   /** Half of what runs is done on average. */
   const secondsToWait = (): number | undefined => rate.secondsFor(waitingPixels + runningPixels / 2, standing());
+
+  /** Images of a batch that fit into memory, as far as is known. */
+  function fittingImages(key: string): number {
+    const found = fitting.get(key);
+    if (found === undefined) return Number.POSITIVE_INFINITY;
+    if (performance.now() < found.until) return found.images;
+    fitting.delete(key);
+    return Number.POSITIVE_INFINITY;
+  }
 
   function retryAfter(): number {
     const { unknown, least, most } = RETRY_SECONDS;
@@ -116,19 +137,29 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   const hasRoom = (): boolean => waiting.length + places.size < limits.queueImages;
 
-  /** @throws where an image of so many bytes may not come in; one that has a place has been counted. */
-  function admit(bytes: number, { deadline }: Call, hasPlace: boolean): void {
+  /**
+   * @param image what comes in; absent while nobody knows yet
+   * @throws where it may not; one that has a place has been counted
+   */
+  function admit(image: RgbImage | undefined, { deadline }: Call, hasPlace: boolean): void {
+    const bytes = image?.data.byteLength ?? 0;
     if (closed && !hasPlace) {
       throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
     }
     if (engine.status.state === 'down') throw noWorker();
     if (!hasPlace && !hasRoom()) throw overloaded('queueImages');
     if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
-    const seconds = deadline === undefined ? undefined : secondsToWait();
-    if (deadline !== undefined && seconds !== undefined && Date.now() + seconds * 1000 > deadline) {
+    if (deadline === undefined) return;
+    // Places are taken in order: those that others have come before one that asks for its own.
+    const placed = hasPlace ? 0 : places.size;
+    const before = rate.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, standing());
+    const own = image === undefined ? 0 : rate.secondsFor(image.width * image.height, 1);
+    if (before === undefined || own === undefined) return;
+    if (Date.now() + (before + own) * 1000 > deadline) {
       const message =
-        `the deadline in ${deadline - Date.now()} ms cannot be met: ${waiting.length} images wait before this one, for ` +
-        `about ${Math.round(seconds * 1000)} ms; allow more time or try again later`;
+        `the deadline in ${deadline - Date.now()} ms cannot be met: ${waiting.length + placed} images wait before this one, ` +
+        `for about ${Math.round(before * 1000)} ms, and it takes ${Math.round(own * 1000)} ms itself; allow more time or try ` +
+        'again later';
       throw new ServeError('deadline_exceeded', message, { retryAfterSeconds: retryAfter() });
     }
   }
@@ -155,7 +186,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   /** The next batch, and whether it may run now or waits for company until `runAt` (as performance.now()). */
   function nextBatch(): { batch: Item[]; runAt: number } {
     const { key, enqueued } = waiting[0]!;
-    const most = Math.min(largest.images, fitting.get(key) ?? Number.POSITIVE_INFINITY);
+    const most = Math.min(largest.images, fittingImages(key));
     const batch: Item[] = [];
     let pixels = 0;
     let full = false;
@@ -182,7 +213,11 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         engine,
         batch.map(({ image }) => image),
         wants,
-        { sizes, onOutOfMemory: (images) => fitting.set(key, Math.max(1, Math.ceil(images / 2))) },
+        {
+          sizes,
+          onOutOfMemory: (images) =>
+            fitting.set(key, { images: Math.max(1, Math.ceil(images / 2)), until: performance.now() + FITTING_MS }),
+        },
       );
       const seconds = (performance.now() - start) / 1000;
       if (outcomes.some((outcome) => 'outputs' in outcome)) rate.measured(pixels, seconds);
@@ -244,7 +279,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   return {
     reserve(call) {
       call.signal.throwIfAborted();
-      admit(0, call, false);
+      admit(undefined, call, false);
       const place: Place = { release: () => places.delete(place) };
       places.add(place);
       return place;
@@ -252,7 +287,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     async run(image, wants, call, place) {
       const hasPlace = place !== undefined && places.delete(place);
       call.signal.throwIfAborted();
-      admit(image.data.byteLength, call, hasPlace);
+      admit(image, call, hasPlace);
+      lastPixels = image.width * image.height;
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) remove(new Set([item]));

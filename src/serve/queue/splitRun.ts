@@ -19,7 +19,8 @@ function padded(images: readonly RgbImage[], sizes: readonly number[] = []): Rgb
 }
 
 /**
- * Runs a batch, and where memory runs out its halves, down to single images: what fits is answered.
+ * Runs a batch, and where memory runs out its halves, down to single images: what fits is answered. Where it fails otherwise,
+ * its images are run by themselves, so that one at which the runtime fails costs no other its answer.
  * @returns an outcome for each image, in order
  */
 export async function splitRun(
@@ -32,11 +33,15 @@ export async function splitRun(
     const outputs = await engine.run(joinImages(padded(images, options.sizes)), wants);
     return splitOutputs(outputs, images.length).map((each) => ({ outputs: each }));
   } catch (error) {
-    const ranOut = error instanceof EngineError && error.code === 'out_of_memory';
-    if (ranOut) options.onOutOfMemory?.(images.length);
-    if (!ranOut || images.length === 1) return images.map(() => ({ error }));
-    const half = Math.ceil(images.length / 2);
-    const first = await splitRun(engine, images.slice(0, half), wants, options);
-    return [...first, ...(await splitRun(engine, images.slice(half), wants, options))];
+    const code = error instanceof EngineError ? error.code : undefined;
+    if (code === 'out_of_memory') options.onOutOfMemory?.(images.length);
+    // A worker that died, or that is closed, would take the next run with it.
+    if (images.length === 1 || (code !== 'out_of_memory' && code !== 'internal')) return images.map(() => ({ error }));
+    const size = code === 'out_of_memory' ? Math.ceil(images.length / 2) : 1;
+    const outcomes: Outcome[] = [];
+    for (let from = 0; from < images.length; from += size) {
+      outcomes.push(...(await splitRun(engine, images.slice(from, from + size), wants, options)));
+    }
+    return outcomes;
   }
 }
