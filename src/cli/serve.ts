@@ -10,6 +10,9 @@ import { serveToTheEnd } from '../serve/shutdown.js';
 import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
+/** How long the process may live after everything is closed, in ms. */
+const EXIT_MS = 1000;
+
 /** `vicregl serve`: the gRPC service until SIGINT or SIGTERM. */
 export function registerServe(program: Command): void {
   const command = program
@@ -65,5 +68,7 @@ export function registerServe(program: Command): void {
     );
     await ended;
     await admin.close();
+    // A worker that hangs while its model is opened for a reload would hold the process; it ends when that does.
+    setTimeout(() => process.exit(), EXIT_MS).unref();
   });
 }

@@ -40,7 +40,7 @@ function fakeWorker(pid: number) {
 }
 
 /** A pool of one worker; each further start takes the next outcome: a worker, or an error. */
-function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: number) {
+function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: number, recoverMs?: number) {
   const logged: string[] = [];
   const states: string[] = [];
   const pool = createWorkerPool({
@@ -52,6 +52,7 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
       return outcome;
     },
     workMs,
+    ...(recoverMs !== undefined && { recoverMs }),
     log: (line) => logged.push(line),
     backOff: { firstMs: 1, longestMs: 4, wellMs: 60_000 },
   });
@@ -119,6 +120,19 @@ describe('worker pool', () => {
     first.die('ended (exit code 1)');
     await Promise.all([running, waiting]);
     await reached('recovering');
+    await pool.close();
+  });
+
+  it('lets work wait for a worker only so long: where the next one hangs at its start, it is unavailable', async () => {
+    const first = fakeWorker(1);
+    // Its start never ends.
+    const { pool, states } = poolOf(first.worker, [], undefined, 20);
+    first.die('ended (exit code 1)');
+    await turn();
+    assert.equal(pool.status.state, 'recovering');
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no inference worker stands \(ended/ });
+    assert.deepEqual([pool.status.state, states.at(-1)], ['down', 'down']);
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'at once from now on');
     await pool.close();
   });
 

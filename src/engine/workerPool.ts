@@ -44,6 +44,8 @@ export interface WorkerPoolOptions {
   readonly log: (message: string) => void;
   /** Pauses between tries, in ms. */
   readonly backOff?: BackOff;
+  /** How long in ms work waits for a worker while none stands; then it is unavailable until one does. Default 10,000. */
+  readonly recoverMs?: number;
 }
 
 export interface BackOff {
@@ -93,7 +95,7 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 }
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { start, log, workMs, backOff = defaultBackOff } = options;
+  const { start, log, workMs, backOff = defaultBackOff, recoverMs = 10_000 } = options;
   const listeners = new Set<() => void>();
   let waiters: Waiter[] = [];
   const restarts = { died: 0, hung: 0 };
@@ -102,6 +104,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   let reason: string | undefined;
   let closing: Promise<void> | undefined;
   let terminated = false;
+  /** Runs while no worker stands. */
+  let recovery: NodeJS.Timeout | undefined;
+  /** None has stood for longer than work waits. */
+  let overdue = false;
   const running = new Set<Promise<unknown>>();
   const places = options.workers.map(
     (): Place => ({
@@ -120,7 +126,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const standing = count('idle', 'busy');
     if (standing === places.length) return 'ready';
     if (standing > 0) return 'degraded';
-    return count('starting') > 0 ? 'recovering' : 'down';
+    return count('starting') > 0 && !overdue ? 'recovering' : 'down';
   }
 
   function changed(): void {
@@ -144,6 +150,9 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   function occupy(place: Place, worker: PoolWorker): void {
     place.worker = worker;
     place.state = 'idle';
+    clearTimeout(recovery);
+    recovery = undefined;
+    overdue = false;
     const since = performance.now();
     worker.ended.then((how) => {
       if ((closing !== undefined || terminated) && place.state === 'idle') return;
@@ -161,19 +170,22 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   function lose(place: Place, how: string): void {
     reason = how;
     place.worker = undefined;
+    place.state = 'failed';
     const pause = place.failures === 0 ? 0 : Math.min(backOff.longestMs, backOff.firstMs * 2 ** (place.failures - 1));
     place.failures++;
     if (nothingLeft()) {
-      place.state = 'failed';
       changed();
       return;
     }
+    if (count('idle', 'busy') === 0 && !overdue) {
+      recovery ??= setTimeout(() => {
+        overdue = true;
+        changed();
+      }, recoverMs);
+    }
     log(`${how}; another is started ${pause === 0 ? 'now' : `in ${pause} ms`}`);
     if (pause === 0) replace(place);
-    else {
-      place.state = 'failed';
-      place.timer = setTimeout(() => replace(place), pause);
-    }
+    else place.timer = setTimeout(() => replace(place), pause);
     changed();
   }
 
@@ -316,6 +328,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     close() {
       closing ??= (async () => {
         await Promise.allSettled(running);
+        clearTimeout(recovery);
         for (const { timer } of places) clearTimeout(timer);
         await Promise.all(places.map(({ worker }) => worker?.close()));
       })();
@@ -324,6 +337,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     terminate() {
       if (terminated) return;
       terminated = true;
+      clearTimeout(recovery);
       for (const { refuse } of waiters.splice(0)) refuse(closed());
       for (const { timer, worker } of places) {
         clearTimeout(timer);

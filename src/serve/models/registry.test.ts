@@ -28,6 +28,23 @@ test('requests name a model by name, by name and version, or not at all', async 
   await models.close();
 });
 
+test('a close waits no longer for a reload that hangs when it is terminated', async () => {
+  const models = createModelRegistry({
+    models: [{ engine: engine('atto', '1'), reopen: () => new Promise(() => {}) }],
+    ...shared,
+  });
+  void models.reload('atto');
+  await turn();
+  let closed = false;
+  const closing = models.close().then(() => {
+    closed = true;
+  });
+  await turn();
+  assert.equal(closed, false);
+  models.terminate();
+  await closing;
+});
+
 test('the models are full when every queue is', async () => {
   const models = createModelRegistry({
     ...shared,

@@ -80,6 +80,10 @@ export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   const { models, limits, decoding, matching, reducing, features, observer } = options;
   const listeners = new Set<() => void>();
+  let terminate = (): void => {};
+  const terminated = new Promise<void>((resolve) => {
+    terminate = resolve;
+  });
   const retiring = new Map<Entry, Promise<void>>();
   let closed = false;
   const entries = models.map((model) => entryOf(model.engine, model.reopen));
@@ -183,7 +187,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     },
     async close() {
       closed = true;
-      await Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? []));
+      // A model that is being opened may take minutes, and is of no use any more.
+      await Promise.race([Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? [])), terminated]);
       await Promise.all(retiring.values());
       for (const { model } of entries) {
         await model.queue.close();
@@ -191,6 +196,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       }
     },
     terminate() {
+      terminate();
       for (const { model } of [...entries, ...retiring.keys()]) model.engine.terminate();
     },
   };
