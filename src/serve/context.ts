@@ -4,6 +4,7 @@ import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
 import type { ServeLimits } from './limits.js';
 import type { CallQueue } from './queue/callQueue.js';
 import type { FeatureStore } from './stored/featureStore.js';
+import type { RequestBudget } from './transport/requestBudget.js';
 
 /** One model and what stands in front of it: what every method works with. `ModelRegistry.use` lends it to a call. */
 export interface ServeContext {
@@ -18,6 +19,8 @@ export interface ServeContext {
   readonly features: FeatureStore;
   /** Lets one pooling or PCA compute at a time. All models share it. */
   readonly reducing: LimitFunction;
+  /** Bounds the bytes of the maps that are pooled or reduced, or will be. All models share it. */
+  readonly reduceBudget: RequestBudget;
 }
 
 /** The model that answers, as responses name it. */

@@ -38,6 +38,7 @@ import { embedStream, extractFeaturesStream } from './methods/streams.js';
 import { createModelRegistry, type ModelRegistry, type ModelSource } from './models/registry.js';
 import type { QueueObserver } from './queue/queue.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
+import { createRequestBudget } from './transport/requestBudget.js';
 
 /** The methods over the models, without a socket: the server and the in-process CLI both call these. */
 export interface VicreglMethods {
@@ -88,6 +89,7 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
     reducing: pLimit(1),
+    reduceBudget: createRequestBudget(limits.reduceBytes, 'maps'),
     features,
     observer,
   });

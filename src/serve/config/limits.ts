@@ -29,6 +29,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     pcaComponents: config.pcaComponents,
     maxReduceProducts: config.maxReduceProducts,
     queueReductions: config.queueReductions,
+    reduceBytes: config.reduceBytes,
     callsPerConnection: config.callsPerConnection,
     maxResponseBytes: config.maxResponseBytes,
     image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },

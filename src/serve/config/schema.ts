@@ -129,6 +129,12 @@ const limits = {
   queueReductions: whole(1, 100_000)
     .default(defaults.queueReductions)
     .describe('Poolings and PCAs that may wait for their turn.'),
+  reduceBytes: bytes(1024)
+    .default(defaults.reduceBytes)
+    .describe(
+      'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs; larger ones ' +
+        'of one request fit alone.',
+    ),
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe('Images decoded at the same time. Absent: the cores, at least 2 and at most 8.'),

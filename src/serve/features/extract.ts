@@ -79,6 +79,16 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 }
 
 /**
+ * Counts the maps of a request that pools or reduces them, which are held until it is their turn.
+ * @returns gives their bytes back
+ * @throws ServeError `overloaded` where they do not fit beside those of others.
+ */
+function holdMaps({ reduceBudget }: ServeContext, plan: FeaturePlan, maps: readonly PlannedMap[]): () => void {
+  if (plan.regions === undefined && plan.pca === undefined) return () => {};
+  return reduceBudget.take(maps.reduce((sum, { grid, channels }) => sum + grid.rows * grid.cols * channels * 4, 0));
+}
+
+/**
  * The local vectors that a request asks for, of every map that it names.
  * @param check told the bytes of the answer before the network runs
  */
@@ -97,20 +107,25 @@ export async function extract(
     plan.dtype,
   );
   const lattices = maps.map(({ lattice }) => lattice);
-  const weights = plan.regions
-    ? await timed(call, 'encode', () => readRegions(context, plan.regions!, lattices, prepared.original, call))
-    : undefined;
-  const outputs = await inferAll(
-    context,
-    prepared.image,
-    maps.map(({ output }) => output),
-    call,
-  );
-  return timed(call, 'encode', async () => {
-    const extracted: ExtractedMap[] = [];
-    for (const [i, planned] of maps.entries()) {
-      extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
-    }
-    return extracted;
-  });
+  const giveBack = holdMaps(context, plan, maps);
+  try {
+    const weights = plan.regions
+      ? await timed(call, 'encode', () => readRegions(context, plan.regions!, lattices, prepared.original, call))
+      : undefined;
+    const outputs = await inferAll(
+      context,
+      prepared.image,
+      maps.map(({ output }) => output),
+      call,
+    );
+    return await timed(call, 'encode', async () => {
+      const extracted: ExtractedMap[] = [];
+      for (const [i, planned] of maps.entries()) {
+        extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
+      }
+      return extracted;
+    });
+  } finally {
+    giveBack();
+  }
 }

@@ -6,6 +6,7 @@ import { lendQueue } from '../queue/callQueue.js';
 import { type BatchQueue, createBatchQueue, type QueueObserver } from '../queue/queue.js';
 import { ServeError } from '../serveError.js';
 import type { FeatureStore } from '../stored/featureStore.js';
+import type { RequestBudget } from '../transport/requestBudget.js';
 import { warmEngine } from './canary.js';
 import { limitsForModel } from './inputSizes.js';
 
@@ -56,6 +57,7 @@ export interface RegistryOptions {
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
+  readonly reduceBudget: RequestBudget;
   readonly features: FeatureStore;
   /** Told what happens in the queues. */
   readonly observer?: QueueObserver | undefined;
@@ -78,7 +80,7 @@ export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { models, limits, decoding, matching, reducing, features, observer } = options;
+  const { models, limits, decoding, matching, reducing, reduceBudget, features, observer } = options;
   const listeners = new Set<() => void>();
   let terminate = (): void => {};
   const terminated = new Promise<void>((resolve) => {
@@ -91,7 +93,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
     const own = limitsForModel(limits, engine.manifest);
-    return { model: { engine, queue, limits: own, decoding, matching, reducing, features }, reopen, users: 0 };
+    const shared = { decoding, matching, reducing, reduceBudget, features };
+    return { model: { engine, queue, limits: own, ...shared }, reopen, users: 0 };
   }
 
   const labels = (): string[] => entries.map(({ model }) => modelLabel(model));

@@ -1,11 +1,11 @@
 import { ServeError } from '../serveError.js';
 
-/** Bounds the bytes of the messages that are held at the same time. */
+/** Bounds the bytes of messages, or of what is made for them, that are held at the same time. */
 export interface RequestBudget {
   /** Bytes held now. */
   readonly held: number;
   /**
-   * Counts a message; one that is larger than the limit fits when nothing else is held.
+   * Counts a message, or what is made for one; what is larger than the limit fits when nothing else is held.
    * @returns gives its bytes back; to be called once
    * @throws ServeError `overloaded` when it does not fit beside those that are held.
    */
@@ -18,11 +18,12 @@ const holding = {
     name: 'responseBytes',
     text: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
   },
+  maps: { name: 'reduceBytes', text: (held: number) => `maps of ${held} bytes are on their way to a pooling or a PCA` },
 };
 
 /**
  * @param limit in bytes; at least the largest message, which would else never fit
- * @param of what the messages are, for errors
+ * @param of what is held, for errors
  */
 export function createRequestBudget(limit: number, of: keyof typeof holding = 'requests'): RequestBudget {
   let held = 0;

@@ -1,25 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import pLimit from 'p-limit';
 import sharp from 'sharp';
+import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import type { ServeContext } from '../context.js';
 import { defaultServeLimits } from '../limits.js';
 import { createBatchQueue } from '../queue/queue.js';
-import { createFeatureStore } from '../stored/featureStore.js';
 import { readImage } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
   engine,
-  limits: defaultServeLimits,
   queue: createBatchQueue(engine, defaultServeLimits),
-  decoding: pLimit(1),
-  matching: pLimit(1),
-  reducing: pLimit(1),
-  features: createFeatureStore(defaultServeLimits),
+  ...registryParts(),
 };
 
 test('the encoded file is let go once it is decoded', async () => {
