@@ -12,6 +12,7 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
+import { oneEncode } from './oneEncode.js';
 import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -50,7 +51,8 @@ export function itemStreamHandler<Item, Response, Answer>(
   /** The item's answer as bytes; whatever fails is in it. */
   async function answerItem(request: RawRequest, call: Call): Promise<HeldAnswer> {
     const cost = costOf(request);
-    const clock = createPhaseClock(call.observe);
+    const one = oneEncode(call);
+    const clock = createPhaseClock(one.call.observe);
     const sub: Call = { ...call, observe: clock.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer =>
@@ -64,6 +66,7 @@ export function itemStreamHandler<Item, Response, Answer>(
         call.observeItem?.(status.OK);
         return { bytes: encoded, giveBack: giveBackAnswer };
       } finally {
+        one.done();
         giveBack();
       }
     } catch (error) {

@@ -2,6 +2,7 @@ import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import { timed } from '../call.js';
 import type { StreamedMethod } from '../method.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -18,7 +19,7 @@ export function serverStreamHandler<Request, Response>(
   const costOf = createMessageCost(definition, host.messageEntries);
   return (stream) => {
     const open = openCall(stream, name, host);
-    const { call } = open;
+    const { call, done } = oneEncode(open.call);
 
     async function answer(): Promise<void> {
       const giveBack = host.budget.take(costOf(stream.request));
@@ -31,6 +32,7 @@ export function serverStreamHandler<Request, Response>(
           await writeMessage(stream, encoded, open);
         }
       } finally {
+        done();
         giveBack();
       }
     }

@@ -10,6 +10,7 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
+import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
@@ -25,7 +26,8 @@ export function unaryHandler<Request, Response>(
   const name = methodName(definition);
   const costOf = createMessageCost(definition, host.messageEntries);
 
-  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
+  async function answer(request: RawRequest, whole: Call): Promise<Buffer> {
+    const { call, done } = oneEncode(whole);
     const giveBack = host.budget.take(costOf(request));
     try {
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
@@ -35,6 +37,7 @@ export function unaryHandler<Request, Response>(
         checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
       );
     } finally {
+      done();
       giveBack();
     }
   }
