@@ -11,8 +11,11 @@ export interface Call {
   readonly deadline?: number;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;
-  /** Told the status of each item of a batch or a stream when its answer stands, with what it threw; absent where nobody counts. */
-  readonly observeItem?: (code: status, error?: unknown) => void;
+  /**
+   * Told the status of each item of a batch or a stream when its answer stands, with what it threw, and whether a run
+   * began for it; absent where nobody counts.
+   */
+  readonly observeItem?: (code: status, error?: unknown, ran?: boolean) => void;
 }
 
 /** Runs one phase of a call, telling the call how long it took, also when it fails. */

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { text } from 'node:stream/consumers';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { type Client, createClient } from '../../src/client/index.js';
 import { EngineError, type ImageBatch } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { loadVicreglService } from '../../src/proto/load.js';
+import { defaultServeLimits } from '../../src/serve/limits.js';
 import { createLogger } from '../../src/serve/monitoring/logger.js';
 import { createServer } from '../../src/serve/server.js';
+import { createHeldEngine } from '../support/heldEngine.js';
 import { tinyManifest } from '../support/tinyModel.js';
+import { untilMetric } from '../support/untilMetric.js';
 
 /** What operators see of calls: metrics by Prometheus' conventions, log lines and trailing metadata with a request id. */
 
@@ -30,6 +33,10 @@ interface Line {
 const poisoned = { ...image, rgb: new Uint8Array(image.rgb.length).fill(66) };
 const failWith = ({ data }: ImageBatch) =>
   data.includes(66) ? new EngineError('internal', 'no such kernel') : undefined;
+
+async function all(answers: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of answers);
+}
 
 describe('a served call', () => {
   const lines: Line[] = [];
@@ -190,10 +197,6 @@ describe('the histogram of phases', () => {
     ],
   };
 
-  async function all(answers: AsyncIterable<unknown>): Promise<void> {
-    for await (const _ of answers);
-  }
-
   test('counts what belongs to an image once per image, and the rest once per message', async () => {
     const server = await createServer({
       models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
@@ -215,5 +218,54 @@ describe('the histogram of phases', () => {
       await client.close();
       await server.close();
     }
+  });
+});
+
+describe('items that are refused', () => {
+  let held: ReturnType<typeof createHeldEngine>;
+  let server: Awaited<ReturnType<typeof createServer>>;
+  let client: Client;
+  const metricsHave = (line: string) =>
+    untilMetric(server.metricsAddress!, new RegExp(`^${line.replace(/[{}]/g, '\\$&')}$`, 'm'));
+
+  beforeEach(async () => {
+    held = createHeldEngine();
+    server = await createServer({
+      models: [{ engine: held.engine }],
+      limits: { ...defaultServeLimits, queueImages: 2 },
+      ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger: createLogger('silent') },
+    });
+    client = createClient({ address: server.address });
+  });
+  afterEach(async () => {
+    held.free();
+    await client.close();
+    await server.close();
+  });
+
+  test('count with their reason, though their call is answered', async () => {
+    const running = held.nextRun();
+    const first = client.embed(image);
+    await running;
+    const batch = client.embedBatch([image, image, image, image]);
+    await metricsHave('vicregl_items_rejected_total{method="EmbedBatch",reason="OVERLOADED"} 2');
+    held.free();
+    await Promise.all([first, batch]);
+    await metricsHave('vicregl_items_total{method="EmbedBatch",code="OK"} 2');
+    await metricsHave('vicregl_requests_total{method="EmbedBatch",code="OK"} 1');
+  });
+
+  test('count as dropped where their deadline passes in the queue, and no call does whose run had begun', async () => {
+    const running = held.nextRun();
+    const first = assert.rejects(client.embed(image, { deadlineMs: 1000 }), { code: 'DEADLINE_EXCEEDED' });
+    await running;
+    const waiting = client.embedStream([{ id: 'a', image }], { deadlineMs: 300 });
+    await assert.rejects(all(waiting), { code: 'DEADLINE_EXCEEDED' });
+    await first;
+    await metricsHave('vicregl_item_deadline_drops_total{method="EmbedStream"} 1');
+    await metricsHave('vicregl_items_rejected_total{method="EmbedStream",reason="DEADLINE_EXCEEDED"} 1');
+    await metricsHave('vicregl_requests_rejected_total{method="Embed",reason="DEADLINE_EXCEEDED"} 1');
+    const metrics = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+    assert.doesNotMatch(metrics, /^vicregl_deadline_drops_total\{method="Embed"\}/m);
   });
 });

@@ -40,6 +40,7 @@ export async function answerEach<Request, Response>(
         // Only the call's own end ends the call.
         call.signal.throwIfAborted();
         const failure = toStatus(error);
+        // No item ends by its deadline after its run: that is the call's own end.
         call.observeItem?.(failure.code, error);
         return { status: itemStatus(failure) };
       }

@@ -12,6 +12,10 @@ export interface Metrics {
   requestFinished(method: string, code: string, seconds: number): void;
   /** An item of a batch or a stream was answered. @param code name of its gRPC status */
   item(method: string, code: string): void;
+  /** An item that was answered with an error. @param reason of the status' ErrorInfo */
+  itemRejected(method: string, reason: string): void;
+  /** An item whose deadline passed before a model ran for it. */
+  itemDeadlineDropped(method: string): void;
   /** A call that ended before a whole message reached its handler. */
   requestWithoutMessage(method: string): void;
   /**
@@ -82,6 +86,12 @@ export function createMetrics(): Metrics {
     labelNames: ['method', 'reason'],
     registers,
   });
+  const itemsRejected = new Counter({
+    name: 'vicregl_items_rejected_total',
+    help: 'Items of batches and streams that failed, by method and reason (google.rpc.ErrorInfo); their calls are answered.',
+    labelNames: ['method', 'reason'],
+    registers,
+  });
   const received = new Counter({
     name: 'vicregl_received_bytes_total',
     help: 'Bytes of request messages, by method.',
@@ -106,6 +116,12 @@ export function createMetrics(): Metrics {
     labelNames: ['method'],
     registers,
   });
+  const itemDeadlineDrops = new Counter({
+    name: 'vicregl_item_deadline_drops_total',
+    help: 'Items of batches and streams whose deadline passed, or could not be met, before a model ran for them, by method.',
+    labelNames: ['method'],
+    registers,
+  });
   return {
     registry,
     requestStarted: (method) => inFlight.inc({ method }),
@@ -115,6 +131,8 @@ export function createMetrics(): Metrics {
       latency.observe({ method }, seconds);
     },
     item: (method, code) => items.inc({ method, code }),
+    itemRejected: (method, reason) => itemsRejected.inc({ method, reason }),
+    itemDeadlineDropped: (method) => itemDeadlineDrops.inc({ method }),
     requestWithoutMessage: (method) => requests.inc({ method, code: 'NO_MESSAGE' }),
     requestRefused(method, code, reason) {
       requests.inc({ method, code });

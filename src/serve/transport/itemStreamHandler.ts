@@ -71,7 +71,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       }
     } catch (error) {
       const failure = toStatus(error);
-      call.observeItem?.(failure.code, error);
+      call.observeItem?.(failure.code, error, clock.seconds.has('queue'));
       return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };
     }
   }

@@ -177,8 +177,11 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     call: {
       signal: cancelled.signal,
       observe: phases.observe,
-      observeItem(code, error) {
+      observeItem(code, error, ran = false) {
         host.metrics.item(name, status[code]);
+        if (code === status.OK) return;
+        host.metrics.itemRejected(name, toStatus(error).reason);
+        if (code === status.DEADLINE_EXCEEDED && !ran) host.metrics.itemDeadlineDropped(name);
         if (code !== status.INTERNAL) return;
         // The call itself is answered, and its own line would not say.
         const line = { ...callFacts(grpcCall.metadata), method: name, code: status[code], err: error };
@@ -200,7 +203,8 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     fail(error) {
       const failure = toStatus(error);
       host.metrics.requestRejected(name, failure.reason);
-      if (failure.code === status.DEADLINE_EXCEEDED && !phases.seconds.has('inference')) {
+      // The wait is told of when a run begins.
+      if (failure.code === status.DEADLINE_EXCEEDED && !phases.seconds.has('queue')) {
         host.metrics.deadlineDropped(name);
       }
       finish(failure.code, (line) => {
