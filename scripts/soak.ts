@@ -8,13 +8,14 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client, credentials, status } from '@grpc/grpc-js';
+import { Client, credentials } from '@grpc/grpc-js';
 import { madePictures } from '../src/bench/pictures.js';
 import { treePids } from '../src/bench/processCpu.js';
 import { median, quantile } from '../src/bench/quantile.js';
 import { type ServiceProcess, startService } from '../src/bench/serviceProcess.js';
 import { loadVicreglService } from '../src/proto/load.js';
 import { stream } from '../src/tensor/random.js';
+import { type RawRequest, sendRaw } from '../test/support/malformed/sendRaw.js';
 import { malformedCases } from '../test/support/malformed.js';
 
 const MOST_MB_PER_MINUTE = 1;
@@ -77,9 +78,8 @@ async function mixedLoad(address: string, until: number): Promise<Record<string,
   const makers = await malformedCases();
   const pictures = (await madePictures()).map((encoded) => ({ encoded }));
   const codes: Record<string, number> = {};
-  const pass = (bytes: Buffer): Buffer => bytes;
   let next = 0;
-  const request = (i: number): { method: string; bytes: Buffer; giveUpMs?: number } => {
+  const request = (i: number): RawRequest & { readonly giveUpMs?: number } => {
     const image = pictures[i % pictures.length]!;
     switch (i % 10) {
       case 0:
@@ -99,13 +99,8 @@ async function mixedLoad(address: string, until: number): Promise<Record<string,
   };
   const loop = async (): Promise<void> => {
     while (performance.now() < until) {
-      const { method, bytes, giveUpMs } = request(next++);
-      const code = await new Promise<string>((resolve) => {
-        const call = channel
-          .makeUnaryRequest(`/vicregl.v1.VicreglService/${method}`, pass, pass, bytes, () => {})
-          .on('status', (answer) => resolve(status[answer.code]!));
-        if (giveUpMs !== undefined) setTimeout(() => call.cancel(), giveUpMs);
-      });
+      const { giveUpMs, ...message } = request(next++);
+      const { code } = await sendRaw(channel, message, giveUpMs);
       codes[code] = (codes[code] ?? 0) + 1;
     }
   };
