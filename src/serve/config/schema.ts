@@ -137,7 +137,10 @@ const limits = {
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
-    .describe('Images decoded at the same time. Absent: the cores, at least 2 and at most 8.'),
+    .describe(
+      'Images decoded at the same time. Absent: the cores, at least 2 and at most 8. Above 4, Node needs UV_THREADPOOL_SIZE ' +
+        'of as many.',
+    ),
   queueImages: whole(1, 1_000_000)
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
