@@ -246,6 +246,23 @@ describe('batch queue', () => {
     await queue.close();
   });
 
+  test('a batch that waits for company holds back no full one of another size', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 2, maxQueueDelayMs: 60_000 });
+    const patient = queue.run(image(1), embedding, call());
+    const full = [2, 3].map((value) => queue.run(image(value, 64), embedding, call()));
+    await turn();
+    await engine.letOneGo();
+    await Promise.all(full);
+    assert.deepEqual(engine.sizes(), [2]);
+    void patient.catch(() => {});
+    const closing = queue.close();
+    await turn();
+    await engine.letOneGo();
+    await Promise.all([patient, closing]);
+    assert.deepEqual(engine.sizes(), [2, 1]);
+  });
+
   test('refusals are quick, name their limit, and carry a retry hint from the measured rate', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 40 });
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 });

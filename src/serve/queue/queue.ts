@@ -63,6 +63,12 @@ interface Item {
   reject(error: unknown): void;
 }
 
+/** A batch and when it may run, as performance.now(). */
+interface Candidate {
+  readonly batch: Item[];
+  readonly runAt: number;
+}
+
 /** What fitted when memory ran out. */
 interface Fitting {
   readonly images: number;
@@ -183,9 +189,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** The next batch, and whether it may run now or waits for company until `runAt` (as performance.now()). */
-  function nextBatch(): { batch: Item[]; runAt: number } {
-    const { key, enqueued } = waiting[0]!;
+  /** The batch that begins with an image, and whether it may run now or waits for company until `runAt` (performance.now()). */
+  function batchOf({ key, enqueued }: Item): Candidate {
     const most = Math.min(largest.images, fittingImages(key));
     const batch: Item[] = [];
     let pixels = 0;
@@ -199,6 +204,20 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
     full ||= batch.length >= most || pixels + batch[0]!.pixels > largest.pixels;
     return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
+  }
+
+  /** The oldest batch that may run now; where all wait for company, the one that waits no longer first. */
+  function nextBatch(): Candidate {
+    const seen = new Set<string>();
+    let next: Candidate | undefined;
+    for (const item of waiting) {
+      if (seen.has(item.key)) continue;
+      seen.add(item.key);
+      const candidate = batchOf(item);
+      if (candidate.runAt <= performance.now()) return candidate;
+      if (next === undefined || candidate.runAt < next.runAt) next = candidate;
+    }
+    return next!;
   }
 
   async function runBatch(batch: readonly Item[]): Promise<void> {
