@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:http2';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { EngineError, type ImageBatch } from '../../src/engine/engine.js';
 import type { FakeEngineOptions } from '../../src/engine/fakeEngine.js';
+import { loadVicreglService } from '../../src/proto/load.js';
 import { createServer } from '../../src/serve/server.js';
 import { createHeldEngine } from '../support/heldEngine.js';
+import { rawCall } from '../support/rawCall.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 import { vicregl } from '../support/vicregl.js';
@@ -34,7 +37,14 @@ async function start(t: TestContext, options: Partial<FakeEngineOptions> & { rea
     await server.close();
   });
   await client.waitForReady();
-  return { client, runs, nextRun, release, until: (line: RegExp) => untilMetric(server.metricsAddress, line) };
+  return {
+    address: server.address,
+    client,
+    runs,
+    nextRun,
+    release,
+    until: (line: RegExp) => untilMetric(server.metricsAddress, line),
+  };
 }
 
 const code = (name: string) => (error: unknown) => error instanceof VicreglError && error.code === name;
@@ -108,13 +118,29 @@ describe('a client that goes away', () => {
     await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
   });
 
-  test('after its answer was sent: the call counts as answered', async (t) => {
-    const { client, until } = await start(t);
-    const abort = new AbortController();
-    await client.embed(pixels(1), { signal: abort.signal });
-    abort.abort();
-    await until(/^vicregl_requests_total\{method="Embed",code="OK"\} 1$/m);
+  test('after its image was run, before it has read the answer: what it held is free, and others are answered', async (t) => {
+    const { address, client, nextRun, release, until } = await start(t, { held: true });
+    // Of the answer it takes no more than this without reading.
+    const session = connect(`http://${address}`, { settings: { initialWindowSize: 10 } });
+    t.after(() => session.destroy());
+    const running = nextRun();
+    const { Embed } = loadVicreglService().service;
+    const request = Embed.requestSerialize({
+      image: { raw: { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3) } },
+    });
+    rawCall(session, Embed.path, [request]).end();
+    await running;
+    release();
+    await until(/^vicregl_held_response_bytes [1-9]/m);
+    session.destroy();
+    await until(/^vicregl_held_response_bytes 0$/m);
+    await until(/^vicregl_held_request_bytes 0$/m);
     await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
+    const next = nextRun();
+    const other = client.embed(pixels(2));
+    await next;
+    release();
+    assert.equal((await other).vector.length, 16);
   });
 });
 

@@ -4,12 +4,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, VicreglError } from '../../src/client/index.js';
-import { checkHealth } from '../e2e/grpcProbe.js';
+import { checkHealth, watchHealth } from '../e2e/grpcProbe.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
 /** The real process under load: its workers are killed, its models reloaded, and it is told to end. */
+
+/** Each test waits for what should come; where it does not, this ends the wait. */
+const bounded = { timeout: 120_000 };
 
 const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3).fill(90) };
 
@@ -40,8 +43,13 @@ async function serve(t: TestContext, ...flags: string[]): Promise<ServedProcess>
   return served;
 }
 
-/** Callers that each send their next request when the last is answered, until they are stopped. */
-function startLoad(address: string, callers: number) {
+/** Waits until something holds, while the test has time. */
+async function until({ signal }: TestContext, holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await delay(5, undefined, { signal });
+}
+
+/** Callers that each send their next request when the last is answered, until they are stopped or the test is over. */
+function startLoad(t: TestContext, address: string, callers: number) {
   const client = createClient({ address, deadlineMs: 20_000 });
   const failures: unknown[] = [];
   let answered = 0;
@@ -58,6 +66,9 @@ function startLoad(address: string, callers: number) {
     }
   };
   const running = Array.from({ length: callers }, caller);
+  t.after(() => {
+    on = false;
+  });
   return {
     failures,
     get answered() {
@@ -66,7 +77,7 @@ function startLoad(address: string, callers: number) {
     /** Waits until so many more requests are answered. */
     async more(count: number): Promise<void> {
       const target = answered + count;
-      while (answered < target) await delay(2);
+      await until(t, () => answered >= target);
     },
     async stop(): Promise<void> {
       on = false;
@@ -86,72 +97,89 @@ describe('the process under load', () => {
   });
   after(() => model.remove());
 
-  test('a worker killed by SIGKILL fails its own requests as UNAVAILABLE and is replaced; no request hangs', async (t) => {
-    const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
-    const load = startLoad(served.address, 8);
-    await load.more(20);
-    const [victim, other] = workersOf(served);
-    assert.ok(victim !== undefined && other !== undefined);
-    process.kill(victim, 'SIGKILL');
-    await load.more(20);
-    assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
-    while (workersOf(served).filter((pid) => pid !== victim).length < 2) await delay(10);
-    await load.more(20);
-    // Both at once: the service has none for a moment, and takes up again by itself.
-    for (const pid of workersOf(served)) process.kill(pid, 'SIGKILL');
-    await load.more(20);
-    await load.stop();
-    for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
-    assert.equal(await checkHealth(served.address), 'SERVING');
-    served.child.kill('SIGTERM');
-    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
-  });
+  test(
+    'a worker killed by SIGKILL fails its own requests as UNAVAILABLE and is replaced; no request hangs',
+    bounded,
+    async (t) => {
+      const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
+      const load = startLoad(t, served.address, 8);
+      await load.more(20);
+      const [victim, other] = workersOf(served);
+      assert.ok(victim !== undefined && other !== undefined);
+      process.kill(victim, 'SIGKILL');
+      await load.more(20);
+      assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
+      await until(t, async () => (await restarts(served, 'died')) === 1);
+      await load.more(20);
+      // Both at once: the service has none for a moment, says so, and takes up again by itself.
+      const watch = watchHealth(served.address);
+      t.after(watch.end);
+      await until(t, () => watch.seen.length === 1);
+      for (const pid of workersOf(served)) process.kill(pid, 'SIGKILL');
+      await until(t, () => watch.seen.length === 3);
+      assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING', 'SERVING']);
+      await load.more(20);
+      await load.stop();
+      for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
+      watch.end();
+      served.child.kill('SIGTERM');
+      assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+    },
+  );
 
-  test('a worker that hangs is killed after runSeconds: its run fails as UNAVAILABLE, the others are answered', async (t) => {
-    const flags = ['--workers', '2', '--threads', '1', '--run-seconds', '1'];
-    const served = await serve(t, '--model', model.folder.dir, ...flags);
-    const load = startLoad(served.address, 8);
-    await load.more(20);
-    const [victim] = workersOf(served);
-    process.kill(victim!, 'SIGSTOP');
-    // Under this load it was in a run, or is given the next.
-    while (load.failures.length === 0) await load.more(1);
-    assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
-    while ((await restarts(served, 'hung')) === 0) await load.more(1);
-    await load.more(20);
-    await load.stop();
-    assert.deepEqual([await restarts(served, 'hung'), await restarts(served, 'died')], [1, 0]);
-    for (const error of load.failures) {
-      assert.ok(error instanceof VicreglError && error.code === 'UNAVAILABLE', String(error));
-      assert.match(error.message, /killed: its work did not come back in 1 s/);
-    }
-    served.child.kill('SIGTERM');
-    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
-  });
+  test(
+    'a worker that hangs is killed after runSeconds: its run fails as UNAVAILABLE, the others are answered',
+    bounded,
+    async (t) => {
+      const flags = ['--workers', '2', '--threads', '1', '--run-seconds', '1'];
+      const served = await serve(t, '--model', model.folder.dir, ...flags);
+      const load = startLoad(t, served.address, 8);
+      await load.more(20);
+      const [victim] = workersOf(served);
+      process.kill(victim!, 'SIGSTOP');
+      // Under this load it was in a run, or is given the next.
+      await until(t, () => load.failures.length > 0);
+      assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
+      await until(t, async () => (await restarts(served, 'hung')) === 1);
+      await load.more(20);
+      await load.stop();
+      assert.deepEqual([await restarts(served, 'hung'), await restarts(served, 'died')], [1, 0]);
+      for (const error of load.failures) {
+        assert.ok(error instanceof VicreglError && error.code === 'UNAVAILABLE', String(error));
+        assert.match(error.message, /killed: its work did not come back in 1 s/);
+      }
+      served.child.kill('SIGTERM');
+      assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+    },
+  );
 
-  test('SIGTERM while a worker hangs: the process ends when the grace is over, and its call as UNAVAILABLE', async (t) => {
-    const served = await serve(t, '--model', model.folder.dir, '--threads', '1', '--drain-ms', '500');
-    const load = startLoad(served.address, 2);
-    await load.more(5);
-    process.kill(workersOf(served)[0]!, 'SIGSTOP');
-    await untilMetric(served.metricsAddress, /^vicregl_requests_in_flight\{method="Embed"\} 2$/m);
-    const exited = once(served.child, 'exit');
-    served.child.kill('SIGTERM');
-    const stopped = load.stop();
-    // Without the bound, the run would be waited for until runSeconds is over: two minutes.
-    const late = delay(60_000, 'late', { ref: false });
-    assert.deepEqual(await Promise.race([exited, late]), [0, null]);
-    await stopped;
-    for (const code of codes(load.failures)) assert.match(code, /^(UNAVAILABLE|CANCELLED)$/);
-  });
+  test(
+    'SIGTERM while a worker hangs: the process ends when the grace is over, and its call as UNAVAILABLE',
+    bounded,
+    async (t) => {
+      const served = await serve(t, '--model', model.folder.dir, '--threads', '1', '--drain-ms', '500');
+      const load = startLoad(t, served.address, 2);
+      await load.more(5);
+      process.kill(workersOf(served)[0]!, 'SIGSTOP');
+      await untilMetric(served.metricsAddress, /^vicregl_requests_in_flight\{method="Embed"\} 2$/m);
+      const exited = once(served.child, 'exit');
+      served.child.kill('SIGTERM');
+      const stopped = load.stop();
+      // Without the bound, the run would be waited for until runSeconds is over: two minutes.
+      const late = delay(60_000, 'late', { ref: false });
+      assert.deepEqual(await Promise.race([exited, late]), [0, null]);
+      await stopped;
+      for (const code of codes(load.failures)) assert.match(code, /^(UNAVAILABLE|CANCELLED)$/);
+    },
+  );
 
-  test('SIGHUP reloads the model under load, and no request fails', async (t) => {
+  test('SIGHUP reloads the model under load, and no request fails', bounded, async (t) => {
     const served = await serve(t, '--model', model.folder.dir, '--threads', '1');
-    const load = startLoad(served.address, 6);
+    const load = startLoad(t, served.address, 6);
     await load.more(10);
     const [before] = workersOf(served);
     served.child.kill('SIGHUP');
-    while (workersOf(served).includes(before!)) await load.more(1);
+    await until(t, () => !workersOf(served).includes(before!));
     await load.more(10);
     await load.stop();
     assert.deepEqual(load.failures, []);
@@ -160,47 +188,67 @@ describe('the process under load', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered', async (t) => {
-    const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
-    const served = await serve(t, '--model', model.folder.dir, ...flags);
-    const lines: { msg?: string; code?: string; method?: string }[] = [];
-    let rest = '';
-    served.child.stdout!.on('data', (chunk: Buffer) => {
-      const parts = (rest + chunk.toString()).split('\n');
-      rest = parts.pop()!;
-      for (const line of parts) lines.push(JSON.parse(line));
-    });
-    const load = startLoad(served.address, 8);
-    await load.more(20);
-    const exited = once(served.child, 'exit');
-    served.child.kill('SIGTERM');
-    while ((await checkHealth(served.address)) === 'SERVING') await delay(2);
-    await load.more(5);
-    assert.deepEqual(load.failures, [], 'calls during the delay are answered');
-    assert.deepEqual(await exited, [0, null]);
-    await load.stop();
-    const calls = lines.filter(({ method }) => method === 'Embed');
-    assert.deepEqual(
-      calls.filter(({ code }) => code !== 'OK'),
-      [],
-      'an accepted call was not answered',
-    );
-    for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
-  });
+  test(
+    'SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered',
+    bounded,
+    async (t) => {
+      const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
+      const served = await serve(t, '--model', model.folder.dir, ...flags);
+      const lines: { msg?: string; code?: string; method?: string }[] = [];
+      let rest = '';
+      served.child.stdout!.on('data', (chunk: Buffer) => {
+        const parts = (rest + chunk.toString()).split('\n');
+        rest = parts.pop()!;
+        for (const line of parts) lines.push(JSON.parse(line));
+      });
+      const load = startLoad(t, served.address, 8);
+      await load.more(20);
+      // Later than 'exit': all that it has written is read.
+      const closed = once(served.child, 'close');
+      served.child.kill('SIGTERM');
+      await until(t, async () => (await checkHealth(served.address)) !== 'SERVING');
+      await load.more(5);
+      assert.deepEqual(load.failures, [], 'calls during the delay are answered');
+      assert.deepEqual(await closed, [0, null]);
+      await load.stop();
+      const calls = lines.filter(({ method }) => method === 'Embed');
+      assert.deepEqual(
+        calls.filter(({ code }) => code !== 'OK'),
+        [],
+        'an accepted call was not answered',
+      );
+      // The line is written before the bytes leave.
+      assert.equal(load.answered, calls.length, 'an answer was lost on its way');
+      for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
+    },
+  );
 
-  test('SIGKILL of the service ends its workers', async (t) => {
-    const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
-    const workers = workersOf(served);
-    assert.equal(workers.length, 2);
-    served.child.kill('SIGKILL');
-    await once(served.child, 'exit');
-    const alive = (pid: number): boolean => {
-      try {
-        return /onnxWorker/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
-      } catch {
-        return false;
-      }
-    };
-    while (workers.some(alive)) await delay(10);
-  });
+  test(
+    'SIGKILL of the service under load fails every call as UNAVAILABLE, none hangs, and ends its workers',
+    bounded,
+    async (t) => {
+      const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
+      const workers = workersOf(served);
+      assert.equal(workers.length, 2);
+      const callers = 8;
+      const load = startLoad(t, served.address, callers);
+      await load.more(20);
+      const exited = once(served.child, 'exit');
+      served.child.kill('SIGKILL');
+      await exited;
+      // Those that wait for an answer and, as every caller tries again, those that come to nobody.
+      await until(t, () => load.failures.length >= 2 * callers);
+      await load.stop();
+      // A call that hangs would come to its deadline.
+      assert.deepEqual([...codes(load.failures)], ['UNAVAILABLE']);
+      const alive = (pid: number): boolean => {
+        try {
+          return /onnxWorker/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+        } catch {
+          return false;
+        }
+      };
+      await until(t, () => !workers.some(alive));
+    },
+  );
 });

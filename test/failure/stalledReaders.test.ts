@@ -7,6 +7,7 @@ import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
 import { createServer } from '../../src/serve/server.js';
+import { rawCall } from '../support/rawCall.js';
 import { tinyManifest } from '../support/tinyModel.js';
 
 /** Callers that stop reading, by HTTP/2 itself: a gRPC client would read ahead. */
@@ -22,13 +23,6 @@ const requests = {
 };
 
 type Method = keyof typeof requests;
-
-/** A message as gRPC frames it: not compressed, its length in four bytes. */
-function framed(message: Buffer): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(message.byteLength, 1);
-  return Buffer.concat([head, message]);
-}
 
 /** @param window bytes that the client takes without reading */
 async function start(t: TestContext, limits: Partial<ServeLimits>, window: number) {
@@ -55,13 +49,7 @@ async function start(t: TestContext, limits: Partial<ServeLimits>, window: numbe
 
 /** Sends one message, and more where the method takes them; the answer is not read. */
 function call(session: ClientHttp2Session, method: Method, messages = 1): ClientHttp2Stream {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': `/${serviceName}/${method}`,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  });
-  for (let sent = 0; sent < messages; sent++) stream.write(framed(requests[method]));
+  const stream = rawCall(session, `/${serviceName}/${method}`, new Array<Buffer>(messages).fill(requests[method]));
   if (!method.endsWith('Stream')) stream.end();
   return stream;
 }
