@@ -1,7 +1,8 @@
 /**
- * Memory of the service under a mixed load for minutes: pictures, batches, matches, malformed requests and calls that are
- * given up. The slope after the warm-up must stay below 1 MB a minute; the same run over a service that keeps 16 kB of every
- * call must be caught, or the measurement could not see a leak. Exit code 1 where either fails.
+ * Memory of the service under a mixed load for minutes: every method, malformed requests, calls that are given up, and reloads
+ * of the model in the warm-up. The slope after the warm-up must stay below 1 MB a minute, and no worker that was replaced may
+ * be left; the same run over a service that keeps 16 kB of every call must be caught, or the measurement could not see a leak.
+ * Exit code 1 where either fails.
  *
  *   node dist/scripts/soak.js [--minutes 5] [--warmup 1] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
  */
@@ -9,17 +10,16 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Client, credentials } from '@grpc/grpc-js';
-import { madePictures } from '../src/bench/pictures.js';
 import { treePids } from '../src/bench/processCpu.js';
 import { median, quantile } from '../src/bench/quantile.js';
 import { type ServiceProcess, startService } from '../src/bench/serviceProcess.js';
-import { loadVicreglService } from '../src/proto/load.js';
-import { stream } from '../src/tensor/random.js';
-import { type RawRequest, sendRaw } from '../test/support/malformed/sendRaw.js';
-import { malformedCases } from '../test/support/malformed.js';
+import { sendRaw } from '../test/support/malformed/sendRaw.js';
+import { soakRequests } from './soak/requests.js';
 
 const MOST_MB_PER_MINUTE = 1;
 const SAMPLE_MS = 1000;
+/** The model is reloaded so often in the warm-up; later, new workers would hide what old ones had kept. */
+const RELOAD_SAMPLES = 10;
 
 const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
@@ -73,30 +73,10 @@ function slope(samples: readonly Sample[]): number {
 }
 
 async function mixedLoad(address: string, until: number): Promise<Record<string, number>> {
-  const definition = loadVicreglService().service;
   const channel = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
-  const makers = await malformedCases();
-  const pictures = (await madePictures()).map((encoded) => ({ encoded }));
+  const request = await soakRequests();
   const codes: Record<string, number> = {};
   let next = 0;
-  const request = (i: number): RawRequest & { readonly giveUpMs?: number } => {
-    const image = pictures[i % pictures.length]!;
-    switch (i % 10) {
-      case 0:
-      case 1:
-        return makers[((i / 10) % makers.length) | 0]!(stream(1, 'soak', i));
-      case 2:
-        return { method: 'ExtractFeatures', bytes: definition.ExtractFeatures.requestSerialize({ image }) };
-      case 3:
-        return { method: 'Match', bytes: definition.Match.requestSerialize({ a: { image }, b: { image } }) };
-      case 4:
-        return { method: 'EmbedBatch', bytes: definition.EmbedBatch.requestSerialize({ requests: [{ image }, {}] }) };
-      case 5:
-        return { method: 'Embed', bytes: definition.Embed.requestSerialize({ image }), giveUpMs: i % 40 };
-      default:
-        return { method: 'Embed', bytes: definition.Embed.requestSerialize({ image }) };
-    }
-  };
   const loop = async (): Promise<void> => {
     while (performance.now() < until) {
       const { giveUpMs, ...message } = request(next++);
@@ -112,6 +92,7 @@ async function mixedLoad(address: string, until: number): Promise<Record<string,
 /** @returns slope after the warm-up, and what was asked */
 async function soak(what: string, minutes: number, warmup: number) {
   const service = await startService(['--log-level', 'info', ...serveFlags]);
+  const processesAtStart = (await treePids(service.pid)).length;
   const start = performance.now();
   const until = start + (minutes + warmup) * 60e3;
   const samples: Sample[] = [];
@@ -121,16 +102,19 @@ async function soak(what: string, minutes: number, warmup: number) {
       await delay(SAMPLE_MS);
       const sample = { minute: (performance.now() - start) / 60e3, mb: await residentMb(service) };
       samples.push(sample);
+      if (samples.length % RELOAD_SAMPLES === 0 && sample.minute < warmup) process.kill(service.pid, 'SIGHUP');
       if (samples.length % 30 === 0)
         console.error(`${what}, minute ${sample.minute.toFixed(1)}: ${sample.mb.toFixed(1)} MB`);
     }
     const codes = await load;
+    const processes = { first: processesAtStart, last: (await treePids(service.pid)).length };
     const after = samples.filter(({ minute }) => minute > warmup);
     return {
       what,
       minutes,
       calls: Object.values(codes).reduce((sum, count) => sum + count, 0),
       codes,
+      processes,
       mb: {
         first: rounded(after[0]!.mb),
         last: rounded(after.at(-1)!.mb),
@@ -156,7 +140,8 @@ const control = await soak(
   Number(values.warmup) / 2,
 );
 delete process.env['NODE_OPTIONS'];
-const met = service.mbPerMinute < MOST_MB_PER_MINUTE;
+const { processes } = service;
+const met = service.mbPerMinute < MOST_MB_PER_MINUTE && processes.last === processes.first;
 const caught = control.mbPerMinute >= MOST_MB_PER_MINUTE;
 console.log(
   JSON.stringify(
