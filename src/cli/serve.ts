@@ -3,7 +3,7 @@ import { startAdminServer } from '../serve/admin/adminServer.js';
 import { openSecurity } from '../serve/auth/security.js';
 import { limitsOf } from '../serve/config/limits.js';
 import { printConfig, redactConfig } from '../serve/config/print.js';
-import { reloadNth } from '../serve/models/registry.js';
+import { namesOfNth, reloadNth } from '../serve/models/registry.js';
 import { createLogger } from '../serve/monitoring/logger.js';
 import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
@@ -30,6 +30,7 @@ export function registerServe(program: Command): void {
     const logger = createLogger(config.logLevel);
     const modelParts = (config.model ?? ['bundled']).map((name, place) => ({
       name: `model ${name}`,
+      modelNames: () => namesOfNth(server.models, place),
       reload: () => reloadNth(server.models, place),
     }));
     const { tls, store, reload } = await openSecurity(config, logger, modelParts);

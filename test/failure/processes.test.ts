@@ -188,6 +188,30 @@ describe('the process under load', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
+  test('an admin call reloads everything, or one model, under load, and no request fails', bounded, async (t) => {
+    const served = await serve(t, '--model', model.folder.dir, '--threads', '1');
+    const load = startLoad(t, served.address, 6);
+    const reload = (query: string) =>
+      fetch(`http://${served.adminAddress}/reload${query}`, { method: 'POST', signal: t.signal });
+    await load.more(10);
+    for (const query of ['', `?model=${model.folder.manifest.name}`]) {
+      const [before] = workersOf(served);
+      const answer = await reload(query);
+      assert.equal(answer.status, 200, await answer.text());
+      await until(t, () => !workersOf(served).includes(before!));
+      await load.more(10);
+    }
+    const workers = workersOf(served);
+    const unknown = await reload('?model=other');
+    assert.equal(unknown.status, 404);
+    assert.match(await unknown.text(), /"other" is not served here; there are "tiny", "tiny@/);
+    await load.stop();
+    assert.deepEqual(load.failures, []);
+    assert.deepEqual(workersOf(served), workers);
+    served.child.kill('SIGTERM');
+    assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+  });
+
   test(
     'SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered',
     bounded,

@@ -87,6 +87,37 @@ test('with one, calls need it, also after the list has lost it', async () => {
   await close();
 });
 
+test('one model is reloaded alone by its name, with or without its version; an unknown one not at all', async () => {
+  const reloaded: string[] = [];
+  const part = (name: string, modelNames: string[] | undefined) => ({
+    name,
+    ...(modelNames && { modelNames: () => modelNames }),
+    async reload() {
+      reloaded.push(name);
+      return 'done';
+    },
+  });
+  const parts = [part('tokens', undefined), part('first', ['a', 'a@1']), part('second', ['a', 'a@2'])];
+  const reload = createReload(parts, logger);
+  const { address, close } = await startAdminServer({ address: '127.0.0.1:0', reload, config: () => ({}), logger });
+  const one = await ask(address, 'POST', '/reload?model=a%402');
+  assert.deepEqual([one.code, JSON.parse(one.body)], [200, [{ name: 'second', ok: true, message: 'done' }]]);
+  assert.equal((await ask(address, 'POST', '/reload?model=a')).code, 200);
+  assert.deepEqual(reloaded, ['second', 'first']);
+  for (const name of ['b', '']) {
+    const unknown = await ask(address, 'POST', `/reload?model=${name}`);
+    assert.equal(unknown.code, 404);
+    assert.equal(unknown.body, `model: "${name}" is not served here; there are "a", "a@1", "a@2"\n`);
+  }
+  for (const query of ['modle=a', 'model=a&model=b']) {
+    const wrong = await ask(address, 'POST', `/reload?${query}`);
+    assert.equal(wrong.code, 400);
+    assert.match(wrong.body, /one model=NAME at most/);
+  }
+  assert.deepEqual(reloaded, ['second', 'first']);
+  await close();
+});
+
 test('beyond loopback it takes a token; off listens nowhere', async () => {
   const options = { reload: createReload([], logger), config: () => ({}), logger };
   await assert.rejects(

@@ -50,6 +50,25 @@ function refusal(request: IncomingMessage, store: TokenStore | undefined): { cod
 }
 
 /**
+ * Reloads what the query asks for: everything, or the one model that it names. An unknown key is refused: it would else be a
+ * misspelt `model`, and everything be reloaded.
+ */
+async function answerReload(query: URLSearchParams, response: ServerResponse, reload: Reload): Promise<void> {
+  const models = query.getAll('model');
+  if (models.length > 1 || query.size > models.length) {
+    sendText(response, 400, 'POST /reload takes one model=NAME at most; without it everything is reloaded\n');
+    return;
+  }
+  try {
+    const results = await reload(models[0]);
+    sendJson(response, results.every(({ ok }) => ok) ? 200 : 500, results);
+  } catch (error) {
+    if (!(error instanceof ServeError && error.code === 'unknown_model')) throw error;
+    sendText(response, 404, `${error.message}\n`);
+  }
+}
+
+/**
  * HTTP for operators: POST /reload reads certificates, tokens and models again, GET /config shows what holds.
  * @throws Error naming the address that cannot be bound, or that is open to others without a token.
  */
@@ -68,7 +87,8 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
     'adminAddress',
     async (request, response) => {
       const refused = refusal(request, guard);
-      const call = `${request.method} ${request.url?.split('?')[0]}`;
+      const [path, query] = (request.url ?? '').split('?', 2);
+      const call = `${request.method} ${path}`;
       if (refused) {
         logger.warn({ call, code: refused.code, peer: request.socket.remoteAddress }, 'an admin call was refused');
         sendText(
@@ -83,12 +103,10 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
         case 'GET /config':
           sendJson(response, 200, config());
           break;
-        case 'POST /reload': {
-          logger.info({ peer: request.socket.remoteAddress }, 'reloading, as an admin call asked');
-          const results = await reload();
-          sendJson(response, results.every(({ ok }) => ok) ? 200 : 500, results);
+        case 'POST /reload':
+          logger.info({ peer: request.socket.remoteAddress, query }, 'reloading, as an admin call asked');
+          await answerReload(new URLSearchParams(query), response, reload);
           break;
-        }
         default:
           sendText(response, 404, 'not found; there are GET /config and POST /reload\n');
       }

@@ -213,3 +213,9 @@ export async function reloadNth(
   const { from, to } = await reload(modelLabel(served[place]!));
   return from === to ? to : `${to} in place of ${from}`;
 }
+
+/** The names by which requests mean a model by its place in the configuration: `name`, and `name@version` as of now. */
+export function namesOfNth({ served }: Pick<ModelRegistry, 'served'>, place: number): readonly string[] {
+  const model = served[place]!;
+  return [model.engine.manifest.name, modelLabel(model)];
+}
