@@ -38,14 +38,14 @@ function spanOf(low: number, high: number, scale: number, offset: number, cells:
   return { first: Math.floor(from + ROUNDING), end: Math.ceil(to - ROUNDING), from, to };
 }
 
-/** The columns of cells that a box covers. */
-export function columnsUnder({ cols, cellToPixel }: Lattice, box: Box): Span {
-  return spanOf(box.left, box.right, cellToPixel.scaleX, cellToPixel.offsetX, cols);
+/** The columns of cells between two edges. */
+export function columnsUnder({ cols, cellToPixel }: Lattice, left: number, right: number): Span {
+  return spanOf(left, right, cellToPixel.scaleX, cellToPixel.offsetX, cols);
 }
 
-/** The rows of cells that a box covers. */
-export function rowsUnder({ rows, cellToPixel }: Lattice, box: Box): Span {
-  return spanOf(box.top, box.bottom, cellToPixel.scaleY, cellToPixel.offsetY, rows);
+/** The rows of cells between two edges. */
+export function rowsUnder({ rows, cellToPixel }: Lattice, top: number, bottom: number): Span {
+  return spanOf(top, bottom, cellToPixel.scaleY, cellToPixel.offsetY, rows);
 }
 
 /** How much of a cell a span covers, 0 to 1. */

@@ -1,56 +1,112 @@
 import { DenseError } from './denseError.js';
-import type { Box } from './lattice.js';
 
-/** A set of pixels as rectangles that do not overlap, in the original's pixels. */
-export type Runs = Iterable<Box>;
+/**
+ * A set of pixels as rectangles that do not overlap, in the original's pixels: left, right, top and bottom of each, one after
+ * the other, in batches. No batch takes more than some milliseconds to find or to go through, so that there is time for a
+ * pause between two; one may be empty. Millions of objects would cost several times as much.
+ */
+export type Runs = Iterable<readonly number[]>;
 
-/** The runs along the rows of a mask of one byte a pixel, not 0 inside. */
-export function* bitmapRuns(data: Uint8Array, width: number, height: number): Generator<Box, void> {
+/** Pixels of a bitmap that are looked at for one batch: a millisecond or two. */
+const PIXELS_PER_BATCH = 1_000_000;
+
+/** Run lengths that are read for one batch: some milliseconds. */
+const LENGTHS_PER_BATCH = 20_000;
+
+/** Numbers of a full batch, four for each rectangle. */
+const BATCH_NUMBERS = 4 * 20_000;
+
+/** The first pixel from `at` on that is set, or `end`. */
+function nextSet(data: Uint8Array | Uint16Array, at: number, end: number): number {
+  let next = at;
+  while (next < end && data[next] === 0) next++;
+  return next;
+}
+
+/** The first pixel from `at` on that is not set, or `end`. */
+function nextUnset(data: Uint8Array | Uint16Array, at: number, end: number): number {
+  let next = at;
+  while (next < end && data[next] !== 0) next++;
+  return next;
+}
+
+/** The runs along the rows of a mask of one number a pixel, not 0 inside. */
+export function* bitmapRuns(data: Uint8Array | Uint16Array, width: number, height: number): Generator<number[]> {
+  let batch: number[] = [];
+  let seen = 0;
   for (let y = 0; y < height; y++) {
     const start = y * width;
-    let x = 0;
-    while (x < width) {
-      while (x < width && data[start + x] === 0) x++;
-      const left = x;
-      while (x < width && data[start + x] !== 0) x++;
-      if (x > left) yield { left, right: x, top: y, bottom: y + 1 };
+    // A row may be as long as a whole image.
+    for (let from = 0; from < width; from += PIXELS_PER_BATCH) {
+      const end = start + Math.min(width, from + PIXELS_PER_BATCH);
+      let left = nextSet(data, start + from, end);
+      while (left < end) {
+        const right = nextUnset(data, left, end);
+        batch.push(left - start, right - start, y, y + 1);
+        left = nextSet(data, right, end);
+        if (batch.length < BATCH_NUMBERS) continue;
+        yield batch;
+        batch = [];
+      }
+      seen += end - start - from;
+      if (seen < PIXELS_PER_BATCH) continue;
+      seen = 0;
+      yield batch;
+      batch = [];
     }
+  }
+  yield batch;
+}
+
+/** Adds a run of pixels down the columns: parts of the first and the last column, and whole ones between them. */
+function pushColumnRun(batch: number[], from: number, to: number, height: number): void {
+  let at = from;
+  while (at < to) {
+    const column = Math.floor(at / height);
+    const top = at - column * height;
+    const whole = top === 0 ? Math.floor((to - at) / height) : 0;
+    const bottom = whole > 0 ? height : Math.min(height, top + to - at);
+    const right = column + Math.max(1, whole);
+    batch.push(column, right, top, bottom);
+    at = (right - 1) * height + bottom;
   }
 }
 
 /**
  * The runs of a mask in COCO's run lengths: down the columns, turns outside and inside, outside first.
- * @throws DenseError `bad_region`, at the first run, where the lengths are not those of width * height pixels.
+ * @throws DenseError `bad_region`, as far as it has come, where the lengths are not those of width * height pixels.
  */
-export function* runLengthRuns(counts: readonly number[], width: number, height: number): Generator<Box, void> {
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  if (total !== width * height) {
-    throw new DenseError(
-      'bad_region',
-      `run lengths cover ${total} pixels, and the mask has ${width} x ${height} = ${width * height}`,
-    );
-  }
+export function* runLengthRuns(lengths: Iterable<number>, width: number, height: number): Generator<number[]> {
+  const pixels = width * height;
+  const problem = (what: string): DenseError =>
+    new DenseError('bad_region', `${what}, and the mask has ${width} x ${height} = ${pixels}`);
+  let batch: number[] = [];
   let at = 0;
-  for (const [i, count] of counts.entries()) {
-    const end = at + count;
-    // A run goes on at the top of the next column.
-    while (i % 2 === 1 && at < end) {
-      const column = Math.floor(at / height);
-      const stop = Math.min(end, (column + 1) * height);
-      yield { left: column, right: column + 1, top: at - column * height, bottom: stop - column * height };
-      at = stop;
-    }
+  let count = 0;
+  for (const length of lengths) {
+    const end = at + length;
+    if (end > pixels) throw problem(`run lengths cover ${end} pixels or more`);
+    // The first may be 0 where the mask begins inside; others of 0 say nothing.
+    if (count > pixels) throw problem(`run lengths are more than ${pixels + 1}`);
+    if (count % 2 === 1) pushColumnRun(batch, at, end, height);
     at = end;
+    count++;
+    if (count % LENGTHS_PER_BATCH > 0) continue;
+    yield batch;
+    batch = [];
   }
+  if (at !== pixels) throw problem(`run lengths cover ${at} pixels`);
+  yield batch;
 }
 
 /**
  * Reads the string form of COCO's run lengths: 5 bits a character from "0" on, low bits first, a sixth bit where more follow;
  * from the fourth length on the difference to the one two before.
- * @throws DenseError `bad_region` for characters that it does not use, or a length that is none.
+ * @throws DenseError `bad_region`, as far as it has come, for characters that it does not use, or a length that is none.
  */
-export function readCompressedCounts(bytes: Uint8Array): number[] {
-  const counts: number[] = [];
+export function* compressedLengths(bytes: Uint8Array): Generator<number> {
+  let [last, lastButOne] = [0, 0];
+  let count = 0;
   let at = 0;
   while (at < bytes.length) {
     let value = 0;
@@ -65,11 +121,12 @@ export function readCompressedCounts(bytes: Uint8Array): number[] {
       more = (code & 32) !== 0;
       if (!more && (code & 16) !== 0) value -= 2 ** (shift + 5);
     }
-    const count = counts.length > 2 ? value + counts.at(-2)! : value;
-    if (count < 0 || count > 2 ** 32) {
-      throw new DenseError('bad_region', `compressed run lengths: number ${counts.length} comes to ${count}`);
+    const length = count > 2 ? value + lastButOne : value;
+    if (length < 0 || length > 2 ** 32) {
+      throw new DenseError('bad_region', `compressed run lengths: number ${count} comes to ${length}`);
     }
-    counts.push(count);
+    yield length;
+    [last, lastButOne] = [length, last];
+    count++;
   }
-  return counts;
 }

@@ -15,8 +15,8 @@ export interface Window {
  * @throws DenseError `bad_region` where none does.
  */
 export function windowUnder(lattice: Lattice, box: Box): Window {
-  const columns = columnsUnder(lattice, box);
-  const rows = rowsUnder(lattice, box);
+  const columns = columnsUnder(lattice, box.left, box.right);
+  const rows = rowsUnder(lattice, box.top, box.bottom);
   if (columns.end > columns.first && rows.end > rows.first) {
     return {
       firstRow: rows.first,

@@ -4,7 +4,7 @@ import { stream } from '../tensor/random.js';
 import { tensor } from '../tensor/tensor.js';
 import type { Box, Lattice } from './lattice.js';
 import { bitmapRuns } from './mask.js';
-import { poolRegions, regionWeights } from './pool.js';
+import { poolRegions, type RegionWeights, regionWeights } from './pool.js';
 
 function atOnce<T>(steps: Generator<void, T>): T {
   for (;;) {
@@ -12,6 +12,8 @@ function atOnce<T>(steps: Generator<void, T>): T {
     if (step.done === true) return step.value;
   }
 }
+
+const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom];
 
 const [width, height, channels] = [48, 36, 5];
 const random = stream(3, 'pool');
@@ -59,7 +61,7 @@ describe('pooling is the mean over the area of the region', () => {
       { left: 0, right: 48, top: 0, bottom: 36 },
       { left: 40, right: 47.75, top: 1, bottom: 9 },
     ];
-    const weights = boxes.map((box) => atOnce(regionWeights(lattice, [box])));
+    const weights = boxes.flatMap((box) => atOnce(regionWeights([lattice], [numbers(box)])));
     const pooled = atOnce(poolRegions(map, weights));
     assert.deepEqual(pooled.shape, [3, channels]);
     for (const [i, { left, right, top, bottom }] of boxes.entries()) {
@@ -71,7 +73,7 @@ describe('pooling is the mean over the area of the region', () => {
 
   test('of any mask, one box at a time or run by run', () => {
     const data = Uint8Array.from({ length: width * height }, () => (random.uniform(0, 1) < 0.3 ? 255 : 0));
-    const weights = atOnce(regionWeights(lattice, bitmapRuns(data, width, height)));
+    const [weights] = atOnce(regionWeights([lattice], bitmapRuns(data, width, height))) as [RegionWeights];
     const { mean, coverage } = sampled((x, y) => data[Math.floor(y) * width + Math.floor(x)] !== 0);
     close(atOnce(poolRegions(map, [weights])).data, mean);
     assert.ok(Math.abs(weights.coverage - coverage) < 1e-6);
@@ -79,8 +81,25 @@ describe('pooling is the mean over the area of the region', () => {
 });
 
 test('a region without cells gives zeros and says so; one without area is refused', () => {
-  const outside = atOnce(regionWeights(lattice, [{ left: 46, right: 48, top: 0, bottom: 36 }]));
+  const [outside] = atOnce(regionWeights([lattice], [[46, 48, 0, 36]])) as [RegionWeights];
   assert.equal(outside.coverage, 0);
   assert.deepEqual([...atOnce(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
-  assert.throws(() => atOnce(regionWeights(lattice, [])), { code: 'bad_region', message: 'has no area' });
+  assert.throws(() => atOnce(regionWeights([lattice], [])), { code: 'bad_region', message: 'has no area' });
+});
+
+test('several lattices have their weights from one pass over the region', () => {
+  const coarse: Lattice = { rows: 2, cols: 2, cellToPixel: { scaleX: 24, scaleY: 18, offsetX: 0, offsetY: 0 } };
+  const data = Uint8Array.from({ length: width * height }, () => (random.uniform(0, 1) < 0.5 ? 1 : 0));
+  const runs = () => bitmapRuns(data, width, height);
+  const both = atOnce(regionWeights([lattice, coarse], runs()));
+  assert.deepEqual(
+    both,
+    [lattice, coarse].flatMap((one) => atOnce(regionWeights([one], runs()))),
+  );
+});
+
+test('a region pauses between rows of cells and after each batch, also an empty one', () => {
+  const fine: Lattice = { rows: 512, cols: 512, cellToPixel: { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 } };
+  assert.ok([...regionWeights([fine], [[0, 512, 0, 512]])].length >= 6);
+  assert.equal([...regionWeights([lattice], [[], [], [0, 9, 0, 9]])].length, 3);
 });

@@ -1,6 +1,6 @@
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { DenseError } from './denseError.js';
-import { columnsUnder, type Lattice, rowsUnder, shareOf } from './lattice.js';
+import { columnsUnder, type Lattice, rowsUnder, type Span, shareOf } from './lattice.js';
 import type { Runs } from './mask.js';
 
 /** The cells that one region covers. */
@@ -13,46 +13,80 @@ export interface RegionWeights {
   readonly coverage: number;
 }
 
-/** Rectangles and cells under them between two pauses: some milliseconds. */
+/** Cells under rectangles between two pauses, beside those between batches: some milliseconds. */
 const VISITS_PER_STEP = 50_000;
 
-/**
- * Weights of the cells under a region. Pauses (yields) every few milliseconds.
- * @param runs the region, as rectangles that do not overlap
- * @throws DenseError `bad_region` for a region without area.
- */
-export function* regionWeights(lattice: Lattice, runs: Runs): Generator<void, RegionWeights> {
-  const { scaleX, scaleY } = lattice.cellToPixel;
-  const cellArea = Math.abs(scaleX * scaleY);
-  const areas = new Map<number, number>();
-  let covered = 0;
-  let whole = 0;
-  let visits = 0;
-  for (const box of runs) {
-    whole += (box.right - box.left) * (box.bottom - box.top);
-    const columns = columnsUnder(lattice, box);
-    const rows = rowsUnder(lattice, box);
-    visits += 1 + (rows.end - rows.first) * (columns.end - columns.first);
-    if (visits > VISITS_PER_STEP) {
-      visits = 0;
-      yield;
-    }
-    for (let row = rows.first; row < rows.end; row++) {
-      const height = shareOf(rows, row);
-      for (let column = columns.first; column < columns.end; column++) {
-        const area = height * shareOf(columns, column) * cellArea;
-        const cell = row * lattice.cols + column;
-        areas.set(cell, (areas.get(cell) ?? 0) + area);
-        covered += area;
-      }
+/** What a region covers of one lattice. */
+class Cover {
+  readonly lattice: Lattice;
+  readonly cellArea: number;
+  /** Covered area of every cell, in square pixels. */
+  readonly areas: Float64Array;
+  /** Cells with area. */
+  readonly cells: number[] = [];
+
+  constructor(lattice: Lattice) {
+    this.lattice = lattice;
+    const { rows, cols, cellToPixel } = lattice;
+    this.cellArea = Math.abs(cellToPixel.scaleX * cellToPixel.scaleY);
+    this.areas = new Float64Array(rows * cols);
+  }
+
+  /** Adds a part of one row of cells. @param height covered, in cells */
+  add(row: number, height: number, columns: Span): void {
+    const { areas, cells, cellArea } = this;
+    const start = row * this.lattice.cols;
+    for (let column = columns.first; column < columns.end; column++) {
+      const area = height * shareOf(columns, column) * cellArea;
+      if (area === 0) continue;
+      const before = areas[start + column]!;
+      if (before === 0) cells.push(start + column);
+      areas[start + column] = before + area;
     }
   }
+
+  /** @param whole area of the region in square pixels */
+  weights(whole: number): RegionWeights {
+    const { areas, cells } = this;
+    const covered = cells.reduce((sum, cell) => sum + areas[cell]!, 0);
+    return {
+      cells,
+      weights: cells.map((cell) => areas[cell]! / covered),
+      coverage: Math.min(1, covered / whole),
+    };
+  }
+}
+
+/**
+ * Weights of the cells under a region, on each of some lattices. Pauses (yields) every few milliseconds.
+ * @param runs the region; gone through once
+ * @throws DenseError `bad_region` for a region without area.
+ */
+export function* regionWeights(lattices: readonly Lattice[], runs: Runs): Generator<void, RegionWeights[]> {
+  const covers = lattices.map((lattice) => new Cover(lattice));
+  let whole = 0;
+  for (const batch of runs) {
+    let visits = 0;
+    for (let i = 0; i < batch.length; i += 4) {
+      const [left, right, top, bottom] = [batch[i]!, batch[i + 1]!, batch[i + 2]!, batch[i + 3]!];
+      whole += (right - left) * (bottom - top);
+      for (const cover of covers) {
+        const columns = columnsUnder(cover.lattice, left, right);
+        const rows = rowsUnder(cover.lattice, top, bottom);
+        visits++;
+        for (let row = rows.first; row < rows.end; row++) {
+          cover.add(row, shareOf(rows, row), columns);
+          visits += columns.end - columns.first;
+          if (visits < VISITS_PER_STEP) continue;
+          visits = 0;
+          yield;
+        }
+      }
+    }
+    yield;
+  }
   if (!(whole > 0)) throw new DenseError('bad_region', 'has no area');
-  return {
-    cells: [...areas.keys()],
-    weights: Array.from(areas.values(), (area) => area / covered),
-    coverage: Math.min(1, covered / whole),
-  };
+  return covers.map((cover) => cover.weights(whole));
 }
 
 /** Products between two pauses: some milliseconds. */

@@ -3,11 +3,11 @@ import { decodeFailure } from './decodeFailure.js';
 import { sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
 
-/** One byte a pixel, rows from the top; not 0 inside the mask. */
+/** One number a pixel, as wide as in the file, rows from the top; not 0 inside the mask. */
 export interface MaskImage {
   readonly width: number;
   readonly height: number;
-  readonly data: Uint8Array;
+  readonly data: Uint8Array | Uint16Array;
 }
 
 /** Longest decoding in seconds; a mask of one channel takes far less. */
@@ -48,7 +48,6 @@ export async function decodeMask(
     .toBuffer()
     .catch(failed);
   if (!wide) return { width, height, data: pixels };
-  const data = new Uint8Array(width * height);
-  for (let i = 0; i < data.length; i++) data[i] = pixels[2 * i]! | pixels[2 * i + 1]!;
-  return { width, height, data };
+  const { buffer, byteOffset } = pixels.byteOffset % 2 === 0 ? pixels : new Uint8Array(pixels);
+  return { width, height, data: new Uint16Array(buffer, byteOffset, width * height) };
 }

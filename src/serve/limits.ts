@@ -55,6 +55,8 @@ export interface ServeLimits {
   readonly queueMatches: number;
   /** Regions of one pooling. */
   readonly poolingRegions: number;
+  /** Pixels of all masks of one pooling; a run length counts as one. */
+  readonly maskPixels: number;
   /** Cells that one request may name. */
   readonly namedCells: number;
   /** Principal components of one request. */
@@ -123,6 +125,9 @@ export const defaultServeLimits: ServeLimits = {
   queueMatches: 32,
   // What a segmentation of a photograph into everything comes to, several times over.
   poolingRegions: 1024,
+  // 5 bitmaps of the largest image, 22 of 12 megapixels, or as many as there may be regions of 500 x 500: a second of the
+  // thread that also answers health checks, in steps of some ms. Run lengths say the same in a thousandth.
+  maskPixels: 2 ** 28,
   // The cells of the largest map at stride 8.
   namedCells: 65_536,
   // Looking takes 3; the work grows with their square.

@@ -25,6 +25,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     streamItems: config.streamItems,
     batchRequests: config.batchRequests,
     poolingRegions: config.poolingRegions,
+    maskPixels: config.maskPixels,
     namedCells: config.namedCells,
     pcaComponents: config.pcaComponents,
     maxReduceProducts: config.maxReduceProducts,

@@ -121,6 +121,11 @@ const limits = {
     .describe('Seconds for which features are kept by reference after their last use, at most.'),
   queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
   poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Regions of one pooling.'),
+  maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
+    .default(defaults.maskPixels)
+    .describe(
+      'Pixels of all masks of one pooling: those of each bitmap and PNG, while a run length (a byte of compressed ones) counts as one.',
+    ),
   namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),
   pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Principal components of one request.'),
   maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)

@@ -9,7 +9,6 @@ import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { admitImage } from '../queue/admitImage.js';
 import { inferAll } from '../queue/infer.js';
-import { ServeError } from '../serveError.js';
 import { l2Normalize } from '../wire/l2Normalize.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
@@ -39,17 +38,6 @@ async function inReductionTurn<T>(context: ServeContext, call: Call, work: () =>
   return inBoundedTurn(reducing, waiting, call, work);
 }
 
-function checkPooling(context: ServeContext, { channels }: PlannedMap, weights: readonly RegionWeights[]): void {
-  const products = weights.reduce((sum, { cells }) => sum + cells.length, 0) * channels;
-  const most = context.limits.maxReduceProducts;
-  if (products <= most) return;
-  throw new ServeError(
-    'too_large',
-    `pooling: the cells under all regions and ${channels} channels are ${products} products, over the limit of ${most}; ` +
-      'send fewer regions at a time, or ask for a smaller size (resize)',
-  );
-}
-
 /** Whether vectors are changed after they were cut out: normalised, or put into fewer dimensions. */
 async function extractMap(
   context: ServeContext,
@@ -62,7 +50,6 @@ async function extractMap(
   let vectors = planned.window ? cutWindow(map, planned.window) : map;
   if (plan.cells) vectors = pickCells(vectors, plan.cells);
   if (weights) {
-    checkPooling(context, planned, weights);
     const whole = vectors;
     vectors = await inReductionTurn(context, call, () => inTurns(poolRegions(whole, weights), call.signal));
   }
@@ -106,11 +93,10 @@ export async function extract(
     maps,
     plan.dtype,
   );
-  const lattices = maps.map(({ lattice }) => lattice);
   const giveBack = holdMaps(context, plan, maps);
   try {
     const weights = plan.regions
-      ? await timed(call, 'encode', () => readRegions(context, plan.regions!, lattices, prepared.original, call))
+      ? await timed(call, 'encode', () => readRegions(context, plan.regions!, maps, prepared.original, call))
       : undefined;
     const outputs = await inferAll(
       context,
