@@ -11,9 +11,9 @@ const MADE = 8;
  * JPEG files of a photograph's size in bytes and of its cost to decode: smooth colours with grain, about 30 kB at
  * 384 x 256. The same on every machine.
  */
-export async function madePictures(width = 384, height = 256): Promise<Buffer[]> {
+export async function madePictures(width = 384, height = 256, count = MADE): Promise<Buffer[]> {
   const pictures: Buffer[] = [];
-  for (let i = 0; i < MADE; i++) {
+  for (let i = 0; i < count; i++) {
     const random = stream(i, 'bench picture');
     const cells = { width: 24, height: 16, channels: 3 } as const;
     const colours = Uint8Array.from({ length: cells.width * cells.height * 3 }, () => 40 + random.integer(176));

@@ -71,6 +71,20 @@ async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form: RawFor
   };
 }
 
+/** What a form reaches in one window, opened for it alone. */
+export async function measureRaw(
+  folder: ModelFolder,
+  device: 'cpu' | 'cuda',
+  form: RawForm,
+  seconds: number,
+): Promise<RawMeasurement> {
+  const side = await openRaw(folder, device, form);
+  await side.window(seconds);
+  const measured = side.measurement();
+  await side.close();
+  return measured;
+}
+
 /**
  * The fastest of some forms, each measured for one window.
  * @returns it, open, with what was measured of every form
@@ -82,12 +96,7 @@ export async function fastestRaw(
   seconds: number,
 ): Promise<{ readonly side: RawSide; readonly tried: readonly RawMeasurement[] }> {
   const tried: RawMeasurement[] = [];
-  for (const form of forms) {
-    const side = await openRaw(folder, device, form);
-    await side.window(seconds);
-    tried.push(side.measurement());
-    await side.close();
-  }
+  for (const form of forms) tried.push(await measureRaw(folder, device, form, seconds));
   const best = tried.reduce((a, b) => (b.imagesPerSecond > a.imagesPerSecond ? b : a));
   return { side: await openRaw(folder, device, best), tried };
 }
