@@ -89,7 +89,7 @@ export interface Client {
   model(options?: RequestOptions): Promise<ModelInfo>;
   /** The models that can be named in requests. */
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
-  /** What the server is: versions, models, and every limit with its value. */
+  /** What the server is: versions, models, and the limits on requests with their values. */
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
   /** Resolves when the service can be reached. Default: within 10 s. */
   waitForReady(timeoutMs?: number): Promise<void>;

@@ -30,7 +30,7 @@ const units: readonly (readonly [RegExp, string])[] = [
   [/Ms$/, 'milliseconds'],
 ];
 
-/** Every limit with its value, as GetServerInfo tells it; those of a run are as on the engine's provider. */
+/** Every key of the group Limits with its value, as GetServerInfo tells it; those of a run are as on the engine's provider. */
 export function limitList(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Limit[] {
   const values = valuesOf(limits, engine);
   return configKeys()
