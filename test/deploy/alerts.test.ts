@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { skipWithout } from '../support/prometheusProgram.js';
 
-const promtool = spawnSync('promtool', ['--version']).error === undefined;
-const skip = !promtool && 'promtool is not here';
+const skip = skipWithout('promtool');
 
 function run(...args: string[]): void {
   const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: 'deploy', encoding: 'utf8' });

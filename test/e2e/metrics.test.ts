@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
@@ -11,13 +11,13 @@ import { defaultServeLimits } from '../../src/serve/limits.js';
 import { createLogger } from '../../src/serve/monitoring/logger.js';
 import { createServer } from '../../src/serve/server.js';
 import { createHeldEngine } from '../support/heldEngine.js';
+import { skipWithout } from '../support/prometheusProgram.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
 /** What operators see of calls: metrics by Prometheus' conventions, log lines and trailing metadata with a request id. */
 
 const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(9) };
-const promtool = spawnSync('promtool', ['--version']).error === undefined;
 
 interface Line {
   readonly msg: string;
@@ -162,7 +162,7 @@ describe('a served call', () => {
   });
 
   test('and promtool finds nothing wrong with names and helps', {
-    skip: !promtool && 'promtool is not here',
+    skip: skipWithout('promtool'),
   }, async () => {
     const check = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
     check.stdin.end(await scrape());

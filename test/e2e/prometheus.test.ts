@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -9,13 +9,13 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { createClient } from '../../src/client/index.js';
+import { skipWithout } from '../support/prometheusProgram.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
 /** deploy/'s scrape configuration and alert rules in a real Prometheus that scrapes a real service. */
 
-const installed = spawnSync('prometheus', ['--version']).error === undefined;
-const skip = !installed && 'prometheus is not installed (Debian: apt-get install prometheus)';
+const skip = skipWithout('prometheus');
 const deploy = (name: string) => new URL(`../../../deploy/${name}`, import.meta.url);
 const DEADLINE_MS = 60_000;
 
