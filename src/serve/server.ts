@@ -143,7 +143,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
     storedFeatures: () => service.storedFeatures,
-    held: () => ({ requests: budget.held, answers: answers.held }),
+    held: () => ({ requests: budget.held, answers: answers.held, maps: service.heldMapBytes }),
     isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });

@@ -62,6 +62,8 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
+  /** Bytes of the maps that wait for a pooling or a PCA. */
+  readonly heldMapBytes: number;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
   /** Ends what `close` waits for. */
@@ -83,13 +85,14 @@ export interface ServiceOptions {
 export function createService({ models: sources, limits = defaultServeLimits, observer }: ServiceOptions): Service {
   restrictLoaders();
   const features = createFeatureStore(limits);
+  const reduceBudget = createRequestBudget(limits.reduceBytes, 'maps');
   const models = createModelRegistry({
     models: sources,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
     reducing: pLimit(1),
-    reduceBudget: createRequestBudget(limits.reduceBytes, 'maps'),
+    reduceBudget,
     features,
     observer,
   });
@@ -114,6 +117,9 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
     models,
     get storedFeatures() {
       return features.stats;
+    },
+    get heldMapBytes() {
+      return reduceBudget.held;
     },
     close: () => models.close(),
     terminate: () => models.terminate(),

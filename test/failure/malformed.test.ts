@@ -107,6 +107,7 @@ describe('malformed requests and images', () => {
       /vicregl_queue_images/,
       /vicregl_held_request_bytes/,
       /vicregl_held_response_bytes/,
+      /vicregl_held_map_bytes/,
     ]) {
       await fallsTo(0, () => metric(served, gauge), gauge.source);
     }

@@ -35,6 +35,7 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const running = nextRun();
   const first = ExtractFeatures(request({ pca }), call);
   await running;
+  assert.equal(service.heldMapBytes, bytes);
   const box = { left: 0, top: 0, right: 100, bottom: 100 };
   const pooling = { regions: [{ box, shape: 'box' as const }] };
   await assert.rejects(ExtractFeatures(request({ pooling }), call), {
@@ -51,5 +52,6 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   await assert.rejects(ExtractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
   // What was answered and what failed have given back what they held.
   assert.deepEqual((await ExtractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
+  assert.equal(service.heldMapBytes, 0);
   await service.close();
 });

@@ -11,7 +11,7 @@ export interface ServeState {
   /** Of the features kept by reference. */
   readonly storedFeatures: () => FeatureStoreStats;
   /** Bytes of the requests that are being answered, and of the answers that callers have not taken yet. */
-  readonly held: () => { readonly requests: number; readonly answers: number };
+  readonly held: () => { readonly requests: number; readonly answers: number; readonly maps: number };
   readonly isReady: () => boolean;
   /** When the certificate ends; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
@@ -173,6 +173,7 @@ export function registerState(registry: Registry, state: ServeState): () => void
       'Bytes of answers that callers have not taken; responseBytes bounds it.',
       'answers',
     ],
+    ['vicregl_held_map_bytes', 'Bytes of maps on their way to a pooling or a PCA; reduceBytes bounds it.', 'maps'],
   ] as const) {
     new Gauge({
       name,
