@@ -8,7 +8,7 @@ import { treePids } from '../../src/bench/processCpu.js';
 import { createClient } from '../../src/client/index.js';
 import { stream } from '../../src/tensor/random.js';
 import { sendRaw } from '../support/malformed/sendRaw.js';
-import { malformedCases } from '../support/malformed.js';
+import { malformedCases, realBombs } from '../support/malformed.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
@@ -67,6 +67,15 @@ describe('malformed requests and images', () => {
     await model.remove();
   });
 
+  test('a PNG of almost the most pixels in a thousandth of their bytes is answered by every method', async () => {
+    const channel = new Client(served.address, credentials.createInsecure());
+    for (const bomb of realBombs()) {
+      const { code, details } = await sendRaw(channel, bomb);
+      assert.ok(bomb.allowed.includes(code), `${bomb.method}: ${code}, ${details}`);
+    }
+    channel.close();
+  });
+
   test(`${CASES} of them: the right codes, no crash, nothing leaked`, async (t) => {
     const open = await descriptors(served);
     const channel = new Client(served.address, credentials.createInsecure());
@@ -100,7 +109,6 @@ describe('malformed requests and images', () => {
       assert.deepEqual([...answers.get(kind)!.keys()].includes('OK') && answers.get(kind)!.size > 1, true, kind);
     }
     assert.equal(served.child.exitCode, null);
-    assert.equal(answers.get('real PNG bomb')!.get('OK')! > 0, true);
     // The last answers close behind the status that the caller sees.
     for (const gauge of [
       /vicregl_requests_in_flight/,

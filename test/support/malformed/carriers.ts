@@ -54,6 +54,10 @@ function inAny(carriers: Carriers) {
 
 /** An image in a request of any method that takes one. */
 export const carryImage = inAny(ofImages);
+/** An image in a request of every method that takes one. */
+export function imageRequests(image: object): { readonly method: string; readonly bytes: Buffer }[] {
+  return Object.entries(ofImages).map(([method, message]) => ({ method, bytes: requestBytes(method, message(image)) }));
+}
 /** A request of ExtractFeatures as such, or as an item. */
 export const carryFeatureRequest = inAny(ofFeatureRequests);
 /** A side of a match. */
