@@ -113,8 +113,7 @@ describe('malformed requests and images', () => {
     for (const gauge of [
       /vicregl_requests_in_flight/,
       /vicregl_queue_images/,
-      /vicregl_held_request_bytes/,
-      /vicregl_held_response_bytes/,
+      /vicregl_held_\w+_bytes/,
       /vicregl_held_map_bytes/,
     ]) {
       await fallsTo(0, () => metric(served, gauge), gauge.source);
