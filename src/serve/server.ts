@@ -1,10 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation } from 'grpc-health-check';
+import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
+import { loadOptions } from '../proto/loadOptions.js';
 import type { Tls } from './auth/tls.js';
 import { createHealthMonitor } from './health/monitor.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
@@ -131,7 +133,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
   const health = new HealthImplementation();
   health.addToServer(server);
-  new ReflectionService(loadProtoPackage()).addToServer(server);
+  new ReflectionService({ ...loadProtoPackage(), ...loadSync(healthProto, loadOptions) }).addToServer(server);
 
   const monitor = createHealthMonitor({
     ...{ models: service.models, logger, ...CANARY },
