@@ -304,7 +304,8 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, until, stop } = await start(engine, { batchImages: 2 });
     const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3) };
     const answers = client.embedBatch(Array.from({ length: 40 }, () => image));
-    await until(/^vicregl_queue_images\{.*\} 38$/m);
+    // One or two are run, as the second was decoded in time or not.
+    await until(/^vicregl_queue_images\{.*\} 3[89]$/m);
     free();
     assert.ok((await answers).every(({ status }) => status === 'fulfilled'));
     await stop();
