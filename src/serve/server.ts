@@ -26,7 +26,7 @@ import { createRequestBudget } from './transport/requestBudget.js';
 /** Orchestrators kill after 30 s by default: what is under way has 25 s. */
 const defaultShutdown: ShutdownTimes = { delayMs: 0, graceMs: 25_000 };
 
-/** Canaries of idle models, twice a minute: they cost some ms each. */
+/** Canaries, twice a minute: each takes a worker for one image. */
 const CANARY = { intervalMs: 30_000, timeoutMs: 30_000 };
 
 /** After the last answer, how long clients may keep streams (health watches, reflection) open, in ms. */
