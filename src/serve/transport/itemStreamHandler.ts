@@ -37,8 +37,7 @@ interface HeldAnswer {
  * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
  * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one
  * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one of too many entries with
- * RESOURCE_EXHAUSTED and a shutdown with UNAVAILABLE,
- * both after what was taken has been answered.
+ * RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,
