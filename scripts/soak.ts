@@ -4,6 +4,9 @@
  * be left; the same run over a service that keeps 16 kB of every call must be caught, or the measurement could not see a leak.
  * Exit code 1 where either fails.
  *
+ * To be run with the allocator of the image, LD_PRELOAD=.../libjemalloc.so.2: glibc's keeps what images and threads of other
+ * sizes leave behind, and fills its gaps over ten minutes and more (docs/benchmarks.md).
+ *
  *   node dist/scripts/soak.js [--minutes 5] [--warmup 1] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
  */
 import { readFile } from 'node:fs/promises';
@@ -31,6 +34,12 @@ const { values, positionals: serveFlags } = parseArgs({
   },
 });
 const rounded = (value: number) => Number(value.toPrecision(3));
+
+/**
+ * Collects what is garbage every few seconds: V8 lets tens of megabytes of it stand for minutes, and what is to be seen is what
+ * stays.
+ */
+const collect = 'setInterval(gc, 5000).unref();';
 
 /** What leaks: an abort controller is made for every call. */
 const leak = `const kept = [];
@@ -132,8 +141,14 @@ async function soak(what: string, minutes: number, warmup: number) {
   }
 }
 
+/** Options of Node for the processes that are started next: a script that runs before their own. */
+function preload(script: string): void {
+  process.env['NODE_OPTIONS'] = `--expose-gc --import=data:text/javascript,${encodeURIComponent(script)}`;
+}
+
+preload(collect);
 const service = await soak('service', Number(values.minutes), Number(values.warmup));
-process.env['NODE_OPTIONS'] = `--import=data:text/javascript,${encodeURIComponent(leak)}`;
+preload(collect + leak);
 const control = await soak(
   'control that keeps 16 kB of every call',
   Number(values['control-minutes']),
