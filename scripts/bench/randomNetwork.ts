@@ -1,8 +1,24 @@
+import { join } from 'node:path';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { exportModel } from '../../src/models/exportModel.js';
 import { backbone, backboneConfigs } from '../../src/nn/backbone.js';
 import { initialise, inputParameters } from '../../src/nn/parameters.js';
 import { Graph } from '../../src/onnx/graph.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+
+/** The architecture of the bundled model. */
+const bundledNetwork = 'convnext_atto';
+
+/**
+ * The folder of a network to measure: that of the bundled model, or random weights of another architecture.
+ * @param scratch where those are written
+ */
+export async function networkFolder(network: string, scratch: string): Promise<string> {
+  if (network === bundledNetwork) return bundledModelFolder;
+  const dir = join(scratch, network);
+  await writeRandomNetwork(dir, network);
+  return dir;
+}
 
 /**
  * Writes the model folder of a network with the weights that training starts from: as fast as a trained one.

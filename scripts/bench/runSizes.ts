@@ -10,9 +10,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
 import { measureRaw, type RawForm } from '../../src/bench/raw.js';
-import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { openModelFolder } from '../../src/models/folder.js';
-import { writeRandomNetwork } from './randomNetwork.js';
+import { networkFolder } from './randomNetwork.js';
 
 const { values } = parseArgs({
   options: {
@@ -32,11 +31,7 @@ const forms = values.sizes.split(',').flatMap((size): RawForm[] => [
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-run-sizes-'));
 try {
   for (const network of values.networks.split(',')) {
-    let dir = bundledModelFolder;
-    if (network !== 'convnext_atto') {
-      dir = join(scratch, network);
-      await writeRandomNetwork(dir, network);
-    }
+    const dir = await networkFolder(network, scratch);
     const folder = await openModelFolder(dir);
     const rates = forms.map((): number[] => []);
     for (let round = 0; round < Number(values.rounds); round++) {

@@ -9,31 +9,32 @@
  * The load generator shares the cores with the service, and twice the calls cost it twice the time, which the service then
  * lacks: `asMeasured` is the ratio as it is, `lessGenerator` over the capacity of the cores that the generator left.
  *
- *   node dist/scripts/bench/serviceOverload.js [--network resnet50] [--queue-images 32] [--seconds 5] [--pairs 10]
+ *   node dist/scripts/bench/serviceOverload.js [--network convnext_atto] [--queue-images 32] [--seconds 5] [--pairs 10]
  *     [-- FLAGS OF SERVE]
  *
- * --network serves random weights of that architecture in place of the bundled model.
+ * --network serves random weights of another architecture in place of the bundled ConvNeXt-atto.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { sumCodes } from '../../src/bench/bench.js';
 import { startChild } from '../../src/bench/child.js';
 import type { Load } from '../../src/bench/load.js';
 import type { GeneratedWindow } from '../../src/bench/loadProcess.js';
 import { madePictures } from '../../src/bench/pictures.js';
 import { type ServiceCpu, serviceCpuBetween, threadCpu } from '../../src/bench/processCpu.js';
 import { median, quantile } from '../../src/bench/quantile.js';
+import { imagesRun } from '../../src/bench/serviceMetrics.js';
 import { startService } from '../../src/bench/serviceProcess.js';
-import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { createClient } from '../../src/client/client.js';
 import { bootstrapInterval } from '../../src/evaluate/bootstrap.js';
-import { writeRandomNetwork } from './randomNetwork.js';
+import { networkFolder } from './randomNetwork.js';
 
 const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
   options: {
-    network: { type: 'string' },
+    network: { type: 'string', default: 'convnext_atto' },
     'queue-images': { type: 'string', default: '32' },
     seconds: { type: 'string', default: '5' },
     pairs: { type: 'string', default: '10' },
@@ -77,27 +78,9 @@ function cpu(windows: readonly Window[]) {
   };
 }
 
-/** Images that the service has run so far, as its own metrics count them. */
-async function imagesRun(metricsAddress: string): Promise<number> {
-  const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
-  return Number(/^vicregl_batch_images_sum(?:\{.*\})? (\S+)$/m.exec(metrics)?.[1] ?? 0);
-}
-
-function codesOf(windows: readonly Window[]): Record<string, number> {
-  const codes: Record<string, number> = {};
-  for (const window of windows) {
-    for (const [code, count] of Object.entries(window.codes)) codes[code] = (codes[code] ?? 0) + count;
-  }
-  return codes;
-}
-
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-overload-'));
 try {
-  let model = bundledModelFolder;
-  if (values.network !== undefined) {
-    model = join(scratch, values.network);
-    await writeRandomNetwork(model, values.network);
-  }
+  const model = await networkFolder(values.network, scratch);
   const service = await startService([
     ...['--model', model, '--queue-images', String(queueImages), '--log-level', 'info'],
     ...serveFlags,
@@ -165,11 +148,11 @@ try {
     console.log(
       JSON.stringify(
         {
-          network: values.network ?? 'the bundled model',
+          network: values.network,
           serveFlags,
           capacity: closed.map(({ rate }) => rounded(rate)),
           goodput: open.map(({ rate }) => rounded(rate)),
-          codes: codesOf(open),
+          codes: sumCodes(open),
           asMeasured: summary(asMeasured),
           lessGenerator: summary(lessGenerator),
           target: 0.95,

@@ -19,6 +19,7 @@ import { type Caller, runWindow } from '../../src/bench/load.js';
 import { madePictures } from '../../src/bench/pictures.js';
 import { treePids } from '../../src/bench/processCpu.js';
 import { median, quantile } from '../../src/bench/quantile.js';
+import { metricsText } from '../../src/bench/serviceMetrics.js';
 import { type ServiceProcess, startService } from '../../src/bench/serviceProcess.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 
@@ -113,7 +114,7 @@ async function workerPids({ pid }: ServiceProcess): Promise<number[]> {
 
 /** Workers that stand, and replacements so far, by the service's own metrics. */
 async function workersOf({ metricsAddress }: ServiceProcess): Promise<{ standing: number; restarts: number }> {
-  const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+  const text = await metricsText(metricsAddress);
   const sum = (pattern: RegExp) => [...text.matchAll(pattern)].reduce((all, [, value]) => all + Number(value), 0);
   return {
     standing: sum(/^vicregl_workers\{.*state="(?:idle|busy)".*\} (\S+)$/gm),

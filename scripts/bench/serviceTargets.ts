@@ -15,10 +15,10 @@ import type { BenchMethod } from '../../src/bench/methods.js';
 import { madePictures } from '../../src/bench/pictures.js';
 import { type ServiceCpu, serviceCpuBetween, threadCpu, treeCpuSeconds } from '../../src/bench/processCpu.js';
 import { fastestRaw, rawForms } from '../../src/bench/raw.js';
+import { imagesRun, metricsText } from '../../src/bench/serviceMetrics.js';
 import { startService } from '../../src/bench/serviceProcess.js';
-import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { openModelFolder } from '../../src/models/folder.js';
-import { writeRandomNetwork } from './randomNetwork.js';
+import { networkFolder } from './randomNetwork.js';
 
 const TARGETS: Readonly<Record<string, number>> = { resnet50: 0.95, convnext_atto: 0.85 };
 
@@ -42,19 +42,14 @@ function perImage(spent: ServiceCpu, images: number) {
 
 /** p99 of the event loop's delay as the service's own metrics tell it, in ms. */
 async function eventLoopLag(metricsAddress: string): Promise<number | undefined> {
-  const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
-  const value = /^vicregl_event_loop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
+  const value = /^vicregl_event_loop_lag_p99_seconds (\S+)$/m.exec(await metricsText(metricsAddress))?.[1];
   return value === undefined ? undefined : rounded(Number(value) * 1e3);
 }
 
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-targets-'));
 try {
   for (const network of values.networks.split(',')) {
-    let dir = bundledModelFolder;
-    if (network !== 'convnext_atto') {
-      dir = join(scratch, network);
-      await writeRandomNetwork(dir, network);
-    }
+    const dir = await networkFolder(network, scratch);
     const service = await startService(['--model', dir, '--log-level', 'info', ...serveFlags]);
     const folder = await openModelFolder(dir);
     const forms = rawForms(service.provider);
@@ -86,8 +81,7 @@ try {
       });
       const lag = await eventLoopLag(service.metricsAddress);
       const after = await threadCpu(service.pid);
-      const metrics = await (await fetch(`http://${service.metricsAddress}/metrics`)).text();
-      const images = Number(/^vicregl_batch_images_sum(?:\{.*\})? (\S+)$/m.exec(metrics)?.[1]);
+      const images = await imagesRun(service.metricsAddress);
       const raws = raw.map((side) => side.measurement());
       const best = reports.reduce((a: LoadReport, b) => (b.imagesPerSecond > a.imagesPerSecond ? b : a));
       const ratio = best.imagesPerSecond / raws[0]!.imagesPerSecond;

@@ -1,6 +1,6 @@
 import type { Target } from './callers.js';
 import { startChild } from './child.js';
-import type { Load, WindowLengths } from './load.js';
+import type { Load, LoadWindow, WindowLengths } from './load.js';
 import type { GeneratedWindow } from './loadProcess.js';
 import { imagesPerCall } from './methods.js';
 import { median, quantile } from './quantile.js';
@@ -57,7 +57,8 @@ function percentiles(lists: readonly Float64Array[]): Percentiles {
 
 type MeasuredWindow = GeneratedWindow & { readonly serviceCpuSeconds: number | undefined };
 
-function sumCodes(windows: readonly MeasuredWindow[]): Record<string, number> {
+/** Calls of several windows by the status with which they ended. */
+export function sumCodes(windows: readonly Pick<LoadWindow, 'codes'>[]): Record<string, number> {
   const sums: Record<string, number> = {};
   for (const { codes } of windows) {
     for (const [code, count] of Object.entries(codes)) sums[code] = (sums[code] ?? 0) + count;

@@ -1,10 +1,10 @@
 import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../engine/engine.js';
 import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
+import type { ByteBudget } from './byteBudget.js';
 import type { ServeLimits } from './limits.js';
 import type { CallQueue } from './queue/callQueue.js';
 import type { FeatureStore } from './stored/featureStore.js';
-import type { RequestBudget } from './transport/requestBudget.js';
 
 /** One model and what stands in front of it: what every method works with. `ModelRegistry.use` lends it to a call. */
 export interface ServeContext {
@@ -20,7 +20,7 @@ export interface ServeContext {
   /** Lets one pooling or PCA compute at a time. All models share it. */
   readonly reducing: LimitFunction;
   /** Bounds the bytes of the maps that are pooled or reduced, or will be. All models share it. */
-  readonly reduceBudget: RequestBudget;
+  readonly reduceBudget: ByteBudget;
 }
 
 /** The model that answers, as responses name it. */

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
 import { loadOptions } from '../proto/loadOptions.js';
 import type { Tls } from './auth/tls.js';
+import { createByteBudget } from './byteBudget.js';
 import { createHealthMonitor } from './health/monitor.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import type { ModelRegistry, ModelSource } from './models/registry.js';
@@ -21,7 +22,6 @@ import { handlersOf, rawDefinition } from './transport/handlers.js';
 import { createInFlight } from './transport/inFlight.js';
 import { type Auth, interceptorsOf } from './transport/interceptors.js';
 import type { HandlerHost } from './transport/openCall.js';
-import { createRequestBudget } from './transport/requestBudget.js';
 
 /** Orchestrators kill after 30 s by default: what is under way has 25 s. */
 const defaultShutdown: ShutdownTimes = { delayMs: 0, graceMs: 25_000 };
@@ -95,8 +95,8 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const metrics = createMetrics();
   const failures = createFailureLog(logger);
   const inFlight = createInFlight();
-  const budget = createRequestBudget(limits.requestBytes);
-  const answers = createRequestBudget(limits.responseBytes, 'answers');
+  const budget = createByteBudget(limits.requestBytes);
+  const answers = createByteBudget(limits.responseBytes, 'answers');
   const draining = new AbortController();
   // Every open stream listens.
   setMaxListeners(0, draining.signal);

@@ -21,6 +21,7 @@ import type { MatchRequest__Output } from '../proto/generated/vicregl/v1/MatchRe
 import type { MatchResponse } from '../proto/generated/vicregl/v1/MatchResponse.js';
 import type { StoreFeaturesRequest__Output } from '../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
 import type { StoreFeaturesResponse } from '../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
+import { createByteBudget } from './byteBudget.js';
 import { servedModels } from './info/servedModels.js';
 import { defaultServeLimits, type ServeLimits } from './limits.js';
 import type { Method, StreamedMethod } from './method.js';
@@ -38,7 +39,6 @@ import { embedStream, extractFeaturesStream } from './methods/streams.js';
 import { createModelRegistry, type ModelRegistry, type ModelSource } from './models/registry.js';
 import type { QueueObserver } from './queue/queue.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
-import { createRequestBudget } from './transport/requestBudget.js';
 
 /** The methods over the models, without a socket: the server and the in-process CLI both call these. */
 export interface VicreglMethods {
@@ -85,7 +85,7 @@ export interface ServiceOptions {
 export function createService({ models: sources, limits = defaultServeLimits, observer }: ServiceOptions): Service {
   restrictLoaders();
   const features = createFeatureStore(limits);
-  const reduceBudget = createRequestBudget(limits.reduceBytes, 'maps');
+  const reduceBudget = createByteBudget(limits.reduceBytes, 'maps');
   const models = createModelRegistry({
     models: sources,
     limits,

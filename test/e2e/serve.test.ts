@@ -47,6 +47,26 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}, log = lo
   };
 }
 
+/**
+ * Keeps an engine busy with one image, and its queue of one full with another.
+ * @returns lets both be answered
+ */
+async function fillQueue(
+  { client, until }: Pick<Awaited<ReturnType<typeof start>>, 'client' | 'until'>,
+  { nextRun, free }: ReturnType<typeof createHeldEngine>,
+  image: { readonly width: number; readonly height: number; readonly rgb: Uint8Array },
+): Promise<() => Promise<void>> {
+  const begun = nextRun();
+  const first = client.embed(image);
+  await begun;
+  const second = client.embed(image);
+  await until(/^vicregl_queue_images\{.*\} 1$/m);
+  return async () => {
+    free();
+    await Promise.all([first, second]);
+  };
+}
+
 describe('the service over a socket, with ONNX Runtime', () => {
   let service: Awaited<ReturnType<typeof start>>;
   let model: Awaited<ReturnType<typeof withTinyModel>>;
@@ -330,14 +350,11 @@ describe('the service under limits and failures, with the fake engine', () => {
   });
 
   test('a full queue is RESOURCE_EXHAUSTED with the limit, and the service goes on', async () => {
-    const { engine, nextRun, free } = createHeldEngine();
-    const { client, until, stop } = await start(engine, { queueImages: 1 });
+    const held = createHeldEngine();
+    const service = await start(held.engine, { queueImages: 1 });
+    const { client, stop } = service;
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
-    const begun = nextRun();
-    const first = client.embed(image);
-    await begun;
-    const second = client.embed(image);
-    await until(/^vicregl_queue_images\{.*\} 1$/m);
+    const empty = await fillQueue(service, held, image);
     await assert.rejects(client.embed(image), (error: VicreglError) => {
       failsWith('RESOURCE_EXHAUSTED', /queue is full/, 'OVERLOADED')(error);
       assert.deepEqual(error.limit, { name: 'queueImages', value: 1 });
@@ -346,25 +363,21 @@ describe('the service under limits and failures, with the fake engine', () => {
     const [item] = await client.embedBatch([image]);
     assert.ok(item?.status === 'rejected');
     assert.deepEqual(item.reason.limit, { name: 'queueImages', value: 1 });
-    free();
-    await Promise.all([first, second]);
+    await empty();
     await stop();
   });
 
   test('a full queue refuses a call before its message arrives, and counts and logs it', async () => {
     const lines: string[] = [];
-    const { engine, nextRun, free } = createHeldEngine();
-    const { client, server, http, until, stop } = await start(
-      engine,
+    const held = createHeldEngine();
+    const service = await start(
+      held.engine,
       { queueImages: 1 },
       pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
     );
+    const { client, server, http, stop } = service;
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
-    const begun = nextRun();
-    const first = client.embed(image);
-    await begun;
-    const second = client.embed(image);
-    await until(/^vicregl_queue_images\{.*\} 1$/m);
+    const empty = await fillQueue(service, held, image);
     // The message of this call never comes.
     const refused = await callWithoutMessage(server.address, `/${serviceName}/Embed`, { 'x-request-id': 'too-many' });
     assert.equal(refused['grpc-status'], String(status.RESOURCE_EXHAUSTED));
@@ -379,8 +392,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.match(lines.find((line) => line.includes('too-many'))!, /"method":"Embed".*"reason":"OVERLOADED"/);
     // What needs no place in the queue is answered.
     assert.equal((await client.model()).name, manifest.name);
-    free();
-    await Promise.all([first, second]);
+    await empty();
     assert.equal((await client.embed(image)).vector.length, 16);
     await stop();
   });

@@ -1,7 +1,7 @@
 import type { EngineStatus } from '../../engine/engine.js';
 import type { ServedModel } from '../../proto/generated/vicregl/v1/ServedModel.js';
 import { modelId, type ServeContext } from '../context.js';
-import type { ModelRegistry } from '../models/registry.js';
+import { type ModelRegistry, modelLabel } from '../models/registry.js';
 
 const states = {
   ready: 'MODEL_STATE_READY',
@@ -28,9 +28,10 @@ function servedModel(context: Served, isDefault: boolean): ServedModel {
 /** The models that requests can name: the default, then the others by name and version. */
 export function servedModels({ served }: Pick<ModelRegistry, 'served'>): ServedModel[] {
   const [first, ...others] = served;
-  const label = ({ engine: { manifest } }: Served) => `${manifest.name}@${manifest.version}`;
   return [
     ...(first ? [servedModel(first, true)] : []),
-    ...others.sort((a, b) => label(a).localeCompare(label(b), 'en')).map((context) => servedModel(context, false)),
+    ...others
+      .sort((a, b) => modelLabel(a).localeCompare(modelLabel(b), 'en'))
+      .map((context) => servedModel(context, false)),
   ];
 }

@@ -3,7 +3,7 @@ import type { OutputLimits } from '../../image/resize.js';
 import type { Size } from '../../image/types.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
 import { batchSizesFor, type ConfiguredRun, runLimits } from '../queue/runLimits.js';
-import { warmSizes } from './inputSizes.js';
+import { ownSize, warmSizes } from './inputSizes.js';
 
 /** A picture that is grey with a gradient, so that nothing is constant. uint8 [count, height, width, 3] */
 function picture({ width, height }: Size, count: number) {
@@ -26,9 +26,7 @@ function checkFinite(outputs: EngineOutputs): void {
  * @throws EngineError where it fails, or its answer is not finite.
  */
 export async function runCanary(engine: Engine): Promise<void> {
-  const { crop } = engine.manifest.preprocessing;
-  const own = { width: crop, height: crop };
-  checkFinite(await engine.run(picture(own, 1), new Set<OutputName>(['representation'])));
+  checkFinite(await engine.run(picture(ownSize(engine.manifest), 1), new Set<OutputName>(['representation'])));
 }
 
 /** What decides for which inputs an engine is made ready. */

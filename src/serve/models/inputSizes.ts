@@ -9,7 +9,7 @@ interface LimitedOutput {
 }
 
 /** The square that a model sees where a request says nothing else. */
-function ownSize({ preprocessing: { crop } }: Pick<Manifest, 'preprocessing'>): Size {
+export function ownSize({ preprocessing: { crop } }: Pick<Manifest, 'preprocessing'>): Size {
   return { width: crop, height: crop };
 }
 

@@ -1,12 +1,12 @@
 import type { LimitFunction } from 'p-limit';
 import type { Engine } from '../../engine/engine.js';
+import type { ByteBudget } from '../byteBudget.js';
 import type { ServeContext } from '../context.js';
 import type { ServeLimits } from '../limits.js';
 import { lendQueue } from '../queue/callQueue.js';
 import { type BatchQueue, createBatchQueue, type QueueObserver } from '../queue/queue.js';
 import { ServeError } from '../serveError.js';
 import type { FeatureStore } from '../stored/featureStore.js';
-import type { RequestBudget } from '../transport/requestBudget.js';
 import { warmEngine } from './canary.js';
 import { limitsForModel } from './inputSizes.js';
 
@@ -35,8 +35,8 @@ export interface ModelRegistry {
   use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
   /**
    * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
-   * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old model stays. For that time
-   * both are in memory.
+   * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old
+   * model stays. For that time both are in memory.
    * @returns `name@version` of the old and of the new model, once the new one is served
    * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
    *   ModelFolderError or EngineError where the new model is not fit.
@@ -57,7 +57,7 @@ export interface RegistryOptions {
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
-  readonly reduceBudget: RequestBudget;
+  readonly reduceBudget: ByteBudget;
   readonly features: FeatureStore;
   /** Told what happens in the queues. */
   readonly observer?: QueueObserver | undefined;

@@ -110,8 +110,12 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const standing = (): number =>
     engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length;
 
-  /** Half of what runs is done on average. */
-  const secondsToWait = (): number | undefined => rate.secondsFor(waitingPixels + runningPixels / 2, standing());
+  /**
+   * Half of what runs is done on average.
+   * @param placed images that have a place and come before one that asks
+   */
+  const secondsToWait = (placed = 0): number | undefined =>
+    rate.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, standing());
 
   /** Images of a batch that fit into memory, as far as is known. */
   function fittingImages(key: string): number {
@@ -158,7 +162,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     if (deadline === undefined) return;
     // Places are taken in order: those that others have come before one that asks for its own.
     const placed = hasPlace ? 0 : places.size;
-    const before = rate.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, standing());
+    const before = secondsToWait(placed);
     const own = image === undefined ? 0 : rate.secondsFor(image.width * image.height, 1);
     if (before === undefined || own === undefined) return;
     if (Date.now() + (before + own) * 1000 > deadline) {

@@ -1,6 +1,6 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
-import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
 import { type Status, toStatus } from '../errors.js';
+import { withDetails } from './statusTrailer.js';
 import { addTimes } from './timeTrailers.js';
 
 /**
@@ -27,8 +27,7 @@ export function door(checks: readonly DoorCheck[], onRefused: OnRefused): Server
               onRefused({ path, peer: call.getPeer(), metadata }, status);
               const trailer = new Metadata();
               addTimes(trailer, start);
-              trailer.set(statusDetailsKey, encodeStatusDetails(status));
-              call.sendStatus({ code: status.code, details: status.details, metadata: trailer });
+              call.sendStatus(withDetails(status, trailer));
               return;
             }
             admit(metadata);

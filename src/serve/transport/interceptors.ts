@@ -1,6 +1,5 @@
-import { Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
+import { type ServerInterceptor, status } from '@grpc/grpc-js';
 import { serviceName } from '../../proto/load.js';
-import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
 import { requireToken } from '../auth/bearer.js';
 import type { TokenStore } from '../auth/tokenStore.js';
 import { type Status, toStatus } from '../errors.js';
@@ -9,7 +8,9 @@ import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
 import { callFacts, setCallFacts } from './callFacts.js';
+import { methodName } from './codec.js';
 import { type DoorCheck, door } from './door.js';
+import { withDetails } from './statusTrailer.js';
 import { watchCalls } from './watchCalls.js';
 
 /** Who may call a service. */
@@ -54,9 +55,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
         ),
       );
       refused(method, late, () => ({ ...facts, peer }));
-      const metadata = new Metadata();
-      metadata.set(statusDetailsKey, encodeStatusDetails(late));
-      return { code: late.code, details: late.details, metadata };
+      return withDetails(late);
     },
     withoutMessage(method, facts, peer) {
       metrics.requestWithoutMessage(method);
@@ -84,7 +83,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
   return [
     watch,
     door(checks, ({ path, peer, metadata }, refusal) =>
-      refused(path.split('/').at(-1)!, refusal, () => ({ ...callFacts(metadata), peer })),
+      refused(methodName({ path }), refusal, () => ({ ...callFacts(metadata), peer })),
     ),
   ];
 }

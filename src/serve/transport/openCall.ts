@@ -1,7 +1,7 @@
 import { type EventEmitter, setMaxListeners } from 'node:events';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
+import type { ByteBudget } from '../byteBudget.js';
 import type { Call, Phase } from '../call.js';
 import { type Status, toStatus } from '../errors.js';
 import type { FailureLog } from '../monitoring/failureLog.js';
@@ -9,8 +9,8 @@ import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
 import { callFacts } from './callFacts.js';
 import type { InFlight } from './inFlight.js';
-import type { RequestBudget } from './requestBudget.js';
 import { resetCall } from './resetCall.js';
+import { withDetails } from './statusTrailer.js';
 import { createTakeClock } from './takeClock.js';
 import { addTimes } from './timeTrailers.js';
 
@@ -27,9 +27,9 @@ export interface HandlerHost {
   /** Seconds in which a caller has to take each MiB of its answers. */
   readonly readSeconds: number;
   /** Bytes of the requests that are being answered. */
-  readonly budget: Pick<RequestBudget, 'take'>;
+  readonly budget: Pick<ByteBudget, 'take'>;
   /** Bytes of the answers that callers have not taken yet. */
-  readonly answers: Pick<RequestBudget, 'take'>;
+  readonly answers: Pick<ByteBudget, 'take'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
   /** Aborted when a shutdown begins: streams take no more items then. */
@@ -214,9 +214,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
           host.failures.failed(kind, line, failure.details);
         }
       });
-      const metadata = trailers();
-      metadata.set(statusDetailsKey, encodeStatusDetails(failure));
-      return { ...failure, metadata };
+      return withDetails(failure, trailers());
     },
   };
 }

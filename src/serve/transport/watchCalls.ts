@@ -1,5 +1,6 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { type CallFacts, setCallFacts } from './callFacts.js';
+import { methodName } from './codec.js';
 import { requestId, requestIdKey } from './requestId.js';
 import { rememberStream } from './resetCall.js';
 
@@ -25,7 +26,7 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
   return ({ path, requestStream }, call) => {
     const facts: CallFacts = { requestId: '' };
     const ours = path.startsWith(`/${service}/`);
-    const method = path.split('/').at(-1)!;
+    const method = methodName({ path });
     let seen = false;
     let timer: NodeJS.Timeout | undefined;
     const arrived = (): void => {

@@ -1,7 +1,7 @@
-import { ServeError } from '../serveError.js';
+import { ServeError } from './serveError.js';
 
 /** Bounds the bytes of messages, or of what is made for them, that are held at the same time. */
-export interface RequestBudget {
+export interface ByteBudget {
   /** Bytes held now. */
   readonly held: number;
   /**
@@ -25,7 +25,7 @@ const holding = {
  * @param limit in bytes; at least the largest message, which would else never fit
  * @param of what is held, for errors
  */
-export function createRequestBudget(limit: number, of: keyof typeof holding = 'requests'): RequestBudget {
+export function createByteBudget(limit: number, of: keyof typeof holding = 'requests'): ByteBudget {
   let held = 0;
   return {
     get held() {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRequestBudget } from './requestBudget.js';
+import { createByteBudget } from './byteBudget.js';
 
 test('messages are held up to the limit, and fit again when others are given back', () => {
-  const budget = createRequestBudget(100);
+  const budget = createByteBudget(100);
   const giveBack = budget.take(60);
   assert.throws(() => budget.take(41), {
     code: 'overloaded',
@@ -18,7 +18,7 @@ test('messages are held up to the limit, and fit again when others are given bac
 });
 
 test('one larger than the limit fits when nothing else is held', () => {
-  const budget = createRequestBudget(100);
+  const budget = createByteBudget(100);
   const giveBack = budget.take(150);
   assert.equal(budget.held, 100);
   assert.throws(() => budget.take(1), { code: 'overloaded' });
