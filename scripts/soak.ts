@@ -1,28 +1,36 @@
 /**
  * Memory of the service under a mixed load for minutes: every method, malformed requests, calls that are given up, and reloads
- * of the model in the warm-up. The slope after the warm-up must stay below 1 MB a minute, and no worker that was replaced may
- * be left; the same run over a service that keeps 16 kB of every call must be caught, or the measurement could not see a leak.
- * Exit code 1 where either fails.
+ * of the model in the warm-up. Every 15 seconds the load pauses, garbage is collected, and what stays is measured: its slope
+ * after the warm-up must be below 1 MB a minute, and no worker that was replaced may be left; the same run over a service that
+ * keeps 1 kB of every call must be caught, or the measurement could not see a leak. Exit code 1 where either fails.
  *
  * To be run with the allocator of the image, LD_PRELOAD=.../libjemalloc.so.2: glibc's keeps what images and threads of other
  * sizes leave behind, and fills its gaps over ten minutes and more (docs/benchmarks.md).
  *
  *   node dist/scripts/soak.js [--minutes 5] [--warmup 1] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
  */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client, credentials } from '@grpc/grpc-js';
 import { treePids } from '../src/bench/processCpu.js';
-import { median, quantile } from '../src/bench/quantile.js';
-import { type ServiceProcess, startService } from '../src/bench/serviceProcess.js';
-import { sendRaw } from '../test/support/malformed/sendRaw.js';
-import { soakRequests } from './soak/requests.js';
+import { startService } from '../src/bench/serviceProcess.js';
+import { startSoakLoad } from './soak/load.js';
+import {
+  allocatorOptions,
+  collectOnSignal,
+  collectOptions,
+  type MemorySample,
+  residentMb,
+  settledMb,
+  slope,
+} from './soak/memory.js';
 
 const MOST_MB_PER_MINUTE = 1;
-const SAMPLE_MS = 1000;
+/** How often memory is read under load, for its most. */
+const WATCH_MS = 1000;
+/** How often the load pauses. */
+const PAUSE_EVERY_MS = 15_000;
 /** The model is reloaded so often in the warm-up; later, new workers would hide what old ones had kept. */
-const RELOAD_SAMPLES = 10;
+const RELOAD_EVERY_MS = 10_000;
 
 const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
@@ -35,126 +43,72 @@ const { values, positionals: serveFlags } = parseArgs({
 });
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/**
- * Collects what is garbage every few seconds: V8 lets tens of megabytes of it stand for minutes, and what is to be seen is what
- * stays.
- */
-const collect = 'setInterval(gc, 5000).unref();';
-
 /** What leaks: an abort controller is made for every call. */
 const leak = `const kept = [];
   globalThis.AbortController = class extends AbortController {
     constructor() {
       super();
-      kept.push(Buffer.alloc(16384, 1));
+      kept.push(Buffer.alloc(1024, 1));
     }
   };`;
-
-/** Resident megabytes of the service with its workers. */
-async function residentMb(service: ServiceProcess): Promise<number> {
-  const pages = await Promise.all(
-    (await treePids(service.pid)).map(async (pid) =>
-      Number((await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '0 0')).split(' ')[1]),
-    ),
-  );
-  return (pages.reduce((sum, count) => sum + count, 0) * 4096) / 1e6;
-}
-
-interface Sample {
-  readonly minute: number;
-  readonly mb: number;
-}
-
-/**
- * Megabytes a minute: the median slope between all pairs (Theil and Sen) of the lowest samples of every ten seconds, since
- * what garbage collection has not reached yet stands above them.
- */
-function slope(samples: readonly Sample[]): number {
-  const lowest = new Map<number, Sample>();
-  for (const sample of samples) {
-    const bin = Math.floor(sample.minute * 6);
-    const before = lowest.get(bin);
-    if (before === undefined || sample.mb < before.mb) lowest.set(bin, sample);
-  }
-  const points = [...lowest.values()];
-  const slopes = points.flatMap((a, i) => points.slice(i + 1).map((b) => (b.mb - a.mb) / (b.minute - a.minute)));
-  return median(slopes);
-}
-
-async function mixedLoad(address: string, until: number): Promise<Record<string, number>> {
-  const channel = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
-  const request = await soakRequests();
-  const codes: Record<string, number> = {};
-  let next = 0;
-  const loop = async (): Promise<void> => {
-    while (performance.now() < until) {
-      const { giveUpMs, ...message } = request(next++);
-      const { code } = await sendRaw(channel, message, giveUpMs);
-      codes[code] = (codes[code] ?? 0) + 1;
-    }
-  };
-  await Promise.all(Array.from({ length: Number(values.concurrency) }, loop));
-  channel.close();
-  return codes;
-}
 
 /** @returns slope after the warm-up, and what was asked */
 async function soak(what: string, minutes: number, warmup: number) {
   const service = await startService(['--log-level', 'info', ...serveFlags]);
   const processesAtStart = (await treePids(service.pid)).length;
   const start = performance.now();
-  const until = start + (minutes + warmup) * 60e3;
-  const samples: Sample[] = [];
+  const minute = () => (performance.now() - start) / 60e3;
+  const load = await startSoakLoad(service.address, Number(values.concurrency));
   try {
-    const load = mixedLoad(service.address, until);
-    while (performance.now() < until) {
-      await delay(SAMPLE_MS);
-      const sample = { minute: (performance.now() - start) / 60e3, mb: await residentMb(service) };
-      samples.push(sample);
-      if (samples.length % RELOAD_SAMPLES === 0 && sample.minute < warmup) process.kill(service.pid, 'SIGHUP');
-      if (samples.length % 30 === 0)
-        console.error(`${what}, minute ${sample.minute.toFixed(1)}: ${sample.mb.toFixed(1)} MB`);
+    while (minute() < warmup) {
+      await delay(Math.min(RELOAD_EVERY_MS, (warmup - minute()) * 60e3));
+      if (minute() < warmup) process.kill(service.pid, 'SIGHUP');
     }
-    const codes = await load;
-    const processes = { first: processesAtStart, last: (await treePids(service.pid)).length };
-    const after = samples.filter(({ minute }) => minute > warmup);
+    const samples: MemorySample[] = [];
+    let most = 0;
+    const settle = async () => {
+      const mb = await load.whilePaused(() => settledMb(service));
+      samples.push({ minute: minute(), mb });
+      console.error(`${what}, minute ${minute().toFixed(1)}: ${mb.toFixed(1)} MB`);
+    };
+    await settle();
+    while (minute() < warmup + minutes) {
+      for (let waited = 0; waited < PAUSE_EVERY_MS; waited += WATCH_MS) {
+        await delay(WATCH_MS);
+        most = Math.max(most, await residentMb(service));
+      }
+      await settle();
+    }
+    await load.stop();
     return {
       what,
       minutes,
-      calls: Object.values(codes).reduce((sum, count) => sum + count, 0),
-      codes,
-      processes,
-      mb: {
-        first: rounded(after[0]!.mb),
-        last: rounded(after.at(-1)!.mb),
-        most: rounded(
-          quantile(
-            after.map(({ mb }) => mb),
-            1,
-          ),
-        ),
-      },
-      mbPerMinute: rounded(slope(after)),
+      calls: Object.values(load.codes).reduce((sum, count) => sum + count, 0),
+      codes: load.codes,
+      processes: { first: processesAtStart, last: (await treePids(service.pid)).length },
+      settledMb: { first: rounded(samples[0]!.mb), last: rounded(samples.at(-1)!.mb) },
+      mostMbUnderLoad: rounded(most),
+      mbPerMinute: rounded(slope(samples)),
     };
   } finally {
     await service.stop();
   }
 }
 
-/** Options of Node for the processes that are started next: a script that runs before their own. */
+/** Environment of the processes that are started next: a script that runs before their own. */
 function preload(script: string): void {
-  process.env['NODE_OPTIONS'] = `--expose-gc --import=data:text/javascript,${encodeURIComponent(script)}`;
+  process.env['NODE_OPTIONS'] = `${collectOptions} --import=data:text/javascript,${encodeURIComponent(script)}`;
+  Object.assign(process.env, allocatorOptions);
 }
 
-preload(collect);
+preload(collectOnSignal);
 const service = await soak('service', Number(values.minutes), Number(values.warmup));
-preload(collect + leak);
+preload(collectOnSignal + leak);
 const control = await soak(
-  'control that keeps 16 kB of every call',
+  'control that keeps 1 kB of every call',
   Number(values['control-minutes']),
   Number(values.warmup) / 2,
 );
-delete process.env['NODE_OPTIONS'];
 const { processes } = service;
 const met = service.mbPerMinute < MOST_MB_PER_MINUTE && processes.last === processes.first;
 const caught = control.mbPerMinute >= MOST_MB_PER_MINUTE;
