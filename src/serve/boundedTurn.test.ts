@@ -53,6 +53,23 @@ test('one that gives up while it waits leaves at once: its place is free, its wo
   );
 });
 
+test('patient calls wait beyond the limit, and take no place of others', async () => {
+  const turns = pLimit(1);
+  const first = held('first');
+  const one = inBoundedTurn(turns, limit, call(), first.work);
+  await turn();
+  const patient = { ...call(), patient: true };
+  const waiting = [2, 3].map((value) => inBoundedTurn(turns, limit, patient, async () => value));
+  const last = inBoundedTurn(turns, limit, call(), async () => 'last');
+  const beyond = inBoundedTurn(turns, limit, patient, async () => 4);
+  await assert.rejects(
+    inBoundedTurn(turns, limit, call(), async () => 'refused'),
+    { code: 'overloaded' },
+  );
+  first.end();
+  assert.deepEqual(await Promise.all([one, ...waiting, last, beyond]), ['first', 2, 3, 'last', 4]);
+});
+
 test("a failure is its own call's, the next has its turn, and no listener stays", async () => {
   const turns = pLimit(1);
   const { signal } = call();

@@ -9,6 +9,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** When the caller stops waiting, as Date.now(); absent where it waits for ever. */
   readonly deadline?: number;
+  /** Whether an image that finds the queue full waits for room, as one of a stream does; else it is refused. */
+  readonly patient?: boolean;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;
   /**

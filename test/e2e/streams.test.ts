@@ -206,6 +206,21 @@ describe('streams', () => {
     await answers.return?.();
   });
 
+  test('more streams than the queue has room for wait for each other, and leave room to calls that cannot', async () => {
+    const narrow = await start({ streamItems: 8, queueImages: 4 }, { delayMs: 10 });
+    const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image }));
+    const streams = Array.from({ length: 5 }, () => byId(narrow.client.embedStream(items)));
+    const queued = () => narrow.metric('vicregl_phase_duration_seconds_count', 'method="EmbedStream",phase="queue"');
+    while ((await queued()) === 0) await new Promise(setImmediate);
+    for (let i = 0; i < 5; i++) await narrow.client.embed(image);
+    for (const answers of await Promise.all(streams)) {
+      assert.equal(answers.size, 12);
+      for (const answer of answers.values()) value(answer);
+    }
+    assert.equal(await queued(), 60, 'an item waits once');
+    await narrow.stop();
+  });
+
   test('leaving the loop ends the call on the server, and the next works', async () => {
     const cancelled = () => service.metric('vicregl_requests_total', 'method="EmbedStream",code="CANCELLED"');
     const before = await cancelled();

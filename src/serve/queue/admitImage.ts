@@ -15,6 +15,9 @@ export async function admitImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image !== null) context.queue.reserve(call);
+  if (image !== null) {
+    if (call.patient) await context.queue.reserveInTurn(call);
+    else context.queue.reserve(call);
+  }
   return readImage(context, image, field, call);
 }

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { EngineOutputs } from '../../engine/engine.js';
 import type { Call } from '../call.js';
 import { lendQueue } from './callQueue.js';
-import type { BatchQueue, Place } from './queue.js';
+import type { Place } from './places.js';
+import type { BatchQueue } from './queue.js';
 
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
 const image = { width: 1, height: 1, data: new Uint8Array(3) };
@@ -12,12 +13,14 @@ const image = { width: 1, height: 1, data: new Uint8Array(3) };
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
   const taken = new Set<Place>();
   const used: (Place | undefined)[] = [];
-  const queue: Pick<BatchQueue, 'reserve' | 'run'> = {
-    reserve() {
-      const place = { release: () => taken.delete(place) };
-      taken.add(place);
-      return place;
-    },
+  function take(): Place {
+    const place = { waitedMs: 0, release: () => void taken.delete(place) };
+    taken.add(place);
+    return place;
+  }
+  const queue: Pick<BatchQueue, 'reserve' | 'reserveInTurn' | 'run'> = {
+    reserve: take,
+    reserveInTurn: async () => take(),
     async run(_image, _wants, _call, place) {
       used.push(place);
       place?.release();
@@ -42,7 +45,7 @@ test('places of images that were refused before they ran are given back when the
   const { queue, taken } = countingQueue();
   const work = lendQueue(queue, async (own) => {
     own.reserve(call);
-    own.reserve(call);
+    await own.reserveInTurn(call);
     assert.equal(taken.size, 2);
     throw new Error('not an image');
   });

@@ -1,25 +1,29 @@
 import type { EngineOutputs, OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
-import type { BatchQueue, Place } from './queue.js';
+import type { Place } from './places.js';
+import type { BatchQueue } from './queue.js';
 
 /** The queue as one call has it: an image that was given a place before it was decoded has it when it comes to run. */
 export interface CallQueue {
   /** As of BatchQueue; the place is kept for the next image that runs. */
   reserve(call: Call): void;
+  /** As `reserve`, for a patient call. */
+  reserveInTurn(call: Call): Promise<unknown>;
   /** As of BatchQueue, with the place that was kept where there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
 }
 
 /** Lends the queue to a call: places that it did not use, as its images were refused or were not needed, are given back. */
 export async function lendQueue<T>(
-  queue: Pick<BatchQueue, 'reserve' | 'run'>,
+  queue: Pick<BatchQueue, 'reserve' | 'reserveInTurn' | 'run'>,
   work: (queue: CallQueue) => Promise<T>,
 ): Promise<T> {
   const places: Place[] = [];
   try {
     return await work({
       reserve: (call) => void places.push(queue.reserve(call)),
+      reserveInTurn: async (call) => places.push(await queue.reserveInTurn(call)),
       run: (image, wants, call) => queue.run(image, wants, call, places.pop()),
     });
   } finally {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { RgbImage } from '../../image/types.js';
 import { ServeError } from '../serveError.js';
+import type { Place } from './places.js';
 import { createBatchQueue, type QueueLimits } from './queue.js';
 
 const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
@@ -443,6 +444,76 @@ describe('batch queue', () => {
     assert.equal(queue.full, undefined);
     await queue.close();
     assert.equal(queue.full, undefined, 'what is wrong then is another thing');
+  });
+
+  test('a patient call waits where others are refused, and its wait counts as time in the queue', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
+    const running = queue.run(image(1), embedding, call());
+    await turn();
+    const waiting = [2, 3].map((value) => queue.run(image(value, 16), embedding, call()));
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
+    const queued: number[] = [];
+    const patient = { ...call(), patient: true, observe: (_: string, seconds: number) => void queued.push(seconds) };
+    let place: Place | undefined;
+    const reserving = queue.reserveInTurn(patient).then((given) => {
+      place = given;
+    });
+    await delay(20);
+    assert.equal(place, undefined);
+    await engine.letOneGo();
+    await reserving;
+    const run = queue.run(image(4), embedding, patient, place);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all([running, ...waiting, run]);
+    assert.ok(queued[0]! >= 0.019, `${queued[0]} s`);
+    await queue.close();
+  });
+
+  test('patient calls leave half of the room, in images and in bytes, to those that cannot wait', async () => {
+    const ofBytes = image(1).data.byteLength;
+    for (const room of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * ofBytes }]) {
+      const engine = gatedEngine();
+      const queue = createBatchQueue(engine, { ...limits, ...room });
+      const running = queue.run(image(1), embedding, call());
+      await turn();
+      const given: Place[] = [];
+      const reserve = () => queue.reserveInTurn(call()).then((place) => given.push(place));
+      const reserving = [1, 2, 3].map(reserve);
+      await turn();
+      assert.equal(given.length, 2);
+      queue.reserve(call()).release();
+      given[0]!.release();
+      await Promise.all(reserving);
+      for (const place of given) place.release();
+      await Promise.all([running, engine.letOneGo()]);
+      await queue.close();
+    }
+  });
+
+  test('a patient call waits no longer than its caller, its workers, and is let in by a queue that closes', async () => {
+    const engine = createFakeEngine({ manifest });
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    const place = queue.reserve(call());
+    const given = new AbortController();
+    const gaveUp = assert.rejects(queue.reserveInTurn(call(given.signal)), /gave up/);
+    given.abort(new Error('gave up'));
+    await gaveUp;
+    const admitted = queue.reserveInTurn(call());
+    const closing = queue.close();
+    await assert.rejects(queue.reserveInTurn(call()), isServeError('shutting_down', /shutting down/));
+    place.release();
+    await queue.run(image(1), embedding, call(), await admitted);
+    await closing;
+
+    const second = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    const held = second.reserve(call());
+    const waits = assert.rejects(second.reserveInTurn(call()), { code: 'unavailable', message: /SIGKILL/ });
+    engine.kill(1, 'ended (signal SIGKILL)');
+    await waits;
+    held.release();
+    await second.close();
   });
 
   test('an image that has a place is run after close, which waits for it', async () => {

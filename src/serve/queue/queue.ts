@@ -2,6 +2,7 @@ import { type Engine, EngineError, type EngineOutputs, type OutputName } from '.
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
 import { ServeError } from '../serveError.js';
+import { createPlaces, type Place } from './places.js';
 import { createServiceRate } from './rate.js';
 import { batchSizes, type ConfiguredRun, runLimits } from './runLimits.js';
 import { splitRun } from './splitRun.js';
@@ -21,19 +22,15 @@ export interface QueueObserver {
   batch?(images: number): void;
 }
 
-/** Room in the queue for one image that is on its way there. */
-export interface Place {
-  /** Gives it back; once is enough, and `run` does it too. */
-  release(): void;
-}
-
 /** Puts images of one size that want the same outputs into one run of the engine. */
 export interface BatchQueue {
   /**
-   * Takes a place for an image before anything is spent on decoding it.
+   * Takes a place for an image before anything is spent on decoding it; `run` gives it back.
    * @throws ServeError and EngineError as `run`.
    */
   reserve(call: Call): Place;
+  /** The same for a call that is patient: it waits where the queue is full, and is not refused for that. */
+  reserveInTurn(call: Call): Promise<Place>;
   /**
    * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
    * @param place what was reserved for it: with one, it is not refused for the number of images, nor while closing
@@ -58,6 +55,7 @@ interface Item {
   readonly pixels: number;
   readonly wants: ReadonlySet<OutputName>;
   readonly call: Call;
+  readonly place: Place;
   readonly enqueued: number;
   resolve(outputs: EngineOutputs): void;
   reject(error: unknown): void;
@@ -95,11 +93,15 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   let runningPixels = 0;
   /** Of the image that came last: what others that are still being decoded will have, as far as is known. */
   let lastPixels = 0;
+  let lastBytes = 0;
   let closed = false;
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
   const running = new Set<Promise<void>>();
-  const places = new Set<Place>();
+  // Half of the room, in images and in bytes as far as is known, is left to calls that cannot wait.
+  const places = createPlaces(limits.queueImages, () =>
+    Math.max(1, Math.floor(Math.min(limits.queueImages / 2, limits.queueBytes / 2 / lastBytes))),
+  );
   const rate = createServiceRate();
   /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
   const fitting = new Map<string, Fitting>();
@@ -133,19 +135,26 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
   }
 
+  /** Images that have a place and are being decoded. */
+  const decoding = (): number => places.taken - waiting.length;
+
   function noWorker(): EngineError {
     return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
   }
 
   function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {
     const message =
-      `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${places.size} are being decoded; at most ` +
+      `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${decoding()} are being decoded; at most ` +
       `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
     const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
     return new ServeError('overloaded', message, details);
   }
 
-  const hasRoom = (): boolean => waiting.length + places.size < limits.queueImages;
+  /** @throws where nothing may come in, whatever room there is */
+  function refuseAtAll(): void {
+    if (closed) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
+    if (engine.status.state === 'down') throw noWorker();
+  }
 
   /**
    * @param image what comes in; absent while nobody knows yet
@@ -153,15 +162,13 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
    */
   function admit(image: RgbImage | undefined, { deadline }: Call, hasPlace: boolean): void {
     const bytes = image?.data.byteLength ?? 0;
-    if (closed && !hasPlace) {
-      throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
-    }
-    if (engine.status.state === 'down') throw noWorker();
-    if (!hasPlace && !hasRoom()) throw overloaded('queueImages');
+    if (!hasPlace) refuseAtAll();
+    else if (engine.status.state === 'down') throw noWorker();
+    if (!hasPlace && places.full) throw overloaded('queueImages');
     if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
     if (deadline === undefined) return;
     // Places are taken in order: those that others have come before one that asks for its own.
-    const placed = hasPlace ? 0 : places.size;
+    const placed = hasPlace ? 0 : decoding();
     const before = secondsToWait(placed);
     const own = image === undefined ? 0 : rate.secondsFor(image.width * image.height, 1);
     if (before === undefined || own === undefined) return;
@@ -176,9 +183,10 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   function remove(items: ReadonlySet<Item>): void {
     waiting = waiting.filter((item) => !items.has(item));
-    for (const { image, pixels } of items) {
+    for (const { image, pixels, place } of items) {
       waitingBytes -= image.data.byteLength;
       waitingPixels -= pixels;
+      place.release();
     }
   }
 
@@ -230,7 +238,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     runningPixels += pixels;
     try {
       const start = performance.now();
-      for (const item of batch) item.call.observe('queue', (start - item.enqueued) / 1000);
+      for (const item of batch) item.call.observe('queue', (item.place.waitedMs + start - item.enqueued) / 1000);
       observer.batch?.(batch.length);
       const outcomes = await splitRun(
         engine,
@@ -265,6 +273,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     for (const item of items) {
       item.reject(noWorker());
     }
+    places.turnAway(noWorker());
   }
 
   /** Gives every free worker a batch. */
@@ -290,7 +299,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   /** At the end of this turn: what is offered in it (both images of a Match) rides along. */
   function pumpSoon(): void {
-    if (pumping || waiting.length === 0) return;
+    if (pumping || (waiting.length === 0 && places.awaited === 0)) return;
     pumping = true;
     queueMicrotask(() => {
       pumping = false;
@@ -303,15 +312,31 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     reserve(call) {
       call.signal.throwIfAborted();
       admit(undefined, call, false);
-      const place: Place = { release: () => places.delete(place) };
-      places.add(place);
-      return place;
+      return places.take();
     },
-    async run(image, wants, call, place) {
-      const hasPlace = place !== undefined && places.delete(place);
+    async reserveInTurn(call) {
       call.signal.throwIfAborted();
-      admit(image, call, hasPlace);
+      refuseAtAll();
+      const place = await places.wait(call.signal);
+      try {
+        admit(undefined, call, true);
+        return place;
+      } catch (error) {
+        place.release();
+        throw error;
+      }
+    },
+    async run(image, wants, call, reserved) {
+      try {
+        call.signal.throwIfAborted();
+        admit(image, call, reserved !== undefined);
+      } catch (error) {
+        reserved?.release();
+        throw error;
+      }
+      const place = reserved ?? places.take();
       lastPixels = image.width * image.height;
+      lastBytes = image.data.byteLength;
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) remove(new Set([item]));
@@ -324,6 +349,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
           pixels: image.width * image.height,
           wants,
           call,
+          place,
           enqueued: performance.now(),
           resolve: (outputs) => {
             settle();
@@ -343,7 +369,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     },
     get full() {
       // Where nothing can run at all, `reserve` says so.
-      return hasRoom() || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
+      return !places.full || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
     },
     get depth() {
       return waiting.length;
@@ -351,7 +377,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     async close() {
       closed = true;
       pumpSoon();
-      while (waiting.length > 0 || running.size > 0 || places.size > 0) {
+      while (running.size > 0 || places.taken > 0 || places.awaited > 0) {
         // What waits may be about to run, or waits for a worker that is starting; what has a place is being decoded.
         await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
       }

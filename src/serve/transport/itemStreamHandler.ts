@@ -52,7 +52,7 @@ export function itemStreamHandler<Item, Response, Answer>(
     const cost = costOf(request);
     const one = oneEncode(call);
     const clock = createPhaseClock(one.call.observe);
-    const sub: Call = { ...call, observe: clock.observe };
+    const sub: Call = { ...call, patient: true, observe: clock.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer =>
       checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
