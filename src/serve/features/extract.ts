@@ -38,7 +38,7 @@ async function inReductionTurn<T>(context: ServeContext, call: Call, work: () =>
   return inBoundedTurn(reducing, waiting, call, work);
 }
 
-/** Whether vectors are changed after they were cut out: normalised, or put into fewer dimensions. */
+/** Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. */
 async function extractMap(
   context: ServeContext,
   plan: FeaturePlan,
