@@ -1,13 +1,13 @@
 /**
  * Memory of the service under a mixed load for minutes: every method, malformed requests, calls that are given up, and reloads
  * of the model in the warm-up. Every 15 seconds the load pauses, garbage is collected, and what stays is measured: its slope
- * after the warm-up must be below 1 MB a minute, and no worker that was replaced may be left; the same run over a service that
+ * after the warm-up (V8 compiles for two minutes) must be below 1 MB a minute, and no worker that was replaced may be left; the same run over a service that
  * keeps 1 kB of every call must be caught, or the measurement could not see a leak. Exit code 1 where either fails.
  *
  * To be run with the allocator of the image, LD_PRELOAD=.../libjemalloc.so.2: glibc's keeps what images and threads of other
  * sizes leave behind, and fills its gaps over ten minutes and more (docs/benchmarks.md).
  *
- *   node dist/scripts/soak.js [--minutes 5] [--warmup 1] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
+ *   node dist/scripts/soak.js [--minutes 5] [--warmup 3] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -36,7 +36,7 @@ const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '5' },
-    warmup: { type: 'string', default: '1' },
+    warmup: { type: 'string', default: '3' },
     'control-minutes': { type: 'string', default: '2' },
     concurrency: { type: 'string', default: '4' },
   },
