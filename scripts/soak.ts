@@ -1,8 +1,9 @@
 /**
  * Memory of the service under a mixed load for minutes: every method, malformed requests, calls that are given up, and reloads
  * of the model in the warm-up. Every 15 seconds the load pauses, garbage is collected, and what stays is measured: its slope
- * after the warm-up (V8 compiles for two minutes) must be below 1 MB a minute, and no worker that was replaced may be left; the same run over a service that
- * keeps 1 kB of every call must be caught, or the measurement could not see a leak. Exit code 1 where either fails.
+ * after the warm-up (V8 compiles for two minutes) must be below 1 MB a minute, and no worker that was replaced may be left;
+ * the same run over a service that keeps 1 kB of every call must be caught, or the measurement could not see a leak. Exit code
+ * 1 where either fails.
  *
  * To be run with the allocator of the image, LD_PRELOAD=.../libjemalloc.so.2: glibc's keeps what images and threads of other
  * sizes leave behind, and fills its gaps over ten minutes and more (docs/benchmarks.md).
@@ -12,17 +13,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { treePids } from '../src/bench/processCpu.js';
+import { median } from '../src/bench/quantile.js';
 import { startService } from '../src/bench/serviceProcess.js';
+import { residentMb, settle, settlingEnvironment } from '../test/support/settledMemory.js';
 import { startSoakLoad } from './soak/load.js';
-import {
-  allocatorOptions,
-  collectOnSignal,
-  collectOptions,
-  type MemorySample,
-  residentMb,
-  settledMb,
-  slope,
-} from './soak/memory.js';
 
 const MOST_MB_PER_MINUTE = 1;
 /** How often memory is read under load, for its most. */
@@ -52,8 +46,23 @@ const leak = `const kept = [];
     }
   };`;
 
-/** @returns slope after the warm-up, and what was asked */
-async function soak(what: string, minutes: number, warmup: number) {
+/** Resident megabytes at a time in minutes. */
+interface MemorySample {
+  readonly minute: number;
+  readonly mb: number;
+}
+
+/** Megabytes a minute: the median slope between all pairs of samples (Theil and Sen). */
+function slope(samples: readonly MemorySample[]): number {
+  return median(samples.flatMap((a, i) => samples.slice(i + 1).map((b) => (b.mb - a.mb) / (b.minute - a.minute))));
+}
+
+/**
+ * @param script runs in each process of the service before its own
+ * @returns slope after the warm-up, and what was asked
+ */
+async function soak(what: string, minutes: number, warmup: number, script = '') {
+  Object.assign(process.env, settlingEnvironment(script));
   const service = await startService(['--log-level', 'info', ...serveFlags]);
   const processesAtStart = (await treePids(service.pid)).length;
   const start = performance.now();
@@ -66,18 +75,21 @@ async function soak(what: string, minutes: number, warmup: number) {
     }
     const samples: MemorySample[] = [];
     let most = 0;
-    const settle = async () => {
-      const mb = await load.whilePaused(() => settledMb(service));
+    const sample = async () => {
+      const mb = await load.whilePaused(async () => {
+        await settle(service.pid);
+        return residentMb(service.pid);
+      });
       samples.push({ minute: minute(), mb });
       console.error(`${what}, minute ${minute().toFixed(1)}: ${mb.toFixed(1)} MB`);
     };
-    await settle();
+    await sample();
     while (minute() < warmup + minutes) {
       for (let waited = 0; waited < PAUSE_EVERY_MS; waited += WATCH_MS) {
         await delay(WATCH_MS);
-        most = Math.max(most, await residentMb(service));
+        most = Math.max(most, await residentMb(service.pid));
       }
-      await settle();
+      await sample();
     }
     await load.stop();
     return {
@@ -95,19 +107,12 @@ async function soak(what: string, minutes: number, warmup: number) {
   }
 }
 
-/** Environment of the processes that are started next: a script that runs before their own. */
-function preload(script: string): void {
-  process.env['NODE_OPTIONS'] = `${collectOptions} --import=data:text/javascript,${encodeURIComponent(script)}`;
-  Object.assign(process.env, allocatorOptions);
-}
-
-preload(collectOnSignal);
 const service = await soak('service', Number(values.minutes), Number(values.warmup));
-preload(collectOnSignal + leak);
 const control = await soak(
   'control that keeps 1 kB of every call',
   Number(values['control-minutes']),
   Number(values.warmup) / 2,
+  leak,
 );
 const { processes } = service;
 const met = service.mbPerMinute < MOST_MB_PER_MINUTE && processes.last === processes.first;

@@ -16,10 +16,19 @@ export interface ServedProcess {
 }
 
 /** Starts `vicregl serve` as a process of its own on free ports and waits until it serves. */
-export async function startServedProcess(...extra: string[]): Promise<ServedProcess> {
+export const startServedProcess = (...flags: string[]): Promise<ServedProcess> => startServedProcessIn({}, ...flags);
+
+/** The same with variables beside those of this process. */
+export async function startServedProcessIn(
+  environment: Readonly<Record<string, string>>,
+  ...extra: string[]
+): Promise<ServedProcess> {
   const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
   const flags = [...listeners, '--device', 'cpu', ...extra];
-  const child = spawn(process.execPath, [bin, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [bin, 'serve', ...flags], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...environment },
+  });
   for await (const line of createInterface({ input: child.stdout! })) {
     const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string; adminAddress: string };
     if (entry.msg !== 'serving') continue;
