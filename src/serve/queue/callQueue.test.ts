@@ -41,6 +41,24 @@ test('an image runs with the place that its call took, and one without a place r
   assert.equal(taken.size, 0);
 });
 
+test('a place that comes when its call has ended is given back', async () => {
+  const { queue, taken } = countingQueue();
+  let letIn = (): void => {};
+  const room = new Promise<void>((resolve) => {
+    letIn = resolve;
+  });
+  const full = { ...queue, reserveInTurn: () => room.then(() => queue.reserve(call)) };
+  let late: Promise<unknown> | undefined;
+  const work = lendQueue(full, async (own) => {
+    late = own.reserveInTurn(call);
+    throw new Error('another image is none');
+  });
+  await assert.rejects(work, /another image/);
+  letIn();
+  await late;
+  assert.equal(taken.size, 0);
+});
+
 test('places of images that were refused before they ran are given back when the call ends', async () => {
   const { queue, taken } = countingQueue();
   const work = lendQueue(queue, async (own) => {

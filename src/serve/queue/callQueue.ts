@@ -20,13 +20,20 @@ export async function lendQueue<T>(
   work: (queue: CallQueue) => Promise<T>,
 ): Promise<T> {
   const places: Place[] = [];
+  let ended = false;
   try {
     return await work({
       reserve: (call) => void places.push(queue.reserve(call)),
-      reserveInTurn: async (call) => places.push(await queue.reserveInTurn(call)),
+      reserveInTurn: async (call) => {
+        const place = await queue.reserveInTurn(call);
+        // The call may have failed meanwhile for another of its images.
+        if (ended) place.release();
+        else places.push(place);
+      },
       run: (image, wants, call) => queue.run(image, wants, call, places.pop()),
     });
   } finally {
+    ended = true;
     for (const place of places) place.release();
   }
 }
