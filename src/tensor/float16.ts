@@ -44,17 +44,27 @@ function fromHalf(half: number): number {
 
 let halfToFloat: Float32Array | undefined;
 
-/** Converts float32 elements to float16 bit patterns. */
-export function float32ToFloat16(values: Float32Array): Uint16Array {
-  const halves = new Uint16Array(values.length);
+/**
+ * Converts float32 elements to float16 bit patterns.
+ * @param halves takes them; as many as there are values
+ */
+export function float32ToFloat16(
+  values: Float32Array,
+  halves: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   for (let i = 0; i < values.length; i++) halves[i] = toHalf(values[i] as number);
   return halves;
 }
 
-/** Converts float16 bit patterns to float32 elements. */
-export function float16ToFloat32(halves: Uint16Array): Float32Array {
+/**
+ * Converts float16 bit patterns to float32 elements.
+ * @param values takes them; as many as there are patterns
+ */
+export function float16ToFloat32(
+  halves: Uint16Array,
+  values: Float32Array = new Float32Array(halves.length),
+): Float32Array {
   halfToFloat ??= Float32Array.from({ length: 65536 }, (_, half) => fromHalf(half));
-  const values = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) values[i] = halfToFloat[halves[i] as number] as number;
   return values;
 }

@@ -75,16 +75,22 @@ export function rows<D extends DType>({ dtype, shape, data }: Tensor<D>, start: 
 }
 
 /**
+ * Checks that bytes are as many as a tensor takes.
+ * @throws RangeError when they do not fit the shape.
+ */
+export function checkByteLength(dtype: DType, shape: readonly number[], bytes: Uint8Array): void {
+  const needed = elementCount(shape) * elementBytes(dtype);
+  if (bytes.byteLength === needed) return;
+  throw new RangeError(`${dtype} tensor of shape [${shape.join(', ')}] needs ${needed} bytes, got ${bytes.byteLength}`);
+}
+
+/**
  * Views bytes (little-endian, row-major) as a tensor; copies only where the offset is not aligned.
  * @throws RangeError when the number of bytes does not fit the shape.
  */
 export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly number[], bytes: Uint8Array): Tensor<D> {
+  checkByteLength(dtype, shape, bytes);
   const width = elementBytes(dtype);
-  if (bytes.byteLength !== elementCount(shape) * width) {
-    throw new RangeError(
-      `${dtype} tensor of shape [${shape.join(', ')}] needs ${elementCount(shape) * width} bytes, got ${bytes.byteLength}`,
-    );
-  }
   const aligned = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes); // not slice(): a Buffer would only make another view
   const Constructor = arrayConstructors[dtype] as unknown as new (
     b: ArrayBufferLike,

@@ -135,8 +135,9 @@ export async function readSource(
     return keptSource(stored.grid, stored.maps);
   }
   if (side?.features) {
-    const { grid, maps } = readSentFeatures(side.features, `${field}.features`, channelsOf(context, output));
-    return keptSource(grid, maps);
+    const channels = channelsOf(context, output);
+    const { grid, read } = readSentFeatures(side.features, `${field}.features`, channels);
+    return { grid, channels, vectors: async ({ signal }) => featureMap(await read(signal)) };
   }
   const image = side?.image ?? null;
   if (side?.store) return (await storedImage(context, image, field, output, call)).source;

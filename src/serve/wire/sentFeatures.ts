@@ -1,7 +1,18 @@
+import { inTurns } from '../../match/turns.js';
 import type { SentFeatures__Output } from '../../proto/generated/vicregl/v1/SentFeatures.js';
 import type { Tensor__Output } from '../../proto/generated/vicregl/v1/Tensor.js';
 import { float16ToFloat32 } from '../../tensor/float16.js';
-import { elementCount, type Tensor, tensor, tensorFromBytes } from '../../tensor/tensor.js';
+import { inSlices } from '../../tensor/slices.js';
+import {
+  checkByteLength,
+  type DType,
+  type DTypeArray,
+  elementBytes,
+  elementCount,
+  type Tensor,
+  tensor,
+  tensorFromBytes,
+} from '../../tensor/tensor.js';
 import { ServeError } from '../serveError.js';
 import type { CellGrid } from './grid.js';
 
@@ -9,25 +20,71 @@ function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);
 }
 
-function numbers({ dtype, shape, data, scales }: Tensor__Output): Float32Array {
+/** Writes numbers of a tensor from one of its vectors on, as many as there is room for (whole vectors). */
+type WriteVectors = (values: Float32Array, firstVector: number) => void;
+
+/**
+ * Checks what a tensor says of itself against its bytes, which it does not go through.
+ * @throws ServeError for its dtype, RangeError for the number of bytes.
+ */
+function writerOf({ dtype, shape, data, scales }: Tensor__Output): WriteVectors {
+  const channels = shape.at(-1) ?? 1;
   switch (dtype) {
     case 'DATA_TYPE_FLOAT32':
-      return tensorFromBytes('float32', shape, data).data;
+      checkByteLength('float32', shape, data);
+      return (values, first) => values.set(part('float32', data, first * channels, values.length));
     case 'DATA_TYPE_FLOAT16':
-      return float16ToFloat32(tensorFromBytes('float16', shape, data).data);
-    case 'DATA_TYPE_INT8': {
-      const elements = tensorFromBytes('int8', shape, data).data;
-      const channels = shape.at(-1) ?? 1;
-      const each = tensorFromBytes('float32', [elements.length / channels], scales).data;
-      return Float32Array.from(elements, (value, i) => value * each[Math.floor(i / channels)]!);
-    }
+      checkByteLength('float16', shape, data);
+      return (values, first) => float16ToFloat32(part('float16', data, first * channels, values.length), values);
+    case 'DATA_TYPE_INT8':
+      checkByteLength('int8', shape, data);
+      checkByteLength('float32', [elementCount(shape) / channels], scales);
+      return (values, first) => {
+        const elements = part('int8', data, first * channels, values.length);
+        const each = part('float32', scales, first, values.length / channels);
+        for (let vector = 0; vector < each.length; vector++) {
+          const scale = each[vector]!;
+          for (let k = vector * channels; k < (vector + 1) * channels; k++) values[k] = elements[k]! * scale;
+        }
+      };
     default:
       throw invalid('dtype must be FLOAT32, FLOAT16 or INT8');
   }
 }
 
+/** `count` elements of bytes that hold a tensor. */
+function part<D extends DType>(dtype: D, bytes: Uint8Array, first: number, count: number): DTypeArray[D] {
+  const width = elementBytes(dtype);
+  return tensorFromBytes(dtype, [count], bytes.subarray(first * width, (first + count) * width)).data;
+}
+
+/** @throws ServeError `invalid_argument` at the first number that is not finite. */
+function* readSteps(write: WriteVectors, shape: readonly number[], field: string): Generator<void, Tensor<'float32'>> {
+  const channels = shape.at(-1) ?? 1;
+  const values = new Float32Array(elementCount(shape));
+  yield* inSlices(values.length / channels, channels, (first, end) => {
+    write(values.subarray(first * channels, end * channels), first);
+    for (let i = first * channels; i < end * channels; i++) {
+      if (!Number.isFinite(values[i])) throw invalid(`${field}: element ${i} is ${values[i]}; all must be finite`);
+    }
+  });
+  return tensor('float32', shape, values);
+}
+
+/** Local vectors that a caller sent. */
+export interface SentVectors {
+  readonly grid: CellGrid;
+  /**
+   * Their numbers, [rows, columns, C]; large ones in steps that leave the event loop to others every few milliseconds.
+   * @throws ServeError `invalid_argument` naming the field and the first number that is not finite, or the signal's reason
+   *   soon after it is aborted.
+   */
+  read(signal: AbortSignal): Promise<Tensor<'float32'>>;
+}
+
 /**
- * Local vectors that a caller sent, [rows, columns, C], and their grid.
+ * Checks what a caller says of the vectors that it sent. Their numbers, of which there may be as many as a message holds, cost
+ * nothing before they are asked for.
  * @param channels that they must have
  * @throws ServeError `invalid_argument` naming the field.
  */
@@ -35,7 +92,7 @@ export function readSentFeatures(
   { features, grid }: SentFeatures__Output,
   field: string,
   channels: number,
-): { readonly maps: Tensor<'float32'>; readonly grid: CellGrid } {
+): SentVectors {
   if (features === null) throw invalid(`${field}.features: missing`);
   if (!grid?.cellToPixel)
     throw invalid(`${field}.grid: missing, or without cell_to_pixel; send what ExtractFeatures gave`);
@@ -51,20 +108,18 @@ export function readSentFeatures(
   if (![scaleX, scaleY, offsetX, offsetY].every(Number.isFinite)) {
     throw invalid(`${field}.grid.cell_to_pixel: must be finite`);
   }
-  let data: Float32Array;
+  let write: WriteVectors;
   try {
-    data = numbers(features);
+    write = writerOf(features);
   } catch (cause) {
     throw new ServeError('invalid_argument', `${field}.features: ${cause instanceof Error ? cause.message : cause}`, {
       cause,
     });
   }
-  const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw invalid(`${field}.features: element ${bad} is ${data[bad]}; all must be finite`);
   const stride = Math.max(1, grid.stride);
   const { originalWidth: width, originalHeight: height } = grid;
   return {
-    maps: tensor('float32', shape, data),
+    read: (signal) => inTurns(readSteps(write, shape, `${field}.features`), signal),
     grid: {
       rows: grid.rows,
       cols: grid.columns,
