@@ -53,21 +53,24 @@ test('one that gives up while it waits leaves at once: its place is free, its wo
   );
 });
 
-test('patient calls wait beyond the limit, and take no place of others', async () => {
+test('patient calls wait beyond the limit, and half of those in the line are patient at most', async () => {
   const turns = pLimit(1);
+  const two = { ...limit, value: 2 };
   const first = held('first');
-  const one = inBoundedTurn(turns, limit, call(), first.work);
+  const one = inBoundedTurn(turns, two, call(), first.work);
   await turn();
   const patient = { ...call(), patient: true };
-  const waiting = [2, 3].map((value) => inBoundedTurn(turns, limit, patient, async () => value));
-  const last = inBoundedTurn(turns, limit, call(), async () => 'last');
-  const beyond = inBoundedTurn(turns, limit, patient, async () => 4);
+  const order: number[] = [];
+  const waiting = [2, 3, 4].map((value) => inBoundedTurn(turns, two, patient, async () => order.push(value)));
+  await turn();
+  const other = inBoundedTurn(turns, two, call(), async () => order.push(5));
   await assert.rejects(
-    inBoundedTurn(turns, limit, call(), async () => 'refused'),
+    inBoundedTurn(turns, two, call(), async () => 'refused'),
     { code: 'overloaded' },
   );
   first.end();
-  assert.deepEqual(await Promise.all([one, ...waiting, last, beyond]), ['first', 2, 3, 'last', 4]);
+  await Promise.all([one, ...waiting, other]);
+  assert.deepEqual(order, [2, 5, 3, 4], 'one that cannot wait comes behind one patient call, not behind all');
 });
 
 test("a failure is its own call's, the next has its turn, and no listener stays", async () => {

@@ -1,5 +1,6 @@
 import type { LimitFunction } from 'p-limit';
 import type { Call } from './call.js';
+import { createRoom, type Room } from './room.js';
 import { ServeError } from './serveError.js';
 
 /** A limit on what may wait for a turn. */
@@ -11,35 +12,41 @@ export interface WaitingLimit {
   readonly waiting: string;
 }
 
-/** Calls that wait, are not patient, and have not given up; p-limit would count the others too, until their turn has come. */
-const waitingFor = new WeakMap<LimitFunction, number>();
+/** Calls that wait and have not given up; p-limit would count the others too, until their turn has come. */
+const rooms = new WeakMap<LimitFunction, Room>();
+
+function roomOf(turns: LimitFunction, { value }: WaitingLimit): Room {
+  const room = rooms.get(turns) ?? createRoom(value);
+  rooms.set(turns, room);
+  return room;
+}
 
 /**
- * Works when it is this call's turn. A call that gives up while it waits leaves at once, with all that it holds. A patient
- * one, as those of a stream, always waits: how many there are is bounded where they come from.
- * @param turns lets so many work at a time
+ * Works when it is this call's turn. A call that gives up while it waits leaves at once, with all that it holds. A patient one
+ * waits where others are refused, and half of those who wait for their turn are patient at most.
+ * @param turns lets so many work at a time; always the same limit belongs to it
  * @throws ServeError `overloaded` when as many wait as may, or the call's own reason when it is aborted while it waits.
  */
 export async function inBoundedTurn<T>(
   turns: LimitFunction,
-  { name, value, waiting }: WaitingLimit,
+  limit: WaitingLimit,
   { signal, patient = false }: Pick<Call, 'signal' | 'patient'>,
   work: () => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
-  const before = waitingFor.get(turns) ?? 0;
-  if (before >= value && !patient) {
-    throw new ServeError('overloaded', `${before} ${waiting}, the most that may; try again later`, {
+  const room = roomOf(turns, limit);
+  if (!patient && !room.fits(1)) {
+    const { name, value, waiting } = limit;
+    throw new ServeError('overloaded', `${room.held} ${waiting}, the most that may; try again later`, {
       limit: { name, value },
     });
   }
-  const counts = Number(!patient);
-  waitingFor.set(turns, before + counts);
+  const place = patient ? await room.wait(1, signal) : room.take(1);
   let job: typeof work | undefined = work;
   return new Promise<T>((resolve, reject) => {
     const leave = (): void => {
       job = undefined;
-      waitingFor.set(turns, waitingFor.get(turns)! - counts);
+      place.release();
       signal.removeEventListener('abort', giveUp);
     };
     const giveUp = (): void => {
@@ -47,6 +54,7 @@ export async function inBoundedTurn<T>(
       reject(signal.reason);
     };
     signal.addEventListener('abort', giveUp, { once: true });
+    if (signal.aborted) giveUp();
     void turns(async () => {
       const mine = job;
       if (mine === undefined) return;

@@ -1,3 +1,4 @@
+import { createRoom } from './room.js';
 import { ServeError } from './serveError.js';
 
 /** Bounds the bytes of messages, or of what is made for them, that are held at the same time. */
@@ -10,6 +11,11 @@ export interface ByteBudget {
    * @throws ServeError `overloaded` when it does not fit beside those that are held.
    */
   take(bytes: number): () => void;
+  /**
+   * Waits until it fits, for a patient call; these hold half of the limit at most.
+   * @throws the signal's reason when it is aborted
+   */
+  wait(bytes: number, signal: AbortSignal): Promise<() => void>;
 }
 
 const holding = {
@@ -26,24 +32,22 @@ const holding = {
  * @param of what is held, for errors
  */
 export function createByteBudget(limit: number, of: keyof typeof holding = 'requests'): ByteBudget {
-  let held = 0;
+  const room = createRoom(limit);
   return {
     get held() {
-      return held;
+      return room.held;
     },
-    take(cost) {
-      const bytes = Math.min(cost, limit);
-      if (held + bytes > limit) {
+    take(bytes) {
+      if (!room.fits(bytes)) {
         throw new ServeError(
           'overloaded',
-          `${holding[of].text(held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try again later`,
+          `${holding[of].text(room.held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try ` +
+            'again later',
           { limit: { name: holding[of].name, value: limit } },
         );
       }
-      held += bytes;
-      return () => {
-        held -= bytes;
-      };
+      return room.take(bytes).release;
     },
+    wait: async (bytes, signal) => (await room.wait(bytes, signal)).release,
   };
 }

@@ -9,7 +9,10 @@ export interface Call {
   readonly signal: AbortSignal;
   /** When the caller stops waiting, as Date.now(); absent where it waits for ever. */
   readonly deadline?: number;
-  /** Whether an image that finds the queue full waits for room, as one of a stream does; else it is refused. */
+  /**
+   * Whether it waits for room in the queue, for its turn and for bytes where others are refused, as an item of a stream does:
+   * its sender can be made to wait. Half of each is left to the others.
+   */
   readonly patient?: boolean;
   /** Told how long each phase took, in seconds. */
   readonly observe: (phase: Phase, seconds: number) => void;

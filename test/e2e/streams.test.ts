@@ -120,6 +120,17 @@ describe('batches', () => {
     assert.match(refused.message, /fewer images at a time/);
   });
 
+  test('targets of MatchMany that fail keep no place in the queue', async () => {
+    const narrow = await start({ queueImages: 4, batchImages: 2 });
+    const bad = images[1]!.subarray(0, 3000);
+    const results = await narrow.client.matchMany(images[0]!, [bad, bad, bad, bad, bad, bad, images[1]!, images[2]!]);
+    assert.deepEqual(
+      results.map((result) => (result.status === 'fulfilled' ? 'matched' : result.reason.reason)),
+      [...new Array<string>(6).fill('IMAGE_CORRUPT'), 'matched', 'matched'],
+    );
+    await narrow.stop();
+  });
+
   test('no request and too many are refused', async () => {
     await assert.rejects(service.client.embedBatch([]), { code: 'INVALID_ARGUMENT', message: /^requests: empty/ });
     const many = new Array<Buffer>(65).fill(Buffer.alloc(1));
@@ -218,6 +229,24 @@ describe('streams', () => {
       for (const answer of answers.values()) value(answer);
     }
     assert.equal(await queued(), 60, 'an item waits once');
+    await narrow.stop();
+  });
+
+  test('streams hold half of the bytes of requests, and of the line for a reduction, and wait for more', async () => {
+    const narrow = await start(
+      { streamItems: 8, requestBytes: 6 * image.byteLength, queueReductions: 2 },
+      { delayMs: 5 },
+    );
+    const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image, pca: { components: 2 } }));
+    const streams = Array.from({ length: 4 }, () => byId(narrow.client.featuresStream(items)));
+    const queued = () =>
+      narrow.metric('vicregl_phase_duration_seconds_count', 'method="ExtractFeaturesStream",phase="queue"');
+    while ((await queued()) < 4) await new Promise(setImmediate);
+    for (let i = 0; i < 5; i++) await narrow.client.features(image, { pca: { components: 2 } });
+    for (const answers of await Promise.all(streams)) {
+      assert.equal(answers.size, 12);
+      for (const answer of answers.values()) value(answer);
+    }
     await narrow.stop();
   });
 

@@ -1,7 +1,10 @@
 import pLimit from 'p-limit';
+import type { Engine } from '../../src/engine/engine.js';
 import { createByteBudget } from '../../src/serve/byteBudget.js';
 import { defaultServeLimits } from '../../src/serve/limits.js';
 import type { RegistryOptions } from '../../src/serve/models/registry.js';
+import { type CallQueue, lendQueue } from '../../src/serve/queue/callQueue.js';
+import { createBatchQueue } from '../../src/serve/queue/queue.js';
 import { createFeatureStore } from '../../src/serve/stored/featureStore.js';
 
 /** What a registry shares among its models, for tests of registries: the standard limits, and one of everything at a time. */
@@ -14,4 +17,14 @@ export function registryParts(): Omit<RegistryOptions, 'models'> {
     reduceBudget: createByteBudget(defaultServeLimits.reduceBytes, 'maps'),
     features: createFeatureStore(defaultServeLimits),
   };
+}
+
+/** The queue in front of an engine, as a call has it that does not end. */
+export function callQueueOf(engine: Engine): CallQueue {
+  let own: CallQueue | undefined;
+  void lendQueue(createBatchQueue(engine, defaultServeLimits), (queue) => {
+    own = queue;
+    return new Promise(() => {});
+  });
+  return own!;
 }

@@ -27,7 +27,7 @@ function refused(sources: Partial<ConfigSources>, ...messages: RegExp[]): void {
 
 describe('sources of the configuration', () => {
   test('a flag beats its variable, which beats the file, which beats the default', () => {
-    const content = { queueImages: 1, batchImages: 1, callsPerConnection: 1 };
+    const content = { queueImages: 4, batchImages: 1, callsPerConnection: 1 };
     const env = { VICREGL_QUEUE_IMAGES: '2', VICREGL_BATCH_IMAGES: '2' };
     const { config, origins } = resolve({ flags: { queueImages: '3' }, env, file: file(content) });
     const { queueImages, batchImages, callsPerConnection, queueMatches } = config;
@@ -80,7 +80,7 @@ describe('what is refused', () => {
     refused(
       { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
       /^the configuration has 3 faults:\n/,
-      /^ {2}queueImages \(--queue-images\): 0 is not accepted; it takes whole number >= 1, <= 1000000$/m,
+      /^ {2}queueImages \(--queue-images\): 0 is not accepted; it takes whole number >= 2, <= 1000000$/m,
       /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; it takes auto, cpu, cuda$/m,
       /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; it takes whole number >= 1, <= 1024$/m,
     );

@@ -131,7 +131,7 @@ const limits = {
   maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxReduceProducts)
     .describe('Vectors times channels times components of one PCA; cells under regions times channels of one pooling.'),
-  queueReductions: whole(1, 100_000)
+  queueReductions: whole(2, 100_000)
     .default(defaults.queueReductions)
     .describe('Poolings and PCAs that may wait for their turn.'),
   reduceBytes: bytes(1024)
@@ -146,7 +146,7 @@ const limits = {
       'Images decoded at the same time. Absent: the cores, at least 2 and at most 8. Above 4, Node needs UV_THREADPOOL_SIZE ' +
         'of as many.',
     ),
-  queueImages: whole(1, 1_000_000)
+  queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
   queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),

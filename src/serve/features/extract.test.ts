@@ -45,7 +45,10 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
   const plain = ExtractFeatures(request(), call);
+  // Half of the bytes is less than one map: a patient call would have to wait for all that waited before it.
+  const patient = ExtractFeatures(request({ pooling }), { ...call, patient: true });
   free();
+  assert.deepEqual((await patient).features?.shape, [1, dims.representation]);
   assert.deepEqual((await first).features?.shape, [side / stride, side / stride, 1]);
   assert.ok((await plain).features, 'a map that is sent as it is does not count');
   const empty = { regions: [{ mask: null, shape: 'mask' as const }] };

@@ -68,11 +68,17 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 /**
  * Counts the maps of a request that pools or reduces them, which are held until it is their turn.
  * @returns gives their bytes back
- * @throws ServeError `overloaded` where they do not fit beside those of others.
+ * @throws ServeError `overloaded` where they do not fit beside those of others; a patient call waits then.
  */
-function holdMaps({ reduceBudget }: ServeContext, plan: FeaturePlan, maps: readonly PlannedMap[]): () => void {
+async function holdMaps(
+  { reduceBudget }: ServeContext,
+  plan: FeaturePlan,
+  maps: readonly PlannedMap[],
+  { patient, signal }: Call,
+): Promise<() => void> {
   if (plan.regions === undefined && plan.pca === undefined) return () => {};
-  return reduceBudget.take(maps.reduce((sum, { grid, channels }) => sum + grid.rows * grid.cols * channels * 4, 0));
+  const bytes = maps.reduce((sum, { grid, channels }) => sum + grid.rows * grid.cols * channels * 4, 0);
+  return patient ? reduceBudget.wait(bytes, signal) : reduceBudget.take(bytes);
 }
 
 /**
@@ -93,7 +99,7 @@ export async function extract(
     maps,
     plan.dtype,
   );
-  const giveBack = holdMaps(context, plan, maps);
+  const giveBack = await holdMaps(context, plan, maps, call);
   try {
     const weights = plan.regions
       ? await timed(call, 'encode', () => readRegions(context, plan.regions!, maps, prepared.original, call))

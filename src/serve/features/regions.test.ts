@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { registryParts } from '../../../test/support/registryParts.js';
+import { callQueueOf, registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { Mask__Output } from '../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../proto/generated/vicregl/v1/PoolingRegion.js';
 import type { ServeContext } from '../context.js';
 import type { ServeLimits } from '../limits.js';
-import { createBatchQueue } from '../queue/queue.js';
 import { readRegions } from './regions.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
@@ -33,7 +32,7 @@ function counting(limits: Partial<ServeLimits> = {}) {
       return Reflect.apply(turns, self, args);
     },
   });
-  const queue = createBatchQueue(engine, parts.limits);
+  const queue = callQueueOf(engine);
   const context: ServeContext = { engine, queue, ...parts, decoding, limits: { ...parts.limits, ...limits } };
   return { context, decoded: () => decoded };
 }

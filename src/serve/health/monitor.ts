@@ -1,8 +1,7 @@
 import type { Logger } from 'pino';
 import { type Engine, EngineError } from '../../engine/engine.js';
-import type { ServeContext } from '../context.js';
 import { runCanary } from '../models/canary.js';
-import { type ModelRegistry, modelLabel } from '../models/registry.js';
+import { type ModelRegistry, modelLabel, type OpenModel } from '../models/registry.js';
 
 export interface HealthMonitorOptions {
   readonly models: Pick<ModelRegistry, 'served' | 'watch'>;
@@ -24,7 +23,7 @@ export interface HealthMonitor {
 
 /** One model under watch. */
 interface Watched {
-  readonly context: ServeContext;
+  readonly context: OpenModel;
   /** The last canary failed, or did not come back. */
   sick: boolean;
   /** A canary is under way. */

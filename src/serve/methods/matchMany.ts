@@ -13,24 +13,24 @@ import { matchGrids, readGrid } from './matchByLocation.js';
 import { checkHomography } from './matchHomography.js';
 import { readSource } from './matchSource.js';
 
-type MatchWith = (target: MatchSide__Output, field: string) => Promise<MatchResponse>;
+type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 
 /** Takes the query through the network once, and gives what matches it with one target. */
 async function queryMatcher(context: ServeContext, request: MatchManyRequest__Output, call: Call): Promise<MatchWith> {
   const { query, byLocation, homography } = request;
   if (byLocation) {
     const grid = await readGrid(context, query, 'query', call);
-    return async (target, field) =>
-      matchGrids(context, grid, await readGrid(context, target, field, call), byLocation, homography, call);
+    return async (own, target, field) =>
+      matchGrids(own, grid, await readGrid(own, target, field, call), byLocation, homography, call);
   }
   const byFeatures = request.byFeatures ?? undefined;
   const output = outputOf(context, byFeatures);
   const source = await readSource(context, query, 'query', output, call);
   const map = await source.vectors(call);
   const computed = { ...source, vectors: async () => map };
-  return async (target, field) => {
-    const other = await readSource(context, target, field, output, call);
-    return matchFeatureSources(context, computed, other, byFeatures, homography, call);
+  return async (own, target, field) => {
+    const other = await readSource(own, target, field, output, call);
+    return matchFeatureSources(own, computed, other, byFeatures, homography, call);
   };
 }
 
@@ -52,6 +52,8 @@ export async function matchMany(
   const matchWith = await queryMatcher(context, request, call);
   // As many as fit into one run: more would only hold their pixels and maps in memory.
   const atOnce = pLimit(runLimits(context.limits, context.engine).images);
-  const results = await answerEach(targets, call, (target, i) => atOnce(() => matchWith(target, `targets[${i}]`)));
+  const results = await answerEach(targets, call, (target, i) =>
+    atOnce(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
+  );
   return { results };
 }

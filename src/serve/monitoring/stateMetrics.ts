@@ -36,6 +36,16 @@ function registerModels(registry: Registry, { models }: ServeState): void {
     },
   });
   new Gauge({
+    name: 'vicregl_queue_awaited_places',
+    help: 'Items of streams that wait for a place in the queue, by model.',
+    labelNames,
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) this.set(labelsOf(model), model.queue.awaited);
+    },
+  });
+  new Gauge({
     name: 'vicregl_model_info',
     help: 'The models that are served; always 1.',
     labelNames: [...labelNames, 'architecture', 'precision', 'provider'],

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOutputs } from '../../engine/engine.js';
 import type { Call } from '../call.js';
+import type { Held } from '../room.js';
 import { lendQueue } from './callQueue.js';
-import type { Place } from './places.js';
 import type { BatchQueue } from './queue.js';
 
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
@@ -11,9 +11,9 @@ const image = { width: 1, height: 1, data: new Uint8Array(3) };
 
 /** A queue that tells which places are taken, and which the images that ran had. */
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
-  const taken = new Set<Place>();
-  const used: (Place | undefined)[] = [];
-  function take(): Place {
+  const taken = new Set<Held>();
+  const used: (Held | undefined)[] = [];
+  function take(): Held {
     const place = { waitedMs: 0, release: () => void taken.delete(place) };
     taken.add(place);
     return place;
@@ -29,6 +29,22 @@ function countingQueue(answer: () => EngineOutputs = () => ({})) {
   };
   return { queue, taken, used };
 }
+
+test('a part of a call gives back what it did not use when it ends', async () => {
+  const { queue, taken } = countingQueue();
+  await lendQueue(queue, async (own) => {
+    const part = own.lend(async (its) => {
+      its.reserve(call);
+      throw new Error('not an image');
+    });
+    await assert.rejects(part, /not an image/);
+    assert.equal(taken.size, 0);
+    own.reserve(call);
+    await own.lend((its) => its.run(image, new Set(), call));
+    assert.equal(taken.size, 1, 'a part does not use what the whole has');
+  });
+  assert.equal(taken.size, 0);
+});
 
 test('an image runs with the place that its call took, and one without a place runs as well', async () => {
   const { queue, taken, used } = countingQueue();

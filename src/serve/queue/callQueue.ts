@@ -1,7 +1,7 @@
 import type { EngineOutputs, OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
-import type { Place } from './places.js';
+import type { Held } from '../room.js';
 import type { BatchQueue } from './queue.js';
 
 /** The queue as one call has it: an image that was given a place before it was decoded has it when it comes to run. */
@@ -12,6 +12,8 @@ export interface CallQueue {
   reserveInTurn(call: Call): Promise<unknown>;
   /** As of BatchQueue, with the place that was kept where there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
+  /** The queue as one part of the call has it: what that did not use is given back when it ends, not when the call does. */
+  lend<T>(work: (queue: CallQueue) => Promise<T>): Promise<T>;
 }
 
 /** Lends the queue to a call: places that it did not use, as its images were refused or were not needed, are given back. */
@@ -19,7 +21,7 @@ export async function lendQueue<T>(
   queue: Pick<BatchQueue, 'reserve' | 'reserveInTurn' | 'run'>,
   work: (queue: CallQueue) => Promise<T>,
 ): Promise<T> {
-  const places: Place[] = [];
+  const places: Held[] = [];
   let ended = false;
   try {
     return await work({
@@ -31,6 +33,7 @@ export async function lendQueue<T>(
         else places.push(place);
       },
       run: (image, wants, call) => queue.run(image, wants, call, places.pop()),
+      lend: (part) => lendQueue(queue, part),
     });
   } finally {
     ended = true;

@@ -5,8 +5,8 @@ import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { RgbImage } from '../../image/types.js';
+import type { Held } from '../room.js';
 import { ServeError } from '../serveError.js';
-import type { Place } from './places.js';
 import { createBatchQueue, type QueueLimits } from './queue.js';
 
 const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
@@ -455,7 +455,7 @@ describe('batch queue', () => {
     assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
     const queued: number[] = [];
     const patient = { ...call(), patient: true, observe: (_: string, seconds: number) => void queued.push(seconds) };
-    let place: Place | undefined;
+    let place: Held | undefined;
     const reserving = queue.reserveInTurn(patient).then((given) => {
       place = given;
     });
@@ -476,9 +476,10 @@ describe('batch queue', () => {
     for (const room of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * ofBytes }]) {
       const engine = gatedEngine();
       const queue = createBatchQueue(engine, { ...limits, ...room });
-      const running = queue.run(image(1), embedding, call());
+      // What a patient image takes is known from the last one.
+      const running = queue.run(image(1), embedding, { ...call(), patient: true });
       await turn();
-      const given: Place[] = [];
+      const given: Held[] = [];
       const reserve = () => queue.reserveInTurn(call()).then((place) => given.push(place));
       const reserving = [1, 2, 3].map(reserve);
       await turn();

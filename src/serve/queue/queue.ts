@@ -1,8 +1,9 @@
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call.js';
+import { createRoom, type Held } from '../room.js';
 import { ServeError } from '../serveError.js';
-import { createPlaces, type Place } from './places.js';
+import { createPatientBytes } from './patientBytes.js';
 import { createServiceRate } from './rate.js';
 import { batchSizes, type ConfiguredRun, runLimits } from './runLimits.js';
 import { splitRun } from './splitRun.js';
@@ -28,20 +29,22 @@ export interface BatchQueue {
    * Takes a place for an image before anything is spent on decoding it; `run` gives it back.
    * @throws ServeError and EngineError as `run`.
    */
-  reserve(call: Call): Place;
+  reserve(call: Call): Held;
   /** The same for a call that is patient: it waits where the queue is full, and is not refused for that. */
-  reserveInTurn(call: Call): Promise<Place>;
+  reserveInTurn(call: Call): Promise<Held>;
   /**
    * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
    * @param place what was reserved for it: with one, it is not refused for the number of images, nor while closing
    * @throws ServeError `overloaded` when the queue is full, `deadline_exceeded` when the call's deadline cannot be met,
    *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
    */
-  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, place?: Place): Promise<EngineOutputs>;
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, place?: Held): Promise<EngineOutputs>;
   /** What an image of any size is refused with for want of room; undefined where there is some. */
   readonly full: ServeError | undefined;
   /** Images that wait, without those that run. */
   readonly depth: number;
+  /** Patient calls that wait for a place. */
+  readonly awaited: number;
   /** Takes no more, and resolves when what was taken, or has a place, has run. */
   close(): Promise<void>;
 }
@@ -55,7 +58,7 @@ interface Item {
   readonly pixels: number;
   readonly wants: ReadonlySet<OutputName>;
   readonly call: Call;
-  readonly place: Place;
+  readonly place: Held;
   readonly enqueued: number;
   resolve(outputs: EngineOutputs): void;
   reject(error: unknown): void;
@@ -93,15 +96,12 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   let runningPixels = 0;
   /** Of the image that came last: what others that are still being decoded will have, as far as is known. */
   let lastPixels = 0;
-  let lastBytes = 0;
   let closed = false;
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
   const running = new Set<Promise<void>>();
-  // Half of the room, in images and in bytes as far as is known, is left to calls that cannot wait.
-  const places = createPlaces(limits.queueImages, () =>
-    Math.max(1, Math.floor(Math.min(limits.queueImages / 2, limits.queueBytes / 2 / lastBytes))),
-  );
+  const patient = createPatientBytes(limits.queueBytes);
+  const places = createRoom(limits.queueImages, patient.leaveRoom);
   const rate = createServiceRate();
   /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
   const fitting = new Map<string, Fitting>();
@@ -136,7 +136,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   }
 
   /** Images that have a place and are being decoded. */
-  const decoding = (): number => places.taken - waiting.length;
+  const decoding = (): number => places.held - waiting.length;
 
   function noWorker(): EngineError {
     return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
@@ -164,7 +164,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     const bytes = image?.data.byteLength ?? 0;
     if (!hasPlace) refuseAtAll();
     else if (engine.status.state === 'down') throw noWorker();
-    if (!hasPlace && places.full) throw overloaded('queueImages');
+    if (!hasPlace && !places.fits(1)) throw overloaded('queueImages');
     if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
     if (deadline === undefined) return;
     // Places are taken in order: those that others have come before one that asks for its own.
@@ -183,8 +183,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   function remove(items: ReadonlySet<Item>): void {
     waiting = waiting.filter((item) => !items.has(item));
-    for (const { image, pixels, place } of items) {
+    for (const { image, pixels, place, call } of items) {
       waitingBytes -= image.data.byteLength;
+      if (call.patient) patient.left(image.data.byteLength);
       waitingPixels -= pixels;
       place.release();
     }
@@ -312,12 +313,12 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     reserve(call) {
       call.signal.throwIfAborted();
       admit(undefined, call, false);
-      return places.take();
+      return places.take(1);
     },
     async reserveInTurn(call) {
       call.signal.throwIfAborted();
       refuseAtAll();
-      const place = await places.wait(call.signal);
+      const place = await places.wait(1, call.signal);
       try {
         admit(undefined, call, true);
         return place;
@@ -334,9 +335,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         reserved?.release();
         throw error;
       }
-      const place = reserved ?? places.take();
+      const place = reserved ?? places.take(1);
       lastPixels = image.width * image.height;
-      lastBytes = image.data.byteLength;
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) remove(new Set([item]));
@@ -363,21 +363,25 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         call.signal.addEventListener('abort', onAbort, { once: true });
         waiting.push(item);
         waitingBytes += image.data.byteLength;
+        if (call.patient) patient.waits(image.data.byteLength);
         waitingPixels += item.pixels;
         pumpSoon();
       });
     },
     get full() {
       // Where nothing can run at all, `reserve` says so.
-      return !places.full || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
+      return places.fits(1) || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
     },
     get depth() {
       return waiting.length;
     },
+    get awaited() {
+      return places.awaited;
+    },
     async close() {
       closed = true;
       pumpSoon();
-      while (running.size > 0 || places.taken > 0 || places.awaited > 0) {
+      while (running.size > 0 || places.held > 0 || places.awaited > 0) {
         // What waits may be about to run, or waits for a worker that is starting; what has a place is being decoded.
         await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
       }

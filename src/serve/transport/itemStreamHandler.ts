@@ -34,8 +34,9 @@ interface HeldAnswer {
 /**
  * A gRPC handler of one method that answers every message of a stream with one of its own, on raw bytes.
  *
- * At most `streamItems` items are unanswered; while so many are, and while their answers wait for a slow reader, no
- * further message is read, and HTTP/2 makes the sender wait; a reader that stops ends the call. What goes wrong with one
+ * At most `streamItems` items are unanswered; while so many are, while their answers wait for a slow reader, and while items of
+ * streams hold their half of `requestBytes`, no further message is read, and HTTP/2 makes the sender wait; a reader that stops
+ * ends the call. What goes wrong with one
  * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one of too many entries with
  * RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
  */
@@ -49,7 +50,6 @@ export function itemStreamHandler<Item, Response, Answer>(
 
   /** The item's answer as bytes; whatever fails is in it. */
   async function answerItem(request: RawRequest, call: Call): Promise<HeldAnswer> {
-    const cost = costOf(request);
     const one = oneEncode(call);
     const clock = createPhaseClock(one.call.observe);
     const sub: Call = { ...call, patient: true, observe: clock.observe };
@@ -57,7 +57,6 @@ export function itemStreamHandler<Item, Response, Answer>(
     const encode = (make: () => Answer): Buffer =>
       checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
     try {
-      const giveBack = host.budget.take(cost);
       try {
         const response = await method.answer(item, sub);
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
@@ -66,7 +65,6 @@ export function itemStreamHandler<Item, Response, Answer>(
         return { bytes: encoded, giveBack: giveBackAnswer };
       } finally {
         one.done();
-        giveBack();
       }
     } catch (error) {
       const failure = toStatus(error);
@@ -79,6 +77,8 @@ export function itemStreamHandler<Item, Response, Answer>(
     const open = openCall(stream, name, host);
     const { signal } = open.call;
     let unanswered = 0;
+    /** Whether an item waits until its bytes may be held. */
+    let waitsForBytes = false;
     /** Why no more items are taken: undefined goes on, null is the caller's own end. */
     let stopped: unknown;
     let over = false;
@@ -102,8 +102,26 @@ export function itemStreamHandler<Item, Response, Answer>(
       finishWhenIdle();
     }
 
+    function readOn(): void {
+      if (stopped === undefined && !waitsForBytes && unanswered < host.streamItems) stream.resume();
+    }
+
+    /** Reads no further before the item may be held: its bytes are all that waits, and the sender waits with it. */
+    async function hold(raw: RawRequest): Promise<() => void> {
+      const cost = costOf(raw);
+      waitsForBytes = true;
+      stream.pause();
+      try {
+        return await host.budget.wait(cost, signal);
+      } finally {
+        waitsForBytes = false;
+        readOn();
+      }
+    }
+
     async function take(raw: RawRequest): Promise<void> {
-      const { bytes, giveBack } = await answerItem(raw, open.call);
+      const letGo = await hold(raw);
+      const { bytes, giveBack } = await answerItem(raw, open.call).finally(letGo);
       try {
         await writeMessage(stream, bytes, open);
       } finally {
@@ -119,12 +137,11 @@ export function itemStreamHandler<Item, Response, Answer>(
     stream.on('data', (raw: RawRequest) => {
       if (stopped !== undefined) return;
       unanswered++;
-      if (unanswered >= host.streamItems) stream.pause();
       take(raw)
         .catch(stop)
         .finally(() => {
           unanswered--;
-          if (stopped === undefined) stream.resume();
+          readOn();
           finishWhenIdle();
         })
         .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));

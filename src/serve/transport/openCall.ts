@@ -27,7 +27,7 @@ export interface HandlerHost {
   /** Seconds in which a caller has to take each MiB of its answers. */
   readonly readSeconds: number;
   /** Bytes of the requests that are being answered. */
-  readonly budget: Pick<ByteBudget, 'take'>;
+  readonly budget: Pick<ByteBudget, 'take' | 'wait'>;
   /** Bytes of the answers that callers have not taken yet. */
   readonly answers: Pick<ByteBudget, 'take'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */

@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { registryParts } from '../../../test/support/registryParts.js';
+import { callQueueOf, registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import type { ServeContext } from '../context.js';
-import { defaultServeLimits } from '../limits.js';
-import { createBatchQueue } from '../queue/queue.js';
 import { readImage } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
   engine,
-  queue: createBatchQueue(engine, defaultServeLimits),
+  queue: callQueueOf(engine),
   ...registryParts(),
 };
 
