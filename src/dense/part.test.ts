@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { atOnce } from '../../test/support/atOnce.js';
 import { tensor } from '../tensor/tensor.js';
 import type { Lattice } from './lattice.js';
 import { checkCells, cutWindow, pickCells, windowLattice, windowUnder } from './part.js';
@@ -37,7 +38,7 @@ describe('the cells under a rectangle', () => {
 
   test('keep their vectors and their place', () => {
     const window = { firstRow: 1, firstColumn: 2, rows: 2, cols: 3 };
-    const cut = cutWindow(map, window);
+    const cut = atOnce(cutWindow(map, window));
     assert.deepEqual(cut.shape, [2, 3, 2]);
     assert.deepEqual([...cut.data], [120, 121, 130, 131, 140, 141, 220, 221, 230, 231, 240, 241]);
     assert.deepEqual(windowLattice(lattice, window).cellToPixel, { scaleX: 10, scaleY: 20, offsetX: 120, offsetY: 70 });
@@ -51,7 +52,7 @@ test('named cells come in their order, twice where they are named twice', () => 
     { row: 3, column: 4 },
   ];
   checkCells(lattice, cells);
-  assert.deepEqual([...pickCells(map, cells).data], [340, 341, 0, 1, 340, 341]);
+  assert.deepEqual([...atOnce(pickCells(map, cells)).data], [340, 341, 0, 1, 340, 341]);
   assert.throws(
     () => checkCells(lattice, [...cells, { row: 0, column: 5 }]),
     /^DenseError: \[3\]: row 0, column 5 .*4 x 5/,

@@ -1,3 +1,4 @@
+import { inSlices } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { DenseError } from './denseError.js';
 import { type Box, columnsUnder, type Lattice, rowsUnder } from './lattice.js';
@@ -35,15 +36,17 @@ export function windowUnder(lattice: Lattice, box: Box): Window {
   );
 }
 
-/** The vectors of a rectangle of cells: [h, w, C] of [rows, cols, C]. */
-export function cutWindow(map: Tensor<'float32'>, window: Window): Tensor<'float32'> {
+/** The vectors of a rectangle of cells: [h, w, C] of [rows, cols, C]. Pauses (yields) every few milliseconds. */
+export function* cutWindow(map: Tensor<'float32'>, window: Window): Generator<void, Tensor<'float32'>> {
   const [, cols = 0, channels = 0] = map.shape;
   const width = window.cols * channels;
   const cut = new Float32Array(window.rows * width);
-  for (let row = 0; row < window.rows; row++) {
-    const start = ((window.firstRow + row) * cols + window.firstColumn) * channels;
-    cut.set(map.data.subarray(start, start + width), row * width);
-  }
+  yield* inSlices(window.rows, width, (first, end) => {
+    for (let row = first; row < end; row++) {
+      const start = ((window.firstRow + row) * cols + window.firstColumn) * channels;
+      cut.set(map.data.subarray(start, start + width), row * width);
+    }
+  });
   return tensor('float32', [window.rows, window.cols, channels], cut);
 }
 
@@ -76,16 +79,21 @@ export function checkCells(
   );
 }
 
-/** The vectors of some cells: [N, C] of [rows, cols, C], in the order of the cells. */
-export function pickCells(
+/**
+ * The vectors of some cells: [N, C] of [rows, cols, C], in the order of the cells. Pauses (yields) every few milliseconds.
+ */
+export function* pickCells(
   map: Tensor<'float32'>,
   cells: readonly { readonly row: number; readonly column: number }[],
-): Tensor<'float32'> {
+): Generator<void, Tensor<'float32'>> {
   const [, cols = 0, channels = 0] = map.shape;
   const picked = new Float32Array(cells.length * channels);
-  for (const [i, { row, column }] of cells.entries()) {
-    const start = (row * cols + column) * channels;
-    picked.set(map.data.subarray(start, start + channels), i * channels);
-  }
+  yield* inSlices(cells.length, channels, (first, end) => {
+    for (let i = first; i < end; i++) {
+      const { row, column } = cells[i]!;
+      const start = (row * cols + column) * channels;
+      picked.set(map.data.subarray(start, start + channels), i * channels);
+    }
+  });
   return tensor('float32', [cells.length, channels], picked);
 }

@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { atOnce } from '../../test/support/atOnce.js';
 import { stream } from '../tensor/random.js';
 import { tensor } from '../tensor/tensor.js';
 import type { Box, Lattice } from './lattice.js';
 import { bitmapRuns } from './mask.js';
 import { poolRegions, type RegionWeights, regionWeights } from './pool.js';
-
-function atOnce<T>(steps: Generator<void, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}
 
 const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom];
 

@@ -1,3 +1,4 @@
+import { inSlices } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Vectors as whole numbers: value = element * scale of its vector. */
@@ -11,16 +12,9 @@ export interface QuantizedVectors {
 /** Largest whole number that is used; -128 is not, so that the range is symmetrical. */
 const LEVELS = 127;
 
-/**
- * Symmetrical quantisation of each vector along the last dimension by its largest magnitude: no value is off by more than
- * half its vector's scale and the rounding of float32. A vector of zeros has the scale 0.
- */
-export function quantizeVectors({ shape, data }: Tensor<'float32'>): QuantizedVectors {
-  const channels = shape.at(-1) ?? 1;
-  const vectors = data.length / channels;
-  const elements = new Int8Array(data.length);
-  const scales = new Float32Array(vectors);
-  for (let vector = 0; vector < vectors; vector++) {
+/** Quantises vectors one after the other. @param elements takes them @param scales takes one for each */
+function quantizeEach(data: Float32Array, channels: number, elements: Int8Array, scales: Float32Array): void {
+  for (let vector = 0; vector < scales.length; vector++) {
     const start = vector * channels;
     let largest = 0;
     for (let k = start; k < start + channels; k++) largest = Math.max(largest, Math.abs(data[k]!));
@@ -32,5 +26,21 @@ export function quantizeVectors({ shape, data }: Tensor<'float32'>): QuantizedVe
       elements[k] = Math.max(-LEVELS, Math.min(LEVELS, Math.round(data[k]! / scale)));
     }
   }
+}
+
+/**
+ * Symmetrical quantisation of each vector along the last dimension by its largest magnitude: no value is off by more than
+ * half its vector's scale and the rounding of float32. A vector of zeros has the scale 0. Pauses (yields) every few
+ * milliseconds.
+ */
+export function* quantizeVectors({ shape, data }: Tensor<'float32'>): Generator<void, QuantizedVectors> {
+  const channels = shape.at(-1) ?? 1;
+  const vectors = data.length / channels;
+  const elements = new Int8Array(data.length);
+  const scales = new Float32Array(vectors);
+  yield* inSlices(vectors, channels, (first, end) => {
+    const [start, stop] = [first * channels, end * channels];
+    quantizeEach(data.subarray(start, stop), channels, elements.subarray(start, stop), scales.subarray(first, end));
+  });
   return { elements: tensor('int8', shape, elements), scales };
 }

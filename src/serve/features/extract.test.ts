@@ -9,7 +9,7 @@ const side = 224;
 const call = { signal: new AbortController().signal, observe: () => {} };
 
 /** Asks for the map of one image, which the fake engine makes of its colours. */
-function request(options: Partial<ExtractFeaturesRequest__Output> = {}): ExtractFeaturesRequest__Output {
+function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 224): ExtractFeaturesRequest__Output {
   const rgb = Buffer.from(Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 7919) % 251));
   return {
     model: '',
@@ -57,4 +57,37 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   assert.deepEqual((await ExtractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
   assert.equal(service.heldMapBytes, 0);
   await service.close();
+});
+
+test('what is made of a large map leaves the event loop to others', async () => {
+  // 256 x 256 cells of 16 channels: 4 slices.
+  const large = 2048;
+  async function turnsOf(options: Partial<ExtractFeaturesRequest__Output>): Promise<number> {
+    const { engine, free, nextRun } = createHeldEngine();
+    const service = createService({ models: [{ engine }] });
+    const running = nextRun();
+    const answer = service.methods.ExtractFeatures(
+      request({ ...options, maxResponseBytes: 64 * 1024 * 1024 }, large),
+      call,
+    );
+    await running;
+    let turns = 0;
+    let done = false;
+    const turn = (): void => {
+      turns++;
+      if (!done) setImmediate(turn);
+    };
+    setImmediate(turn);
+    free();
+    await answer;
+    done = true;
+    await service.close();
+    return turns;
+  }
+  // The first answer takes some turns for what is loaded with it.
+  await turnsOf({});
+  for (const dtype of ['DATA_TYPE_FLOAT16', 'DATA_TYPE_INT8'] as const) {
+    const turns = await turnsOf({ l2Normalize: true, dtype });
+    assert.ok(turns >= 6, `${dtype}: ${turns} turns of the event loop`);
+  }
 });

@@ -38,7 +38,10 @@ async function inReductionTurn<T>(context: ServeContext, call: Call, work: () =>
   return inBoundedTurn(reducing, waiting, call, work);
 }
 
-/** Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. */
+/**
+ * Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. Large
+ * maps leave the event loop to others every few milliseconds.
+ */
 async function extractMap(
   context: ServeContext,
   plan: FeaturePlan,
@@ -47,18 +50,19 @@ async function extractMap(
   weights: readonly RegionWeights[] | undefined,
   call: Call,
 ): Promise<ExtractedMap> {
-  let vectors = planned.window ? cutWindow(map, planned.window) : map;
-  if (plan.cells) vectors = pickCells(vectors, plan.cells);
+  const run = <T>(steps: Generator<void, T>) => inTurns(steps, call.signal);
+  let vectors = planned.window ? await run(cutWindow(map, planned.window)) : map;
+  if (plan.cells) vectors = await run(pickCells(vectors, plan.cells));
   if (weights) {
     const whole = vectors;
-    vectors = await inReductionTurn(context, call, () => inTurns(poolRegions(whole, weights), call.signal));
+    vectors = await inReductionTurn(context, call, () => run(poolRegions(whole, weights)));
   }
-  if (plan.l2Normalize) vectors = l2Normalize(vectors);
+  if (plan.l2Normalize) vectors = await run(l2Normalize(vectors));
   const { pca } = plan;
-  if (pca === undefined) return { planned, features: tensorMessage(vectors, plan.dtype), ...coverageOf(weights) };
   const full = vectors;
-  const reduced = await inReductionTurn(context, call, () => reduceDimensions(full, pca, call.signal));
-  return { planned, features: tensorMessage(reduced.vectors, plan.dtype), reduced, ...coverageOf(weights) };
+  const reduced = pca && (await inReductionTurn(context, call, () => reduceDimensions(full, pca, call.signal)));
+  const features = await run(tensorMessage(reduced?.vectors ?? full, plan.dtype));
+  return { planned, features, ...(reduced && { reduced }), ...coverageOf(weights) };
 }
 
 function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?: readonly number[] } {

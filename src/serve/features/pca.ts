@@ -1,5 +1,6 @@
 import type { Basis } from '../../dense/pca.js';
 import type { Reduced, Reduction } from '../../dense/reduce.js';
+import { atOnce } from '../../match/turns.js';
 import type { Pca__Output } from '../../proto/generated/vicregl/v1/Pca.js';
 import type { PcaBasis__Output } from '../../proto/generated/vicregl/v1/PcaBasis.js';
 import type { PcaResult } from '../../proto/generated/vicregl/v1/PcaResult.js';
@@ -61,8 +62,8 @@ export function pcaResult({ basis, variances, totalVariance }: Reduced): PcaResu
   return {
     ...(basis && {
       basis: {
-        mean: tensorMessage(basis.mean, 'float32'),
-        components: tensorMessage(basis.components, 'float32'),
+        mean: atOnce(tensorMessage(basis.mean, 'float32')),
+        components: atOnce(tensorMessage(basis.components, 'float32')),
       },
     }),
     explainedVariance: [...variances],

@@ -1,3 +1,4 @@
+import { atOnce } from '../../match/turns.js';
 import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
 import { type Call, timed } from '../call.js';
@@ -15,7 +16,7 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
   const { image } = await admitImage(context, request.image, 'image', call);
   const vector = await infer(context, image, output, call);
   return timed(call, 'encode', () => ({
-    embedding: tensorMessage(request.l2Normalize ? l2Normalize(vector) : vector, dtype),
+    embedding: atOnce(tensorMessage(request.l2Normalize ? atOnce(l2Normalize(vector)) : vector, dtype)),
     model: modelId(context),
   }));
 }

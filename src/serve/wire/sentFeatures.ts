@@ -42,14 +42,25 @@ function writerOf({ dtype, shape, data, scales }: Tensor__Output): WriteVectors 
       return (values, first) => {
         const elements = part('int8', data, first * channels, values.length);
         const each = part('float32', scales, first, values.length / channels);
-        for (let vector = 0; vector < each.length; vector++) {
-          const scale = each[vector]!;
-          for (let k = vector * channels; k < (vector + 1) * channels; k++) values[k] = elements[k]! * scale;
-        }
+        scaleEach(elements, each, channels, values);
       };
     default:
       throw invalid('dtype must be FLOAT32, FLOAT16 or INT8');
   }
+}
+
+/** Values of int8 elements: each times the scale of its vector. */
+function scaleEach(elements: Int8Array, scales: Float32Array, channels: number, values: Float32Array): void {
+  for (let vector = 0; vector < scales.length; vector++) {
+    const scale = scales[vector]!;
+    for (let k = vector * channels; k < (vector + 1) * channels; k++) values[k] = elements[k]! * scale;
+  }
+}
+
+/** Index of the first number that is not finite, -1 where all are. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
 }
 
 /** `count` elements of bytes that hold a tensor. */
@@ -63,10 +74,10 @@ function* readSteps(write: WriteVectors, shape: readonly number[], field: string
   const channels = shape.at(-1) ?? 1;
   const values = new Float32Array(elementCount(shape));
   yield* inSlices(values.length / channels, channels, (first, end) => {
-    write(values.subarray(first * channels, end * channels), first);
-    for (let i = first * channels; i < end * channels; i++) {
-      if (!Number.isFinite(values[i])) throw invalid(`${field}: element ${i} is ${values[i]}; all must be finite`);
-    }
+    const slice = values.subarray(first * channels, end * channels);
+    write(slice, first);
+    const bad = firstNotFinite(slice);
+    if (bad >= 0) throw invalid(`${field}: element ${first * channels + bad} is ${slice[bad]}; all must be finite`);
   });
   return tensor('float32', shape, values);
 }

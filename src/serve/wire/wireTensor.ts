@@ -1,6 +1,7 @@
 import { quantizeVectors } from '../../dense/quantize.js';
 import type { DataType__Output } from '../../proto/generated/vicregl/v1/DataType.js';
 import { float32ToFloat16 } from '../../tensor/float16.js';
+import { inSlices } from '../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../tensor/tensor.js';
 import { ServeError } from '../serveError.js';
 
@@ -49,13 +50,25 @@ export interface WireTensor {
   readonly scales?: Uint8Array;
 }
 
-/** A float32 tensor as a message. Typed arrays are little-endian on every platform that Node runs on but s390x. */
-export function tensorMessage(value: Tensor<'float32'>, dtype: WireDType): WireTensor {
+/** The elements of a tensor as float16. Pauses (yields) every few milliseconds. */
+function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float16'>> {
+  const halves = new Uint16Array(data.length);
+  yield* inSlices(data.length, 1, (first, end) => {
+    float32ToFloat16(data.subarray(first, end), halves.subarray(first, end));
+  });
+  return tensor('float16', shape, halves);
+}
+
+/**
+ * A float32 tensor as a message. Typed arrays are little-endian on every platform that Node runs on but s390x. Pauses (yields)
+ * every few milliseconds.
+ */
+export function* tensorMessage(value: Tensor<'float32'>, dtype: WireDType): Generator<void, WireTensor> {
   const described = { dtype: dataTypes[dtype], shape: [...value.shape] };
   if (dtype === 'int8') {
-    const { elements, scales } = quantizeVectors(value);
+    const { elements, scales } = yield* quantizeVectors(value);
     return { ...described, data: tensorBytes(elements), scales: new Uint8Array(scales.buffer) };
   }
-  const sent = dtype === 'float16' ? tensor('float16', value.shape, float32ToFloat16(value.data)) : value;
+  const sent = dtype === 'float16' ? yield* toFloat16(value) : value;
   return { ...described, data: tensorBytes(sent) };
 }
