@@ -43,6 +43,8 @@ export interface ServeLimits {
   readonly maxMatchProducts: number;
   /** Most cells_a * cells_b of one match by location. */
   readonly maxLocationPairs: number;
+  /** Most pairs * samples (max_iterations) of one homography. */
+  readonly maxHomographyTests: number;
   /** Targets of one MatchMany. */
   readonly matchTargets: number;
   /** Bytes of features kept by reference. */
@@ -113,6 +115,9 @@ export const defaultServeLimits: ServeLimits = {
   maxMatchProducts: 2 ** 35,
   // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.
   maxLocationPairs: 300_000_000,
+  // All pairs of 4,096 cells with the most samples, or 26,000 with the usual ones: 1.5 s on one core (measured), in steps of
+  // some ms, of the thread that also answers health checks.
+  maxHomographyTests: 2 ** 29,
   // 4 full batches, and some seconds on a small CPU.
   matchTargets: 64,
   // 8 maps of 4,096 cells and 2,048 channels, or 650 of 14 x 14 and 512.

@@ -205,4 +205,21 @@ describe('ransacHomography', () => {
     setImmediate(() => given.abort(new Error('given up')));
     await assert.rejects(fitting, /given up/);
   });
+
+  it('lets the event loop turn between the fits of very many pairs too', async () => {
+    const pairs = pairsOf(view, 20_000, 1000, 1, 9);
+    let turns = 0;
+    let done = false;
+    const turn = (): void => {
+      turns++;
+      if (!done) setImmediate(turn);
+    };
+    setImmediate(turn);
+    // One sample is no work worth a pause.
+    const options = { threshold: 3, maxIterations: 1 };
+    const fit = await ransacHomographyInTurns(pairs, options, new AbortController().signal);
+    done = true;
+    assert.ok(turns >= 2, `${turns} turns`);
+    assert.deepEqual(fit, ransacHomography(pairs, options));
+  });
 });

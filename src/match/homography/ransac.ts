@@ -38,7 +38,7 @@ export type HomographyFit =
     }
   | { readonly found: false; readonly reason: HomographyAbsence; readonly iterations: number };
 
-const DEFAULT_ITERATIONS = 20_000;
+export const DEFAULT_ITERATIONS = 20_000;
 
 /** Pairs measured between two pauses: some milliseconds on one core. */
 const PAUSE_PAIRS = 200_000;
@@ -59,14 +59,21 @@ interface Model extends Consensus {
   readonly matrix: HomographyMatrix;
 }
 
-/** Least squares over the inliers, again with the inliers of that, as long as the cost falls. */
-function refit(pairs: PointPairs, model: Model, threshold: number): Model {
+/** What a pair costs in a least squares fit, in pairs measured. */
+const FIT_PAIRS = 40;
+
+/**
+ * Least squares over the inliers, again with the inliers of that, as long as the cost falls. Pauses (yields) after fits that
+ * take milliseconds.
+ */
+function* refit(pairs: PointPairs, model: Model, threshold: number): Generator<void, Model> {
   let best = model;
   for (let i = 0; i < MAX_REFITS; i++) {
     const matrix = fitHomography(pairs, best.inliers);
     const consensus = matrix && measure(matrix, pairs, threshold, best.inliers[0]!, best.cost);
     if (!matrix || !consensus || consensus.inliers.length < 4) return best;
     best = { ...consensus, matrix };
+    if (best.inliers.length * FIT_PAIRS > PAUSE_PAIRS) yield;
   }
   return best;
 }
@@ -93,7 +100,7 @@ function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void
     work += count;
     const consensus = measure(matrix, pairs, threshold, sample[0], best?.cost);
     if (consensus === undefined || consensus.inliers.length < 4) continue;
-    best = refit(pairs, { ...consensus, matrix }, threshold);
+    best = yield* refit(pairs, { ...consensus, matrix }, threshold);
     needed = Math.min(maxIterations, Math.ceil(samplesNeeded(best.inliers.length / count, confidence)));
   }
   if (best === undefined) return { found: false, reason: 'degenerate', iterations };

@@ -40,6 +40,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     },
     maxMatchProducts: config.maxMatchProducts,
     maxLocationPairs: config.maxLocationPairs,
+    maxHomographyTests: config.maxHomographyTests,
     matchTargets: config.matchTargets,
     storedFeaturesBytes: config.storedFeaturesBytes,
     storedFeatures: config.storedFeatures,

@@ -109,6 +109,9 @@ const limits = {
   maxLocationPairs: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxLocationPairs)
     .describe('Cells of a times cells of b of one match by location.'),
+  maxHomographyTests: whole(1, Number.MAX_SAFE_INTEGER)
+    .default(defaults.maxHomographyTests)
+    .describe('Pairs that there may be times samples (max_iterations) of one homography.'),
   matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
   storedFeaturesBytes: bytes(1)
     .default(defaults.storedFeaturesBytes)

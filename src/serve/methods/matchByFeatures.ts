@@ -7,9 +7,10 @@ import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchRespon
 import type { Call } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
+import type { CellGrid } from '../wire/grid.js';
 import { localOutput } from '../wire/spaces.js';
 import { bothOf } from './bothOf.js';
-import { withHomography } from './matchHomography.js';
+import { checkHomographyCost, withHomography } from './matchHomography.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
 import { type MatchSource, readSource } from './matchSource.js';
@@ -39,6 +40,12 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
   };
 }
 
+/** Pairs that a match may come to. */
+function mostPairs(a: CellGrid, b: CellGrid, { topGamma, mutual }: FeatureMatchOptions): number {
+  const cells = a.rows * a.cols;
+  return Math.min(topGamma ?? cells, mutual ? b.rows * b.cols : cells);
+}
+
 /** The output whose vectors are compared. @throws ServeError as `localOutput`. */
 export function outputOf({ engine }: ServeContext, matching: FeatureMatching__Output | undefined): OutputName {
   return localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
@@ -55,6 +62,7 @@ export async function matchFeatureSources(
 ): Promise<MatchResponse> {
   const options = readOptions(matching, a.grid.rows * a.grid.cols);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
+  checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
   const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
   const { nearest } = context.engine;
   return matchInTurn(context, call, async () => {

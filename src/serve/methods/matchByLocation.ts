@@ -15,7 +15,7 @@ import { type CellGrid, gridOf } from '../wire/grid.js';
 import { inField, readImage } from '../wire/image.js';
 import { readResizePolicy } from '../wire/resizePolicy.js';
 import { bothOf } from './bothOf.js';
-import { withHomography } from './matchHomography.js';
+import { checkHomographyCost, withHomography } from './matchHomography.js';
 import { checkLocationCost, matchInTurn } from './matchInTurn.js';
 import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
 
@@ -89,6 +89,7 @@ export async function matchGrids(
   }
   const topGamma = readTopGamma(matching.topGamma, a.rows * a.cols);
   checkLocationCost(context, a, b);
+  checkHomographyCost(context, homography, topGamma ?? a.rows * a.cols);
   const options = { order: 'source', ...(topGamma !== undefined && { topGamma }) } as const;
   return matchInTurn(context, call, async () => {
     const matches = await matchLocationsInTurns(centresOf(a), centresOf(b), options, call.signal);

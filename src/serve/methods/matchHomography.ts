@@ -1,8 +1,9 @@
-import { type HomographyFit, ransacHomographyInTurns } from '../../match/homography/ransac.js';
+import { DEFAULT_ITERATIONS, type HomographyFit, ransacHomographyInTurns } from '../../match/homography/ransac.js';
 import type { Homography } from '../../proto/generated/vicregl/v1/Homography.js';
 import type { HomographyFit__Output } from '../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../call.js';
+import type { ServeContext } from '../context.js';
 import { ServeError } from '../serveError.js';
 import type { CellGrid } from '../wire/grid.js';
 
@@ -31,6 +32,29 @@ export function checkHomography(request: HomographyFit__Output | null): void {
   );
   check('max_iterations', request.maxIterations, (value) => value >= 1 && value <= MOST_ITERATIONS, '1 to 100000');
   check('confidence', request.confidence, (value) => value > 0 && value < 1, '(0, 1)');
+}
+
+/**
+ * Checks what a fit may compute, before any other work is done for it.
+ * @param pairs as many as there may be
+ * @throws ServeError `too_large` over the limit.
+ */
+export function checkHomographyCost(
+  { limits }: ServeContext,
+  request: HomographyFit__Output | null,
+  pairs: number,
+): void {
+  if (request === null) return;
+  const { maxIterations = DEFAULT_ITERATIONS } = request;
+  const { maxHomographyTests } = limits;
+  if (pairs * maxIterations <= maxHomographyTests) return;
+  const fitting = Math.floor(maxHomographyTests / pairs);
+  const fewer = 'ask for fewer pairs (top_gamma, mutual, or smaller sizes by resize)';
+  throw new ServeError(
+    'too_large',
+    `homography.max_iterations: ${maxIterations} samples of up to ${pairs} pairs come to ${pairs * maxIterations} tests, over ` +
+      `the limit of ${maxHomographyTests}; ${fewer}${fitting < 1 ? '' : `, or for max_iterations of at most ${fitting}`}`,
+  );
 }
 
 function message(fit: HomographyFit, pairs: number): Homography {

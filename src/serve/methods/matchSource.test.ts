@@ -1,25 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHeldEngine } from '../../../test/support/heldEngine.js';
-import { sentGrid } from '../../../test/support/sentGrid.js';
+import { sentSide } from '../../../test/support/sentSide.js';
 import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchSide__Output } from '../../proto/generated/vicregl/v1/MatchSide.js';
 import { defaultServeLimits } from '../limits.js';
 import { createService } from '../service.js';
 
 const call = { signal: new AbortController().signal, observe: () => {} };
-
-/** Sent features of one row of cells, all numbers the same. */
-function side(columns: number, channels: number, value: number): MatchSide__Output {
-  const data = Buffer.from(new Float32Array(columns * channels).fill(value).buffer);
-  const features = {
-    dtype: 'DATA_TYPE_FLOAT32' as const,
-    shape: [1, columns, channels],
-    data,
-    scales: Buffer.alloc(0),
-  };
-  return { source: 'features', features: { features, grid: sentGrid(1, columns) }, store: false };
-}
 
 test('a match that is too large is refused before the numbers that were sent are gone through', async () => {
   const { engine } = createHeldEngine();
@@ -35,8 +23,8 @@ test('a match that is too large is refused before the numbers that were sent are
     homography: null,
   });
   const { Match, MatchMany } = service.methods;
-  const broken = side(101, channels, Number.NaN);
-  const others = [side(10, channels, 1), side(9, channels, 1)] as const;
+  const broken = sentSide(101, channels, Number.NaN);
+  const others = [sentSide(10, channels, 1), sentSide(9, channels, 1)] as const;
   await assert.rejects(Match(request(broken, others[0]), call), { code: 'too_large' });
   // Within the limit they are, and refused for what they hold; so is the query of several, as a whole.
   const refused = { code: 'invalid_argument', message: /features\.features: element 0 is NaN; all must be finite$/ };
