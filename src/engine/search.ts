@@ -12,6 +12,9 @@ export function pairTensors({ a, b, channels }: VectorPair): NamedTensors {
   };
 }
 
+/** Two vectors each, for a search that only has to succeed. */
+export const smallPair: VectorPair = { a: Float32Array.of(1, 0, 0, 1), b: Float32Array.of(0, 1, 1, 0), channels: 2 };
+
 function readPair(tensors: NamedTensors): VectorPair {
   const [a, b] = [tensors['a']!, tensors['b']!];
   return { a: a.data as Float32Array, b: b.data as Float32Array, channels: a.shape[1]! };
@@ -52,7 +55,11 @@ export function createSearch(threads: number) {
   let opening: Promise<InferenceSession> | undefined;
   return {
     async search(pair: NamedTensors, signal: AbortSignal): Promise<NamedTensors> {
-      opening ??= openNearestSession(threads);
+      opening ??= openNearestSession(threads).catch((error: unknown) => {
+        // The next search may have what this one lacked, such as memory.
+        opening = undefined;
+        throw error;
+      });
       return nearestTensors(await searchNearest(await opening, readPair(pair), signal));
     },
     close: async () => (await opening)?.release(),
