@@ -40,8 +40,11 @@ export interface WorkerStatus {
   readonly rssBytes: number;
 }
 
-/** Why a worker was replaced: it ended (a crash, a kill for memory), or it was killed because its work did not come back. */
-export type WorkerLoss = 'died' | 'hung';
+/**
+ * Why a worker was replaced: it ended (a crash, a kill for memory), or it was killed, because its work did not come back or
+ * because its runtime failed at a request and then at the check as well.
+ */
+export type WorkerLoss = 'died' | 'hung' | 'broken';
 
 export interface EngineStatus {
   /**
@@ -79,9 +82,11 @@ export interface Engine {
   /**
    * Warms every worker, side by side, and from then on each that takes the place of a lost one before that takes any other
    * work. To be called before the first run.
+   * @param check what a worker that failed as `internal` does before it takes other work: where it throws, the worker is
+   *   killed and replaced. Default: the warm-up.
    * @throws what the warm-up throws; a replacement that cannot be warmed counts as one that could not start.
    */
-  warm(up: WarmUp): Promise<void>;
+  warm(up: WarmUp, check?: WarmUp): Promise<void>;
   /**
    * Computes the wanted outputs of a batch, as soon as a worker is free. The batch must not be written to meanwhile.
    * @throws EngineError with code `unavailable` (closed, no worker, or its worker died or hung), `invalid_input` (shape, or an

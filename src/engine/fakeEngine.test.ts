@@ -45,7 +45,7 @@ describe('createFakeEngine', () => {
     await engine.revive();
     unwatch();
     assert.deepEqual(states, ['degraded 0', 'degraded 1', 'down 0', 'ready 2']);
-    assert.deepEqual(engine.status.restarts, { died: 2, hung: 0 });
+    assert.deepEqual(engine.status.restarts, { died: 2, hung: 0, broken: 0 });
     await engine.close();
   });
 

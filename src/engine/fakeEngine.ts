@@ -171,7 +171,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
         state: standing,
         ...(dead > 0 && reason !== undefined && { reason }),
         workers: Array.from({ length: workers }, (_, i) => ({ state: stateOf(i), rssBytes: 0 })),
-        restarts: { died: restarts, hung: 0 },
+        restarts: { died: restarts, hung: 0, broken: 0 },
         busySeconds: busyMs / 1000,
       };
     },

@@ -6,6 +6,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { breakingRuntime, poison } from '../../test/support/breakingRuntime.js';
 import { withTinyModel } from '../../test/support/tinyModel.js';
 import { nearestNeighbours } from '../match/nearest.js';
 import { atOnce } from '../match/turns.js';
@@ -240,7 +241,7 @@ describe('createOnnxEngine', () => {
     assert.deepEqual((await accepted).maps_embedding?.shape, [4, 32, 32, 12]);
     await closing;
     await engine.close();
-    assert.deepEqual(engine.status.restarts, { died: 0, hung: 0 }, 'a close is no death');
+    assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: 0 }, 'a close is no death');
   });
 
   it('fails the run of a worker that is killed, goes on with the other, and replaces it', async () => {
@@ -261,7 +262,7 @@ describe('createOnnxEngine', () => {
       assert.match(engine.status.reason!, /SIGKILL/);
       assert.deepEqual((await engine.run(images(1, 16, 16), wants)).representation?.shape, [1, 16]);
       await whenever(engine, () => engine.status.state === 'ready');
-      assert.deepEqual(engine.status.restarts, { died: 1, hung: 0 });
+      assert.deepEqual(engine.status.restarts, { died: 1, hung: 0, broken: 0 });
       assert.ok(!engine.status.workers.some(({ pid }) => pid === busy.pid));
       assert.ok(engine.status.workers.every(({ rssBytes }) => rssBytes > 1e6));
       assert.match(logged[0]!, /SIGKILL\); another is started now/);
@@ -303,8 +304,60 @@ describe('createOnnxEngine', () => {
       assert.equal(engine.status.state, 'degraded');
       await whenever(engine, () => engine.status.state === 'ready');
       assert.equal(warmed.length, 3);
-      assert.deepEqual(engine.status.restarts, { died: 0, hung: 1 });
+      assert.deepEqual(engine.status.restarts, { died: 0, hung: 1, broken: 0 });
       while (isAlive(pid!)) await delay(5);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('replaces a worker whose runtime is broken, and keeps one at whose input it failed', async (t) => {
+    const { NODE_OPTIONS } = process.env;
+    t.after(() => {
+      if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
+      else process.env['NODE_OPTIONS'] = NODE_OPTIONS;
+    });
+    Object.assign(process.env, breakingRuntime);
+    const logged: string[] = [];
+    const log = (message: string) => logged.push(message);
+    const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1, log });
+    const wants = new Set<OutputName>(['representation']);
+    const pair = { a: vectors(20, 16), b: vectors(20, 16, 0.3), channels: 16 };
+    const { signal } = new AbortController();
+    const work = { run: () => engine.run(images(1, 16, 16), wants), nearest: () => engine.nearest(pair, signal) };
+    const pid = () => engine.status.workers[0]!.pid!;
+    try {
+      let checks = 0;
+      await engine.warm(
+        async (run) => void (await run(images(1, 8, 8), wants)),
+        async (run) => {
+          checks++;
+          await run(images(1, 8, 8), wants);
+        },
+      );
+      const first = pid();
+      const poisoned = images(2, 16, 16);
+      poisoned.data.set(poison);
+      await assert.rejects(engine.run(poisoned, wants), { code: 'internal', message: /poisoned/ });
+      assert.deepEqual((await work.run()).representation?.shape, [1, 16]);
+      assert.deepEqual([pid(), checks, logged], [first, 1, []]);
+      for (const [replaced, kind] of (['run', 'nearest'] as const).entries()) {
+        const lost = pid();
+        process.kill(lost, 'SIGUSR2');
+        // What has begun before the signal arrives is answered.
+        await assert.rejects(
+          async () => {
+            for (;;) await work[kind]();
+          },
+          { code: 'internal', message: /illegal memory access/ },
+        );
+        await whenever(engine, () => engine.status.restarts.broken > replaced);
+        await work[kind]();
+        assert.notEqual(pid(), lost);
+        assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: replaced + 1 });
+        while (isAlive(lost)) await delay(5);
+      }
+      assert.match(logged[0]!, /^worker \d+ failed at its work and then at its check: .*illegal memory access/);
     } finally {
       await engine.close();
     }

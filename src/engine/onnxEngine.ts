@@ -3,7 +3,7 @@ import type { ModelFolder } from '../models/folder.js';
 import { type Engine, EngineError, type EngineOutputs } from './engine.js';
 import type { WorkerSetup } from './messages.js';
 import { checkRun, modelOutputs } from './runCheck.js';
-import { pairTensors, readNearest } from './search.js';
+import { pairTensors, readNearest, smallPair } from './search.js';
 import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { startWorkerProcess } from './workerProcess.js';
 
@@ -45,7 +45,8 @@ function setupOf(folder: ModelFolder, device: OnnxEngineOptions['device'], threa
  * Processes rather than threads: a native crash in the runtime, or a kill for memory, would end a thread's whole process,
  * and terminating a thread in the middle of a run aborts it. Handing an image over costs 0.2 ms more than to a thread, and
  * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or
- * hangs for `runSeconds` and is killed, fails its run with `unavailable` and is replaced.
+ * hangs for `runSeconds` and is killed, fails its run with `unavailable` and is replaced. One whose runtime is broken fails its
+ * run with `internal`, then the check that follows, and is replaced too.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
@@ -88,7 +89,14 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
       return pool.idle;
     },
     watch: pool.watch,
-    warm: (up) => pool.warm((work) => up(runBy(work))),
+    warm: (up, check = up) =>
+      pool.warm(
+        (work) => up(runBy(work)),
+        async (work, failed) => {
+          if (failed.kind === 'nearest') await work(failed, pairTensors(smallPair));
+          await check(runBy(work));
+        },
+      ),
     run: runBy(pool.work),
     async nearest(pair, signal) {
       return readNearest(await pool.work({ kind: 'nearest' }, pairTensors(pair), signal));

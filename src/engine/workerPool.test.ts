@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { EngineError } from './engine.js';
 import type { Work } from './messages.js';
-import { createWorkerPool, type PoolWorker } from './workerPool.js';
+import { createWorkerPool, type PoolWorker, type WorkerPool } from './workerPool.js';
 
 const work: Work = { kind: 'run', wants: ['maps'] };
 
@@ -13,7 +13,7 @@ function fakeWorker(pid: number) {
   const ended = new Promise<string>((resolve) => {
     end = resolve;
   });
-  const answers: (() => void)[] = [];
+  const asks: { answer(): void; fail(error: EngineError): void }[] = [];
   let asked = 0;
   const worker: PoolWorker = {
     pid,
@@ -22,7 +22,7 @@ function fakeWorker(pid: number) {
     work: () =>
       new Promise((resolve, reject) => {
         asked++;
-        answers.push(() => resolve({}));
+        asks.push({ answer: () => resolve({}), fail: reject });
         ended.then((how) => reject(new EngineError('unavailable', how)));
       }),
     kill: (how) => end(how),
@@ -35,7 +35,8 @@ function fakeWorker(pid: number) {
       return asked;
     },
     die: (how: string) => end(how),
-    answer: () => answers.shift()!(),
+    answer: () => asks.shift()!.answer(),
+    fail: (error: EngineError) => asks.shift()!.fail(error),
   };
 }
 
@@ -60,7 +61,11 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
   const reached = async (state: string): Promise<void> => {
     while (pool.status.state !== state) await turn();
   };
-  return { pool, logged, states, unwatch, reached };
+  /** Waits until a worker was given so many pieces of work. */
+  const given = async (worker: { readonly asked: number }, count: number): Promise<void> => {
+    while (worker.asked < count) await turn();
+  };
+  return { pool, logged, states, unwatch, reached, given };
 }
 
 describe('worker pool', () => {
@@ -107,7 +112,7 @@ describe('worker pool', () => {
         'no memory; another is started in 4 ms',
       ],
     );
-    assert.deepEqual(pool.status.restarts, { died: 2, hung: 0 });
+    assert.deepEqual(pool.status.restarts, { died: 2, hung: 0, broken: 0 });
     await pool.close();
   });
 
@@ -154,14 +159,14 @@ describe('worker pool', () => {
     await turn();
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
-    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2 });
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
     assert.match(logged[0]!, /killed: its work did not come back in 0\.02 s; another is started now/);
     const answered = pool.work(work, {});
     await turn();
     third.answer();
     await answered;
     third.die('ended (signal SIGSEGV)');
-    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2 }, 'one that answered is not killed');
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 }, 'one that answered is not killed');
     await pool.close();
   });
 
@@ -238,5 +243,132 @@ describe('worker pool', () => {
     assert.deepEqual([pool.status.workers[0]!.pid, warmed], [3, 3]);
     assert.equal(logged[1], 'no memory; another is started in 1 ms');
     await pool.close();
+  });
+
+  /** Warms a pool by nothing; a worker that failed is checked by one piece of work. */
+  const warmChecked = (pool: WorkerPool): Promise<void> =>
+    pool.warm(
+      async () => {},
+      async (workOf, failed) => void (await workOf(failed, {})),
+    );
+  const illegal = new EngineError('internal', 'CUDA failure 700: an illegal memory access was encountered');
+
+  it('replaces a worker whose work fails and whose check fails too, which takes no other work from then on', async () => {
+    const [first, second] = [fakeWorker(1), fakeWorker(2)];
+    const { pool, logged, given, reached } = poolOf(first.worker, [second.worker]);
+    await warmChecked(pool);
+    const [failing, waiting] = [assert.rejects(pool.work(work, {}), illegal), pool.work(work, {})];
+    await given(first, 1);
+    first.fail(illegal);
+    await failing;
+    await given(first, 2);
+    assert.deepEqual([pool.idle, pool.status.workers[0]!.state], [0, 'busy'], 'it is checked');
+    first.fail(illegal);
+    await given(second, 1);
+    assert.equal(first.asked, 2, 'the work that waited went to it');
+    second.answer();
+    await waiting;
+    await reached('ready');
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
+    assert.match(logged[0]!, /^worker 1 failed at its work and then at its check: CUDA failure 700/);
+    assert.match(logged[1]!, /^killed: its work failed, and so did the check after it; another is started now/);
+    await pool.close();
+  });
+
+  it('keeps a worker that failed by its input alone, once it is checked', async () => {
+    const first = fakeWorker(1);
+    const { pool, logged, given } = poolOf(first.worker, []);
+    await warmChecked(pool);
+    const failing = assert.rejects(pool.work(work, {}), illegal);
+    await given(first, 1);
+    first.fail(illegal);
+    await failing;
+    const waiting = pool.work(work, {});
+    await given(first, 2);
+    first.answer();
+    await given(first, 3);
+    first.answer();
+    await waiting;
+    assert.deepEqual([pool.idle, pool.status.workers[0]!.pid, logged], [1, 1, []]);
+    await pool.close();
+  });
+
+  it('checks no worker after a failure that says nothing of its runtime', async () => {
+    const first = fakeWorker(1);
+    const { pool, given } = poolOf(first.worker, []);
+    await warmChecked(pool);
+    const running = assert.rejects(pool.work(work, {}), { code: 'out_of_memory' });
+    await given(first, 1);
+    first.fail(new EngineError('out_of_memory', 'memory ran out'));
+    await running;
+    const giving = new AbortController();
+    const searching = assert.rejects(pool.work({ kind: 'nearest' }, {}, giving.signal), /given up/);
+    await given(first, 2);
+    giving.abort(new Error('given up'));
+    await searching;
+    first.fail(new EngineError('internal', 'inference failed: cancelled'));
+    while (pool.idle === 0) await turn();
+    assert.equal(first.asked, 2);
+    await pool.close();
+  });
+
+  it('kills a worker whose check does not come back in time', async () => {
+    const [first, second] = [fakeWorker(1), fakeWorker(2)];
+    const { pool, logged, given, reached } = poolOf(first.worker, [second.worker], 20);
+    await warmChecked(pool);
+    const failing = assert.rejects(pool.work(work, {}), illegal);
+    await given(first, 1);
+    first.fail(illegal);
+    await failing;
+    await first.worker.ended;
+    await turn();
+    await reached('ready');
+    assert.equal(first.asked, 2);
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
+    assert.match(logged[0]!, /^killed: its work did not come back in 0\.02 s; another is started now/);
+    await pool.close();
+  });
+
+  it('pauses longer and longer while replacements fail at their checks too, and is down where none can be warmed', async () => {
+    const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
+    const { pool, logged, states, given, reached } = poolOf(first.worker, [second.worker, third.worker]);
+    let warmed = 0;
+    await pool.warm(
+      async () => {
+        warmed++;
+        if (warmed === 3) throw illegal;
+      },
+      async (workOf, failed) => void (await workOf(failed, {})),
+    );
+    for (const worker of [first, second]) {
+      await reached('ready');
+      const failing = assert.rejects(pool.work(work, {}), illegal);
+      await given(worker, 1);
+      worker.fail(illegal);
+      await failing;
+      await given(worker, 2);
+      worker.fail(illegal);
+      await worker.worker.ended;
+      await turn();
+    }
+    const starts = (): string[] => logged.flatMap((line) => /another is started.*/.exec(line) ?? []);
+    while (starts().length < 3) await turn();
+    assert.equal(await third.worker.ended, 'closed');
+    assert.deepEqual(starts(), ['another is started now', 'another is started in 1 ms', 'another is started in 2 ms']);
+    assert.ok(states.includes('down'));
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
+    await pool.close();
+  });
+
+  it('closes without checking a worker that nobody waits for', async () => {
+    const first = fakeWorker(1);
+    const { pool, logged, given } = poolOf(first.worker, []);
+    await warmChecked(pool);
+    const failing = assert.rejects(pool.work(work, {}), illegal);
+    await given(first, 1);
+    const closed = pool.close();
+    first.fail(illegal);
+    await Promise.all([failing, closed]);
+    assert.deepEqual([first.asked, logged], [1, []]);
   });
 });

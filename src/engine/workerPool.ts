@@ -12,9 +12,11 @@ export interface WorkerPool {
   watch(listener: () => void): () => void;
   /**
    * Warms all workers that stand, and from then on each that is started before it takes work.
+   * @param check what a worker whose work failed as `internal` is to do before it takes other work; one that fails at it is
+   *   killed and replaced. Absent: it goes on as if nothing had been.
    * @throws what the warm-up throws
    */
-  warm(up: WarmWorker): Promise<void>;
+  warm(up: WarmWorker, check?: CheckWorker): Promise<void>;
   /**
    * Has work done by the next free worker; those that wait are served in order.
    * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed. EngineError
@@ -32,6 +34,9 @@ export type PoolWorker = Pick<WorkerProcess, 'pid' | 'rssBytes' | 'ended' | 'wor
 
 /** Makes a worker ready by work of its own. */
 export type WarmWorker = (work: PoolWorker['work']) => Promise<void>;
+
+/** Finds out by work of its own whether a worker can still do what it failed at. */
+export type CheckWorker = (work: PoolWorker['work'], failed: Work) => Promise<void>;
 
 export interface WorkerPoolOptions {
   /** The workers to begin with; as many are kept. */
@@ -80,6 +85,13 @@ interface Waiter {
   refuse(error: EngineError): void;
 }
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Whether the runtime failed by itself: by what it was given, or because it is broken in this process from now on. */
+function isRuntimeFailure(error: unknown): boolean {
+  return error instanceof EngineError && error.code === 'internal';
+}
+
 /** Settles as the work does, or rejects with the signal's reason as soon as it is aborted. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => {};
@@ -98,9 +110,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const { start, log, workMs, backOff = defaultBackOff, recoverMs = 10_000 } = options;
   const listeners = new Set<() => void>();
   let waiters: Waiter[] = [];
-  const restarts = { died: 0, hung: 0 };
+  const restarts = { died: 0, hung: 0, broken: 0 };
   let busyMs = 0;
   let warmUp: WarmWorker | undefined;
+  let check: CheckWorker | undefined;
   let reason: string | undefined;
   let closing: Promise<void> | undefined;
   let terminated = false;
@@ -205,7 +218,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         log(`worker ${worker.pid} took the place of a lost one after ${Math.round(performance.now() - since)} ms`);
         changed();
       },
-      (error: unknown) => lose(place, error instanceof Error ? error.message : String(error)),
+      (error: unknown) => lose(place, messageOf(error)),
     );
     if (place.failures > 1) changed();
   }
@@ -214,7 +227,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   async function startWarm(place: Place): Promise<PoolWorker> {
     const worker = await start();
     try {
-      await warmUp?.(boundedWork(place, worker));
+      await warmUp?.(boundedWork({ place, worker }));
       return worker;
     } catch (error) {
       void worker.close();
@@ -223,7 +236,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   /** A worker's work, which has to come back in time: nothing else would tell a worker that hangs from a busy one. */
-  function boundedWork(place: Place, worker: PoolWorker): PoolWorker['work'] {
+  function boundedWork({ place, worker }: Taken): PoolWorker['work'] {
     return async (work, tensors, signal) => {
       const late = (): void => {
         place.loss = 'hung';
@@ -267,22 +280,64 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     return { place, worker: place.worker! };
   }
 
-  /** Has a worker that was taken do something, and gives its place to the next when that is done. */
-  async function occupyWith<T>({ place, worker }: Taken, doing: (work: PoolWorker['work']) => Promise<T>): Promise<T> {
+  /** Gives the place of a worker that was taken to the next, where the worker was not lost meanwhile. */
+  function giveBack({ place, worker }: Taken): void {
+    if (place.worker !== worker || place.state !== 'busy') return;
+    place.state = 'idle';
+    changed();
+  }
+
+  /** Has a worker that was taken do something. */
+  async function busyWith<T>(taken: Taken, doing: (work: PoolWorker['work']) => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
-      return await doing(boundedWork(place, worker));
+      return await doing(boundedWork(taken));
     } finally {
       busyMs += performance.now() - since;
-      if (place.worker === worker && place.state === 'busy') {
-        place.state = 'idle';
-        changed();
-      }
+    }
+  }
+
+  async function warmTaken(taken: Taken, up: WarmWorker): Promise<void> {
+    try {
+      await busyWith(taken, up);
+    } finally {
+      giveBack(taken);
     }
   }
 
   async function doWork(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
-    return occupyWith(await nextFree(signal), (workOf) => workOf(work, tensors, signal));
+    const taken = await nextFree(signal);
+    let suspect = false;
+    try {
+      return await busyWith(taken, (workOf) => workOf(work, tensors, signal));
+    } catch (error) {
+      // A search that was given up ends with an error too.
+      suspect = isRuntimeFailure(error) && signal?.aborted !== true;
+      throw error;
+    } finally {
+      // Not waited for: who asked for the work hears of its failure at once.
+      if (suspect && check !== undefined && !nothingLeft()) void track(examine(taken, work, check));
+      else giveBack(taken);
+    }
+  }
+
+  /**
+   * Checks a worker whose work failed before it takes other work: after some errors, such as an illegal access on a GPU, the
+   * runtime of a process never works again. It would fail fast, be idle most, and be given the most work.
+   */
+  async function examine(taken: Taken, failed: Work, check: CheckWorker): Promise<void> {
+    const { place, worker } = taken;
+    try {
+      await busyWith(taken, (workOf) => check(workOf, failed));
+    } catch (error) {
+      // It died at its check, or hung and was killed.
+      if (place.worker !== worker) return;
+      log(`worker ${worker.pid} failed at its work and then at its check: ${messageOf(error)}`);
+      place.loss = 'broken';
+      worker.kill('killed: its work failed, and so did the check after it');
+      return;
+    }
+    giveBack(taken);
   }
 
   /** Not over while it keeps a worker busy. */
@@ -314,10 +369,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async warm(up) {
+    async warm(up, checkAfter) {
       warmUp = up;
+      check = checkAfter;
       const idle = places.filter((place) => place.state === 'idle');
-      await Promise.all(idle.map((place) => track(occupyWith(occupied(place), up))));
+      await Promise.all(idle.map((place) => track(warmTaken(occupied(place), up))));
     },
     async work(work, tensors, signal) {
       if (closing !== undefined || terminated) throw closed();

@@ -153,7 +153,7 @@ describe('a served call', () => {
     for (const held of ['request', 'response']) assert.equal(value(`vicregl_held_${held}_bytes`), 0, held);
     const model = 'name="tiny",version="1"';
     assert.equal(value(`vicregl_queue_images{${model}}`), 0);
-    for (const reason of ['died', 'hung']) {
+    for (const reason of ['died', 'hung', 'broken']) {
       assert.equal(value(`vicregl_worker_restarts_total{${model},reason="${reason}"}`), 0, reason);
     }
     assert.ok(value(`vicregl_workers{${model},state="idle"}`) >= 0);

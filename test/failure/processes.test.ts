@@ -5,7 +5,8 @@ import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, VicreglError } from '../../src/client/index.js';
 import { checkHealth, watchHealth } from '../e2e/grpcProbe.js';
-import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { breakingRuntime } from '../support/breakingRuntime.js';
+import { type ServedProcess, startServedProcess, startServedProcessIn } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
@@ -31,7 +32,7 @@ function workersOf({ child }: ServedProcess): number[] {
 }
 
 /** Workers that were replaced so far, as the metrics say. */
-async function restarts({ metricsAddress }: ServedProcess, reason: 'died' | 'hung'): Promise<number> {
+async function restarts({ metricsAddress }: ServedProcess, reason: 'died' | 'hung' | 'broken'): Promise<number> {
   const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   return Number(new RegExp(`^vicregl_worker_restarts_total\\{.*reason="${reason}"\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
 }
@@ -148,6 +149,30 @@ describe('the process under load', () => {
         assert.ok(error instanceof VicreglError && error.code === 'UNAVAILABLE', String(error));
         assert.match(error.message, /killed: its work did not come back in 1 s/);
       }
+      served.child.kill('SIGTERM');
+      assert.deepEqual(await once(served.child, 'exit'), [0, null]);
+    },
+  );
+
+  test(
+    'a worker whose runtime is broken is replaced: its run fails as INTERNAL, and the service is well again',
+    bounded,
+    async (t) => {
+      const flags = ['--model', model.folder.dir, '--threads', '1'];
+      const served = await startServedProcessIn(breakingRuntime, ...flags);
+      t.after(() => served.child.kill('SIGKILL'));
+      const load = startLoad(t, served.address, 4);
+      await load.more(20);
+      const watch = watchHealth(served.address);
+      t.after(watch.end);
+      await until(t, () => watch.seen.length === 1);
+      process.kill(workersOf(served)[0]!, 'SIGUSR2');
+      await until(t, () => watch.seen.length === 3);
+      assert.deepEqual(watch.seen, ['SERVING', 'NOT_SERVING', 'SERVING']);
+      await load.more(20);
+      await load.stop();
+      assert.deepEqual([await restarts(served, 'broken'), await restarts(served, 'died')], [1, 0]);
+      for (const code of codes(load.failures)) assert.equal(code, 'INTERNAL');
       served.child.kill('SIGTERM');
       assert.deepEqual(await once(served.child, 'exit'), [0, null]);
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
-import { EngineError } from '../../engine/engine.js';
+import { EngineError, type WarmUp } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { warmEngine } from './canary.js';
 
@@ -85,4 +85,21 @@ test('a model that fails, or gives what is not finite, is not warmed', async () 
       }),
     );
   await assert.rejects(warmEngine({ ...engine, warm }, {}), { code: 'internal', message: /output maps .* not finite/ });
+});
+
+test('a worker that failed is checked by everything for one image of the own size, which has to be finite', async () => {
+  const { engine, runs } = recording('cuda');
+  let check: WarmUp | undefined;
+  const warm: typeof engine.warm = async (_, checkAfter) => {
+    check = checkAfter;
+  };
+  await warmEngine({ ...engine, warm }, { batchImages: 4 });
+  await check!(engine.run);
+  assert.deepEqual(runs(), [`1x56x56x3 ${everything}`]);
+  const illness = check!(async (batch, wants) => {
+    const outputs = await engine.run(batch, wants);
+    outputs.embedding!.data[3] = Number.POSITIVE_INFINITY;
+    return outputs;
+  });
+  await assert.rejects(illness, { code: 'internal', message: /output embedding .* not finite/ });
 });

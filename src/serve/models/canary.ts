@@ -1,4 +1,4 @@
-import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
+import { type Engine, EngineError, type EngineOutputs, type OutputName, type WarmUp } from '../../engine/engine.js';
 import type { OutputLimits } from '../../image/resize.js';
 import type { Size } from '../../image/types.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
@@ -21,12 +21,15 @@ function checkFinite(outputs: EngineOutputs): void {
   }
 }
 
+/** One image of the model's own size, which every worker has run when it was warmed. */
+const ownPicture = ({ manifest }: Pick<Engine, 'manifest'>) => picture(ownSize(manifest), 1);
+
 /**
  * One real inference, at the model's own size, by the next free worker.
  * @throws EngineError where it fails, or its answer is not finite.
  */
 export async function runCanary(engine: Engine): Promise<void> {
-  checkFinite(await engine.run(picture(ownSize(engine.manifest), 1), new Set<OutputName>(['representation'])));
+  checkFinite(await engine.run(ownPicture(engine), new Set<OutputName>(['representation'])));
 }
 
 /** What decides for which inputs an engine is made ready. */
@@ -37,16 +40,18 @@ export interface WarmLimits extends ConfiguredRun {
 /**
  * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything at the
  * model's own size and each to which inputs are limited. On CUDA, where every new shape costs a search for kernels of up to a
- * second, one for every batch size, so that with limited sizes no request ever meets a new shape.
+ * second, one for every batch size, so that with limited sizes no request ever meets a new shape. A worker at whose work the
+ * runtime fails has to run everything for one image of the model's own size before it goes on, or it is replaced.
  * @throws EngineError where a run fails, or its answer is not finite; ServeError as `warmSizes`.
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
   const most = runLimits(limits, engine);
   const sizes = warmSizes(engine.manifest, limits.output?.sizes);
-  await engine.warm(async (run) => {
+  const warmUp: WarmUp = async (run) => {
     for (const size of sizes) {
       const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];
       for (const count of batches) checkFinite(await run(picture(size, count), engine.outputs));
     }
-  });
+  };
+  await engine.warm(warmUp, async (run) => checkFinite(await run(ownPicture(engine), engine.outputs)));
 }

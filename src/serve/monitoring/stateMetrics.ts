@@ -100,8 +100,8 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Counter({
     name: 'vicregl_worker_restarts_total',
     help:
-      'Workers that took the place of lost ones, by model and reason: died (crashed, or killed for memory), or hung (killed ' +
-      'because a run did not come back in runSeconds).',
+      'Workers that took the place of lost ones, by model and reason: died (crashed, or killed for memory), hung (killed ' +
+      'because a run did not come back in runSeconds), or broken (killed because a run failed, and the check after it).',
     labelNames: [...labelNames, 'reason'],
     registers,
     collect() {
