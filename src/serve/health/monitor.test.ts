@@ -69,6 +69,12 @@ function scriptedEngine({ idle = 1 } = {}) {
       for (const run of ending) run(outcome);
       await turn();
     },
+    /** Its worker is lost, and another stands. */
+    async replace(): Promise<void> {
+      fake.kill(1, 'gone');
+      await fake.revive();
+      this.free();
+    },
     /** A worker comes free, and takes what waits for one. */
     free(): void {
       for (const listener of listeners) listener();
@@ -150,6 +156,21 @@ test('a worker that is lost with the canary leaves the state to the engine', asy
   pass(1000);
   await scripted.end(lost);
   assert.equal(monitor.serving, false, 'nor is a sick model well by it');
+});
+
+test('a sick model whose worker was replaced is examined at once, and a well one is not', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  await scripted.replace();
+  assert.equal(scripted.waiting, 0);
+  pass(1000);
+  await scripted.end(new EngineError('internal', 'an illegal memory access'));
+  scripted.free();
+  assert.deepEqual([monitor.serving, scripted.waiting], [false, 0]);
+  await scripted.replace();
+  assert.equal(scripted.waiting, 1);
+  await scripted.end(well);
+  assert.equal(monitor.serving, true);
 });
 
 test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {

@@ -28,7 +28,14 @@ interface Watched {
   sick: boolean;
   /** A canary is under way. */
   examined: boolean;
+  /** Workers that were replaced so far. */
+  replaced: number;
   unwatch(): void;
+}
+
+/** Workers of an engine that were replaced since its start. */
+function replacedBy({ status }: Pick<Engine, 'status'>): number {
+  return Object.values(status.restarts).reduce((sum, count) => sum + count, 0);
 }
 
 /**
@@ -96,10 +103,22 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
           // Whoever serves a model has warmed it.
           sick: false,
           examined: false,
-          unwatch: context.engine.watch(tell),
+          replaced: replacedBy(context.engine),
+          unwatch: context.engine.watch(() => notice(context)),
         },
     );
     for (const each of before) if (!watched.includes(each)) each.unwatch();
+    tell();
+  }
+
+  /** Something has changed in an engine: a sick model whose worker was replaced is likely well again, and need not wait. */
+  function notice(context: Watched['context']): void {
+    const watch = watched.find((each) => each.context === context);
+    if (watch !== undefined) {
+      const replaced = replacedBy(context.engine);
+      if (watch.sick && replaced > watch.replaced) void check(watch);
+      watch.replaced = replaced;
+    }
     tell();
   }
 
