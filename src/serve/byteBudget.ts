@@ -24,7 +24,7 @@ const holding = {
     name: 'responseBytes',
     text: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
   },
-  maps: { name: 'reduceBytes', text: (held: number) => `maps of ${held} bytes are on their way to a pooling or a PCA` },
+  maps: { name: 'mapBytes', text: (held: number) => `maps of ${held} bytes are held for poolings, PCAs and matches` },
 };
 
 /**

@@ -20,7 +20,7 @@ export interface ServeContext {
   /** Lets one pooling or PCA compute at a time. All models share it. */
   readonly reducing: LimitFunction;
   /** Bounds the bytes of the maps that are pooled or reduced, or will be. All models share it. */
-  readonly reduceBudget: ByteBudget;
+  readonly mapBudget: ByteBudget;
 }
 
 /** The model that answers, as responses name it. */

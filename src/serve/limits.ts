@@ -67,8 +67,11 @@ export interface ServeLimits {
   readonly maxReduceProducts: number;
   /** Poolings and PCAs that may wait for their turn. */
   readonly queueReductions: number;
-  /** Bytes of all float32 maps that are on their way to a pooling or a PCA: from before the network runs until it is done. */
-  readonly reduceBytes: number;
+  /**
+   * Bytes of all float32 maps that are on their way to a pooling or a PCA, from before the network runs until it is done, or
+   * that are read of features sent to be matched.
+   */
+  readonly mapBytes: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;
   /** Images that may be on their way to the engine: being decoded or waiting. */
@@ -141,8 +144,9 @@ export const defaultServeLimits: ServeLimits = {
   maxReduceProducts: 600_000_000,
   // As matches.
   queueReductions: 32,
-  // All four stages of a ResNet-50 on the largest network input (480 MiB), or two of its first stage alone.
-  reduceBytes: 512 * MiB,
+  // All four stages of a ResNet-50 on the largest network input (480 MiB), or two of its first stage alone; the largest
+  // message of int8 features, read, is half of it.
+  mapBytes: 512 * MiB,
   // Decoding takes one core an image, and up to 150 MB for the largest.
   decodeConcurrency: Math.max(2, Math.min(8, availableParallelism())),
   // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.

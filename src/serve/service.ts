@@ -85,14 +85,14 @@ export interface ServiceOptions {
 export function createService({ models: sources, limits = defaultServeLimits, observer }: ServiceOptions): Service {
   restrictLoaders();
   const features = createFeatureStore(limits);
-  const reduceBudget = createByteBudget(limits.reduceBytes, 'maps');
+  const mapBudget = createByteBudget(limits.mapBytes, 'maps');
   const models = createModelRegistry({
     models: sources,
     limits,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
     reducing: pLimit(1),
-    reduceBudget,
+    mapBudget,
     features,
     observer,
   });
@@ -119,7 +119,7 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
       return features.stats;
     },
     get heldMapBytes() {
-      return reduceBudget.held;
+      return mapBudget.held;
     },
     close: () => models.close(),
     terminate: () => models.terminate(),

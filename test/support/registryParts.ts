@@ -14,7 +14,7 @@ export function registryParts(): Omit<RegistryOptions, 'models'> {
     decoding: pLimit(1),
     matching: pLimit(1),
     reducing: pLimit(1),
-    reduceBudget: createByteBudget(defaultServeLimits.reduceBytes, 'maps'),
+    mapBudget: createByteBudget(defaultServeLimits.mapBytes, 'maps'),
     features: createFeatureStore(defaultServeLimits),
   };
 }

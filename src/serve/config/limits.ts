@@ -30,7 +30,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     pcaComponents: config.pcaComponents,
     maxReduceProducts: config.maxReduceProducts,
     queueReductions: config.queueReductions,
-    reduceBytes: config.reduceBytes,
+    mapBytes: config.mapBytes,
     callsPerConnection: config.callsPerConnection,
     maxResponseBytes: config.maxResponseBytes,
     image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },

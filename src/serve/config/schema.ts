@@ -137,11 +137,11 @@ const limits = {
   queueReductions: whole(2, 100_000)
     .default(defaults.queueReductions)
     .describe('Poolings and PCAs that may wait for their turn.'),
-  reduceBytes: bytes(1024)
-    .default(defaults.reduceBytes)
+  mapBytes: bytes(1024)
+    .default(defaults.mapBytes)
     .describe(
-      'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs; larger ones ' +
-        'of one request fit alone.',
+      'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs, or read of ' +
+        'features sent to be matched; larger ones of one request fit alone.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()

@@ -29,7 +29,7 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const { engine, runs, free, nextRun } = createHeldEngine();
   const { stride, dims } = engine.manifest;
   const bytes = (side / stride) ** 2 * dims.representation * 4;
-  const limits = { ...defaultServeLimits, reduceBytes: 2 * bytes - 1, batchImages: 1 };
+  const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1, batchImages: 1 };
   const service = createService({ models: [{ engine }], limits });
   const { ExtractFeatures } = service.methods;
   const running = nextRun();
@@ -40,8 +40,8 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const pooling = { regions: [{ box, shape: 'box' as const }] };
   await assert.rejects(ExtractFeatures(request({ pooling }), call), {
     code: 'overloaded',
-    limit: { name: 'reduceBytes', value: 2 * bytes - 1 },
-    message: new RegExp(`^maps of ${bytes} bytes are on their way to a pooling or a PCA`),
+    limit: { name: 'mapBytes', value: 2 * bytes - 1 },
+    message: new RegExp(`^maps of ${bytes} bytes are held for poolings`),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
   const plain = ExtractFeatures(request(), call);

@@ -75,14 +75,14 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
  * @throws ServeError `overloaded` where they do not fit beside those of others; a patient call waits then.
  */
 async function holdMaps(
-  { reduceBudget }: ServeContext,
+  { mapBudget }: ServeContext,
   plan: FeaturePlan,
   maps: readonly PlannedMap[],
   { patient, signal }: Call,
 ): Promise<() => void> {
   if (plan.regions === undefined && plan.pca === undefined) return () => {};
   const bytes = maps.reduce((sum, { grid, channels }) => sum + grid.rows * grid.cols * channels * 4, 0);
-  return patient ? reduceBudget.wait(bytes, signal) : reduceBudget.take(bytes);
+  return patient ? mapBudget.wait(bytes, signal) : mapBudget.take(bytes);
 }
 
 /**

@@ -13,7 +13,7 @@ import { bothOf } from './bothOf.js';
 import { checkHomographyCost, withHomography } from './matchHomography.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
-import { type MatchSource, readSource } from './matchSource.js';
+import { holdRead, type MatchSource, readSource } from './matchSource.js';
 
 /**
  * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
@@ -63,20 +63,25 @@ export async function matchFeatureSources(
   const options = readOptions(matching, a.grid.rows * a.grid.cols);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
   checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
-  const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
-  const { nearest } = context.engine;
-  return matchInTurn(context, call, async () => {
-    const matches =
-      products <= LOOP_PRODUCTS
-        ? await matchFeaturesInTurns(mapA, mapB, options, call.signal)
-        : await matchFeaturesBy(nearest, mapA, mapB, options, call.signal);
-    const response = {
-      ...matchResponse(context, a.grid, b.grid, matches),
-      ...(a.ref !== undefined && { featureRefA: a.ref }),
-      ...(b.ref !== undefined && { featureRefB: b.ref }),
-    };
-    return withHomography(response, homography, b.grid, call);
-  });
+  const giveBack = holdRead(context, a, b);
+  try {
+    const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
+    const { nearest } = context.engine;
+    return await matchInTurn(context, call, async () => {
+      const matches =
+        products <= LOOP_PRODUCTS
+          ? await matchFeaturesInTurns(mapA, mapB, options, call.signal)
+          : await matchFeaturesBy(nearest, mapA, mapB, options, call.signal);
+      const response = {
+        ...matchResponse(context, a.grid, b.grid, matches),
+        ...(a.ref !== undefined && { featureRefA: a.ref }),
+        ...(b.ref !== undefined && { featureRefB: b.ref }),
+      };
+      return withHomography(response, homography, b.grid, call);
+    });
+  } finally {
+    giveBack();
+  }
 }
 
 /** Feature-based matching: images go through the network (in one batch where their sizes agree), then cells are paired. */

@@ -11,27 +11,40 @@ import { answerEach } from './batch.js';
 import { matchFeatureSources, outputOf } from './matchByFeatures.js';
 import { matchGrids, readGrid } from './matchByLocation.js';
 import { checkHomography } from './matchHomography.js';
-import { readSource } from './matchSource.js';
+import { holdRead, type MatchSource, readSource } from './matchSource.js';
 
 type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 
-/** Takes the query through the network once, and gives what matches it with one target. */
-async function queryMatcher(context: ServeContext, request: MatchManyRequest__Output, call: Call): Promise<MatchWith> {
+/** Takes the query through the network once, and works with what matches it with one target. */
+async function withQuery<T>(
+  context: ServeContext,
+  request: MatchManyRequest__Output,
+  call: Call,
+  work: (matchWith: MatchWith) => Promise<T>,
+): Promise<T> {
   const { query, byLocation, homography } = request;
   if (byLocation) {
     const grid = await readGrid(context, query, 'query', call);
-    return async (own, target, field) =>
-      matchGrids(own, grid, await readGrid(own, target, field, call), byLocation, homography, call);
+    return work(async (own, target, field) =>
+      matchGrids(own, grid, await readGrid(own, target, field, call), byLocation, homography, call),
+    );
   }
   const byFeatures = request.byFeatures ?? undefined;
   const output = outputOf(context, byFeatures);
   const source = await readSource(context, query, 'query', output, call);
-  const map = await source.vectors(call);
-  const computed = { ...source, vectors: async () => map };
-  return async (own, target, field) => {
-    const other = await readSource(own, target, field, output, call);
-    return matchFeatureSources(own, computed, other, byFeatures, homography, call);
-  };
+  const { grid, channels, ref } = source;
+  const giveBack = holdRead(context, source);
+  try {
+    const map = await source.vectors(call);
+    // What was read of it is held once, whatever the number of targets.
+    const computed: MatchSource = { grid, channels, ...(ref !== undefined && { ref }), vectors: async () => map };
+    return await work(async (own, target, field) => {
+      const other = await readSource(own, target, field, output, call);
+      return matchFeatureSources(own, computed, other, byFeatures, homography, call);
+    });
+  } finally {
+    giveBack();
+  }
 }
 
 /** MatchMany: one query with each target; a target that fails has a status in its place. */
@@ -49,11 +62,12 @@ export async function matchMany(
     );
   }
   checkHomography(homography);
-  const matchWith = await queryMatcher(context, request, call);
-  // As many as fit into one run: more would only hold their pixels and maps in memory.
-  const atOnce = pLimit(runLimits(context.limits, context.engine).images);
-  const results = await answerEach(targets, call, (target, i) =>
-    atOnce(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
-  );
-  return { results };
+  return withQuery(context, request, call, async (matchWith) => {
+    // As many as fit into one run: more would only hold their pixels and maps in memory.
+    const atOnce = pLimit(runLimits(context.limits, context.engine).images);
+    const results = await answerEach(targets, call, (target, i) =>
+      atOnce(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
+    );
+    return { results };
+  });
 }

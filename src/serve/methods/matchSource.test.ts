@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import sharp from 'sharp';
 import { createHeldEngine } from '../../../test/support/heldEngine.js';
 import { sentSide } from '../../../test/support/sentSide.js';
 import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
@@ -37,5 +38,31 @@ test('a match that is too large is refused before the numbers that were sent are
     results?.map(({ status }) => status?.message),
     ['targets[0].features.features: element 0 is NaN; all must be finite', undefined],
   );
+  await service.close();
+});
+
+test('what is read of sent features is bounded in bytes with all other maps, and given back', async () => {
+  const { engine, free, nextRun } = createHeldEngine();
+  const channels = engine.manifest.dims.mapsEmbedding!;
+  const bytes = 10 * channels * 4;
+  const service = createService({ models: [{ engine }], limits: { ...defaultServeLimits, mapBytes: 2 * bytes - 1 } });
+  const { Match, MatchMany } = service.methods;
+  const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
+    .png()
+    .toBuffer();
+  const image = { source: 'image' as const, image: { encoded, source: 'encoded' as const, crop: null }, store: false };
+  const running = nextRun();
+  const request = { model: '', homography: null };
+  // Its query is held while its target's image runs.
+  const many = MatchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
+  await running;
+  assert.equal(service.heldMapBytes, bytes);
+  const two = { ...request, a: sentSide(10, channels, 1), b: sentSide(9, channels, 1) };
+  await assert.rejects(Match(two, call), { code: 'overloaded', limit: { name: 'mapBytes', value: 2 * bytes - 1 } });
+  free();
+  assert.equal((await many).results?.[0]?.status, undefined);
+  assert.equal(service.heldMapBytes, 0);
+  assert.ok((await Match(two, call)).pairs);
+  assert.equal(service.heldMapBytes, 0);
   await service.close();
 });

@@ -19,6 +19,8 @@ export interface MatchSource {
   readonly channels: number;
   /** Under which its vectors are kept, where that was asked for. */
   readonly ref?: string;
+  /** Bytes that its vectors take beside the message that they came in; absent where none is made of a message. */
+  readonly readBytes?: number;
   vectors(call: Call): Promise<FeatureMap>;
 }
 
@@ -51,6 +53,15 @@ function imageSource(
       vectors: async (sub) => featureMap(await infer(context, prepared.image, output, sub)),
     };
   });
+}
+
+/**
+ * Counts what is made of features that were sent, which may be four times as large as their message.
+ * @returns gives the bytes back
+ * @throws ServeError `overloaded` where they do not fit beside what others hold
+ */
+export function holdRead({ mapBudget }: ServeContext, ...sources: readonly MatchSource[]): () => void {
+  return mapBudget.take(sources.reduce((sum, { readBytes = 0 }) => sum + readBytes, 0));
 }
 
 export interface StoredImage {
@@ -137,7 +148,8 @@ export async function readSource(
   if (side?.features) {
     const channels = channelsOf(context, output);
     const { grid, read } = readSentFeatures(side.features, `${field}.features`, channels);
-    return { grid, channels, vectors: async ({ signal }) => featureMap(await read(signal)) };
+    const readBytes = grid.rows * grid.cols * channels * 4;
+    return { grid, channels, readBytes, vectors: async ({ signal }) => featureMap(await read(signal)) };
   }
   const image = side?.image ?? null;
   if (side?.store) return (await storedImage(context, image, field, output, call)).source;

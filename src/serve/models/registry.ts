@@ -57,7 +57,7 @@ export interface RegistryOptions {
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
-  readonly reduceBudget: ByteBudget;
+  readonly mapBudget: ByteBudget;
   readonly features: FeatureStore;
   /** Told what happens in the queues. */
   readonly observer?: QueueObserver | undefined;
@@ -80,7 +80,7 @@ export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { models, limits, decoding, matching, reducing, reduceBudget, features, observer } = options;
+  const { models, limits, decoding, matching, reducing, mapBudget, features, observer } = options;
   const listeners = new Set<() => void>();
   let terminate = (): void => {};
   const terminated = new Promise<void>((resolve) => {
@@ -93,7 +93,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
     const own = limitsForModel(limits, engine.manifest);
-    const shared = { decoding, matching, reducing, reduceBudget, features };
+    const shared = { decoding, matching, reducing, mapBudget, features };
     return { model: { engine, queue, limits: own, ...shared }, reopen, users: 0 };
   }
 

@@ -183,7 +183,11 @@ export function registerState(registry: Registry, state: ServeState): () => void
       'Bytes of answers that callers have not taken; responseBytes bounds it.',
       'answers',
     ],
-    ['vicregl_held_map_bytes', 'Bytes of maps on their way to a pooling or a PCA; reduceBytes bounds it.', 'maps'],
+    [
+      'vicregl_held_map_bytes',
+      'Bytes of maps held for poolings, PCAs and matches of sent features; mapBytes bounds it.',
+      'maps',
+    ],
   ] as const) {
     new Gauge({
       name,
