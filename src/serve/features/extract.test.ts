@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHeldEngine } from '../../../test/support/heldEngine.js';
+import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import { defaultServeLimits } from '../limits.js';
 import { createService } from '../service.js';
@@ -71,16 +72,10 @@ test('what is made of a large map leaves the event loop to others', async () => 
       call,
     );
     await running;
-    let turns = 0;
-    let done = false;
-    const turn = (): void => {
-      turns++;
-      if (!done) setImmediate(turn);
-    };
-    setImmediate(turn);
-    free();
-    await answer;
-    done = true;
+    const turns = await turnsWhile(() => {
+      free();
+      return answer;
+    });
     await service.close();
     return turns;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sentGrid } from '../../../test/support/sentGrid.js';
+import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import type { Tensor__Output } from '../../proto/generated/vicregl/v1/Tensor.js';
 import { float16ToFloat32 } from '../../tensor/float16.js';
 import { readSentFeatures } from './sentFeatures.js';
@@ -60,15 +61,7 @@ test('reading large maps leaves the event loop to others, and stops when the cal
     'a.features',
     channels,
   );
-  let turns = 0;
-  let done = false;
-  const turn = (): void => {
-    turns++;
-    if (!done) setImmediate(turn);
-  };
-  setImmediate(turn);
-  await read(signal);
-  done = true;
+  const turns = await turnsWhile(() => read(signal));
   assert.ok(turns >= 3, `${turns} turns`);
   const given = new AbortController();
   const reading = read(given.signal);
