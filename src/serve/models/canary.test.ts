@@ -57,6 +57,44 @@ test('with limited input sizes, on CUDA every size in every batch that it comes 
   });
 });
 
+/** A fake engine on CUDA that writes down its runs as [images, width], and whose memory holds so many pixels. */
+function small(pixels: number) {
+  const runs: [number, number][] = [];
+  const engine = createFakeEngine({
+    manifest,
+    provider: 'cuda',
+    failWith({ shape }) {
+      const [images, height, width] = shape as [number, number, number];
+      runs.push([images, width]);
+      const full = images * height * width > pixels;
+      return full ? new EngineError('out_of_memory', 'CUDA failure 2: out of memory') : undefined;
+    },
+  });
+  return { engine, runs: () => runs.splice(0) };
+}
+
+test('batches that do not fit into memory are left out, for each size by itself, and for a replacement too', async () => {
+  const { engine, runs } = small(4 * 56 * 56);
+  const sizes = [
+    { width: 112, height: 112 },
+    { width: 56, height: 56 },
+  ];
+  await warmEngine(engine, { batchImages: 16, batchPixels: 16 * 112 * 112, output: { sizes } });
+  const tried = [...[1, 2, 4, 8].map((images) => [images, 56]), ...[1, 2].map((images) => [images, 112])];
+  assert.deepEqual(
+    runs().sort(([a, aWidth], [b, bWidth]) => aWidth - bWidth || a - b),
+    tried,
+  );
+  engine.kill(1, 'gone');
+  await engine.revive();
+  assert.equal(engine.status.state, 'ready');
+});
+
+test('a model of which one image alone does not fit into memory is not warmed', async () => {
+  const { engine } = small(56 * 56 - 1);
+  await assert.rejects(warmEngine(engine, { batchImages: 4 }), { name: 'EngineError', code: 'out_of_memory' });
+});
+
 test('a worker that takes the place of a lost one is warmed as those of the start, before it is one', async () => {
   const { engine, runs } = recording('cuda');
   await warmEngine(engine, { batchImages: 4 });

@@ -37,12 +37,32 @@ export interface WarmLimits extends ConfiguredRun {
   readonly output?: Pick<OutputLimits, 'sizes'>;
 }
 
+const ranOutOfMemory = (error: unknown): boolean => error instanceof EngineError && error.code === 'out_of_memory';
+
+/**
+ * Runs everything for pictures of one size in batches of growing counts, up to the first that does not fit into memory: a
+ * request whose batch does not fit is answered in halves (`splitRun`), so that larger ones need not be ready.
+ * @param counts images, from the least
+ * @throws EngineError where one image alone does not fit, a run fails otherwise, or its answer is not finite.
+ */
+async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, counts: readonly number[]): Promise<void> {
+  for (const count of counts) {
+    try {
+      checkFinite(await run(picture(size, count), outputs));
+    } catch (error) {
+      if (count > 1 && ranOutOfMemory(error)) return;
+      throw error;
+    }
+  }
+}
+
 /**
  * Makes every worker of an engine, also those that come later, ready for its first request: one run of everything at the
  * model's own size and each to which inputs are limited. On CUDA, where every new shape costs a search for kernels of up to a
- * second, one for every batch size, so that with limited sizes no request ever meets a new shape. A worker at whose work the
- * runtime fails has to run everything for one image of the model's own size before it goes on, or it is replaced.
- * @throws EngineError where a run fails, or its answer is not finite; ServeError as `warmSizes`.
+ * second, one for every batch size, so that with limited sizes no request ever meets a new shape; batches of more than
+ * one image that do not fit into memory are left out. A worker at whose work the runtime fails has to run everything for one
+ * image of the model's own size before it goes on, or it is replaced.
+ * @throws EngineError where a run fails otherwise, or its answer is not finite; ServeError as `warmSizes`.
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
   const most = runLimits(limits, engine);
@@ -50,7 +70,7 @@ export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<vo
   const warmUp: WarmUp = async (run) => {
     for (const size of sizes) {
       const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];
-      for (const count of batches) checkFinite(await run(picture(size, count), engine.outputs));
+      await warmSize(engine, run, size, batches);
     }
   };
   await engine.warm(warmUp, async (run) => checkFinite(await run(ownPicture(engine), engine.outputs)));
