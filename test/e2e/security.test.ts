@@ -211,7 +211,7 @@ describe('tokens', () => {
     await closed.stop();
   });
 
-  test('calls beyond the allowance of a token are RESOURCE_EXHAUSTED with a delay; those of others are not', async () => {
+  test('calls beyond the allowance of a token are RESOURCE_EXHAUSTED with a delay, and logged by name; others are not', async () => {
     const slow = service.client({ token: tokens.slow });
     await slow.model();
     await slow.model();
@@ -222,6 +222,11 @@ describe('tokens', () => {
       assert.ok(cause.metadata.get('grpc-status-details-bin')[0]!.includes('google.rpc.RetryInfo'));
       return true;
     });
+    const refused = service.lines.map((line) => JSON.parse(line)).filter(({ reason }) => reason === 'RATE_LIMITED');
+    assert.deepEqual(
+      refused.map(({ caller, method }) => [caller, method]),
+      [['slow', 'GetModel']],
+    );
     await service.client({ token: tokens.matching }).model();
   });
 

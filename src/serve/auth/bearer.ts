@@ -41,7 +41,7 @@ export interface BearerOptions {
   readonly store: TokenStore;
   /** Whether grpc.health.v1 answers without a token. */
   readonly openHealth: boolean;
-  /** Told whose call comes in. */
+  /** Told whose call comes in, also where its allowance then turns out to be spent. */
   readonly onAdmitted: (metadata: Metadata, holder: TokenHolder) => void;
 }
 
@@ -56,7 +56,8 @@ export function requireToken({ store, openHealth, onAdmitted }: BearerOptions) {
     // What comes after has no use for the secret, and cannot log it.
     metadata.remove('authorization');
     const holder = authenticate(store, authorization?.toString());
-    spend(holder);
+    // First, so that the log says whose call was refused.
     onAdmitted(metadata, holder);
+    spend(holder);
   };
 }
