@@ -23,7 +23,8 @@ function checkPixels(width: number, height: number, limits: ImageLimits): void {
   if (width * height <= limits.maxPixels) return;
   throw new ImageError(
     'too_large',
-    `image of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxPixels}; send a smaller one`,
+    `image of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxPixels} (imagePixels); ` +
+      'send a smaller one',
   );
 }
 
@@ -31,7 +32,8 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
   if (bytes.byteLength <= limits.maxBytes) return;
   throw new ImageError(
     'too_large',
-    `image of ${bytes.byteLength} bytes is over the limit of ${limits.maxBytes}; send a smaller or more compressed one`,
+    `image of ${bytes.byteLength} bytes is over the limit of ${limits.maxBytes} (imageBytes); ` +
+      'send a smaller or more compressed one',
   );
 }
 

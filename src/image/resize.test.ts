@@ -130,7 +130,7 @@ describe('prepareImage', () => {
       await assert.rejects(prepareImage(blank(300, 200), policy, 32, limits), {
         name: 'ImageError',
         code: 'too_large',
-        message: /over the limit of 4096/,
+        message: /over the limit of 4096 \(inputPixels\); choose/,
       });
     }
   });

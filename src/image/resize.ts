@@ -63,8 +63,8 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
   if (width * height <= limits.maxOutputPixels) return;
   throw new ImageError(
     'too_large',
-    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxOutputPixels}; ` +
-      'choose a smaller size',
+    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxOutputPixels} ` +
+      '(inputPixels); choose a smaller size',
   );
 }
 
