@@ -202,10 +202,16 @@ describe('the service under limits and failures, with the fake engine', () => {
   test('a message over the limit is RESOURCE_EXHAUSTED and counted, then a small one works', async () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest }), { maxMessageBytes: 100_000 });
     const large = { width: 300, height: 300, rgb: new Uint8Array(270_000) };
-    await assert.rejects(client.embed(large), failsWith('RESOURCE_EXHAUSTED', /larger than max.*100000/));
+    await assert.rejects(client.embed(large), (error: VicreglError) => {
+      failsWith('RESOURCE_EXHAUSTED', /larger than max.*100000\) bytes \(maxMessageBytes\); send smaller/)(error);
+      assert.equal(error.reason, 'TOO_LARGE');
+      return true;
+    });
     assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 16);
     const { text } = await http('/metrics');
-    assert.match(text, /vicregl_requests_total\{method="Embed",code="NO_MESSAGE"\} 1/);
+    assert.match(text, /vicregl_requests_total\{method="Embed",code="RESOURCE_EXHAUSTED"\} 1/);
+    assert.match(text, /vicregl_requests_rejected_total\{method="Embed",reason="TOO_LARGE"\} 1/);
+    assert.doesNotMatch(text, /code="NO_MESSAGE"/);
     await stop();
   });
 

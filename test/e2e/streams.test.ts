@@ -306,6 +306,37 @@ describe('streams', () => {
     assert.deepEqual(ids, ['good']);
   });
 
+  test('an item over the limit ends the stream with RESOURCE_EXHAUSTED, after what came before is answered', async () => {
+    const narrow = await start({ maxMessageBytes: 200_000 }, { delayMs: 20 });
+    const small = { width: 8, height: 8, rgb: new Uint8Array(192) };
+    const large = { width: 300, height: 300, rgb: new Uint8Array(270_000) };
+    const items = [...['a', 'b', 'c'].map((id) => ({ id, image: small })), { id: 'large', image: large }];
+    const answered: string[] = [];
+    const reading = (async () => {
+      for await (const { id, status: outcome } of narrow.client.embedStream(items)) answered.push(`${id} ${outcome}`);
+    })();
+    await assert.rejects(reading, { code: 'RESOURCE_EXHAUSTED', reason: 'TOO_LARGE', message: /maxMessageBytes/ });
+    assert.deepEqual(answered.sort(), ['a fulfilled', 'b fulfilled', 'c fulfilled']);
+    const ended = (code: string) => narrow.metric('vicregl_requests_total', `method="EmbedStream",code="${code}"`);
+    assert.deepEqual([await ended('RESOURCE_EXHAUSTED'), await ended('CANCELLED')], [1, 0]);
+    assert.equal((await narrow.client.embed(small)).vector.length, 16);
+    await narrow.stop();
+  });
+
+  test('answers that slow readers have not taken hold others up, and cost them nothing', async () => {
+    const fit = { kind: 'fit', width: 512, height: 512 } as const;
+    // Answers of 256 KiB, of which streams may hold two.
+    const narrow = await start({ streamItems: 8, responseBytes: 4 * 270_000 });
+    const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image: { pixels: image, resize: fit } }));
+    const slow = narrow.client.featuresStream(items)[Symbol.asyncIterator]();
+    value((await slow.next()).value as Settled<unknown>);
+    while (narrow.runs() < 8) await new Promise(setImmediate);
+    const quick = byId(narrow.client.featuresStream(items));
+    for (let taken = 1; taken < 12; taken++) value((await slow.next()).value as Settled<unknown>);
+    for (const answer of (await quick).values()) value(answer);
+    await narrow.stop();
+  });
+
   test('a shutdown answers what it has taken and ends the stream with UNAVAILABLE', async () => {
     const other = await start();
     const waiting: (() => void)[] = [];

@@ -42,14 +42,14 @@ export interface BearerOptions {
   /** Whether grpc.health.v1 answers without a token. */
   readonly openHealth: boolean;
   /** Told whose call comes in, also where its allowance then turns out to be spent. */
-  readonly onAdmitted: (metadata: Metadata, holder: TokenHolder) => void;
+  readonly onIdentified: (metadata: Metadata, holder: TokenHolder) => void;
 }
 
 /**
  * A check of every call: it has to bring a known token with calls left.
  * @throws ServeError `unauthenticated` or `rate_limited`, from the check.
  */
-export function requireToken({ store, openHealth, onAdmitted }: BearerOptions) {
+export function requireToken({ store, openHealth, onIdentified }: BearerOptions) {
   return (path: string, metadata: Metadata): void => {
     if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return;
     const [authorization] = metadata.get('authorization');
@@ -57,7 +57,7 @@ export function requireToken({ store, openHealth, onAdmitted }: BearerOptions) {
     metadata.remove('authorization');
     const holder = authenticate(store, authorization?.toString());
     // First, so that the log says whose call was refused.
-    onAdmitted(metadata, holder);
+    onIdentified(metadata, holder);
     spend(holder);
   };
 }

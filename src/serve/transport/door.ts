@@ -1,7 +1,6 @@
-import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { type Status, toStatus } from '../errors.js';
-import { withDetails } from './statusTrailer.js';
-import { addTimes } from './timeTrailers.js';
+import { timedStatus } from './statusTrailer.js';
 
 /**
  * Decides by its path and metadata whether a call may come in.
@@ -25,9 +24,7 @@ export function door(checks: readonly DoorCheck[], onRefused: OnRefused): Server
             } catch (error) {
               const status = toStatus(error);
               onRefused({ path, peer: call.getPeer(), metadata }, status);
-              const trailer = new Metadata();
-              addTimes(trailer, start);
-              call.sendStatus(withDetails(status, trailer));
+              call.sendStatus(timedStatus(status, start));
               return;
             }
             admit(metadata);

@@ -10,7 +10,7 @@ import { ServeError } from '../serveError.js';
 import { callFacts, setCallFacts } from './callFacts.js';
 import { methodName } from './codec.js';
 import { type DoorCheck, door } from './door.js';
-import { withDetails } from './statusTrailer.js';
+import { timedStatus } from './statusTrailer.js';
 import { watchCalls } from './watchCalls.js';
 
 /** Who may call a service. */
@@ -47,7 +47,14 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     received: metrics.received,
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,
-    lateMessage(method, facts, peer) {
+    largeMessage: (details) =>
+      new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`),
+    unreadMessage(error, method, facts, peer, start) {
+      const failure = toStatus(error);
+      refused(method, failure, () => ({ ...facts, peer }));
+      return timedStatus(failure, start);
+    },
+    lateMessage(method, facts, peer, start) {
       const late = toStatus(
         new ServeError(
           'message_late',
@@ -55,7 +62,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
         ),
       );
       refused(method, late, () => ({ ...facts, peer }));
-      return withDetails(late);
+      return timedStatus(late, start);
     },
     withoutMessage(method, facts, peer) {
       metrics.requestWithoutMessage(method);
@@ -71,7 +78,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     checks.push(
       requireToken({
         ...auth,
-        onAdmitted: (metadata, { name }) =>
+        onIdentified: (metadata, { name }) =>
           setCallFacts(metadata, { requestId: '', ...callFacts(metadata), caller: name }),
       }),
     );

@@ -14,6 +14,7 @@ import {
 } from './codec.js';
 import { oneEncode } from './oneEncode.js';
 import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
+import { onUnreadable } from './unreadable.js';
 import { writeMessage } from './writing.js';
 
 /**
@@ -37,8 +38,8 @@ interface HeldAnswer {
  * At most `streamItems` items are unanswered; while so many are, while their answers wait for a slow reader, and while items of
  * streams hold their half of `requestBytes`, no further message is read, and HTTP/2 makes the sender wait; a reader that stops
  * ends the call. What goes wrong with one
- * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one of too many entries with
- * RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
+ * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one that is too large or has too many
+ * entries with RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,
@@ -60,7 +61,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       try {
         const response = await method.answer(item, sub);
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
-        const giveBackAnswer = host.answers.take(encoded.byteLength);
+        const giveBackAnswer = await host.answers.wait(encoded.byteLength, call.signal);
         call.observeItem?.(status.OK);
         return { bytes: encoded, giveBack: giveBackAnswer };
       } finally {
@@ -150,6 +151,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       stopped ??= null;
       finishWhenIdle();
     });
+    onUnreadable(stream.metadata, stop);
     signal.addEventListener('abort', () => stop(signal.reason), { once: true });
     host.draining.addEventListener('abort', onDraining, { once: true });
     open.onceClosed(() => host.draining.removeEventListener('abort', onDraining));

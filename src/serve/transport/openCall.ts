@@ -29,7 +29,7 @@ export interface HandlerHost {
   /** Bytes of the requests that are being answered. */
   readonly budget: Pick<ByteBudget, 'take' | 'wait'>;
   /** Bytes of the answers that callers have not taken yet. */
-  readonly answers: Pick<ByteBudget, 'take'>;
+  readonly answers: Pick<ByteBudget, 'take' | 'wait'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
   /** Aborted when a shutdown begins: streams take no more items then. */

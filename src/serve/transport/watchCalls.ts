@@ -1,14 +1,28 @@
-import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import type { ServerHttp2Stream } from 'node:http2';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
 import { type CallFacts, setCallFacts } from './callFacts.js';
 import { methodName } from './codec.js';
 import { requestId, requestIdKey } from './requestId.js';
 import { rememberStream } from './resetCall.js';
+import { tellUnreadable } from './unreadable.js';
+
+type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
 
 export interface CallWatcher {
   /** Longest time in ms from a call's metadata to its whole message; streams of messages have none. */
   readonly receiveMs: number;
-  /** What a call is answered with whose message took longer. */
-  lateMessage(method: string, facts: CallFacts, peer: string): Parameters<ServerInterceptingCall['sendStatus']>[0];
+  /** What a call is answered with whose message took longer. @param start when its metadata came, as performance.now() */
+  lateMessage(method: string, facts: CallFacts, peer: string, start: number): SentStatus;
+  /** Why a message was refused by grpc-js, by what that says. */
+  largeMessage(details: string): Error;
+  /** What a call is answered with whose message was refused. @param start as above */
+  unreadMessage(error: Error, method: string, facts: CallFacts, peer: string, start: number): SentStatus;
   /** A message of a call has arrived. */
   received(method: string, bytes: number): void;
   /** A message is handed to HTTP/2. */
@@ -18,16 +32,39 @@ export interface CallWatcher {
 }
 
 /**
+ * Tells when grpc-js would end a call because a message is too large, in place of that: it does so beneath all interceptors,
+ * and its status would have neither details nor times, and end a stream whose items are being answered. What still comes of
+ * the message is dropped.
+ * @param refused told what grpc-js says of it
+ */
+function onRefusedMessage(call: ServerInterceptingCallInterface, refused: (details: string) => void): void {
+  const base = call as ServerInterceptingCallInterface & { readonly stream?: ServerHttp2Stream };
+  const send = base.sendStatus.bind(base);
+  base.sendStatus = (given) => {
+    // Ours have details. Messages that are sent have no limit in grpc-js.
+    if (given.code !== status.RESOURCE_EXHAUSTED || (given.metadata ?? undefined) !== undefined) {
+      send(given);
+      return;
+    }
+    base.stream?.removeAllListeners('data').resume();
+    refused(given.details ?? '');
+  };
+}
+
+/**
  * The interceptor next to the wire. Gives every call its request id, which goes back in the trailing metadata whatever
- * answers; and sees the calls of a service that no handler sees: grpc-js itself ends those whose message is too large, and
- * those that are given up before it has arrived whole. It waits for ever for the others, which are ended here.
+ * answers; and sees the calls of a service that no handler sees: those whose message is too large, which grpc-js itself ends,
+ * and those that are given up before it has arrived whole. grpc-js waits for ever for the others, which are ended here.
  */
 export function watchCalls(service: string, watcher: CallWatcher): ServerInterceptor {
   return ({ path, requestStream }, call) => {
     const facts: CallFacts = { requestId: '' };
     const ours = path.startsWith(`/${service}/`);
     const method = methodName({ path });
+    const start = performance.now();
     let seen = false;
+    let answered = false;
+    let ownMetadata: Metadata | undefined;
     let timer: NodeJS.Timeout | undefined;
     const arrived = (): void => {
       seen = true;
@@ -38,11 +75,12 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (ours && !requestStream) {
-              const late = () => watched.sendStatus(watcher.lateMessage(method, facts, call.getPeer()));
+              const late = () => watched.sendStatus(watcher.lateMessage(method, facts, call.getPeer(), start));
               timer = setTimeout(late, watcher.receiveMs);
             }
             facts.requestId = requestId(metadata.get(requestIdKey)[0]?.toString());
             setCallFacts(metadata, facts);
+            ownMetadata = metadata;
             rememberStream(metadata, call);
             nextMetadata(metadata);
           },
@@ -61,13 +99,22 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
         if (ours) watcher.sent(method, message.byteLength);
         nextMessage(message);
       },
-      sendStatus(status, nextStatus) {
+      sendStatus(given, nextStatus) {
         arrived();
-        const trailer = status.metadata ?? new Metadata();
+        answered = true;
+        const trailer = given.metadata ?? new Metadata();
         trailer.set(requestIdKey, facts.requestId);
-        nextStatus({ ...status, metadata: trailer });
+        nextStatus({ ...given, metadata: trailer });
       },
     });
+    if (ours) {
+      onRefusedMessage(call, (details) => {
+        if (answered) return;
+        const error = watcher.largeMessage(details);
+        if (tellUnreadable(ownMetadata, error)) return;
+        watched.sendStatus(watcher.unreadMessage(error, method, facts, call.getPeer(), start));
+      });
+    }
     return watched;
   };
 }
