@@ -9,6 +9,7 @@ import { Socket } from 'node:net';
 import { MatchError } from '../match/matchError.js';
 import { createMessageReader, type NamedTensors, writeMessage } from './frames.js';
 import { inferBatch, runFailureCode } from './inference.js';
+import { messageOf } from './messageOf.js';
 import type { Work, WorkerRequest, WorkerResponse } from './messages.js';
 import { createSearch } from './search.js';
 import { openSessions } from './sessions.js';
@@ -24,7 +25,6 @@ const respond = (response: WorkerResponse, tensors: NamedTensors = {}): void =>
   writeMessage(channel, response, tensors);
 
 const rssBytes = (): number => process.memoryUsage.rss();
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Opens the model and tells so; does work from then on. */
 async function open({ setup }: WorkerRequest & { kind: 'open' }) {

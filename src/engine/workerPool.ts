@@ -1,5 +1,6 @@
 import { EngineError, type EngineStatus, type WorkerLoss, type WorkerStatus } from './engine.js';
 import type { NamedTensors } from './frames.js';
+import { messageOf } from './messageOf.js';
 import type { Work } from './messages.js';
 import type { WorkerProcess } from './workerProcess.js';
 
@@ -84,8 +85,6 @@ interface Waiter {
   take(place: Place): void;
   refuse(error: EngineError): void;
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Whether the runtime failed by itself: by what it was given, or because it is broken in this process from now on. */
 function isRuntimeFailure(error: unknown): boolean {

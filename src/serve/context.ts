@@ -19,7 +19,7 @@ export interface ServeContext {
   readonly features: FeatureStore;
   /** Lets one pooling or PCA compute at a time. All models share it. */
   readonly reducing: LimitFunction;
-  /** Bounds the bytes of the maps that are pooled or reduced, or will be. All models share it. */
+  /** Bounds the bytes of the maps that are pooled or reduced, or will be, or read of sent features. All models share it. */
   readonly mapBudget: ByteBudget;
 }
 

@@ -62,7 +62,7 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
-  /** Bytes of the maps that wait for a pooling or a PCA. */
+  /** Bytes of the maps that wait for a pooling or a PCA, or were read of sent features. */
   readonly heldMapBytes: number;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;

@@ -9,6 +9,7 @@ import { type Call, timed } from '../call.js';
 import type { ServeContext } from '../context.js';
 import { admitImage } from '../queue/admitImage.js';
 import { inferAll } from '../queue/infer.js';
+import { bytesOfMap } from '../wire/grid.js';
 import { l2Normalize } from '../wire/l2Normalize.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
@@ -81,7 +82,7 @@ async function holdMaps(
   { patient, signal }: Call,
 ): Promise<() => void> {
   if (plan.regions === undefined && plan.pca === undefined) return () => {};
-  const bytes = maps.reduce((sum, { grid, channels }) => sum + grid.rows * grid.cols * channels * 4, 0);
+  const bytes = maps.reduce((sum, { grid, channels }) => sum + bytesOfMap(grid, channels), 0);
   return patient ? mapBudget.wait(bytes, signal) : mapBudget.take(bytes);
 }
 

@@ -11,7 +11,7 @@ import { answerEach } from './batch.js';
 import { matchFeatureSources, outputOf } from './matchByFeatures.js';
 import { matchGrids, readGrid } from './matchByLocation.js';
 import { checkHomography } from './matchHomography.js';
-import { holdRead, type MatchSource, readSource } from './matchSource.js';
+import { holdRead, readSource } from './matchSource.js';
 
 type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 
@@ -32,12 +32,11 @@ async function withQuery<T>(
   const byFeatures = request.byFeatures ?? undefined;
   const output = outputOf(context, byFeatures);
   const source = await readSource(context, query, 'query', output, call);
-  const { grid, channels, ref } = source;
   const giveBack = holdRead(context, source);
   try {
     const map = await source.vectors(call);
     // What was read of it is held once, whatever the number of targets.
-    const computed: MatchSource = { grid, channels, ...(ref !== undefined && { ref }), vectors: async () => map };
+    const computed = { ...source, readBytes: 0, vectors: async () => map };
     return await work(async (own, target, field) => {
       const other = await readSource(own, target, field, output, call);
       return matchFeatureSources(own, computed, other, byFeatures, homography, call);

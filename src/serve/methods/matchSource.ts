@@ -10,7 +10,7 @@ import { infer } from '../queue/infer.js';
 import { ServeError } from '../serveError.js';
 import { featureRef } from '../stored/featureRef.js';
 import type { StoredFeatures } from '../stored/featureStore.js';
-import { type CellGrid, gridOf } from '../wire/grid.js';
+import { bytesOfMap, type CellGrid, gridOf } from '../wire/grid.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
 /** One side of a match by features: its cells are known at once, its vectors when they are asked for. */
@@ -95,7 +95,7 @@ export async function storedImage(
   }
   const source = await imageSource(context, image, field, output, call);
   const { grid, channels } = source;
-  features.checkRoom(grid.rows * grid.cols * channels * 4);
+  features.checkRoom(bytesOfMap(grid, channels));
   async function compute(sub: Call) {
     const map = await source.vectors(sub);
     const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.cols, channels], data: map.data };
@@ -148,7 +148,7 @@ export async function readSource(
   if (side?.features) {
     const channels = channelsOf(context, output);
     const { grid, read } = readSentFeatures(side.features, `${field}.features`, channels);
-    const readBytes = grid.rows * grid.cols * channels * 4;
+    const readBytes = bytesOfMap(grid, channels);
     return { grid, channels, readBytes, vectors: async ({ signal }) => featureMap(await read(signal)) };
   }
   const image = side?.image ?? null;

@@ -15,9 +15,6 @@ export async function admitImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image !== null) {
-    if (call.patient) await context.queue.reserveInTurn(call);
-    else context.queue.reserve(call);
-  }
+  if (image !== null) await context.queue.reserve(call);
   return readImage(context, image, field, call);
 }

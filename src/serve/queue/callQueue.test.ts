@@ -34,12 +34,12 @@ test('a part of a call gives back what it did not use when it ends', async () =>
   const { queue, taken } = countingQueue();
   await lendQueue(queue, async (own) => {
     const part = own.lend(async (its) => {
-      its.reserve(call);
+      await its.reserve(call);
       throw new Error('not an image');
     });
     await assert.rejects(part, /not an image/);
     assert.equal(taken.size, 0);
-    own.reserve(call);
+    await own.reserve(call);
     await own.lend((its) => its.run(image, new Set(), call));
     assert.equal(taken.size, 1, 'a part does not use what the whole has');
   });
@@ -49,7 +49,7 @@ test('a part of a call gives back what it did not use when it ends', async () =>
 test('an image runs with the place that its call took, and one without a place runs as well', async () => {
   const { queue, taken, used } = countingQueue();
   await lendQueue(queue, async (own) => {
-    own.reserve(call);
+    await own.reserve(call);
     await own.run(image, new Set(), call);
     await own.run(image, new Set(), call);
   });
@@ -66,7 +66,7 @@ test('a place that comes when its call has ended is given back', async () => {
   const full = { ...queue, reserveInTurn: () => room.then(() => queue.reserve(call)) };
   let late: Promise<unknown> | undefined;
   const work = lendQueue(full, async (own) => {
-    late = own.reserveInTurn(call);
+    late = own.reserve({ ...call, patient: true });
     throw new Error('another image is none');
   });
   await assert.rejects(work, /another image/);
@@ -78,8 +78,8 @@ test('a place that comes when its call has ended is given back', async () => {
 test('places of images that were refused before they ran are given back when the call ends', async () => {
   const { queue, taken } = countingQueue();
   const work = lendQueue(queue, async (own) => {
-    own.reserve(call);
-    await own.reserveInTurn(call);
+    await own.reserve(call);
+    await own.reserve({ ...call, patient: true });
     assert.equal(taken.size, 2);
     throw new Error('not an image');
   });

@@ -6,10 +6,8 @@ import type { BatchQueue } from './queue.js';
 
 /** The queue as one call has it: an image that was given a place before it was decoded has it when it comes to run. */
 export interface CallQueue {
-  /** As of BatchQueue; the place is kept for the next image that runs. */
-  reserve(call: Call): void;
-  /** As `reserve`, for a patient call. */
-  reserveInTurn(call: Call): Promise<unknown>;
+  /** As of BatchQueue, in turn where the call is patient; the place is kept for the next image that runs. */
+  reserve(call: Call): Promise<void>;
   /** As of BatchQueue, with the place that was kept where there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
   /** The queue as one part of the call has it: what that did not use is given back when it ends, not when the call does. */
@@ -25,9 +23,8 @@ export async function lendQueue<T>(
   let ended = false;
   try {
     return await work({
-      reserve: (call) => void places.push(queue.reserve(call)),
-      reserveInTurn: async (call) => {
-        const place = await queue.reserveInTurn(call);
+      reserve: async (call) => {
+        const place = call.patient ? await queue.reserveInTurn(call) : queue.reserve(call);
         // The call may have failed meanwhile for another of its images.
         if (ended) place.release();
         else places.push(place);

@@ -151,8 +151,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   }
 
   /** @throws where nothing may come in, whatever room there is */
-  function refuseAtAll(): void {
-    if (closed) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
+  function refuseAtAll(hasPlace = false): void {
+    if (closed && !hasPlace) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
     if (engine.status.state === 'down') throw noWorker();
   }
 
@@ -162,8 +162,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
    */
   function admit(image: RgbImage | undefined, { deadline }: Call, hasPlace: boolean): void {
     const bytes = image?.data.byteLength ?? 0;
-    if (!hasPlace) refuseAtAll();
-    else if (engine.status.state === 'down') throw noWorker();
+    refuseAtAll(hasPlace);
     if (!hasPlace && !places.fits(1)) throw overloaded('queueImages');
     if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
     if (deadline === undefined) return;

@@ -49,20 +49,15 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     receiveMs: receiveSeconds * 1000,
     largeMessage: (details) =>
       new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`),
-    unreadMessage(error, method, facts, peer, start) {
+    lateMessage: () =>
+      new ServeError(
+        'message_late',
+        `the message of the call did not arrive in ${receiveSeconds} s (receiveSeconds); send less at a time, or faster`,
+      ),
+    turnAway(error, method, facts, peer, start) {
       const failure = toStatus(error);
       refused(method, failure, () => ({ ...facts, peer }));
       return timedStatus(failure, start);
-    },
-    lateMessage(method, facts, peer, start) {
-      const late = toStatus(
-        new ServeError(
-          'message_late',
-          `the message of the call did not arrive in ${receiveSeconds} s (receiveSeconds); send less at a time, or faster`,
-        ),
-      );
-      refused(method, late, () => ({ ...facts, peer }));
-      return timedStatus(late, start);
     },
     withoutMessage(method, facts, peer) {
       metrics.requestWithoutMessage(method);

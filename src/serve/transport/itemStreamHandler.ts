@@ -37,9 +37,8 @@ interface HeldAnswer {
  *
  * At most `streamItems` items are unanswered; while so many are, while their answers wait for a slow reader, and while items of
  * streams hold their half of `requestBytes`, no further message is read, and HTTP/2 makes the sender wait; a reader that stops
- * ends the call. What goes wrong with one
- * item becomes its status. A message that is none ends the stream with INVALID_ARGUMENT, one that is too large or has too many
- * entries with RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
+ * ends the call. What goes wrong with one item becomes its status. A message that is none ends the stream with
+ * INVALID_ARGUMENT, one that is too large or has too many entries with RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,

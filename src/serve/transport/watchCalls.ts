@@ -17,12 +17,12 @@ type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
 export interface CallWatcher {
   /** Longest time in ms from a call's metadata to its whole message; streams of messages have none. */
   readonly receiveMs: number;
-  /** What a call is answered with whose message took longer. @param start when its metadata came, as performance.now() */
-  lateMessage(method: string, facts: CallFacts, peer: string, start: number): SentStatus;
-  /** Why a message was refused by grpc-js, by what that says. */
+  /** What is wrong with a call whose message took longer. */
+  lateMessage(): Error;
+  /** What is wrong with a message that grpc-js refuses, by what that says. */
   largeMessage(details: string): Error;
-  /** What a call is answered with whose message was refused. @param start as above */
-  unreadMessage(error: Error, method: string, facts: CallFacts, peer: string, start: number): SentStatus;
+  /** What such a call is answered with. @param start when its metadata came, as performance.now() */
+  turnAway(error: Error, method: string, facts: CallFacts, peer: string, start: number): SentStatus;
   /** A message of a call has arrived. */
   received(method: string, bytes: number): void;
   /** A message is handed to HTTP/2. */
@@ -66,6 +66,8 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
     let answered = false;
     let ownMetadata: Metadata | undefined;
     let timer: NodeJS.Timeout | undefined;
+    const turnAway = (error: Error): void =>
+      watched.sendStatus(watcher.turnAway(error, method, facts, call.getPeer(), start));
     const arrived = (): void => {
       seen = true;
       clearTimeout(timer);
@@ -75,8 +77,7 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (ours && !requestStream) {
-              const late = () => watched.sendStatus(watcher.lateMessage(method, facts, call.getPeer(), start));
-              timer = setTimeout(late, watcher.receiveMs);
+              timer = setTimeout(() => turnAway(watcher.lateMessage()), watcher.receiveMs);
             }
             facts.requestId = requestId(metadata.get(requestIdKey)[0]?.toString());
             setCallFacts(metadata, facts);
@@ -111,8 +112,7 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
       onRefusedMessage(call, (details) => {
         if (answered) return;
         const error = watcher.largeMessage(details);
-        if (tellUnreadable(ownMetadata, error)) return;
-        watched.sendStatus(watcher.unreadMessage(error, method, facts, call.getPeer(), start));
+        if (!tellUnreadable(ownMetadata, error)) turnAway(error);
       });
     }
     return watched;

@@ -34,6 +34,10 @@ export function gridOf(
   };
 }
 
+/** Bytes of the float32 map of a grid's cells, [rows, cols, channels]. */
+export const bytesOfMap = ({ rows, cols }: Pick<CellGrid, 'rows' | 'cols'>, channels: number): number =>
+  rows * cols * channels * 4;
+
 /** The cells as rectangles of the original. */
 export function latticeOf({ rows, cols, stride, toOriginal }: CellGrid): Lattice {
   const cells = { scaleX: stride, scaleY: stride, offsetX: 0, offsetY: 0 };
