@@ -58,6 +58,13 @@ module.exports = {
       to: { path: '^(test|scripts)/' },
     },
     {
+      name: 'runtime-in-one-place',
+      comment: 'ONNX Runtime is imported from src/onnx/runtime.ts, which switches its telemetry off first.',
+      severity: 'error',
+      from: { pathNot: '^src/onnx/runtime\\.ts$' },
+      to: { path: '(^|/)onnxruntime-(node|common)(/|$)' },
+    },
+    {
       name: 'no-unresolvable',
       severity: 'error',
       from: {},

@@ -37,7 +37,7 @@ RUN apt-get update \
   && useradd --uid 1000 --create-home node
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 # Images come and go in sizes of their own: glibc's allocator keeps what they leave, jemalloc gives it back.
-ENV NODE_ENV=production UV_THREADPOOL_SIZE=8 LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
+ENV NODE_ENV=production ORT_DISABLE_TELEMETRY=1 UV_THREADPOOL_SIZE=8 LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
   VICREGL_ADDRESS=0.0.0.0:50051 VICREGL_METRICS_ADDRESS=0.0.0.0:9464 VICREGL_DEVICE=cuda
 WORKDIR /app
 COPY --from=build-cuda /image ./
@@ -54,7 +54,7 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends libjemalloc2 tini \
   && rm -rf /var/lib/apt/lists/* \
   && ln -s /usr/lib/*-linux-gnu/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2
-ENV NODE_ENV=production UV_THREADPOOL_SIZE=8 LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
+ENV NODE_ENV=production ORT_DISABLE_TELEMETRY=1 UV_THREADPOOL_SIZE=8 LD_PRELOAD=/usr/local/lib/libjemalloc.so.2 \
   VICREGL_ADDRESS=0.0.0.0:50051 VICREGL_METRICS_ADDRESS=0.0.0.0:9464 VICREGL_DEVICE=cpu
 WORKDIR /app
 COPY --from=build /image ./

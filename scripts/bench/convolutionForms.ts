@@ -9,7 +9,6 @@
  * (the rule of Conv).
  */
 import { parseArgs } from 'node:util';
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { gradients } from '../../src/onnx/gradients.js';
 import { Graph, type Value } from '../../src/onnx/graph.js';
@@ -18,6 +17,7 @@ import { conv } from '../../src/onnx/ops/convolution.js';
 import { mul } from '../../src/onnx/ops/elementwise.js';
 import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
+import type { InferenceSession, Tensor as OrtTensor } from '../../src/onnx/runtime.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
 

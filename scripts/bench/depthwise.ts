@@ -10,7 +10,6 @@
  */
 
 import { parseArgs } from 'node:util';
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { median } from '../../src/bench/quantile.js';
 import { depthwiseProduct } from '../../src/nn/depthwiseProduct.js';
 import { encodeModel } from '../../src/onnx/encode.js';
@@ -20,6 +19,7 @@ import { conv } from '../../src/onnx/ops/convolution.js';
 import { add, mul } from '../../src/onnx/ops/elementwise.js';
 import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
+import type { InferenceSession, Tensor as OrtTensor } from '../../src/onnx/runtime.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
 

@@ -22,6 +22,8 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '../../src/bench/quantile.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
+// The worker thread cannot switch telemetry off by itself.
+import '../../src/onnx/telemetry.js';
 
 const { values } = parseArgs({
   options: {

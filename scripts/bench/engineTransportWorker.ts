@@ -14,7 +14,7 @@ async function open(model: string): Promise<void> {
     device: 'cpu',
     threads: 1,
   });
-  const ort = await import('onnxruntime-node');
+  const ort = await import('../../src/onnx/runtime.js');
   const images = new ort.Tensor('uint8', new Uint8Array(224 * 224 * 3), [1, 224, 224, 3]);
   await sessions.backbone.run({ images });
 }

@@ -27,6 +27,8 @@ import { constantParameters } from '../../src/nn/parameters.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { EXPORT_OPSET, Graph } from '../../src/onnx/graph.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
+// The peers have an ONNX Runtime of their own, and take this process' environment.
+import '../../src/onnx/telemetry.js';
 import { writeSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { writeRandomNetwork } from './randomNetwork.js';

@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import * as ort from '../onnx/runtime.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type ByOutput, type EngineErrorCode, type EngineOutputs, isStageOutput, type OutputName } from './engine.js';
 import type { Sessions } from './sessions.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession } from '../onnx/runtime.js';
 import { createSearch, pairTensors, readNearest, smallPair } from './search.js';
 
 test('a search whose session could not be opened fails alone: the next one opens it', async (t) => {

@@ -1,6 +1,6 @@
-import type { InferenceSession } from 'onnxruntime-node';
 import { openNearestSession, searchNearest } from '../match/dense/search.js';
 import type { Nearest, NearestNeighbours, VectorPair } from '../match/vectors.js';
+import type { InferenceSession } from '../onnx/runtime.js';
 import { tensor } from '../tensor/tensor.js';
 import type { NamedTensors } from './frames.js';
 

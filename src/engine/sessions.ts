@@ -1,4 +1,4 @@
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, DeviceError } from '../onnx/session.js';
 import type { WorkerSetup } from './messages.js';
 

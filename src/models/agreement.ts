@@ -1,4 +1,4 @@
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from '../onnx/runtime.js';
 import { runSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 

@@ -1,4 +1,4 @@
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';

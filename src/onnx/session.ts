@@ -1,5 +1,5 @@
-import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
 import { type DType, type Tensor, tensor } from '../tensor/tensor.js';
+import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from './runtime.js';
 
 // Every error reaches us as an exception; the native log would print it once more, in red, where CUDA is only tried.
 env.logLevel = 'fatal';

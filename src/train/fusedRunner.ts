@@ -1,5 +1,5 @@
-import type { Tensor as OrtTensor } from 'onnxruntime-node';
 import { encodeModel } from '../onnx/encode.js';
+import type { Tensor as OrtTensor } from '../onnx/runtime.js';
 import { createSession, TRAINING_SESSION, toOrt } from '../onnx/session.js';
 import { stack, type Tensor, zeros } from '../tensor/tensor.js';
 import { repeatStep } from './repeatedStep.js';

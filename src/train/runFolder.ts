@@ -1,10 +1,10 @@
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { packageVersion } from '../models/packageVersion.js';
+import { env as ortEnv } from '../onnx/runtime.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig } from './configFile.js';
 

@@ -28,6 +28,7 @@ describe('the Dockerfile', () => {
       assert.match(of('ENTRYPOINT').text, /^\["tini", "--", "bin\/vicregl\.js"\]/);
       assert.match(of('HEALTHCHECK').text, /"vicregl\.js".*|"bin\/vicregl\.js", "health"/);
       assert.ok(steps.some(({ keyword, text }) => keyword === 'RUN' && /libjemalloc2.* tini/s.test(text)));
+      assert.ok(of('ENV').words.includes('ORT_DISABLE_TELEMETRY=1'), name);
       const variables = [...of('ENV').text.matchAll(/VICREGL_[A-Z_]+/g)].map(([variable]) => variable);
       const known = configKeys().map(({ env }) => env);
       assert.ok(variables.length >= 3 && variables.every((variable) => known.includes(variable)), String(variables));

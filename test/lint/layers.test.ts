@@ -46,21 +46,31 @@ describe('import directions', () => {
       'src/nn/a.ts': "import type { B } from './b.js';\nexport type A = B | 1;\n",
       'src/nn/b.ts': "import type { A } from './a.js';\nexport type B = A | 2;\n",
       'test/fixture.ts': 'export const fixture = 1;\n',
+      'src/onnx/runtime.ts': "export { Tensor } from 'onnxruntime-node';\n",
+      'src/onnx/types.ts': "import type { Tensor } from 'onnxruntime-common';\nexport type Output = Tensor;\n",
+      'test/late.ts': "export const late = () => import('onnxruntime-node');\n",
+      'scripts/cuda/probe.ts': "import { env } from 'onnxruntime-node';\nexport const probe = env;\n",
+      'node_modules/onnxruntime-node/package.json': '{ "name": "onnxruntime-node", "main": "index.js" }',
+      'node_modules/onnxruntime-node/index.js': 'exports.Tensor = class {};\n',
     };
     for (const [path, text] of Object.entries(planted)) {
       await mkdir(dirname(join(scratch, path)), { recursive: true });
       await writeFile(join(scratch, path), text);
     }
     for (const file of ['.dependency-cruiser.cjs', 'tsconfig.json']) await cp(file, join(scratch, file));
-    const { summary } = await cruise(scratch, 'src', 'test');
+    const { summary } = await cruise(scratch, 'src', 'test', 'scripts');
     const found = new Set(summary.violations.map(({ from, rule }) => `${rule.name}: ${from}`));
     for (const expected of [
       'layer-tensor: src/tensor/planted.ts',
       'layer-serve: src/serve/server.ts',
       'src-stands-alone: src/train/train.ts',
       'no-circular: src/nn/a.ts',
+      'runtime-in-one-place: src/onnx/types.ts',
+      'runtime-in-one-place: test/late.ts',
+      'runtime-in-one-place: scripts/cuda/probe.ts',
     ]) {
       assert.ok(found.has(expected), `${expected} was not found in ${[...found].join('; ')}`);
     }
+    assert.ok(!found.has('runtime-in-one-place: src/onnx/runtime.ts'));
   });
 });

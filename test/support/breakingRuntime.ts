@@ -1,4 +1,4 @@
-import { InferenceSession } from 'onnxruntime-node';
+import { InferenceSession } from '../../src/onnx/runtime.js';
 
 /**
  * Loaded before a worker process begins (`breakingRuntime`), makes its runtime fail as a CUDA context does: from SIGUSR2 on

@@ -5,6 +5,13 @@ import { fileURLToPath } from 'node:url';
 /** The command, as users run it. */
 export const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 
+/** Where a process runs: what this one has, where absent. */
+export interface Place {
+  readonly cwd?: string;
+  /** All its variables. */
+  readonly env?: Readonly<NodeJS.ProcessEnv>;
+}
+
 export interface ServedProcess {
   readonly child: ChildProcess;
   /** HOST:PORT of gRPC. */
@@ -19,15 +26,18 @@ export interface ServedProcess {
 export const startServedProcess = (...flags: string[]): Promise<ServedProcess> => startServedProcessIn({}, ...flags);
 
 /** The same with variables beside those of this process. */
-export async function startServedProcessIn(
+export const startServedProcessIn = (
   environment: Readonly<Record<string, string>>,
-  ...extra: string[]
-): Promise<ServedProcess> {
+  ...flags: string[]
+): Promise<ServedProcess> => startServedProcessWith({ env: { ...process.env, ...environment } }, ...flags);
+
+/** The same in another folder or with other variables than those of this process. */
+export async function startServedProcessWith(place: Place, ...extra: string[]): Promise<ServedProcess> {
   const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
   const flags = [...listeners, '--device', 'cpu', ...extra];
   const child = spawn(process.execPath, [bin, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...environment },
+    ...place,
   });
   for await (const line of createInterface({ input: child.stdout! })) {
     const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string; adminAddress: string };

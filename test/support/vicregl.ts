@@ -1,13 +1,22 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { bin } from './servedProcess.js';
+import { bin, type Place } from './servedProcess.js';
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 /** Runs `node bin/vicregl.js ...` to its end. */
-export async function vicregl(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+export const vicregl = (...args: string[]): Promise<Ended> => vicreglIn({}, ...args);
+
+/** The same in another folder or with other variables than those of this process. */
+export async function vicreglIn(place: Place, ...args: string[]): Promise<Ended> {
   try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [bin, ...args])) };
+    return { code: 0, ...(await promisify(execFile)(process.execPath, [bin, ...args], place)) };
   } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    const { code, stdout, stderr } = error as Ended;
     return { code, stdout, stderr };
   }
 }

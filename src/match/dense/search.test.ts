@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { InferenceSession } from 'onnxruntime-node';
+import type { InferenceSession } from '../../onnx/runtime.js';
 import { stream } from '../../tensor/random.js';
 import { nearestNeighbours } from '../nearest.js';
 import { atOnce } from '../turns.js';

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { InferenceSession } from 'onnxruntime-node';
 import { encodeModel } from '../../onnx/encode.js';
+import type { InferenceSession } from '../../onnx/runtime.js';
 import { createSession, runSession } from '../../onnx/session.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from '../vectors.js';

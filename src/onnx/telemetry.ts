@@ -1,0 +1,18 @@
+import { isMainThread } from 'node:worker_threads';
+
+/**
+ * Switches ONNX Runtime's telemetry off for this process and its children; runtime.ts imports it before the binding.
+ *
+ * Since 1.29 official builds send events to Microsoft from Linux and macOS, and keep a device id, a queue and a log on disk.
+ * The library reads ORT_DISABLE_TELEMETRY once, when the first session is made. A value that the user set stays; an empty
+ * one is none, as for the library.
+ * @throws Error in a worker thread whose process did not do this: what a thread sets, the library does not see.
+ */
+const name = 'ORT_DISABLE_TELEMETRY';
+
+if (!isMainThread && !process.env[name]) {
+  throw new Error(
+    `${name} is not set, and a worker thread cannot set it: import src/onnx/telemetry.js in the main thread, before the thread starts`,
+  );
+}
+process.env[name] ||= '1';

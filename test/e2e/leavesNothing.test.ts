@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { type Place, startServedProcessWith } from '../support/servedProcess.js';
+import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
+import { vicreglIn } from '../support/vicregl.js';
+
+/**
+ * No command writes outside the folders that it is given: neither what the libraries below would keep for themselves (ONNX
+ * Runtime's telemetry: a log in the temporary folder, a device id and a database in the user's cache), nor scratch files.
+ */
+
+const photo = resolve('test/fixtures/photos/astronaut.jpg');
+
+let scratch: string;
+let config: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-leaves-nothing-'));
+  const photographs = join(scratch, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 4 }, (_, i) => `${i}.jpg`),
+  );
+  config = join(scratch, 'tiny.yaml');
+  await writeFile(
+    config,
+    stringify({ ...tinyKeys(photographs), epochs: 1, data: { source: photographs, workers: 1 } }),
+  );
+});
+after(() => rm(scratch, { recursive: true }));
+
+/**
+ * Variables of a process, and no others: the user's folders stand below `folder`. A CI's variables would switch the
+ * telemetry off by themselves.
+ */
+const variables = (folder: string): NodeJS.ProcessEnv => ({
+  PATH: process.env['PATH'],
+  HOME: join(folder, 'home'),
+  TMPDIR: join(folder, 'tmp'),
+  XDG_CACHE_HOME: join(folder, 'cache'),
+});
+
+/** Every way into ONNX Runtime: in the command's process, in the service's workers, in training, in export. */
+async function useEverything(place: Place, out: string): Promise<void> {
+  const succeed = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await vicreglIn(place, ...args);
+    assert.equal(code, 0, `${args[0]}: ${stderr}`);
+  };
+  const local = ['--local', '--device', 'cpu', '--threads', '1'];
+  await succeed('embed', photo, ...local);
+  // a picture with letters: libvips may look for fonts, and keep what it finds
+  await succeed('match', photo, photo, '--top', '4', '--out', join(out, 'pairs.png'), ...local);
+
+  const { child, address } = await startServedProcessWith(place, '--threads', '1');
+  const ended = once(child, 'exit');
+  try {
+    await succeed('embed', photo, '--address', address);
+  } finally {
+    child.kill('SIGTERM');
+  }
+  assert.deepEqual(await ended, [0, null]);
+
+  const run = join(out, 'run');
+  await succeed('train', '--config', config, '--out', run);
+  await succeed('export', run, '--out', join(out, 'model'));
+}
+
+describe('a start and an inference, training and an export', () => {
+  test('leave nothing in the folders of the user, the temporary and the current one', async () => {
+    const watched = join(scratch, 'watched');
+    const cwd = join(watched, 'current');
+    for (const name of ['home', 'tmp', 'cache', 'current']) await mkdir(join(watched, name), { recursive: true });
+    const out = join(scratch, 'out');
+    await mkdir(out);
+    await useEverything({ cwd, env: variables(watched) }, out);
+    assert.deepEqual((await readdir(watched, { recursive: true })).sort(), ['cache', 'current', 'home', 'tmp']);
+    assert.deepEqual((await readdir(out)).sort(), ['model', 'pairs.png', 'run']);
+  });
+
+  test('need none of these folders to be writable', async () => {
+    // root may write everywhere, but not below a file
+    const file = join(scratch, 'file');
+    await writeFile(file, '');
+    const out = join(scratch, 'out-without-home');
+    await mkdir(out);
+    await useEverything({ env: variables(file) }, out);
+    assert.deepEqual((await readdir(out)).sort(), ['model', 'pairs.png', 'run']);
+  });
+});
