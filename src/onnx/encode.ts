@@ -157,6 +157,11 @@ function encodeBody({ graph, inputs, outputs }: Body, prefix: string): onnxProto
   });
 }
 
+/** The nodes that outputs depend on, which are those that are written. */
+export function writtenNodes(graph: Graph): readonly Node[] {
+  return reachable(graph, graph.outputs.values()).nodes;
+}
+
 /** The constants and inputs that outputs depend on. */
 export function readValues(graph: Graph): readonly Value[] {
   const { constants, used } = reachable(graph, graph.outputs.values());

@@ -54,7 +54,7 @@ function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
 }
 
 /** `queries` [Q, C] and `bank` [N, C] -> the k largest products of each query, negated, and their rows of the bank. */
-function searchGraph(queries: number, bank: number, channels: number, k: number): Graph {
+export function searchGraph(queries: number, bank: number, channels: number, k: number): Graph {
   const graph = new Graph();
   const similarities = gemm(
     graph.input('queries', 'float32', [queries, channels]),

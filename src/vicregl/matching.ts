@@ -1,11 +1,10 @@
 import type { Value } from '../onnx/graph.js';
-import { add, cast, equal, mul, stopGradient, sub } from '../onnx/ops/elementwise.js';
-import { gatherElements, smallest } from '../onnx/ops/indexing.js';
+import { add, cast, mul, stopGradient, sub } from '../onnx/ops/elementwise.js';
+import { gatherElements, oneHot, smallest } from '../onnx/ops/indexing.js';
 import { matmul } from '../onnx/ops/linear.js';
-import { argMin, reduceMin, reduceSum } from '../onnx/ops/reduce.js';
-import { matrixTranspose, unsqueeze } from '../onnx/ops/shape.js';
+import { argMin, reduceSum } from '../onnx/ops/reduce.js';
+import { matrixTranspose, reshape, unsqueeze } from '../onnx/ops/shape.js';
 import { GraphError } from '../onnx/shapes.js';
-import { tensor } from '../tensor/tensor.js';
 
 /**
  * Matching of the cells of two maps (paper, section 3, "location-based" and "feature-based" matching; authors' code for
@@ -40,13 +39,15 @@ export function featureDistances(source: Value, target: Value): Value {
  * @throws GraphError when gamma exceeds the number of source cells P.
  */
 export function nearestPairs(distances: Value, gamma: number | 'all'): CellPairs {
-  const cells = distances.shape[1] as number;
+  const [batch, cells] = distances.shape as readonly [number, number];
   const nearest = argMin(distances, 2);
   if (gamma === 'all' || gamma === cells) return { targets: nearest };
   if (gamma > cells) {
     throw new GraphError(`numMatches ${gamma} exceeds the ${cells} cells of the map; use at most ${cells}`);
   }
-  const kept = smallest(reduceMin(distances, 2), gamma).indices;
+  // Picked by its index: CUDA has no kernel for ReduceMin as it is since operator set 20.
+  const smallestDistances = gatherElements(distances, unsqueeze(nearest, [2]), 2);
+  const kept = smallest(reshape(smallestDistances, [batch, cells]), gamma).indices;
   const sources = smallest(kept, gamma).values;
   return { sources, targets: gatherElements(nearest, sources, 1) };
 }
@@ -56,13 +57,5 @@ export function nearestPairs(distances: Value, gamma: number | 'all'): CellPairs
  * gradient is a product too, which adds up repeated cells in a fixed order on every device (a scatter would not).
  */
 export function selectCells(maps: Value, cells: Value): Value {
-  const count = maps.shape[1] as number;
-  const range = maps.graph.constant(
-    tensor(
-      'int64',
-      [count],
-      BigInt64Array.from({ length: count }, (_, i) => BigInt(i)),
-    ),
-  );
-  return matmul(cast(equal(unsqueeze(cells, [2]), range), maps.dtype), maps);
+  return matmul(cast(oneHot(cells, maps.shape[1] as number), maps.dtype), maps);
 }

@@ -1,5 +1,5 @@
 import { encodeModel } from '../../src/onnx/encode.js';
-import { Graph, type Value } from '../../src/onnx/graph.js';
+import { Graph, type Provider, type Value } from '../../src/onnx/graph.js';
 import { createSession, runSession } from '../../src/onnx/session.js';
 import type { Shape } from '../../src/onnx/shapes.js';
 import { stream } from '../../src/tensor/random.js';
@@ -8,12 +8,13 @@ import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 /** Declares an input that is fed with the value, under the value's shape or one with dynamic dimensions. */
 export type Feed = (value: Tensor, options?: { readonly name?: string; readonly shape?: Shape }) => Value;
 
-/** Runs what `build` emits; outputs are named by the returned record. */
+/** Runs what `build` emits, on the CPU also where it is built for another provider; outputs are named by the returned record. */
 export async function evaluate<K extends string>(
   build: (feed: Feed, graph: Graph) => Readonly<Record<K, Value>>,
   opset?: number,
+  provider?: Provider,
 ): Promise<Record<K, Tensor>> {
-  const graph = new Graph(opset);
+  const graph = new Graph(opset, provider);
   const feeds = new Map<string, Tensor>();
   const outputs = build((value, { name = `input${feeds.size}`, shape = value.shape } = {}) => {
     feeds.set(name, value);

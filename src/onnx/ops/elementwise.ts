@@ -61,7 +61,6 @@ export const add = binary('Add');
 export const sub = binary('Sub');
 export const mul = binary('Mul');
 export const div = binary('Div');
-export const equal = comparison('Equal');
 export const greater = comparison('Greater');
 export const neg = unary('Neg');
 export const exp = unary('Exp');

@@ -1,3 +1,4 @@
+import { tensor } from '../../tensor/tensor.js';
 import { emitOne, type Value } from '../graph.js';
 import { formatShape, GraphError, normaliseAxis, staticShape } from '../shapes.js';
 
@@ -24,6 +25,18 @@ export function gatherElements(x: Value, indices: Value, axis: number): Value {
     );
   }
   return emitOne('GatherElements', [x, indices], { dtype: x.dtype, shape: indices.shape }, { axis: position });
+}
+
+/**
+ * Rows that are 1 at int64 indices [...] and 0 elsewhere: float32 [..., depth]. No gradient. As a comparison with
+ * 0..depth - 1 it would be slower, and CUDA has no kernel for Equal as it is since operator set 19.
+ */
+export function oneHot(indices: Value, depth: number): Value {
+  if (indices.dtype !== 'int64') throw new GraphError(`OneHot: indices must be int64, got ${indices.dtype}`);
+  const { graph } = indices;
+  const offOn = graph.shared('oneHot', () => tensor('float32', [2], Float32Array.of(0, 1)));
+  const output = { dtype: 'float32' as const, shape: [...indices.shape, depth] };
+  return emitOne('OneHot', [indices, graph.scalar(depth, 'int64'), offOn], output, { axis: -1 });
 }
 
 /** `target` plus every update added at its index along an axis; repeated indices add up. */

@@ -58,14 +58,6 @@ export function argMin(x: Value, axis: number): Value {
   return emitOne('ArgMin', [x], { dtype: 'int64', shape }, { axis, keepdims: 0, select_last_index: 0 });
 }
 
-/** Smallest element along an axis, the axis removed. No gradient: used to select, never to train through. */
-export function reduceMin(x: Value, axis: number): Value {
-  const shape = reducedShape('ReduceMin', x.shape, [axis], false);
-  return x.graph.opset >= 18
-    ? emitOne('ReduceMin', [x, x.graph.integers([axis])], { dtype: x.dtype, shape }, { keepdims: 0 })
-    : emitOne('ReduceMin', [x], { dtype: x.dtype, shape }, { keepdims: 0, axes: [axis] });
-}
-
 /** log(softmax(x)) along the last axis. */
 export function logSoftmax(x: Value): Value {
   return emitOne('LogSoftmax', [x], { dtype: x.dtype, shape: x.shape }, { axis: -1 });

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluate, floats, integers, normals, numbers, relativeError } from '../../../test/support/graphs.js';
 import { tensor } from '../../tensor/tensor.js';
-import { EXPORT_OPSET, type Value } from '../graph.js';
+import { EXPORT_OPSET, Graph, type Provider, TRAINING_OPSET, type Value } from '../graph.js';
 import { type ConvOptions, conv, convTranspose } from './convolution.js';
 import { div, erf, gelu, greater, mul, step, sub, where } from './elementwise.js';
-import { gather, gatherElements, smallest } from './indexing.js';
+import { gather, gatherElements, oneHot, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
 import { dequantizeLinear, quantizeLinear } from './quantise.js';
@@ -21,13 +21,17 @@ const counting = (shape: readonly number[]) =>
   );
 
 /** Runs and checks that the graph declared the shape that came out. */
-async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number) {
+async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number, provider?: Provider) {
   let declared: Value['shape'] = [];
-  const { y } = await evaluate<'y'>((feed, graph) => {
-    const outputs = build(feed, graph);
-    declared = outputs.y.shape;
-    return outputs;
-  }, opset);
+  const { y } = await evaluate<'y'>(
+    (feed, graph) => {
+      const outputs = build(feed, graph);
+      declared = outputs.y.shape;
+      return outputs;
+    },
+    opset,
+    provider,
+  );
   assert.deepEqual(y.shape, declared);
   return { shape: y.shape, values: numbers(y) };
 }
@@ -94,6 +98,19 @@ describe('moving elements', () => {
     );
   });
 
+  it('pad for CUDA by joining zeros where its kernel is too old, with the same result', async () => {
+    const build: Parameters<typeof one>[0] = (feed) => ({ y: pad(feed(counting([2, 1, 2])), [0, 2, 1], [1, 0, 2]) });
+    const expected = await one(build);
+    assert.equal(expected.values.length, 3 * 3 * 5);
+    for (const opset of [TRAINING_OPSET, EXPORT_OPSET]) {
+      assert.deepEqual(await one(build, opset, 'cuda'), expected);
+      const graph = new Graph(opset, 'cuda');
+      pad(graph.input('x', 'float32', [2, 1, 2]), [0, 2, 1], [1, 0, 2]);
+      const pads = graph.nodes.filter(({ operator }) => operator === 'Pad');
+      assert.equal(pads.length, opset === TRAINING_OPSET ? 0 : 1);
+    }
+  });
+
   it('gather and gatherElements', async () => {
     const rows = await one((feed) => ({ y: gather(feed(counting([3, 2])), feed(integers([2, 1], [2, 0])), 0) }));
     assert.deepEqual(rows, { shape: [2, 1, 2], values: [4, 5, 0, 1] });
@@ -105,6 +122,13 @@ describe('moving elements', () => {
 });
 
 describe('selecting', () => {
+  it('oneHot puts a 1 at each index, in rows of the depth', async () => {
+    const x = integers([2, 2], [0, 2, 2, 1]);
+    const { shape, values } = await one((feed) => ({ y: oneHot(feed(x), 3) }));
+    assert.deepEqual(shape, [2, 2, 3]);
+    assert.deepEqual(values, [1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0]);
+  });
+
   it('argMin takes the lower index on ties', async () => {
     const x = floats([3, 4], [2, 1, 1, 1, 0, 0, 0, 0, 3, 2, -0, 0]);
     assert.deepEqual((await one((feed) => ({ y: argMin(feed(x), 1) }))).values, [1, 0, 2]);

@@ -1,5 +1,5 @@
-import { elementCount } from '../../tensor/tensor.js';
-import { emitOne, type Value } from '../graph.js';
+import { type DType, elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
+import { emitOne, type Graph, type Value } from '../graph.js';
 import { formatShape, GraphError, isStatic, normaliseAxis, type Shape, staticShape } from '../shapes.js';
 
 /** Operators that move elements without computing. */
@@ -120,12 +120,45 @@ export function expand(x: Value, shape: readonly number[]): Value {
   return emitOne('Expand', [x, x.graph.integers(shape)], { dtype: x.dtype, shape });
 }
 
-/** Zeros around the value: `before` and `after` elements for every axis. */
+/** Zeros of a static shape, repeated from one element. */
+export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): Value {
+  const zero = graph.constant(
+    zeros(
+      dtype,
+      shape.map(() => 1),
+    ) as Tensor,
+  );
+  return expand(zero, shape);
+}
+
+/** CUDA's kernel is of Pad 18, and Pad changed in 19: none fits the operator sets behind. */
+const PAD_WITHOUT_CUDA_KERNEL = 19;
+
+/** Zeros around the value: `before` and `after` elements for every axis. The value itself where there are none. */
 export function pad(x: Value, before: readonly number[], after: readonly number[]): Value {
   const from = staticShape(x.shape, 'Pad');
   if (before.length !== from.length || after.length !== from.length || [...before, ...after].some((n) => n < 0)) {
     throw new GraphError(`Pad: [${before.join(', ')}] and [${after.join(', ')}] do not fit ${formatShape(from)}`);
   }
+  if ([...before, ...after].every((n) => n === 0)) return x;
+  if (x.graph.provider === 'cuda' && x.graph.opset >= PAD_WITHOUT_CUDA_KERNEL) return padByConcat(x, before, after);
   const shape = from.map((dim, i) => dim + (before[i] as number) + (after[i] as number));
   return emitOne('Pad', [x, x.graph.integers([...before, ...after])], { dtype: x.dtype, shape }, { mode: 'constant' });
+}
+
+/** The same as zeros joined to the value, axis by axis. */
+function padByConcat(x: Value, before: readonly number[], after: readonly number[]): Value {
+  return before.reduce((value, first, axis) => {
+    const zerosAlong = (count: number) =>
+      count === 0
+        ? []
+        : [
+            zerosOf(
+              x.graph,
+              x.dtype,
+              (value.shape as readonly number[]).map((dim, i) => (i === axis ? count : dim)),
+            ),
+          ];
+    return concat([...zerosAlong(first), value, ...zerosAlong(after[axis]!)], axis);
+  }, x);
 }

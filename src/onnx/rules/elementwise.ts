@@ -54,6 +54,5 @@ export const elementwiseRules = {
     const density = exp(sub(-0.5 * Math.log(2 * Math.PI), mul(scaled, scaled)));
     return [mul(gy, add(mul(density, x!), cumulative))];
   },
-  Equal: null,
   Greater: null,
 } satisfies Record<string, GradientRule | null>;

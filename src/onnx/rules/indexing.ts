@@ -1,8 +1,8 @@
 import { elementCount } from '../../tensor/tensor.js';
 import { scatterElementsAdd, scatterRowsAdd } from '../ops/indexing.js';
-import { reshape, transpose, unsqueeze } from '../ops/shape.js';
+import { reshape, transpose, unsqueeze, zerosOf } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, zerosOf } from './rule.js';
+import type { GradientRule } from './rule.js';
 
 export const indexingRules = {
   // every picked slice is added back at its index: the axis is moved to the front, rows are scattered, and it moves back
@@ -33,5 +33,6 @@ export const indexingRules = {
     ),
     undefined,
   ],
+  OneHot: null,
   TopK: null,
 } satisfies Record<string, GradientRule | null>;

@@ -1,8 +1,8 @@
 import { elementCount } from '../../tensor/tensor.js';
 import { scatterElementsAdd } from '../ops/indexing.js';
-import { reshape } from '../ops/shape.js';
+import { reshape, zerosOf } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, zerosOf } from './rule.js';
+import type { GradientRule } from './rule.js';
 
 export const poolRules = {
   // the gradient of a window goes to the element that was its largest (the first of equals)

@@ -30,5 +30,4 @@ export const reduceRules = {
   // d logsoftmax(x) = dx - sum(softmax(x) dx)
   LogSoftmax: ({ y: [y], gy }) => [sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
   ArgMin: null,
-  ReduceMin: null,
 } satisfies Record<string, GradientRule | null>;

@@ -1,8 +1,8 @@
-import { type DType, elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
-import type { Graph, Node, Value } from '../graph.js';
+import { elementCount } from '../../tensor/tensor.js';
+import type { Node, Value } from '../graph.js';
 import { columnSums } from '../ops/columnSums.js';
 import { reduceSum } from '../ops/reduce.js';
-import { expand, reshape } from '../ops/shape.js';
+import { reshape } from '../ops/shape.js';
 import { isStatic, sameShape, staticShape } from '../shapes.js';
 
 /** What a gradient rule sees of a node. */
@@ -48,15 +48,4 @@ const LARGE = 2 ** 19;
 function sumsLargeRows({ graph, dtype, shape }: Value, axes: readonly number[]): boolean {
   const leading = axes.length < shape.length && axes.every((axis, i) => axis === i);
   return graph.provider === 'cpu' && dtype === 'float32' && leading && isStatic(shape) && elementCount(shape) >= LARGE;
-}
-
-/** Zeros of a static shape, repeated from one element. */
-export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): Value {
-  const zero = graph.constant(
-    zeros(
-      dtype,
-      shape.map(() => 1),
-    ) as Tensor,
-  );
-  return expand(zero, shape);
 }

@@ -1,7 +1,7 @@
 import { constantIntegers, type Value } from '../graph.js';
-import { concat, pad, reshape, slice, transpose } from '../ops/shape.js';
+import { concat, pad, reshape, slice, transpose, zerosOf } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded, zerosOf } from './rule.js';
+import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
 
 const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [reshape(gy, staticShape(x!.shape, node.operator))];
 
@@ -55,7 +55,7 @@ export const shapeRules = {
             spread,
             reversed.map((axis) => ({ axis, start: shape[axis]! - 1, end: -1, step: -1 })),
           );
-    return [[...before, ...after].every((n) => n === 0) ? flipped : pad(flipped, before, after)];
+    return [pad(flipped, before, after)];
   },
   // each input gets its own range back
   Concat: ({ node, x, gy, needs }) => {

@@ -4,10 +4,10 @@ import type { SkippedImage } from '../../data/sample.js';
 import type { ImageSource } from '../../data/sources.js';
 import { mapCells } from '../../nn/backbone.js';
 import { linearLayer, ZEROS } from '../../nn/layers.js';
-import { checkParameters, initialise, inputParameters } from '../../nn/parameters.js';
+import { checkParameters, initialise, inputParameters, type Parameters } from '../../nn/parameters.js';
 import { encodeModel } from '../../onnx/encode.js';
 import { gradients } from '../../onnx/gradients.js';
-import { Graph, TRAINING_OPSET } from '../../onnx/graph.js';
+import { Graph, type Provider, TRAINING_OPSET } from '../../onnx/graph.js';
 import { createSession, runSession, type SessionConfig } from '../../onnx/session.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { crossEntropy, topAccuracy } from '../../vicregl/monitors.js';
@@ -40,30 +40,27 @@ export interface LinearMeasure {
   readonly skipped: readonly SkippedImage[];
 }
 
+type LinearKeys = NonNullable<ProbeConfig['linear']>;
+
 /** Name of the classifier in checkpoints: `probe.weight` [classes, C], `probe.bias` [classes]. */
 const CLASSIFIER = 'probe';
 const LOGS = ['probe_l', 'probe_top1', 'probe_top5'] as const;
 
-/**
- * @param resumed the state of the checkpoint that the run goes on from.
- * @throws CheckpointError where that lacks the classifier, DataError.
- */
-export async function createLinearProbe(
-  config: TrainConfig,
-  keys: NonNullable<ProbeConfig['linear']>,
-  source: ImageSource,
-  session: SessionConfig,
-  resumed?: ReadonlyMap<string, Tensor>,
-): Promise<LinearProbe> {
-  const backbone = backboneOf(config.model);
-  const { crop } = probeSizes(config);
-  const { batchSize, lr, momentum, weightDecay } = keys;
-  const optimizer = sgd({ momentum, weightDecay, decayVectors: true });
+function optimizerOf({ momentum, weightDecay }: LinearKeys) {
+  return sgd({ momentum, weightDecay, decayVectors: true });
+}
 
-  const graph = new Graph(TRAINING_OPSET, session.device ?? 'cpu');
-  const { value, network } = emitRepresentation(graph, backbone, batchSize, crop);
+/** A step of the classifier: uint8 `images` [B, crop, crop, 3] and int64 `labels` [B] through the network as it stands. */
+export function linearProbeGraph(
+  config: Pick<TrainConfig, 'model' | 'crops' | 'probe'>,
+  keys: LinearKeys,
+  classes: number,
+  provider: Provider,
+): { readonly graph: Graph; readonly network: Parameters; readonly classifier: Parameters } {
+  const { batchSize } = keys;
+  const graph = new Graph(TRAINING_OPSET, provider);
+  const { value, network } = emitRepresentation(graph, backboneOf(config.model), batchSize, probeSizes(config).crop);
   const classifier = inputParameters(graph);
-  const classes = source.labelled!.classes.length;
   const logits = linearLayer(value, classifier, CLASSIFIER, classes, {
     weightInit: { kind: 'normal', std: 0.01 },
     biasInit: ZEROS,
@@ -75,7 +72,27 @@ export async function createLinearProbe(
   graph.output('probe_top5', topAccuracy(logits, labels, 5));
   const values = classifier.specs.map(({ name, shape, initialiser }) => classifier.get(name, shape, initialiser));
   const slopes = gradients(loss, values).map((gradient, i) => ({ value: values[i]!, gradient }));
-  emitUpdates(slopes, optimizer);
+  emitUpdates(slopes, optimizerOf(keys));
+  return { graph, network, classifier };
+}
+
+/**
+ * @param resumed the state of the checkpoint that the run goes on from.
+ * @throws CheckpointError where that lacks the classifier, DataError.
+ */
+export async function createLinearProbe(
+  config: TrainConfig,
+  keys: LinearKeys,
+  source: ImageSource,
+  session: SessionConfig,
+  resumed?: ReadonlyMap<string, Tensor>,
+): Promise<LinearProbe> {
+  const backbone = backboneOf(config.model);
+  const { crop } = probeSizes(config);
+  const { batchSize, lr } = keys;
+  const optimizer = optimizerOf(keys);
+  const classes = source.labelled!.classes.length;
+  const { graph, network, classifier } = linearProbeGraph(config, keys, classes, session.device ?? 'cpu');
 
   const specs = stateSpecs({ parameters: classifier.specs, buffers: [] }, { optimizer });
   const start = () => new Map<string, Tensor>(specs.map((spec) => [spec.name, initialise(spec, config.seed)]));
