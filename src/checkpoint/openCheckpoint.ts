@@ -21,8 +21,9 @@ function strangerOf(head: Uint8Array): string | undefined {
   if (text.startsWith('\x93NUMPY')) return 'a NumPy file';
   if (text.startsWith('GGUF')) return 'a GGUF file';
   if (text.slice(4, 8) === 'TFL3') return 'a TensorFlow Lite file';
-  if (/^\x08[\x03-\x0f]\x12/.test(text)) return 'an ONNX graph: give the checkpoint that it was exported from';
-  if (/^\s*\{[^]*"weight_map"/.test(text)) return 'an index of several files: give one file that holds the backbone';
+  if (head[0] === 8 && head[1]! >= 3 && head[1]! <= 15 && head[2] === 0x12)
+    return 'an ONNX graph: give the checkpoint that it was exported from';
+  if (/^\s*\{.*"weight_map"/s.test(text)) return 'an index of several files: give one file that holds the backbone';
   if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer: fetch the file itself with git lfs pull';
   return undefined;
 }
