@@ -93,12 +93,18 @@ function arrange(
   path: string,
 ): { names: NameTable; places: ArchivePlaces } & Pick<IndexedTar, 'links'> {
   const links: string[] = [];
-  // Of members with one name the last counts, as when an archive is unpacked.
   const members = new Map<string, { readonly name: string; readonly block: number; readonly size: number }>();
   for (const member of tarMembers(archive, path)) {
     const { name, size, absent } = member;
     if (absent !== undefined && !isImageName(name)) links.push(`${name}: ${absent}`);
-    if (isImageName(name)) members.set(name, { name, block: blockOf(member, path), size });
+    if (!isImageName(name)) continue;
+    if (members.has(name)) {
+      throw new DataError(
+        'malformed',
+        `${path}: ${name} is there more than once; give every member a name of its own, or unpack the archive, which keeps the last`,
+      );
+    }
+    members.set(name, { name, block: blockOf(member, path), size });
   }
   const sorted = [...members.values()].sort((a, b) => byCodeUnits(a.name, b.name));
   let shared = sorted[0]?.name.split('/').slice(0, -1) ?? [];
