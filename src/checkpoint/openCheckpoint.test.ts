@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { memorySource } from '../../test/support/memorySource.js';
-import { call, global, int, none, rebuilt, storage, str, tuple } from '../../test/support/pickles.js';
+import { call, dict, global, int, none, rebuilt, storage, str, tuple } from '../../test/support/pickles.js';
+import { storedZip } from '../../test/support/storedZip.js';
 import { float32Bytes, stateDict, torchFile } from '../../test/support/torchFile.js';
 import { encodeSafetensors } from '../tensor/safetensors.js';
 import { tensor } from '../tensor/tensor.js';
@@ -105,6 +106,19 @@ describe('files of PyTorch', () => {
       /storage 7 of "w" is missing/,
     ));
 
+  it('with several dicts of weights keep them apart by the names of the dicts', async () => {
+    const one = (key: string) => rebuilt(storage('FloatStorage', key, 1), { shape: [1] });
+    const dicts = (main: string, other: string) =>
+      torchFile(dict({ [main]: dict({ w: one('0') }), epoch: int(3), [other]: dict({ w: one('1') }) }), {
+        0: float32Bytes(1),
+        1: float32Bytes(2),
+      });
+    const averaged = await open(dicts('state_dict', 'state_dict_ema'));
+    assert.deepEqual([...averaged.tensors.keys()], ['w', 'state_dict_ema/w']);
+    assert.deepEqual([...(await averaged.read('state_dict_ema/w')).data], [2]);
+    assert.deepEqual([...(await open(dicts('student', 'teacher'))).tensors.keys()], ['student/w', 'teacher/w']);
+  });
+
   it('of whole modules are refused by the name of their class', () =>
     refuses(
       torchFile(call(global('torchvision.models.resnet', 'ResNet')), {}),
@@ -154,10 +168,32 @@ describe('safetensors files', () => {
 });
 
 describe('what is no checkpoint', () => {
+  it('is a zip archive of another kind, told by the names of its entries, compressed or not', async () => {
+    const packed = { method: 8, size: 1000 };
+    const zips: readonly (readonly [readonly string[], RegExp])[] = [
+      [['s/data.pkl', 's/code/__torch__/m.py', 's/constants.pkl'], /is a TorchScript archive; .* save its state_dict/],
+      [['s/data.pkl', 's/bytecode.pkl'], /is a TorchScript archive/],
+      [['s/model.json', 's/tensors/0'], /is a TorchScript archive/],
+      [['p/models/model.json', 'p/data/weights/0'], /is a program of torch\.export/],
+      [['p/.data/extern_modules', 'p/m.pkl'], /is a package of torch\.package/],
+      [['config.json', 'model.weights.h5'], /is a model of Keras/],
+      [['a.npy', 'b.npy'], /is an archive of NumPy/],
+      [['run/last.ckpt', 'run/log.txt'], /is an archive around "run\/last\.ckpt"; unpack it first/],
+      [['a/data.pkl', 'a/data/0'], /compressed \(deflate\), which torch\.save never does/],
+    ];
+    for (const [names, message] of zips) {
+      const data = Buffer.from('x');
+      await refuses(storedZip(names.map((name) => ({ name, data, claims: packed }))), message);
+      if (!names.includes('a/data.pkl')) await refuses(storedZip(names.map((name) => ({ name, data }))), message);
+    }
+  });
+
   it('is told by what it seems to be', async () => {
     await refuses(new Uint8Array(0), /is empty/);
     await refuses(Buffer.from('<!DOCTYPE html><html>'), /no checkpoint but a web page: the download went wrong/);
     await refuses(gzipSync('weights'), /compressed with gzip: unpack it first/);
+    await refuses(Buffer.from('{"metadata": {}, "weight_map": {"a": "b"}}'), /an index of several files/);
+    await refuses(Buffer.from('GGUF\x03\0\0\0'), /a GGUF file/);
     await refuses(Buffer.from('not a checkpoint at all'), /neither a file of torch\.save .* nor safetensors/);
     await refuses(Buffer.from('version https://git-lfs.github.com/spec/v1\n'), /git lfs pull/);
   });

@@ -13,10 +13,17 @@ function strangerOf(head: Uint8Array): string | undefined {
   if (/^\s*<(!doctype|html|\?xml)/i.test(text)) return 'a web page: the download went wrong';
   if (text.startsWith('\x1f\x8b')) return 'compressed with gzip: unpack it first';
   if (text.startsWith('\x28\xb5\x2f\xfd')) return 'compressed with Zstandard: unpack it first';
+  if (text.startsWith('BZh')) return 'compressed with bzip2: unpack it first';
+  if (text.startsWith('\xfd7zXZ')) return 'compressed with xz: unpack it first';
   if (text.slice(257, 262) === 'ustar')
     return 'a tar archive: unpack it first (PyTorch 0.1 saved such files; load and save it in a later one)';
   if (text.startsWith('\x89HDF')) return 'an HDF5 file';
   if (text.startsWith('\x93NUMPY')) return 'a NumPy file';
+  if (text.startsWith('GGUF')) return 'a GGUF file';
+  if (text.slice(4, 8) === 'TFL3') return 'a TensorFlow Lite file';
+  if (head[0] === 8 && head[1]! >= 3 && head[1]! <= 15 && head[2] === 0x12)
+    return 'an ONNX graph: give the checkpoint that it was exported from';
+  if (/^\s*\{.*"weight_map"/s.test(text)) return 'an index of several files: give one file that holds the backbone';
   if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer: fetch the file itself with git lfs pull';
   return undefined;
 }

@@ -8,6 +8,10 @@ import { TorchTensor } from './torchObjects.js';
 const MODEL_KEYS = ['model', 'state_dict', 'model_state_dict', 'model_state', 'net', 'network', 'module', 'backbone'];
 
 export interface StateDict {
+  /**
+   * The weights by name; those of other dicts beside them have the name of their dict and a slash in front, such as
+   * `state_dict_ema/conv1.weight`, or `student/` and `teacher/` in DINO's files.
+   */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
   /** Numbers and text that stand beside the weights. */
   readonly facts: Readonly<Record<string, number | string>>;
@@ -27,7 +31,8 @@ function keysOf(value: Map<unknown, unknown>): string {
 }
 
 /**
- * The weights: the tensors of the saved dict itself, or of the dict under one of the usual keys.
+ * The weights: the tensors of the saved dict itself, or of the dict under one of the usual keys; and those of the other
+ * dicts in it, under the names of these dicts.
  * @throws CheckpointFileError where there are none, saying what the file holds.
  */
 export function findStateDict(saved: unknown): StateDict {
@@ -43,14 +48,17 @@ export function findStateDict(saved: unknown): StateDict {
     if (typeof value === 'number' && Number.isFinite(value)) facts[key] = value;
     if (typeof value === 'string' && value.length <= 200) facts[key] = value;
   }
-  for (const key of MODEL_KEYS) {
-    const tensors = namedTensors(saved.get(key));
-    if (tensors.size > 0) return { tensors, facts };
+  const main = MODEL_KEYS.find((key) => namedTensors(saved.get(key)).size > 0);
+  const tensors = main === undefined ? namedTensors(saved) : namedTensors(saved.get(main));
+  for (const [dict, value] of saved) {
+    if (typeof dict !== 'string' || dict === main) continue;
+    for (const [key, found] of namedTensors(value)) {
+      const name = `${dict}/${key}`;
+      if (!tensors.has(name)) tensors.set(name, found);
+    }
   }
-  const tensors = namedTensors(saved);
   if (tensors.size > 0) return { tensors, facts };
   throw new CheckpointFileError(
-    `it holds no weights: its keys are ${keysOf(saved)}; they are looked for there, or one level below under ` +
-      MODEL_KEYS.join(', '),
+    `it holds no weights: its keys are ${keysOf(saved)}; they are looked for there, and one level below`,
   );
 }

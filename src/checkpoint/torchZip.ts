@@ -8,6 +8,7 @@ import { findStateDict } from './stateDict.js';
 import { storageOfId, torchGlobals } from './torchObjects.js';
 import { torchCheckpoint } from './torchTensors.js';
 import { readZipDirectory, type ZipEntry, zipEntryStart } from './zipDirectory.js';
+import { strangerOfZip } from './zipKinds.js';
 
 /**
  * Files that torch.save writes since PyTorch 1.6: a zip archive of stored entries, `NAME/data.pkl` with the pickle and
@@ -70,10 +71,9 @@ function findRoot(file: string, entries: ReadonlyMap<string, ZipEntry>): string 
 export async function openTorchZip(source: ByteSource): Promise<Checkpoint> {
   const { name: file } = source;
   const entries = await readZipDirectory(source);
+  const stranger = strangerOfZip([...entries.keys()]);
+  if (stranger !== undefined) throw new CheckpointFileError(`${file} is ${stranger}`);
   const root = findRoot(file, entries);
-  if (entries.has(`${root}/constants.pkl`)) {
-    throw new CheckpointFileError(`${file} is a TorchScript archive; save the module's state_dict() instead`);
-  }
   const { whole, part } = entryReader(source);
   const order = entries.get(`${root}/byteorder`);
   if (order !== undefined) {

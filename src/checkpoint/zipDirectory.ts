@@ -1,5 +1,6 @@
 import { type ByteSource, checkRange } from './byteSource.js';
 import { CheckpointFileError } from './checkpointFileError.js';
+import { strangerOfZip } from './zipKinds.js';
 
 /** Directories of zip archives (PKWARE's APPNOTE 6.3.10), as far as stored entries need them; zip64 included. */
 
@@ -117,8 +118,11 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
   const bytes = await source.read(directory.at, directory.size);
   const view = viewOf(bytes);
   const entries = new Map<string, ZipEntry>();
+  // Told at the end: what the archive is, its other names say.
+  const compressed: { readonly quoted: string; readonly how: string }[] = [];
+  const names: string[] = [];
   const damaged = (): never => {
-    throw new CheckpointFileError(`${file}: entry ${entries.size} of its zip directory is damaged`);
+    throw new CheckpointFileError(`${file}: entry ${names.length} of its zip directory is damaged`);
   };
   let at = 0;
   while (at < bytes.byteLength) {
@@ -131,11 +135,11 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
     const name = new TextDecoder().decode(bytes.subarray(nameAt, extraAt));
     const quoted = JSON.stringify(name);
     const method = view.getUint16(at + 10, true);
+    names.push(name);
     if (method !== 0) {
-      const how = METHOD_NAMES[method] ?? `method ${method}`;
-      throw new CheckpointFileError(
-        `${file}: entry ${quoted} is compressed (${how}), which torch.save never does; unpack it and zip it again with -0`,
-      );
+      compressed.push({ quoted, how: METHOD_NAMES[method] ?? `method ${method}` });
+      at = next;
+      continue;
     }
     if (view.getUint16(at + 8, true) & ENCRYPTED)
       throw new CheckpointFileError(`${file}: entry ${quoted} is encrypted`);
@@ -153,6 +157,15 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
     if (entries.has(name)) throw new CheckpointFileError(`${file}: zip entry ${quoted} is there twice`);
     entries.set(name, { name, size, crc32: view.getUint32(at + 16, true), headerAt });
     at = next;
+  }
+  const [first] = compressed;
+  if (first !== undefined) {
+    const stranger = strangerOfZip(names);
+    throw new CheckpointFileError(
+      stranger === undefined
+        ? `${file}: entry ${first.quoted} is compressed (${first.how}), which torch.save never does; unpack it and zip it again with -0`
+        : `${file} is ${stranger}`,
+    );
   }
   if (entries.size !== directory.entries) {
     throw new CheckpointFileError(

@@ -1,15 +1,18 @@
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile } from '../models/importCheckpoint.js';
+import { printJson } from './printJson.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
 interface ImportFlags extends VariantFlags {
   readonly out: string;
   readonly arch?: string;
+  readonly prefix?: string;
   readonly alpha?: number;
   readonly license?: string;
   readonly expander: boolean;
   readonly force: boolean;
+  readonly json: boolean;
 }
 
 function parseAlpha(text: string): number {
@@ -27,39 +30,57 @@ export function registerImport(program: Command): void {
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
     .option('--arch <name>', 'architecture (default: from names and shapes of the weights)')
     .option(
+      '--prefix <text>',
+      'which of several encoders: what stands before the names of its weights, such as teacher/backbone.',
+    )
+    .option(
       '--alpha <x>',
-      "weight of the global loss in training (default: from the file's name; 1 for a supervised network)",
+      "weight of the global loss in training, for the record (default: from the file's name, else unknown)",
       parseAlpha,
     )
     .option('--license <name>', `licence of the weights (default: ${AUTHORS_LICENSE} for the authors' file names)`)
-    .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
-    .option('--force', 'replace the model folder', false);
+    .option(
+      '--no-expander',
+      'leave out the expander (projector), the largest head, which serving seldom needs; it is not looked at then',
+    )
+    .option('--force', 'replace the model folder', false)
+    .option('--json', 'print what was taken and what was left out as JSON', false);
   addVariantFlags(command).action(async (file: string, flags: ImportFlags) => {
     const license = flags.license ?? licenseOfFile(file);
     const { manifest, network } = await importCheckpoint(file, flags.out, {
       ...variantOf(flags),
       name: basename(resolve(flags.out)),
       architecture: flags.arch,
+      prefix: flags.prefix,
       alpha: flags.alpha,
       license,
       writeExpander: flags.expander,
       force: flags.force,
     });
-    const absent = [!network.localProjector && 'local projector', !network.expander && 'expander'].filter(Boolean);
-    if (absent.length > 0) console.error(`The file has no ${absent.join(' and no ')}.`);
+    const { alpha, heads, dims, architecture } = manifest;
+    if (license === AUTHORS_LICENSE) console.error(`The authors' weights are ${license}: no commercial use.`);
+    if (license === 'unknown') console.error('The licence is not known; say it with --license.');
+    if (flags.json) {
+      const { expander, localProjector, classes, leftOut } = network;
+      printJson({
+        model: flags.out,
+        ...{ architecture, alpha, license, channels: dims.representation },
+        heads: { expander: expander ?? null, localProjector: localProjector ?? null, classes: classes ?? null },
+        leftOut,
+      });
+      return;
+    }
+    const absent = [!heads.localProjector && 'local projector', !heads.expander && 'expander'].filter(Boolean);
+    if (absent.length > 0) console.error(`The model has no ${absent.join(' and no ')}.`);
     if (network.classes) console.error(`Its classifier of ${network.classes} classes is classifier.onnx.`);
     if (network.poolingOrder === 'mean-norm') {
       console.error('The map is averaged before it is normalised, as in supervised ConvNeXts; VICRegL averages after.');
     }
-    if (network.leftOut.length > 0) {
-      const shown = network.leftOut.slice(0, 5).join(', ');
-      console.error(`Left out: ${shown}${network.leftOut.length > 5 ? ` and ${network.leftOut.length - 5} more` : ''}`);
+    for (const { name, tensors, reason } of network.leftOut) {
+      const count = `${tensors} ${tensors === 1 ? 'tensor' : 'tensors'}`;
+      console.error(`Left out: ${name} (${count})${reason === undefined ? '' : `: ${reason}`}`);
     }
-    if (license === AUTHORS_LICENSE) console.error(`The authors' weights are ${license}: no commercial use.`);
-    if (license === 'unknown') console.error('The licence is not known; say it with --license.');
-    console.log(
-      `${flags.out}: ${manifest.architecture}, alpha ${manifest.alpha}, ${manifest.dims.representation} channels`,
-    );
+    console.log(`${flags.out}: ${architecture}, alpha ${alpha ?? 'unknown'}, ${dims.representation} channels`);
     console.log(`serve it with: npx vicregl serve --model ${flags.out}`);
   });
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
-import { loadTrainConfig } from '../train/configFile.js';
+import { loadTrainConfig, type Setting } from '../train/configFile.js';
 import { dryRun } from '../train/dryRun/dryRun.js';
 import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
@@ -15,7 +15,7 @@ import { wholeNumber } from './wholeNumber.js';
 interface TrainFlags {
   readonly config?: string;
   readonly recipe?: string;
-  readonly set: readonly string[];
+  readonly set: readonly Setting[];
   readonly microBatch?: number;
   readonly out?: string;
   readonly dryRun: boolean;
@@ -52,7 +52,8 @@ export function registerTrain(program: Command): void {
       false,
     )
     .action(async ({ microBatch, ...given }: TrainFlags) => {
-      const flags = microBatch === undefined ? given : { ...given, set: [...given.set, `microBatch=${microBatch}`] };
+      const micro = { text: `microBatch=${microBatch}`, flag: `--micro-batch ${microBatch}` };
+      const flags = microBatch === undefined ? given : { ...given, set: [...given.set, micro] };
       const { out, device, resume, checkpoint } = flags;
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');

@@ -16,8 +16,8 @@ export interface ModelInfo extends ModelId {
   readonly depths: readonly number[];
   /** Channels of each stage. */
   readonly widths: readonly number[];
-  /** Weight of the global loss in training; 1 is plain VICReg. */
-  readonly alpha: number;
+  /** Weight of the global loss in training; 1 is plain VICReg, null unknown. */
+  readonly alpha: number | null;
   /** Input pixels from one cell to the next. */
   readonly stride: number;
   /** Stages whose maps can be asked for: number from 1, channels, input pixels from one cell to the next. */
@@ -66,7 +66,7 @@ export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
     architecture: message.architecture,
     depths: message.depths,
     widths: message.widths,
-    alpha: message.alpha,
+    alpha: message.alpha ?? null,
     stride: message.stride,
     stages: message.stages,
     dimensions: {

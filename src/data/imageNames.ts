@@ -3,10 +3,14 @@ export const imageExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'tif', 'tif
 
 const pattern = new RegExp(`\\.(${imageExtensions.join('|')})$`, 'i');
 
-/** Whether a path (with / between its parts) names an image; hidden files, such as macOS's `._1.jpg`, do not. */
+/** Whether a path (with / between its parts) is hidden: a part of it starts with a dot, such as `.ipynb_checkpoints`. */
+export function isHidden(path: string): boolean {
+  return /(^|\/)\.(?!\.?(\/|$))/.test(path);
+}
+
+/** Whether a path (with / between its parts) names an image; hidden files and files of hidden folders do not. */
 export function isImageName(path: string): boolean {
-  const name = path.slice(path.lastIndexOf('/') + 1);
-  return pattern.test(name) && !name.startsWith('.');
+  return pattern.test(path) && !isHidden(path);
 }
 
 /** Orders strings by their UTF-16 units: the same on every machine, whatever its locale. */

@@ -58,6 +58,22 @@ test('whole numbers as labels are ordered by value, and other labels change the 
   assert.notEqual(sourceFingerprint(other), sourceFingerprint(source));
 });
 
+test('labels have no spaces around them, whatever the form of the list; lines may end as on old Macs', async () => {
+  const lists = [
+    await list('spaces.csv', 'path, label\nd.png, cat\nd.png,"dog "\nd.png,cat\n'),
+    await list('spaces.tsv', 'path\tlabel\nd.png\tcat \nd.png\tdog\nd.png\t cat'),
+    await list(
+      'spaces.jsonl',
+      '{"path":"d.png","label":" cat"}\n{"path":"d.png","label":"dog"}\n{"path":"d.png","label":"cat"}',
+    ),
+    await list('mac.csv', 'path,label\rd.png,cat\rd.png,dog\rd.png,cat\r'),
+  ];
+  for (const path of lists) {
+    const { labelled, count } = await openImageSource(path, { labels: 'given' });
+    assert.deepEqual([count, labelled!.classes, [...labelled!.labels]], [3, ['cat', 'dog'], [0, 1, 0]], path);
+  }
+});
+
 test('a list without labels is a source, and says the line where one was asked for', async () => {
   const path = await list('u.csv', 'path,label\nd.png,a\nd.png,\n');
   assert.equal((await openImageSource(path)).count, 2);
@@ -81,7 +97,10 @@ const refused: Record<string, readonly [string, string, RegExp]> = {
   'a line that is not JSON': ['j.jsonl', '{"path": "d.png"}\n{"path": \n', /j\.jsonl, line 2: not JSON: /],
   'a line without a path': ['p.jsonl', '{"file": "d.png"}\n', /p\.jsonl, line 1: path: .*write \{"path": text/],
   'a label of another type': ['l.jsonl', '{"path": "d.png", "label": 1.5}\n', /l\.jsonl, line 1: label: /],
-  'no lines': ['n.csv', 'path,label\n', /n\.csv holds no images/],
+  'no lines': ['n.csv', 'path,label\n', /n\.csv lists no images: no line follows its header; write a line for each$/],
+  'no objects': ['n.jsonl', '\n', /n\.jsonl lists no images: it has no lines/],
+  'an empty file': ['z.csv', '', /z\.csv lists no images/],
+  'a space that is part of a path': ['s.csv', 'path,label\nd.png ,a\n', /not there: "d\.png " \(line 2\)/],
 };
 for (const [what, [name, text, message]] of Object.entries(refused)) {
   test(`refuses ${what}`, async () => {

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { CsvError, parse } from 'csv-parse';
 import { z } from 'zod';
+import { fileProblem, isFileError } from '../tensor/fileProblem.js';
 import { DataError } from './dataError.js';
 import { packNames } from './nameTable.js';
 import type { SourceIndex } from './sourceIndex.js';
@@ -36,12 +36,20 @@ const MOST_NAMED = 5;
 /**
  * Reads a list of images: .csv or .tsv with a header that names the columns path and (optionally) label, or .jsonl with
  * an object {"path", "label"} on each line. Further columns and keys are left alone. A relative path starts from the
- * list's folder; a path may be absolute or lead out of that folder, as the list is its user's own. The order of the list
+ * list's folder; a path may be absolute or lead out of that folder, as the list is its user's own. Spaces around a label are
+ * no part of it. The order of the list
  * is the order of the images, and a path that stands in it twice is two images.
  * @throws DataError `malformed` or `not_found`, naming the lines.
  */
 export async function indexList(path: string): Promise<IndexedList> {
   const items = await (/\.(jsonl|ndjson)$/i.test(path) ? readJsonLines(path) : readTable(path));
+  if (items.length === 0) {
+    const table = !/\.(jsonl|ndjson)$/i.test(path);
+    throw new DataError(
+      'no_images',
+      `${path} lists no images: ${table ? 'no line follows its header' : 'it has no lines'}; write a line for each`,
+    );
+  }
   const root = dirname(resolve(path));
   await checkPresence(path, root, items);
   const names = packNames(items.map((item) => item.path));
@@ -55,6 +63,11 @@ export async function indexList(path: string): Promise<IndexedList> {
 
 function malformed(path: string, line: number, what: string, options?: ErrorOptions): DataError {
   return new DataError('malformed', `${path}, line ${line}: ${what}`, options);
+}
+
+function unreadable(path: string, cause: unknown): unknown {
+  if (!isFileError(cause)) return cause;
+  return new DataError('not_found', `${path} cannot be read: ${fileProblem(cause)}`, { cause });
 }
 
 /** csv-parse's record with `info`. */
@@ -81,7 +94,7 @@ async function readTable(path: string): Promise<ListedImage[]> {
     bom: true,
     info: true,
     skip_empty_lines: true,
-    record_delimiter: ['\r\n', '\n'],
+    record_delimiter: ['\r\n', '\n', '\r'],
   });
   const input = createReadStream(path);
   input.on('error', (error) => parser.destroy(error));
@@ -91,11 +104,10 @@ async function readTable(path: string): Promise<ListedImage[]> {
     for await (const { record, info } of parser as AsyncIterable<TableRecord>) {
       const file = record['path']!;
       if (file === '') throw malformed(path, info.lines, 'the path is empty');
-      const label = record['label'];
-      items.push({ path: file, label: label === '' ? undefined : label, line: info.lines });
+      items.push({ path: file, label: record['label']?.trim() || undefined, line: info.lines });
     }
   } catch (cause) {
-    if (!(cause instanceof CsvError)) throw cause;
+    if (!(cause instanceof CsvError)) throw unreadable(path, cause);
     throw malformed(path, Number(cause['lines'] ?? 0), cause.message, { cause });
   } finally {
     input.destroy();
@@ -105,27 +117,35 @@ async function readTable(path: string): Promise<ListedImage[]> {
 
 const jsonLine = z.object({
   path: z.string().min(1),
-  label: z.union([z.string().min(1), z.int().transform(String)]).optional(),
+  label: z.union([z.string().trim().min(1), z.int().transform(String)]).optional(),
 });
 
 async function readJsonLines(path: string): Promise<ListedImage[]> {
   const items: ListedImage[] = [];
   let line = 0;
-  for await (const text of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
-    line++;
-    if (text.trim() === '') continue;
-    let value: unknown;
-    try {
-      value = JSON.parse(line === 1 ? text.replace(/^\ufeff/, '') : text);
-    } catch (cause) {
-      throw malformed(path, line, `not JSON: ${(cause as Error).message}`, { cause });
+  // readline alone would leave an error of its input unseen.
+  const file = await open(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
+  });
+  try {
+    for await (const text of file.readLines()) {
+      line++;
+      if (text.trim() === '') continue;
+      let value: unknown;
+      try {
+        value = JSON.parse(line === 1 ? text.replace(/^\ufeff/, '') : text);
+      } catch (cause) {
+        throw malformed(path, line, `not JSON: ${(cause as Error).message}`, { cause });
+      }
+      const parsed = jsonLine.safeParse(value);
+      if (!parsed.success) {
+        const problems = parsed.error.issues.map(({ path: key, message }) => `${key.join('.') || 'line'}: ${message}`);
+        throw malformed(path, line, `${problems.join('; ')}; write {"path": text, "label": text or whole number}`);
+      }
+      items.push({ path: parsed.data.path, label: parsed.data.label, line });
     }
-    const parsed = jsonLine.safeParse(value);
-    if (!parsed.success) {
-      const problems = parsed.error.issues.map(({ path: key, message }) => `${key.join('.') || 'line'}: ${message}`);
-      throw malformed(path, line, `${problems.join('; ')}; write {"path": text, "label": text or whole number}`);
-    }
-    items.push({ path: parsed.data.path, label: parsed.data.label, line });
+  } finally {
+    await file.close();
   }
   return items;
 }
@@ -146,7 +166,8 @@ async function checkPresence(list: string, root: string, items: readonly ListedI
     missing.push(...some.filter((_, i) => !present[i]));
   }
   if (missing.length === 0) return;
-  const named = missing.slice(0, MOST_NAMED).map(({ path, line }) => `${path} (line ${line})`);
+  const shown = (path: string) => (path.trim() === path ? path : JSON.stringify(path)); // Spaces at the ends are part of it.
+  const named = missing.slice(0, MOST_NAMED).map(({ path, line }) => `${shown(path)} (line ${line})`);
   const more = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} more` : '';
   throw new DataError(
     'not_found',

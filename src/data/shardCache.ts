@@ -9,7 +9,7 @@ import { z } from 'zod';
 
 const numbers = z.array(z.int().min(0).max(0xffffffff));
 const schema = z.object({
-  format: z.literal(1),
+  format: z.literal(2),
   path: z.string(),
   bytes: z.number(),
   modified: z.number(),
@@ -75,7 +75,7 @@ export async function writeCachedShard(
     await mkdir(cache, { recursive: true });
     await writeFileAtomic(
       fileOf(cache, path, version),
-      JSON.stringify({ format: 1, path: resolve(path), ...version, ...shard }),
+      JSON.stringify({ format: 2, path: resolve(path), ...version, ...shard }),
     );
   } catch {
     // See above.

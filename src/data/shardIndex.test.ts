@@ -46,6 +46,7 @@ async function trainShards(folder: string): Promise<string> {
     ['a/0001.cls', '10'],
     ['a/0001.webp', 'image 3'],
     ['.hidden.jpg', 'hidden'],
+    ['a/.ipynb_checkpoints/0001.jpg', 'hidden'],
     ['a/._0001.jpg', 'of macOS'],
   ]);
   await shard(`${folder}/train-000002.tar`, []);
@@ -115,7 +116,7 @@ test('an index is kept, and made anew when its shard changes or its file is dama
   assert.deepEqual(second.labelled, first.labelled);
   await utimes(join(folder, 'train-000001.tar'), new Date(), new Date(2001, 1));
   assert.deepEqual(namesOf(await open(folder, keep)), names);
-  for (const file of files) await writeFile(join(cache, file), '{"format":1');
+  for (const file of files) await writeFile(join(cache, file), '{"format":2');
   assert.deepEqual(namesOf(await open(folder, keep)), names);
   // Without labels there is less to keep, and labels are not made up from it.
   const plain = await shard('plain-000.tar', [['1.jpg', 'x']]);
@@ -148,9 +149,12 @@ test('errors name shard, sample and the way out', async () => {
   const folder = await trainShards('wrong');
   await assert.rejects(open(join(folder, 'train-{000000..000009}.tar')), {
     code: 'not_found',
-    message: /the shard .*train-000003\.tar cannot be opened; check the pattern/,
+    message: /the shard .*train-000003\.tar cannot be opened: there is no such file or folder; check the pattern/,
   });
-  await assert.rejects(open(folder, { labels: 'folders' }), { code: 'no_labels', message: /set labels to given/ });
+  await assert.rejects(open(folder, { labels: 'folders' }), {
+    code: 'no_labels',
+    message: /set data\.labels to given/,
+  });
   const refused = async (entries: readonly (readonly [string, string])[], code: string, message: RegExp) =>
     assert.rejects(open([await shard('bad.tar', entries)], { labels: 'given' }), { name: 'DataError', code, message });
   await refused(
@@ -161,6 +165,24 @@ test('errors name shard, sample and the way out', async () => {
     ],
     'no_labels',
     /bad\.tar: sample "a\/1" has no label; put 1\.cls .* right beside its image/,
+  );
+  // Every image needs a key of its own; the webdataset library refuses this too.
+  await refused(
+    Array.from({ length: 4 }, (_, i) => i).flatMap((i) => [
+      ['a.jpg', `image ${i}`] as const,
+      ['a.cls', String(i)] as const,
+    ]),
+    'malformed',
+    /bad\.tar: sample "a" has two members \.jpg; .* every image needs a key of its own/,
+  );
+  await refused(
+    [
+      ['a.jpg', 'x'],
+      ['a.cls', '1'],
+      ['a.cls', '2'],
+    ],
+    'malformed',
+    /sample "a" has two members \.cls/,
   );
   await refused([['1.json', '{"label": 1.5}']], 'malformed', /1\.json: "label" is 1\.5; write text or a whole number/);
   await refused([['1.json', '{"label"']], 'malformed', /bad\.tar: 1\.json: .*JSON/);

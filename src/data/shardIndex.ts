@@ -2,12 +2,13 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expand } from 'brace-expansion';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { DataError } from './dataError.js';
-import { imageExtensions } from './imageNames.js';
+import { imageExtensions, isHidden } from './imageNames.js';
 import { packNames } from './nameTable.js';
 import { type CachedShard, readCachedShard, writeCachedShard } from './shardCache.js';
-import { type SourceIndex, sharedUint32, TAR_BLOCK } from './sourceIndex.js';
-import { checkPlace, readArchive } from './tarIndex.js';
+import { type SourceIndex, sharedUint32 } from './sourceIndex.js';
+import { blockOf, readArchive } from './tarIndex.js';
 import { type ByteSource, type TarMember, tarMembers } from './tarWalk.js';
 
 /** The images of a set of shards, and their labels where they were asked for. */
@@ -20,6 +21,8 @@ export interface IndexedShards {
 export interface ShardIndexOptions {
   /** Whether every sample must have a label (.cls, or .json with "label"). */
   readonly labelled: boolean;
+  /** What else than giving labels helps, at the end of a message. */
+  readonly orElse?: string;
   /** Folder of kept indexes; nothing is kept when undefined. */
   readonly cache: string | undefined;
   /** Shards whose walk took at least this many milliseconds are kept: others are walked as fast as read. */
@@ -88,16 +91,21 @@ function prefixesOf(paths: readonly string[]): string[] {
   );
 }
 
-async function indexShard(path: string, { labelled, cache, keepFrom }: ShardIndexOptions): Promise<CachedShard> {
+async function indexShard(
+  path: string,
+  { labelled, orElse, cache, keepFrom }: ShardIndexOptions,
+): Promise<CachedShard> {
   const status = await stat(path).catch((cause: unknown) => {
-    throw new DataError('not_found', `the shard ${path} cannot be opened; check the pattern`, { cause });
+    throw new DataError('not_found', `the shard ${path} cannot be opened: ${fileProblem(cause)}; check the pattern`, {
+      cause,
+    });
   });
   if (!status.isFile()) throw new DataError('unsupported', `the shard ${path} is not a file; give .tar archives`);
   const version = { bytes: status.size, modified: status.mtimeMs, labelled };
   const kept = cache === undefined ? undefined : await readCachedShard(cache, path, version);
   if (kept !== undefined) return kept;
   const began = performance.now();
-  const shard = readArchive(path, (archive) => walkShard(archive, path, labelled));
+  const shard = readArchive(path, (archive) => walkShard(archive, path, labelled, orElse));
   if (cache !== undefined && performance.now() - began >= keepFrom) {
     await writeCachedShard(cache, path, version, shard);
   }
@@ -107,13 +115,14 @@ async function indexShard(path: string, { labelled, cache, keepFrom }: ShardInde
 /** A sample whose members are being met. */
 interface OpenSample {
   readonly key: string;
+  readonly extensions: Set<string>;
   image?: TarMember;
   /** Place of the image's extension among imageExtensions. */
   rank: number;
   label?: string;
 }
 
-function walkShard(archive: ByteSource, path: string, labelled: boolean): CachedShard {
+function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse = ''): CachedShard {
   const [names, blocks, sizes, labels]: [string[], number[], number[], string[]] = [[], [], [], []];
   let sample: OpenSample | undefined;
 
@@ -124,27 +133,33 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean): Cached
       if (label === undefined) {
         throw new DataError(
           'no_labels',
-          `${path}: sample "${key}" has no label; put ${basename(key)}.cls (or a .json with "label") right beside its image, or set labels to none`,
+          `${path}: sample "${key}" has no label; put ${basename(key)}.cls (or a .json with "label") right beside its image${orElse}`,
         );
       }
       labels.push(label);
     }
-    checkPlace(image, path);
     names.push(image.name);
-    blocks.push(image.offset / TAR_BLOCK);
+    blocks.push(blockOf(image, path));
     sizes.push(image.size);
   };
 
   for (const member of tarMembers(archive, path)) {
     const start = member.name.lastIndexOf('/') + 1;
     const dot = member.name.indexOf('.', start);
-    if (dot <= start) continue; // Hidden, or without an extension.
+    if (dot < 0 || isHidden(member.name)) continue;
     const key = member.name.slice(0, dot);
     const extension = member.name.slice(dot + 1).toLowerCase();
     if (sample?.key !== key) {
       finish();
-      sample = { key, rank: imageExtensions.length };
+      sample = { key, rank: imageExtensions.length, extensions: new Set() };
     }
+    if (sample.extensions.has(extension)) {
+      throw new DataError(
+        'malformed',
+        `${path}: sample "${key}" has two members .${extension}; members with one key are one sample, so every image needs a key of its own`,
+      );
+    }
+    sample.extensions.add(extension);
     const rank = (imageExtensions as readonly string[]).indexOf(extension);
     if (rank >= 0 && rank < sample.rank) {
       sample.image = member;
@@ -158,7 +173,9 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean): Cached
   return { names, blocks, sizes, ...(labelled && { labels }) };
 }
 
-function labelOf(archive: ByteSource, { name, offset, size }: TarMember, extension: string, path: string) {
+function labelOf(archive: ByteSource, member: TarMember, extension: string, path: string) {
+  const { name, offset, size, absent } = member;
+  if (absent !== undefined) throw new DataError('malformed', `${path}: ${name} is ${absent}`);
   if (size > MOST_LABEL_BYTES) {
     throw new DataError('malformed', `${path}: ${name} has ${size} bytes; a label has at most ${MOST_LABEL_BYTES}`);
   }
@@ -171,7 +188,7 @@ function labelOf(archive: ByteSource, { name, offset, size }: TarMember, extensi
     const value = JSON.parse(text) as { readonly label?: unknown } | null;
     const label = value?.label;
     if (label === undefined || label === null) return undefined;
-    if ((typeof label === 'string' && label !== '') || Number.isSafeInteger(label)) return String(label);
+    if ((typeof label === 'string' && label.trim() !== '') || Number.isSafeInteger(label)) return String(label).trim();
     throw new SyntaxError(`"label" is ${JSON.stringify(label)}; write text or a whole number`);
   } catch (cause) {
     throw new DataError('malformed', `${path}: ${name}: ${(cause as Error).message}`, { cause });

@@ -3,6 +3,9 @@ import { type NameTable, nameAt } from './nameTable.js';
 /** Size of a tar block: contents start at multiples of it. */
 export const TAR_BLOCK = 512;
 
+/** In place of a first block: the archive names the image and does not hold it (a link that leads out of it). */
+export const ABSENT_BLOCK = 0xffffffff;
+
 /** Where the contents of images lie in archives. Blocks instead of bytes fit 2 TiB of an archive into 32 bits. */
 export interface ArchivePlaces {
   /** First tar block of the content. */

@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { imageName, type SourceIndex, TAR_BLOCK } from './sourceIndex.js';
+import { ABSENT_BLOCK, imageName, type SourceIndex, TAR_BLOCK } from './sourceIndex.js';
 
 /** Reads the encoded bytes of a source's images. */
 export interface SourceReader {
@@ -23,7 +23,9 @@ export function openReader(index: SourceIndex): SourceReader {
       throw new RangeError(`image ${item} is outside the source of ${index.count} images`);
     }
     if (storage.kind === 'files') return readFile(resolve(storage.root, imageName(index, item)));
-    const offset = storage.places.blocks[item]! * TAR_BLOCK;
+    const block = storage.places.blocks[item]!;
+    if (block === ABSENT_BLOCK) throw new Error('a link or special file whose content is not in the archive');
+    const offset = block * TAR_BLOCK;
     const size = storage.places.sizes[item]!;
     // A copy: decoders want memory of their own.
     if (storage.kind === 'memory') return Buffer.from(new Uint8Array(storage.bytes, offset, size));

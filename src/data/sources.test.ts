@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { link, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -86,4 +87,214 @@ test('errors say what is wrong and the way out', async () => {
   await assert.rejects(openImageSource(join(root, 'broken.tgz')), { code: 'unsupported', message: /as gzip/ });
   const source = await openImageSource(join(root, 'folder'));
   await assert.rejects(source.read(4), /image 4 is outside the source of 4 images/);
+});
+
+/** Images by name with their contents, or why they cannot be read. */
+async function contentsOf(source: ImageSource): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const [i, name] of namesOf(source).entries()) {
+    found[name] = await source.read(i).then(String, (error: Error) => error.message.replace(/^(ENOENT).*/, '$1'));
+  }
+  await source.close();
+  return found;
+}
+
+/** A folder `name` of files, hard links and symbolic links. */
+async function folderOf(
+  name: string,
+  entries: Record<string, string | { hard: string } | { symbolic: string }>,
+): Promise<string> {
+  const folder = join(root, name);
+  for (const [path, entry] of Object.entries(entries)) {
+    const at = join(folder, path);
+    await mkdir(dirname(at), { recursive: true });
+    if (typeof entry === 'string') await writeFile(at, entry);
+    else if ('hard' in entry) await link(join(folder, entry.hard), at);
+    else await symlink(entry.symbolic, at);
+  }
+  return folder;
+}
+
+test('folders of links to class folders are read; links that lead back are not followed', async () => {
+  await folderOf('real', {
+    'cat/1.jpg': 'one',
+    'cat/2.jpg': 'two',
+    'dog/deep/3.jpg': 'three',
+    'dog/up': { symbolic: '..' },
+  });
+  const subset = await folderOf('subset', {
+    cat: { symbolic: '../real/cat' },
+    dog: { symbolic: join(root, 'real', 'dog') },
+    'loop/self': { symbolic: '.' },
+    'loop/again': { symbolic: '../cat' },
+    gone: { symbolic: 'nowhere' },
+    'loop/gone.jpg': { symbolic: 'nowhere.jpg' },
+    'loop/file.jpg': { symbolic: '../../real/cat/1.jpg' },
+  });
+  const source = await openImageSource(subset, { labels: 'folders' });
+  assert.deepEqual(source.labelled?.classes, ['cat', 'dog', 'loop']);
+  assert.deepEqual(await contentsOf(source), {
+    'cat/1.jpg': 'one',
+    'cat/2.jpg': 'two',
+    'dog/deep/3.jpg': 'three',
+    // Out of dog, up to its parent, and down into its other folder; dog itself is where the link stands.
+    'dog/up/cat/1.jpg': 'one',
+    'dog/up/cat/2.jpg': 'two',
+    'loop/again/1.jpg': 'one',
+    'loop/again/2.jpg': 'two',
+    'loop/file.jpg': 'one',
+    'loop/gone.jpg': 'ENOENT',
+  });
+  // Of two names in one source the folder itself counts.
+  await symlink('cat', join(root, 'real', 'alias'));
+  assert.deepEqual(Object.keys(await contentsOf(await openImageSource(join(root, 'real')))), [
+    'cat/1.jpg',
+    'cat/2.jpg',
+    'dog/deep/3.jpg',
+  ]);
+});
+
+test('links that lead to each other without end are refused', async () => {
+  const entries: Record<string, { symbolic: string }> = {};
+  for (let a = 0; a < 9; a++) {
+    for (let b = 0; b < 9; b++) entries[`${a}/${b}`] = { symbolic: `../${b}` };
+  }
+  await folderOf('knot', { ...entries, '0/x.jpg': 'x' });
+  const outside = await folderOf('tied', { in: { symbolic: '../knot/0' } });
+  await assert.rejects(openImageSource(outside), { code: 'malformed', message: /more than 1000 links reach/ });
+});
+
+test('hidden folders and files are left out of folders and archives', async () => {
+  const folder = await folderOf('hidden', {
+    'a/1.jpg': '1',
+    'b/2.jpg': '2',
+    '.ipynb_checkpoints/1-checkpoint.jpg': 'no',
+    'a/.thumbs/1.jpg': 'no',
+    'b/.2.jpg': 'no',
+  });
+  execFileSync('tar', ['-cf', join(root, 'hidden.tar'), '-C', folder, '.']);
+  for (const path of [folder, join(root, 'hidden.tar')]) {
+    const source = await openImageSource(path, { labels: 'folders' });
+    assert.deepEqual(
+      [source.labelled?.classes, await contentsOf(source)],
+      [['a', 'b'], { 'a/1.jpg': '1', 'b/2.jpg': '2' }],
+    );
+  }
+  // The source itself may lie in one.
+  const inside = await folderOf('.cache/photos', { 'a/1.jpg': '1' });
+  assert.equal((await openImageSource(inside)).count, 1);
+});
+
+for (const format of ['gnu', 'posix', 'ustar']) {
+  test(`links of an archive (${format}) are the images that they lead to, as in the folder`, async () => {
+    const long = `${'n'.repeat(90)}/${'m'.repeat(60)}.jpg`;
+    const folder = await folderOf(`linked-${format}`, {
+      'a/0.jpg': 'zero',
+      'a/1.jpg': 'one',
+      [long]: 'long',
+      'b/hard.jpg': { hard: 'a/0.jpg' },
+      'b/symbolic.jpg': { symbolic: '../a/1.jpg' },
+      'b/chain.jpg': { symbolic: 'symbolic.jpg' },
+      'b/through.jpg': { symbolic: '../alias/./1.jpg' },
+      ...(format !== 'ustar' && { 'b/long.jpg': { symbolic: `../${long}` } }),
+      alias: { symbolic: 'a' },
+    });
+    const path = join(root, `linked-${format}.tar`);
+    // Backwards, so that links stand before what they lead to.
+    for (const order of [['.'], ['b', 'alias', 'a', long.split('/')[0]!]]) {
+      execFileSync('tar', [`--format=${format}`, '-cf', path, '-C', folder, ...order]);
+      assert.deepEqual(await contentsOf(await openImageSource(path)), await contentsOf(await openImageSource(folder)));
+    }
+    const outside = await folderOf(`outside-${format}`, {
+      'a/1.jpg': 'one',
+      'b/out.jpg': { symbolic: '../../real/cat/1.jpg' },
+      'b/absolute.jpg': { symbolic: '/etc/hostname' },
+      'b/round.jpg': { symbolic: 'back.jpg' },
+      'b/back.jpg': { symbolic: 'round.jpg' },
+    });
+    execFileSync('tar', [`--format=${format}`, '-cf', path, '-C', outside, '.']);
+    const absent = 'a link or special file whose content is not in the archive';
+    assert.deepEqual(await contentsOf(await openImageSource(path)), {
+      'a/1.jpg': 'one',
+      'b/absolute.jpg': absent,
+      'b/back.jpg': absent,
+      'b/out.jpg': absent,
+      'b/round.jpg': absent,
+    });
+  });
+}
+
+test('an archive of links alone says what it holds', async () => {
+  const folder = await folderOf('links-alone', { cat: { symbolic: '../real/cat' } });
+  execFileSync('tar', ['-cf', join(root, 'links.tar'), '-C', folder, '.']);
+  await assert.rejects(openImageSource(join(root, 'links.tar')), {
+    code: 'no_images',
+    message:
+      /holds no images, but cat: a link to \.\.\/real\/cat, which is no file of the archive; make the archive with tar --dereference/,
+  });
+});
+
+test('an archive with two members of one name is refused: no image vanishes without a word', async () => {
+  const path = join(root, 'updated.tar');
+  const folder = await folderOf('updated', { 'a/1.jpg': 'old', 'a/2.jpg': 'two' });
+  execFileSync('tar', ['-cf', path, '-C', folder, 'a']);
+  execFileSync('tar', ['-rf', path, '-C', folder, 'a/1.jpg']);
+  await assert.rejects(openImageSource(path), {
+    code: 'malformed',
+    message: /updated\.tar: a\/1\.jpg is there more than once/,
+  });
+});
+
+test('archives are read by what they are, not by what they are called', async () => {
+  const plain = await tarOf(files);
+  await writeFile(join(root, 'packed.tar'), gzipSync(plain));
+  await writeFile(join(root, 'plain.tar.gz'), plain);
+  for (const name of ['packed.tar', 'plain.tar.gz']) {
+    assert.deepEqual(namesOf(await openImageSource(join(root, name))), names, name);
+  }
+  await writeFile(join(root, 'zip.tar'), 'PK\x03\x04');
+  await assert.rejects(openImageSource(join(root, 'zip.tar')), {
+    code: 'unsupported',
+    message: /zip\.tar is a zip archive, not a plain \.tar/,
+  });
+});
+
+test('packed shards are named as what they are', async () => {
+  const packed = gzipSync(await tarOf({ '1.jpg': 'x', '1.cls': '0' }));
+  await mkdir(join(root, 'packed'));
+  for (const i of [0, 1]) await writeFile(join(root, 'packed', `g-00${i}.tar.gz`), packed);
+  await assert.rejects(openImageSource(join(root, 'packed')), {
+    code: 'no_images',
+    message:
+      /packed holds no images, but shards packed with gzip \(g-000\.tar\.gz, g-001\.tar\.gz\), .*: unpack them with gunzip/,
+  });
+  const refusals: [string | string[], 'given' | 'none'][] = [
+    [join(root, 'packed', 'g-{000..001}.tar.gz'), 'none'],
+    [[join(root, 'packed', 'g-000.tar.gz')], 'given'],
+    [join(root, 'packed', 'g-000.tar.gz'), 'given'],
+  ];
+  for (const [path, labels] of refusals) {
+    await assert.rejects(openImageSource(path, { labels }), {
+      code: 'unsupported',
+      message: /g-000\.tar\.gz is packed with gzip.*read at their offsets: unpack it with gunzip/,
+    });
+  }
+  await rename(join(root, 'packed', 'g-000.tar.gz'), join(root, 'packed', 'g.zip'));
+  await assert.rejects(openImageSource(join(root, 'packed')), {
+    message: /archives that are not read \(g-001\.tar\.gz, g\.zip\)/,
+  });
+});
+
+test('only who can set the key of labels is told to', async () => {
+  const flat = await folderOf('flat', { '1.jpg': '1' });
+  for (const [labels, told] of [
+    ['folders', true],
+    ['auto', false],
+  ] as const) {
+    await assert.rejects(openImageSource(flat, { labels }), (error: Error) => {
+      assert.match(error.message, /put every image into the folder of its class/);
+      assert.equal(error.message.includes('set data.labels to none'), told);
+      return true;
+    });
+  }
 });

@@ -1,14 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { DataError } from './dataError.js';
 import { indexFolder } from './folderIndex.js';
-import { byCodeUnits, imageExtensions } from './imageNames.js';
+import { byCodeUnits, imageExtensions, isHidden } from './imageNames.js';
 import { indexList, listPattern } from './listIndex.js';
 import { defaultShardCache } from './shardCache.js';
 import { indexShards, shardPaths } from './shardIndex.js';
 import { imageName, type SourceIndex, sharedUint32 } from './sourceIndex.js';
 import { openReader, type SourceReader } from './sourceReader.js';
-import { defaultUnpackedLimit, indexTar, indexTarGz } from './tarIndex.js';
+import { defaultUnpackedLimit, type IndexedTar, indexTar, indexTarGz, isGzip } from './tarIndex.js';
 
 /**
  * Where labels come from. `folders`: the folders at the top are the classes. `given`: the labels of a list's lines or of
@@ -61,12 +62,15 @@ interface Indexed {
   readonly bringsLabels: boolean;
   /** Why `given` is absent, where labels were asked for. */
   readonly unlabelled?: string;
+  /** What a source without images holds in their place, and the way out. */
+  readonly others?: string | undefined;
 }
 
 /**
  * Opens a source of images:
  * - a folder (searched recursively), a .tar, or a .tar.gz / .tgz; an archive of a folder equals the folder: folders that
  *   hold all of an archive's images are left out of the names
+ *   links are followed, hidden files and folders left out, and whether a .tar is packed its first bytes say
  * - a list: .csv, .tsv or .jsonl (see indexList)
  * - WebDataset shards: a pattern with braces, several paths, or a folder of .tar files without images (see indexShards);
  *   a .tar whose labels are `given` is one shard
@@ -80,12 +84,21 @@ export async function openImageSource(
   const { labels = 'none' } = options;
   const { index, ...indexed } = await indexOf(path, options);
   const { count } = index;
-  if (count === 0) throw new DataError('no_images', `${sourceText(path)} holds no images; ${whereLooked(index)}`);
+  if (count === 0) {
+    const others = indexed.others === undefined ? '' : `, but ${indexed.others}`;
+    throw new DataError('no_images', `${sourceText(path)} holds no images${others}; ${whereLooked(index)}`);
+  }
   const source = { count, nameOf: (item: number) => imageName(index, item), index, ...openReader(index) };
   if (labels === 'none') return source;
   const origin = labels === 'auto' ? (indexed.bringsLabels ? 'given' : 'folders') : labels;
-  const names = origin === 'given' ? givenLabels(path, indexed) : folderLabels(path, index);
-  return { ...source, labelled: { ...classesOf(path, names, origin), origin } };
+  const orElse = orElseOf(labels);
+  const names = origin === 'given' ? givenLabels(path, indexed, orElse) : folderLabels(path, index, orElse);
+  return { ...source, labelled: { ...classesOf(path, names, origin, orElse), origin } };
+}
+
+/** The other way out of missing labels. With `auto` they are needed in any case: nobody set them. */
+function orElseOf(labels: SourceOptions['labels']): string {
+  return labels === 'auto' ? '' : ', or set data.labels to none';
 }
 
 /** A source's path for a message. */
@@ -104,6 +117,7 @@ async function indexOf(path: string | readonly string[], options: SourceOptions)
   const shards = async (paths: readonly string[]): Promise<Indexed> => {
     const { index, labels } = await indexShards(paths, {
       labelled: wanted === 'given' || wanted === 'auto',
+      orElse: orElseOf(wanted),
       cache: options.shardCache ?? defaultShardCache(),
       keepFrom: options.keepShardsFrom ?? 50,
     });
@@ -112,19 +126,35 @@ async function indexOf(path: string | readonly string[], options: SourceOptions)
   if (typeof path !== 'string') return shards(path.flatMap(shardPaths));
   const status = await stat(path).catch((cause: unknown) => {
     if (/\{.*\}/.test(path)) return undefined;
-    throw new DataError('not_found', `${path} cannot be opened; give ${accepted}`, { cause });
+    throw new DataError('not_found', `${path} cannot be opened: ${fileProblem(cause)}; give ${accepted}`, { cause });
   });
   if (status === undefined) return shards(shardPaths(path));
   const unlabelled = (index: SourceIndex): Indexed => ({ index, given: undefined, bringsLabels: false });
+  const ofArchive = ({ index, links: [first] }: IndexedTar): Indexed => ({
+    ...unlabelled(index),
+    ...(first !== undefined && { others: `${first}; make the archive with tar --dereference` }),
+  });
   if (status.isDirectory()) {
     const index = await indexFolder(path);
     if (index.count > 0) return unlabelled(index);
-    const archives = (await readdir(path)).filter((name) => /^[^.].*\.tar$/i.test(name)).sort(byCodeUnits);
-    return archives.length > 0 ? shards(archives.map((name) => join(path, name))) : unlabelled(index);
+    const files = (await readdir(path)).filter((name) => !isHidden(name)).sort(byCodeUnits);
+    const archives = files.filter((name) => /\.tar$/i.test(name));
+    if (archives.length > 0) return shards(archives.map((name) => join(path, name)));
+    return { ...unlabelled(index), others: otherArchives(files) };
   }
-  if (/\.tar$/i.test(path)) return wanted === 'given' ? shards([path]) : unlabelled(indexTar(path));
-  if (/\.(tar\.gz|tgz)$/i.test(path)) {
-    return unlabelled(await indexTarGz(path, options.unpackedLimit ?? defaultUnpackedLimit));
+  if (/\.(tar|tar\.gz|tgz)$/i.test(path)) {
+    // What it is decides, not what it is called.
+    if (isGzip(path)) {
+      if (wanted === 'given') throw packedShard(path);
+      return ofArchive(await indexTarGz(path, options.unpackedLimit ?? defaultUnpackedLimit));
+    }
+    if (wanted === 'given') return shards([path]);
+    try {
+      return ofArchive(indexTar(path));
+    } catch (cause) {
+      if (/\.tar$/i.test(path) || !(cause instanceof DataError && cause.code === 'unsupported')) throw cause;
+      throw new DataError('unsupported', `${path} cannot be unpacked as gzip: ${cause.message}`, { cause });
+    }
   }
   if (listPattern.test(path)) {
     const { index, labels, unlabelledLine } = await indexList(path);
@@ -133,21 +163,44 @@ async function indexOf(path: string | readonly string[], options: SourceOptions)
   throw new DataError('unsupported', `${path} cannot be read as a source; give ${accepted}`);
 }
 
-function givenLabels(path: string | readonly string[], { given, unlabelled }: Omit<Indexed, 'index'>) {
+/** Archives among a folder's files that are no plain .tar, and so no shards. */
+function otherArchives(files: readonly string[]): string | undefined {
+  const found = files.filter((name) =>
+    /\.(tar\.(gz|bz2|xz|zst)|tgz|tbz2?|txz|zip|rar|7z|parquet|tfrecords?)$/i.test(name),
+  );
+  if (found.length === 0) return undefined;
+  const named = found.slice(0, 3).join(', ');
+  return found.every((name) => /\.(tar\.gz|tgz)$/i.test(name))
+    ? `shards packed with gzip (${named}${found.length > 3 ? `, ${found.length} in all` : ''}), which cannot be read at an offset: unpack them with gunzip, or give one of them alone`
+    : `archives that are not read (${named}${found.length > 3 ? `, ${found.length} in all` : ''}): unpack them, or make .tar archives of them`;
+}
+
+function packedShard(path: string): DataError {
+  return new DataError(
+    'unsupported',
+    `labels were asked for as given, by samples of a shard, but ${path} is packed with gzip; images of shards are read at their offsets: unpack it with gunzip`,
+  );
+}
+
+function givenLabels(
+  path: string | readonly string[],
+  { given, unlabelled }: Omit<Indexed, 'index'>,
+  orElse: string,
+): readonly string[] {
   if (given !== undefined) return given;
   throw new DataError(
     'no_labels',
     unlabelled === undefined
-      ? `labels were asked for as given, but ${sourceText(path)} is neither a list nor shards; set labels to folders, or to none`
-      : `labels were asked for, but ${sourceText(path)}, ${unlabelled}; give every line one, or set labels to none`,
+      ? `labels were asked for as given, but ${sourceText(path)} is neither a list nor shards; set data.labels to folders${orElse}`
+      : `labels were asked for, but ${sourceText(path)}, ${unlabelled}; give every line one${orElse}`,
   );
 }
 
-function folderLabels(path: string | readonly string[], index: SourceIndex): string[] {
+function folderLabels(path: string | readonly string[], index: SourceIndex, orElse: string): string[] {
   if (index.prefixes !== undefined) {
     throw new DataError(
       'no_labels',
-      `labels were asked for by folders, but ${sourceText(path)} are shards; set labels to given (.cls or .json beside each image), or to none`,
+      `labels were asked for by folders, but ${sourceText(path)} are shards; set data.labels to given (.cls or .json beside each image)${orElse}`,
     );
   }
   return Array.from({ length: index.count }, (_, item) => {
@@ -156,7 +209,7 @@ function folderLabels(path: string | readonly string[], index: SourceIndex): str
     if (end > 0) return name.slice(0, end);
     throw new DataError(
       'no_labels',
-      `labels were asked for, but ${name} lies at the top of ${sourceText(path)}; put every image into the folder of its class, or set labels to none`,
+      `labels were asked for, but ${name} lies at the top of ${sourceText(path)}; put every image into the folder of its class${orElse}`,
     );
   });
 }
@@ -165,6 +218,7 @@ function classesOf(
   path: string | readonly string[],
   names: readonly string[],
   origin: 'folders' | 'given',
+  orElse: string,
 ): { classes: string[]; labels: Uint32Array } {
   const classes = [...new Set(names)];
   const numbered = classes.every((name) => /^-?\d+$/.test(name));
@@ -178,7 +232,7 @@ function classesOf(
         : 'give a source with at least two different labels';
     throw new DataError(
       'no_labels',
-      `labels were asked for, but ${sourceText(path)} has only ${what}; ${way}, or set labels to none`,
+      `labels were asked for, but ${sourceText(path)} has only ${what}; ${way}${orElse}`,
     );
   }
   const labelOf = new Map(classes.map((name, label) => [name, label]));

@@ -2,19 +2,32 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { DataError } from './dataError.js';
 import { byCodeUnits, isImageName } from './imageNames.js';
 import { type NameTable, packNames } from './nameTable.js';
-import { type ArchivePlaces, type SourceIndex, sharedUint32, TAR_BLOCK } from './sourceIndex.js';
-import { type ByteSource, fileBytes, memoryBytes, type TarMember, tarMembers } from './tarWalk.js';
+import { ABSENT_BLOCK, type ArchivePlaces, type SourceIndex, sharedUint32, TAR_BLOCK } from './sourceIndex.js';
+import { type ByteSource, fileBytes, memoryBytes, packedKind, type TarMember, tarMembers } from './tarWalk.js';
 
 /** Most unpacked bytes of a .tar.gz: it is held in memory, as gzip cannot be read from the middle. */
 export const defaultUnpackedLimit = 2 * 1024 ** 3;
 
+/** Whether a file begins as gzip's do, whatever its name says. */
+export function isGzip(path: string): boolean {
+  return readArchive(path, (archive) => packedKind(archive.read(0, 2))?.what === 'packed with gzip');
+}
+
+/** The images of an archive. */
+export interface IndexedTar {
+  readonly index: SourceIndex;
+  /** Links whose targets are no files of the archive, and which have no image's name. */
+  readonly links: readonly string[];
+}
+
 /** Images of a plain .tar, of which only the headers are read; afterwards each image is read by its offset. */
-export function indexTar(path: string): SourceIndex {
-  const { names, places } = readArchive(path, (archive) => arrange(archive, path));
-  return { count: places.blocks.length, names, storage: { kind: 'tar', paths: [path], places } };
+export function indexTar(path: string): IndexedTar {
+  const { names, places, links } = readArchive(path, (archive) => arrange(archive, path));
+  return { index: { count: places.blocks.length, names, storage: { kind: 'tar', paths: [path], places } }, links };
 }
 
 /**
@@ -22,8 +35,11 @@ export function indexTar(path: string): SourceIndex {
  * @param limit most unpacked bytes
  * @throws DataError `unsupported` over the limit or where it is no gzip file.
  */
-export async function indexTarGz(path: string, limit: number = defaultUnpackedLimit): Promise<SourceIndex> {
-  const unpacked = await promisify(gunzip)(await readFile(path), { maxOutputLength: limit }).catch((cause: unknown) => {
+export async function indexTarGz(path: string, limit: number = defaultUnpackedLimit): Promise<IndexedTar> {
+  const packed = await readFile(path).catch((cause: unknown) => {
+    throw new DataError('not_found', `${path} cannot be read: ${fileProblem(cause)}`, { cause });
+  });
+  const unpacked = await promisify(gunzip)(packed, { maxOutputLength: limit }).catch((cause: unknown) => {
     const tooLarge = cause instanceof RangeError;
     throw new DataError(
       'unsupported',
@@ -33,15 +49,24 @@ export async function indexTarGz(path: string, limit: number = defaultUnpackedLi
       { cause },
     );
   });
-  const { names, places } = arrange(memoryBytes(unpacked), path);
+  const { names, places, links } = arrange(memoryBytes(unpacked), path);
   const bytes = new SharedArrayBuffer(unpacked.length);
   new Uint8Array(bytes).set(unpacked);
-  return { count: places.blocks.length, names, storage: { kind: 'memory', bytes, places } };
+  return { index: { count: places.blocks.length, names, storage: { kind: 'memory', bytes, places } }, links };
 }
 
-/** Opens an archive for a walk over its headers. */
+/** @throws DataError `not_found` with the reason. */
+function opened(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw new DataError('not_found', `${path} cannot be read: ${fileProblem(cause)}`, { cause });
+  }
+}
+
+/** Opens an archive for a walk over its headers. @throws DataError `not_found` where it cannot be read. */
 export function readArchive<T>(path: string, walk: (archive: ByteSource) => T): T {
-  const descriptor = openSync(path, 'r');
+  const descriptor = opened(path);
   try {
     return walk(fileBytes(descriptor, fstatSync(descriptor).size));
   } finally {
@@ -49,9 +74,13 @@ export function readArchive<T>(path: string, walk: (archive: ByteSource) => T): 
   }
 }
 
-/** @throws DataError `unsupported` for a member that a place cannot hold. */
-export function checkPlace({ name, offset, size }: TarMember, path: string): void {
-  if (offset / TAR_BLOCK <= 0xffffffff && size <= 0xffffffff) return;
+/**
+ * First block of a member's content.
+ * @throws DataError `unsupported` for a member that a place cannot hold.
+ */
+export function blockOf({ name, offset, size, absent }: TarMember, path: string): number {
+  if (absent !== undefined) return ABSENT_BLOCK;
+  if (offset / TAR_BLOCK < ABSENT_BLOCK && size <= 0xffffffff) return offset / TAR_BLOCK;
   throw new DataError(
     'unsupported',
     `${path}: ${name} lies beyond 2 TiB or has over 4 GiB; split the archive into smaller shards`,
@@ -59,14 +88,25 @@ export function checkPlace({ name, offset, size }: TarMember, path: string): voi
 }
 
 /** Sorts by name and drops the folders that all names share, so that an archive of a folder equals the folder. */
-function arrange(archive: ByteSource, path: string): { names: NameTable; places: ArchivePlaces } {
-  const sorted: TarMember[] = [];
+function arrange(
+  archive: ByteSource,
+  path: string,
+): { names: NameTable; places: ArchivePlaces } & Pick<IndexedTar, 'links'> {
+  const links: string[] = [];
+  const members = new Map<string, { readonly name: string; readonly block: number; readonly size: number }>();
   for (const member of tarMembers(archive, path)) {
-    if (!isImageName(member.name)) continue;
-    checkPlace(member, path);
-    sorted.push(member);
+    const { name, size, absent } = member;
+    if (absent !== undefined && !isImageName(name)) links.push(`${name}: ${absent}`);
+    if (!isImageName(name)) continue;
+    if (members.has(name)) {
+      throw new DataError(
+        'malformed',
+        `${path}: ${name} is there more than once; give every member a name of its own, or unpack the archive, which keeps the last`,
+      );
+    }
+    members.set(name, { name, block: blockOf(member, path), size });
   }
-  sorted.sort((a, b) => byCodeUnits(a.name, b.name));
+  const sorted = [...members.values()].sort((a, b) => byCodeUnits(a.name, b.name));
   let shared = sorted[0]?.name.split('/').slice(0, -1) ?? [];
   for (const { name } of sorted) {
     const parts = name.split('/').slice(0, -1);
@@ -76,8 +116,9 @@ function arrange(archive: ByteSource, path: string): { names: NameTable; places:
   const skip = shared.reduce((length, part) => length + part.length + 1, 0);
   return {
     names: packNames(sorted.map(({ name }) => name.slice(skip))),
+    links,
     places: {
-      blocks: sharedUint32(sorted.map(({ offset }) => offset / TAR_BLOCK)),
+      blocks: sharedUint32(sorted.map(({ block }) => block)),
       sizes: sharedUint32(sorted.map(({ size }) => size)),
     },
   };

@@ -100,7 +100,7 @@ describe('checkpoints under the names of others', () => {
       const { manifest, network, folder } = await imported(name, weights);
       assert.deepEqual(network.leftOut, []);
       const { poolingOrder, alpha, dims, heads, outputs } = manifest;
-      assert.deepEqual([poolingOrder, alpha, dims.classes, heads.classifier], ['mean-norm', 1, CLASSES, CLASSES]);
+      assert.deepEqual([poolingOrder, alpha, dims.classes, heads.classifier], ['mean-norm', null, CLASSES, CLASSES]);
       assert.deepEqual(outputs['logits'], { graph: 'classifier', shape: ['batch', CLASSES] });
       const read = await readAllWeights(await readWeights(folder));
       for (const [key, value] of ours) assert.deepEqual(read.get(`backbone.${key}`), value, key);
@@ -157,7 +157,7 @@ describe('checkpoints under the names of others', () => {
     assert.equal(findBackbone(['encoder.q.layer1.0.conv1.weight']).prefix, 'encoder.q.');
     assert.throws(
       () => findBackbone(['a.layer1.0.conv1.weight', 'b.layer1.0.conv1.weight']),
-      /more than one.*a\., b\./,
+      /holds 2 backbones; choose one with --prefix: a\., b\./,
     );
     assert.throws(() => findBackbone(['blocks.0.attn.qkv.weight']), /neither a ResNet nor a ConvNeXt.*blocks\.0\.attn/);
   });

@@ -104,25 +104,45 @@ const namings: readonly Naming[] = [
   },
 ];
 
-/** Where the backbone stands in usual files, the likeliest first. */
-const PREFIXES = ['module.backbone.', 'backbone.', 'module.', ''];
+/** A backbone of a file: how its parameters are named, and what stands before their names. */
+export interface FoundBackbone {
+  readonly naming: Naming;
+  readonly prefix: string;
+  /** Whether the file has others: students and teachers, queries and keys. */
+  readonly oneOfSeveral: boolean;
+}
 
 /**
- * Finds the backbone in a file by a key that each has.
- * @throws CheckpointFileError where there is none, or more than one under unusual prefixes.
+ * Finds the backbone in a file by a key that each has. What stands in another dict than the weights (`ema/`,
+ * `state_dict_ema/`) is taken where it is asked for, or where there is nothing else.
+ * @param wanted the prefix of one of several, or how it begins.
+ * @throws CheckpointFileError where there is none, or several to choose from; names them.
  */
-export function findBackbone(names: readonly string[]): { readonly naming: Naming; readonly prefix: string } {
-  for (const naming of namings) {
-    const found = new Set(names.flatMap((name) => naming.sign.exec(name)?.[1] ?? []));
-    const prefix = PREFIXES.find((usual) => found.has(usual)) ?? (found.size === 1 ? [...found][0] : undefined);
-    if (prefix !== undefined) return { naming, prefix };
-    if (found.size > 1) {
-      throw new CheckpointFileError(`it holds more than one backbone, under ${[...found].join(', ')}; save one alone`);
-    }
-  }
-  const first = names.slice(0, 8).join(', ');
-  throw new CheckpointFileError(
-    "it holds neither a ResNet nor a ConvNeXt under the authors', torchvision's or timm's names; it has " +
-      `${first}${names.length > 8 ? ', ...' : ''}`,
+export function findBackbone(names: readonly string[], wanted?: string): FoundBackbone {
+  const all = namings.flatMap((naming) =>
+    [...new Set(names.flatMap((name) => naming.sign.exec(name)?.[1] ?? []))].map((prefix) => ({ naming, prefix })),
   );
+  if (all.length === 0) {
+    const first = names.slice(0, 8).join(', ');
+    throw new CheckpointFileError(
+      "it holds neither a ResNet nor a ConvNeXt under the authors', torchvision's or timm's names; it has " +
+        `${first}${names.length > 8 ? ', ...' : ''}`,
+    );
+  }
+  const main = all.filter(({ prefix }) => !prefix.includes('/'));
+  const candidates = wanted === undefined ? (main.length > 0 ? main : all) : matching(all, wanted);
+  const [first] = candidates;
+  if (first !== undefined && candidates.length === 1) return { ...first, oneOfSeveral: all.length > 1 };
+  const listed = (candidates.length > 0 ? candidates : all).map(({ prefix }) => prefix || '"" (the top)').join(', ');
+  throw new CheckpointFileError(
+    candidates.length > 0
+      ? `it holds ${candidates.length} backbones; choose one with --prefix: ${listed}`
+      : `it holds no backbone under the prefix "${wanted}"; there is ${listed}`,
+  );
+}
+
+/** The backbones under a prefix, with or without its last dot; else those whose prefixes begin with it. */
+function matching<T extends { readonly prefix: string }>(all: readonly T[], wanted: string): readonly T[] {
+  const exact = all.filter(({ prefix }) => prefix === wanted || prefix === `${wanted}.`);
+  return exact.length > 0 ? exact : all.filter(({ prefix }) => prefix.startsWith(wanted));
 }

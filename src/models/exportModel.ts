@@ -81,7 +81,7 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
     architecture: source.architecture,
     ...stageSizes(config),
     ...(layerScale !== undefined && { layerScale }),
-    alpha: source.alpha,
+    alpha: source.alpha ?? null,
     stride,
     input: modelInput,
     outputs: modelOutputs(dims, stride, listed),

@@ -19,7 +19,8 @@ export interface ExportSource {
   readonly classes?: number;
   /** Of a ConvNeXt's representation; the mean of the normalised map where absent. */
   readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
-  readonly alpha: number;
+  /** Weight of the global loss in training; undefined where it is unknown, or the network was trained in another way. */
+  readonly alpha: number | undefined;
   /**
    * float32 weights under the names of the authors' checkpoints (`backbone.`, `projector.`, `maps_projector.`,
    * `classifier.`).

@@ -1,6 +1,5 @@
 import { basename } from 'node:path';
 import { openFileSource } from '../checkpoint/byteSource.js';
-import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js';
 import { inFile } from '../checkpoint/torchZip.js';
 import { exportModel } from './exportModel.js';
@@ -28,9 +27,12 @@ export interface ImportOptions extends ExportOptions {
   readonly name: string;
   /** Settles the architecture; inferred when absent. */
   readonly architecture?: string | undefined;
-  /** Weight of the global loss in training; by default 1 for a supervised network, and else the file's name must say it. */
+  /** Which of several backbones of the file: what stands before its names, such as `module.encoder_q.`. */
+  readonly prefix?: string | undefined;
+  /** Weight of the global loss in training; by default what the file's name says, else it is unknown. */
   readonly alpha?: number | undefined;
   readonly license: string;
+  /** Whether the expander is taken; when false it is not looked at. */
   readonly writeExpander: boolean;
 }
 
@@ -44,16 +46,14 @@ export interface ImportResult {
  * @throws CheckpointFileError, with nothing written, for a file that cannot be read or does not fit.
  */
 export async function importCheckpoint(file: string, dir: string, options: ImportOptions): Promise<ImportResult> {
-  const { name, architecture, alpha, license, writeExpander, ...variant } = options;
+  const { name, architecture, prefix, alpha, license, writeExpander, ...variant } = options;
   const source = await openFileSource(file);
   try {
     const checkpoint = await openCheckpoint(source);
-    const network = inFile(file, () => readNetwork(checkpoint, { architecture, fileBytes: source.size }));
-    const { expander, localProjector, classes, poolingOrder } = network;
-    const weightOfGlobal = alpha ?? alphaOfFile(file) ?? (network.supervised ? 1 : undefined);
-    if (weightOfGlobal === undefined) {
-      throw new CheckpointFileError(`the name of ${file} does not say alpha; give it with --alpha`);
-    }
+    const network = inFile(file, () =>
+      readNetwork(checkpoint, { architecture, prefix, expander: writeExpander, fileBytes: source.size }),
+    );
+    const { expander, localProjector, classes, poolingOrder, leftOut } = network;
     const manifest = await exportModel(
       dir,
       {
@@ -66,13 +66,14 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
         writeExpander,
         ...(classes && { classes }),
         ...(poolingOrder && { poolingOrder }),
-        alpha: weightOfGlobal,
+        alpha: alpha ?? alphaOfFile(file),
         weights: network.weights,
         license,
         source: { file: basename(file), sha256: await fileSha256(file) },
         training: {
           note: `imported from ${basename(file)} (${checkpoint.format})`,
           checkpoint: { ...checkpoint.facts },
+          ...(leftOut.length > 0 && { leftOut: leftOut.map((part) => ({ ...part })) }),
         },
       },
       variant,

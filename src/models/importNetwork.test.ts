@@ -96,7 +96,6 @@ describe('readNetwork', () => {
     for (const [shapes, name] of [
       [resNet, 'backbone.conv1.weight'],
       [convNext, 'backbone.downsample_layers.0.0.weight'],
-      [convNext, 'projector.0.weight'],
     ] as const) {
       const before = process.memoryUsage().arrayBuffers;
       for (const width of [2 ** 24, 2 ** 31, 2 ** 53 - 1]) {
@@ -107,6 +106,12 @@ describe('readNetwork', () => {
       }
       assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 24, name);
     }
+    const before = process.memoryUsage().arrayBuffers;
+    for (const width of [2 ** 24, 2 ** 31, 2 ** 53 - 1]) {
+      const head = new Map(convNext).set('projector.0.weight', [width, 3, 4, 4]);
+      assert.equal(readNetwork(open(head), { fileBytes: 2 ** 30 }).expander, undefined);
+    }
+    assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 24, 'projector');
   });
 
   it('refuses weights that claim more elements than the file has bytes', () => {
@@ -114,5 +119,115 @@ describe('readNetwork', () => {
       () => readNetwork(open(convNext), { fileBytes: 100 }),
       /claim \d+ elements, more than a file of 100 bytes/,
     );
+  });
+
+  /** A head of solo-learn's SimCLR: Linear with bias, BatchNorm, ReLU, Linear with bias. */
+  const foreign = (name: string, channels: number): [string, readonly number[]][] => [
+    [`${name}.0.weight`, [24, channels]],
+    [`${name}.0.bias`, [24]],
+    ...['weight', 'bias', 'running_mean', 'running_var'].map((part): [string, number[]] => [`${name}.1.${part}`, [24]]),
+    [`${name}.1.num_batches_tracked`, []],
+    [`${name}.3.weight`, [24, 24]],
+    [`${name}.3.bias`, [24]],
+  ];
+  const backboneOf = (shapes: Shapes) => [...shapes].filter(([name]) => name.startsWith('backbone.'));
+  const options = { fileBytes: 2 ** 30 };
+
+  for (const [name, shapes, channels] of [
+    ['ConvNeXt', convNext, 16],
+    ['ResNet', resNet, 128],
+  ] as const) {
+    it(`takes the backbone of a ${name} beside heads of other forms, and says what it left out`, () => {
+      const table = new Map([...backboneOf(shapes), ...foreign('projector', channels), ...foreign('predictor', 24)]);
+      const network = readNetwork(open(table), options);
+      assert.equal(network.expander, undefined);
+      assert.deepEqual(
+        [...network.weights.shapes.keys()].filter((key) => !key.startsWith('backbone.')),
+        [],
+      );
+      const [projector, predictor] = network.leftOut;
+      assert.deepEqual([projector?.name, projector?.tensors], ['projector', 8]);
+      assert.match(projector!.reason!, /has not the form of VICRegL's heads: .*unexpected: projector\.3\.bias \[24\]/);
+      assert.deepEqual(predictor, { name: 'predictor', tensors: 8 });
+      // The other head is taken all the same.
+      const both = new Map([...shapes, ...foreign('projector', channels)]);
+      assert.deepEqual(readNetwork(open(both), options).localProjector, tinyModelConfig.localProjector);
+    });
+  }
+
+  it('does not look at an expander that is not asked for', () => {
+    for (const claims of [[2 ** 53 - 1, 16], [24], []]) {
+      const table = new Map([...convNext, ['projector.0.weight', claims] as const, ['projector.9.x', [3]] as const]);
+      const network = readNetwork(open(table), { ...options, expander: false });
+      assert.equal(network.expander, undefined);
+      const projector = network.leftOut.find(({ name }) => name === 'projector');
+      assert.equal(projector?.reason, 'not asked for');
+    }
+  });
+
+  it('leaves heads out that stand inside the backbone, and refuses what would change what it computes', () => {
+    const bare = backboneOf(resNet).filter(([key]) => !key.startsWith('backbone.fc'));
+    for (const key of ['fc.0.weight', 'head.mlp.0.weight', 'projection_head.2.bias', 'prototypes.weight', 'queue']) {
+      const { leftOut, classes } = readNetwork(open(new Map([...bare, [`backbone.${key}`, [9, 128]]])), options);
+      assert.deepEqual([leftOut.length, leftOut[0]?.tensors, classes], [1, 1, undefined], key);
+    }
+    for (const key of ['layer1.0.se.fc1.weight', 'attnpool.q_proj.weight', 'conv1.bias']) {
+      assert.throws(
+        () => readNetwork(open(new Map([...bare, [`backbone.${key}`, [9]]])), options),
+        (error: Error) => error.message.includes(`unexpected: backbone.${key} [9]`),
+      );
+    }
+  });
+
+  it('takes the encoder of a prefix from files that hold several', () => {
+    const at = (prefix: string) => backboneOf(resNet).map(([key, shape]) => [prefix + key.slice(9), shape] as const);
+    const moco = new Map([
+      ...at('module.encoder_q.'),
+      ['module.encoder_q.fc.weight', [64, 128]] as const,
+      ['module.encoder_q.fc.bias', [64]] as const,
+      ...at('module.encoder_k.'),
+      ['module.queue', [64, 100]] as const,
+    ]);
+    assert.throws(
+      () => readNetwork(open(moco), options),
+      /it holds 2 backbones; choose one with --prefix: module\.encoder_q\., module\.encoder_k\.$/,
+    );
+    for (const prefix of ['module.encoder_q', 'module.encoder_q.']) {
+      const { leftOut, classes } = readNetwork(open(moco), { ...options, prefix });
+      assert.equal(classes, undefined, "MoCo's fc is a projection");
+      assert.deepEqual(
+        leftOut.map(({ name, tensors }) => [name, tensors]),
+        [
+          ['module.encoder_q.fc', 2],
+          ['module.encoder_k', at('').length],
+          ['module.queue', 1],
+        ],
+      );
+    }
+    const dino = new Map([...at('student/module.backbone.'), ...at('teacher/backbone.')]);
+    assert.throws(() => readNetwork(open(dino), options), /student\/module\.backbone\., teacher\/backbone\.$/);
+    const teacher = readNetwork(open(dino), { ...options, prefix: 'teacher' });
+    assert.deepEqual(
+      teacher.leftOut.map(({ name }) => name),
+      ['student'],
+    );
+    assert.throws(
+      () => readNetwork(open(dino), { ...options, prefix: 'momentum' }),
+      /no backbone under the prefix "momentum"/,
+    );
+    // Averaged weights and optimizer states in dicts beside the weights do not make a choice necessary.
+    const averaged = new Map([...resNet, ...at('ema/backbone.'), ...at('state_dict_ema/')]);
+    assert.deepEqual(
+      readNetwork(open(averaged), options).leftOut.map(({ name }) => name),
+      ['ema', 'state_dict_ema'],
+    );
+    assert.equal(readNetwork(open(averaged), { ...options, prefix: 'ema' }).expander, undefined);
+    // With a momentum encoder beside it, as in solo-learn, heads go with their own encoder.
+    const heads = [...resNet].filter(([key]) => key.startsWith('maps_projector.'));
+    const momentum = new Map([...at('backbone.'), ...at('momentum_backbone.')]);
+    for (const [key, shape] of heads) momentum.set(`momentum_${key}`, shape);
+    const { localProjector } = readNetwork(open(momentum), { ...options, prefix: 'momentum_backbone' });
+    assert.deepEqual(localProjector, tinyModelConfig.localProjector);
+    assert.equal(readNetwork(open(momentum), { ...options, prefix: 'backbone.' }).localProjector, undefined);
   });
 });

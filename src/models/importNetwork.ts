@@ -19,20 +19,33 @@ export interface ImportedNetwork {
   readonly localProjector?: readonly number[];
   /** Classes of the linear classifier. */
   readonly classes?: number;
-  /** Whether the backbone comes with a classifier of its own, and no heads of VICRegL: a supervised network. */
-  readonly supervised: boolean;
   /** Of a ConvNeXt, where its mean is taken before its normalisation. */
   readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
   /** float32, named `backbone.`, `projector.`, `maps_projector.` and `classifier.`; read from the file when asked for. */
   readonly weights: WeightSource;
-  /** Tensors of the file that belong to neither backbone nor heads. */
-  readonly leftOut: readonly string[];
+  /** What the file holds beside the backbone and the heads that were taken, in the order of the file. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Tensors of a file that were left out: a head of another form, another encoder, the state of an optimizer. */
+export interface LeftOut {
+  /** What their names begin with, such as `projector` or `module.encoder_k`. */
+  readonly name: string;
+  readonly tensors: number;
+  /** Of a head that has one of our names: why it was not taken. */
+  readonly reason?: string;
 }
 
 /** Counters of BatchNorm; a file may have them or not. */
 const COUNTER = /num_batches_tracked$/;
-/** Classifiers and what may stand beside a backbone at the top of a file. */
-const OUTSIDE = /^(fc|head|classifier)\.|num_batches_tracked$/;
+/** Heads, and what else may stand among a backbone's tensors without changing what it computes. */
+const OUTSIDE =
+  /^(fc|heads?|classifier|(maps_)?projector|projections?|(proj|projection|pred|prediction|mlp)_?head|predictor|prototypes)\.|^queue(_ptr)?$|num_batches_tracked$/;
+
+const HEADS = ['projector', 'maps_projector'] as const;
+
+/** Differences that a reason names; the rest is counted. */
+const MOST_NAMED = 3;
 
 /** A tensor of the file under a name of ours. */
 interface Found {
@@ -65,18 +78,28 @@ function chooseConfig(found: BackboneConfig, architecture: string | undefined): 
   return 'layerScale' in found && !('block' in named) ? withLayerScale(named, LAYER_SCALE) : named;
 }
 
+export interface ReadNetworkOptions {
+  /** Name of a backbone whose sizes the file must have; inferred when absent. */
+  readonly architecture?: string | undefined;
+  /** Which of several backbones of the file: what stands before its names. */
+  readonly prefix?: string | undefined;
+  /** Whether the expander (`projector`) is taken, where it has VICRegL's form; when false it is not looked at. */
+  readonly expander?: boolean;
+  /** Size of the file: weights that claim more elements than that share their bytes, and are refused. */
+  readonly fileBytes: number;
+}
+
 /**
- * Finds a network in an open checkpoint; no weight is read before it is asked for.
- * @param architecture name of a backbone whose sizes the file must have; inferred when absent.
- * @param fileBytes size of the file: weights that claim more elements than that share their bytes, and are refused.
- * @throws CheckpointFileError listing all that is missing, unexpected or of another shape.
+ * Finds a network in an open checkpoint; no weight is read before it is asked for. Heads of another form than VICRegL's
+ * (a last layer with bias, other norms) are left out.
+ * @throws CheckpointFileError listing all that is missing, unexpected or of another shape in the backbone.
  */
 export function readNetwork(
   checkpoint: Checkpoint,
-  { architecture, fileBytes }: { readonly architecture?: string | undefined; readonly fileBytes: number },
+  { architecture, prefix: wanted, expander = true, fileBytes }: ReadNetworkOptions,
 ): ImportedNetwork {
   const { tensors } = checkpoint;
-  const { naming, prefix } = findBackbone([...tensors.keys()]);
+  const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted);
   // Heads stand beside the backbone where it has a name of its own.
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
@@ -100,18 +123,19 @@ export function readNetwork(
   }
   const channels = backboneChannels(config);
   const besideClasses = classesOf(shapeBeside, 'classifier', channels);
-  // A hidden layer in front of timm's classifier is no part of the network here.
-  const hidden = tensors.has(`${prefix}head.pre_logits.fc.weight`);
-  const insideAt = (hidden ? [] : ['classifier', 'fc', 'head']).find(
+  // A hidden layer in front of timm's classifier is no part of the network here, and a linear layer of an encoder beside
+  // another encoder (MoCo's fc) is a projection.
+  const noClassifier = oneOfSeveral || tensors.has(`${prefix}head.pre_logits.fc.weight`);
+  const insideAt = (noClassifier ? [] : ['classifier', 'fc', 'head']).find(
     (at) => classesOf(shapeInside, at, channels) !== undefined,
   );
   const classifierAt = besideClasses === undefined && insideAt !== undefined ? insideAt : undefined;
-  const heads: Heads = {
-    projector: inferHead(shapeBeside, 'projector'),
+  const inferred: Heads = {
+    projector: expander ? inferHead(shapeBeside, 'projector') : undefined,
     maps_projector: inferHead(shapeBeside, 'maps_projector'),
     classifier: classifierAt === undefined ? besideClasses : classesOf(shapeInside, classifierAt, channels),
   };
-  const expected = networkShapes(config, heads);
+  const shapes = networkShapes(config, inferred);
 
   /** The tensor of the file for one of our names, or under which key it is missing. */
   const locate = (name: string): { readonly key: string; readonly shape?: readonly number[] } => {
@@ -123,30 +147,60 @@ export function readNetwork(
     const own = classifier ? `${classifierAt}${classifier}` : name.slice('backbone.'.length);
     return inside.get(own) ?? { key: `${prefix}${naming.toTheirs(own) ?? own}` };
   };
+  const problemOf = (name: string, shape: readonly number[]): string | undefined => {
+    const { key, shape: stored } = locate(name);
+    if (stored === undefined) return `missing: ${key} ${formatShape(shape)}`;
+    if (sameShape(stored, shape)) return undefined;
+    return `of another shape: ${key} is ${formatShape(stored)}, expected ${formatShape(shape)}`;
+  };
+  const unexpected = (key: string) => `unexpected: ${key} ${formatShape(tensors.get(key)!.shape)}`;
+
+  // Heads as they come: taken whole, or left out with the reason.
+  const reasons = new Map<string, string>();
+  for (const head of HEADS) {
+    const own = [...shapes].filter(([name]) => name.startsWith(`${head}.`));
+    const keys = [...tensors.keys()].filter((key) => root !== undefined && key.startsWith(`${root}${head}.`));
+    if (keys.length === 0) continue;
+    if (head === 'projector' && !expander) {
+      reasons.set(`${root}${head}`, 'not asked for');
+      continue;
+    }
+    const taken = new Set(own.map(([name]) => locate(name).key));
+    const problems = [
+      ...own.flatMap(([name, shape]) => problemOf(name, shape) ?? []),
+      ...keys.filter((key) => !taken.has(key) && !COUNTER.test(key)).map(unexpected),
+    ];
+    if (problems.length === 0) continue;
+    const more = problems.length > MOST_NAMED ? ` and ${problems.length - MOST_NAMED} more` : '';
+    reasons.set(
+      `${root}${head}`,
+      `it has not the form of VICRegL's heads: ${problems.slice(0, MOST_NAMED).join('; ')}${more}`,
+    );
+  }
+  const refused = (head: string) => root !== undefined && reasons.has(`${root}${head}`);
+  const heads: Heads = {
+    ...inferred,
+    ...Object.fromEntries(HEADS.filter(refused).map((head) => [head, undefined])),
+  };
+  const expected = new Map(
+    [...shapes].filter(([name]) => !HEADS.some((head) => refused(head) && name.startsWith(`${head}.`))),
+  );
 
   const problems: string[] = [];
   const keys = new Map<string, string>();
   let elements = 0;
   for (const [name, shape] of expected) {
-    const { key, shape: stored } = locate(name);
-    keys.set(name, key);
-    if (stored === undefined) problems.push(`missing: ${key} ${formatShape(shape)}`);
-    else if (!sameShape(stored, shape)) {
-      problems.push(`of another shape: ${key} is ${formatShape(stored)}, expected ${formatShape(shape)}`);
-    }
+    keys.set(name, locate(name).key);
+    problems.push(...[problemOf(name, shape) ?? []].flat());
     elements += elementCount(shape);
   }
   const taken = new Set(keys.values());
   const others = [...tensors.keys()].filter((key) => !taken.has(key) && !COUNTER.test(key));
-  const headNames = root === undefined ? [] : ['projector.', 'maps_projector.'].map((name) => `${root}${name}`);
   const isOurs = (key: string) => {
-    if (headNames.some((head) => key.startsWith(head))) return true;
     if (!key.startsWith(prefix) || OUTSIDE.test(key.slice(prefix.length))) return false;
     return root !== undefined || naming.own.test(key.slice(prefix.length));
   };
-  for (const key of others.filter(isOurs)) {
-    problems.push(`unexpected: ${key} ${formatShape(tensors.get(key)!.shape)}`);
-  }
+  problems.push(...others.filter(isOurs).map(unexpected));
   const name = nameOfBackbone(config);
   if (problems.length > 0) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);
@@ -168,7 +222,6 @@ export function readNetwork(
     ...(heads.projector && { expander: heads.projector }),
     ...(heads.maps_projector && { localProjector: heads.maps_projector }),
     ...(heads.classifier !== undefined && { classes: heads.classifier }),
-    supervised: classifierAt !== undefined && !heads.projector && !heads.maps_projector,
     ...(averagesFirst && { poolingOrder: 'mean-norm' }),
     weights: {
       shapes: expected,
@@ -177,6 +230,21 @@ export function readNetwork(
         return tensor('float32', expected.get(wanted)!, data);
       },
     },
-    leftOut: others,
+    leftOut: grouped(others, taken).map(({ name, tensors }) => {
+      const reason = reasons.get(name);
+      return { name, tensors, ...(reason !== undefined && { reason }) };
+    }),
   };
+}
+
+/** Keys by the shortest beginning, up to a dot or slash, that no taken key has. */
+function grouped(keys: readonly string[], taken: ReadonlySet<string>): { name: string; tensors: number }[] {
+  const beginnings = (key: string) => [...key.matchAll(/[./]|$/g)].map(({ index }) => key.slice(0, index));
+  const ours = new Set([...taken].flatMap(beginnings));
+  const counts = new Map<string, number>();
+  for (const key of keys) {
+    const name = beginnings(key).find((beginning) => !ours.has(beginning)) ?? key;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, tensors]) => ({ name, tensors }));
 }

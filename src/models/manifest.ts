@@ -21,7 +21,12 @@ export const manifestSchema = z.strictObject({
   depths: z.array(z.int().positive()).describe('Blocks of each stage.'),
   widths: z.array(z.int().positive()).describe('Channels of each stage.'),
   layerScale: z.number().positive().optional().describe('Initial value of layer scale, for a ConvNeXt that has it.'),
-  alpha: z.number().min(0).max(1).describe('Weight of the global loss in training.'),
+  alpha: z
+    .number()
+    .min(0)
+    .max(1)
+    .nullable()
+    .describe('Weight of the global loss in training; null where it is unknown, or the network was trained otherwise.'),
   stride: z.int().positive().describe('Input pixels from one cell to the next.'),
   input: z
     .strictObject({ name: z.literal('images'), dtype: z.literal('uint8'), shape: z.array(dimension) })

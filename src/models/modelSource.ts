@@ -29,7 +29,7 @@ export async function modelSource(folder: ModelFolder, name: string): Promise<Ex
     writeExpander: graphs.expander !== undefined,
     ...(graphs.classifier && manifest.dims.classes && { classes: manifest.dims.classes }),
     ...(manifest.poolingOrder && { poolingOrder: manifest.poolingOrder }),
-    alpha: manifest.alpha,
+    alpha: manifest.alpha ?? undefined,
     weights,
     license: manifest.license,
     training: manifest.training,

@@ -32,7 +32,7 @@ export async function writeRandomModel(dir: string, like: Manifest, seed: number
       architecture: like.architecture,
       backbone: config,
       ...(headWidths && { localProjector: headWidths }),
-      alpha: like.alpha,
+      alpha: like.alpha ?? undefined,
       weights,
       license: 'Apache-2.0',
       training: { note: `initial weights of seed ${seed}, untrained` },

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import { convNextConfigs } from '../nn/convnext.js';
 import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
-const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 20 };
+/** The keys that the documentation calls required, and no other. */
+const least = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
 const custom = { architecture: 'custom', depths: [1, 1], widths: [8, 16] };
 
 const problem = (keys: object) => {
@@ -53,6 +54,21 @@ describe('the configuration', () => {
   const refused: Record<string, readonly [object, RegExp]> = {
     'an unknown key at the top': [{ epoch: 3 }, /^x\.yaml is not a valid .*\n {2}\(top level\): .*"epoch"/],
     'an unknown key inside a group': [{ optimizer: { lr: 1 } }, /\n {2}optimizer: .*"lr"/],
+    'a misspelt key at the top': [{ batchsize: 3 }, /\(top level\): "batchsize" is no key; did you mean batchSize\?$/],
+    'a misspelt key inside a group': [
+      { crops: { small: { counts: 2, count: 6 } } },
+      /crops\.small: "counts" is no key; did you mean count\?$/,
+    ],
+    'a key spelt as in Python': [
+      { optimizer: { weight_decay: 0.1 } },
+      /optimizer: "weight_decay" is no key; did you mean weightDecay\?$/,
+    ],
+    'a key of another group': [{ baseLr: 0.1 }, /"baseLr" is no key; did you mean optimizer\.baseLr\?$/],
+    'a key like no other': [{ alarm: { zebra: 1 } }, /alarm: "zebra" is no key; there are collapse$/],
+    'a part of a list': [
+      { loss: { numMatches: [20, 'x'] } },
+      /loss\.numMatches\.1: "x" is an invalid input: expected number/,
+    ],
     'a missing key': [{ batchSize: undefined }, /\n {2}batchSize: is missing; expected number$/],
     'a value of another type': [{ epochs: 'ten' }, /\n {2}epochs: "ten" is an invalid input: expected number/],
     'a batch of one, which has no variance': [{ batchSize: 1 }, /\n {2}batchSize: 1 is too small: .*>=2/],

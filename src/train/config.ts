@@ -7,6 +7,7 @@ import {
   mapCells,
   withLayerScale,
 } from '../nn/backbone.js';
+import { keyTree, unknownKey } from './configKeys.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 
 const widths = z.array(z.int().positive()).min(1);
@@ -69,42 +70,46 @@ export const trainConfigSchema = z
         .default(512 * 2 ** 20)
         .describe('Memory for batches made ahead of the step, bytes: three at most, one at least.'),
     }),
-    crops: z.strictObject({
-      size: z.int().min(32).default(224).describe('Side of both large views in pixels; a multiple of the stride.'),
-      scale: share.default([0.08, 1]).describe("Share of the photograph's area that a crop covers, from and to."),
-      small: z
-        .strictObject({
-          count: z.int().min(1).describe('Small views of each photograph; 6 in the paper.'),
-          size: z.int().min(32).default(96).describe('Side of the small views in pixels; a multiple of the stride.'),
-          scale: share.default([0.08, 0.4]).describe('Share of the area that a small view covers, from and to.'),
-        })
-        .optional(),
-      mirrorFlippedGrid: z
-        .boolean()
-        .default(true)
-        .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
-    }),
-    model: z.strictObject({
-      architecture: z
-        .string()
-        .default('convnext_atto')
-        .describe('A ConvNeXt or ResNet name, or custom: a ConvNeXt with depths and widths.'),
-      depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
-      widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
-      layerScale: z
-        .number()
-        .gt(0)
-        .optional()
-        .describe('ConvNeXt: initial value of layer scale, such as 1e-6. Absent: none, as in the paper.'),
-      expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
-      localProjector: widths.default([512, 512, 512]).describe('Widths of the local projector.'),
-      dropPath: z
-        .number()
-        .min(0)
-        .lt(1)
-        .default(0.1)
-        .describe('Stochastic depth of the last block; grows linearly from 0.'),
-    }),
+    crops: z
+      .strictObject({
+        size: z.int().min(32).default(224).describe('Side of both large views in pixels; a multiple of the stride.'),
+        scale: share.default([0.08, 1]).describe("Share of the photograph's area that a crop covers, from and to."),
+        small: z
+          .strictObject({
+            count: z.int().min(1).describe('Small views of each photograph; 6 in the paper.'),
+            size: z.int().min(32).default(96).describe('Side of the small views in pixels; a multiple of the stride.'),
+            scale: share.default([0.08, 0.4]).describe('Share of the area that a small view covers, from and to.'),
+          })
+          .optional(),
+        mirrorFlippedGrid: z
+          .boolean()
+          .default(true)
+          .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
+      })
+      .prefault({}),
+    model: z
+      .strictObject({
+        architecture: z
+          .string()
+          .default('convnext_atto')
+          .describe('A ConvNeXt or ResNet name, or custom: a ConvNeXt with depths and widths.'),
+        depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
+        widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
+        layerScale: z
+          .number()
+          .gt(0)
+          .optional()
+          .describe('ConvNeXt: initial value of layer scale, such as 1e-6. Absent: none, as in the paper.'),
+        expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
+        localProjector: widths.default([512, 512, 512]).describe('Widths of the local projector.'),
+        dropPath: z
+          .number()
+          .min(0)
+          .lt(1)
+          .default(0.1)
+          .describe('Stochastic depth of the last block; grows linearly from 0.'),
+      })
+      .prefault({}),
     loss: z
       .strictObject({
         alpha: z
@@ -333,25 +338,62 @@ function namedBackbone(architecture: string, depths?: number[], channels?: numbe
   return backboneConfigs[architecture]!;
 }
 
-/** What is wrong with a value, naming it; our own messages do so themselves. */
-function explain({ code, input, message }: z.core.$ZodIssue): string {
-  if (code === 'custom' || code === 'unrecognized_keys') return message;
-  if (input === undefined) return `is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`;
-  const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
-  return `${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`;
+/** All keys; made when first asked for. */
+let keys: ReturnType<typeof keyTree> | undefined;
+export function trainConfigKeys(): ReturnType<typeof keyTree> {
+  keys ??= keyTree(trainConfigSchema);
+  return keys;
 }
 
-/** Validates a configuration. @throws ConfigError listing every problem. */
-export function parseTrainConfig(raw: unknown, name: string): TrainConfig {
+/** What is wrong with a value, naming it; our own messages do so themselves. */
+function explain(issue: z.core.$ZodIssue): string[] {
+  const { code, input, message } = issue;
+  if (code === 'custom') return [message];
+  if (code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(trainConfigKeys(), issue.path, key));
+  if (input === undefined) return [`is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`];
+  const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return [`${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
+}
+
+/** A key that was set beside the file: its path, and the flag that set it. */
+export interface SetKey {
+  readonly path: readonly string[];
+  /** As it was given, such as `--set epochs=3`. */
+  readonly flag: string;
+}
+
+/** The flag that a problem comes from: the last that set the key, a part of its value, or its group. */
+function flagOf(issue: z.core.$ZodIssue, set: readonly SetKey[]): string | undefined {
+  const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+  const within = (path: readonly PropertyKey[], whole: readonly string[]) =>
+    whole.every((key, i) => path.length <= i || String(path[i]) === key);
+  return set.findLast(({ path }) => path.length > 0 && paths.some((of) => within(of, path)))?.flag;
+}
+
+/**
+ * Validates a configuration.
+ * @param name of its file, for the error.
+ * @param set what was set beside the file: a problem with it is said to be the flag's.
+ * @throws ConfigError listing every problem.
+ */
+export function parseTrainConfig(raw: unknown, name: string, set: readonly SetKey[] = []): TrainConfig {
   const result = trainConfigSchema.safeParse(raw, { reportInput: true });
   if (result.success) {
     const { optimizer } = result.data;
     const weightDecay = optimizer.weightDecay ?? WEIGHT_DECAY[optimizer.kind];
     return { ...result.data, optimizer: { ...optimizer, weightDecay } };
   }
-  const lines = result.error.issues.map((issue) => {
+  const problems = result.error.issues.map((issue) => ({ issue, flag: flagOf(issue, set) }));
+  const flags = [...new Set(problems.map(({ flag }) => flag))];
+  const ofFlags = flags.every((flag) => flag !== undefined);
+  const lines = problems.flatMap(({ issue, flag }) => {
     const key = issue.path.join('.') || '(top level)';
-    return `  ${key}: ${explain(issue)}`;
+    const from = flag === undefined || (ofFlags && flags.length === 1) ? '' : ` (${flag})`;
+    return explain(issue).map((text) => `  ${key}: ${text}${from}`);
   });
-  throw new ConfigError(`${name} is not a valid training configuration:\n${lines.join('\n')}`);
+  const beside = [...new Set(set.map(({ flag }) => flag))].join(' ');
+  const what = ofFlags
+    ? `${flags.join(' ')} does not fit ${name}`
+    : `${name}${beside === '' ? '' : ` with ${beside}`} is not a valid training configuration`;
+  throw new ConfigError(`${what}:\n${lines.join('\n')}`);
 }

@@ -43,6 +43,13 @@ describe('a configuration file', () => {
     'loss.numMatches=[1': /--set loss\.numMatches=\[1: the value is not YAML/,
     'epochs=': /epochs: /,
     '__proto__.polluted=1': /"__proto__" is no key/,
+    'epochs=none': /^--set epochs=none does not fit .*a\.yaml:\n {2}epochs: "none" is an invalid input/,
+    'loss.numMatches.0=3': /--set loss\.numMatches\.0=3: a list is set as a whole, such as loss\.numMatches=\[1, 2\]/,
+    'loss.numMatches[0]=3': /a list is set as a whole, such as loss\.numMatches=\[1, 2\]/,
+    'optimiser=null': /--set optimiser=null: "optimiser" is no key; did you mean optimizer\?/,
+    'crops.smal=null': /--set crops\.smal=null: crops: "smal" is no key; did you mean small\?/,
+    'crops={size: 64, smal: null}': /crops: "smal" is no key; did you mean small\?/,
+    'model.depths.x=null': /model\.depths|"depths" is not a group/,
   };
   for (const [setting, message] of Object.entries(settings)) {
     it(`refuses --set ${setting}`, async () => {
@@ -55,10 +62,26 @@ describe('a configuration file', () => {
     });
   }
 
+  it('is not blamed for what a flag says, nor a flag for what the file says', async () => {
+    await writeFile(file('wrong.yaml'), 'name: a\ndata: {source: p}\nbatchSize: 8\nepochs: -1\n');
+    const settings = ['loss.alpha=3', { text: 'microBatch=3', flag: '--micro-batch 3' }];
+    await assert.rejects(loadTrainConfig(file('wrong.yaml'), settings), (error: Error) => {
+      assert.match(error.message, /wrong\.yaml with --set loss\.alpha=3 --micro-batch 3 is not a valid training/);
+      assert.match(error.message, /\n {2}epochs: -1 is too small: .*>0$/m);
+      assert.match(error.message, /\n {2}loss\.alpha: 3 is too big: .* \(--set loss\.alpha=3\)$/m);
+      return true;
+    });
+    await writeFile(file('right.yaml'), 'name: a\ndata: {source: p}\nbatchSize: 8\nepochs: 20\n');
+    await assert.rejects(loadTrainConfig(file('right.yaml'), settings.slice(1)), {
+      message:
+        /^--micro-batch 3 does not fit .*right\.yaml:\n {2}microBatch: 3 does not divide batchSize 8; use 2 or 4$/,
+    });
+  });
+
   it('is named when it is not there, not YAML, or holds no keys', async () => {
     await assert.rejects(loadTrainConfig(file('none.yaml')), {
       name: 'ConfigError',
-      message: /none\.yaml cannot be read: ENOENT/,
+      message: /none\.yaml cannot be read: there is no such file or folder/,
     });
     await assert.rejects(loadTrainConfig(file('broken.yaml')), {
       name: 'ConfigError',
@@ -97,7 +120,7 @@ describe('a configuration file', () => {
     const refused: Record<string, readonly [string, RegExp]> = {
       'a file that is not there': [
         'extends: ./gone.yaml',
-        /gone\.yaml, which .*x\.yaml extends, cannot be read: ENOENT/,
+        /gone\.yaml, which .*x\.yaml extends, cannot be read: there is no such file or folder/,
       ],
       itself: ['extends: ./x.yaml', /x\.yaml: extends goes round in a circle: .*x\.yaml -> .*x\.yaml$/],
       'a list': ['extends: [a.yaml]', /x\.yaml: extends must name one file, .*, not \["a\.yaml"\]/],

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
-import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { fileProblem } from '../tensor/fileProblem.js';
+import { ConfigError, parseTrainConfig, type SetKey, type TrainConfig, trainConfigKeys } from './config.js';
+import { firstUnknown, unknownKey } from './configKeys.js';
 
 /**
  * Configuration files: YAML or JSON, one extending another (`extends: ./other.yaml`), and `key=value` settings over
@@ -28,30 +30,57 @@ function mergeConfig(base: unknown, over: RawConfig): RawConfig {
   return Object.fromEntries(merged);
 }
 
+/** A `key=value` that changes a configuration; another flag than --set that means one says what it is. */
+export type Setting = string | { readonly text: string; readonly flag: string };
+
+const textOf = (setting: Setting): string => (typeof setting === 'string' ? setting : setting.text);
+const flagOf = (setting: Setting): string => (typeof setting === 'string' ? `--set ${setting}` : setting.flag);
+
+/** The keys that settings set, for what is said of them. */
+export function setKeys(settings: readonly Setting[]): SetKey[] {
+  return settings.map((setting) => ({
+    path: textOf(setting).split('=')[0]!.split('.'),
+    flag: flagOf(setting),
+  }));
+}
+
 /**
  * Applies `a.b.c=value` settings in their order; values are read as YAML, and null takes a key away.
- * @throws ConfigError for one that is not of this form.
+ * @throws ConfigError for one that is not of this form, or that takes away a key that there is not.
  */
-export function applySettings(raw: RawConfig, settings: readonly string[]): RawConfig {
-  return settings.reduce((config, setting) => {
-    const at = setting.indexOf('=');
-    if (at < 1) throw new ConfigError(`--set ${setting}: write key=value, such as optimizer.baseLr=0.001`);
-    const keys = setting.slice(0, at).split('.');
+export function applySettings(raw: RawConfig, settings: readonly Setting[]): RawConfig {
+  return settings.reduce((config: RawConfig, setting) => {
+    const flag = flagOf(setting);
+    const text = textOf(setting);
+    const at = text.indexOf('=');
+    if (at < 1) throw new ConfigError(`${flag}: write key=value, such as optimizer.baseLr=0.001`);
+    const keys = text.slice(0, at).split('.');
     let value: unknown;
     try {
-      value = parse(setting.slice(at + 1));
+      value = parse(text.slice(at + 1));
     } catch (cause) {
-      throw new ConfigError(`--set ${setting}: the value is not YAML: ${(cause as Error).message}`, { cause });
+      throw new ConfigError(`${flag}: the value is not YAML: ${(cause as Error).message}`, { cause });
+    }
+    const last = keys.at(-1)!;
+    if (/^\d+$/.test(last) || /\[.*\]$/.test(last)) {
+      const list = [...keys.slice(0, -1), ...(last.includes('[') ? [last.slice(0, last.indexOf('['))] : [])].join('.');
+      throw new ConfigError(`${flag}: a list is set as a whole, such as ${list}=[1, 2]`);
     }
     let group: unknown = config;
     for (const key of keys.slice(0, -1)) {
       group = isGroup(group) && Object.hasOwn(group, key) ? (group[key] ?? undefined) : undefined;
       if (group !== undefined && !isGroup(group)) {
-        throw new ConfigError(`--set ${setting}: "${key}" is not a group of keys`);
+        throw new ConfigError(`${flag}: "${key}" is not a group of keys`);
       }
     }
     // An object's own __proto__ slips through validation as if it were not there.
-    if (keys.includes('__proto__')) throw new ConfigError(`--set ${setting}: "__proto__" is no key`);
+    if (keys.includes('__proto__')) throw new ConfigError(`${flag}: "__proto__" is no key`);
+    // What null takes away is not there to be checked afterwards.
+    const unknown = firstUnknown(trainConfigKeys(), keys, value);
+    if (unknown !== undefined) {
+      const where = unknown.path.length === 0 ? '' : `${unknown.path.join('.')}: `;
+      throw new ConfigError(`${flag}: ${where}${unknownKey(trainConfigKeys(), unknown.path, unknown.key)}`);
+    }
     const patch = keys.reduceRight<unknown>((inner, key) => Object.fromEntries([[key, inner]]), value);
     return mergeConfig(config, patch as RawConfig);
   }, raw);
@@ -64,7 +93,7 @@ async function readOne(path: string, from: string | undefined): Promise<RawConfi
     raw = parse(await readFile(path, 'utf8'));
   } catch (cause) {
     if (cause instanceof YAMLParseError) throw new ConfigError(`${path} is not YAML: ${cause.message}`, { cause });
-    throw new ConfigError(`${named} cannot be read: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(`${named} cannot be read: ${fileProblem(cause)}`, { cause });
   }
   if (!isGroup(raw)) throw new ConfigError(`${path} holds no keys`);
   return raw;
@@ -90,6 +119,6 @@ async function readExtending(path: string, chain: readonly string[]): Promise<Ra
  * @throws ConfigError for files that are missing, unreadable or extend each other in a circle, and for every key that
  *   is wrong.
  */
-export async function loadTrainConfig(path: string, settings: readonly string[] = []): Promise<TrainConfig> {
-  return parseTrainConfig(applySettings(await readExtending(path, []), settings), path);
+export async function loadTrainConfig(path: string, settings: readonly Setting[] = []): Promise<TrainConfig> {
+  return parseTrainConfig(applySettings(await readExtending(path, []), settings), path, setKeys(settings));
 }

@@ -6,7 +6,7 @@ import { parse, stringify } from 'yaml';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
-import { applySettings, type RawConfig } from './configFile.js';
+import { applySettings, type RawConfig, type Setting, setKeys } from './configFile.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 
@@ -35,17 +35,17 @@ export async function holdsRun(run: string): Promise<boolean> {
  * The configuration that a run was started with, with `key=value` settings over it.
  * @throws ConfigError when the folder holds no run, or for a key that a resumed run may not change.
  */
-export async function readRunConfig(run: string, settings: readonly string[] = []): Promise<TrainConfig> {
+export async function readRunConfig(run: string, settings: readonly Setting[] = []): Promise<TrainConfig> {
   const text = await readConfigFile(run);
   if (text === undefined) throw new ConfigError(`${run} is not a run folder: it holds no config.yaml`);
-  const refused = settings.find((setting) => !CHANGEABLE.test(setting));
+  const refused = settings.find((setting) => !CHANGEABLE.test(typeof setting === 'string' ? setting : setting.text));
   if (refused !== undefined) {
     throw new ConfigError(
-      `--set ${refused}: a resumed run may change optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, ` +
+      `${typeof refused === 'string' ? `--set ${refused}` : refused.flag}: a resumed run may change optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, ` +
         'threads, checkpoints, alarm, data.workers, data.cacheBytes and data.prefetchBytes; start another run for the rest',
     );
   }
-  return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run));
+  return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run), setKeys(settings));
 }
 
 /**

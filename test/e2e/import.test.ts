@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { verifyModel } from '../../src/models/verifyModel.js';
 import { readSafetensors, writeSafetensors } from '../../src/tensor/safetensors.js';
+import { tensor } from '../../src/tensor/tensor.js';
 import { vicregl } from '../support/vicregl.js';
 
 /** Somebody's checkpoint, served with two commands. */
@@ -24,7 +25,7 @@ describe('vicregl import', () => {
     assert.equal(made.code, 0, made.stderr);
     assert.match(
       made.stderr,
-      /^Its classifier of 5 classes is classifier\.onnx\.\nThe authors' weights are CC-BY-NC-4\.0/,
+      /^The authors' weights are CC-BY-NC-4\.0: no commercial use\.\nIts classifier of 5 classes is classifier\.onnx\.\n$/,
     );
     assert.match(made.stdout, /authors: convnext, alpha 0\.75, 32 channels\nserve it with: npx vicregl serve --model/);
     const model = JSON.parse((await vicregl('model', '--model', out)).stdout);
@@ -42,10 +43,38 @@ describe('vicregl import', () => {
     await writeSafetensors(file, new Map([...tensors, ...moments]), { step: '200', seed: '3' });
     const made = await vicregl('import', file, '--alpha', '0.9', '--license', 'MIT', '--out', join(scratch, 'own'));
     assert.equal(made.code, 0, made.stderr);
-    assert.match(made.stderr, /\nLeft out: exp_avg\/.* and \d+ more\n$/);
+    assert.match(made.stderr, /^Left out: exp_avg \(\d+ tensors\)$/m);
     const manifest = JSON.parse(await readFile(join(scratch, 'own', 'manifest.json'), 'utf8'));
     assert.deepEqual([manifest.alpha, manifest.license], [0.9, 'MIT']);
     assert.deepEqual(manifest.training.checkpoint, { step: '200', seed: '3' });
+  });
+
+  it('takes a backbone beside a head of another form, whose alpha nobody knows', async () => {
+    const { tensors } = await readSafetensors(`${fixture}.init.safetensors`);
+    const file = join(scratch, 'solo.safetensors');
+    const head = tensor('float32', [24, 32], new Float32Array(24 * 32));
+    const vector = tensor('float32', [24], new Float32Array(24));
+    const foreign = { 'projector.0.weight': head, 'projector.0.bias': vector, 'projector.1.running_mean': vector };
+    const backbone = [...tensors].filter(([name]) => name.startsWith('backbone.'));
+    await writeSafetensors(file, new Map([...backbone, ...Object.entries(foreign)]));
+    const out = join(scratch, 'solo');
+    const made = await vicregl('import', file, '--out', out);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(
+      made.stderr,
+      /^Left out: projector \(3 tensors\): it has not the form of VICRegL's heads: unexpected/m,
+    );
+    assert.match(made.stdout, /solo: convnext, alpha unknown, 32 channels/);
+    assert.equal(JSON.parse((await vicregl('model', '--model', out)).stdout).alpha, null);
+
+    const again = ['import', file, '--out', out, '--force', '--json', '--alpha', '0.5'];
+    const report = JSON.parse((await vicregl(...again)).stdout);
+    assert.deepEqual([report.alpha, report.heads.expander, report.leftOut.length], [0.5, null, 1]);
+    assert.match(report.leftOut[0].reason, /projector\.1\.running_mean/);
+    const quiet = JSON.parse((await vicregl(...again, '--no-expander')).stdout);
+    assert.deepEqual(quiet.leftOut, [{ name: 'projector', tensors: 3, reason: 'not asked for' }]);
+    const { training } = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8'));
+    assert.deepEqual(training.leftOut, quiet.leftOut);
   });
 
   it('refuses what it cannot read in one clear message, and writes nothing', async () => {
@@ -53,8 +82,12 @@ describe('vicregl import', () => {
     await writeFile(page, '<!DOCTYPE html><html>404</html>');
     const before = await readdir(scratch);
     for (const [args, message] of [
+      [[join(scratch, 'absent.pth')], /absent\.pth: there is no such file/],
       [[page], /is no checkpoint but a web page: the download went wrong/],
-      [[`${fixture}.pth`], /the name of .*train_convnext_adamw\.pth does not say alpha; give it with --alpha/],
+      [
+        [`${fixture}.pth`, '--prefix', 'teacher.'],
+        /no backbone under the prefix "teacher\."; there is module\.backbone\./,
+      ],
       [[`${fixture}.pth`, '--alpha', '2'], /must be a number in 0\.\.1/],
     ] as const) {
       const { code, stderr } = await vicregl('import', ...args, '--out', join(scratch, 'refused'));

@@ -11,7 +11,7 @@ export async function getModel(context: ServeContext): Promise<GetModelResponse>
     architecture: manifest.architecture,
     depths: manifest.depths,
     widths: manifest.widths,
-    alpha: manifest.alpha,
+    ...(manifest.alpha !== null && { alpha: manifest.alpha }),
     stride: manifest.stride,
     dimensions: {
       backbone: dims.representation,

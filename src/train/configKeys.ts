@@ -1,0 +1,76 @@
+import { closestMatch } from 'leven';
+import { z } from 'zod';
+
+/** The keys that a configuration may have, by its schema: for what is said of a key that it has not. */
+
+/** Keys of a group; null for a key that holds a value or a list. */
+export interface KeyTree {
+  readonly [key: string]: KeyTree | null;
+}
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+}
+
+/** The keys of an object's schema. */
+export function keyTree(schema: z.ZodType): KeyTree {
+  const treeOf = ({ properties = {} }: JsonSchema): KeyTree =>
+    Object.fromEntries(Object.entries(properties).map(([key, of]) => [key, of.properties ? treeOf(of) : null]));
+  return treeOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema);
+}
+
+/** The keys of the group at a path; undefined where there is no such group. */
+function groupAt(tree: KeyTree, path: readonly PropertyKey[]): KeyTree | undefined {
+  let group: KeyTree | null | undefined = tree;
+  for (const key of path) group = group && Object.hasOwn(group, key) ? group[String(key)] : undefined;
+  return group ?? undefined;
+}
+
+/** Every key with its path from the top. */
+function paths(tree: KeyTree, prefix = ''): string[] {
+  return Object.entries(tree).flatMap(([key, below]) => [
+    `${prefix}${key}`,
+    ...(below === null ? [] : paths(below, `${prefix}${key}.`)),
+  ]);
+}
+
+const plain = (key: string) => key.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+
+/** The nearest of some names, whatever their case and separators. */
+function nearest(name: string, among: readonly string[]): string | undefined {
+  const found = closestMatch(plain(name), among.map(plain), { maxDistance: Math.max(1, Math.floor(name.length / 3)) });
+  return found === undefined ? undefined : among.find((one) => plain(one) === found);
+}
+
+/**
+ * What to say of a key that a group has not: the key that was meant, in this group or, under the same name, in another;
+ * else the keys that there are.
+ * @param path of the group, from the top.
+ */
+export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: string): string {
+  const known = Object.keys(groupAt(tree, path) ?? tree);
+  const inGroup = nearest(key, known);
+  const elsewhere = paths(tree).find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === plain(key));
+  // A name that another group has as it is beats one that is merely like it.
+  const exact = inGroup !== undefined && plain(inGroup) === plain(key) ? inGroup : undefined;
+  const meant = exact ?? elsewhere ?? inGroup;
+  return `"${key}" is no key; ${meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`}`;
+}
+
+/** The first key of a path or of the groups of a value that the tree has not; undefined where it has all. */
+export function firstUnknown(
+  tree: KeyTree,
+  path: readonly string[],
+  value: unknown,
+): { readonly path: readonly string[]; readonly key: string } | undefined {
+  for (const [i, key] of path.entries()) {
+    const group = groupAt(tree, path.slice(0, i));
+    if (group !== undefined && !Object.hasOwn(group, key)) return { path: path.slice(0, i), key };
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || groupAt(tree, path) === undefined) return;
+  for (const [key, inner] of Object.entries(value)) {
+    const unknown = firstUnknown(tree, [...path, key], inner);
+    if (unknown !== undefined) return unknown;
+  }
+  return undefined;
+}
