@@ -36,4 +36,5 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
       ['pictures', `${folder}/crops.png, learning-rate.svg, learning-rate.png`],
     ]),
   );
+  for (const warning of report.warnings) console.log(`warning: ${warning}`);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parse, stringify } from 'yaml';
 import { convNextConfigs } from '../nn/convnext.js';
 import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
@@ -19,7 +20,7 @@ const problem = (keys: object) => {
 
 describe('the configuration', () => {
   it("has the paper's defaults", () => {
-    const config = parseTrainConfig(least, 'x.yaml');
+    const config = parseTrainConfig({ ...least, batchSize: 384, epochs: 400 }, 'x.yaml');
     assert.deepEqual(config.loss, {
       alpha: 0.75,
       numMatches: [20, 4],
@@ -45,6 +46,7 @@ describe('the configuration', () => {
     assert.deepEqual(config.model.expander, [8192, 8192, 8192]);
     assert.deepEqual(config.model.localProjector, [512, 512, 512]);
     assert.equal(config.model.dropPath, 0.1);
+    assert.equal(config.warmupEpochs, 10);
     assert.equal(config.endLrRatio, 0.001);
     assert.equal(config.data.labels, 'none');
     assert.deepEqual(config.checkpoints, { every: 200, keep: 2, best: { metric: 'l', mode: 'min' } });
@@ -135,7 +137,10 @@ describe('the configuration', () => {
       { batchSize: 96, microBatch: 32, stepsPerRun: 4 },
       /\n {2}microBatch: 32 takes several runs a step, stepsPerRun 4 several steps a run; leave one of them out/,
     ],
-    'a warm-up as long as the run': [{ epochs: 10 }, /\n {2}warmupEpochs: 10 must be less than epochs \(10\)/],
+    'a warm-up as long as the run': [
+      { epochs: 10, warmupEpochs: 10 },
+      /\n {2}warmupEpochs: 10 must be less than epochs \(10\)/,
+    ],
     'a collapse threshold that every run stays under': [
       { alarm: { collapse: { threshold: 1 } } },
       /\n {2}alarm\.collapse\.threshold: /,
@@ -167,7 +172,7 @@ describe('the configuration', () => {
   }
 
   it('lists every problem at once', () => {
-    const message = problem({ crops: { size: 100, scale: [0.5, 0.2] }, epochs: 5 });
+    const message = problem({ crops: { size: 100, scale: [0.5, 0.2] }, epochs: 5, warmupEpochs: 6 });
     for (const key of ['crops.size', 'crops.scale', 'loss.numMatches.0', 'warmupEpochs']) {
       assert.ok(message.includes(`\n  ${key}: `), `${key} is missing from ${message}`);
     }
@@ -187,6 +192,13 @@ describe('the configuration', () => {
   it('has no use for numMatches with alpha 1', () => {
     const { loss } = parseTrainConfig({ ...least, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
     assert.deepEqual(loss.numMatches, [20, 4]);
+  });
+
+  it('written and read again is the same text, keys in the same order', () => {
+    for (const keys of [{}, { optimizer: { weightDecay: 0.1 }, warmupEpochs: 1, threads: 2 }]) {
+      const text = stringify(parseTrainConfig({ ...least, ...keys }, 'x.yaml'));
+      assert.equal(stringify(parseTrainConfig(parse(text), 'x.yaml')), text);
+    }
   });
 
   it('names every backbone, and takes custom ones', () => {

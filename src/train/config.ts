@@ -9,6 +9,7 @@ import {
 } from '../nn/backbone.js';
 import { keyTree, unknownKey } from './configKeys.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
+import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
 
 const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
@@ -153,7 +154,13 @@ export const trainConfigSchema = z
           .enum(['adamw', 'lars', 'sgd'])
           .default('adamw')
           .describe('adamw for ConvNeXt, lars for ResNet in the paper; sgd has momentum and no Nesterov.'),
-        baseLr: z.number().gt(0).default(0.00075).describe('Peak learning rate for a batch of 256.'),
+        baseLr: z
+          .number()
+          .gt(0)
+          .optional()
+          .describe(
+            'Peak learning rate for a batch of 256. Absent: by kind and batchSize, adamw 0.00075 x root(384 / batchSize), lars 0.4 x root(512 / batchSize) and at most 0.8, sgd 0.01 x root(256 / batchSize).',
+          ),
         weightDecay: nonNegative
           .optional()
           .describe(
@@ -189,7 +196,9 @@ export const trainConfigSchema = z
         'Photographs of one forward pass, a divisor of batchSize: memory for these, loss and gradients of the whole batch. Absent: all of them.',
       ),
     epochs: z.number().gt(0).describe('Passes over the photographs; may be a fraction.'),
-    warmupEpochs: nonNegative.default(10).describe('Epochs over which the learning rate rises from 0.'),
+    warmupEpochs: nonNegative
+      .optional()
+      .describe('Epochs over which the learning rate rises from 0. Absent: 10, and at most a tenth of epochs.'),
     endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
     stepsPerRun: z
       .int()
@@ -285,7 +294,7 @@ export const trainConfigSchema = z
     }
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
     for (const { path, message } of probeProblems(config, stride)) problem(path, message);
-    if (config.warmupEpochs >= config.epochs) {
+    if (config.warmupEpochs !== undefined && config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
     }
   });
@@ -293,10 +302,26 @@ export const trainConfigSchema = z
 type Parsed = z.output<typeof trainConfigSchema>;
 
 /** A valid configuration in which nothing is left to defaults. */
-export type TrainConfig = Parsed & { readonly optimizer: { readonly weightDecay: number } };
+export type TrainConfig = Parsed & {
+  readonly optimizer: { readonly baseLr: number; readonly weightDecay: number };
+  readonly warmupEpochs: number;
+};
 
-/** Weight decay of the paper's recipes; of PyTorch's ImageNet example for sgd. */
-const WEIGHT_DECAY = { adamw: 0.05, lars: 1e-6, sgd: 1e-4 } as const;
+/** Fills in the defaults that follow from other keys. */
+function withDerivedDefaults(config: Parsed): TrainConfig {
+  const { optimizer, batchSize, epochs } = config;
+  const resolved = {
+    ...config,
+    optimizer: {
+      ...optimizer,
+      baseLr: optimizer.baseLr ?? usualBaseLr(optimizer.kind, batchSize),
+      weightDecay: optimizer.weightDecay ?? WEIGHT_DECAY[optimizer.kind],
+    },
+    warmupEpochs: config.warmupEpochs ?? usualWarmupEpochs(epochs),
+  };
+  // Once more through the schema, which has its own order of keys: a configuration written and read again is the same text.
+  return trainConfigSchema.parse(resolved) as TrainConfig;
+}
 
 /** A configuration that cannot be read or cannot work; lists every problem with its key. */
 export class ConfigError extends Error {
@@ -378,11 +403,7 @@ function flagOf(issue: z.core.$ZodIssue, set: readonly SetKey[]): string | undef
  */
 export function parseTrainConfig(raw: unknown, name: string, set: readonly SetKey[] = []): TrainConfig {
   const result = trainConfigSchema.safeParse(raw, { reportInput: true });
-  if (result.success) {
-    const { optimizer } = result.data;
-    const weightDecay = optimizer.weightDecay ?? WEIGHT_DECAY[optimizer.kind];
-    return { ...result.data, optimizer: { ...optimizer, weightDecay } };
-  }
+  if (result.success) return withDerivedDefaults(result.data);
   const problems = result.error.issues.map((issue) => ({ issue, flag: flagOf(issue, set) }));
   const flags = [...new Set(problems.map(({ flag }) => flag))];
   const ofFlags = flags.every((flag) => flag !== undefined);

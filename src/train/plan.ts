@@ -7,6 +7,7 @@ import { backboneOf, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
 import { lars } from './lars.js';
 import type { Optimizer } from './optimizer.js';
+import { rateWarnings } from './rates.js';
 import type { ScheduleConfig } from './schedule.js';
 import { sgd } from './sgd.js';
 import type { StepConfig } from './stepConfig.js';
@@ -113,4 +114,9 @@ export function scheduleOf(config: TrainConfig, stepsPerEpoch: number): Schedule
     totalSteps: Math.max(1, Math.round(config.epochs * stepsPerEpoch)),
     endLrRatio: config.endLrRatio,
   };
+}
+
+/** What of a run's configuration will hardly train it, with numbers and what to set instead (rates.ts). */
+export function configWarnings(config: TrainConfig, schedule: ScheduleConfig): string[] {
+  return rateWarnings(config.optimizer.kind, config, schedule);
 }

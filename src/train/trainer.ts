@@ -18,7 +18,7 @@ import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
 import { networkSpecs } from './networkSpecs.js';
-import { loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
+import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import { openProbeData } from './probe/probeData.js';
 import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
@@ -173,6 +173,7 @@ async function trainIn(
     const recorder = keep(await openRunRecorder(run, config, start));
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
+    for (const warning of configWarnings(config, schedule)) progress.note(`warning: ${warning}`);
     const saver = createCheckpointSaver({
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),

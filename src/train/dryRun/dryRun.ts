@@ -10,7 +10,7 @@ import type { TrainConfig } from '../config.js';
 import { drawComparison } from '../curves.js';
 import { modelFlops } from '../flops.js';
 import { networkSpecs } from '../networkSpecs.js';
-import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
+import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { openProbeData } from '../probe/probeData.js';
 import { learningRate } from '../schedule.js';
 import { isMicroBatched } from '../stepConfig.js';
@@ -39,6 +39,8 @@ export interface DryRunReport {
   readonly totalSteps: number;
   /** At the first step, the end of the warm-up, the middle and the last step, counted from 1. */
   readonly learningRates: readonly { readonly step: number; readonly lr: number }[];
+  /** What will hardly work, with numbers and what to set instead. */
+  readonly warnings: readonly string[];
 }
 
 /** Photographs in the picture, two views each. */
@@ -111,5 +113,6 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
     learningRates: told
       .filter((step) => step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
+    warnings: configWarnings(config, schedule),
   };
 }
