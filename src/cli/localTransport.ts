@@ -1,7 +1,7 @@
 import type { DuplexStream, ServerStream, Transport, Unary } from '../client/transport.js';
 import { loadVicreglService } from '../proto/load.js';
 import type { Call, Phase } from '../serve/call.js';
-import { toStatus } from '../serve/errors.js';
+import { type Status, toStatus } from '../serve/errors.js';
 import { defaultServeLimits } from '../serve/limits.js';
 import type { ItemMethod, Method, StreamedMethod } from '../serve/method.js';
 import type { Service } from '../serve/service.js';
@@ -17,13 +17,16 @@ function callOf(signal: AbortSignal | undefined): Call {
   return { signal: signal ?? new AbortController().signal, observe: () => {} };
 }
 
-/** An error as the socket's client would see it. */
-function shown(error: unknown): unknown {
+/** The status that the socket's client would see, with all that the error says: there is no log to look into, and no stranger. */
+function wholeStatus(error: unknown): Status {
   const status = toStatus(error);
-  // Without a server there is no log to look into: an unexpected error shows itself.
-  return error instanceof Error && status.details.startsWith('internal error')
-    ? error
-    : Object.assign(new Error(status.details, { cause: error }), status);
+  return error instanceof Error ? { ...status, details: error.message } : status;
+}
+
+/** An error as the socket's client would see it; an unexpected one shows itself. */
+function shown(error: unknown): unknown {
+  const status = wholeStatus(error);
+  return status.reason === 'INTERNAL' ? error : Object.assign(new Error(status.details, { cause: error }), status);
 }
 
 /** Messages pass through their bytes, so that defaults and checks are those of the socket. */
@@ -68,7 +71,7 @@ function itemised<Request, Item, Response, Answer, AnswerOutput>(
       const call = { ...callOf(signal), observe: (phase: Phase, took: number) => void seconds.set(phase, took) };
       const answer = await method.answer(item, call).then(
         (response) => method.wrap(item, response, seconds),
-        (error: unknown) => method.refuse(item, toStatus(error), seconds),
+        (error: unknown) => method.refuse(item, wholeStatus(error), seconds),
       );
       signal?.throwIfAborted();
       yield codec.responseDeserialize(codec.responseSerialize(answer));

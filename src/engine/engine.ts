@@ -46,17 +46,24 @@ export interface WorkerStatus {
  */
 export type WorkerLoss = 'died' | 'hung' | 'broken';
 
+/** Why no worker could be started: `model_changed`, a file of the model is no longer what was verified; `other`, all else. */
+export type StartFailure = 'model_changed' | 'other';
+
 export interface EngineStatus {
   /**
    * `ready`: every worker stands. `degraded`: some do; runs go to them. `recovering`: none does, but one is starting; runs
    * wait for it. `down`: none stands and the last start failed; runs are refused until a later one succeeds.
    */
   readonly state: 'ready' | 'degraded' | 'recovering' | 'down';
-  /** Why a worker is missing. */
+  /** Why a worker is missing, for operators: it may name paths of this machine. */
   readonly reason?: string;
+  /** The same as callers may read it. */
+  readonly publicReason?: string;
   readonly workers: readonly WorkerStatus[];
   /** Workers that took the place of lost ones since the start, by what became of those. */
   readonly restarts: Readonly<Record<WorkerLoss, number>>;
+  /** Workers that could not be started in the place of lost ones since the start, by the reason. */
+  readonly startFailures: Readonly<Record<StartFailure, number>>;
   /** Seconds that workers have spent on requests, all together, since the start. */
   readonly busySeconds: number;
 }
@@ -107,13 +114,27 @@ export interface Engine {
 
 export type EngineErrorCode = 'unavailable' | 'invalid_input' | 'out_of_memory' | 'internal';
 
-/** The engine layer's one error; `code` decides the status that a client sees. */
+interface EngineErrorOptions extends ErrorOptions {
+  readonly publicMessage?: string | undefined;
+  readonly startFailure?: StartFailure;
+}
+
+/**
+ * The engine layer's one error; `code` decides the status that a client sees. `message` is for operators and their log: it has
+ * what the runtime and the system say, with paths of this machine.
+ */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: EngineErrorCode;
+  /** What callers may read of it: our own words, without paths. Absent: no more than what the code says. */
+  readonly publicMessage: string | undefined;
+  /** Of `unavailable`: why a worker could not be started. */
+  readonly startFailure: StartFailure | undefined;
 
-  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: EngineErrorCode, message: string, options?: EngineErrorOptions) {
     super(message, options);
     this.code = code;
+    this.publicMessage = options?.publicMessage;
+    this.startFailure = options?.startFailure;
   }
 }

@@ -142,8 +142,9 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
-  const closedError = (): EngineError => new EngineError('unavailable', 'the engine is closed');
-  const unavailable = (): EngineError => new EngineError('unavailable', reason ?? 'no worker stands');
+  const lost = (message: string): EngineError => new EngineError('unavailable', message, { publicMessage: message });
+  const closedError = (): EngineError => lost('the engine is closed');
+  const unavailable = (): EngineError => lost(reason ?? 'no worker stands');
 
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     checkRun(manifest, batch, wants);
@@ -169,9 +170,10 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
       const standing: EngineStatus['state'] = dead === 0 ? 'ready' : dead < workers ? 'degraded' : 'down';
       return {
         state: standing,
-        ...(dead > 0 && reason !== undefined && { reason }),
+        ...(dead > 0 && reason !== undefined && { reason, publicReason: reason }),
         workers: Array.from({ length: workers }, (_, i) => ({ state: stateOf(i), rssBytes: 0 })),
         restarts: { died: restarts, hung: 0, broken: 0 },
+        startFailures: { model_changed: 0, other: 0 },
         busySeconds: busyMs / 1000,
       };
     },

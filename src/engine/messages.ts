@@ -1,12 +1,20 @@
 /** What an engine and its worker processes say to each other; the tensors travel beside it (`frames.ts`). */
 
 import type { MatchErrorCode } from '../match/matchError.js';
+import type { Manifest } from '../models/manifest.js';
 import type { EngineErrorCode, OutputName } from './engine.js';
 
-/** Given to a worker at its start. */
+/** The graphs that an engine runs. */
+export const engineGraphs = ['backbone', 'localProjector', 'expander'] as const satisfies (keyof Manifest['graphs'])[];
+
+/** Given to a worker at its start: the model as it was verified. Its files may have changed since. */
 export interface WorkerSetup {
-  /** Absolute paths. */
+  /** Absolute path of the model folder. */
+  readonly dir: string;
+  /** Names of graphs in it. */
   readonly graphs: { readonly backbone: string; readonly localProjector?: string; readonly expander?: string };
+  /** Sizes and checksums of its files by name. */
+  readonly files: Manifest['files'];
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** Threads that one operator may use. */
   readonly threads: number;
@@ -33,8 +41,8 @@ export type WorkerResponse =
       readonly cudaFailure?: string;
       readonly rssBytes: number;
     }
-  /** Sessions could not be created; the worker ends. */
-  | { readonly kind: 'failed'; readonly message: string }
+  /** Sessions could not be created; the worker ends. `modelChanged`: a file is not what was verified. */
+  | { readonly kind: 'failed'; readonly message: string; readonly modelChanged: boolean }
   | { readonly kind: 'done'; readonly id: number; readonly rssBytes: number }
   | {
       readonly kind: 'error';

@@ -1,21 +1,27 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { breakingRuntime, poison } from '../../test/support/breakingRuntime.js';
 import { withTinyModel } from '../../test/support/tinyModel.js';
 import { nearestNeighbours } from '../match/nearest.js';
 import { atOnce } from '../match/turns.js';
-import type { ModelFolder } from '../models/folder.js';
+import { type ModelFolder, openModelFolder } from '../models/folder.js';
+import { writeRandomModel } from '../models/randomModel.js';
 import { InferenceSession, Tensor as OrtTensor } from '../onnx/runtime.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import type { Engine, OutputName } from './engine.js';
+import type { Engine, EngineError, OutputName } from './engine.js';
 import { createOnnxEngine } from './onnxEngine.js';
 import { pairTensors } from './search.js';
 import { startWorkerProcess } from './workerProcess.js';
+import { workerSetup } from './workerSetup.js';
 
 const everything = new Set<OutputName>(['representation', 'maps', 'embedding', 'maps_embedding']);
 
@@ -62,7 +68,11 @@ const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
 describe('createOnnxEngine', () => {
   let folder: ModelFolder;
   let remove: () => Promise<void>;
-  before(async () => ({ folder, remove } = await withTinyModel()));
+  let bundled: ModelFolder;
+  before(async () => {
+    ({ folder, remove } = await withTinyModel());
+    bundled = await openModelFolder(fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url)));
+  });
   after(() => remove());
 
   it('gives what the graphs give when run directly, and leaves the batch to the caller', async () => {
@@ -142,8 +152,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('ends a search that is given up at its next tile', async () => {
-    const graphs = { backbone: folder.graphPath('backbone')! };
-    const worker = await startWorkerProcess({ graphs, device: 'cpu', threads: 1 }, () => {});
+    const worker = await startWorkerProcess(workerSetup(folder, 'cpu', 1), () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
@@ -364,7 +373,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('kills a worker that does not open its model in time', async () => {
-    const setup = { graphs: { backbone: folder.graphPath('backbone')! }, device: 'cpu', threads: 1 } as const;
+    const setup = workerSetup(folder, 'cpu', 1);
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
@@ -409,14 +418,21 @@ describe('createOnnxEngine', () => {
     const broken = await withTinyModel();
     try {
       const path = broken.folder.graphPath('backbone')!;
-      await writeFile(path, 'not a graph');
-      await assert.rejects(createOnnxEngine(broken.folder, { device: 'cpu' }), {
-        code: 'unavailable',
-        message: /backbone/,
-      });
-      await rm(path);
-      const projector = broken.folder.graphPath('localProjector')!;
-      const swapped: ModelFolder = { ...broken.folder, graphPath: () => projector };
+      const bytes = 'not a graph';
+      await writeFile(path, bytes);
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const { manifest } = broken.folder;
+      const files = { ...manifest.files, 'backbone.onnx': { bytes: bytes.length, sha256 } };
+      await assert.rejects(
+        createOnnxEngine({ ...broken.folder, manifest: { ...manifest, files } }, { device: 'cpu' }),
+        {
+          code: 'unavailable',
+          startFailure: 'other',
+          message: /backbone\.onnx cannot be loaded: it is no ONNX model/,
+        },
+      );
+      const graphs = { backbone: 'local_projector.onnx' };
+      const swapped: ModelFolder = { ...broken.folder, manifest: { ...manifest, graphs } };
       await assert.rejects(createOnnxEngine(swapped, { device: 'cpu' }), {
         code: 'unavailable',
         message: /local_projector\.onnx: unknown input maps; it takes images alone/,
@@ -424,6 +440,125 @@ describe('createOnnxEngine', () => {
     } finally {
       await broken.remove();
     }
+  });
+
+  describe('of a folder that changes while it is served', () => {
+    const wants = new Set<OutputName>(['representation']);
+    let scratch: string;
+    before(async () => {
+      scratch = await mkdtemp(join(tmpdir(), 'vicregl-changed-'));
+      // Weights in a file of their own, as models are exported.
+      await writeRandomModel(join(scratch, 'whole'), bundled.manifest, 1);
+    });
+    after(() => rm(scratch, { recursive: true, force: true }));
+
+    /** A copy of its own, and an engine on it. */
+    async function serve(name: string, workers: number) {
+      const dir = join(scratch, name);
+      await cp(join(scratch, 'whole'), dir, { recursive: true });
+      const logged: string[] = [];
+      const log = (line: string) => logged.push(line);
+      const opened = await openModelFolder(dir);
+      return {
+        dir,
+        logged,
+        opened,
+        engine: await createOnnxEngine(opened, { device: 'cpu', workers, threads: 1, log }),
+      };
+    }
+
+    const batch = images(1, 64, 64);
+    const answer = async (engine: Engine) => (await engine.run(batch, wants)).representation!.data;
+
+    /** Writes other numbers over the weights, in place: same inode, same size. */
+    async function overwrite(path: string): Promise<void> {
+      const file = await open(path, 'r+');
+      const { size } = await file.stat();
+      await file.write(Buffer.alloc(size / 2, 0x3c), 0, size / 2, size / 4);
+      await file.close();
+    }
+
+    for (const name of ['weights.safetensors', 'backbone.onnx']) {
+      it(`goes on with what was verified where ${name} is overwritten, and replaces no worker by it`, async () => {
+        const { dir, logged, engine } = await serve(`overwritten-${name}`, 2);
+        const path = join(dir, name);
+        try {
+          const expected = await answer(engine);
+          const kept = await readFile(path);
+          await overwrite(path);
+          assert.deepEqual(await answer(engine), expected, 'a session that stands has changed');
+          process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
+          await whenever(engine, () => engine.status.startFailures.model_changed === 1);
+          const { state, reason, publicReason } = engine.status;
+          assert.equal(state, 'degraded');
+          assert.ok(reason!.includes(`${path} has sha256`), reason);
+          assert.match(publicReason!, /files of the model are no longer those that were verified/);
+          assert.ok(!publicReason!.includes(scratch));
+          assert.ok(logged.some((line) => line.includes(path)));
+          for (let i = 0; i < 4; i++) assert.deepEqual(await answer(engine), expected);
+          await writeFile(path, kept);
+          await whenever(engine, () => engine.status.state === 'ready');
+          assert.deepEqual(await Promise.all([answer(engine), answer(engine)]), [expected, expected]);
+          assert.equal(engine.status.startFailures.other, 0);
+        } finally {
+          await engine.close();
+        }
+      });
+    }
+
+    it('goes on where files are replaced, cut off or gone, and is replaced by the whole new model', async () => {
+      const { dir, engine } = await serve('replaced', 1);
+      const other = join(scratch, 'other');
+      await writeRandomModel(other, bundled.manifest, 2);
+      const path = join(dir, 'weights.safetensors');
+      try {
+        const expected = await answer(engine);
+        await truncate(path, 4096);
+        assert.deepEqual(await answer(engine), expected);
+        await rm(path);
+        assert.deepEqual(await answer(engine), expected);
+        await cp(other, dir, { recursive: true });
+        assert.deepEqual(await answer(engine), expected);
+        process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
+        await whenever(engine, () => engine.status.state === 'down');
+        await assert.rejects(answer(engine), (error: EngineError) => {
+          assert.equal(error.code, 'unavailable');
+          assert.match(error.publicMessage!, /no longer those that were verified/);
+          assert.ok(!error.publicMessage!.includes(scratch));
+          return true;
+        });
+        const next = await createOnnxEngine(await openModelFolder(dir), { device: 'cpu', threads: 1 });
+        assert.notDeepEqual(await answer(next), expected);
+        await next.close();
+      } finally {
+        await engine.close();
+      }
+    });
+
+    it('minds the files that its sessions are made of, and no others', async () => {
+      const { dir, engine } = await serve('manifest', 1);
+      try {
+        const expected = await answer(engine);
+        await writeFile(join(dir, 'manifest.json'), '{}');
+        await writeFile(join(dir, 'notes.txt'), 'beside the model');
+        process.kill(engine.status.workers[0]!.pid!, 'SIGKILL');
+        await whenever(engine, () => engine.status.restarts.died === 1);
+        assert.deepEqual(await answer(engine), expected);
+        assert.deepEqual(engine.status.startFailures, { model_changed: 0, other: 0 });
+      } finally {
+        await engine.close();
+      }
+    });
+
+    it('opens no file that the manifest does not list', async () => {
+      const { opened, engine } = await serve('unlisted', 1);
+      await engine.close();
+      const { 'weights.safetensors': _, ...files } = opened.manifest.files;
+      const unlisted = { ...opened, manifest: { ...opened.manifest, files } };
+      await assert.rejects(createOnnxEngine(unlisted, { device: 'cpu' }), {
+        message: /backbone\.onnx refers to "weights\.safetensors", which the manifest does not list/,
+      });
+    });
   });
 
   it('falls back from CUDA under auto and says why, and never under cuda', async (t) => {

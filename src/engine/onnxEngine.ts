@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { ModelFolder } from '../models/folder.js';
 import { type Engine, EngineError, type EngineOutputs } from './engine.js';
-import type { WorkerSetup } from './messages.js';
 import { checkRun, modelOutputs } from './runCheck.js';
 import { pairTensors, readNearest, smallPair } from './search.js';
 import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { startWorkerProcess } from './workerProcess.js';
+import { workerSetup } from './workerSetup.js';
 
 export interface OnnxEngineOptions {
   /** `auto` takes CUDA where it loads and else the CPU; `cuda` fails where it does not load. */
@@ -25,20 +25,6 @@ function wholeNumber(name: string, value: number): number {
   throw new EngineError('invalid_input', `${name} is ${value}; it must be a whole number of at least 1`);
 }
 
-function setupOf(folder: ModelFolder, device: OnnxEngineOptions['device'], threads: number): WorkerSetup {
-  const localProjector = folder.graphPath('localProjector');
-  const expander = folder.graphPath('expander');
-  return {
-    graphs: {
-      backbone: folder.graphPath('backbone')!, // the manifest's schema requires it
-      ...(localProjector !== undefined && { localProjector }),
-      ...(expander !== undefined && { expander }),
-    },
-    device,
-    threads,
-  };
-}
-
 /**
  * Starts ONNX Runtime with the graphs of a model, in worker processes of which each does one run at a time.
  *
@@ -47,6 +33,9 @@ function setupOf(folder: ModelFolder, device: OnnxEngineOptions['device'], threa
  * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or
  * hangs for `runSeconds` and is killed, fails its run with `unavailable` and is replaced. One whose runtime is broken fails its
  * run with `internal`, then the check that follows, and is replaced too.
+ *
+ * Every worker, also one that takes the place of another, opens the files that `folder` lists by their checksums: what was
+ * verified is what is served. Where a file has changed, it cannot be replaced until the file is as it was.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
@@ -54,12 +43,12 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   const { device, log = (message: string) => process.stderr.write(`${message}\n`) } = options;
   const size = wholeNumber('workers', options.workers ?? 1);
   const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / size)));
-  const first = await startWorkerProcess(setupOf(folder, device, threads), log);
+  const first = await startWorkerProcess(workerSetup(folder, device, threads), log);
   const { provider, cudaFailure } = first;
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
   // All on the provider of the first, also those that come later: a model that changes its device changes its speed.
-  const start = () => startWorkerProcess(setupOf(folder, provider, threads), log);
+  const start = () => startWorkerProcess(workerSetup(folder, provider, threads), log);
   const others = await Promise.allSettled(Array.from({ length: size - 1 }, start));
   const started = [first, ...others.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
   const failure = others.find((each) => each.status === 'rejected');

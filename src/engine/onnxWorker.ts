@@ -7,6 +7,7 @@
  */
 import { Socket } from 'node:net';
 import { MatchError } from '../match/matchError.js';
+import { ModelFolderError } from '../models/modelFolderError.js';
 import { createMessageReader, type NamedTensors, writeMessage } from './frames.js';
 import { inferBatch, runFailureCode } from './inference.js';
 import { messageOf } from './messageOf.js';
@@ -74,7 +75,7 @@ function take(request: WorkerRequest, tensors: NamedTensors): void {
   } else {
     opened = open(request);
     opened.catch((error: unknown) => {
-      respond({ kind: 'failed', message: messageOf(error) });
+      respond({ kind: 'failed', message: messageOf(error), modelChanged: error instanceof ModelFolderError });
       channel.end();
     });
   }

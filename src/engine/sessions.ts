@@ -1,6 +1,7 @@
 import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession, DeviceError } from '../onnx/session.js';
 import type { WorkerSetup } from './messages.js';
+import { freeModelBytes, type ModelBytes, readModelBytes } from './modelBytes.js';
 
 /** One session for each graph of a model. */
 export interface Sessions {
@@ -43,14 +44,22 @@ function checkContract(kind: Kind, path: string, session: InferenceSession): voi
 }
 
 /** Opens every graph with one provider; what was opened before a failure is released. */
-async function openAll(setup: WorkerSetup, provider: 'cpu' | 'cuda'): Promise<Sessions> {
+async function openAll(
+  { graphs, externalData }: ModelBytes,
+  { threads }: Pick<WorkerSetup, 'threads'>,
+  provider: 'cpu' | 'cuda',
+): Promise<Sessions> {
   const opened: Partial<Record<Kind, InferenceSession>> = {};
   try {
-    for (const kind of ['backbone', 'localProjector', 'expander'] as const) {
-      const path = setup.graphs[kind];
-      if (path === undefined) continue;
+    for (const { kind, path, bytes } of graphs) {
       // Threads that spin between operators would keep the cores from decoding and from answering.
-      const session = await createSession(path, { device: provider, threads: setup.threads, spinning: false });
+      const session = await createSession(bytes, { device: provider, threads, spinning: false, externalData }).catch(
+        (error: Error) => {
+          // Opened from bytes, ONNX Runtime cannot name it.
+          if (!(error instanceof DeviceError)) error.message = `${path} cannot be loaded: ${error.message}`;
+          throw error;
+        },
+      );
       opened[kind] = session;
       checkContract(kind, path, session);
     }
@@ -62,18 +71,32 @@ async function openAll(setup: WorkerSetup, provider: 'cpu' | 'cuda'): Promise<Se
 }
 
 /**
- * Opens a model's graphs on the device that was asked for: `auto` tries CUDA, then the CPU; `cuda` never falls back.
+ * Opens a model's graphs on the device that was asked for: `auto` tries CUDA, then the CPU; `cuda` never falls back. What is
+ * opened is what was verified, byte by byte, and nothing that happens to the files afterwards changes it.
+ * @throws ModelFolderError where a file is no longer what was verified.
  * @throws DeviceError naming what is missing where CUDA is asked for and cannot be had.
  * @throws Error where a graph cannot be read or does not fit its contract.
  */
 export async function openSessions(setup: WorkerSetup): Promise<OpenedSessions> {
-  if (setup.device !== 'auto') return { sessions: await openAll(setup, setup.device), provider: setup.device };
+  const model = await readModelBytes(setup);
   try {
-    return { sessions: await openAll(setup, 'cuda'), provider: 'cuda' };
+    return await openOn(model, setup);
+  } finally {
+    freeModelBytes(model);
+  }
+}
+
+async function openOn(model: ModelBytes, setup: WorkerSetup): Promise<OpenedSessions> {
+  if (setup.device !== 'auto') {
+    return { sessions: await openAll(model, setup, setup.device), provider: setup.device };
+  }
+  try {
+    return { sessions: await openAll(model, setup, 'cuda'), provider: 'cuda' };
   } catch (error) {
     // A graph that does not fit is no better on the CPU.
     if (!(error instanceof DeviceError)) throw error;
     const reason = error.cause instanceof Error ? error.cause.message : error.message;
-    return { sessions: await openAll(setup, 'cpu'), provider: 'cpu', cudaFailure: reason.trim().split('\n')[0]! };
+    const cudaFailure = reason.trim().split('\n')[0]!;
+    return { sessions: await openAll(model, setup, 'cpu'), provider: 'cpu', cudaFailure };
   }
 }

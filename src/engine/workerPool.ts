@@ -113,7 +113,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   let busyMs = 0;
   let warmUp: WarmWorker | undefined;
   let check: CheckWorker | undefined;
-  let reason: string | undefined;
+  let lastLoss: Required<Pick<EngineStatus, 'reason' | 'publicReason'>> | undefined;
+  const startFailures = { model_changed: 0, other: 0 };
   let closing: Promise<void> | undefined;
   let terminated = false;
   /** Runs while no worker stands. */
@@ -153,11 +154,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     for (const listener of listeners) listener();
   }
 
-  const unavailable = (): EngineError =>
-    new EngineError(
-      'unavailable',
-      `no inference worker stands (${reason ?? 'none was started'}); another is on its way`,
-    );
+  function unavailable(): EngineError {
+    const message = (why = 'none was started'): string => `no inference worker stands (${why}); another is on its way`;
+    return new EngineError('unavailable', message(lastLoss?.reason), {
+      publicMessage: message(lastLoss?.publicReason),
+    });
+  }
 
   function occupy(place: Place, worker: PoolWorker): void {
     place.worker = worker;
@@ -169,18 +171,19 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     worker.ended.then((how) => {
       if ((closing !== undefined || terminated) && place.state === 'idle') return;
       if (performance.now() - since >= backOff.wellMs) place.failures = 0;
-      lose(place, how);
+      lose(place, how, how);
     });
   }
 
-  const closed = (): EngineError => new EngineError('unavailable', 'the engine is closed');
+  const closed = (): EngineError =>
+    new EngineError('unavailable', 'the engine is closed', { publicMessage: 'the model is closed' });
 
   /** Whether another worker would have nothing to do. */
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
-  /** A worker died or could not start: tries again, at once the first time. */
-  function lose(place: Place, how: string): void {
-    reason = how;
+  /** A worker died or could not start: tries again, at once the first time. @param told what callers may read of `how` */
+  function lose(place: Place, how: string, told: string): void {
+    lastLoss = { reason: how, publicReason: told };
     place.worker = undefined;
     place.state = 'failed';
     const pause = place.failures === 0 ? 0 : Math.min(backOff.longestMs, backOff.firstMs * 2 ** (place.failures - 1));
@@ -217,7 +220,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         log(`worker ${worker.pid} took the place of a lost one after ${Math.round(performance.now() - since)} ms`);
         changed();
       },
-      (error: unknown) => lose(place, messageOf(error)),
+      (error: unknown) => {
+        const known = error instanceof EngineError ? error : undefined;
+        startFailures[known?.startFailure ?? 'other']++;
+        lose(place, messageOf(error), known?.publicMessage ?? 'none could be started');
+      },
     );
     if (place.failures > 1) changed();
   }
@@ -351,13 +358,14 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       const now = state();
       return {
         state: now,
-        ...(now !== 'ready' && reason !== undefined && { reason }),
+        ...(now !== 'ready' && lastLoss),
         workers: places.map(({ worker, state }) => ({
           ...(worker && { pid: worker.pid }),
           state,
           rssBytes: worker?.rssBytes ?? 0,
         })),
         restarts: { ...restarts },
+        startFailures: { ...startFailures },
         busySeconds: busyMs / 1000,
       };
     },

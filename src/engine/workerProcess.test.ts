@@ -9,7 +9,8 @@ import { test } from 'node:test';
 const program = `
   import { closeSync, openSync } from 'node:fs';
   import { startWorkerProcess } from ${JSON.stringify(new URL('./workerProcess.js', import.meta.url).href)};
-  const setup = { graphs: { backbone: '/nonexistent/backbone.onnx' }, device: 'cpu', threads: 1 };
+  const files = { 'backbone.onnx': { bytes: 1, sha256: '' } };
+  const setup = { dir: '/nonexistent', graphs: { backbone: 'backbone.onnx' }, files, device: 'cpu', threads: 1 };
   const failure = () => startWorkerProcess(setup, () => {}).then(
     () => 'started',
     ({ code, message }) => ({ code, message }),

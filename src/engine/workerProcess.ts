@@ -16,7 +16,7 @@ export interface WorkerProcess {
   readonly cudaFailure?: string;
   /** Resident memory in bytes, as of the last answer. */
   readonly rssBytes: number;
-  /** Resolves with how it ended, whenever it has. */
+  /** Resolves with how it ended, in our own words, whenever it has. */
   readonly ended: Promise<string>;
   /**
    * Does one piece of work.
@@ -41,6 +41,19 @@ const script = fileURLToPath(new URL('./onnxWorker.js', import.meta.url));
 interface Pending {
   resolve(tensors: NamedTensors): void;
   reject(error: EngineError | MatchError): void;
+}
+
+/** An error of a worker that is gone; how it ended is told in our own words. */
+const lost = (reason: string): EngineError => new EngineError('unavailable', reason, { publicMessage: reason });
+
+/** Why a worker could not open its model. */
+function startError({ message, modelChanged }: WorkerResponse & { kind: 'failed' }): EngineError {
+  if (!modelChanged) return new EngineError('unavailable', message, { startFailure: 'other' });
+  const changed = 'the files of the model are no longer those that were verified when it was loaded';
+  return new EngineError('unavailable', `${changed} (${message}); put them back, or reload the model`, {
+    publicMessage: changed,
+    startFailure: 'model_changed',
+  });
 }
 
 /** Whether a child has its streams: where its parent may open no more files, spawn gives it none, whatever its type says. */
@@ -72,17 +85,21 @@ export async function startWorkerProcess(
       const reason = `the inference worker ended (${end})`;
       // First: whoever hears of a failed piece of work must not give this worker another one.
       resolve(reason);
-      for (const { reject } of pending.values()) reject(new EngineError('unavailable', reason));
+      for (const { reject } of pending.values()) reject(lost(reason));
       pending.clear();
     };
     // Before anything else is done with the child: an 'error' that nobody listens to ends this process.
-    child.on('error', (error) => finish(error.message));
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      // Its message names the program's path, and how a worker ended is told to callers.
+      log(`worker: ${error.message}`);
+      finish(error.code ?? 'error');
+    });
     child.on('exit', (code, signal) => finish(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
   if (!hasStreams(child)) {
     return ended.then((reason) => {
       const wayOut = 'close connections or raise the limit of open files (ulimit -n)';
-      throw new EngineError('unavailable', `${reason} at its start: ${wayOut}`);
+      throw lost(`${reason} at its start: ${wayOut}`);
     });
   }
   const channel = child.stdio[3] as Socket;
@@ -104,7 +121,7 @@ export async function startWorkerProcess(
   }
 
   function work(what: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
-    if (end !== undefined) return Promise.reject(new EngineError('unavailable', `the inference worker ended (${end})`));
+    if (end !== undefined) return Promise.reject(lost(`the inference worker ended (${end})`));
     const id = nextId++;
     const cancel = (): void => send({ kind: 'cancel', id });
     return new Promise<NamedTensors>((resolve, reject) => {
@@ -131,12 +148,12 @@ export async function startWorkerProcess(
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => kill(`killed: its model was not open in ${openMs / 1000} s`), openMs);
     ended.then(() => clearTimeout(timer));
-    ended.then((reason) => reject(new EngineError('unavailable', `${reason} at its start`)));
+    ended.then((reason) => reject(lost(`${reason} at its start`)));
     channel.on(
       'data',
       createMessageReader<WorkerResponse>(({ facts, tensors }) => {
         clearTimeout(timer);
-        if (facts.kind === 'failed') reject(new EngineError('unavailable', facts.message));
+        if (facts.kind === 'failed') reject(startError(facts));
         else if (facts.kind === 'ready') {
           ({ rssBytes } = facts);
           const { provider, cudaFailure } = facts;

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 import { parseManifest } from './parseManifest.js';
@@ -41,23 +41,6 @@ async function readManifest(path: string): Promise<unknown> {
 export async function readManifestFile(dir: string): Promise<Manifest> {
   const path = join(resolve(dir), manifestFileName);
   return parseManifest(await readManifest(path), path);
-}
-
-/** sha256 of a file in lower-case hexadecimal, read as a stream. */
-export async function fileSha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
-}
-
-/** What is wrong with a file of the folder; undefined where it is as the manifest says. */
-async function fileProblem(path: string, expected: Manifest['files'][string]): Promise<string | undefined> {
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return `${path} is missing`;
-  if (found.size !== expected.bytes) return `${path} has ${found.size} bytes, expected ${expected.bytes}`;
-  const sha256 = await fileSha256(path);
-  if (sha256 !== expected.sha256) return `${path} has sha256 ${sha256}, expected ${expected.sha256}`;
-  return undefined;
 }
 
 /**

@@ -4,8 +4,8 @@ import { openCheckpoint } from '../checkpoint/openCheckpoint.js';
 import { inFile } from '../checkpoint/torchZip.js';
 import { exportModel } from './exportModel.js';
 import type { ExportOptions } from './exportSource.js';
-import { fileSha256 } from './folder.js';
 import { type ImportedNetwork, readNetwork } from './importNetwork.js';
+import { fileSha256 } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 
 /** Names of the authors' published files; their weights are CC BY-NC. */

@@ -27,6 +27,8 @@ export interface SessionConfig {
    * Default true, as in ONNX Runtime.
    */
   readonly mergeEqualNodes?: boolean;
+  /** Files to which a model given as bytes refers, by the names that it gives them; read while the session is created. */
+  readonly externalData?: readonly { readonly path: string; readonly data: Uint8Array }[];
   /** File prefix for ONNX Runtime's profile; off when absent. */
   readonly profile?: string;
 }
@@ -42,7 +44,7 @@ export class DeviceError extends Error {
 /** Session options for a device; CUDA stands alone, so that it never falls back to the CPU in silence. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
-  const { mergeEqualNodes = true } = config;
+  const { mergeEqualNodes = true, externalData = [] } = config;
   return {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
@@ -51,6 +53,7 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
     enableCpuMemArena: arena,
     logSeverityLevel: 3,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(externalData.length > 0 && { externalData }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     extra: {
       session: { intra_op: { allow_spinning: spinning ? '1' : '0' } },

@@ -77,37 +77,75 @@ function reasonOf(layer: keyof typeof statusOf, code: string): string {
   return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
 }
 
-/** The status of anything thrown. What is not one of our errors is INTERNAL, its text kept for the log. */
+/** What callers read of an engine's error that says nothing for them: what the runtime and the system said is for the log. */
+const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
+  unavailable: 'no inference worker could take the request, or it was lost with its worker; try again',
+  out_of_memory: 'inference ran out of memory; send fewer or smaller images, or try again later',
+  invalid_input: 'inference failed; the log of the server has the details, by the id of the request (x-request-id)',
+  internal: 'inference failed; the log of the server has the details, by the id of the request (x-request-id)',
+};
+
+/**
+ * What only this machine should know: absolute paths (also of Windows and as URLs) and lines of a stack. A name of a media type
+ * or an address of the web is none of these.
+ */
+const OF_THIS_MACHINE =
+  /file:\/\/|node:internal|\n\s+at |(?<![\w.:/])\/(?:[\w.@%+~-]+\/)+|(?<![\w.:/])\/(?:tmp|proc|dev|etc|home|root|usr|var|opt)\b|\b[A-Za-z]:\\/;
+
+/**
+ * What a caller reads of an error. Our layers write for callers, but a part of what they write can come from below (libvips, a
+ * decoder, the file system), as it can in whatever has a cause: texts that name something of this machine stay in the log.
+ */
+function publicDetails(error: Error, reason: string): string {
+  const { message } = error;
+  const ours = error instanceof ServeError && error.cause === undefined;
+  if (ours || !OF_THIS_MACHINE.test(message)) return headerSafe(message);
+  return `${reason}: the log of the server has the details, by the id of the request (x-request-id)`;
+}
+
+/**
+ * The status of anything thrown: the one place that decides what callers see of an error. No path, stack or text of the runtime
+ * gets through.
+ */
 export function toStatus(error: unknown): Status {
   if (error instanceof ImageError) {
-    const { code, message } = error;
-    return { code: statusOf.image[code], details: headerSafe(message), reason: reasonOf('image', code) };
+    const { code } = error;
+    const reason = reasonOf('image', code);
+    return { code: statusOf.image[code], details: publicDetails(error, reason), reason };
   }
   if (error instanceof ServeError) {
-    const { code, message, limit, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
+    const { code, limit, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
+    const reason = reasonOf('serve', code);
     return {
       code: statusOf.serve[code],
-      details: headerSafe(message),
-      reason: reasonOf('serve', code),
+      details: publicDetails(error, reason),
+      reason,
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
       ...(limit && { limit }),
     };
   }
   if (error instanceof EngineError) {
-    const { code, message } = error;
-    return { code: statusOf.engine[code], details: headerSafe(message), reason: reasonOf('engine', code) };
+    const { code, publicMessage = engineDetails[code] } = error;
+    return { code: statusOf.engine[code], details: headerSafe(publicMessage), reason: reasonOf('engine', code) };
   }
   if (error instanceof DenseError) {
-    const { code, message } = error;
-    return { code: statusOf.dense[code], details: headerSafe(message), reason: reasonOf('dense', code) };
+    const { code } = error;
+    const reason = reasonOf('dense', code);
+    return { code: statusOf.dense[code], details: publicDetails(error, reason), reason };
   }
   if (error instanceof MatchError) {
-    const { code, message } = error;
-    return { code: statusOf.match[code], details: headerSafe(message), reason: reasonOf('match', code) };
+    const { code } = error;
+    const reason = reasonOf('match', code);
+    return { code: statusOf.match[code], details: publicDetails(error, reason), reason };
   }
   return {
     code: status.INTERNAL,
-    details: 'internal error; the log of the server has the details',
+    details: 'internal error; the log of the server has the details, by the id of the request (x-request-id)',
     reason: 'INTERNAL',
   };
+}
+
+/** Whether an error says more than its status: that belongs into the log. */
+export function hasMore(error: unknown, { details }: Pick<Status, 'details'>): boolean {
+  return !(error instanceof Error && error.message === details);
 }

@@ -149,7 +149,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });
-  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, () => monitor.serving).catch(
+  const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, monitor, logger).catch(
     async (error: unknown) => {
       stopMeasuring();
       await service.close();

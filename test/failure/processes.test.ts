@@ -4,10 +4,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createClient, VicreglError } from '../../src/client/index.js';
+import { writeModelFolder } from '../../src/models/folder.js';
 import { checkHealth, watchHealth } from '../e2e/grpcProbe.js';
 import { breakingRuntime } from '../support/breakingRuntime.js';
 import { type ServedProcess, startServedProcess, startServedProcessIn } from '../support/servedProcess.js';
-import { withTinyModel } from '../support/tinyModel.js';
+import { tinyModelFiles, withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
 /** The real process under load: its workers are killed, its models reloaded, and it is told to end. */
@@ -195,6 +196,70 @@ describe('the process under load', () => {
       assert.deepEqual(await Promise.race([exited, late]), [0, null]);
       await stopped;
       for (const code of codes(load.failures)) assert.match(code, /^(UNAVAILABLE|CANCELLED)$/);
+    },
+  );
+
+  test(
+    'a worker lost after the weights were overwritten is not replaced by other weights: health says so, a reload mends it',
+    bounded,
+    async (t) => {
+      const changing = await withTinyModel();
+      t.after(() => changing.remove());
+      const { dir } = changing.folder;
+      const served = await serve(t, '--model', dir, '--workers', '2', '--threads', '1');
+      let log = '';
+      served.child.stdout!.on('data', (chunk: Buffer) => {
+        log += chunk.toString();
+      });
+      const client = createClient({ address: served.address, deadlineMs: 20_000 });
+      t.after(() => client.close());
+      const ask = async (path: string) => {
+        const answer = await fetch(`http://${served.metricsAddress}${path}`, { signal: t.signal });
+        return { status: answer.status, text: await answer.text() };
+      };
+      const vector = async () => [...(await client.embed(image)).vector];
+      const expected = await vector();
+      const { featureRef } = await client.storeFeatures(image);
+
+      // Another model of the same name and version, whose manifest fits: a folder that was exported anew.
+      const { manifest } = changing.folder;
+      const { files: _, ...facts } = manifest;
+      const others = tinyModelFiles(7);
+      await writeModelFolder(dir, facts, others, { force: true });
+      const [first, second] = workersOf(served);
+      process.kill(first!, 'SIGKILL');
+      await until(t, async () => /start_failures_total\{.*model_changed"\} [1-9]/.test((await ask('/metrics')).text));
+      for (let i = 0; i < 8; i++) assert.deepEqual(await vector(), expected);
+      assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
+      const degraded = await ask('/readyz');
+      assert.equal(degraded.status, 200);
+      assert.match(degraded.text, /^ready\ntiny@1 lacks a worker: the files of the model are no longer those/);
+      // What is kept by reference is of the weights that are served still.
+      const { pairs } = await client.match({ featureRef }, image);
+      assert.ok(pairs.length > 0);
+
+      process.kill(second!, 'SIGKILL');
+      const changed = /^not ready\ntiny@1 lacks a worker: the files of the model are no longer those/;
+      await until(t, async () => changed.test((await ask('/readyz')).text));
+      const down = await ask('/readyz');
+      assert.equal(down.status, 503);
+      assert.equal(await checkHealth(served.address), 'NOT_SERVING');
+      await assert.rejects(vector(), (error: VicreglError) => {
+        assert.equal(error.code, 'UNAVAILABLE');
+        assert.match(error.message, /no longer those that were verified/);
+        assert.ok(!error.message.includes(dir), error.message);
+        return true;
+      });
+      assert.ok(!down.text.includes(dir));
+      assert.match(log, new RegExp(`${dir}/backbone\\.onnx has sha256`));
+
+      served.child.kill('SIGHUP');
+      await until(t, async () => (await checkHealth(served.address)) === 'SERVING');
+      assert.notDeepEqual(await vector(), expected);
+      assert.deepEqual(await ask('/readyz'), { status: 200, text: 'ready\n' });
+      await assert.rejects(client.match({ featureRef }, image), { code: 'NOT_FOUND' });
+      served.child.kill('SIGTERM');
+      assert.deepEqual(await once(served.child, 'exit'), [0, null]);
     },
   );
 

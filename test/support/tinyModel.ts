@@ -69,7 +69,7 @@ function encode(graph: onnxProto.onnx.IGraphProto): Uint8Array {
   return onnx.ModelProto.encode({ irVersion: 8, opsetImport: [{ domain: '', version: 17 }], graph }).finish();
 }
 
-function backboneGraph(channels: number, stride: number): Uint8Array {
+function backboneGraph(channels: number, stride: number, seed: number): Uint8Array {
   const { mean, std } = tinyManifest.preprocessing;
   return encode({
     name: 'backbone',
@@ -89,7 +89,7 @@ function backboneGraph(channels: number, stride: number): Uint8Array {
         [3],
         Float32Array.from(mean, (m, i) => -m / std[i]!),
       ),
-      initializer('weight', [channels, 3, stride, stride], randomWeights(channels * 3 * stride ** 2, 1)),
+      initializer('weight', [channels, 3, stride, stride], randomWeights(channels * 3 * stride ** 2, seed)),
     ],
     node: [
       {
@@ -128,12 +128,12 @@ function headGraph(input: string, output: string, batch: string[], from: number,
   });
 }
 
-/** Files of the tiny model by name. */
-export function tinyModelFiles(): Map<string, Uint8Array> {
+/** Files of the tiny model by name. @param seed of the backbone's weights */
+export function tinyModelFiles(seed = 1): Map<string, Uint8Array> {
   const { dims, stride } = tinyManifest;
   const cells = ['B', 'h', 'w'];
   return new Map([
-    ['backbone.onnx', backboneGraph(dims.representation, stride)],
+    ['backbone.onnx', backboneGraph(dims.representation, stride, seed)],
     ['local_projector.onnx', headGraph('maps', 'maps_embedding', cells, dims.representation, dims.mapsEmbedding!, 2)],
     ['expander.onnx', headGraph('representation', 'embedding', ['B'], dims.representation, dims.embedding!, 3)],
   ]);

@@ -111,6 +111,7 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
           sendText(response, 404, 'not found; there are GET /config and POST /reload\n');
       }
     },
+    logger,
     tls,
   );
 }

@@ -17,6 +17,8 @@ export interface HealthMonitorOptions {
 export interface HealthMonitor {
   /** Whether the default model answers: the state of the whole service. */
   readonly serving: boolean;
+  /** What is wrong with models now, as callers may read it: one that lacks a worker may still serve. */
+  readonly problems: readonly string[];
   /** Everything is NOT_SERVING from now on. */
   stop(): void;
 }
@@ -91,6 +93,14 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
     }
   }
 
+  function* problems(): Generator<string> {
+    for (const { context, sick } of watched) {
+      const { publicReason } = context.engine.status;
+      if (publicReason !== undefined) yield `${modelLabel(context)} lacks a worker: ${publicReason}`;
+      if (sick) yield `${modelLabel(context)} failed at its last canary`;
+    }
+  }
+
   const serving = (): boolean => watched[0] !== undefined && serves(watched[0]);
 
   /** Follows what is served: a model that was reloaded has another engine. */
@@ -160,6 +170,9 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   return {
     get serving() {
       return serving();
+    },
+    get problems() {
+      return [...problems()];
     },
     stop() {
       stopped = true;

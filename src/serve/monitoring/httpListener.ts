@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
 import type { Tls } from '../auth/tls.js';
 import { parseAddress } from '../transport/address.js';
 
@@ -11,7 +12,7 @@ export interface HttpListener {
   close(): Promise<void>;
 }
 
-/** Answers one request; what it throws becomes a 500. */
+/** Answers one request; what it throws becomes a 500, its text a line of the log. */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** What `off` in place of an address gives. */
@@ -37,6 +38,7 @@ export async function listenHttp(
   address: string,
   option: string,
   handler: HttpHandler,
+  logger: Pick<Logger, 'error'>,
   tls?: Tls,
 ): Promise<HttpListener> {
   if (address === 'off') return none;
@@ -44,7 +46,8 @@ export async function listenHttp(
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     handler(request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
-      else sendText(response, 500, `failed: ${error instanceof Error ? error.message : String(error)}\n`);
+      else sendText(response, 500, 'internal error; the log has the details\n');
+      logger.error({ listener: option, path: request.url, err: error }, 'an HTTP request failed');
     });
   };
   const secure = tls && createTlsServer({ cert: tls.current.cert, key: tls.current.key }, onRequest);

@@ -114,6 +114,22 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
     },
   });
   new Counter({
+    name: 'vicregl_worker_start_failures_total',
+    help:
+      'Workers that could not be started in the place of lost ones, by model and reason: model_changed (a file of the ' +
+      'model folder is no longer what was verified; put it back, or reload the model), or other.',
+    labelNames: [...labelNames, 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const model of models()) {
+        for (const [reason, count] of Object.entries(model.engine.status.startFailures)) {
+          this.inc({ ...labelsOf(model), reason }, count);
+        }
+      }
+    },
+  });
+  new Counter({
     name: 'vicregl_worker_busy_seconds_total',
     help: 'Seconds that workers have spent on requests, by model.',
     labelNames,

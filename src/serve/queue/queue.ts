@@ -139,7 +139,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const decoding = (): number => places.held - waiting.length;
 
   function noWorker(): EngineError {
-    return new EngineError('unavailable', `no inference worker stands: ${engine.status.reason ?? 'unknown reason'}`);
+    const { reason, publicReason } = engine.status;
+    const message = (why = 'unknown reason'): string => `no inference worker stands: ${why}`;
+    return new EngineError('unavailable', message(reason), { publicMessage: message(publicReason) });
   }
 
   function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {

@@ -3,7 +3,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { ByteBudget } from '../byteBudget.js';
 import type { Call, Phase } from '../call.js';
-import { type Status, toStatus } from '../errors.js';
+import { hasMore, type Status, toStatus } from '../errors.js';
 import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
@@ -180,12 +180,16 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       observeItem(code, error, ran = false) {
         host.metrics.item(name, status[code]);
         if (code === status.OK) return;
-        host.metrics.itemRejected(name, toStatus(error).reason);
+        const failure = toStatus(error);
+        host.metrics.itemRejected(name, failure.reason);
         if (code === status.DEADLINE_EXCEEDED && !ran) host.metrics.itemDeadlineDropped(name);
-        if (code !== status.INTERNAL) return;
         // The call itself is answered, and its own line would not say.
-        const line = { ...callFacts(grpcCall.metadata), method: name, code: status[code], err: error };
-        host.logger.error(line, 'an item failed');
+        const line = () => ({ ...callFacts(grpcCall.metadata), method: name, code: status[code], err: error });
+        if (code === status.INTERNAL) host.logger.error(line(), 'an item failed');
+        else if (hasMore(error, failure)) {
+          const kind = { method: name, code: status[code], reason: failure.reason };
+          host.failures.failed(kind, line, 'an item failed');
+        }
       },
       ...deadlineOf(grpcCall),
     },
@@ -211,7 +215,8 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
         if (failure.code === status.INTERNAL) host.logger.error({ ...line(), err: error }, failure.details);
         else {
           const kind = { method: name, code: status[failure.code], reason: failure.reason };
-          host.failures.failed(kind, line, failure.details);
+          const more = hasMore(error, failure) ? { err: error } : {};
+          host.failures.failed(kind, () => ({ ...line(), ...more }), failure.details);
         }
       });
       return withDetails(failure, trailers());

@@ -1,0 +1,74 @@
+import { constants } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import type { Manifest } from './manifest.js';
+import { ModelFolderError } from './modelFolderError.js';
+
+/** What a manifest says of one file of its folder. */
+export type ListedFile = Manifest['files'][string];
+
+/** Read and hashed at a time. */
+const SLICE = 1 << 20;
+
+/** sha256 of a file in lower-case hexadecimal, read as a stream. */
+export async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: SLICE })) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+const wrongSize = (path: string, found: number, { bytes }: ListedFile): string =>
+  `${path} has ${found} bytes, expected ${bytes}`;
+const wrongSum = (path: string, found: string, { sha256 }: ListedFile): string =>
+  `${path} has sha256 ${found}, expected ${sha256}`;
+
+/** What is wrong with a file of the folder; undefined where it is as the manifest says. */
+export async function fileProblem(path: string, expected: ListedFile): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return `${path} is missing`;
+  if (found.size !== expected.bytes) return wrongSize(path, found.size, expected);
+  const sha256 = await fileSha256(path);
+  return sha256 === expected.sha256 ? undefined : wrongSum(path, sha256, expected);
+}
+
+/** Fills the bytes from the file's begin. @returns how many there were, and their sha256 */
+async function readInto(bytes: Uint8Array, file: FileHandle) {
+  const hash = createHash('sha256');
+  let filled = 0;
+  while (filled < bytes.byteLength) {
+    const { bytesRead } = await file.read(bytes, filled, Math.min(SLICE, bytes.byteLength - filled), filled);
+    if (bytesRead === 0) break;
+    hash.update(bytes.subarray(filled, filled + bytesRead));
+    filled += bytesRead;
+  }
+  return { filled, sha256: hash.digest('hex') };
+}
+
+/**
+ * The bytes of a file that a manifest lists, verified as they are read: what is returned is what has the checksum, whatever
+ * happens to the file meanwhile or later.
+ * @throws ModelFolderError where it is missing, or is not as the manifest says.
+ */
+export async function readListedFile(path: string, expected: ListedFile): Promise<Uint8Array> {
+  if (expected.bytes > constants.MAX_LENGTH) {
+    throw new ModelFolderError(
+      `${path} has ${expected.bytes} bytes; this version of Node.js holds ${constants.MAX_LENGTH} in one piece at most`,
+    );
+  }
+  const file = await open(path, 'r').catch((cause: Error) => {
+    throw new ModelFolderError(`${path} cannot be read: ${cause.message}`, { cause });
+  });
+  try {
+    const { size } = await file.stat();
+    if (size !== expected.bytes) throw new ModelFolderError(wrongSize(path, size, expected));
+    // Not of the pool that small buffers share: it is handed to native code.
+    const bytes = Buffer.allocUnsafeSlow(size);
+    const { filled, sha256 } = await readInto(bytes, file);
+    if (filled !== size) throw new ModelFolderError(wrongSize(path, filled, expected));
+    if (sha256 !== expected.sha256) throw new ModelFolderError(wrongSum(path, sha256, expected));
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
