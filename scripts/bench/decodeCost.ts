@@ -39,7 +39,7 @@ for (const size of values.sizes.split(',')) {
   const [file] = (await madePictures(width, height, 1)) as [Buffer];
   const ways = {
     two: async () => prepareImage(await decodeImage(file, limits.image), policy, STRIDE, limits.output),
-    one: () => decodeInput(file, policy, STRIDE, limits),
+    one: () => decodeInput({ encoded: file }, { policy, stride: STRIDE, limits }),
   };
   // The first of each opens libraries and starts threads.
   for (const work of Object.values(ways)) await work();

@@ -1,9 +1,11 @@
 import { ImageError } from './imageError.js';
 import { resample } from './resample.js';
-import { checkOutputPixels, defaultOutputLimits, type OutputLimits } from './resize.js';
-import type { Crop, PixelMap, PreparedImage, RgbImage } from './types.js';
+import { planResampling } from './resamplePlan.js';
+import { checkOutputPixels, checkPipelinePixels, defaultOutputLimits, type OutputLimits } from './resize.js';
+import type { Crop, PixelMap, PreparedImage, RgbImage, Size } from './types.js';
 
-function checkCrop(image: RgbImage, crop: Crop): void {
+/** @throws ImageError `bad_dimensions` for a crop that is empty or reaches outside the image. */
+export function checkCrop(image: Size, crop: Crop): void {
   const describe = `crop (top ${crop.top}, left ${crop.left}, height ${crop.height}, width ${crop.width})`;
   for (const side of ['top', 'left', 'height', 'width'] as const) {
     const least = side === 'top' || side === 'left' ? 0 : 1;
@@ -55,8 +57,10 @@ export async function cropImage(
   }
   checkOutputPixels(size.width, size.height, limits);
   const { left, top, width, height } = crop;
+  const steps = { from: { left, top, width, height }, size, flip: crop.flip };
+  checkPipelinePixels(planResampling(image, steps).stages, limits);
   return {
-    image: await resample(image, { from: { left, top, width, height }, size, flip: crop.flip }),
+    image: await resample(image, steps),
     toOriginal: cropToOriginal(crop, size),
     original: { width: image.width, height: image.height },
   };

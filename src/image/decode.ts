@@ -42,6 +42,8 @@ export interface CheckedFile {
   readonly format: ImageFormat;
   /** Of the upright picture. */
   readonly size: Size;
+  /** Whether EXIF says that it is to be turned or mirrored: libvips then holds all of it decoded. */
+  readonly turned: boolean;
   /** Whether it is a JPEG file whose samples are sRGB already, as most photographs are: nothing to convert. */
   readonly plainJpeg: boolean;
 }
@@ -64,7 +66,7 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   const plain = format === 'jpeg' ? plainJpegSize(bytes) : undefined;
   if (plain !== undefined) {
     checkPixels(plain.width, plain.height, limits);
-    return { format, size: plain, plainJpeg: true };
+    return { format, size: plain, turned: false, plainJpeg: true };
   }
   // The header alone, without sharp's own pixel limit, so that the error can name the size.
   const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
@@ -80,7 +82,8 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
     );
   }
   checkPixels(header.width, header.height, limits);
-  return { format, size: header.autoOrient, plainJpeg: isPlainJpeg(header) };
+  const turned = (header.orientation ?? 1) > 1;
+  return { format, size: header.autoOrient, turned, plainJpeg: isPlainJpeg(header) };
 }
 
 /** The decoding of a checked file, upright; further steps may follow. */

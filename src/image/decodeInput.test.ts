@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import sharp from 'sharp';
+import { cropImage } from './crop.js';
 import { decodeImage, defaultImageLimits } from './decode.js';
 import { decodeInput } from './decodeInput.js';
+import { composePixelMaps } from './geometry.js';
 import { ImageError } from './imageError.js';
 import { defaultOutputLimits, prepareImage } from './resize.js';
 import type { ResizePolicy } from './types.js';
@@ -13,7 +15,8 @@ const photo = await readFile(new URL('../../../test/fixtures/photos/coffee.jpg',
 
 const sized = (width: number, height: number) => sharp(photo).resize(width, height, { fit: 'fill' });
 
-const inOneStep = (bytes: Uint8Array, policy: ResizePolicy) => decodeInput(bytes, policy, 32, limits);
+const inOneStep = (bytes: Uint8Array, policy: ResizePolicy) =>
+  decodeInput({ encoded: bytes }, { policy, stride: 32, limits });
 const inTwo = async (bytes: Uint8Array, policy: ResizePolicy) => prepareImage(await decodeImage(bytes), policy, 32);
 
 function meanDifference(a: Uint8Array, b: Uint8Array): number {
@@ -68,7 +71,57 @@ test('what is wrong is told as by the two steps', async () => {
   await assert.rejects(inOneStep(file.subarray(0, file.length / 2), square), refused('corrupt'));
   await assert.rejects(inOneStep(file, { kind: 'fit', width: 100, height: 64 }), refused('bad_dimensions'));
   await assert.rejects(
-    decodeInput(file, square, 32, { ...limits, image: { ...defaultImageLimits, maxPixels: 1000 } }),
+    decodeInput(
+      { encoded: file },
+      { policy: square, stride: 32, limits: { ...limits, image: { ...defaultImageLimits, maxPixels: 1000 } } },
+    ),
     refused('too_large'),
   );
+});
+
+test('a crop is cut and mirrored before the policy is applied, whatever is kept of it', async () => {
+  const decoded = await decodeImage(photo);
+  const policies: ResizePolicy[] = [
+    { kind: 'shortestSide', resize: 96, crop: 64 },
+    { kind: 'shortestSide', resize: 480, crop: 96 },
+    { kind: 'fit', width: 32, height: 320 },
+    { kind: 'native' },
+  ];
+  for (const policy of policies) {
+    for (const flip of [false, true]) {
+      const crop = { left: 101, top: 33, width: 211, height: 147, flip };
+      // The crop as a picture of its own.
+      const cut = await cropImage(decoded, crop, crop);
+      const expected = await prepareImage(cut.image, policy, 32);
+      for (const picture of [{ encoded: photo }, { raw: decoded }]) {
+        const { image, toOriginal, original } = await decodeInput(picture, { crop, policy, stride: 32, limits });
+        assert.deepEqual([image.width, image.height], [expected.image.width, expected.image.height]);
+        const most = image.data.reduce((m, value, i) => Math.max(m, Math.abs(value - expected.image.data[i]!)), 0);
+        // libvips shrinks by large factors in two steps, which are not quite symmetric.
+        assert.ok(most <= 8, `${policy.kind}, ${flip}: ${most} levels apart`);
+        assert.ok(meanDifference(image.data, expected.image.data) < 0.5);
+        assert.deepEqual(toOriginal, composePixelMaps(cut.toOriginal, expected.toOriginal));
+        assert.deepEqual(original, { width: decoded.width, height: decoded.height });
+      }
+    }
+  }
+});
+
+test('what a file would make the pipeline write is refused before it is decoded', async () => {
+  const upright = await sized(640, 480).jpeg().toBuffer();
+  const turned = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
+  // Enough for the picture and its input, and not for a copy that is turned.
+  const output = { ...defaultOutputLimits, maxPipelinePixels: 640 * 480 + 224 * 224 * 4 };
+  const wanted = { policy: square, stride: 32, limits: { ...limits, output } };
+  await decodeInput({ encoded: upright }, wanted);
+  await assert.rejects(
+    decodeInput({ encoded: turned }, wanted),
+    (error: unknown) =>
+      error instanceof ImageError && error.code === 'too_large' && /decode 307200, turn 307200/.test(error.message),
+  );
+  // Damaged: the plan comes first.
+  await assert.rejects(decodeInput({ encoded: turned.subarray(0, turned.length / 2) }, wanted), {
+    code: 'too_large',
+    message: /\(pipelinePixels\)/,
+  });
 });

@@ -1,32 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
+import { enlarge } from './enlarge.js';
+import { planResampling, type Rectangle, type Resampling, type ResamplingPlan } from './resamplePlan.js';
 import type { RgbImage } from './types.js';
-
-/** A rectangle in whole pixels. */
-export interface Rectangle {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-}
-
-/** Steps of a resampling, in this order; what is left out is not done. */
-export interface Resampling {
-  /** Part of the source that is resized. */
-  readonly from?: Rectangle;
-  /** Size to which it is stretched. */
-  readonly size: { readonly width: number; readonly height: number };
-  /** Part of the result that is kept. */
-  readonly keep?: Rectangle;
-  /** Mirror left to right at the end. */
-  readonly flip?: boolean;
-}
-
-/** Pixels of border that the bicubic interpolation of an enlargement may read: two, and one for rounding. */
-const border = 3;
-
-function open({ width, height, data }: RgbImage): Sharp {
-  return sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
-}
 
 async function pixels(pipeline: Sharp): Promise<RgbImage> {
   const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
@@ -60,41 +35,32 @@ function mirrored({ width, height, data }: RgbImage): RgbImage {
   return { width, height, data: result };
 }
 
-/**
- * Enlarges by libvips' affine transform with centre sampling: output pixel i shows (i + 1/2) / scale of the input.
- * sharp's own resize moves what it enlarges right and down by half an output pixel (libvips/libvips issue 4841).
- * @param extended the picture with `border` pixels repeated on every side
- * @returns at least the enlarged picture, starting at its first pixel
- */
-function enlarge(extended: RgbImage, scaleX: number, scaleY: number): Promise<RgbImage> {
-  const shift = { idx: 0.5 - border, idy: 0.5 - border, odx: -0.5, ody: -0.5 };
-  const matrix: [[number, number], [number, number]] = [
-    [scaleX, 0],
-    [0, scaleY],
-  ];
-  return pixels(open(extended).affine(matrix, { interpolator: 'bicubic', ...shift }));
+/** Shrinks with libvips, on its threads: it computes the window alone, and reads what that needs. */
+function shrink({ width, height, data }: RgbImage, { x, y }: ResamplingPlan): Promise<RgbImage> {
+  return pixels(
+    sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
+      .extract({ left: x.read.start, top: y.read.start, width: x.read.length, height: y.read.length })
+      .resize(x.shrunk, y.shrunk, { fit: 'fill', kernel: 'cubic' })
+      .extract({ left: x.window.start, top: y.window.start, width: x.window.length, height: y.window.length }),
+  );
 }
 
 /**
  * Resizes with a cubic kernel, Catmull-Rom (a = -0.5), widened when shrinking: what torchvision's antialiased bicubic
  * computes too, and aligned as there (pixel edges to pixel edges). Not equal to the bit: libvips shrinks by large
- * factors in two passes, rounds its coefficients, and repeats the border where torchvision leaves it out. Pixels outside
- * `from` never bleed in. The work is done on libvips' threads.
+ * factors in two passes and rounds its coefficients, and the border is repeated where torchvision leaves it out. Pixels
+ * outside `from` never bleed in. Work and memory are bounded by what is kept and by the source (see `planResampling`).
+ * @param signal ends an enlargement; its reason is thrown
  */
-export async function resample(image: RgbImage, steps: Resampling): Promise<RgbImage> {
-  const { size, keep } = steps;
-  const from = steps.from ?? { left: 0, top: 0, width: image.width, height: image.height };
-  const width = Math.min(from.width, size.width);
-  const height = Math.min(from.height, size.height);
-  const shrunk = open(image).extract(from).resize(width, height, { fit: 'fill', kernel: 'cubic' });
-  let result: RgbImage;
-  if (width === size.width && height === size.height) {
-    result = await pixels(keep === undefined ? shrunk : shrunk.extract(keep));
-  } else {
-    const sides = { top: border, bottom: border, left: border, right: border };
-    const extended = await pixels(shrunk.extend({ ...sides, extendWith: 'copy' }));
-    const enlarged = await enlarge(extended, size.width / width, size.height / height);
-    result = cut(enlarged, keep ?? { left: 0, top: 0, width: size.width, height: size.height });
-  }
+export async function resample(image: RgbImage, steps: Resampling, signal?: AbortSignal): Promise<RgbImage> {
+  const plan = planResampling(image, steps);
+  const has = (name: (typeof plan.stages)[number]['name']): boolean => plan.stages.some((stage) => stage.name === name);
+  const { x, y, kept } = plan;
+  const inSource = { left: x.read.start, top: y.read.start };
+  const shrunk = has('shrink') ? await shrink(image, plan) : image;
+  const at = has('shrink') ? { left: 0, top: 0 } : inSource;
+  let result = shrunk;
+  if (has('enlarge rows')) result = await enlarge(shrunk, at, plan, signal);
+  else if (has('cut')) result = cut(image, { ...inSource, ...kept });
   return steps.flip === true ? mirrored(result) : result;
 }

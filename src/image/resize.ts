@@ -1,11 +1,15 @@
+import { defaultImageLimits } from './decode.js';
 import { ImageError } from './imageError.js';
-import { type Rectangle, resample } from './resample.js';
+import { resample } from './resample.js';
+import { planResampling, type Rectangle, type Stage } from './resamplePlan.js';
 import type { PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
 
 /** What one network input may cost. */
 export interface OutputLimits {
   /** Most pixels (width * height) of a network input. */
   readonly maxOutputPixels: number;
+  /** Most pixels that all steps of making it may write together, decoding included. Absent: `enoughPipelinePixels`. */
+  readonly maxPipelinePixels?: number;
   /** The only sizes that a network input may have. Absent: any. */
   readonly sizes?: readonly Size[];
 }
@@ -13,8 +17,13 @@ export interface OutputLimits {
 /** 4 megapixels: 2048 x 2048, 4096 cells at stride 32. */
 export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 };
 
-/** A `shortestSide` resize may be this many times larger than the limit before its crop (a long, thin picture). */
-const uncroppedAllowance = 16;
+/**
+ * Pixels that suffice for every picture and every network input within their limits: a picture is decoded and turned, and
+ * no step after that writes more than some times the input (see `planResampling`).
+ */
+export function enoughPipelinePixels(maxPixels: number, maxOutputPixels: number): number {
+  return 2 * maxPixels + 16 * maxOutputPixels;
+}
 
 /** A network input before it is made. */
 interface PlannedInput {
@@ -68,6 +77,22 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
   );
 }
 
+/**
+ * Holds what all steps of making a network input would write against the limit, before any of them begins.
+ * @throws ImageError `too_large` over the limit.
+ */
+export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
+  const most = limits.maxPipelinePixels ?? enoughPipelinePixels(defaultImageLimits.maxPixels, limits.maxOutputPixels);
+  const pixels = stages.reduce((sum, stage) => sum + stage.pixels, 0);
+  if (pixels <= most) return;
+  const parts = stages.map((stage) => `${stage.name} ${stage.pixels}`).join(', ');
+  throw new ImageError(
+    'too_large',
+    `making the network input would write ${pixels} pixels (${parts}), over the limit of ${most} (pipelinePixels); ` +
+      'send a smaller image, or choose a smaller size',
+  );
+}
+
 /** A size as errors and the configuration write it. */
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
@@ -101,13 +126,6 @@ function planShortestSide(
   const long = Math.trunc((resize * Math.max(image.width, image.height)) / Math.min(image.width, image.height));
   const width = portrait ? resize : long;
   const height = portrait ? long : resize;
-  if (width * height > limits.maxOutputPixels * uncroppedAllowance) {
-    throw new ImageError(
-      'bad_dimensions',
-      `image of ${image.width} x ${image.height} is too long and thin: with its shortest side at ${resize} it would be ` +
-        `${width} x ${height}; use the policy fit, or crop it first`,
-    );
-  }
   const left = roundHalfEven((width - crop) / 2);
   const top = roundHalfEven((height - crop) / 2);
   return { width, height, keep: { left, top, width: crop, height: crop } };
@@ -178,7 +196,7 @@ export function planInput(
  * is int(resize * long / short), the crop starts at round((side - crop) / 2), half to even. `fit` sizes and the crop
  * must be multiples of the stride; `native` rounds each side to the nearest one.
  * @param stride input pixels from one cell to the next
- * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over the limit.
+ * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over a limit.
  */
 export async function prepareImage(
   image: RgbImage,
@@ -186,12 +204,13 @@ export async function prepareImage(
   stride: number,
   limits: OutputLimits = defaultOutputLimits,
 ): Promise<PreparedImage> {
-  const resizing = plan(image, policy, stride, limits);
-  const { width, height, keep } = resizing;
-  const unchanged = width === image.width && height === image.height && keep === undefined;
+  const { resized, keep, toOriginal } = planInput(image, policy, stride, limits);
+  const unchanged = resized.width === image.width && resized.height === image.height && keep === undefined;
+  const steps = { size: resized, ...(keep && { keep }) };
+  if (!unchanged) checkPipelinePixels(planResampling(image, steps).stages, limits);
   return {
-    image: unchanged ? image : await resample(image, { size: { width, height }, ...(keep && { keep }) }),
-    toOriginal: plannedInput(image, resizing).toOriginal,
+    image: unchanged ? image : await resample(image, steps),
+    toOriginal,
     original: { width: image.width, height: image.height },
   };
 }

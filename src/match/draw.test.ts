@@ -26,3 +26,9 @@ test('no pairs: the images alone', async () => {
   const side = { image: grey(10, 20), cell: { width: 8, height: 8 } };
   assert.equal((await sharp(await drawMatches(side, side, [])).metadata()).width, 256 + 16 + 256);
 });
+
+test('a picture of one row gets no wider than its limit', async () => {
+  const flat = { image: grey(20_000, 1), cell: { width: 8, height: 8 } };
+  const { width, height } = await sharp(await drawMatches(flat, flat, [])).metadata();
+  assert.deepEqual([width, height], [4096 + 16 + 4096, 512]);
+});

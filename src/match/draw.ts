@@ -19,17 +19,20 @@ export interface DrawnImage {
 
 /** Height of both pictures in the figure, and the gap between them, in pixels. */
 const HEIGHT = 512;
+/** A picture of one pixel's height would else become half a million pixels wide for each thousand that it has. */
+const MOST_WIDTH = 4096;
 const GAP = 16;
 
 /** Pairs get hues far from each other by the golden angle, so that lines that cross can be told apart. */
 const GOLDEN_ANGLE = 137.508;
 
 function placed(side: DrawnImage, left: number) {
-  const scale = HEIGHT / side.image.height;
+  const scale = Math.min(HEIGHT / side.image.height, MOST_WIDTH / side.image.width);
   const number = (value: number) => value.toFixed(1);
   return {
     left,
     width: Math.max(1, Math.round(side.image.width * scale)),
+    height: Math.max(1, Math.round(side.image.height * scale)),
     x: (value: number) => number(left + value * scale),
     y: (value: number) => number(value * scale),
     size: (value: number) => number(value * scale),
@@ -51,7 +54,7 @@ function box({ x, y }: DrawnCell, { cell }: DrawnImage, at: Placed, colour: stri
 
 async function scaled({ data, width, height }: RgbImage, at: Placed): Promise<Buffer> {
   return sharp(data, { raw: { width, height, channels: 3 } })
-    .resize(at.width, HEIGHT, { fit: 'fill' })
+    .resize(at.width, at.height, { fit: 'fill' })
     .png()
     .toBuffer();
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defaultImageLimits, type ImageLimits } from '../image/decode.js';
-import { defaultOutputLimits, type OutputLimits } from '../image/resize.js';
+import { defaultOutputLimits, enoughPipelinePixels, type OutputLimits } from '../image/resize.js';
 
 const MiB = 1024 * 1024;
 
@@ -113,7 +113,10 @@ export const defaultServeLimits: ServeLimits = {
   // 4 full batches, and some seconds on a small CPU.
   batchRequests: 64,
   image: defaultImageLimits,
-  output: defaultOutputLimits,
+  output: {
+    ...defaultOutputLimits,
+    maxPipelinePixels: enoughPipelinePixels(defaultImageLimits.maxPixels, defaultOutputLimits.maxOutputPixels),
+  },
   // 4,096 x 4,096 cells of 2,048 channels: 3.4 s of two cores with AVX2 that had other work too (scripts/bench/matching.ts).
   maxMatchProducts: 2 ** 35,
   // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.

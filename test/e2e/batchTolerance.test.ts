@@ -28,9 +28,8 @@ describe('the batch that an image rides in', () => {
       names.map(async (name) => {
         const { resize, crop } = preprocessing;
         const bytes = await readFile(new URL(name, photos));
-        const { image: limits, output } = defaultServeLimits;
-        return (await decodeInput(bytes, { kind: 'shortestSide', resize, crop }, stride, { image: limits, output }))
-          .image;
+        const policy = { kind: 'shortestSide', resize, crop } as const;
+        return (await decodeInput({ encoded: bytes }, { policy, stride, limits: defaultServeLimits })).image;
       }),
     );
     assert.ok(images.length >= 3);

@@ -84,10 +84,10 @@ describe('the service over a socket, with ONNX Runtime', () => {
   test('Embed gives what the graph gives when it is run directly', async () => {
     const image = await photo('astronaut.jpg');
     const { vector, tensor } = await service.client.embed(image);
-    const { image: input } = await decodeInput(image, { kind: 'shortestSide', resize: 64, crop: 56 }, 8, {
-      image: defaultServeLimits.image,
-      output: defaultServeLimits.output,
-    });
+    const { image: input } = await decodeInput(
+      { encoded: image },
+      { policy: { kind: 'shortestSide', resize: 64, crop: 56 }, stride: 8, limits: defaultServeLimits },
+    );
     const engine = await createOnnxEngine(model.folder, { device: 'cpu', threads: 1 });
     const batch = { dtype: 'uint8', shape: [1, 56, 56, 3], data: input.data } as const;
     const { representation } = await engine.run(batch, new Set(['representation']));

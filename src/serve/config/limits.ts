@@ -1,3 +1,4 @@
+import { enoughPipelinePixels } from '../../image/resize.js';
 import { defaultServeLimits, type ServeLimits } from '../limits.js';
 import { readInputSize } from './fields.js';
 import type { ServeConfig } from './schema.js';
@@ -36,6 +37,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },
     output: {
       maxOutputPixels: config.inputPixels,
+      maxPipelinePixels: config.pipelinePixels ?? enoughPipelinePixels(config.imagePixels, config.inputPixels),
       ...(config.inputSizes && { sizes: config.inputSizes.map(readInputSize) }),
     },
     maxMatchProducts: config.maxMatchProducts,

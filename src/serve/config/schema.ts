@@ -103,6 +103,12 @@ const limits = {
   inputPixels: whole(1024, 2 ** 28)
     .default(output.maxOutputPixels)
     .describe('Pixels of one network input.'),
+  pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe(
+      'Pixels that all steps from one image to its network input may write (decoding, turning, resizing), planned before the ' +
+        'first begins. Absent: twice imagePixels and 16 times inputPixels, which no image within its own limits needs.',
+    ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
     .describe('Cells of a times cells of b times channels of one match by features.'),

@@ -1,4 +1,5 @@
 import type { Engine } from '../../engine/engine.js';
+import { enoughPipelinePixels } from '../../image/resize.js';
 import type { Limit } from '../../proto/generated/vicregl/v1/Limit.js';
 import { configKeys } from '../config/keys.js';
 import type { keyGroups } from '../config/schema.js';
@@ -18,6 +19,7 @@ function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readon
     imageBytes: image.maxBytes,
     imagePixels: image.maxPixels,
     inputPixels: output.maxOutputPixels,
+    pipelinePixels: output.maxPipelinePixels ?? enoughPipelinePixels(image.maxPixels, output.maxOutputPixels),
   };
 }
 

@@ -1,10 +1,6 @@
-import { cropImage } from '../../image/crop.js';
-import { decodeImage, rawImage } from '../../image/decode.js';
-import { decodeInput } from '../../image/decodeInput.js';
-import { composePixelMaps } from '../../image/geometry.js';
+import { decodeInput, type SentPicture, type WantedInput } from '../../image/decodeInput.js';
 import { ImageError } from '../../image/imageError.js';
-import { prepareImage } from '../../image/resize.js';
-import type { PreparedImage, RgbImage } from '../../image/types.js';
+import type { PreparedImage } from '../../image/types.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { inBoundedTurn } from '../boundedTurn.js';
 import { type Call, timed } from '../call.js';
@@ -19,31 +15,29 @@ function takeEncoded(image: Image__Output): Uint8Array | undefined {
   return encoded;
 }
 
-async function readPixels(context: ServeContext, image: Image__Output, field: string): Promise<RgbImage> {
+/** The picture of a request's image. */
+function takePicture(image: Image__Output, field: string): SentPicture {
   const encoded = takeEncoded(image);
-  if (encoded) return decodeImage(encoded, context.limits.image);
-  if (image.raw) return rawImage(image.raw.rgb, image.raw.width, image.raw.height, context.limits.image);
+  if (encoded) return { encoded };
+  if (image.raw) {
+    const { rgb, width, height } = image.raw;
+    return { raw: { width, height, data: rgb } };
+  }
   throw new ServeError(
     'invalid_argument',
     `${field}: no pixels; set ${field}.encoded to the bytes of an image file, or ${field}.raw`,
   );
 }
 
-async function prepare(context: ServeContext, image: Image__Output, field: string): Promise<PreparedImage> {
-  const { limits, engine } = context;
-  const { stride } = engine.manifest;
-  const policy = readResizePolicy(image, engine.manifest);
-  const { crop } = image;
-  if (crop === null) {
-    const encoded = takeEncoded(image);
-    if (encoded) return decodeInput(encoded, policy, stride, limits);
-    return prepareImage(await readPixels(context, image, field), policy, stride, limits.output);
-  }
-  const original = await readPixels(context, image, field);
-  // The crop at its own size is not yet a network input: the limit on decoded pixels has been held above.
-  const cut = await cropImage(original, crop, crop, { maxOutputPixels: limits.image.maxPixels });
-  const prepared = await prepareImage(cut.image, policy, stride, limits.output);
-  return { ...prepared, toOriginal: composePixelMaps(cut.toOriginal, prepared.toOriginal), original: cut.original };
+/** What is to become of it. */
+function readWanted({ limits, engine }: ServeContext, image: Image__Output): WantedInput {
+  const { manifest } = engine;
+  return {
+    policy: readResizePolicy(image, manifest),
+    ...(image.crop && { crop: image.crop }),
+    stride: manifest.stride,
+    limits: { image: limits.image, output: limits.output },
+  };
 }
 
 /** Names the request's field in an image's error. */
@@ -70,7 +64,7 @@ export async function readImage(
   return inBoundedTurn(decoding, waiting, call, () =>
     timed(call, 'decode', async () => {
       try {
-        return await prepare(context, image, field);
+        return await decodeInput(takePicture(image, field), readWanted(context, image));
       } catch (error) {
         throw inField(field, error);
       }

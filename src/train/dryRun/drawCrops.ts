@@ -5,6 +5,13 @@ import type { SampleCrops, SampleView } from './sampleCrops.js';
 /** Height of a row and side of a view in the picture, and the gaps between, in pixels. */
 const SIDE = 256;
 const GAP = 12;
+/** A photograph of few rows would else become a picture of any width. */
+const MOST_WIDTH = 2048;
+
+/** How much a photograph is scaled to stand in its row. */
+const scaleOf = ({ width, height }: { readonly width: number; readonly height: number }): number =>
+  Math.min(SIDE / height, MOST_WIDTH / width);
+const scaledSide = (side: number, scale: number): number => Math.max(1, Math.round(side * scale));
 
 /** Outlines of the first and the second view in the photograph. */
 const OUTLINES = ['#ff8c00', '#00bfff'] as const;
@@ -50,7 +57,7 @@ function rowOverlay(
   photo: Place,
   places: readonly [Place, Place],
 ): string {
-  const scale = SIDE / photograph.height;
+  const scale = scaleOf(photograph);
   const inPhoto = (view: SampleView, cell: number): [number, number] => [
     photo.left + view.locations[2 * cell + 1]! * scale,
     photo.top + view.locations[2 * cell]! * scale,
@@ -85,7 +92,7 @@ function rowOverlay(
  * @returns a PNG file
  */
 export async function drawCrops(samples: readonly SampleCrops[]): Promise<Buffer> {
-  const widths = samples.map(({ photograph: { width, height } }) => Math.max(1, Math.round((width * SIDE) / height)));
+  const widths = samples.map(({ photograph }) => scaledSide(photograph.width, scaleOf(photograph)));
   const first = Math.max(...widths) + GAP;
   const [width, height] = [first + 2 * SIDE + GAP * 4, samples.length * (SIDE + GAP) - GAP];
   const rows = await Promise.all(
@@ -100,19 +107,20 @@ export async function drawCrops(samples: readonly SampleCrops[]): Promise<Buffer
       const scaled = (
         data: Uint8Array,
         from: { width: number; height: number },
-        to: number,
+        to: { width: number; height: number },
         kernel: 'cubic' | 'nearest',
       ) =>
         sharp(data, { raw: { ...from, channels: 3 } })
-          .resize(to, SIDE, { fit: 'fill', kernel })
+          .resize(to.width, to.height, { fit: 'fill', kernel })
           .png()
           .toBuffer();
       const { width: w, height: h } = photograph;
+      const shown = { width: widths[row]!, height: scaledSide(h, scaleOf(photograph)) };
       const inputs = [
-        { input: await scaled(photograph.data, { width: w, height: h }, widths[row]!, 'cubic'), ...photo },
+        { input: await scaled(photograph.data, { width: w, height: h }, shown, 'cubic'), ...photo },
         ...(await Promise.all(
           views.map(async ({ pixels, size }, v) => ({
-            input: await scaled(pixels, { width: size, height: size }, SIDE, 'nearest'),
+            input: await scaled(pixels, { width: size, height: size }, { width: SIDE, height: SIDE }, 'nearest'),
             ...places[v]!,
           })),
         )),
