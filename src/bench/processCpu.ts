@@ -63,9 +63,13 @@ export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
   return (await Promise.all(threads)).flat().filter((thread) => thread !== undefined);
 }
 
+/** Title of the processes that decode (src/decode/decodeWorker.ts). */
+const DECODE_PROCESS = 'vicregl-decode';
+
 /** Processor seconds of a service by what it is spent on: answering, decoding and the like, the network. */
 export interface ServiceCpu {
   readonly main: number;
+  /** Of the service's process, and of the processes that decode. */
   readonly otherThreads: number;
   readonly workers: number;
 }
@@ -75,7 +79,8 @@ export function serviceCpuBetween(pid: number, before: readonly ThreadCpu[], aft
   const spent = { main: 0, otherThreads: 0, workers: 0 };
   for (const { pid: process, thread, cpuSeconds } of after) {
     const start = before.find((entry) => entry.pid === process && entry.thread === thread)?.cpuSeconds ?? 0;
-    const place = process !== pid ? 'workers' : thread === pid ? 'main' : 'otherThreads';
+    const decodes = after.some((entry) => entry.thread === process && entry.name === DECODE_PROCESS);
+    const place = decodes ? 'otherThreads' : process !== pid ? 'workers' : thread === pid ? 'main' : 'otherThreads';
     spent[place] += cpuSeconds - start;
   }
   return spent;

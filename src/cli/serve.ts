@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { openDecoder } from '../decode/openDecoder.js';
 import { startAdminServer } from '../serve/admin/adminServer.js';
 import { openSecurity } from '../serve/auth/security.js';
 import { limitsOf } from '../serve/config/limits.js';
@@ -36,9 +37,23 @@ export function registerServe(program: Command): void {
     const { tls, store, reload } = await openSecurity(config, logger, modelParts);
     const limits = limitsOf(config);
     const models = await openServedModels(config, limits, (message) => logger.info(message));
+    const decoder = await openDecoder(limits, (message) => logger.info(message)).catch(async (error: unknown) => {
+      await Promise.all(models.map(({ engine }) => engine.close()));
+      throw error;
+    });
     const auth = store && { store, openHealth };
     const shutdown = { delayMs: drainDelayMs, graceMs: drainMs };
-    const server = await createServer({ models, address, metricsAddress, logger, limits, tls, auth, shutdown });
+    const server = await createServer({
+      models,
+      address,
+      metricsAddress,
+      logger,
+      limits,
+      decoder,
+      tls,
+      auth,
+      shutdown,
+    });
     const admin = await startAdminServer({
       ...{ address: adminAddress, tls, store, reload, logger },
       config: () => redactConfig(resolved),

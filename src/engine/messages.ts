@@ -1,4 +1,4 @@
-/** What an engine and its worker processes say to each other; the tensors travel beside it (`frames.ts`). */
+/** What worker processes and those who start them say to each other; the tensors travel beside it (`frames.ts`). */
 
 import type { MatchErrorCode } from '../match/matchError.js';
 import type { Manifest } from '../models/manifest.js';
@@ -27,29 +27,38 @@ export type Work =
   /** Tensors `a` [n, channels] and `b` [m, channels], float32. The answer is that of `nearestTensors`. */
   | { readonly kind: 'nearest' };
 
-export type WorkerRequest =
-  | { readonly kind: 'open'; readonly setup: WorkerSetup }
-  | { readonly kind: 'work'; readonly id: number; readonly work: Work }
+/** What became of opening the model. */
+export interface OpenedModel {
+  readonly provider: 'cpu' | 'cuda';
+  /** Why CUDA was tried and given up (device auto). */
+  readonly cudaFailure?: string;
+}
+
+/** What went wrong with a piece of work, or with opening the model. */
+export interface WorkFailure {
+  readonly code: EngineErrorCode;
+  /** The vectors cannot be matched, and why. */
+  readonly match?: MatchErrorCode;
+  /** A file of the model is not what was verified. */
+  readonly modelChanged?: true;
+}
+
+export type ProcessRequest<Setup, W> =
+  | { readonly kind: 'open'; readonly setup: Setup }
+  | { readonly kind: 'work'; readonly id: number; readonly work: W }
   /** The answer is no longer wanted: work that has not begun is left, a search ends at its next tile, with an error. */
   | { readonly kind: 'cancel'; readonly id: number };
 
-export type WorkerResponse =
-  /** Sessions stand; `cudaFailure` says why CUDA was tried and given up (device auto). */
-  | {
-      readonly kind: 'ready';
-      readonly provider: 'cpu' | 'cuda';
-      readonly cudaFailure?: string;
-      readonly rssBytes: number;
-    }
-  /** Sessions could not be created; the worker ends. `modelChanged`: a file is not what was verified. */
-  | { readonly kind: 'failed'; readonly message: string; readonly modelChanged: boolean }
+export type ProcessResponse<Opened, Failure> =
+  /** It may be given work. */
+  | { readonly kind: 'ready'; readonly opened: Opened; readonly rssBytes: number }
+  /** It could not be made ready; the process ends. */
+  | { readonly kind: 'failed'; readonly message: string; readonly failure: Failure }
   | { readonly kind: 'done'; readonly id: number; readonly rssBytes: number }
   | {
       readonly kind: 'error';
       readonly id: number;
       readonly rssBytes: number;
-      readonly code: EngineErrorCode;
       readonly message: string;
-      /** The vectors cannot be matched, and why. */
-      readonly match?: MatchErrorCode;
+      readonly failure: Failure;
     };

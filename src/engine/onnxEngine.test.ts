@@ -377,7 +377,7 @@ describe('createOnnxEngine', () => {
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
-      { code: 'unavailable', message: /killed: its model was not open in 0\.001 s/ },
+      { code: 'unavailable', message: /killed: its it was not ready in 0\.001 s/ },
     );
   });
 

@@ -46,7 +46,7 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
   const states: string[] = [];
   const pool = createWorkerPool({
     workers: [first],
-    start: async () => {
+    start: async (): Promise<PoolWorker> => {
       const outcome = outcomes.shift();
       if (outcome === undefined) return new Promise(() => {});
       if (outcome instanceof Error) throw outcome;

@@ -5,7 +5,7 @@ import type { Work } from './messages.js';
 import type { WorkerProcess } from './workerProcess.js';
 
 /** Workers that do the same work, of which the dead are replaced. */
-export interface WorkerPool {
+export interface WorkerPool<W = Work> {
   readonly status: EngineStatus;
   /** Workers that would begin work at once. */
   readonly idle: number;
@@ -17,13 +17,13 @@ export interface WorkerPool {
    *   killed and replaced. Absent: it goes on as if nothing had been.
    * @throws what the warm-up throws
    */
-  warm(up: WarmWorker, check?: CheckWorker): Promise<void>;
+  warm(up: WarmWorker<W>, check?: CheckWorker<W>): Promise<void>;
   /**
    * Has work done by the next free worker; those that wait are served in order.
-   * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed. EngineError
-   *   `unavailable` where the worker dies, or has not come back within `workMs` and is killed.
+   * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed, or is killed after
+   *   `givenUpMs`. `unavailable` (see `lost`) where the worker dies, or has not come back within `workMs` and is killed.
    */
-  work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
+  work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
   /** Finishes all work, then ends the workers. */
   close(): Promise<void>;
   /** Kills the workers; all work rejects as `unavailable`. `close` is to follow. */
@@ -31,21 +31,32 @@ export interface WorkerPool {
 }
 
 /** What the pool needs of a worker. */
-export type PoolWorker = Pick<WorkerProcess, 'pid' | 'rssBytes' | 'ended' | 'work' | 'kill' | 'close'>;
+export type PoolWorker<W = Work> = Pick<WorkerProcess<W>, 'pid' | 'rssBytes' | 'ended' | 'work' | 'kill' | 'close'>;
 
 /** Makes a worker ready by work of its own. */
-export type WarmWorker = (work: PoolWorker['work']) => Promise<void>;
+export type WarmWorker<W = Work> = (work: PoolWorker<W>['work']) => Promise<void>;
 
 /** Finds out by work of its own whether a worker can still do what it failed at. */
-export type CheckWorker = (work: PoolWorker['work'], failed: Work) => Promise<void>;
+export type CheckWorker<W = Work> = (work: PoolWorker<W>['work'], failed: W) => Promise<void>;
 
-export interface WorkerPoolOptions {
+export interface WorkerPoolOptions<W = Work> {
+  /** What messages call the whole, and a worker. Default: engine, inference worker. */
+  readonly owner?: string;
+  readonly name?: string;
   /** The workers to begin with; as many are kept. */
-  readonly workers: readonly PoolWorker[];
+  readonly workers: readonly PoolWorker<W>[];
   /** Starts one in the place of a dead one. */
-  readonly start: () => Promise<PoolWorker>;
+  readonly start: () => Promise<PoolWorker<W>>;
   /** Longest time in ms that a worker may take for one piece of work before it is killed. Absent: for ever. */
   readonly workMs?: number | undefined;
+  /** The error of work that took longer. Default: that of a worker that died. */
+  readonly late?: () => Error;
+  /** Longest time in ms for which work may go on that was given up, before its worker is killed. Absent: until `workMs`. */
+  readonly givenUpMs?: number;
+  /** The error of work that no worker can do. Default: EngineError `unavailable`. @param told what callers may read of it */
+  readonly lost?: (reason: string, told: string) => Error;
+  /** A death at work is the work's doing, not the worker's: the next one is started without a pause. */
+  readonly blamesWork?: boolean;
   /** Told of deaths, failed starts and replacements. */
   readonly log: (message: string) => void;
   /** Pauses between tries, in ms. */
@@ -65,8 +76,8 @@ export interface BackOff {
 const defaultBackOff: BackOff = { firstMs: 250, longestMs: 30_000, wellMs: 10_000 };
 
 /** The place of one worker. */
-interface Place {
-  worker: PoolWorker | undefined;
+interface Place<W> {
+  worker: PoolWorker<W> | undefined;
   state: WorkerStatus['state'];
   /** What became of the last one. */
   loss: WorkerLoss;
@@ -76,14 +87,14 @@ interface Place {
 }
 
 /** A place with the worker that was found in it. */
-interface Taken {
-  readonly place: Place;
-  readonly worker: PoolWorker;
+interface Taken<W> {
+  readonly place: Place<W>;
+  readonly worker: PoolWorker<W>;
 }
 
-interface Waiter {
-  take(place: Place): void;
-  refuse(error: EngineError): void;
+interface Waiter<W> {
+  take(place: Place<W>): void;
+  refuse(error: Error): void;
 }
 
 /** Whether the runtime failed by itself: by what it was given, or because it is broken in this process from now on. */
@@ -105,14 +116,16 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
   }
 }
 
-export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { start, log, workMs, backOff = defaultBackOff, recoverMs = 10_000 } = options;
+export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): WorkerPool<W> {
+  const { start, log, workMs, late, givenUpMs, backOff = defaultBackOff, recoverMs = 10_000 } = options;
+  const { owner = 'engine', name = 'inference worker' } = options;
+  const { lost = (reason, told) => new EngineError('unavailable', reason, { publicMessage: told }) } = options;
   const listeners = new Set<() => void>();
-  let waiters: Waiter[] = [];
+  let waiters: Waiter<W>[] = [];
   const restarts = { died: 0, hung: 0, broken: 0 };
   let busyMs = 0;
-  let warmUp: WarmWorker | undefined;
-  let check: CheckWorker | undefined;
+  let warmUp: WarmWorker<W> | undefined;
+  let check: CheckWorker<W> | undefined;
   let lastLoss: Required<Pick<EngineStatus, 'reason' | 'publicReason'>> | undefined;
   const startFailures = { model_changed: 0, other: 0 };
   let closing: Promise<void> | undefined;
@@ -123,7 +136,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   let overdue = false;
   const running = new Set<Promise<unknown>>();
   const places = options.workers.map(
-    (): Place => ({
+    (): Place<W> => ({
       worker: undefined,
       state: 'starting',
       loss: 'died',
@@ -154,14 +167,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     for (const listener of listeners) listener();
   }
 
-  function unavailable(): EngineError {
-    const message = (why = 'none was started'): string => `no inference worker stands (${why}); another is on its way`;
-    return new EngineError('unavailable', message(lastLoss?.reason), {
-      publicMessage: message(lastLoss?.publicReason),
-    });
+  function unavailable(): Error {
+    const message = (why = 'none was started'): string => `no ${name} stands (${why}); another is on its way`;
+    return lost(message(lastLoss?.reason), message(lastLoss?.publicReason));
   }
 
-  function occupy(place: Place, worker: PoolWorker): void {
+  function occupy(place: Place<W>, worker: PoolWorker<W>): void {
     place.worker = worker;
     place.state = 'idle';
     clearTimeout(recovery);
@@ -170,19 +181,19 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const since = performance.now();
     worker.ended.then((how) => {
       if ((closing !== undefined || terminated) && place.state === 'idle') return;
-      if (performance.now() - since >= backOff.wellMs) place.failures = 0;
+      const blameless = options.blamesWork === true && place.state === 'busy';
+      if (blameless || performance.now() - since >= backOff.wellMs) place.failures = 0;
       lose(place, how, how);
     });
   }
 
-  const closed = (): EngineError =>
-    new EngineError('unavailable', 'the engine is closed', { publicMessage: 'the model is closed' });
+  const closed = (): Error => lost(`the ${owner} is closed`, 'the model is closed');
 
   /** Whether another worker would have nothing to do. */
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
   /** A worker died or could not start: tries again, at once the first time. @param told what callers may read of `how` */
-  function lose(place: Place, how: string, told: string): void {
+  function lose(place: Place<W>, how: string, told: string): void {
     lastLoss = { reason: how, publicReason: told };
     place.worker = undefined;
     place.state = 'failed';
@@ -204,7 +215,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     changed();
   }
 
-  function replace(place: Place): void {
+  function replace(place: Place<W>): void {
     place.state = 'starting';
     const since = performance.now();
     startWarm(place).then(
@@ -230,7 +241,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   /** A worker as those of the start are: warm. */
-  async function startWarm(place: Place): Promise<PoolWorker> {
+  async function startWarm(place: Place<W>): Promise<PoolWorker<W>> {
     const worker = await start();
     try {
       await warmUp?.(boundedWork({ place, worker }));
@@ -242,22 +253,40 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   /** A worker's work, which has to come back in time: nothing else would tell a worker that hangs from a busy one. */
-  function boundedWork({ place, worker }: Taken): PoolWorker['work'] {
+  function boundedWork({ place, worker }: Taken<W>): PoolWorker<W>['work'] {
     return async (work, tensors, signal) => {
-      const late = (): void => {
-        place.loss = 'hung';
-        worker.kill(`killed: its work did not come back in ${workMs! / 1000} s`);
+      let isLate = false;
+      const timers: NodeJS.Timeout[] = [];
+      const killIn = (ms: number, how: string, told: () => void = () => {}): void => {
+        const kill = (): void => {
+          told();
+          place.loss = 'hung';
+          worker.kill(`killed: its work ${how} ${ms / 1000} s`);
+        };
+        timers.push(setTimeout(kill, ms));
       };
-      const timer = workMs === undefined ? undefined : setTimeout(late, workMs);
+      const giveUp = (): void => {
+        if (givenUpMs !== undefined) killIn(givenUpMs, 'was given up and did not end in');
+      };
+      if (workMs !== undefined) {
+        killIn(workMs, 'did not come back in', () => {
+          isLate = true;
+        });
+      }
+      if (signal?.aborted) giveUp();
+      else signal?.addEventListener('abort', giveUp, { once: true });
       try {
         return await worker.work(work, tensors, signal);
+      } catch (error) {
+        throw isLate && late !== undefined ? late() : error;
       } finally {
-        clearTimeout(timer);
+        for (const timer of timers) clearTimeout(timer);
+        signal?.removeEventListener('abort', giveUp);
       }
     };
   }
 
-  async function nextFree(signal?: AbortSignal): Promise<Taken> {
+  async function nextFree(signal?: AbortSignal): Promise<Taken<W>> {
     signal?.throwIfAborted();
     const free = places.find((place) => place.state === 'idle');
     if (free) return occupied(free);
@@ -271,7 +300,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         signal?.removeEventListener('abort', leave);
         act();
       };
-      const waiter: Waiter = {
+      const waiter: Waiter<W> = {
         take: (place) => settled(() => resolve(occupied(place))),
         refuse: (error) => settled(() => reject(error)),
       };
@@ -281,20 +310,20 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   /** Taken in the same turn in which it was found idle: nobody else may find it so, and its worker may be lost in the next. */
-  function occupied(place: Place): Taken {
+  function occupied(place: Place<W>): Taken<W> {
     place.state = 'busy';
     return { place, worker: place.worker! };
   }
 
   /** Gives the place of a worker that was taken to the next, where the worker was not lost meanwhile. */
-  function giveBack({ place, worker }: Taken): void {
+  function giveBack({ place, worker }: Taken<W>): void {
     if (place.worker !== worker || place.state !== 'busy') return;
     place.state = 'idle';
     changed();
   }
 
   /** Has a worker that was taken do something. */
-  async function busyWith<T>(taken: Taken, doing: (work: PoolWorker['work']) => Promise<T>): Promise<T> {
+  async function busyWith<T>(taken: Taken<W>, doing: (work: PoolWorker<W>['work']) => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
       return await doing(boundedWork(taken));
@@ -303,7 +332,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     }
   }
 
-  async function warmTaken(taken: Taken, up: WarmWorker): Promise<void> {
+  async function warmTaken(taken: Taken<W>, up: WarmWorker<W>): Promise<void> {
     try {
       await busyWith(taken, up);
     } finally {
@@ -311,7 +340,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     }
   }
 
-  async function doWork(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
+  async function doWork(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
     const taken = await nextFree(signal);
     let suspect = false;
     try {
@@ -331,7 +360,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
    * Checks a worker whose work failed before it takes other work: after some errors, such as an illegal access on a GPU, the
    * runtime of a process never works again. It would fail fast, be idle most, and be given the most work.
    */
-  async function examine(taken: Taken, failed: Work, check: CheckWorker): Promise<void> {
+  async function examine(taken: Taken<W>, failed: W, check: CheckWorker<W>): Promise<void> {
     const { place, worker } = taken;
     try {
       await busyWith(taken, (workOf) => check(workOf, failed));
@@ -404,7 +433,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       for (const { refuse } of waiters.splice(0)) refuse(closed());
       for (const { timer, worker } of places) {
         clearTimeout(timer);
-        worker?.kill('killed: the engine is closed and waits no longer');
+        worker?.kill(`killed: the ${owner} is closed and waits no longer`);
       }
     },
   };

@@ -6,14 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { MatchError } from '../match/matchError.js';
 import { EngineError } from './engine.js';
 import { createMessageReader, type Message, type NamedTensors, writeMessage } from './frames.js';
-import type { Work, WorkerRequest, WorkerResponse, WorkerSetup } from './messages.js';
+import type { OpenedModel, ProcessRequest, ProcessResponse, Work, WorkerSetup, WorkFailure } from './messages.js';
 
-/** A worker with its model open. */
-export interface WorkerProcess {
+/** A process that was started, and is ready for work. */
+export interface WorkerProcess<W = Work> {
   readonly pid: number;
-  readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried and given up (device auto). */
-  readonly cudaFailure?: string;
   /** Resident memory in bytes, as of the last answer. */
   readonly rssBytes: number;
   /** Resolves with how it ended, in our own words, whenever it has. */
@@ -21,13 +18,35 @@ export interface WorkerProcess {
   /**
    * Does one piece of work.
    * @param signal tells the worker that the answer is no longer wanted; the promise settles with its answer all the same
-   * @throws EngineError `unavailable` where the worker dies first; else as the work fails.
+   * @throws what `WorkerKind.lost` makes of the worker's end where it dies first; else as the work fails.
    */
-  work(work: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
+  work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
   /** Ends a worker at once, whatever it does: its work fails with `how`, also where the process takes its time to go. */
   kill(how: string): void;
   /** Ends an idle worker; one that does not end is killed. */
   close(): Promise<void>;
+}
+
+/** A worker with its model open. */
+export type InferenceProcess = WorkerProcess & OpenedModel;
+
+/** What one kind of worker is. */
+export interface WorkerKind<Failure> {
+  /** What messages call it, such as "inference worker". */
+  readonly name: string;
+  /** Calls `serveWork`. */
+  readonly script: URL;
+  /** Variables beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /**
+   * The error of work whose worker ended, or of a worker that could not start.
+   * @param signal that ended it by itself; absent where it exited, or was killed by `kill`
+   */
+  readonly lost: (reason: string, signal?: NodeJS.Signals) => Error;
+  /** The error of a worker that could not be made ready. */
+  readonly unready: (message: string, failure: Failure) => Error;
+  /** The error of work that failed. */
+  readonly failed: (message: string, failure: Failure) => Error;
 }
 
 /** How long a worker may take to end after its last answer, in ms: it only frees memory. */
@@ -36,24 +55,9 @@ const END_MS = 5_000;
 /** How long a worker may take to open its model, in ms: far beyond the largest model from a slow disk. */
 const OPEN_MS = 300_000;
 
-const script = fileURLToPath(new URL('./onnxWorker.js', import.meta.url));
-
 interface Pending {
   resolve(tensors: NamedTensors): void;
-  reject(error: EngineError | MatchError): void;
-}
-
-/** An error of a worker that is gone; how it ended is told in our own words. */
-const lost = (reason: string): EngineError => new EngineError('unavailable', reason, { publicMessage: reason });
-
-/** Why a worker could not open its model. */
-function startError({ message, modelChanged }: WorkerResponse & { kind: 'failed' }): EngineError {
-  if (!modelChanged) return new EngineError('unavailable', message, { startFailure: 'other' });
-  const changed = 'the files of the model are no longer those that were verified when it was loaded';
-  return new EngineError('unavailable', `${changed} (${message}); put them back, or reload the model`, {
-    publicMessage: changed,
-    startFailure: 'model_changed',
-  });
+  reject(error: Error): void;
 }
 
 /** Whether a child has its streams: where its parent may open no more files, spawn gives it none, whatever its type says. */
@@ -62,66 +66,75 @@ function hasStreams(child: ChildProcess): boolean {
 }
 
 /**
- * Starts a worker process and waits until its model is open.
+ * Starts a worker process and waits until it is ready.
+ * @param setup given to it at its start
  * @param log told every line that it writes to stdout or stderr
  * @param openMs longest time for that; then it hangs, as with a device that does, and is killed
- * @throws EngineError `unavailable` where the graphs or the device cannot be used, or no process can be started.
+ * @throws `WorkerKind.unready` where it cannot be made ready, `WorkerKind.lost` where it ends or no process can be started.
  */
-export async function startWorkerProcess(
-  setup: WorkerSetup,
+export async function startProcess<Setup, Opened, W, Failure>(
+  kind: WorkerKind<Failure>,
+  setup: Setup,
   log: (line: string) => void,
   openMs = OPEN_MS,
-): Promise<WorkerProcess> {
+): Promise<WorkerProcess<W> & { readonly opened: Opened }> {
   // execArgv is not inherited by spawn: flags of the parent such as --input-type do not suit a script.
-  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [fileURLToPath(kind.script)], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    ...(kind.environment && { env: { ...process.env, ...kind.environment } }),
+  });
   const pending = new Map<number, Pending>();
   let nextId = 0;
   let rssBytes = 0;
-  let end: string | undefined;
-  let finish: (how: string) => void = () => {};
+  let end: Error | undefined;
+  let finish: (how: string, signal?: NodeJS.Signals) => void = () => {};
   const ended = new Promise<string>((resolve) => {
-    finish = (how) => {
-      end ??= how;
-      const reason = `the inference worker ended (${end})`;
+    finish = (how, signal) => {
+      if (end !== undefined) return;
+      const reason = `the ${kind.name} ended (${how})`;
+      end = kind.lost(reason, signal);
       // First: whoever hears of a failed piece of work must not give this worker another one.
       resolve(reason);
-      for (const { reject } of pending.values()) reject(lost(reason));
+      for (const { reject } of pending.values()) reject(end);
       pending.clear();
     };
     // Before anything else is done with the child: an 'error' that nobody listens to ends this process.
     child.on('error', (error: NodeJS.ErrnoException) => {
       // Its message names the program's path, and how a worker ended is told to callers.
-      log(`worker: ${error.message}`);
+      log(`${kind.name}: ${error.message}`);
       finish(error.code ?? 'error');
     });
-    child.on('exit', (code, signal) => finish(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    child.on('exit', (code, signal) => {
+      if (signal === null) finish(`exit code ${code}`);
+      else finish(`signal ${signal}`, signal);
+    });
   });
   if (!hasStreams(child)) {
     return ended.then((reason) => {
       const wayOut = 'close connections or raise the limit of open files (ulimit -n)';
-      throw lost(`${reason} at its start: ${wayOut}`);
+      throw kind.lost(`${reason} at its start: ${wayOut}`);
     });
   }
   const channel = child.stdio[3] as Socket;
   for (const stream of [child.stdout, child.stderr] as Readable[]) {
-    createInterface({ input: stream }).on('line', (line) => log(`worker ${child.pid}: ${line}`));
+    createInterface({ input: stream }).on('line', (line) => log(`${kind.name} ${child.pid}: ${line}`));
   }
   // A worker that was killed breaks its channel; `ended` says so.
   channel.on('error', () => {});
 
-  const send = (request: WorkerRequest, tensors?: NamedTensors): void => writeMessage(channel, request, tensors);
+  const send = (request: ProcessRequest<Setup, W>, tensors?: NamedTensors): void =>
+    writeMessage(channel, request, tensors);
 
-  function settle({ facts, tensors }: Message<WorkerResponse & { kind: 'done' | 'error' }>): void {
+  function settle({ facts, tensors }: Message<ProcessResponse<Opened, Failure> & { kind: 'done' | 'error' }>): void {
     rssBytes = facts.rssBytes;
     const work = pending.get(facts.id);
     pending.delete(facts.id);
     if (facts.kind === 'done') work?.resolve(tensors);
-    else if (facts.match !== undefined) work?.reject(new MatchError(facts.match, facts.message));
-    else work?.reject(new EngineError(facts.code, `inference failed: ${facts.message}`));
+    else work?.reject(kind.failed(facts.message, facts.failure));
   }
 
-  function work(what: Work, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
-    if (end !== undefined) return Promise.reject(lost(`the inference worker ended (${end})`));
+  function work(what: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors> {
+    if (end !== undefined) return Promise.reject(end);
     const id = nextId++;
     const cancel = (): void => send({ kind: 'cancel', id });
     return new Promise<NamedTensors>((resolve, reject) => {
@@ -146,21 +159,19 @@ export async function startWorkerProcess(
   }
 
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => kill(`killed: its model was not open in ${openMs / 1000} s`), openMs);
+    const timer = setTimeout(() => kill(`killed: it was not ready in ${openMs / 1000} s`), openMs);
     ended.then(() => clearTimeout(timer));
-    ended.then((reason) => reject(lost(`${reason} at its start`)));
+    ended.then((reason) => reject(kind.lost(`${reason} at its start`)));
     channel.on(
       'data',
-      createMessageReader<WorkerResponse>(({ facts, tensors }) => {
+      createMessageReader<ProcessResponse<Opened, Failure>>(({ facts, tensors }) => {
         clearTimeout(timer);
-        if (facts.kind === 'failed') reject(startError(facts));
+        if (facts.kind === 'failed') reject(kind.unready(facts.message, facts.failure));
         else if (facts.kind === 'ready') {
           ({ rssBytes } = facts);
-          const { provider, cudaFailure } = facts;
           resolve({
             pid: child.pid!,
-            provider,
-            ...(cudaFailure !== undefined && { cudaFailure }),
+            opened: facts.opened,
             get rssBytes() {
               return rssBytes;
             },
@@ -174,4 +185,40 @@ export async function startWorkerProcess(
     );
     send({ kind: 'open', setup });
   });
+}
+
+/** An error of a worker that is gone; how it ended is told in our own words. */
+const lost = (reason: string): EngineError => new EngineError('unavailable', reason, { publicMessage: reason });
+
+/** Why a worker could not open its model. */
+function startError(message: string, { modelChanged }: WorkFailure): EngineError {
+  if (!modelChanged) return new EngineError('unavailable', message, { startFailure: 'other' });
+  const changed = 'the files of the model are no longer those that were verified when it was loaded';
+  return new EngineError('unavailable', `${changed} (${message}); put them back, or reload the model`, {
+    publicMessage: changed,
+    startFailure: 'model_changed',
+  });
+}
+
+const inference: WorkerKind<WorkFailure> = {
+  name: 'inference worker',
+  script: new URL('./onnxWorker.js', import.meta.url),
+  lost,
+  unready: startError,
+  failed: (message, { code, match }) =>
+    match === undefined ? new EngineError(code, `inference failed: ${message}`) : new MatchError(match, message),
+};
+
+/**
+ * Starts an inference worker and waits until its model is open.
+ * @throws EngineError `unavailable` where the graphs or the device cannot be used, or no process can be started.
+ */
+export async function startWorkerProcess(
+  setup: WorkerSetup,
+  log: (line: string) => void,
+  openMs = OPEN_MS,
+): Promise<InferenceProcess> {
+  const started = await startProcess<WorkerSetup, OpenedModel, Work, WorkFailure>(inference, setup, log, openMs);
+  // Not by a spread, which would read the memory once.
+  return Object.assign(started, started.opened);
 }

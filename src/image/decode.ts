@@ -11,13 +11,19 @@ export interface ImageLimits {
   readonly maxBytes: number;
   /** Most pixels (width * height) of a decoded picture. */
   readonly maxPixels: number;
+  /** Longest time in seconds for all steps from the file to the network input. Absent: for ever, as where others keep the time. */
+  readonly maxSeconds?: number;
 }
 
-/** 32 MiB and 50 megapixels: a full-frame camera's JPEG passes, a decompression bomb does not. */
-export const defaultImageLimits: ImageLimits = { maxBytes: 32 * 1024 * 1024, maxPixels: 50_000_000 };
-
-/** Longest decoding in seconds: four times that of the slowest picture found (noise, 50 megapixels, AVIF, a busy CPU). */
-const DECODE_SECONDS = 30;
+/**
+ * 32 MiB and 50 megapixels: a full-frame camera's JPEG passes, a decompression bomb does not. 30 s are four times what the slowest
+ * picture found takes (noise, 50 megapixels, AVIF, a busy CPU).
+ */
+export const defaultImageLimits = {
+  maxBytes: 32 * 1024 * 1024,
+  maxPixels: 50_000_000,
+  maxSeconds: 30,
+} as const satisfies ImageLimits;
 
 function checkPixels(width: number, height: number, limits: ImageLimits): void {
   if (width * height <= limits.maxPixels) return;
@@ -72,7 +78,7 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
     .metadata()
     .catch((cause: unknown) => {
-      throw decodeFailure(format, cause, DECODE_SECONDS);
+      throw decodeFailure(format, cause, limits.maxSeconds);
     });
   // libvips chooses its loader itself: make sure that it read what was allowed (a polyglot file may fool one of us).
   if (header.format !== (format === 'avif' ? 'heif' : format)) {
@@ -89,17 +95,17 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
 /** The decoding of a checked file, upright; further steps may follow. */
 export function decoding(bytes: Uint8Array, limits: ImageLimits): Sharp {
   return sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
-    .timeout({ seconds: DECODE_SECONDS })
+    .timeout({ seconds: limits.maxSeconds ?? 0 })
     .autoOrient();
 }
 
 /** @throws ImageError `corrupt`, or `too_large` where it takes too long. */
-export async function decodedPixels(pipeline: Sharp, format: ImageFormat): Promise<RgbImage> {
+export async function decodedPixels(pipeline: Sharp, format: ImageFormat, limits: ImageLimits): Promise<RgbImage> {
   const { data, info } = await pipeline
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => {
-      throw decodeFailure(format, cause, DECODE_SECONDS);
+      throw decodeFailure(format, cause, limits.maxSeconds);
     });
   return {
     width: info.width,
@@ -119,7 +125,8 @@ export async function decodedPixels(pipeline: Sharp, format: ImageFormat): Promi
  */
 export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
   const { format } = await checkFile(bytes, limits);
-  return decodedPixels(decoding(bytes, limits).flatten({ background: '#ffffff' }).toColourspace('srgb'), format);
+  const pipeline = decoding(bytes, limits).flatten({ background: '#ffffff' }).toColourspace('srgb');
+  return decodedPixels(pipeline, format, limits);
 }
 
 /**

@@ -1,13 +1,13 @@
 import { ImageError } from './imageError.js';
+import { isTimeout } from './workClock.js';
 
 /**
  * What a failed decoding means to the sender of the picture.
  * @param seconds longest decoding that was allowed
  */
-export function decodeFailure(format: string, cause: unknown, seconds: number): ImageError {
+export function decodeFailure(format: string, cause: unknown, seconds: number | undefined): ImageError {
   const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
-  // sharp has no error class for it.
-  if (reason.startsWith('timeout:')) {
+  if (isTimeout(cause)) {
     const message = `image takes longer than ${seconds} s to decode as ${format}; send a smaller one, or another format`;
     return new ImageError('too_large', message, { cause });
   }

@@ -13,6 +13,7 @@ import { resample } from './resample.js';
 import { planResampling, type Resampling, type Stage } from './resamplePlan.js';
 import { checkPipelinePixels, type OutputLimits, planInput } from './resize.js';
 import type { Crop, PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
+import { startClock, type WorkClock } from './workClock.js';
 
 /** A picture as it was sent: a file, or 8-bit RGB pixels [height, width, 3]. */
 export type SentPicture = { readonly encoded: Uint8Array } | { readonly raw: RgbImage };
@@ -58,7 +59,7 @@ function decodeStages({ size, turned }: CheckedFile): Stage[] {
   return [{ name: 'decode', pixels }, ...(turned ? [{ name: 'turn', pixels } as const] : [])];
 }
 
-async function decodeSteps(encoded: Uint8Array, wanted: WantedInput): Promise<PreparedImage> {
+async function decodeSteps(encoded: Uint8Array, wanted: WantedInput, clock: WorkClock): Promise<PreparedImage> {
   const { limits } = wanted;
   const file = await checkFile(encoded, limits.image);
   const { size } = file;
@@ -68,14 +69,15 @@ async function decodeSteps(encoded: Uint8Array, wanted: WantedInput): Promise<Pr
   const { size: resized, keep } = steps;
   if (!file.plainJpeg || wanted.crop !== undefined || resized.width > size.width || resized.height > size.height) {
     const image = await decodeImage(encoded, limits.image);
-    return { image: unchanged ? image : await resample(image, steps), ...place };
+    clock.check();
+    return { image: unchanged ? image : await resample(image, steps, clock), ...place };
   }
   let pipeline = decoding(encoded, limits.image);
   const divides = size.width % WHOLE_BLOCKS === 0 && size.height % WHOLE_BLOCKS === 0;
   // What is cut before it is resized is decoded at its full size.
   if (!divides) pipeline = pipeline.extract({ left: 0, top: 0, width: size.width, height: size.height });
   pipeline = pipeline.resize(resized.width, resized.height, { fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
-  const image = await decodedPixels(keep === undefined ? pipeline : pipeline.extract(keep), file.format);
+  const image = await decodedPixels(keep === undefined ? pipeline : pipeline.extract(keep), file.format, limits.image);
   return { image, ...place };
 }
 
@@ -87,14 +89,20 @@ async function decodeSteps(encoded: Uint8Array, wanted: WantedInput): Promise<Pr
  * large, and its sides are multiples of 8, the decoder itself leaves out frequencies that the resizing would (pixels differ by
  * 0.3 to 0.6 of 255 in the mean).
  * @throws ImageError `unsupported_format` or `corrupt` for the file, `bad_dimensions` for a crop outside the picture or a policy
- *   that does not fit, `too_large` over a limit.
+ *   that does not fit, `too_large` over a limit, of time too; the signal's reason at the first step after it is aborted.
  */
-export async function decodeInput(picture: SentPicture, wanted: WantedInput): Promise<PreparedImage> {
-  if ('encoded' in picture) return decodeSteps(picture.encoded, wanted);
+export async function decodeInput(
+  picture: SentPicture,
+  wanted: WantedInput,
+  signal?: AbortSignal,
+): Promise<PreparedImage> {
+  const clock = startClock(wanted.limits.image.maxSeconds, signal);
+  clock.check();
+  if ('encoded' in picture) return decodeSteps(picture.encoded, wanted, clock);
   const { width, height, data } = picture.raw;
   const image = rawImage(data, width, height, wanted.limits.image);
   const { steps, unchanged, ...place } = planSteps(image, wanted);
   if (unchanged) return { image, ...place };
   checkPipelinePixels(planResampling(image, steps).stages, wanted.limits.output);
-  return { image: await resample(image, steps), ...place };
+  return { image: await resample(image, steps, clock), ...place };
 }

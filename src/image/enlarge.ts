@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inSlices } from '../tensor/slices.js';
 import type { ResamplingPlan, Taps } from './resamplePlan.js';
 import type { RgbImage } from './types.js';
+import type { WorkClock } from './workClock.js';
 
 /** One tap a pixel: the axis stays as it is. */
 function copied(length: number): Taps {
@@ -33,13 +34,13 @@ function enlargeColumns(data: Uint8Array, start: number, { indices, weights }: T
  * Works on the calling thread, with a turn of the event loop every few milliseconds.
  * @param image holds the plan's window
  * @param at first pixel of the window in the image
- * @param signal ends it; the reason is thrown
+ * @param clock ends it
  */
 export async function enlarge(
   image: RgbImage,
   at: { readonly left: number; readonly top: number },
   { x, y, kept }: ResamplingPlan,
-  signal?: AbortSignal,
+  clock?: Pick<WorkClock, 'check'>,
 ): Promise<RgbImage> {
   const { width, height } = kept;
   const across = x.taps ?? copied(width);
@@ -70,7 +71,7 @@ export async function enlarge(
   };
   for (const _ of inSlices(height, width * 3, work)) {
     await nextTurn();
-    signal?.throwIfAborted();
+    clock?.check();
   }
   return { width, height, data: new Uint8Array(data.buffer) };
 }

@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { defaultImageLimits } from './decode.js';
 import { decodeFailure } from './decodeFailure.js';
 import { sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
@@ -10,21 +11,20 @@ export interface MaskImage {
   readonly data: Uint8Array | Uint16Array;
 }
 
-/** Longest decoding in seconds; a mask of one channel takes far less. */
-const DECODE_SECONDS = 30;
-
 /**
  * Decodes a PNG file of one channel as a mask: a pixel belongs to it where its value is not 0.
  * @param size what the mask must have, checked before any pixel is decoded
+ * @param maxSeconds longest decoding; 0: as long as it takes
  * @throws ImageError `unsupported_format`, `bad_dimensions` or `corrupt`.
  */
 export async function decodeMask(
   bytes: Uint8Array,
   size: { readonly width: number; readonly height: number },
+  maxSeconds: number = defaultImageLimits.maxSeconds,
 ): Promise<MaskImage> {
   if (sniffFormat(bytes) !== 'png') throw new ImageError('unsupported_format', 'mask is no PNG file');
   const failed = (cause: unknown): never => {
-    throw decodeFailure('png', cause, DECODE_SECONDS);
+    throw decodeFailure('png', cause, maxSeconds);
   };
   const { width, height, channels, depth } = await sharp(bytes, { limitInputPixels: false }).metadata().catch(failed);
   if (width !== size.width || height !== size.height) {
@@ -38,7 +38,7 @@ export async function decodeMask(
     throw new ImageError('unsupported_format', message);
   }
   const picture = sharp(bytes, { failOn: 'error', limitInputPixels: width * height }).timeout({
-    seconds: DECODE_SECONDS,
+    seconds: maxSeconds,
   });
   // 16-bit values below 256 would become 0 among 8-bit ones.
   const wide = depth === 'ushort';

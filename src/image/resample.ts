@@ -2,6 +2,7 @@ import sharp, { type Sharp } from 'sharp';
 import { enlarge } from './enlarge.js';
 import { planResampling, type Rectangle, type Resampling, type ResamplingPlan } from './resamplePlan.js';
 import type { RgbImage } from './types.js';
+import { isTimeout, type WorkClock } from './workClock.js';
 
 async function pixels(pipeline: Sharp): Promise<RgbImage> {
   const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
@@ -36,13 +37,20 @@ function mirrored({ width, height, data }: RgbImage): RgbImage {
 }
 
 /** Shrinks with libvips, on its threads: it computes the window alone, and reads what that needs. */
-function shrink({ width, height, data }: RgbImage, { x, y }: ResamplingPlan): Promise<RgbImage> {
+async function shrink(
+  { width, height, data }: RgbImage,
+  { x, y }: ResamplingPlan,
+  clock?: WorkClock,
+): Promise<RgbImage> {
   return pixels(
     sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false })
+      .timeout({ seconds: clock?.secondsLeft() ?? 0 })
       .extract({ left: x.read.start, top: y.read.start, width: x.read.length, height: y.read.length })
       .resize(x.shrunk, y.shrunk, { fit: 'fill', kernel: 'cubic' })
       .extract({ left: x.window.start, top: y.window.start, width: x.window.length, height: y.window.length }),
-  );
+  ).catch((cause: unknown) => {
+    throw clock !== undefined && isTimeout(cause) ? clock.late(cause) : cause;
+  });
 }
 
 /**
@@ -50,17 +58,17 @@ function shrink({ width, height, data }: RgbImage, { x, y }: ResamplingPlan): Pr
  * computes too, and aligned as there (pixel edges to pixel edges). Not equal to the bit: libvips shrinks by large
  * factors in two passes and rounds its coefficients, and the border is repeated where torchvision leaves it out. Pixels
  * outside `from` never bleed in. Work and memory are bounded by what is kept and by the source (see `planResampling`).
- * @param signal ends an enlargement; its reason is thrown
+ * @param clock bounds its time
  */
-export async function resample(image: RgbImage, steps: Resampling, signal?: AbortSignal): Promise<RgbImage> {
+export async function resample(image: RgbImage, steps: Resampling, clock?: WorkClock): Promise<RgbImage> {
   const plan = planResampling(image, steps);
   const has = (name: (typeof plan.stages)[number]['name']): boolean => plan.stages.some((stage) => stage.name === name);
   const { x, y, kept } = plan;
   const inSource = { left: x.read.start, top: y.read.start };
-  const shrunk = has('shrink') ? await shrink(image, plan) : image;
+  const shrunk = has('shrink') ? await shrink(image, plan, clock) : image;
   const at = has('shrink') ? { left: 0, top: 0 } : inSource;
   let result = shrunk;
-  if (has('enlarge rows')) result = await enlarge(shrunk, at, plan, signal);
+  if (has('enlarge rows')) result = await enlarge(shrunk, at, plan, clock);
   else if (has('cut')) result = cut(image, { ...inSource, ...kept });
   return steps.flip === true ? mirrored(result) : result;
 }

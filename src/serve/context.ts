@@ -1,4 +1,5 @@
 import type { LimitFunction } from 'p-limit';
+import type { Decoder } from '../decode/decoder.js';
 import type { Engine } from '../engine/engine.js';
 import type { ModelId } from '../proto/generated/vicregl/v1/ModelId.js';
 import type { ByteBudget } from './byteBudget.js';
@@ -11,6 +12,8 @@ export interface ServeContext {
   readonly engine: Engine;
   readonly queue: CallQueue;
   readonly limits: ServeLimits;
+  /** Decodes images and masks. All models share it. */
+  readonly decoder: Decoder;
   /** Bounds how many images are decoded at once; all models share it. */
   readonly decoding: LimitFunction;
   /** Lets as many matches compute at a time as a model has workers: more would only take turns. All models share it. */

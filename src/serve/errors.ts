@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { DecoderError, type DecoderErrorCode } from '../decode/decoder.js';
 import { DenseError, type DenseErrorCode } from '../dense/denseError.js';
 import { EngineError, type EngineErrorCode } from '../engine/engine.js';
 import { ImageError, type ImageErrorCode } from '../image/imageError.js';
@@ -14,6 +15,7 @@ export interface Status extends StatusDetails {
 /** The one table from every layer's error codes to gRPC status. */
 const statusOf: {
   readonly image: Readonly<Record<ImageErrorCode, status>>;
+  readonly decoder: Readonly<Record<DecoderErrorCode, status>>;
   readonly engine: Readonly<Record<EngineErrorCode, status>>;
   readonly match: Readonly<Record<MatchErrorCode, status>>;
   readonly dense: Readonly<Record<DenseErrorCode, status>>;
@@ -25,6 +27,11 @@ const statusOf: {
     too_large: status.INVALID_ARGUMENT,
     corrupt: status.INVALID_ARGUMENT,
     bad_dimensions: status.INVALID_ARGUMENT,
+  },
+  decoder: {
+    // The image is the likely cause: the same call would end the next process.
+    crashed: status.INTERNAL,
+    unavailable: status.UNAVAILABLE,
   },
   engine: {
     unavailable: status.UNAVAILABLE,
@@ -127,6 +134,10 @@ export function toStatus(error: unknown): Status {
   if (error instanceof EngineError) {
     const { code, publicMessage = engineDetails[code] } = error;
     return { code: statusOf.engine[code], details: headerSafe(publicMessage), reason: reasonOf('engine', code) };
+  }
+  if (error instanceof DecoderError) {
+    const { code, message } = error;
+    return { code: statusOf.decoder[code], details: headerSafe(message), reason: reasonOf('decoder', code) };
   }
   if (error instanceof DenseError) {
     const { code } = error;

@@ -7,6 +7,9 @@ const MiB = 1024 * 1024;
 /** The receive limit of every gRPC client that has not raised its own, less room for the message around the tensor. */
 export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
 
+/** As many as there are cores, within reason: each process takes some 60 MB. */
+const DECODE_CONCURRENCY = Math.max(2, Math.min(8, availableParallelism()));
+
 /** What requests may cost. Every refusal names its limit. */
 export interface ServeLimits {
   /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
@@ -74,6 +77,8 @@ export interface ServeLimits {
   readonly mapBytes: number;
   /** Images decoded at the same time. */
   readonly decodeConcurrency: number;
+  /** Processes in which they are decoded; 0: in that of the service. */
+  readonly decodeProcesses: number;
   /** Images that may be on their way to the engine: being decoded or waiting. */
   readonly queueImages: number;
   /** Bytes of prepared images that may wait for the engine. */
@@ -151,7 +156,8 @@ export const defaultServeLimits: ServeLimits = {
   // message of int8 features, read, is half of it.
   mapBytes: 512 * MiB,
   // Decoding takes one core an image, and up to 150 MB for the largest.
-  decodeConcurrency: Math.max(2, Math.min(8, availableParallelism())),
+  decodeConcurrency: DECODE_CONCURRENCY,
+  decodeProcesses: DECODE_CONCURRENCY,
   // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.
   queueImages: 256,
   queueBytes: 512 * MiB,

@@ -5,6 +5,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
 import type { Logger } from 'pino';
+import type { Decoder } from '../decode/decoder.js';
 import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
 import { loadOptions } from '../proto/loadOptions.js';
 import type { Tls } from './auth/tls.js';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   /** Who may call. Default: everyone. */
   readonly auth?: Auth | undefined;
   readonly limits?: ServeLimits;
+  /** Decodes images; the server closes it. Default: in this process, for images of people who are trusted. */
+  readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
 }
 
@@ -90,6 +93,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   const service = createService({
     models: options.models,
     limits,
+    ...(options.decoder && { decoder: options.decoder }),
     observer: { batch: (images) => metrics.batch(images) },
   });
   const metrics = createMetrics();
@@ -136,7 +140,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   new ReflectionService({ ...loadProtoPackage(), ...loadSync(healthProto, loadOptions) }).addToServer(server);
 
   const monitor = createHealthMonitor({
-    ...{ models: service.models, logger, ...CANARY },
+    ...{ models: service.models, decoder: options.decoder, logger, ...CANARY },
     report(name, serving) {
       const status = serving ? 'SERVING' : 'NOT_SERVING';
       for (const each of name === '' ? ['', serviceName] : [`${serviceName}/${name}`]) health.setStatus(each, status);
@@ -144,6 +148,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   });
   const stopMeasuring = registerState(metrics.registry, {
     models: () => service.models.served,
+    decoder: () => options.decoder?.status,
     storedFeatures: () => service.storedFeatures,
     held: () => ({ requests: budget.held, answers: answers.held, maps: service.heldMapBytes }),
     isReady: () => monitor.serving,

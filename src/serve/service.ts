@@ -1,4 +1,6 @@
 import pLimit from 'p-limit';
+import type { Decoder } from '../decode/decoder.js';
+import { createLocalDecoder } from '../decode/localDecoder.js';
 import { restrictLoaders } from '../image/loaders.js';
 import type { EmbedBatchRequest__Output } from '../proto/generated/vicregl/v1/EmbedBatchRequest.js';
 import type { EmbedBatchResponse } from '../proto/generated/vicregl/v1/EmbedBatchResponse.js';
@@ -74,6 +76,8 @@ export interface ServiceOptions {
   /** The first is the default; the service closes them. */
   readonly models: readonly ModelSource[];
   readonly limits?: ServeLimits;
+  /** Decodes images; the service closes it. Default: in this process, for images of people who are trusted. */
+  readonly decoder?: Decoder;
   /** Told what happens in the queues. */
   readonly observer?: QueueObserver;
 }
@@ -82,13 +86,15 @@ export interface ServiceOptions {
  * Puts limits, decoding and a batching queue in front of each model; the service owns their engines from then on. From here
  * on libvips reads the supported formats alone, in the whole process.
  */
-export function createService({ models: sources, limits = defaultServeLimits, observer }: ServiceOptions): Service {
+export function createService(options: ServiceOptions): Service {
+  const { models: sources, limits = defaultServeLimits, decoder = createLocalDecoder(), observer } = options;
   restrictLoaders();
   const features = createFeatureStore(limits);
   const mapBudget = createByteBudget(limits.mapBytes, 'maps');
   const models = createModelRegistry({
     models: sources,
     limits,
+    decoder,
     decoding: pLimit(limits.decodeConcurrency),
     matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
     reducing: pLimit(1),
@@ -121,7 +127,13 @@ export function createService({ models: sources, limits = defaultServeLimits, ob
     get heldMapBytes() {
       return mapBudget.held;
     },
-    close: () => models.close(),
-    terminate: () => models.terminate(),
+    async close() {
+      await models.close();
+      await decoder.close();
+    },
+    terminate() {
+      decoder.terminate();
+      models.terminate();
+    },
   };
 }

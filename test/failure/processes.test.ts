@@ -18,14 +18,15 @@ const bounded = { timeout: 120_000 };
 
 const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3).fill(90) };
 
-/** Processes whose parent is this one: the service's workers. */
+/** Its inference workers: processes whose parent is this one, those that decode apart. */
 function workersOf({ child }: ServedProcess): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       try {
-        return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) === child.pid;
+        const parent = /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+        return Number(parent) === child.pid && /onnxWorker/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
       } catch {
         return false;
       }

@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { createLocalDecoder } from '../../src/decode/localDecoder.js';
 import type { Engine } from '../../src/engine/engine.js';
 import { createByteBudget } from '../../src/serve/byteBudget.js';
 import { defaultServeLimits } from '../../src/serve/limits.js';
@@ -11,6 +12,7 @@ import { createFeatureStore } from '../../src/serve/stored/featureStore.js';
 export function registryParts(): Omit<RegistryOptions, 'models'> {
   return {
     limits: defaultServeLimits,
+    decoder: createLocalDecoder(),
     decoding: pLimit(1),
     matching: pLimit(1),
     reducing: pLimit(1),

@@ -5,6 +5,7 @@ import type { ServeConfig } from './schema.js';
 
 /** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
 export function limitsOf(config: ServeConfig): ServeLimits {
+  const { decodeProcesses, decodeConcurrency = decodeProcesses || defaultServeLimits.decodeConcurrency } = config;
   return {
     maxMessageBytes: config.maxMessageBytes,
     messageEntries:
@@ -34,7 +35,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     mapBytes: config.mapBytes,
     callsPerConnection: config.callsPerConnection,
     maxResponseBytes: config.maxResponseBytes,
-    image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels },
+    image: { maxBytes: config.imageBytes, maxPixels: config.imagePixels, maxSeconds: config.decodeSeconds },
     output: {
       maxOutputPixels: config.inputPixels,
       maxPipelinePixels: config.pipelinePixels ?? enoughPipelinePixels(config.imagePixels, config.inputPixels),
@@ -48,7 +49,8 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     storedFeatures: config.storedFeatures,
     storedFeaturesTtl: config.storedFeaturesTtl,
     queueMatches: config.queueMatches,
-    decodeConcurrency: config.decodeConcurrency ?? defaultServeLimits.decodeConcurrency,
+    decodeConcurrency,
+    decodeProcesses: decodeProcesses ?? decodeConcurrency,
     queueImages: config.queueImages,
     queueBytes: config.queueBytes,
     batchImages: config.batchImages,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defaultImageLimits } from '../../image/decode.js';
 import { defaultServeLimits } from '../limits.js';
 import { bytes, inputSize, listener, optionalListener, readInputSize, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
@@ -152,9 +153,18 @@ const limits = {
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe(
-      'Images decoded at the same time. Absent: the cores, at least 2 and at most 8. Above 4, Node needs UV_THREADPOOL_SIZE ' +
-        'of as many.',
+      'Images decoded at the same time. Absent: decodeProcesses, or the cores, at least 2 and at most 8. Above 4, Node needs ' +
+        'UV_THREADPOOL_SIZE of as many where decodeProcesses is 0.',
     ),
+  decodeProcesses: whole(0, 1024)
+    .optional()
+    .describe(
+      'Processes that decode images and masks, each one at a time: a native crash, or memory that runs out, costs one image. ' +
+        "Absent: decodeConcurrency. 0: in the service's own process, for images of people who are trusted.",
+    ),
+  decodeSeconds: whole(1, 3600)
+    .default(defaultImageLimits.maxSeconds)
+    .describe('Seconds that one image, or one mask, may take from its bytes to the network input.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
@@ -210,6 +220,13 @@ export const serveConfigSchema = z
     }
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
       problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
+    }
+    const { decodeConcurrency, decodeProcesses = 0 } = config;
+    if (decodeProcesses > 0 && decodeConcurrency !== undefined && decodeConcurrency > decodeProcesses) {
+      problem(
+        'decodeConcurrency',
+        `is more than decodeProcesses (${decodeProcesses}), each of which decodes one image`,
+      );
     }
     for (const size of config.inputSizes ?? []) {
       const { width, height } = readInputSize(size);

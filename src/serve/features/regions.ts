@@ -1,6 +1,5 @@
 import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../dense/mask.js';
 import { type RegionWeights, regionWeights } from '../../dense/pool.js';
-import { decodeMask } from '../../image/mask.js';
 import { inTurns } from '../../match/turns.js';
 import type { Mask__Output } from '../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../proto/generated/vicregl/v1/PoolingRegion.js';
@@ -26,10 +25,16 @@ function checkSize(mask: Size, original: Size, field: string): void {
   );
 }
 
-async function maskRuns(context: ServeContext, mask: Mask__Output, original: Size, field: string): Promise<Runs> {
+async function maskRuns(
+  { decoder, decoding }: Pick<ServeContext, 'decoder' | 'decoding'>,
+  mask: Mask__Output,
+  original: Size,
+  field: string,
+  signal: AbortSignal,
+): Promise<Runs> {
   if (mask.png) {
     const { png } = mask;
-    const { data } = await context.decoding(() => decodeMask(png, original));
+    const { data } = await decoding(() => decoder.mask(png, original, signal));
     return bitmapRuns(data, original.width, original.height);
   }
   if (mask.bitmap) {
@@ -60,12 +65,13 @@ async function runsOf(
   region: PoolingRegion__Output,
   original: Size,
   field: string,
+  signal: AbortSignal,
 ): Promise<Runs> {
   if (region.box) {
     const { left, right, top, bottom } = readBox(region.box, `${field}.box`);
     return [[left, right, top, bottom]];
   }
-  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`);
+  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, signal);
   throw new ServeError('invalid_argument', `${field}: empty; set box or mask`);
 }
 
@@ -117,7 +123,7 @@ export async function readRegions(
     const field = `pooling.regions[${i}]`;
     let ofMaps: RegionWeights[];
     try {
-      const runs = await runsOf(context, region, original, field);
+      const runs = await runsOf(context, region, original, field, call.signal);
       ofMaps = await inTurns(regionWeights(lattices, runs), call.signal);
     } catch (error) {
       throw inField(field, error);

@@ -1,10 +1,13 @@
 import type { Logger } from 'pino';
+import type { Decoder } from '../../decode/decoder.js';
 import { type Engine, EngineError } from '../../engine/engine.js';
 import { runCanary } from '../models/canary.js';
 import { type ModelRegistry, modelLabel, type OpenModel } from '../models/registry.js';
 
 export interface HealthMonitorOptions {
   readonly models: Pick<ModelRegistry, 'served' | 'watch'>;
+  /** Without a process that decodes, no model answers to images. */
+  readonly decoder?: Pick<Decoder, 'status' | 'watch'> | undefined;
   /** Pause between two canaries of a model, in ms. */
   readonly intervalMs: number;
   /** Longest time that a canary may take once a worker is free for it, in ms. */
@@ -65,14 +68,16 @@ function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, lat
  * answers that are not finite would not be noticed.
  */
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
-  const { models, intervalMs, timeoutMs, report, logger } = options;
+  const { models, decoder, intervalMs, timeoutMs, report, logger } = options;
   let watched: Watched[] = [];
   const reported = new Map<string, boolean>();
   let stopped = false;
 
   function serves({ context, sick }: Watched): boolean {
     const { state } = context.engine.status;
-    return !stopped && !sick && (state === 'ready' || state === 'degraded');
+    // One that is starting stands in a moment, and images wait for it.
+    const decodes = decoder?.status?.state !== 'down';
+    return !stopped && !sick && decodes && (state === 'ready' || state === 'degraded');
   }
 
   function tell(): void {
@@ -165,6 +170,7 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   }, intervalMs);
   timer.unref();
   const unwatch = models.watch(follow);
+  const unwatchDecoder = decoder?.watch(tell);
   follow();
 
   return {
@@ -178,6 +184,7 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
       stopped = true;
       clearInterval(timer);
       unwatch();
+      unwatchDecoder?.();
       for (const each of watched) each.unwatch();
       tell();
     },

@@ -16,6 +16,7 @@ function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readon
     ...others,
     batchImages: run.images,
     batchPixels: run.pixels,
+    decodeSeconds: image.maxSeconds ?? 0,
     imageBytes: image.maxBytes,
     imagePixels: image.maxPixels,
     inputPixels: output.maxOutputPixels,

@@ -1,4 +1,5 @@
 import type { LimitFunction } from 'p-limit';
+import type { Decoder } from '../../decode/decoder.js';
 import type { Engine } from '../../engine/engine.js';
 import type { ByteBudget } from '../byteBudget.js';
 import type { ServeContext } from '../context.js';
@@ -54,6 +55,7 @@ export interface RegistryOptions {
   /** The first is the default. */
   readonly models: readonly ModelSource[];
   readonly limits: ServeLimits;
+  readonly decoder: Decoder;
   readonly decoding: LimitFunction;
   readonly matching: LimitFunction;
   readonly reducing: LimitFunction;
@@ -80,7 +82,7 @@ export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { models, limits, decoding, matching, reducing, mapBudget, features, observer } = options;
+  const { models, limits, decoder, decoding, matching, reducing, mapBudget, features, observer } = options;
   const listeners = new Set<() => void>();
   let terminate = (): void => {};
   const terminated = new Promise<void>((resolve) => {
@@ -93,7 +95,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
     const own = limitsForModel(limits, engine.manifest);
-    const shared = { decoding, matching, reducing, mapBudget, features };
+    const shared = { decoder, decoding, matching, reducing, mapBudget, features };
     return { model: { engine, queue, limits: own, ...shared }, reopen, users: 0 };
   }
 

@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { EngineStatus } from '../../engine/engine.js';
 import type { ServeContext } from '../context.js';
 import type { OpenModel } from '../models/registry.js';
 import type { FeatureStoreStats } from '../stored/featureStore.js';
@@ -8,6 +9,8 @@ import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 export interface ServeState {
   /** Every model that is served now. */
   readonly models: () => readonly Pick<OpenModel, 'engine' | 'queue'>[];
+  /** Of the processes that decode; undefined where images are decoded in this process. */
+  readonly decoder: () => EngineStatus | undefined;
   /** Of the features kept by reference. */
   readonly storedFeatures: () => FeatureStoreStats;
   /** Bytes of the requests that are being answered, and of the answers that callers have not taken yet. */
@@ -141,6 +144,46 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
 }
 
+/** The figures of decode processes; absent where images are decoded in this process. */
+function registerDecoder(registry: Registry, { decoder }: ServeState): void {
+  if (decoder() === undefined) return;
+  const registers = [registry];
+  new Gauge({
+    name: 'vicregl_decode_processes',
+    help: 'Processes that decode images and masks, by state (starting, idle, busy, failed).',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
+        this.set({ state }, decoder()?.workers.filter((worker) => worker.state === state).length ?? 0);
+      }
+    },
+  });
+  new Gauge({
+    name: 'vicregl_decode_process_resident_memory_bytes',
+    help: 'Resident memory of each decode process, as of its last answer.',
+    labelNames: ['process'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [place, { rssBytes }] of decoder()?.workers.entries() ?? []) this.set({ process: place }, rssBytes);
+    },
+  });
+  new Counter({
+    name: 'vicregl_decode_process_restarts_total',
+    help:
+      'Decode processes that took the place of lost ones, by reason: died (crashed, or killed for memory), or hung (killed because ' +
+      'an image took longer than decodeSeconds, or went on for a second after its call had ended).',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of ['died', 'hung'] as const) this.inc({ reason }, decoder()?.restarts[reason] ?? 0);
+    },
+  });
+}
+
 /** What the store of features by reference holds, and how it was used. */
 function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeState): void {
   const registers = [registry];
@@ -187,6 +230,7 @@ function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeSta
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
   registerWorkers(registry, state);
+  registerDecoder(registry, state);
   registerStoredFeatures(registry, state);
   for (const [name, help, read] of [
     [

@@ -1,4 +1,4 @@
-import { decodeInput, type SentPicture, type WantedInput } from '../../image/decodeInput.js';
+import type { SentPicture, WantedInput } from '../../image/decodeInput.js';
 import { ImageError } from '../../image/imageError.js';
 import type { PreparedImage } from '../../image/types.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
@@ -59,12 +59,12 @@ export async function readImage(
   call: Call,
 ): Promise<PreparedImage> {
   if (image === null) throw new ServeError('invalid_argument', `${field}: missing; every request carries its image`);
-  const { decoding, limits } = context;
+  const { decoder, decoding, limits } = context;
   const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
   return inBoundedTurn(decoding, waiting, call, () =>
     timed(call, 'decode', async () => {
       try {
-        return await decodeInput(takePicture(image, field), readWanted(context, image));
+        return await decoder.input(takePicture(image, field), readWanted(context, image), call.signal);
       } catch (error) {
         throw inField(field, error);
       }

@@ -1,0 +1,63 @@
+/** What the service and its decode processes say to each other; pixels and files travel beside it (engine/frames.ts). */
+
+import type { NamedTensors } from '../engine/frames.js';
+import type { SentPicture, WantedInput } from '../image/decodeInput.js';
+import type { ImageErrorCode } from '../image/imageError.js';
+import type { PixelMap, PreparedImage, RgbImage, Size } from '../image/types.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+
+/** One piece of work; its tensors have names. */
+export type DecodeWork =
+  /** Tensor `encoded`, uint8 [bytes], or `raw`, uint8 [height, width, 3]. The answer is that of `inputTensors`. */
+  | { readonly kind: 'input'; readonly wanted: WantedInput }
+  /** Tensor `png`, uint8 [bytes]. The answer is `mask`, uint8 [height, width]. */
+  | { readonly kind: 'mask'; readonly size: Size };
+
+/** What went wrong with it; without a code, it is no ImageError. */
+export interface DecodeFailure {
+  readonly code?: ImageErrorCode;
+}
+
+const bytesTensor = (bytes: Uint8Array): Tensor => tensor('uint8', [bytes.length], bytes);
+
+const pixelTensor = ({ width, height, data }: RgbImage): Tensor => tensor('uint8', [height, width, 3], data);
+
+function readPixels({ shape, data }: Tensor): RgbImage {
+  return { width: shape[1]!, height: shape[0]!, data: data as Uint8Array };
+}
+
+export function pictureTensors(picture: SentPicture): NamedTensors {
+  return 'encoded' in picture ? { encoded: bytesTensor(picture.encoded) } : { raw: pixelTensor(picture.raw) };
+}
+
+export function readPicture({ encoded, raw }: NamedTensors): SentPicture {
+  return raw === undefined ? { encoded: encoded!.data as Uint8Array } : { raw: readPixels(raw) };
+}
+
+/** `pixels`, uint8 [height, width, 3], and `place`, float64: the map to the original (4 numbers) and its size (2). */
+export function inputTensors({ image, toOriginal, original }: PreparedImage): NamedTensors {
+  const { scaleX, scaleY, offsetX, offsetY } = toOriginal;
+  const place = Float64Array.of(scaleX, scaleY, offsetX, offsetY, original.width, original.height);
+  return { pixels: pixelTensor(image), place: tensor('float64', [place.length], place) };
+}
+
+export function readInput({ pixels, place }: NamedTensors): PreparedImage {
+  const [scaleX, scaleY, offsetX, offsetY, width, height] = place!.data as Float64Array as unknown as number[];
+  const toOriginal = { scaleX, scaleY, offsetX, offsetY } as PixelMap;
+  return { image: readPixels(pixels!), toOriginal, original: { width: width!, height: height! } };
+}
+
+export function maskQuestion(png: Uint8Array): NamedTensors {
+  return { png: bytesTensor(png) };
+}
+
+export function maskTensors({ width, height, data }: Size & { readonly data: Uint8Array | Uint16Array }): NamedTensors {
+  // Inside and outside are all that counts.
+  const mask = data instanceof Uint8Array ? data : Uint8Array.from(data, (value) => (value === 0 ? 0 : 1));
+  return { mask: tensor('uint8', [height, width], mask) };
+}
+
+export function readMask({ mask }: NamedTensors): Size & { readonly data: Uint8Array } {
+  const { shape, data } = mask!;
+  return { width: shape[1]!, height: shape[0]!, data: data as Uint8Array };
+}
