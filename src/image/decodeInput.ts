@@ -1,4 +1,4 @@
-import { checkFile, decodedPixels, decodeImage, decoding, type ImageLimits } from './decode.js';
+import { checkFile, decodeChecked, decodedPixels, decoding, type ImageLimits } from './decode.js';
 import { type OutputLimits, planInput, prepareImage } from './resize.js';
 import type { PreparedImage, ResizePolicy } from './types.js';
 
@@ -22,12 +22,13 @@ export async function decodeInput(
   stride: number,
   limits: { readonly image: ImageLimits; readonly output: OutputLimits },
 ): Promise<PreparedImage> {
-  const { format, size: original, plainJpeg } = await checkFile(bytes, limits.image);
+  const file = await checkFile(bytes, limits.image);
+  const { format, size: original, plainJpeg } = file;
   const { resized, keep, toOriginal } = planInput(original, policy, stride, limits.output);
   if (!plainJpeg || resized.width > original.width || resized.height > original.height) {
-    return prepareImage(await decodeImage(bytes, limits.image), policy, stride, limits.output);
+    return prepareImage(await decodeChecked(file, limits.image), policy, stride, limits.output);
   }
-  let pipeline = decoding(bytes, limits.image);
+  let pipeline = decoding(file, limits.image);
   const divides = original.width % WHOLE_BLOCKS === 0 && original.height % WHOLE_BLOCKS === 0;
   // What is cut before it is resized is decoded at its full size.
   if (!divides) pipeline = pipeline.extract({ left: 0, top: 0, ...original });
