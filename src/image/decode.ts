@@ -1,7 +1,7 @@
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
 import { type ImageFormat, readableFormats, refusalOf, sniffFormat } from './format.js';
-import { checkGif } from './gif.js';
+import { firstGifFrame } from './gif.js';
 import { ImageError } from './imageError.js';
 import { checkJpeg } from './jpegDamage.js';
 import { plainJpegSize } from './jpegHeader.js';
@@ -9,6 +9,7 @@ import { checkPng } from './png.js';
 import type { Rectangle } from './resample.js';
 import { checkTiff } from './tiff.js';
 import type { RgbImage, Size } from './types.js';
+import { checkWebp } from './webp.js';
 
 /** What one picture may cost. */
 export interface ImageLimits {
@@ -69,14 +70,18 @@ async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeF
     case 'jpeg':
       return checkJpeg(bytes);
     case 'gif':
-      return { bytes, strict: false, drawn: await checkGif(bytes) };
+      return { strict: false, ...(await firstGifFrame(bytes)) };
     case 'png':
       checkPng(bytes);
       break;
     case 'tiff':
       checkTiff(bytes);
       break;
-    default: // Files of WebP and AVIF say how long they are, and their decoders hold them to it.
+    case 'webp':
+      checkWebp(bytes);
+      break;
+    case 'avif': // Its decoder misses what is behind the end.
+      break;
   }
   return { bytes, strict: false };
 }

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { ImageError } from './imageError.js';
 import type { Rectangle } from './resample.js';
 
-/** GIF files by their blocks (GIF89a). Decoders show what they have of a file that is cut, and nothing tells. */
+/** GIF files by their blocks (GIF89a). */
 
 const EXTENSION = 0x21;
 const IMAGE = 0x2c;
@@ -27,47 +27,29 @@ interface Frame {
 /** Bytes of a table of colours. */
 const tableBytes = (flags: number): number => ((flags & 0x80) === 0 ? 0 : 3 << ((flags & 7) + 1));
 
-/** The place behind the blocks of up to 255 bytes that start at `from`, and their end. */
-function skipBlocks(bytes: Uint8Array, from: number, what: string): number {
+/** The data of blocks of up to 255 bytes that start at `from`, without their lengths, and the place behind them. */
+function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: number; ended: boolean } {
+  const parts: Uint8Array[] = [];
   let at = from;
-  while (at < bytes.length && bytes[at] !== 0) at += bytes[at]! + 1;
-  if (at >= bytes.length) throw damaged(`it ends within ${what}, at byte ${bytes.length}`);
-  return at + 1;
+  for (; at < bytes.length && bytes[at] !== 0; at += bytes[at]! + 1) {
+    parts.push(bytes.subarray(at + 1, at + 1 + bytes[at]!));
+  }
+  const ended = at < bytes.length;
+  return { data: Buffer.concat(parts), end: Math.min(at, bytes.length), ended };
 }
 
-/** The first frame; all frames are gone through, by their blocks. A missing trailer is nothing. */
+/** The first frame; what stands behind it is looked at by nobody. */
 function firstFrame(bytes: Uint8Array): Frame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 13) throw damaged(`it ends within its header, at byte ${bytes.length}`);
-  let first: Frame | undefined;
-  let frames = 0;
-  for (let at = 13 + tableBytes(bytes[10]!); at < bytes.length && bytes[at] !== TRAILER; ) {
-    if (bytes[at] === EXTENSION) {
-      at = skipBlocks(bytes, at + 2, 'an extension');
-      continue;
-    }
-    if (bytes[at] !== IMAGE) {
-      // What follows a whole frame and is no block is ignored, as by others.
-      if (first) break;
-      throw damaged(`at byte ${at} there is no block`);
-    }
-    frames++;
-    if (at + 10 > bytes.length) throw damaged(`it ends within frame ${frames}, at byte ${bytes.length}`);
-    const side = (offset: number) => view.getUint16(at + offset, true);
-    const place = { left: side(1), top: side(3), width: side(5), height: side(7) };
-    const data = at + 10 + tableBytes(bytes[at + 9]!);
-    at = skipBlocks(bytes, data + 1, `frame ${frames}`);
-    first ??= { place, bits: bytes[data]!, from: data + 1 };
-  }
-  if (first) return first;
-  throw damaged('it has no frame');
-}
-
-/** The data of a frame without the lengths of its blocks. */
-function joined(bytes: Uint8Array, from: number): Uint8Array {
-  const parts: Uint8Array[] = [];
-  for (let at = from; bytes[at] !== 0; at += bytes[at]! + 1) parts.push(bytes.subarray(at + 1, at + 1 + bytes[at]!));
-  return Buffer.concat(parts);
+  let at = 13 + tableBytes(bytes[10]!);
+  while (bytes[at] === EXTENSION) at = readBlocks(bytes, at + 2).end + 1;
+  if (at + 10 > bytes.length) throw damaged(`it ends before its first frame, at byte ${bytes.length}`);
+  if (bytes[at] !== IMAGE) throw damaged(`at byte ${at} there should be its first frame`);
+  const side = (offset: number) => view.getUint16(at + offset, true);
+  const place = { left: side(1), top: side(3), width: side(5), height: side(7) };
+  const data = at + 10 + tableBytes(bytes[at + 9]!);
+  return { place, bits: bytes[data] ?? 0, from: data + 1 };
 }
 
 /** Counts the pixels that LZW codes come to, in steps; each code stands for a known number of them. */
@@ -105,17 +87,29 @@ function* countPixels(data: Uint8Array, colourBits: number, most: number): Gener
   return pixels;
 }
 
+/** The first frame of a GIF file. */
+export interface GifStill {
+  /** A file of that frame alone. */
+  readonly bytes: Uint8Array;
+  /** Where it lies on the canvas. */
+  readonly drawn: Rectangle;
+}
+
 /**
- * Where the first frame lies on the canvas.
- * @throws ImageError `corrupt` where the file ends within a frame, or the first frame has fewer pixels than its size.
+ * Takes the first frame out of a GIF file, and sees that all of its pixels are there. Frames behind it may be cut off or broken.
+ * @throws ImageError `corrupt` where it has fewer pixels than its size.
  */
-export async function checkGif(bytes: Uint8Array): Promise<Rectangle> {
-  const { place, bits, from } = firstFrame(bytes);
+export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
+  const { place: drawn, bits, from } = firstFrame(bytes);
+  const most = drawn.width * drawn.height;
+  const { data, end, ended } = readBlocks(bytes, from);
   if (bits < 1 || bits >= MOST_BITS) throw damaged(`colours of ${bits} bits do not exist`);
-  const most = place.width * place.height;
-  const counting = countPixels(joined(bytes, from), bits, most);
+  const counting = countPixels(data, bits, most);
   let step = counting.next();
   for (; !step.done; step = counting.next()) await setImmediate();
-  if (step.value >= most) return place;
-  throw damaged(`its first frame has ${step.value} of ${most} pixels`);
+  if (step.value < most) {
+    const where = ended ? '' : `, where it ends at byte ${bytes.length}`;
+    throw damaged(`its first frame has ${step.value} of ${most} pixels${where}`);
+  }
+  return { bytes: Buffer.concat([bytes.subarray(0, end), Buffer.from([0, TRAILER])]), drawn };
 }

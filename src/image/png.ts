@@ -45,16 +45,17 @@ function damaged(what: string): ImageError {
 const isCritical = (type: string): boolean => /^[A-Z]/.test(type);
 
 /**
- * The chunks up to IEND. What follows IEND is ignored, and so is its absence: all pixels may be there, and the decoder knows.
+ * The chunks up to the last of the pixels. Behind the pixels anything may be missing or broken: the decoder knows whether they are all there.
  * @throws ImageError `corrupt` where a chunk ends behind the file, or the checksum of a critical one is wrong.
  */
 function* chunks(bytes: Uint8Array): Generator<Chunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = SIGNATURE_BYTES;
-  while (at < bytes.length) {
+  let pixels = false;
+  for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (pixels && type !== 'IDAT') return;
     if (at + FRAME_BYTES > bytes.length) throw damaged(`it ends within a chunk, at byte ${bytes.length}`);
     const end = at + FRAME_BYTES + view.getUint32(at);
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (!/^[A-Za-z]{4}$/.test(type)) throw damaged(`at byte ${at} there is no chunk`);
     if (end > bytes.length) {
       throw damaged(`chunk ${type} at byte ${at} ends at byte ${end} of ${bytes.length}`);
@@ -64,6 +65,7 @@ function* chunks(bytes: Uint8Array): Generator<Chunk> {
     }
     yield { type, at, data: bytes.subarray(at + 8, end - 4) };
     if (type === 'IEND') return;
+    pixels ||= type === 'IDAT';
     at = end;
   }
 }

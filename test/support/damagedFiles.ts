@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { type DamagedFile, damagedJpegs, imageFixtures, spliced } from './damagedJpegs.js';
+import { pngChunk } from './png.js';
 
 /** Files of every format with one fault each. The same bytes everywhere. */
 
@@ -32,14 +32,6 @@ function chunksOf(file: Buffer, type: string): number[] {
     if (file.toString('latin1', at + 4, at + 8) === type) found.push(at);
   }
   return found;
-}
-
-function pngChunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  const numbers = Buffer.alloc(8);
-  numbers.writeUInt32BE(data.length, 0);
-  numbers.writeUInt32BE(crc32(body), 4);
-  return Buffer.concat([numbers.subarray(0, 4), body, numbers.subarray(4)]);
 }
 
 function pngChanges(file: Buffer): Changes {
