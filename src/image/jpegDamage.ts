@@ -3,6 +3,9 @@ import { ImageError } from './imageError.js';
 import { EOI, type Frame, type JpegFile, readJpeg, type Scan } from './jpegFile.js';
 import { ScanFault, walkScan } from './jpegScan.js';
 
+/** Sequential and progressive frames, with Huffman and with arithmetic codes. */
+const READ_FRAMES = [0xc0, 0xc1, 0xc2, 0xc9, 0xca];
+
 /**
  * Longest file whose codes are gone over: 7 ms of a CPU, a sixth of what decoding and resizing such files take. Where large
  * photographs are reduced while they are decoded, it would take as long as that again.
@@ -19,6 +22,20 @@ export interface WholeJpeg {
 
 function damaged(what: string): ImageError {
   return new ImageError('corrupt', `JPEG is damaged: it ${what}; check that it was sent whole`);
+}
+
+/** @throws ImageError `unsupported_format` for what the standard calls JPEG too, and decoders of 8-bit pictures do not read. */
+function checkKind({ marker, precision }: Frame): void {
+  const way = 'convert it to a usual JPEG (baseline or progressive), PNG or TIFF';
+  if (precision !== 8) {
+    throw new ImageError(
+      'unsupported_format',
+      `image is a JPEG of ${precision} bits a sample, which is not read; ${way}`,
+    );
+  }
+  if (READ_FRAMES.includes(marker)) return;
+  const name = marker === 0xc3 ? 'a lossless JPEG' : `a JPEG of frame type ${marker - 0xc0}`;
+  throw new ImageError('unsupported_format', `image is ${name}, which is not read; ${way}`);
 }
 
 /** Whether scans hold every coefficient of every component to its last bit. */
@@ -61,12 +78,13 @@ function cleaned(bytes: Uint8Array, { parts, oddities, ended }: JpegFile): Uint8
  * Harmless are: bytes between segments and behind the end, a missing end marker where all pixels are there, filling behind the
  * data, unknown versions of JFIF's and Adobe's segments.
  * @returns what to decode, and how
- * @throws ImageError `corrupt`.
+ * @throws ImageError `corrupt`, or `unsupported_format` for JPEG of more than 8 bits, or without loss.
  */
 export async function checkJpeg(bytes: Uint8Array): Promise<WholeJpeg> {
   const file = readJpeg(bytes);
   const { frame, scans, ended } = file;
   const [first] = scans;
+  if (frame) checkKind(frame);
   // What has no header of a picture is the decoder's to name.
   if (frame === undefined || first === undefined) return { bytes, strict: true };
   const walk = bytes.byteLength <= MOST_WALKED_BYTES ? walkScan(bytes, frame, first) : undefined;
