@@ -115,6 +115,39 @@ describe('decodeImage', () => {
     }
   });
 
+  it('lays the first frame of an animated WebP over white where it does not cover the canvas', async () => {
+    const still = await sharp({ create: { width: 20, height: 16, channels: 3, background: 'red' } })
+      .webp({ lossless: true })
+      .toBuffer();
+    const number = (value: number) => Buffer.from([value & 255, value >> 8, 0]);
+    const chunk = (type: string, ...parts: Uint8Array[]) => {
+      const data = Buffer.concat(parts);
+      const head = Buffer.from(`${type}\0\0\0\0`);
+      head.writeUInt32LE(data.length, 4);
+      return Buffer.concat([head, data]);
+    };
+    // Offsets are halves, and sizes one less.
+    const place = Buffer.concat([number(5), number(4), number(19), number(15), number(100), Buffer.of(0)]);
+    for (const background of [Buffer.of(0, 0, 0, 255), Buffer.of(0, 0, 0, 0)]) {
+      const canvas = chunk('VP8X', Buffer.of(2, 0, 0, 0), number(39), number(29));
+      const animation = chunk('ANIM', background, Buffer.of(0, 0));
+      const frames = [chunk('ANMF', place, still.subarray(12)), chunk('ANMF', place, still.subarray(12))];
+      const image = await decodeImage(chunk('RIFF', Buffer.from('WEBP'), canvas, animation, ...frames), limits);
+      assert.deepEqual([image.width, image.height], [40, 30]);
+      assert.deepEqual(
+        [pixel(image, 10, 8), pixel(image, 29, 23)],
+        [
+          [255, 0, 0],
+          [255, 0, 0],
+        ],
+      );
+      assert.deepEqual(
+        [pixel(image, 9, 8), pixel(image, 30, 23), pixel(image, 10, 7)],
+        new Array(3).fill([255, 255, 255]),
+      );
+    }
+  });
+
   it('refuses other formats, whatever sharp could make of them', async () => {
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>');
     const polyglot = Buffer.from(`GIF89a<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>`);

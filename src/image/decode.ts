@@ -1,9 +1,15 @@
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
-import { type ImageFormat, readableFormats, sniffFormat } from './format.js';
+import { type ImageFormat, readableFormats, refusalOf, sniffFormat } from './format.js';
+import { firstGifFrame } from './gif.js';
 import { ImageError } from './imageError.js';
+import { checkJpeg } from './jpegDamage.js';
 import { plainJpegSize } from './jpegHeader.js';
+import { checkPng } from './png.js';
+import type { Rectangle } from './resamplePlan.js';
+import { checkTiff } from './tiff.js';
 import type { RgbImage, Size } from './types.js';
+import { checkWebp } from './webp.js';
 
 /** What one picture may cost. */
 export interface ImageLimits {
@@ -45,6 +51,12 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
 
 /** A picture file that may be decoded. */
 export interface CheckedFile {
+  /** What is to be decoded: the file, or a copy that comes to the same pixels. */
+  readonly bytes: Uint8Array;
+  /** Whether a warning of the decoder means damage. */
+  readonly strict: boolean;
+  /** The part of the canvas that the first frame covers, where a file says so (GIF). */
+  readonly drawn?: Rectangle;
   readonly format: ImageFormat;
   /** Of the upright picture. */
   readonly size: Size;
@@ -58,6 +70,30 @@ function isPlainJpeg({ format, space, channels, depth, icc }: Metadata): boolean
   return format === 'jpeg' && space === 'srgb' && channels === 3 && depth === 'uchar' && icc === undefined;
 }
 
+type WholeFile = Pick<CheckedFile, 'bytes' | 'strict' | 'drawn'>;
+
+/** @throws ImageError for damage that the decoder would pass over, or give no name to. */
+async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeFile> {
+  switch (format) {
+    case 'jpeg':
+      return checkJpeg(bytes);
+    case 'gif':
+      return { strict: false, ...(await firstGifFrame(bytes)) };
+    case 'png':
+      checkPng(bytes);
+      break;
+    case 'tiff':
+      checkTiff(bytes);
+      break;
+    case 'webp':
+      checkWebp(bytes);
+      break;
+    case 'avif': // Its decoder misses what is behind the end.
+      break;
+  }
+  return { bytes, strict: false };
+}
+
 /**
  * Reads a picture's header and holds it against the limits.
  * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
@@ -65,17 +101,15 @@ function isPlainJpeg({ format, space, channels, depth, icc }: Metadata): boolean
 export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise<CheckedFile> {
   checkBytes(bytes, limits);
   const format = sniffFormat(bytes);
-  if (format === undefined) {
-    const what = bytes.byteLength === 0 ? 'image is empty (0 bytes)' : 'image is of no supported format';
-    throw new ImageError('unsupported_format', `${what}; send one of ${readableFormats.join(', ')}, or raw RGB pixels`);
-  }
+  if (format === undefined) throw new ImageError('unsupported_format', `image ${refusalOf(bytes)}`);
+  const whole = await wholeFile(bytes, format);
   const plain = format === 'jpeg' ? plainJpegSize(bytes) : undefined;
   if (plain !== undefined) {
     checkPixels(plain.width, plain.height, limits);
-    return { format, size: plain, turned: false, plainJpeg: true };
+    return { format, size: plain, turned: false, plainJpeg: true, ...whole };
   }
   // The header alone, without sharp's own pixel limit, so that the error can name the size.
-  const header = await sharp(bytes, { failOn: 'error', limitInputPixels: false })
+  const header = await sharp(whole.bytes, { failOn: 'error', limitInputPixels: false })
     .metadata()
     .catch((cause: unknown) => {
       throw decodeFailure(format, cause, limits.maxSeconds);
@@ -89,12 +123,12 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   }
   checkPixels(header.width, header.height, limits);
   const turned = (header.orientation ?? 1) > 1;
-  return { format, size: header.autoOrient, turned, plainJpeg: isPlainJpeg(header) };
+  return { format, size: header.autoOrient, turned, plainJpeg: isPlainJpeg(header), ...whole };
 }
 
 /** The decoding of a checked file, upright; further steps may follow. */
-export function decoding(bytes: Uint8Array, limits: ImageLimits): Sharp {
-  return sharp(bytes, { failOn: 'error', limitInputPixels: limits.maxPixels, pages: 1 })
+export function decoding({ bytes, strict }: CheckedFile, limits: ImageLimits): Sharp {
+  return sharp(bytes, { failOn: strict ? 'warning' : 'error', limitInputPixels: limits.maxPixels, pages: 1 })
     .timeout({ seconds: limits.maxSeconds ?? 0 })
     .autoOrient();
 }
@@ -114,19 +148,41 @@ export async function decodedPixels(pipeline: Sharp, format: ImageFormat, limits
   };
 }
 
+/** Makes everything outside a part of a picture white, in place. */
+function whitenAround({ width, height, data }: RgbImage, { left, top, ...part }: Rectangle): void {
+  const right = Math.min(left + part.width, width);
+  const bottom = Math.min(top + part.height, height);
+  for (let row = 0; row < height; row++) {
+    const start = row * width * 3;
+    if (row < top || row >= bottom || left >= right) data.fill(255, start, start + width * 3);
+    else data.fill(255, start, start + left * 3).fill(255, start + right * 3, start + width * 3);
+  }
+}
+
+/** `decodeImage` of a file that has been checked. */
+export async function decodeChecked(file: CheckedFile, limits: ImageLimits): Promise<RgbImage> {
+  const pipeline = decoding(file, limits).flatten({ background: '#ffffff' }).toColourspace('srgb');
+  const image = await decodedPixels(pipeline, file.format, limits);
+  // libvips makes it black where no frame has transparent pixels.
+  if (file.drawn) whitenAround(image, file.drawn);
+  return image;
+}
+
 /**
  * Decodes a picture to 8-bit sRGB.
  *
  * The format is found from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
  * orientation is applied; embedded colour profiles, CMYK, greyscale and 16-bit samples are converted to sRGB;
- * transparent pixels are laid over white (what a browser page shows, where dropping alpha would bring out hidden
- * colours); of an animation or a multi-page file the first frame is taken. A truncated file is an error.
+ * transparent pixels and what no frame covers are laid over white (what a browser page shows, where dropping alpha would
+ * bring out hidden colours); of an animation or a multi-page file the first frame is taken.
+ *
+ * A file that lacks pixels is an error, and so is one whose data are not what they should be, as far as its format lets that be
+ * seen (`jpegDamage.ts`, `png.ts`, `gif.ts`, `tiff.ts`). What costs no pixel is none: a missing end marker, bytes behind the
+ * end, unreadable metadata.
  * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
  */
 export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
-  const { format } = await checkFile(bytes, limits);
-  const pipeline = decoding(bytes, limits).flatten({ background: '#ffffff' }).toColourspace('srgb');
-  return decodedPixels(pipeline, format, limits);
+  return decodeChecked(await checkFile(bytes, limits), limits);
 }
 
 /**

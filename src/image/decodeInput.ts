@@ -2,8 +2,8 @@ import { checkCrop, cropToOriginal } from './crop.js';
 import {
   type CheckedFile,
   checkFile,
+  decodeChecked,
   decodedPixels,
-  decodeImage,
   decoding,
   type ImageLimits,
   rawImage,
@@ -68,11 +68,11 @@ async function decodeSteps(encoded: Uint8Array, wanted: WantedInput, clock: Work
   checkPipelinePixels([...decodeStages(file), ...(unchanged ? [] : plan.stages)], limits.output);
   const { size: resized, keep } = steps;
   if (!file.plainJpeg || wanted.crop !== undefined || resized.width > size.width || resized.height > size.height) {
-    const image = await decodeImage(encoded, limits.image);
+    const image = await decodeChecked(file, limits.image);
     clock.check();
     return { image: unchanged ? image : await resample(image, steps, clock), ...place };
   }
-  let pipeline = decoding(encoded, limits.image);
+  let pipeline = decoding(file, limits.image);
   const divides = size.width % WHOLE_BLOCKS === 0 && size.height % WHOLE_BLOCKS === 0;
   // What is cut before it is resized is decoded at its full size.
   if (!divides) pipeline = pipeline.extract({ left: 0, top: 0, width: size.width, height: size.height });

@@ -1,18 +1,24 @@
 import sharp from 'sharp';
 import { defaultImageLimits } from './decode.js';
 import { decodeFailure } from './decodeFailure.js';
-import { sniffFormat } from './format.js';
+import { describeContent, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
+import { bareSamples, pngHeader } from './png.js';
 
-/** One number a pixel, as wide as in the file, rows from the top; not 0 inside the mask. */
+/** One number a pixel, rows from the top; not 0 inside the mask. Numbers of 1, 2 and 4 bits are scaled to 8. */
 export interface MaskImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array | Uint16Array;
 }
 
+/** Colour types with one number a pixel. */
+const singleNumbers: readonly string[] = ['grey', 'palette'];
+
 /**
- * Decodes a PNG file of one channel as a mask: a pixel belongs to it where its value is not 0.
+ * Decodes a PNG file as a mask: a pixel belongs to it where its number is not 0. That is the grey value, or the palette's index
+ * and not its colour (as label images are written: PASCAL VOC, DAVIS), in 1, 2, 4, 8 or 16 bits, interlaced or not. A mask is no
+ * picture: colour profiles, gamma, transparent values and an orientation do not change it.
  * @param size what the mask must have, checked before any pixel is decoded
  * @param maxSeconds longest decoding; 0: as long as it takes
  * @throws ImageError `unsupported_format`, `bad_dimensions` or `corrupt`.
@@ -22,31 +28,33 @@ export async function decodeMask(
   size: { readonly width: number; readonly height: number },
   maxSeconds: number = defaultImageLimits.maxSeconds,
 ): Promise<MaskImage> {
-  if (sniffFormat(bytes) !== 'png') throw new ImageError('unsupported_format', 'mask is no PNG file');
-  const failed = (cause: unknown): never => {
-    throw decodeFailure('png', cause, maxSeconds);
-  };
-  const { width, height, channels, depth } = await sharp(bytes, { limitInputPixels: false }).metadata().catch(failed);
+  if (sniffFormat(bytes) !== 'png') {
+    throw new ImageError(
+      'unsupported_format',
+      `mask ${describeContent(bytes)}; send a PNG file, a bitmap or run lengths`,
+    );
+  }
+  const { width, height, bits, colour } = pngHeader(bytes);
   if (width !== size.width || height !== size.height) {
     throw new ImageError(
       'bad_dimensions',
       `mask of ${width} x ${height} pixels does not lie on the image of ${size.width} x ${size.height}; send it at that size`,
     );
   }
-  if (channels !== 1) {
-    const message = `mask has ${channels} channels (a palette counts as 3); send a greyscale PNG of one channel`;
+  if (!singleNumbers.includes(colour)) {
+    const message = `mask is ${colour}, several numbers a pixel; send a PNG of one channel, greyscale or with a palette`;
     throw new ImageError('unsupported_format', message);
   }
-  const picture = sharp(bytes, { failOn: 'error', limitInputPixels: width * height }).timeout({
-    seconds: maxSeconds,
-  });
   // 16-bit values below 256 would become 0 among 8-bit ones.
-  const wide = depth === 'ushort';
-  const pixels = await picture
+  const wide = bits === 16;
+  const pixels = await sharp(bareSamples(bytes), { failOn: 'warning', limitInputPixels: width * height })
+    .timeout({ seconds: maxSeconds })
     .toColourspace(wide ? 'grey16' : 'b-w')
     .raw({ depth: wide ? 'ushort' : 'uchar' })
     .toBuffer()
-    .catch(failed);
+    .catch((cause: unknown) => {
+      throw decodeFailure('png', cause, maxSeconds, 'mask');
+    });
   if (!wide) return { width, height, data: pixels };
   const { buffer, byteOffset } = pixels.byteOffset % 2 === 0 ? pixels : new Uint8Array(pixels);
   return { width, height, data: new Uint16Array(buffer, byteOffset, width * height) };

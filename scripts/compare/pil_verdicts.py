@@ -1,0 +1,31 @@
+"""PIL's verdict on image files: whether Image.load() reads them to the end.
+
+    python3 scripts/compare/pil_verdicts.py < FILES
+
+FILES are lines of JSON, each a string: a file in base64. Prints a line of JSON for each: true where PIL reads it.
+Needs Pillow (Debian: python3-pil).
+"""
+
+import base64
+import io
+import json
+import sys
+import warnings
+
+from PIL import Image
+
+warnings.simplefilter("ignore")
+
+
+def reads(data):
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            image.convert("RGB")
+        return True
+    except Exception:  # PIL raises many classes: OSError, SyntaxError, ValueError, struct.error, ...
+        return False
+
+
+for line in sys.stdin:
+    print(json.dumps(reads(base64.b64decode(json.loads(line)))), flush=True)

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { damagedFiles } from '../../test/support/damagedFiles.js';
+import { type DamagedFile, imageFixtures } from '../../test/support/damagedJpegs.js';
+import { decodeImage } from './decode.js';
+import { ImageError } from './imageError.js';
+
+/** What becomes of damaged files of every format, beside the verdicts of PIL (`scripts/compare/damagedFiles.ts`). */
+
+interface Verdict {
+  readonly file: DamagedFile;
+  /** Mean difference of 8-bit samples to the whole file's; absent where it is refused. */
+  readonly difference?: number;
+  readonly error?: ImageError;
+  readonly readByPil: boolean;
+}
+
+const isHarmless = ({ file }: Verdict) => /: (harmless|whole)/.test(file.name);
+/** Arithmetic coding takes any bytes for codes, and gives no sign of their end. */
+const isArithmetic = ({ file }: Verdict) => file.from === 'arithmetic.jpg';
+/** Formats without checksums cannot tell a change of some bytes that comes to as many codes, nor one of plain samples. */
+const isSmall = ({ file }: Verdict) => /: \d+ bytes? (removed|inserted|overwritten)/.test(file.name);
+
+function meanDifference(a: Uint8Array, b: Uint8Array): number {
+  return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length;
+}
+
+async function verdicts(): Promise<readonly Verdict[]> {
+  const record = JSON.parse(await readFile(new URL('pil.json', imageFixtures), 'utf8')) as { refused: string[] };
+  const refusedByPil = new Set(record.refused);
+  const whole = new Map<string, Uint8Array>();
+  const found: Verdict[] = [];
+  for (const file of damagedFiles()) {
+    const readByPil = !refusedByPil.has(file.name);
+    try {
+      const { data } = await decodeImage(file.bytes);
+      if (!whole.has(file.from)) whole.set(file.from, data);
+      found.push({ file, readByPil, difference: meanDifference(whole.get(file.from)!, data) });
+    } catch (error) {
+      assert.ok(error instanceof ImageError, `${file.name}: ${error}`);
+      found.push({ file, readByPil, error });
+    }
+  }
+  return found;
+}
+
+const named = (list: readonly Verdict[]) =>
+  list.map(({ file, error }) => `${file.name}${error ? ` (${error.message})` : ''}`);
+
+describe('of damaged files', () => {
+  let all: readonly Verdict[];
+  before(async () => {
+    all = await verdicts();
+  });
+
+  test('those that lack no pixel are answered, with the same pixels', () => {
+    const harmless = all.filter(isHarmless);
+    assert.ok(harmless.length > 150, `${harmless.length} files`);
+    const wrong = harmless.filter(({ difference }) => difference !== 0);
+    // That arithmetic codes are all there is said by the end marker alone.
+    const expected = ['no end marker', 'half an end marker'].map((what) => `arithmetic.jpg: harmless: ${what}`);
+    assert.deepEqual(wrong.map(({ file }) => file.name).sort(), expected.sort());
+  });
+
+  test('those that are answered have the pixels of the whole file, but for changes that leave no trace', () => {
+    const answered = all.filter(({ error }) => error === undefined);
+    const wrong = answered.filter((verdict) => verdict.difference !== 0 && !isSmall(verdict) && !isArithmetic(verdict));
+    assert.deepEqual(named(wrong), []);
+  });
+
+  test('all that are refused are said to be damaged, by where', () => {
+    const refused = all.filter(({ error }) => error);
+    assert.ok(refused.length > 500, `${refused.length} files`);
+    for (const { file, error } of refused) {
+      assert.equal(error!.code, 'corrupt', file.name);
+      assert.match(
+        error!.message,
+        /^(JPEG|PNG|GIF|TIFF|WebP) is damaged: .*\d|^image cannot be decoded as \w+: \S|ends before its last scan/,
+        file.name,
+      );
+      assert.doesNotMatch(error!.message, /bad seek|Unknown error/);
+    }
+  });
+
+  test('those cut in their pixels are refused', () => {
+    const cut = all.filter(({ file, difference }) => /: cut (at|in)/.test(file.name) && difference !== 0);
+    assert.ok(cut.length > 200, `${cut.length} files`);
+    const answered = cut.filter((verdict) => !verdict.error && !isArithmetic(verdict));
+    assert.deepEqual(named(answered), []);
+  });
+
+  test('JPEG files with restart markers in another order, missing or doubled, or intervals missing, are refused', () => {
+    const changed = all.filter(({ file }) => /: .*restart (marker|interval)/.test(file.name));
+    assert.ok(changed.length >= 18, `${changed.length} files`);
+    assert.deepEqual(named(changed.filter(({ error }) => !error)), []);
+  });
+
+  test('most JPEG files with some bytes removed or put in are refused, which PIL answers', () => {
+    const [few, many] = ['1|3', '50'].map((bytes) =>
+      all.filter(
+        (verdict) =>
+          new RegExp(`: (${bytes}) bytes (removed|inserted)`).test(verdict.file.name) && !isArithmetic(verdict),
+      ),
+    ) as [Verdict[], Verdict[]];
+    const share = (list: readonly Verdict[]) => list.filter(({ error }) => error).length / list.length;
+    assert.ok(many.length >= 90 && share(many) > 0.85, `${share(many)} of ${many.length}`);
+    assert.ok(few.length >= 180 && share(few) > 0.4, `${share(few)} of ${few.length}`);
+    const byPil = few.concat(many).filter(({ readByPil }) => !readByPil);
+    assert.ok(byPil.length < 0.1 * (few.length + many.length), `PIL refuses ${byPil.length}`);
+  });
+
+  test('none is answered that PIL refuses, unless all of its pixels are there or PIL does not know its format', () => {
+    const ours = all.filter((verdict) => !verdict.error && !verdict.readByPil && verdict.difference !== 0);
+    assert.deepEqual(named(ours.filter(({ file }) => file.from !== 'picture.avif')), []);
+    const better = all.filter((verdict) => !verdict.error && !verdict.readByPil && verdict.difference === 0);
+    const what = new Set(better.map(({ file }) => file.name.replace(/^\S+: /, '')));
+    // PIL takes a missing end marker for a cut file.
+    assert.ok(what.has('harmless: no end marker') && what.has('without the last 2'), [...what].join('; '));
+  });
+
+  test('those that PIL answers and that are refused have other pixels, or lack the proof that they have not', async () => {
+    const ours = all.filter(({ error, readByPil }) => error && readByPil);
+    assert.ok(ours.length > 300, `${ours.length} files`);
+    const same: string[] = [];
+    for (const { file } of ours) {
+      const lenient = (bytes: Buffer) =>
+        sharp(bytes, { failOn: 'none' }).flatten({ background: '#ffffff' }).toColourspace('srgb').raw().toBuffer();
+      const whole = await lenient(await readFile(new URL(file.from, imageFixtures)));
+      const found = await lenient(file.bytes).catch(() => undefined);
+      if (found && meanDifference(whole, found) === 0) same.push(file.name);
+    }
+    // The codes end too early, and those that are missing would have said that nothing follows; or the checksum is missing.
+    const early = /: without the last (1 of the data|3)$/;
+    const unproved =
+      /\.png: (cut in the last IDAT|the last byte of the last IDAT missing|the checksum of the last IDAT changed)$/;
+    assert.deepEqual(
+      same.filter((name) => !early.test(name) && !unproved.test(name)),
+      [],
+    );
+  });
+});

@@ -1,0 +1,115 @@
+import { setImmediate } from 'node:timers/promises';
+import { ImageError } from './imageError.js';
+import type { Rectangle } from './resamplePlan.js';
+
+/** GIF files by their blocks (GIF89a). */
+
+const EXTENSION = 0x21;
+const IMAGE = 0x2c;
+const TRAILER = 0x3b;
+/** Codes of LZW have 12 bits at most. */
+const MOST_BITS = 12;
+/** Codes between two pauses: some milliseconds. */
+const CODES_PER_STEP = 500_000;
+
+function damaged(what: string): ImageError {
+  return new ImageError('corrupt', `GIF is damaged: ${what}; check that it was sent whole`);
+}
+
+interface Frame {
+  readonly place: Rectangle;
+  /** Bits of a colour number. */
+  readonly bits: number;
+  /** Where its data start. */
+  readonly from: number;
+}
+
+/** Bytes of a table of colours. */
+const tableBytes = (flags: number): number => ((flags & 0x80) === 0 ? 0 : 3 << ((flags & 7) + 1));
+
+/** The data of blocks of up to 255 bytes that start at `from`, without their lengths, and the place behind them. */
+function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: number; ended: boolean } {
+  const parts: Uint8Array[] = [];
+  let at = from;
+  for (; at < bytes.length && bytes[at] !== 0; at += bytes[at]! + 1) {
+    parts.push(bytes.subarray(at + 1, at + 1 + bytes[at]!));
+  }
+  const ended = at < bytes.length;
+  return { data: Buffer.concat(parts), end: Math.min(at, bytes.length), ended };
+}
+
+/** The first frame; what stands behind it is looked at by nobody. */
+function firstFrame(bytes: Uint8Array): Frame {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 13) throw damaged(`it ends within its header, at byte ${bytes.length}`);
+  let at = 13 + tableBytes(bytes[10]!);
+  while (bytes[at] === EXTENSION) at = readBlocks(bytes, at + 2).end + 1;
+  if (at + 10 > bytes.length) throw damaged(`it ends before its first frame, at byte ${bytes.length}`);
+  if (bytes[at] !== IMAGE) throw damaged(`at byte ${at} there should be its first frame`);
+  const side = (offset: number) => view.getUint16(at + offset, true);
+  const place = { left: side(1), top: side(3), width: side(5), height: side(7) };
+  const data = at + 10 + tableBytes(bytes[at + 9]!);
+  return { place, bits: bytes[data] ?? 0, from: data + 1 };
+}
+
+/** Counts the pixels that LZW codes come to, in steps; each code stands for a known number of them. */
+function* countPixels(data: Uint8Array, colourBits: number, most: number): Generator<number, number> {
+  const clear = 1 << colourBits;
+  const lengths = new Uint32Array(1 << MOST_BITS).fill(1, 0, clear);
+  let [next, size, last] = [clear + 2, colourBits + 1, -1];
+  let [bits, count, at, pixels] = [0, 0, 0, 0];
+  for (let codes = 1; pixels < most; codes++) {
+    while (count < size && at < data.length) {
+      bits |= data[at++]! << count;
+      count += 8;
+    }
+    if (count < size) return pixels;
+    const code = bits & ((1 << size) - 1);
+    bits >>>= size;
+    count -= size;
+    if (code === clear + 1) return pixels;
+    if (code === clear) {
+      [next, size, last] = [clear + 2, colourBits + 1, -1];
+      continue;
+    }
+    if (code > next || (last < 0 && code >= clear) || (code === next && next >= lengths.length)) {
+      throw damaged(`a code behind ${pixels} of ${most} pixels of its first frame does not exist`);
+    }
+    if (last >= 0 && next < lengths.length) {
+      lengths[next] = lengths[last]! + 1;
+      next++;
+      if (next === 1 << size && size < MOST_BITS) size++;
+    }
+    pixels += lengths[code]!;
+    last = code;
+    if (codes % CODES_PER_STEP === 0) yield pixels;
+  }
+  return pixels;
+}
+
+/** The first frame of a GIF file. */
+export interface GifStill {
+  /** A file of that frame alone. */
+  readonly bytes: Uint8Array;
+  /** Where it lies on the canvas. */
+  readonly drawn: Rectangle;
+}
+
+/**
+ * Takes the first frame out of a GIF file, and sees that all of its pixels are there. Frames behind it may be cut off or broken.
+ * @throws ImageError `corrupt` where it has fewer pixels than its size.
+ */
+export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
+  const { place: drawn, bits, from } = firstFrame(bytes);
+  const most = drawn.width * drawn.height;
+  const { data, end, ended } = readBlocks(bytes, from);
+  if (bits < 1 || bits >= MOST_BITS) throw damaged(`colours of ${bits} bits do not exist`);
+  const counting = countPixels(data, bits, most);
+  let step = counting.next();
+  for (; !step.done; step = counting.next()) await setImmediate();
+  if (step.value < most) {
+    const where = ended ? '' : `, where it ends at byte ${bytes.length}`;
+    throw damaged(`its first frame has ${step.value} of ${most} pixels${where}`);
+  }
+  return { bytes: Buffer.concat([bytes.subarray(0, end), Buffer.from([0, TRAILER])]), drawn };
+}

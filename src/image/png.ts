@@ -1,0 +1,125 @@
+import { crc32 } from 'node:zlib';
+import { ImageError } from './imageError.js';
+
+/** PNG files by their chunks (W3C, Portable Network Graphics, third edition). */
+
+const SIGNATURE_BYTES = 8;
+/** Length, type and checksum around a chunk's data. */
+const FRAME_BYTES = 12;
+const HEADER_BYTES = 13;
+
+/** Colour types of IHDR. */
+export type PngColour = 'grey' | 'RGB' | 'palette' | 'grey with alpha' | 'RGB with alpha';
+
+const colours: ReadonlyMap<number, PngColour> = new Map([
+  [0, 'grey'],
+  [2, 'RGB'],
+  [3, 'palette'],
+  [4, 'grey with alpha'],
+  [6, 'RGB with alpha'],
+]);
+const COLOUR_AT = 9;
+const GREY = 0;
+
+/** What the first chunk says. Sizes are in pixels. */
+export interface PngHeader {
+  readonly width: number;
+  readonly height: number;
+  /** Bits of a sample (of an index, with a palette): 1, 2, 4, 8 or 16. */
+  readonly bits: number;
+  readonly colour: PngColour;
+}
+
+interface Chunk {
+  readonly type: string;
+  /** Where the chunk starts: its length, 4 bytes. */
+  readonly at: number;
+  readonly data: Uint8Array;
+}
+
+function damaged(what: string): ImageError {
+  return new ImageError('corrupt', `PNG is damaged: ${what}; check that it was sent whole`);
+}
+
+/** Chunks whose loss costs pixels: a capital first letter says so. The others are looked at by nobody here. */
+const isCritical = (type: string): boolean => /^[A-Z]/.test(type);
+
+/**
+ * The chunks up to the last of the pixels. Behind the pixels anything may be missing or broken: the decoder knows whether they are all there.
+ * @throws ImageError `corrupt` where a chunk ends behind the file, or the checksum of a critical one is wrong.
+ */
+function* chunks(bytes: Uint8Array): Generator<Chunk> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let pixels = false;
+  for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (pixels && type !== 'IDAT') return;
+    if (at + FRAME_BYTES > bytes.length) throw damaged(`it ends within a chunk, at byte ${bytes.length}`);
+    const end = at + FRAME_BYTES + view.getUint32(at);
+    if (!/^[A-Za-z]{4}$/.test(type)) throw damaged(`at byte ${at} there is no chunk`);
+    if (end > bytes.length) {
+      throw damaged(`chunk ${type} at byte ${at} ends at byte ${end} of ${bytes.length}`);
+    }
+    if (isCritical(type) && crc32(bytes.subarray(at + 4, end - 4)) !== view.getUint32(end - 4)) {
+      throw damaged(`chunk ${type} at byte ${at} has a wrong checksum`);
+    }
+    yield { type, at, data: bytes.subarray(at + 8, end - 4) };
+    if (type === 'IEND') return;
+    pixels ||= type === 'IDAT';
+    at = end;
+  }
+}
+
+function header({ type, data }: Chunk): PngHeader {
+  if (type !== 'IHDR' || data.length !== HEADER_BYTES) throw damaged('it does not start with a header (IHDR)');
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const colour = colours.get(data[COLOUR_AT]!);
+  if (colour === undefined) throw damaged(`colour type ${data[COLOUR_AT]} of its header does not exist`);
+  return { width: view.getUint32(0), height: view.getUint32(4), bits: data[8]!, colour };
+}
+
+/**
+ * The header alone.
+ * @throws ImageError `corrupt`.
+ */
+export function pngHeader(bytes: Uint8Array): PngHeader {
+  for (const chunk of chunks(bytes)) return header(chunk);
+  throw damaged('it has no header (IHDR)');
+}
+
+/** @throws ImageError `corrupt` for a file with a chunk that is cut off or whose checksum is wrong, or without pixels. */
+export function checkPng(bytes: Uint8Array): void {
+  let [first, pixels] = [true, false];
+  for (const chunk of chunks(bytes)) {
+    if (first) header(chunk);
+    first = false;
+    pixels ||= chunk.type === 'IDAT';
+  }
+  if (!pixels) throw damaged('it has no pixels (IDAT)');
+}
+
+function frame(type: string, data: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(data.length, 0);
+  numbers.writeUInt32BE(crc32(body), 4);
+  return Buffer.concat([numbers.subarray(0, 4), body, numbers.subarray(4)]);
+}
+
+/**
+ * The same samples without what says how they look: no colour profile, gamma, palette, transparency or orientation. The indices
+ * of a palette become greys, so that a decoder gives numbers as they stand in the file.
+ * @throws ImageError `corrupt` as `checkPng`.
+ */
+export function bareSamples(bytes: Uint8Array): Buffer {
+  const parts = [bytes.subarray(0, SIGNATURE_BYTES)];
+  for (const { type, at, data } of chunks(bytes)) {
+    if (type === 'IDAT') parts.push(bytes.subarray(at, at + FRAME_BYTES + data.length));
+    if (type !== 'IHDR') continue;
+    const plain = Uint8Array.from(data);
+    if (colours.get(plain[COLOUR_AT]!) === 'palette') plain[COLOUR_AT] = GREY;
+    parts.push(frame(type, plain));
+  }
+  parts.push(frame('IEND', new Uint8Array(0)));
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,176 @@
+import { ImageError } from './imageError.js';
+
+/** TIFF files by their first directory (TIFF 6.0, BigTIFF): what is in them that is no picture of 8 or 16 bits to show. */
+
+/** Tags that are looked at. */
+const TAGS = {
+  subfile: 254,
+  bits: 258,
+  compression: 259,
+  photometric: 262,
+  stripOffsets: 273,
+  samples: 277,
+  stripBytes: 279,
+  tileOffsets: 324,
+  tileBytes: 325,
+  subDirectories: 330,
+  sampleFormat: 339,
+  dngVersion: 50706,
+} as const;
+
+/** Bytes of a value by the number of its type; 0 for types that none of the tags has. */
+const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
+/** Values of a tag that are read. A file of 50 megapixels has no more strips of a row. */
+const MOST_VALUES = 1 << 17;
+/** A directory has some tens of entries. */
+const MOST_ENTRIES = 4096;
+
+const READ_BITS = [1, 2, 4, 8, 16];
+const CONVERT = 'convert it to a TIFF of 8 or 16 bits a sample, greyscale or RGB, or to PNG';
+const RAW =
+  'is a camera RAW file (DNG, NEF, CR2 or the like), which is not read; develop it with a RAW converter and send the JPEG or TIFF';
+
+const photometrics: ReadonlyMap<number, string> = new Map([
+  [4, 'a transparency mask'],
+  [8, 'CIELab'],
+  [9, 'ICCLab'],
+  [10, 'ITULab'],
+  [32844, 'LogL (high dynamic range)'],
+  [32845, 'LogLuv (high dynamic range)'],
+]);
+const READ_PHOTOMETRICS = [0, 1, 2, 3, 5, 6];
+/** What cameras write behind their colour filters. */
+const CFA = 32803;
+const LINEAR_RAW = 34892;
+
+const READ_COMPRESSIONS: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 50000, 50001]);
+
+function unsupported(what: string): ImageError {
+  return new ImageError('unsupported_format', `image ${what}`);
+}
+
+function damaged(what: string): ImageError {
+  return new ImageError('corrupt', `TIFF is damaged: ${what}; check that it was sent whole`);
+}
+
+/** Reads numbers of either byte order, and offsets of either length, within the file. */
+class Reader {
+  readonly big: boolean;
+  readonly #view: DataView;
+  readonly #little: boolean;
+
+  constructor(bytes: Uint8Array) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#little = bytes[0] === 0x49;
+    this.big = (this.#little ? bytes[2] : bytes[3]) === 0x2b;
+  }
+
+  get length(): number {
+    return this.#view.byteLength;
+  }
+
+  /** A whole number of 1, 2, 4 or 8 bytes. @throws ImageError `corrupt` beyond the file. */
+  number(at: number, bytes: number, what: string): number {
+    if (at + bytes > this.length) throw damaged(`${what} stands at byte ${at}, and the file has ${this.length}`);
+    if (bytes === 1) return this.#view.getUint8(at);
+    if (bytes === 2) return this.#view.getUint16(at, this.#little);
+    if (bytes === 4) return this.#view.getUint32(at, this.#little);
+    return Number(this.#view.getBigUint64(at, this.#little));
+  }
+}
+
+type Tags = ReadonlyMap<number, readonly number[]>;
+
+const NAMED: ReadonlySet<number> = new Set(Object.values(TAGS));
+
+/** The tags of the first directory that are looked at. */
+function readTags(reader: Reader): Tags {
+  const { big } = reader;
+  const word = big ? 8 : 4;
+  const directory = 'its directory';
+  const start = reader.number(big ? 8 : 4, word, directory);
+  const count = reader.number(start, big ? 8 : 2, directory);
+  const tags = new Map<number, number[]>();
+  const entryBytes = big ? 20 : 12;
+  for (let i = 0; i < Math.min(count, MOST_ENTRIES); i++) {
+    const at = start + (big ? 8 : 2) + i * entryBytes;
+    const tag = reader.number(at, 2, directory);
+    const bytes = TYPE_BYTES[reader.number(at + 2, 2, directory)] ?? 0;
+    if (!NAMED.has(tag) || bytes === 0) continue;
+    const values = Math.min(reader.number(at + 4, word, directory), MOST_VALUES);
+    const inline = at + 4 + word;
+    const from = values * bytes <= word ? inline : reader.number(inline, word, directory);
+    tags.set(
+      tag,
+      Array.from({ length: values }, (_, v) => reader.number(from + v * bytes, bytes, `the value of tag ${tag}`)),
+    );
+  }
+  return tags;
+}
+
+/** @throws ImageError `unsupported_format` for samples that are no shades of 8 or 16 bits. */
+function checkSamples(tags: Tags): void {
+  const bits = tags.get(TAGS.bits) ?? [1];
+  const format = tags.get(TAGS.sampleFormat)?.[0] ?? 1;
+  const samples = tags.get(TAGS.samples)?.[0] ?? 1;
+  const width = bits[0] ?? 1;
+  if (format === 3) {
+    throw unsupported(
+      `is a TIFF of ${width}-bit floating point, whose black and white no rule says (0 to 1, 0 to 255, or light without ` +
+        `an upper end); scale it to 8 or 16 bits a sample and send that`,
+    );
+  }
+  if (format === 2) throw unsupported(`is a TIFF of ${width}-bit signed integers, which are no shades; ${CONVERT}`);
+  if (format === 5 || format === 6) throw unsupported(`is a TIFF of complex numbers, which are no shades; ${CONVERT}`);
+  if (bits.some((each) => each !== width)) {
+    throw unsupported(`is a TIFF of ${bits.join(', ')} bits a sample, which is not read; ${CONVERT}`);
+  }
+  if (!READ_BITS.includes(width))
+    throw unsupported(`is a TIFF of ${width} bits a sample, which is not read; ${CONVERT}`);
+  if (width < 8 && samples > 1) {
+    throw unsupported(`is a TIFF of ${samples} samples of ${width} bits a pixel, which is not read; ${CONVERT}`);
+  }
+}
+
+/** @throws ImageError `corrupt` where samples should stand behind the end of the file. */
+function checkExtent(tags: Tags, length: number): void {
+  for (const [offsets, bytes, what] of [
+    [TAGS.stripOffsets, TAGS.stripBytes, 'strip'],
+    [TAGS.tileOffsets, TAGS.tileBytes, 'tile'],
+  ] as const) {
+    const sizes = tags.get(bytes);
+    for (const [i, offset] of tags.get(offsets)?.entries() ?? []) {
+      const end = offset + (sizes?.[i] ?? 0);
+      if (end > length) throw damaged(`${what} ${i} ends at byte ${end}, and the file has ${length}`);
+    }
+  }
+}
+
+/**
+ * Looks at the first directory of a TIFF or BigTIFF file.
+ * @throws ImageError `unsupported_format` naming what is not read: float and integer samples, CIELab and other colour models,
+ *   compressions, RAW files of cameras. `corrupt` where directory or samples are behind the end of the file.
+ */
+export function checkTiff(bytes: Uint8Array): void {
+  const reader = new Reader(bytes);
+  const tags = readTags(reader);
+  const photometric = tags.get(TAGS.photometric)?.[0] ?? 1;
+  // Cameras put a small preview first, which would be taken for the picture.
+  const preview = ((tags.get(TAGS.subfile)?.[0] ?? 0) & 1) === 1 && tags.has(TAGS.subDirectories);
+  const canon = String.fromCharCode(...bytes.subarray(8, 10)) === 'CR' && !reader.big;
+  if (tags.has(TAGS.dngVersion) || preview || canon || photometric === CFA || photometric === LINEAR_RAW) {
+    throw unsupported(RAW);
+  }
+  if (!READ_PHOTOMETRICS.includes(photometric)) {
+    const name = photometrics.get(photometric) ?? `colour model ${photometric}`;
+    throw unsupported(`is a TIFF in ${name}, which is not read; convert it to sRGB`);
+  }
+  checkSamples(tags);
+  const compression = tags.get(TAGS.compression)?.[0] ?? 1;
+  if (!READ_COMPRESSIONS.has(compression)) {
+    throw unsupported(
+      `is a TIFF of compression ${compression}, which is not read; save it with LZW, Deflate, JPEG or no compression`,
+    );
+  }
+  checkExtent(tags, reader.length);
+}

@@ -1,0 +1,12 @@
+import { ImageError } from './imageError.js';
+
+/** Bytes of a RIFF header that its length leaves out. */
+const HEADER_BYTES = 8;
+
+/** @throws ImageError `corrupt` for a WebP file (RIFF) that is shorter than it says. */
+export function checkWebp(bytes: Uint8Array): void {
+  const length = HEADER_BYTES + new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(4, true);
+  if (length <= bytes.byteLength) return;
+  const what = `it should have ${length} bytes, and has ${bytes.byteLength}`;
+  throw new ImageError('corrupt', `WebP is damaged: ${what}; check that it was sent whole`);
+}
