@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 /** The command, as users run it. */
 export const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 
-/** Where a process runs: what this one has, where absent. */
+/** What runs, and where: the repository's command, and what this process has, where absent. */
 export interface Place {
+  /** Path of bin/vicregl.js. */
+  readonly program?: string;
   readonly cwd?: string;
   /** All its variables. */
   readonly env?: Readonly<NodeJS.ProcessEnv>;
@@ -31,11 +33,14 @@ export const startServedProcessIn = (
   ...flags: string[]
 ): Promise<ServedProcess> => startServedProcessWith({ env: { ...process.env, ...environment } }, ...flags);
 
-/** The same in another folder or with other variables than those of this process. */
-export async function startServedProcessWith(place: Place, ...extra: string[]): Promise<ServedProcess> {
+/** The same of another package, in another folder, or with other variables than those of this process. */
+export async function startServedProcessWith(
+  { program = bin, ...place }: Place,
+  ...extra: string[]
+): Promise<ServedProcess> {
   const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
   const flags = [...listeners, '--device', 'cpu', ...extra];
-  const child = spawn(process.execPath, [bin, 'serve', ...flags], {
+  const child = spawn(process.execPath, [program, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
     ...place,
   });

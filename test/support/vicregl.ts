@@ -11,10 +11,10 @@ interface Ended {
 /** Runs `node bin/vicregl.js ...` to its end. */
 export const vicregl = (...args: string[]): Promise<Ended> => vicreglIn({}, ...args);
 
-/** The same in another folder or with other variables than those of this process. */
-export async function vicreglIn(place: Place, ...args: string[]): Promise<Ended> {
+/** The same of another package, in another folder, or with other variables than those of this process. */
+export async function vicreglIn({ program = bin, ...place }: Place, ...args: string[]): Promise<Ended> {
   try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [bin, ...args], place)) };
+    return { code: 0, ...(await promisify(execFile)(process.execPath, [program, ...args], place)) };
   } catch (error) {
     const { code, stdout, stderr } = error as Ended;
     return { code, stdout, stderr };

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { npm, skipWithoutRegistry } from '../support/npm.js';
+import { startServedProcessWith } from '../support/servedProcess.js';
+
+/** The package as its users get it: packed, and installed as a dependency of a project that has nothing else. */
+
+const execute = promisify(execFile);
+
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+let scratch: string;
+let packed: Packed;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-package-'));
+  [packed] = JSON.parse(await npm('.', {}, 'pack', '--json', '--pack-destination', scratch)) as [Packed];
+});
+after(() => rm(scratch, { recursive: true }));
+
+/** Files below a folder of the repository, by their paths from its root. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe('the packed files', () => {
+  test('are what a user needs: programs, contract, recipes and the bundled model, whole', async () => {
+    const paths = packed.files.map(({ path }) => path);
+    const sources = (await filesIn('src')).filter((path) => path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path));
+    const expected = [
+      ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'bin/vicregl.js'],
+      ...(await filesIn('proto')),
+      ...(await filesIn('recipes')),
+      ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
+      ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
+    ];
+    const programs = paths.filter((path) => !path.endsWith('.d.ts'));
+    assert.deepEqual(
+      programs.sort(),
+      expected.sort(),
+      'where dist has files of sources that are gone: remove it, and build',
+    );
+    // types are those of the client, and what they are made of
+    const types = new Set(paths.filter((path) => path.endsWith('.d.ts')).map((path) => path.split('/')[2]));
+    assert.deepEqual([...types].sort(), ['client', 'proto', 'tensor']);
+  });
+});
+
+const skip = await skipWithoutRegistry();
+
+test('the tests below are skipped without a registry, and say so; where CI has to have it they fail', async (t) => {
+  const nowhere = { npm_config_registry: 'http://127.0.0.1:1/' };
+  const before = process.env['CI_NPM_REGISTRY'];
+  t.after(() => {
+    if (before !== undefined) process.env['CI_NPM_REGISTRY'] = before;
+    else delete process.env['CI_NPM_REGISTRY'];
+  });
+  delete process.env['CI_NPM_REGISTRY'];
+  assert.match(String(await skipWithoutRegistry(nowhere)), /^npm's registry cannot be reached \(.*ECONNREFUSED/);
+  process.env['CI_NPM_REGISTRY'] = 'required';
+  await assert.rejects(skipWithoutRegistry(nowhere), /CI_NPM_REGISTRY=required forbids/);
+});
+
+const consumer = `
+import { createClient, type Embedding } from 'vicregl';
+const client = createClient({ address: process.argv[2]! });
+const { vector }: Embedding = await client.embed(await readFile(process.argv[3]!), { l2Normalize: true });
+const { shape, grid } = await client.features(await readFile(process.argv[3]!), { space: 'localProjector' });
+const model = await client.model();
+client.close();
+console.log(JSON.stringify({ dimensions: vector.length, shape, stride: grid.stride, name: model.name }));
+`;
+
+describe('the package as a dependency', { skip }, () => {
+  let project: string;
+  /** The README's variable, and its value. */
+  let withoutCuda: Readonly<Record<string, string>>;
+  const installed = (path: string): string => join(project, 'node_modules', path);
+  before(async () => {
+    project = join(scratch, 'project');
+    await mkdir(project);
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
+    const command = /(\w+)=(\w+) npm install vicregl\b/.exec(await readFile('README.md', 'utf8'));
+    assert.ok(command, 'the README does not say how to install the package without CUDA');
+    const [, name, value] = command as unknown as [string, string, string];
+    withoutCuda = { [name]: value };
+    await npm(project, withoutCuda, 'install', '--prefer-offline', '--no-audit', join(scratch, packed.filename));
+  });
+
+  test('brings no CUDA, and nothing of those who develop it', async () => {
+    const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest;
+    for (const name of Object.keys(dependencies)) assert.ok(existsSync(installed(name)), name);
+    for (const name of Object.keys(devDependencies)) {
+      // Types are needed by none of the libraries; other tools may be, in another version.
+      if (name.startsWith('@types/') && name !== '@types/node') assert.ok(!existsSync(installed(name)), name);
+    }
+    // npm may come to run no install script without being told to; as it stands, the script downloads nothing
+    const env = { PATH: process.env['PATH'], ...withoutCuda };
+    await execute(process.execPath, [installed('onnxruntime-node/script/install.js')], { cwd: project, env });
+    const runtime = await readdir(installed('onnxruntime-node/bin'), { recursive: true });
+    assert.deepEqual(
+      runtime.filter((path) => path.includes('providers')),
+      [],
+    );
+  });
+
+  test('serves the bundled model, and its client calls it, from JavaScript and with its types from TypeScript', async () => {
+    const script = join(project, 'consumer.ts');
+    await writeFile(script, `import { readFile } from 'node:fs/promises';\n${consumer}`);
+    const tsc = resolve('node_modules/typescript/bin/tsc');
+    const types = ['--types', 'node', '--typeRoots', resolve('node_modules/@types')];
+    const strict = [
+      '--strict',
+      '--noUncheckedIndexedAccess',
+      '--exactOptionalPropertyTypes',
+      '--skipLibCheck',
+      'false',
+    ];
+    const output = ['--module', 'nodenext', '--target', 'es2023', '--outDir', project];
+    await execute(process.execPath, [tsc, ...strict, ...types, ...output, script], { cwd: project }).catch(
+      ({ stdout }: { stdout: string }) => assert.fail(stdout),
+    );
+
+    const served = await startServedProcessWith(
+      { program: installed('vicregl/bin/vicregl.js'), cwd: project },
+      '--threads',
+      '1',
+    );
+    const ended = once(served.child, 'exit');
+    try {
+      const photo = resolve('test/fixtures/photos/astronaut.jpg');
+      const args = [join(project, 'consumer.js'), served.address, photo];
+      const { stdout } = await execute(process.execPath, args, { cwd: project });
+      assert.deepEqual(JSON.parse(stdout), {
+        dimensions: 320,
+        shape: [7, 7, 256],
+        stride: 32,
+        name: 'vicregl-convnext-atto',
+      });
+      const command = await execute(join(project, 'node_modules/.bin/vicregl'), [
+        'embed',
+        photo,
+        '--address',
+        served.address,
+      ]);
+      assert.deepEqual((JSON.parse(command.stdout) as { shape: unknown }).shape, [320]);
+    } finally {
+      served.child.kill('SIGTERM');
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+});
