@@ -5,7 +5,8 @@ export function wholeNumber(least: number, most = 2 ** 32 - 1): (text: string) =
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most) {
-      throw new InvalidArgumentError(`It must be a whole number between ${least} and ${most}.`);
+      const range = most >= 2 ** 32 - 1 ? `of at least ${least}` : `between ${least} and ${most}`;
+      throw new InvalidArgumentError(`It must be a whole number ${range}.`);
     }
     return value;
   };
