@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { CheckpointFileError } from './checkpointFileError.js';
 
 /** Bytes that are read by position: a file, or a buffer in tests. */
@@ -35,9 +36,8 @@ export interface FileSource extends ByteSource {
 
 /** @throws CheckpointFileError where there is no file of that name. */
 export async function openFileSource(path: string): Promise<FileSource> {
-  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
-    const reason = cause.code === 'ENOENT' ? 'there is no such file' : cause.message;
-    throw new CheckpointFileError(`${path}: ${reason}`, { cause });
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw new CheckpointFileError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
   });
   const facts = await file.stat();
   if (!facts.isFile()) {

@@ -12,6 +12,7 @@ import { startService } from '../bench/serviceProcess.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
+import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 import { table } from './table.js';
 import { wholeNumber } from './wholeNumber.js';
@@ -80,7 +81,10 @@ async function runBench(serveFlags: readonly string[], flags: BenchFlags): Promi
     );
   }
   const model = flags.model ?? bundledModelFolder;
-  const images = flags.images === undefined ? await madePictures() : await readPictures(flags.images);
+  const images =
+    flags.images === undefined
+      ? await madePictures()
+      : await ofInput('--images', flags.images, () => readPictures(flags.images!));
   const service =
     flags.address === undefined
       ? await startService(['--model', model, '--log-level', 'info', ...serveFlags])

@@ -5,6 +5,7 @@ import { createService } from '../serve/service.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
 import { createLocalTransport } from './localTransport.js';
+import { ofInput } from './ofInput.js';
 import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
 
 /** Where a command gets its answers: a running service, or a model run within this process. */
@@ -51,7 +52,7 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
   const folder = flags.model ?? (flags.local ? bundledModelFolder : undefined);
   if (folder !== undefined) {
     // `auto` on a machine without CUDA is no news here: the answer is what counts.
-    const engine = await openEngine(folder, flags, () => {});
+    const engine = await ofInput('--model', folder, () => openEngine(folder, flags, () => {}));
     return closing(createClientOver(createLocalTransport(createService({ models: [{ engine }] }))), work);
   }
   const address = flags.address ?? DEFAULT_ADDRESS;

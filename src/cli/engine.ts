@@ -43,6 +43,16 @@ export function startEngine(
   });
 }
 
+/** A log for several engines one after the other: what it has said it does not say again. */
+export function sayOnce(): (message: string) => void {
+  const said = new Set<string>();
+  return (message) => {
+    if (said.has(message)) return;
+    said.add(message);
+    console.error(message);
+  };
+}
+
 /** Opens a model folder and starts its engine. */
 export async function openEngine(dir: string, flags: EngineFlags, log?: (message: string) => void): Promise<Engine> {
   return startEngine(await openModelFolder(dir), flags, log);

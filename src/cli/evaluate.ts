@@ -1,18 +1,22 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { defaultAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
-import { openModelFolder } from '../models/folder.js';
-import { bundledModelFolder } from './defaults.js';
-import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
+import { planInput } from '../image/resize.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvaluated } from './evaluatedModel.js';
 import { registerEvaluateKnn } from './evaluateKnn.js';
+import { skippedText } from './skippedText.js';
 import { wholeNumber } from './wholeNumber.js';
 
-interface MatchesFlags extends EngineFlags {
-  readonly model: string;
+interface MatchesFlags extends EngineFlags, EvaluatedFlags {
   readonly images: string;
+  readonly crop?: number;
   readonly augment: boolean;
   readonly pairs: number;
   readonly seed: number;
@@ -29,34 +33,59 @@ export function registerEvaluate(program: Command): void {
       'Share of the top-20 feature matches (projector space) between overlapping crops of a photograph whose target lies within one cell of the true place, beside the same network with random weights.',
     )
     .requiredOption('--images <path>', 'folder or archive of photographs the model has not seen')
-    .option('--model <dir>', 'model folder', bundledModelFolder)
     .option(
       '--augment',
       'flip the crops and change their colours as in training: colour alone no longer matches',
       false,
     )
     .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
+    .option(
+      '--crop <pixels>',
+      "side of the crops as the network sees them (default: the model's, or that of the run's training)",
+      wholeNumber(1),
+    )
     .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file.json>', 'write the figures to a file too');
-  addEngineFlags(command).action(async (flags: MatchesFlags) => {
-    const { pairs, seed, augment, out } = flags;
-    const [model, photographs] = [await openModelFolder(flags.model), await openImageSource(flags.images)];
+  addEngineFlags(addEvaluatedFlags(command)).action(async (flags: MatchesFlags) => {
+    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
+    try {
+      await evaluateMatches(await openEvaluated(flags, scratch), flags);
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+  });
+}
+
+async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: MatchesFlags): Promise<void> {
+  const { pairs, seed, augment, out } = flags;
+  const { name, version, stride } = folder.manifest;
+  const size = flags.crop ?? sizes.crop;
+  planInput({ width: size, height: size }, { kind: 'shortestSide', resize: size, crop: size }, stride);
+  // A small map may have fewer cells than matches are scored by default.
+  const top = Math.min(20, (size / stride) ** 2);
+  const photographs = await openImageSource(flags.images, { given: '--images' });
+  const log = sayOnce();
+  try {
     const { trained, random, gainInterval } = await compareWithRandom(
-      model,
+      folder,
       photographs,
-      (folder) => startEngine(folder, flags),
+      (each) => startEngine(each, flags, log),
       {
         pairsPerPhotograph: pairs,
         seed,
+        size,
+        topGamma: top,
         ...(augment && {
           augmentation: { policy: defaultAugmentation, blurProbability: 0.5, solarizeProbability: 0.1 },
         }),
       },
     );
-    const { name, version } = model.manifest;
     const report = {
       model: `${name} ${version}`,
-      images: photographs.count,
+      images: trained.perPhotograph.length,
+      skipped: skippedText(trained.skipped),
+      crop: size,
+      top,
       augmented: augment,
       trained: figures(trained),
       random: figures(random),
@@ -66,7 +95,9 @@ export function registerEvaluate(program: Command): void {
     const text = `${JSON.stringify(report, null, 2)}\n`;
     if (out !== undefined) await writeFileAtomic(out, text);
     process.stdout.write(text);
-  });
+  } finally {
+    await photographs.close();
+  }
 }
 
 const rounded = (value: number) => Number(value.toFixed(4));

@@ -1,35 +1,33 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { openImageSource } from '../data/sources.js';
 import { compareKnnWithRandom, type KnnAccuracy } from '../evaluate/knnAccuracy.js';
-import { exportModel } from '../models/exportModel.js';
-import { type ModelFolder, openModelFolder } from '../models/folder.js';
+import { type Duplicates, findDuplicates } from '../probe/duplicates.js';
 import { splitLabelled } from '../probe/labelledImages.js';
-import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
-import { ConfigError } from '../train/config.js';
-import { readRunConfig } from '../train/runFolder.js';
-import { checkpointOption } from './checkpointFlag.js';
-import { bundledModelFolder } from './defaults.js';
-import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
-import { runModel } from './runModel.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import {
+  addEvaluatedFlags,
+  askedSizes,
+  type EvaluatedFlags,
+  type EvaluatedModel,
+  openEvaluated,
+} from './evaluatedModel.js';
+import { skippedText } from './skippedText.js';
 import { wholeNumber } from './wholeNumber.js';
 
-interface KnnFlags extends EngineFlags {
+interface KnnFlags extends EngineFlags, EvaluatedFlags {
   readonly train: string;
   readonly test?: string;
-  readonly model?: string;
-  readonly run?: string;
-  readonly checkpoint?: CheckpointChoice;
-  readonly k: number;
-  readonly temperature: number;
-  readonly trainImages: number;
-  readonly testImages: number;
+  readonly k?: number;
+  readonly temperature?: number;
+  readonly trainImages?: number;
+  readonly testImages?: number;
   readonly resize?: number;
   readonly crop?: number;
-  readonly seed: number;
+  readonly seed?: number;
   readonly out?: string;
 }
 
@@ -53,65 +51,56 @@ export function registerEvaluateKnn(evaluate: Command): void {
       'labelled images: one folder for each class, an archive of those, a list or shards',
     )
     .option('--test <path>', 'labelled images to classify (default: a fifth of --train is held out)')
-    .option('--model <dir>', 'model folder (default: the bundled model)')
-    .option('--run <dir>', 'run folder of vicregl train, in place of a model')
-    .addOption(checkpointOption("the run's checkpoint: latest (the default), best, or the number of a step"))
-    .option('--k <count>', 'neighbours that vote', count, 20)
-    .option('--temperature <number>', 'a vote weighs exp(similarity / temperature)', positive, 0.07)
-    .option('--train-images <count>', 'most images to look for neighbours among', count, Number.MAX_SAFE_INTEGER)
-    .option('--test-images <count>', 'most images to classify', count, Number.MAX_SAFE_INTEGER)
-    .option('--crop <pixels>', "side of the network's input (default: the model's)", count)
+    .option('--k <count>', "neighbours that vote (default: those of the run's probe, or 20)", count)
+    .option(
+      '--temperature <number>',
+      "a vote weighs exp(similarity / temperature) (default: that of the run's probe, or 0.07)",
+      positive,
+    )
+    .option('--train-images <count>', 'most images to look for neighbours among (default: all)', count)
+    .option('--test-images <count>', 'most images to classify (default: all)', count)
+    .option('--crop <pixels>', "side of the network's input (default: the model's, or that of the run's probe)", count)
     .option(
       '--resize <pixels>',
-      "shortest side before the central crop (default: the model's, or 256/224 of --crop)",
+      "shortest side before the central crop (default: the model's, or 256/224 of the crop)",
       count,
     )
-    .option('--seed <number>', 'fixes images, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
+    .option(
+      '--seed <number>',
+      "fixes images, random weights and bootstrap (default: the run's, or 0)",
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    )
     .option('--out <file.json>', 'write the figures to a file too');
-  addEngineFlags(command).action(async (flags: KnnFlags) => {
+  addEngineFlags(addEvaluatedFlags(command)).action(async (flags: KnnFlags) => {
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
     try {
-      await evaluateKnn(await evaluatedModel(flags, join(scratch, 'model')), flags);
+      await evaluateKnn(await openEvaluated(flags, scratch), flags);
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
   });
 }
 
-/** The model that was asked for; a run's checkpoint is exported to the folder. */
-async function evaluatedModel({ model, run, checkpoint: choice }: KnnFlags, folder: string): Promise<ModelFolder> {
-  if (run === undefined) {
-    if (choice !== undefined) throw new ConfigError('--checkpoint goes with --run');
-    return openModelFolder(model ?? bundledModelFolder);
-  }
-  if (model !== undefined) throw new ConfigError('give --model or --run, not both');
-  const checkpoint = await loadCheckpoint(run, choice);
-  const source = {
-    ...runModel(await readRunConfig(run), checkpoint, 'last'),
-    name: basename(resolve(run)),
-    version: `step ${checkpoint.step}`,
-    writeExpander: false,
-    license: 'unpublished',
-    training: {},
-  };
-  await exportModel(folder, source, { precision: 'float32', check: false });
-  return openModelFolder(folder);
-}
-
-async function evaluateKnn(model: ModelFolder, flags: KnnFlags): Promise<void> {
-  const { k, temperature, seed, trainImages, testImages, threads } = flags;
-  const { name, version, preprocessing } = model.manifest;
-  const crop = flags.crop ?? preprocessing.crop;
-  const resized = flags.crop === undefined ? preprocessing.resize : Math.round((crop * 256) / 224);
-  const options = { k, temperature, seed, crop, resize: flags.resize ?? resized };
-  const train = await openImageSource(flags.train, { labels: 'auto' });
-  const test = flags.test === undefined ? undefined : await openImageSource(flags.test, { labels: 'auto' });
+async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: KnnFlags): Promise<void> {
+  const { threads, trainImages = Number.MAX_SAFE_INTEGER, testImages = Number.MAX_SAFE_INTEGER } = flags;
+  const { name, version } = folder.manifest;
+  // What a run's own probe measures, so that both say the same.
+  const k = flags.k ?? config?.probe?.knn?.k ?? 20;
+  const temperature = flags.temperature ?? config?.probe?.knn?.temperature ?? 0.07;
+  const seed = flags.seed ?? config?.seed ?? 0;
+  const options = { k, temperature, seed, ...askedSizes(flags, sizes) };
+  const train = await openImageSource(flags.train, { labels: 'auto', given: '--train' });
+  const test =
+    flags.test === undefined ? undefined : await openImageSource(flags.test, { labels: 'auto', given: '--test' });
+  const log = sayOnce();
   try {
     const split = splitLabelled(train, test, { trainImages, testImages, seed });
+    const duplicates = await findDuplicates(split);
+    if (duplicates.count > 0) log(duplicatesText(duplicates, split.test.indices.length));
     const { trained, random, gainInterval } = await compareKnnWithRandom(
-      model,
+      folder,
       split,
-      (folder) => startEngine(folder, flags),
+      (each) => startEngine(each, flags, log),
       { ...options, ...(threads !== undefined && { session: { threads } }) },
     );
     const report = {
@@ -120,7 +109,8 @@ async function evaluateKnn(model: ModelFolder, flags: KnnFlags): Promise<void> {
       classes: split.classes.length,
       train_images: trained.trainImages,
       test_images: trained.testImages,
-      skipped: trained.skipped.map((image) => `${image.name}: ${image.reason}`),
+      skipped: skippedText(trained.skipped),
+      duplicates: { count: duplicates.count, by: duplicates.by },
       trained: figures(trained),
       random: figures(random),
       gain_interval: gainInterval.map(rounded),
@@ -132,6 +122,14 @@ async function evaluateKnn(model: ModelFolder, flags: KnnFlags): Promise<void> {
     await train.close();
     await test?.close();
   }
+}
+
+function duplicatesText({ count, by, example }: Duplicates, tested: number): string {
+  const how = by === 'content' ? 'with the same bytes' : 'the same files';
+  return (
+    `warning: ${count} of ${tested} test images are among those to learn from (${how}), such as ${example!.test}` +
+    `${example!.test === example!.train ? '' : ` = ${example!.train}`}: they find themselves, and the accuracy says too much`
+  );
 }
 
 const rounded = (value: number) => Number(value.toFixed(4));

@@ -9,6 +9,7 @@ import { readRunConfig } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
 import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { ofInput } from './ofInput.js';
 import { runModel } from './runModel.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
@@ -48,8 +49,11 @@ export function registerExport(program: Command): void {
     const checkpoint = await loadCheckpoint(run, flags.checkpoint);
     const name = basename(flags.out);
     const files = new Map<string, Uint8Array>();
-    for (const file of ['config.yaml', 'environment.json']) files.set(file, await readFile(join(run, file)));
-    if (flags.card !== undefined) files.set('README.md', await readFile(flags.card));
+    for (const file of ['config.yaml', 'environment.json']) {
+      files.set(file, await ofInput('<run>', join(run, file), () => readFile(join(run, file))));
+    }
+    const { card } = flags;
+    if (card !== undefined) files.set('README.md', await ofInput('--card', card, () => readFile(card)));
     // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
     const log = await readRunLog(run, checkpoint.step);
     files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));

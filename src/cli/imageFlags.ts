@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CropRectangle, PlacedImage, Resize } from '../client/image.js';
+import { ofInput } from './ofInput.js';
 
 export interface ImageFlags {
   readonly resize?: Resize;
@@ -47,5 +48,6 @@ export function addCropFlag(command: Command, flag = '--crop', what = 'the image
 
 /** Reads an image file and places it as the flags say. */
 export async function readImageFile(path: string, { resize, crop }: ImageFlags): Promise<PlacedImage> {
-  return { pixels: await readFile(path), ...(resize && { resize }), ...(crop && { crop }) };
+  const pixels = await ofInput('the image', path, () => readFile(path));
+  return { pixels, ...(resize && { resize }), ...(crop && { crop }) };
 }

@@ -1,5 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { DataError } from '../data/dataError.js';
+import type { SkippedImage } from '../data/sample.js';
 import { openImageSource } from '../data/sources.js';
 import { compareModels } from '../models/compareModels.js';
 import { exportModel } from '../models/exportModel.js';
@@ -12,6 +14,7 @@ import { verifyModel } from '../models/verifyModel.js';
 import { findModel, modelParents } from './modelFolders.js';
 import { networkInputs, spreadIndices } from './networkInputs.js';
 import { printJson } from './printJson.js';
+import { skippedText } from './skippedText.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 import { wholeNumber } from './wholeNumber.js';
 
@@ -111,9 +114,23 @@ async function verify(model: string): Promise<void> {
 
 async function compare(a: string, b: string, { images, count, threads }: CompareFlags): Promise<void> {
   const [first, second] = [await openModelFolder(await findModel(a)), await openModelFolder(await findModel(b))];
-  const source = await openImageSource(images);
-  const inputs = networkInputs(source, spreadIndices(source.count, count), first.manifest);
-  printJson(await compareModels(first, second, inputs, threads === undefined ? {} : { threads }));
+  const source = await openImageSource(images, { given: '--images' });
+  const skipped: SkippedImage[] = [];
+  const inputs = networkInputs(source, spreadIndices(source.count, count), first.manifest, skipped);
+  try {
+    const comparison = await compareModels(first, second, inputs, threads === undefined ? {} : { threads });
+    printJson({ ...comparison, skipped: skippedText(skipped) });
+  } catch (error) {
+    sayAllSkipped(skipped);
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+/** Says why images were left out. */
+function sayAllSkipped(skipped: readonly SkippedImage[]): void {
+  for (const text of skippedText(skipped)) console.error(`skipped ${text}`);
 }
 
 async function convert(model: string, flags: ConvertFlags): Promise<void> {
@@ -125,23 +142,33 @@ async function convert(model: string, flags: ConvertFlags): Promise<void> {
 
 async function quantize(model: string, { images, out, calibrate, ranges, force }: QuantizeFlags): Promise<void> {
   const folder = await openModelFolder(await findModel(model));
-  const source = await openImageSource(images);
+  const source = await openImageSource(images, { given: '--images' });
   const calibrated = spreadIndices(source.count, calibrate);
   const seen = new Set(calibrated);
   const others = Array.from({ length: source.count }, (_, index) => index).filter((index) => !seen.has(index));
   const held = spreadIndices(others.length, HELD_OUT_IMAGES).map((index) => others[index]!);
+  const skipped: SkippedImage[] = [];
   const read = async (indices: readonly number[]) => {
     const inputs = [];
-    for await (const { image } of networkInputs(source, indices, folder.manifest)) inputs.push(image);
+    for await (const { image } of networkInputs(source, indices, folder.manifest, skipped)) inputs.push(image);
     return inputs;
   };
+  const [calibration, heldOut] = [await read(calibrated), await read(held)];
+  await source.close();
+  sayAllSkipped(skipped);
+  if (calibration.length === 0) {
+    throw new DataError(
+      'undecodable',
+      `none of the ${calibrated.length} calibration images of ${images} can be decoded`,
+    );
+  }
   const manifest = await exportModel(out, await modelSource(folder, basename(resolve(out))), {
     precision: 'float32',
     outputStride: folder.manifest.stride,
     stages: Object.keys(folder.manifest.outputs)
       .flatMap((name) => /^stage(\d+)$/.exec(name)?.[1] ?? [])
       .map(Number),
-    quantize: { calibration: await read(calibrated), heldOut: await read(held), ranges },
+    quantize: { calibration, heldOut, ranges },
     force,
   });
   const { agreement } = manifest.quantization!;
@@ -149,5 +176,5 @@ async function quantize(model: string, { images, out, calibrate, ranges, force }
     ? `cosine to the float model ${agreement.representation.mean.toFixed(5)} (worst ${agreement.representation.worst.toFixed(5)}) ` +
       `for embeddings, ${agreement.cells.mean.toFixed(5)} (worst ${agreement.cells.worst.toFixed(5)}) for cells of ${agreement.images} other images`
     : 'no image was left to compare it with the float model';
-  console.log(`${out}: int8, ${calibrated.length} calibration images, ${mebibytes(manifest)}; ${found}`);
+  console.log(`${out}: int8, ${calibration.length} calibration images, ${mebibytes(manifest)}; ${found}`);
 }

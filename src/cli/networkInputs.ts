@@ -1,3 +1,4 @@
+import type { SkippedImage } from '../data/sample.js';
 import type { ImageSource } from '../data/sources.js';
 import { decodeImage } from '../image/decode.js';
 import { prepareImage } from '../image/resize.js';
@@ -13,22 +14,26 @@ export function spreadIndices(length: number, count: number): number[] {
 
 /**
  * Images of a source as a model's network input, resized and cropped as its manifest says, one at a time.
- * @throws Error naming an image that cannot be decoded.
+ * @param skipped gets those that cannot be decoded, which are left out.
  */
 export async function* networkInputs(
   source: ImageSource,
   indices: readonly number[],
   { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
+  skipped: SkippedImage[],
 ): AsyncGenerator<NamedInput> {
   const { resize, crop } = preprocessing;
   for (const index of indices) {
     const name = source.nameOf(index);
+    let input: NamedInput;
     try {
       const decoded = await decodeImage(await source.read(index));
       const { image } = await prepareImage(decoded, { kind: 'shortestSide', resize, crop }, stride);
-      yield { name, image: tensor('uint8', [1, image.height, image.width, 3], image.data) };
-    } catch (cause) {
-      throw new Error(`${name}: ${(cause as Error).message}`, { cause });
+      input = { name, image: tensor('uint8', [1, image.height, image.width, 3], image.data) };
+    } catch (error) {
+      skipped.push({ index, name, reason: error instanceof Error ? error.message : String(error) });
+      continue;
     }
+    yield input;
   }
 }

@@ -5,6 +5,7 @@ import { svgToPng } from '../image/svg.js';
 import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
 import { ConfigError } from '../train/config.js';
 import { drawComparison } from '../train/curves.js';
+import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 import { table } from './table.js';
 
@@ -47,7 +48,7 @@ export function registerRuns(program: Command): void {
     .description('Name the runs in a folder with their steps, total loss and best checkpoint.')
     .argument('[dir]', 'folder of run folders', 'runs')
     .action(async (dir: string) => {
-      const reports = await readRuns(await findRuns(dir));
+      const reports = await readRuns(await ofInput('the folder of runs', dir, () => findRuns(dir)));
       console.log(
         table([
           ['run', 'backbone', 'steps', 'images/s', 'loss', 'best checkpoint'],

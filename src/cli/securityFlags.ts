@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { SecurityOptions, TlsOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
+import { fileProblem } from '../tensor/fileProblem.js';
 
 /** How a guarded service is reached. */
 export interface SecurityFlags {
@@ -37,7 +38,7 @@ async function read(flag: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new VicreglError('INVALID_ARGUMENT', `${flag}: ${path} cannot be read: ${(cause as Error).message}`, {
+    throw new VicreglError('INVALID_ARGUMENT', `${flag}: ${path} cannot be read: ${fileProblem(cause)}`, {
       cause,
     });
   }

@@ -8,6 +8,7 @@ import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { train } from '../train/trainer.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { ofInput } from './ofInput.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
 import { wholeNumber } from './wholeNumber.js';
@@ -102,7 +103,7 @@ async function startedConfig({ config, recipe, set }: TrainFlags) {
   if (config === undefined) {
     throw new ConfigError('give --config FILE or --recipe NAME (see recipes/), or --resume to continue a run');
   }
-  return loadTrainConfig(config, set);
+  return ofInput('--config', config, () => loadTrainConfig(config, set));
 }
 
 function resumedConfig({ config, recipe, set }: TrainFlags, out: string) {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type NameTable, nameAt } from './nameTable.js';
 
 /** Size of a tar block: contents start at multiples of it. */
@@ -26,7 +27,13 @@ type Storage =
       readonly places: ArchivePlaces;
     }
   /** Item i lies in an archive in memory that all threads share. */
-  | { readonly kind: 'memory'; readonly bytes: SharedArrayBuffer; readonly places: ArchivePlaces };
+  | {
+      readonly kind: 'memory';
+      /** The file that was unpacked. */
+      readonly path: string;
+      readonly bytes: SharedArrayBuffer;
+      readonly places: ArchivePlaces;
+    };
 
 /**
  * The images of a source in their order, and where they lie. All that grows with their number lies in shared memory, so
@@ -45,6 +52,15 @@ export interface SourceIndex {
 export function imageName({ names, prefixes, storage }: SourceIndex, item: number): string {
   const prefix = storage.kind === 'tar' && storage.archives ? prefixes?.[storage.archives[item]!] : undefined;
   return (prefix ?? '') + nameAt(names, item);
+}
+
+/** Where an image lies: its file, or its archive and its place in it. The same for two sources that share it. */
+export function imagePlace(index: SourceIndex, item: number): string {
+  const { storage } = index;
+  const name = imageName(index, item);
+  if (storage.kind === 'files') return resolve(storage.root, name);
+  const archive = storage.kind === 'tar' ? resolve(storage.paths[storage.archives?.[item] ?? 0]!) : storage.path;
+  return `${archive}:${storage.places.blocks[item]}`;
 }
 
 /** Copies numbers into shared memory. */

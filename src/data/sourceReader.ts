@@ -1,10 +1,11 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { ABSENT_BLOCK, imageName, type SourceIndex, TAR_BLOCK } from './sourceIndex.js';
 
 /** Reads the encoded bytes of a source's images. */
 export interface SourceReader {
-  /** @throws RangeError for an index outside the source, and the file system's error for a file that cannot be read. */
+  /** @throws RangeError for an index outside the source, Error with the reason for a file that cannot be read. */
   read(index: number): Promise<Buffer>;
   /** Closes what reading opened. */
   close(): Promise<void>;
@@ -22,7 +23,11 @@ export function openReader(index: SourceIndex): SourceReader {
     if (!(item >= 0 && item < index.count)) {
       throw new RangeError(`image ${item} is outside the source of ${index.count} images`);
     }
-    if (storage.kind === 'files') return readFile(resolve(storage.root, imageName(index, item)));
+    if (storage.kind === 'files') {
+      return readFile(resolve(storage.root, imageName(index, item))).catch((cause: unknown) => {
+        throw new Error(`it cannot be read: ${fileProblem(cause)}`, { cause });
+      });
+    }
     const block = storage.places.blocks[item]!;
     if (block === ABSENT_BLOCK) throw new Error('a link or special file whose content is not in the archive');
     const offset = block * TAR_BLOCK;
@@ -53,7 +58,9 @@ function openArchives(paths: readonly string[]) {
   const opened = (archive: number): OpenArchive => {
     const held = archives.get(archive);
     if (held !== undefined) return held;
-    const file = open(paths[archive]!);
+    const file = open(paths[archive]!).catch((cause: unknown) => {
+      throw new Error(`${paths[archive]} cannot be read: ${fileProblem(cause)}`, { cause });
+    });
     // Another try opens it anew.
     file.catch(() => archives.delete(archive));
     return { file, users: 0 };

@@ -48,6 +48,8 @@ export interface SourceOptions {
   readonly unpackedLimit?: number;
   /** Folder in which the indexes of shards are kept between runs; default `~/.cache/vicregl/shards`. */
   readonly shardCache?: string;
+  /** The flag or key that gave the path, such as `--images`; it stands before what is wrong with the source. */
+  readonly given?: string;
   /** Shards whose indexing took fewer milliseconds are not kept. Default 50. */
   readonly keepShardsFrom?: number;
 }
@@ -81,6 +83,17 @@ export async function openImageSource(
   path: string | readonly string[],
   options: SourceOptions = {},
 ): Promise<ImageSource> {
+  const { given } = options;
+  if (given === undefined) return open(path, options);
+  try {
+    return await open(path, options);
+  } catch (cause) {
+    if (!(cause instanceof DataError)) throw cause;
+    throw new DataError(cause.code, `${given}: ${cause.message}`, { cause });
+  }
+}
+
+async function open(path: string | readonly string[], options: SourceOptions): Promise<ImageSource> {
   const { labels = 'none' } = options;
   const { index, ...indexed } = await indexOf(path, options);
   const { count } = index;

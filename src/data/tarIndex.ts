@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { fileProblem } from '../tensor/fileProblem.js';
@@ -52,7 +53,10 @@ export async function indexTarGz(path: string, limit: number = defaultUnpackedLi
   const { names, places, links } = arrange(memoryBytes(unpacked), path);
   const bytes = new SharedArrayBuffer(unpacked.length);
   new Uint8Array(bytes).set(unpacked);
-  return { index: { count: places.blocks.length, names, storage: { kind: 'memory', bytes, places } }, links };
+  return {
+    index: { count: places.blocks.length, names, storage: { kind: 'memory', path: resolve(path), bytes, places } },
+    links,
+  };
 }
 
 /** @throws DataError `not_found` with the reason. */

@@ -23,7 +23,8 @@ test('equal values have no spread, and the seed decides the rest', () => {
 });
 
 test('bad input is named', () => {
-  assert.throws(() => bootstrapInterval([]), /at least one value/);
-  assert.throws(() => bootstrapInterval([1], { resamples: 0 }), /resamples is 0/);
-  assert.throws(() => bootstrapInterval([1], { confidence: 95 }), /confidence is 95/);
+  assert.throws(() => bootstrapInterval([]), /at least two values, not 0/);
+  assert.throws(() => bootstrapInterval([1]), /at least two values, not 1/);
+  assert.throws(() => bootstrapInterval([1, 2], { resamples: 0 }), /resamples is 0/);
+  assert.throws(() => bootstrapInterval([1, 2], { confidence: 95 }), /confidence is 95/);
 });

@@ -13,11 +13,14 @@ export interface BootstrapOptions {
  * between the quantiles of the resampled means. The values must be independent: one for each photograph, not one for
  * each of its matches.
  * @returns [lower, upper]
- * @throws RangeError without values, or for options out of range.
+ * @throws RangeError for fewer than two values, or for options out of range.
  */
 export function bootstrapInterval(values: ArrayLike<number>, options: BootstrapOptions = {}): [number, number] {
   const { resamples = 2000, seed = 0, confidence = 0.95 } = options;
-  if (values.length === 0) throw new RangeError('a bootstrap interval needs at least one value');
+  // Of one value all samples are the same: an interval of no width, which says the opposite of what is known.
+  if (values.length < 2) {
+    throw new RangeError(`a bootstrap interval needs at least two values, not ${values.length}`);
+  }
   if (!Number.isSafeInteger(resamples) || resamples < 1) {
     throw new RangeError(`resamples is ${resamples}; it must be a whole number of at least 1`);
   }

@@ -8,6 +8,7 @@ import { writeRandomModel } from '../models/randomModel.js';
 import { ParameterError } from '../nn/parameters.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { type MatchQuality, type MatchQualityOptions, matchQuality } from './matchQuality.js';
+import { requireImages } from './requireImages.js';
 
 /** Match quality of a model beside the same network with random weights, on the same pairs of crops. */
 export interface Comparison {
@@ -42,6 +43,7 @@ export async function compareWithRandom(
   const { seed = 0 } = options;
   const { name, heads } = model.manifest;
   if (heads.localProjector === undefined) throw new ParameterError(`${name} has no local projector`);
+  requireImages(photographs.count);
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
   try {
     const dir = join(scratch, 'random');

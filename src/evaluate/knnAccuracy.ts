@@ -11,6 +11,7 @@ import { embedImages } from '../probe/embedImages.js';
 import { createKnn } from '../probe/knn.js';
 import type { LabelledSplit } from '../probe/labelledImages.js';
 import { bootstrapInterval } from './bootstrap.js';
+import { requireImages } from './requireImages.js';
 
 /** k-NN classification of a model's representations beside the same network with random weights, on the same images. */
 
@@ -61,6 +62,7 @@ async function measure(engine: Engine, split: LabelledSplit, options: KnnAccurac
     const embed = (images: LabelledSplit['train']) =>
       embedImages(images, async (batch) => (await engine.run(batch, WANTED)).representation!, preparation);
     const [bank, queries] = [await embed(split.train), await embed(split.test)];
+    requireImages(queries.labels.length, queries.skipped);
     const ranks = await knn.ranks(bank, queries);
     const [right, rightOfFive] = [1, 5].map((n) => Uint8Array.from(ranks, (rank) => (rank < n ? 1 : 0)));
     const mean = (values: Uint8Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -82,8 +84,8 @@ async function measure(engine: Engine, split: LabelledSplit, options: KnnAccurac
 
 /**
  * @param startEngine runs a model folder; every engine that it starts is closed here.
- * @throws ImageError for sizes that do not fit the model, RangeError for fewer images than neighbours or no test image
- *   that can be decoded, EngineError.
+ * @throws ImageError for sizes that do not fit the model, RangeError for fewer images than neighbours, DataError for fewer
+ *   than two test images that can be decoded, EngineError.
  */
 export async function compareKnnWithRandom(
   model: ModelFolder,
@@ -93,6 +95,7 @@ export async function compareKnnWithRandom(
 ): Promise<KnnComparison> {
   const { resize, crop, seed } = options;
   planInput({ width: resize, height: resize }, { kind: 'shortestSide', resize, crop }, model.manifest.stride);
+  requireImages(split.test.indices.length);
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
   try {
     const dir = join(scratch, 'random');

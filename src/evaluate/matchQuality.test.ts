@@ -99,6 +99,33 @@ test('the seed decides the pairs', async () => {
   assert.notDeepEqual(batches.slice(0, 12), batches.slice(24));
 });
 
+test('pictures that cannot be decoded are left out and named; the others have the same pairs', async () => {
+  const source = await openImageSource(root);
+  const whole = await matchQuality(source, meanColour, options);
+  assert.deepEqual(whole.skipped, []);
+  const broken = {
+    ...source,
+    read: async (index: number) => (index === 3 ? Buffer.from('no picture') : source.read(index)),
+  };
+  const { skipped, perPhotograph, matches, chance } = await matchQuality(broken, meanColour, options);
+  assert.deepEqual(
+    skipped.map(({ index, name }) => [index, name]),
+    [[3, source.nameOf(3)]],
+  );
+  assert.deepEqual(
+    [...perPhotograph],
+    [...whole.perPhotograph].filter((_, i) => i !== 3),
+  );
+  assert.equal(matches, 11 * 4 * 20);
+  assert.ok(chance > 0.04 && chance < 0.1, `chance ${chance}`);
+  const none = { ...source, read: async () => Buffer.from('no picture') };
+  await assert.rejects(matchQuality(none, meanColour, options), {
+    name: 'DataError',
+    code: 'undecodable',
+    message: /no image can be evaluated, and an interval needs two: 12 cannot be decoded, such as 0\.png: /,
+  });
+});
+
 test('bad input is named', async () => {
   const source = await openImageSource(root);
   await assert.rejects(matchQuality(source, meanColour, { ...options, topGamma: 50 }), /50/);

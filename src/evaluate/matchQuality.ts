@@ -5,15 +5,18 @@
  */
 
 import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../data/augment.js';
+import type { SkippedImage } from '../data/sample.js';
 import type { ImageSource } from '../data/sources.js';
 import { renderView, type ViewParameters } from '../data/view.js';
 import { decodeImage } from '../image/decode.js';
+import type { RgbImage } from '../image/types.js';
 import { type FeatureMap, matchFeatures } from '../match/features.js';
 import { type RandomStream, stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { overlappingCrops } from './cropPairs.js';
 import { chanceShare, isWithin, truePlaces } from './matchScore.js';
+import { requireImages } from './requireImages.js';
 
 /** Computes features of a batch: uint8 [B, H, W, 3] -> float32 [B, h, w, D], such as a model's maps_embedding. */
 export type ExtractFeatures = (batch: Tensor<'uint8'>) => Promise<Tensor<'float32'>>;
@@ -53,10 +56,15 @@ export interface MatchQuality {
   readonly chance: number;
   /** Share of the scored matches whose true place lies inside the target crop: the most that `share` can be. */
   readonly visible: number;
-  /** `share` of each photograph in the order of the source; the same pairs for the same seed, so models compare paired. */
+  /**
+   * `share` of each photograph that can be decoded, in the order of the source; the same pairs for the same seed, so
+   * models compare paired.
+   */
   readonly perPhotograph: Float64Array;
   /** Number of scored matches. */
   readonly matches: number;
+  /** Photographs that cannot be decoded, and were left out. */
+  readonly skipped: readonly SkippedImage[];
   /** Size of the feature maps. */
   readonly grid: { readonly rows: number; readonly cols: number };
 }
@@ -67,8 +75,8 @@ const unchanged = { policy: noAugmentation, blurProbability: 0, solarizeProbabil
  * Measures match quality over all photographs of a source. Pair k of photograph i is drawn from
  * `stream(seed, 'matchQuality', i, k)`, so two models with maps of any size see the same crops. Each pair is matched in
  * one direction, from its first crop to its second. True places outside the second crop count as wrong.
- * @throws Error of the source or decoder for a photograph that cannot be read, MatchError where topGamma is above the
- *   number of cells, RangeError for a result of `extract` of another shape.
+ * Photographs that cannot be decoded are left out.
+ * @throws DataError where fewer than two can be, MatchError where topGamma is above the number of cells, RangeError for a result of `extract` of another shape.
  */
 export async function matchQuality(
   photographs: ImageSource,
@@ -79,12 +87,20 @@ export async function matchQuality(
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
-  const perPhotograph = new Float64Array(photographs.count);
+  const shares: number[] = [];
+  const skipped: SkippedImage[] = [];
   const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
   let grid = { rows: 0, cols: 0 };
 
   for (let photograph = 0; photograph < photographs.count; photograph++) {
-    const image = await decodeImage(await photographs.read(photograph));
+    let image: RgbImage;
+    try {
+      image = await decodeImage(await photographs.read(photograph));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      skipped.push({ index: photograph, name: photographs.nameOf(photograph), reason });
+      continue;
+    }
     const views: ViewParameters[] = [];
     for (let pair = 0; pair < pairsPerPhotograph; pair++) {
       views.push(...drawPair(stream(seed, 'matchQuality', photograph, pair), image, options));
@@ -110,17 +126,20 @@ export async function matchQuality(
       totals.chance += chanceShare(places, cols, tolerance);
       grid = { rows, cols };
     }
-    perPhotograph[photograph] = right / matched;
+    shares.push(right / matched);
     totals.right += right;
     totals.matches += matched;
   }
+  requireImages(shares.length, skipped);
+  const perPhotograph = Float64Array.from(shares);
   return {
     share: totals.right / totals.matches,
     interval: bootstrapInterval(perPhotograph, { seed, resamples }),
-    chance: totals.chance / (photographs.count * pairsPerPhotograph),
+    chance: totals.chance / (perPhotograph.length * pairsPerPhotograph),
     visible: totals.visible / totals.matches,
     perPhotograph,
     matches: totals.matches,
+    skipped,
     grid,
   };
 }

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileProblem } from './listedFile.js';
+import { fileProblem } from '../tensor/fileProblem.js';
+import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 import { parseManifest } from './parseManifest.js';
@@ -26,9 +27,10 @@ async function readManifest(path: string): Promise<unknown> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ModelFolderError(`cannot read ${path}: a model folder holds ${manifestFileName} and the files it lists`, {
-      cause,
-    });
+    throw new ModelFolderError(
+      `cannot read ${path}: ${fileProblem(cause)}; a model folder holds ${manifestFileName} and the files it lists`,
+      { cause },
+    );
   }
   try {
     return JSON.parse(text);
@@ -53,7 +55,7 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
   const manifest = await readManifestFile(root);
   const problems: string[] = [];
   for (const [name, expected] of Object.entries(manifest.files)) {
-    const problem = await fileProblem(join(root, name), expected);
+    const problem = await listedFileProblem(join(root, name), expected);
     if (problem !== undefined) problems.push(problem);
   }
   if (problems.length > 0) {
@@ -151,7 +153,7 @@ export async function requireFreePlace(dir: string, force: boolean): Promise<voi
   const target = resolve(dir);
   if (!(await exists(target))) return;
   if (!force) {
-    throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with force`);
+    throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with --force`);
   }
   if (!(await isReplaceable(target))) {
     throw new ModelFolderError(

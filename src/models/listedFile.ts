@@ -2,6 +2,7 @@ import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { fileProblem } from '../tensor/fileProblem.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 
@@ -24,7 +25,7 @@ const wrongSum = (path: string, found: string, { sha256 }: ListedFile): string =
   `${path} has sha256 ${found}, expected ${sha256}`;
 
 /** What is wrong with a file of the folder; undefined where it is as the manifest says. */
-export async function fileProblem(path: string, expected: ListedFile): Promise<string | undefined> {
+export async function listedFileProblem(path: string, expected: ListedFile): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return `${path} is missing`;
   if (found.size !== expected.bytes) return wrongSize(path, found.size, expected);
@@ -57,7 +58,7 @@ export async function readListedFile(path: string, expected: ListedFile): Promis
     );
   }
   const file = await open(path, 'r').catch((cause: Error) => {
-    throw new ModelFolderError(`${path} cannot be read: ${cause.message}`, { cause });
+    throw new ModelFolderError(`${path} cannot be read: ${fileProblem(cause)}`, { cause });
   });
   try {
     const { size } = await file.stat();

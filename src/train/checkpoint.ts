@@ -58,7 +58,7 @@ function fileName(step: number): string {
 /** Steps that have a checkpoint, ascending; empty for a run without any. */
 export async function listCheckpoints(run: string): Promise<number[]> {
   const names = await readdir(folder(run)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
     throw error;
   });
   return names

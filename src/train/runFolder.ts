@@ -1,10 +1,11 @@
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
+import { fileProblem } from '../tensor/fileProblem.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig, type Setting, setKeys } from './configFile.js';
 
@@ -37,7 +38,12 @@ export async function holdsRun(run: string): Promise<boolean> {
  */
 export async function readRunConfig(run: string, settings: readonly Setting[] = []): Promise<TrainConfig> {
   const text = await readConfigFile(run);
-  if (text === undefined) throw new ConfigError(`${run} is not a run folder: it holds no config.yaml`);
+  if (text === undefined) {
+    const missing = await stat(run).catch((cause: unknown) => fileProblem(cause));
+    throw new ConfigError(
+      `${run} is not a run folder: ${typeof missing === 'string' ? missing : 'it holds no config.yaml'}`,
+    );
+  }
   const refused = settings.find((setting) => !CHANGEABLE.test(typeof setting === 'string' ? setting : setting.text));
   if (refused !== undefined) {
     throw new ConfigError(

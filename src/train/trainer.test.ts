@@ -596,3 +596,14 @@ describe('train refuses', () => {
     await assert.rejects(readdir(run), { code: 'ENOENT' });
   });
 });
+
+describe('a source none of whose photographs can be decoded', () => {
+  it('is refused before anything of the run is written', async () => {
+    const broken = join(root, 'all-broken');
+    await mkdir(broken);
+    for (let i = 0; i < 6; i++) await writeFile(join(broken, `${i}.jpg`), 'not a picture');
+    const run = newRun();
+    await assert.rejects(trainTiny(run, tinyConfig(broken)), { name: 'DataError', code: 'undecodable' });
+    await assert.rejects(readdir(run), { code: 'ENOENT' });
+  });
+});

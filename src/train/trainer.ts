@@ -140,7 +140,9 @@ async function trainIn(
     return one;
   };
   try {
-    const source = keep(await openImageSource(config.data.source, { labels: config.data.labels }));
+    const source = keep(
+      await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' }),
+    );
     const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
     const probeData = config.probe && keep(await openProbeData(config, config.probe, source));
     const data = [sourceFingerprint(source), ...(probeData?.fingerprints ?? [])].join('; probe: ');
@@ -166,7 +168,8 @@ async function trainIn(
     );
 
     const start = checkpoint?.step ?? 0;
-    // Only now, when the source, the graph and the device have proved usable.
+    // Only now, when the source, its photographs, the graph and the device have proved usable.
+    const first = start < totalSteps ? await loader.batch(start) : undefined;
     await claim();
     if (resume) await goBackTo(run, start);
     await writeRunFolder(run, config, device, start);
@@ -178,13 +181,28 @@ async function trainIn(
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
     });
-    const bench = { config, schedule, loader, runner, probes, recorder, progress, saver };
+    const bench = { config, schedule, loader: beginningWith(first, loader), runner, probes, recorder, progress, saver };
     const steps = await trainSteps(start, bench, signal);
     if (saver.saved !== steps) await saver.save(steps);
     return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
   } finally {
     await closeAll(opened);
   }
+}
+
+/** A loader that has made a batch already. */
+function beginningWith(first: Batch | undefined, { stepsPerEpoch, batch, close }: Loader): Loader {
+  let made = first;
+  return {
+    stepsPerEpoch,
+    close,
+    async batch(step) {
+      if (made?.step !== step) return batch(step);
+      const taken = made;
+      made = undefined;
+      return taken;
+    },
+  };
 }
 
 /** What the steps of a run are taken with. */

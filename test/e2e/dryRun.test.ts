@@ -55,11 +55,14 @@ describe('vicregl train --dry-run', () => {
   test('refuses what training would refuse, and --resume', async () => {
     const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', join(scratch, 'refused')];
     for (const [flags, message] of [
-      [['--set', 'data.source=nowhere'], /^vicregl: nowhere cannot be opened/],
+      [
+        ['--set', 'data.source=nowhere'],
+        /^vicregl: data\.source: nowhere cannot be opened: there is no such file or folder/,
+      ],
       [['--set', 'batchSize=10'], /^vicregl: batchSize is 10, but the source has only 9 images/],
       [['--set', 'loss.numMatches=[3,65]'], /loss\.numMatches\.1: 65 exceeds the 64 cells/],
       [['--micro-batch', '3'], /microBatch: 3 does not divide batchSize 4; use 2 or 4/],
-      [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number between 1 and/],
+      [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number of at least 1\./],
       [['--resume'], /^vicregl: --dry-run is for a run that starts; leave out --resume/],
     ] as const) {
       const { code, stderr } = await vicregl(...dry, ...flags);

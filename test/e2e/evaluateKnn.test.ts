@@ -19,7 +19,7 @@ describe('vicregl evaluate knn', () => {
     await writeColouredImages(labelled, 15);
     const photographs = join(root, 'photographs');
     await writePhotographs(photographs, ['0.jpg', '1.jpg', '2.jpg', '3.jpg']);
-    const probe = { data: labelled, knn: { k: 20, trainImages: 22, testImages: 5 } };
+    const probe = { data: labelled, knn: { k: 7, temperature: 0.1, trainImages: 22, testImages: 5 } };
     await trainTiny(run, tinyConfig(photographs, { probe }));
   });
   after(() => rm(root, { recursive: true }));
@@ -28,19 +28,38 @@ describe('vicregl evaluate knn', () => {
 
   it("gives for a run's checkpoint what the run's own probe measured", async () => {
     const out = join(root, 'knn.json');
-    const sizes = ['--train-images', '22', '--test-images', '5', '--crop', '64'];
-    const { code, stdout, stderr } = await knn('--run', run, '--seed', '3', ...sizes, '--out', out);
+    const sizes = ['--train-images', '22', '--test-images', '5'];
+    const { code, stdout, stderr } = await knn('--run', run, ...sizes, '--out', out);
     assert.equal(code, 0, stderr);
     const report = JSON.parse(stdout);
     assert.equal(await readFile(out, 'utf8'), stdout);
     const last = (await readRunLog(run)).findLast((record) => 'knn_top1' in record) as Record<string, number>;
     assert.equal(report.trained.top1, last['knn_top1']);
     assert.equal(report.trained.top5, last['knn_top5']);
+    assert.deepEqual([report.k, report.temperature, report.seed], [7, 0.1, 3]);
+    assert.deepEqual(report.duplicates, { count: 0, by: 'content' });
+    assert.equal(stderr, '');
     assert.deepEqual(
       [report.model, report.crop, report.resize, report.classes, report.train_images, report.test_images],
       [`run step ${last['step']}`, 64, 73, 2, 22, 5],
     );
     assert.ok(report.gain_interval[0] <= report.trained.top1 - report.random.top1);
+  });
+
+  it('warns of test images that are learned from', async () => {
+    const { stdout, stderr } = await knn('--run', run, '--test', labelled);
+    assert.match(
+      stderr,
+      /^warning: 30 of 30 test images are among those to learn from \(with the same bytes\), such as (.*): they find themselves/,
+    );
+    assert.deepEqual(JSON.parse(stdout).duplicates, { count: 30, by: 'content' });
+  });
+
+  it('has no number in its help that stands for "all"', async () => {
+    for (const command of ['knn', 'matches']) {
+      assert.doesNotMatch((await vicregl('evaluate', command, '--help')).stdout, /9007199254740991|4294967295/);
+    }
+    assert.match((await knn('--k', '0')).stderr, /It must be a whole number of at least 1\./);
   });
 
   it('names what is missing or does not go together', async () => {
@@ -49,7 +68,8 @@ describe('vicregl evaluate knn', () => {
       [['--checkpoint', 'best'], /--checkpoint goes with --run/],
       [['--temperature', '0'], /It must be a number over 0/],
       [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 or 128/],
-      [['--test-images', '1', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],
+      [['--test-images', '1', '--train-images', '25'], /one image alone can be evaluated, and an interval needs two/],
+      [['--test-images', '2', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],
     ] as const) {
       const { code, stderr } = await knn(...flags);
       assert.notEqual(code, 0);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -72,6 +72,34 @@ describe('vicregl models', () => {
 
     const embedded = await vicregl('embed', join(photographs, '0.jpg'), '--model', out);
     assert.deepEqual(JSON.parse(embedded.stdout).shape, [16]);
+  });
+
+  it('quantize and compare leave out pictures that cannot be decoded, and name them', async () => {
+    const mixed = join(scratch, 'mixed');
+    await writePhotographs(mixed, ['0.jpg', '1.jpg', '2.jpg', '3.jpg']);
+    await writeFile(join(mixed, '00.jpg'), 'no picture');
+    const out = join(scratch, 'int8-mixed');
+    const made = await vicregl('models', 'quantize', float, '--images', mixed, '--calibrate', '3', '--out', out);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stderr, /^skipped 00\.jpg: /m);
+    assert.match(made.stdout, /int8, \d calibration images/);
+    assert.equal(/int8, (\d)/.exec(made.stdout)![1], String((await openModelFolder(out)).manifest.quantization!.images));
+    const compared = await vicregl('models', 'compare', float, out, '--images', mixed);
+    const { images, skipped } = JSON.parse(compared.stdout);
+    assert.deepEqual([images, skipped.length], [4, 1]);
+    assert.match(skipped[0], /^00\.jpg: /);
+
+    const broken = join(scratch, 'broken');
+    await mkdir(broken);
+    await writeFile(join(broken, '0.jpg'), 'no picture');
+    for (const args of [
+      ['quantize', float, '--images', broken, '--out', join(scratch, 'x')],
+      ['compare', float, out, '--images', broken],
+    ]) {
+      const { code, stderr } = await vicregl('models', ...args);
+      assert.equal(code, 1);
+      assert.match(stderr, /^skipped 0\.jpg: /, 'the reason');
+    }
   });
 
   it('convert writes another form, which verify accepts until a byte of it changes', async () => {

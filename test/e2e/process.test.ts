@@ -91,12 +91,18 @@ describe('node bin/vicregl.js', () => {
   test('errors are one clear line on stderr, and exit code 1', async () => {
     const cases: [string[], RegExp][] = [
       [['embed', bin, '--model', model.folder.dir], /^vicregl: INVALID_ARGUMENT: image: .*supported format.*\n$/],
-      [['embed', join(folder, 'none.jpg')], /^vicregl: ENOENT.*none\.jpg.*\n$/],
+      [
+        ['embed', join(folder, 'none.jpg')],
+        /^vicregl: the image: .*none\.jpg cannot be read: there is no such file or folder.*\n$/,
+      ],
       [
         ['embed', photo('coffee.jpg'), '--address', '127.0.0.1:1'],
         /^vicregl: UNAVAILABLE: no answer from 127\.0\.0\.1:1 .*vicregl serve.*\n$/,
       ],
-      [['embed', photo('coffee.jpg'), '--model', join(folder, 'none')], /^vicregl: cannot read .*manifest\.json.*\n$/],
+      [
+        ['embed', photo('coffee.jpg'), '--model', join(folder, 'none')],
+        /^vicregl: --model: cannot read .*manifest\.json.*\n$/,
+      ],
       [
         ['embed', photo('coffee.jpg'), '--out', 'x.txt'],
         /^vicregl: INVALID_ARGUMENT: --out: "x\.txt" must end in .*\n$/,

@@ -77,7 +77,10 @@ describe('vicregl runs', () => {
       [['compare', run('notes')], /^vicregl: .*notes is not a run folder: it holds no config\.yaml/],
       [['compare', run('plain'), '--terms', 'lol'], /^vicregl: no run has logged "lol"; there are core, /],
       [['compare', run('plain'), '--out', 'x.jpg'], /must end in \.svg or \.png/],
-      [['list', join(scratch, 'nowhere')], /^vicregl: .*ENOENT.*nowhere/],
+      [
+        ['list', join(scratch, 'nowhere')],
+        /^vicregl: the folder of runs: .*nowhere cannot be read: there is no such file or folder/,
+      ],
     ];
     for (const [args, expected] of cases) {
       const { code, stderr } = await vicregl('runs', ...args);

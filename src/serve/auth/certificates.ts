@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { fileProblem } from '../../tensor/fileProblem.js';
 import { ServeConfigError } from '../config/configError.js';
 
 /** Paths of PEM files. */
@@ -28,7 +29,7 @@ async function readPem(key: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new ServeConfigError([`${key}: ${path} cannot be read: ${(cause as Error).message}`], { cause });
+    throw new ServeConfigError([`${key}: ${path} cannot be read: ${fileProblem(cause)}`], { cause });
   }
 }
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
+import { fileProblem } from '../../tensor/fileProblem.js';
 import { ServeConfigError } from './configError.js';
 
 /**
@@ -11,7 +12,7 @@ export async function readYaml(path: string, what: string): Promise<unknown> {
   try {
     text = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ServeConfigError([`${what} ${path} cannot be read: ${(cause as Error).message}`], { cause });
+    throw new ServeConfigError([`${what} ${path} cannot be read: ${fileProblem(cause)}`], { cause });
   }
   try {
     return parse(text) as unknown;

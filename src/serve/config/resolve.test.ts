@@ -174,7 +174,10 @@ describe('files', () => {
         readConfigFile(await write('list.yaml', '- 1\n')),
         /list\.yaml does not hold keys and values/,
       );
-      await assert.rejects(readConfigFile(join(folder, 'none.yaml')), /none\.yaml cannot be read: ENOENT/);
+      await assert.rejects(
+        readConfigFile(join(folder, 'none.yaml')),
+        /none\.yaml cannot be read: there is no such file or folder/,
+      );
       await assert.rejects(readConfigFile(await write('bad.yaml', 'a: "hush\nb: [')), (error: Error) => {
         assert.match(error.message, /bad\.yaml is neither YAML nor JSON: .* at line \d/);
         assert.doesNotMatch(error.message, /hush/);

@@ -61,7 +61,7 @@ const PREFIXES = {
  * @throws ConfigError, DataError and ImageError as training would.
  */
 export async function dryRun(config: TrainConfig, folder: string): Promise<DryRunReport> {
-  const source = await openImageSource(config.data.source, { labels: config.data.labels });
+  const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   if (config.probe) await (await openProbeData(config, config.probe, source)).close();
   const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));

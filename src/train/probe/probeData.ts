@@ -27,8 +27,8 @@ export async function openProbeData(
 ): Promise<ProbeData> {
   const { knn, linear } = probe;
   const opened: ImageSource[] = [];
-  const open = async (path: string | readonly string[]): Promise<ImageSource> => {
-    const source = await openImageSource(path, { labels: 'auto' });
+  const open = async (path: string | readonly string[], given: string): Promise<ImageSource> => {
+    const source = await openImageSource(path, { labels: 'auto', given });
     opened.push(source);
     return source;
   };
@@ -36,8 +36,8 @@ export async function openProbeData(
     for (const source of opened) await source.close();
   };
   try {
-    const source = probe.data === undefined ? training : await open(probe.data);
-    const test = probe.test === undefined ? undefined : await open(probe.test);
+    const source = probe.data === undefined ? training : await open(probe.data, 'probe.data');
+    const test = probe.test === undefined ? undefined : await open(probe.test, 'probe.test');
     const split = knn && splitLabelled(source, test, { ...knn, seed });
     const name = sourceText(probe.data ?? 'data.source');
     if (knn && split && split.train.indices.length < knn.k) {

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { vicregl } from '../support/vicregl.js';
+
+const photo = 'test/fixtures/photos/coffee.jpg';
+const bundled = 'vicregl-convnext-atto';
+const trains = ['train', '--recipe', 'convnext-atto-128'];
+
+/** Every command with a path that is not there: what its message must name beside the path. */
+const commands: readonly (readonly [given: string, args: (path: string, out: string) => string[]])[] = [
+  ['--config', (path, out) => ['train', '--config', path, '--out', out]],
+  ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out]],
+  ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out, '--dry-run']],
+  ['is not a run folder', (path) => ['train', '--out', path, '--resume']],
+  ['the folder of runs', (path) => ['runs', 'list', path]],
+  ['is not a run folder', (path) => ['runs', 'show', path]],
+  ['is not a run folder', (path, out) => ['export', path, '--out', out]],
+  ['cannot be read', (path, out) => ['import', path, '--out', out]],
+  ['--images', (path) => ['evaluate', 'matches', '--images', path]],
+  ['--model', (path) => ['evaluate', 'matches', '--images', 'test/fixtures/photos', '--model', path]],
+  ['is not a run folder', (path) => ['evaluate', 'matches', '--images', 'test/fixtures/photos', '--run', path]],
+  ['--train', (path) => ['evaluate', 'knn', '--train', path]],
+  ['is not a run folder', (path) => ['evaluate', 'knn', '--train', path, '--run', path]],
+  ['configuration file', (path) => ['serve', '--config', path]],
+  ['tlsCert', (path) => ['serve', '--tls-cert', path, '--tls-key', path]],
+  ['tokensFile', (path) => ['serve', '--tokens-file', path]],
+  ['--tls-ca', (path) => ['health', '--tls-ca', path]],
+  ['--token-file', (path) => ['model', '--token-file', path]],
+  ['--model', (path) => ['model', '--model', path]],
+  ['the image', (path) => ['embed', path, '--local']],
+  ['the image', (path) => ['features', path, '--local']],
+  ['the image', (path) => ['match', photo, path, '--local']],
+  ['--images', (path) => ['models', 'compare', bundled, bundled, '--images', path]],
+  ['--images', (path, out) => ['models', 'quantize', bundled, '--images', path, '--out', out]],
+  ['--images', (path) => ['bench', '--images', path]],
+];
+
+describe('a path that cannot be opened', () => {
+  let scratch: string;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-missing-'));
+    await writeFile(join(scratch, 'file'), '');
+  });
+  after(() => rm(scratch, { recursive: true }));
+
+  for (const [what, path, reason] of [
+    ['is not there', 'nowhere', 'there is no such file or folder'],
+    ['leads through a file', 'file/inside', 'a part of the path is a file, not a folder'],
+  ] as const) {
+    it(`is named with its option and the reason in words by every command, when it ${what}`, async () => {
+      const at = join(scratch, path);
+      // Some at a time: each is a process.
+      for (let start = 0; start < commands.length; start += 4) {
+        await Promise.all(
+          commands.slice(start, start + 4).map(async ([given, args]) => {
+            const { code, stderr } = await vicregl(...args(at, join(scratch, 'out')));
+            const called = args(path, 'out').join(' ');
+            assert.equal(code, 1, `${called}: ${stderr}`);
+            for (const text of [at, given, reason]) assert.ok(stderr.includes(text), `${called}: ${stderr}`);
+            assert.doesNotMatch(stderr, /\bE[A-Z]{4,}\b/, called);
+          }),
+        );
+      }
+      assert.deepEqual(await readdir(scratch), ['file']);
+    });
+  }
+
+  it('is told to be a folder where a file is wanted', async () => {
+    for (const args of [
+      ['train', '--config', scratch, '--out', join(scratch, 'out')],
+      ['serve', '--config', scratch],
+      ['health', '--tls-ca', scratch],
+      ['embed', scratch, '--local'],
+    ]) {
+      const { stderr } = await vicregl(...args);
+      assert.match(stderr, /cannot be read: it is a folder, not a file/, args.join(' '));
+    }
+  });
+});
