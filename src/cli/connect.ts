@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { type Client, createClient, createClientOver } from '../client/client.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { createService } from '../serve/service.js';
+import { hinted } from './connectionHint.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';
 import { createLocalTransport } from './localTransport.js';
@@ -56,15 +57,12 @@ export async function withClient(flags: ConnectFlags, work: (client: Client) => 
     return closing(createClientOver(createLocalTransport(createService({ models: [{ engine }] }))), work);
   }
   const address = flags.address ?? DEFAULT_ADDRESS;
+  const security = await readSecurity(flags, process.env);
   try {
-    await closing(createClient({ address, ...(await readSecurity(flags, process.env)) }), work);
+    await closing(createClient({ address, ...security }), work);
   } catch (error) {
-    if (!(error instanceof VicreglError && error.code === 'UNAVAILABLE')) throw error;
-    throw new VicreglError(
-      'UNAVAILABLE',
-      `no answer from ${address} (${error.message}); start a service with "vicregl serve", or add --local to run without one`,
-      { cause: error, reason: error.reason },
-    );
+    const otherwise = 'start a service with "vicregl serve", or add --local to run without one';
+    throw await hinted(error, address, security, otherwise);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { checkHealth } from '../client/health.js';
+import { hinted } from './connectionHint.js';
 import { DEFAULT_ADDRESS } from './defaults.js';
 import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
 import { wholeNumber } from './wholeNumber.js';
@@ -21,7 +22,11 @@ export function registerHealth(program: Command): void {
   addSecurityFlags(command).action(async (flags: HealthFlags) => {
     const { address, service, timeout } = flags;
     const security = await readSecurity(flags, process.env);
-    const status = await checkHealth({ address, service, deadlineMs: timeout, ...security });
+    const status = await checkHealth({ address, service, deadlineMs: timeout, ...security }).catch(
+      async (error: unknown) => {
+        throw await hinted(error, address, security, 'start a service with "vicregl serve"');
+      },
+    );
     console.log(status);
     if (status !== 'SERVING') process.exitCode = 1;
   });

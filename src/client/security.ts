@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { type ChannelCredentials, credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { VicreglError } from './vicreglError.js';
 
@@ -50,12 +51,37 @@ function withToken(token: string): Interceptor {
     });
 }
 
+/** What grpc-js makes of credentials for one target; not part of its types. */
+interface Connectable {
+  _createSecureConnector?(...args: unknown[]): { readonly connectionOptions?: { servername?: string } };
+}
+
+/**
+ * Keeps an IP address out of the name that TLS sends (SNI), where RFC 6066 allows host names alone and Node warns of it. grpc-js
+ * sends the host of the address whatever it is. The certificate is compared with the address all the same: Node takes the host
+ * for that where there is no name.
+ */
+function withoutAddressAsName(made: ChannelCredentials): ChannelCredentials {
+  const target = made as unknown as Connectable;
+  const create = target._createSecureConnector?.bind(made);
+  if (create === undefined) return made;
+  target._createSecureConnector = (...args) => {
+    const connector = create(...args);
+    const { connectionOptions } = connector;
+    if (connectionOptions?.servername !== undefined && isIP(connectionOptions.servername) !== 0) {
+      delete connectionOptions.servername;
+    }
+    return connector;
+  };
+  return made;
+}
+
 function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
   if ((cert === undefined) !== (key === undefined)) {
     throw invalid('tls: cert and key belong together; give both, or neither');
   }
   try {
-    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
+    return withoutAddressAsName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
   } catch (cause) {
     throw invalid(`tls: ca, cert or key is no PEM that can be used: ${(cause as Error).message}`, cause);
   }

@@ -123,7 +123,12 @@ describe('prepareImage', () => {
   it('refuses policies that do not fit, with the way out', async () => {
     const image = blank(300, 200);
     const cases: [ResizePolicy, RegExp][] = [
-      [{ kind: 'shortestSide', resize: 200, crop: 224 }, /crop 224 is larger than resize 200/],
+      [{ kind: 'shortestSide', resize: 200, crop: 224 }, /crop 224 is larger than resize 200; crop at most 192$/],
+      [
+        { kind: 'shortestSide', resize: 16, crop: 32 },
+        /resize is 16, less than one cell .*stride is 32.*; use at least 32$/,
+      ],
+      [{ kind: 'shortestSide', resize: 50, crop: 40 }, /crop is 40, not a multiple of the model's stride 32; use 32$/],
       [{ kind: 'shortestSide', resize: 256, crop: 225 }, /crop is 225, not a multiple.*stride 32; use 224 or 256/],
       [{ kind: 'shortestSide', resize: 0, crop: 32 }, /resize is 0/],
       [{ kind: 'fit', width: 20, height: 64 }, /width is 20.*use 32/],
@@ -131,6 +136,20 @@ describe('prepareImage', () => {
     ];
     for (const [policy, message] of cases)
       await assert.rejects(prepareImage(image, policy, 32), badDimensions(message));
+    const most = 2 ** 32 - 1;
+    for (const [policy, message] of [
+      [
+        { kind: 'shortestSide', resize: most, crop: 224 },
+        /^resize is 4294967295; use at most 8192 \(by inputPixels\)$/,
+      ],
+      [
+        { kind: 'shortestSide', resize: 256, crop: most },
+        /^crop 4294967295 is larger than resize 256; crop at most 256$/,
+      ],
+      [{ kind: 'fit', width: most, height: 32 }, /network input of 4294967295 x 32 .* over the limit/],
+    ] satisfies [ResizePolicy, RegExp][]) {
+      await assert.rejects(prepareImage(image, policy, 32), { name: 'ImageError', message });
+    }
   });
 
   it('refuses more output pixels than the limit', async () => {

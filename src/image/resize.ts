@@ -59,12 +59,15 @@ function checkSide(name: string, value: number): void {
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
  * @throws ImageError `bad_dimensions` naming the nearest sides that are.
  */
-function checkMultiple(name: string, value: number, stride: number): void {
+function checkMultiple(name: string, value: number, stride: number, most = Number.POSITIVE_INFINITY): void {
   checkSide(name, value);
   if (value % stride === 0) return;
   const below = Math.floor(value / stride) * stride;
-  const way = below === 0 ? `use ${stride}` : `use ${below} or ${below + stride}`;
-  throw new ImageError('bad_dimensions', `${name} is ${value}, not a multiple of the model's stride ${stride}; ${way}`);
+  const near = [below, below + stride].filter((side) => side >= stride && side <= most);
+  throw new ImageError(
+    'bad_dimensions',
+    `${name} is ${value}, not a multiple of the model's stride ${stride}; use ${near.join(' or ')}`,
+  );
 }
 
 /** @throws ImageError `too_large` where a network input has more pixels than the limit. */
@@ -116,10 +119,21 @@ function planShortestSide(
 ): ResizePlan {
   const { resize, crop } = policy;
   checkSide('resize', resize);
-  checkMultiple('crop', crop, stride);
-  if (crop > resize) {
-    throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${resize}`);
+  if (resize < stride) {
+    const message = `resize is ${resize}, less than one cell of the model (its stride is ${stride}); use at least ${stride}`;
+    throw new ImageError('bad_dimensions', message);
   }
+  // Of a square picture, which grows least.
+  const mostResize = Math.floor(Math.sqrt(limits.maxOutputPixels * uncroppedAllowance));
+  if (resize > mostResize) {
+    throw new ImageError('too_large', `resize is ${resize}; use at most ${mostResize} (by inputPixels)`);
+  }
+  checkSide('crop', crop);
+  const mostCrop = Math.floor(resize / stride) * stride;
+  if (crop > resize) {
+    throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${mostCrop}`);
+  }
+  checkMultiple('crop', crop, stride, mostCrop);
   checkOutputPixels(crop, crop, limits);
   const portrait = image.width <= image.height;
   // torchvision: int(size * long / short), the product first.
@@ -132,8 +146,12 @@ function planShortestSide(
 }
 
 function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits: OutputLimits): ResizePlan {
-  checkMultiple('width', policy.width, stride);
-  checkMultiple('height', policy.height, stride);
+  for (const side of ['width', 'height'] as const) {
+    checkSide(side, policy[side]);
+    // One that is too large by itself has no multiple beside it that could be used.
+    checkOutputPixels(policy[side], stride, limits);
+    checkMultiple(side, policy[side], stride);
+  }
   checkOutputPixels(policy.width, policy.height, limits);
   return { width: policy.width, height: policy.height };
 }

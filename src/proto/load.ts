@@ -8,8 +8,8 @@ export const serviceName = 'vicregl.v1.VicreglService';
 
 let packageDefinition: PackageDefinition | undefined;
 
-/** The package as proto-loader gives it: what reflection needs. Read once per process. */
-export function loadProtoPackage(): PackageDefinition {
+/** The package as proto-loader gives it. Read once per process. */
+function loadProtoPackage(): PackageDefinition {
   packageDefinition ??= loadSync('vicregl/v1/vicregl.proto', loadOptions);
   return packageDefinition;
 }

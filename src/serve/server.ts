@@ -1,13 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
+import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import type { Decoder } from '../decode/decoder.js';
-import { loadProtoPackage, loadVicreglService, serviceName } from '../proto/load.js';
-import { loadOptions } from '../proto/loadOptions.js';
+import { reflectedPackage } from '../proto/descriptors.js';
+import { loadVicreglService, serviceName } from '../proto/load.js';
 import type { Tls } from './auth/tls.js';
 import { createByteBudget } from './byteBudget.js';
 import { createHealthMonitor } from './health/monitor.js';
@@ -137,7 +136,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
   const health = new HealthImplementation();
   health.addToServer(server);
-  new ReflectionService({ ...loadProtoPackage(), ...loadSync(healthProto, loadOptions) }).addToServer(server);
+  new ReflectionService(reflectedPackage()).addToServer(server);
 
   const monitor = createHealthMonitor({
     ...{ models: service.models, decoder: options.decoder, logger, ...CANARY },

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { Client, credentials, type GrpcObject, loadPackageDefinition, type ServiceDefinition } from '@grpc/grpc-js';
+import { Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
 
@@ -59,30 +59,43 @@ export function watchHealth(address: string): HealthWatch {
   };
 }
 
-/** Names of the services that the reflection stream lists. */
-export async function listServices(address: string): Promise<string[]> {
+/** The versions of reflection that generic clients speak. */
+export const reflectionVersions = ['v1', 'v1alpha'] as const;
+
+/** Asks reflection over one stream, with the names of its own proto. @returns the answers, in order */
+export async function reflect(
+  address: string,
+  version: (typeof reflectionVersions)[number],
+  requests: readonly Message[],
+): Promise<Message[]> {
   const folder = dirname(createRequire(import.meta.url).resolve('@grpc/reflection/package.json'));
-  const definition = loadSync(join(folder, 'build/proto/grpc/reflection/v1/reflection.proto'), { keepCase: true });
-  const reflection = loadPackageDefinition(definition) as unknown as {
-    grpc: { reflection: { v1: { ServerReflection: { service: ServiceDefinition } & GrpcObject } } };
-  };
-  const method = reflection.grpc.reflection.v1.ServerReflection.service['ServerReflectionInfo']!;
+  const definition = loadSync(join(folder, `build/proto/grpc/reflection/${version}/reflection.proto`), {
+    keepCase: true,
+  });
+  const service = definition[`grpc.reflection.${version}.ServerReflection`] as ServiceDefinition;
+  const method = service['ServerReflectionInfo']!;
   const client = plainClient(address);
+  const answers: Message[] = [];
   try {
-    const answer = await new Promise<Message>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
-      stream.on('data', (value: Message) => {
-        stream.end();
-        resolve(value);
-      });
+      stream.on('data', (value: Message) => answers.push(value));
       stream.on('error', reject);
-      stream.write({ list_services: '' });
+      stream.on('end', resolve);
+      for (const request of requests) stream.write(request);
+      stream.end();
     });
-    const list = answer['list_services_response'] as { service: { name: string }[] };
-    return list.service.map(({ name }) => name);
+    return answers;
   } finally {
     client.close();
   }
+}
+
+/** Names of the services that the reflection stream lists. */
+export async function listServices(address: string): Promise<string[]> {
+  const [answer] = await reflect(address, 'v1', [{ list_services: '' }]);
+  const list = answer!['list_services_response'] as { service: { name: string }[] };
+  return list.service.map(({ name }) => name);
 }
 
 /** Sends bytes that need not be a message to a method. @returns the details of the error */

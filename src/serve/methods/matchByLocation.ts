@@ -23,6 +23,14 @@ function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);
 }
 
+/** The cells of a crop. */
+export interface CropGrid {
+  /** Its name in the request, for errors. */
+  readonly field: string;
+  readonly crop: NonNullable<Image__Output['crop']>;
+  readonly grid: CellGrid;
+}
+
 /** The grid of a crop whose pixels were not sent. */
 function gridWithoutPixels(context: ServeContext, image: Image__Output, field: string): CellGrid {
   const { manifest } = context.engine;
@@ -40,20 +48,34 @@ function gridWithoutPixels(context: ServeContext, image: Image__Output, field: s
 }
 
 /** The cells of one side of a match by location, which is a crop, with or without its pixels. */
-export async function readGrid(
+export async function readCropGrid(
   context: ServeContext,
   side: MatchSide__Output | null,
   field: string,
   call: Call,
-): Promise<CellGrid> {
+): Promise<CropGrid> {
   const image = side?.image ?? null;
   if (image === null && side?.source) throw invalid(`${field}.${side.source}: by_location takes crops (image) alone`);
   if (image === null) throw invalid(`${field}: missing; by_location takes two crops of one original`);
   if (image.crop === null) {
     throw invalid(`${field}.crop: missing; by_location takes two crops of one original, or use by_features`);
   }
-  if (image.source === undefined) return gridWithoutPixels(context, image, field);
-  return gridOf(await readImage(context, image, field, call), context.engine.manifest.stride);
+  const { crop } = image;
+  if (image.source === undefined) return { field, crop, grid: gridWithoutPixels(context, image, field) };
+  const prepared = await readImage(context, image, field, call);
+  return { field, crop, grid: gridOf(prepared, context.engine.manifest.stride) };
+}
+
+/** Holds a crop whose pixels were not sent against the original, where the other side's pixels tell how large that is. */
+function checkInside({ field, crop, grid }: CropGrid, { original }: CellGrid): void {
+  if (grid.original !== undefined || original === undefined) return;
+  const { top, left, height, width } = crop;
+  if (left + width <= original.width && top + height <= original.height) return;
+  throw invalid(
+    `${field}.crop: top ${top}, left ${left}, height ${height}, width ${width} reaches outside the original of height ` +
+      `${original.height}, width ${original.width}, which the other side shows; keep it inside (sizes are those after EXIF ` +
+      'orientation)',
+  );
 }
 
 /** Location-based matching: cells whose centres are nearest in the original. No network runs. */
@@ -64,21 +86,24 @@ export async function matchByLocation(
   call: Call,
 ): Promise<MatchResponse> {
   const [a, b] = await bothOf(call, (sub) => [
-    readGrid(context, request.a, 'a', sub),
-    readGrid(context, request.b, 'b', sub),
+    readCropGrid(context, request.a, 'a', sub),
+    readCropGrid(context, request.b, 'b', sub),
   ]);
-  return matchGrids(context, a, b, matching, request.homography, call);
+  return matchCrops(context, a, b, matching, request.homography, call);
 }
 
 /** Pairs the cells of two crops of one original. */
-export async function matchGrids(
+export async function matchCrops(
   context: ServeContext,
-  a: CellGrid,
-  b: CellGrid,
+  one: CropGrid,
+  other: CropGrid,
   matching: LocationMatching__Output,
   homography: HomographyFit__Output | null,
   call: Call,
 ): Promise<MatchResponse> {
+  const [a, b] = [one.grid, other.grid];
+  checkInside(one, b);
+  checkInside(other, a);
   const { maxDistance = Number.POSITIVE_INFINITY } = matching;
   if (!(maxDistance >= 0)) throw invalid(`by_location.max_distance: ${maxDistance} must be at least 0 pixels`);
   if (a.original && b.original && (a.original.width !== b.original.width || a.original.height !== b.original.height)) {

@@ -9,7 +9,7 @@ import { runLimits } from '../queue/runLimits.js';
 import { ServeError } from '../serveError.js';
 import { answerEach } from './batch.js';
 import { matchFeatureSources, outputOf } from './matchByFeatures.js';
-import { matchGrids, readGrid } from './matchByLocation.js';
+import { matchCrops, readCropGrid } from './matchByLocation.js';
 import { checkHomography } from './matchHomography.js';
 import { holdRead, readSource } from './matchSource.js';
 
@@ -24,9 +24,9 @@ async function withQuery<T>(
 ): Promise<T> {
   const { query, byLocation, homography } = request;
   if (byLocation) {
-    const grid = await readGrid(context, query, 'query', call);
+    const crop = await readCropGrid(context, query, 'query', call);
     return work(async (own, target, field) =>
-      matchGrids(own, grid, await readGrid(own, target, field, call), byLocation, homography, call),
+      matchCrops(own, crop, await readCropGrid(own, target, field, call), byLocation, homography, call),
     );
   }
   const byFeatures = request.byFeatures ?? undefined;

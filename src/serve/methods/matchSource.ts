@@ -152,6 +152,12 @@ export async function readSource(
     return { grid, channels, readBytes, vectors: async ({ signal }) => featureMap(await read(signal)) };
   }
   const image = side?.image ?? null;
+  if (image === null) {
+    throw new ServeError(
+      'invalid_argument',
+      `${field}: missing; give an image, a feature_ref (of StoreFeatures), or features (of ExtractFeatures)`,
+    );
+  }
   if (side?.store) return (await storedImage(context, image, field, output, call)).source;
   return imageSource(context, image, field, output, call);
 }

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { ServerCredentials } from '@grpc/grpc-js';
+import { pino } from 'pino';
+import { createAuthority, type Identity } from '../../test/support/certificates.js';
+import { tinyManifest } from '../../test/support/tinyModel.js';
+import { createClient } from '../client/client.js';
+import type { SecurityOptions } from '../client/security.js';
+import { VicreglError } from '../client/vicreglError.js';
+import { createFakeEngine } from '../engine/fakeEngine.js';
+import type { Tls } from '../serve/auth/tls.js';
+import { createServer, type RunningServer } from '../serve/server.js';
+import { hinted } from './connectionHint.js';
+
+const authority = createAuthority('ours');
+const stranger = createAuthority('stranger');
+const ca = Buffer.from(authority.cert);
+const client = ({ cert, key }: Identity) => ({ cert: Buffer.from(cert), key: Buffer.from(key) });
+
+/** TLS of a server as it is, also with a certificate that the service's own configuration would refuse. */
+function tlsOf({ cert, key }: Identity, mutual: boolean): Tls {
+  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) };
+  const current = { cert: pair.cert_chain, key: pair.private_key, expires: new Date() } as Tls['current'];
+  return {
+    current,
+    credentials: ServerCredentials.createSsl(mutual ? ca : null, [pair], mutual),
+    reload: async () => current,
+    onReload: () => {},
+  };
+}
+
+describe('what a command says where a service cannot be reached', () => {
+  const servers: RunningServer[] = [];
+  after(() => Promise.all(servers.map((server) => server.close(true))));
+
+  async function serve(identity?: Identity, mutual = false, host = '127.0.0.1'): Promise<string> {
+    const server = await createServer({
+      models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
+      address: `${host}:0`,
+      metricsAddress: 'off',
+      logger: pino({ level: 'silent' }),
+      ...(identity && { tls: tlsOf(identity, mutual) }),
+    });
+    servers.push(server);
+    return server.address;
+  }
+
+  /** The text of the error that a call ends with; undefined where it is answered. */
+  async function said(address: string, security: SecurityOptions): Promise<string | undefined> {
+    const client = createClient({ address, deadlineMs: 20_000, ...security });
+    try {
+      await client.model();
+      return undefined;
+    } catch (error) {
+      const shown = (await hinted(error, address, security, 'start a service')) as VicreglError;
+      assert.equal(shown.code, 'UNAVAILABLE');
+      assert.ok(shown.message.startsWith(`no answer from ${address}`), shown.message);
+      assert.doesNotMatch(shown.message, /\n/);
+      return shown.message;
+    } finally {
+      await client.close();
+    }
+  }
+
+  it('without TLS, to a service that speaks it', async () => {
+    const address = await serve(authority.sign('service'));
+    assert.match((await said(address, {}))!, /speaks TLS; give its authority with --tls-ca, or --tls/);
+    const mutual = await serve(authority.sign('service'), true);
+    assert.match((await said(mutual, {}))!, /speaks TLS/);
+  });
+
+  it('with TLS, to a service without it', async () => {
+    assert.match((await said(await serve(), { tls: { ca } }))!, /speaks no TLS; leave --tls, --tls-ca .* out/);
+  });
+
+  it('an authority that is not trusted, or that no certificate is of', async () => {
+    const address = await serve(authority.sign('service'));
+    for (const tls of [true, { ca: Buffer.from(stranger.cert) }] as const) {
+      assert.match(
+        (await said(address, { tls }))!,
+        /no authority that is trusted here; give its authority with --tls-ca/,
+      );
+    }
+  });
+
+  it('a certificate that is over, not valid yet, or for other names', async () => {
+    const old = await serve(authority.sign('service', { from: -20, to: -10 }));
+    assert.match((await said(old, { tls: { ca } }))!, /certificate has expired; it has to be renewed/);
+    const early = await serve(authority.sign('service', { from: 5, to: 10 }));
+    assert.match((await said(early, { tls: { ca } }))!, /not valid yet; compare the clocks/);
+    const address = await serve(authority.sign('service'));
+    const misnamed = { tls: { ca, serverName: 'vicregl.example' } };
+    assert.match((await said(address, misnamed))!, /for other names; .* --tls-server-name/);
+  });
+
+  it('an address that the certificate is not for, though no name is sent for it', async () => {
+    // Its certificates are for 127.0.0.1 and localhost.
+    const address = await serve(authority.sign('service'), false, '127.0.0.2');
+    assert.match((await said(address, { tls: { ca } }))!, /for other names/);
+    assert.equal(await said(address, { tls: { ca, serverName: '127.0.0.1' } }), undefined);
+  });
+
+  it('a certificate of ours that is missing, or of an authority that the service does not trust', async () => {
+    const address = await serve(authority.sign('service'), true);
+    assert.match(
+      (await said(address, { tls: { ca } }))!,
+      /asks for a certificate of the caller; .* --tls-cert and --tls-key/,
+    );
+    const foreign = { tls: { ca, ...client(stranger.sign('caller')) } };
+    assert.match((await said(address, foreign))!, /does not accept our certificate; .* --tls-cert/);
+    assert.equal(await said(address, { tls: { ca, ...client(authority.sign('caller')) } }), undefined);
+  });
+
+  it('nobody there', async () => {
+    assert.match((await said('127.0.0.1:1', {}))!, /ECONNREFUSED.*; start a service$/);
+    assert.match((await said('127.0.0.1:1', { tls: { ca } }))!, /ECONNREFUSED.*; start a service$/);
+  });
+
+  it('TLS to an address warns of nothing', async (t) => {
+    const warnings: string[] = [];
+    const note = ({ message }: Error): void => void warnings.push(message);
+    process.on('warning', note);
+    t.after(() => process.off('warning', note));
+    const address = await serve(authority.sign('service'));
+    assert.equal(await said(address, { tls: { ca } }), undefined);
+    await new Promise(setImmediate);
+    assert.deepEqual(warnings, []);
+  });
+});
+
+it('leaves what the service itself says, and says how a token is given', async () => {
+  const own = new VicreglError('UNAVAILABLE', 'no inference worker stands', { reason: 'ENGINE_UNAVAILABLE' });
+  assert.equal(await hinted(own, 'x:1', {}, 'y'), own);
+  const token = new VicreglError('UNAUTHENTICATED', 'no token', { reason: 'UNAUTHENTICATED' });
+  assert.match(
+    ((await hinted(token, 'x:1', {}, 'y')) as Error).message,
+    /no token; here: --token-file FILE, or VICREGL_TOKEN/,
+  );
+});

@@ -1,0 +1,15 @@
+import { spawnSync } from 'node:child_process';
+
+/** Debian's Python, which has the packages of Debian. */
+export const PYTHON = '/usr/bin/python3';
+
+/**
+ * Why a test that needs modules of Debian's Python is skipped; false where it can run.
+ * @throws Error where one is missing and CI_PYTHON=required, as .ci/run sets it: there nothing may be skipped.
+ */
+export function skipWithoutPython(...modules: readonly string[]): string | false {
+  if (spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`]).status === 0) return false;
+  const missing = `Python lacks one of ${modules.join(', ')} (Debian: apt-get install python3-grpcio python3-protobuf)`;
+  if (process.env['CI_PYTHON'] !== 'required') return missing;
+  throw new Error(`${missing}, and CI_PYTHON=required forbids to skip what needs it`);
+}
