@@ -6,6 +6,7 @@ import type { ServeConfig } from './schema.js';
 export function limitsOf(config: ServeConfig): ServeLimits {
   return {
     maxMessageBytes: config.maxMessageBytes,
+    metadataBytes: config.metadataBytes,
     messageEntries:
       config.messageEntries ??
       Math.max(
