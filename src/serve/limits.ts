@@ -10,10 +10,18 @@ export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
 /** As many as there are cores, within reason: each process takes some 60 MB. */
 const DECODE_CONCURRENCY = Math.max(2, Math.min(8, availableParallelism()));
 
+/**
+ * Size of a call's header list in bytes that every connection announces (SETTINGS_MAX_HEADER_LIST_SIZE): HTTP/2 resets the
+ * streams of longer ones, and nghttp2 ends the connection for a single field of more.
+ */
+export const MAX_METADATA_BYTES = 65_536;
+
 /** What requests may cost. Every refusal names its limit. */
 export interface ServeLimits {
   /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
   readonly maxMessageBytes: number;
+  /** Most bytes of one call's metadata: names, values, and 32 for each, as HTTP/2 counts them. */
+  readonly metadataBytes: number;
   /** Entries of one request message: messages within it; eight plain fields, or sixteen numbers in a row, count as one. */
   readonly messageEntries: number;
   /** Bytes of all request messages that are being answered, with what their entries take. */
@@ -94,6 +102,9 @@ export interface ServeLimits {
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
   maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
+  // What gRPC's own servers take at most where nobody says otherwise. The larger of two header lists that HTTP/2 allows is
+  // MAX_METADATA_BYTES, so that a call between the two is refused with a reason.
+  metadataBytes: 16_384,
   // The most cells that may be named, and half as much; 0.1 s to decode.
   messageEntries: 131_072,
   // 7 requests of the largest size, or 3,000 photographs of 170 kB: encoded images are small beside what they decode to.

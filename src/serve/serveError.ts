@@ -9,7 +9,9 @@ import type { MetLimit } from '../proto/statusDetails.js';
  * - `features_mismatch`: what is kept under the reference is of another model or space
  * - `overloaded`: the queue is full
  * - `too_large`: the work or the answer is over a limit
+ * - `unsupported_encoding`: the message is compressed in a way that the service cannot read
  * - `cancelled`: the caller gave up
+ * - `connection_broken`: HTTP/2's rules were broken on the connection of the call, which ends all calls on it
  * - `deadline_exceeded`: the caller's deadline passed
  * - `message_late`: the message of the call did not arrive in time
  * - `reader_stalled`: the caller stopped taking its answers
@@ -25,7 +27,9 @@ export type ServeErrorCode =
   | 'features_mismatch'
   | 'overloaded'
   | 'too_large'
+  | 'unsupported_encoding'
   | 'cancelled'
+  | 'connection_broken'
   | 'deadline_exceeded'
   | 'message_late'
   | 'reader_stalled'

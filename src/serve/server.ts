@@ -10,7 +10,7 @@ import { loadVicreglService, serviceName } from '../proto/load.js';
 import type { Tls } from './auth/tls.js';
 import { createByteBudget } from './byteBudget.js';
 import { createHealthMonitor } from './health/monitor.js';
-import { defaultServeLimits, type ServeLimits } from './limits.js';
+import { defaultServeLimits, MAX_METADATA_BYTES, type ServeLimits } from './limits.js';
 import type { ModelRegistry, ModelSource } from './models/registry.js';
 import { createFailureLog } from './monitoring/failureLog.js';
 import { createMetrics } from './monitoring/metrics.js';
@@ -18,10 +18,13 @@ import { startMetricsServer } from './monitoring/metricsServer.js';
 import { registerState } from './monitoring/stateMetrics.js';
 import { createService } from './service.js';
 import { parseAddress } from './transport/address.js';
+import { watchSessions } from './transport/brokenSessions.js';
 import { handlersOf, rawDefinition } from './transport/handlers.js';
+import { http2ServersOf, setHttp2Options } from './transport/http2Servers.js';
 import { createInFlight } from './transport/inFlight.js';
 import { type Auth, interceptorsOf } from './transport/interceptors.js';
 import type { HandlerHost } from './transport/openCall.js';
+import { unseenMessage, watchUnseenCalls } from './transport/unseenCalls.js';
 
 /** Orchestrators kill after 30 s by default: what is under way has 25 s. */
 const defaultShutdown: ShutdownTimes = { delayMs: 0, graceMs: 25_000 };
@@ -130,7 +133,13 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       metrics,
       failures,
       receiveSeconds: limits.receiveSeconds,
+      metadataBytes: limits.metadataBytes,
     }),
+  });
+  setHttp2Options(server, {
+    settings: { maxHeaderListSize: MAX_METADATA_BYTES },
+    // No fewer fields than the size has room for: Node resets a stream with more than 128 without a word.
+    maxHeaderListPairs: MAX_METADATA_BYTES / 32,
   });
   const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
@@ -169,6 +178,23 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     await Promise.all([metricsServer.close(), service.close()]);
     throw error;
   });
+  // No connection is taken before these listen: it is the same turn of the event loop.
+  const http2Servers = http2ServersOf(server);
+  watchUnseenCalls(http2Servers, {
+    paths: new Set(Object.values(definition).map(({ path }) => path)),
+    isForeign: (path) => path.startsWith('/grpc.'),
+    ended({ method, code, path, peer }) {
+      metrics.requestUnseen(method, code);
+      failures.failed({ method, code, reason: code }, () => ({ path, peer }), unseenMessage(code));
+    },
+  });
+  const stopWatching = watchSessions(http2Servers, (peer) =>
+    failures.failed(
+      { method: 'connection', code: 'UNAVAILABLE', reason: 'CONNECTION_BROKEN' },
+      () => ({ peer }),
+      "the caller broke HTTP/2's rules (metadata of more than 64 KiB, say); its connection is closed",
+    ),
+  );
 
   async function stop(): Promise<void> {
     monitor.stop();
@@ -190,6 +216,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     service.terminate();
     await freed;
     timers.abort();
+    stopWatching();
     failures.flush();
     await metricsServer.close();
     stopMeasuring();

@@ -32,6 +32,10 @@ export function createHeldEngine(options: Partial<FakeEngineOptions> = {}) {
     nextRun: () => new Promise<void>((resolve) => begun.push(resolve)),
     /** Lets the runs end that wait. */
     release,
+    /** Holds the runs from now on, as at the beginning. */
+    hold(): void {
+      held = true;
+    },
     /** Lets the runs end that wait, and holds none from now on. */
     free(): void {
       held = false;

@@ -8,6 +8,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
   const { decodeProcesses, decodeConcurrency = decodeProcesses || defaultServeLimits.decodeConcurrency } = config;
   return {
     maxMessageBytes: config.maxMessageBytes,
+    metadataBytes: config.metadataBytes,
     messageEntries:
       config.messageEntries ??
       Math.max(

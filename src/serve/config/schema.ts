@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { defaultServeLimits } from '../limits.js';
+import { defaultServeLimits, MAX_METADATA_BYTES } from '../limits.js';
 import { bytes, inputSize, listener, optionalListener, readInputSize, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 
@@ -55,6 +55,9 @@ const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
     .default(defaults.maxMessageBytes)
     .describe('Largest request message in bytes.'),
+  metadataBytes: whole(1024, MAX_METADATA_BYTES - 1024)
+    .default(defaults.metadataBytes)
+    .describe("Most bytes of a call's metadata: names, values, and 32 for each, as HTTP/2 counts them."),
   messageEntries: whole(1024, 100_000_000)
     .optional()
     .describe(

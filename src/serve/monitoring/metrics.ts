@@ -8,7 +8,11 @@ const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export interface Metrics {
   readonly registry: Registry;
   requestStarted(method: string): void;
-  /** @param code name of the gRPC status */
+  /**
+   * A call ended, its answer sent or not.
+   * @param code name of the gRPC status
+   * @param seconds from its message to its answer, whether that was sent or not
+   */
   requestFinished(method: string, code: string, seconds: number): void;
   /** An item of a batch or a stream was answered. @param code name of its gRPC status */
   item(method: string, code: string): void;
@@ -16,8 +20,11 @@ export interface Metrics {
   itemRejected(method: string, reason: string): void;
   /** An item whose deadline passed before a model ran for it. */
   itemDeadlineDropped(method: string): void;
-  /** A call that ended before a whole message reached its handler. */
-  requestWithoutMessage(method: string): void;
+  /**
+   * A call that ended without anything of ours having answered it.
+   * @param code name of the gRPC status that it ended with, `NO_MESSAGE` or `NOT_GRPC`
+   */
+  requestUnseen(method: string, code: string): void;
   /**
    * A call that was turned away before a handler saw it.
    * @param code name of the gRPC status
@@ -47,8 +54,8 @@ export function createMetrics(): Metrics {
   const requests = new Counter({
     name: 'vicregl_requests_total',
     help:
-      'Finished calls by method and gRPC status. Code NO_MESSAGE: the call ended before its whole message had arrived ' +
-      '(over the size limit, or given up by the caller).',
+      'Finished calls by method and gRPC status; OK: the whole answer was sent. Code NO_MESSAGE: the caller was gone before ' +
+      'its whole message had arrived; NOT_GRPC: the request was not gRPC. Method unknown: there is none of that path.',
     labelNames: ['method', 'code'],
     registers,
   });
@@ -133,7 +140,7 @@ export function createMetrics(): Metrics {
     item: (method, code) => items.inc({ method, code }),
     itemRejected: (method, reason) => itemsRejected.inc({ method, reason }),
     itemDeadlineDropped: (method) => itemDeadlineDrops.inc({ method }),
-    requestWithoutMessage: (method) => requests.inc({ method, code: 'NO_MESSAGE' }),
+    requestUnseen: (method, code) => requests.inc({ method, code }),
     requestRefused(method, code, reason) {
       requests.inc({ method, code });
       rejected.inc({ method, reason });

@@ -1,4 +1,4 @@
-import { type ServerInterceptor, status } from '@grpc/grpc-js';
+import { type Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { serviceName } from '../../proto/load.js';
 import { requireToken } from '../auth/bearer.js';
 import type { TokenStore } from '../auth/tokenStore.js';
@@ -8,10 +8,12 @@ import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
 import { callFacts, setCallFacts } from './callFacts.js';
+import { streamOf } from './callStream.js';
 import { methodName } from './codec.js';
 import { type DoorCheck, door } from './door.js';
 import { timedStatus } from './statusTrailer.js';
-import { watchCalls } from './watchCalls.js';
+import { claimCall } from './unseenCalls.js';
+import { type WrongEnd, watchCalls } from './watchCalls.js';
 
 /** Who may call a service. */
 export interface Auth {
@@ -28,6 +30,8 @@ export interface InterceptorOptions {
   readonly failures: Pick<FailureLog, 'failed'>;
   /** Seconds in which a call's message has to arrive. */
   readonly receiveSeconds: number;
+  /** Most bytes of a call's metadata. */
+  readonly metadataBytes: number;
 }
 
 /** Methods that put an image into a queue, whatever their message says; it may name any of the models. */
@@ -35,40 +39,82 @@ const queueing: ReadonlySet<string> = new Set(
   ['Embed', 'ExtractFeatures', 'ExtractFeaturesChunked'].map((method) => `/${serviceName}/${method}`),
 );
 
+/** What grpc-js finds wrong with what came of a call, beneath all interceptors; undefined where its status says all there is. */
+function refusedBeneath(code: status, details: string, begun: boolean): ServeError | undefined {
+  if (code === status.RESOURCE_EXHAUSTED) {
+    return new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`);
+  }
+  if (code === status.UNIMPLEMENTED) {
+    return new ServeError('unsupported_encoding', `${details}; send messages as they are, or with gzip or deflate`);
+  }
+  // A handler that has begun sees the deadline itself, and answers with what it has.
+  if (code === status.DEADLINE_EXCEEDED && !begun) {
+    return new ServeError('deadline_exceeded', 'the deadline of the call passed before its message had arrived');
+  }
+  // What else grpc-js calls INTERNAL before an answer is written: a message that does not decompress, a deadline that is no time.
+  if (code === status.INTERNAL && /decompress|grpc-timeout/.test(details)) {
+    return new ServeError('invalid_argument', details);
+  }
+  return undefined;
+}
+
+const wrongEnds: Readonly<Record<WrongEnd, string>> = {
+  none: 'the call ended without a message; a method that takes one needs one, if an empty one',
+  part: 'the call ended in the middle of a message; what came of it is dropped',
+  second: 'the call brought a second message where the method takes one',
+};
+
+/** Bytes of a call's metadata as HTTP/2 counts them: names, values and 32 for each. */
+function metadataBytes(metadata: Metadata): number {
+  let sum = 0;
+  for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
+    for (const value of Array.isArray(values) ? values : [values]) sum += name.length + String(value).length + 32;
+  }
+  return sum;
+}
+
 /** What every call passes on its way in: the watch of what no handler sees, then the door. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
   const { auth, models, metrics, failures, receiveSeconds } = options;
-  function refused(method: string, { code, details, reason }: Status, line: () => object): void {
+  function refused(
+    call: { readonly method: string; readonly metadata: Metadata | undefined; readonly peer: string },
+    { code, details, reason }: Status,
+  ): void {
+    const { method, metadata, peer } = call;
+    if (!claimCall(metadata && streamOf(metadata))) return;
     metrics.requestRefused(method, status[code], reason);
-    failures.failed({ method, code: status[code], reason }, line, details);
+    const facts = metadata && callFacts(metadata);
+    failures.failed({ method, code: status[code], reason }, () => ({ ...facts, peer }), details);
   }
 
   const watch = watchCalls(serviceName, {
     received: metrics.received,
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,
-    largeMessage: (details) =>
-      new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`),
+    refusedBeneath,
     lateMessage: () =>
       new ServeError(
         'message_late',
         `the message of the call did not arrive in ${receiveSeconds} s (receiveSeconds); send less at a time, or faster`,
       ),
-    turnAway(error, method, facts, peer, start) {
+    wrongEnd: (end) => new ServeError('invalid_argument', wrongEnds[end]),
+    turnAway(error, call, start) {
       const failure = toStatus(error);
-      refused(method, failure, () => ({ ...facts, peer }));
+      refused(call, failure);
       return timedStatus(failure, start);
     },
-    withoutMessage(method, facts, peer) {
-      metrics.requestWithoutMessage(method);
-      failures.failed(
-        { method, code: 'NO_MESSAGE', reason: 'NO_MESSAGE' },
-        () => ({ ...facts, peer }),
-        'the call ended before its whole message had arrived',
+  });
+  const checks: DoorCheck[] = [
+    (_, metadata) => {
+      const bytes = metadataBytes(metadata);
+      if (bytes <= options.metadataBytes) return;
+      throw new ServeError(
+        'too_large',
+        `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), over the limit of ` +
+          `${options.metadataBytes} (metadataBytes); send less of it, and images in the message`,
       );
     },
-  });
-  const checks: DoorCheck[] = [];
+  ];
   if (auth) {
     checks.push(
       requireToken({
@@ -85,7 +131,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
   return [
     watch,
     door(checks, ({ path, peer, metadata }, refusal) =>
-      refused(methodName({ path }), refusal, () => ({ ...callFacts(metadata), peer })),
+      refused({ method: methodName({ path }), metadata, peer }, refusal),
     ),
   ];
 }

@@ -1,4 +1,5 @@
 import { type EventEmitter, setMaxListeners } from 'node:events';
+import { constants } from 'node:http2';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { ByteBudget } from '../byteBudget.js';
@@ -7,12 +8,15 @@ import { hasMore, type Status, toStatus } from '../errors.js';
 import type { FailureLog } from '../monitoring/failureLog.js';
 import type { Metrics } from '../monitoring/metrics.js';
 import { ServeError } from '../serveError.js';
+import { wasCutOff } from './brokenSessions.js';
 import { callFacts } from './callFacts.js';
+import { sentStatus, streamOf } from './callStream.js';
 import type { InFlight } from './inFlight.js';
 import { resetCall } from './resetCall.js';
 import { withDetails } from './statusTrailer.js';
 import { createTakeClock } from './takeClock.js';
 import { addTimes } from './timeTrailers.js';
+import { claimCall } from './unseenCalls.js';
 
 /** What every handler shares. */
 export interface HandlerHost {
@@ -55,7 +59,10 @@ export interface OpenCall {
    * @returns to be called when the message was taken
    */
   mustTake(bytes: number): () => void;
-  /** Counts and logs an answered call. To be called before the answer is handed to grpc-js, once. */
+  /**
+   * Says that the call is answered; it is counted and logged when it ends, as what it then was. To be called before the answer
+   * is handed to grpc-js, once.
+   */
   succeed(): Metadata;
   /** The same for one that failed. */
   fail(error: unknown): Status & { readonly metadata: Metadata };
@@ -97,46 +104,56 @@ export function createPhaseClock(observed: (phase: Phase, seconds: number) => vo
   };
 }
 
+/** How a call was answered, before it is known whether the answer went out. */
+interface Outcome {
+  /** From the call's message to its answer. */
+  readonly seconds: number;
+  /** What it was answered with; absent: OK. */
+  readonly failure?: { readonly status: Status; readonly error: unknown };
+}
+
 /** Begins a call: counts it, times its phases, and gives it a signal for deadline and cancellation. */
 export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): OpenCall {
   const start = performance.now();
+  const stream = streamOf(grpcCall.metadata);
+  const session = stream?.session;
+  // Asked while the connection is there.
+  const peer = grpcCall.getPeer();
   const cancelled = new AbortController();
   // Every image of a batch or a stream listens while it waits: many are no leak.
   setMaxListeners(0, cancelled.signal);
   const phases = createPhaseClock((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
-  let answered = false;
+  let stalled: ServeError | undefined;
+  let outcome: Outcome | undefined;
   let closed = false;
   let ended = false;
 
   const clock = createTakeClock(host.readSeconds, (bytes, seconds) => {
-    const stalled = new ServeError(
+    stalled = new ServeError(
       'reader_stalled',
       `the caller did not take a message of ${bytes} bytes in ${seconds} s (readSeconds is ${host.readSeconds} for each ` +
         'MiB); read while answers come',
     );
-    if (answered) {
-      // A unary answer counted when it was handed over.
-      host.metrics.requestRejected(name, toStatus(stalled).reason);
-      host.logger.info({ ...callFacts(grpcCall.metadata), method: name, peer: grpcCall.getPeer() }, stalled.message);
-    }
     cancelled.abort(stalled);
     resetCall(grpcCall.metadata);
   });
 
-  function end(): void {
-    if (ended || !closed || !answered) return;
-    ended = true;
-    host.inFlight.end();
+  /** Why a call ended that was not answered to its end. */
+  function whyLost(): ServeError {
+    if (stalled) return stalled;
+    if (stream && wasCutOff(stream, session)) {
+      return host.draining.aborted
+        ? new ServeError('shutting_down', 'the server was shut down before the call was answered')
+        : new ServeError('connection_broken', 'the connection of the call was closed, since HTTP/2 was broken on it');
+    }
+    return cancellation(grpcCall);
   }
 
-  // grpc-js emits this whenever the stream closes: before the answer the caller gave up, after it all has been sent.
-  function onClose(): void {
-    closed = true;
-    clock.stop();
-    if (!answered) cancelled.abort(cancellation(grpcCall));
-    for (const work of atClose.splice(0)) work();
-    end();
+  /** Whether an answer that was handed over has gone out, as far as HTTP/2 can say. */
+  function isSent(): boolean {
+    const sent = stream && sentStatus(stream);
+    return sent !== undefined && (!sent.alone || stream?.rstCode === constants.NGHTTP2_NO_ERROR);
   }
 
   /** Milliseconds of each phase, to a tenth. */
@@ -146,29 +163,58 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     );
   }
 
-  function trailers(): Metadata {
-    const metadata = new Metadata();
-    addTimes(metadata, start, phases.seconds);
-    return metadata;
-  }
-
-  /** @param log writes the line of a call that took so many seconds */
-  function finish(code: status, log: (line: () => object) => void): void {
-    const seconds = (performance.now() - start) / 1000;
-    host.metrics.requestFinished(name, status[code], seconds);
-    log(() => ({
+  /** Counts and logs the call, as what it was to its caller: an answer that did not go out is none. */
+  function end(): void {
+    if (ended || !closed || outcome === undefined) return;
+    ended = true;
+    const { seconds } = outcome;
+    const lost = outcome.failure || (stream && isSent()) ? undefined : stream && whyLost();
+    const failure = lost ? { status: toStatus(lost), error: lost } : outcome.failure;
+    const code = failure?.status.code ?? status.OK;
+    const line = () => ({
       ...callFacts(grpcCall.metadata),
       method: name,
       code: status[code],
       ms: Math.round(seconds * 1000),
       phasesMs: phaseTimes(),
-      peer: grpcCall.getPeer(),
-    }));
-    answered = true;
+      peer,
+    });
+    host.metrics.requestFinished(name, status[code], seconds);
+    if (failure) {
+      const { reason, details } = failure.status;
+      host.metrics.requestRejected(name, reason);
+      // The wait is told of when a run begins.
+      if (code === status.DEADLINE_EXCEEDED && !phases.seconds.has('queue')) host.metrics.deadlineDropped(name);
+      if (code === status.INTERNAL) host.logger.error({ ...line(), err: failure.error }, details);
+      else {
+        const more = hasMore(failure.error, failure.status) ? { err: failure.error } : {};
+        host.failures.failed({ method: name, code: status[code], reason }, () => ({ ...line(), ...more }), details);
+      }
+    } else if (host.logger.isLevelEnabled('debug')) host.logger.debug(line(), 'answered');
+    host.inFlight.end();
+  }
+
+  // grpc-js emits this whenever the stream closes, or its status was taken: before the answer the caller gave up.
+  function onClose(): void {
+    closed = true;
+    clock.stop();
+    if (!outcome) cancelled.abort(whyLost());
+    for (const work of atClose.splice(0)) work();
+    // Of a status without messages grpc-js says only that it was written.
+    if (outcome && !outcome.failure && stream && !stream.closed && !isSent()) stream.once('close', end);
+    else end();
+  }
+
+  function answered(given: Omit<Outcome, 'seconds'> = {}): Metadata {
+    outcome = { seconds: (performance.now() - start) / 1000, ...given };
     end();
+    const metadata = new Metadata();
+    addTimes(metadata, start, phases.seconds);
+    return metadata;
   }
 
   grpcCall.once('cancelled', onClose);
+  claimCall(stream);
   host.inFlight.begin();
   host.metrics.requestStarted(name);
   if (grpcCall.cancelled) onClose();
@@ -198,28 +244,10 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       else atClose.push(work);
     },
     mustTake: clock.written,
-    succeed() {
-      finish(status.OK, (line) => {
-        if (host.logger.isLevelEnabled('debug')) host.logger.debug(line(), 'answered');
-      });
-      return trailers();
-    },
+    succeed: answered,
     fail(error) {
       const failure = toStatus(error);
-      host.metrics.requestRejected(name, failure.reason);
-      // The wait is told of when a run begins.
-      if (failure.code === status.DEADLINE_EXCEEDED && !phases.seconds.has('queue')) {
-        host.metrics.deadlineDropped(name);
-      }
-      finish(failure.code, (line) => {
-        if (failure.code === status.INTERNAL) host.logger.error({ ...line(), err: error }, failure.details);
-        else {
-          const kind = { method: name, code: status[failure.code], reason: failure.reason };
-          const more = hasMore(error, failure) ? { err: error } : {};
-          host.failures.failed(kind, () => ({ ...line(), ...more }), failure.details);
-        }
-      });
-      return withDetails(failure, trailers());
+      return withDetails(failure, answered({ failure: { status: failure, error } }));
     },
   };
 }

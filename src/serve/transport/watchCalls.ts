@@ -1,4 +1,3 @@
-import type { ServerHttp2Stream } from 'node:http2';
 import {
   Metadata,
   ServerInterceptingCall,
@@ -7,54 +6,76 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type CallFacts, setCallFacts } from './callFacts.js';
+import { rememberStream, streamUnder } from './callStream.js';
 import { methodName } from './codec.js';
 import { requestId, requestIdKey } from './requestId.js';
-import { rememberStream } from './resetCall.js';
 import { tellUnreadable } from './unreadable.js';
 
 type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
+
+/**
+ * How long after its caller's end a stream, or a call without a whole message, may still be reset, in ms. Node's client, which
+ * gives up a call by a reset, ends it right before; of the two it is the reset that was meant.
+ */
+const RESET_MS = 50;
+
+/** How a call that takes one message did not bring it: it ended before one, or within one, or brought another. */
+export type WrongEnd = 'none' | 'part' | 'second';
 
 export interface CallWatcher {
   /** Longest time in ms from a call's metadata to its whole message; streams of messages have none. */
   readonly receiveMs: number;
   /** What is wrong with a call whose message took longer. */
   lateMessage(): Error;
-  /** What is wrong with a message that grpc-js refuses, by what that says. */
-  largeMessage(details: string): Error;
-  /** What such a call is answered with. @param start when its metadata came, as performance.now() */
-  turnAway(error: Error, method: string, facts: CallFacts, peer: string, start: number): SentStatus;
+  /**
+   * What is wrong with a message, or with the metadata about it, by the status with which grpc-js would end the call by itself.
+   * @param begun whether a handler answers the call
+   * @returns nothing where that status can go out as it is
+   */
+  refusedBeneath(code: status, details: string, begun: boolean): Error | undefined;
+  /** What is wrong with a call that its caller ended too early, or not early enough. */
+  wrongEnd(end: WrongEnd): Error;
+  /** Counts and logs a call that is turned away. @param start when its metadata came, as performance.now() */
+  turnAway(
+    error: Error,
+    call: { readonly method: string; readonly metadata: Metadata | undefined; readonly peer: string },
+    start: number,
+  ): SentStatus;
   /** A message of a call has arrived. */
   received(method: string, bytes: number): void;
   /** A message is handed to HTTP/2. */
   sent(method: string, bytes: number): void;
-  /** A call ended before its message arrived whole, and nothing of ours answered it. */
-  withoutMessage(method: string, facts: CallFacts, peer: string): void;
 }
 
 /**
- * Tells when grpc-js would end a call because a message is too large, in place of that: it does so beneath all interceptors,
- * and its status would have neither details nor times, and end a stream whose items are being answered. What still comes of
- * the message is dropped.
- * @param refused told what grpc-js says of it
+ * Tells when grpc-js would end a call for what came of it (a message too large or not to be decompressed, a deadline that is no
+ * time), in place of that: it does so beneath all interceptors, and its status would have neither details nor times, and end a
+ * stream whose items are being answered. What still comes of the message is dropped.
+ * @param refused told the status; returns whether the call is ended by another one
  */
-function onRefusedMessage(call: ServerInterceptingCallInterface, refused: (details: string) => void): void {
-  const base = call as ServerInterceptingCallInterface & { readonly stream?: ServerHttp2Stream };
-  const send = base.sendStatus.bind(base);
-  base.sendStatus = (given) => {
-    // Ours have details. Messages that are sent have no limit in grpc-js.
-    if (given.code !== status.RESOURCE_EXHAUSTED || (given.metadata ?? undefined) !== undefined) {
-      send(given);
-      return;
-    }
-    base.stream?.removeAllListeners('data').resume();
-    refused(given.details ?? '');
+function onRefusedBeneath(
+  call: ServerInterceptingCallInterface,
+  refused: (code: status, details: string) => boolean,
+): void {
+  const send = call.sendStatus.bind(call);
+  call.sendStatus = (given) => {
+    // Ours have details.
+    const beneath = given.code !== status.OK && (given.metadata ?? undefined) === undefined;
+    if (!beneath || !refused(given.code, given.details ?? '')) send(given);
   };
+}
+
+/** grpc-js' reader of a call's messages; its first state is that between two of them. */
+function isWithinMessage(call: ServerInterceptingCallInterface): boolean {
+  const { decoder } = call as unknown as { readonly decoder?: { readonly readState: number } };
+  return decoder !== undefined && decoder.readState !== 0;
 }
 
 /**
  * The interceptor next to the wire. Gives every call its request id, which goes back in the trailing metadata whatever
- * answers; and sees the calls of a service that no handler sees: those whose message is too large, which grpc-js itself ends,
- * and those that are given up before it has arrived whole. grpc-js waits for ever for the others, which are ended here.
+ * answers; and ends the calls of a service that no handler could answer: those whose message is too large or cannot be read,
+ * ends within itself, or does not come in time. grpc-js would end the first without our details, take the second for whole,
+ * and wait for ever for the third.
  */
 export function watchCalls(service: string, watcher: CallWatcher): ServerInterceptor {
   return ({ path, requestStream }, call) => {
@@ -62,23 +83,24 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
     const ours = path.startsWith(`/${service}/`);
     const method = methodName({ path });
     const start = performance.now();
-    let seen = false;
+    const stream = streamUnder(call);
+    let messages = 0;
     let answered = false;
+    let begun = requestStream;
     let ownMetadata: Metadata | undefined;
     let timer: NodeJS.Timeout | undefined;
-    const turnAway = (error: Error): void =>
-      watched.sendStatus(watcher.turnAway(error, method, facts, call.getPeer(), start));
-    const arrived = (): void => {
-      seen = true;
-      clearTimeout(timer);
-    };
+
+    /** Ends the call, or has its handler end it when it has answered what came before. */
+    function refuse(error: Error): void {
+      if (answered || tellUnreadable(ownMetadata, error)) return;
+      watched.sendStatus(watcher.turnAway(error, { method, metadata: ownMetadata, peer: call.getPeer() }, start));
+    }
+
     const watched = new ServerInterceptingCall(call, {
       start(next) {
         next({
           onReceiveMetadata(metadata, nextMetadata) {
-            if (ours && !requestStream) {
-              timer = setTimeout(() => turnAway(watcher.lateMessage()), watcher.receiveMs);
-            }
+            if (ours && !requestStream) timer = setTimeout(() => refuse(watcher.lateMessage()), watcher.receiveMs);
             facts.requestId = requestId(metadata.get(requestIdKey)[0]?.toString());
             setCallFacts(metadata, facts);
             ownMetadata = metadata;
@@ -86,13 +108,30 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {
-            arrived();
+            messages++;
             if (ours) watcher.received(method, message.bytes?.byteLength ?? 0);
-            nextMessage(message);
+            if (ours && !requestStream && messages > 1) refuse(watcher.wrongEnd('second'));
+            else nextMessage(message);
+          },
+          onReceiveHalfClose(nextHalfClose) {
+            clearTimeout(timer);
+            // Node ends what is read of a stream also when it was reset.
+            if (ours && stream?.closed) return;
+            const wrong = isWithinMessage(call) ? 'part' : !requestStream && messages === 0 ? 'none' : undefined;
+            if (!ours || (!requestStream && !wrong)) {
+              begun = true;
+              nextHalfClose();
+              return;
+            }
+            // What then is the end comes with `onCancel`, where the reset that belongs to it is on its way.
+            timer = setTimeout(() => {
+              if (stream?.closed || answered) return;
+              if (wrong) refuse(watcher.wrongEnd(wrong));
+              else nextHalfClose();
+            }, RESET_MS);
           },
           onCancel() {
             clearTimeout(timer);
-            if (ours && !seen) watcher.withoutMessage(method, facts, call.getPeer());
           },
         });
       },
@@ -101,7 +140,7 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
         nextMessage(message);
       },
       sendStatus(given, nextStatus) {
-        arrived();
+        clearTimeout(timer);
         answered = true;
         const trailer = given.metadata ?? new Metadata();
         trailer.set(requestIdKey, facts.requestId);
@@ -109,10 +148,12 @@ export function watchCalls(service: string, watcher: CallWatcher): ServerInterce
       },
     });
     if (ours) {
-      onRefusedMessage(call, (details) => {
-        if (answered) return;
-        const error = watcher.largeMessage(details);
-        if (!tellUnreadable(ownMetadata, error)) turnAway(error);
+      onRefusedBeneath(call, (code, details) => {
+        const error = watcher.refusedBeneath(code, details, begun);
+        if (!error) return false;
+        stream?.removeAllListeners('data').resume();
+        refuse(error);
+        return true;
       });
     }
     return watched;
