@@ -8,9 +8,9 @@ import { compareKnnWithRandom, type KnnAccuracy } from '../evaluate/knnAccuracy.
 import { exportModel } from '../models/exportModel.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { splitLabelled } from '../probe/labelledImages.js';
-import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
+import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
-import { readRunConfig } from '../train/runFolder.js';
+import { loadRun } from '../train/runFolder.js';
 import { checkpointOption } from './checkpointFlag.js';
 import { bundledModelFolder } from './defaults.js';
 import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
@@ -85,9 +85,9 @@ async function evaluatedModel({ model, run, checkpoint: choice }: KnnFlags, fold
     return openModelFolder(model ?? bundledModelFolder);
   }
   if (model !== undefined) throw new ConfigError('give --model or --run, not both');
-  const checkpoint = await loadCheckpoint(run, choice);
+  const { checkpoint, config } = await loadRun(run, choice);
   const source = {
-    ...runModel(await readRunConfig(run), checkpoint, 'last'),
+    ...runModel(config, checkpoint, 'last'),
     name: basename(resolve(run)),
     version: `step ${checkpoint.step}`,
     writeExpander: false,
