@@ -29,6 +29,8 @@ const TERMS = [
   'corr',
   'stde',
   'core',
+  'stdm',
+  'corm',
   'grad_norm',
 ];
 
@@ -609,19 +611,48 @@ describe('what a run shows', () => {
     assert.ok(width > 800 && height > 600);
   });
 
-  it('is an alarm where its vectors are alike, once, in the log and to the user', async () => {
+  /** Notes and alarms of a run whose threshold its vectors cannot keep. */
+  async function alarmed(loss: object) {
     const run = newRun();
     const notes: string[] = [];
     const alarm = { collapse: { threshold: 0.999, steps: 2 } };
     const progress = { note: (text: string) => notes.push(text) };
-    await trainTiny(run, tinyConfig(photographs, { alarm }), { progress });
-    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record);
+    await trainTiny(run, tinyConfig(photographs, { alarm, loss: { ...tinyKeys('').loss, ...loss } }), { progress });
+    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record) as AlarmRecord[];
     assert.deepEqual(
-      alarms.map(({ step, ...rest }) => [step, (rest as Partial<AlarmRecord>).alarm]),
-      [[2, 'collapse']],
+      notes,
+      alarms.map(({ message }) => `\n*** ${message}\n`),
     );
-    assert.equal(notes.length, 1);
-    assert.match(notes[0]!, /\*\*\* COLLAPSE: stde is .*lower optimizer\.baseLr \(now 0\.05\).*batchSize \(now 4\)/);
+    return alarms.map(({ step, alarm: what, message }) => [
+      step,
+      what,
+      /COLLAPSE: (\w+) is/.exec(message)?.[1],
+      message,
+    ]);
+  }
+
+  it('is an alarm where its vectors are alike, once for each kind that the loss shapes, in the log and to the user', async () => {
+    const both = await alarmed({});
+    assert.deepEqual(
+      both.map((one) => one.slice(0, 3)),
+      [
+        [2, 'collapse', 'stde'],
+        [2, 'collapse', 'stdm'],
+      ],
+    );
+    assert.match(
+      String(both[0]![3]),
+      /larger loss\.variance \(now 25\), a lower optimizer\.baseLr \(now 0\.05\).*batchSize \(now 4\)/,
+    );
+    assert.deepEqual(
+      (await alarmed({ alpha: 1 })).map((one) => one[2]),
+      ['stde'],
+    );
+    const local = await alarmed({ alpha: 0 });
+    assert.deepEqual(
+      local.map((one) => one[2]),
+      ['stdm'],
+    );
   });
 
   it('is a note where the metric of the best checkpoint is not logged', async () => {

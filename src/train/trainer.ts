@@ -246,9 +246,9 @@ async function trainSteps(
         images_per_s: (count * config.batchSize) / (took / 1e3),
         wait_share: waited / took,
       };
-      const warning = await recorder.step(record);
+      const warnings = await recorder.step(record);
       progress.step(record);
-      if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
+      for (const warning of warnings) progress.note(`\n*** ${warning}\n`);
     }
     await probes.afterStep(at, runner.state(), { recorder, progress });
     if (at % every === 0 || at === totalSteps) await saver.save(at);
