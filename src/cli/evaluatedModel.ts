@@ -2,10 +2,10 @@ import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { exportModel } from '../models/exportModel.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
-import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
+import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError, type TrainConfig } from '../train/config.js';
 import { probeSizes } from '../train/probeSchema.js';
-import { readRunConfig } from '../train/runFolder.js';
+import { loadRun } from '../train/runFolder.js';
 import { checkpointOption } from './checkpointFlag.js';
 import { bundledModelFolder } from './defaults.js';
 import { ofInput } from './ofInput.js';
@@ -52,8 +52,7 @@ export async function openEvaluated(
     return { folder, sizes: { resize, crop } };
   }
   if (model !== undefined) throw new ConfigError('give --model or --run, not both');
-  const config = await readRunConfig(run);
-  const checkpoint = await loadCheckpoint(run, choice);
+  const { checkpoint, config } = await loadRun(run, choice);
   const source = {
     ...runModel(config, checkpoint, 'last'),
     name: basename(resolve(run)),

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
-import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
+import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
-import { readRunConfig } from '../train/runFolder.js';
+import { loadRun } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
 import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
@@ -45,13 +46,12 @@ export function registerExport(program: Command): void {
     .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
     .option('--force', 'replace the model folder', false);
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
-    const config = await readRunConfig(run);
-    const checkpoint = await loadCheckpoint(run, flags.checkpoint);
+    const { checkpoint, config } = await loadRun(run, flags.checkpoint);
     const name = basename(flags.out);
     const files = new Map<string, Uint8Array>();
-    for (const file of ['config.yaml', 'environment.json']) {
-      files.set(file, await ofInput('<run>', join(run, file), () => readFile(join(run, file))));
-    }
+    files.set('config.yaml', new TextEncoder().encode(stringify(config)));
+    const environment = join(run, 'environment.json');
+    files.set('environment.json', await ofInput('<run>', environment, () => readFile(environment)));
     const { card } = flags;
     if (card !== undefined) files.set('README.md', await ofInput('--card', card, () => readFile(card)));
     // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.

@@ -66,15 +66,51 @@ describe('checkpoints', () => {
     assert.equal((await loadCheckpoint(run)).step, 1);
   });
 
-  it('that are cut short are named, never skipped in silence', async () => {
-    await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
-    await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
-    await writeFile(path(2), (await readFile(path(2))).subarray(0, -4));
-    await assert.rejects(loadCheckpoint(run), (error: Error) => {
-      assert.equal(error.name, 'SafetensorsError');
-      assert.ok(error.message.startsWith(`${path(2)}: `), error.message);
-      return true;
-    });
+  it('that are damaged are named with what is wrong and the newest whole one before, never skipped in silence', async () => {
+    for (const step of [1, 2, 3])
+      await saveCheckpoint(run, { step, seed: 0, data: 'photos', tensors: weights(step) }, 9);
+    const whole = await readFile(path(3));
+    const moments = (value: number) =>
+      new Map([...weights(3), ['exp_avg_sq/w', tensor('float32', [2], Float32Array.of(1, value))]]);
+    const damages: [Uint8Array, RegExp][] = [
+      [whole.subarray(0, -4), /: .*is it truncated\?|: .*bytes/],
+      [new Uint8Array(0), /: /],
+      [
+        encodeSafetensors(moments(Number.NaN), { step: '3', seed: '0' }),
+        /: exp_avg_sq\/w holds NaN \(element 1\); the file is damaged/,
+      ],
+      [
+        encodeSafetensors(moments(-Infinity), { step: '3', seed: '0' }),
+        /: exp_avg_sq\/w holds -Infinity \(element 1\)/,
+      ],
+      [
+        encodeSafetensors(weights(3), { step: '3', seed: '0', config: '{' }),
+        /: the configuration in its metadata is not JSON/,
+      ],
+      [encodeSafetensors(weights(3), { step: '2', seed: '0' }), /names step 2 .* not step 3/],
+    ];
+    for (const [bytes, what] of damages) {
+      await writeFile(path(3), bytes);
+      await assert.rejects(loadCheckpoint(run), (error: Error) => {
+        assert.equal(error.name, 'CheckpointError');
+        assert.ok(error.message.startsWith(path(3)), error.message);
+        assert.match(error.message, what);
+        assert.match(error.message, /\. The checkpoint of step 2 is whole: choose it with --checkpoint 2$/);
+        return true;
+      });
+      assert.equal((await loadCheckpoint(run, 2)).step, 2);
+    }
+    await writeFile(path(2), 'no checkpoint');
+    await assert.rejects(loadCheckpoint(run), /step 1 is whole: choose it with --checkpoint 1$/);
+    await assert.rejects(loadCheckpoint(run, 2), /00000002.*step 1 is whole/);
+    await writeFile(path(1), 'no checkpoint');
+    await assert.rejects(loadCheckpoint(run), /no other checkpoint that is whole: start another run$/);
+  });
+
+  it('hold the configuration that they are given', async () => {
+    const config = { name: 'a', loss: { alpha: 0.75 }, crops: { scale: [0.4, 1] } };
+    await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', config, tensors: weights(1) }, 2);
+    assert.deepEqual((await loadCheckpoint(run)).config, config);
   });
 
   it('whose metadata names another step are refused', async () => {

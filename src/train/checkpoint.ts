@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
-import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
+import { firstNonFinite } from '../tensor/finite.js';
+import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /**
@@ -15,6 +16,8 @@ export interface Checkpoint {
   readonly seed: number;
   /** Fingerprint of the source of photographs (src/data/sourceFingerprint.ts). */
   readonly data: string;
+  /** The run's whole configuration when it was saved, as JSON has it; absent in checkpoints of older versions. */
+  readonly config?: unknown;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
@@ -102,14 +105,18 @@ function isBetter(candidate: Score, best: Score | undefined): boolean {
  */
 export async function saveCheckpoint(
   run: string,
-  { step, seed, data, tensors }: Checkpoint,
+  { step, seed, data, config, tensors }: Checkpoint,
   keep: number,
   score?: Score,
 ): Promise<string> {
   const path = checkpointPath(run, step);
   try {
     await mkdir(folder(run), { recursive: true });
-    await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
+    const metadata = { step: String(step), seed: String(seed), data };
+    await writeSafetensors(path, tensors, {
+      ...metadata,
+      ...(config !== undefined && { config: JSON.stringify(config) }),
+    });
     const { best } = await readCheckpointIndex(run);
     const stands = best !== undefined && best.step < step ? best : undefined;
     const winner = score !== undefined && isBetter(score, stands) ? { step, ...score } : stands;
@@ -170,19 +177,65 @@ async function chosenStep(run: string, choice: CheckpointChoice): Promise<number
   return choice;
 }
 
-/**
- * Reads a run's checkpoint.
- * @throws CheckpointError when there is none, or it does not say its step and seed; SafetensorsError when truncated.
- */
-export async function loadCheckpoint(run: string, choice: CheckpointChoice = 'latest'): Promise<Checkpoint> {
-  const chosen = await chosenStep(run, choice);
+/** Reads the checkpoint of a step. @throws CheckpointError saying how it is damaged. */
+async function readCheckpoint(run: string, chosen: number): Promise<Checkpoint> {
   const path = checkpointPath(run, chosen);
-  const { metadata, tensors } = await readSafetensors(path);
+  const { metadata, tensors } = await readSafetensors(path).catch((cause: unknown) => {
+    throw cause instanceof SafetensorsError ? new CheckpointError(cause.message, { cause }) : cause;
+  });
   const [step, seed] = [Number(metadata['step']), Number(metadata['seed'])];
   if (step !== chosen || !Number.isSafeInteger(seed)) {
     throw new CheckpointError(
       `${path}: its metadata names step ${metadata['step']} and seed ${metadata['seed']}, not step ${chosen}`,
     );
   }
-  return { step, seed, data: metadata['data'] ?? 'unknown', tensors };
+  for (const [name, value] of tensors) {
+    const bad = firstNonFinite(value);
+    if (bad === undefined) continue;
+    throw new CheckpointError(`${path}: ${name} holds ${bad.value} (element ${bad.index}); the file is damaged`);
+  }
+  const { config } = metadata;
+  let parsed: unknown;
+  try {
+    parsed = config === undefined ? undefined : JSON.parse(config);
+  } catch (cause) {
+    throw new CheckpointError(`${path}: the configuration in its metadata is not JSON; the file is damaged`, { cause });
+  }
+  return {
+    ...{ step, seed, data: metadata['data'] ?? 'unknown', tensors },
+    ...(parsed !== undefined && { config: parsed }),
+  };
+}
+
+/** The newest checkpoint before a step that can be read, else the oldest after it; undefined where none can. */
+async function wholeCheckpoint(run: string, damaged: number): Promise<number | undefined> {
+  const steps = await listCheckpoints(run);
+  const others = [...steps.filter((step) => step < damaged).reverse(), ...steps.filter((step) => step > damaged)];
+  for (const step of others) {
+    const whole = await readCheckpoint(run, step).then(
+      () => true,
+      () => false,
+    );
+    if (whole) return step;
+  }
+  return undefined;
+}
+
+/**
+ * Reads a run's checkpoint, and checks that it is whole: its step, and that every number in it is finite.
+ * @throws CheckpointError when there is none, or it is damaged; then it names another that is not.
+ */
+export async function loadCheckpoint(run: string, choice: CheckpointChoice = 'latest'): Promise<Checkpoint> {
+  const chosen = await chosenStep(run, choice);
+  try {
+    return await readCheckpoint(run, chosen);
+  } catch (cause) {
+    if (!(cause instanceof CheckpointError)) throw cause;
+    const other = await wholeCheckpoint(run, chosen);
+    const wayOut =
+      other === undefined
+        ? 'The run has no other checkpoint that is whole: start another run'
+        : `The checkpoint of step ${other} is whole: choose it with --checkpoint ${other}`;
+    throw new CheckpointError(`${cause.message}. ${wayOut}`, { cause });
+  }
 }

@@ -1,3 +1,4 @@
+import { firstNonFinite } from '../tensor/finite.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { listCheckpoints, saveCheckpoint, setCheckpointAside } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
@@ -34,6 +35,9 @@ export interface CheckpointSaverOptions {
   readonly progress: Progress;
 }
 
+/** Steps behind a checkpoint within which a run that diverges may owe it to the checkpoint. */
+const SOON = 5;
+
 export function createCheckpointSaver(options: CheckpointSaverOptions): CheckpointSaver {
   const { run, config, data, totalSteps, resumed, curves, state, recorder, progress } = options;
   const { every, keep, best } = config.checkpoints;
@@ -42,10 +46,22 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
   const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
     // A checkpoint of the state before this very step leads to the same place.
     if (saved === step - 1) await setCheckpointAside(run, saved);
-    const good = (await listCheckpoints(run)).at(-1);
+    const checkpoints = await listCheckpoints(run);
+    const good = checkpoints.at(-1);
     const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
+    const stopped = `step ${step}: ${what}; training stopped, `;
+    // Finite numbers can be wrong too, such as a negative mean of squares: such a checkpoint would end every run alike.
+    if (good !== undefined && good === resumed && step - resumed <= SOON) {
+      const older = checkpoints.at(-2);
+      const back = older === undefined ? 'there is none before it' : `go back with --checkpoint ${older}`;
+      return new NonFiniteLossError(
+        `${stopped}soon after it went on from the checkpoint of step ${good}. Go on with --resume and --set ` +
+          'optimizer.baseLr (lower) or warmupEpochs (longer); where that does not help, the checkpoint itself may be ' +
+          `damaged: ${back}.`,
+      );
+    }
     return new NonFiniteLossError(
-      `step ${step}: ${what}; training stopped, ${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
+      `${stopped}${last}. Go on with --resume and --set optimizer.baseLr (lower) or warmupEpochs (longer).`,
     );
   };
 
@@ -56,13 +72,14 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
     diverged,
     async save(step) {
       const tensors = state();
-      for (const [name, { data }] of tensors) {
-        const bad = (data as Float32Array).find((value) => !Number.isFinite(value));
-        if (bad !== undefined) throw await diverged(step, `after the update ${name} holds ${bad}`);
+      for (const [name, value] of tensors) {
+        const bad = firstNonFinite(value);
+        if (bad !== undefined) throw await diverged(step, `after the update ${name} holds ${bad.value}`);
       }
       // A checkpoint that a signal asked for has not run as long as the others: it does not compete.
       const due = step % every === 0 || step === totalSteps;
-      await saveCheckpoint(run, { step, seed: config.seed, data, tensors }, keep, due ? recorder.score() : undefined);
+      const checkpoint = { step, seed: config.seed, data, config, tensors };
+      await saveCheckpoint(run, checkpoint, keep, due ? recorder.score() : undefined);
       saved = step;
       const names = recorder.names();
       if (step === every && !names.includes(best.metric)) {

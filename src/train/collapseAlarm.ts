@@ -1,6 +1,7 @@
+import type { TrainConfig } from './config.js';
 import type { StepRecord } from './runLog.js';
 
-/** A run whose vectors have become alike for all photographs (method: collapse monitors). */
+/** A run whose vectors have become alike (method: collapse monitors). */
 export interface CollapseAlarm {
   /** Takes the records of all steps in order; a warning once, when the threshold has been undercut for long enough. */
   observe(record: StepRecord): string | undefined;
@@ -11,28 +12,74 @@ export interface CollapseAlarmOptions {
   readonly threshold: number;
   /** Steps in a row that make an episode, and that end it. */
   readonly steps: number;
-  /** Channels of the vectors by the name of their monitor. The first monitor that a record holds is watched. */
-  readonly channels: Readonly<Record<string, number>>;
-  /** What to change, for the warning. */
+  /** Name of the watched std in the log, and the channels of its vectors. */
+  readonly monitor: string;
+  readonly channels: number;
+  /** What has become alike, and what to change, for the warning. */
+  readonly alike: string;
   readonly hint: string;
 }
 
-export function createCollapseAlarm({ threshold, steps, channels, hint }: CollapseAlarmOptions): CollapseAlarm {
+export function createCollapseAlarm(options: CollapseAlarmOptions): CollapseAlarm {
+  const { threshold, steps, monitor, channels, alike, hint } = options;
   let [under, over, warned] = [0, 0, false];
   return {
     observe(record) {
-      const monitor = Object.keys(channels).find((name) => record[name] !== undefined);
-      if (monitor === undefined) return undefined;
-      const spread = record[monitor]! * Math.sqrt(channels[monitor]!);
+      const std = record[monitor];
+      if (std === undefined) return undefined;
+      const spread = std * Math.sqrt(channels);
       [under, over] = spread < threshold ? [under + 1, 0] : [0, over + 1];
       if (over >= steps) warned = false;
       if (under < steps || warned) return undefined;
       warned = true;
       return (
-        `COLLAPSE: ${monitor} is ${record[monitor]!.toPrecision(2)}, ${spread.toPrecision(2)} of what evenly spread ` +
-        `vectors have, and under ${threshold} of it for ${under} steps: the network gives nearly the same vector to all ` +
-        `photographs. ${hint}`
+        `COLLAPSE: ${monitor} is ${std.toPrecision(2)}, ${spread.toPrecision(2)} of what evenly spread vectors have, and ` +
+        `under ${threshold} of it for ${under} steps: ${alike}. ${hint}`
       );
     },
   };
+}
+
+type AlarmedConfig = Pick<TrainConfig, 'alarm' | 'loss' | 'model' | 'optimizer' | 'warmupEpochs' | 'batchSize'>;
+
+/** The alarms of a run: of what its loss shapes, the embedding where there is a global loss, the cells' where a local. */
+export function collapseAlarms({
+  alarm,
+  loss,
+  model,
+  optimizer,
+  warmupEpochs,
+  batchSize,
+}: AlarmedConfig): CollapseAlarm[] {
+  const common = `a lower optimizer.baseLr (now ${optimizer.baseLr}), a longer warmupEpochs (now ${warmupEpochs}) or a larger batchSize (now ${batchSize})`;
+  const hintOf = (key: string, variance: number) => {
+    if (loss.criterion === 'simclr')
+      return `Stop and try a lower loss.temperature (now ${loss.temperature}), ${common}.`;
+    // Without its variance term nothing keeps VICReg's vectors apart.
+    if (variance === 0) return `Stop and give ${key} a weight (now 0; 25 in the paper): it alone keeps vectors apart.`;
+    return `Stop and try a larger ${key} (now ${variance}), ${common}.`;
+  };
+  const shaped = [
+    ...(loss.alpha > 0
+      ? [
+          {
+            monitor: 'stde',
+            channels: model.expander.at(-1)!,
+            alike: 'the network gives nearly the same embedding to all photographs',
+            hint: hintOf('loss.variance', loss.variance),
+          },
+        ]
+      : []),
+    ...(loss.alpha < 1
+      ? [
+          {
+            monitor: 'stdm',
+            channels: model.localProjector.at(-1)!,
+            alike: 'the network gives nearly the same map embedding to all cells of all photographs',
+            hint: hintOf('loss.local.variance', loss.local?.variance ?? loss.variance),
+          },
+        ]
+      : []),
+  ];
+  return shaped.map((one) => createCollapseAlarm({ ...alarm.collapse, ...one }));
 }

@@ -236,7 +236,7 @@ export const trainConfigSchema = z
               .lt(1)
               .default(0.2)
               .describe(
-                'The run warns of a collapse when stde (stdr without expander) times the root of its channels, 1 where vectors spread evenly, stays under this; 0 switches it off.',
+                'The run warns of a collapse when stde (of the global loss) or stdm (of the local loss) times the root of its channels, 1 where vectors spread evenly, stays under this; 0 switches it off.',
               ),
             steps: z.int().min(1).default(50).describe('Steps in a row that it takes to warn.'),
           })

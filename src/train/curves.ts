@@ -28,7 +28,7 @@ const PANELS: readonly (readonly [string, readonly string[]])[] = [
   ['total loss', ['l']],
   ['global terms (weighted)', ['inv_l', 'var_l', 'cov_l', 'nce_l']],
   ['local terms (weighted)', ['minv_l', 'mvar_l', 'mcov_l', 'mnce_l']],
-  ['collapse monitors (std of normalised vectors)', ['stdr', 'stde']],
+  ['collapse monitors (std of normalised vectors)', ['stdr', 'stde', 'stdm']],
   ['classifiers (share that is right)', ['top1', 'top5', 'probe_top1', 'knn_top1', 'knn_top5']],
 ];
 

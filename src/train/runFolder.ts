@@ -1,24 +1,20 @@
-import { mkdir, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
 import { fileProblem } from '../tensor/fileProblem.js';
+import { type Checkpoint, type CheckpointChoice, loadCheckpoint } from './checkpoint.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig, type Setting, setKeys } from './configFile.js';
+import { checkResumedSettings, configOf } from './resume.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 
 const configPath = (run: string) => join(run, 'config.yaml');
-
-/**
- * Keys that a resumed run may change: how fast and how long it goes on, not what it is. Anything else would make the
- * checkpoint mean something different.
- */
-const CHANGEABLE =
-  /^(optimizer\.(?!kind|emaDecay)\w+|epochs|warmupEpochs|endLrRatio|threads|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes|prefetchBytes))=/;
 
 async function readConfigFile(run: string): Promise<string | undefined> {
   return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -44,26 +40,46 @@ export async function readRunConfig(run: string, settings: readonly Setting[] = 
       `${run} is not a run folder: ${typeof missing === 'string' ? missing : 'it holds no config.yaml'}`,
     );
   }
-  const refused = settings.find((setting) => !CHANGEABLE.test(typeof setting === 'string' ? setting : setting.text));
-  if (refused !== undefined) {
-    throw new ConfigError(
-      `${typeof refused === 'string' ? `--set ${refused}` : refused.flag}: a resumed run may change optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, ` +
-        'threads, checkpoints, alarm, data.workers, data.cacheBytes and data.prefetchBytes; start another run for the rest',
-    );
-  }
+  checkResumedSettings(settings);
   return parseTrainConfig(applySettings(parse(text) as RawConfig, settings), configPath(run), setKeys(settings));
 }
 
 /**
- * Writes config.yaml and environment.json. A configuration that a resumed run changed stays beside as
- * `config.until-step-N.yaml`.
+ * A run's checkpoint with the configuration of its network: the checkpoint's own, since config.yaml may have been edited
+ * since; that of config.yaml for a checkpoint of an older version.
+ * @throws ConfigError for a folder without a run, CheckpointError.
  */
-export async function writeRunFolder(run: string, config: TrainConfig, device: string, step: number): Promise<void> {
+export async function loadRun(
+  run: string,
+  choice?: CheckpointChoice,
+): Promise<{ readonly checkpoint: Checkpoint; readonly config: TrainConfig }> {
+  const written = await readRunConfig(run);
+  const checkpoint = await loadCheckpoint(run, choice);
+  return { checkpoint, config: configOf(checkpoint) ?? written };
+}
+
+/**
+ * Writes config.yaml and environment.json. A file that says the same stays as it is; a configuration that a resumed run
+ * changed stays beside as `config.until-step-N.yaml`.
+ * @param before what the steps until now were taken with; config.yaml by default.
+ */
+export async function writeRunFolder(
+  run: string,
+  config: TrainConfig,
+  {
+    device,
+    step,
+    before,
+  }: { readonly device: string; readonly step: number; readonly before?: TrainConfig | undefined },
+): Promise<void> {
   await mkdir(run, { recursive: true });
-  const [before, now] = [await readConfigFile(run), stringify(config)];
-  if (before !== undefined && before !== now)
-    await rename(configPath(run), join(run, `config.until-step-${step}.yaml`));
-  await writeFileAtomic(configPath(run), now);
+  const text = await readConfigFile(run);
+  const written = text === undefined ? undefined : parseTrainConfig(parse(text), configPath(run));
+  const until = before ?? written;
+  if (until !== undefined && !isDeepStrictEqual(until, config)) {
+    await writeFileAtomic(join(run, `config.until-step-${step}.yaml`), stringify(until));
+  }
+  if (!isDeepStrictEqual(written, config)) await writeFileAtomic(configPath(run), stringify(config));
   const environment = {
     vicregl: packageVersion(),
     node: process.version,

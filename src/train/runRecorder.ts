@@ -2,11 +2,10 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { stringify } from 'yaml';
 import { svgToPng } from '../image/svg.js';
-import { backboneChannels } from '../nn/backbone.js';
 import type { Score } from './checkpoint.js';
 import { createCheckpointScore } from './checkpointScore.js';
-import { createCollapseAlarm } from './collapseAlarm.js';
-import { backboneOf, type TrainConfig } from './config.js';
+import { collapseAlarms } from './collapseAlarm.js';
+import type { TrainConfig } from './config.js';
 import { createCurvePoints } from './curvePoints.js';
 import { drawRun } from './curves.js';
 import { type LogRecord, openRunLog, type ProbeRecord, type SkipRecord, type StepRecord } from './runLog.js';
@@ -16,8 +15,8 @@ import { createEventFile } from './tensorboard/eventFile.js';
 export interface RunRecorder {
   /** Names of the photographs that were left out. */
   readonly skipped: ReadonlySet<string>;
-  /** Takes a step. Returns a warning where there is one. */
-  step(record: StepRecord): Promise<string | undefined>;
+  /** Takes a step. Returns the warnings that it gives rise to. */
+  step(record: StepRecord): Promise<readonly string[]>;
   /** Takes a photograph that was left out. */
   skip(record: SkipRecord): Promise<void>;
   /** Takes what was measured beside the steps. */
@@ -42,33 +41,24 @@ function tagged({ step: _, ...values }: StepRecord | ProbeRecord): Record<string
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [tagOf(name), value]));
 }
 
-function alarmOf({ alarm, model, loss, optimizer, warmupEpochs, batchSize }: TrainConfig) {
-  return createCollapseAlarm({
-    ...alarm.collapse,
-    channels: { stde: model.expander.at(-1)!, stdr: backboneChannels(backboneOf(model)) },
-    hint:
-      `Stop and try a lower optimizer.baseLr (now ${optimizer.baseLr}), a larger loss.variance (now ${loss.variance}), a ` +
-      `longer warmupEpochs (now ${warmupEpochs}) or a larger batchSize (now ${batchSize}).`,
-  });
-}
-
 /**
  * Opens the records of a run that goes on after `start` steps. What the log has up to there is taken again, so that
  * curves, alarm and scores are those of a run that never stopped.
  */
 export async function openRunRecorder(run: string, config: TrainConfig, start: number): Promise<RunRecorder> {
   const log = await openRunLog(run, start);
-  const alarm = alarmOf(config);
+  const alarms = collapseAlarms(config);
   const curve = createCurvePoints();
   const scores = createCheckpointScore(config.checkpoints.best, config.checkpoints.every);
   const skipped = new Set<string>();
   const names = new Set<string>();
-  const take = (record: LogRecord): string | undefined => {
+  const take = (record: LogRecord): string[] => {
     if ('skipped' in record) skipped.add(String(record.skipped));
     scores.observe(record);
     curve.add(record);
     for (const [name, value] of Object.entries(record)) if (typeof value === 'number') names.add(name);
-    return 'lr' in record ? alarm.observe(record as StepRecord) : undefined;
+    if (!('lr' in record)) return [];
+    return alarms.flatMap((alarm) => alarm.observe(record as StepRecord) ?? []);
   };
   for (const record of log.records) take(record);
 
@@ -77,14 +67,14 @@ export async function openRunRecorder(run: string, config: TrainConfig, start: n
   return {
     skipped,
     async step(record) {
-      const warning = take(record);
+      const warnings = take(record);
       await log.write(record);
       await events.scalars(record.step, tagged(record));
-      if (warning !== undefined) {
+      for (const warning of warnings) {
         await log.write({ step: record.step, alarm: 'collapse', message: warning });
         await events.text(record.step, 'alarm', warning);
       }
-      return warning;
+      return warnings;
     },
     async skip(record) {
       take(record);

@@ -2,6 +2,7 @@ import { linearLayer } from '../nn/layers.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';
 import { add, stopGradient } from '../onnx/ops/elementwise.js';
+import { reshape } from '../onnx/ops/shape.js';
 import type { TermName } from '../vicregl/criteria.js';
 import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
@@ -57,10 +58,16 @@ export function emitStepLoss(
   logs.set('l', total);
   logs.set('stdr', normalisedStd(representation));
   logs.set('corr', meanCorrelation(representation));
-  const { embedding } = views[0]!;
+  const { embedding, mapsEmbedding } = views[0]!;
   if (embedding) {
     logs.set('stde', normalisedStd(embedding));
     logs.set('core', meanCorrelation(embedding));
+  }
+  if (mapsEmbedding) {
+    // Every cell of every photograph is a vector of its own.
+    const cells = reshape(mapsEmbedding, [-1, mapsEmbedding.shape.at(-1) as number]);
+    logs.set('stdm', normalisedStd(cells));
+    logs.set('corm', meanCorrelation(cells));
   }
   return { total, logs };
 }

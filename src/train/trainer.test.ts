@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
+import { parse, parseDocument, stringify } from 'yaml';
 import { numbers } from '../../test/support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, trainUntil, writePhotographs } from '../../test/support/tinyRun.js';
-import { readSafetensors } from '../tensor/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
+import { tensorBytes } from '../tensor/tensor.js';
 import { listCheckpoints, loadCheckpoint, readCheckpointIndex } from './checkpoint.js';
 import { readRunConfig } from './runFolder.js';
 import { lockRun } from './runLock.js';
@@ -27,6 +29,8 @@ const TERMS = [
   'corr',
   'stde',
   'core',
+  'stdm',
+  'corm',
   'grad_norm',
 ];
 
@@ -62,12 +66,12 @@ const steps = async (run: string) => (await readRunLog(run)).filter((record): re
 const skips = async (run: string) =>
   (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
 
-/** All that may not differ between two runs: every log line less the clock's figures, and the last checkpoint's bytes. */
+/** All that may not differ between two runs: every log line less the clock's figures, and the last checkpoint's tensors. */
 async function outcome(run: string) {
-  const latest = (await listCheckpoints(run)).at(-1)!;
-  const file = join(run, 'checkpoints', `step-${String(latest).padStart(8, '0')}.safetensors`);
+  const { step, seed, data, tensors } = await loadCheckpoint(run);
   const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
-  return { log, bytes: (await readFile(file)).toString('base64'), index: await readCheckpointIndex(run) };
+  const bytes = [...tensors].map(([name, value]) => [name, Buffer.from(tensorBytes(value)).toString('base64')]);
+  return { log, step, seed, data, bytes, index: await readCheckpointIndex(run) };
 }
 
 describe('train', () => {
@@ -255,7 +259,7 @@ describe('a loss that is not finite', () => {
     // resumed, it comes to the same end and keeps the same checkpoint
     await assert.rejects(
       trainTiny(run, absurd({ checkpoints: { every: 1 } }), { resume: true }),
-      /^NonFiniteLossError: step 3: .* step 1 is good/,
+      /^NonFiniteLossError: step 3: .* soon after it went on from the checkpoint of step 1\. .*: there is none before it\.$/,
     );
     assert.deepEqual(await listCheckpoints(run), [1]);
   });
@@ -418,24 +422,140 @@ describe('a resumed run', () => {
     assert.deepEqual(await outcome(run), await outcome(plain));
   });
 
-  it('may change how it goes on, and keeps the configuration that it had', async () => {
+  it('may change how it goes on, says what it changes and what that does to the rate, and keeps what it had', async () => {
     const run = newRun();
     await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
     const before = await readFile(join(run, 'config.yaml'), 'utf8');
     const config = await readRunConfig(run, ['epochs=2', 'optimizer.baseLr=0.01']);
-    const { steps: reached } = await trainTiny(run, config, { resume: true });
+    const notes: string[] = [];
+    const progress = { note: (text: string) => notes.push(text) };
+    const { steps: reached } = await trainTiny(run, config, { resume: true, progress });
     assert.equal(reached, 4);
+    // 4 steps with 1 of warm-up in place of 2: step 3 is a third down the cosine, and would have been at its end.
+    const rate = ((0.01 * 4) / 256) * (0.75 + 0.001 * 0.25);
+    assert.deepEqual(notes, [
+      'the run goes on with other keys than the checkpoint of step 2: optimizer.baseLr 0.01 (was 0.05), epochs 2 (was 1)',
+      `the learning rate of step 3 is therefore ${Number(rate.toPrecision(3))}, and would have been 7.81e-7`,
+    ]);
     assert.equal(await readFile(join(run, 'config.until-step-2.yaml'), 'utf8'), before);
     assert.equal((await readRunConfig(run)).optimizer.baseLr, 0.01);
     for (const setting of [
       'model.dropPath=0',
       'optimizer.kind=lars',
+      'optimizer={kind: lars}',
       'optimizer.emaDecay=0.9',
       'seed=9',
       'data.source=elsewhere',
+      'epochsx=3',
     ]) {
       await assert.rejects(readRunConfig(run, [setting]), { name: 'ConfigError', message: /start another run/ });
     }
+  });
+
+  it('leaves its configuration as it is where nothing changed, whatever its order and comments', async () => {
+    const run = await copyOf(plain);
+    const { data, ...rest } = parse(await readFile(join(run, 'config.yaml'), 'utf8'));
+    const text = `# mine\n${stringify({ ...rest, data })}`;
+    await writeFile(join(run, 'config.yaml'), text);
+    const notes: string[] = [];
+    await trainTiny(run, await readRunConfig(run), { resume: true, progress: { note: (note) => notes.push(note) } });
+    assert.equal(await readFile(join(run, 'config.yaml'), 'utf8'), text);
+    assert.deepEqual(notes, []);
+    assert.deepEqual(
+      (await readdir(run)).filter((name) => name.startsWith('config')),
+      ['config.yaml'],
+    );
+  });
+
+  it('refuses a config.yaml that was edited into another run, naming each key', async () => {
+    const edits: Record<string, [string, unknown, string]> = {
+      batchSize: ['batchSize', 8, 'batchSize: 4 then, 8 now'],
+      alpha: ['loss.alpha', 0.5, 'loss.alpha: 0.75 then, 0.5 now'],
+      criterion: ['loss.criterion', 'simclr', 'loss.criterion: "vicreg" then, "simclr" now'],
+      crops: ['crops.scale', [0.2, 1], 'crops.scale: [0.3,1] then, [0.2,1] now'],
+      'drop path': ['model.dropPath', 0, 'model.dropPath: 0.2 then, 0 now'],
+      'micro-batch': ['microBatch', 2, 'microBatch: absent then, 2 now'],
+      optimizer: ['optimizer.kind', 'lars', 'optimizer.kind: "adamw" then, "lars" now'],
+      labels: ['data.labels', 'folders', 'data.labels: "none" then, "folders" now'],
+    };
+    for (const [what, [key, value, line]] of Object.entries(edits)) {
+      const run = await copyOf(plain);
+      const edited = parseDocument(await readFile(join(run, 'config.yaml'), 'utf8'));
+      edited.setIn(key.split('.'), value);
+      await writeFile(join(run, 'config.yaml'), edited.toString());
+      const before = await readFile(join(run, 'log.jsonl'), 'utf8');
+      await assert.rejects(
+        readRunConfig(run).then((config) => trainTiny(run, config, { resume: true })),
+        (error: Error) => {
+          assert.equal(error.name, 'CheckpointError', what);
+          assert.match(error.message, /^config\.yaml is not what the checkpoint of step 4 was trained with:\n/);
+          assert.ok(error.message.includes(`\n  ${line}\n`), error.message);
+          return true;
+        },
+      );
+      assert.equal(await readFile(join(run, 'log.jsonl'), 'utf8'), before);
+    }
+  });
+
+  it('takes a config.yaml that was edited in how it goes on, and keeps the one before', async () => {
+    const run = await copyOf(plain);
+    const before = await readFile(join(run, 'config.yaml'), 'utf8');
+    await writeFile(join(run, 'config.yaml'), before.replace('epochs: 2\n', 'epochs: 3\n'));
+    const notes: string[] = [];
+    const progress = { note: (note: string) => notes.push(note) };
+    const { steps: reached } = await trainTiny(run, await readRunConfig(run), { resume: true, progress });
+    assert.equal(reached, 6);
+    assert.match(notes[0]!, /other keys than the checkpoint of step 4: epochs 3 \(was 2\)$/);
+    assert.match(notes[1]!, /^the learning rate of step 5 is therefore 0\.000\d+, and would have been 7\.81e-7$/);
+    assert.equal(await readFile(join(run, 'config.until-step-4.yaml'), 'utf8'), before);
+  });
+
+  it('goes on from a checkpoint of an older version, which does not hold its configuration, with a note', async () => {
+    const run = await copyOf(plain);
+    const file = join(run, 'checkpoints/step-00000004.safetensors');
+    const { metadata, tensors } = await readSafetensors(file);
+    const { config: _, ...older } = metadata;
+    await writeSafetensors(file, tensors, older);
+    const notes: string[] = [];
+    const progress = { note: (note: string) => notes.push(note) };
+    await trainTiny(run, await readRunConfig(run), { resume: true, progress });
+    assert.match(notes.join(), /^the checkpoint of step 4 was written by an older version .* taken as it stands$/);
+  });
+
+  it('stops before its first step where its newest checkpoint holds NaN, and goes on from the one before', async () => {
+    const run = newRun();
+    const config = tinyConfig(photographs, { checkpoints: { every: 2, keep: 3 } });
+    await trainTiny(run, config);
+    const file = join(run, 'checkpoints/step-00000004.safetensors');
+    const { metadata, tensors } = await readSafetensors(file);
+    const last = [...tensors.keys()].filter((name) => name.startsWith('exp_avg_sq/')).at(-1)!;
+    (tensors.get(last)!.data as Float32Array)[0] = Number.NaN;
+    await writeSafetensors(file, tensors, metadata);
+    const log = await readFile(join(run, 'log.jsonl'), 'utf8');
+    await assert.rejects(trainTiny(run, config, { resume: true }), (error: Error) => {
+      assert.ok(error.message.includes(`${last} holds NaN`), error.message);
+      assert.match(error.message, /step 2 is whole: choose it with --checkpoint 2$/);
+      return true;
+    });
+    assert.equal(await readFile(join(run, 'log.jsonl'), 'utf8'), log);
+    await trainTiny(run, config, { resume: true, checkpoint: 2 });
+    assert.deepEqual((await loadCheckpoint(run)).step, 4);
+  });
+
+  it('that stops soon after a checkpoint of wrong but finite numbers does not call it good', async () => {
+    const run = newRun();
+    const keys = { epochs: 4, checkpoints: { every: 2, keep: 9 } };
+    await trainUntil(run, tinyConfig(photographs, keys), 4);
+    const file = join(run, 'checkpoints/step-00000004.safetensors');
+    const { metadata, tensors } = await readSafetensors(file);
+    // A mean of squares below 0: its root is not a number, from the update of step 5 on.
+    for (const [name, { data }] of tensors) if (name.startsWith('exp_avg_sq/')) (data as Float32Array).fill(-1);
+    await writeSafetensors(file, tensors, metadata);
+    await assert.rejects(trainTiny(run, tinyConfig(photographs, keys), { resume: true }), {
+      name: 'NonFiniteLossError',
+      message:
+        /^step 6: .* soon after it went on from the checkpoint of step 4\. .* the checkpoint itself may be damaged: go back with --checkpoint 2\.$/,
+    });
   });
 });
 
@@ -491,19 +611,48 @@ describe('what a run shows', () => {
     assert.ok(width > 800 && height > 600);
   });
 
-  it('is an alarm where its vectors are alike, once, in the log and to the user', async () => {
+  /** Notes and alarms of a run whose threshold its vectors cannot keep. */
+  async function alarmed(loss: object) {
     const run = newRun();
     const notes: string[] = [];
     const alarm = { collapse: { threshold: 0.999, steps: 2 } };
     const progress = { note: (text: string) => notes.push(text) };
-    await trainTiny(run, tinyConfig(photographs, { alarm }), { progress });
-    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record);
+    await trainTiny(run, tinyConfig(photographs, { alarm, loss: { ...tinyKeys('').loss, ...loss } }), { progress });
+    const alarms = (await readRunLog(run)).filter((record) => 'alarm' in record) as AlarmRecord[];
     assert.deepEqual(
-      alarms.map(({ step, ...rest }) => [step, (rest as Partial<AlarmRecord>).alarm]),
-      [[2, 'collapse']],
+      notes,
+      alarms.map(({ message }) => `\n*** ${message}\n`),
     );
-    assert.equal(notes.length, 1);
-    assert.match(notes[0]!, /\*\*\* COLLAPSE: stde is .*lower optimizer\.baseLr \(now 0\.05\).*batchSize \(now 4\)/);
+    return alarms.map(({ step, alarm: what, message }) => [
+      step,
+      what,
+      /COLLAPSE: (\w+) is/.exec(message)?.[1],
+      message,
+    ]);
+  }
+
+  it('is an alarm where its vectors are alike, once for each kind that the loss shapes, in the log and to the user', async () => {
+    const both = await alarmed({});
+    assert.deepEqual(
+      both.map((one) => one.slice(0, 3)),
+      [
+        [2, 'collapse', 'stde'],
+        [2, 'collapse', 'stdm'],
+      ],
+    );
+    assert.match(
+      String(both[0]![3]),
+      /larger loss\.variance \(now 25\), a lower optimizer\.baseLr \(now 0\.05\).*batchSize \(now 4\)/,
+    );
+    assert.deepEqual(
+      (await alarmed({ alpha: 1 })).map((one) => one[2]),
+      ['stde'],
+    );
+    const local = await alarmed({ alpha: 0 });
+    assert.deepEqual(
+      local.map((one) => one[2]),
+      ['stdm'],
+    );
   });
 
   it('is a note where the metric of the best checkpoint is not logged', async () => {
@@ -562,7 +711,15 @@ describe('train refuses', () => {
 
   it('a checkpoint of another network, listing all that does not fit', async () => {
     const model = { ...tinyKeys('').model, expander: [24, 24, 24], localProjector: [12, 16] };
-    await assert.rejects(trainTiny(plain, tinyConfig(photographs, { model }), { resume: true }), (error: Error) => {
+    const older = await copyOf(plain);
+    const file = join(older, 'checkpoints/step-00000004.safetensors');
+    const { metadata, tensors } = await readSafetensors(file);
+    await writeSafetensors(file, tensors, {
+      step: metadata['step']!,
+      seed: metadata['seed']!,
+      data: metadata['data']!,
+    });
+    await assert.rejects(trainTiny(older, tinyConfig(photographs, { model }), { resume: true }), (error: Error) => {
       assert.equal(error.name, 'CheckpointError');
       for (const line of [
         'parameter "projector.6.weight" [24, 24] is missing',

@@ -22,6 +22,7 @@ import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './pla
 import { openProbeData } from './probe/probeData.js';
 import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
+import { checkResumedConfig, configOf, resumeNotes } from './resume.js';
 import { holdsRun, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
@@ -75,6 +76,7 @@ async function resumedCheckpoint(
   if (checkpoint.seed !== config.seed) {
     throw new CheckpointError(`the checkpoint has seed ${checkpoint.seed}, the run's config.yaml ${config.seed}`);
   }
+  checkResumedConfig(checkpoint, config);
   if (checkpoint.data !== data) {
     throw new CheckpointError(
       `${sourceText(config.data.source)} is not what the run saw (photographs and names: ${checkpoint.data} then, ${data} now); ` +
@@ -147,9 +149,10 @@ async function trainIn(
     const probeData = config.probe && keep(await openProbeData(config, config.probe, source));
     const data = [sourceFingerprint(source), ...(probeData?.fingerprints ?? [])].join('; probe: ');
     const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
-    const initial = initialState(stepConfig, checkpoint);
     const loader = keep(createLoader(loaderOptionsOf(config, source)));
     const { stepsPerEpoch } = loader;
+    const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
+    const initial = initialState(stepConfig, checkpoint);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
     const session = { device, ...(config.threads !== undefined && { threads: config.threads }) };
@@ -172,10 +175,12 @@ async function trainIn(
     const first = start < totalSteps ? await loader.batch(start) : undefined;
     await claim();
     if (resume) await goBackTo(run, start);
-    await writeRunFolder(run, config, device, start);
+    const before = checkpoint && configOf(checkpoint);
+    await writeRunFolder(run, config, { device, step: start, before });
     const recorder = keep(await openRunRecorder(run, config, start));
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
+    for (const note of notes) progress.note(note);
     for (const warning of configWarnings(config, schedule)) progress.note(`warning: ${warning}`);
     const saver = createCheckpointSaver({
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
@@ -259,9 +264,9 @@ async function trainSteps(
         images_per_s: (count * config.batchSize) / (took / 1e3),
         wait_share: waited / took,
       };
-      const warning = await recorder.step(record);
+      const warnings = await recorder.step(record);
       progress.step(record);
-      if (warning !== undefined) progress.note(`\n*** ${warning}\n`);
+      for (const warning of warnings) progress.note(`\n*** ${warning}\n`);
     }
     await probes.afterStep(at, runner.state(), { recorder, progress });
     if (at % every === 0 || at === totalSteps) await saver.save(at);

@@ -1,0 +1,99 @@
+import { type Checkpoint, CheckpointError } from './checkpoint.js';
+import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
+import { type Setting, setKeys } from './configFile.js';
+import { scheduleOf } from './plan.js';
+import { learningRate } from './schedule.js';
+
+/** What a resumed run may change, and what has changed since its checkpoint was written. */
+
+/**
+ * Keys that a resumed run may change: how fast and how long it goes on, not what it is. Anything else would make the
+ * checkpoint mean something different.
+ */
+const CHANGEABLE =
+  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes|prefetchBytes))$/;
+const CHANGEABLE_TEXT =
+  'optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, threads, stepsPerRun, checkpoints, alarm, ' +
+  'data.workers, data.cacheBytes and data.prefetchBytes';
+
+/** Keys that may differ from the checkpoint's, but not by --set: a name, and a place whose content is compared itself. */
+const FREE: ReadonlySet<string> = new Set(['name', 'data.source', 'probe.data', 'probe.test']);
+
+/** @throws ConfigError for the first `key=value` setting that a resumed run may not have. */
+export function checkResumedSettings(settings: readonly Setting[]): void {
+  const refused = setKeys(settings).find(({ path }) => !CHANGEABLE.test(path.join('.')));
+  if (refused === undefined) return;
+  throw new ConfigError(`${refused.flag}: a resumed run may change ${CHANGEABLE_TEXT}; start another run for the rest`);
+}
+
+/** A key in which two configurations differ; a value is undefined where the key is absent. */
+interface KeyDifference {
+  readonly key: string;
+  readonly before: unknown;
+  readonly now: unknown;
+}
+
+function flatten(value: unknown, prefix = ''): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[prefix, value]];
+  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, prefix === '' ? key : `${prefix}.${key}`));
+}
+
+/** The keys in which two configurations differ, in the order of the first. */
+function keyDifferences(before: TrainConfig, now: TrainConfig): KeyDifference[] {
+  const [old, current] = [new Map(flatten(before)), new Map(flatten(now))];
+  return [...new Set([...old.keys(), ...current.keys()])]
+    .map((key) => ({ key, before: old.get(key), now: current.get(key) }))
+    .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.now));
+}
+
+const shown = (value: unknown) => (value === undefined ? 'absent' : JSON.stringify(value));
+
+/** The configuration that a checkpoint was written with; undefined for one of an older version, which holds none. */
+export function configOf({ step, config }: Checkpoint): TrainConfig | undefined {
+  return config === undefined
+    ? undefined
+    : parseTrainConfig(config, `the configuration in the checkpoint of step ${step}`);
+}
+
+/**
+ * Compares a run's configuration with that of the checkpoint that it goes on from.
+ * @throws CheckpointError listing the keys that differ and may not.
+ */
+export function checkResumedConfig(checkpoint: Checkpoint, now: TrainConfig): void {
+  const before = configOf(checkpoint);
+  if (before === undefined) return;
+  const refused = keyDifferences(before, now).filter(({ key }) => !CHANGEABLE.test(key) && !FREE.has(key));
+  if (refused.length === 0) return;
+  throw new CheckpointError(
+    `config.yaml is not what the checkpoint of step ${checkpoint.step} was trained with:\n` +
+      refused.map(({ key, before: was, now: is }) => `  ${key}: ${shown(was)} then, ${shown(is)} now\n`).join('') +
+      `Give these keys their values back; a resumed run may change ${CHANGEABLE_TEXT}. Start another run for the rest`,
+  );
+}
+
+/**
+ * What the user should know of the keys that changed: which ones, and what that does to the learning rate.
+ * @param stepsPerEpoch whole batches of the photographs.
+ */
+export function resumeNotes(checkpoint: Checkpoint, now: TrainConfig, stepsPerEpoch: number): string[] {
+  const { step } = checkpoint;
+  const before = configOf(checkpoint);
+  if (before === undefined) {
+    return [
+      `the checkpoint of step ${step} was written by an older version and does not hold its configuration: ` +
+        'config.yaml is taken as it stands',
+    ];
+  }
+  const differences = keyDifferences(before, now);
+  if (differences.length === 0) return [];
+  const rate = (config: TrainConfig) => learningRate(step, scheduleOf(config, stepsPerEpoch));
+  const [was, is] = [rate(before), rate(now)];
+  const number = (value: number) => String(Number(value.toPrecision(3)));
+  const list = differences.map(({ key, before: old, now: value }) => `${key} ${shown(value)} (was ${shown(old)})`);
+  return [
+    `the run goes on with other keys than the checkpoint of step ${step}: ${list.join(', ')}`,
+    ...(was === is
+      ? []
+      : [`the learning rate of step ${step + 1} is therefore ${number(is)}, and would have been ${number(was)}`]),
+  ];
+}
