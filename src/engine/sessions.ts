@@ -73,7 +73,6 @@ export async function openSessions(setup: WorkerSetup): Promise<OpenedSessions> 
   } catch (error) {
     // A graph that does not fit is no better on the CPU.
     if (!(error instanceof DeviceError)) throw error;
-    const reason = error.cause instanceof Error ? error.cause.message : error.message;
-    return { sessions: await openAll(setup, 'cpu'), provider: 'cpu', cudaFailure: reason.trim().split('\n')[0]! };
+    return { sessions: await openAll(setup, 'cpu'), provider: 'cpu', cudaFailure: error.reason };
   }
 }

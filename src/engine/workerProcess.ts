@@ -30,6 +30,13 @@ export interface WorkerProcess {
   close(): Promise<void>;
 }
 
+/** A worker that ended before its model was open, whatever it was doing. */
+export class WorkerEndedError extends EngineError {
+  constructor(reason: string) {
+    super('unavailable', `${reason} at its start`);
+  }
+}
+
 /** How long a worker may take to end after its last answer, in ms: it only frees memory. */
 const END_MS = 5_000;
 
@@ -131,7 +138,7 @@ export async function startWorkerProcess(
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => kill(`killed: its model was not open in ${openMs / 1000} s`), openMs);
     ended.then(() => clearTimeout(timer));
-    ended.then((reason) => reject(new EngineError('unavailable', `${reason} at its start`)));
+    ended.then((reason) => reject(new WorkerEndedError(reason)));
     channel.on(
       'data',
       createMessageReader<WorkerResponse>(({ facts, tensors }) => {
