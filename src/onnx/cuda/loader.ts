@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
  */
 
 /** Path of the provider's library, whether or not it is there. */
-function providerPath(): string {
+export function providerPath(): string {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   const platform = join(process.platform, process.arch);
   return join(dirname(entry), '..', 'bin', 'napi-v6', platform, 'libonnxruntime_providers_cuda.so');
