@@ -44,6 +44,7 @@ async function profiled(
     const session = await createSession(model, {
       ...config,
       device: device as 'cpu' | 'cuda',
+      cpuFallback: true,
       profile: join(folder, 'profile'),
     });
     await session.run(Object.fromEntries([...feeds].map(([name, value]) => [name, toOrt(value)])));

@@ -6,10 +6,11 @@ import { readFileSync } from 'node:fs';
 import { cp, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { breakingRuntime, poison } from '../../test/support/breakingRuntime.js';
+import { type CudaStub, cudaStub } from '../../test/support/cudaStub.js';
 import { withTinyModel } from '../../test/support/tinyModel.js';
 import { nearestNeighbours } from '../match/nearest.js';
 import { atOnce } from '../match/turns.js';
@@ -575,6 +576,66 @@ describe('createOnnxEngine', () => {
     await assert.rejects(createOnnxEngine(folder, { device: 'cuda' }), {
       code: 'unavailable',
       message: /CUDA.*npm run install:cuda.*cpu/,
+    });
+  });
+
+  describe('on a machine whose CUDA is', () => {
+    const before = { ...process.env };
+    afterEach(() => {
+      for (const key of ['NODE_OPTIONS', 'VICREGL_TEST_CUDA']) {
+        if (before[key] === undefined) delete process.env[key];
+        else process.env[key] = before[key];
+      }
+    });
+    const started = async (stub: CudaStub, device: 'auto' | 'cuda', of: ModelFolder = folder) => {
+      Object.assign(process.env, cudaStub(stub));
+      const logged: string[] = [];
+      const engine = await createOnnxEngine(of, { device, threads: 1, log: (message) => logged.push(message) });
+      try {
+        await engine.run(images(1, 8, 8), new Set<OutputName>(['representation']));
+        return { provider: engine.provider, logged };
+      } finally {
+        await engine.close();
+      }
+    };
+
+    it('whole, it runs there and nothing may go back to the CPU', async () => {
+      for (const device of ['auto', 'cuda'] as const) {
+        assert.deepEqual(await started({}, device), { provider: 'cuda', logged: [] });
+      }
+    });
+
+    it('without cuDNN, which only a run tells, falls back under auto with the reason and fails under cuda', async () => {
+      const stub = { run: 'Non-zero status code returned while running Conv node: cuDNN library was not found' };
+      const { provider, logged } = await started(stub, 'auto');
+      assert.equal(provider, 'cpu');
+      assert.match(logged[0]!, /^CUDA is not available, inference runs on the CPU: libcudnn\.so\.9.* is not found$/);
+      await assert.rejects(started(stub, 'cuda'), {
+        code: 'unavailable',
+        message: /CUDA cannot be used: libcudnn\.so\.9.* is not found\. Install it.*, or run with --device cpu\.$/,
+      });
+    });
+
+    it('of too old a driver, falls back under auto and says so under cuda', async () => {
+      const stub = { create: 'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version' };
+      assert.equal((await started(stub, 'auto')).provider, 'cpu');
+      await assert.rejects(started(stub, 'cuda'), { message: /driver is too old.*Update the driver/ });
+    });
+
+    it('such that it ends the process that tries it, falls back under auto and fails under cuda', async () => {
+      const { provider, logged } = await started({ abort: true }, 'auto');
+      assert.equal(provider, 'cpu');
+      assert.match(logged.join('\n'), /runs on the CPU: what tried it ended: .*signal SIGABRT/);
+      await assert.rejects(started({ abort: true }, 'cuda'), { code: 'unavailable', message: /SIGABRT/ });
+    });
+
+    it('whole, runs an int8 model on the CPU under auto and refuses it under cuda', async () => {
+      const integer: ModelFolder = { ...folder, manifest: { ...folder.manifest, compute: 'int8' } };
+      assert.deepEqual(await started({}, 'auto', integer), { provider: 'cpu', logged: [] });
+      await assert.rejects(started({}, 'cuda', integer), {
+        code: 'unavailable',
+        message: /int8, which CUDA cannot run; serve a float form/,
+      });
     });
   });
 

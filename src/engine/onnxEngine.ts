@@ -4,11 +4,11 @@ import { type Engine, EngineError, type EngineOutputs } from './engine.js';
 import { checkRun, modelOutputs } from './runCheck.js';
 import { pairTensors, readNearest, smallPair } from './search.js';
 import { createWorkerPool, type PoolWorker } from './workerPool.js';
-import { startWorkerProcess } from './workerProcess.js';
+import { type InferenceProcess, startWorkerProcess, WorkerEndedError } from './workerProcess.js';
 import { workerSetup } from './workerSetup.js';
 
 export interface OnnxEngineOptions {
-  /** `auto` takes CUDA where it loads and else the CPU; `cuda` fails where it does not load. */
+  /** `auto` takes CUDA where it computes and else the CPU; `cuda` fails where it does not. An int8 model is for the CPU. */
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** Worker processes, each with the whole model. Default: 1. */
   readonly workers?: number;
@@ -26,6 +26,37 @@ function wholeNumber(name: string, value: number): number {
 }
 
 /**
+ * The device for a model: int8 is for the CPU, since CUDA has no kernel for 32-bit biases (DequantizeLinear of int32).
+ * @throws EngineError `unavailable` where such a model is to run on CUDA.
+ */
+function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device']): OnnxEngineOptions['device'] {
+  if (manifest.compute !== 'int8' || device === 'cpu') return device;
+  if (device === 'auto') return 'cpu';
+  throw new EngineError(
+    'unavailable',
+    `${manifest.name}@${manifest.version} computes in int8, which CUDA cannot run; serve a float form of it, or use --device auto or cpu`,
+  );
+}
+
+/**
+ * Starts the first worker, which decides for all: under `auto`, a driver or a library that ends the process that tries CUDA
+ * is a reason for the CPU too.
+ */
+async function startFirst(
+  start: (device: OnnxEngineOptions['device']) => Promise<InferenceProcess>,
+  device: OnnxEngineOptions['device'],
+): Promise<Pick<InferenceProcess, 'provider' | 'cudaFailure'> & { readonly worker: InferenceProcess }> {
+  try {
+    const worker = await start(device);
+    const { provider, cudaFailure } = worker;
+    return { worker, provider, ...(cudaFailure !== undefined && { cudaFailure }) };
+  } catch (error) {
+    if (device !== 'auto' || !(error instanceof WorkerEndedError)) throw error;
+    return { worker: await start('cpu'), provider: 'cpu', cudaFailure: `what tried it ended: ${error.message}` };
+  }
+}
+
+/**
  * Starts ONNX Runtime with the graphs of a model, in worker processes of which each does one run at a time.
  *
  * Processes rather than threads: a native crash in the runtime, or a kill for memory, would end a thread's whole process,
@@ -40,15 +71,16 @@ function wholeNumber(name: string, value: number): number {
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
   const { manifest } = folder;
-  const { device, log = (message: string) => process.stderr.write(`${message}\n`) } = options;
+  const device = deviceFor(folder, options.device);
+  const { log = (message: string) => process.stderr.write(`${message}\n`) } = options;
   const size = wholeNumber('workers', options.workers ?? 1);
   const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / size)));
-  const first = await startWorkerProcess(workerSetup(folder, device, threads), log);
-  const { provider, cudaFailure } = first;
+  const startOn = (on: OnnxEngineOptions['device']) => startWorkerProcess(workerSetup(folder, on, threads), log);
+  const { worker: first, provider, cudaFailure } = await startFirst(startOn, device);
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
   // All on the provider of the first, also those that come later: a model that changes its device changes its speed.
-  const start = () => startWorkerProcess(workerSetup(folder, provider, threads), log);
+  const start = () => startOn(provider);
   const others = await Promise.allSettled(Array.from({ length: size - 1 }, start));
   const started = [first, ...others.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
   const failure = others.find((each) => each.status === 'rejected');

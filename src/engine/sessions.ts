@@ -95,8 +95,6 @@ async function openOn(model: ModelBytes, setup: WorkerSetup): Promise<OpenedSess
   } catch (error) {
     // A graph that does not fit is no better on the CPU.
     if (!(error instanceof DeviceError)) throw error;
-    const reason = error.cause instanceof Error ? error.cause.message : error.message;
-    const cudaFailure = reason.trim().split('\n')[0]!;
-    return { sessions: await openAll(model, setup, 'cpu'), provider: 'cpu', cudaFailure };
+    return { sessions: await openAll(model, setup, 'cpu'), provider: 'cpu', cudaFailure: error.reason };
   }
 }

@@ -187,8 +187,12 @@ export async function startProcess<Setup, Opened, W, Failure>(
   });
 }
 
-/** An error of a worker that is gone; how it ended is told in our own words. */
-const lost = (reason: string): EngineError => new EngineError('unavailable', reason, { publicMessage: reason });
+/** An inference worker ended, at its start or at work; how it ended is told in our own words. */
+export class WorkerEndedError extends EngineError {
+  constructor(reason: string) {
+    super('unavailable', reason, { publicMessage: reason });
+  }
+}
 
 /** Why a worker could not open its model. */
 function startError(message: string, { modelChanged }: WorkFailure): EngineError {
@@ -203,7 +207,7 @@ function startError(message: string, { modelChanged }: WorkFailure): EngineError
 const inference: WorkerKind<WorkFailure> = {
   name: 'inference worker',
   script: new URL('./onnxWorker.js', import.meta.url),
-  lost,
+  lost: (reason) => new WorkerEndedError(reason),
   unready: startError,
   failed: (message, { code, match }) =>
     match === undefined ? new EngineError(code, `inference failed: ${message}`) : new MatchError(match, message),

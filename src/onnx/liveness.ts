@@ -1,4 +1,5 @@
 import type { DType } from '../tensor/tensor.js';
+import { writtenNodes } from './encode.js';
 import type { Graph, Node, Value } from './graph.js';
 import { valueElements } from './graph.js';
 
@@ -36,6 +37,21 @@ export interface PeakMemory {
 
 function bytesOf(value: Value): number {
   return valueElements(value) * ELEMENT_BYTES[value.dtype];
+}
+
+/**
+ * Bytes that the nodes of a graph write, by operator: what an elementwise operator or a copy costs on a device is about the
+ * time that this takes. Views write nothing; nodes that no output depends on are not run.
+ * @throws GraphError for a value whose shape is not static.
+ */
+export function writtenBytes(graph: Graph): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  for (const { operator, outputs } of writtenNodes(graph)) {
+    if (VIEWS.has(operator)) continue;
+    const bytes = outputs.reduce((sum, output) => sum + bytesOf(output), 0);
+    sums.set(operator, (sums.get(operator) ?? 0) + bytes);
+  }
+  return sums;
 }
 
 /**

@@ -1,4 +1,8 @@
 import { type DType, type Tensor, tensor } from '../tensor/tensor.js';
+import { type CudaCause, explainCudaFailure } from './cuda/failure.js';
+import { CUDA_LIBRARIES } from './cuda/libraries.js';
+import { providerProblem } from './cuda/loader.js';
+import { cudaProof } from './cuda/proof.js';
 import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from './runtime.js';
 
 // Every error reaches us as an exception; the native log would print it once more, in red, where CUDA is only tried.
@@ -7,6 +11,11 @@ env.logLevel = 'fatal';
 /** Where and how a graph runs. */
 export interface SessionConfig {
   readonly device?: 'cpu' | 'cuda';
+  /**
+   * On CUDA, operators without a kernel there run on the CPU, each with copies to the host and back. Default false: such
+   * a graph is refused. For measuring which they are.
+   */
+  readonly cpuFallback?: boolean;
   /** Threads inside one operator; ONNX Runtime's default (all cores) when absent. */
   readonly threads?: number;
   /** Threads wait busily between operators: faster alone, wasteful beside other work. Default true, as in ONNX Runtime. */
@@ -36,15 +45,34 @@ export interface SessionConfig {
 /** How a training step's graph runs: with no more memory than its values need. */
 export const TRAINING_SESSION = { memoryPlan: false, mergeEqualNodes: false } as const satisfies SessionConfig;
 
-/** CUDA was asked for and is not there. */
+/** CUDA was asked for and cannot be used; the message says why and what to do. */
 export class DeviceError extends Error {
   override readonly name = 'DeviceError';
+  readonly why: CudaCause;
+  /** What is wrong, without the way out. */
+  readonly reason: string;
+
+  constructor(cause: unknown) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    // What the runtime does not say, the loader does.
+    const loader = /load shared library|Failed to load library/i.test(said) ? providerProblem() : undefined;
+    const {
+      cause: why,
+      reason,
+      wayOut,
+    } = explainCudaFailure(loader === undefined ? [said] : [loader, said], CUDA_LIBRARIES);
+    super(`CUDA cannot be used: ${reason}. ${wayOut === undefined ? 'Run' : `${wayOut}, or run`} with --device cpu.`, {
+      cause,
+    });
+    this.why = why;
+    this.reason = reason;
+  }
 }
 
-/** Session options for a device; CUDA stands alone, so that it never falls back to the CPU in silence. */
+/** Session options for a device; CUDA stands alone and may leave nothing to the CPU, which the runtime adds by itself. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
-  const { mergeEqualNodes = true, externalData = [] } = config;
+  const { mergeEqualNodes = true, externalData = [], cpuFallback = false } = config;
   return {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
@@ -56,7 +84,10 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
     ...(externalData.length > 0 && { externalData }),
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     extra: {
-      session: { intra_op: { allow_spinning: spinning ? '1' : '0' } },
+      session: {
+        intra_op: { allow_spinning: spinning ? '1' : '0' },
+        ...(device === 'cuda' && !cpuFallback && { disable_cpu_ep_fallback: '1' }),
+      },
       ...(!mergeEqualNodes && {
         optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
       }),
@@ -64,23 +95,50 @@ function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOpt
   };
 }
 
+function openSession(model: Uint8Array | string, config: SessionConfig): Promise<InferenceSession> {
+  const options = sessionOptions(config);
+  return typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
+}
+
+async function runProof(): Promise<void> {
+  const { model, feeds, check } = cudaProof();
+  const session = await openSession(model, { device: 'cuda' });
+  try {
+    check(await runSession(session, feeds));
+  } finally {
+    await session.release();
+  }
+}
+
+/** The proof that CUDA computes in this process; one that failed is made again when it is asked for again. */
+let proof: Promise<void> | undefined;
+
+/** @throws DeviceError */
+async function proveCuda(): Promise<void> {
+  proof ??= runProof();
+  try {
+    await proof;
+  } catch (cause) {
+    proof = undefined;
+    throw new DeviceError(cause);
+  }
+}
+
 /**
- * Creates a session from model bytes or a path.
- * @throws DeviceError when CUDA is asked for and cannot be loaded.
+ * Creates a session from model bytes or a path. Before the first one on CUDA a small convolution proves that the device
+ * computes at all (see cuda/proof.ts).
+ * @throws DeviceError when CUDA is asked for and cannot be loaded, does not compute, or has no kernel for an operator of
+ *   the graph.
  */
 export async function createSession(model: Uint8Array | string, config: SessionConfig = {}): Promise<InferenceSession> {
-  const options = sessionOptions(config);
+  if (config.device !== 'cuda') return openSession(model, config);
+  await proveCuda();
   try {
-    return await (typeof model === 'string'
-      ? InferenceSession.create(model, options)
-      : InferenceSession.create(model, options));
+    return await openSession(model, config);
   } catch (cause) {
-    if (config.device !== 'cuda') throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DeviceError(
-      `CUDA cannot be used: ${reason.trim()}. Install it with "npm run install:cuda" (and CUDA's and cuDNN's libraries), or run with --device cpu.`,
-      { cause },
-    );
+    const error = new DeviceError(cause);
+    // Behind the proof a graph that cannot be read is not the device's fault.
+    throw error.why === 'other' ? cause : error;
   }
 }
 

@@ -17,12 +17,13 @@ export function reshape(x: Value, shape: readonly number[]): Value {
   return emitOne('Reshape', [x, x.graph.integers(resolved)], { dtype: x.dtype, shape: resolved });
 }
 
-/** Permuted axes: output axis i is input axis perm[i]. */
+/** Permuted axes: output axis i is input axis perm[i]. The value itself where none moves. */
 export function transpose(x: Value, perm: readonly number[]): Value {
   const sorted = [...perm].sort((a, b) => a - b);
   if (perm.length !== x.shape.length || !sorted.every((axis, i) => axis === i)) {
     throw new GraphError(`Transpose: [${perm.join(', ')}] does not permute the axes of ${formatShape(x.shape)}`);
   }
+  if (perm.every((axis, i) => axis === i)) return x;
   const shape = perm.map((axis) => x.shape[axis] as number | string);
   return emitOne('Transpose', [x], { dtype: x.dtype, shape }, { perm });
 }
@@ -55,7 +56,7 @@ interface SliceRange {
   readonly step?: number;
 }
 
-/** A strided range along each named axis; starts and ends count from the front. */
+/** A strided range along each named axis; starts and ends count from the front. The value itself where all is in range. */
 export function slice(x: Value, ranges: readonly SliceRange[]): Value {
   const shape = [...x.shape];
   const resolved = ranges.map(({ axis, start, end, step = 1 }) => {
@@ -71,18 +72,22 @@ export function slice(x: Value, ranges: readonly SliceRange[]): Value {
       );
     }
     shape[position] = count;
+    // What is kept whole is left out: the kernels would copy it element by element.
+    const whole = step === 1 && count === length;
     // A range that runs backwards to the first element ends before index 0, which ONNX writes as a large negative number.
-    return { axis: position, start, end: step < 0 && end < 0 ? -(2 ** 31) : end, step };
+    return { axis: position, start, end: step < 0 && end < 0 ? -(2 ** 31) : end, step, whole };
   });
+  const kept = resolved.filter(({ whole }) => !whole);
+  if (kept.length === 0) return x;
   const { graph } = x;
   return emitOne(
     'Slice',
     [
       x,
-      graph.integers(resolved.map(({ start }) => start)),
-      graph.integers(resolved.map(({ end }) => end)),
-      graph.integers(resolved.map(({ axis }) => axis)),
-      graph.integers(resolved.map(({ step }) => step)),
+      graph.integers(kept.map(({ start }) => start)),
+      graph.integers(kept.map(({ end }) => end)),
+      graph.integers(kept.map(({ axis }) => axis)),
+      graph.integers(kept.map(({ step }) => step)),
     ],
     { dtype: x.dtype, shape },
   );

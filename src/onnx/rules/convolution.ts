@@ -1,9 +1,12 @@
 import type { Value } from '../graph.js';
 import { type ConvOptions, conv, convTranspose } from '../ops/convolution.js';
-import { gemm } from '../ops/linear.js';
+import { depthwiseWeightGradient } from '../ops/depthwiseGradient.js';
+import { gather } from '../ops/indexing.js';
+import { gemm, matmul } from '../ops/linear.js';
 import { reduceSum } from '../ops/reduce.js';
-import { concat, pad, reshape, slice, transpose } from '../ops/shape.js';
+import { concat, matrixTranspose, pad, reshape, slice, transpose } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
+import { depthwiseGradientForm } from './convolutionForms.js';
 import { type GradientRule, type RuleContext, whenNeeded } from './rule.js';
 
 type Four = readonly [number, number, number, number];
@@ -30,10 +33,15 @@ function shapesOf({ node, x: [x, weight], y: [y] }: RuleContext): ConvShapes {
   };
 }
 
-/** One filter per channel, stride 1, output as large as the input. */
+/** One square filter per channel, stride 1, output as large as the input. */
 function isDepthwiseSame({ options: { stride, groups }, input, weight, output }: ConvShapes): boolean {
   return (
-    stride === 1 && groups === input[1] && groups === weight[0] && input[2] === output[2] && input[3] === output[3]
+    stride === 1 &&
+    groups === input[1] &&
+    groups === weight[0] &&
+    weight[2] === weight[3] &&
+    input[2] === output[2] &&
+    input[3] === output[3]
   );
 }
 
@@ -56,48 +64,62 @@ function inputGradient(shapes: ConvShapes, weight: Value, gy: Value): Value {
 }
 
 /**
- * Depthwise gradient to the weight: every (image, channel) plane is correlated with its own output gradient, which is
- * one convolution with N*C groups whose kernels are the gradients; then the sum over images.
+ * Gradient to the weight of a 1 x 1 convolution: a product of the maps over all cells. Either of whole maps with channels
+ * first, which are written for it, or image by image and then summed, whichever writes less.
  */
-function depthwiseWeightGradient(
-  { input: [n, c, h, w], weight, options: { padding } }: ConvShapes,
-  x: Value,
-  gy: Value,
-): Value {
-  const planes = reshape(x, [1, n * c, h, w]);
-  const kernels = reshape(gy, [n * c, 1, h, w]);
-  const correlated = conv(planes, kernels, undefined, { padding, groups: n * c });
-  return reshape(reduceSum(reshape(correlated, [n, c, weight[2], weight[3]]), [0]), weight);
+function pointwiseWeightGradient({ weight, output, options: { stride } }: ConvShapes, x: Value, gy: Value): Value {
+  const [n, outputs, rows, columns] = output;
+  const [, channels] = weight;
+  const cells = rows * columns;
+  const seen =
+    stride === 1
+      ? x
+      : slice(
+          x,
+          [rows, columns].map((count, i) => ({ axis: i + 2, start: 0, end: (count - 1) * stride + 1, step: stride })),
+        );
+  if (outputs * channels < (outputs + channels) * cells) {
+    const products = matmul(reshape(gy, [n, outputs, cells]), matrixTranspose(reshape(seen, [n, channels, cells])));
+    return reshape(reduceSum(products, [0]), weight);
+  }
+  const rowsOf = (value: Value, count: number) => reshape(transpose(value, [1, 0, 2, 3]), [count, n * cells]);
+  return reshape(gemm(rowsOf(gy, outputs), rowsOf(seen, channels), { transB: true }), weight);
 }
 
-/** Gradient to the weight of an ungrouped convolution: the shifted inputs side by side (im2col), then one Gemm. */
-function denseWeightGradient({ input, weight, output, options }: ConvShapes, x: Value, gy: Value): Value {
+/**
+ * Gradient to the weight of an ungrouped convolution, one row of the kernel after the other: the windows of that row are
+ * gathered, cell by cell and channel by channel, and multiplied with the gradient. All k rows at once (patches.ts) would
+ * take k times the memory, and a table of every window's cells.
+ */
+function denseWeightGradient(shapes: ConvShapes, x: Value, gy: Value): Value {
+  const { input, weight, output, options } = shapes;
   const { stride, padding, dilation } = options;
   const [n, outputs, rows, columns] = output;
   const [, channels, kernelHeight, kernelWidth] = weight;
-  // Room for the last stride's overhang, so that every shifted range has the same length.
-  const reach = (cells: number, kernel: number) => (kernel - 1) * dilation + cells * stride;
+  if (kernelHeight === 1 && kernelWidth === 1 && padding === 0) return pointwiseWeightGradient(shapes, x, gy);
+  // Room for the last window, and none for cells that no window sees.
   const after = (size: number, cells: number, kernel: number) =>
-    Math.max(padding, reach(cells, kernel) - size - padding);
+    Math.max(0, (cells - 1) * stride + (kernel - 1) * dilation + 1 - size - padding);
   const padded = pad(
-    x,
-    [0, 0, padding, padding],
-    [0, 0, after(input[2], rows, kernelHeight), after(input[3], columns, kernelWidth)],
+    transpose(x, [0, 2, 3, 1]),
+    [0, padding, padding, 0],
+    [0, after(input[2], rows, kernelHeight), after(input[3], columns, kernelWidth), 0],
   );
-  const shifted: Value[] = [];
-  for (let i = 0; i < kernelHeight; i++) {
-    for (let j = 0; j < kernelWidth; j++) {
-      const range = slice(padded, [
-        { axis: 2, start: i * dilation, end: i * dilation + (rows - 1) * stride + 1, step: stride },
-        { axis: 3, start: j * dilation, end: j * dilation + (columns - 1) * stride + 1, step: stride },
-      ]);
-      shifted.push(reshape(transpose(range, [1, 0, 2, 3]), [channels, n * rows * columns]));
-    }
-  }
-  const patches = concat(shifted, 0); // [k*k*C, N*H'*W'], offset-major
+  const windowColumns = x.graph.integers(
+    Array.from({ length: columns * kernelWidth }, (_, at) => {
+      const [column, j] = [Math.floor(at / kernelWidth), at % kernelWidth];
+      return column * stride + j * dilation;
+    }),
+  );
   const gradients = reshape(transpose(gy, [1, 0, 2, 3]), [outputs, n * rows * columns]);
-  const product = gemm(gradients, patches, { transB: true }); // [O, k*k*C]
-  return transpose(reshape(product, [outputs, kernelHeight, kernelWidth, channels]), [0, 3, 1, 2]);
+  const products = Array.from({ length: kernelHeight }, (_, i) => {
+    const start = i * dilation;
+    const seen = slice(padded, [{ axis: 1, start, end: start + (rows - 1) * stride + 1, step: stride }]);
+    const windows = gather(seen, windowColumns, 2); // [N, H', W' * k, C]
+    return gemm(gradients, reshape(windows, [n * rows * columns, kernelWidth * channels]));
+  });
+  const kernel = reshape(concat(products, 1), [outputs, kernelHeight, kernelWidth, channels]);
+  return transpose(kernel, [0, 3, 1, 2]);
 }
 
 export const convolutionRules = {
@@ -111,7 +133,11 @@ export const convolutionRules = {
     return [
       whenNeeded(needs[0], () => inputGradient(shapes, weight!, gy)),
       whenNeeded(needs[1], () => {
-        if (isDepthwiseSame(shapes)) return depthwiseWeightGradient(shapes, x!, gy);
+        if (isDepthwiseSame(shapes)) {
+          const { weight: kernel, input, options } = shapes;
+          const form = depthwiseGradientForm(gy.graph.provider, input[2] * input[3]);
+          return depthwiseWeightGradient(x!, gy, { size: kernel[2], dilation: options.dilation }, form);
+        }
         if (shapes.options.groups === 1) return denseWeightGradient(shapes, x!, gy);
         throw new GraphError(
           `Conv: no weight gradient for ${shapes.options.groups} groups with stride ${shapes.options.stride}`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { convolutionForms, multipliesDepthwise } from './convolutionForms.js';
+import { convolutionForms, depthwiseGradientForm, multipliesDepthwise } from './convolutionForms.js';
 
 test('the more images share the matrix of a depthwise product, the larger the maps that are multiplied', () => {
   const largest = (images: number) =>
@@ -16,6 +16,11 @@ test('rows stand by ascending images, which is how one is found', () => {
   );
 });
 
-test('on CUDA, where nothing was measured, depthwise convolutions stay convolutions', () => {
+test('on CUDA depthwise convolutions stay convolutions; their weight gradients are products there and on small maps', () => {
   assert.equal(multipliesDepthwise('cuda', 64, 16), false);
+  assert.equal(depthwiseGradientForm('cuda', 56 * 56), 'rows');
+  assert.deepEqual(
+    [20, 28].map((side) => depthwiseGradientForm('cpu', side * side)),
+    ['rows', 'planes'],
+  );
 });

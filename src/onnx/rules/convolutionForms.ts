@@ -13,6 +13,12 @@ import type { Provider } from '../graph.js';
  */
 export type ConvolutionForm = 'patches' | 'conv';
 
+/**
+ * How a depthwise convolution's gradient to its weight is computed (src/onnx/ops/depthwiseGradient.ts): as one convolution
+ * of N x C groups, or as products of the maps' rows.
+ */
+export type DepthwiseGradientForm = 'planes' | 'rows';
+
 interface ConvolutionForms {
   /** Maps of [C, N, H, W], in which 1 x 1 convolutions are one Gemm and BatchNorm's channels are rows. */
   readonly channelMajor: boolean;
@@ -23,6 +29,8 @@ interface ConvolutionForms {
    * the batch, which share the cost of filling its matrix: a row holds from so many images on, until the next.
    */
   readonly depthwiseProduct: readonly { readonly images: number; readonly mostCells: number }[];
+  /** Most cells of a map for which a depthwise weight gradient is computed by `rows`. */
+  readonly depthwiseRowCells: number;
 }
 
 export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
@@ -39,14 +47,22 @@ export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
       { images: 32, mostCells: 16 * 16 },
       { images: 64, mostCells: 20 * 20 },
     ],
+    // Measured by scripts/bench/depthwiseGradient.ts (docs/benchmarks.md).
+    depthwiseRowCells: 20 * 20,
   },
-  // Not measured, for want of a card: cuDNN has a kernel for each of these convolutions.
-  cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [] },
+  // Not measured, for want of a card (scripts/cuda/firstCard.ts does). cuDNN has a kernel for each of these convolutions,
+  // but for thousands of groups whose kernels are as large as their maps; products of rows are ordinary matrix products.
+  cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [], depthwiseRowCells: Number.POSITIVE_INFINITY },
 };
 
 /** The form for an output map of so many cells. */
 export function convolutionForm(provider: Provider, cells: number): ConvolutionForm {
   return cells <= convolutionForms[provider].patchCells ? 'patches' : 'conv';
+}
+
+/** The form of a depthwise weight gradient over maps of so many cells. */
+export function depthwiseGradientForm(provider: Provider, cells: number): DepthwiseGradientForm {
+  return cells <= convolutionForms[provider].depthwiseRowCells ? 'rows' : 'planes';
 }
 
 /** Whether a depthwise convolution over maps of so many cells is a product per channel, in a batch of so many images. */

@@ -1,7 +1,7 @@
 import { elementCount, type Tensor, tensor } from '../../tensor/tensor.js';
 import { encodeModel } from '../encode.js';
 import { gradients } from '../gradients.js';
-import { Graph, type Value } from '../graph.js';
+import { Graph, type Provider, type Value } from '../graph.js';
 import { mul } from '../ops/elementwise.js';
 import { reduceSum } from '../ops/reduce.js';
 import { createSession, runSession } from '../session.js';
@@ -20,6 +20,8 @@ export interface GradientCase {
   /** Step of the difference: 1e-5 in float64; linear operators in float32 take a large one. */
   readonly step?: number;
   readonly opset?: number;
+  /** For which gradients take their forms; the graph is run on the CPU. */
+  readonly provider?: Provider;
 }
 
 export interface GradientComparison {
@@ -44,9 +46,9 @@ function floats(dtype: 'float64' | 'float32', shape: readonly number[], values: 
 }
 
 export async function compareGradients(testCase: GradientCase): Promise<GradientComparison> {
-  const { shapes, dtype = 'float64', build, range = [-1, 1], opset = 20 } = testCase;
+  const { shapes, dtype = 'float64', build, range = [-1, 1], opset = 20, provider } = testCase;
   const step = testCase.step ?? (dtype === 'float64' ? 1e-5 : 1e-2);
-  const graph = new Graph(opset);
+  const graph = new Graph(opset, provider);
   const inputs = shapes.map((shape, i) => graph.input(`x${i}`, dtype, shape));
   const output = build(inputs, graph);
   const operators = new Set(graph.nodes.map((node) => node.operator));

@@ -220,10 +220,79 @@ const cases: Record<string, Record<string, GradientCase>> = {
       ...float32,
       build: ([x, w]) => conv(x!, w!, undefined, { padding: 2, dilation: 2 }),
     },
+    '1 x 1, image by image': {
+      shapes: [[2, 3, 4, 4], [5, 3, 1, 1], [5]],
+      ...float32,
+      build: ([x, w, b]) => conv(x!, w!, b!),
+    },
+    '1 x 1, of all cells at once': {
+      shapes: [
+        [2, 8, 1, 2],
+        [9, 8, 1, 1],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined),
+    },
+    '1 x 1 with a stride': {
+      shapes: [
+        [2, 3, 5, 6],
+        [4, 3, 1, 1],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { stride: 2 }),
+    },
+    'a kernel that is no square': {
+      shapes: [
+        [2, 2, 5, 6],
+        [3, 2, 2, 3],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { stride: 2 }),
+    },
+    'strided with overlap and padding, for CUDA': {
+      shapes: [
+        [2, 2, 7, 6],
+        [3, 2, 3, 3],
+      ],
+      ...float32,
+      provider: 'cuda',
+      build: ([x, w]) => conv(x!, w!, undefined, { stride: 2, padding: 1 }),
+    },
     depthwise: {
       shapes: [[2, 3, 5, 4], [3, 1, 7, 7], [3]],
       ...float32,
       build: ([x, w, b]) => conv(x!, w!, b!, { padding: 3, groups: 3 }),
+    },
+    'depthwise on a large map': {
+      shapes: [
+        [1, 2, 21, 20],
+        [2, 1, 3, 3],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { padding: 1, groups: 2 }),
+    },
+    'depthwise, dilated': {
+      shapes: [
+        [2, 3, 6, 5],
+        [3, 1, 3, 3],
+      ],
+      ...float32,
+      build: ([x, w]) => conv(x!, w!, undefined, { padding: 2, dilation: 2, groups: 3 }),
+    },
+    'depthwise, for CUDA': {
+      shapes: [[2, 3, 5, 4], [3, 1, 7, 7], [3]],
+      ...float32,
+      provider: 'cuda',
+      build: ([x, w, b]) => conv(x!, w!, b!, { padding: 3, groups: 3 }),
+    },
+    'depthwise, dilated, for CUDA': {
+      shapes: [
+        [2, 3, 6, 5],
+        [3, 1, 3, 3],
+      ],
+      ...float32,
+      provider: 'cuda',
+      build: ([x, w]) => conv(x!, w!, undefined, { padding: 2, dilation: 2, groups: 3 }),
     },
   },
   MaxPool: {

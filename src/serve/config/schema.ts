@@ -30,7 +30,9 @@ const models = {
   device: z
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
-    .describe('What runs the models; auto takes CUDA where it loads, cuda fails where it does not.'),
+    .describe(
+      'What runs the models; auto takes CUDA where a small run on it succeeds, cuda fails where it does not. int8 is for the CPU.',
+    ),
   workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
   threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
   inputSizes: z

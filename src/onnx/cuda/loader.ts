@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/**
+ * What the dynamic loader says of ONNX Runtime's library for CUDA. The runtime itself says no more than "Failed to load
+ * shared library"; what is missing stands in its native log alone.
+ */
+
+/** Path of the provider's library, whether or not it is there. */
+export function providerPath(): string {
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const platform = join(process.platform, process.arch);
+  return join(dirname(entry), '..', 'bin', 'napi-v6', platform, 'libonnxruntime_providers_cuda.so');
+}
+
+/**
+ * Why a library cannot be loaded, in the loader's words, which name the first library that is missing; undefined where it
+ * can. It stays loaded no longer than this takes.
+ */
+export function loadProblem(file: string): string | undefined {
+  try {
+    process.dlopen({ exports: {} }, file);
+  } catch (error) {
+    const message = (error as Error).message;
+    // It was found and linked; it is just no addon of Node's.
+    return /did not self-register|Module version mismatch|symbol .*napi_register/i.test(message) ? undefined : message;
+  }
+  return undefined;
+}
+
+/** Why ONNX Runtime's library for CUDA cannot be loaded; undefined where it can. */
+export function providerProblem(path = providerPath()): string | undefined {
+  if (!existsSync(path)) return `${path}: cannot open shared object file`;
+  return loadProblem(path);
+}

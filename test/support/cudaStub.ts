@@ -1,0 +1,49 @@
+import { InferenceSession } from '../../src/onnx/runtime.js';
+
+/**
+ * Loaded before a process begins, this makes ONNX Runtime behave as on a machine with CUDA: sessions for it open on the CPU.
+ * `create` and `run` are messages with which opening and running such a session fail; `abort` ends the process instead, as
+ * cuDNN does where it cannot load a part of itself. Sessions that may leave operators to the CPU are refused.
+ */
+export interface CudaStub {
+  readonly create?: string;
+  readonly run?: string;
+  readonly abort?: boolean;
+}
+
+const VARIABLE = 'VICREGL_TEST_CUDA';
+
+/** Environment of a process, and of those that it starts, in which CUDA is as described. */
+export function cudaStub(stub: CudaStub): { readonly NODE_OPTIONS: string; readonly [VARIABLE]: string } {
+  return { NODE_OPTIONS: `--import=${import.meta.url}`, [VARIABLE]: JSON.stringify(stub) };
+}
+
+const stubbed = process.env[VARIABLE];
+if (stubbed !== undefined) {
+  const { create, run, abort }: CudaStub = JSON.parse(stubbed);
+  const open = InferenceSession.create as (...args: unknown[]) => Promise<InferenceSession>;
+  const onCuda = new WeakSet<InferenceSession>();
+  Object.assign(InferenceSession, {
+    create: async (model: unknown, options: InferenceSession.SessionOptions = {}) => {
+      if (options.executionProviders?.[0] !== 'cuda') return open.call(InferenceSession, model, options);
+      if (create !== undefined) throw new Error(create);
+      const { session, ...extra } = options.extra as { session: Record<string, unknown> };
+      const { disable_cpu_ep_fallback: refuses, ...rest } = session;
+      if (refuses !== '1') throw new Error('this session may leave operators to the CPU');
+      const opened = await open.call(InferenceSession, model, {
+        ...options,
+        executionProviders: ['cpu'],
+        extra: { ...extra, session: rest },
+      });
+      onCuda.add(opened);
+      return opened;
+    },
+  });
+  const { prototype } = InferenceSession as unknown as { readonly prototype: InferenceSession };
+  const compute = prototype.run as (this: InferenceSession, ...args: unknown[]) => Promise<InferenceSession.ReturnType>;
+  prototype.run = async function (...args: unknown[]) {
+    if (onCuda.has(this) && abort) process.abort();
+    if (onCuda.has(this) && run !== undefined) throw new Error(run);
+    return compute.apply(this, args);
+  };
+}
