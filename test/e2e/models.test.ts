@@ -83,7 +83,10 @@ describe('vicregl models', () => {
     assert.equal(made.code, 0, made.stderr);
     assert.match(made.stderr, /^skipped 00\.jpg: /m);
     assert.match(made.stdout, /int8, \d calibration images/);
-    assert.equal(/int8, (\d)/.exec(made.stdout)![1], String((await openModelFolder(out)).manifest.quantization!.images));
+    assert.equal(
+      /int8, (\d)/.exec(made.stdout)![1],
+      String((await openModelFolder(out)).manifest.quantization!.images),
+    );
     const compared = await vicregl('models', 'compare', float, out, '--images', mixed);
     const { images, skipped } = JSON.parse(compared.stdout);
     assert.deepEqual([images, skipped.length], [4, 1]);
