@@ -2,7 +2,7 @@ import { createWorkerPool } from '../engine/workerPool.js';
 import { startProcess, type WorkerKind } from '../engine/workerProcess.js';
 import { ImageError } from '../image/imageError.js';
 import { type Decoder, DecoderError } from './decoder.js';
-import { type DecodeFailure, type DecodeWork, maskQuestion, pictureTensors, readInput, readMask } from './messages.js';
+import { type DecodeFailure, type DecodeWork, inputQuestion, maskQuestion, readInput, readMask } from './messages.js';
 
 export interface DecodeProcessOptions {
   /** Processes, each of which decodes one picture at a time. */
@@ -86,8 +86,8 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
     async input(picture, { limits, ...wanted }, signal) {
       // The pool has the clock.
       const { maxSeconds: _, ...image } = limits.image;
-      const work = { kind: 'input', wanted: { ...wanted, limits: { ...limits, image } } } as const;
-      return readInput(await pool.work(work, pictureTensors(picture), signal));
+      const { work, tensors } = inputQuestion(picture, { ...wanted, limits: { ...limits, image } });
+      return readInput(await pool.work(work, tensors, signal));
     },
     async mask(png, size, signal) {
       const { width, height } = size;

@@ -36,7 +36,8 @@ serveWork<null, null, DecodeWork, DecodeFailure>({
     return {
       opened: null,
       async work(work, tensors, signal) {
-        if (work.kind === 'input') return inputTensors(await decodeInput(readPicture(tensors), work.wanted, signal));
+        if (work.kind === 'input')
+          return inputTensors(await decodeInput(readPicture(work, tensors), work.wanted, signal));
         return maskTensors(await decodeMask(tensors['png']!.data as Uint8Array, work.size, 0));
       },
       async close() {},

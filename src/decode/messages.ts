@@ -8,8 +8,11 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** One piece of work; its tensors have names. */
 export type DecodeWork =
-  /** Tensor `encoded`, uint8 [bytes], or `raw`, uint8 [height, width, 3]. The answer is that of `inputTensors`. */
-  | { readonly kind: 'input'; readonly wanted: WantedInput }
+  /**
+   * Tensor `picture`, uint8 [bytes]: a file, or raw pixels of the size that goes with them, which need not be true. The answer is
+   * that of `inputTensors`.
+   */
+  | { readonly kind: 'input'; readonly raw?: Size; readonly wanted: WantedInput }
   /** Tensor `png`, uint8 [bytes]. The answer is `mask`, uint8 [height, width]. */
   | { readonly kind: 'mask'; readonly size: Size };
 
@@ -26,12 +29,20 @@ function readPixels({ shape, data }: Tensor): RgbImage {
   return { width: shape[1]!, height: shape[0]!, data: data as Uint8Array };
 }
 
-export function pictureTensors(picture: SentPicture): NamedTensors {
-  return 'encoded' in picture ? { encoded: bytesTensor(picture.encoded) } : { raw: pixelTensor(picture.raw) };
+/** The work of making an input, and its tensors. */
+export function inputQuestion(
+  picture: SentPicture,
+  wanted: WantedInput,
+): { readonly work: DecodeWork; readonly tensors: NamedTensors } {
+  if ('encoded' in picture)
+    return { work: { kind: 'input', wanted }, tensors: { picture: bytesTensor(picture.encoded) } };
+  const { width, height, data } = picture.raw;
+  return { work: { kind: 'input', raw: { width, height }, wanted }, tensors: { picture: bytesTensor(data) } };
 }
 
-export function readPicture({ encoded, raw }: NamedTensors): SentPicture {
-  return raw === undefined ? { encoded: encoded!.data as Uint8Array } : { raw: readPixels(raw) };
+export function readPicture({ raw }: DecodeWork & { kind: 'input' }, { picture }: NamedTensors): SentPicture {
+  const bytes = picture!.data as Uint8Array;
+  return raw === undefined ? { encoded: bytes } : { raw: { ...raw, data: bytes } };
 }
 
 /** `pixels`, uint8 [height, width, 3], and `place`, float64: the map to the original (4 numbers) and its size (2). */

@@ -378,7 +378,7 @@ describe('createOnnxEngine', () => {
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
-      { code: 'unavailable', message: /killed: its it was not ready in 0\.001 s/ },
+      { code: 'unavailable', message: /killed: it was not ready in 0\.001 s/ },
     );
   });
 

@@ -170,6 +170,57 @@ describe('worker pool', () => {
     await pool.close();
   });
 
+  it("takes a death at work for the work's doing where it is told to, and starts the next at once each time", async () => {
+    const workers = [1, 2, 3, 4].map(fakeWorker);
+    const logged: string[] = [];
+    const rest = workers.slice(1);
+    const pool = createWorkerPool({
+      workers: [workers[0]!.worker],
+      start: async (): Promise<PoolWorker> => rest.shift()?.worker ?? new Promise(() => {}),
+      blamesWork: true,
+      log: (line) => logged.push(line),
+      backOff: { firstMs: 60_000, longestMs: 60_000, wellMs: 60_000 },
+    });
+    for (const [i, worker] of workers.slice(0, 3).entries()) {
+      const done = assert.rejects(pool.work(work, {}), { code: 'unavailable' });
+      await turn();
+      worker.die('ended (signal SIGSEGV)');
+      await done;
+      while (pool.idle === 0) await turn();
+      assert.equal(pool.status.restarts.died, i + 1);
+    }
+    // Idle, it dies by itself.
+    workers[3]!.die('ended (exit code 1)');
+    await turn();
+    assert.deepEqual(
+      logged.filter((line) => line.includes('another is started')),
+      [
+        ...Array.from({ length: 3 }, () => 'ended (signal SIGSEGV); another is started now'),
+        'ended (exit code 1); another is started in 60000 ms',
+      ],
+    );
+    await pool.close();
+  });
+
+  it('kills a worker that goes on with work that was given up', async () => {
+    const [first, second] = [fakeWorker(1), fakeWorker(2)];
+    const pool = createWorkerPool({
+      workers: [first.worker],
+      start: async (): Promise<PoolWorker> => second.worker,
+      givenUpMs: 20,
+      log: () => {},
+    });
+    const given = new AbortController();
+    const done = pool.work(work, {}, given.signal);
+    await turn();
+    given.abort(new Error('given up'));
+    await assert.rejects(done, /given up/);
+    assert.match(await first.worker.ended, /its work was given up and did not end in 0\.02 s/);
+    while (pool.idle === 0) await turn();
+    assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
+    await pool.close();
+  });
+
   it('terminated, it waits for nothing: what runs and waits is unavailable, and no other is started', async () => {
     const first = fakeWorker(1);
     const toStart = [fakeWorker(2).worker];

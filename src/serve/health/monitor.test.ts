@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
-import { type Engine, EngineError, type EngineOutputs } from '../../engine/engine.js';
+import { type Engine, EngineError, type EngineOutputs, type EngineStatus } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { tensor } from '../../tensor/tensor.js';
 import { createModelRegistry } from '../models/registry.js';
@@ -31,6 +31,40 @@ test('each model has a state of its own; the default decides for the service', a
   assert.equal(monitor.serving, true);
   monitor.stop();
   assert.deepEqual(new Set(states.values()), new Set([false]));
+  await models.close();
+});
+
+test('without a process that decodes nothing serves; one that starts is waited for', async () => {
+  const models = createModelRegistry({
+    models: [{ engine: createFakeEngine({ manifest: manifest('a') }) }],
+    ...shared,
+  });
+  const states = new Map<string, boolean>();
+  const status = createFakeEngine({ manifest: manifest('a') }).status;
+  let state: EngineStatus['state'] = 'ready';
+  let tell = (): void => {};
+  const decoder = {
+    get status() {
+      return { ...status, state };
+    },
+    watch(listener: () => void) {
+      tell = listener;
+      return () => {};
+    },
+  };
+  const report = (name: string, serving: boolean) => states.set(name, serving);
+  const monitor = createHealthMonitor({ models, decoder, intervalMs: 60_000, timeoutMs: 60_000, report, logger });
+  for (const [next, serving] of [
+    ['degraded', true],
+    ['recovering', true],
+    ['down', false],
+    ['recovering', true],
+  ] as const) {
+    state = next;
+    tell();
+    assert.deepEqual([states.get(''), states.get('a@1'), monitor.serving], [serving, serving, serving], next);
+  }
+  monitor.stop();
   await models.close();
 });
 
