@@ -7,8 +7,8 @@ import { ScanFault, walkScan } from './jpegScan.js';
 const READ_FRAMES = [0xc0, 0xc1, 0xc2, 0xc9, 0xca];
 
 /**
- * Longest file whose codes are gone over: 7 ms of a CPU, a sixth of what decoding and resizing such files take. Where large
- * photographs are reduced while they are decoded, it would take as long as that again.
+ * Longest file whose codes are gone over: 7 ms of a CPU, a fifth to a third of what decoding and resizing such files take. Large
+ * photographs are reduced while they are decoded, and it would take longer than that.
  */
 const MOST_WALKED_BYTES = 256 * 1024;
 
