@@ -76,7 +76,7 @@ export interface JpegFile {
 }
 
 /** Where the coded data that start at `from` end: at a marker that is no restart, or with the file. */
-export function endOfScan(bytes: Uint8Array, from: number): number {
+function endOfScan(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(MARKER, from); at >= 0; at = bytes.indexOf(MARKER, at + 1)) {
     if (at + 1 >= bytes.length) return bytes.length;
     const next = bytes[at + 1]!;
