@@ -58,11 +58,12 @@ function cleaned(bytes: Uint8Array, { parts, oddities, ended }: JpegFile): Uint8
   // Behind the end marker anything may stand, and it is never read.
   const tight = kept === parts.at(-1)!.to;
   if (tight && ended && oddities.length === 0) return bytes;
+  const usual = oddities.length === 0 ? bytes : Uint8Array.from(bytes);
+  for (const { at, value } of oddities) usual[at] = value;
   const result = new Uint8Array(kept + (ended ? 0 : 2));
   let length = 0;
   for (const { from, to } of parts) {
-    result.set(bytes.subarray(from, to), length);
-    for (const { at, value } of oddities) if (from <= at && at < to) result[length + at - from] = value;
+    result.set(usual.subarray(from, to), length);
     length += to - from;
   }
   if (!ended) result.set([0xff, EOI], length);
