@@ -31,7 +31,7 @@ export type PoolingRegion =
   | { readonly box: Box }
   | { readonly runLengths: RunLengths }
   | { readonly bitmap: Bitmap }
-  /** A PNG file of one channel, not 0 inside the mask. */
+  /** A PNG file of one channel, or with a palette whose indices count; not 0 inside the mask. */
   | { readonly png: Uint8Array };
 
 /**

@@ -141,3 +141,59 @@ describe('of damaged files', () => {
     );
   });
 });
+
+describe('files of millions of empty parts are refused or read, and hold up nobody', () => {
+  const MIB = 2 ** 20;
+  const repeated = (head: Buffer, part: readonly number[], bytes = 4 * MIB) =>
+    Buffer.concat([head, Buffer.alloc(bytes, Buffer.from(part))]);
+  const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
+  const soi = Buffer.from([0xff, 0xd8]);
+
+  test('JPEG: segments, tables of codes, scans', async () => {
+    await assert.rejects(decodeImage(repeated(soi, [0xff, 0xe0, 0, 2])), refused(/more than 20000 segments/));
+    const tables = Buffer.concat([Buffer.from([0xff, 0xc4, 0xff, 0xff]), Buffer.alloc(65_533)]);
+    await assert.rejects(
+      decodeImage(Buffer.concat([soi, tables, tables, tables, tables, tables, tables])),
+      refused(/more than 20000 tables/),
+    );
+    const scan = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0];
+    await assert.rejects(decodeImage(repeated(soi, scan)), refused(/more than 1000 scans/));
+  });
+
+  test('PNG: chunks', async () => {
+    const file = await readFile(new URL('eight-bit.png', imageFixtures));
+    const chunk = [0, 0, 0, 0, 0x74, 0x45, 0x58, 0x74, 0, 0, 0, 0];
+    await assert.rejects(decodeImage(repeated(file.subarray(0, 33), chunk)), refused(/more than 100000 chunks/));
+  });
+
+  test('GIF: blocks of a byte', async () => {
+    const file = await readFile(new URL('still.gif', imageFixtures));
+    const whole = await decodeImage(file);
+    const comment = Buffer.concat([
+      Buffer.from([0x21, 0xfe]),
+      Buffer.alloc(4 * MIB, Buffer.from([1, 0x61])),
+      Buffer.of(0),
+    ]);
+    const start = 13 + 3 * 2 ** ((file[10]! & 7) + 1);
+    assert.deepEqual(await decodeImage(Buffer.concat([file.subarray(0, start), comment, file.subarray(start)])), whole);
+    const frame = Buffer.from([0x2c, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 8]);
+    await assert.rejects(
+      decodeImage(repeated(Buffer.concat([file.subarray(0, start), frame]), [1, 0])),
+      refused(/GIF is damaged/),
+    );
+  });
+
+  test('TIFF: one tag again and again', async () => {
+    const file = Buffer.alloc(8 + 2 + 4096 * 12 + 4 + 2 ** 19);
+    file.write('II*\0\x08', 'latin1');
+    file.writeUInt16LE(4096, 8);
+    for (let i = 0; i < 4096; i++) {
+      const at = 10 + i * 12;
+      file.writeUInt16LE(273, at);
+      file.writeUInt16LE(4, at + 2);
+      file.writeUInt32LE(2 ** 17, at + 4);
+      file.writeUInt32LE(10 + 4096 * 12 + 4, at + 8);
+    }
+    await assert.rejects(decodeImage(file), { name: 'ImageError', code: 'corrupt' });
+  });
+});

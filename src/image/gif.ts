@@ -27,15 +27,24 @@ interface Frame {
 /** Bytes of a table of colours. */
 const tableBytes = (flags: number): number => ((flags & 0x80) === 0 ? 0 : 3 << ((flags & 7) + 1));
 
-/** The data of blocks of up to 255 bytes that start at `from`, without their lengths, and the place behind them. */
-function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: number; ended: boolean } {
-  const parts: Uint8Array[] = [];
+/** Where blocks of up to 255 bytes that start at `from` end: at a length of 0, or with the file. */
+function skipBlocks(bytes: Uint8Array, from: number): number {
   let at = from;
-  for (; at < bytes.length && bytes[at] !== 0; at += bytes[at]! + 1) {
-    parts.push(bytes.subarray(at + 1, at + 1 + bytes[at]!));
+  while (at < bytes.length && bytes[at] !== 0) at += bytes[at]! + 1;
+  return Math.max(from, Math.min(at, bytes.length));
+}
+
+/** The data of blocks of up to 255 bytes that start at `from`, without their lengths, and where they end. */
+function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: number; ended: boolean } {
+  const end = skipBlocks(bytes, from);
+  const data = new Uint8Array(end - from);
+  let length = 0;
+  for (let at = from; at < end; at += bytes[at]! + 1) {
+    const block = bytes.subarray(at + 1, at + 1 + bytes[at]!);
+    data.set(block, length);
+    length += block.length;
   }
-  const ended = at < bytes.length;
-  return { data: Buffer.concat(parts), end: Math.min(at, bytes.length), ended };
+  return { data: data.subarray(0, length), end, ended: end < bytes.length };
 }
 
 /** The first frame; what stands behind it is looked at by nobody. */
@@ -43,7 +52,7 @@ function firstFrame(bytes: Uint8Array): Frame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 13) throw damaged(`it ends within its header, at byte ${bytes.length}`);
   let at = 13 + tableBytes(bytes[10]!);
-  while (bytes[at] === EXTENSION) at = readBlocks(bytes, at + 2).end + 1;
+  while (bytes[at] === EXTENSION) at = skipBlocks(bytes, at + 2) + 1;
   if (at + 10 > bytes.length) throw damaged(`it ends before its first frame, at byte ${bytes.length}`);
   if (bytes[at] !== IMAGE) throw damaged(`at byte ${at} there should be its first frame`);
   const side = (offset: number) => view.getUint16(at + offset, true);

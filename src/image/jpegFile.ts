@@ -1,4 +1,5 @@
-import { type HuffmanTable, huffmanTables } from './jpegHuffman.js';
+import { ImageError } from './imageError.js';
+import { type HuffmanCodes, readHuffmanCodes } from './jpegHuffman.js';
 
 /** JPEG files by their segments (ITU-T T.81), as far as it takes to tell a whole file from a damaged one. */
 
@@ -38,8 +39,8 @@ export interface Frame {
 export interface ScanComponent {
   readonly id: number;
   /** Absent where the file defines none. */
-  readonly dc: HuffmanTable | undefined;
-  readonly ac: HuffmanTable | undefined;
+  readonly dc: HuffmanCodes | undefined;
+  readonly ac: HuffmanCodes | undefined;
 }
 
 /** One scan, with the tables that hold when it starts. */
@@ -76,7 +77,7 @@ export interface JpegFile {
 }
 
 /** Where the coded data that start at `from` end: at a marker that is no restart, or with the file. */
-export function endOfScan(bytes: Uint8Array, from: number): number {
+function endOfScan(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(MARKER, from); at >= 0; at = bytes.indexOf(MARKER, at + 1)) {
     if (at + 1 >= bytes.length) return bytes.length;
     const next = bytes[at + 1]!;
@@ -125,10 +126,22 @@ function adobeOddity(
   return { at: at + 11, value: components === 4 ? 2 : 1 };
 }
 
-/** Reads the segments of a file that starts with SOI; what is no segment is skipped, as decoders do. */
+/** Files are made up of far fewer: some hundred segments of 64 kB for a large profile, ten scans or so of a progressive file. */
+const MOST_SEGMENTS = 20_000;
+const MOST_SCANS = 1000;
+
+function checkCount(count: number, most: number, what: string): void {
+  if (count <= most) return;
+  throw new ImageError('corrupt', `JPEG is damaged: it has more than ${most} ${what}; encode it again`);
+}
+
+/**
+ * Reads the segments of a file that starts with SOI; what is no segment is skipped, as decoders do.
+ * @throws ImageError `corrupt` for a file of so many segments, tables or scans that going over them would take long.
+ */
 export function readJpeg(bytes: Uint8Array): JpegFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const tables = { dc: new Map<number, HuffmanTable>(), ac: new Map<number, HuffmanTable>() };
+  const tables = { dc: new Map<number, HuffmanCodes>(), ac: new Map<number, HuffmanCodes>() };
   const scans: Scan[] = [];
   const parts: Part[] = [{ from: 0, to: 2 }];
   const oddities: { at: number; value: number }[] = [];
@@ -136,6 +149,7 @@ export function readJpeg(bytes: Uint8Array): JpegFile {
   let frame: Frame | undefined;
   const steps = new Map<number, number>();
   let restart = 0;
+  let tablesRead = 0;
   let ended = false;
   let at = 2;
   while (!ended) {
@@ -157,7 +171,7 @@ export function readJpeg(bytes: Uint8Array): JpegFile {
     if (end < from || end > bytes.length) break;
     if (isFrame(marker)) frame ??= readFrame(bytes, view, marker, from, end);
     else if (marker === DQT) quantisationSteps(bytes.subarray(from, end), steps);
-    else if (marker === DHT) huffmanTables(bytes.subarray(from, end), tables);
+    else if (marker === DHT) tablesRead += readHuffmanCodes(bytes.subarray(from, end), tables);
     else if (marker === DRI && end - from >= 2) restart = view.getUint16(from);
     else if (marker === APP14) adobe.push({ from, to: end });
     const odd = oddity(bytes, marker, from, end);
@@ -185,6 +199,9 @@ export function readJpeg(bytes: Uint8Array): JpegFile {
     }
     parts.push({ from: at, to });
     at = to;
+    checkCount(parts.length, MOST_SEGMENTS, 'segments');
+    checkCount(tablesRead, MOST_SEGMENTS, 'tables');
+    checkCount(scans.length, MOST_SCANS, 'scans');
   }
   for (const { from, to } of adobe) {
     const odd = adobeOddity(bytes, from, to, frame?.components.length ?? 0);

@@ -76,11 +76,20 @@ function tableOf(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): Huffma
   return { fast, several: isDc ? fast : severalOf(fast), ends, offsets, entries };
 }
 
+/** A table as it stands in a file. */
+export interface HuffmanCodes {
+  /** Codes of each length, 1 to 16 bits. */
+  readonly counts: Uint8Array;
+  /** What the codes mean, in their order. */
+  readonly symbols: Uint8Array;
+}
+
 /** Most writers take the tables that the standard proposes. */
 const made = new Map<string, HuffmanTable | undefined>();
 const MOST_MADE = 16;
 
-function madeTable(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): HuffmanTable | undefined {
+/** @returns undefined where the codes are not those of a table */
+export function huffmanTable({ counts, symbols }: HuffmanCodes, isDc: boolean): HuffmanTable | undefined {
   const key = `${isDc} ${String.fromCharCode(...counts, ...symbols)}`;
   const known = made.get(key);
   if (known) return known;
@@ -99,22 +108,22 @@ export function longCode(table: HuffmanTable, bits: number, count: number): numb
   return 0;
 }
 
-/** Adds the tables of a DHT segment; one that is wrong is left out. */
-export function huffmanTables(
+/** Adds the tables of a DHT segment; one that is cut is left out. @returns how many there were */
+export function readHuffmanCodes(
   segment: Uint8Array,
-  tables: { readonly dc: Map<number, HuffmanTable>; readonly ac: Map<number, HuffmanTable> },
-): void {
-  let at = 0;
-  while (at + 1 + MOST_BITS <= segment.length) {
+  tables: { readonly dc: Map<number, HuffmanCodes>; readonly ac: Map<number, HuffmanCodes> },
+): number {
+  let read = 0;
+  for (let at = 0; at + 1 + MOST_BITS <= segment.length; read++) {
     const [kind, id] = [segment[at]! >> 4, segment[at]! & 15];
     const counts = segment.subarray(at + 1, at + 1 + MOST_BITS);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const from = at + 1 + MOST_BITS;
     const known = kind === 0 ? tables.dc : tables.ac;
-    const whole = total <= 256 && from + total <= segment.length;
-    const table = whole ? madeTable(counts, segment.subarray(from, from + total), kind === 0) : undefined;
-    if (table) known.set(id, table);
-    else known.delete(id);
+    if (total <= 256 && from + total <= segment.length) {
+      known.set(id, { counts, symbols: segment.subarray(from, from + total) });
+    } else known.delete(id);
     at = from + total;
   }
+  return read;
 }

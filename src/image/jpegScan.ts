@@ -4,6 +4,7 @@ import {
   END_OF_BLOCK,
   FAST_BITS,
   type HuffmanTable,
+  huffmanTable,
   longCode,
   MOST_STEPS,
   SEVERAL_BITS,
@@ -56,7 +57,9 @@ function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
   const component: number[] = [];
   const largest: number[] = [];
   const single = components.length === 1;
-  for (const [c, { id, dc, ac }] of scan.components.entries()) {
+  for (const [c, { id, ...codes }] of scan.components.entries()) {
+    const dc = codes.dc && huffmanTable(codes.dc, true);
+    const ac = codes.ac && huffmanTable(codes.ac, false);
     const { h, v, table } = components.find((each) => each.id === id) ?? { h: 0, v: 0, table: 0 };
     largest.push(MOST_MEAN / Math.max(1, scan.steps.get(table) ?? 1) + 1);
     if (h < 1 || h > 4 || v < 1 || v > 4 || !dc || !ac) return undefined;

@@ -7,6 +7,8 @@ const SIGNATURE_BYTES = 8;
 /** Length, type and checksum around a chunk's data. */
 const FRAME_BYTES = 12;
 const HEADER_BYTES = 13;
+/** Writers take 8 kB or more for a chunk of pixels, and a file has 32 MiB at most by default. */
+const MOST_CHUNKS = 100_000;
 
 /** Colour types of IHDR. */
 export type PngColour = 'grey' | 'RGB' | 'palette' | 'grey with alpha' | 'RGB with alpha';
@@ -51,7 +53,9 @@ const isCritical = (type: string): boolean => /^[A-Z]/.test(type);
 function* chunks(bytes: Uint8Array): Generator<Chunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let pixels = false;
+  let count = 0;
   for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
+    if (++count > MOST_CHUNKS) throw damaged(`it has more than ${MOST_CHUNKS} chunks`);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (pixels && type !== 'IDAT') return;
     if (at + FRAME_BYTES > bytes.length) throw damaged(`it ends within a chunk, at byte ${bytes.length}`);

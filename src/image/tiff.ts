@@ -96,7 +96,7 @@ function readTags(reader: Reader): Tags {
     const at = start + (big ? 8 : 2) + i * entryBytes;
     const tag = reader.number(at, 2, directory);
     const bytes = TYPE_BYTES[reader.number(at + 2, 2, directory)] ?? 0;
-    if (!NAMED.has(tag) || bytes === 0) continue;
+    if (!NAMED.has(tag) || bytes === 0 || tags.has(tag)) continue;
     const values = Math.min(reader.number(at + 4, word, directory), MOST_VALUES);
     const inline = at + 4 + word;
     const from = values * bytes <= word ? inline : reader.number(inline, word, directory);

@@ -302,9 +302,9 @@ describe('pooling', () => {
     );
     await refused({ runLengths: { width, height, counts: [3, 4] } }, /regions\[1\]: run lengths cover 7 pixels/);
     await refused({ runLengths: { width, height, counts: '\n' } }, /regions\[1\]: compressed run lengths/);
-    await refused({ png: image }, /regions\[1\]: mask is no PNG/);
+    await refused({ png: image }, /regions\[1\]: mask is a JPEG file; send a PNG file/);
     const colour = await sharp(image).png().toBuffer();
-    await refused({ png: colour }, /regions\[1\]: mask has 3 channels/);
+    await refused({ png: colour }, /regions\[1\]: mask is RGB, several numbers a pixel/);
     await assert.rejects(client.features(placed, { pooling: new Array(6).fill(box) }), /6 are more than the 5 of one/);
     await assert.rejects(client.features(placed, { pooling: [] }), /pooling.regions: empty/);
   });

@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import type { RandomStream } from '../../src/tensor/random.js';
+import { damagedFiles } from './damagedFiles.js';
 import { carryImage, imageRequests, rightRequests } from './malformed/carriers.js';
 import { denseCases } from './malformed/dense.js';
 import {
@@ -16,6 +17,7 @@ import {
 import { announcedBomb, realBomb } from './malformed/pngBombs.js';
 import { sideCases } from './malformed/sides.js';
 import { streamCases } from './malformed/streams.js';
+import { writeTiff } from './tiff.js';
 
 /** Requests that are wrong, odd or garbage, each with the statuses that may answer it. */
 
@@ -27,6 +29,33 @@ const SVG = Buffer.from(
 );
 const XML_SVG = Buffer.from(`<?xml version="1.0"?>\n${SVG.toString()}`);
 const PDF = Buffer.from('%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n');
+
+const latin = (text: string) => Buffer.from(text, 'latin1');
+/** What people send that is not read. */
+const otherFiles: readonly Buffer[] = [
+  latin('\0\0\0\x18ftypheic\0\0\0\0mif1heic'),
+  latin('\0\0\0\x18ftypisom\0\0\0\0isommp41'),
+  latin('\xff\x0a\xfa\x1f\x01'),
+  latin('\0\0\0\x0cjP  \r\n\x87\n'),
+  latin('BM\x9a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0'),
+  latin('8BPS\0\x01'),
+  latin('<!doctype html><html></html>'),
+  latin('{"error": 404}'),
+  latin('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ'),
+  latin('https://example.com/cat.jpg'),
+];
+const square = { width: 24, height: 24 };
+const otherTiffs: readonly Buffer[] = [
+  writeTiff(Buffer.alloc(24 * 24 * 4), { ...square, bits: 32, format: 3 }),
+  writeTiff(Buffer.alloc(24 * 24 * 4), { ...square, bits: 32, format: 2 }),
+  writeTiff(Buffer.alloc(24 * 24 * 3), { ...square, samples: 3, photometric: 8 }),
+  writeTiff(Buffer.alloc(24 * 24), { ...square, photometric: 32803 }),
+];
+/** Any bytes are codes to arithmetic coding. */
+const faulty = damagedFiles().filter(({ from }) => from !== 'arithmetic.jpg');
+const filesOf = (kind: RegExp) => faulty.filter(({ name }) => kind.test(name)).map(({ bytes }) => bytes);
+const cutFiles = filesOf(/\.(jpg|png|webp|avif|tif): cut at/);
+const harmlessFiles = filesOf(/: (harmless|whole)/);
 
 /** Small pictures of every odd sort that is to be read. */
 async function oddPictures(): Promise<Record<string, Buffer>> {
@@ -86,6 +115,10 @@ export async function malformedCases(): Promise<readonly Maker[]> {
     },
     (random) => carry(random, 'SVG', { encoded: pick(random, [SVG, XML_SVG]) }, REFUSED),
     (random) => carry(random, 'PDF', { encoded: PDF }, REFUSED),
+    (random) => carry(random, 'file of another format', { encoded: pick(random, otherFiles) }, REFUSED),
+    (random) => carry(random, 'TIFF that is not shown', { encoded: pick(random, otherTiffs) }, REFUSED),
+    (random) => carry(random, 'file cut in its pixels', { encoded: pick(random, cutFiles) }, REFUSED),
+    (random) => carry(random, 'odd and whole file', { encoded: pick(random, harmlessFiles) }, OK),
     (random) => carry(random, 'no picture', { encoded: bytesOf(random, random.integer(300)) }, REFUSED),
     (random) => carry(random, 'zero bytes', { encoded: Buffer.alloc(0) }, REFUSED),
     (random) => carry(random, 'no source', {}, REFUSED),

@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import type { RandomStream } from '../../../src/tensor/random.js';
+import { GREY, PALETTE, pngChunk, writePng } from '../png.js';
 import { carryFeatureRequest } from './carriers.js';
 import { bytesOf, damaged, EITHER, type Maker, type MalformedCase, OK, pick, REFUSED } from './malformedCase.js';
 import { announcedBomb } from './pngBombs.js';
@@ -34,6 +35,11 @@ export async function denseCases(): Promise<readonly Maker[]> {
   const size = { width: SIDE, height: SIDE };
   const grey = sharp(Buffer.alloc(SIDE * SIDE, 255), { raw: { ...size, channels: 1 } });
   const maskPng = await grey.clone().toColourspace('b-w').png().toBuffer();
+  const values = Array.from({ length: SIDE * SIDE }, (_, i) => i % 2);
+  const masks = [1, 2, 4, 8, 16].flatMap((bits) => [
+    writePng({ ...size, bits, colour: GREY }, values, [pngChunk('gAMA', Buffer.of(0, 0, 39, 16))]),
+    ...(bits === 16 ? [] : [writePng({ ...size, bits, colour: PALETTE }, values, [pngChunk('PLTE', Buffer.alloc(6))])]),
+  ]);
   const others = {
     'a colour': await sharp(image.raw.rgb, { raw: { ...size, channels: 3 } })
       .png()
@@ -83,6 +89,7 @@ export async function denseCases(): Promise<readonly Maker[]> {
       const compressed = Buffer.from(bytesOf(random, 1 + random.integer(200)).map((byte) => 48 + (byte & 63)));
       return mask('garbage run lengths', { runLengths: { ...size, compressed } }, EITHER, random);
     },
+    (random) => mask('PNG masks of all sorts', { png: pick(random, masks) }, OK, random),
     (random) => mask('damaged mask PNG', { png: damaged(maskPng, random) }, EITHER, random),
     (random) => mask('mask PNG bomb', { png: announcedBomb(50_000 + random.integer(9999), 50_000) }, REFUSED, random),
     (random) => {
