@@ -63,8 +63,9 @@ export async function installProvider({
   if (end !== 'exit code 0' || fault !== undefined) {
     throw new Error(
       `the CUDA provider was not installed in ${folder} (onnxruntime-node's install script: ${end}; ${fault ?? 'its files are there'}). ` +
-        'It comes from https://api.nuget.org by way of the temporary folder (TMPDIR), which takes 1 GB: look at both, and behind ' +
-        'a proxy set GLOBAL_AGENT_HTTPS_PROXY=http://HOST:PORT. Without internet, do this on another machine and copy ' +
+        'It comes from https://api.nuget.org by way of the temporary folder (TMPDIR), which needs half a GB of room, and the ' +
+        'folder above has to be writable; behind a proxy set GLOBAL_AGENT_HTTPS_PROXY=http://HOST:PORT. Without internet, do ' +
+        'this on another machine and copy ' +
         `${PROVIDER_FILES.join(' and ')} from there`,
     );
   }
