@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Images of the service with the bundled model; docs/service.md says how to use them.
 #   docker build -t vicregl .                          CPU, on Debian slim (the last stage)
-#   docker build --target cuda -t vicregl:cuda .       CUDA 12 and cuDNN 9, x64
+#   docker build --target cuda -t vicregl:cuda .       CUDA 13 and cuDNN 9, x64; the host's driver 580 or later
 
 FROM node:20-bookworm-slim AS build
 WORKDIR /app
@@ -22,15 +22,16 @@ RUN mkdir /image \
 
 FROM build AS build-cuda
 # ONNX Runtime's CUDA provider, beside its CPU library; the one for TensorRT is not used.
-RUN npm run install:cuda \
+RUN node bin/vicregl.js cuda install \
   && find node_modules/onnxruntime-node/bin -name '*providers_tensorrt*' -delete \
   && cp -r node_modules/onnxruntime-node /image/node_modules/
 
-FROM nvidia/cuda:12.8.1-base-ubuntu22.04 AS cuda
-# The libraries that ONNX Runtime's CUDA provider is linked with, by name: the base image has none but the runtime's own.
+FROM nvidia/cuda:13.0.2-base-ubuntu22.04 AS cuda
+# The libraries that ONNX Runtime's CUDA provider needs (src/onnx/cuda/libraries.ts), by name: the base image has none but the
+# runtime's own.
 RUN apt-get update \
   && apt-get install -y --no-install-recommends \
-    cuda-cudart-12-8 cuda-nvrtc-12-8 libcublas-12-8 libcufft-12-8 libcurand-12-8 libcudnn9-cuda-12 \
+    cuda-cudart-13-0 libcublas-13-0 libcurand-13-0 libcudnn9-cuda-13 cuda-nvrtc-13-0 \
     libjemalloc2 libstdc++6 tini \
   && rm -rf /var/lib/apt/lists/* \
   && ln -s /usr/lib/*-linux-gnu/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2 \
@@ -41,6 +42,8 @@ ENV NODE_ENV=production ORT_DISABLE_TELEMETRY=1 UV_THREADPOOL_SIZE=8 LD_PRELOAD=
   VICREGL_ADDRESS=0.0.0.0:50051 VICREGL_METRICS_ADDRESS=0.0.0.0:9464 VICREGL_DEVICE=cuda
 WORKDIR /app
 COPY --from=build-cuda /image ./
+# Fails where the provider needs what is not here. The driver comes from the host, when the image runs.
+RUN node bin/vicregl.js cuda check --without-driver
 USER 1000
 EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \

@@ -92,8 +92,8 @@ async function runStage({ name, steps }: Stage): Promise<void> {
       say(`${await copyFromContext(words.slice(0, -1), workdir)} files`);
     } else if (keyword === 'RUN' && text.includes('apt-get')) {
       say(simulateInstall(text));
-    } else if (keyword === 'RUN' && text.includes('install:cuda')) {
-      say('not run: it fetches gigabytes from nuget.org');
+    } else if (keyword === 'RUN' && text.includes('vicregl.js cuda ')) {
+      say("not run: the provider comes from nuget.org, its libraries from NVIDIA's archive");
     } else if (keyword === 'RUN') {
       shell(relocated(text), inScratch(workdir));
       say(`done in ${seconds()}`);

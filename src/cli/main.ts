@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   match: async () => (await import('./match.js')).registerMatch,
   model: async () => (await import('./model.js')).registerModel,
   models: async () => (await import('./models.js')).registerModels,
+  cuda: async () => (await import('./cuda.js')).registerCuda,
   bench: async () => (await import('./bench.js')).registerBench,
 };
 

@@ -38,6 +38,9 @@ export function storedZip(parts: readonly ZipPart[], { zip64 = false } = {}): Ui
     const local = record(30, (view) => {
       view.setUint32(0, 0x04034b50, true);
       view.setUint16(8, method, true);
+      view.setUint32(14, crc32(data), true);
+      view.setUint32(18, data.byteLength, true);
+      view.setUint32(22, data.byteLength, true);
       view.setUint16(26, nameBytes.length, true);
     });
     const extra = zip64
@@ -83,6 +86,7 @@ export function storedZip(parts: readonly ZipPart[], { zip64 = false } = {}): Ui
   tail.push(
     record(22, (view) => {
       view.setUint32(0, 0x06054b50, true);
+      view.setUint16(8, zip64 ? 0xffff : parts.length, true);
       view.setUint16(10, zip64 ? 0xffff : parts.length, true);
       view.setUint32(12, zip64 ? 0xffffffff : listing.length, true);
       view.setUint32(16, zip64 ? 0xffffffff : at, true);
