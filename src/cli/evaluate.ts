@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import { defaultAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
 import { addEngineFlags, type EngineFlags, startEngine } from './engine.js';
@@ -40,6 +40,7 @@ export function registerEvaluate(program: Command): void {
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(command).action(async (flags: MatchesFlags) => {
     const { pairs, seed, augment, out } = flags;
+    if (out !== undefined) await checkOutputFile('--out', out);
     const [model, photographs] = [await openModelFolder(flags.model), await openImageSource(flags.images)];
     const { trained, random, gainInterval } = await compareWithRandom(
       model,
@@ -64,8 +65,9 @@ export function registerEvaluate(program: Command): void {
       chance: rounded(trained.chance),
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
-    if (out !== undefined) await writeFileAtomic(out, text);
     process.stdout.write(text);
+    // Printed first: a disk that has become full does not lose the figures.
+    if (out !== undefined) await writeOutputFile('--out', out, text);
   });
 }
 

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import { openImageSource } from '../data/sources.js';
 import { compareKnnWithRandom, type KnnAccuracy } from '../evaluate/knnAccuracy.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { exportModel } from '../models/exportModel.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { splitLabelled } from '../probe/labelledImages.js';
@@ -69,6 +69,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
     .option('--seed <number>', 'fixes images, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(command).action(async (flags: KnnFlags) => {
+    if (flags.out !== undefined) await checkOutputFile('--out', flags.out);
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
     try {
       await evaluateKnn(await evaluatedModel(flags, join(scratch, 'model')), flags);
@@ -126,8 +127,10 @@ async function evaluateKnn(model: ModelFolder, flags: KnnFlags): Promise<void> {
       gain_interval: gainInterval.map(rounded),
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
-    if (flags.out !== undefined) await writeFileAtomic(flags.out, text);
     process.stdout.write(text);
+    // Printed first: a disk that has become full does not lose the figures.
+    const { out } = flags;
+    if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
     await train.close();
     await test?.close();

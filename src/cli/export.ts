@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { exportModel } from '../models/exportModel.js';
+import { requireFreePlace } from '../models/folder.js';
 import { type CheckpointChoice, loadCheckpoint } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
@@ -44,6 +45,7 @@ export function registerExport(program: Command): void {
     .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
     .option('--force', 'replace the model folder', false);
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
+    await requireFreePlace(flags.out, flags.force);
     const config = await readRunConfig(run);
     const checkpoint = await loadCheckpoint(run, flags.checkpoint);
     const name = basename(flags.out);

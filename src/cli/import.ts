@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { requireFreePlace } from '../models/folder.js';
 import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile } from '../models/importCheckpoint.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
@@ -35,6 +36,7 @@ export function registerImport(program: Command): void {
     .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
     .option('--force', 'replace the model folder', false);
   addVariantFlags(command).action(async (file: string, flags: ImportFlags) => {
+    await requireFreePlace(flags.out, flags.force);
     const license = flags.license ?? licenseOfFile(file);
     const { manifest, network } = await importCheckpoint(file, flags.out, {
       ...variantOf(flags),

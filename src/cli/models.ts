@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { openImageSource } from '../data/sources.js';
 import { compareModels } from '../models/compareModels.js';
 import { exportModel } from '../models/exportModel.js';
-import { openModelFolder, readManifestFile } from '../models/folder.js';
+import { openModelFolder, readManifestFile, requireFreePlace } from '../models/folder.js';
 import { listModels } from '../models/listModels.js';
 import type { Manifest } from '../models/manifest.js';
 import { modelSource } from '../models/modelSource.js';
@@ -117,6 +117,7 @@ async function compare(a: string, b: string, { images, count, threads }: Compare
 }
 
 async function convert(model: string, flags: ConvertFlags): Promise<void> {
+  await requireFreePlace(flags.out, flags.force);
   const folder = await openModelFolder(await findModel(model));
   const source = await modelSource(folder, basename(resolve(flags.out)));
   const manifest = await exportModel(flags.out, source, { ...variantOf(flags), force: flags.force });
@@ -124,6 +125,7 @@ async function convert(model: string, flags: ConvertFlags): Promise<void> {
 }
 
 async function quantize(model: string, { images, out, calibrate, ranges, force }: QuantizeFlags): Promise<void> {
+  await requireFreePlace(out, force);
   const folder = await openModelFolder(await findModel(model));
   const source = await openImageSource(images);
   const calibrated = spreadIndices(source.count, calibrate);

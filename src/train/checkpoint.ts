@@ -1,6 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { makeFolder } from '../files/output.js';
 import { readSafetensors, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -108,7 +109,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const path = checkpointPath(run, step);
   try {
-    await mkdir(folder(run), { recursive: true });
+    await makeFolder(folder(run));
     await writeSafetensors(path, tensors, { step: String(step), seed: String(seed), data });
     const { best } = await readCheckpointIndex(run);
     const stands = best !== undefined && best.step < step ? best : undefined;

@@ -1,9 +1,10 @@
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { env as ortEnv } from 'onnxruntime-node';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
+import { makeFolder } from '../files/output.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig } from './configFile.js';
@@ -53,7 +54,7 @@ export async function readRunConfig(run: string, settings: readonly string[] = [
  * `config.until-step-N.yaml`.
  */
 export async function writeRunFolder(run: string, config: TrainConfig, device: string, step: number): Promise<void> {
-  await mkdir(run, { recursive: true });
+  await makeFolder(run);
   const [before, now] = [await readConfigFile(run), stringify(config)];
   if (before !== undefined && before !== now)
     await rename(configPath(run), join(run, `config.until-step-${step}.yaml`));
