@@ -27,7 +27,7 @@ export function registerEmbed(program: Command): void {
     );
   for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: EmbedFlags) => {
-    checkTensorFile(flags.out, flags.dtype);
+    await checkTensorFile(flags.out, flags.dtype);
     const image = await readImageFile(path, flags);
     await withClient(flags, async (client) => {
       const { space, dtype, l2, out } = flags;

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import { defaultAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { planInput } from '../image/resize.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
 import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvaluated } from './evaluatedModel.js';
@@ -47,6 +47,7 @@ export function registerEvaluate(program: Command): void {
     .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(addEvaluatedFlags(command)).action(async (flags: MatchesFlags) => {
+    if (flags.out !== undefined) await checkOutputFile('--out', flags.out);
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
     try {
       await evaluateMatches(await openEvaluated(flags, scratch), flags);
@@ -93,8 +94,9 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
       chance: rounded(trained.chance),
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
-    if (out !== undefined) await writeFileAtomic(out, text);
     process.stdout.write(text);
+    // Printed first: a disk that has become full does not lose the figures.
+    if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
     await photographs.close();
   }

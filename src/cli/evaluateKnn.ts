@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import { openImageSource } from '../data/sources.js';
 import { compareKnnWithRandom, type KnnAccuracy } from '../evaluate/knnAccuracy.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { type Duplicates, findDuplicates } from '../probe/duplicates.js';
 import { splitLabelled } from '../probe/labelledImages.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
@@ -72,6 +72,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
     )
     .option('--out <file.json>', 'write the figures to a file too');
   addEngineFlags(addEvaluatedFlags(command)).action(async (flags: KnnFlags) => {
+    if (flags.out !== undefined) await checkOutputFile('--out', flags.out);
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
     try {
       await evaluateKnn(await openEvaluated(flags, scratch), flags);
@@ -116,8 +117,10 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
       gain_interval: gainInterval.map(rounded),
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
-    if (flags.out !== undefined) await writeFileAtomic(flags.out, text);
     process.stdout.write(text);
+    // Printed first: a disk that has become full does not lose the figures.
+    const { out } = flags;
+    if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
     await train.close();
     await test?.close();

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
+import { requireFreePlace } from '../models/folder.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
@@ -46,6 +47,7 @@ export function registerExport(program: Command): void {
     .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
     .option('--force', 'replace the model folder', false);
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
+    await requireFreePlace(flags.out, flags.force);
     const { checkpoint, config } = await loadRun(run, flags.checkpoint);
     const name = basename(flags.out);
     const files = new Map<string, Uint8Array>();

@@ -1,9 +1,9 @@
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import type { FeatureOptions } from '../client/options.js';
 import type { Box } from '../client/regions.js';
 import { VicreglError } from '../client/vicreglError.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { addCropFlag, addResizeFlag, type ImageFlags, readImageFile } from './imageFlags.js';
 import { pcaPicture } from './pcaPicture.js';
@@ -45,8 +45,9 @@ function featureOptions(flags: FeaturesFlags): FeatureOptions {
   };
 }
 
-function checkPicture(path: string | undefined): void {
-  if (path === undefined || extname(path) === '.png') return;
+async function checkPicture(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  if (extname(path) === '.png') return checkOutputFile('--picture', path);
   throw new VicreglError('INVALID_ARGUMENT', `--picture: "${path}" must end in .png`);
 }
 
@@ -69,8 +70,8 @@ export function registerFeatures(program: Command): void {
   for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: FeaturesFlags) => {
     const { out, picture, space, dtype, stage } = flags;
-    checkTensorFile(out, dtype);
-    checkPicture(picture);
+    await checkTensorFile(out, dtype);
+    await checkPicture(picture);
     const image = await readImageFile(path, flags);
     await withClient(flags, async (client) => {
       const features = await client.features(image, featureOptions(flags));
@@ -78,7 +79,10 @@ export function registerFeatures(program: Command): void {
       const explained = pca && { explainedVarianceRatio: pca.explainedVarianceRatio };
       const summary = { model, space, ...(stage !== undefined && { stage }), dtype, shape, grid, ...explained };
       if (out !== undefined) await writeTensor(out, 'features', tensor, summary);
-      if (picture !== undefined) await writeFileAtomic(picture, await pcaPicture(features));
+      if (picture !== undefined) {
+        const drawn = await pcaPicture(features);
+        await writeOutputFile('--picture', picture, drawn);
+      }
       printJson({ ...summary, ...(out !== undefined && { out }), ...(picture !== undefined && { picture }) });
     });
   });

@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { requireFreePlace } from '../models/folder.js';
 import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile } from '../models/importCheckpoint.js';
 import { printJson } from './printJson.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
@@ -46,6 +47,7 @@ export function registerImport(program: Command): void {
     .option('--force', 'replace the model folder', false)
     .option('--json', 'print what was taken and what was left out as JSON', false);
   addVariantFlags(command).action(async (file: string, flags: ImportFlags) => {
+    await requireFreePlace(flags.out, flags.force);
     const license = flags.license ?? licenseOfFile(file);
     const { manifest, network } = await importCheckpoint(file, flags.out, {
       ...variantOf(flags),

@@ -1,11 +1,11 @@
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import type { Client } from '../client/client.js';
 import type { CropRectangle, PlacedImage, Resize } from '../client/image.js';
 import type { MatchInput } from '../client/matchInput.js';
 import type { MatchOptions } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { drawMatchesOf } from './drawMatches.js';
 import { addCropFlag, addResizeFlag, readImageFile } from './imageFlags.js';
@@ -138,6 +138,7 @@ export function registerMatch(program: Command): void {
     if (out !== undefined && more.length > 0) {
       throw new VicreglError('INVALID_ARGUMENT', '--out: draws two images; give one second image');
     }
+    if (out !== undefined) await checkOutputFile('--out', out);
     const [a, b, ...others] = await Promise.all([
       readSide(pathA, flags, flags.cropA),
       ...pathsB.map((path) => readSide(path, flags, flags.cropB)),
@@ -146,7 +147,8 @@ export function registerMatch(program: Command): void {
       if (more.length > 0) return printMany(client, a, [b, ...others], pathsB, flags);
       const matches = await client.match(a, b, matchOptions(flags));
       if (out !== undefined) {
-        await writeFileAtomic(out, await drawMatchesOf(imageOf(a, pathA), imageOf(b, pathB), matches));
+        const picture = await drawMatchesOf(imageOf(a, pathA), imageOf(b, pathB), matches);
+        await writeOutputFile('--out', out, picture);
       }
       printJson({ ...matches, ...(out !== undefined && { out }) });
     });

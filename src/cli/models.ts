@@ -5,7 +5,7 @@ import type { SkippedImage } from '../data/sample.js';
 import { openImageSource } from '../data/sources.js';
 import { compareModels } from '../models/compareModels.js';
 import { exportModel } from '../models/exportModel.js';
-import { openModelFolder, readManifestFile } from '../models/folder.js';
+import { openModelFolder, readManifestFile, requireFreePlace } from '../models/folder.js';
 import { listModels } from '../models/listModels.js';
 import type { Manifest } from '../models/manifest.js';
 import { modelSource } from '../models/modelSource.js';
@@ -134,6 +134,7 @@ function sayAllSkipped(skipped: readonly SkippedImage[]): void {
 }
 
 async function convert(model: string, flags: ConvertFlags): Promise<void> {
+  await requireFreePlace(flags.out, flags.force);
   const folder = await openModelFolder(await findModel(model));
   const source = await modelSource(folder, basename(resolve(flags.out)));
   const manifest = await exportModel(flags.out, source, { ...variantOf(flags), force: flags.force });
@@ -141,6 +142,7 @@ async function convert(model: string, flags: ConvertFlags): Promise<void> {
 }
 
 async function quantize(model: string, { images, out, calibrate, ranges, force }: QuantizeFlags): Promise<void> {
+  await requireFreePlace(out, force);
   const folder = await openModelFolder(await findModel(model));
   const source = await openImageSource(images, { given: '--images' });
   const calibrated = spreadIndices(source.count, calibrate);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
+import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { svgToPng } from '../image/svg.js';
 import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
 import { ConfigError } from '../train/config.js';
@@ -91,11 +91,13 @@ export function registerRuns(program: Command): void {
       }),
     )
     .action(async (folders: string[], { terms: asked, out }: CompareFlags) => {
+      await checkOutputFile('--out', out);
       const reports = await readRuns(folders);
       const terms = loggedTerms(reports, asked);
       console.log(compared(reports, terms));
       const svg = await drawComparison(reports, terms);
-      await writeFileAtomic(out, out.endsWith('.png') ? await svgToPng(svg, 2) : svg);
+      const picture = out.endsWith('.png') ? await svgToPng(svg, 2) : svg;
+      await writeOutputFile('--out', out, picture);
       console.log(`curves: ${out}`);
     });
 }

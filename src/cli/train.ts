@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { checkOutputFolder } from '../files/output.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
 import { loadTrainConfig, type Setting } from '../train/configFile.js';
@@ -58,6 +59,7 @@ export function registerTrain(program: Command): void {
       const { out, device, resume, checkpoint } = flags;
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
+      await checkOutputFolder('--out', out);
       if (checkpoint !== undefined && !resume) throw new ConfigError('--checkpoint is for --resume; leave it out');
       const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
       const stop = new AbortController();
@@ -92,8 +94,9 @@ const ignore = () => undefined;
 /** Beside a run's files, or here: nothing else of the folder is touched. */
 async function runDry(flags: TrainFlags): Promise<void> {
   if (flags.resume) throw new ConfigError('--dry-run is for a run that starts; leave out --resume');
-  const config = await startedConfig(flags);
   const folder = join(flags.out ?? '.', 'dry-run');
+  await checkOutputFolder('--out', folder);
+  const config = await startedConfig(flags);
   printDryRun(config, await dryRun(config, folder), folder);
 }
 

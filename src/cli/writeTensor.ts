@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { float32Of, type ReceivedTensor } from '../client/tensor.js';
 import { VicreglError } from '../client/vicreglError.js';
+import { checkOutputFile, writeOutput, writeOutputFile } from '../files/output.js';
 import { encodeNpy } from '../tensor/npy.js';
 import { writeSafetensors } from '../tensor/safetensors.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -9,17 +9,20 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 const formats = ['.safetensors', '.npy', '.json'];
 
 /**
- * Checks the ending of an output file, before any work is done for it.
+ * Checks the ending of an output file and that it can be written, before any work is done for it.
  * @param dtype what will be written
- * @throws VicreglError `INVALID_ARGUMENT` naming the endings that are known.
+ * @throws VicreglError `INVALID_ARGUMENT` naming the endings that are known; OutputError.
  */
-export function checkTensorFile(path: string | undefined, dtype: ReceivedTensor['dtype']): void {
+export async function checkTensorFile(path: string | undefined, dtype: ReceivedTensor['dtype']): Promise<void> {
   if (path !== undefined && dtype === 'int8' && extname(path) === '.npy') {
     const way = 'use .safetensors, which holds both, or .json, which holds their products';
     throw new VicreglError('INVALID_ARGUMENT', `--out: an .npy file has no place for the scales of int8; ${way}`);
   }
-  if (path === undefined || formats.includes(extname(path))) return;
-  throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" must end in one of ${formats.join(', ')}`);
+  if (path === undefined) return;
+  if (!formats.includes(extname(path))) {
+    throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" must end in one of ${formats.join(', ')}`);
+  }
+  await checkOutputFile('--out', path);
 }
 
 /** The scales of an int8 tensor, as a tensor of their own. */
@@ -32,12 +35,14 @@ function scalesOf(name: string, value: ReceivedTensor): [string, Tensor][] {
 export async function writeTensor(path: string, name: string, value: ReceivedTensor, summary: object): Promise<void> {
   switch (extname(path)) {
     case '.npy':
-      return writeFileAtomic(path, Buffer.from(encodeNpy(value)));
+      return writeOutputFile('--out', path, Buffer.from(encodeNpy(value)));
     case '.safetensors':
-      return writeSafetensors(path, new Map([[name, value], ...scalesOf(name, value)]), {
-        summary: JSON.stringify(summary),
-      });
+      return writeOutput('--out', path, () =>
+        writeSafetensors(path, new Map([[name, value], ...scalesOf(name, value)]), {
+          summary: JSON.stringify(summary),
+        }),
+      );
     default:
-      return writeFileAtomic(path, `${JSON.stringify({ ...summary, data: [...float32Of(value)] })}\n`);
+      return writeOutputFile('--out', path, `${JSON.stringify({ ...summary, data: [...float32Of(value)] })}\n`);
   }
 }

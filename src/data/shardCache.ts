@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
+import { makeFolder } from '../files/output.js';
 
 /** Indexes of shards, kept between runs: walking a shard on a network disk may take seconds. */
 
@@ -72,7 +73,7 @@ export async function writeCachedShard(
   shard: CachedShard,
 ): Promise<void> {
   try {
-    await mkdir(cache, { recursive: true });
+    await makeFolder(cache);
     await writeFileAtomic(
       fileOf(cache, path, version),
       JSON.stringify({ format: 2, path: resolve(path), ...version, ...shard }),

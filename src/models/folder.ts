@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { checkOutputFolder, makeFolder } from '../files/output.js';
 import { fileProblem } from '../tensor/fileProblem.js';
 import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
@@ -147,11 +148,15 @@ async function moveIntoPlace(finished: string, target: string): Promise<void> {
 
 /**
  * Refuses a place where a model folder may not be written, before any work is done for it.
- * @throws ModelFolderError where something stands there: unless `force` is given and it is a model folder.
+ * @throws ModelFolderError where something stands there: unless `force` is given and it is a model folder. OutputError where
+ *   nothing can be written.
  */
 export async function requireFreePlace(dir: string, force: boolean): Promise<void> {
   const target = resolve(dir);
-  if (!(await exists(target))) return;
+  const taken = await exists(target);
+  // One that is replaced is written beside its place, and moved there.
+  await checkOutputFolder('the model folder', taken ? dirname(target) : target);
+  if (!taken) return;
   if (!force) {
     throw new ModelFolderError(`${target} exists already; choose another folder, or overwrite it with --force`);
   }
@@ -196,7 +201,7 @@ export async function writeModelFolder(
   );
 
   const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}.tmp`);
-  await mkdir(temporary, { recursive: true });
+  await makeFolder(temporary);
   try {
     const listed: Record<string, Manifest['files'][string]> = {};
     for (const [name, content] of files) listed[name] = await writeSynced(join(temporary, name), content);

@@ -1,6 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { makeFolder } from '../files/output.js';
 import { firstNonFinite } from '../tensor/finite.js';
 import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -111,7 +112,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const path = checkpointPath(run, step);
   try {
-    await mkdir(folder(run), { recursive: true });
+    await makeFolder(folder(run));
     const metadata = { step: String(step), seed: String(seed), data };
     await writeSafetensors(path, tensors, {
       ...metadata,

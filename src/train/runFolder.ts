@@ -1,9 +1,10 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
+import { makeFolder } from '../files/output.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
 import { fileProblem } from '../tensor/fileProblem.js';
@@ -72,7 +73,7 @@ export async function writeRunFolder(
     before,
   }: { readonly device: string; readonly step: number; readonly before?: TrainConfig | undefined },
 ): Promise<void> {
-  await mkdir(run, { recursive: true });
+  await makeFolder(run);
   const text = await readConfigFile(run);
   const written = text === undefined ? undefined : parseTrainConfig(parse(text), configPath(run));
   const until = before ?? written;

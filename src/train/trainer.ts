@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { type Batch, createLoader, type Loader } from '../data/loader.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource, sourceText } from '../data/sources.js';
+import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
@@ -113,7 +113,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   let lock: RunLock | undefined;
   try {
     return await trainIn(config, options, async () => {
-      await mkdir(run, { recursive: true });
+      await makeFolder(run);
       lock = await lockRun(run);
       await refuseRun(run);
     });

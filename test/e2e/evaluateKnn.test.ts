@@ -67,7 +67,7 @@ describe('vicregl evaluate knn', () => {
       [['--run', run, '--model', run], /give --model or --run, not both/],
       [['--checkpoint', 'best'], /--checkpoint goes with --run/],
       [['--temperature', '0'], /It must be a number over 0/],
-      [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 or 128/],
+      [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 /],
       [['--test-images', '1', '--train-images', '25'], /one image alone can be evaluated, and an interval needs two/],
       [['--test-images', '2', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],
     ] as const) {

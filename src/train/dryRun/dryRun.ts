@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { epochs } from '../../data/epochs.js';
 import { resolveLoaderOptions } from '../../data/loaderOptions.js';
 import { openImageSource } from '../../data/sources.js';
+import { makeFolder } from '../../files/output.js';
 import { svgToPng } from '../../image/svg.js';
 import { elementCount } from '../../tensor/tensor.js';
 import type { TrainConfig } from '../config.js';
@@ -77,7 +77,7 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
   const photographBytes = samples.views.reduce((sum, { size, cells }) => sum + 3 * size ** 2 + 8 * cells ** 2, 0);
   const forwardFlops = modelFlops(stepConfig.model, stepConfig.viewSizes);
 
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const pictured = await sampleCrops(config, source, PICTURED);
   await writeFileAtomic(join(folder, 'crops.png'), await drawCrops(pictured));
   const stride = Math.max(1, Math.floor(totalSteps / CURVE_POINTS));

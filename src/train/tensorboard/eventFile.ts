@@ -1,6 +1,7 @@
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../../files/output.js';
 import { type EventContent, encodeEvent } from './messages.js';
 import { frameRecord } from './records.js';
 
@@ -18,7 +19,7 @@ export interface EventFile {
 const MOST_OF_A_SECOND = 1000;
 
 async function create(folder: string): Promise<{ path: string; file: Awaited<ReturnType<typeof open>> }> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const seconds = String(Math.floor(Date.now() / 1e3)).padStart(10, '0');
   const host = hostname().replace(/[^\w-]/g, '_');
   for (let i = 0; ; i++) {

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { checkOutputFile, checkOutputFolder, makeFolder, OutputError, writeOutput, writeOutputFile } from './output.js';
+
+const refused = (path: string, reason: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof OutputError, String(error));
+  assert.ok(error.message.startsWith(`--out: ${path} cannot be written: `), error.message);
+  assert.match(error.message, reason);
+  return true;
+};
+
+describe('places to write to', () => {
+  let scratch: string;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'vicregl-output-'));
+    await writeFile(join(scratch, 'file'), 'kept');
+    await mkdir(join(scratch, 'folder'));
+  });
+  after(() => rm(scratch, { recursive: true, force: true }));
+
+  it('are made with the folders above them, also by several at once', async () => {
+    const path = join(scratch, 'made', 'a', 'b', 'c');
+    await Promise.all([makeFolder(path), makeFolder(path), makeFolder(join(path, 'd'))]);
+    assert.ok((await stat(join(path, 'd'))).isDirectory());
+    await makeFolder(path);
+  });
+
+  it('of a file system that takes none end at once, with the path and the reason', async () => {
+    const path = '/proc/vicregl/run';
+    await assert.rejects(makeFolder(path), { code: 'ENOENT' });
+    await assert.rejects(
+      checkOutputFolder('--out', path),
+      refused(path, /: the system makes nothing there \(ENOENT\)$/),
+    );
+    const file = '/proc/vicregl.json';
+    await assert.rejects(checkOutputFile('--out', file), refused(file, /\((ENOENT|EACCES|EPERM)\)$/));
+  });
+
+  it('under a file, or where a folder stands for a file, are refused', async () => {
+    const under = join(scratch, 'file', 'run');
+    await assert.rejects(makeFolder(under), { code: 'ENOTDIR' });
+    await assert.rejects(checkOutputFolder('--out', under), refused(under, /is a file, not a folder \(ENOTDIR\)/));
+    const itself = join(scratch, 'file');
+    await assert.rejects(checkOutputFolder('--out', itself), refused(itself, /ENOTDIR/));
+    await assert.rejects(checkOutputFile('--out', under), refused(under, /ENOTDIR/));
+    const folder = join(scratch, 'folder');
+    await assert.rejects(checkOutputFile('--out', folder), refused(folder, /a folder stands there \(EISDIR\)/));
+    const alone = join(scratch, 'none', 'a.json');
+    await assert.rejects(checkOutputFile('--out', alone), refused(alone, /there is no folder .*none; make it first/));
+    const long = join(scratch, 'x'.repeat(300));
+    await assert.rejects(checkOutputFolder('--out', long), refused(long, /too long/));
+  });
+
+  it('that are fine stay as they are', async () => {
+    const before = (await readdir(scratch)).sort();
+    await checkOutputFolder('--out', join(scratch, 'folder'));
+    await checkOutputFolder('--out', join(scratch, 'new', 'run'));
+    await checkOutputFile('--out', join(scratch, 'new.json'));
+    await checkOutputFile('--out', join(scratch, 'file'));
+    await checkOutputFile('--out', '/dev/null');
+    assert.deepEqual((await readdir(scratch)).sort(), before);
+    assert.equal(await readFile(join(scratch, 'file'), 'utf8'), 'kept');
+    assert.deepEqual(await readdir(join(scratch, 'folder')), []);
+  });
+
+  it('on a read-only disk, and on one without room, say so', async (t) => {
+    const disk = join(scratch, 'disk');
+    await mkdir(disk);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk], { stdio: 'ignore' });
+    } catch {
+      return t.skip('this user cannot mount a disk');
+    }
+    try {
+      const run = join(disk, 'runs', 'first');
+      await assert.rejects(checkOutputFolder('--out', run), refused(run, /the disk is read-only \(EROFS\)/));
+      const file = join(disk, 'a.json');
+      await assert.rejects(checkOutputFile('--out', file), refused(file, /the disk is read-only \(EROFS\)/));
+      execFileSync('mount', ['-o', 'remount,rw,nr_inodes=1', disk]);
+      await assert.rejects(checkOutputFolder('--out', run), refused(run, /no room is left on the disk \(ENOSPC\)/));
+    } finally {
+      execFileSync('umount', [disk]);
+    }
+  });
+
+  it('that are no files are written to, and stay what they are', async () => {
+    const pipe = join(scratch, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [content] = await Promise.all([readFile(pipe, 'utf8'), writeOutputFile('--out', pipe, 'figures')]);
+    assert.equal(content, 'figures');
+    assert.ok((await stat(pipe)).isFIFO());
+    const file = join(scratch, 'figures.json');
+    await writeOutputFile('--out', file, '1');
+    await writeOutputFile('--out', file, '2');
+    assert.equal(await readFile(file, 'utf8'), '2');
+  });
+
+  it('that fail while they are written name the path too', async () => {
+    const path = join(scratch, 'full.json');
+    const full = async () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    };
+    await assert.rejects(writeOutput('--out', path, full), refused(path, /no room is left on the disk \(ENOSPC\)/));
+    const ours = new TypeError('of another kind');
+    await assert.rejects(
+      writeOutput('--out', path, async () => {
+        throw ours;
+      }),
+      ours,
+    );
+  });
+});
