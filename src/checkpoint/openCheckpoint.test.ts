@@ -199,7 +199,7 @@ describe('what is no checkpoint', () => {
   });
 
   it('is a missing file or a folder, too', async () => {
-    await assert.rejects(openFileSource('absent.pth'), fileError(/absent\.pth: there is no such file/));
+    await assert.rejects(openFileSource('absent.pth'), fileError(/absent\.pth cannot be read: there is no such file/));
     await assert.rejects(openFileSource('src'), fileError(/src is not a file/));
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-checkpoint-'));
     await writeFile(join(scratch, 'empty.pth'), '');

@@ -119,8 +119,12 @@ test('what a file would make the pipeline write is refused before it is decoded'
     (error: unknown) =>
       error instanceof ImageError && error.code === 'too_large' && /decode 307200, turn 307200/.test(error.message),
   );
-  // Damaged: the plan comes first.
-  await assert.rejects(decodeInput({ encoded: turned.subarray(0, turned.length / 2) }, wanted), {
+  // What only the decoder would find damaged: the plan comes first.
+  const damaged = await sized(640, 480).webp({ lossless: true }).withMetadata({ orientation: 6 }).toBuffer();
+  const { length } = damaged;
+  damaged.fill(0xff, length >> 2, length >> 1);
+  await assert.rejects(decodeInput({ encoded: damaged }, { ...wanted, limits }), { code: 'corrupt' });
+  await assert.rejects(decodeInput({ encoded: damaged }, wanted), {
     code: 'too_large',
     message: /\(pipelinePixels\)/,
   });

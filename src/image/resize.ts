@@ -110,9 +110,6 @@ function checkSize(size: Size, { sizes }: OutputLimits): void {
   );
 }
 
-/** A picture may be resized to so many times the side of the largest square input before its crop: beyond, it is a mistake. */
-const mostEnlarged = 4;
-
 /** Resize(resize) then CenterCrop(crop), with torchvision's rounding. */
 function planShortestSide(
   image: Size,
@@ -125,10 +122,6 @@ function planShortestSide(
   if (resize < stride) {
     const message = `resize is ${resize}, less than one cell of the model (its stride is ${stride}); use at least ${stride}`;
     throw new ImageError('bad_dimensions', message);
-  }
-  const mostResize = mostEnlarged * Math.floor(Math.sqrt(limits.maxOutputPixels));
-  if (resize > mostResize) {
-    throw new ImageError('too_large', `resize is ${resize}; use at most ${mostResize} (by inputPixels)`);
   }
   checkSide('crop', crop);
   const mostCrop = Math.floor(resize / stride) * stride;

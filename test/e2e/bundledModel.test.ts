@@ -96,7 +96,9 @@ describe('the service with the bundled model', () => {
     await assert.rejects(
       client.embed(Buffer.from('not a photograph')),
       (error: unknown) =>
-        error instanceof VicreglError && error.code === 'INVALID_ARGUMENT' && /format/.test(error.message),
+        error instanceof VicreglError &&
+        error.code === 'INVALID_ARGUMENT' &&
+        /image is text, which is not read/.test(error.message),
     );
     assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 320);
   });

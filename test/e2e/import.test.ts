@@ -82,7 +82,7 @@ describe('vicregl import', () => {
     await writeFile(page, '<!DOCTYPE html><html>404</html>');
     const before = await readdir(scratch);
     for (const [args, message] of [
-      [[join(scratch, 'absent.pth')], /absent\.pth: there is no such file/],
+      [[join(scratch, 'absent.pth')], /absent\.pth cannot be read: there is no such file/],
       [[page], /is no checkpoint but a web page: the download went wrong/],
       [
         [`${fixture}.pth`, '--prefix', 'teacher.'],

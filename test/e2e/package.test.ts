@@ -48,6 +48,7 @@ describe('the packed files', () => {
       ...(await filesIn('recipes')),
       ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
       ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
+      'dist/src/proto/descriptors.binpb', // what reflection answers
     ];
     const programs = paths.filter((path) => !path.endsWith('.d.ts'));
     assert.deepEqual(

@@ -90,7 +90,10 @@ describe('node bin/vicregl.js', () => {
 
   test('errors are one clear line on stderr, and exit code 1', async () => {
     const cases: [string[], RegExp][] = [
-      [['embed', bin, '--model', model.folder.dir], /^vicregl: INVALID_ARGUMENT: image: .*supported format.*\n$/],
+      [
+        ['embed', bin, '--model', model.folder.dir],
+        /^vicregl: INVALID_ARGUMENT: image: image is text, which is not read; .*\n$/,
+      ],
       [
         ['embed', join(folder, 'none.jpg')],
         /^vicregl: the image: .*none\.jpg cannot be read: there is no such file or folder.*\n$/,

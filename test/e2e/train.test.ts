@@ -85,8 +85,12 @@ describe('vicregl train', () => {
     const cases: [string[], RegExp][] = [
       [out, /^vicregl: give --config FILE or --recipe NAME \(see recipes\/\), or --resume to continue a run .*\n$/],
       [
-        ['--config', config, '--set', 'optimiser.lr=1', '--set', 'batchSize=1', ...out],
-        /^vicregl: \S+tiny\.yaml is not a valid training configuration:\n {2}batchSize: .*\n {2}\(top level\): .*"optimiser".*\n$/,
+        ['--config', config, '--set', 'optimiser.lr=1', ...out],
+        /^vicregl: --set optimiser\.lr=1: "optimiser" is no key; did you mean optimizer\?.*\n$/,
+      ],
+      [
+        ['--config', config, '--set', 'threads=0', '--set', 'batchSize=1', ...out],
+        /^vicregl: --set batchSize=1 --set threads=0 does not fit \S+tiny\.yaml:\n {2}batchSize: .*\n {2}threads: .*\n$/,
       ],
       [
         ['--recipe', 'resnet51', ...out],

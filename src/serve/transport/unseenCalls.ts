@@ -16,7 +16,7 @@ const NO_MESSAGE = 'NO_MESSAGE';
 const NOT_GRPC = 'NOT_GRPC';
 
 /** Methods of calls that no method has, whatever their path says: a label has to have few values. */
-export const UNKNOWN_METHOD = 'unknown';
+const UNKNOWN_METHOD = 'unknown';
 
 /** Calls that are counted by those who answer them. */
 const claimed = new WeakSet<ServerHttp2Stream>();
