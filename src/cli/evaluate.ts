@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
-import { defaultAugmentation } from '../data/augment.js';
+import { paperAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
@@ -32,7 +32,8 @@ export function registerEvaluate(program: Command): void {
     .option('--model <dir>', 'model folder', bundledModelFolder)
     .option(
       '--augment',
-      'flip the crops and change their colours as in training: colour alone no longer matches',
+      "flip the crops and change their colours as the paper's training does (the first crop as its even views, the second as " +
+        'its odd ones): colour alone no longer matches',
       false,
     )
     .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
@@ -48,9 +49,7 @@ export function registerEvaluate(program: Command): void {
       {
         pairsPerPhotograph: pairs,
         seed,
-        ...(augment && {
-          augmentation: { policy: defaultAugmentation, blurProbability: 0.5, solarizeProbability: 0.1 },
-        }),
+        ...(augment && { augmentation: paperAugmentation }),
       },
     );
     const { name, version } = model.manifest;

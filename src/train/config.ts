@@ -7,6 +7,7 @@ import {
   mapCells,
   withLayerScale,
 } from '../nn/backbone.js';
+import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
 
@@ -85,6 +86,7 @@ export const trainConfigSchema = z
         .default(true)
         .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
     }),
+    augmentation: augmentationSchema,
     model: z.strictObject({
       architecture: z
         .string()
@@ -288,6 +290,7 @@ export const trainConfigSchema = z
       }
     }
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
+    for (const { path, message } of augmentationProblems(config.augmentation)) problem(path, message);
     for (const { path, message } of probeProblems(config, stride)) problem(path, message);
     if (config.warmupEpochs !== undefined && config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
