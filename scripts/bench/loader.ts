@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { median } from '../../src/bench/quantile.js';
-import { augment, defaultAugmentation } from '../../src/data/augment.js';
+import { augment } from '../../src/data/augment.js';
 import { gaussianBlur } from '../../src/data/blur.js';
 import { adjustBrightness, adjustContrast, adjustSaturation, greyscale } from '../../src/data/color.js';
 import { adjustHue } from '../../src/data/hue.js';
@@ -94,7 +94,7 @@ row('decode', await milliseconds(encoded, (bytes) => decodeImage(bytes)));
 const view = layouts['2 x 224']![0]!;
 const rendered: Uint8Array[] = [];
 for (const [i, image] of decoded.entries()) {
-  const { crop } = drawView(stream(0, i), image, view, defaultAugmentation);
+  const { crop } = drawView(stream(0, i), image, view);
   rendered.push((await cropImage(image, crop, { width: 224, height: 224 })).image.data);
 }
 const operations: Readonly<Record<string, (data: Uint8Array) => void>> = {
@@ -111,9 +111,7 @@ for (const [name, operate] of Object.entries(operations)) {
 }
 
 for (const [name, views] of Object.entries(layouts)) {
-  const drawn = decoded.map((image, i) =>
-    views.map((spec, v) => drawView(stream(0, i, v), image, spec, defaultAugmentation)),
-  );
+  const drawn = decoded.map((image, i) => views.map((spec, v) => drawView(stream(0, i, v), image, spec)));
   row(
     `${name}: crop and resize`,
     await milliseconds(decoded, async (image, i) => {
@@ -131,7 +129,7 @@ for (const [name, views] of Object.entries(layouts)) {
           jitter: jitter ? augmentation.jitter : [],
           greyscale: jitter && augmentation.greyscale,
           blurSigma: blur ? augmentation.blurSigma : undefined,
-          solarize: jitter && augmentation.solarize,
+          solarize: jitter ? augmentation.solarize : undefined,
         };
         augment(blank[v]!.slice(), size, size, part);
       }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { defaultAugmentation } from '../data/augment.js';
+import { type AugmentationPolicy, paperAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
 import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
@@ -13,6 +13,13 @@ import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvalua
 import { registerEvaluateKnn } from './evaluateKnn.js';
 import { skippedText } from './skippedText.js';
 import { wholeNumber } from './wholeNumber.js';
+
+/** Both crops of a pair are changed alike, between the paper's two kinds of views. */
+const matchAugmentation: AugmentationPolicy = {
+  ...paperAugmentation[0],
+  blurProbability: 0.5,
+  solarizeProbability: 0.1,
+};
 
 interface MatchesFlags extends EngineFlags, EvaluatedFlags {
   readonly images: string;
@@ -35,7 +42,8 @@ export function registerEvaluate(program: Command): void {
     .requiredOption('--images <path>', 'folder or archive of photographs the model has not seen')
     .option(
       '--augment',
-      'flip the crops and change their colours as in training: colour alone no longer matches',
+      "flip the crops and change their colours as the paper's training does (blur and solarization between those of its even " +
+        'and of its odd views, for both crops): colour alone no longer matches',
       false,
     )
     .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
@@ -76,9 +84,7 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
         seed,
         size,
         topGamma: top,
-        ...(augment && {
-          augmentation: { policy: defaultAugmentation, blurProbability: 0.5, solarizeProbability: 0.1 },
-        }),
+        ...(augment && { augmentation: [matchAugmentation, matchAugmentation] }),
       },
     );
     const report = {

@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stream } from '../tensor/random.js';
-import { augment, defaultAugmentation, drawAugmentation, noAugmentation } from './augment.js';
+import { augment, drawAugmentation, noAugmentation, paperAugmentation } from './augment.js';
 
-const even = { blurProbability: 1, solarizeProbability: 0 };
-const odd = { blurProbability: 0.1, solarizeProbability: 0.2 };
+const [even, odd] = paperAugmentation;
 
 test('drawn values keep to the policy', () => {
   const random = stream(1);
-  const drawn = Array.from({ length: 4000 }, () => drawAugmentation(random, defaultAugmentation, odd));
+  const drawn = Array.from({ length: 4000 }, () => drawAugmentation(random, odd));
   const share = (has: (one: (typeof drawn)[number]) => boolean) => drawn.filter(has).length / drawn.length;
   assert.ok(Math.abs(share(({ jitter }) => jitter.length === 4) - 0.8) < 0.03);
   assert.ok(Math.abs(share(({ greyscale }) => greyscale) - 0.2) < 0.03);
   assert.ok(Math.abs(share(({ blurSigma }) => blurSigma !== undefined) - 0.1) < 0.03);
-  assert.ok(Math.abs(share(({ solarize }) => solarize) - 0.2) < 0.03);
+  assert.ok(Math.abs(share(({ solarize }) => solarize === 128) - 0.2) < 0.03);
   assert.ok(Math.abs(share(({ jitter }) => jitter[0]?.operation === 'hue') - 0.2) < 0.03, 'order is random');
   const range = { brightness: [0.6, 1.4], contrast: [0.6, 1.4], saturation: [0.8, 1.2], hue: [-0.1, 0.1] } as const;
   for (const { jitter, blurSigma } of drawn) {
@@ -22,12 +21,12 @@ test('drawn values keep to the policy', () => {
     }
     if (blurSigma !== undefined) assert.ok(blurSigma >= 0.1 && blurSigma <= 2);
   }
-  assert.ok(drawAugmentation(random, defaultAugmentation, even).blurSigma !== undefined);
+  assert.ok(drawAugmentation(random, even).blurSigma !== undefined);
 });
 
 test('nothing drawn leaves the pixels as they are', () => {
   const pixels = Uint8Array.from({ length: 8 * 6 * 3 }, (_, i) => (i * 37) & 255);
-  const drawn = drawAugmentation(stream(2), noAugmentation, { blurProbability: 0, solarizeProbability: 0 });
+  const drawn = drawAugmentation(stream(2), noAugmentation);
   const copy = pixels.slice();
   augment(copy, 8, 6, drawn);
   assert.deepEqual(copy, pixels);
@@ -42,7 +41,7 @@ test('operations apply in the order drawn, then greyscale, blur and solarize', (
     ],
     greyscale: true,
     blurSigma: 1,
-    solarize: true,
+    solarize: 128,
   });
   // 200 -> 255 (clamped) -> 127, 100 -> 75, 50 -> 37; luma .299 * 127 + .587 * 75 + .114 * 37 = 86.2; under 128.
   assert.deepEqual([...pixels], [86, 86, 86]);

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 import { stream } from '../tensor/random.js';
+import { paperAugmentation } from './augment.js';
 import { type Batch, createLoader } from './loader.js';
 import { batchBytes, type LoaderOptions, resolveLoaderOptions } from './loaderOptions.js';
 import { openImageSource } from './sources.js';
@@ -18,8 +19,7 @@ const view: ViewSpec = {
   cells: 2,
   scale: [0.3, 1],
   aspect: [3 / 4, 4 / 3],
-  blurProbability: 1,
-  solarizeProbability: 0.2,
+  augmentation: { ...paperAugmentation[0], solarizeProbability: 0.2 },
 };
 const views = [view, { ...view, size: 16, cells: 1, scale: [0.1, 0.3] as const }];
 
@@ -195,7 +195,10 @@ test('options out of range are named', async () => {
   assert.throws(create({ workers: 0 }), /workers is 0; it must be a whole number from 1 to 64/);
   assert.throws(create({ views: [] }), /number of views is 0/);
   assert.throws(create({ views: [{ ...view, scale: [0.5, 1.5] }] }), /views\[0\]\.scale is 0\.5\.\.1\.5/);
-  assert.throws(create({ views: [{ ...view, blurProbability: 2 }] }), /views\[0\]\.blurProbability is 2/);
+  assert.throws(
+    create({ views: [{ ...view, augmentation: { ...view.augmentation, blurProbability: 2 } }] }),
+    /views\[0\]\.augmentation\.blurProbability is 2/,
+  );
 });
 
 test('steps made ahead are bounded by bytes, one at least', async () => {

@@ -1,4 +1,3 @@
-import { type AugmentationPolicy, defaultAugmentation } from './augment.js';
 import { DataError } from './dataError.js';
 import type { SampleSettings } from './sample.js';
 import type { ImageSource } from './sources.js';
@@ -20,8 +19,6 @@ export interface LoaderOptions {
    * nothing would be made beside the step otherwise. The batch in use comes on top. Default 512 MiB.
    */
   readonly prefetchBytes?: number;
-  /** Default: the paper's. */
-  readonly augmentation?: AugmentationPolicy;
   /** Whether the grid of a flipped view is mirrored; the authors' default is not to, ours is. */
   readonly mirrorFlippedGrid?: boolean;
   /** Bytes of decoded pixels kept between epochs, over all workers. Default 256 MiB. */
@@ -70,21 +67,23 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     whole(`views[${v}].cells`, view.cells, 1, view.size);
     checkRange(`views[${v}].scale`, view.scale, 1);
     checkRange(`views[${v}].aspect`, view.aspect, Number.POSITIVE_INFINITY);
-    checkProbability(`views[${v}].blurProbability`, view.blurProbability);
-    checkProbability(`views[${v}].solarizeProbability`, view.solarizeProbability);
+    const own = `views[${v}].augmentation`;
+    const { augmentation } = view;
+    checkProbability(`${own}.flipProbability`, augmentation.flipProbability);
+    checkProbability(`${own}.jitterProbability`, augmentation.jitterProbability);
+    checkProbability(`${own}.greyscaleProbability`, augmentation.greyscaleProbability);
+    checkProbability(`${own}.blurProbability`, augmentation.blurProbability);
+    checkRange(`${own}.blurSigma`, augmentation.blurSigma, Number.POSITIVE_INFINITY);
+    checkProbability(`${own}.solarizeProbability`, augmentation.solarizeProbability);
   });
-  const { augmentation = defaultAugmentation, mirrorFlippedGrid = true } = options;
-  checkProbability('augmentation.flipProbability', augmentation.flipProbability);
-  checkProbability('augmentation.jitterProbability', augmentation.jitterProbability);
-  checkProbability('augmentation.greyscaleProbability', augmentation.greyscaleProbability);
-  checkRange('augmentation.blurSigma', augmentation.blurSigma, Number.POSITIVE_INFINITY);
+  const { mirrorFlippedGrid = true } = options;
   return {
     source,
     batchSize,
     workers,
     prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize)))),
     cacheBytes,
-    samples: { seed, views, augmentation, mirrorFlippedGrid },
+    samples: { seed, views, mirrorFlippedGrid },
   };
 }
 

@@ -1,7 +1,6 @@
 import { decodeImage } from '../image/decode.js';
 import type { RgbImage } from '../image/types.js';
 import { stream } from '../tensor/random.js';
-import type { AugmentationPolicy } from './augment.js';
 import { locationGrid } from './crop.js';
 import { DataError } from './dataError.js';
 import type { DecodedCache } from './decodedCache.js';
@@ -14,7 +13,6 @@ import { drawView, renderView, type ViewSpec } from './view.js';
 export interface SampleSettings {
   readonly seed: number;
   readonly views: readonly ViewSpec[];
-  readonly augmentation: AugmentationPolicy;
   readonly mirrorFlippedGrid: boolean;
 }
 
@@ -94,7 +92,7 @@ export function createSampler(
     const locations: Float32Array[] = [];
     for (const [v, spec] of settings.views.entries()) {
       const random = stream(settings.seed, 'sample', epoch, slot.position, v);
-      const drawn = drawView(random, image, spec, settings.augmentation);
+      const drawn = drawView(random, image, spec);
       views.push(await renderView(image, drawn, spec.size));
       locations.push(locationGrid(drawn.crop, spec.cells, spec.cells, { mirrorFlipped: settings.mirrorFlippedGrid }));
     }

@@ -24,12 +24,11 @@ test('the colours of a view agree with its location grid, flipped or not', async
     cells: 4,
     scale: [0.3, 0.8],
     aspect: [3 / 4, 4 / 3],
-    blurProbability: 0,
-    solarizeProbability: 0,
+    augmentation: { ...noAugmentation, flipProbability: 0.5 },
   };
   const seen = new Set<boolean>();
   for (let i = 0; i < 8; i++) {
-    const drawn = drawView(stream(5, i), image, spec, { ...noAugmentation, flipProbability: 0.5 });
+    const drawn = drawView(stream(5, i), image, spec);
     seen.add(drawn.crop.flip);
     const view = await renderView(image, drawn, spec.size);
     assert.equal(view.length, 64 * 64 * 3);

@@ -14,10 +14,8 @@ export interface ViewSpec {
   readonly scale: readonly [number, number];
   /** Least and greatest width / height of the crop; the method's is 3/4..4/3. */
   readonly aspect: readonly [number, number];
-  /** Probability of Gaussian blur: 1 for even views of a size group, 0.1 for odd ones. */
-  readonly blurProbability: number;
-  /** Probability of solarization at 128: 0 for even views of a size group, 0.2 for odd ones. */
-  readonly solarizeProbability: number;
+  /** What may happen to it besides. */
+  readonly augmentation: AugmentationPolicy;
 }
 
 /** All that was drawn for one view of one image. */
@@ -35,11 +33,10 @@ export function drawView(
   random: RandomStream,
   original: { readonly width: number; readonly height: number },
   spec: ViewSpec,
-  policy: AugmentationPolicy,
 ): ViewParameters {
   const rectangle = randomResizedCrop(random, original, spec);
-  const flip = random.bernoulli(policy.flipProbability);
-  return { crop: { ...rectangle, flip }, augmentation: drawAugmentation(random, policy, spec) };
+  const flip = random.bernoulli(spec.augmentation.flipProbability);
+  return { crop: { ...rectangle, flip }, augmentation: drawAugmentation(random, spec.augmentation) };
 }
 
 /**

@@ -37,12 +37,8 @@ export interface MatchQualityOptions {
   /** Chebyshev distance in cells up to which a match is right. Default 1. */
   readonly tolerance?: number;
   readonly seed?: number;
-  /** Flips and changes of colour of both crops, with their probabilities of blur and solarization. Default none. */
-  readonly augmentation?: {
-    readonly policy: AugmentationPolicy;
-    readonly blurProbability: number;
-    readonly solarizeProbability: number;
-  };
+  /** Flips and changes of colour of the first and of the second crop. Default none. */
+  readonly augmentation?: readonly [AugmentationPolicy, AugmentationPolicy];
   /** Bootstrap samples. Default 2,000. */
   readonly resamples?: number;
 }
@@ -69,7 +65,7 @@ export interface MatchQuality {
   readonly grid: { readonly rows: number; readonly cols: number };
 }
 
-const unchanged = { policy: noAugmentation, blurProbability: 0, solarizeProbability: 0 };
+const unchanged = [noAugmentation, noAugmentation] as const;
 
 /**
  * Measures match quality over all photographs of a source. Pair k of photograph i is drawn from
@@ -150,10 +146,13 @@ function drawPair(
   options: MatchQualityOptions,
 ): ViewParameters[] {
   const { scale = [0.4, 1], aspect = [3 / 4, 4 / 3], minOverlap = 0.5, augmentation = unchanged } = options;
-  return overlappingCrops(random, image, { scale, aspect }, minOverlap).map((rectangle) => ({
-    crop: { ...rectangle, flip: random.bernoulli(augmentation.policy.flipProbability) },
-    augmentation: drawAugmentation(random, augmentation.policy, augmentation),
-  }));
+  return overlappingCrops(random, image, { scale, aspect }, minOverlap).map((rectangle, i) => {
+    const policy = augmentation[i as 0 | 1];
+    return {
+      crop: { ...rectangle, flip: random.bernoulli(policy.flipProbability) },
+      augmentation: drawAugmentation(random, policy),
+    };
+  });
 }
 
 /** The maps of a batch [B, h, w, D], one by one. */

@@ -45,6 +45,14 @@ describe('the configuration', () => {
     assert.deepEqual(config.crops, { size: 224, scale: [0.08, 1], mirrorFlippedGrid: true });
     assert.deepEqual(config.model.expander, [8192, 8192, 8192]);
     assert.deepEqual(config.model.localProjector, [512, 512, 512]);
+    assert.deepEqual(config.augmentation, {
+      enabled: true,
+      flip: 0.5,
+      jitter: { probability: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.2, hue: 0.1 },
+      greyscale: 0.2,
+      blur: { probability: [1, 0.1], sigma: [0.1, 2] },
+      solarize: { probability: [0, 0.2], threshold: 128 },
+    });
     assert.equal(config.model.dropPath, 0.1);
     assert.equal(config.warmupEpochs, 10);
     assert.equal(config.endLrRatio, 0.001);
@@ -164,6 +172,22 @@ describe('the configuration', () => {
     'another word than there is': [
       { data: { source: 'photos', labels: 'classes' } },
       /\n {2}data\.labels: "classes" is an invalid option: expected one of "none"\|/,
+    ],
+    'a probability over 1': [
+      { augmentation: { flip: 1.5 } },
+      /\n {2}augmentation\.flip: 1\.5 is an invalid input: expected a probability from 0 to 1, or two: \[even views, odd views\]/,
+    ],
+    'probabilities for three kinds of views': [
+      { augmentation: { blur: { probability: [1, 0, 1] } } },
+      /\n {2}augmentation\.blur\.probability: \[1,0,1\] is an invalid input: expected a probability/,
+    ],
+    'a hue turned by more than half the circle': [
+      { augmentation: { jitter: { hue: 0.6 } } },
+      /\n {2}augmentation\.jitter\.hue: 0\.6 is an invalid input: expected a strength from 0 to 0\.5/,
+    ],
+    'a blur upside down': [
+      { augmentation: { blur: { sigma: [2, 1] } } },
+      /\n {2}augmentation\.blur\.sigma: the first standard deviation 2 exceeds the second 1/,
     ],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };

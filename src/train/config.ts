@@ -7,6 +7,7 @@ import {
   mapCells,
   withLayerScale,
 } from '../nn/backbone.js';
+import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
 import { keyTree, unknownKey } from './configKeys.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
@@ -88,6 +89,7 @@ export const trainConfigSchema = z
           .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
       })
       .prefault({}),
+    augmentation: augmentationSchema,
     model: z
       .strictObject({
         architecture: z
@@ -293,6 +295,7 @@ export const trainConfigSchema = z
       }
     }
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
+    for (const { path, message } of augmentationProblems(config.augmentation)) problem(path, message);
     for (const { path, message } of probeProblems(config, stride)) problem(path, message);
     if (config.warmupEpochs !== undefined && config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);

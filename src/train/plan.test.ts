@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { augment, drawAugmentation, paperAugmentation } from '../data/augment.js';
 import type { ImageSource } from '../data/sources.js';
+import { drawView } from '../data/view.js';
+import { stream } from '../tensor/random.js';
 import { parseTrainConfig } from './config.js';
 import { loaderOptionsOf, stepConfigOf, viewsOf } from './plan.js';
 
@@ -14,9 +18,69 @@ describe('viewsOf', () => {
   it('gives the two views of the paper: blur on the first, solarization on the second', () => {
     const common = { size: 224, cells: 7, scale: [0.08, 1], aspect: [3 / 4, 4 / 3] };
     assert.deepEqual(viewsOf(parse({})), [
-      { ...common, blurProbability: 1, solarizeProbability: 0 },
-      { ...common, blurProbability: 0.1, solarizeProbability: 0.2 },
+      { ...common, augmentation: paperAugmentation[0] },
+      { ...common, augmentation: paperAugmentation[1] },
     ]);
+  });
+
+  it('draws and changes with the defaults what it did before augmentations were configuration, bit for bit', () => {
+    const config = parse({ crops: { small: { count: 2 } }, loss: { numMatches: [9, 4] } });
+    const [draws, changed] = [createHash('sha256'), createHash('sha256')];
+    for (let i = 0; i < 64; i++) {
+      for (const [v, spec] of viewsOf(config).entries()) {
+        const { crop, augmentation } = drawView(stream(7, 'sample', 0, i, v), { width: 500, height: 375 }, spec);
+        const { jitter, greyscale, blurSigma = null, solarize } = augmentation;
+        const order = jitter.map(({ operation, factor }) => [operation, factor]);
+        const { top, left, height, width, flip } = crop;
+        draws.update(
+          JSON.stringify([top, left, height, width, flip, order, greyscale, blurSigma, solarize !== undefined]),
+        );
+        const pixels = Uint8Array.from({ length: 24 * 16 * 3 }, (_, k) => (k * k * 31 + k * 7 + i) & 255);
+        augment(pixels, 24, 16, augmentation);
+        changed.update(pixels);
+      }
+    }
+    // Recorded with the code of before.
+    assert.equal(draws.digest('hex'), 'cc653c2f8fd7c2efdf19ead7c9274718beaf6cc13e4d33e819daf4662126a0f1');
+    assert.equal(changed.digest('hex'), '969547680a906e6f7815db9aa8a868b932772a06adee8df89fca276485e69f58');
+  });
+
+  it('gives even and odd views what the configuration says, one value for both or two', () => {
+    const views = viewsOf(
+      parse({
+        augmentation: {
+          flip: [0, 1],
+          jitter: { probability: 1, brightness: [0.1, 0.9], hue: 0 },
+          greyscale: 0.7,
+          blur: { probability: 0.3, sigma: [1, 3] },
+          solarize: { probability: [0.4, 0], threshold: 200 },
+        },
+      }),
+    );
+    const common = { jitterProbability: 1, greyscaleProbability: 0.7, blurProbability: 0.3, blurSigma: [1, 3] };
+    const strengths = { contrast: 0.4, saturation: 0.2, hue: 0 };
+    assert.deepEqual(
+      views.map(({ augmentation }) => augmentation),
+      [
+        {
+          ...{ ...common, flipProbability: 0, solarizeProbability: 0.4, solarizeThreshold: 200 },
+          jitterStrength: { ...strengths, brightness: 0.1 },
+        },
+        {
+          ...{ ...common, flipProbability: 1, solarizeProbability: 0, solarizeThreshold: 200 },
+          jitterStrength: { ...strengths, brightness: 0.9 },
+        },
+      ],
+    );
+  });
+
+  it('changes nothing but the crop where augmentation is off', () => {
+    for (const { augmentation } of viewsOf(parse({ augmentation: { enabled: false } }))) {
+      const drawn = Array.from({ length: 50 }, (_, i) => drawAugmentation(stream(i), augmentation));
+      assert.ok(drawn.every((one) => one.jitter.length === 0 && !one.greyscale && one.blurSigma === undefined));
+      assert.ok(drawn.every(({ solarize }) => solarize === undefined));
+      assert.equal(augmentation.flipProbability, 0);
+    }
   });
 
   it('adds small views, whose blur and solarization alternate within their own group', () => {
@@ -33,7 +97,7 @@ describe('viewsOf', () => {
     );
     assert.deepEqual(views[2]!.scale, [0.08, 0.4]);
     assert.deepEqual(
-      views.map(({ blurProbability }) => blurProbability),
+      views.map(({ augmentation }) => augmentation.blurProbability),
       [1, 0.1, 1, 0.1, 1],
     );
   });

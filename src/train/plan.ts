@@ -3,6 +3,7 @@ import type { ImageSource } from '../data/sources.js';
 import type { ViewSpec } from '../data/view.js';
 import { dropPathBlocks, mapCells } from '../nn/backbone.js';
 import { adamw } from './adamw.js';
+import { policiesOf } from './augmentationSchema.js';
 import { backboneOf, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
 import { lars } from './lars.js';
@@ -26,10 +27,16 @@ function optimizerOf(keys: TrainConfig['optimizer']): Optimizer {
 }
 
 /**
- * The views of a photograph: two large ones, then the small ones. In each group every even view is always blurred and
- * never solarized, every odd one blurred and solarized at times (docs/method.md, Crops and augmentation).
+ * The views of a photograph: two large ones, then the small ones. In each group even and odd views are changed in ways of
+ * their own; in the paper's defaults every even one is always blurred and never solarized, every odd one blurred and
+ * solarized at times (docs/method.md, Views).
  */
-export function viewsOf({ crops, model }: Pick<TrainConfig, 'crops' | 'model'>): ViewSpec[] {
+export function viewsOf({
+  crops,
+  model,
+  augmentation,
+}: Pick<TrainConfig, 'crops' | 'model' | 'augmentation'>): ViewSpec[] {
+  const policies = policiesOf(augmentation);
   const backbone = backboneOf(model);
   const groups = [{ count: 2, size: crops.size, scale: crops.scale }, ...(crops.small ? [crops.small] : [])];
   return groups.flatMap(({ count, size, scale }) =>
@@ -38,8 +45,7 @@ export function viewsOf({ crops, model }: Pick<TrainConfig, 'crops' | 'model'>):
       cells: mapCells(backbone, size),
       scale,
       aspect: [3 / 4, 4 / 3] as const,
-      blurProbability: i % 2 === 0 ? 1 : 0.1,
-      solarizeProbability: i % 2 === 0 ? 0 : 0.2,
+      augmentation: policies[(i % 2) as 0 | 1],
     })),
   );
 }
@@ -84,7 +90,7 @@ const PREFETCH_BYTES = 256 * 2 ** 20;
 const MOST_PREFETCH = 3;
 
 /** Batches that are made ahead: those of one run while the one before is taken, and up to 3 small ones. */
-function prefetchOf(config: Pick<TrainConfig, 'batchSize' | 'crops' | 'model' | 'stepsPerRun'>): number {
+function prefetchOf(config: TrainConfig): number {
   const bytes = config.batchSize * viewsOf(config).reduce((sum, { size }) => sum + size * size * 3, 0);
   const fit = Math.max(1, Math.min(MOST_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
   return Math.max(fit, config.stepsPerRun);

@@ -1,4 +1,3 @@
-import { defaultAugmentation } from '../../data/augment.js';
 import { locationGrid } from '../../data/crop.js';
 import { epochs } from '../../data/epochs.js';
 import type { ImageSource } from '../../data/sources.js';
@@ -78,7 +77,7 @@ export async function sampleCrops(config: TrainConfig, source: ImageSource, coun
       const views = await Promise.all(
         specs.map(async (spec, v): Promise<SampleView> => {
           const random = stream(seed, 'sample', 0, position, v);
-          const drawn = drawView(random, photograph, spec, defaultAugmentation);
+          const drawn = drawView(random, photograph, spec);
           return {
             crop: drawn.crop,
             size: spec.size,

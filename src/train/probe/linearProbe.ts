@@ -116,11 +116,9 @@ export async function createLinearProbe(
         cells: mapCells(backbone, crop),
         scale: [0.08, 1],
         aspect: [3 / 4, 4 / 3],
-        blurProbability: 0,
-        solarizeProbability: 0,
+        augmentation: { ...noAugmentation, flipProbability: 0.5 },
       },
     ],
-    augmentation: { ...noAugmentation, flipProbability: 0.5 },
   });
   return {
     state: () => state,
