@@ -175,7 +175,7 @@ describe('the configuration', () => {
     ],
     'a probability over 1': [
       { augmentation: { flip: 1.5 } },
-      /\n {2}augmentation\.flip: 1\.5 is an invalid input: expected a probability from 0 to 1, or two: \[even views, odd views\]/,
+      /\n {2}augmentation\.flip: 1\.5 is too big: expected number to be <=1/,
     ],
     'probabilities for three kinds of views': [
       { augmentation: { blur: { probability: [1, 0, 1] } } },
@@ -183,7 +183,7 @@ describe('the configuration', () => {
     ],
     'a hue turned by more than half the circle': [
       { augmentation: { jitter: { hue: 0.6 } } },
-      /\n {2}augmentation\.jitter\.hue: 0\.6 is an invalid input: expected a strength from 0 to 0\.5/,
+      /\n {2}augmentation\.jitter\.hue: 0\.6 is too big: expected number to be <=0\.5/,
     ],
     'a blur upside down': [
       { augmentation: { blur: { sigma: [2, 1] } } },

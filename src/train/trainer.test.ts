@@ -338,7 +338,7 @@ describe('sources', () => {
   it('with alpha 1 or 0 has no local projector or no expander', async () => {
     for (const [alpha, absent, logged] of [
       [1, 'maps_projector.', ['inv_l', 'var_l', 'cov_l', 'l', 'stdr', 'corr', 'stde', 'core', 'grad_norm']],
-      [0, 'projector.', ['minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'grad_norm']],
+      [0, 'projector.', ['minv_l', 'mvar_l', 'mcov_l', 'l', 'stdr', 'corr', 'stdm', 'corm', 'grad_norm']],
     ] as const) {
       const run = newRun();
       await trainTiny(run, tinyConfig(photographs, { loss: { ...tinyKeys('').loss, alpha }, epochs: 1 }));

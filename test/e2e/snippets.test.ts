@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Command } from 'commander';
+import sharp from 'sharp';
+import ts from 'typescript';
+import { parse as parseYaml } from 'yaml';
+import { commands } from '../../src/cli/commands.js';
+import { readTokens } from '../../src/serve/auth/tokensFile.js';
+import { trainConfigSchema } from '../../src/train/config.js';
+import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { allSnippets, commandsOf, type Snippet, snippetsOf, wordsOf } from '../support/snippets.js';
+
+/**
+ * Every block of the documentation works as it stands: TypeScript and Python are run against a service with the bundled model,
+ * commands are run where they take seconds, and read by the command line's own parser where they do not; settings are read by
+ * what takes them. A block of another kind fails until it says why it cannot be run.
+ */
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const run = promisify(execFile);
+const PYTHON = '/usr/bin/python3';
+const snippets = await allSnippets();
+const of = (...languages: string[]): Snippet[] => snippets.filter(({ language }) => languages.includes(language));
+
+/** Folders and files that blocks name, in a folder of their own. */
+async function workFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'vicregl-snippets-'));
+  await mkdir(join(folder, 'node_modules'));
+  await symlink(root, join(folder, 'node_modules', 'vicregl'));
+  await symlink(join(root, 'node_modules', '@types'), join(folder, 'node_modules', '@types'));
+  for (const name of ['proto', 'models']) await symlink(join(root, name), join(folder, name));
+  await cp(join(root, 'test/fixtures/photos'), join(folder, 'test/fixtures/photos'), { recursive: true });
+  const photo = sharp(join(root, 'test/fixtures/photos/astronaut.jpg')).resize(512, 512);
+  const names = ['photo', 'a', 'b', 'c', 'query', 'shelf1', 'shelf2', 'shelf3'];
+  await Promise.all(
+    names.map((name) =>
+      photo
+        .clone()
+        .jpeg()
+        .toFile(join(folder, `${name}.jpg`)),
+    ),
+  );
+  return folder;
+}
+
+let served: ServedProcess;
+let folder: string;
+before(async () => {
+  [served, folder] = await Promise.all([startServedProcess(), workFolder()]);
+});
+after(async () => {
+  served.child.kill('SIGTERM');
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A block as it is run: with the address of the test's service. */
+const addressed = (text: string): string => text.replaceAll('127.0.0.1:50051', served.address);
+
+test('every block has a language that is tested, or says why it is not run', () => {
+  const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json'];
+  for (const { place, language, notRun } of snippets) {
+    assert.ok(tested.includes(language) || notRun !== undefined, `${place}: nothing runs blocks of "${language}"`);
+  }
+  assert.ok(of('ts').length >= 3 && of('python').length >= 5 && of('sh').length >= 40, 'the blocks are found');
+});
+
+test('blocks are found by their fences, with the comment before them', () => {
+  const markdown = ['<!-- not run: no Go -->', '```go', 'x', '```', 'text', '```', 'y', '```'].join('\n');
+  assert.deepEqual(snippetsOf('a.md', markdown), [
+    { place: 'a.md:3', language: 'go', text: 'x', notRun: 'no Go' },
+    { place: 'a.md:7', language: '', text: 'y', notRun: undefined },
+  ]);
+  assert.throws(() => snippetsOf('a.md', '```sh\nx'), /a\.md:1: the block has no end/);
+});
+
+describe('TypeScript', () => {
+  test('has the types of the package', async () => {
+    const files = await Promise.all(
+      of('ts').map(async ({ place, text }) => {
+        const path = join(folder, `${place.replace(/\W/g, '_')}.mts`);
+        // Each is a module of its own, whatever it imports.
+        await writeFile(path, `${text}\nexport {};\n`);
+        return path;
+      }),
+    );
+    const program = ts.createProgram(files, {
+      ...{ strict: true, noEmit: true, skipLibCheck: true, types: ['node'], lib: ['lib.es2023.d.ts'] },
+      ...{ target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.NodeNext },
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    });
+    const problems = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+      const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0;
+      return `${file?.fileName}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+    });
+    assert.deepEqual(problems, []);
+  });
+
+  for (const { place, text, notRun } of of('ts')) {
+    test(place, { skip: notRun ?? false }, async () => {
+      const options = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext };
+      const path = join(folder, `${place.replace(/\W/g, '_')}.mjs`);
+      await writeFile(path, ts.transpileModule(addressed(text), { compilerOptions: options }).outputText);
+      await run(process.execPath, [path], { cwd: folder });
+    });
+  }
+});
+
+describe('Python', () => {
+  const stubs = snippets.find(({ language, text }) => language === 'sh' && text.includes('--python_out=stubs'));
+  const missing = ['/usr/bin/protoc', '/usr/bin/grpc_python_plugin', PYTHON].find((path) => !existsSync(path));
+  const why = missing === undefined ? false : `${missing} is not here`;
+  if (process.env['CI_PYTHON'] === 'required') assert.equal(why, false);
+
+  test('the stubs are made by the commands of the documentation', { skip: why }, async () => {
+    assert.ok(stubs && stubs.notRun === undefined);
+    await run('bash', ['-euo', 'pipefail', '-c', stubs.text], { cwd: folder });
+  });
+
+  for (const { place, text, notRun } of of('python')) {
+    test(place, { skip: notRun ?? why }, async () => {
+      const env = { ...process.env, PYTHONPATH: 'stubs' };
+      const { stdout, stderr } = await run(PYTHON, ['-c', addressed(text)], { cwd: folder, env });
+      assert.equal(stderr, '');
+      // What a comment says that is printed, is.
+      for (const [, printed] of text.matchAll(/^ *print\(.*\) +# (.+)$/gm))
+        assert.ok(stdout.includes(printed!), stdout);
+    });
+  }
+});
+
+describe('settings', () => {
+  for (const { place, language, text } of of('yaml', 'json')) {
+    test(place, async () => {
+      if (language === 'json') {
+        JSON.parse(text);
+        return;
+      }
+      const value: unknown = parseYaml(text);
+      if (Array.isArray(value)) {
+        const path = join(folder, 'tokens.yaml');
+        await writeFile(path, text);
+        assert.equal((await readTokens({ tokensFile: path }))?.length, value.length);
+      } else {
+        const recipe = parseYaml(await readFile(join(root, 'recipes/convnext-atto-128.yaml'), 'utf8')) as object;
+        trainConfigSchema.parse({ ...recipe, ...(value as object) });
+      }
+    });
+  }
+});
+
+/** Has the command line read its words and do nothing. @throws commander's error for words that it does not take */
+async function readCommandLine(words: readonly string[]): Promise<void> {
+  const program = new Command('vicregl').exitOverride().configureOutput({ writeErr: () => {} });
+  const load = commands[words[0] ?? ''];
+  assert.ok(load, `there is no command "${words[0]}"`);
+  (await load())(program);
+  let acted = false;
+  const onAction = (): void => {
+    acted = true;
+  };
+  const leaves = (command: Command): void => {
+    command.exitOverride().configureOutput({ writeErr: () => {} });
+    if (command.commands.length === 0) command.action(onAction);
+    else command.commands.forEach(leaves);
+  };
+  leaves(program);
+  await program.parseAsync(words, { from: 'user' });
+  assert.ok(acted, 'a command is named');
+}
+
+/** Commands that take seconds, with files that are there. */
+function isQuick([command, sub]: readonly string[], words: readonly string[]): boolean {
+  if (words.some((word) => word.startsWith('ref:') || word.includes('.example') || /^[A-Z]+$/.test(word))) return false;
+  if (command === 'recipes') return true;
+  if (command === 'models') return sub === 'list' || sub === 'show';
+  return (
+    ['embed', 'features', 'match', 'model', 'health'].includes(command ?? '') && !words.includes('models/my-model')
+  );
+}
+
+async function checkScript(words: readonly string[]): Promise<void> {
+  const path = words.find((word) => word.startsWith('dist/'))!;
+  assert.ok(existsSync(join(root, path)), `${path} is not there`);
+  const source = await readFile(join(root, path), 'utf8');
+  // Behind -- they are those of "serve".
+  const own = words.slice(words.indexOf(path) + 1, words.includes('--') ? words.indexOf('--') : undefined);
+  for (const word of own.filter((each) => each.startsWith('--'))) {
+    const name = word.slice(2).split('=')[0]!;
+    assert.ok(new RegExp(`['"]?\\b${name}['"]?: \\{`).test(source), `${path} has no flag ${word}`);
+  }
+}
+
+describe('commands', () => {
+  const scripts = readFile(join(root, 'package.json'), 'utf8').then(
+    (text) => (JSON.parse(text) as { scripts: Record<string, string> }).scripts,
+  );
+  for (const { place, text, notRun } of of('sh')) {
+    const lines = commandsOf(text);
+    test(place, async (t) => {
+      assert.ok(lines.length > 0, 'there are commands');
+      await run('bash', ['-n', '-c', lines.join('\n')]);
+      for (const line of lines) {
+        const words = wordsOf(line).filter((word) => !/^[A-Z_]+=/.test(word));
+        if (words[0] === 'npx' && words[1] === 'vicregl') {
+          const args = words.slice(2);
+          await readCommandLine(args);
+          if (!isQuick(args, args) || notRun !== undefined) continue;
+          const asks =
+            ['embed', 'features', 'match', 'model', 'health'].includes(args[0]!) && !args.includes('--local');
+          const flags = asks ? [...args, '--address', served.address] : args;
+          await t.test(line, async () => {
+            const { stdout } = await run(process.execPath, [bin, ...flags], { cwd: folder });
+            assert.notEqual(stdout, '');
+          });
+        } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
+          await checkScript(words);
+        } else if (words[0] === 'npm') {
+          for (const [, name] of line.matchAll(/npm (?:run )?([\w:]+)/g)) {
+            assert.ok(
+              ['ci', 'pack', 'install'].includes(name!) || name! in (await scripts),
+              `package.json has no "${name}"`,
+            );
+          }
+        } else {
+          const known = notRun !== undefined || line === stubsLine(line) || ['for', 'done'].includes(words[0] ?? '');
+          assert.ok(
+            known || words.length === 0,
+            `${line}: nothing runs it; say why by a comment <!-- not run: REASON -->`,
+          );
+        }
+      }
+    });
+  }
+});
+
+/** Lines of the block that makes Python's stubs, which is run with them. */
+function stubsLine(line: string): string | undefined {
+  const stubs = snippets.find(({ language, text }) => language === 'sh' && text.includes('--python_out=stubs'));
+  return stubs && commandsOf(stubs.text).find((each) => each === line);
+}

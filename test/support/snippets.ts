@@ -1,0 +1,53 @@
+import { readdir, readFile } from 'node:fs/promises';
+
+/** The fenced blocks of the documentation, as its readers copy them. */
+
+const root = new URL('../../../', import.meta.url);
+
+export interface Snippet {
+  /** FILE:LINE of its first line. */
+  readonly place: string;
+  /** As the fence names it, such as `ts`; empty: a picture, or what a program prints. */
+  readonly language: string;
+  readonly text: string;
+  /** Why it is not run, by the comment `<!-- not run: REASON -->` on the line before its fence. */
+  readonly notRun: string | undefined;
+}
+
+export function snippetsOf(file: string, markdown: string): Snippet[] {
+  const lines = markdown.split('\n');
+  const snippets: Snippet[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const fence = /^(\s*)```(\w*)\s*$/.exec(lines[i]!);
+    if (!fence) continue;
+    const end = lines.findIndex((line, at) => at > i && line.trim() === '```');
+    if (end < 0) throw new Error(`${file}:${i + 1}: the block has no end`);
+    const notRun = /^\s*<!-- not run: (.+) -->\s*$/.exec(lines[i - 1] ?? '')?.[1];
+    const text = lines.slice(i + 1, end).map((line) => line.slice(fence[1]!.length));
+    snippets.push({ place: `${file}:${i + 2}`, language: fence[2]!, text: text.join('\n'), notRun });
+    i = end;
+  }
+  return snippets;
+}
+
+/** All blocks of README.md, CONTRIBUTING.md, SECURITY.md, docs/ and the cards of models. */
+export async function allSnippets(): Promise<Snippet[]> {
+  const docs = (await readdir(new URL('docs/', root))).filter((name) => name.endsWith('.md')).sort();
+  const files = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...docs.map((name) => `docs/${name}`)];
+  const texts = files.map(async (file) => snippetsOf(file, await readFile(new URL(file, root), 'utf8')));
+  return (await Promise.all(texts)).flat();
+}
+
+/** The commands of a block of shell: without prompts, what is printed below them, comments and breaks of lines. */
+export function commandsOf(text: string): string[] {
+  const lines = text.replace(/\\\n\s*/g, ' ').split('\n');
+  const prompted = lines.filter((line) => line.startsWith('$ '));
+  const typed = prompted.length > 0 ? prompted.map((line) => line.slice(2)) : lines;
+  return typed.map((line) => line.replace(/(^|\s)#.*$/, '').trim()).filter((line) => line !== '');
+}
+
+/** The words of one command; quotes keep theirs together. */
+export function wordsOf(command: string): string[] {
+  const words = command.matchAll(/(?:[^\s"']+|"[^"]*"|'[^']*')+/g);
+  return [...words].map(([word]) => word.replace(/["']/g, ''));
+}
