@@ -59,9 +59,9 @@ export function registerTrain(program: Command): void {
       const { out, device, resume, checkpoint } = flags;
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
-      await checkOutputFolder('--out', out);
       if (checkpoint !== undefined && !resume) throw new ConfigError('--checkpoint is for --resume; leave it out');
       const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
+      await checkOutputFolder('--out', out);
       const stop = new AbortController();
       const onSignal = () => stop.abort();
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
