@@ -8,7 +8,7 @@ const layers = {
   vicregl: ['nn', 'onnx', 'tensor'],
   image: ['tensor'],
   data: ['files', 'image', 'tensor'],
-  checkpoint: ['tensor'],
+  checkpoint: ['files', 'tensor'],
   models: ['checkpoint', 'nn', 'onnx', 'image', 'files', 'tensor'],
   engine: ['match', 'models', 'onnx', 'image', 'tensor'],
   decode: ['engine', 'image', 'tensor'],
@@ -18,7 +18,7 @@ const layers = {
   probe: ['data', 'onnx', 'image', 'tensor'],
   evaluate: ['probe', 'match', 'engine', 'models', 'data', 'vicregl', 'nn', 'image', 'onnx', 'tensor'],
   train: ['probe', 'models', 'data', 'vicregl', 'nn', 'image', 'onnx', 'files', 'tensor'],
-  serve: ['proto', 'match', 'dense', 'decode', 'engine', 'models', 'image', 'onnx', 'tensor'],
+  serve: ['proto', 'match', 'dense', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'bench',

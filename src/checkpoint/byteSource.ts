@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { CheckpointFileError } from './checkpointFileError.js';
 
 /** Bytes that are read by position: a file, or a buffer in tests. */

@@ -1,4 +1,4 @@
-import { fileProblem, isFileError } from '../tensor/fileProblem.js';
+import { fileProblem, isFileError } from '../files/fileProblem.js';
 
 /** An input of a command that cannot be opened or read. */
 class InputError extends Error {

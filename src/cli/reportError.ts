@@ -1,5 +1,5 @@
 import { VicreglError } from '../client/vicreglError.js';
-import { fileProblem, isFileError } from '../tensor/fileProblem.js';
+import { fileProblem, isFileError } from '../files/fileProblem.js';
 
 /** What the file system says comes as a code and a system call: here in words, with the path. */
 function textOf(error: unknown): string {

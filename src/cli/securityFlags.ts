@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { SecurityOptions, TlsOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 
 /** How a guarded service is reached. */
 export interface SecurityFlags {

@@ -1,7 +1,7 @@
 import type { Dirent, Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { DataError } from './dataError.js';
 import { byCodeUnits, isHidden, isImageName } from './imageNames.js';
 import { packNames } from './nameTable.js';

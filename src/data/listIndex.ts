@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
 import { CsvError, parse } from 'csv-parse';
 import { z } from 'zod';
-import { fileProblem, isFileError } from '../tensor/fileProblem.js';
+import { fileProblem, isFileError } from '../files/fileProblem.js';
 import { DataError } from './dataError.js';
 import { packNames } from './nameTable.js';
 import type { SourceIndex } from './sourceIndex.js';

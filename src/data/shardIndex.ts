@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expand } from 'brace-expansion';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { DataError } from './dataError.js';
 import { imageExtensions, isHidden } from './imageNames.js';
 import { packNames } from './nameTable.js';

@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { ABSENT_BLOCK, imageName, type SourceIndex, TAR_BLOCK } from './sourceIndex.js';
 
 /** Reads the encoded bytes of a source's images. */

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { DataError } from './dataError.js';
 import { indexFolder } from './folderIndex.js';
 import { byCodeUnits, imageExtensions, isHidden } from './imageNames.js';

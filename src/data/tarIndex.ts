@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { DataError } from './dataError.js';
 import { byCodeUnits, isImageName } from './imageNames.js';
 import { type NameTable, packNames } from './nameTable.js';

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileProblem } from '../files/fileProblem.js';
 import { checkOutputFolder, makeFolder } from '../files/output.js';
-import { fileProblem } from '../tensor/fileProblem.js';
 import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';

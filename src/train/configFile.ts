@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
-import { fileProblem } from '../tensor/fileProblem.js';
+import { fileProblem } from '../files/fileProblem.js';
 import { ConfigError, parseTrainConfig, type SetKey, type TrainConfig, trainConfigKeys } from './config.js';
 import { firstUnknown, unknownKey } from './configKeys.js';
 

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { fileProblem } from '../../tensor/fileProblem.js';
+import { fileProblem } from '../../files/fileProblem.js';
 import { ServeConfigError } from '../config/configError.js';
 
 /** Paths of PEM files. */

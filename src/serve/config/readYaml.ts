@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { fileProblem } from '../../tensor/fileProblem.js';
+import { fileProblem } from '../../files/fileProblem.js';
 import { ServeConfigError } from './configError.js';
 
 /**
