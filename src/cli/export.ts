@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
 import { requireFreePlace } from '../models/folder.js';
+import { UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
@@ -21,7 +22,7 @@ interface ExportFlags extends VariantFlags {
   readonly weights: 'last' | 'ema';
   readonly expander: boolean;
   readonly modelVersion: string;
-  readonly license: string;
+  readonly license?: string;
   readonly note?: string;
   readonly card?: string;
   readonly force: boolean;
@@ -42,13 +43,14 @@ export function registerExport(program: Command): void {
     )
     .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
     .option('--model-version <version>', 'version of the weights', '1')
-    .option('--license <name>', 'licence of the weights', 'Apache-2.0')
+    .option('--license <name>', "licence of the weights (default: the run's license key, else unknown)")
     .option('--note <text>', 'what the weights saw, in words, for the manifest')
     .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
     .option('--force', 'replace the model folder', false);
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
     await requireFreePlace(flags.out, flags.force);
     const { checkpoint, config } = await loadRun(run, flags.checkpoint);
+    const license = flags.license ?? config.license ?? UNKNOWN_LICENSE;
     const name = basename(flags.out);
     const files = new Map<string, Uint8Array>();
     files.set('config.yaml', new TextEncoder().encode(stringify(config)));
@@ -69,7 +71,7 @@ export function registerExport(program: Command): void {
         version: flags.modelVersion,
         ...runModel(config, checkpoint, flags.weights),
         writeExpander: flags.expander,
-        license: flags.license,
+        license,
         training: {
           ...(flags.note !== undefined && { note: flags.note }),
           ...summariseRun(log, checkpoint.step),
@@ -84,6 +86,7 @@ export function registerExport(program: Command): void {
       },
       { ...variantOf(flags), force: flags.force },
     );
+    if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is not known; say it with --license.');
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
     console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
     console.log(`serve it with: npx vicregl serve --model ${flags.out}`);

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { requireFreePlace } from '../models/folder.js';
-import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile } from '../models/importCheckpoint.js';
+import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile, UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
 import { printJson } from './printJson.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
@@ -61,7 +61,7 @@ export function registerImport(program: Command): void {
     });
     const { alpha, heads, dims, architecture } = manifest;
     if (license === AUTHORS_LICENSE) console.error(`The authors' weights are ${license}: no commercial use.`);
-    if (license === 'unknown') console.error('The licence is not known; say it with --license.');
+    if (license === UNKNOWN_LICENSE) console.error('The licence is not known; say it with --license.');
     if (flags.json) {
       const { expander, localProjector, classes, leftOut } = network;
       printJson({

@@ -97,7 +97,7 @@ async function runDry(flags: TrainFlags): Promise<void> {
   const folder = join(flags.out ?? '.', 'dry-run');
   await checkOutputFolder('--out', folder);
   const config = await startedConfig(flags);
-  printDryRun(config, await dryRun(config, folder), folder);
+  printDryRun(config, await dryRun(config, folder, { device: flags.device }), folder);
 }
 
 async function startedConfig({ config, recipe, set }: TrainFlags) {

@@ -11,10 +11,12 @@ import type { Manifest } from './manifest.js';
 /** Names of the authors' published files; their weights are CC BY-NC. */
 const AUTHORS_FILE = /^(resnet50(x2)?|convnext_(small|base|xlarge))_alpha0\.\d+(_fullckpt)?\.pth$/;
 export const AUTHORS_LICENSE = 'CC-BY-NC-4.0';
+/** Of weights whose licence nobody has said. */
+export const UNKNOWN_LICENSE = 'unknown';
 
 /** Licence of a file's weights as far as its name tells. */
 export function licenseOfFile(file: string): string {
-  return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : 'unknown';
+  return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : UNKNOWN_LICENSE;
 }
 
 /** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined where it has none. */

@@ -114,7 +114,7 @@ export const manifestSchema = z.strictObject({
   files: z
     .record(fileName, z.strictObject({ sha256, bytes: z.int().nonnegative() }))
     .describe('Checksum and size of every file of the folder but this one.'),
-  license: z.string().describe('Licence of the weights.'),
+  license: z.string().describe('Licence of the weights; unknown where nobody has said it.'),
   training: z.record(z.string(), z.json()).describe('What the weights saw: data, recipe, steps, final losses.'),
 });
 

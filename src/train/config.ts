@@ -16,15 +16,20 @@ const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
 const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 
+/** The micro-batches that a batch can be taken in, ascending, the whole batch last. @param norm of the network's heads. */
+export function microBatchChoices(batchSize: number, norm: 'layer' | 'batch'): number[] {
+  // Statistics of one vector have no variance.
+  const least = norm === 'batch' ? 2 : 1;
+  return Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= least && batchSize % m === 0);
+}
+
 /** What is wrong with a micro-batch, with the values that would do. */
 function microBatchProblems(
   { batchSize, microBatch, stepsPerRun }: { batchSize: number; microBatch?: number | undefined; stepsPerRun: number },
   backbone: BackboneConfig,
 ): string[] {
   if (microBatch === undefined || microBatch === batchSize) return [];
-  // Statistics of one vector have no variance.
-  const least = headNorm(backbone) === 'batch' ? 2 : 1;
-  const divisors = Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= least && batchSize % m === 0);
+  const divisors = microBatchChoices(batchSize, headNorm(backbone));
   const nearest = [
     divisors.filter((divisor) => divisor < microBatch).at(-1),
     divisors.find((divisor) => divisor > microBatch),
@@ -32,7 +37,7 @@ function microBatchProblems(
   const use = `use ${nearest.join(' or ')}`;
   return [
     ...(batchSize % microBatch === 0 ? [] : [`${microBatch} does not divide batchSize ${batchSize}; ${use}`]),
-    ...(microBatch < least
+    ...(microBatch < divisors[0]!
       ? [`${microBatch} is too few for batch normalisation, whose statistics are over a micro-batch; ${use}`]
       : []),
     ...(stepsPerRun === 1
@@ -47,6 +52,12 @@ function microBatchProblems(
 export const trainConfigSchema = z
   .strictObject({
     name: z.string().min(1).describe('Name of the run, and of the model folder that is proposed for it.'),
+    license: z
+      .string()
+      .trim()
+      .min(1)
+      .optional()
+      .describe('Licence of the weights, such as Apache-2.0, for the manifests of exported models. Absent: unknown.'),
     seed: z.int().min(0).default(0).describe('Fixes initial weights, crops, augmentation, order and drop path.'),
     data: z.strictObject({
       source: z

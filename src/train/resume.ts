@@ -11,10 +11,10 @@ import { learningRate } from './schedule.js';
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|checkpoints\.[\w.]+|alarm\.[\w.]+|data\.(workers|cacheBytes|prefetchBytes))$/;
+  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|checkpoints\.[\w.]+|alarm\.[\w.]+|license|data\.(workers|cacheBytes|prefetchBytes))$/;
 const CHANGEABLE_TEXT =
   'optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, threads, stepsPerRun, checkpoints, alarm, ' +
-  'data.workers, data.cacheBytes and data.prefetchBytes';
+  'license, data.workers, data.cacheBytes and data.prefetchBytes';
 
 /** Keys that may differ from the checkpoint's, but not by --set: a name, and a place whose content is compared itself. */
 const FREE: ReadonlySet<string> = new Set(['name', 'data.source', 'probe.data', 'probe.test']);

@@ -47,7 +47,8 @@ export async function readRunConfig(run: string, settings: readonly Setting[] = 
 
 /**
  * A run's checkpoint with the configuration of its network: the checkpoint's own, since config.yaml may have been edited
- * since; that of config.yaml for a checkpoint of an older version.
+ * since; that of config.yaml for a checkpoint of an older version. The licence is the one that config.yaml says now: it is no
+ * part of what the checkpoint was trained with.
  * @throws ConfigError for a folder without a run, CheckpointError.
  */
 export async function loadRun(
@@ -56,7 +57,9 @@ export async function loadRun(
 ): Promise<{ readonly checkpoint: Checkpoint; readonly config: TrainConfig }> {
   const written = await readRunConfig(run);
   const checkpoint = await loadCheckpoint(run, choice);
-  return { checkpoint, config: configOf(checkpoint) ?? written };
+  const { license: _, ...trained } = configOf(checkpoint) ?? written;
+  const { license } = written;
+  return { checkpoint, config: { ...trained, ...(license !== undefined && { license }) } };
 }
 
 /**

@@ -8,6 +8,7 @@ import { stringify } from 'yaml';
 import { createLoader } from '../../src/data/loader.js';
 import { openImageSource } from '../../src/data/sources.js';
 import { parseTrainConfig } from '../../src/train/config.js';
+import { type DryRunReport, dryRun } from '../../src/train/dryRun/dryRun.js';
 import { sampleCrops } from '../../src/train/dryRun/sampleCrops.js';
 import { loaderOptionsOf } from '../../src/train/plan.js';
 import { tinyConfig, tinyKeys, writePhotographs } from '../support/tinyRun.js';
@@ -70,6 +71,79 @@ describe('vicregl train --dry-run', () => {
       assert.match(stderr, message);
     }
     assert.ok(!(await readdir(scratch)).includes('refused'));
+  });
+});
+
+describe('a run that needs more memory than there is', () => {
+  const MIB = 2 ** 20;
+  const keys = { batchSize: 8, data: { source: '', cacheBytes: 0 } };
+  const report = async (mebibytes: number, more: Readonly<Record<string, unknown>> = {}) => {
+    const config = tinyConfig(photographs, { ...keys, data: { ...keys.data, source: photographs }, ...more });
+    const options = { memory: { bytes: mebibytes * MIB, limit: 'cgroup' } as const };
+    return dryRun(config, join(scratch, 'memory'), options);
+  };
+  const least = ({ memory: { state, graph, program, batches } }: DryRunReport) => state + graph + program + batches;
+  const ofMemory = ({ warnings }: DryRunReport) => warnings.filter((warning) => warning.includes('memory'));
+
+  test('is told both numbers and the largest micro-batch that fits, whose own dry run is content', async () => {
+    // Large crops of a wide backbone without matches: the passes of the backbone are what needs memory.
+    const { model, loss } = tinyKeys(photographs);
+    const large = { crops: { size: 256 }, model: { ...model, widths: [64, 128] }, loss: { ...loss, alpha: 1 } };
+    const roomy = await report(2 ** 20, large);
+    assert.deepEqual(ofMemory(roomy), []);
+    const [whole, half, quarter] = [
+      roomy,
+      await report(2 ** 20, { ...large, microBatch: 4 }),
+      await report(2 ** 20, { ...large, microBatch: 2 }),
+    ].map(least);
+    assert.ok(whole! > half! && half! > quarter!);
+    // Room for half of the batch with a quarter over it, and a byte less than that.
+    for (const [bytes, micro] of [
+      [Math.ceil(half! * 1.25), 4],
+      [Math.floor(half! * 1.25) - 1, 2],
+    ] as const) {
+      assert.ok(bytes < whole!, `${bytes} of ${whole}`);
+      const [warning, ...others] = ofMemory(await report(bytes / MIB, large));
+      assert.deepEqual(others, []);
+      assert.match(
+        warning!,
+        new RegExp(
+          `^the run needs at least [\\d.]+ GiB of memory, and this process's cgroup allows [\\d.]+ GiB; --micro-batch ${micro} needs at least`,
+        ),
+      );
+      assert.deepEqual(ofMemory(await report(bytes / MIB, { ...large, microBatch: micro })), []);
+    }
+    const [several] = ofMemory(await report((half! * 1.25) / MIB, { ...large, stepsPerRun: 2 }));
+    assert.match(several!, /; --micro-batch 4 --set stepsPerRun=1 needs/);
+  });
+
+  test('is told that none fits, and of photographs that are kept decoded what would', async () => {
+    const [none] = ofMemory(await report(1));
+    assert.match(none!, /; --micro-batch 1 would need [\d.]+ GiB: take a smaller network/);
+    const needs = least(await report(2 ** 20));
+    const kept = { data: { source: photographs, cacheBytes: 64 * MIB } };
+    assert.deepEqual(ofMemory(await report(needs / MIB + 64, kept)), []);
+    const [cache] = ofMemory(await report(needs / MIB + 48, kept));
+    assert.match(cache!, /set data\.cacheBytes to at most 50331648$/);
+    assert.deepEqual(
+      ofMemory(await report(needs / MIB + 48, { data: { source: photographs, cacheBytes: 50331648 } })),
+      [],
+    );
+  });
+
+  test("is compared with this machine's own, but not where a card has the memory", async () => {
+    // 7 x 10^10 weights: more than any machine that this test runs on may have.
+    const huge = ['--set', 'model.expander=[262144,262144]', '--out', join(scratch, 'huge')];
+    const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), ...huge];
+    const { code, stdout, stderr } = await vicregl(...dry);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stdout,
+      /^warning: the run needs at least [\d.e+]+ GiB of memory, and (this machine has|this process's cgroup allows) [\d.]+ GiB; --micro-batch 1 would need/m,
+    );
+    const card = await vicregl(...dry, '--device', 'cuda');
+    assert.equal(card.code, 0, card.stderr);
+    assert.doesNotMatch(card.stdout, /GiB of memory/);
   });
 });
 

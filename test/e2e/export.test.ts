@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -231,6 +231,28 @@ describe('vicregl export', () => {
         .representation,
     }));
     assert.ok(relativeError(numbers(representation!), numbers(y)) <= 1e-5);
+  });
+
+  test("says the licence that the user says: --license, else the run's key, else that it is unknown", async () => {
+    const licenseOf = async (name: string, ...flags: string[]) => {
+      const dir = join(scratch, name);
+      const { code, stderr } = await vicregl('export', run, '--out', dir, ...flags);
+      assert.equal(code, 0, stderr);
+      return [(await openModelFolder(dir)).manifest.license, stderr];
+    };
+    const note = 'The licence of the weights is not known; say it with --license.\n';
+    assert.deepEqual(await licenseOf('unsaid'), ['unknown', note]);
+    assert.deepEqual(await licenseOf('said', '--license', 'MIT'), ['MIT', '']);
+    // A key that is added when the run is over; config.yaml is as it was afterwards.
+    const path = join(run, 'config.yaml');
+    const before = await readFile(path, 'utf8');
+    try {
+      await writeFile(path, `license: CC-BY-4.0\n${before}`);
+      assert.deepEqual(await licenseOf('keyed'), ['CC-BY-4.0', '']);
+      assert.deepEqual(await licenseOf('both', '--license', 'MIT'), ['MIT', '']);
+    } finally {
+      await writeFile(path, before);
+    }
   });
 
   test('takes the averaged weights on request, and says so; without any it says how to get them', async () => {

@@ -15,7 +15,9 @@ import { openProbeData } from '../probe/probeData.js';
 import { learningRate } from '../schedule.js';
 import { isMicroBatched } from '../stepConfig.js';
 import { drawCrops } from './drawCrops.js';
-import { type StepMemory, stepMemory } from './memoryEstimate.js';
+import { type MachineMemory, machineMemory } from './machineMemory.js';
+import { memoryWarnings, type RunMemory } from './memoryAdvice.js';
+import { stepMemory } from './memoryEstimate.js';
 import { sampleCrops } from './sampleCrops.js';
 
 /** What a run would be, without training. */
@@ -28,12 +30,8 @@ export interface DryRunReport {
   readonly forwardFlops: number;
   /** The same of the training step: three times as many, since each product has two gradients. */
   readonly stepFlops: number;
-  readonly memory: StepMemory & {
-    /** Batches: the one of the step and those that the loader has ready. */
-    readonly batches: number;
-    /** Most that decoded photographs may take between epochs. */
-    readonly cache: number;
-  };
+  /** In bytes. batches: the one of the step and those that the loader has ready; cache: the most that decoded photographs take. */
+  readonly memory: RunMemory;
   readonly stepsPerEpoch: number;
   readonly warmupSteps: number;
   readonly totalSteps: number;
@@ -41,6 +39,13 @@ export interface DryRunReport {
   readonly learningRates: readonly { readonly step: number; readonly lr: number }[];
   /** What will hardly work, with numbers and what to set instead. */
   readonly warnings: readonly string[];
+}
+
+export interface DryRunOptions {
+  /** Where the run would be: what a GPU has is not known, and not compared. Default cpu. */
+  readonly device?: 'cpu' | 'cuda';
+  /** What the run may take; this machine's by default. */
+  readonly memory?: MachineMemory;
 }
 
 /** Photographs in the picture, two views each. */
@@ -60,7 +65,11 @@ const PREFIXES = {
  * @param folder gets crops.png, learning-rate.svg and learning-rate.png.
  * @throws ConfigError, DataError and ImageError as training would.
  */
-export async function dryRun(config: TrainConfig, folder: string): Promise<DryRunReport> {
+export async function dryRun(
+  config: TrainConfig,
+  folder: string,
+  { device = 'cpu', memory: available }: DryRunOptions = {},
+): Promise<DryRunReport> {
   const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   if (config.probe) await (await openProbeData(config, config.probe, source)).close();
@@ -89,6 +98,16 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
   await writeFileAtomic(join(folder, 'learning-rate.svg'), curve);
   await writeFileAtomic(join(folder, 'learning-rate.png'), await svgToPng(curve, 2));
 
+  const memory: RunMemory = {
+    ...stepMemory(stepConfig),
+    batches: (prefetch + 1) * config.batchSize * photographBytes,
+    cache: config.data.cacheBytes,
+  };
+  const ofMemory =
+    device === 'cpu'
+      ? memoryWarnings(stepConfig, memory, available ?? (await machineMemory()), config.stepsPerRun)
+      : [];
+
   const told = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
   return {
     photographs: source.count,
@@ -102,17 +121,13 @@ export async function dryRun(config: TrainConfig, folder: string): Promise<DryRu
     forwardFlops,
     // Gradients are two passes; of micro-batches there are two forward ones.
     stepFlops: (isMicroBatched(stepConfig) ? 4 : 3) * forwardFlops,
-    memory: {
-      ...stepMemory(stepConfig),
-      batches: (prefetch + 1) * config.batchSize * photographBytes,
-      cache: config.data.cacheBytes,
-    },
+    memory,
     stepsPerEpoch,
     warmupSteps,
     totalSteps,
     learningRates: told
       .filter((step) => step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
-    warnings: configWarnings(config, schedule),
+    warnings: [...configWarnings(config, schedule), ...ofMemory],
   };
 }

@@ -1,0 +1,74 @@
+import { headNorm } from '../../nn/backbone.js';
+import { microBatchChoices } from '../config.js';
+import type { StepConfig } from '../stepConfig.js';
+import type { MachineMemory } from './machineMemory.js';
+import { type StepMemory, stepMemory } from './memoryEstimate.js';
+
+/** What a run needs in bytes: its step, the batches that are made ahead, and at most so much of decoded photographs. */
+export interface RunMemory extends StepMemory {
+  readonly batches: number;
+  readonly cache: number;
+}
+
+/** Estimates are lower bounds; what is proposed leaves the room that measurements ask for (docs/training.md). */
+const ROOM = 1.25;
+
+const needed = ({ state, graph, program, batches }: RunMemory): number => state + graph + program + batches;
+const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
+
+/** The largest micro-batch under the present one whose estimate is at most so many bytes; memory grows with it. */
+function largestFitting(
+  choices: readonly number[],
+  bytes: number,
+  estimate: (microBatch: number) => number,
+): number | undefined {
+  let [low, high] = [0, choices.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (estimate(choices[middle]!) <= bytes) low = middle + 1;
+    else high = middle;
+  }
+  return choices[low - 1];
+}
+
+/**
+ * What to say of a run that needs more memory than there is, with the micro-batch that fits; nothing of one that does not.
+ * @param stepsPerRun of the configuration; micro-batches take one step a run.
+ */
+export function memoryWarnings(
+  config: StepConfig,
+  memory: RunMemory,
+  { bytes, limit }: MachineMemory,
+  stepsPerRun = 1,
+): string[] {
+  const least = needed(memory);
+  const has = limit === 'cgroup' ? "this process's cgroup allows" : 'this machine has';
+  if (least <= bytes) {
+    const cache = Math.max(0, bytes - least);
+    if (memory.cache <= cache) return [];
+    return [
+      `with all decoded photographs that it may keep (data.cacheBytes, ${gibibytes(memory.cache)}) the run needs at least ` +
+        `${gibibytes(least + memory.cache)} of memory, and ${has} ${gibibytes(bytes)}; ` +
+        `set data.cacheBytes to at most ${Math.floor(cache / 2 ** 20) * 2 ** 20}`,
+    ];
+  }
+  const estimates = new Map<number, number>();
+  const estimate = (microBatch: number): number => {
+    const known = estimates.get(microBatch) ?? needed({ ...memory, ...stepMemory({ ...config, microBatch }) });
+    estimates.set(microBatch, known);
+    return known;
+  };
+  const present = config.microBatch ?? config.batchSize;
+  const choices = microBatchChoices(config.batchSize, headNorm(config.model.backbone)).filter((one) => one < present);
+  const fitting = largestFitting(choices, bytes / ROOM, estimate) ?? largestFitting(choices, bytes, estimate);
+  const smallest = choices[0];
+  const also = stepsPerRun === 1 ? '' : ' --set stepsPerRun=1';
+  const wayOut =
+    fitting !== undefined
+      ? `--micro-batch ${fitting}${also} needs at least ${gibibytes(estimate(fitting))}`
+      : (smallest === undefined
+          ? 'smaller micro-batches there are none'
+          : `--micro-batch ${smallest} would need ${gibibytes(estimate(smallest))}`) +
+        ': take a smaller network, narrower heads (model.expander, model.localProjector), smaller crops or a smaller batchSize';
+  return [`the run needs at least ${gibibytes(least)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
+}
