@@ -199,6 +199,19 @@ describe('a resumed run with given weights', () => {
     assert.notDeepEqual(data((await loadCheckpoint(plain)).tensors), expected);
   });
 
+  it('goes on from the given weights with a lower rate where the first step diverged', async () => {
+    const run = place();
+    const keys = { optimizer: { baseLr: 1e42 }, warmupEpochs: 0, checkpoints: { every: 1 } };
+    await assert.rejects(
+      trainTiny(run, config(keys), { init: { path: source } }),
+      /NonFiniteLossError: step 1: .*the checkpoint of step 0 is good/,
+    );
+    assert.deepEqual(await listCheckpoints(run), [0]);
+    assertSame((await loadCheckpoint(run)).tensors, starting(trained, ...NETWORK));
+    const result = await trainTiny(run, config({ ...keys, optimizer: { baseLr: 0.05 } }), { resume: true });
+    assert.equal(result.steps, 4);
+  });
+
   it('is refused other weights, and without any checkpoint', async () => {
     const run = place();
     await trainUntil(run, config(), 1, false, { path: source });
