@@ -8,7 +8,7 @@ import { UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
-import { loadRun } from '../train/runFolder.js';
+import { initialSourceOf, loadRun } from '../train/runFolder.js';
 import { readRunLog } from '../train/runLog.js';
 import { summariseRun } from '../train/runSummary.js';
 import { checkpointOption } from './checkpointFlag.js';
@@ -56,6 +56,7 @@ export function registerExport(program: Command): void {
     files.set('config.yaml', new TextEncoder().encode(stringify(config)));
     const environment = join(run, 'environment.json');
     files.set('environment.json', await ofInput('<run>', environment, () => readFile(environment)));
+    const init = await initialSourceOf(run);
     const { card } = flags;
     if (card !== undefined) files.set('README.md', await ofInput('--card', card, () => readFile(card)));
     // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
@@ -75,6 +76,13 @@ export function registerExport(program: Command): void {
         training: {
           ...(flags.note !== undefined && { note: flags.note }),
           ...summariseRun(log, checkpoint.step),
+          ...(init && {
+            init: {
+              ...init,
+              drawn: init.drawn.map((part) => ({ ...part })),
+              unused: init.unused.map((part) => ({ ...part })),
+            },
+          }),
           weights: flags.weights,
           ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
           batchSize: config.batchSize,

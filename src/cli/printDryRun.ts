@@ -36,5 +36,6 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
       ['pictures', `${folder}/crops.png, learning-rate.svg, learning-rate.png`],
     ]),
   );
+  for (const note of report.init?.notes ?? []) console.log(note);
   for (const warning of report.warnings) console.log(`warning: ${warning}`);
 }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkOutputFolder } from '../files/output.js';
@@ -5,10 +6,12 @@ import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
 import { loadTrainConfig, type Setting } from '../train/configFile.js';
 import { dryRun } from '../train/dryRun/dryRun.js';
+import type { InitialWeightsOptions } from '../train/initialWeights.js';
 import { createProgress } from '../train/progress.js';
 import { readRunConfig } from '../train/runFolder.js';
 import { train } from '../train/trainer.js';
 import { checkpointOption } from './checkpointFlag.js';
+import { findModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
@@ -20,6 +23,8 @@ interface TrainFlags {
   readonly set: readonly Setting[];
   readonly microBatch?: number;
   readonly out?: string;
+  readonly init?: string;
+  readonly initPrefix?: string;
   readonly dryRun: boolean;
   readonly device: 'cpu' | 'cuda';
   readonly resume: boolean;
@@ -47,7 +52,19 @@ export function registerTrain(program: Command): void {
       wholeNumber(1),
     )
     .option('--resume', 'continue the run in --out', false)
-    .addOption(checkpointOption('with --resume, where it goes on: latest (the default), best, or the number of a step'))
+    .option(
+      '--init <path>',
+      'start from the weights of a model (folder or name), a run folder, or a checkpoint file (ours, PyTorch, safetensors), as far as they fit',
+    )
+    .option(
+      '--init-prefix <text>',
+      'which of several encoders of the checkpoint: what stands before the names of its weights, such as teacher/backbone.',
+    )
+    .addOption(
+      checkpointOption(
+        'with --resume, where it goes on, and with --init RUN, what it starts from: latest (the default), best, or the number of a step',
+      ),
+    )
     .option(
       '--dry-run',
       'train nothing: print parameters, FLOPs, memory, steps and learning rates, and draw crops into OUT/dry-run',
@@ -57,11 +74,12 @@ export function registerTrain(program: Command): void {
       const micro = { text: `microBatch=${microBatch}`, flag: `--micro-batch ${microBatch}` };
       const flags = microBatch === undefined ? given : { ...given, set: [...given.set, micro] };
       const { out, device, resume, checkpoint } = flags;
+      checkInitFlags(flags);
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
-      if (checkpoint !== undefined && !resume) throw new ConfigError('--checkpoint is for --resume; leave it out');
       const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
       await checkOutputFolder('--out', out);
+      const init = await initOf(flags);
       const stop = new AbortController();
       const onSignal = () => stop.abort();
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
@@ -73,7 +91,8 @@ export function registerTrain(program: Command): void {
           run: out,
           device,
           resume,
-          ...(checkpoint !== undefined && { checkpoint }),
+          ...(resume && checkpoint !== undefined && { checkpoint }),
+          ...(init && { init }),
           signal: stop.signal,
           createProgress: (start, total) => createProgress(start, total, process.stderr),
         });
@@ -91,13 +110,39 @@ export function registerTrain(program: Command): void {
 
 const ignore = () => undefined;
 
+/** @throws ConfigError for flags that do not go together. */
+function checkInitFlags({ init, initPrefix, resume, checkpoint }: TrainFlags): void {
+  if (init !== undefined && resume) {
+    throw new ConfigError(
+      '--init is for a run that starts; a resumed run goes on from its own checkpoint: leave it out',
+    );
+  }
+  if (initPrefix !== undefined && init === undefined) throw new ConfigError('--init-prefix goes with --init');
+  if (checkpoint !== undefined && init === undefined && !resume) {
+    throw new ConfigError('--checkpoint is for --resume and --init; leave it out');
+  }
+}
+
+/** The weights that were asked for; a path that is not there may be the name of a model. */
+async function initOf({ init, initPrefix, checkpoint }: TrainFlags): Promise<InitialWeightsOptions | undefined> {
+  if (init === undefined) return undefined;
+  const isThere = await stat(init).catch(() => undefined);
+  const path = isThere || /[/\\]/.test(init) ? init : await findModel(init).catch(() => init);
+  return {
+    path,
+    ...(initPrefix !== undefined && { prefix: initPrefix }),
+    ...(checkpoint !== undefined && { checkpoint }),
+  };
+}
+
 /** Beside a run's files, or here: nothing else of the folder is touched. */
 async function runDry(flags: TrainFlags): Promise<void> {
   if (flags.resume) throw new ConfigError('--dry-run is for a run that starts; leave out --resume');
   const folder = join(flags.out ?? '.', 'dry-run');
   await checkOutputFolder('--out', folder);
   const config = await startedConfig(flags);
-  printDryRun(config, await dryRun(config, folder, { device: flags.device }), folder);
+  const init = await initOf(flags);
+  printDryRun(config, await dryRun(config, folder, { device: flags.device, ...(init && { init }) }), folder);
 }
 
 async function startedConfig({ config, recipe, set }: TrainFlags) {

@@ -116,9 +116,10 @@ export interface FoundBackbone {
  * Finds the backbone in a file by a key that each has. What stands in another dict than the weights (`ema/`,
  * `state_dict_ema/`) is taken where it is asked for, or where there is nothing else.
  * @param wanted the prefix of one of several, or how it begins.
+ * @param flag that chooses one, for the error.
  * @throws CheckpointFileError where there is none, or several to choose from; names them.
  */
-export function findBackbone(names: readonly string[], wanted?: string): FoundBackbone {
+export function findBackbone(names: readonly string[], wanted?: string, flag = '--prefix'): FoundBackbone {
   const all = namings.flatMap((naming) =>
     [...new Set(names.flatMap((name) => naming.sign.exec(name)?.[1] ?? []))].map((prefix) => ({ naming, prefix })),
   );
@@ -136,7 +137,7 @@ export function findBackbone(names: readonly string[], wanted?: string): FoundBa
   const listed = (candidates.length > 0 ? candidates : all).map(({ prefix }) => prefix || '"" (the top)').join(', ');
   throw new CheckpointFileError(
     candidates.length > 0
-      ? `it holds ${candidates.length} backbones; choose one with --prefix: ${listed}`
+      ? `it holds ${candidates.length} backbones; choose one with ${flag}: ${listed}`
       : `it holds no backbone under the prefix "${wanted}"; there is ${listed}`,
   );
 }

@@ -15,6 +15,8 @@ export interface ImportedNetwork {
   readonly architecture: string;
   readonly backbone: BackboneConfig;
   readonly namedBy: NamedBy;
+  /** What stands before the names of its weights in the file; empty where they stand at the top. */
+  readonly prefix: string;
   readonly expander?: readonly number[];
   readonly localProjector?: readonly number[];
   /** Classes of the linear classifier. */
@@ -83,8 +85,15 @@ export interface ReadNetworkOptions {
   readonly architecture?: string | undefined;
   /** Which of several backbones of the file: what stands before its names. */
   readonly prefix?: string | undefined;
+  /** The flag that gives the prefix, for errors. */
+  readonly prefixFlag?: string;
   /** Whether the expander (`projector`) is taken, where it has VICRegL's form; when false it is not looked at. */
   readonly expander?: boolean;
+  /**
+   * Whether a backbone is taken that lacks weights, or has some of another shape or that are not ours; the shapes are then the
+   * file's. For a run that starts from what there is; else such a backbone is refused.
+   */
+  readonly incomplete?: boolean;
   /** Size of the file: weights that claim more elements than that share their bytes, and are refused. */
   readonly fileBytes: number;
 }
@@ -96,10 +105,10 @@ export interface ReadNetworkOptions {
  */
 export function readNetwork(
   checkpoint: Checkpoint,
-  { architecture, prefix: wanted, expander = true, fileBytes }: ReadNetworkOptions,
+  { architecture, prefix: wanted, prefixFlag, expander = true, incomplete = false, fileBytes }: ReadNetworkOptions,
 ): ImportedNetwork {
   const { tensors } = checkpoint;
-  const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted);
+  const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted, prefixFlag);
   // Heads stand beside the backbone where it has a name of its own.
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
@@ -190,9 +199,17 @@ export function readNetwork(
   const keys = new Map<string, string>();
   let elements = 0;
   for (const [name, shape] of expected) {
-    keys.set(name, locate(name).key);
+    const { key, shape: stored } = locate(name);
+    if (incomplete) {
+      if (stored === undefined) {
+        expected.delete(name);
+        continue;
+      }
+      expected.set(name, stored);
+    }
+    keys.set(name, key);
     problems.push(...[problemOf(name, shape) ?? []].flat());
-    elements += elementCount(shape);
+    elements += elementCount(stored ?? shape);
   }
   const taken = new Set(keys.values());
   const others = [...tensors.keys()].filter((key) => !taken.has(key) && !COUNTER.test(key));
@@ -202,7 +219,7 @@ export function readNetwork(
   };
   problems.push(...others.filter(isOurs).map(unexpected));
   const name = nameOfBackbone(config);
-  if (problems.length > 0) {
+  if (problems.length > 0 && !incomplete) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);
   }
   if (elements > fileBytes) {
@@ -214,11 +231,12 @@ export function readNetwork(
   const averagesFirst =
     !('block' in config) &&
     (naming.by !== 'authors' || classifierAt !== undefined) &&
-    !isNormFirst(keys.get('backbone.norm.weight')!);
+    !isNormFirst(keys.get('backbone.norm.weight') ?? '');
   return {
     architecture: name,
     backbone: config,
     namedBy: naming.by,
+    prefix,
     ...(heads.projector && { expander: heads.projector }),
     ...(heads.maps_projector && { localProjector: heads.maps_projector }),
     ...(heads.classifier !== undefined && { classes: heads.classifier }),

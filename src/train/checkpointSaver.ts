@@ -44,8 +44,9 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
   let saved = resumed;
 
   const diverged = async (step: number, what: string): Promise<NonFiniteLossError> => {
-    // A checkpoint of the state before this very step leads to the same place.
-    if (saved === step - 1) await setCheckpointAside(run, saved);
+    // A checkpoint of the state before this very step leads to the same place. That of given weights stays: they are where any
+    // other rate starts from.
+    if (saved === step - 1 && saved > 0) await setCheckpointAside(run, saved);
     const checkpoints = await listCheckpoints(run);
     const good = checkpoints.at(-1);
     const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;

@@ -11,11 +11,26 @@ import { env as ortEnv } from '../onnx/runtime.js';
 import { type Checkpoint, type CheckpointChoice, loadCheckpoint } from './checkpoint.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { applySettings, type RawConfig, type Setting, setKeys } from './configFile.js';
+import type { InitialSource } from './initialSource.js';
 import { checkResumedSettings, configOf } from './resume.js';
 
 /** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
 
 const configPath = (run: string) => join(run, 'config.yaml');
+
+const environmentPath = (run: string) => join(run, 'environment.json');
+
+/** The weights that a run started from; undefined for one whose weights were drawn. */
+export async function initialSourceOf(run: string): Promise<InitialSource | undefined> {
+  const text = await readFile(environmentPath(run), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return (JSON.parse(text) as { readonly init?: InitialSource }).init;
+  } catch {
+    // Of another program, or half a file: it says nothing that can be kept.
+    return undefined;
+  }
+}
 
 async function readConfigFile(run: string): Promise<string | undefined> {
   return readFile(configPath(run), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -66,6 +81,7 @@ export async function loadRun(
  * Writes config.yaml and environment.json. A file that says the same stays as it is; a configuration that a resumed run
  * changed stays beside as `config.until-step-N.yaml`.
  * @param before what the steps until now were taken with; config.yaml by default.
+ * @param init the weights that the run started from; by default those that environment.json names.
  */
 export async function writeRunFolder(
   run: string,
@@ -74,7 +90,13 @@ export async function writeRunFolder(
     device,
     step,
     before,
-  }: { readonly device: string; readonly step: number; readonly before?: TrainConfig | undefined },
+    init,
+  }: {
+    readonly device: string;
+    readonly step: number;
+    readonly before?: TrainConfig | undefined;
+    readonly init?: InitialSource | undefined;
+  },
 ): Promise<void> {
   await makeFolder(run);
   const text = await readConfigFile(run);
@@ -84,6 +106,7 @@ export async function writeRunFolder(
     await writeFileAtomic(join(run, `config.until-step-${step}.yaml`), stringify(until));
   }
   if (!isDeepStrictEqual(written, config)) await writeFileAtomic(configPath(run), stringify(config));
+  const startedFrom = init ?? (await initialSourceOf(run));
   const environment = {
     vicregl: packageVersion(),
     node: process.version,
@@ -94,6 +117,7 @@ export async function writeRunFolder(
     processor: cpus()[0]?.model ?? 'unknown',
     memoryBytes: totalmem(),
     platform: `${process.platform} ${process.arch}`,
+    ...(startedFrom !== undefined && { init: startedFrom }),
   };
-  await writeFileAtomic(join(run, 'environment.json'), `${JSON.stringify(environment, null, 2)}\n`);
+  await writeFileAtomic(environmentPath(run), `${JSON.stringify(environment, null, 2)}\n`);
 }

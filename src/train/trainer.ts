@@ -17,13 +17,14 @@ import { type CheckpointSaver, createCheckpointSaver } from './checkpointSaver.j
 import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
+import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from './initialWeights.js';
 import { networkSpecs } from './networkSpecs.js';
 import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import { openProbeData } from './probe/probeData.js';
 import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
 import { checkResumedConfig, configOf, resumeNotes } from './resume.js';
-import { holdsRun, writeRunFolder } from './runFolder.js';
+import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
@@ -41,6 +42,8 @@ export interface TrainOptions {
   readonly resume: boolean;
   /** Where a resumed run goes on; the newest checkpoint when absent. Later ones are set aside. */
   readonly checkpoint?: CheckpointChoice;
+  /** Weights that a run starts from, in place of drawn ones; none for a run that is resumed. */
+  readonly init?: InitialWeightsOptions;
   /** Whether curves.svg and curves.png are drawn at every checkpoint. Default true. */
   readonly curves?: boolean;
   /** Stops after the step that runs, saves, and returns. */
@@ -55,9 +58,13 @@ export interface TrainResult {
   readonly checkpoint: string;
 }
 
-/** The checkpoint's state; empty for a run that starts, whose state the runner initialises. */
-function initialState(config: StepConfig, checkpoint: Checkpoint | undefined): ReadonlyMap<string, Tensor> {
-  if (checkpoint === undefined) return new Map();
+/** The checkpoint's state; of a run that starts what weights it is given, and the runner initialises the rest. */
+function initialState(
+  config: StepConfig,
+  checkpoint: Checkpoint | undefined,
+  given: InitialWeights | undefined,
+): ReadonlyMap<string, Tensor> {
+  if (checkpoint === undefined) return given?.tensors ?? new Map();
   const problems = checkParameters(stateSpecs(networkSpecs(config), config), checkpoint.tensors);
   if (problems.length > 0) {
     throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
@@ -71,7 +78,14 @@ async function resumedCheckpoint(
   config: TrainConfig,
   data: string,
 ): Promise<Checkpoint | undefined> {
-  if (choice === undefined && (await listCheckpoints(run)).length === 0) return undefined;
+  if (choice === undefined && (await listCheckpoints(run)).length === 0) {
+    const init = await initialSourceOf(run);
+    if (init === undefined) return undefined;
+    throw new CheckpointError(
+      `the run started from the weights of ${init.file} and has no checkpoint to go on from; ` +
+        'start it again with --init, in another folder',
+    );
+  }
   const checkpoint = await loadCheckpoint(run, choice);
   if (checkpoint.seed !== config.seed) {
     throw new CheckpointError(`the checkpoint has seed ${checkpoint.seed}, the run's config.yaml ${config.seed}`);
@@ -102,6 +116,9 @@ async function goBackTo(run: string, step: number): Promise<void> {
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const { run, resume } = options;
   if (resume) {
+    if (options.init !== undefined) {
+      throw new ConfigError('a resumed run goes on from its own checkpoint; leave out --init');
+    }
     const lock = await lockRun(run);
     try {
       return await trainIn(config, options);
@@ -134,7 +151,7 @@ async function trainIn(
   options: TrainOptions,
   claim: () => Promise<void> = async () => undefined,
 ): Promise<TrainResult> {
-  const { run, device, resume, signal, curves = true } = options;
+  const { run, device, resume, init, signal, curves = true } = options;
   /** What is open, to be closed from the last to the first. */
   const opened: Closable[] = [];
   const keep = <T extends Closable>(one: T): T => {
@@ -152,7 +169,8 @@ async function trainIn(
     const loader = keep(createLoader(loaderOptionsOf(config, source)));
     const { stepsPerEpoch } = loader;
     const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
-    const initial = initialState(stepConfig, checkpoint);
+    const given = init && (await readInitialWeights(init, stepConfig));
+    const initial = initialState(stepConfig, checkpoint, given);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
     const session = { device, ...(config.threads !== undefined && { threads: config.threads }) };
@@ -176,16 +194,18 @@ async function trainIn(
     await claim();
     if (resume) await goBackTo(run, start);
     const before = checkpoint && configOf(checkpoint);
-    await writeRunFolder(run, config, { device, step: start, before });
+    await writeRunFolder(run, config, { device, step: start, before, init: given?.source });
     const recorder = keep(await openRunRecorder(run, config, start));
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
-    for (const note of notes) progress.note(note);
+    for (const note of [...notes, ...(given?.notes ?? [])]) progress.note(note);
     for (const warning of configWarnings(config, schedule)) progress.note(`warning: ${warning}`);
     const saver = createCheckpointSaver({
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
     });
+    // What a run that is stopped before its first checkpoint goes on from: its weights cannot be drawn again.
+    if (given) await saver.save(0);
     const bench = { config, schedule, loader: beginningWith(first, loader), runner, probes, recorder, progress, saver };
     const steps = await trainSteps(start, bench, signal);
     if (saver.saved !== steps) await saver.save(steps);

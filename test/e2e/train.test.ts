@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -80,6 +81,44 @@ describe('vicregl train', () => {
     assert.match(stderr, /^step 1\/2 \| .*\nstep 2\/2 \| 0 s left \| .*\n$/);
   });
 
+  test('starts from a PyTorch checkpoint, which the dry run lists, and its export names', async () => {
+    const file = 'test/golden/train_convnext_adamw.pth';
+    const imported = await vicregl('import', file, '--out', join(scratch, 'imported'));
+    assert.equal(imported.code, 0, imported.stderr);
+    const { depths, widths } = JSON.parse(await readFile(join(scratch, 'imported', 'manifest.json'), 'utf8'));
+    const run = join(scratch, 'given');
+    const flags = [
+      ...['--config', config, '--set', `model.depths=${JSON.stringify(depths)}`],
+      ...['--set', `model.widths=${JSON.stringify(widths)}`, '--set', 'loss.numMatches=[3,2]', '--set', 'epochs=1'],
+    ];
+    const dry = await vicregl('train', ...flags, '--init', file, '--dry-run', '--out', join(scratch, 'dry'));
+    assert.equal(dry.code, 0, dry.stderr);
+    const listed = [
+      /^starts from the weights of train_convnext_adamw\.pth: backbone \((\d+) of \1 tensors\)/m,
+      /^drawn: projector: projector\.0\.weight is \[/m,
+      /^not used: classifier \(2 tensors\): /m,
+    ];
+    for (const line of listed) assert.match(dry.stdout, line);
+    assert.ok(!(await readdir(join(scratch, 'dry'))).includes('checkpoints'));
+
+    const made = await vicregl('train', ...flags, '--init', file, '--out', run);
+    assert.equal(made.code, 0, made.stderr);
+    for (const line of listed) assert.match(made.stderr, line);
+    const again = await vicregl('train', '--out', run, '--resume', '--set', 'epochs=2');
+    assert.equal(again.code, 0, again.stderr);
+    const exported = await vicregl('export', run, '--out', join(scratch, 'tuned'));
+    assert.equal(exported.code, 0, exported.stderr);
+    const { training } = JSON.parse(await readFile(join(scratch, 'tuned', 'manifest.json'), 'utf8'));
+    const sha256 = createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex');
+    const { file: name, sha256: sum, prefix } = training.init;
+    assert.deepEqual([name, sum, prefix], ['train_convnext_adamw.pth', sha256, 'module.backbone.']);
+    // A model by its name.
+    const byName = await vicregl('train', ...flags, '--init', 'vicregl-convnext-atto', '--dry-run', '--out', scratch);
+    assert.match(byName.stderr, /nothing of the backbone in .*vicregl-convnext-atto, a convnext_atto, fits/);
+  });
+
   test('errors are one clear line (the configuration: a line a key) and exit code 1', async () => {
     const out = ['--out', join(scratch, 'refused')];
     const cases: [string[], RegExp][] = [
@@ -96,6 +135,20 @@ describe('vicregl train', () => {
         ['--recipe', 'resnet51', ...out],
         /^vicregl: there is no recipe "resnet51"; use one of .*resnet50-100ep.*, or --config FILE .*\n$/,
       ],
+      [
+        ['--resume', '--init', config, ...out],
+        /^vicregl: --init is for a run that starts; a resumed run goes on from its own checkpoint: leave it out/,
+      ],
+      [['--config', config, '--init-prefix', 'ema', ...out], /^vicregl: --init-prefix goes with --init /],
+      [
+        ['--config', config, '--checkpoint', 'best', ...out],
+        /^vicregl: --checkpoint is for --resume and --init; leave it/,
+      ],
+      [
+        ['--config', config, '--init', 'nowhere.pth', ...out],
+        /^vicregl: the weights to start from, nowhere\.pth, cannot be read: there is no such file or folder /,
+      ],
+      [['--config', config, '--init', config, ...out], /^vicregl: \S+tiny\.yaml is no checkpoint that can be read: /],
       [
         ['--resume', '--config', config, ...out],
         /^vicregl: --resume continues with the run's own .*config\.yaml; leave out --config and --recipe .*\n$/,

@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { stream } from '../../src/tensor/random.js';
 import type { CheckpointChoice } from '../../src/train/checkpoint.js';
 import { parseTrainConfig, type TrainConfig } from '../../src/train/config.js';
+import type { InitialWeightsOptions } from '../../src/train/initialWeights.js';
 import type { Progress } from '../../src/train/progress.js';
 import { type TrainOptions, type TrainResult, train } from '../../src/train/trainer.js';
 
@@ -67,6 +68,7 @@ export function tinyConfig(source: string, keys: Readonly<Record<string, unknown
 interface Watched {
   readonly resume?: boolean;
   readonly checkpoint?: CheckpointChoice;
+  readonly init?: InitialWeightsOptions;
   /** Whether curves are drawn, which takes longer than the run. */
   readonly curves?: boolean;
   readonly signal?: AbortSignal;
@@ -77,7 +79,7 @@ interface Watched {
 export function trainTiny(
   run: string,
   config: TrainConfig,
-  { resume = false, checkpoint, curves = false, signal, progress = {} }: Watched = {},
+  { resume = false, checkpoint, init, curves = false, signal, progress = {} }: Watched = {},
 ): Promise<TrainResult> {
   const silent: Progress = { step: () => undefined, note: () => undefined, stop: () => undefined, ...progress };
   const options: TrainOptions = {
@@ -87,16 +89,24 @@ export function trainTiny(
     curves,
     createProgress: () => silent,
     ...(checkpoint !== undefined && { checkpoint }),
+    ...(init && { init }),
     ...(signal && { signal }),
   };
   return train(config, options);
 }
 
 /** Trains until a step is done, as a signal to the process would end it. */
-export function trainUntil(run: string, config: TrainConfig, step: number, resume = false): Promise<TrainResult> {
+export function trainUntil(
+  run: string,
+  config: TrainConfig,
+  step: number,
+  resume = false,
+  init?: InitialWeightsOptions,
+): Promise<TrainResult> {
   const stop = new AbortController();
   return trainTiny(run, config, {
     resume,
+    ...(init && { init }),
     signal: stop.signal,
     progress: {
       step: (record) => {

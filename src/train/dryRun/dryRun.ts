@@ -9,6 +9,7 @@ import { elementCount } from '../../tensor/tensor.js';
 import type { TrainConfig } from '../config.js';
 import { drawComparison } from '../curves.js';
 import { modelFlops } from '../flops.js';
+import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from '../initialWeights.js';
 import { networkSpecs } from '../networkSpecs.js';
 import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { openProbeData } from '../probe/probeData.js';
@@ -37,6 +38,8 @@ export interface DryRunReport {
   readonly totalSteps: number;
   /** At the first step, the end of the warm-up, the middle and the last step, counted from 1. */
   readonly learningRates: readonly { readonly step: number; readonly lr: number }[];
+  /** What would be taken of the weights that the run starts from, and what not. */
+  readonly init?: InitialWeights;
   /** What will hardly work, with numbers and what to set instead. */
   readonly warnings: readonly string[];
 }
@@ -44,6 +47,8 @@ export interface DryRunReport {
 export interface DryRunOptions {
   /** Where the run would be: what a GPU has is not known, and not compared. Default cpu. */
   readonly device?: 'cpu' | 'cuda';
+  /** Weights that the run would start from. */
+  readonly init?: InitialWeightsOptions;
   /** What the run may take; this machine's by default. */
   readonly memory?: MachineMemory;
 }
@@ -68,10 +73,11 @@ const PREFIXES = {
 export async function dryRun(
   config: TrainConfig,
   folder: string,
-  { device = 'cpu', memory: available }: DryRunOptions = {},
+  { device = 'cpu', init: asked, memory: available }: DryRunOptions = {},
 ): Promise<DryRunReport> {
   const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
+  const init = asked && (await readInitialWeights(asked, stepConfig));
   if (config.probe) await (await openProbeData(config, config.probe, source)).close();
   const { prefetch, samples } = resolveLoaderOptions(loaderOptionsOf(config, source));
   const { stepsPerEpoch } = epochs(source.count, config.batchSize, config.seed);
@@ -128,6 +134,7 @@ export async function dryRun(
     learningRates: told
       .filter((step) => step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
+    ...(init && { init }),
     warnings: [...configWarnings(config, schedule), ...ofMemory],
   };
 }
