@@ -43,13 +43,13 @@ export function startEngine(
   });
 }
 
-/** A log for several engines one after the other: what it has said it does not say again. */
-export function sayOnce(): (message: string) => void {
+/** A log for several engines one after the other: what it has said it does not say again. @param say where it goes */
+export function sayOnce(say: (message: string) => void): (message: string) => void {
   const said = new Set<string>();
   return (message) => {
     if (said.has(message)) return;
     said.add(message);
-    console.error(message);
+    say(message);
   };
 }
 

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
 import { requireFreePlace } from '../models/folder.js';
+import { withProgress } from '../progress/work.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
@@ -62,27 +63,29 @@ export function registerExport(program: Command): void {
     const curve = createCurvePoints();
     for (const record of log) curve.add(record);
     files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
-    const manifest = await exportModel(
-      flags.out,
-      {
-        name,
-        version: flags.modelVersion,
-        ...runModel(config, checkpoint, flags.weights),
-        writeExpander: flags.expander,
-        license: flags.license,
-        training: {
-          ...(flags.note !== undefined && { note: flags.note }),
-          ...summariseRun(log, checkpoint.step),
-          weights: flags.weights,
-          ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
-          batchSize: config.batchSize,
-          cropSize: config.crops.size,
-          smallCrops: config.crops.small?.count ?? 0,
-          seed: config.seed,
+    const manifest = await withProgress((progress) =>
+      exportModel(
+        flags.out,
+        {
+          name,
+          version: flags.modelVersion,
+          ...runModel(config, checkpoint, flags.weights),
+          writeExpander: flags.expander,
+          license: flags.license,
+          training: {
+            ...(flags.note !== undefined && { note: flags.note }),
+            ...summariseRun(log, checkpoint.step),
+            weights: flags.weights,
+            ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
+            batchSize: config.batchSize,
+            cropSize: config.crops.size,
+            smallCrops: config.crops.small?.count ?? 0,
+            seed: config.seed,
+          },
+          files,
         },
-        files,
-      },
-      { ...variantOf(flags), force: flags.force },
+        { ...variantOf(flags), force: flags.force, progress },
+      ),
     );
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
     console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);

@@ -11,6 +11,7 @@ import { renderView, type ViewParameters } from '../data/view.js';
 import { decodeImage } from '../image/decode.js';
 import type { RgbImage } from '../image/types.js';
 import { type FeatureMap, matchFeatures } from '../match/features.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { type RandomStream, stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { bootstrapInterval } from './bootstrap.js';
@@ -41,6 +42,8 @@ export interface MatchQualityOptions {
   readonly augmentation?: readonly [AugmentationPolicy, AugmentationPolicy];
   /** Bootstrap samples. Default 2,000. */
   readonly resamples?: number;
+  /** Told of every photograph, also of those that cannot be decoded. */
+  readonly progress?: WorkProgress;
 }
 
 export interface MatchQuality {
@@ -80,6 +83,7 @@ export async function matchQuality(
   options: MatchQualityOptions = {},
 ): Promise<MatchQuality> {
   const { size = 224, pairsPerPhotograph = 4, topGamma = 20, tolerance = 1, seed = 0, resamples = 2000 } = options;
+  const { progress = silentProgress } = options;
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
@@ -95,6 +99,7 @@ export async function matchQuality(
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       skipped.push({ index: photograph, name: photographs.nameOf(photograph), reason });
+      progress.advance();
       continue;
     }
     const views: ViewParameters[] = [];
@@ -125,6 +130,7 @@ export async function matchQuality(
     shares.push(right / matched);
     totals.right += right;
     totals.matches += matched;
+    progress.advance();
   }
   requireImages(shares.length, skipped);
   const perPhotograph = Float64Array.from(shares);

@@ -3,6 +3,7 @@ import type { SkippedImage } from '../data/sample.js';
 import { decodeImage } from '../image/decode.js';
 import { prepareImage } from '../image/resize.js';
 import type { RgbImage } from '../image/types.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { LabelledVectors } from './knn.js';
 import type { LabelledImages } from './labelledImages.js';
@@ -23,6 +24,8 @@ export interface EmbedOptions extends Preparation {
   readonly batchSize: number;
   /** Keeps prepared images by their index in the source; none are kept by default. */
   readonly cache?: DecodedCache;
+  /** Told of every image, also of those that cannot be decoded. */
+  readonly progress?: WorkProgress;
 }
 
 /** Vectors of those images that can be decoded, in their order, and those that cannot. */
@@ -37,7 +40,7 @@ type Prepared = { readonly image: RgbImage } | { readonly reason: string };
 export async function embedImages(
   { source, indices, labels }: LabelledImages,
   represent: Represent,
-  { resize, crop, stride, batchSize, cache = decodedCache(0) }: EmbedOptions,
+  { resize, crop, stride, batchSize, cache = decodedCache(0), progress = silentProgress }: EmbedOptions,
 ): Promise<EmbeddedImages> {
   const prepare = async (index: number): Promise<Prepared> => {
     const kept = cache.get(index);
@@ -71,6 +74,7 @@ export async function embedImages(
       known.push(labels[start + i]!);
     }
     if (images.length > 0) rows.push((await represent(stacked(images, crop))).data);
+    progress.advance(prepared.length);
   }
   const channels = known.length === 0 ? 0 : rows.reduce((sum, { length }) => sum + length, 0) / known.length;
   const data = new Float32Array(known.length * channels);
