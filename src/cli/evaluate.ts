@@ -9,7 +9,7 @@ import type { MatchQuality } from '../evaluate/matchQuality.js';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { planInput } from '../image/resize.js';
 import { showProgress } from '../progress/work.js';
-import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
 import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvaluated } from './evaluatedModel.js';
 import { registerEvaluateKnn } from './evaluateKnn.js';
 import { skippedText } from './skippedText.js';
@@ -80,7 +80,7 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
     const { trained, random, gainInterval } = await compareWithRandom(
       folder,
       photographs,
-      (each) => startEngine(each, flags, log),
+      (each) => startBatchEngine(each, flags, log),
       {
         pairsPerPhotograph: pairs,
         seed,

@@ -8,7 +8,7 @@ import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { type Duplicates, findDuplicates } from '../probe/duplicates.js';
 import { splitLabelled } from '../probe/labelledImages.js';
 import { showProgress } from '../progress/work.js';
-import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
 import {
   addEvaluatedFlags,
   askedSizes,
@@ -103,7 +103,7 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
     const { trained, random, gainInterval } = await compareKnnWithRandom(
       folder,
       split,
-      (each) => startEngine(each, flags, log),
+      (each) => startBatchEngine(each, flags, log),
       { ...options, progress, ...(threads !== undefined && { session: { threads } }) },
     );
     progress.stop();

@@ -10,6 +10,7 @@ import { silentProgress } from '../progress/work.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { type MatchQuality, type MatchQualityOptions, matchQuality } from './matchQuality.js';
 import { requireImages } from './requireImages.js';
+import { runsOf } from './runsOf.js';
 
 /** Match quality of a model beside the same network with random weights, on the same pairs of crops. */
 export interface Comparison {
@@ -31,7 +32,7 @@ async function measure(
   progress.begin(name, photographs.count, 'photographs');
   try {
     const extract = async (batch: ImageBatch) => (await engine.run(batch, WANTED)).maps_embedding!;
-    return await matchQuality(photographs, extract, options);
+    return await matchQuality(photographs, extract, { ...options, runs: runsOf(engine) });
   } finally {
     await engine.close();
   }

@@ -13,6 +13,7 @@ import type { LabelledSplit } from '../probe/labelledImages.js';
 import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { requireImages } from './requireImages.js';
+import { runsOf } from './runsOf.js';
 
 /** k-NN classification of a model's representations beside the same network with random weights, on the same images. */
 
@@ -65,7 +66,14 @@ async function measure(
   const { k, temperature, resize, crop, seed, session, progress = silentProgress } = options;
   const knn = createKnn({ k, temperature, classes: split.classes.length }, session);
   try {
-    const preparation = { resize, crop, stride: engine.manifest.stride, batchSize: BATCH, progress };
+    const preparation = {
+      resize,
+      crop,
+      stride: engine.manifest.stride,
+      batchSize: BATCH,
+      runs: runsOf(engine),
+      progress,
+    };
     const embed = (images: LabelledSplit['train']) =>
       embedImages(images, async (batch) => (await engine.run(batch, WANTED)).representation!, preparation);
     progress.begin(`${name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
