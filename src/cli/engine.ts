@@ -50,6 +50,16 @@ const MOST_WORKERS = 4;
 const WORKER_BYTES = 2 ** 30;
 
 /**
+ * Worker processes for many batches on the CPU.
+ * @param modelBytes of the model's files
+ * @param freeBytes memory of which half may be taken
+ */
+export function batchWorkers(threads: number, modelBytes: number, freeBytes: number): number {
+  const room = Math.floor(freeBytes / 2 / (2 * modelBytes + WORKER_BYTES));
+  return Math.max(1, Math.min(MOST_WORKERS, threads, room));
+}
+
+/**
  * Starts the engine of a model folder for many batches, of which several run at once: on the CPU workers of few threads, which
  * compute more images a second than one worker with all threads, as memory allows; on CUDA one worker.
  */
@@ -59,8 +69,7 @@ export async function startBatchEngine(
   log: (message: string) => void,
 ): Promise<Engine> {
   const bytes = Object.values(folder.manifest.files).reduce((sum, file) => sum + file.bytes, 0);
-  const room = Math.floor(process.availableMemory() / 2 / (2 * bytes + WORKER_BYTES));
-  const workers = Math.max(1, Math.min(MOST_WORKERS, threads, room));
+  const workers = batchWorkers(threads, bytes, process.availableMemory());
   return createOnnxEngine(folder, { device, workers, cudaWorkers: 1, threads: Math.floor(threads / workers), log });
 }
 
