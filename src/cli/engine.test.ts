@@ -9,6 +9,7 @@ const GIB = 2 ** 30;
 it('an engine for many batches has a worker for each thread, up to four, as memory allows', () => {
   assert.equal(batchWorkers(1, 10e6, 64 * GIB), 1);
   assert.equal(batchWorkers(2, 10e6, 64 * GIB), 2);
+  assert.equal(batchWorkers(6, 10e6, 64 * GIB), 3);
   assert.equal(batchWorkers(16, 10e6, 64 * GIB), 4);
   // Five GiB for each worker, half of what is free.
   assert.equal(batchWorkers(16, 2 * GIB, 21 * GIB), 2);

@@ -30,7 +30,7 @@ export function addEngineFlags(command: Command): Command {
  * Starts the engine of a model folder.
  * @param log told why `auto` fell back to the CPU, and of workers; default: lines on stderr
  */
-export function startEngine(
+function startEngine(
   folder: ModelFolder,
   { device, workers, threads, runSeconds }: EngineFlags,
   log?: (message: string) => void,
@@ -46,7 +46,7 @@ export function startEngine(
 
 /** Beyond so many workers more threads for each serve as well, and take no further copies of the model. */
 const MOST_WORKERS = 4;
-/** What a worker takes beside twice its model's files, with a batch of 32 at 224 px of the largest networks. */
+/** What a worker may take beside twice its model's files: an estimate for a batch of 32 at 224 px, on the large side. */
 const WORKER_BYTES = 2 ** 30;
 
 /**
@@ -56,7 +56,9 @@ const WORKER_BYTES = 2 ** 30;
  */
 export function batchWorkers(threads: number, modelBytes: number, freeBytes: number): number {
   const room = Math.floor(freeBytes / 2 / (2 * modelBytes + WORKER_BYTES));
-  return Math.max(1, Math.min(MOST_WORKERS, threads, room));
+  // Fewer workers of more threads where those would leave threads without work: six threads are three workers of two.
+  const each = Math.ceil(threads / Math.max(1, Math.min(MOST_WORKERS, room)));
+  return Math.floor(threads / each);
 }
 
 /**
