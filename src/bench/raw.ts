@@ -24,7 +24,8 @@ export interface RawMeasurement extends RawForm {
 
 /** A form that stands ready to be measured again and again. */
 export interface RawSide {
-  window(seconds: number): Promise<void>;
+  /** @returns the rate of all its sessions together, and the median processor time of an image */
+  window(seconds: number): Promise<RawWindow>;
   measurement(): RawMeasurement;
   close(): Promise<void>;
 }
@@ -40,7 +41,7 @@ export function rawForms(device: 'cpu' | 'cuda', threads = availableParallelism(
 }
 
 /** Opens the sessions of a form. */
-async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form: RawForm): Promise<RawSide> {
+export async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form: RawForm): Promise<RawSide> {
   const { threads, spinning, batch } = form;
   const setup: RawSetup = {
     ...{ device, threads, spinning, batch },
@@ -56,8 +57,11 @@ async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form: RawFor
   return {
     async window(seconds) {
       const windows = await Promise.all(children.map((child) => child.ask<RawWindow>({ kind: 'window', seconds })));
-      rates.push(windows.reduce((sum, { imagesPerSecond }) => sum + imagesPerSecond, 0));
-      cpu.push(median(windows.map(({ cpuSecondsPerImage }) => cpuSecondsPerImage)));
+      const rate = windows.reduce((sum, { imagesPerSecond }) => sum + imagesPerSecond, 0);
+      const cpuSecondsPerImage = median(windows.map((each) => each.cpuSecondsPerImage));
+      rates.push(rate);
+      cpu.push(cpuSecondsPerImage);
+      return { imagesPerSecond: rate, cpuSecondsPerImage };
     },
     measurement: () => ({
       ...form,

@@ -8,7 +8,8 @@ import { compareWithRandom } from '../evaluate/compareWithRandom.js';
 import type { MatchQuality } from '../evaluate/matchQuality.js';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { planInput } from '../image/resize.js';
-import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import { showProgress } from '../progress/work.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
 import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvaluated } from './evaluatedModel.js';
 import { registerEvaluateKnn } from './evaluateKnn.js';
 import { skippedText } from './skippedText.js';
@@ -73,20 +74,23 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
   // A small map may have fewer cells than matches are scored by default.
   const top = Math.min(20, (size / stride) ** 2);
   const photographs = await openImageSource(flags.images, { given: '--images' });
-  const log = sayOnce();
+  const progress = showProgress();
+  const log = sayOnce(progress.note);
   try {
     const { trained, random, gainInterval } = await compareWithRandom(
       folder,
       photographs,
-      (each) => startEngine(each, flags, log),
+      (each) => startBatchEngine(each, flags, log),
       {
         pairsPerPhotograph: pairs,
         seed,
         size,
         topGamma: top,
+        progress,
         ...(augment && { augmentation: [matchAugmentation, matchAugmentation] }),
       },
     );
+    progress.stop();
     const report = {
       model: `${name} ${version}`,
       images: trained.perPhotograph.length,
@@ -104,6 +108,7 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
     // Printed first: a disk that has become full does not lose the figures.
     if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
+    progress.stop();
     await photographs.close();
   }
 }

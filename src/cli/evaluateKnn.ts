@@ -7,7 +7,8 @@ import { compareKnnWithRandom, type KnnAccuracy } from '../evaluate/knnAccuracy.
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { type Duplicates, findDuplicates } from '../probe/duplicates.js';
 import { splitLabelled } from '../probe/labelledImages.js';
-import { addEngineFlags, type EngineFlags, sayOnce, startEngine } from './engine.js';
+import { showProgress } from '../progress/work.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
 import {
   addEvaluatedFlags,
   askedSizes,
@@ -93,17 +94,19 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
   const train = await openImageSource(flags.train, { labels: 'auto', given: '--train' });
   const test =
     flags.test === undefined ? undefined : await openImageSource(flags.test, { labels: 'auto', given: '--test' });
-  const log = sayOnce();
+  const progress = showProgress();
+  const log = sayOnce(progress.note);
   try {
     const split = splitLabelled(train, test, { trainImages, testImages, seed });
-    const duplicates = await findDuplicates(split);
+    const duplicates = await findDuplicates(split, { progress });
     if (duplicates.count > 0) log(duplicatesText(duplicates, split.test.indices.length));
     const { trained, random, gainInterval } = await compareKnnWithRandom(
       folder,
       split,
-      (each) => startEngine(each, flags, log),
-      { ...options, ...(threads !== undefined && { session: { threads } }) },
+      (each) => startBatchEngine(each, flags, log),
+      { ...options, progress, ...(threads !== undefined && { session: { threads } }) },
     );
+    progress.stop();
     const report = {
       model: `${name} ${version}`,
       ...options,
@@ -122,6 +125,7 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
     const { out } = flags;
     if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
+    progress.stop();
     await train.close();
     await test?.close();
   }

@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { exportModel } from '../models/exportModel.js';
 import { requireFreePlace } from '../models/folder.js';
 import { UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
+import { withProgress } from '../progress/work.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { createCurvePoints } from '../train/curvePoints.js';
 import { drawRun } from '../train/curves.js';
@@ -65,34 +66,36 @@ export function registerExport(program: Command): void {
     const curve = createCurvePoints();
     for (const record of log) curve.add(record);
     files.set('loss.svg', new TextEncoder().encode(await drawRun({ name, points: curve.points() })));
-    const manifest = await exportModel(
-      flags.out,
-      {
-        name,
-        version: flags.modelVersion,
-        ...runModel(config, checkpoint, flags.weights),
-        writeExpander: flags.expander,
-        license,
-        training: {
-          ...(flags.note !== undefined && { note: flags.note }),
-          ...summariseRun(log, checkpoint.step),
-          ...(init && {
-            init: {
-              ...init,
-              drawn: init.drawn.map((part) => ({ ...part })),
-              unused: init.unused.map((part) => ({ ...part })),
-            },
-          }),
-          weights: flags.weights,
-          ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
-          batchSize: config.batchSize,
-          cropSize: config.crops.size,
-          smallCrops: config.crops.small?.count ?? 0,
-          seed: config.seed,
+    const manifest = await withProgress((progress) =>
+      exportModel(
+        flags.out,
+        {
+          name,
+          version: flags.modelVersion,
+          ...runModel(config, checkpoint, flags.weights),
+          writeExpander: flags.expander,
+          license,
+          training: {
+            ...(flags.note !== undefined && { note: flags.note }),
+            ...summariseRun(log, checkpoint.step),
+            ...(init && {
+              init: {
+                ...init,
+                drawn: init.drawn.map((part) => ({ ...part })),
+                unused: init.unused.map((part) => ({ ...part })),
+              },
+            }),
+            weights: flags.weights,
+            ...(flags.weights === 'ema' && { emaDecay: config.optimizer.emaDecay! }),
+            batchSize: config.batchSize,
+            cropSize: config.crops.size,
+            smallCrops: config.crops.small?.count ?? 0,
+            seed: config.seed,
+          },
+          files,
         },
-        files,
-      },
-      { ...variantOf(flags), force: flags.force },
+        { ...variantOf(flags), force: flags.force, progress },
+      ),
     );
     if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is not known; say it with --license.');
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);

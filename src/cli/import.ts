@@ -2,6 +2,7 @@ import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { requireFreePlace } from '../models/folder.js';
 import { AUTHORS_LICENSE, importCheckpoint, licenseOfFile, UNKNOWN_LICENSE } from '../models/importCheckpoint.js';
+import { withProgress } from '../progress/work.js';
 import { printJson } from './printJson.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 
@@ -49,16 +50,19 @@ export function registerImport(program: Command): void {
   addVariantFlags(command).action(async (file: string, flags: ImportFlags) => {
     await requireFreePlace(flags.out, flags.force);
     const license = flags.license ?? licenseOfFile(file);
-    const { manifest, network } = await importCheckpoint(file, flags.out, {
-      ...variantOf(flags),
-      name: basename(resolve(flags.out)),
-      architecture: flags.arch,
-      prefix: flags.prefix,
-      alpha: flags.alpha,
-      license,
-      writeExpander: flags.expander,
-      force: flags.force,
-    });
+    const { manifest, network } = await withProgress((progress) =>
+      importCheckpoint(file, flags.out, {
+        ...variantOf(flags),
+        name: basename(resolve(flags.out)),
+        architecture: flags.arch,
+        prefix: flags.prefix,
+        alpha: flags.alpha,
+        license,
+        writeExpander: flags.expander,
+        force: flags.force,
+        progress,
+      }),
+    );
     const { alpha, heads, dims, architecture } = manifest;
     if (license === AUTHORS_LICENSE) console.error(`The authors' weights are ${license}: no commercial use.`);
     if (license === UNKNOWN_LICENSE) console.error('The licence is not known; say it with --license.');

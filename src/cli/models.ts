@@ -11,6 +11,7 @@ import type { Manifest } from '../models/manifest.js';
 import { modelSource } from '../models/modelSource.js';
 import type { RangeMethod } from '../models/quantize/ranges.js';
 import { verifyModel } from '../models/verifyModel.js';
+import { type WorkProgress, withProgress } from '../progress/work.js';
 import { findModel, modelParents } from './modelFolders.js';
 import { networkInputs, spreadIndices } from './networkInputs.js';
 import { printJson } from './printJson.js';
@@ -116,9 +117,13 @@ async function compare(a: string, b: string, { images, count, threads }: Compare
   const [first, second] = [await openModelFolder(await findModel(a)), await openModelFolder(await findModel(b))];
   const source = await openImageSource(images, { given: '--images' });
   const skipped: SkippedImage[] = [];
-  const inputs = networkInputs(source, spreadIndices(source.count, count), first.manifest, skipped);
+  const indices = spreadIndices(source.count, count);
   try {
-    const comparison = await compareModels(first, second, inputs, threads === undefined ? {} : { threads });
+    const comparison = await withProgress((progress) => {
+      progress.begin('comparing', indices.length, 'images');
+      const inputs = networkInputs(source, indices, first.manifest, skipped, progress);
+      return compareModels(first, second, inputs, threads === undefined ? {} : { threads });
+    });
     printJson({ ...comparison, skipped: skippedText(skipped) });
   } catch (error) {
     sayAllSkipped(skipped);
@@ -137,7 +142,9 @@ async function convert(model: string, flags: ConvertFlags): Promise<void> {
   await requireFreePlace(flags.out, flags.force);
   const folder = await openModelFolder(await findModel(model));
   const source = await modelSource(folder, basename(resolve(flags.out)));
-  const manifest = await exportModel(flags.out, source, { ...variantOf(flags), force: flags.force });
+  const manifest = await withProgress((progress) =>
+    exportModel(flags.out, source, { ...variantOf(flags), force: flags.force, progress }),
+  );
   console.log(`${flags.out}: ${manifest.architecture}, ${manifest.precision}, ${mebibytes(manifest)}`);
 }
 
@@ -150,12 +157,17 @@ async function quantize(model: string, { images, out, calibrate, ranges, force }
   const others = Array.from({ length: source.count }, (_, index) => index).filter((index) => !seen.has(index));
   const held = spreadIndices(others.length, HELD_OUT_IMAGES).map((index) => others[index]!);
   const skipped: SkippedImage[] = [];
-  const read = async (indices: readonly number[]) => {
+  const read = async (indices: readonly number[], progress: WorkProgress) => {
     const inputs = [];
-    for await (const { image } of networkInputs(source, indices, folder.manifest, skipped)) inputs.push(image);
+    for await (const { image } of networkInputs(source, indices, folder.manifest, skipped, progress)) {
+      inputs.push(image);
+    }
     return inputs;
   };
-  const [calibration, heldOut] = [await read(calibrated), await read(held)];
+  const [calibration, heldOut] = await withProgress(async (progress) => {
+    progress.begin('decoding', calibrated.length + held.length, 'images');
+    return [await read(calibrated, progress), await read(held, progress)];
+  });
   await source.close();
   sayAllSkipped(skipped);
   if (calibration.length === 0) {
@@ -164,15 +176,19 @@ async function quantize(model: string, { images, out, calibrate, ranges, force }
       `none of the ${calibrated.length} calibration images of ${images} can be decoded`,
     );
   }
-  const manifest = await exportModel(out, await modelSource(folder, basename(resolve(out))), {
-    precision: 'float32',
-    outputStride: folder.manifest.stride,
-    stages: Object.keys(folder.manifest.outputs)
-      .flatMap((name) => /^stage(\d+)$/.exec(name)?.[1] ?? [])
-      .map(Number),
-    quantize: { calibration, heldOut, ranges },
-    force,
-  });
+  const modelled = await modelSource(folder, basename(resolve(out)));
+  const manifest = await withProgress((progress) =>
+    exportModel(out, modelled, {
+      precision: 'float32',
+      outputStride: folder.manifest.stride,
+      stages: Object.keys(folder.manifest.outputs)
+        .flatMap((name) => /^stage(\d+)$/.exec(name)?.[1] ?? [])
+        .map(Number),
+      quantize: { calibration, heldOut, ranges },
+      force,
+      progress,
+    }),
+  );
   const { agreement } = manifest.quantization!;
   const found = agreement
     ? `cosine to the float model ${agreement.representation.mean.toFixed(5)} (worst ${agreement.representation.worst.toFixed(5)}) ` +

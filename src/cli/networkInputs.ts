@@ -4,6 +4,7 @@ import { decodeImage } from '../image/decode.js';
 import { prepareImage } from '../image/resize.js';
 import type { NamedInput } from '../models/compareModels.js';
 import type { Manifest } from '../models/manifest.js';
+import type { WorkProgress } from '../progress/work.js';
 import { tensor } from '../tensor/tensor.js';
 
 /** `count` of `length` indices, evenly spread; all of them where there are fewer. */
@@ -15,12 +16,14 @@ export function spreadIndices(length: number, count: number): number[] {
 /**
  * Images of a source as a model's network input, resized and cropped as its manifest says, one at a time.
  * @param skipped gets those that cannot be decoded, which are left out.
+ * @param progress told of all of them, when the next one is asked for.
  */
 export async function* networkInputs(
   source: ImageSource,
   indices: readonly number[],
   { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
   skipped: SkippedImage[],
+  progress: WorkProgress,
 ): AsyncGenerator<NamedInput> {
   const { resize, crop } = preprocessing;
   for (const index of indices) {
@@ -32,8 +35,10 @@ export async function* networkInputs(
       input = { name, image: tensor('uint8', [1, image.height, image.width, 3], image.data) };
     } catch (error) {
       skipped.push({ index, name, reason: error instanceof Error ? error.message : String(error) });
+      progress.advance();
       continue;
     }
     yield input;
+    progress.advance();
   }
 }

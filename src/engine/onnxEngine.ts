@@ -12,6 +12,8 @@ export interface OnnxEngineOptions {
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** Worker processes, each with the whole model. Default: 1. */
   readonly workers?: number;
+  /** Workers where the model runs on CUDA, each with a copy of it on the device. Default: `workers`. */
+  readonly cudaWorkers?: number;
   /** Threads that one operator may use in each worker. Default: the cores this process may run on, shared evenly. */
   readonly threads?: number;
   /** Longest time of one run or search in seconds; a worker that takes longer hangs and is replaced. Absent: for ever. */
@@ -73,14 +75,16 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   const { manifest } = folder;
   const device = deviceFor(folder, options.device);
   const { log = (message: string) => process.stderr.write(`${message}\n`) } = options;
-  const size = wholeNumber('workers', options.workers ?? 1);
-  const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / size)));
+  const workers = wholeNumber('workers', options.workers ?? 1);
+  const cudaWorkers = wholeNumber('cudaWorkers', options.cudaWorkers ?? workers);
+  const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers)));
   const startOn = (on: OnnxEngineOptions['device']) => startWorkerProcess(workerSetup(folder, on, threads), log);
   const { worker: first, provider, cudaFailure } = await startFirst(startOn, device);
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
   // All on the provider of the first, also those that come later: a model that changes its device changes its speed.
   const start = () => startOn(provider);
+  const size = provider === 'cuda' ? cudaWorkers : workers;
   const others = await Promise.allSettled(Array.from({ length: size - 1 }, start));
   const started = [first, ...others.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
   const failure = others.find((each) => each.status === 'rejected');

@@ -6,9 +6,11 @@ import type { Engine, ImageBatch, OutputName } from '../engine/engine.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { writeRandomModel } from '../models/randomModel.js';
 import { ParameterError } from '../nn/parameters.js';
+import { silentProgress } from '../progress/work.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { type MatchQuality, type MatchQualityOptions, matchQuality } from './matchQuality.js';
 import { requireImages } from './requireImages.js';
+import { runsOf } from './runsOf.js';
 
 /** Match quality of a model beside the same network with random weights, on the same pairs of crops. */
 export interface Comparison {
@@ -20,10 +22,17 @@ export interface Comparison {
 
 const WANTED: ReadonlySet<OutputName> = new Set(['maps_embedding']);
 
-async function measure(engine: Engine, photographs: ImageSource, options: MatchQualityOptions): Promise<MatchQuality> {
+async function measure(
+  engine: Engine,
+  photographs: ImageSource,
+  options: MatchQualityOptions,
+  name: string,
+): Promise<MatchQuality> {
+  const { progress = silentProgress } = options;
+  progress.begin(name, photographs.count, 'photographs');
   try {
     const extract = async (batch: ImageBatch) => (await engine.run(batch, WANTED)).maps_embedding!;
-    return await matchQuality(photographs, extract, options);
+    return await matchQuality(photographs, extract, { ...options, runs: runsOf(engine) });
   } finally {
     await engine.close();
   }
@@ -48,8 +57,8 @@ export async function compareWithRandom(
   try {
     const dir = join(scratch, 'random');
     await writeRandomModel(dir, model.manifest, seed);
-    const trained = await measure(await startEngine(model), photographs, options);
-    const random = await measure(await startEngine(await openModelFolder(dir)), photographs, options);
+    const trained = await measure(await startEngine(model), photographs, options, 'trained weights');
+    const random = await measure(await startEngine(await openModelFolder(dir)), photographs, options, 'random weights');
     const gain = trained.perPhotograph.map((share, i) => share - random.perPhotograph[i]!);
     return { trained, random, gainInterval: bootstrapInterval(gain, { seed }) };
   } finally {

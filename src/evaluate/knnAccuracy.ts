@@ -10,8 +10,10 @@ import type { SessionConfig } from '../onnx/session.js';
 import { embedImages } from '../probe/embedImages.js';
 import { createKnn } from '../probe/knn.js';
 import type { LabelledSplit } from '../probe/labelledImages.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { bootstrapInterval } from './bootstrap.js';
 import { requireImages } from './requireImages.js';
+import { runsOf } from './runsOf.js';
 
 /** k-NN classification of a model's representations beside the same network with random weights, on the same images. */
 
@@ -26,6 +28,7 @@ export interface KnnAccuracyOptions {
   readonly seed: number;
   /** How neighbours are searched for. */
   readonly session?: SessionConfig;
+  readonly progress?: WorkProgress;
 }
 
 export interface KnnAccuracy {
@@ -54,16 +57,30 @@ export interface KnnComparison {
 const BATCH = 32;
 const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
-async function measure(engine: Engine, split: LabelledSplit, options: KnnAccuracyOptions): Promise<KnnAccuracy> {
-  const { k, temperature, resize, crop, seed, session } = options;
+async function measure(
+  engine: Engine,
+  split: LabelledSplit,
+  options: KnnAccuracyOptions,
+  name: string,
+): Promise<KnnAccuracy> {
+  const { k, temperature, resize, crop, seed, session, progress = silentProgress } = options;
   const knn = createKnn({ k, temperature, classes: split.classes.length }, session);
   try {
-    const preparation = { resize, crop, stride: engine.manifest.stride, batchSize: BATCH };
+    const preparation = {
+      resize,
+      crop,
+      stride: engine.manifest.stride,
+      batchSize: BATCH,
+      runs: runsOf(engine),
+      progress,
+    };
     const embed = (images: LabelledSplit['train']) =>
       embedImages(images, async (batch) => (await engine.run(batch, WANTED)).representation!, preparation);
+    progress.begin(`${name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
     const [bank, queries] = [await embed(split.train), await embed(split.test)];
     requireImages(queries.labels.length, queries.skipped);
-    const ranks = await knn.ranks(bank, queries);
+    progress.begin(`${name}, classifying`, queries.labels.length, 'images');
+    const ranks = await knn.ranks(bank, queries, progress);
     const [right, rightOfFive] = [1, 5].map((n) => Uint8Array.from(ranks, (rank) => (rank < n ? 1 : 0)));
     const mean = (values: Uint8Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
     return {
@@ -100,8 +117,8 @@ export async function compareKnnWithRandom(
   try {
     const dir = join(scratch, 'random');
     await writeRandomModel(dir, model.manifest, seed);
-    const trained = await measure(await startEngine(model), split, options);
-    const random = await measure(await startEngine(await openModelFolder(dir)), split, options);
+    const trained = await measure(await startEngine(model), split, options, 'trained weights');
+    const random = await measure(await startEngine(await openModelFolder(dir)), split, options, 'random weights');
     const gain = Array.from(trained.right, (right, i) => right - random.right[i]!);
     return { trained, random, gainInterval: bootstrapInterval(gain, { seed }) };
   } finally {

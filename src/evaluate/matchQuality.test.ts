@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 import { noAugmentation } from '../data/augment.js';
 import { openImageSource } from '../data/sources.js';
+import type { WorkProgress } from '../progress/work.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
 import { matchQuality } from './matchQuality.js';
@@ -124,6 +125,33 @@ test('pictures that cannot be decoded are left out and named; the others have th
     code: 'undecodable',
     message: /no image can be evaluated, and an interval needs two: 12 cannot be decoded, such as 0\.png: /,
   });
+});
+
+test('several photographs at once give the same figures, bit for bit, and all are told of', async () => {
+  const source = await openImageSource(root);
+  const broken = {
+    ...source,
+    read: async (index: number) => (index % 5 === 3 ? Buffer.from('no picture') : source.read(index)),
+  };
+  let called = 0;
+  const latersFirst = async (batch: Tensor<'uint8'>) => {
+    const waits = 4 - (called++ % 4);
+    const found = await meanColour(batch);
+    for (let i = 0; i < waits * 3; i++) await new Promise(setImmediate);
+    return found;
+  };
+  const told: number[] = [];
+  const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => told.push(count) };
+  const one = await matchQuality(broken, meanColour, options);
+  assert.deepEqual(
+    one.skipped.map(({ index }) => index),
+    [3, 8],
+  );
+  assert.deepEqual(await matchQuality(broken, latersFirst, { ...options, runs: 3, progress }), one);
+  assert.equal(
+    told.reduce((sum, count) => sum + count, 0),
+    12,
+  );
 });
 
 test('bad input is named', async () => {

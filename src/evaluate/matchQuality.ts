@@ -11,6 +11,8 @@ import { renderView, type ViewParameters } from '../data/view.js';
 import { decodeImage } from '../image/decode.js';
 import type { RgbImage } from '../image/types.js';
 import { type FeatureMap, matchFeatures } from '../match/features.js';
+import { pipelined } from '../probe/pipelined.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { type RandomStream, stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { bootstrapInterval } from './bootstrap.js';
@@ -41,6 +43,10 @@ export interface MatchQualityOptions {
   readonly augmentation?: readonly [AugmentationPolicy, AugmentationPolicy];
   /** Bootstrap samples. Default 2,000. */
   readonly resamples?: number;
+  /** Photographs that are computed at once; `extract` is called as often before it has answered. Default 1. */
+  readonly runs?: number;
+  /** Told of every photograph, also of those that cannot be decoded. */
+  readonly progress?: WorkProgress;
 }
 
 export interface MatchQuality {
@@ -67,11 +73,28 @@ export interface MatchQuality {
 
 const unchanged = [noAugmentation, noAugmentation] as const;
 
+/** Why a photograph is left out. */
+type LeftOut = { readonly reason: string };
+
+/** The crops of a photograph, two by two, uint8 [2 * pairs, size, size, 3]. */
+type Prepared = { readonly views: readonly ViewParameters[]; readonly batch: Tensor<'uint8'> } | LeftOut;
+
+/** Counts of a photograph's matches, the chance of each of its pairs, and the size of its maps. */
+type Scored =
+  | {
+      readonly right: number;
+      readonly visible: number;
+      readonly matches: number;
+      readonly chances: readonly number[];
+      readonly grid: MatchQuality['grid'];
+    }
+  | LeftOut;
+
 /**
  * Measures match quality over all photographs of a source. Pair k of photograph i is drawn from
  * `stream(seed, 'matchQuality', i, k)`, so two models with maps of any size see the same crops. Each pair is matched in
  * one direction, from its first crop to its second. True places outside the second crop count as wrong.
- * Photographs that cannot be decoded are left out.
+ * Photographs that cannot be decoded are left out. Some are decoded while others are computed.
  * @throws DataError where fewer than two can be, MatchError where topGamma is above the number of cells, RangeError for a result of `extract` of another shape.
  */
 export async function matchQuality(
@@ -80,51 +103,66 @@ export async function matchQuality(
   options: MatchQualityOptions = {},
 ): Promise<MatchQuality> {
   const { size = 224, pairsPerPhotograph = 4, topGamma = 20, tolerance = 1, seed = 0, resamples = 2000 } = options;
+  const { runs = 1, progress = silentProgress } = options;
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
-  const shares: number[] = [];
-  const skipped: SkippedImage[] = [];
-  const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
-  let grid = { rows: 0, cols: 0 };
-
-  for (let photograph = 0; photograph < photographs.count; photograph++) {
+  const prepare = async (photograph: number): Promise<Prepared> => {
     let image: RgbImage;
     try {
       image = await decodeImage(await photographs.read(photograph));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      skipped.push({ index: photograph, name: photographs.nameOf(photograph), reason });
-      continue;
+      return { reason: error instanceof Error ? error.message : String(error) };
     }
     const views: ViewParameters[] = [];
     for (let pair = 0; pair < pairsPerPhotograph; pair++) {
       views.push(...drawPair(stream(seed, 'matchQuality', photograph, pair), image, options));
     }
     const rendered = await Promise.all(views.map((view) => renderView(image, view, size)));
-    const batch = new Uint8Array(rendered.length * size * size * 3);
+    const pixels = new Uint8Array(rendered.length * size * size * 3);
     rendered.forEach((view, v) => {
-      batch.set(view, v * view.length);
+      pixels.set(view, v * view.length);
     });
-    const maps = splitMaps(await extract(tensor('uint8', [views.length, size, size, 3], batch)), views.length);
+    return { views, batch: tensor('uint8', [views.length, size, size, 3], pixels) };
+  };
 
-    let right = 0;
-    let matched = 0;
+  const score = async (prepared: Prepared): Promise<Scored> => {
+    if ('reason' in prepared) return prepared;
+    const { views, batch } = prepared;
+    const maps = splitMaps(await extract(batch), views.length);
+    const scored = { right: 0, visible: 0, matches: 0, chances: [] as number[], grid: { rows: 0, cols: 0 } };
     for (let pair = 0; pair < views.length; pair += 2) {
       const [from, to] = [maps[pair]!, maps[pair + 1]!];
       const { rows, cols } = from;
       const places = truePlaces({ source: views[pair]!.crop, target: views[pair + 1]!.crop, rows, cols });
       for (const { source, target } of matchFeatures(from, to, { topGamma })) {
-        matched++;
-        if (isWithin(places[source]!, target, cols, tolerance)) right++;
-        if (places[source]!.visible) totals.visible++;
+        scored.matches++;
+        if (isWithin(places[source]!, target, cols, tolerance)) scored.right++;
+        if (places[source]!.visible) scored.visible++;
       }
-      totals.chance += chanceShare(places, cols, tolerance);
-      grid = { rows, cols };
+      scored.chances.push(chanceShare(places, cols, tolerance));
+      scored.grid = { rows, cols };
     }
-    shares.push(right / matched);
-    totals.right += right;
-    totals.matches += matched;
+    return scored;
+  };
+
+  const shares: number[] = [];
+  const skipped: SkippedImage[] = [];
+  const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
+  let grid = { rows: 0, cols: 0 };
+  for await (const scored of pipelined(photographs.count, prepare, score, { runs })) {
+    const index = shares.length + skipped.length;
+    progress.advance();
+    if ('reason' in scored) {
+      skipped.push({ index, name: photographs.nameOf(index), reason: scored.reason });
+      continue;
+    }
+    shares.push(scored.right / scored.matches);
+    totals.right += scored.right;
+    totals.visible += scored.visible;
+    totals.matches += scored.matches;
+    for (const chance of scored.chances) totals.chance += chance;
+    grid = scored.grid;
   }
   requireImages(shares.length, skipped);
   const perPhotograph = Float64Array.from(shares);

@@ -12,6 +12,7 @@ import {
 import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import type { Graph } from '../onnx/graph.js';
+import { counted, silentProgress } from '../progress/work.js';
 import { recordCheck } from './check.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
 import { type FileContent, type GraphKind, requireFreePlace, writeModelFolder } from './folder.js';
@@ -27,6 +28,9 @@ const FILES = {
   expander: 'expander.onnx',
   classifier: 'classifier.onnx',
 } as const;
+
+/** Bytes; as progress counts them. */
+const MEGABYTE = 1e6;
 
 /** @throws RangeError for a stage that the backbone does not have. */
 function stageOutputs(config: BackboneConfig, stages: readonly number[]): StageOutput[] {
@@ -48,7 +52,7 @@ function stageOutputs(config: BackboneConfig, stages: readonly number[]): StageO
  *   have, ModelFolderError where the folder exists.
  */
 export async function exportModel(dir: string, source: ExportSource, options: ExportOptions): Promise<Manifest> {
-  const { quantize, stages = [], force = false, check = true, singleFile = false } = options;
+  const { quantize, stages = [], force = false, check = true, singleFile = false, progress = silentProgress } = options;
   await requireFreePlace(dir, force);
   const { localProjector, expander, classes, poolingOrder } = source;
   const config =
@@ -65,7 +69,13 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
     const name = kind === 'backbone' ? source.name : kind;
     files.set(FILES[kind], encodeModel(graph, { name, ...(weights && { external: weights.external(kind) }) }));
   }
-  if (weights) files.set(WEIGHTS_FILE, weights.content());
+  if (weights) {
+    progress.begin('writing weights', weights.bytes / MEGABYTE, 'MB');
+    files.set(
+      WEIGHTS_FILE,
+      counted(weights.content(), progress, ({ byteLength }) => byteLength / MEGABYTE),
+    );
+  }
   const stride = backboneStride(config);
   const layerScale = layerScaleOf(config);
   const dims = {
@@ -117,7 +127,12 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
   return writeModelFolder(dir, manifest, files, {
     force,
     ...(check && {
-      complete: async (written) => ({ check: await recordCheck(join(written, FILES.backbone), compute) }),
+      async complete(written) {
+        progress.begin('running the written model', 1, 'images');
+        const recorded = await recordCheck(join(written, FILES.backbone), compute);
+        progress.advance();
+        return { check: recorded };
+      },
     }),
   });
 }

@@ -1,4 +1,5 @@
 import type { BackboneConfig } from '../nn/backbone.js';
+import type { WorkProgress } from '../progress/work.js';
 import type { Manifest } from './manifest.js';
 import type { QuantizePlan } from './quantize/quantizeGraphs.js';
 import type { Weights } from './weightSource.js';
@@ -55,4 +56,5 @@ export interface ExportOptions extends Variant {
   readonly force?: boolean;
   /** Runs the backbone once and records its answer in the manifest (see check.ts). Default true. */
   readonly check?: boolean;
+  readonly progress?: WorkProgress;
 }

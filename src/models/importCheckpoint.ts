@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { openFileSource } from '../checkpoint/byteSource.js';
 import { openCheckpoint } from '../checkpoint/openCheckpoint.js';
 import { inFile } from '../checkpoint/torchZip.js';
+import { silentProgress } from '../progress/work.js';
 import { exportModel } from './exportModel.js';
 import type { ExportOptions } from './exportSource.js';
 import { type ImportedNetwork, readNetwork } from './importNetwork.js';
@@ -56,6 +57,9 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
       readNetwork(checkpoint, { architecture, prefix, expander: writeExpander, fileBytes: source.size }),
     );
     const { expander, localProjector, classes, poolingOrder, leftOut } = network;
+    const { progress = silentProgress } = options;
+    progress.begin('reading the checkpoint', source.size / 1e6, 'MB');
+    const sha256 = await fileSha256(file, (bytes) => progress.advance(bytes / 1e6));
     const manifest = await exportModel(
       dir,
       {
@@ -71,7 +75,7 @@ export async function importCheckpoint(file: string, dir: string, options: Impor
         alpha: alpha ?? alphaOfFile(file),
         weights: network.weights,
         license,
-        source: { file: basename(file), sha256: await fileSha256(file) },
+        source: { file: basename(file), sha256 },
         training: {
           note: `imported from ${basename(file)} (${checkpoint.format})`,
           checkpoint: { ...checkpoint.facts },

@@ -12,10 +12,13 @@ export type ListedFile = Manifest['files'][string];
 /** Read and hashed at a time. */
 const SLICE = 1 << 20;
 
-/** sha256 of a file in lower-case hexadecimal, read as a stream. */
-export async function fileSha256(path: string): Promise<string> {
+/** sha256 of a file in lower-case hexadecimal, read as a stream. @param told of the bytes of each piece */
+export async function fileSha256(path: string, told: (bytes: number) => void = () => {}): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: SLICE })) hash.update(chunk as Uint8Array);
+  for await (const chunk of createReadStream(path, { highWaterMark: SLICE }) as AsyncIterable<Uint8Array>) {
+    hash.update(chunk);
+    told(chunk.byteLength);
+  }
   return hash.digest('hex');
 }
 

@@ -1,6 +1,7 @@
 import { type BackboneConfig, isConvolutional } from '../nn/backbone.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
+import { silentProgress } from '../progress/work.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
@@ -48,7 +49,7 @@ function asStored(value: Tensor, precision: ExportOptions['precision']): Tensor 
 export async function buildGraphs(
   config: BackboneConfig,
   source: ExportSource,
-  { precision, compute, quantize, stages = [], singleFile = false }: ExportOptions,
+  { precision, compute, quantize, stages = [], singleFile = false, progress = silentProgress }: ExportOptions,
 ): Promise<BuiltGraphs> {
   const weights = weightSource(source.weights);
   const kept = quantize === undefined ? precision : 'float32';
@@ -70,7 +71,8 @@ export async function buildGraphs(
     ...(classes && { classifier: classifierGraph(config, classes, known) }),
   };
   if (quantize !== undefined) {
-    const { graphs, record } = await quantizeGraphs(float, isConvolutional(config) ? 'conv' : 'gemm', quantize);
+    const operators = isConvolutional(config) ? 'conv' : 'gemm';
+    const { graphs, record } = await quantizeGraphs(float, operators, quantize, progress);
     return { graphs, quantization: record, read };
   }
   return { graphs: compute === 'float16' ? await inHalves(float) : float, read };

@@ -15,6 +15,8 @@ interface Entry extends TensorType {
 }
 
 export interface WeightsFile {
+  /** Its size. */
+  readonly bytes: number;
   /** The bytes of the file, tensor by tensor; every call reads the weights anew. */
   content(): AsyncIterable<Uint8Array>;
   /** Where the elements of a graph's values stand in it. */
@@ -52,7 +54,12 @@ export function layOutWeights(
     }
   }
   const { head, ordered, places } = encodeHeader(entries, {});
+  const bytes = [...entries.values()].reduce(
+    (sum, { dtype, shape }) => sum + elementCount(shape) * elementBytes(dtype),
+    head.byteLength,
+  );
   return {
+    bytes,
     async *content() {
       yield head;
       for (const name of ordered) yield tensorBytes(await entries.get(name)!.read());

@@ -25,7 +25,7 @@ const options = { trainImages: 100, testImages: 100, seed: 1 };
 async function duplicates(train: string, test: string | undefined, mostRead?: number) {
   const [first, second] = [await openImageSource(join(root, train), { labels: 'auto' }), test];
   const other = second === undefined ? undefined : await openImageSource(join(root, second), { labels: 'auto' });
-  return findDuplicates(splitLabelled(first, other, options), mostRead);
+  return findDuplicates(splitLabelled(first, other, options), mostRead === undefined ? {} : { mostRead });
 }
 
 test('a test image with the bytes of one to learn from is found under any name', async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { imagePlace } from '../data/sourceIndex.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import type { LabelledImages, LabelledSplit } from './labelledImages.js';
 
 /** Test images that are among the images to learn from: they find themselves, and the accuracy says too much. */
@@ -27,26 +28,31 @@ const byContent: KeyOf = async ({ source }, index) => {
 
 const byPath: KeyOf = async ({ source }, index) => imagePlace(source.index, index);
 
-async function keysOf(images: LabelledImages, keyOf: KeyOf): Promise<(string | undefined)[]> {
+async function keysOf(images: LabelledImages, keyOf: KeyOf, progress: WorkProgress): Promise<(string | undefined)[]> {
   const keys: (string | undefined)[] = [];
   for (let start = 0; start < images.indices.length; start += AT_ONCE) {
     const some = images.indices.slice(start, start + AT_ONCE);
     keys.push(...(await Promise.all(some.map((index) => keyOf(images, index)))));
+    progress.advance(some.length);
   }
   return keys;
 }
 
 /** Finds test images that are also learned from. @param mostRead images up to which contents are compared. */
-export async function findDuplicates({ train, test }: LabelledSplit, mostRead = MOST_READ): Promise<Duplicates> {
+export async function findDuplicates(
+  { train, test }: LabelledSplit,
+  { mostRead = MOST_READ, progress = silentProgress }: { mostRead?: number; progress?: WorkProgress } = {},
+): Promise<Duplicates> {
+  progress.begin('looking for duplicates', train.indices.length + test.indices.length, 'images');
   const content = train.indices.length + test.indices.length <= mostRead;
   const keyOf = content ? byContent : byPath;
   const known = new Map<string, number>();
-  for (const [i, key] of (await keysOf(train, keyOf)).entries()) {
+  for (const [i, key] of (await keysOf(train, keyOf, progress)).entries()) {
     if (key !== undefined && !known.has(key)) known.set(key, train.indices[i]!);
   }
   let count = 0;
   let example: Duplicates['example'];
-  for (const [i, key] of (await keysOf(test, keyOf)).entries()) {
+  for (const [i, key] of (await keysOf(test, keyOf, progress)).entries()) {
     const twin = key === undefined ? undefined : known.get(key);
     if (twin === undefined) continue;
     count += 1;

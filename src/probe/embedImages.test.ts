@@ -3,6 +3,9 @@ import { test } from 'node:test';
 import sharp from 'sharp';
 import { decodedCache } from '../data/decodedCache.js';
 import type { ImageSource } from '../data/sources.js';
+import { decodeImage } from '../image/decode.js';
+import { prepareImage } from '../image/resize.js';
+import type { WorkProgress } from '../progress/work.js';
 import { tensor } from '../tensor/tensor.js';
 import { embedImages, type Represent } from './embedImages.js';
 
@@ -50,4 +53,99 @@ test('vectors stand in the order of the images; broken ones are left out with th
   // A second time the prepared images are there; the broken one is tried again.
   assert.deepEqual((await embedImages(images, represent, options)).vectors, vectors);
   assert.equal(reads, 6);
+});
+
+test('with several runs at once the vectors are those of one after the other, bit for bit', async () => {
+  const size = 40;
+  const files = await Promise.all(
+    Array.from({ length: 23 }, async (_, i) => {
+      if (i % 6 === 4) return Buffer.from('no image');
+      const noise = Uint8Array.from({ length: (size + i) * size * 3 }, (_, at) => (at * (7 + 2 * i)) % 251);
+      return sharp(noise, { raw: { width: size + i, height: size, channels: 3 } })
+        .jpeg()
+        .toBuffer();
+    }),
+  );
+  const source = { nameOf: (i: number) => `${i}.jpg`, read: async (i: number) => files[i]! } as unknown as ImageSource;
+  const images = { source, indices: files.map((_, i) => (i * 5) % 23), labels: Uint32Array.from(files, (_, i) => i) };
+  // What a run gives depends on the whole batch, so that another make-up of batches would show.
+  const represent: Represent = async ({ shape, data }) => {
+    const sums = Float32Array.from({ length: shape[0]! }, (_, i) => {
+      let sum = 0;
+      for (const value of data.subarray(i * 3072, (i + 1) * 3072)) sum = Math.fround(sum * 0.99 + value);
+      return sum;
+    });
+    const whole = sums.reduce((sum, value) => sum + value, 0);
+    return tensor(
+      'float32',
+      [shape[0]!, 2],
+      Float32Array.from({ length: shape[0]! * 2 }, (_, i) => (i % 2 ? whole : sums[i >> 1]!)),
+    );
+  };
+  // Later batches answer first.
+  let called = 0;
+  const latersFirst: Represent = async (batch) => {
+    const waits = 4 - (called++ % 4);
+    const answer = await represent(batch);
+    for (let i = 0; i < waits * 3; i++) await new Promise(setImmediate);
+    return answer;
+  };
+  const options = { resize: 36, crop: 32, stride: 32, batchSize: 4 };
+
+  const rows: number[] = [];
+  const labels: number[] = [];
+  const broken: number[] = [];
+  for (let start = 0; start < 23; start += 4) {
+    const batch: Uint8Array[] = [];
+    for (const [i, index] of images.indices.slice(start, start + 4).entries()) {
+      try {
+        const { image } = await prepareImage(
+          await decodeImage(files[index]!),
+          { kind: 'shortestSide', resize: 36, crop: 32 },
+          32,
+        );
+        batch.push(image.data);
+        labels.push(start + i);
+      } catch {
+        broken.push(index);
+      }
+    }
+    rows.push(...(await represent(tensor('uint8', [batch.length, 32, 32, 3], Buffer.concat(batch)))).data);
+  }
+  assert.equal(broken.length, 4);
+  for (const runs of [1, 3]) {
+    const told: number[] = [];
+    const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => told.push(count) };
+    const found = await embedImages(images, latersFirst, { ...options, runs, progress });
+    assert.deepEqual([...found.vectors.data], rows);
+    assert.deepEqual([...found.labels], labels);
+    assert.deepEqual(
+      found.skipped.map(({ index }) => index),
+      broken,
+    );
+    assert.equal(
+      told.reduce((sum, count) => sum + count, 0),
+      23,
+    );
+  }
+});
+
+test('a run that fails is thrown when no other run is at work', async () => {
+  const file = await plain(10);
+  const source = { nameOf: String, read: async () => file } as unknown as ImageSource;
+  const images = { source, indices: Array.from({ length: 12 }, (_, i) => i), labels: new Uint32Array(12) };
+  let [called, atWork] = [0, 0];
+  const represent: Represent = async ({ shape }) => {
+    const run = called++;
+    atWork++;
+    for (let i = 0; i < (run === 1 ? 1 : 20); i++) await new Promise(setImmediate);
+    atWork--;
+    if (run === 1) throw new Error('out of memory');
+    return tensor('float32', [shape[0]!, 1], new Float32Array(shape[0]!));
+  };
+  await assert.rejects(embedImages(images, represent, { resize: 8, crop: 8, stride: 8, batchSize: 2, runs: 3 }), {
+    message: 'out of memory',
+  });
+  assert.equal(atWork, 0);
+  assert.ok(called < 6, `${called} of 6 runs`);
 });

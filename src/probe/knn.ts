@@ -4,6 +4,7 @@ import { neg } from '../onnx/ops/elementwise.js';
 import { smallest } from '../onnx/ops/indexing.js';
 import { gemm } from '../onnx/ops/linear.js';
 import { createSession, runSession, type SessionConfig } from '../onnx/session.js';
+import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /**
@@ -29,9 +30,10 @@ export interface KnnClassifier {
    * Classifies queries by their neighbours in a bank. Returns for each query the rank of its own class, from 0: its
    * top-5 accuracy is the share of ranks below 5. Classes of equal score rank by their index; a query whose vector is
    * not finite ranks behind all classes.
+   * @param progress told of every query
    * @throws RangeError for a bank of fewer than k vectors.
    */
-  ranks(bank: LabelledVectors, queries: LabelledVectors): Promise<Uint32Array>;
+  ranks(bank: LabelledVectors, queries: LabelledVectors, progress?: WorkProgress): Promise<Uint32Array>;
   close(): Promise<void>;
 }
 
@@ -97,7 +99,7 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
   };
 
   return {
-    async ranks(bank, queries) {
+    async ranks(bank, queries, progress = silentProgress) {
       const [rows, channels] = bank.vectors.shape as readonly [number, number];
       if (rows < k)
         throw new RangeError(`k is ${k}, but the bank has only ${rows} vectors; lower k or give more images`);
@@ -124,6 +126,7 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
           const finite = scores.every(Number.isFinite);
           ranks[start + q] = finite ? rankOf(scores, queries.labels[start + q]!) : classes;
         }
+        progress.advance(Math.min(batch, count - start));
       }
       return ranks;
     },

@@ -67,7 +67,7 @@ describe('progress on a terminal', () => {
     progress.note('skipped a.jpg');
     progress.stop();
     const text = (stream.read() as Buffer).toString();
-    assert.match(text, /2\/4 steps \| ETA .* \| loss 25\.123 stdr 0\.050 12\.3 images\/s/);
+    assert.match(text, /step 2\/4 \| ETA .* \| loss 25\.123 stdr 0\.050 12\.3 images\/s/);
     assert.ok(text.includes('\u001b[Kskipped a.jpg\n'));
   });
 });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { encodeModel } from '../../onnx/encode.js';
 import type { Graph } from '../../onnx/graph.js';
 import { createSession } from '../../onnx/session.js';
+import { counted, type WorkProgress } from '../../progress/work.js';
 import { type Tensor, tensorBytes } from '../../tensor/tensor.js';
 import { type BackboneOutputs, imageAgreement, runBackbone, summariseCosines } from '../agreement.js';
 import type { ModelGraphs } from '../inferenceGraphs.js';
@@ -18,11 +19,15 @@ export interface QuantizePlan {
   readonly ranges: RangeMethod;
 }
 
-async function answers(graph: Graph, images: readonly Tensor<'uint8'>[]): Promise<BackboneOutputs[]> {
+async function answers(
+  graph: Graph,
+  images: readonly Tensor<'uint8'>[],
+  progress: WorkProgress,
+): Promise<BackboneOutputs[]> {
   const session = await createSession(encodeModel(graph));
   try {
     const results: BackboneOutputs[] = [];
-    for (const image of images) results.push(await runBackbone(session, image));
+    for await (const image of counted(images, progress)) results.push(await runBackbone(session, image));
     return results;
   } finally {
     await session.release();
@@ -36,8 +41,9 @@ function fingerprint(images: readonly Tensor<'uint8'>[]): string {
   return hash.digest('hex');
 }
 
-async function agreement(float: Graph, integer: Graph, images: readonly Tensor<'uint8'>[]) {
-  const [expected, found] = [await answers(float, images), await answers(integer, images)];
+async function agreement(float: Graph, integer: Graph, images: readonly Tensor<'uint8'>[], progress: WorkProgress) {
+  progress.begin('comparing with the float model', 2 * images.length, 'runs');
+  const [expected, found] = [await answers(float, images, progress), await answers(integer, images, progress)];
   const pairs = expected.map((outputs, i) => imageAgreement(outputs, found[i]!));
   return {
     images: images.length,
@@ -55,11 +61,16 @@ export async function quantizeGraphs(
   float: ModelGraphs,
   operators: 'gemm' | 'conv',
   { calibration, heldOut, ranges }: QuantizePlan,
+  progress: WorkProgress,
 ): Promise<{ readonly graphs: ModelGraphs; readonly record: NonNullable<Manifest['quantization']> }> {
   if (calibration.length === 0) throw new RangeError('an int8 model needs at least one calibration image');
-  const backbone = await quantizeGraph(float.backbone, calibration, { operators, ranges });
   const { localProjector, expander, classifier } = float;
-  const seen = localProjector || expander || classifier ? await answers(float.backbone, calibration) : [];
+  const heads = [localProjector, expander, classifier].filter((head) => head !== undefined).length;
+  // A second pass of the backbone gives what the heads are calibrated on.
+  progress.begin('calibrating', calibration.length * (1 + (heads > 0 ? 1 + heads : 0)), 'runs');
+  const backbone = await quantizeGraph(float.backbone, counted(calibration, progress), { operators, ranges });
+  const seen = heads > 0 ? await answers(float.backbone, calibration, progress) : [];
+  const representations = seen.map(({ representation }) => representation);
   // The heads are linear layers beside every backbone.
   const head = { operators: 'gemm', ranges } as const;
   const graphs: ModelGraphs = {
@@ -67,23 +78,18 @@ export async function quantizeGraphs(
     ...(localProjector && {
       localProjector: await quantizeGraph(
         localProjector,
-        seen.map(({ maps }) => maps),
+        counted(
+          seen.map(({ maps }) => maps),
+          progress,
+        ),
         head,
       ),
     }),
     ...(expander && {
-      expander: await quantizeGraph(
-        expander,
-        seen.map(({ representation }) => representation),
-        head,
-      ),
+      expander: await quantizeGraph(expander, counted(representations, progress), head),
     }),
     ...(classifier && {
-      classifier: await quantizeGraph(
-        classifier,
-        seen.map(({ representation }) => representation),
-        head,
-      ),
+      classifier: await quantizeGraph(classifier, counted(representations, progress), head),
     }),
   };
   return {
@@ -93,7 +99,7 @@ export async function quantizeGraphs(
       ranges,
       images: calibration.length,
       fingerprint: fingerprint(calibration),
-      ...(heldOut.length > 0 && { agreement: await agreement(float.backbone, backbone, heldOut) }),
+      ...(heldOut.length > 0 && { agreement: await agreement(float.backbone, backbone, heldOut, progress) }),
     },
   };
 }

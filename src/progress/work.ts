@@ -1,0 +1,98 @@
+import { type Bar, createBar } from './bar.js';
+
+/** Told how work that takes long comes along. */
+export interface WorkProgress {
+  /**
+   * A part of the work begins; the one before is over.
+   * @param name such as `embedding`
+   * @param total of its units
+   * @param unit in the plural, such as `images`
+   */
+  begin(name: string, total: number, unit: string): void;
+  /** So many units more are done. Default 1. */
+  advance(units?: number): void;
+}
+
+/** Shows the parts one after the other. */
+export interface ShownProgress extends WorkProgress {
+  /** A line of text, above the bar where there is one. */
+  note(text: string): void;
+  /** Ends the bar; to be called also where the work fails. */
+  stop(): void;
+}
+
+/** Tells nobody. */
+export const silentProgress: WorkProgress = { begin: () => undefined, advance: () => undefined };
+
+/** Seconds between plain lines. */
+const PLAIN_INTERVAL_S = 5;
+
+const rateText = (rate: number): string => (rate >= 100 ? rate.toFixed(0) : rate.toPrecision(2 + Number(rate >= 10)));
+
+/**
+ * A bar for each part, with rate and time left, where the stream is a terminal; else a line every five seconds, and none for
+ * parts that end sooner.
+ */
+export function showProgress(stream: NodeJS.WriteStream = process.stderr): ShownProgress {
+  let bar: Bar | undefined;
+  let done = 0;
+  let unit = '';
+  let began = 0;
+
+  function stop(): void {
+    bar?.stop();
+    bar = undefined;
+    process.off('SIGINT', end).off('SIGTERM', end);
+  }
+
+  /** The bar hides the cursor, which nobody would bring back. */
+  function end(signal: NodeJS.Signals): void {
+    stop();
+    process.kill(process.pid, signal);
+  }
+
+  return {
+    begin(name, total, of) {
+      stop();
+      if (stream.isTTY) process.once('SIGINT', end).once('SIGTERM', end);
+      [done, unit, began] = [0, of, performance.now()];
+      const shown = (value: number) => Math.round(value).toLocaleString('en');
+      bar = createBar({
+        stream,
+        total,
+        count: (value) => `${name}: ${shown(value)}/${shown(total)} ${unit}`,
+        plainSeconds: PLAIN_INTERVAL_S,
+        plainEnds: false,
+      });
+    },
+    advance(units = 1) {
+      done += units;
+      const seconds = (performance.now() - began) / 1e3;
+      bar?.update(done, seconds > 0 ? `${rateText(done / seconds)} ${unit}/s` : '');
+    },
+    note: (text) => (bar === undefined ? stream.write(`${text}\n`) : bar.note(text)),
+    stop,
+  };
+}
+
+/** Shows the progress of some work until it ends, however it ends. */
+export async function withProgress<T>(work: (progress: ShownProgress) => Promise<T>): Promise<T> {
+  const progress = showProgress();
+  try {
+    return await work(progress);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The items one by one; each counts as a unit that is done when the next one is asked for. */
+export async function* counted<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  progress: WorkProgress,
+  unitsOf: (item: T) => number = () => 1,
+): AsyncGenerator<T> {
+  for await (const item of items) {
+    yield item;
+    progress.advance(unitsOf(item));
+  }
+}
