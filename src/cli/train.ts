@@ -77,6 +77,7 @@ export function registerTrain(program: Command): void {
       checkInitFlags(flags);
       if (flags.dryRun) return runDry(flags);
       if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
+      // What is no run folder is that, before it is a place that cannot be written.
       const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
       await checkOutputFolder('--out', out);
       const init = await initOf(flags);

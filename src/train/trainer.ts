@@ -163,13 +163,13 @@ async function trainIn(
       await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' }),
     );
     const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
+    const given = init && (await readInitialWeights(init, stepConfig));
     const probeData = config.probe && keep(await openProbeData(config, config.probe, source));
     const data = [sourceFingerprint(source), ...(probeData?.fingerprints ?? [])].join('; probe: ');
     const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
     const loader = keep(createLoader(loaderOptionsOf(config, source)));
     const { stepsPerEpoch } = loader;
     const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
-    const given = init && (await readInitialWeights(init, stepConfig));
     const initial = initialState(stepConfig, checkpoint, given);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;

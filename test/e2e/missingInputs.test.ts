@@ -15,6 +15,10 @@ const commands: readonly (readonly [given: string, args: (path: string, out: str
   ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out]],
   ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out, '--dry-run']],
   ['is not a run folder', (path) => ['train', '--out', path, '--resume']],
+  [
+    'the weights to start from',
+    (path, out) => [...trains, '--set', 'data.source=test/fixtures/photos', '--init', path, '--out', out],
+  ],
   ['the folder of runs', (path) => ['runs', 'list', path]],
   ['is not a run folder', (path) => ['runs', 'show', path]],
   ['is not a run folder', (path, out) => ['export', path, '--out', out]],
