@@ -21,7 +21,7 @@ import { createLocalDecoder } from '../../src/decode/localDecoder.js';
 import { decodeImage } from '../../src/image/decode.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
 import { prepareImage } from '../../src/image/resize.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 
 const { values } = parseArgs({
   options: {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type Client, createClient, createClientOver } from '../client/client.js';
 import { VicreglError } from '../client/vicreglError.js';
-import { createService } from '../serve/service.js';
+import { createService } from '../serve/api/service.js';
 import { hinted } from './connectionHint.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
 import { addEngineFlags, type EngineFlags, openEngine } from './engine.js';

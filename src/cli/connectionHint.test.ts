@@ -8,7 +8,7 @@ import { createClient } from '../client/client.js';
 import type { SecurityOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { createFakeEngine } from '../engine/fakeEngine.js';
-import type { Tls } from '../serve/auth/tls.js';
+import type { Tls } from '../serve/operations/auth/tls.js';
 import { createServer, type RunningServer } from '../serve/server.js';
 import { hinted } from './connectionHint.js';
 

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import type { SecurityOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
-import { parseAddress } from '../serve/transport/address.js';
+import { parseAddress } from '../serve/config/address.js';
 
 /** Longest wait for an answer to the question whether a service speaks TLS, in ms. */
 const PROBE_MS = 2000;

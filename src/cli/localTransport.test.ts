@@ -10,8 +10,8 @@ import type { RawPixels, Resize } from '../client/image.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { EngineError } from '../engine/engine.js';
 import { createFakeEngine } from '../engine/fakeEngine.js';
-import { defaultServeLimits } from '../serve/limits.js';
-import { createService } from '../serve/service.js';
+import { createService } from '../serve/api/service.js';
+import { defaultServeLimits } from '../serve/config/serveLimits.js';
 import { createLocalTransport } from './localTransport.js';
 
 /** The four methods without a socket, over the fake engine: what requests mean. Stride 8, input 56 x 56, 7 x 7 cells. */

@@ -1,10 +1,10 @@
 import type { DuplexStream, ServerStream, Transport, Unary } from '../client/transport.js';
 import { loadVicreglService } from '../proto/load.js';
-import type { Call, Phase } from '../serve/call.js';
-import { type Status, toStatus } from '../serve/errors.js';
-import { defaultServeLimits } from '../serve/limits.js';
-import type { ItemMethod, Method, StreamedMethod } from '../serve/method.js';
-import type { Service } from '../serve/service.js';
+import type { ItemMethod, Method, StreamedMethod } from '../serve/api/method.js';
+import type { Service } from '../serve/api/service.js';
+import type { Call, Phase } from '../serve/call/call.js';
+import { type Status, toStatus } from '../serve/call/errors.js';
+import { defaultServeLimits } from '../serve/config/serveLimits.js';
 
 interface Codec<Request, RequestOutput, Response, ResponseOutput> {
   requestSerialize(request: Request): Buffer;

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { openDecoder } from '../decode/openDecoder.js';
-import { startAdminServer } from '../serve/admin/adminServer.js';
-import { openSecurity } from '../serve/auth/security.js';
 import { limitsOf } from '../serve/config/limits.js';
 import { printConfig, redactConfig } from '../serve/config/print.js';
-import { namesOfNth, reloadNth } from '../serve/models/registry.js';
-import { createLogger } from '../serve/monitoring/logger.js';
+import { namesOfNth, reloadNth } from '../serve/inference/registry.js';
+import { startAdminServer } from '../serve/operations/admin/adminServer.js';
+import { openSecurity } from '../serve/operations/auth/security.js';
+import { createLogger } from '../serve/operations/logger.js';
 import { createServer } from '../serve/server.js';
 import { serveToTheEnd } from '../serve/shutdown.js';
 import { openServedModels } from './servedModels.js';

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
-import { createToken, hashToken } from '../serve/auth/secret.js';
 import { tokenSchema } from '../serve/config/securityKeys.js';
+import { createToken, hashToken } from '../serve/operations/auth/secret.js';
 
 interface TokenFlags {
   readonly name: string;

@@ -5,8 +5,8 @@ import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { openEngine } from '../../src/cli/engine.js';
 import type { Engine, OutputName } from '../../src/engine/engine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
-import { joinImages, splitOutputs } from '../../src/serve/queue/batch.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
+import { joinImages, splitOutputs } from '../../src/serve/inference/batch.js';
 
 /** The published tolerance (docs/service.md, Statuses): norm of the difference over the norm of what an image gets alone. */
 const TOLERANCE = 1e-5;

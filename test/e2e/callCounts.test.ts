@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { EngineError } from '../../src/engine/engine.js';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
-import { createLogger } from '../../src/serve/monitoring/logger.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
+import { createLogger } from '../../src/serve/operations/logger.js';
 import { createServer } from '../../src/serve/server.js';
 import { createHeldEngine } from '../support/heldEngine.js';
 import {

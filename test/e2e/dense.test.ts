@@ -9,7 +9,7 @@ import { type Client, createClient, type Features, type PoolingRegion } from '..
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { exportModel } from '../../src/models/exportModel.js';
 import { openModelFolder } from '../../src/models/folder.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import sharp from 'sharp';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
-import { ServeError } from '../../src/serve/serveError.js';
+import { ServeError } from '../../src/serve/call/serveError.js';
 import { createServer } from '../../src/serve/server.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { tinyManifest } from '../support/tinyModel.js';

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import sharp from 'sharp';
 import { type Client, createClient } from '../../src/client/index.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { failsWith } from '../support/failsWith.js';
 import { GREY, PALETTE, pngChunk, RGB, writePng } from '../support/png.js';

@@ -6,7 +6,7 @@ import sharp from 'sharp';
 import { type Client, createClient, type Matches, VicreglError } from '../../src/client/index.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { matchFeatures } from '../../src/match/features.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { withTinyModel } from '../support/tinyModel.js';
 

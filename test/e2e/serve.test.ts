@@ -10,7 +10,7 @@ import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
 import { serviceName } from '../../src/proto/load.js';
 import { decodeFacts } from '../../src/proto/statusDetails.js';
-import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { failsWith } from '../support/failsWith.js';
 import { createHeldEngine } from '../support/heldEngine.js';

@@ -12,7 +12,7 @@ import sharp from 'sharp';
 import ts from 'typescript';
 import { parse as parseYaml } from 'yaml';
 import { commands } from '../../src/cli/commands.js';
-import { readTokens } from '../../src/serve/auth/tokensFile.js';
+import { readTokens } from '../../src/serve/operations/auth/tokensFile.js';
 import { trainConfigSchema } from '../../src/train/config.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { allSnippets, commandsOf, type Snippet, snippetsOf, wordsOf } from '../support/snippets.js';

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { createClient, type Phases, type Settled, type StreamAnswer, VicreglError } from '../../src/client/index.js';
 import { createFakeEngine, type FakeEngineOptions } from '../../src/engine/fakeEngine.js';
 import { loadVicreglService } from '../../src/proto/load.js';
-import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 

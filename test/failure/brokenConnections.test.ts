@@ -9,8 +9,8 @@ import { credentials, Metadata, type ServiceError, type StatusObject } from '@gr
 import { pino } from 'pino';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
 import { decodeFacts } from '../../src/proto/statusDetails.js';
-import { createTls } from '../../src/serve/auth/tls.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
+import { createTls } from '../../src/serve/operations/auth/tls.js';
 import { createServer, type ServerOptions } from '../../src/serve/server.js';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { createHeldEngine } from '../support/heldEngine.js';

@@ -9,7 +9,7 @@ import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { ImageError } from '../../src/image/imageError.js';
 import { MatchError } from '../../src/match/matchError.js';
 import { ModelFolderError } from '../../src/models/modelFolderError.js';
-import { ServeError } from '../../src/serve/serveError.js';
+import { ServeError } from '../../src/serve/call/serveError.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 

@@ -8,7 +8,7 @@ import { createClient } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { serviceName } from '../../src/proto/load.js';
 import { decodeFacts } from '../../src/proto/statusDetails.js';
-import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';

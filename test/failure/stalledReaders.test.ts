@@ -5,7 +5,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
-import { defaultServeLimits, type ServeLimits } from '../../src/serve/limits.js';
+import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { rawCall } from '../support/rawCall.js';
 import { tinyManifest } from '../support/tinyModel.js';

@@ -1,12 +1,12 @@
 import pLimit from 'p-limit';
 import { createLocalDecoder } from '../../src/decode/localDecoder.js';
 import type { Engine } from '../../src/engine/engine.js';
-import { createByteBudget } from '../../src/serve/byteBudget.js';
-import { defaultServeLimits } from '../../src/serve/limits.js';
-import type { RegistryOptions } from '../../src/serve/models/registry.js';
-import { type CallQueue, lendQueue } from '../../src/serve/queue/callQueue.js';
-import { createBatchQueue } from '../../src/serve/queue/queue.js';
-import { createFeatureStore } from '../../src/serve/stored/featureStore.js';
+import { createByteBudget } from '../../src/serve/admission/byteBudget.js';
+import { createFeatureStore } from '../../src/serve/api/stored/featureStore.js';
+import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
+import { createBatchQueue } from '../../src/serve/inference/batchQueue.js';
+import { type CallQueue, lendQueue } from '../../src/serve/inference/callQueue.js';
+import type { RegistryOptions } from '../../src/serve/inference/registry.js';
 
 /** What a registry shares among its models, for tests of registries: the standard limits, and one of everything at a time. */
 export function registryParts(): Omit<RegistryOptions, 'models'> {

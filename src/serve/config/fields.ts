@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Size } from '../../image/types.js';
-import { addressPattern } from '../transport/address.js';
+import { addressPattern } from './address.js';
 
 /** What values of configuration keys may be; descriptions of ranges are made from these (valuesText.ts). */
 

@@ -1,7 +1,7 @@
 import { enoughPipelinePixels } from '../../image/resize.js';
-import { defaultServeLimits, type ServeLimits } from '../limits.js';
 import { readInputSize } from './fields.js';
 import type { ServeConfig } from './schema.js';
+import { defaultServeLimits, type ServeLimits } from './serveLimits.js';
 
 /** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
 export function limitsOf(config: ServeConfig): ServeLimits {

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { defaultServeLimits } from '../limits.js';
 import { readConfigFile } from './configFile.js';
 import { configKeys } from './keys.js';
 import { limitsOf } from './limits.js';
 import { printConfig } from './print.js';
 import { type ConfigSources, resolveConfig } from './resolve.js';
+import { defaultServeLimits } from './serveLimits.js';
 
 const resolve = (sources: Partial<ConfigSources>) => resolveConfig({ flags: {}, env: {}, ...sources });
 const file = (content: Record<string, unknown>) => ({ path: 'serve.yaml', content });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { defaultServeLimits, MAX_METADATA_BYTES } from '../limits.js';
 import { bytes, inputSize, listener, optionalListener, readInputSize, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
+import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
 /**
  * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service.md. A key `queueImages`

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isLoopback, parseAddress } from '../transport/address.js';
+import { isLoopback, parseAddress } from './address.js';
 import { path } from './fields.js';
 
 const rate = z.number().gt(0).max(1_000_000);

@@ -1,5 +1,5 @@
 import { entryCounter } from '../../proto/entryCount.js';
-import { ServeError } from '../serveError.js';
+import { ServeError } from '../call/serveError.js';
 
 /** The part of a generated method definition that a handler needs. */
 export interface Definition<Request, Response> {

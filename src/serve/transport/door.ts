@@ -1,5 +1,5 @@
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
-import { type Status, toStatus } from '../errors.js';
+import { type Status, toStatus } from '../call/errors.js';
 import { timedStatus } from './statusTrailer.js';
 
 /**

@@ -1,6 +1,6 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { loadVicreglService } from '../../proto/load.js';
-import type { VicreglMethods } from '../service.js';
+import type { VicreglMethods } from '../api/service.js';
 import type { RawRequest } from './codec.js';
 import { itemStreamHandler } from './itemStreamHandler.js';
 import type { HandlerHost } from './openCall.js';

@@ -1,8 +1,8 @@
 import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
-import { type Call, timed } from '../call.js';
-import { toStatus } from '../errors.js';
-import type { ItemMethod } from '../method.js';
-import { ServeError } from '../serveError.js';
+import type { ItemMethod } from '../api/method.js';
+import { type Call, timed } from '../call/call.js';
+import { toStatus } from '../call/errors.js';
+import { ServeError } from '../call/serveError.js';
 import {
   checkAnswerSize,
   createMessageCost,

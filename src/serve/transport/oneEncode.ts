@@ -1,4 +1,4 @@
-import type { Call } from '../call.js';
+import type { Call } from '../call/call.js';
 
 /** A call whose parts of `encode` are told of as one. */
 export interface OneEncode {

@@ -1,6 +1,6 @@
 import type { handleServerStreamingCall } from '@grpc/grpc-js';
-import { timed } from '../call.js';
-import type { StreamedMethod } from '../method.js';
+import type { StreamedMethod } from '../api/method.js';
+import { timed } from '../call/call.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
 import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';

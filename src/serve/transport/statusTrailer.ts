@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
-import type { Status } from '../errors.js';
+import type { Status } from '../call/errors.js';
 import { addTimes } from './timeTrailers.js';
 
 /** A status as grpc-js sends it: what programs read of it (google.rpc.Status) goes into the trailing metadata. */

@@ -1,6 +1,6 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { type Call, timed } from '../call.js';
-import type { Method } from '../method.js';
+import type { Method } from '../api/method.js';
+import { type Call, timed } from '../call/call.js';
 import {
   checkAnswerSize,
   createMessageCost,

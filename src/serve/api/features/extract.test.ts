@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createHeldEngine } from '../../../../test/support/heldEngine.js';
+import { turnsWhile } from '../../../../test/support/turnsWhile.js';
+import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import { defaultServeLimits } from '../../config/serveLimits.js';
+import { createService } from '../service.js';
+
+const side = 224;
+const call = { signal: new AbortController().signal, observe: () => {} };
+
+/** Asks for the map of one image, which the fake engine makes of its colours. */
+function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 224): ExtractFeaturesRequest__Output {
+  const rgb = Buffer.from(Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 7919) % 251));
+  return {
+    model: '',
+    image: { raw: { width: side, height: side, rgb }, source: 'raw', native: {}, resize: 'native', crop: null },
+    space: 'LOCAL_SPACE_UNSPECIFIED',
+    l2Normalize: false,
+    dtype: 'DATA_TYPE_FLOAT32',
+    stages: [],
+    pooling: null,
+    pca: null,
+    ...options,
+  };
+}
+const pca = { components: 1, basis: null };
+
+test('the bytes of maps to be pooled or reduced are bounded before the network runs', async () => {
+  const { engine, runs, free, nextRun } = createHeldEngine();
+  const { stride, dims } = engine.manifest;
+  const bytes = (side / stride) ** 2 * dims.representation * 4;
+  const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1, batchImages: 1 };
+  const service = createService({ models: [{ engine }], limits });
+  const { ExtractFeatures } = service.methods;
+  const running = nextRun();
+  const first = ExtractFeatures(request({ pca }), call);
+  await running;
+  assert.equal(service.heldMapBytes, bytes);
+  const box = { left: 0, top: 0, right: 100, bottom: 100 };
+  const pooling = { regions: [{ box, shape: 'box' as const }] };
+  await assert.rejects(ExtractFeatures(request({ pooling }), call), {
+    code: 'overloaded',
+    limit: { name: 'mapBytes', value: 2 * bytes - 1 },
+    message: new RegExp(`^maps of ${bytes} bytes are held for poolings`),
+  });
+  assert.equal(runs.length, 1, 'what is refused costs no run');
+  const plain = ExtractFeatures(request(), call);
+  // Half of the bytes is less than one map: a patient call would have to wait for all that waited before it.
+  const patient = ExtractFeatures(request({ pooling }), { ...call, patient: true });
+  free();
+  assert.deepEqual((await patient).features?.shape, [1, dims.representation]);
+  assert.deepEqual((await first).features?.shape, [side / stride, side / stride, 1]);
+  assert.ok((await plain).features, 'a map that is sent as it is does not count');
+  const empty = { regions: [{ mask: null, shape: 'mask' as const }] };
+  await assert.rejects(ExtractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
+  // What was answered and what failed have given back what they held.
+  assert.deepEqual((await ExtractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
+  assert.equal(service.heldMapBytes, 0);
+  await service.close();
+});
+
+test('what is made of a large map leaves the event loop to others', async () => {
+  // 256 x 256 cells of 16 channels: 4 slices.
+  const large = 2048;
+  async function turnsOf(options: Partial<ExtractFeaturesRequest__Output>): Promise<number> {
+    const { engine, free, nextRun } = createHeldEngine();
+    const service = createService({ models: [{ engine }] });
+    const running = nextRun();
+    const answer = service.methods.ExtractFeatures(
+      request({ ...options, maxResponseBytes: 64 * 1024 * 1024 }, large),
+      call,
+    );
+    await running;
+    const turns = await turnsWhile(() => {
+      free();
+      return answer;
+    });
+    await service.close();
+    return turns;
+  }
+  // The first answer takes some turns for what is loaded with it.
+  await turnsOf({});
+  for (const dtype of ['DATA_TYPE_FLOAT16', 'DATA_TYPE_INT8'] as const) {
+    const turns = await turnsOf({ l2Normalize: true, dtype });
+    assert.ok(turns >= 6, `${dtype}: ${turns} turns of the event loop`);
+  }
+});

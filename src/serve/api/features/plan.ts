@@ -1,0 +1,122 @@
+import type { Lattice, Box as PixelBox } from '../../../dense/lattice.js';
+import { checkCells, type Window, windowLattice, windowUnder } from '../../../dense/part.js';
+import { checkReduction, type Reduction } from '../../../dense/reduce.js';
+import type { PreparedImage } from '../../../image/types.js';
+import type { Cell__Output } from '../../../proto/generated/vicregl/v1/Cell.js';
+import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
+import { ServeError } from '../../call/serveError.js';
+import type { ServeContext } from '../context.js';
+import { type CellGrid, gridOf, latticeOf } from '../wire/grid.js';
+import { readDType, type WireDType, wireBytes } from '../wire/wireTensor.js';
+import { readBox } from './box.js';
+import { inField } from './inField.js';
+import { type AskedMap, askedMaps } from './maps.js';
+import { readPca } from './pca.js';
+
+/** What a request asks for, checked as far as it can be without its image. */
+export interface FeaturePlan {
+  readonly maps: readonly AskedMap[];
+  readonly dtype: WireDType;
+  readonly l2Normalize: boolean;
+  readonly region?: PixelBox;
+  readonly cells?: readonly Cell__Output[];
+  readonly regions?: readonly PoolingRegion__Output[];
+  readonly pca?: Reduction & { readonly components: number };
+}
+
+/** One map of a plan, when its image is known. */
+export interface PlannedMap extends AskedMap {
+  /** The whole map. */
+  readonly grid: CellGrid;
+  /** The cells that are sent or pooled, where they are not all. */
+  readonly window?: Window;
+  readonly lattice: Lattice;
+  /** Vectors of the answer. */
+  readonly vectors: number;
+  /** Length of each. */
+  readonly dimensions: number;
+  /** Bytes of the answer. */
+  readonly bytes: number;
+}
+
+function invalid(message: string): ServeError {
+  return new ServeError('invalid_argument', message);
+}
+
+function checkCount(field: string, count: number, most: number): void {
+  if (count < 1) throw invalid(`${field}: empty; name at least one, or leave the message out`);
+  if (count > most) throw invalid(`${field}: ${count} are more than the ${most} of one request; send several requests`);
+}
+
+/**
+ * Reads what a request asks for.
+ * @throws ServeError naming the field.
+ */
+export function planFeatures(context: ServeContext, request: ExtractFeaturesRequest__Output): FeaturePlan {
+  const { limits } = context;
+  const { pooling, cells, region, pca, l2Normalize } = request;
+  const maps = askedMaps(context.engine, request);
+  if (cells) {
+    checkCount('cells.cells', cells.cells.length, limits.namedCells);
+    if (pooling) throw invalid('cells: pooling takes the cells under each region; leave one of the two out');
+    if (maps.length > 1) throw invalid('cells: several stages have different cells; ask for one stage at a time');
+  }
+  if (pooling) checkCount('pooling.regions', pooling.regions.length, limits.poolingRegions);
+  const reduction = pca ? readPca(pca, limits.pcaComponents) : undefined;
+  if (reduction && 'basis' in reduction && maps.length > 1) {
+    throw invalid('pca.basis: several stages have different vectors; ask for one stage at a time');
+  }
+  return {
+    maps,
+    dtype: readDType(request.dtype),
+    l2Normalize,
+    ...(region && { region: readBox(region, 'region') }),
+    ...(cells && { cells: cells.cells }),
+    ...(pooling && { regions: pooling.regions }),
+    ...(reduction && { pca: reduction }),
+  };
+}
+
+/** Names the request's field in what the dense layer refuses. */
+function naming<T>(field: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw inField(field, error);
+  }
+}
+
+function planMap(plan: FeaturePlan, map: AskedMap, image: PreparedImage, most: number): PlannedMap {
+  const grid = gridOf(image, map.stride);
+  const whole = latticeOf(grid);
+  const { region, cells } = plan;
+  const window = region && naming('region', () => windowUnder(whole, region));
+  const lattice = window ? windowLattice(whole, window) : whole;
+  const vectors = plan.regions?.length ?? plan.cells?.length ?? lattice.rows * lattice.cols;
+  const dimensions = plan.pca?.components ?? map.channels;
+  if (cells) naming('cells.cells', () => checkCells(lattice, cells));
+  let bytes = wireBytes(vectors, dimensions, plan.dtype);
+  const { pca } = plan;
+  if (pca) {
+    naming('pca', () => checkReduction(pca, vectors, map.channels));
+    const products = vectors * map.channels * pca.components;
+    if (products > most) {
+      throw new ServeError(
+        'too_large',
+        `pca: ${vectors} vectors of length ${map.channels} to ${pca.components} components are ${products} products, ` +
+          `over the limit of ${most}; ask for fewer components, a region, or a smaller size (resize)`,
+      );
+    }
+    if (!('basis' in pca)) bytes += wireBytes(pca.components + 1, map.channels, 'float32');
+  }
+  return { ...map, grid, lattice, vectors, dimensions, bytes, ...(window && { window }) };
+}
+
+/**
+ * The maps of a plan for one image.
+ * @throws ServeError or DenseError naming the field that does not fit the image.
+ */
+export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
+  return plan.maps.map((map) => planMap(plan, map, image, context.limits.maxReduceProducts));
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import sharp from 'sharp';
+import { callQueueOf, registryParts } from '../../../../test/support/registryParts.js';
+import { tinyManifest } from '../../../../test/support/tinyModel.js';
+import { createFakeEngine } from '../../../engine/fakeEngine.js';
+import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
+import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
+import type { ServeLimits } from '../../config/serveLimits.js';
+import type { ServeContext } from '../context.js';
+import { readRegions } from './regions.js';
+
+const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
+const original = { width: 40, height: 30 };
+const call = { signal: new AbortController().signal, observe: () => {} };
+const maps = [10, 5].map((pitch) => ({
+  channels: 8,
+  lattice: {
+    rows: original.height / pitch,
+    cols: original.width / pitch,
+    cellToPixel: { scaleX: pitch, scaleY: pitch, offsetX: 0, offsetY: 0 },
+  },
+}));
+
+/** A context that counts what is decoded. */
+function counting(limits: Partial<ServeLimits> = {}) {
+  const parts = registryParts();
+  let decoded = 0;
+  const decoding = new Proxy(parts.decoding, {
+    apply(turns, self, args) {
+      decoded++;
+      return Reflect.apply(turns, self, args);
+    },
+  });
+  const queue = callQueueOf(engine);
+  const context: ServeContext = { engine, queue, ...parts, decoding, limits: { ...parts.limits, ...limits } };
+  return { context, decoded: () => decoded };
+}
+
+const pixels = Uint8Array.from({ length: original.width * original.height }, (_, i) => Number(i % 40 < 15));
+const region = (mask: Mask__Output): PoolingRegion__Output => ({ mask, shape: 'mask' });
+const png = async (bits: 8 | 16): Promise<PoolingRegion__Output> => {
+  const raw = { ...original, channels: 1 } as const;
+  // A value of 1 is one of 256 in 16 bits, which 8 bits would lose.
+  const picture = bits === 8 ? sharp(pixels, { raw }) : sharp(Uint16Array.from(pixels), { raw });
+  const encoded = picture.toColourspace(bits === 8 ? 'b-w' : 'grey16').png();
+  return region({ png: await encoded.toBuffer(), form: 'png' });
+};
+const bitmap = region({ bitmap: { ...original, data: Buffer.from(pixels) }, form: 'bitmap' });
+const lengths = (counts: number[], compressed = ''): PoolingRegion__Output =>
+  region({ runLengths: { ...original, counts, compressed: Buffer.from(compressed) }, form: 'runLengths' });
+
+test('a PNG mask is decoded once, whatever the number of maps', async () => {
+  const { context, decoded } = counting();
+  const regions = [await png(8), await png(16), bitmap, lengths([0, 450, 750])];
+  const weights = await readRegions(context, regions, maps, original, call);
+  assert.equal(decoded(), 2);
+  assert.deepEqual(
+    weights.map((ofMap) => ofMap.map(({ cells }) => cells.length)),
+    [new Array(4).fill(6), new Array(4).fill(18)],
+  );
+  for (const ofMap of weights) {
+    for (const { coverage, weights: shares } of ofMap) {
+      assert.equal(coverage, 1);
+      assert.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 1) < 1e-9);
+    }
+  }
+});
+
+test('the pixels of all masks of a request are bounded, and run lengths take one each', async () => {
+  const { context, decoded } = counting({ maskPixels: 2500 });
+  const read = (regions: PoolingRegion__Output[]) => readRegions(context, regions, maps, original, call);
+  const file = await png(8);
+  await read([bitmap, file, lengths([0, 450, 750])]);
+  assert.equal(decoded(), 1);
+  const message = /^pooling: the masks are 3600 pixels .* over the limit of 2500 \(maskPixels\); send run lengths/;
+  await assert.rejects(read([file, bitmap, file]), { code: 'too_large', message });
+  const long = lengths([], '0'.repeat(2501));
+  await assert.rejects(read([long]), { code: 'too_large', message: /the masks are 2501 pixels/ });
+  assert.equal(decoded(), 1, 'before any is decoded');
+  await read(new Array(100).fill(lengths([0, 450, 750])));
+});
+
+test('regions of more products than pooling may cost end where they come to that', async () => {
+  const { context, decoded } = counting({ maxReduceProducts: 18 * 8 });
+  await assert.rejects(readRegions(context, [bitmap, bitmap, await png(8)], maps, original, call), {
+    code: 'too_large',
+    message: /^pooling: the cells under the regions and 8 channels are 288 products or more, over the limit of 144/,
+  });
+  assert.equal(decoded(), 0);
+});

@@ -1,0 +1,139 @@
+import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../dense/mask.js';
+import { type RegionWeights, regionWeights } from '../../../dense/pool.js';
+import { inTurns } from '../../../match/turns.js';
+import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
+import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
+import type { Call } from '../../call/call.js';
+import { ServeError } from '../../call/serveError.js';
+import type { ServeContext } from '../context.js';
+import { readBox } from './box.js';
+import { inField } from './inField.js';
+import type { PlannedMap } from './plan.js';
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** @throws ServeError `invalid_argument` where a mask has another size than the image. */
+function checkSize(mask: Size, original: Size, field: string): void {
+  if (mask.width === original.width && mask.height === original.height) return;
+  throw new ServeError(
+    'invalid_argument',
+    `${field}: a mask of ${mask.width} x ${mask.height} pixels does not lie on the image of ${original.width} x ` +
+      `${original.height} (after EXIF orientation); send it at that size`,
+  );
+}
+
+async function maskRuns(
+  { decoder, decoding }: Pick<ServeContext, 'decoder' | 'decoding'>,
+  mask: Mask__Output,
+  original: Size,
+  field: string,
+  signal: AbortSignal,
+): Promise<Runs> {
+  if (mask.png) {
+    const { png } = mask;
+    const { data } = await decoding(() => decoder.mask(png, original, signal));
+    return bitmapRuns(data, original.width, original.height);
+  }
+  if (mask.bitmap) {
+    const { data, width, height } = mask.bitmap;
+    checkSize(mask.bitmap, original, `${field}.bitmap`);
+    if (data.byteLength === width * height) return bitmapRuns(data, width, height);
+    throw new ServeError(
+      'invalid_argument',
+      `${field}.bitmap.data: ${data.byteLength} bytes are not width * height = ${width * height}`,
+    );
+  }
+  if (mask.runLengths) {
+    const { counts, compressed, width, height } = mask.runLengths;
+    checkSize(mask.runLengths, original, `${field}.run_lengths`);
+    if (counts.length > 0 && compressed.byteLength > 0) {
+      throw new ServeError(
+        'invalid_argument',
+        `${field}.run_lengths: has both counts and compressed; send one of them`,
+      );
+    }
+    return runLengthRuns(compressed.byteLength > 0 ? compressedLengths(compressed) : counts, width, height);
+  }
+  throw new ServeError('invalid_argument', `${field}: empty; set run_lengths, bitmap or png`);
+}
+
+async function runsOf(
+  context: ServeContext,
+  region: PoolingRegion__Output,
+  original: Size,
+  field: string,
+  signal: AbortSignal,
+): Promise<Runs> {
+  if (region.box) {
+    const { left, right, top, bottom } = readBox(region.box, `${field}.box`);
+    return [[left, right, top, bottom]];
+  }
+  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, signal);
+  throw new ServeError('invalid_argument', `${field}: empty; set box or mask`);
+}
+
+/** What going through a mask costs, in pixels of a bitmap: a run length, or a byte of compressed ones, counts as one. */
+function maskPixels({ runLengths }: Mask__Output, original: Size): number {
+  if (runLengths) return runLengths.counts.length + runLengths.compressed.byteLength;
+  return original.width * original.height;
+}
+
+/** @throws ServeError `too_large` where all masks of a request have too many pixels. */
+function checkMasks({ limits }: ServeContext, regions: readonly PoolingRegion__Output[], original: Size): void {
+  const pixels = regions.reduce((sum, { mask }) => sum + (mask ? maskPixels(mask, original) : 0), 0);
+  if (pixels <= limits.maskPixels) return;
+  throw new ServeError(
+    'too_large',
+    `pooling: the masks are ${pixels} pixels (a run length counts as one), over the limit of ${limits.maskPixels} ` +
+      '(maskPixels); send run lengths, or fewer regions at a time',
+  );
+}
+
+/** @throws ServeError `too_large` where pooling would multiply more than it may. */
+function checkProducts({ limits }: ServeContext, cells: number, channels: number): void {
+  const products = cells * channels;
+  if (products <= limits.maxReduceProducts) return;
+  throw new ServeError(
+    'too_large',
+    `pooling: the cells under the regions and ${channels} channels are ${products} products or more, over the limit of ` +
+      `${limits.maxReduceProducts}; send fewer regions at a time, or ask for a smaller size (resize)`,
+  );
+}
+
+/**
+ * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
+ * once, whatever the number of maps, and no two of them are held decoded at a time.
+ * @returns [maps][regions]
+ * @throws ServeError, DenseError or ImageError naming the region that is wrong.
+ */
+export async function readRegions(
+  context: ServeContext,
+  regions: readonly PoolingRegion__Output[],
+  maps: readonly Pick<PlannedMap, 'lattice' | 'channels'>[],
+  original: Size,
+  call: Call,
+): Promise<readonly (readonly RegionWeights[])[]> {
+  checkMasks(context, regions, original);
+  const lattices = maps.map(({ lattice }) => lattice);
+  const found = maps.map(() => ({ weights: [] as RegionWeights[], cells: 0 }));
+  for (const [i, region] of regions.entries()) {
+    const field = `pooling.regions[${i}]`;
+    let ofMaps: RegionWeights[];
+    try {
+      const runs = await runsOf(context, region, original, field, call.signal);
+      ofMaps = await inTurns(regionWeights(lattices, runs), call.signal);
+    } catch (error) {
+      throw inField(field, error);
+    }
+    for (const [at, weights] of ofMaps.entries()) {
+      const map = found[at]!;
+      map.weights.push(weights);
+      map.cells += weights.cells.length;
+      checkProducts(context, map.cells, maps[at]!.channels);
+    }
+  }
+  return found.map(({ weights }) => weights);
+}

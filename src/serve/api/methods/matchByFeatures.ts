@@ -1,0 +1,100 @@
+import type { OutputName } from '../../../engine/engine.js';
+import { type FeatureMatchOptions, matchFeaturesBy, matchFeaturesInTurns } from '../../../match/features.js';
+import type { FeatureMatching__Output } from '../../../proto/generated/vicregl/v1/FeatureMatching.js';
+import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
+import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
+import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Call } from '../../call/call.js';
+import { ServeError } from '../../call/serveError.js';
+import type { ServeContext } from '../context.js';
+import type { CellGrid } from '../wire/grid.js';
+import { localOutput } from '../wire/spaces.js';
+import { bothOf } from './bothOf.js';
+import { checkHomographyCost, withHomography } from './matchHomography.js';
+import { checkMatchCost, matchInTurn } from './matchInTurn.js';
+import { matchResponse, readTopGamma } from './matchResponse.js';
+import { holdRead, type MatchSource, readSource } from './matchSource.js';
+
+/**
+ * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
+ * cost as much (scripts/bench/matching.ts --small).
+ */
+const LOOP_PRODUCTS = 1_000_000;
+
+function checkRange(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
+  if (value === undefined || inside(value)) return;
+  throw new ServeError('invalid_argument', `by_features.${field}: ${value} is outside ${range}`);
+}
+
+function readOptions(matching: FeatureMatching__Output | undefined, cells: number): FeatureMatchOptions {
+  const { ratio, minSimilarity } = matching ?? {};
+  checkRange('ratio', ratio, (value) => value > 0 && value <= 1, '(0, 1]; 0.8 is usual');
+  checkRange('min_similarity', minSimilarity, (value) => value >= -1 && value <= 1, '-1 to 1');
+  const topGamma = readTopGamma(matching?.topGamma, cells);
+  return {
+    ...(topGamma !== undefined && { topGamma }),
+    ...(ratio !== undefined && { ratio }),
+    ...(minSimilarity !== undefined && { minSimilarity }),
+    mutual: matching?.mutual ?? false,
+    order: 'source',
+  };
+}
+
+/** Pairs that a match may come to. */
+function mostPairs(a: CellGrid, b: CellGrid, { topGamma, mutual }: FeatureMatchOptions): number {
+  const cells = a.rows * a.cols;
+  return Math.min(topGamma ?? cells, mutual ? b.rows * b.cols : cells);
+}
+
+/** The output whose vectors are compared. @throws ServeError as `localOutput`. */
+export function outputOf({ engine }: ServeContext, matching: FeatureMatching__Output | undefined): OutputName {
+  return localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
+}
+
+/** Pairs the cells of two sides: small maps by loops on this thread, others in the engine's worker. */
+export async function matchFeatureSources(
+  context: ServeContext,
+  a: MatchSource,
+  b: MatchSource,
+  matching: FeatureMatching__Output | undefined,
+  homography: HomographyFit__Output | null,
+  call: Call,
+): Promise<MatchResponse> {
+  const options = readOptions(matching, a.grid.rows * a.grid.cols);
+  const products = checkMatchCost(context, a.grid, b.grid, a.channels);
+  checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
+  const giveBack = holdRead(context, a, b);
+  try {
+    const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
+    const { nearest } = context.engine;
+    return await matchInTurn(context, call, async () => {
+      const matches =
+        products <= LOOP_PRODUCTS
+          ? await matchFeaturesInTurns(mapA, mapB, options, call.signal)
+          : await matchFeaturesBy(nearest, mapA, mapB, options, call.signal);
+      const response = {
+        ...matchResponse(context, a.grid, b.grid, matches),
+        ...(a.ref !== undefined && { featureRefA: a.ref }),
+        ...(b.ref !== undefined && { featureRefB: b.ref }),
+      };
+      return withHomography(response, homography, b.grid, call);
+    });
+  } finally {
+    giveBack();
+  }
+}
+
+/** Feature-based matching: images go through the network (in one batch where their sizes agree), then cells are paired. */
+export async function matchByFeatures(
+  context: ServeContext,
+  request: MatchRequest__Output,
+  matching: FeatureMatching__Output | undefined,
+  call: Call,
+): Promise<MatchResponse> {
+  const output = outputOf(context, matching);
+  const [a, b] = await bothOf(call, (sub) => [
+    readSource(context, request.a, 'a', output, sub),
+    readSource(context, request.b, 'b', output, sub),
+  ]);
+  return matchFeatureSources(context, a, b, matching, request.homography, call);
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createHeldEngine } from '../../../../test/support/heldEngine.js';
+import { sentSide } from '../../../../test/support/sentSide.js';
+import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
+import { defaultServeLimits } from '../../config/serveLimits.js';
+import { createService } from '../service.js';
+
+const call = { signal: new AbortController().signal, observe: () => {} };
+
+test('a homography of too many pairs and samples is refused before any work, and says what would fit', async () => {
+  const { engine } = createHeldEngine();
+  const channels = engine.manifest.dims.mapsEmbedding!;
+  const service = createService({
+    models: [{ engine }],
+    limits: { ...defaultServeLimits, maxHomographyTests: 20 * 20_000 },
+  });
+  const { Match, MatchMany } = service.methods;
+  const [a, b] = [sentSide(40, channels, 1), sentSide(20, channels, 2)];
+  const byFeatures = { space: 'LOCAL_SPACE_UNSPECIFIED' as const, mutual: false, topGamma: 0 };
+  const request = (options: Partial<MatchRequest__Output>): MatchRequest__Output => ({
+    model: '',
+    a,
+    b,
+    matching: 'byFeatures',
+    byFeatures,
+    homography: {},
+    ...options,
+  });
+  const refused = {
+    code: 'too_large',
+    message:
+      'homography.max_iterations: 20000 samples of up to 40 pairs come to 800000 tests, over the limit of 400000; ask for ' +
+      'fewer pairs (top_gamma, mutual, or smaller sizes by resize), or for max_iterations of at most 10000',
+  };
+  await assert.rejects(Match(request({}), call), refused);
+  // Nothing was looked at before: not even whether the numbers are finite.
+  await assert.rejects(Match(request({ a: sentSide(40, channels, Number.NaN) }), call), refused);
+  for (const fitting of [
+    { homography: { maxIterations: 10_000 } },
+    { byFeatures: { ...byFeatures, topGamma: 20 } },
+    { byFeatures: { ...byFeatures, mutual: true } },
+    { homography: null },
+  ]) {
+    assert.ok((await Match(request(fitting), call)).pairs, JSON.stringify(fitting));
+  }
+  const targets = [b];
+  const { results } = await MatchMany({ model: '', query: a, targets, byFeatures, homography: {} }, call);
+  assert.equal(results?.[0]?.status?.message, refused.message);
+  await service.close();
+});
+
+test('pairs by location count alike', async () => {
+  const { engine } = createHeldEngine();
+  const service = createService({ models: [{ engine }], limits: { ...defaultServeLimits, maxHomographyTests: 15 } });
+  const { stride } = engine.manifest;
+  const image = {
+    crop: { left: 0, top: 0, width: 4 * stride, height: 4 * stride, flip: false },
+    resize: 'native' as const,
+    native: {},
+  };
+  const side = { source: 'image' as const, image, store: false };
+  const request: MatchRequest__Output = {
+    model: '',
+    a: side,
+    b: side,
+    matching: 'byLocation',
+    byLocation: { topGamma: 0 },
+    homography: { maxIterations: 1 },
+  };
+  await assert.rejects(service.methods.Match(request, call), {
+    code: 'too_large',
+    message:
+      /^homography\.max_iterations: 1 samples of up to 16 pairs .*\(top_gamma, mutual, or smaller sizes by resize\)$/,
+  });
+  const fewer = await service.methods.Match({ ...request, byLocation: { topGamma: 15 } }, call);
+  assert.equal(fewer.pairs?.length, 15);
+  await service.close();
+});
+
+test('by default all pairs of the largest picture may have the most samples', () => {
+  const { maxHomographyTests, output } = defaultServeLimits;
+  assert.ok((output.maxOutputPixels / 32 ** 2) * 100_000 <= maxHomographyTests);
+});

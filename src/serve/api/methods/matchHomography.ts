@@ -1,0 +1,107 @@
+import { DEFAULT_ITERATIONS, type HomographyFit, ransacHomographyInTurns } from '../../../match/homography/ransac.js';
+import type { Homography } from '../../../proto/generated/vicregl/v1/Homography.js';
+import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
+import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { Call } from '../../call/call.js';
+import { ServeError } from '../../call/serveError.js';
+import type { ServeContext } from '../context.js';
+import type { CellGrid } from '../wire/grid.js';
+
+const MOST_ITERATIONS = 100_000;
+
+/** Wire names of the reasons. */
+const absences = {
+  too_few_pairs: 'HOMOGRAPHY_ABSENCE_TOO_FEW_PAIRS',
+  collinear: 'HOMOGRAPHY_ABSENCE_COLLINEAR',
+  degenerate: 'HOMOGRAPHY_ABSENCE_DEGENERATE',
+} as const;
+
+function check(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
+  if (value === undefined || inside(value)) return;
+  throw new ServeError('invalid_argument', `homography.${field}: ${value} is outside ${range}`);
+}
+
+/** @throws ServeError `invalid_argument` for an option out of its range, before any other work is done. */
+export function checkHomography(request: HomographyFit__Output | null): void {
+  if (request === null) return;
+  check(
+    'threshold',
+    request.threshold,
+    (value) => value > 0 && Number.isFinite(value),
+    'the finite numbers above 0 pixels',
+  );
+  check('max_iterations', request.maxIterations, (value) => value >= 1 && value <= MOST_ITERATIONS, '1 to 100000');
+  check('confidence', request.confidence, (value) => value > 0 && value < 1, '(0, 1)');
+}
+
+/**
+ * Checks what a fit may compute, before any other work is done for it.
+ * @param pairs as many as there may be
+ * @throws ServeError `too_large` over the limit.
+ */
+export function checkHomographyCost(
+  { limits }: ServeContext,
+  request: HomographyFit__Output | null,
+  pairs: number,
+): void {
+  if (request === null) return;
+  const { maxIterations = DEFAULT_ITERATIONS } = request;
+  const { maxHomographyTests } = limits;
+  if (pairs * maxIterations <= maxHomographyTests) return;
+  const fitting = Math.floor(maxHomographyTests / pairs);
+  const fewer = 'ask for fewer pairs (top_gamma, mutual, or smaller sizes by resize)';
+  throw new ServeError(
+    'too_large',
+    `homography.max_iterations: ${maxIterations} samples of up to ${pairs} pairs come to ${pairs * maxIterations} tests, over ` +
+      `the limit of ${maxHomographyTests}; ${fewer}${fitting < 1 ? '' : `, or for max_iterations of at most ${fitting}`}`,
+  );
+}
+
+function message(fit: HomographyFit, pairs: number): Homography {
+  if (!fit.found) {
+    const { reason, iterations } = fit;
+    return {
+      inliers: new Array(pairs).fill(false),
+      iterations,
+      absence: absences[reason],
+    };
+  }
+  const inliers = new Array<boolean>(pairs).fill(false);
+  for (const i of fit.inliers) inliers[i] = true;
+  return {
+    matrix: [...fit.matrix],
+    inliers,
+    inlierCount: fit.inliers.length,
+    inlierRms: fit.rms,
+    iterations: fit.iterations,
+  };
+}
+
+/**
+ * Fits a homography to the pairs of a response, where one was asked for.
+ * @param gridB the grid of b, whose pitch is the default threshold
+ */
+export async function withHomography(
+  response: MatchResponse,
+  request: HomographyFit__Output | null,
+  gridB: CellGrid,
+  call: Call,
+): Promise<MatchResponse> {
+  if (request === null) return response;
+  const { toOriginal, stride } = gridB;
+  const pitch = stride * Math.max(Math.abs(toOriginal.scaleX), Math.abs(toOriginal.scaleY));
+  const { threshold = pitch, maxIterations, confidence, seed } = request;
+  const pairs = response.pairs ?? [];
+  const points = Float64Array.from(pairs.flatMap(({ a, b }) => [a!.x!, a!.y!, b!.x!, b!.y!]));
+  const fit = await ransacHomographyInTurns(
+    points,
+    {
+      threshold,
+      ...(maxIterations !== undefined && { maxIterations }),
+      ...(confidence !== undefined && { confidence }),
+      ...(seed !== undefined && { seed }),
+    },
+    call.signal,
+  );
+  return { ...response, homography: message(fit, pairs.length) };
+}

@@ -1,0 +1,65 @@
+import { cellCentres } from '../../../image/geometry.js';
+import type { CellPoint } from '../../../proto/generated/vicregl/v1/CellPoint.js';
+import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
+import { ServeError } from '../../call/serveError.js';
+import { modelId, type ServeContext } from '../context.js';
+import { type CellGrid, gridMessage } from '../wire/grid.js';
+
+/** Pairs kept when a request does not say: the paper's number for large maps. */
+const DEFAULT_TOP_GAMMA = 20;
+
+/**
+ * The number of pairs to keep as the matching layer wants it: undefined keeps all.
+ * @throws ServeError `invalid_argument` when more are asked for than there are source cells.
+ */
+export function readTopGamma(asked: number | undefined, cells: number): number | undefined {
+  if (asked === undefined) return Math.min(DEFAULT_TOP_GAMMA, cells);
+  if (asked > cells) {
+    throw new ServeError(
+      'invalid_argument',
+      `top_gamma: ${asked} is more than the ${cells} cells of image a; ask for at most ${cells}, or 0 for all`,
+    );
+  }
+  return asked === 0 ? undefined : asked;
+}
+
+/** Centres of a grid's cells in the original's pixels, [rows * cols, 2] as (x, y). */
+export function centresOf(grid: CellGrid): Float32Array {
+  return cellCentres(grid.rows, grid.cols, grid.stride, grid.toOriginal);
+}
+
+function cellPoint(grid: CellGrid, centres: Float32Array, cell: number): CellPoint {
+  return {
+    row: Math.floor(cell / grid.cols),
+    column: cell % grid.cols,
+    x: centres[cell * 2]!,
+    y: centres[cell * 2 + 1]!,
+  };
+}
+
+/** Matches of two grids as the response. */
+export function matchResponse(
+  context: ServeContext,
+  a: CellGrid,
+  b: CellGrid,
+  matches: readonly {
+    readonly source: number;
+    readonly target: number;
+    readonly distance: number;
+    readonly similarity?: number;
+  }[],
+): MatchResponse {
+  const centresA = centresOf(a);
+  const centresB = centresOf(b);
+  return {
+    pairs: matches.map(({ source, target, distance, similarity }) => ({
+      a: cellPoint(a, centresA, source),
+      b: cellPoint(b, centresB, target),
+      distance,
+      ...(similarity !== undefined && { similarity }),
+    })),
+    gridA: gridMessage(a),
+    gridB: gridMessage(b),
+    model: modelId(context),
+  };
+}

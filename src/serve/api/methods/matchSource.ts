@@ -1,0 +1,163 @@
+import type { OutputName } from '../../../engine/engine.js';
+import type { FeatureMap } from '../../../match/features.js';
+import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
+import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
+import type { Tensor } from '../../../tensor/tensor.js';
+import type { Call } from '../../call/call.js';
+import { ServeError } from '../../call/serveError.js';
+import { admitImage } from '../admitImage.js';
+import type { ServeContext } from '../context.js';
+import { infer } from '../infer.js';
+import { featureRef } from '../stored/featureRef.js';
+import type { StoredFeatures } from '../stored/featureStore.js';
+import { bytesOfMap, type CellGrid, gridOf } from '../wire/grid.js';
+import { readSentFeatures } from '../wire/sentFeatures.js';
+
+/** One side of a match by features: its cells are known at once, its vectors when they are asked for. */
+export interface MatchSource {
+  readonly grid: CellGrid;
+  readonly channels: number;
+  /** Under which its vectors are kept, where that was asked for. */
+  readonly ref?: string;
+  /** Bytes that its vectors take beside the message that they came in; absent where none is made of a message. */
+  readonly readBytes?: number;
+  vectors(call: Call): Promise<FeatureMap>;
+}
+
+function channelsOf({ engine }: ServeContext, output: OutputName): number {
+  const { dims } = engine.manifest;
+  return output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0);
+}
+
+function featureMap(maps: Tensor<'float32'>): FeatureMap {
+  const [rows = 0, cols = 0, channels = 0] = maps.shape;
+  return { rows, cols, channels, data: maps.data };
+}
+
+function keptSource(grid: CellGrid, maps: Tensor<'float32'>, ref?: string): MatchSource {
+  const map = featureMap(maps);
+  return { grid, channels: map.channels, ...(ref !== undefined && { ref }), vectors: async () => map };
+}
+
+function imageSource(
+  context: ServeContext,
+  image: Image__Output | null,
+  field: string,
+  output: OutputName,
+  call: Call,
+) {
+  return admitImage(context, image, field, call).then((prepared): MatchSource => {
+    return {
+      grid: gridOf(prepared, context.engine.manifest.stride),
+      channels: channelsOf(context, output),
+      vectors: async (sub) => featureMap(await infer(context, prepared.image, output, sub)),
+    };
+  });
+}
+
+/**
+ * Counts what is made of features that were sent, which may be four times as large as their message.
+ * @returns gives the bytes back
+ * @throws ServeError `overloaded` where they do not fit beside what others hold
+ */
+export function holdRead({ mapBudget }: ServeContext, ...sources: readonly MatchSource[]): () => void {
+  return mapBudget.take(sources.reduce((sum, { readBytes = 0 }) => sum + readBytes, 0));
+}
+
+export interface StoredImage {
+  readonly source: MatchSource & { readonly ref: string };
+  /** Whether its vectors had been kept already. */
+  readonly found: boolean;
+  /** Computes and keeps its vectors where they are not. @returns seconds for which they are kept from their last use on */
+  keep(call: Call): Promise<number>;
+}
+
+/**
+ * An image whose vectors are kept: found by the hash of its bytes before it is decoded, or computed and kept when they are
+ * asked for.
+ * @param ttlSeconds how long they are kept after their last use; what is kept already stays for its own time where that is
+ *   longer
+ * @throws as `admitImage`; ServeError `too_large` where they would not fit into the store.
+ */
+export async function storedImage(
+  context: ServeContext,
+  image: Image__Output | null,
+  field: string,
+  output: OutputName,
+  call: Call,
+  ttlSeconds = context.limits.storedFeaturesTtl,
+): Promise<StoredImage> {
+  const { engine, features } = context;
+  const ref = image === null ? '' : await featureRef(engine, image, output);
+  const kept = features.find(ref, ttlSeconds);
+  if (kept) {
+    return { source: { ...keptSource(kept.grid, kept.maps), ref }, found: true, keep: async () => kept.ttlSeconds };
+  }
+  const source = await imageSource(context, image, field, output, call);
+  const { grid, channels } = source;
+  features.checkRoom(bytesOfMap(grid, channels));
+  async function compute(sub: Call) {
+    const map = await source.vectors(sub);
+    const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.cols, channels], data: map.data };
+    return { map, ttlSeconds: features.keep(ref, { engine, output, grid, maps }, ttlSeconds) };
+  }
+  return {
+    found: false,
+    source: { ...source, ref, vectors: async (sub) => (await compute(sub)).map },
+    keep: async (sub) => (await compute(sub)).ttlSeconds,
+  };
+}
+
+function checkStored(context: ServeContext, stored: StoredFeatures, field: string, output: OutputName): void {
+  const { engine } = context;
+  const label = ({ manifest }: typeof engine) => `${manifest.name}@${manifest.version}`;
+  if (stored.engine !== engine && label(stored.engine) === label(engine)) throw expired(field);
+  if (stored.engine !== engine || stored.output !== output) {
+    throw new ServeError(
+      'features_mismatch',
+      `${field}.feature_ref: its features are of model ${label(stored.engine)}, output ${stored.output}, and the request ` +
+        `matches with ${label(engine)}, output ${output}; name that model and space, or store the image's features again`,
+    );
+  }
+}
+
+function expired(field: string): ServeError {
+  return new ServeError(
+    'features_expired',
+    `${field}.feature_ref: no features are kept under it (any more); send the image again, with store`,
+  );
+}
+
+/**
+ * Reads one side of a match by features.
+ * @param field its name in the request, for errors
+ */
+export async function readSource(
+  context: ServeContext,
+  side: MatchSide__Output | null,
+  field: string,
+  output: OutputName,
+  call: Call,
+): Promise<MatchSource> {
+  if (side?.featureRef !== undefined) {
+    const stored = context.features.find(side.featureRef);
+    if (stored === undefined) throw expired(field);
+    checkStored(context, stored, field, output);
+    return keptSource(stored.grid, stored.maps);
+  }
+  if (side?.features) {
+    const channels = channelsOf(context, output);
+    const { grid, read } = readSentFeatures(side.features, `${field}.features`, channels);
+    const readBytes = bytesOfMap(grid, channels);
+    return { grid, channels, readBytes, vectors: async ({ signal }) => featureMap(await read(signal)) };
+  }
+  const image = side?.image ?? null;
+  if (image === null) {
+    throw new ServeError(
+      'invalid_argument',
+      `${field}: missing; give an image, a feature_ref (of StoreFeatures), or features (of ExtractFeatures)`,
+    );
+  }
+  if (side?.store) return (await storedImage(context, image, field, output, call)).source;
+  return imageSource(context, image, field, output, call);
+}

@@ -1,0 +1,31 @@
+import type { StoreFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
+import type { StoreFeaturesResponse } from '../../../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
+import type { Call } from '../../call/call.js';
+import { ServeError } from '../../call/serveError.js';
+import { modelId, type ServeContext } from '../context.js';
+import { gridMessage } from '../wire/grid.js';
+import { localOutput } from '../wire/spaces.js';
+import { storedImage } from './matchSource.js';
+
+/** StoreFeatures: keeps the local vectors of an image, to be matched by reference. */
+export async function storeFeatures(
+  context: ServeContext,
+  request: StoreFeaturesRequest__Output,
+  call: Call,
+): Promise<StoreFeaturesResponse> {
+  const { storedFeaturesTtl } = context.limits;
+  const { ttlSeconds: asked = storedFeaturesTtl } = request;
+  if (asked < 1 || asked > storedFeaturesTtl) {
+    throw new ServeError('invalid_argument', `ttl_seconds: ${asked} is outside 1 to ${storedFeaturesTtl}`);
+  }
+  const output = localOutput(context.engine, request.space, 'projector where there is one');
+  const { source, found, keep } = await storedImage(context, request.image, 'image', output, call, asked);
+  const ttlSeconds = await keep(call);
+  return {
+    featureRef: source.ref,
+    grid: gridMessage(source.grid),
+    model: modelId(context),
+    ttlSeconds,
+    alreadyStored: found,
+  };
+}

@@ -1,0 +1,43 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Engine, OutputName } from '../../../engine/engine.js';
+import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
+import { readResizePolicy } from '../wire/resizePolicy.js';
+
+/** Hashed between two turns of the event loop: a few ms. */
+const SLICE = 4 * 1024 * 1024;
+
+/** A secret of each engine of this process: references cannot be made elsewhere, and a reloaded model has others. */
+const instances = new WeakMap<Engine, string>();
+
+function instanceOf(engine: Engine): string {
+  const known = instances.get(engine) ?? randomUUID();
+  instances.set(engine, known);
+  return known;
+}
+
+/**
+ * The reference of an image's features: a hash of its bytes, its crop and size, the model and the output. The same again
+ * gives the same.
+ */
+export async function featureRef(engine: Engine, image: Image__Output, output: OutputName): Promise<string> {
+  const { manifest } = engine;
+  const { crop, raw } = image;
+  const hash = createHash('sha256').update(
+    JSON.stringify([
+      instanceOf(engine),
+      manifest.name,
+      manifest.version,
+      output,
+      readResizePolicy(image, manifest),
+      crop && [crop.top, crop.left, crop.height, crop.width, crop.flip],
+      raw ? [raw.width, raw.height] : 'encoded',
+    ]),
+  );
+  const bytes = image.encoded ?? raw?.rgb ?? new Uint8Array();
+  for (let at = 0; at < bytes.length; at += SLICE) {
+    if (at > 0) await nextTurn();
+    hash.update(bytes.subarray(at, at + SLICE));
+  }
+  return hash.digest('base64url');
+}

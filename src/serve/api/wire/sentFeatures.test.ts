@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sentGrid } from '../../../../test/support/sentGrid.js';
+import { turnsWhile } from '../../../../test/support/turnsWhile.js';
+import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
+import { float16ToFloat32 } from '../../../tensor/float16.js';
+import { readSentFeatures } from './sentFeatures.js';
+
+/** Enough for several slices, of which the vectors do not tile the last. */
+const [rows, columns, channels] = [51, 53, 384];
+const count = rows * columns * channels;
+const { signal } = new AbortController();
+
+const bytesOf = ({ buffer }: { readonly buffer: ArrayBufferLike }): Buffer => Buffer.from(buffer);
+
+/** As the bytes of a field stand in a message: anywhere. */
+function unaligned(bytes: Uint8Array): Buffer {
+  const shifted = Buffer.alloc(bytes.length + 1).subarray(1);
+  shifted.set(bytes);
+  return shifted;
+}
+
+function sent(
+  features: Omit<Tensor__Output, 'shape' | 'scales'> & { scales?: Buffer },
+  shape = [rows, columns, channels],
+) {
+  return { features: { scales: Buffer.alloc(0), ...features, shape }, grid: sentGrid(rows, columns) };
+}
+
+const floats = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * 10);
+const halves = Uint16Array.from({ length: count }, (_, i) => (i * 7919) % 0x7c00);
+const integers = Int8Array.from({ length: count }, (_, i) => ((i * 31) % 255) - 127);
+const scales = Float32Array.from({ length: rows * columns }, (_, i) => Math.fround(0.1 + i / 1000));
+
+test('numbers of every type are read as they were sent, wherever they stand in the message', async () => {
+  const cases = [
+    [{ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }, floats],
+    [{ dtype: 'DATA_TYPE_FLOAT16', data: bytesOf(halves) }, float16ToFloat32(halves)],
+    [
+      { dtype: 'DATA_TYPE_INT8', data: bytesOf(integers), scales: bytesOf(scales) },
+      Float32Array.from(integers, (value, i) => value * scales[Math.floor(i / channels)]!),
+    ],
+  ] as const;
+  for (const [features, expected] of cases) {
+    const moved = {
+      ...features,
+      data: unaligned(features.data),
+      ...('scales' in features && { scales: unaligned(features.scales) }),
+    };
+    for (const given of [features, moved]) {
+      const { data, shape } = await readSentFeatures(sent(given), 'a.features', channels).read(signal);
+      assert.deepEqual(shape, [rows, columns, channels]);
+      assert.ok(Buffer.compare(bytesOf(data), bytesOf(expected)) === 0, features.dtype);
+    }
+  }
+});
+
+test('reading large maps leaves the event loop to others, and stops when the call is given up', async () => {
+  const { read } = readSentFeatures(
+    sent({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }),
+    'a.features',
+    channels,
+  );
+  const turns = await turnsWhile(() => read(signal));
+  assert.ok(turns >= 3, `${turns} turns`);
+  const given = new AbortController();
+  const reading = read(given.signal);
+  given.abort(new Error('given up'));
+  await assert.rejects(reading, /given up/);
+});
+
+test('what is wrong about the sizes is refused at once, a number that is not finite when they are read', async () => {
+  const of = (features: Parameters<typeof sent>[0], shape?: number[]) =>
+    readSentFeatures(sent(features, shape), 'a.features', channels);
+  const wrong = [
+    [
+      () => of({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }, [rows, columns]),
+      /^a\.features\.features\.shape: /,
+    ],
+    [
+      () => of({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(halves) }),
+      /^a\.features\.features: float32 .* needs \d+ bytes/,
+    ],
+    [
+      () => of({ dtype: 'DATA_TYPE_FLOAT16', data: bytesOf(floats) }),
+      /^a\.features\.features: float16 .* needs \d+ bytes/,
+    ],
+    [() => of({ dtype: 'DATA_TYPE_INT8', data: bytesOf(floats) }), /^a\.features\.features: int8 .* needs \d+ bytes/],
+    [
+      () => of({ dtype: 'DATA_TYPE_INT8', data: bytesOf(integers), scales: bytesOf(scales).subarray(4) }),
+      /^a\.features\.features: float32 tensor of shape \[2703\] needs 10812 bytes, got 10808/,
+    ],
+    [() => of({ dtype: 'DATA_TYPE_UNSPECIFIED', data: bytesOf(floats) }), /^a\.features\.features: dtype must be/],
+  ] as const;
+  for (const [read, message] of wrong) assert.throws(read, { code: 'invalid_argument', message });
+  const bad = floats.slice();
+  const at = count - 5;
+  bad[at] = Number.NEGATIVE_INFINITY;
+  await assert.rejects(of({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(bad) }).read(signal), {
+    code: 'invalid_argument',
+    message: `a.features.features: element ${at} is -Infinity; all must be finite`,
+  });
+  // A scale that takes its vector beyond float32.
+  const large = scales.slice();
+  large[1] = 3e38;
+  await assert.rejects(of({ dtype: 'DATA_TYPE_INT8', data: bytesOf(integers), scales: bytesOf(large) }).read(signal), {
+    code: 'invalid_argument',
+    message: /^a\.features\.features: element \d+ is -?Infinity/,
+  });
+});

@@ -1,0 +1,142 @@
+import { inTurns } from '../../../match/turns.js';
+import type { SentFeatures__Output } from '../../../proto/generated/vicregl/v1/SentFeatures.js';
+import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
+import { float16ToFloat32 } from '../../../tensor/float16.js';
+import { inSlices } from '../../../tensor/slices.js';
+import {
+  checkByteLength,
+  type DType,
+  type DTypeArray,
+  elementBytes,
+  elementCount,
+  type Tensor,
+  tensor,
+  tensorFromBytes,
+} from '../../../tensor/tensor.js';
+import { ServeError } from '../../call/serveError.js';
+import type { CellGrid } from './grid.js';
+
+function invalid(message: string): ServeError {
+  return new ServeError('invalid_argument', message);
+}
+
+/** Writes numbers of a tensor from one of its vectors on, as many as there is room for (whole vectors). */
+type WriteVectors = (values: Float32Array, firstVector: number) => void;
+
+/**
+ * Checks what a tensor says of itself against its bytes, which it does not go through.
+ * @throws ServeError for its dtype, RangeError for the number of bytes.
+ */
+function writerOf({ dtype, shape, data, scales }: Tensor__Output): WriteVectors {
+  const channels = shape.at(-1) ?? 1;
+  switch (dtype) {
+    case 'DATA_TYPE_FLOAT32':
+      checkByteLength('float32', shape, data);
+      return (values, first) => values.set(part('float32', data, first * channels, values.length));
+    case 'DATA_TYPE_FLOAT16':
+      checkByteLength('float16', shape, data);
+      return (values, first) => float16ToFloat32(part('float16', data, first * channels, values.length), values);
+    case 'DATA_TYPE_INT8':
+      checkByteLength('int8', shape, data);
+      checkByteLength('float32', [elementCount(shape) / channels], scales);
+      return (values, first) => {
+        const elements = part('int8', data, first * channels, values.length);
+        const each = part('float32', scales, first, values.length / channels);
+        scaleEach(elements, each, channels, values);
+      };
+    default:
+      throw invalid('dtype must be FLOAT32, FLOAT16 or INT8');
+  }
+}
+
+/** Values of int8 elements: each times the scale of its vector. */
+function scaleEach(elements: Int8Array, scales: Float32Array, channels: number, values: Float32Array): void {
+  for (let vector = 0; vector < scales.length; vector++) {
+    const scale = scales[vector]!;
+    for (let k = vector * channels; k < (vector + 1) * channels; k++) values[k] = elements[k]! * scale;
+  }
+}
+
+/** Index of the first number that is not finite, -1 where all are. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
+}
+
+/** `count` elements of bytes that hold a tensor. */
+function part<D extends DType>(dtype: D, bytes: Uint8Array, first: number, count: number): DTypeArray[D] {
+  const width = elementBytes(dtype);
+  return tensorFromBytes(dtype, [count], bytes.subarray(first * width, (first + count) * width)).data;
+}
+
+/** @throws ServeError `invalid_argument` at the first number that is not finite. */
+function* readSteps(write: WriteVectors, shape: readonly number[], field: string): Generator<void, Tensor<'float32'>> {
+  const channels = shape.at(-1) ?? 1;
+  const values = new Float32Array(elementCount(shape));
+  yield* inSlices(values.length / channels, channels, (first, end) => {
+    const slice = values.subarray(first * channels, end * channels);
+    write(slice, first);
+    const bad = firstNotFinite(slice);
+    if (bad >= 0) throw invalid(`${field}: element ${first * channels + bad} is ${slice[bad]}; all must be finite`);
+  });
+  return tensor('float32', shape, values);
+}
+
+/** Local vectors that a caller sent. */
+export interface SentVectors {
+  readonly grid: CellGrid;
+  /**
+   * Their numbers, [rows, columns, C]; large ones in steps that leave the event loop to others every few milliseconds.
+   * @throws ServeError `invalid_argument` naming the field and the first number that is not finite, or the signal's reason
+   *   soon after it is aborted.
+   */
+  read(signal: AbortSignal): Promise<Tensor<'float32'>>;
+}
+
+/**
+ * Checks what a caller says of the vectors that it sent. Their numbers, of which there may be as many as a message holds, cost
+ * nothing before they are asked for.
+ * @param channels that they must have
+ * @throws ServeError `invalid_argument` naming the field.
+ */
+export function readSentFeatures(
+  { features, grid }: SentFeatures__Output,
+  field: string,
+  channels: number,
+): SentVectors {
+  if (features === null) throw invalid(`${field}.features: missing`);
+  if (!grid?.cellToPixel)
+    throw invalid(`${field}.grid: missing, or without cell_to_pixel; send what ExtractFeatures gave`);
+  const { shape } = features;
+  const expected = [grid.rows, grid.columns, channels];
+  if (shape.length !== 3 || shape.some((dim, i) => dim !== expected[i]) || elementCount(shape) === 0) {
+    throw invalid(
+      `${field}.features.shape: [${shape.join(', ')}] is not [rows, columns, C] = [${expected.join(', ')}] of the grid ` +
+        'and of the model in this space',
+    );
+  }
+  const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
+  if (![scaleX, scaleY, offsetX, offsetY].every(Number.isFinite)) {
+    throw invalid(`${field}.grid.cell_to_pixel: must be finite`);
+  }
+  let write: WriteVectors;
+  try {
+    write = writerOf(features);
+  } catch (cause) {
+    throw new ServeError('invalid_argument', `${field}.features: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
+  const stride = Math.max(1, grid.stride);
+  const { originalWidth: width, originalHeight: height } = grid;
+  return {
+    read: (signal) => inTurns(readSteps(write, shape, `${field}.features`), signal),
+    grid: {
+      rows: grid.rows,
+      cols: grid.columns,
+      stride,
+      toOriginal: { scaleX: scaleX / stride, scaleY: scaleY / stride, offsetX, offsetY },
+      ...(width > 0 && height > 0 && { original: { width, height } }),
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { cutWindow, pickCells } from '../../../dense/part.js';
+import { atOnce } from '../../../match/turns.js';
+import { float32ToFloat16 } from '../../../tensor/float16.js';
+import { stream } from '../../../tensor/random.js';
+import { rows as rowsOf, type Tensor, tensor } from '../../../tensor/tensor.js';
+import { l2Normalize } from './l2Normalize.js';
+import { tensorMessage } from './wireTensor.js';
+
+/** A map of several slices, the last not full. */
+const [rows, columns, channels] = [51, 53, 384];
+const random = stream(3, 'map');
+const map = tensor(
+  'float32',
+  [rows, columns, channels],
+  Float32Array.from({ length: rows * columns * channels }, () => random.normal()),
+);
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** What the steps give, which must have paused. */
+function paused<T>(steps: Generator<void, T>): T {
+  assert.equal(steps.next().done, false, 'a large map is not done at once');
+  return atOnce(steps);
+}
+
+/** The rows of the map one by one, each small enough to be done at once. */
+const singleRows = (of: Tensor<'float32'>): Tensor<'float32'>[] =>
+  Array.from({ length: of.shape[0]! }, (_, row) => rowsOf(of, row, row + 1));
+
+test('large maps become the same bytes in slices as their rows do one by one', () => {
+  for (const dtype of ['float16', 'int8'] as const) {
+    const whole = paused(tensorMessage(map, dtype));
+    const parts = singleRows(map).map((row) => atOnce(tensorMessage(row, dtype)));
+    assert.deepEqual(whole.shape, [rows, columns, channels]);
+    assert.ok(bytesOf(whole.data).equals(Buffer.concat(parts.map(({ data }) => data))), dtype);
+    const scales = parts.map((part) => part.scales ?? Buffer.alloc(0));
+    assert.ok(bytesOf(whole.scales ?? Buffer.alloc(0)).equals(Buffer.concat(scales)), `${dtype}: scales`);
+  }
+  assert.ok(bytesOf(atOnce(tensorMessage(map, 'float16')).data).equals(bytesOf(float32ToFloat16(map.data))));
+  const unit = paused(l2Normalize(map));
+  const units = singleRows(map).map((row) => bytesOf(atOnce(l2Normalize(row)).data));
+  assert.ok(bytesOf(unit.data).equals(Buffer.concat(units)));
+});
+
+test('large parts of a map hold its vectors, in slices', () => {
+  const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, cols: 50 }));
+  const cells = Array.from({ length: 2000 }, (_, i) => ({
+    row: 1 + Math.floor(i / 50),
+    column: 2 + (i % 50),
+  }));
+  const picked = paused(pickCells(map, cells));
+  assert.ok(bytesOf(cut.data).equals(bytesOf(picked.data)));
+  for (const [i, { row, column }] of [...cells.entries()].filter(([at]) => at % 97 === 0)) {
+    const start = (row * columns + column) * channels;
+    const expected = map.data.subarray(start, start + channels);
+    assert.deepEqual(picked.data.subarray(i * channels, (i + 1) * channels), expected);
+  }
+});

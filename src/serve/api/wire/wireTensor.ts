@@ -1,0 +1,74 @@
+import { quantizeVectors } from '../../../dense/quantize.js';
+import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataType.js';
+import { float32ToFloat16 } from '../../../tensor/float16.js';
+import { inSlices } from '../../../tensor/slices.js';
+import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
+import { ServeError } from '../../call/serveError.js';
+
+/** The dtypes that responses carry. */
+export type WireDType = 'float32' | 'float16' | 'int8';
+
+/**
+ * The dtype that a request asks for; float32 where it does not say.
+ * @throws ServeError `invalid_argument` for a number that is no type of this version.
+ */
+export function readDType(dtype: DataType__Output): WireDType {
+  switch (dtype) {
+    case 'DATA_TYPE_UNSPECIFIED':
+    case 'DATA_TYPE_FLOAT32':
+      return 'float32';
+    case 'DATA_TYPE_FLOAT16':
+      return 'float16';
+    case 'DATA_TYPE_INT8':
+      return 'int8';
+    default:
+      throw new ServeError('invalid_argument', `dtype: ${String(dtype)} is not a type of this version of the API`);
+  }
+}
+
+/** Bytes of vectors on the wire. */
+export function wireBytes(vectors: number, channels: number, dtype: WireDType): number {
+  return vectors * (channels * elementBytes(dtype) + (dtype === 'int8' ? SCALE_BYTES : 0));
+}
+
+/** A float32 for each vector. */
+const SCALE_BYTES = 4;
+
+/** Wire names of the dtypes. */
+const dataTypes = {
+  float32: 'DATA_TYPE_FLOAT32',
+  float16: 'DATA_TYPE_FLOAT16',
+  int8: 'DATA_TYPE_INT8',
+} as const;
+
+/** What a message carries of a tensor. */
+export interface WireTensor {
+  readonly dtype: (typeof dataTypes)[WireDType];
+  readonly shape: number[];
+  readonly data: Uint8Array;
+  /** int8 only. */
+  readonly scales?: Uint8Array;
+}
+
+/** The elements of a tensor as float16. Pauses (yields) every few milliseconds. */
+function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float16'>> {
+  const halves = new Uint16Array(data.length);
+  yield* inSlices(data.length, 1, (first, end) => {
+    float32ToFloat16(data.subarray(first, end), halves.subarray(first, end));
+  });
+  return tensor('float16', shape, halves);
+}
+
+/**
+ * A float32 tensor as a message. Typed arrays are little-endian on every platform that Node runs on but s390x. Pauses (yields)
+ * every few milliseconds.
+ */
+export function* tensorMessage(value: Tensor<'float32'>, dtype: WireDType): Generator<void, WireTensor> {
+  const described = { dtype: dataTypes[dtype], shape: [...value.shape] };
+  if (dtype === 'int8') {
+    const { elements, scales } = yield* quantizeVectors(value);
+    return { ...described, data: tensorBytes(elements), scales: new Uint8Array(scales.buffer) };
+  }
+  const sent = dtype === 'float16' ? yield* toFloat16(value) : value;
+  return { ...described, data: tensorBytes(sent) };
+}

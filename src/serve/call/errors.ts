@@ -1,0 +1,164 @@
+import { status } from '@grpc/grpc-js';
+import { DecoderError, type DecoderErrorCode } from '../../decode/decoder.js';
+import { DenseError, type DenseErrorCode } from '../../dense/denseError.js';
+import { EngineError, type EngineErrorCode } from '../../engine/engine.js';
+import { ImageError, type ImageErrorCode } from '../../image/imageError.js';
+import { MatchError, type MatchErrorCode } from '../../match/matchError.js';
+import type { StatusDetails } from '../../proto/statusDetails.js';
+import { ServeError, type ServeErrorCode } from './serveError.js';
+
+/** A gRPC status with the details that programs read: what a client sees of an error. */
+export interface Status extends StatusDetails {
+  readonly code: status;
+}
+
+/** The one table from every layer's error codes to gRPC status. */
+const statusOf: {
+  readonly image: Readonly<Record<ImageErrorCode, status>>;
+  readonly decoder: Readonly<Record<DecoderErrorCode, status>>;
+  readonly engine: Readonly<Record<EngineErrorCode, status>>;
+  readonly match: Readonly<Record<MatchErrorCode, status>>;
+  readonly dense: Readonly<Record<DenseErrorCode, status>>;
+  readonly serve: Readonly<Record<ServeErrorCode, status>>;
+} = {
+  dense: { bad_region: status.INVALID_ARGUMENT, bad_components: status.INVALID_ARGUMENT },
+  image: {
+    unsupported_format: status.INVALID_ARGUMENT,
+    too_large: status.INVALID_ARGUMENT,
+    corrupt: status.INVALID_ARGUMENT,
+    bad_dimensions: status.INVALID_ARGUMENT,
+  },
+  decoder: {
+    // The image is the likely cause: the same call would end the next process.
+    crashed: status.INTERNAL,
+    unavailable: status.UNAVAILABLE,
+  },
+  engine: {
+    unavailable: status.UNAVAILABLE,
+    // Requests are checked before the engine sees them: what it still refuses is our mistake.
+    invalid_input: status.INTERNAL,
+    out_of_memory: status.RESOURCE_EXHAUSTED,
+    internal: status.INTERNAL,
+  },
+  match: {
+    bad_option: status.INVALID_ARGUMENT,
+    // The maps come from the model: a caller cannot mend what is wrong with them.
+    bad_input: status.INTERNAL,
+    not_finite: status.INTERNAL,
+  },
+  serve: {
+    invalid_argument: status.INVALID_ARGUMENT,
+    unknown_model: status.NOT_FOUND,
+    missing_head: status.FAILED_PRECONDITION,
+    features_expired: status.NOT_FOUND,
+    features_mismatch: status.FAILED_PRECONDITION,
+    overloaded: status.RESOURCE_EXHAUSTED,
+    too_large: status.RESOURCE_EXHAUSTED,
+    unsupported_encoding: status.UNIMPLEMENTED,
+    cancelled: status.CANCELLED,
+    connection_broken: status.UNAVAILABLE,
+    deadline_exceeded: status.DEADLINE_EXCEEDED,
+    message_late: status.DEADLINE_EXCEEDED,
+    reader_stalled: status.RESOURCE_EXHAUSTED,
+    shutting_down: status.UNAVAILABLE,
+    unauthenticated: status.UNAUTHENTICATED,
+    rate_limited: status.RESOURCE_EXHAUSTED,
+  },
+};
+
+/**
+ * Longest message put into a status, in characters. It travels percent-encoded in a header, and HTTP/2 peers drop
+ * header lists over 16 KiB: the client would see a broken stream in place of the reason.
+ */
+const MAX_DETAILS = 1024;
+
+/** Details that a header can carry: of bounded length and without lone surrogates, on which grpc-js would throw. */
+function headerSafe(details: string): string {
+  const cut = details.length > MAX_DETAILS ? `${details.slice(0, MAX_DETAILS)}...` : details;
+  return cut.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+/** Wait of a caller that met a limit which gives no estimate of its own, in seconds: some batches of a small CPU. */
+const RETRY_SECONDS = 1;
+
+/** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
+function reasonOf(layer: keyof typeof statusOf, code: string): string {
+  return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
+}
+
+/** What callers read of an engine's error that says nothing for them: what the runtime and the system said is for the log. */
+const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
+  unavailable: 'no inference worker could take the request, or it was lost with its worker; try again',
+  out_of_memory: 'inference ran out of memory; send fewer or smaller images, or try again later',
+  invalid_input: 'inference failed; the log of the server has the details, by the id of the request (x-request-id)',
+  internal: 'inference failed; the log of the server has the details, by the id of the request (x-request-id)',
+};
+
+/**
+ * What only this machine should know: absolute paths (also of Windows and as URLs) and lines of a stack. A name of a media type
+ * or an address of the web is none of these.
+ */
+const OF_THIS_MACHINE =
+  /file:\/\/|node:internal|\n\s+at |(?<![\w.:/])\/(?:[\w.@%+~-]+\/)+|(?<![\w.:/])\/(?:tmp|proc|dev|etc|home|root|usr|var|opt)\b|\b[A-Za-z]:\\/;
+
+/**
+ * What a caller reads of an error. Our layers write for callers, but a part of what they write can come from below (libvips, a
+ * decoder, the file system), as it can in whatever has a cause: texts that name something of this machine stay in the log.
+ */
+function publicDetails(error: Error, reason: string): string {
+  const { message } = error;
+  const ours = error instanceof ServeError && error.cause === undefined;
+  if (ours || !OF_THIS_MACHINE.test(message)) return headerSafe(message);
+  return `${reason}: the log of the server has the details, by the id of the request (x-request-id)`;
+}
+
+/**
+ * The status of anything thrown: the one place that decides what callers see of an error. No path, stack or text of the runtime
+ * gets through.
+ */
+export function toStatus(error: unknown): Status {
+  if (error instanceof ImageError) {
+    const { code } = error;
+    const reason = reasonOf('image', code);
+    return { code: statusOf.image[code], details: publicDetails(error, reason), reason };
+  }
+  if (error instanceof ServeError) {
+    const { code, limit, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
+    const reason = reasonOf('serve', code);
+    return {
+      code: statusOf.serve[code],
+      details: publicDetails(error, reason),
+      reason,
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+      ...(limit && { limit }),
+    };
+  }
+  if (error instanceof EngineError) {
+    const { code, publicMessage = engineDetails[code] } = error;
+    return { code: statusOf.engine[code], details: headerSafe(publicMessage), reason: reasonOf('engine', code) };
+  }
+  if (error instanceof DecoderError) {
+    const { code, message } = error;
+    return { code: statusOf.decoder[code], details: headerSafe(message), reason: reasonOf('decoder', code) };
+  }
+  if (error instanceof DenseError) {
+    const { code } = error;
+    const reason = reasonOf('dense', code);
+    return { code: statusOf.dense[code], details: publicDetails(error, reason), reason };
+  }
+  if (error instanceof MatchError) {
+    const { code } = error;
+    const reason = reasonOf('match', code);
+    return { code: statusOf.match[code], details: publicDetails(error, reason), reason };
+  }
+  return {
+    code: status.INTERNAL,
+    details: 'internal error; the log of the server has the details, by the id of the request (x-request-id)',
+    reason: 'INTERNAL',
+  };
+}
+
+/** Whether an error says more than its status: that belongs into the log. */
+export function hasMore(error: unknown, { details }: Pick<Status, 'details'>): boolean {
+  return !(error instanceof Error && error.message === details);
+}

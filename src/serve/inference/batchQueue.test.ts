@@ -1,0 +1,533 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import type { RgbImage } from '../../image/types.js';
+import type { Held } from '../admission/weightedSemaphore.js';
+import { ServeError } from '../call/serveError.js';
+import { createBatchQueue, type QueueLimits } from './batchQueue.js';
+
+const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
+const embedding: ReadonlySet<OutputName> = new Set(['representation']);
+const manifest = { ...tinyManifest, files: {} };
+
+function image(value: number, width = 8, height = 8): RgbImage {
+  return { width, height, data: new Uint8Array(width * height * 3).fill(value) };
+}
+
+function call(signal: AbortSignal = new AbortController().signal) {
+  return { signal, observe: () => {} };
+}
+
+/** The fake engine, whose runs wait until they are let go one by one. */
+function gatedEngine(workers = 1) {
+  const engine = createFakeEngine({ manifest, workers });
+  const gates: (() => Promise<unknown>)[] = [];
+  const batches: ImageBatch[] = [];
+  let listener = (): void => {};
+  let busy = 0;
+  return {
+    batches,
+    provider: engine.provider,
+    get status() {
+      return engine.status;
+    },
+    get idle() {
+      return Math.max(0, workers - busy);
+    },
+    watch(given: () => void) {
+      listener = given;
+      return () => {};
+    },
+    run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
+      batches.push(batch);
+      busy++;
+      return new Promise((resolve, reject) => {
+        gates.push(async () => {
+          await engine.run(batch, wants).then(resolve, reject);
+          busy--;
+          listener();
+        });
+      });
+    },
+    /** Lets the oldest run finish and the queue take its next batch. */
+    async letOneGo() {
+      await gates.shift()!();
+      await turn();
+    },
+    sizes: () => batches.map(({ shape }) => shape[0]),
+  };
+}
+
+function isServeError(code: string, text: RegExp) {
+  return (error: unknown) => error instanceof ServeError && error.code === code && text.test(error.message);
+}
+
+describe('batch queue', () => {
+  test('those of one turn ride together at once; those that came meanwhile ride together next', async () => {
+    const engine = gatedEngine();
+    const seen: number[] = [];
+    const queue = createBatchQueue(engine, limits, { batch: (images) => seen.push(images) });
+    const offer = (...values: number[]) => values.map((value) => queue.run(image(value), embedding, call()));
+    const first = offer(1, 2);
+    await turn();
+    assert.deepEqual(engine.sizes(), [2]);
+    const later = offer(3, 4, 5);
+    assert.equal(queue.depth, 3);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    assert.deepEqual(engine.sizes(), [2, 3]);
+    assert.deepEqual(seen, [2, 3]);
+    await Promise.all([...first, ...later]);
+  });
+
+  test('an observer that throws costs its own batch, and the queue goes on', async () => {
+    const engine = createFakeEngine({ manifest });
+    let batches = 0;
+    const queue = createBatchQueue(engine, limits, {
+      batch() {
+        if (++batches === 1) throw new Error('no more metrics');
+      },
+    });
+    await assert.rejects(queue.run(image(1), embedding, call()), /no more metrics/);
+    const observe = () => {
+      throw new Error('not observed');
+    };
+    await assert.rejects(queue.run(image(2), embedding, { ...call(), observe }), /not observed/);
+    assert.ok((await queue.run(image(3), embedding, call())).representation);
+    await queue.close();
+  });
+
+  test('every image gets its own answer, the one it would get alone', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 2 });
+    const queue = createBatchQueue(engine, limits);
+    const together = await Promise.all([10, 20, 30].map((value) => queue.run(image(value), embedding, call())));
+    for (const [i, value] of [10, 20, 30].entries()) {
+      const alone = await queue.run(image(value), embedding, call());
+      assert.deepEqual(together[i], alone);
+      assert.deepEqual(alone.representation?.shape, [1, 16]);
+    }
+  });
+
+  test('images of another size or with other wants do not ride along, and none is overtaken for ever', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, limits);
+    const answers = [
+      queue.run(image(1), embedding, call()),
+      queue.run(image(2), embedding, call()),
+      queue.run(image(3, 16), embedding, call()),
+      queue.run(image(4), new Set<OutputName>(['maps']), call()),
+      queue.run(image(5), embedding, call()),
+    ];
+    await turn();
+    for (let i = 0; i < 3; i++) await engine.letOneGo();
+    await Promise.all(answers);
+    assert.deepEqual(
+      engine.batches.map(({ shape }) => shape),
+      [
+        [3, 8, 8, 3],
+        [1, 8, 16, 3],
+        [1, 8, 8, 3],
+      ],
+    );
+  });
+
+  test('a batch holds at most batchImages images and batchPixels pixels', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 3, batchPixels: 2 * 64 });
+    const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    const large = queue.run(image(5, 64), embedding, call());
+    await turn();
+    for (let i = 0; i < 3; i++) await engine.letOneGo();
+    await Promise.all([...answers, large]);
+    assert.deepEqual(engine.sizes(), [2, 2, 1]);
+  });
+
+  test('full by images or by bytes: overloaded, and the queue goes on', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
+    const answers = [1, 2].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(
+      queue.run(image(4), embedding, call()),
+      isServeError('overloaded', /queue is full \(2 images/),
+    );
+    await turn();
+    await engine.letOneGo();
+    await Promise.all(answers);
+    const small = createBatchQueue(engine, { ...limits, queueBytes: 100 });
+    await assert.rejects(small.run(image(4), embedding, call()), isServeError('overloaded', /at most 8 images, 100 b/));
+  });
+
+  test('an aborted call leaves the queue at once and never reaches the engine', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, limits);
+    const first = queue.run(image(1), embedding, call());
+    await turn();
+    const given = new AbortController();
+    const second = queue.run(image(2), embedding, call(given.signal));
+    assert.equal(queue.depth, 1);
+    given.abort(new ServeError('deadline_exceeded', 'too late'));
+    await assert.rejects(second, isServeError('deadline_exceeded', /too late/));
+    assert.equal(queue.depth, 0);
+    await engine.letOneGo();
+    await first;
+    assert.deepEqual(engine.sizes(), [1]);
+    await assert.rejects(queue.run(image(3), embedding, call(given.signal)), isServeError('deadline_exceeded', /late/));
+  });
+
+  test('a call aborted while it runs is answered at once; its companions are not hurt', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, limits);
+    const given = new AbortController();
+    const gone = queue.run(image(1), embedding, call(given.signal));
+    await turn();
+    const next = queue.run(image(2), embedding, call());
+    given.abort(new ServeError('cancelled', 'the caller gave up'));
+    await assert.rejects(gone, isServeError('cancelled', /gave up/));
+    await engine.letOneGo();
+    await engine.letOneGo();
+    assert.ok((await next).representation);
+  });
+
+  test('a failed run rejects its own images only', async () => {
+    let runs = 0;
+    const engine = createFakeEngine({
+      manifest,
+      failWith: () => (++runs === 1 ? new EngineError('internal', 'it broke') : undefined),
+    });
+    const queue = createBatchQueue(engine, limits);
+    const broken = queue.run(image(1), embedding, call());
+    const whole = queue.run(image(2, 16), embedding, call());
+    await assert.rejects(broken, /it broke/);
+    assert.ok((await whole).representation);
+  });
+
+  test('close finishes what was taken and refuses the rest', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 5 });
+    const queue = createBatchQueue(engine, limits);
+    const answers = [1, 2, 3].map((value) => queue.run(image(value), embedding, call()));
+    const closed = queue.close();
+    await assert.rejects(queue.run(image(9), embedding, call()), isServeError('shutting_down', /another one/));
+    await closed;
+    assert.equal((await Promise.all(answers)).length, 3);
+  });
+
+  test('every free worker pulls a batch of its own', async () => {
+    const engine = gatedEngine(2);
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 2 });
+    const answers = [1, 2, 3, 4, 5, 6].map((value) => queue.run(image(value), embedding, call()));
+    await turn();
+    assert.deepEqual(engine.sizes(), [2, 2]);
+    assert.equal(queue.depth, 2);
+    await engine.letOneGo();
+    assert.deepEqual(engine.sizes(), [2, 2, 2]);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all(answers);
+  });
+
+  test('with a delay, a batch waits for company until it is full or its oldest image has waited', async () => {
+    const engine = createFakeEngine({ manifest });
+    const seen: number[] = [];
+    const queue = createBatchQueue(
+      engine,
+      { ...limits, batchImages: 2, maxQueueDelayMs: 20 },
+      { batch: (images) => seen.push(images) },
+    );
+    const start = performance.now();
+    await queue.run(image(1), embedding, call());
+    assert.ok(performance.now() - start >= 19, 'it did not wait');
+    const first = queue.run(image(2), embedding, call());
+    await turn();
+    assert.deepEqual(seen, [1]);
+    await Promise.all([first, queue.run(image(3), embedding, call())]);
+    assert.deepEqual(seen, [1, 2]);
+    await queue.close();
+  });
+
+  test('a batch that waits for company holds back no full one of another size', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 2, maxQueueDelayMs: 60_000 });
+    const patient = queue.run(image(1), embedding, call());
+    const full = [2, 3].map((value) => queue.run(image(value, 64), embedding, call()));
+    await turn();
+    await engine.letOneGo();
+    await Promise.all(full);
+    assert.deepEqual(engine.sizes(), [2]);
+    void patient.catch(() => {});
+    const closing = queue.close();
+    await turn();
+    await engine.letOneGo();
+    await Promise.all([patient, closing]);
+    assert.deepEqual(engine.sizes(), [2, 1]);
+  });
+
+  test('refusals are quick, name their limit, and carry a retry hint from the measured rate', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 40 });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 });
+    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+    const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(queue.run(image(5), embedding, call()), (error: ServeError) => {
+      assert.equal(error.code, 'overloaded');
+      assert.deepEqual(error.limit, { name: 'queueImages', value: 4 });
+      // 4 images of 40 ms, of which half must go.
+      assert.ok(error.retryAfterSeconds! >= 0.05 && error.retryAfterSeconds! < 1, String(error.retryAfterSeconds));
+      return true;
+    });
+    await Promise.all(answers);
+  });
+
+  test('a deadline that cannot be met is refused at once; one that passes in the queue is dropped before inference', async () => {
+    let runs = 0;
+    const failWith = () => {
+      runs++;
+      return undefined;
+    };
+    const engine = createFakeEngine({ manifest, delayMs: 40, failWith });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
+    const unknown = queue.run(image(1), embedding, call());
+    await turn();
+    // Too little is known yet to refuse it; it waits, and its time passes.
+    const late = queue.run(image(2), embedding, { ...call(), deadline: Date.now() + 1 });
+    await assert.rejects(late, isServeError('deadline_exceeded', /passed before a worker was free/));
+    await unknown;
+    for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
+    const before = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(
+      queue.run(image(9), embedding, { ...call(), deadline: Date.now() + 50 }),
+      isServeError('deadline_exceeded', /cannot be met: 4 images wait/),
+    );
+    await Promise.all(before);
+    // Neither of the two.
+    assert.equal(runs, 1 + 3 + 4);
+  });
+
+  test('a deadline shorter than a run is refused at once by an idle engine, and images being decoded count', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 40 });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
+    for (let i = 0; i < 4; i++) await queue.run(image(i), embedding, call());
+    const soon = (ms: number) => ({ ...call(), deadline: Date.now() + ms });
+    await assert.rejects(
+      queue.run(image(9), embedding, soon(20)),
+      isServeError('deadline_exceeded', /cannot be met: 0 images wait before this one.*takes \d+ ms itself/),
+    );
+    const places = [1, 2, 3].map(() => queue.reserve(call()));
+    assert.throws(() => queue.reserve(soon(80)), isServeError('deadline_exceeded', /3 images wait before this one/));
+    for (const place of places) place.release();
+    await queue.run(image(9), embedding, soon(10_000));
+  });
+
+  test('one image at which the runtime fails costs the others of its batch nothing', async () => {
+    const sizes: number[] = [];
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape, data }) => {
+        sizes.push(shape[0]!);
+        return data.includes(99) ? new EngineError('internal', 'kernel failed') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, { ...limits, batchImages: 8 });
+    const values = [1, 2, 3, 99, 5, 6, 7, 8];
+    const results = await Promise.allSettled(values.map((value) => queue.run(image(value), embedding, call())));
+    assert.deepEqual(
+      results.map((result) => (result.status === 'fulfilled' ? 'answered' : (result.reason as EngineError).code)),
+      values.map((value) => (value === 99 ? 'internal' : 'answered')),
+    );
+    assert.deepEqual(sizes, [8, 1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  test('batches that were made smaller for want of memory grow again after a minute', async (t) => {
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const sizes: number[] = [];
+    let full = true;
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape }) => {
+        sizes.push(shape[0]!);
+        return full && shape[0]! > 1 ? new EngineError('out_of_memory', 'CUDA failure 2: out of memory') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, limits);
+    const offer = () => Promise.all([1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call())));
+    await offer();
+    full = false;
+    sizes.length = 0;
+    await offer();
+    assert.deepEqual(sizes.splice(0), [1, 1, 1, 1]);
+    now += 60_001;
+    await offer();
+    assert.deepEqual(sizes, [4]);
+  });
+
+  test('where memory runs out, halves are run, what fits is answered, and later batches are smaller', async () => {
+    const sizes: number[] = [];
+    const engine = createFakeEngine({
+      manifest,
+      failWith: ({ shape, data }) => {
+        sizes.push(shape[0]!);
+        const tooMuch = shape[0]! > 2 || data[0] === 99;
+        return tooMuch ? new EngineError('out_of_memory', 'CUDA failure 2: out of memory') : undefined;
+      },
+    });
+    const queue = createBatchQueue(engine, limits);
+    const offer = (...values: number[]) => values.map((value) => queue.run(image(value), embedding, call()));
+    const results = await Promise.allSettled(offer(1, 2, 99, 3));
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+    );
+    assert.deepEqual(sizes.splice(0), [4, 2, 2, 1, 1]);
+    await Promise.all(offer(5, 6));
+    assert.ok(
+      sizes.every((size) => size <= 2),
+      String(sizes),
+    );
+  });
+
+  test('on CUDA batches are padded to powers of two, and the padding is not answered', async () => {
+    const fake = createFakeEngine({ manifest });
+    const shapes: number[] = [];
+    const engine = {
+      ...{ provider: 'cuda' as const, status: fake.status, idle: 1, watch: fake.watch },
+      run(batch: ImageBatch, wants: ReadonlySet<OutputName>) {
+        shapes.push(batch.shape[0]!);
+        return fake.run(batch, wants);
+      },
+    };
+    const queue = createBatchQueue(engine, limits);
+    const answers = await Promise.all([1, 2, 3].map((value) => queue.run(image(value), embedding, call())));
+    assert.deepEqual(shapes, [4]);
+    assert.deepEqual(answers[2], await queue.run(image(3), embedding, call()));
+  });
+
+  test('without a worker what waits is refused, and what comes too', async () => {
+    const engine = createFakeEngine({ manifest, delayMs: 60_000 });
+    const queue = createBatchQueue(engine, limits);
+    const running = assert.rejects(queue.run(image(1), embedding, call()), { code: 'unavailable' });
+    await turn();
+    const waiting = assert.rejects(queue.run(image(2), embedding, call()), { code: 'unavailable', message: /SIGKILL/ });
+    engine.kill(1, 'ended (signal SIGKILL)');
+    await Promise.all([running, waiting]);
+    await assert.rejects(queue.run(image(3), embedding, call()), { code: 'unavailable', message: /SIGKILL/ });
+    await queue.close();
+  });
+
+  test('a place counts as an image until it is used or given back', async () => {
+    const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
+    const [first] = [queue.reserve(call()), queue.reserve(call())];
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded; at most 2 images/));
+    await assert.rejects(queue.run(image(1), embedding, call()), isServeError('overloaded', /full/));
+    first!.release();
+    first!.release();
+    const third = queue.reserve(call());
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
+    void queue.run(image(1), embedding, call(), third);
+    assert.throws(
+      () => queue.reserve(call()),
+      isServeError('overloaded', /1 images, 192 bytes wait, 1 are being decoded/),
+    );
+    await turn();
+    queue.reserve(call());
+  });
+
+  test('says that it is full while no image would be let in, and takes no place by that', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    assert.equal(queue.full, undefined);
+    const place = queue.reserve(call());
+    assert.ok(isServeError('overloaded', /0 images, 0 bytes wait, 1 are being decoded/)(queue.full));
+    assert.ok(queue.full!.retryAfterSeconds! > 0);
+    place.release();
+    assert.equal(queue.full, undefined);
+    await queue.close();
+    assert.equal(queue.full, undefined, 'what is wrong then is another thing');
+  });
+
+  test('a patient call waits where others are refused, and its wait counts as time in the queue', async () => {
+    const engine = gatedEngine();
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
+    const running = queue.run(image(1), embedding, call());
+    await turn();
+    const waiting = [2, 3].map((value) => queue.run(image(value, 16), embedding, call()));
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
+    const queued: number[] = [];
+    const patient = { ...call(), patient: true, observe: (_: string, seconds: number) => void queued.push(seconds) };
+    let place: Held | undefined;
+    const reserving = queue.reserveInTurn(patient).then((given) => {
+      place = given;
+    });
+    await delay(20);
+    assert.equal(place, undefined);
+    await engine.letOneGo();
+    await reserving;
+    const run = queue.run(image(4), embedding, patient, place);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all([running, ...waiting, run]);
+    assert.ok(queued[0]! >= 0.019, `${queued[0]} s`);
+    await queue.close();
+  });
+
+  test('patient calls leave half of the room, in images and in bytes, to those that cannot wait', async () => {
+    const ofBytes = image(1).data.byteLength;
+    for (const room of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * ofBytes }]) {
+      const engine = gatedEngine();
+      const queue = createBatchQueue(engine, { ...limits, ...room });
+      // What a patient image takes is known from the last one.
+      const running = queue.run(image(1), embedding, { ...call(), patient: true });
+      await turn();
+      const given: Held[] = [];
+      const reserve = () => queue.reserveInTurn(call()).then((place) => given.push(place));
+      const reserving = [1, 2, 3].map(reserve);
+      await turn();
+      assert.equal(given.length, 2);
+      queue.reserve(call()).release();
+      given[0]!.release();
+      await Promise.all(reserving);
+      for (const place of given) place.release();
+      await Promise.all([running, engine.letOneGo()]);
+      await queue.close();
+    }
+  });
+
+  test('a patient call waits no longer than its caller, its workers, and is let in by a queue that closes', async () => {
+    const engine = createFakeEngine({ manifest });
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    const place = queue.reserve(call());
+    const given = new AbortController();
+    const gaveUp = assert.rejects(queue.reserveInTurn(call(given.signal)), /gave up/);
+    given.abort(new Error('gave up'));
+    await gaveUp;
+    const admitted = queue.reserveInTurn(call());
+    const closing = queue.close();
+    await assert.rejects(queue.reserveInTurn(call()), isServeError('shutting_down', /shutting down/));
+    place.release();
+    await queue.run(image(1), embedding, call(), await admitted);
+    await closing;
+
+    const second = createBatchQueue(engine, { ...limits, queueImages: 1 });
+    const held = second.reserve(call());
+    const waits = assert.rejects(second.reserveInTurn(call()), { code: 'unavailable', message: /SIGKILL/ });
+    engine.kill(1, 'ended (signal SIGKILL)');
+    await waits;
+    held.release();
+    await second.close();
+  });
+
+  test('an image that has a place is run after close, which waits for it', async () => {
+    const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
+    const place = queue.reserve(call());
+    let closed = false;
+    const closing = queue.close().then(() => {
+      closed = true;
+    });
+    await turn();
+    assert.equal(closed, false);
+    assert.throws(() => queue.reserve(call()), isServeError('shutting_down', /shutting down/));
+    assert.ok((await queue.run(image(1), embedding, call(), place)).representation);
+    await closing;
+  });
+});

@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { registryParts } from '../../../test/support/registryParts.js';
+import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { type Engine, EngineError, type EngineOutputs, type EngineStatus } from '../../engine/engine.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
+import { tensor } from '../../tensor/tensor.js';
+import { createHealthMonitor } from './healthMonitor.js';
+import { createModelRegistry } from './registry.js';
+
+const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {}, name, version });
+const shared = registryParts();
+const logger = { info: () => {}, error: () => {} };
+
+test('each model has a state of its own; the default decides for the service', async () => {
+  const [a, b] = [createFakeEngine({ manifest: manifest('a') }), createFakeEngine({ manifest: manifest('b') })];
+  const models = createModelRegistry({ models: [{ engine: a }, { engine: b }], ...shared });
+  const states = new Map<string, boolean>();
+  const report = (name: string, serving: boolean) => states.set(name, serving);
+  const monitor = createHealthMonitor({ models, intervalMs: 60_000, timeoutMs: 60_000, report, logger });
+  assert.deepEqual(
+    [...states].sort(),
+    ['', 'a', 'a@1', 'b', 'b@1'].map((name) => [name, true]),
+  );
+  b.kill(1, 'gone');
+  assert.deepEqual([states.get(''), states.get('a'), states.get('b@1')], [true, true, false]);
+  a.kill(1, 'gone');
+  assert.deepEqual([monitor.serving, states.get('')], [false, false]);
+  a.revive();
+  assert.equal(monitor.serving, true);
+  monitor.stop();
+  assert.deepEqual(new Set(states.values()), new Set([false]));
+  await models.close();
+});
+
+test('without a process that decodes nothing serves; one that starts is waited for', async () => {
+  const models = createModelRegistry({
+    models: [{ engine: createFakeEngine({ manifest: manifest('a') }) }],
+    ...shared,
+  });
+  const states = new Map<string, boolean>();
+  const status = createFakeEngine({ manifest: manifest('a') }).status;
+  let state: EngineStatus['state'] = 'ready';
+  let tell = (): void => {};
+  const decoder = {
+    get status() {
+      return { ...status, state };
+    },
+    watch(listener: () => void) {
+      tell = listener;
+      return () => {};
+    },
+  };
+  const report = (name: string, serving: boolean) => states.set(name, serving);
+  const monitor = createHealthMonitor({ models, decoder, intervalMs: 60_000, timeoutMs: 60_000, report, logger });
+  for (const [next, serving] of [
+    ['degraded', true],
+    ['recovering', true],
+    ['down', false],
+    ['recovering', true],
+  ] as const) {
+    state = next;
+    tell();
+    assert.deepEqual([states.get(''), states.get('a@1'), monitor.serving], [serving, serving, serving], next);
+  }
+  monitor.stop();
+  await models.close();
+});
+
+/** An engine whose runs end as the test says, each by itself, and which is as busy as it says. */
+function scriptedEngine({ idle = 1 } = {}) {
+  const fake = createFakeEngine({ manifest: manifest('a') });
+  const listeners = new Set<() => void>();
+  let runs: ((outcome: EngineOutputs | EngineError) => void)[] = [];
+  const engine: Engine = {
+    ...fake,
+    get status() {
+      return fake.status;
+    },
+    get idle() {
+      return idle;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    run: () =>
+      new Promise((resolve, reject) => {
+        runs.push((outcome) => (outcome instanceof EngineError ? reject(outcome) : resolve(outcome)));
+      }),
+  };
+  return {
+    engine,
+    /** Runs that have not ended. */
+    get waiting() {
+      return runs.length;
+    },
+    /** Ends all runs. @returns when whoever waited for them knows */
+    async end(outcome: EngineOutputs | EngineError): Promise<void> {
+      const ending = runs;
+      runs = [];
+      for (const run of ending) run(outcome);
+      await turn();
+    },
+    /** Its worker is lost, and another stands. */
+    async replace(): Promise<void> {
+      fake.kill(1, 'gone');
+      await fake.revive();
+      this.free();
+    },
+    /** A worker comes free, and takes what waits for one. */
+    free(): void {
+      for (const listener of listeners) listener();
+    },
+  };
+}
+
+const answer = (value: number): EngineOutputs => ({
+  representation: tensor('float32', [1, 1], Float32Array.of(value)),
+});
+const well = answer(1);
+
+/** A monitor of one model whose clock is turned by the test. */
+function watchOne(t: TestContext, engine: Engine) {
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
+  const models = createModelRegistry({ models: [{ engine }], ...shared });
+  const monitor = createHealthMonitor({ models, intervalMs: 1000, timeoutMs: 600, report: () => {}, logger });
+  t.after(() => monitor.stop());
+  return { monitor, pass: (ms: number) => t.mock.timers.tick(ms) };
+}
+
+test('a canary that fails, or does not come back, is NOT_SERVING until one is well', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  for (const illness of [new EngineError('internal', 'no such kernel'), answer(Number.NaN)]) {
+    pass(1000);
+    await scripted.end(illness);
+    assert.equal(monitor.serving, false);
+    pass(1000);
+    await scripted.end(well);
+    assert.equal(monitor.serving, true);
+  }
+  pass(1000);
+  assert.equal(monitor.serving, true);
+  pass(600);
+  assert.equal(monitor.serving, false, 'it has not come back');
+  pass(10_000);
+  assert.equal(scripted.waiting, 1, 'others would wait behind it');
+  await scripted.end(well);
+  assert.equal(monitor.serving, true);
+});
+
+test('a busy model is examined too: one that falls ill under load is noticed, and when it is well again', async (t) => {
+  const scripted = scriptedEngine({ idle: 0 });
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  for (const illness of [new EngineError('out_of_memory', 'memory ran out'), answer(Number.NaN)]) {
+    pass(1000);
+    await scripted.end(illness);
+    assert.equal(monitor.serving, false);
+    pass(1000);
+    await scripted.end(well);
+    assert.equal(monitor.serving, true);
+  }
+});
+
+test('a canary is not late while it waits for a worker, but is when the worker that took it does not come back', async (t) => {
+  const scripted = scriptedEngine({ idle: 0 });
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  pass(1000);
+  assert.equal(scripted.waiting, 1);
+  pass(60_000);
+  assert.equal(monitor.serving, true);
+  scripted.free();
+  pass(599);
+  assert.equal(monitor.serving, true);
+  pass(1);
+  assert.equal(monitor.serving, false);
+});
+
+test('a worker that is lost with the canary leaves the state to the engine', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  const lost = new EngineError('unavailable', 'the inference worker ended (signal SIGKILL)');
+  pass(1000);
+  await scripted.end(lost);
+  assert.equal(monitor.serving, true);
+  pass(1000);
+  await scripted.end(new EngineError('internal', 'no such kernel'));
+  pass(1000);
+  await scripted.end(lost);
+  assert.equal(monitor.serving, false, 'nor is a sick model well by it');
+});
+
+test('a sick model whose worker was replaced is examined at once, and a well one is not', async (t) => {
+  const scripted = scriptedEngine();
+  const { monitor, pass } = watchOne(t, scripted.engine);
+  await scripted.replace();
+  assert.equal(scripted.waiting, 0);
+  pass(1000);
+  await scripted.end(new EngineError('internal', 'an illegal memory access'));
+  scripted.free();
+  assert.deepEqual([monitor.serving, scripted.waiting], [false, 0]);
+  await scripted.replace();
+  assert.equal(scripted.waiting, 1);
+  await scripted.end(well);
+  assert.equal(monitor.serving, true);
+});
+
+test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {
+  const second = createFakeEngine({ manifest: manifest('a', '2') });
+  const sources = [{ engine: createFakeEngine({ manifest: manifest('a') }), reopen: async () => second }];
+  const models = createModelRegistry({ models: sources, ...shared });
+  const states = new Map<string, boolean>();
+  const report = (name: string, serving: boolean) => states.set(name, serving);
+  const monitor = createHealthMonitor({ models, intervalMs: 60_000, timeoutMs: 60_000, report, logger });
+  await models.reload('a');
+  assert.deepEqual([states.get('a@1'), states.get('a@2'), states.get('a')], [false, true, true]);
+  second.kill(1, 'gone');
+  assert.equal(monitor.serving, false);
+  monitor.stop();
+  await models.close();
+});

@@ -1,0 +1,44 @@
+import { type OutputLimits, sizeText } from '../../image/resize.js';
+import type { Size } from '../../image/types.js';
+import type { Manifest } from '../../models/manifest.js';
+import { ServeError } from '../call/serveError.js';
+
+/** Where what is allowed of network inputs stands among limits. */
+interface LimitedOutput {
+  readonly output: OutputLimits;
+}
+
+/** The square that a model sees where a request says nothing else. */
+export function ownSize({ preprocessing: { crop } }: Pick<Manifest, 'preprocessing'>): Size {
+  return { width: crop, height: crop };
+}
+
+/**
+ * Sizes for which a model is made ready: its own, and those to which inputs are limited.
+ * @throws ServeError `invalid_argument` for a size that is no multiple of the model's stride.
+ */
+export function warmSizes(
+  manifest: Pick<Manifest, 'name' | 'stride' | 'preprocessing'>,
+  sizes: readonly Size[] = [],
+): readonly Size[] {
+  const own = ownSize(manifest);
+  const { name, stride } = manifest;
+  for (const size of sizes) {
+    if (size.width % stride === 0 && size.height % stride === 0) continue;
+    const [width, height] = [size.width, size.height].map((side) => Math.max(1, Math.round(side / stride)) * stride);
+    throw new ServeError(
+      'invalid_argument',
+      `inputSizes: ${sizeText(size)} is no multiple of ${name}'s stride ${stride}; use ${width}x${height}`,
+    );
+  }
+  return [own, ...sizes.filter(({ width, height }) => width !== own.width || height !== own.height)];
+}
+
+/**
+ * The limits as they hold for one model: where inputs are limited to some sizes, the model's own is among them.
+ * @throws as `warmSizes`.
+ */
+export function limitsForModel<T extends LimitedOutput>(limits: T, manifest: Parameters<typeof warmSizes>[0]): T {
+  const { sizes } = limits.output;
+  return sizes === undefined ? limits : { ...limits, output: { ...limits.output, sizes: warmSizes(manifest, sizes) } };
+}

@@ -1,0 +1,223 @@
+import type { LimitFunction } from 'p-limit';
+import type { Decoder } from '../../decode/decoder.js';
+import type { Engine } from '../../engine/engine.js';
+import type { ByteBudget } from '../admission/byteBudget.js';
+import type { ServeContext } from '../api/context.js';
+import type { FeatureStore } from '../api/stored/featureStore.js';
+import { ServeError } from '../call/serveError.js';
+import type { ServeLimits } from '../config/serveLimits.js';
+import { type BatchQueue, createBatchQueue, type QueueObserver } from './batchQueue.js';
+import { lendQueue } from './callQueue.js';
+import { warmEngine } from './canary.js';
+import { limitsForModel } from './inputSizes.js';
+
+/** A model and how it is opened again. */
+export interface ModelSource {
+  /** Closed by the registry. */
+  readonly engine: Engine;
+  /** Verifies the model's folder as it is now and starts an engine on it; absent where it cannot be reloaded. */
+  readonly reopen?: () => Promise<Engine>;
+}
+
+/** One model and the queue in front of it. */
+export type OpenModel = Omit<ServeContext, 'queue'> & { readonly queue: BatchQueue };
+
+/** The models of a service by the names that requests give them. */
+export interface ModelRegistry {
+  /** Every model that is served; the first is the default. */
+  readonly served: readonly OpenModel[];
+  /** What any image would be refused with, as no model's queue has room for it; undefined where one has. */
+  readonly full: ServeError | undefined;
+  /**
+   * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open
+   * until the work is done, also when it is replaced meanwhile; a stream asks anew for every item.
+   * @throws ServeError `unknown_model` naming what is served; else whatever the work throws.
+   */
+  use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
+  /**
+   * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
+   * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old
+   * model stays. For that time both are in memory.
+   * @returns `name@version` of the old and of the new model, once the new one is served
+   * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
+   *   ModelFolderError or EngineError where the new model is not fit.
+   */
+  reload(name: string): Promise<{ readonly from: string; readonly to: string }>;
+  /** Tells when `served` has changed. @returns ends the telling */
+  watch(listener: () => void): () => void;
+  /** Finishes what was taken, then closes every engine. */
+  close(): Promise<void>;
+  /** Ends what `close` waits for: every run is unavailable. */
+  terminate(): void;
+}
+
+export interface RegistryOptions {
+  /** The first is the default. */
+  readonly models: readonly ModelSource[];
+  readonly limits: ServeLimits;
+  readonly decoder: Decoder;
+  readonly decoding: LimitFunction;
+  readonly matching: LimitFunction;
+  readonly reducing: LimitFunction;
+  readonly mapBudget: ByteBudget;
+  readonly features: FeatureStore;
+  /** Told what happens in the queues. */
+  readonly observer?: QueueObserver | undefined;
+}
+
+/** One model while it is served, and until the last request that has it is answered. */
+interface Entry {
+  readonly model: OpenModel;
+  readonly reopen: ModelSource['reopen'];
+  /** Requests that work with it. */
+  users: number;
+  reloading?: Promise<{ readonly from: string; readonly to: string }>;
+  /** Called when the last user of a retired model has gone. */
+  onUnused?: () => void;
+}
+
+/** `name@version`, by which requests name exactly one model. */
+export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
+  `${engine.manifest.name}@${engine.manifest.version}`;
+
+/** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
+export function createModelRegistry(options: RegistryOptions): ModelRegistry {
+  const { models, limits, decoder, decoding, matching, reducing, mapBudget, features, observer } = options;
+  const listeners = new Set<() => void>();
+  let terminate = (): void => {};
+  const terminated = new Promise<void>((resolve) => {
+    terminate = resolve;
+  });
+  const retiring = new Map<Entry, Promise<void>>();
+  let closed = false;
+  const entries = models.map((model) => entryOf(model.engine, model.reopen));
+
+  function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
+    const queue = createBatchQueue(engine, limits, observer);
+    const own = limitsForModel(limits, engine.manifest);
+    const shared = { decoder, decoding, matching, reducing, mapBudget, features };
+    return { model: { engine, queue, limits: own, ...shared }, reopen, users: 0 };
+  }
+
+  const labels = (): string[] => entries.map(({ model }) => modelLabel(model));
+
+  if (entries.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');
+  const twice = labels().find((label, i, all) => all.indexOf(label) < i);
+  if (twice !== undefined) throw new ServeError('invalid_argument', `models: ${twice} is given twice`);
+
+  function find(name: string): Entry {
+    const named = ({ model }: Entry) => model.engine.manifest.name === name || modelLabel(model) === name;
+    const found = name === '' ? entries[0] : entries.find(named);
+    if (found) return found;
+    throw new ServeError(
+      'unknown_model',
+      `model: "${name}" is not served here; use ${labels()
+        .map((label) => `"${label}"`)
+        .join(', ')}, a name without its version, or leave the field empty for ${labels()[0]}`,
+    );
+  }
+
+  async function retire(entry: Entry): Promise<void> {
+    if (entry.users > 0) {
+      await new Promise<void>((resolve) => {
+        entry.onUnused = resolve;
+      });
+    }
+    // Its references are of this engine alone: nothing that is asked from now on can use them.
+    features.dropOf(entry.model.engine);
+    await entry.model.queue.close();
+    await entry.model.engine.close();
+  }
+
+  async function replace(old: Entry): Promise<{ readonly from: string; readonly to: string }> {
+    const from = modelLabel(old.model);
+    if (old.reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
+    const engine = await old.reopen();
+    const to = modelLabel({ engine });
+    try {
+      if (to !== from && labels().includes(to)) {
+        throw new ServeError(
+          'invalid_argument',
+          `model: the folder of ${from} now holds ${to}, which is served already`,
+        );
+      }
+      await warmEngine(engine, limits);
+      if (closed) throw new ServeError('shutting_down', 'the server is shutting down');
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+    entries[entries.indexOf(old)] = entryOf(engine, old.reopen);
+    const retired = retire(old).finally(() => retiring.delete(old));
+    retiring.set(old, retired);
+    for (const listener of listeners) listener();
+    return { from, to };
+  }
+
+  return {
+    get served() {
+      return entries.map(({ model }) => model);
+    },
+    get full() {
+      let first: ServeError | undefined;
+      for (const { model } of entries) {
+        const { full } = model.queue;
+        if (full === undefined) return undefined;
+        first ??= full;
+      }
+      return first;
+    },
+    async use(name, work) {
+      const entry = find(name);
+      entry.users++;
+      try {
+        const { model } = entry;
+        return await lendQueue(model.queue, (queue) => work({ ...model, queue }));
+      } finally {
+        entry.users--;
+        if (entry.users === 0) entry.onUnused?.();
+      }
+    },
+    async reload(name) {
+      const entry = find(name);
+      // Asked for twice at the same time, it is done once.
+      entry.reloading ??= replace(entry).finally(() => {
+        delete entry.reloading;
+      });
+      return entry.reloading;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async close() {
+      closed = true;
+      // A model that is being opened may take minutes, and is of no use any more.
+      await Promise.race([Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? [])), terminated]);
+      await Promise.all(retiring.values());
+      for (const { model } of entries) {
+        await model.queue.close();
+        await model.engine.close();
+      }
+    },
+    terminate() {
+      terminate();
+      for (const { model } of [...entries, ...retiring.keys()]) model.engine.terminate();
+    },
+  };
+}
+
+/** Reloads a model by its place in the configuration, whatever version it has by now. @returns what is served then */
+export async function reloadNth(
+  { served, reload }: Pick<ModelRegistry, 'served' | 'reload'>,
+  place: number,
+): Promise<string> {
+  const { from, to } = await reload(modelLabel(served[place]!));
+  return from === to ? to : `${to} in place of ${from}`;
+}
+
+/** The names by which requests mean a model by its place in the configuration: `name`, and `name@version` as of now. */
+export function namesOfNth({ served }: Pick<ModelRegistry, 'served'>, place: number): readonly string[] {
+  const model = served[place]!;
+  return [model.engine.manifest.name, modelLabel(model)];
+}

@@ -1,0 +1,117 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import { ServeError } from '../../call/serveError.js';
+import { isLoopback, parseAddress } from '../../config/address.js';
+import { authenticate } from '../auth/bearer.js';
+import type { Tls } from '../auth/tls.js';
+import type { TokenStore } from '../auth/tokenStore.js';
+import { type HttpListener, listenHttp, sendText } from '../httpListener.js';
+import type { Reload } from './reload.js';
+
+export interface AdminOptions {
+  /** HOST:PORT; port 0 takes a free one, `off` has none. */
+  readonly address: string;
+  readonly tls?: Tls | undefined;
+  /** Where a token of it has `admin`, calls need such a one; else this machine alone may call. */
+  readonly store?: TokenStore | undefined;
+  readonly reload: Reload;
+  /** The configuration without secrets. */
+  readonly config: () => unknown;
+  readonly logger: Logger;
+}
+
+function sendJson(response: ServerResponse, code: number, body: unknown): void {
+  sendText(response, code, `${JSON.stringify(body, undefined, 2)}\n`, { 'content-type': 'application/json' });
+}
+
+/**
+ * Keeps web pages out: a browser on this machine reaches loopback, and names the page in Origin, or a name that the page's
+ * owner made resolve to it in Host.
+ */
+function fromBrowser({ headers }: IncomingMessage): boolean {
+  const host = (headers.host ?? '').replace(/:\d+$/, '');
+  return headers.origin !== undefined || !isLoopback(host);
+}
+
+/** Why a request is turned away; undefined lets it in. */
+function refusal(request: IncomingMessage, store: TokenStore | undefined): { code: number; text: string } | undefined {
+  if (!store) {
+    return fromBrowser(request)
+      ? { code: 403, text: 'without a token, only programs on this machine may call, by 127.0.0.1, [::1] or localhost' }
+      : undefined;
+  }
+  try {
+    const holder = authenticate(store, request.headers.authorization);
+    return holder.admin ? undefined : { code: 403, text: `the token of ${holder.name} has no admin: true` };
+  } catch (error) {
+    if (error instanceof ServeError) return { code: 401, text: error.message };
+    throw error;
+  }
+}
+
+/**
+ * Reloads what the query asks for: everything, or the one model that it names. An unknown key is refused: it would else be a
+ * misspelt `model`, and everything be reloaded.
+ */
+async function answerReload(query: URLSearchParams, response: ServerResponse, reload: Reload): Promise<void> {
+  const models = query.getAll('model');
+  if (models.length > 1 || query.size > models.length) {
+    sendText(response, 400, 'POST /reload takes one model=NAME at most; without it everything is reloaded\n');
+    return;
+  }
+  try {
+    const results = await reload(models[0]);
+    sendJson(response, results.every(({ ok }) => ok) ? 200 : 500, results);
+  } catch (error) {
+    if (!(error instanceof ServeError && error.code === 'unknown_model')) throw error;
+    sendText(response, 404, `${error.message}\n`);
+  }
+}
+
+/**
+ * HTTP for operators: POST /reload reads certificates, tokens and models again, GET /config shows what holds.
+ * @throws Error naming the address that cannot be bound, or that is open to others without a token.
+ */
+export async function startAdminServer(options: AdminOptions): Promise<HttpListener> {
+  const { address, tls, store, reload, config, logger } = options;
+  if (address !== 'off' && !store?.hasAdmin && !isLoopback(parseAddress(address, 'adminAddress').host)) {
+    throw new Error(
+      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or make one ` +
+        'with "vicregl token --admin"',
+    );
+  }
+  // Decided once: a list of tokens that loses its last admin while the service runs shall not open the door.
+  const guard = store?.hasAdmin ? store : undefined;
+  return listenHttp(
+    address,
+    'adminAddress',
+    async (request, response) => {
+      const refused = refusal(request, guard);
+      const [path, query] = (request.url ?? '').split('?', 2);
+      const call = `${request.method} ${path}`;
+      if (refused) {
+        logger.warn({ call, code: refused.code, peer: request.socket.remoteAddress }, 'an admin call was refused');
+        sendText(
+          response,
+          refused.code,
+          `${refused.text}\n`,
+          refused.code === 401 ? { 'www-authenticate': 'Bearer' } : {},
+        );
+        return;
+      }
+      switch (call) {
+        case 'GET /config':
+          sendJson(response, 200, config());
+          break;
+        case 'POST /reload':
+          logger.info({ peer: request.socket.remoteAddress, query }, 'reloading, as an admin call asked');
+          await answerReload(new URLSearchParams(query), response, reload);
+          break;
+        default:
+          sendText(response, 404, 'not found; there are GET /config and POST /reload\n');
+      }
+    },
+    logger,
+    tls,
+  );
+}

@@ -1,0 +1,155 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Phase } from '../call/call.js';
+
+/** Seconds, from a cached answer to a large map on a small CPU. */
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** What the service counts, in base units. */
+export interface Metrics {
+  readonly registry: Registry;
+  requestStarted(method: string): void;
+  /**
+   * A call ended, its answer sent or not.
+   * @param code name of the gRPC status
+   * @param seconds from its message to its answer, whether that was sent or not
+   */
+  requestFinished(method: string, code: string, seconds: number): void;
+  /** An item of a batch or a stream was answered. @param code name of its gRPC status */
+  item(method: string, code: string): void;
+  /** An item that was answered with an error. @param reason of the status' ErrorInfo */
+  itemRejected(method: string, reason: string): void;
+  /** An item whose deadline passed before a model ran for it. */
+  itemDeadlineDropped(method: string): void;
+  /**
+   * A call that ended without anything of ours having answered it.
+   * @param code name of the gRPC status that it ended with, `NO_MESSAGE` or `NOT_GRPC`
+   */
+  requestUnseen(method: string, code: string): void;
+  /**
+   * A call that was turned away before a handler saw it.
+   * @param code name of the gRPC status
+   * @param reason of the status' ErrorInfo
+   */
+  requestRefused(method: string, code: string, reason: string): void;
+  /** A call that a handler answered with an error. @param reason of the status' ErrorInfo */
+  requestRejected(method: string, reason: string): void;
+  /** A call whose deadline passed before a model ran for it. */
+  deadlineDropped(method: string): void;
+  /** A message arrived, or was handed to HTTP/2, in bytes. */
+  received(method: string, bytes: number): void;
+  sent(method: string, bytes: number): void;
+  phase(method: string, phase: Phase, seconds: number): void;
+  batch(images: number): void;
+}
+
+/** prom-client's own gauges that end in _total, as counters do, and add nothing to the metrics they sum up. */
+const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/** Metrics with a registry of their own, so that several servers can live in one process. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'vicregl_requests_total',
+    help:
+      'Finished calls by method and gRPC status; OK: the whole answer was sent. Code NO_MESSAGE: the caller was gone before ' +
+      'its whole message had arrived; NOT_GRPC: the request was not gRPC. Method unknown: there is none of that path.',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const items = new Counter({
+    name: 'vicregl_items_total',
+    help: 'Answered items of batches and streams by method and gRPC status; their calls are in vicregl_requests_total.',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'vicregl_request_duration_seconds',
+    help: 'Time from the request message to the reply, by method.',
+    labelNames: ['method'],
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const phases = new Histogram({
+    name: 'vicregl_phase_duration_seconds',
+    help:
+      'Time of each phase, by method. decode, queue and inference: once per image, match: once per match, receive and ' +
+      'encode: once per message (a call, or an item of a stream), as the sum of its parts.',
+    labelNames: ['method', 'phase'],
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'vicregl_batch_images',
+    help: 'Images in each run of an engine; its sum are the images, its count the batches.',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+    registers,
+  });
+  const rejected = new Counter({
+    name: 'vicregl_requests_rejected_total',
+    help: 'Calls that failed, by method and reason (google.rpc.ErrorInfo), such as OVERLOADED or UNAUTHENTICATED.',
+    labelNames: ['method', 'reason'],
+    registers,
+  });
+  const itemsRejected = new Counter({
+    name: 'vicregl_items_rejected_total',
+    help: 'Items of batches and streams that failed, by method and reason (google.rpc.ErrorInfo); their calls are answered.',
+    labelNames: ['method', 'reason'],
+    registers,
+  });
+  const received = new Counter({
+    name: 'vicregl_received_bytes_total',
+    help: 'Bytes of request messages, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  const sent = new Counter({
+    name: 'vicregl_sent_bytes_total',
+    help: 'Bytes of response messages, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'vicregl_requests_in_flight',
+    help: 'Calls being answered, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  const deadlineDrops = new Counter({
+    name: 'vicregl_deadline_drops_total',
+    help: 'Calls whose deadline passed, or could not be met, before a model ran for them, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  const itemDeadlineDrops = new Counter({
+    name: 'vicregl_item_deadline_drops_total',
+    help: 'Items of batches and streams whose deadline passed, or could not be met, before a model ran for them, by method.',
+    labelNames: ['method'],
+    registers,
+  });
+  return {
+    registry,
+    requestStarted: (method) => inFlight.inc({ method }),
+    requestFinished(method, code, seconds) {
+      inFlight.dec({ method });
+      requests.inc({ method, code });
+      latency.observe({ method }, seconds);
+    },
+    item: (method, code) => items.inc({ method, code }),
+    itemRejected: (method, reason) => itemsRejected.inc({ method, reason }),
+    itemDeadlineDropped: (method) => itemDeadlineDrops.inc({ method }),
+    requestUnseen: (method, code) => requests.inc({ method, code }),
+    requestRefused(method, code, reason) {
+      requests.inc({ method, code });
+      rejected.inc({ method, reason });
+    },
+    requestRejected: (method, reason) => rejected.inc({ method, reason }),
+    received: (method, bytes) => received.inc({ method }, bytes),
+    sent: (method, bytes) => sent.inc({ method }, bytes),
+    deadlineDropped: (method) => deadlineDrops.inc({ method }),
+    phase: (method, phase, seconds) => phases.observe({ method, phase }, seconds),
+    batch: (images) => batches.observe(images),
+  };
+}
