@@ -159,6 +159,35 @@ describe('checkpoints under the names of others', () => {
       () => findBackbone(['a.layer1.0.conv1.weight', 'b.layer1.0.conv1.weight']),
       /holds 2 backbones; choose one with --prefix: a\., b\./,
     );
-    assert.throws(() => findBackbone(['blocks.0.attn.qkv.weight']), /neither a ResNet nor a ConvNeXt.*blocks\.0\.attn/);
+    assert.throws(
+      () => findBackbone(['blocks.0.attn.qkv.weight']),
+      /no backbone of a known family \(ConvNeXt, ResNet\) under .*blocks\.0\.attn/,
+    );
+  });
+
+  it('are refused where one prefix has the names of two families', () => {
+    const both = ['encoder.layer1.0.conv1.weight', 'encoder.downsample_layers.0.0.weight'];
+    assert.throws(() => findBackbone(both), {
+      name: 'CheckpointFileError',
+      message:
+        'it holds a ResNet (names: authors) and a ConvNeXt (names: authors) under the same prefix encoder.; ' +
+        'save the tensors of one network in a file of its own',
+    });
+  });
+
+  it('without a stem are said to lack it, and are not taken for those of another family', async () => {
+    for (const [name, rename, stem] of [
+      ['no-stem-timm', timmName, 'stem.0.weight'],
+      ['no-stem-torchvision', torchvisionName, 'features.0.0.weight'],
+    ] as const) {
+      const weights = new Map(renamed(rename));
+      weights.delete(stem);
+      const missing = `it does not fit convnext:\n  missing: ${stem} [8, 3, 4, 4]`;
+      await assert.rejects(imported(name, weights), (error: Error) => {
+        assert.equal(error.name, 'CheckpointFileError');
+        assert.ok(error.message.endsWith(missing), error.message);
+        return true;
+      });
+    }
   });
 });

@@ -12,9 +12,12 @@ const SEED = 20221007;
 
 const convNext = new Map([...tinyWeights(tinyModelConfig)].map(([name, { shape }]) => [name, shape]));
 const resNet = new Map(
-  [...tinyWeights({ ...tinyModelConfig, backbone: { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 } })].map(
-    ([name, { shape }]) => [name, shape],
-  ),
+  [
+    ...tinyWeights({
+      ...tinyModelConfig,
+      backbone: { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
+    }),
+  ].map(([name, { shape }]) => [name, shape]),
 );
 type Shapes = ReadonlyMap<string, readonly number[]>;
 

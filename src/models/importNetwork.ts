@@ -1,10 +1,19 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
-import { type BackboneConfig, backboneChannels, backboneConfigs, stageSizes, withLayerScale } from '../nn/backbone.js';
+import {
+  architectureOf,
+  type BackboneConfig,
+  backboneChannels,
+  backboneConfigs,
+  layerScaleOf,
+  stageSizes,
+  withLayerScale,
+} from '../nn/backbone.js';
+import type { NamedBy } from '../nn/parameterNames.js';
 import { formatShape, sameShape } from '../onnx/shapes.js';
 import { elementCount, tensor } from '../tensor/tensor.js';
-import { findBackbone, isNormFirst, type NamedBy } from './checkpointNames.js';
-import { type Heads, inferBackbone, inferHead, LAYER_SCALE, nameOfBackbone, networkShapes } from './inferNetwork.js';
+import { findBackbone } from './checkpointNames.js';
+import { type Heads, inferHead, networkShapes } from './inferNetwork.js';
 import type { Manifest } from './manifest.js';
 import type { WeightSource } from './weightSource.js';
 
@@ -55,12 +64,6 @@ interface Found {
   readonly shape: readonly number[];
 }
 
-/** Kernels of 1 x 1 convolutions are matrices, and timm's and torchvision's layer scale [C, 1, 1] a vector. */
-function plainShape(name: string, shape: readonly number[]): readonly number[] {
-  const rank = /\.pwconv[12]\.weight$/.test(name) ? 2 : /\.gamma$/.test(name) ? 1 : shape.length;
-  return shape.slice(rank).every((size) => size === 1) ? shape.slice(0, rank) : shape;
-}
-
 /** Classes of a linear layer of the representation; undefined where the shapes are those of something else. */
 function classesOf(shapeOf: (name: string) => readonly number[] | undefined, at: string, channels: number) {
   const [weight, bias] = [shapeOf(`${at}.weight`), shapeOf(`${at}.bias`)];
@@ -77,7 +80,8 @@ function chooseConfig(found: BackboneConfig, architecture: string | undefined): 
       `there is no architecture "${architecture}"; choose from ${Object.keys(backboneConfigs).join(', ')}`,
     );
   }
-  return 'layerScale' in found && !('block' in named) ? withLayerScale(named, LAYER_SCALE) : named;
+  const layerScale = layerScaleOf(found);
+  return layerScale !== undefined && named.family === found.family ? withLayerScale(named, layerScale) : named;
 }
 
 export interface ReadNetworkOptions {
@@ -110,17 +114,19 @@ export function readNetwork(
   const { tensors } = checkpoint;
   const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted, prefixFlag);
   // Heads stand beside the backbone where it has a name of its own.
+  const { checkpoints } = naming.family;
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
   for (const [key, { shape }] of tensors) {
     if (!key.startsWith(prefix)) continue;
     const name = naming.toOurs(key.slice(prefix.length));
-    if (name !== undefined) inside.set(name, { key, shape: plainShape(name, shape) });
+    if (name === undefined) continue;
+    inside.set(name, { key, shape: checkpoints.plainShape?.(name, shape) ?? shape });
   }
   const shapeInside = (name: string) => inside.get(name)?.shape;
   const shapeBeside = (name: string) => (root === undefined ? undefined : tensors.get(`${root}${name}`)?.shape);
 
-  const config = chooseConfig(inferBackbone(shapeInside), architecture);
+  const config = chooseConfig(checkpoints.infer(shapeInside), architecture);
   const sizes = stageSizes(config);
   // Every channel takes a byte at the least.
   if (
@@ -218,7 +224,7 @@ export function readNetwork(
     return root !== undefined || naming.own.test(key.slice(prefix.length));
   };
   problems.push(...others.filter(isOurs).map(unexpected));
-  const name = nameOfBackbone(config);
+  const name = architectureOf(config);
   if (problems.length > 0 && !incomplete) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);
   }
@@ -227,11 +233,11 @@ export function readNetwork(
       `its weights claim ${elements} elements, more than a file of ${fileBytes} bytes can hold`,
     );
   }
-  // Supervised ConvNeXts average first, those of the paper's own code too, whose names are the authors'.
-  const averagesFirst =
-    !('block' in config) &&
-    (naming.by !== 'authors' || classifierAt !== undefined) &&
-    !isNormFirst(keys.get('backbone.norm.weight') ?? '');
+  const normalisesMean = checkpoints.normalisesMean?.({
+    by: naming.by,
+    hasClassifier: classifierAt !== undefined,
+    keyOf: (parameter) => keys.get(`backbone.${parameter}`),
+  });
   return {
     architecture: name,
     backbone: config,
@@ -240,7 +246,7 @@ export function readNetwork(
     ...(heads.projector && { expander: heads.projector }),
     ...(heads.maps_projector && { localProjector: heads.maps_projector }),
     ...(heads.classifier !== undefined && { classes: heads.classifier }),
-    ...(averagesFirst && { poolingOrder: 'mean-norm' }),
+    ...(normalisesMean && { poolingOrder: 'mean-norm' }),
     weights: {
       shapes: expected,
       async read(wanted) {

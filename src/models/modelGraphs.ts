@@ -1,4 +1,4 @@
-import { type BackboneConfig, isConvolutional } from '../nn/backbone.js';
+import { type BackboneConfig, integerOperators } from '../nn/backbone.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
 import { silentProgress } from '../progress/work.js';
@@ -71,8 +71,7 @@ export async function buildGraphs(
     ...(classes && { classifier: classifierGraph(config, classes, known) }),
   };
   if (quantize !== undefined) {
-    const operators = isConvolutional(config) ? 'conv' : 'gemm';
-    const { graphs, record } = await quantizeGraphs(float, operators, quantize, progress);
+    const { graphs, record } = await quantizeGraphs(float, integerOperators(config), quantize, progress);
     return { graphs, quantization: record, read };
   }
   return { graphs: compute === 'float16' ? await inHalves(float) : float, read };

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import onnxProto from 'onnx-proto';
 import { numbers, relativeError } from '../../test/support/graphs.js';
 import { tinyModelConfig, tinyWeights } from '../../test/support/tinyWeights.js';
-import type { BackboneConfig } from '../nn/backbone.js';
+import { architectureOf, type BackboneConfig } from '../nn/backbone.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -24,7 +24,7 @@ import { readAllWeights, weightSource } from './weightSource.js';
 
 const networks: Readonly<Record<string, BackboneConfig>> = {
   convnext: { ...tinyModelConfig.backbone, layerScale: 1 } as BackboneConfig,
-  resnet: { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
+  resnet: { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
 };
 
 /** Smooth colours with noise, as photographs are: uint8 [1, 64, 96, 3]. */
@@ -73,7 +73,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       const source = {
         name: form,
         version: '1',
-        architecture: name,
+        architecture: architectureOf(backbone),
         backbone,
         localProjector: [16, 12],
         alpha: 0.75,
@@ -189,7 +189,7 @@ describe('output strides', () => {
       {
         name: dir,
         version: '1',
-        architecture: 'tiny',
+        architecture: architectureOf(config),
         backbone: config,
         alpha: 1,
         weights,

@@ -355,7 +355,7 @@ describe('weights that do not fit wholly', () => {
   it('bring the running statistics of batch normalisation', async () => {
     const resnet: StepConfig = {
       ...stepConfigOf(config(), undefined),
-      model: { backbone: { block: 'basic', layers: [1, 1, 1, 1], width: 4 } },
+      model: { backbone: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 4 } },
     };
     const { parameters, buffers } = networkSpecs(resnet);
     const values = new Map([...parameters, ...buffers].map((spec) => [spec.name, initialise(spec, 9)]));
