@@ -1,4 +1,4 @@
-import { type BackboneConfig, backboneConfigs, mapCells } from '../../src/nn/backbone.js';
+import { type BackboneConfig, backboneNamed, mapCells } from '../../src/nn/backbone.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
@@ -34,10 +34,7 @@ const OPTIMIZERS = {
 
 /** The step with the paper's optimizer; drop path is off. */
 export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
-  const backbone = backboneConfigs[arch];
-  if (backbone === undefined) {
-    throw new Error(`unknown --arch ${arch}; one of ${Object.keys(backboneConfigs).join(', ')}`);
-  }
+  const backbone = backboneNamed(arch);
   const cells = mapCells(backbone, size) ** 2;
   return {
     model: { backbone, expander: widths(expander), localProjector: widths(projector) },

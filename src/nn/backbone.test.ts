@@ -8,6 +8,7 @@ import {
   backbone,
   backboneConfigs,
   backboneFamilies,
+  backboneNamed,
   backboneOfArchitecture,
   backboneStages,
   dropPathBlocks,
@@ -122,6 +123,12 @@ describe('the families of backbones', () => {
       assert.throws(() => backboneOfArchitecture(unknown, { depths: [1], widths: [8] }), {
         name: 'RangeError',
         message: new RegExp(`^architecture "${unknown}" is unknown; known are convnext_atto, .*resnet50, .*custom, `),
+      });
+    }
+    for (const unknown of ['vit_small', 'custom', 'constructor']) {
+      assert.throws(() => backboneNamed(unknown), {
+        name: 'RangeError',
+        message: `architecture "${unknown}" is unknown; known are ${Object.keys(backboneConfigs).join(', ')}`,
       });
     }
     assert.throws(() => familyOf({ family: 'vit' as 'resnet' }), {

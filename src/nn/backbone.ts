@@ -33,6 +33,14 @@ export const backboneConfigs: Readonly<Record<string, BackboneConfig>> = Object.
   backboneFamilies.flatMap(({ configs }) => Object.entries(configs)),
 );
 
+/** The configuration of an architecture name. @throws RangeError for an unknown one, with those that are known. */
+export function backboneNamed(architecture: string): BackboneConfig {
+  if (Object.hasOwn(backboneConfigs, architecture)) return backboneConfigs[architecture]!;
+  throw new RangeError(
+    `architecture "${architecture}" is unknown; known are ${Object.keys(backboneConfigs).join(', ')}`,
+  );
+}
+
 /** Every architecture name that a manifest may have: those of configurations, then those for networks of other sizes. */
 export const architectureNames: readonly string[] = [
   ...Object.keys(backboneConfigs),
