@@ -56,7 +56,7 @@ const torchvisionName = (name: string) =>
 const renamed = (rename: (name: string) => string) => [...ours].map(([name, value]) => [rename(name), value] as const);
 const reshaped = ({ dtype, data }: Tensor, shape: readonly number[]) => tensor(dtype, shape, data);
 
-describe('checkpoints under the names of others', () => {
+describe('checkpoints under the names of other libraries', () => {
   let scratch: string;
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-names-'));
@@ -131,13 +131,13 @@ describe('checkpoints under the names of others', () => {
     });
   }
 
-  it('keep the order where timm normalises first', async () => {
+  it('keep the pooling order where timm normalises first', async () => {
     const first = new Map(renamed((name) => timmName(name).replace(/^head\.norm\./, 'norm_pre.')));
     first.set('head.fc.weight', matrix).set('head.fc.bias', bias);
     assert.equal((await imported('norm-first', first)).manifest.poolingOrder, undefined);
   });
 
-  it('say what does not fit under the names of the file', async () => {
+  it('are refused with differences under the names of the file', async () => {
     const weights = new Map(renamed(torchvisionName));
     weights.delete('classifier.0.bias');
     weights.delete('features.5.0.block.5.weight');
@@ -175,7 +175,7 @@ describe('checkpoints under the names of others', () => {
     });
   });
 
-  it('without a stem are said to lack it, and are not taken for those of another family', async () => {
+  it('without a stem are refused as incomplete, and not inferred as another family', async () => {
     for (const [name, rename, stem] of [
       ['no-stem-timm', timmName, 'stem.0.weight'],
       ['no-stem-torchvision', torchvisionName, 'features.0.0.weight'],

@@ -30,7 +30,7 @@ const FILES = {
   classifier: 'classifier.onnx',
 } as const;
 
-/** Bytes; as progress counts them. */
+/** Bytes in a unit of progress. */
 const MEGABYTE = 1e6;
 
 /** @throws RangeError for a stage that the backbone does not have. */

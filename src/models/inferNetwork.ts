@@ -8,7 +8,7 @@ import { reduceMean } from '../onnx/ops/reduce.js';
 
 /** Heads from the names and shapes of their weights, and the names and shapes of a network's weights. */
 
-/** Widths of a head; undefined where there is none. */
+/** Widths of a head; undefined if there is none. */
 export function inferHead(shapeOf: ShapeOf, name: string): number[] | undefined {
   const widths: number[] = [];
   for (let layer = 0; ; layer += 3) {
@@ -29,7 +29,7 @@ export interface Heads {
 /** Shapes of every parameter and buffer of a network, by name (`backbone.`, `projector.`, `maps_projector.`, `classifier.`). */
 export function networkShapes(config: BackboneConfig, heads: Heads): ReadonlyMap<string, readonly number[]> {
   const graph = new Graph();
-  // As exported, with dynamic sizes: in training graphs, constants are as large as the sizes that a file claims.
+  // Dynamic shapes, as in exports: static ones would make constants as large as the sizes that the file claims.
   const parameters = inputParameters(graph, { training: false });
   const pixels = graph.input('pixels', 'float32', ['batch', 'height', 'width', 3]);
   const maps = backbone(pixels, config, parameters, { prefix: 'backbone.' });

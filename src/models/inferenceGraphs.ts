@@ -18,8 +18,8 @@ import type { Manifest } from './manifest.js';
 import { stageOutputName } from './modelOutputs.js';
 
 /**
- * The graphs of a model folder (see manifest.ts for their contract). Every dimension but the channels is dynamic. Of
- * weights in a file only the type is given (see constantParameters).
+ * The graphs of a model folder (manifest.ts is their contract). All dimensions except channels are dynamic. For weights in
+ * a file only the types are passed (see constantParameters).
  */
 
 /** The graphs of a model, the backbone always among them. */

@@ -20,7 +20,7 @@ import { readWeights } from './readWeights.js';
 import { verifyModel } from './verifyModel.js';
 import { readAllWeights, weightSource } from './weightSource.js';
 
-/** Every form of a tiny ConvNeXt (with layer scale) and a tiny ResNet, beside its float32 form. */
+/** Every form of a tiny ConvNeXt (with layer scale) and a tiny ResNet, compared with its float32 form. */
 
 const networks: Readonly<Record<string, BackboneConfig>> = {
   convnext: { ...tinyModelConfig.backbone, layerScale: 1 } as BackboneConfig,
@@ -228,12 +228,15 @@ describe('verifyModel, listModels and compareModels', () => {
     assert.ok(check!.difference <= 1e-5, `${check!.difference}`);
   });
 
-  it('refuse a model that answers otherwise than recorded', async () => {
+  it('refuse a model whose output is not the recorded one', async () => {
     const dir = join(scratch, 'resnet-half');
     const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
     manifest.check.values[3] += manifest.check.norm;
     await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
-    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /answers otherwise .* allowed 0\.01/ });
+    await assert.rejects(verifyModel(dir), {
+      name: 'ModelFolderError',
+      message: /does not compute the output .* allowed 0\.01/,
+    });
   });
 
   it('refuse a model that lacks an output which its manifest lists', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
-import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.js';
+import { Graph, TRAINING_OPSET, type Value } from '../onnx/graph.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
 import { backboneChannels, backboneStride, mapCells } from './backbone.js';
 import type { BackboneOptions } from './backboneFamily.js';
@@ -13,8 +13,8 @@ type Outputs = Readonly<Record<string, Value>>;
 
 const tiny: ResNetConfig = { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 };
 
-function emit(config: ResNetConfig, size = 64, provider: Provider = 'cpu') {
-  const graph = new Graph(TRAINING_OPSET, provider);
+function emit(config: ResNetConfig, size = 64) {
+  const graph = new Graph(TRAINING_OPSET);
   const parameters = inputParameters(graph);
   const map = resNet(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters);
   return { parameters, map };
@@ -69,7 +69,7 @@ describe('resNet', () => {
   });
 
   it('dilates as torchvision: the first block of a stage keeps the dilation of the stage before', () => {
-    const { graph } = emit({ ...tiny, layers: [1, 1, 2, 2], outputStride: 8 }, 64, 'cuda').parameters;
+    const { graph } = emit({ ...tiny, layers: [1, 1, 2, 2], outputStride: 8 }).parameters;
     const dilations = graph.nodes
       .filter((node) => node.operator === 'Conv' && (node.attributes['kernel_shape'] as number[])[0] === 3)
       .map((node) => (node.attributes['dilations'] as number[])[0]);

@@ -100,8 +100,8 @@ function stemConvolution(pixels: Value, layout: MapLayout, parameters: Parameter
 }
 
 /**
- * The same as a 4 x 4 convolution of stride 1 over blocks of 2 x 2 pixels, the kernel filled up with zeros to 8 x 8: its
- * patches are gathered 12 numbers at a time instead of 3, and it is one Gemm. [N, H, W, 3] -> [O, N, H', W'].
+ * The stem as a 4 x 4 convolution of stride 1 over blocks of 2 x 2 pixels, with the kernel zero-padded to 8 x 8: patches
+ * are gathered 12 numbers at a time instead of 3, and the product is one Gemm. [N, H, W, 3] -> [O, N, H', W'].
  */
 function blockConvolution(pixels: Value, weight: Value): Value {
   const [images, height, width, colours] = pixels.shape as readonly [number, number, number, number];
@@ -118,7 +118,7 @@ function blockConvolution(pixels: Value, weight: Value): Value {
   const windows = { size: window, stride: 1, dilation: 1, padding: 0, rows, columns };
   const filled = reshape(pad(weight, [0, 0, 0, 0], [0, 0, 1, 1]), [outputs, colours, window, stride, window, stride]);
   const kernelRows = reshape(transpose(filled, [0, 2, 4, 3, 5, 1]), [outputs, -1]);
-  // 16 blocks for every 4 pixels: gathered anew for the gradient, not kept for it. Pixels get no gradient.
+  // Patches hold every pixel four times. The gradient gathers them again, so that they are not kept. Pixels get no gradient.
   const columnsOf = () => patches(inBlocks, windows);
   const product = gemm(kernelRows, columnsOf(), { transB: true });
   const y = differentiateBy(product, kernelRows, (gy) => gemm(gy, columnsOf()));
@@ -162,9 +162,9 @@ function residualBlock(
 }
 
 /**
- * Strides and dilations of the blocks. Where the output stride is smaller, the last stages dilate in place of striding:
- * the first block of such a stage keeps the dilation of the stage before, the others have the doubled one
- * (torchvision's replace_stride_with_dilation).
+ * Strides and dilations of each stage's blocks. At a smaller output stride the last stages dilate instead of striding: the
+ * first block of such a stage keeps the dilation of the stage before, the others double it (torchvision's
+ * replace_stride_with_dilation).
  */
 function stagePlan({ layers, outputStride = 32 }: ResNetConfig): { stride: number; first: number; rest: number }[] {
   let reached = 4;
@@ -212,7 +212,7 @@ export function resNet(
       `${prefix}bn1`,
       layout.channelAxis,
     );
-    // Pooling commutes with ReLU, which has a quarter of the cells to go over after it.
+    // Max pooling commutes with ReLU; after pooling, ReLU has a quarter of the cells.
     return relu(maxPool(y, { size: 3, stride: 2, padding: 1 }));
   });
   stagePlan(config).forEach(({ stride, first, rest }, stage) => {
