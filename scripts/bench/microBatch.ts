@@ -6,7 +6,7 @@
  *   node dist/scripts/bench/microBatch.js --batch 32 --micro 32
  */
 import { parseArgs } from 'node:util';
-import { backboneConfigs, mapCells } from '../../src/nn/backbone.js';
+import { backboneNamed, mapCells } from '../../src/nn/backbone.js';
 import { stream } from '../../src/tensor/random.js';
 import { tensor } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
@@ -29,8 +29,7 @@ const { values } = parseArgs({
 const [size, batchSize, microBatch] = [values.size, values.batch, values.micro].map(Number) as [number, number, number];
 const widths = (text: string) => text.split('-').map(Number);
 
-const backbone = backboneConfigs[values.arch];
-if (backbone === undefined) throw new Error(`unknown --arch ${values.arch}`);
+const backbone = backboneNamed(values.arch);
 const cells = mapCells(backbone, size) ** 2;
 const config: StepConfig = {
   model: { backbone, expander: widths(values.expander), localProjector: widths(values.projector) },

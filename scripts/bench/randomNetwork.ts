@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { exportModel } from '../../src/models/exportModel.js';
-import { backbone, backboneConfigs } from '../../src/nn/backbone.js';
+import { backbone, backboneNamed } from '../../src/nn/backbone.js';
 import { initialise, inputParameters } from '../../src/nn/parameters.js';
 import { Graph } from '../../src/onnx/graph.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -26,8 +26,7 @@ export async function networkFolder(network: string, scratch: string): Promise<s
  * @returns the weights
  */
 export async function writeRandomNetwork(dir: string, architecture: string): Promise<ReadonlyMap<string, Tensor>> {
-  const config = backboneConfigs[architecture];
-  if (config === undefined) throw new Error(`there is no network "${architecture}"`);
+  const config = backboneNamed(architecture);
   const graph = new Graph();
   const parameters = inputParameters(graph);
   backbone(graph.input('pixels', 'float32', [2, 64, 64, 3]), config, parameters, { prefix: 'backbone.' });

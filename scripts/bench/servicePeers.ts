@@ -22,7 +22,7 @@ import { madePictures } from '../../src/bench/pictures.js';
 import { median, quantile } from '../../src/bench/quantile.js';
 import { startService } from '../../src/bench/serviceProcess.js';
 import { createClient } from '../../src/client/index.js';
-import { backbone, backboneConfigs } from '../../src/nn/backbone.js';
+import { backbone, backboneNamed } from '../../src/nn/backbone.js';
 import { constantParameters } from '../../src/nn/parameters.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { EXPORT_OPSET, Graph } from '../../src/onnx/graph.js';
@@ -131,7 +131,7 @@ async function writeTransformersModel(dir: string, weights: ReadonlyMap<string, 
   const graph = new Graph(EXPORT_OPSET);
   const pixels = graph.input('pixel_values', 'float32', ['batch', 3, 'height', 'width']);
   const parameters = constantParameters(graph, weights);
-  const maps = backbone(transpose(pixels, [0, 2, 3, 1]), backboneConfigs[arch]!, parameters, { prefix: 'backbone.' });
+  const maps = backbone(transpose(pixels, [0, 2, 3, 1]), backboneNamed(arch), parameters, { prefix: 'backbone.' });
   graph.output('last_hidden_state', transpose(maps, [0, 3, 1, 2]));
   await mkdir(join(dir, 'onnx'), { recursive: true });
   await writeFile(join(dir, 'onnx', 'model.onnx'), encodeModel(graph));

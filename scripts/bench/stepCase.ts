@@ -1,4 +1,4 @@
-import { backboneConfigs, mapCells } from '../../src/nn/backbone.js';
+import { type BackboneConfig, backboneNamed, mapCells } from '../../src/nn/backbone.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
@@ -26,12 +26,15 @@ export const LEARNING_RATE = 1e-4;
 
 const widths = (text: string) => text.split('-').map(Number);
 
-/** LARS beside a ResNet and AdamW beside a ConvNeXt, as in the paper; drop path is off. */
+/** The paper's optimizer for each family. */
+const OPTIMIZERS = {
+  convnext: { kind: 'adamw', settings: ADAMW, make: () => adamw(ADAMW) },
+  resnet: { kind: 'lars', settings: LARS, make: () => lars(LARS) },
+} as const satisfies Record<BackboneConfig['family'], object>;
+
+/** The step with the paper's optimizer; drop path is off. */
 export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
-  const backbone = backboneConfigs[arch];
-  if (backbone === undefined) {
-    throw new Error(`unknown --arch ${arch}; one of ${Object.keys(backboneConfigs).join(', ')}`);
-  }
+  const backbone = backboneNamed(arch);
   const cells = mapCells(backbone, size) ** 2;
   return {
     model: { backbone, expander: widths(expander), localProjector: widths(projector) },
@@ -41,7 +44,7 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
       featureMatches: 'all',
       weights: { invariance: 25, variance: 25, covariance: 1 },
     },
-    optimizer: 'block' in backbone ? lars(LARS) : adamw(ADAMW),
+    optimizer: OPTIMIZERS[backbone.family].make(),
     batchSize: batch,
     viewSizes: [size, size],
     pixels: 'uint8',
@@ -51,9 +54,8 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
 
 /** What another implementation must know of the step beside its tensors. */
 export function describeStep({ model, loss }: StepConfig) {
-  const isResNet = 'block' in model.backbone;
-  const optimizer = isResNet ? { kind: 'lars', ...LARS } : { kind: 'adamw', ...ADAMW };
-  return { ...model, ...loss, optimizer: { ...optimizer, learningRate: LEARNING_RATE } };
+  const { kind, settings } = OPTIMIZERS[model.backbone.family];
+  return { ...model, ...loss, optimizer: { kind, ...settings, learningRate: LEARNING_RATE } };
 }
 
 /** Weights and optimizer state as a run starts with them. */

@@ -2,7 +2,7 @@ import type { InferenceSession } from '../onnx/runtime.js';
 import { runSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** How far two backbones agree, by cosine; where their maps have other sizes, cells are not compared. */
+/** Agreement of two backbones, as cosines of their outputs. Cells are compared only if both maps have one size. */
 
 export interface ImageAgreement {
   readonly representation: number;
@@ -28,7 +28,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return product / Math.sqrt(squaresA * squaresB);
 }
 
-/** What a backbone answers for one image, in float32. */
+/** Outputs of a backbone for one image, in float32. */
 export interface BackboneOutputs {
   readonly representation: Tensor;
   readonly maps: Tensor;
@@ -39,7 +39,7 @@ export async function runBackbone(session: InferenceSession, image: Tensor<'uint
   return { representation: outputs.get('representation')!, maps: outputs.get('maps')! };
 }
 
-/** Compares what two backbones of the same network answered for one image. */
+/** Compares the outputs of two forms of one network for one image. */
 export function imageAgreement(a: BackboneOutputs, b: BackboneOutputs): ImageAgreement {
   const representation = cosine(a.representation.data as Float32Array, b.representation.data as Float32Array);
   const [left, right] = [a.maps.data as Float32Array, b.maps.data as Float32Array];

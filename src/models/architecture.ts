@@ -1,27 +1,39 @@
-import { type BackboneConfig, backboneConfigs, withLayerScale, withOutputStride } from '../nn/backbone.js';
+import {
+  architectureOf,
+  type BackboneConfig,
+  backboneOfArchitecture,
+  stageSizes,
+  withLayerScale,
+  withOutputStride,
+} from '../nn/backbone.js';
 import type { Manifest } from './manifest.js';
+import { ModelFolderError } from './modelFolderError.js';
 
-/** A ResNet of sizes that have no name, by its blocks; `widths` are what the stages give, so four times a bottleneck's. */
-const RESNET = /^resnet_(basic|bottleneck)$/;
-
-function unnamed({
-  architecture,
-  depths,
-  widths,
-}: Pick<Manifest, 'architecture' | 'depths' | 'widths'>): BackboneConfig {
-  const block = RESNET.exec(architecture)?.[1] as 'basic' | 'bottleneck' | undefined;
-  if (block === undefined) return { depths, widths };
-  return { block, layers: depths, width: widths[0]! / (block === 'bottleneck' ? 4 : 1) };
-}
-
-/** The backbone that a manifest describes: a named one, or a ResNet or ConvNeXt of its depths and widths. */
+/**
+ * The backbone that a manifest describes: of its architecture's configuration, or of its depths and widths where the
+ * architecture leaves them open.
+ * @throws ModelFolderError for an unknown architecture, or a layer scale or stride that it cannot have.
+ */
 export function backboneOfManifest(
   manifest: Pick<Manifest, 'architecture' | 'depths' | 'widths' | 'layerScale' | 'stride'>,
 ): BackboneConfig {
   const { architecture, layerScale, stride } = manifest;
-  const named: BackboneConfig = Object.hasOwn(backboneConfigs, architecture)
-    ? backboneConfigs[architecture]!
-    : unnamed(manifest);
-  const strided = withOutputStride(named, stride);
-  return layerScale === undefined ? strided : withLayerScale(strided, layerScale);
+  try {
+    const strided = withOutputStride(backboneOfArchitecture(architecture, manifest), stride);
+    return layerScale === undefined ? strided : withLayerScale(strided, layerScale);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ModelFolderError(`the manifest's backbone cannot be built: ${cause.message}`, { cause });
+  }
+}
+
+/**
+ * Checks that an architecture name, with the sizes that a manifest gives beside it, leads back to the same backbone.
+ * @throws RangeError for an unknown name, or one of another backbone.
+ */
+export function requireArchitecture(architecture: string, config: BackboneConfig): void {
+  const found = architectureOf(backboneOfArchitecture(architecture, stageSizes(config)));
+  const expected = architectureOf(config);
+  if (found !== expected)
+    throw new RangeError(`architecture "${architecture}" is not that of the backbone, ${expected}`);
 }

@@ -5,7 +5,7 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 
-/** What a backbone answers for one synthetic image: proof on another machine that the model computes what it did here. */
+/** Reference output of a backbone for one synthetic image. Another machine checks by it that the model computes the same. */
 
 export type ModelCheck = NonNullable<Manifest['check']>;
 
@@ -13,7 +13,7 @@ const SIDE = 128;
 const SEED = 20_260_101;
 const RECORDED_CHANNELS = 16;
 
-/** Largest difference that rounding, other kernels and other instruction sets may make. */
+/** Largest difference that rounding, other kernels and other instruction sets can make, relative to the norm. */
 const TOLERANCES: Readonly<Record<Manifest['compute'], number>> = { float32: 1e-3, float16: 1e-2, int8: 5e-2 };
 
 /** The check image, uint8 [1, 128, 128, 3]: smooth waves of colour and some noise, the same on every machine. */
@@ -42,7 +42,7 @@ async function representationOf(session: InferenceSession): Promise<Float32Array
 /**
  * Runs a backbone on the check image and records channels spread over the representation.
  * @param backbone path of its graph.
- * @throws ModelFolderError where the answer is not finite.
+ * @throws ModelFolderError if the output is not finite.
  */
 export async function recordCheck(backbone: string, compute: Manifest['compute']): Promise<ModelCheck> {
   const session = await createSession(backbone);
@@ -50,7 +50,7 @@ export async function recordCheck(backbone: string, compute: Manifest['compute']
     const representation = await representationOf(session);
     if (!representation.every(Number.isFinite)) {
       throw new ModelFolderError(
-        'the network answers a synthetic image with numbers that are not finite; are its weights damaged?',
+        'the network gives outputs that are not finite for a synthetic image; are its weights damaged?',
       );
     }
     const count = Math.min(RECORDED_CHANNELS, representation.length);
@@ -67,8 +67,8 @@ export async function recordCheck(backbone: string, compute: Manifest['compute']
 }
 
 /**
- * Largest difference of what a session answers now from what was recorded, as a share of the recorded length.
- * Infinity where a recorded channel is missing or not a number.
+ * Largest difference of a session's output from the recorded one, relative to the recorded norm. Infinity if a recorded
+ * channel is missing or not a number.
  */
 export async function checkDifference(session: InferenceSession, check: ModelCheck): Promise<number> {
   const representation = await representationOf(session);

@@ -56,7 +56,7 @@ const torchvisionName = (name: string) =>
 const renamed = (rename: (name: string) => string) => [...ours].map(([name, value]) => [rename(name), value] as const);
 const reshaped = ({ dtype, data }: Tensor, shape: readonly number[]) => tensor(dtype, shape, data);
 
-describe('checkpoints under the names of others', () => {
+describe('checkpoints under the names of other libraries', () => {
   let scratch: string;
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-names-'));
@@ -131,13 +131,13 @@ describe('checkpoints under the names of others', () => {
     });
   }
 
-  it('keep the order where timm normalises first', async () => {
+  it('keep the pooling order where timm normalises first', async () => {
     const first = new Map(renamed((name) => timmName(name).replace(/^head\.norm\./, 'norm_pre.')));
     first.set('head.fc.weight', matrix).set('head.fc.bias', bias);
     assert.equal((await imported('norm-first', first)).manifest.poolingOrder, undefined);
   });
 
-  it('say what does not fit under the names of the file', async () => {
+  it('are refused with differences under the names of the file', async () => {
     const weights = new Map(renamed(torchvisionName));
     weights.delete('classifier.0.bias');
     weights.delete('features.5.0.block.5.weight');
@@ -159,6 +159,35 @@ describe('checkpoints under the names of others', () => {
       () => findBackbone(['a.layer1.0.conv1.weight', 'b.layer1.0.conv1.weight']),
       /holds 2 backbones; choose one with --prefix: a\., b\./,
     );
-    assert.throws(() => findBackbone(['blocks.0.attn.qkv.weight']), /neither a ResNet nor a ConvNeXt.*blocks\.0\.attn/);
+    assert.throws(
+      () => findBackbone(['blocks.0.attn.qkv.weight']),
+      /no backbone of a known family \(ConvNeXt, ResNet\) under .*blocks\.0\.attn/,
+    );
+  });
+
+  it('are refused where one prefix has the names of two families', () => {
+    const both = ['encoder.layer1.0.conv1.weight', 'encoder.downsample_layers.0.0.weight'];
+    assert.throws(() => findBackbone(both), {
+      name: 'CheckpointFileError',
+      message:
+        'it holds a ResNet (names: authors) and a ConvNeXt (names: authors) under the same prefix encoder.; ' +
+        'save the tensors of one network in a file of its own',
+    });
+  });
+
+  it('without a stem are refused as incomplete, and not inferred as another family', async () => {
+    for (const [name, rename, stem] of [
+      ['no-stem-timm', timmName, 'stem.0.weight'],
+      ['no-stem-torchvision', torchvisionName, 'features.0.0.weight'],
+    ] as const) {
+      const weights = new Map(renamed(rename));
+      weights.delete(stem);
+      const missing = `it does not fit convnext:\n  missing: ${stem} [8, 3, 4, 4]`;
+      await assert.rejects(imported(name, weights), (error: Error) => {
+        assert.equal(error.name, 'CheckpointFileError');
+        assert.ok(error.message.endsWith(missing), error.message);
+        return true;
+      });
+    }
   });
 });

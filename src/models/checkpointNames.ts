@@ -1,56 +1,13 @@
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
+import { type AnyBackboneFamily, backboneFamilies } from '../nn/backbone.js';
+import type { NamedBy, NameTemplates, ParameterNaming } from '../nn/parameterNames.js';
 
-/**
- * Names that one network has in different places: where a backbone stands in a file, and what timm and torchvision call
- * the parameters of a ConvNeXt (their ResNets have the authors' names).
- */
-
-/** Who named the parameters of a backbone. */
-export type NamedBy = 'authors' | 'timm' | 'torchvision';
-
-/** Theirs and ours; `#` is a number. */
-type Templates = readonly (readonly [theirs: string, ours: string])[];
-
-const TIMM_NORM_FIRST = 'norm_pre';
-
-const timm: Templates = [
-  ['stem.0', 'downsample_layers.0.0'],
-  ['stem.1', 'downsample_layers.0.1'],
-  ['stages.#.downsample.0', 'downsample_layers.#.0'],
-  ['stages.#.downsample.1', 'downsample_layers.#.1'],
-  ['stages.#.blocks.#.conv_dw', 'stages.#.#.dwconv'],
-  ['stages.#.blocks.#.norm', 'stages.#.#.norm'],
-  ['stages.#.blocks.#.mlp.fc1', 'stages.#.#.pwconv1'],
-  ['stages.#.blocks.#.mlp.fc2', 'stages.#.#.pwconv2'],
-  ['stages.#.blocks.#.gamma', 'stages.#.#.gamma'],
-  ['head.norm', 'norm'],
-  // Where the map is normalised before its mean (timm's head_norm_first).
-  [TIMM_NORM_FIRST, 'norm'],
-  ['head.fc', 'classifier'],
-];
-
-/** torchvision counts layers and stages together: stage s is `features.{2s + 1}`, the layer before it `features.{2s}`. */
-const torchvision: Templates = [
-  ...[0, 1, 2, 3].flatMap((stage): Templates => {
-    const [layer, blocks] = [`features.${2 * stage}`, `features.${2 * stage + 1}.#`];
-    return [
-      [`${layer}.0`, `downsample_layers.${stage}.0`],
-      [`${layer}.1`, `downsample_layers.${stage}.1`],
-      [`${blocks}.block.0`, `stages.${stage}.#.dwconv`],
-      [`${blocks}.block.2`, `stages.${stage}.#.norm`],
-      [`${blocks}.block.3`, `stages.${stage}.#.pwconv1`],
-      [`${blocks}.block.5`, `stages.${stage}.#.pwconv2`],
-      [`${blocks}.layer_scale`, `stages.${stage}.#.gamma`],
-    ];
-  }),
-  ['classifier.0', 'norm'],
-  ['classifier.2', 'classifier'],
-];
+/** Finds backbones in checkpoints by the names that their families have in the libraries (src/nn/families). */
 
 /** Translates a name by the template that fits it whole, or up to `.weight` or `.bias`. */
-function translator(pairs: Templates): (name: string) => string | undefined {
+function translator(pairs: NameTemplates): (name: string) => string | undefined {
   const rules = pairs.map(([from, to]) => {
-    const pattern = from.replaceAll('.', '\\.').replaceAll('#', '(\\d+)');
+    const pattern = escaped(from).replaceAll('#', '(\\d+)');
     return { pattern: new RegExp(`^${pattern}(\\.weight|\\.bias|)$`), to };
   });
   return (name) => {
@@ -64,45 +21,33 @@ function translator(pairs: Templates): (name: string) => string | undefined {
   };
 }
 
-const reversed = (pairs: Templates): Templates => pairs.map(([theirs, ours]) => [ours, theirs]);
+const escaped = (name: string): string => name.replaceAll('.', '\\.');
+const reversed = (pairs: NameTemplates): NameTemplates => pairs.map(([theirs, ours]) => [ours, theirs]);
 
-/** Whether a key is timm's for a normalisation that stands before the mean. */
-export const isNormFirst = (key: string): boolean => key.endsWith(`${TIMM_NORM_FIRST}.weight`);
-
-/** How names are translated; undefined for a name that has no counterpart. */
+/** The names of a family's parameters in one library; translations are undefined for a name without counterpart. */
 export interface Naming {
+  readonly family: AnyBackboneFamily;
   readonly by: NamedBy;
   readonly toOurs: (name: string) => string | undefined;
   readonly toTheirs: (name: string) => string | undefined;
-  /** A key that such a backbone has, behind its prefix. */
-  readonly sign: RegExp;
-  /** Keys that are the backbone's where it stands at the top of a file, beside anything else. */
+  /** Matches a key that such a backbone has; the first group is its prefix. */
+  readonly signature: RegExp;
+  /** See ParameterNaming. */
   readonly own: RegExp;
 }
 
-const namings: readonly Naming[] = [
-  {
-    by: 'authors',
-    toOurs: (name) => name,
-    toTheirs: (name) => name,
-    sign: /^(.*?)(?:downsample_layers\.0\.0\.weight|layer1\.0\.conv1\.weight)$/,
-    own: /^(stages|downsample_layers|layer\d)\./,
-  },
-  {
-    by: 'timm',
-    toOurs: translator(timm),
-    toTheirs: translator(reversed(timm)),
-    sign: /^(.*?)stages\.0\.blocks\.0\.conv_dw\.weight$/,
-    own: /^(stages|stem)\./,
-  },
-  {
-    by: 'torchvision',
-    toOurs: translator(torchvision),
-    toTheirs: translator(reversed(torchvision)),
-    sign: /^(.*?)features\.1\.0\.block\.0\.weight$/,
-    own: /^features\./,
-  },
-];
+function namingOf(family: AnyBackboneFamily, { by, signature, own, templates }: ParameterNaming): Naming {
+  return {
+    ...{ family, by, own },
+    toOurs: templates === undefined ? (name) => name : translator(templates),
+    toTheirs: templates === undefined ? (name) => name : translator(reversed(templates)),
+    signature: new RegExp(`^(.*?)${escaped(signature)}$`),
+  };
+}
+
+const namings: readonly Naming[] = backboneFamilies.flatMap((family) =>
+  family.checkpoints.namings.map((naming) => namingOf(family, naming)),
+);
 
 /** A backbone of a file: how its parameters are named, and what stands before their names. */
 export interface FoundBackbone {
@@ -113,20 +58,24 @@ export interface FoundBackbone {
 }
 
 /**
- * Finds the backbone in a file by a key that each has. What stands in another dict than the weights (`ema/`,
- * `state_dict_ema/`) is taken where it is asked for, or where there is nothing else.
- * @param wanted the prefix of one of several, or how it begins.
+ * Finds the backbone in a file by a key that every backbone of its family has. Backbones in another dict than the weights
+ * (`ema/`, `state_dict_ema/`) are taken only if the prefix asks for them, or the file has no other.
+ * @param wanted the prefix of one of several, or its beginning.
  * @param flag that chooses one, for the error.
- * @throws CheckpointFileError where there is none, or several to choose from; names them.
+ * @throws CheckpointFileError if there is none, or several to choose from; names them.
  */
 export function findBackbone(names: readonly string[], wanted?: string, flag = '--prefix'): FoundBackbone {
-  const all = namings.flatMap((naming) =>
-    [...new Set(names.flatMap((name) => naming.sign.exec(name)?.[1] ?? []))].map((prefix) => ({ naming, prefix })),
+  const all = names.flatMap((name) =>
+    namings.flatMap((naming) => {
+      const prefix = naming.signature.exec(name)?.[1];
+      return prefix === undefined ? [] : [{ naming, prefix }];
+    }),
   );
   if (all.length === 0) {
     const first = names.slice(0, 8).join(', ');
+    const families = backboneFamilies.map(({ title }) => title).join(', ');
     throw new CheckpointFileError(
-      "it holds neither a ResNet nor a ConvNeXt under the authors', torchvision's or timm's names; it has " +
+      `it holds no backbone of a known family (${families}) under the authors', torchvision's or timm's names; it has ` +
         `${first}${names.length > 8 ? ', ...' : ''}`,
     );
   }
@@ -134,13 +83,21 @@ export function findBackbone(names: readonly string[], wanted?: string, flag = '
   const candidates = wanted === undefined ? (main.length > 0 ? main : all) : matching(all, wanted);
   const [first] = candidates;
   if (first !== undefined && candidates.length === 1) return { ...first, oneOfSeveral: all.length > 1 };
-  const listed = (candidates.length > 0 ? candidates : all).map(({ prefix }) => prefix || '"" (the top)').join(', ');
+  if (first !== undefined && candidates.every(({ prefix }) => prefix === first.prefix)) {
+    const kinds = candidates.map(({ naming }) => `a ${naming.family.title} (names: ${naming.by})`).join(' and ');
+    throw new CheckpointFileError(
+      `it holds ${kinds} under the same prefix ${prefixText(first.prefix)}; save the tensors of one network in a file of its own`,
+    );
+  }
+  const listed = (candidates.length > 0 ? candidates : all).map(({ prefix }) => prefixText(prefix)).join(', ');
   throw new CheckpointFileError(
     candidates.length > 0
       ? `it holds ${candidates.length} backbones; choose one with ${flag}: ${listed}`
       : `it holds no backbone under the prefix "${wanted}"; there is ${listed}`,
   );
 }
+
+const prefixText = (prefix: string): string => prefix || '"" (the top)';
 
 /** The backbones under a prefix, with or without its last dot; else those whose prefixes begin with it. */
 function matching<T extends { readonly prefix: string }>(all: readonly T[], wanted: string): readonly T[] {

@@ -15,7 +15,7 @@ export interface ModelComparison {
   readonly representation: CosineSummary & { readonly worstImage: string };
   /** Absent where the two maps differ in size (another output stride). */
   readonly cells?: CosineSummary;
-  /** Images a second of each, one by one: medians of runs that took turns; and b over a. */
+  /** Images per second of each, at batch size 1: medians of alternating runs; and the ratio b / a. */
   readonly speed: { readonly a: number; readonly b: number; readonly ratio: number };
 }
 
@@ -36,7 +36,7 @@ export async function compareModels(
   const [channelsA, channelsB] = [a.manifest.dims.representation, b.manifest.dims.representation];
   if (channelsA !== channelsB) {
     throw new ModelFolderError(
-      `${a.dir} has representations of ${channelsA} channels and ${b.dir} of ${channelsB}; only forms of one network compare`,
+      `${a.dir} has representations of ${channelsA} channels and ${b.dir} of ${channelsB}; only forms of one network can be compared`,
     );
   }
   const config = threads === undefined ? {} : { threads };

@@ -2,17 +2,18 @@ import { join } from 'node:path';
 import {
   type BackboneConfig,
   backboneChannels,
+  backboneStages,
   backboneStride,
   headNorm,
   layerScaleOf,
   stageSizes,
-  stageStrides,
   withOutputStride,
 } from '../nn/backbone.js';
 import { IMAGENET_MEAN, IMAGENET_STD } from '../nn/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import type { Graph } from '../onnx/graph.js';
 import { counted, silentProgress } from '../progress/work.js';
+import { requireArchitecture } from './architecture.js';
 import { recordCheck } from './check.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
 import { type FileContent, type GraphKind, requireFreePlace, writeModelFolder } from './folder.js';
@@ -29,27 +30,27 @@ const FILES = {
   classifier: 'classifier.onnx',
 } as const;
 
-/** Bytes; as progress counts them. */
+/** Bytes in a unit of progress. */
 const MEGABYTE = 1e6;
 
 /** @throws RangeError for a stage that the backbone does not have. */
 function stageOutputs(config: BackboneConfig, stages: readonly number[]): StageOutput[] {
-  const { widths } = stageSizes(config);
-  const strides = stageStrides(config);
+  const all = backboneStages(config);
   return [...new Set(stages)]
     .sort((a, b) => a - b)
     .map((stage) => {
-      const channels = widths[stage - 1];
-      if (channels === undefined)
-        throw new RangeError(`stages: there is no stage ${stage}; choose from 1 to ${widths.length}`);
-      return { stage, channels, stride: strides[stage - 1]! };
+      const found = all[stage - 1];
+      if (found === undefined) {
+        throw new RangeError(`stages: there is no stage ${stage}; choose from 1 to ${all.length}`);
+      }
+      return { stage, channels: found.channels, stride: found.stride };
     });
 }
 
 /**
  * Writes a model folder that the service, the CLI and anyone's ONNX Runtime can load.
- * @throws ParameterError where weights do not fit the architecture, RangeError for a variant that the architecture cannot
- *   have, ModelFolderError where the folder exists.
+ * @throws ParameterError where weights do not fit the architecture, RangeError for an unknown architecture and a variant
+ *   that it cannot have, ModelFolderError where the folder exists.
  */
 export async function exportModel(dir: string, source: ExportSource, options: ExportOptions): Promise<Manifest> {
   const { quantize, stages = [], force = false, check = true, singleFile = false, progress = silentProgress } = options;
@@ -57,6 +58,7 @@ export async function exportModel(dir: string, source: ExportSource, options: Ex
   const { localProjector, expander, classes, poolingOrder } = source;
   const config =
     options.outputStride === undefined ? source.backbone : withOutputStride(source.backbone, options.outputStride);
+  requireArchitecture(source.architecture, config);
   const listed = stageOutputs(config, stages);
   const { graphs, quantization, read } = await buildGraphs(config, source, options);
   const compute = quantize ? 'int8' : (options.compute ?? 'float32');

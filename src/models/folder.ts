@@ -74,7 +74,7 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
   };
 }
 
-/** Content of a file: its bytes, or the pieces of one that is larger than what memory should hold. */
+/** Content of a file: its bytes, or the pieces of one that is too large to be held in memory. */
 export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
 
 /** One write call takes at most 2^31 - 1 bytes. */
@@ -115,8 +115,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Whether a folder may be replaced: an empty one, or a model folder with no other file in it than its manifest lists.
- * Anything else might be a run, other models or somebody's work.
+ * Whether a folder may be replaced: it is empty, or a model folder that holds no file beyond those that its manifest
+ * lists. Anything else may be a run, other models or a user's work.
  */
 async function isReplaceable(dir: string): Promise<boolean> {
   const names = await readdir(dir).catch(() => undefined);
@@ -124,7 +124,7 @@ async function isReplaceable(dir: string): Promise<boolean> {
   if (names.length === 0) return true;
   const path = join(dir, manifestFileName);
   try {
-    // Only the list of files is asked for: a folder written by another version is a model folder too.
+    // Only the list of files is read, since folders of other versions are model folders too.
     const { files } = (await readManifest(path)) as Partial<Manifest>;
     return names.every((name) => name === manifestFileName || Object.hasOwn(files ?? {}, name));
   } catch {
@@ -132,7 +132,7 @@ async function isReplaceable(dir: string): Promise<boolean> {
   }
 }
 
-/** Moves a finished folder to its place; one that is there is set aside first and comes back if the move fails. */
+/** Renames a finished folder to its target. An existing target is renamed first, and restored if the move fails. */
 async function moveIntoPlace(finished: string, target: string): Promise<void> {
   if (!(await exists(target))) return rename(finished, target);
   const aside = `${finished}.old`;
@@ -147,14 +147,14 @@ async function moveIntoPlace(finished: string, target: string): Promise<void> {
 }
 
 /**
- * Refuses a place where a model folder may not be written, before any work is done for it.
- * @throws ModelFolderError where something stands there: unless `force` is given and it is a model folder. OutputError where
- *   nothing can be written.
+ * Checks that a model folder may be written at a path, before any work is done for it.
+ * @throws ModelFolderError if the path exists, unless `force` is given and it is a model folder; OutputError if nothing can
+ *   be written there.
  */
 export async function requireFreePlace(dir: string, force: boolean): Promise<void> {
   const target = resolve(dir);
   const taken = await exists(target);
-  // One that is replaced is written beside its place, and moved there.
+  // The replacement of a folder is written beside it, then renamed.
   await checkOutputFolder('the model folder', taken ? dirname(target) : target);
   if (!taken) return;
   if (!force) {
@@ -169,18 +169,18 @@ export async function requireFreePlace(dir: string, force: boolean): Promise<voi
 }
 
 export interface WriteOptions {
-  /** Replaces a model folder; anything else that stands there is never removed. */
+  /** Replaces an existing model folder; anything else at the path is never removed. */
   readonly force?: boolean;
-  /** Given the folder of the written files, adds to the manifest what only they can tell. */
+  /** Called with the folder of the written files; its result is added to the manifest. */
   readonly complete?: (written: string) => Promise<Partial<Manifest>>;
 }
 
 /**
- * Writes a model folder whole or not at all: everything goes into a temporary folder beside it, is synced to the disk,
- * and is renamed into place. Sizes and checksums of `files` are put into the manifest here.
+ * Writes a model folder atomically: all files are written to a temporary folder beside the target and synced, then the
+ * folder is renamed. Sizes and checksums of `files` are added to the manifest.
  * @param files file name -> content, without manifest.json
  * @returns the manifest as written
- * @throws ModelFolderError where the folder exists (unless `force`), or the manifest would not be valid.
+ * @throws ModelFolderError if the folder exists (unless `force`), or the manifest is not valid.
  */
 export async function writeModelFolder(
   dir: string,

@@ -12,17 +12,17 @@ import { ModelFolderError } from './modelFolderError.js';
 import { readWeights } from './readWeights.js';
 import type { WeightSource } from './weightSource.js';
 
-/** Weights that a training run starts from: of a model folder, or of somebody's checkpoint. */
+/** Weights that a training run starts from: of a model folder, or of a checkpoint in any supported format. */
 export interface GivenWeights extends WeightSource {
-  /** The file that stands for them; of a model folder its manifest, which has the checksums of all others. */
+  /** The file that identifies them; of a model folder its manifest, which has the checksums of all other files. */
   readonly file: string;
   readonly sha256: string;
-  /** What stood before the names of the backbone's weights in a checkpoint; empty for one at the top. */
+  /** Prefix of the backbone's names in a checkpoint; empty if it has none. */
   readonly prefix?: string;
   readonly architecture: string;
   readonly license: string;
   readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
-  /** What a checkpoint holds beside. */
+  /** What else a checkpoint holds. */
   readonly leftOut: readonly LeftOut[];
   close(): Promise<void>;
 }
@@ -72,10 +72,10 @@ async function openCheckpointWeights(path: string, prefix: string | undefined): 
 }
 
 /**
- * Opens a model folder or a checkpoint file for the weights in it, under the names of the authors' checkpoints. Names and shapes
- * are read; a checkpoint's backbone may be incomplete, and a tensor has the shape that the file gives it.
+ * Opens the weights of a model folder or a checkpoint file, under the names of the authors' checkpoints. Only names and
+ * shapes are read here. A checkpoint's backbone may be incomplete; tensors have the shapes of the file.
  * @param prefix which of several encoders of a checkpoint.
- * @throws CheckpointFileError, ModelFolderError for what cannot be read, and for a model folder that does not hold float weights.
+ * @throws CheckpointFileError or ModelFolderError if it cannot be read, or a model folder does not hold float weights.
  */
 export async function openGivenWeights(path: string, prefix?: string): Promise<GivenWeights> {
   return (await isModelFolder(path)) ? openModelWeights(path, prefix) : openCheckpointWeights(path, prefix);

@@ -4,7 +4,7 @@ import { rewriteGraph } from '../onnx/rewrite.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { tensor } from '../tensor/tensor.js';
 
-/** Operators that stay in float32: norms, reductions and what scales the pixels, whose sums or range halves cannot hold. */
+/** Operators that stay in float32 because their sums or their range exceed float16: norms and reductions. */
 const FLOAT32_OPERATORS: ReadonlySet<string> = new Set([
   'LayerNormalization',
   'ReduceMean',
@@ -13,41 +13,41 @@ const FLOAT32_OPERATORS: ReadonlySet<string> = new Set([
   'Exp',
 ]);
 
-/** Whether a node scales pixels, in front of the first layer. */
-function isOfPixels(node: Node): boolean {
+/** Whether a node scales pixels before the first layer; it stays in float32 too. */
+function scalesPixels(node: Node): boolean {
   if (node.operator !== 'Mul' && node.operator !== 'Add') return false;
   const data = node.inputs.find((input) => input?.constant === undefined);
-  return data?.node !== undefined && (data.node.operator === 'Cast' || isOfPixels(data.node));
+  return data?.node !== undefined && (data.node.operator === 'Cast' || scalesPixels(data.node));
 }
 
 /**
- * The graph with float16 arithmetic: constants are halves, inputs and outputs keep their types, norms and reductions
- * stay float32. A provider without a kernel for halves (the CPU's for most operators) converts around it by itself.
- * @param source with its constants folded (see foldConstants): a float32 constant is read where it is used.
+ * The graph with float16 arithmetic: constants are float16, inputs and outputs keep their types, norms and reductions stay
+ * float32. A provider without a float16 kernel of an operator (the CPU's for most) inserts conversions by itself.
+ * @param source with folded constants (see foldConstants): constants are converted in place.
  */
 export function halfCompute(source: Graph): Graph {
   const outputs = new Set(source.outputs.values());
-  const halves = new Map<Value, Value>();
-  const wholes = new Map<Value, Value>();
+  const float16Values = new Map<Value, Value>();
+  const float32Values = new Map<Value, Value>();
   return rewriteGraph(source, (node, { graph, of }) => {
-    const whole = FLOAT32_OPERATORS.has(node.operator) || node.operator === 'Cast' || isOfPixels(node);
+    const inFloat32 = FLOAT32_OPERATORS.has(node.operator) || node.operator === 'Cast' || scalesPixels(node);
     const read = (value: Value): Value => {
-      const cache = whole ? wholes : halves;
+      const cache = inFloat32 ? float32Values : float16Values;
       let copy = cache.get(value);
       if (copy === undefined) {
         if (value.dtype !== 'float32') copy = of(value);
-        else if (value.constant !== undefined && !whole) {
+        else if (value.constant !== undefined && !inFloat32) {
           copy = graph.constant(
             tensor('float16', value.constant.shape, float32ToFloat16(value.constant.data as Float32Array)),
           );
-        } else copy = cast(of(value), whole ? 'float32' : 'float16');
+        } else copy = cast(of(value), inFloat32 ? 'float32' : 'float16');
         cache.set(value, copy);
       }
       return copy;
     };
     const inputs = node.inputs.map((input) => input && read(input));
     const types = node.outputs.map(({ dtype, shape }) => ({
-      dtype: dtype === 'float32' && !whole ? ('float16' as const) : dtype,
+      dtype: dtype === 'float32' && !inFloat32 ? ('float16' as const) : dtype,
       shape,
     }));
     const results = graph.emit(node.operator, inputs, types, node.attributes);

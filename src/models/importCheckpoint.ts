@@ -12,10 +12,10 @@ import type { Manifest } from './manifest.js';
 /** Names of the authors' published files; their weights are CC BY-NC. */
 const AUTHORS_FILE = /^(resnet50(x2)?|convnext_(small|base|xlarge))_alpha0\.\d+(_fullckpt)?\.pth$/;
 export const AUTHORS_LICENSE = 'CC-BY-NC-4.0';
-/** Of weights whose licence nobody has said. */
+/** Licence of weights for which none is stated. */
 export const UNKNOWN_LICENSE = 'unknown';
 
-/** Licence of a file's weights as far as its name tells. */
+/** Licence of a file's weights, as far as its name implies it. */
 export function licenseOfFile(file: string): string {
   return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : UNKNOWN_LICENSE;
 }
@@ -28,14 +28,14 @@ export function alphaOfFile(file: string): number | undefined {
 
 export interface ImportOptions extends ExportOptions {
   readonly name: string;
-  /** Settles the architecture; inferred when absent. */
+  /** Name of the architecture. Absent: inferred. */
   readonly architecture?: string | undefined;
-  /** Which of several backbones of the file: what stands before its names, such as `module.encoder_q.`. */
+  /** Selects one of several backbones in the file: the prefix of its names, such as `module.encoder_q.`. */
   readonly prefix?: string | undefined;
-  /** Weight of the global loss in training; by default what the file's name says, else it is unknown. */
+  /** Weight of the global loss in training. Absent: that in the file's name, else unknown. */
   readonly alpha?: number | undefined;
   readonly license: string;
-  /** Whether the expander is taken; when false it is not looked at. */
+  /** Whether the expander is imported; if not, it is not checked either. */
   readonly writeExpander: boolean;
 }
 

@@ -6,15 +6,18 @@ import type { Checkpoint, StoredTensor } from '../checkpoint/checkpoint.js';
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
 import { readNetwork } from './importNetwork.js';
 
-/** Names and shapes that contradict each other: every table is a network or a clear error, and no element is ever read. */
+/** Inconsistent names and shapes: every table gives a network or a clear error, and no element is ever read. */
 
 const SEED = 20221007;
 
 const convNext = new Map([...tinyWeights(tinyModelConfig)].map(([name, { shape }]) => [name, shape]));
 const resNet = new Map(
-  [...tinyWeights({ ...tinyModelConfig, backbone: { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 } })].map(
-    ([name, { shape }]) => [name, shape],
-  ),
+  [
+    ...tinyWeights({
+      ...tinyModelConfig,
+      backbone: { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
+    }),
+  ].map(([name, { shape }]) => [name, shape]),
 );
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
@@ -60,7 +63,7 @@ function changed(shapes: Shapes, list: readonly (typeof change extends fc.Arbitr
 }
 
 describe('readNetwork', () => {
-  it('finds the network of sound tables', () => {
+  it('finds the network in consistent checkpoints', () => {
     for (const [shapes, architecture] of [
       [convNext, 'convnext'],
       [resNet, 'resnet_bottleneck'],
@@ -75,7 +78,7 @@ describe('readNetwork', () => {
   });
 
   for (const [name, shapes] of Object.entries({ convNext, resNet })) {
-    it(`reads or refuses contradicting tables of a ${name} (250 tables)`, () => {
+    it(`reads or refuses inconsistent checkpoints of a ${name} (250 tables of names and shapes)`, () => {
       let refused = 0;
       fc.assert(
         fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (list) => {
@@ -92,7 +95,7 @@ describe('readNetwork', () => {
     });
   }
 
-  it('takes no memory for sizes that a file merely claims', () => {
+  it('allocates no memory for sizes that a file only claims', () => {
     for (const [shapes, name] of [
       [resNet, 'backbone.conv1.weight'],
       [convNext, 'backbone.downsample_layers.0.0.weight'],
@@ -137,7 +140,7 @@ describe('readNetwork', () => {
     ['ConvNeXt', convNext, 16],
     ['ResNet', resNet, 128],
   ] as const) {
-    it(`takes the backbone of a ${name} beside heads of other forms, and says what it left out`, () => {
+    it(`imports the backbone of a ${name} with heads of other forms, and reports what it left out`, () => {
       const table = new Map([...backboneOf(shapes), ...foreign('projector', channels), ...foreign('predictor', 24)]);
       const network = readNetwork(open(table), options);
       assert.equal(network.expander, undefined);
@@ -147,7 +150,10 @@ describe('readNetwork', () => {
       );
       const [projector, predictor] = network.leftOut;
       assert.deepEqual([projector?.name, projector?.tensors], ['projector', 8]);
-      assert.match(projector!.reason!, /has not the form of VICRegL's heads: .*unexpected: projector\.3\.bias \[24\]/);
+      assert.match(
+        projector!.reason!,
+        /does not have the form of VICRegL's heads: .*unexpected: projector\.3\.bias \[24\]/,
+      );
       assert.deepEqual(predictor, { name: 'predictor', tensors: 8 });
       // The other head is taken all the same.
       const both = new Map([...shapes, ...foreign('projector', channels)]);
@@ -155,7 +161,7 @@ describe('readNetwork', () => {
     });
   }
 
-  it('does not look at an expander that is not asked for', () => {
+  it('does not check an expander that is not imported', () => {
     for (const claims of [[2 ** 53 - 1, 16], [24], []]) {
       const table = new Map([...convNext, ['projector.0.weight', claims] as const, ['projector.9.x', [3]] as const]);
       const network = readNetwork(open(table), { ...options, expander: false });
@@ -165,7 +171,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('leaves heads out that stand inside the backbone, and refuses what would change what it computes', () => {
+  it('leaves out heads inside the backbone, and refuses tensors that would change what it computes', () => {
     const bare = backboneOf(resNet).filter(([key]) => !key.startsWith('backbone.fc'));
     for (const key of ['fc.0.weight', 'head.mlp.0.weight', 'projection_head.2.bias', 'prototypes.weight', 'queue']) {
       const { leftOut, classes } = readNetwork(open(new Map([...bare, [`backbone.${key}`, [9, 128]]])), options);
@@ -179,7 +185,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('takes the encoder of a prefix from files that hold several', () => {
+  it('imports the encoder of a prefix from a file of several', () => {
     const at = (prefix: string) => backboneOf(resNet).map(([key, shape]) => [prefix + key.slice(9), shape] as const);
     const moco = new Map([
       ...at('module.encoder_q.'),

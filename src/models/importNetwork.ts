@@ -1,67 +1,70 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { CheckpointFileError } from '../checkpoint/checkpointFileError.js';
-import { type BackboneConfig, backboneChannels, backboneConfigs, stageSizes, withLayerScale } from '../nn/backbone.js';
+import {
+  architectureOf,
+  type BackboneConfig,
+  backboneChannels,
+  backboneConfigs,
+  layerScaleOf,
+  stageSizes,
+  withLayerScale,
+} from '../nn/backbone.js';
+import type { NamedBy } from '../nn/parameterNames.js';
 import { formatShape, sameShape } from '../onnx/shapes.js';
 import { elementCount, tensor } from '../tensor/tensor.js';
-import { findBackbone, isNormFirst, type NamedBy } from './checkpointNames.js';
-import { type Heads, inferBackbone, inferHead, LAYER_SCALE, nameOfBackbone, networkShapes } from './inferNetwork.js';
+import { findBackbone } from './checkpointNames.js';
+import { type Heads, inferHead, networkShapes } from './inferNetwork.js';
 import type { Manifest } from './manifest.js';
 import type { WeightSource } from './weightSource.js';
 
-/** Networks of checkpoints: architecture and heads from names and shapes, weights under the authors' names. */
+/** Reads networks from checkpoints: architecture and heads by names and shapes, weights under the authors' names. */
 
 export interface ImportedNetwork {
-  /** Name of the backbone; `convnext`, `resnet_basic` or `resnet_bottleneck` for one of other sizes. */
+  /** Architecture name of the backbone (architectureOf). */
   readonly architecture: string;
   readonly backbone: BackboneConfig;
   readonly namedBy: NamedBy;
-  /** What stands before the names of its weights in the file; empty where they stand at the top. */
+  /** Prefix of its names in the file; empty if they have none. */
   readonly prefix: string;
   readonly expander?: readonly number[];
   readonly localProjector?: readonly number[];
   /** Classes of the linear classifier. */
   readonly classes?: number;
-  /** Of a ConvNeXt, where its mean is taken before its normalisation. */
+  /** Present for a network that normalises the mean of its map. */
   readonly poolingOrder?: NonNullable<Manifest['poolingOrder']>;
-  /** float32, named `backbone.`, `projector.`, `maps_projector.` and `classifier.`; read from the file when asked for. */
+  /** float32, named `backbone.`, `projector.`, `maps_projector.` and `classifier.`; each is read from the file on demand. */
   readonly weights: WeightSource;
-  /** What the file holds beside the backbone and the heads that were taken, in the order of the file. */
+  /** What else the file holds, in the order of the file. */
   readonly leftOut: readonly LeftOut[];
 }
 
-/** Tensors of a file that were left out: a head of another form, another encoder, the state of an optimizer. */
+/** Tensors of a file that are not imported: a head of another form, another encoder, the state of an optimizer. */
 export interface LeftOut {
-  /** What their names begin with, such as `projector` or `module.encoder_k`. */
+  /** Common beginning of their names, such as `projector` or `module.encoder_k`. */
   readonly name: string;
   readonly tensors: number;
-  /** Of a head that has one of our names: why it was not taken. */
+  /** Why a head under one of our names is not imported. */
   readonly reason?: string;
 }
 
-/** Counters of BatchNorm; a file may have them or not. */
+/** PyTorch's BatchNorm counters, which are ignored. */
 const COUNTER = /num_batches_tracked$/;
-/** Heads, and what else may stand among a backbone's tensors without changing what it computes. */
+/** Names among a backbone's tensors that do not change what it computes: heads, queues, counters. */
 const OUTSIDE =
   /^(fc|heads?|classifier|(maps_)?projector|projections?|(proj|projection|pred|prediction|mlp)_?head|predictor|prototypes)\.|^queue(_ptr)?$|num_batches_tracked$/;
 
 const HEADS = ['projector', 'maps_projector'] as const;
 
-/** Differences that a reason names; the rest is counted. */
+/** Most differences that a reason lists; it counts the rest. */
 const MOST_NAMED = 3;
 
-/** A tensor of the file under a name of ours. */
+/** A tensor of the file that has one of our names after translation. */
 interface Found {
   readonly key: string;
   readonly shape: readonly number[];
 }
 
-/** Kernels of 1 x 1 convolutions are matrices, and timm's and torchvision's layer scale [C, 1, 1] a vector. */
-function plainShape(name: string, shape: readonly number[]): readonly number[] {
-  const rank = /\.pwconv[12]\.weight$/.test(name) ? 2 : /\.gamma$/.test(name) ? 1 : shape.length;
-  return shape.slice(rank).every((size) => size === 1) ? shape.slice(0, rank) : shape;
-}
-
-/** Classes of a linear layer of the representation; undefined where the shapes are those of something else. */
+/** Classes of a linear classifier of the representation; undefined if the shapes are not those of one. */
 function classesOf(shapeOf: (name: string) => readonly number[] | undefined, at: string, channels: number) {
   const [weight, bias] = [shapeOf(`${at}.weight`), shapeOf(`${at}.bias`)];
   const classes = weight?.[0];
@@ -77,31 +80,32 @@ function chooseConfig(found: BackboneConfig, architecture: string | undefined): 
       `there is no architecture "${architecture}"; choose from ${Object.keys(backboneConfigs).join(', ')}`,
     );
   }
-  return 'layerScale' in found && !('block' in named) ? withLayerScale(named, LAYER_SCALE) : named;
+  const layerScale = layerScaleOf(found);
+  return layerScale !== undefined && named.family === found.family ? withLayerScale(named, layerScale) : named;
 }
 
 export interface ReadNetworkOptions {
-  /** Name of a backbone whose sizes the file must have; inferred when absent. */
+  /** Architecture name whose sizes the file must have. Absent: inferred. */
   readonly architecture?: string | undefined;
-  /** Which of several backbones of the file: what stands before its names. */
+  /** Selects one of several backbones in the file: the prefix of its names. */
   readonly prefix?: string | undefined;
-  /** The flag that gives the prefix, for errors. */
+  /** The flag that sets the prefix, for error messages. */
   readonly prefixFlag?: string;
-  /** Whether the expander (`projector`) is taken, where it has VICRegL's form; when false it is not looked at. */
+  /** Whether the expander (`projector`) is imported if it has VICRegL's form; if not, it is not checked either. Default true. */
   readonly expander?: boolean;
   /**
-   * Whether a backbone is taken that lacks weights, or has some of another shape or that are not ours; the shapes are then the
-   * file's. For a run that starts from what there is; else such a backbone is refused.
+   * Whether a backbone is accepted whose weights are partly missing, unexpected or of another shape (shapes are then the
+   * file's): a training run starts from what fits. Default false.
    */
   readonly incomplete?: boolean;
-  /** Size of the file: weights that claim more elements than that share their bytes, and are refused. */
+  /** Size of the file. Weights that claim more elements than it has bytes are refused. */
   readonly fileBytes: number;
 }
 
 /**
- * Finds a network in an open checkpoint; no weight is read before it is asked for. Heads of another form than VICRegL's
- * (a last layer with bias, other norms) are left out.
- * @throws CheckpointFileError listing all that is missing, unexpected or of another shape in the backbone.
+ * Finds a network in an open checkpoint. Only names and shapes are read; weights follow on demand. Heads of another form
+ * than VICRegL's (a last layer with bias, other norms) are left out.
+ * @throws CheckpointFileError listing every tensor of the backbone that is missing, unexpected or of another shape.
  */
 export function readNetwork(
   checkpoint: Checkpoint,
@@ -109,20 +113,22 @@ export function readNetwork(
 ): ImportedNetwork {
   const { tensors } = checkpoint;
   const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted, prefixFlag);
-  // Heads stand beside the backbone where it has a name of its own.
+  // Heads stand beside a backbone that is named as such.
+  const { checkpoints } = naming.family;
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
   for (const [key, { shape }] of tensors) {
     if (!key.startsWith(prefix)) continue;
     const name = naming.toOurs(key.slice(prefix.length));
-    if (name !== undefined) inside.set(name, { key, shape: plainShape(name, shape) });
+    if (name === undefined) continue;
+    inside.set(name, { key, shape: checkpoints.plainShape?.(name, shape) ?? shape });
   }
   const shapeInside = (name: string) => inside.get(name)?.shape;
   const shapeBeside = (name: string) => (root === undefined ? undefined : tensors.get(`${root}${name}`)?.shape);
 
-  const config = chooseConfig(inferBackbone(shapeInside), architecture);
+  const config = chooseConfig(checkpoints.infer(shapeInside), architecture);
   const sizes = stageSizes(config);
-  // Every channel takes a byte at the least.
+  // Every channel takes at least one byte of the file.
   if (
     ![...sizes.depths, ...sizes.widths].every((count) => Number.isInteger(count) && count > 0 && count <= fileBytes)
   ) {
@@ -132,8 +138,8 @@ export function readNetwork(
   }
   const channels = backboneChannels(config);
   const besideClasses = classesOf(shapeBeside, 'classifier', channels);
-  // A hidden layer in front of timm's classifier is no part of the network here, and a linear layer of an encoder beside
-  // another encoder (MoCo's fc) is a projection.
+  // A classifier after a hidden layer (timm's pre_logits) does not classify the representation, and a linear layer of one
+  // of several encoders (MoCo's fc) is a projection.
   const noClassifier = oneOfSeveral || tensors.has(`${prefix}head.pre_logits.fc.weight`);
   const insideAt = (noClassifier ? [] : ['classifier', 'fc', 'head']).find(
     (at) => classesOf(shapeInside, at, channels) !== undefined,
@@ -146,7 +152,7 @@ export function readNetwork(
   };
   const shapes = networkShapes(config, inferred);
 
-  /** The tensor of the file for one of our names, or under which key it is missing. */
+  /** Key in the file for one of our names, with the shape if it is there. */
   const locate = (name: string): { readonly key: string; readonly shape?: readonly number[] } => {
     const classifier = classifierAt && /^classifier(\..*)$/.exec(name)?.[1];
     if (!name.startsWith('backbone.') && !classifier) {
@@ -164,7 +170,7 @@ export function readNetwork(
   };
   const unexpected = (key: string) => `unexpected: ${key} ${formatShape(tensors.get(key)!.shape)}`;
 
-  // Heads as they come: taken whole, or left out with the reason.
+  // Each head is imported whole, or left out with the reason.
   const reasons = new Map<string, string>();
   for (const head of HEADS) {
     const own = [...shapes].filter(([name]) => name.startsWith(`${head}.`));
@@ -183,7 +189,7 @@ export function readNetwork(
     const more = problems.length > MOST_NAMED ? ` and ${problems.length - MOST_NAMED} more` : '';
     reasons.set(
       `${root}${head}`,
-      `it has not the form of VICRegL's heads: ${problems.slice(0, MOST_NAMED).join('; ')}${more}`,
+      `it does not have the form of VICRegL's heads: ${problems.slice(0, MOST_NAMED).join('; ')}${more}`,
     );
   }
   const refused = (head: string) => root !== undefined && reasons.has(`${root}${head}`);
@@ -218,7 +224,7 @@ export function readNetwork(
     return root !== undefined || naming.own.test(key.slice(prefix.length));
   };
   problems.push(...others.filter(isOurs).map(unexpected));
-  const name = nameOfBackbone(config);
+  const name = architectureOf(config);
   if (problems.length > 0 && !incomplete) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);
   }
@@ -227,11 +233,11 @@ export function readNetwork(
       `its weights claim ${elements} elements, more than a file of ${fileBytes} bytes can hold`,
     );
   }
-  // Supervised ConvNeXts average first, those of the paper's own code too, whose names are the authors'.
-  const averagesFirst =
-    !('block' in config) &&
-    (naming.by !== 'authors' || classifierAt !== undefined) &&
-    !isNormFirst(keys.get('backbone.norm.weight') ?? '');
+  const normalisesMean = checkpoints.normalisesMean?.({
+    by: naming.by,
+    hasClassifier: classifierAt !== undefined,
+    keyOf: (parameter) => keys.get(`backbone.${parameter}`),
+  });
   return {
     architecture: name,
     backbone: config,
@@ -240,7 +246,7 @@ export function readNetwork(
     ...(heads.projector && { expander: heads.projector }),
     ...(heads.maps_projector && { localProjector: heads.maps_projector }),
     ...(heads.classifier !== undefined && { classes: heads.classifier }),
-    ...(averagesFirst && { poolingOrder: 'mean-norm' }),
+    ...(normalisesMean && { poolingOrder: 'mean-norm' }),
     weights: {
       shapes: expected,
       async read(wanted) {
@@ -255,7 +261,7 @@ export function readNetwork(
   };
 }
 
-/** Keys by the shortest beginning, up to a dot or slash, that no taken key has. */
+/** Groups keys by their shortest beginning, up to a dot or slash, that no imported key shares. */
 function grouped(keys: readonly string[], taken: ReadonlySet<string>): { name: string; tensors: number }[] {
   const beginnings = (key: string) => [...key.matchAll(/[./]|$/g)].map(({ index }) => key.slice(0, index));
   const ours = new Set([...taken].flatMap(beginnings));

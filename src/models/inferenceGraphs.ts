@@ -1,4 +1,11 @@
-import { type BackboneConfig, backbone, backboneChannels, finalNorm, headNorm, stageSizes } from '../nn/backbone.js';
+import {
+  type BackboneConfig,
+  backbone,
+  backboneChannels,
+  backboneStages,
+  finalNorm,
+  headNorm,
+} from '../nn/backbone.js';
 import { mlp } from '../nn/heads.js';
 import { linearLayer } from '../nn/layers.js';
 import { constantParameters } from '../nn/parameters.js';
@@ -11,8 +18,8 @@ import type { Manifest } from './manifest.js';
 import { stageOutputName } from './modelOutputs.js';
 
 /**
- * The graphs of a model folder (see manifest.ts for their contract). Every dimension but the channels is dynamic. Of
- * weights in a file only the type is given (see constantParameters).
+ * The graphs of a model folder (manifest.ts is their contract). All dimensions except channels are dynamic. For weights in
+ * a file only the types are passed (see constantParameters).
  */
 
 /** The graphs of a model, the backbone always among them. */
@@ -36,7 +43,7 @@ export function backboneGraph(
   const graph = new Graph(EXPORT_OPSET);
   const images = graph.input('images', 'uint8', ['batch', 'height', 'width', 3]);
   const parameters = constantParameters(graph, weights);
-  const lastStage = stageSizes(config).depths.length;
+  const lastStage = backboneStages(config).length;
   let pooled: Value | undefined;
   const maps = backbone(normalisePixels(images), config, parameters, {
     prefix: 'backbone.',

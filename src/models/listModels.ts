@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readManifestFile } from './folder.js';
 import type { Manifest } from './manifest.js';
 
-/** A model folder that was found; `problem` where its manifest cannot be read. */
+/** A model folder that was found; `problem` if its manifest cannot be read. */
 export type ListedModel =
   | { readonly dir: string; readonly manifest: Manifest }
   | { readonly dir: string; readonly problem: string };

@@ -6,18 +6,18 @@ import { fileProblem } from '../files/fileProblem.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 
-/** What a manifest says of one file of its folder. */
+/** A manifest's entry for one file of its folder. */
 export type ListedFile = Manifest['files'][string];
 
-/** Read and hashed at a time. */
+/** Bytes that are read and hashed at a time. */
 const SLICE = 1 << 20;
 
-/** sha256 of a file in lower-case hexadecimal, read as a stream. @param told of the bytes of each piece */
-export async function fileSha256(path: string, told: (bytes: number) => void = () => {}): Promise<string> {
+/** sha256 of a file in lower-case hexadecimal, read as a stream. @param onBytes called with the size of each piece. */
+export async function fileSha256(path: string, onBytes: (bytes: number) => void = () => {}): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: SLICE }) as AsyncIterable<Uint8Array>) {
     hash.update(chunk);
-    told(chunk.byteLength);
+    onBytes(chunk.byteLength);
   }
   return hash.digest('hex');
 }
@@ -27,7 +27,7 @@ const wrongSize = (path: string, found: number, { bytes }: ListedFile): string =
 const wrongSum = (path: string, found: string, { sha256 }: ListedFile): string =>
   `${path} has sha256 ${found}, expected ${sha256}`;
 
-/** What is wrong with a file of the folder; undefined where it is as the manifest says. */
+/** Describes a difference between a file and its manifest entry; undefined if there is none. */
 export async function listedFileProblem(path: string, expected: ListedFile): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return `${path} is missing`;
@@ -36,7 +36,7 @@ export async function listedFileProblem(path: string, expected: ListedFile): Pro
   return sha256 === expected.sha256 ? undefined : wrongSum(path, sha256, expected);
 }
 
-/** Fills the bytes from the file's begin. @returns how many there were, and their sha256 */
+/** Reads from the beginning of the file. @returns the number of bytes, and their sha256. */
 async function readInto(bytes: Uint8Array, file: FileHandle) {
   const hash = createHash('sha256');
   let filled = 0;
@@ -50,9 +50,9 @@ async function readInto(bytes: Uint8Array, file: FileHandle) {
 }
 
 /**
- * The bytes of a file that a manifest lists, verified as they are read: what is returned is what has the checksum, whatever
- * happens to the file meanwhile or later.
- * @throws ModelFolderError where it is missing, or is not as the manifest says.
+ * Reads a file that a manifest lists and verifies the bytes that it returns, so that later changes of the file do not
+ * matter.
+ * @throws ModelFolderError if it is missing, or differs from its manifest entry.
  */
 export async function readListedFile(path: string, expected: ListedFile): Promise<Uint8Array> {
   if (expected.bytes > constants.MAX_LENGTH) {
@@ -66,7 +66,7 @@ export async function readListedFile(path: string, expected: ListedFile): Promis
   try {
     const { size } = await file.stat();
     if (size !== expected.bytes) throw new ModelFolderError(wrongSize(path, size, expected));
-    // Not of the pool that small buffers share: it is handed to native code.
+    // Outside the pool of small buffers, because native code takes it.
     const bytes = Buffer.allocUnsafeSlow(size);
     const { filled, sha256 } = await readInto(bytes, file);
     if (filled !== size) throw new ModelFolderError(wrongSize(path, filled, expected));

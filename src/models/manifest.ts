@@ -17,7 +17,9 @@ export const manifestSchema = z.strictObject({
   version: z.string().min(1).describe('Version of the weights.'),
   architecture: z
     .string()
-    .describe('Backbone name, such as convnext_atto; resnet_basic and resnet_bottleneck for sizes without one.'),
+    .describe(
+      'Backbone name, such as convnext_atto. For sizes without one: convnext (custom where it comes from a training run), resnet_basic or resnet_bottleneck.',
+    ),
   depths: z.array(z.int().positive()).describe('Blocks of each stage.'),
   widths: z.array(z.int().positive()).describe('Channels of each stage.'),
   layerScale: z.number().positive().optional().describe('Initial value of layer scale, for a ConvNeXt that has it.'),

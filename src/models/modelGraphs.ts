@@ -1,4 +1,4 @@
-import { type BackboneConfig, isConvolutional } from '../nn/backbone.js';
+import { type BackboneConfig, integerOperators } from '../nn/backbone.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
 import { silentProgress } from '../progress/work.js';
@@ -23,28 +23,28 @@ import { readAllWeights, weightSource } from './weightSource.js';
 export interface BuiltGraphs {
   readonly graphs: ModelGraphs;
   readonly quantization?: NonNullable<Manifest['quantization']>;
-  /** Elements of a parameter as the variant stores it, for graphs that have it as an input. */
+  /** Reads a parameter as the variant stores it, for graphs that have it as an input. */
   readonly read: (name: string) => Promise<Tensor>;
 }
 
-async function inHalves(graphs: ModelGraphs): Promise<ModelGraphs> {
-  const halves: Partial<Record<GraphKind, Graph>> = {};
+async function inFloat16(graphs: ModelGraphs): Promise<ModelGraphs> {
+  const converted: Partial<Record<GraphKind, Graph>> = {};
   for (const [kind, graph] of Object.entries(graphs) as [GraphKind, Graph][]) {
-    halves[kind] = halfCompute(foldAffineAfter(await foldConstants(graph)));
+    converted[kind] = halfCompute(foldAffineAfter(await foldConstants(graph)));
   }
-  return halves as ModelGraphs;
+  return converted as ModelGraphs;
 }
 
-/** Matrices and kernels in halves; vectors (biases, norms) stay as they are. */
+/** Matrices and kernels as float16 if the precision says so; vectors (biases, norms) stay float32. */
 function asStored(value: Tensor, precision: ExportOptions['precision']): Tensor {
   if (precision === 'float32' || value.dtype !== 'float32' || value.shape.length < 2) return value;
   return tensor('float16', value.shape, float32ToFloat16(value.data as Float32Array));
 }
 
 /**
- * Builds the graphs of a variant. Where weights are only stored (float32 arithmetic, a file of their own), the graphs take
- * them as inputs and no weight is read; else all are read and stand in the graphs as constants.
- * @throws ParameterError where weights do not fit the architecture.
+ * Builds the graphs of a variant. With float32 arithmetic and weights in a file of their own, parameters are inputs of the
+ * graphs and no weight is read. Otherwise all weights are read and become constants.
+ * @throws ParameterError if weights do not fit the architecture.
  */
 export async function buildGraphs(
   config: BackboneConfig,
@@ -71,9 +71,8 @@ export async function buildGraphs(
     ...(classes && { classifier: classifierGraph(config, classes, known) }),
   };
   if (quantize !== undefined) {
-    const operators = isConvolutional(config) ? 'conv' : 'gemm';
-    const { graphs, record } = await quantizeGraphs(float, operators, quantize, progress);
+    const { graphs, record } = await quantizeGraphs(float, integerOperators(config), quantize, progress);
     return { graphs, quantization: record, read };
   }
-  return { graphs: compute === 'float16' ? await inHalves(float) : float, read };
+  return { graphs: compute === 'float16' ? await inFloat16(float) : float, read };
 }

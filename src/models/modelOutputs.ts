@@ -7,7 +7,7 @@ export const modelInput: Manifest['input'] = {
   shape: ['batch', 'height', 'width', 3],
 };
 
-/** A stage's map that the backbone also gives. */
+/** A stage whose map is an output of the backbone. */
 export interface StageOutput {
   /** Counted from 1. */
   readonly stage: number;

@@ -2,7 +2,7 @@ import { type Manifest, manifestSchema } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
 import { modelInput, modelOutputs } from './modelOutputs.js';
 
-/** A manifest of version 1 as one of version 2: what was implied is said. */
+/** Converts a manifest of version 1 to version 2, in which input, outputs and compute are explicit. */
 function upgraded(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || (value as { schemaVersion?: unknown }).schemaVersion !== 1)
     return value;
@@ -26,7 +26,7 @@ export function parseManifest(value: unknown, where: string): Manifest {
   const parsed = manifestSchema.safeParse(upgraded(value));
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => {
-      // What is wrong with a key of a record stands one level deeper.
+      // zod nests the problem of a record's key one level deeper.
       const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
       return `${issue.path.join('.') || '(root)'}: ${message}`;
     });

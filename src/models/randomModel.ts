@@ -8,8 +8,9 @@ import { exportModel } from './exportModel.js';
 import type { Manifest } from './manifest.js';
 
 /**
- * Writes a model folder of the same network as another model's, with initial weights as training starts from: the
- * baseline of every evaluation. It has a local projector, of the same widths, where the model has one.
+ * Writes a model folder of another model's network with the initial weights of training: the baseline of every
+ * evaluation. It has a local projector of the same widths if the model has one.
+ * @throws ModelFolderError for a manifest of an unknown architecture.
  */
 export async function writeRandomModel(dir: string, like: Manifest, seed: number): Promise<Manifest> {
   const graph = new Graph();

@@ -11,7 +11,7 @@ import type { WeightSource } from './weightSource.js';
 const { onnx } = onnxProto;
 const { DataType, DataLocation } = onnx.TensorProto;
 
-/** Parameter names; other constants belong to the graph (a scope with a / before the name), not to the weights. */
+/** Matches parameter names. Other constants of a graph (named by a scope with a /) are not weights. */
 const PARAMETER = /^(backbone|projector|maps_projector|classifier)\.[\w.]+$/;
 const KINDS: readonly GraphKind[] = ['backbone', 'localProjector', 'expander', 'classifier'];
 
@@ -22,9 +22,9 @@ async function initializerBytes(value: Initializer, path: string): Promise<Uint8
   if (value.dataLocation !== DataLocation.EXTERNAL) return value.rawData ?? new Uint8Array(0);
   const entries = new Map(value.externalData?.map((entry) => [entry.key, entry.value]));
   const location = entries.get('location') ?? '';
-  // A plain name: what a graph refers to must stand in its folder.
+  // A plain name, so that the file is in the folder of the graph.
   if (!/^[\w-][\w.-]*$/.test(location)) {
-    throw new ModelFolderError(`${path}: "${value.name}" lies in "${location}", which is no file of the folder`);
+    throw new ModelFolderError(`${path}: "${value.name}" is in "${location}", which is not a file of the folder`);
   }
   const source = await openFileSource(join(dirname(path), location));
   try {
@@ -45,16 +45,14 @@ async function readTensor(value: Initializer, path: string): Promise<Tensor<'flo
 }
 
 /**
- * The weights of a model folder's graphs, as float32 under the names of the authors' checkpoints; those in a file of their
- * own are read one by one when they are asked for.
- * @throws ModelFolderError for a model whose graphs do not hold its weights by name (int8, or float16 arithmetic): other
- *   forms are made of the float model.
+ * The weights of a model folder's graphs, as float32 under the names of the authors' checkpoints. Each is read on demand.
+ * @throws ModelFolderError for a model whose graphs do not hold the weights by name (int8, or float16 arithmetic).
  */
 export async function readWeights(folder: ModelFolder): Promise<WeightSource> {
   const { manifest } = folder;
   if (manifest.compute !== 'float32') {
     throw new ModelFolderError(
-      `${folder.dir} computes in ${manifest.compute}, and its weights cannot be had from it; give the float model that it was made of`,
+      `${folder.dir} computes in ${manifest.compute}, and its weights cannot be read from it; give the float model that it was made from`,
     );
   }
   const found = new Map<string, { readonly value: Initializer; readonly path: string }>();

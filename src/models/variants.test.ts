@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import onnxProto from 'onnx-proto';
 import { numbers, relativeError } from '../../test/support/graphs.js';
 import { tinyModelConfig, tinyWeights } from '../../test/support/tinyWeights.js';
-import type { BackboneConfig } from '../nn/backbone.js';
+import { architectureOf, type BackboneConfig } from '../nn/backbone.js';
 import { createSession, runSession } from '../onnx/session.js';
 import { stream } from '../tensor/random.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
@@ -20,11 +20,11 @@ import { readWeights } from './readWeights.js';
 import { verifyModel } from './verifyModel.js';
 import { readAllWeights, weightSource } from './weightSource.js';
 
-/** Every form of a tiny ConvNeXt (with layer scale) and a tiny ResNet, beside its float32 form. */
+/** Every form of a tiny ConvNeXt (with layer scale) and a tiny ResNet, compared with its float32 form. */
 
 const networks: Readonly<Record<string, BackboneConfig>> = {
   convnext: { ...tinyModelConfig.backbone, layerScale: 1 } as BackboneConfig,
-  resnet: { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
+  resnet: { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 },
 };
 
 /** Smooth colours with noise, as photographs are: uint8 [1, 64, 96, 3]. */
@@ -73,7 +73,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       const source = {
         name: form,
         version: '1',
-        architecture: name,
+        architecture: architectureOf(backbone),
         backbone,
         localProjector: [16, 12],
         alpha: 0.75,
@@ -189,7 +189,7 @@ describe('output strides', () => {
       {
         name: dir,
         version: '1',
-        architecture: 'tiny',
+        architecture: architectureOf(config),
         backbone: config,
         alpha: 1,
         weights,
@@ -228,12 +228,15 @@ describe('verifyModel, listModels and compareModels', () => {
     assert.ok(check!.difference <= 1e-5, `${check!.difference}`);
   });
 
-  it('refuse a model that answers otherwise than recorded', async () => {
+  it('refuse a model whose output is not the recorded one', async () => {
     const dir = join(scratch, 'resnet-half');
     const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
     manifest.check.values[3] += manifest.check.norm;
     await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
-    await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /answers otherwise .* allowed 0\.01/ });
+    await assert.rejects(verifyModel(dir), {
+      name: 'ModelFolderError',
+      message: /does not compute the output .* allowed 0\.01/,
+    });
   });
 
   it('refuse a model that lacks an output which its manifest lists', async () => {

@@ -11,15 +11,15 @@ export interface Verification {
   /** Graphs that ONNX Runtime loaded, with the inputs and outputs that the manifest lists. */
   readonly graphs: readonly GraphKind[];
   /**
-   * Largest difference from the recorded answer to the check image, as a share of its length, and what is allowed;
-   * absent where the manifest records none.
+   * Largest difference from the recorded output for the check image, relative to its norm, and the tolerance; absent if
+   * the manifest records none.
    */
   readonly check?: { readonly difference: number; readonly tolerance: number };
 }
 
 /**
- * Checks a model folder whole: the manifest, size and sha256 of every file, that every graph loads and gives the outputs
- * that the manifest lists, and that the backbone answers as where it was written.
+ * Checks a model folder completely: the manifest, size and sha256 of every file, that every graph loads and has the outputs
+ * that the manifest lists, and that the backbone's output for the check image is the recorded one.
  * @throws ModelFolderError naming what is wrong.
  */
 export async function verifyModel(dir: string): Promise<Verification> {
@@ -44,8 +44,8 @@ export async function verifyModel(dir: string): Promise<Verification> {
       check = { difference: await checkDifference(session, manifest.check), tolerance };
       if (!(check.difference <= tolerance)) {
         throw new ModelFolderError(
-          `${path} answers otherwise than where it was written: difference ${check.difference.toPrecision(3)} of its ` +
-            `length, allowed ${tolerance}; is this a runtime or device that computes wrongly?`,
+          `${path} does not compute the output that its manifest records: relative difference ` +
+            `${check.difference.toPrecision(3)}, allowed ${tolerance}; does this runtime or device compute wrongly?`,
         );
       }
     } finally {

@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor/tensor.js';
 
-/** Weights that are read one by one: of a file that is larger than what memory should hold. */
+/** Weights that are read one by one, from a file that may be too large for memory. */
 export interface WeightSource {
   /** Shapes by name, under the names of the authors' checkpoints. */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
@@ -8,7 +8,7 @@ export interface WeightSource {
   read(name: string): Promise<Tensor>;
 }
 
-/** Weights by name: all of them in memory, or where they can be read. */
+/** Weights by name: all in memory, or a source that reads them. */
 export type Weights = ReadonlyMap<string, Tensor> | WeightSource;
 
 /** Weights in memory as a source. */

@@ -4,10 +4,10 @@ import type { Graph, Value } from '../onnx/graph.js';
 import { encodeHeader } from '../tensor/safetensorsHeader.js';
 import { elementBytes, elementCount, type Tensor, type TensorType, tensorBytes } from '../tensor/tensor.js';
 
-/** The one file of a model folder that holds weights; its graphs refer to it by offset. */
+/** The file of a model folder that holds the weights; graphs refer to it by offset. */
 export const WEIGHTS_FILE = 'weights.safetensors';
 
-/** Constants of a graph that are no weights (factors, shapes, zero points) are small, and stay in it. */
+/** Smaller constants (factors, shapes, zero points) stay in the graph. */
 const SMALLEST_BYTES = 1024;
 
 interface Entry extends TensorType {
@@ -15,17 +15,17 @@ interface Entry extends TensorType {
 }
 
 export interface WeightsFile {
-  /** Its size. */
+  /** Size of the file. */
   readonly bytes: number;
-  /** The bytes of the file, tensor by tensor; every call reads the weights anew. */
+  /** The bytes of the file, tensor by tensor; every call reads the weights again. */
   content(): AsyncIterable<Uint8Array>;
-  /** Where the elements of a graph's values stand in it. */
+  /** Offsets of a graph's values in the file. */
   external(kind: string): ExternalData;
 }
 
 /**
- * Lays out the weights of graphs as one safetensors file: parameters under their names, once however many graphs read
- * them, and the other large constants of a graph (those of int8 and float16 forms) under `graph/name`.
+ * Lays out the weights of graphs as one safetensors file: each parameter once under its name, even if several graphs read
+ * it, and the other large constants of a graph (those of int8 and float16 forms) under `graph/name`.
  * @param parameters names of the network's parameters.
  * @param read elements of a parameter that is an input of its graph, as stored.
  */

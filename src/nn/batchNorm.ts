@@ -15,8 +15,8 @@ const MOMENTUM = 0.1;
  * Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) over all axes but `channelAxis`; parameters `name.weight`,
  * `name.bias` [C], buffers `name.running_mean`, `name.running_var` [C].
  *
- * In training the batch's biased variance normalises, and the unbiased one enters the running variance with momentum 0.1. Otherwise the running statistics become one scale and one shift, which ONNX
- * Runtime folds into constants.
+ * Training normalises by the batch's biased variance, and updates the running variance by the unbiased one with momentum
+ * 0.1. Evaluation scales and shifts by the running statistics, which ONNX Runtime folds into constants.
  */
 export function batchNormLayer(
   x: Value,
@@ -47,8 +47,8 @@ export function batchNormLayer(
 }
 
 /**
- * Normalisation by the batch's statistics. One operator where the provider has it for training (the CPU's), over rows of
- * one channel each; else composed.
+ * Normalises by the batch's statistics. The CPU provider has one operator for it, which takes each channel as a row; for
+ * other providers it is composed of elementary operators.
  */
 function normalise(x: Value, weight: Value, bias: Value, channelAxis: number): BatchNormOutputs {
   const shape = x.shape as readonly number[];

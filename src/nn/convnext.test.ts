@@ -4,21 +4,15 @@ import { evaluate, floats, normals, numbers, relativeError } from '../../test/su
 import { Graph } from '../onnx/graph.js';
 import type { Shape } from '../onnx/shapes.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
-import {
-  type ConvNextConfig,
-  convNext,
-  convNextBlocks,
-  convNextConfigs,
-  convNextStride,
-  dropPathFrom,
-  keepProbabilities,
-} from './convnext.js';
+import { backboneStride, dropPathBlocks } from './backbone.js';
+import { type ConvNextConfig, convNext, convNextConfigs } from './convnext.js';
+import { dropPathFrom, keepProbabilities } from './dropPath.js';
 import { constantParameters, type Initialiser, initialise, inputParameters } from './parameters.js';
 
 function specsOf(config: ConvNextConfig) {
   const graph = new Graph();
   const parameters = inputParameters(graph);
-  const stride = convNextStride(config);
+  const stride = backboneStride(config);
   convNext(graph.input('pixels', 'float32', [1, stride, stride, 3]), config, parameters);
   return parameters.specs;
 }
@@ -48,7 +42,7 @@ function namesAndShapes({ depths, widths }: ConvNextConfig): [string, number[]][
   ];
 }
 
-const tiny: ConvNextConfig = { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] };
+const tiny: ConvNextConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] };
 
 function tinyWeights(): Map<string, Tensor> {
   // Far from the initial ones: branches count as much as what they are added to, and no bias is zero.
@@ -130,9 +124,9 @@ describe('ConvNeXt', () => {
   });
 
   it('has stride 32 with four stages, and counts its blocks', () => {
-    assert.equal(convNextStride(tiny), 32);
-    assert.equal(convNextStride({ depths: [1, 1], widths: [4, 4] }), 8);
-    assert.equal(convNextBlocks(convNextConfigs['convnext_atto']!), 12);
+    assert.equal(backboneStride(tiny), 32);
+    assert.equal(backboneStride({ family: 'convnext', depths: [1, 1], widths: [4, 4] }), 8);
+    assert.equal(dropPathBlocks(convNextConfigs['convnext_atto']!), 12);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { Value } from '../onnx/graph.js';
 import { add, gelu, mul } from '../onnx/ops/elementwise.js';
+import type { BackboneOptions } from './backboneFamily.js';
 import { depthwiseLayer, layerNormLayer, linearLayer, patchLayer, ZEROS } from './layers.js';
 import type { Initialiser, Parameters } from './parameters.js';
 
@@ -9,28 +10,35 @@ import type { Initialiser, Parameters } from './parameters.js';
  */
 
 export interface ConvNextConfig {
+  readonly family: 'convnext';
   /** Blocks of each stage. */
   readonly depths: readonly number[];
   /** Channels of each stage. */
   readonly widths: readonly number[];
   /**
-   * Layer scale (Touvron et al., arXiv 2103.17239): each block's branch is multiplied by a learned `gamma` [C] that starts
-   * at this value. None when absent, as in the authors' networks.
+   * Initial value of layer scale (Touvron et al., arXiv 2103.17239): each block's branch is multiplied by a learned
+   * `gamma` [C]. Absent: no layer scale, as in the authors' networks.
    */
   readonly layerScale?: number;
 }
 
+const sized = (depths: readonly number[], widths: readonly number[]): ConvNextConfig => ({
+  family: 'convnext',
+  depths,
+  widths,
+});
+
 /** Configurations by name; atto to nano are timm's small ones. */
 export const convNextConfigs: Readonly<Record<string, ConvNextConfig>> = {
-  convnext_atto: { depths: [2, 2, 6, 2], widths: [40, 80, 160, 320] },
-  convnext_femto: { depths: [2, 2, 6, 2], widths: [48, 96, 192, 384] },
-  convnext_pico: { depths: [2, 2, 6, 2], widths: [64, 128, 256, 512] },
-  convnext_nano: { depths: [2, 2, 8, 2], widths: [80, 160, 320, 640] },
-  convnext_tiny: { depths: [3, 3, 9, 3], widths: [96, 192, 384, 768] },
-  convnext_small: { depths: [3, 3, 27, 3], widths: [96, 192, 384, 768] },
-  convnext_base: { depths: [3, 3, 27, 3], widths: [128, 256, 512, 1024] },
-  convnext_large: { depths: [3, 3, 27, 3], widths: [192, 384, 768, 1536] },
-  convnext_xlarge: { depths: [3, 3, 27, 3], widths: [256, 512, 1024, 2048] },
+  convnext_atto: sized([2, 2, 6, 2], [40, 80, 160, 320]),
+  convnext_femto: sized([2, 2, 6, 2], [48, 96, 192, 384]),
+  convnext_pico: sized([2, 2, 6, 2], [64, 128, 256, 512]),
+  convnext_nano: sized([2, 2, 8, 2], [80, 160, 320, 640]),
+  convnext_tiny: sized([3, 3, 9, 3], [96, 192, 384, 768]),
+  convnext_small: sized([3, 3, 27, 3], [96, 192, 384, 768]),
+  convnext_base: sized([3, 3, 27, 3], [128, 256, 512, 1024]),
+  convnext_large: sized([3, 3, 27, 3], [192, 384, 768, 1536]),
+  convnext_xlarge: sized([3, 3, 27, 3], [256, 512, 1024, 2048]),
 };
 
 const WEIGHT_INIT: Initialiser = { kind: 'truncatedNormal', std: 0.02 };
@@ -40,21 +48,10 @@ const DOWNSAMPLE_SIZE = 2;
 const KERNEL_SIZE = 7;
 const EXPANSION = 4;
 
-/** Input pixels from one cell of the last map to the next. */
-export function convNextStride({ widths }: ConvNextConfig): number {
-  return STEM_SIZE * DOWNSAMPLE_SIZE ** (widths.length - 1);
+/** Input pixels from one cell of a stage's map to the next. @param stage counted from 0. */
+export function stageStride(stage: number): number {
+  return STEM_SIZE * DOWNSAMPLE_SIZE ** stage;
 }
-
-/** Blocks of all stages: the number of drop-path decisions per image. */
-export function convNextBlocks({ depths }: ConvNextConfig): number {
-  return depths.reduce((sum, depth) => sum + depth, 0);
-}
-
-/**
- * Stochastic depth (Huang et al., arXiv 1603.09382): multiplies each image's residual branch of block `index` (counted
- * over all stages) by 0 or 1 / keep probability, [B, 1, 1, 1].
- */
-export type DropPath = (branch: Value, index: number) => Value;
 
 function block(
   x: Value,
@@ -80,23 +77,13 @@ function block(
 /**
  * Emits the backbone.
  * @param pixels normalised RGB [B, H, W, 3].
- * @param prefix of parameter names, such as `backbone.`.
- * @param onStage told each stage's map, counted from 1, not normalised.
- * @returns the normalised last map [B, floor(H/32), floor(W/32), C] (four stages).
+ * @returns the normalised last map [B, floor(H / stride), floor(W / stride), C], of stride 32 after four stages.
  */
 export function convNext(
   pixels: Value,
   { depths, widths, layerScale }: ConvNextConfig,
   parameters: Parameters,
-  {
-    prefix = '',
-    dropPath = (branch) => branch,
-    onStage,
-  }: {
-    readonly prefix?: string;
-    readonly dropPath?: DropPath;
-    readonly onStage?: (stage: number, map: () => Value) => void;
-  } = {},
+  { prefix = '', dropPath = (branch) => branch, onStage }: BackboneOptions = {},
 ): Value {
   const { graph } = pixels;
   const init = { weightInit: WEIGHT_INIT, biasInit: ZEROS };
@@ -125,17 +112,7 @@ export function convNext(
   return convNextNorm(x, parameters, prefix);
 }
 
-/** The normalisation behind the last stage, over the channels of any [..., C]. */
+/** The normalisation after the last stage, over the channels of any [..., C]. */
 export function convNextNorm(x: Value, parameters: Parameters, prefix = ''): Value {
   return layerNormLayer(x, parameters, `${prefix}norm`, NORM_EPSILON);
-}
-
-/** Keep probabilities of every block: 1 - rate, the rate growing linearly from 0 to `dropPathRate`. */
-export function keepProbabilities(blocks: number, dropPathRate: number): number[] {
-  return Array.from({ length: blocks }, (_, i) => 1 - (blocks === 1 ? 0 : (dropPathRate * i) / (blocks - 1)));
-}
-
-/** Drop path from scales drawn outside the graph: [B, blocks], each 0 or 1 / keep probability. */
-export function dropPathFrom(scales: readonly Value[]): DropPath {
-  return (branch, index) => mul(branch, scales[index]!);
 }

@@ -5,17 +5,17 @@ import { matrixTranspose, reshape, transpose } from '../onnx/ops/shape.js';
 import { tensor } from '../tensor/tensor.js';
 
 /**
- * A depthwise convolution as one matrix product per channel. On a small map every output cell of a channel is a linear
- * function of all its input cells, y = x T with T [cells, cells] filled from the kernel's taps. That is more
- * multiplications than the convolution needs (cells / taps times as many) but they run at the rate of a matrix product,
- * and so do both gradients. T is filled once for all images, so that the form pays on small maps and for many images:
- * forward and gradients take a fifth of the convolution's time on 7 x 7 cells of 16 images, half of it on 14 x 14 of 32
- * (scripts/bench/depthwise.ts, docs/benchmarks.md). onnx/rules/convolutionForms.ts says where it is taken.
+ * A depthwise convolution as one matrix product per channel: every output cell of a channel is a linear function of all
+ * its input cells, y = x T, with T [cells, cells] filled from the kernel's taps. That takes cells / taps times as many
+ * multiplications as the convolution, but at the speed of a matrix product, and so do both gradients. T is filled once
+ * for all images, so the form is faster on small maps and for many images: forward and gradients take a fifth of the
+ * convolution's time on 7 x 7 cells of 16 images, and half of it on 14 x 14 cells of 32 (scripts/bench/depthwise.ts,
+ * docs/benchmarks.md). onnx/rules/convolutionForms.ts decides where it is used.
  */
 
-/** Selections by graph and map size; two layers of one size share theirs. */
+/** Selection constants by graph and map size; layers of one size share them. */
 const selections = new WeakMap<Graph, Map<string, Value>>();
-/** T by kernel; two views share theirs. */
+/** T by kernel; the views of one size share it. */
 const matrices = new WeakMap<Value, Map<string, Value>>();
 
 function cached<K extends object>(
@@ -60,7 +60,7 @@ function tapSelection(graph: Graph, rows: number, columns: number, size: number,
   return graph.constant(tensor('float32', [size * size, cells * cells], data));
 }
 
-/** T [C, cells, cells] of a kernel; transposed, from input cells of the gradient's way back. */
+/** T [C, cells, cells] of a kernel, or its transpose, which maps the output's gradient to the input's. */
 function productMatrix(weight: Value, rows: number, columns: number, transposed: boolean): Value {
   const { graph } = weight;
   const [channels, , size] = weight.shape as readonly [number, number, number];
@@ -77,7 +77,8 @@ function productMatrix(weight: Value, rows: number, columns: number, transposed:
 /**
  * x [B, H, W, C] and weight [C, 1, size, size] -> [B, H, W, C]; static shapes, stride 1, same size, no bias.
  *
- * The gradient to x fills a transposed T of its own: T, of cells^2 elements a channel, need not wait for it in memory.
+ * The gradient to x fills the transpose of T anew, so that T, of cells^2 elements per channel, is not kept in memory until
+ * then.
  */
 export function depthwiseProduct(x: Value, weight: Value): Value {
   const [batch, rows, columns, channels] = x.shape as readonly [number, number, number, number];

@@ -8,8 +8,10 @@ const NORM_EPSILON = 1e-5;
 
 /**
  * The heads' MLP "a-b-c" (paper, section 3): Linear, norm, ReLU, Linear, norm, ReLU, Linear without bias; any number of
- * widths. The norm is LayerNorm, or BatchNorm over all vectors of the batch (and all cells). Parameters are numbered as in a PyTorch Sequential: `name.0`, `name.1`, `name.3`, ...
- * On the representation [B, C] it is the expander (`projector`), on every cell [B, h, w, C] the local projector
+ * widths. The norm is LayerNorm, or BatchNorm over all vectors of the batch (and all cells). Parameters are numbered as in a
+ * PyTorch Sequential: `name.0`, `name.1`, `name.3`, ...
+ *
+ * On the representation [B, C] it is the expander (`projector`); on every cell [B, h, w, C] it is the local projector
  * (`maps_projector`).
  */
 export function mlp(

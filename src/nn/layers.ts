@@ -58,8 +58,7 @@ interface ConvolutionInit {
 /**
  * Convolution of patches that do not overlap (kernel = stride = size), channels last: [B, H, W, I] ->
  * [B, floor(H/size), floor(W/size), outputs]; parameters `name.weight` [outputs, I, size, size] and `name.bias`.
- * Static shapes gather each patch into a row and multiply once (a Gemm, whose gradients are Gemms); dynamic ones
- * convolve.
+ * Static shapes: each patch becomes a row of one Gemm, whose gradients are Gemms. Dynamic shapes: a convolution.
  */
 export function patchLayer(
   x: Value,
@@ -91,9 +90,9 @@ export function patchLayer(
 }
 
 /**
- * Depthwise convolution of odd kernel size, stride 1, output as large as the input, channels last:
- * [B, H, W, C] -> [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`. Small static maps are
- * multiplied instead of convolved (onnx/rules/convolutionForms.ts).
+ * Depthwise convolution of odd kernel size and stride 1, padded to keep the size, channels last: [B, H, W, C] ->
+ * [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`. On small static maps it is a matrix product
+ * (depthwiseProduct.ts), where onnx/rules/convolutionForms.ts says so.
  */
 export function depthwiseLayer(
   x: Value,

@@ -4,7 +4,7 @@ import { formatShape, GraphError, sameShape } from '../onnx/shapes.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 
-/** How a parameter starts. */
+/** Distribution of a parameter's initial elements. */
 export type Initialiser =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
@@ -16,7 +16,7 @@ export type Initialiser =
   /** Uniform in -bound..bound. */
   | { readonly kind: 'uniform'; readonly bound: number };
 
-/** A parameter that a network asks for, under the name of the authors' checkpoints. */
+/** A parameter of a network, under the name of the authors' checkpoints. */
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
@@ -24,23 +24,23 @@ export interface ParameterSpec {
 }
 
 /**
- * Where a network gets its parameters from. One network definition serves training (parameters are graph inputs),
- * export (constants) and import (the specs say what a checkpoint must hold).
+ * Source of a network's parameters. One network definition serves training (parameters are graph inputs), export
+ * (constants) and import (the specs say what a checkpoint must hold).
  */
 export interface Parameters {
   readonly graph: Graph;
-  /** The parameter of that name; asked for again (by another view), the same value. */
+  /** The parameter of a name; later calls (of another view) return the same value. */
   get(name: string, shape: readonly number[], initialiser: Initialiser): Value;
-  /** All that was asked for, in order. */
+  /** Every parameter so far, in the order of the first calls. */
   readonly specs: readonly ParameterSpec[];
-  /** Whether convolutions may take the forms that were measured as fastest; only counting FLOPs says no. */
+  /** Whether convolutions may take the forms that measured fastest. False only to count FLOPs. */
   readonly measuredForms: boolean;
   /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
   readonly training: boolean;
   /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
   buffer(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   updateBuffer(name: string, value: Value): void;
-  /** The buffers that were asked for, in order, with their newest values. */
+  /** Every buffer so far, in the order of the first calls, with its newest value. */
   readonly buffers: readonly (ParameterSpec & { readonly value: Value })[];
 }
 
@@ -86,7 +86,7 @@ function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec
 }
 
 /**
- * Parameters and buffers as float32 graph inputs of their own names, for training; with `training` false for evaluation
+ * Parameters and buffers as float32 graph inputs under their names: for training, or with `training` false for evaluation
  * with weights that change.
  */
 export function inputParameters(graph: Graph, { measuredForms = true, training = true } = {}): Parameters {
@@ -94,9 +94,9 @@ export function inputParameters(graph: Graph, { measuredForms = true, training =
 }
 
 /**
- * Parameters as constants of a checkpoint; float16 constants are converted where they are used, which ONNX Runtime
- * does once when it loads the graph. Where only the type is given, the parameter becomes an input of its name, to be bound
- * to elements in a file when the graph is encoded (encodeModel).
+ * Parameters as constants from a checkpoint. float16 constants are cast to float32 where they are used; ONNX Runtime does
+ * that once when it loads the graph. A parameter of which only the type is given becomes an input of its name, which
+ * encodeModel binds to elements in a file.
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor | TensorType>): Parameters {
@@ -109,7 +109,7 @@ export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Te
   });
 }
 
-/** What is missing from tensors, or has another shape, one line each; empty when all fits. */
+/** One line for each parameter that is missing from the tensors or has another shape there; empty if all fit. */
 export function checkParameters(specs: readonly ParameterSpec[], tensors: ReadonlyMap<string, TensorType>): string[] {
   return specs.flatMap(({ name, shape }) => {
     const found = tensors.get(name);
@@ -121,7 +121,7 @@ export function checkParameters(specs: readonly ParameterSpec[], tensors: Readon
   });
 }
 
-/** Draws a parameter's initial elements; the same seed and name give the same numbers whatever else is drawn. */
+/** Draws a parameter's initial elements. They depend on seed and name alone, not on what else is drawn. */
 export function initialise({ name, shape, initialiser }: ParameterSpec, seed: number): Tensor<'float32'> {
   const data = new Float32Array(elementCount(shape));
   const random = stream(seed, 'parameter', name);

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
-import { Graph, type Provider, TRAINING_OPSET } from '../onnx/graph.js';
+import { Graph, TRAINING_OPSET, type Value } from '../onnx/graph.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
 import { backboneChannels, backboneStride, mapCells } from './backbone.js';
+import type { BackboneOptions } from './backboneFamily.js';
 import { constantParameters, initialise, inputParameters } from './parameters.js';
 import { type ResNetConfig, resNet, resNetConfigs } from './resnet.js';
 
-const tiny: ResNetConfig = { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 };
+type OnStage = NonNullable<BackboneOptions['onStage']>;
+type Outputs = Readonly<Record<string, Value>>;
 
-function emit(config: ResNetConfig, size = 64, provider: Provider = 'cpu') {
-  const graph = new Graph(TRAINING_OPSET, provider);
+const tiny: ResNetConfig = { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 };
+
+function emit(config: ResNetConfig, size = 64) {
+  const graph = new Graph(TRAINING_OPSET);
   const parameters = inputParameters(graph);
   const map = resNet(graph.input('pixels', 'float32', [2, size, size, 3]), config, parameters);
   return { parameters, map };
@@ -65,7 +69,7 @@ describe('resNet', () => {
   });
 
   it('dilates as torchvision: the first block of a stage keeps the dilation of the stage before', () => {
-    const { graph } = emit({ ...tiny, layers: [1, 1, 2, 2], outputStride: 8 }, 64, 'cuda').parameters;
+    const { graph } = emit({ ...tiny, layers: [1, 1, 2, 2], outputStride: 8 }).parameters;
     const dilations = graph.nodes
       .filter((node) => node.operator === 'Conv' && (node.attributes['kernel_shape'] as number[])[0] === 3)
       .map((node) => (node.attributes['dilations'] as number[])[0]);
@@ -90,5 +94,50 @@ describe('resNet', () => {
     const [fixed, dynamic] = [await forward(pixels.shape), await forward(['batch', 'height', 'width', 3])];
     assert.deepEqual(dynamic.y.shape, [2, 3, 2, 128]);
     assert.ok(relativeError(numbers(fixed.y), numbers(dynamic.y)) < 1e-5);
+  });
+
+  it('gives every stage as [B, h, w, C] in both memory layouts', async () => {
+    const config: ResNetConfig = { ...tiny, layers: [1, 2, 1, 1], zeroInit: false };
+    const { parameters } = emit(config);
+    const weights = new Map<string, Tensor>(
+      [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, 4)]),
+    );
+    // Sides that differ, and more images than one, so that no two axes can be exchanged unseen.
+    const pixels = floats([3, 96, 64, 3], normals([3, 96, 64, 3], 6));
+    const stages = config.layers.map((_, i) => i + 1);
+    for (const training of [false, true]) {
+      const run = (
+        channelMajor: boolean,
+        emitted: (network: (of: ResNetConfig, onStage?: OnStage) => Value) => Outputs,
+      ) =>
+        evaluate((feed, graph) => {
+          const modes = { ...constantParameters(graph, weights), training };
+          return emitted((of, onStage) =>
+            resNet(feed(pixels), of, modes, { channelMajor, ...(onStage && { onStage }) }),
+          );
+        }, TRAINING_OPSET);
+      // A network that ends after a stage has that stage's map as its last.
+      const expected = await run(false, (network) =>
+        Object.fromEntries(
+          stages.map((stage) => [`stage${stage}`, network({ ...config, layers: config.layers.slice(0, stage) })]),
+        ),
+      );
+      for (const channelMajor of [false, true]) {
+        const found = await run(channelMajor, (network) => {
+          const outputs: Record<string, Value> = {};
+          network(config, (stage, map) => {
+            outputs[`stage${stage}`] = map();
+          });
+          return outputs;
+        });
+        assert.deepEqual(Object.keys(found).sort(), Object.keys(expected).sort());
+        for (const [name, value] of Object.entries(found)) {
+          const about = `${name}, training ${training}, channelMajor ${channelMajor}`;
+          assert.deepEqual(value.shape, expected[name]!.shape, about);
+          const error = relativeError(numbers(value), numbers(expected[name]!));
+          assert.ok(error < 1e-5, `${about}: relative error ${error}`);
+        }
+      }
+    }
   });
 });

@@ -6,7 +6,7 @@ import { gemm } from '../onnx/ops/linear.js';
 import { patches } from '../onnx/ops/patches.js';
 import { maxPool } from '../onnx/ops/pool.js';
 import { pad, reshape, transpose } from '../onnx/ops/shape.js';
-import { convolutionForms } from '../onnx/rules/convolutionForms.js';
+import type { BackboneOptions } from './backboneFamily.js';
 import { batchNormLayer } from './batchNorm.js';
 import { ONES, ZEROS } from './layers.js';
 import type { Parameters } from './parameters.js';
@@ -17,31 +17,31 @@ import type { Parameters } from './parameters.js';
  */
 
 export interface ResNetConfig {
+  readonly family: 'resnet';
   readonly block: 'basic' | 'bottleneck';
   /** Blocks of each stage. */
   readonly layers: readonly number[];
   /** Channels of the stem; stage s has width * 2^s, times 4 after a bottleneck. */
   readonly width: number;
-  /** Input pixels from one cell to the next: 32, or 16 and 8 by dilation of the last stages. */
+  /**
+   * Input pixels from one cell to the next: 32 (default), or 16 and 8 by dilation of the last stages. A network of fewer
+   * than four stages stays finer than 32.
+   */
   readonly outputStride?: 8 | 16 | 32;
   /** Whether the last normalisation of each block starts at zero, so that blocks start as identities. Default true. */
   readonly zeroInit?: boolean;
 }
 
 export const resNetConfigs: Readonly<Record<string, ResNetConfig>> = {
-  resnet18: { block: 'basic', layers: [2, 2, 2, 2], width: 64 },
-  resnet34: { block: 'basic', layers: [3, 4, 6, 3], width: 64 },
-  resnet50: { block: 'bottleneck', layers: [3, 4, 6, 3], width: 64 },
-  resnet101: { block: 'bottleneck', layers: [3, 4, 23, 3], width: 64 },
-  resnet50x2: { block: 'bottleneck', layers: [3, 4, 6, 3], width: 128 },
+  resnet18: { family: 'resnet', block: 'basic', layers: [2, 2, 2, 2], width: 64 },
+  resnet34: { family: 'resnet', block: 'basic', layers: [3, 4, 6, 3], width: 64 },
+  resnet50: { family: 'resnet', block: 'bottleneck', layers: [3, 4, 6, 3], width: 64 },
+  resnet101: { family: 'resnet', block: 'bottleneck', layers: [3, 4, 23, 3], width: 64 },
+  resnet50x2: { family: 'resnet', block: 'bottleneck', layers: [3, 4, 6, 3], width: 128 },
 };
 
-const EXPANSION = { basic: 1, bottleneck: 4 } as const;
-
-/** Channels of the last map. */
-export function resNetChannels({ block, layers, width }: ResNetConfig): number {
-  return width * 2 ** (layers.length - 1) * EXPANSION[block];
-}
+/** Channels that a block gives for each of its inner ones. */
+export const EXPANSION = { basic: 1, bottleneck: 4 } as const;
 
 interface ConvolutionShape {
   readonly outputs: number;
@@ -58,25 +58,24 @@ function kernel(parameters: Parameters, name: string, outputs: number, inputs: n
   });
 }
 
-/**
- * How maps stand while the network runs: [N, C, H, W], or [C, N, H, W] in training where that is faster
- * (onnx/rules/convolutionForms.ts).
- */
+/** Memory layout of maps inside the network: [N, C, H, W], or [C, N, H, W] in training where that is faster. */
 interface MapLayout {
   readonly channelAxis: 0 | 1;
+  /** Permutation of the axes to [N, H, W, C]. */
+  readonly toChannelsLast: readonly number[];
   convolve(x: Value, weight: Value, options: Omit<ConvOptions, 'groups'>): Value;
 }
 
-const imageMajor: MapLayout = {
+const imageMajorLayout: MapLayout = {
   channelAxis: 1,
+  toChannelsLast: [0, 2, 3, 1],
   convolve: (x, weight, options) => conv(x, weight, undefined, options),
 };
-const channelMajor: MapLayout = { channelAxis: 0, convolve: channelMajorConv };
-
-function mapLayout({ graph, training, measuredForms }: Parameters): MapLayout {
-  const usable = training && measuredForms && convolutionForms[graph.provider].channelMajor;
-  return usable ? channelMajor : imageMajor;
-}
+const channelMajorLayout: MapLayout = {
+  channelAxis: 0,
+  toChannelsLast: [1, 2, 3, 0],
+  convolve: channelMajorConv,
+};
 
 /** Convolution without bias, padded to keep the size at stride 1. */
 function convolution(
@@ -96,13 +95,13 @@ const STEM = { size: 7, stride: 2, padding: 3 } as const;
 function stemConvolution(pixels: Value, layout: MapLayout, parameters: Parameters, name: string, width: number): Value {
   const weight = kernel(parameters, name, width, 3, STEM.size);
   const { stride, padding } = STEM;
-  if (layout === imageMajor) return conv(transpose(pixels, [0, 3, 1, 2]), weight, undefined, { stride, padding });
+  if (layout === imageMajorLayout) return conv(transpose(pixels, [0, 3, 1, 2]), weight, undefined, { stride, padding });
   return blockConvolution(pixels, weight);
 }
 
 /**
- * The same as a 4 x 4 convolution of stride 1 over blocks of 2 x 2 pixels, the kernel filled up with zeros to 8 x 8: its
- * patches are gathered 12 numbers at a time instead of 3, and it is one Gemm. [N, H, W, 3] -> [O, N, H', W'].
+ * The stem as a 4 x 4 convolution of stride 1 over blocks of 2 x 2 pixels, with the kernel zero-padded to 8 x 8: patches
+ * are gathered 12 numbers at a time instead of 3, and the product is one Gemm. [N, H, W, 3] -> [O, N, H', W'].
  */
 function blockConvolution(pixels: Value, weight: Value): Value {
   const [images, height, width, colours] = pixels.shape as readonly [number, number, number, number];
@@ -119,7 +118,7 @@ function blockConvolution(pixels: Value, weight: Value): Value {
   const windows = { size: window, stride: 1, dilation: 1, padding: 0, rows, columns };
   const filled = reshape(pad(weight, [0, 0, 0, 0], [0, 0, 1, 1]), [outputs, colours, window, stride, window, stride]);
   const kernelRows = reshape(transpose(filled, [0, 2, 4, 3, 5, 1]), [outputs, -1]);
-  // 16 blocks for every 4 pixels: gathered anew for the gradient, not kept for it. Pixels get no gradient.
+  // Patches hold every pixel four times. The gradient gathers them again, so that they are not kept. Pixels get no gradient.
   const columnsOf = () => patches(inBlocks, windows);
   const product = gemm(kernelRows, columnsOf(), { transB: true });
   const y = differentiateBy(product, kernelRows, (gy) => gemm(gy, columnsOf()));
@@ -163,9 +162,9 @@ function residualBlock(
 }
 
 /**
- * Strides and dilations of the blocks. Where the output stride is smaller, the last stages dilate in place of striding:
- * the first block of such a stage keeps the dilation of the stage before, the others have the doubled one
- * (torchvision's replace_stride_with_dilation).
+ * Strides and dilations of each stage's blocks. At a smaller output stride the last stages dilate instead of striding: the
+ * first block of such a stage keeps the dilation of the stage before, the others double it (torchvision's
+ * replace_stride_with_dilation).
  */
 function stagePlan({ layers, outputStride = 32 }: ResNetConfig): { stride: number; first: number; rest: number }[] {
   let reached = 4;
@@ -182,22 +181,30 @@ function stagePlan({ layers, outputStride = 32 }: ResNetConfig): { stride: numbe
   });
 }
 
+/** Input pixels from one cell of each stage's map to the next. */
+export function stageStrides(config: ResNetConfig): number[] {
+  let reached = 4;
+  return stagePlan(config).map(({ stride }) => {
+    reached *= stride;
+    return reached;
+  });
+}
+
 /**
  * Emits the backbone.
  * @param pixels normalised RGB [B, H, W, 3].
- * @returns the last map [B, h, w, C], not normalised.
+ * @param options.channelMajor whether maps are [C, N, H, W] inside, for which all shapes must be static.
+ * @returns the last map [B, ceil(H / stride), ceil(W / stride), C], not normalised.
  */
 export function resNet(
   pixels: Value,
   config: ResNetConfig,
   parameters: Parameters,
-  {
-    prefix = '',
-    onStage,
-  }: { readonly prefix?: string; readonly onStage?: (stage: number, map: () => Value) => void } = {},
+  { prefix = '', onStage, channelMajor = false }: BackboneOptions = {},
 ): Value {
   const { graph } = pixels;
-  const layout = mapLayout(parameters);
+  const layout = channelMajor ? channelMajorLayout : imageMajorLayout;
+  const channelsLast = (map: Value) => transpose(map, layout.toChannelsLast);
   let x = graph.scope(`${prefix}stem`, () => {
     const y = batchNormLayer(
       stemConvolution(pixels, layout, parameters, `${prefix}conv1`, config.width),
@@ -205,7 +212,7 @@ export function resNet(
       `${prefix}bn1`,
       layout.channelAxis,
     );
-    // Pooling commutes with ReLU, which has a quarter of the cells to go over after it.
+    // Max pooling commutes with ReLU; after pooling, ReLU has a quarter of the cells.
     return relu(maxPool(y, { size: 3, stride: 2, padding: 1 }));
   });
   stagePlan(config).forEach(({ stride, first, rest }, stage) => {
@@ -216,7 +223,7 @@ export function resNet(
       x = graph.scope(name, () => residualBlock(x, layout, config, parameters, name, shape));
     }
     const map = x;
-    onStage?.(stage + 1, () => transpose(map, [0, 2, 3, 1]));
+    onStage?.(stage + 1, () => channelsLast(map));
   });
-  return transpose(x, layout.channelAxis === 0 ? [1, 2, 3, 0] : [0, 2, 3, 1]);
+  return channelsLast(x);
 }

@@ -229,8 +229,9 @@ describe('the configuration', () => {
     for (const [architecture, backbone] of Object.entries(convNextConfigs)) {
       assert.deepEqual(backboneOf({ architecture }), backbone);
     }
-    assert.deepEqual(backboneOf(custom), { depths: [1, 1], widths: [8, 16] });
-    assert.deepEqual(backboneOf({ ...custom, layerScale: 0.1 }), { depths: [1, 1], widths: [8, 16], layerScale: 0.1 });
+    const plain = { family: 'convnext', depths: [1, 1], widths: [8, 16] };
+    assert.deepEqual(backboneOf(custom), plain);
+    assert.deepEqual(backboneOf({ ...custom, layerScale: 0.1 }), { ...plain, layerScale: 0.1 });
     // stride 8, so that 72 pixels are 81 cells
     parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
   });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   type BackboneConfig,
   backboneConfigs,
+  backboneOfArchitecture,
   backboneStride,
   headNorm,
   mapCells,
@@ -364,7 +365,7 @@ function namedBackbone(architecture: string, depths?: number[], channels?: numbe
     if (depths === undefined || channels === undefined || depths.length !== channels.length) {
       throw new ConfigError('custom needs model.depths and model.widths of the same length');
     }
-    return { depths, widths: channels };
+    return backboneOfArchitecture(architecture, { depths, widths: channels });
   }
   if (!Object.hasOwn(backboneConfigs, architecture)) {
     throw new ConfigError(

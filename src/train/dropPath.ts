@@ -1,5 +1,5 @@
 import { type BackboneConfig, dropPathBlocks } from '../nn/backbone.js';
-import { type DropPath, dropPathFrom, keepProbabilities } from '../nn/convnext.js';
+import { type DropPath, dropPathFrom, keepProbabilities } from '../nn/dropPath.js';
 import type { Graph } from '../onnx/graph.js';
 import { concat, reshape, slice } from '../onnx/ops/shape.js';
 import { stream } from '../tensor/random.js';

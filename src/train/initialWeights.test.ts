@@ -123,7 +123,7 @@ describe('a run with given weights', () => {
     const run = place();
     await assert.rejects(
       trainTiny(run, config(), { init: { path: dir } }),
-      /ModelFolderError: .* computes in int8, and its weights cannot be had from it; give the float model/,
+      /ModelFolderError: .* computes in int8, and its weights cannot be read from it; give the float model/,
     );
     assert.ok(!(await readdir(root)).includes(basename(run)));
   });
@@ -285,7 +285,7 @@ describe('weights that do not fit wholly', () => {
       found.drawn.map(({ name }) => name),
       ['projector'],
     );
-    assert.match(found.drawn[0]!.reason, /it has not the form of VICRegL's heads/);
+    assert.match(found.drawn[0]!.reason, /it does not have the form of VICRegL's heads/);
 
     const local = await read(source, config({ loss: { alpha: 0, numMatches: [3, 2] } }));
     assert.ok(!local.tensors.has('projector.0.weight'));
@@ -355,7 +355,7 @@ describe('weights that do not fit wholly', () => {
   it('bring the running statistics of batch normalisation', async () => {
     const resnet: StepConfig = {
       ...stepConfigOf(config(), undefined),
-      model: { backbone: { block: 'basic', layers: [1, 1, 1, 1], width: 4 } },
+      model: { backbone: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 4 } },
     };
     const { parameters, buffers } = networkSpecs(resnet);
     const values = new Map([...parameters, ...buffers].map((spec) => [spec.name, initialise(spec, 9)]));

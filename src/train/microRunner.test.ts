@@ -29,7 +29,7 @@ const gradientsAsState: Optimizer = {
 
 const convNext: StepConfig = {
   model: {
-    backbone: { depths: [1, 2], widths: [8, 16] },
+    backbone: { family: 'convnext', depths: [1, 2], widths: [8, 16] },
     expander: [24, 24],
     localProjector: [16, 16],
   },
@@ -52,7 +52,7 @@ const multiCrop: StepConfig = {
 };
 const resNet: StepConfig = {
   ...convNext,
-  model: { ...convNext.model, backbone: { block: 'basic', layers: [1, 1, 1, 1], width: 8 } },
+  model: { ...convNext.model, backbone: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 } },
   viewSizes: [64, 64],
   dropPath: false,
 };

@@ -1,5 +1,5 @@
 import { type BackboneConfig, backbone, headNorm } from '../nn/backbone.js';
-import type { DropPath } from '../nn/convnext.js';
+import type { DropPath } from '../nn/dropPath.js';
 import { mlp } from '../nn/heads.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';

@@ -103,7 +103,7 @@ describe('a warning', () => {
 
 const STEPS = 100;
 /** ResNet's layers in the smallest sizes. */
-const resNet: ResNetConfig = { block: 'basic', layers: [1, 1, 1, 1], width: 8 };
+const resNet: ResNetConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 };
 
 describe(`${STEPS} steps move the weights and lower the loss`, () => {
   for (const kind of ['adamw', 'lars', 'sgd'] as const) {

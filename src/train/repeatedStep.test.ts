@@ -14,7 +14,11 @@ import { buildStep } from './stepGraph.js';
 import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
-  model: { backbone: { depths: [1, 1], widths: [8, 16] }, expander: [24, 24], localProjector: [16, 16] },
+  model: {
+    backbone: { family: 'convnext', depths: [1, 1], widths: [8, 16] },
+    expander: [24, 24],
+    localProjector: [16, 16],
+  },
   loss: {
     alpha: 0.75,
     numMatches: [3, 2],

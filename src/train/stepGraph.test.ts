@@ -15,7 +15,7 @@ import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
   model: {
-    backbone: { depths: [1, 1], widths: [8, 16] },
+    backbone: { family: 'convnext', depths: [1, 1], widths: [8, 16] },
     expander: [24, 24],
     localProjector: [16, 16],
   },
@@ -108,7 +108,11 @@ describe('the step graph', () => {
   });
 
   for (const [name, backbone, viewSizes] of [
-    ['ResNet', { block: 'bottleneck', layers: [1, 2, 1, 1], width: 8, zeroInit: false }, [64, 64, 96]],
+    [
+      'ResNet',
+      { family: 'resnet', block: 'bottleneck', layers: [1, 2, 1, 1], width: 8, zeroInit: false },
+      [64, 64, 96],
+    ],
     ['ConvNeXt', small.model.backbone, [128, 128, 64]],
   ] as const) {
     it(`has the same loss and gradients in the CPU's forms and in CUDA's: ${name}`, async () => {

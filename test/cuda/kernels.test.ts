@@ -4,7 +4,7 @@ import { graphProblems, type KernelTables, readKernelTables } from '../../script
 import { distanceGraph } from '../../src/match/dense/distanceGraph.js';
 import type { ExportOptions, ExportSource } from '../../src/models/exportSource.js';
 import { buildGraphs } from '../../src/models/modelGraphs.js';
-import { type BackboneConfig, withOutputStride } from '../../src/nn/backbone.js';
+import { architectureOf, type BackboneConfig, withOutputStride } from '../../src/nn/backbone.js';
 import { gradients } from '../../src/onnx/gradients.js';
 import { emitOne, Graph, TRAINING_OPSET, type Value } from '../../src/onnx/graph.js';
 import { conv } from '../../src/onnx/ops/convolution.js';
@@ -40,9 +40,9 @@ import { tinyWeights } from '../support/tinyWeights.js';
  * shape is an int64 constant, which kernels read on the host. So there are no exceptions here.
  */
 
-const convNext: BackboneConfig = { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16], layerScale: 1 };
-const basic: BackboneConfig = { block: 'basic', layers: [1, 1, 1, 1], width: 8 };
-const bottleneck: BackboneConfig = { block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 };
+const convNext: BackboneConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16], layerScale: 1 };
+const basic: BackboneConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 };
+const bottleneck: BackboneConfig = { family: 'resnet', block: 'bottleneck', layers: [1, 1, 2, 1], width: 4 };
 const backbones: Readonly<Record<string, BackboneConfig>> = {
   convNext,
   basic,
@@ -161,8 +161,8 @@ function sourceOf(backbone: BackboneConfig): ExportSource {
   weights.set('classifier.weight', tensor('float32', [5, channels], new Float32Array(5 * channels).fill(0.1)));
   weights.set('classifier.bias', tensor('float32', [5], new Float32Array(5)));
   return {
-    ...{ name: 'tiny', version: '1', architecture: 'tiny', backbone, alpha: 0.75, weights, license: 'Apache-2.0' },
-    ...{ expander, localProjector, classes: 5, training: {} },
+    ...{ name: 'tiny', version: '1', architecture: architectureOf(backbone), backbone, alpha: 0.75 },
+    ...{ weights, license: 'Apache-2.0', expander, localProjector, classes: 5, training: {} },
   };
 }
 

@@ -180,7 +180,7 @@ const shapes = (outputs: EngineOutputs) =>
 
 describe('vicregl export', () => {
   const { depths, widths } = tinyKeys('').model;
-  const runBackbone = { depths, widths };
+  const runBackbone = { family: 'convnext', depths, widths } as const;
   let run: string;
   let steps: number;
   before(async () => {

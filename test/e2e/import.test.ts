@@ -62,7 +62,7 @@ describe('vicregl import', () => {
     assert.equal(made.code, 0, made.stderr);
     assert.match(
       made.stderr,
-      /^Left out: projector \(3 tensors\): it has not the form of VICRegL's heads: unexpected/m,
+      /^Left out: projector \(3 tensors\): it does not have the form of VICRegL's heads: unexpected/m,
     );
     assert.match(made.stdout, /solo: convnext, alpha unknown, 32 channels/);
     assert.equal(JSON.parse((await vicregl('model', '--model', out)).stdout).alpha, null);

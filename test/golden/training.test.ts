@@ -20,9 +20,15 @@ import { type GoldenFile, openGolden } from './goldenFile.js';
 /** The backbone that a golden file's `arch` line describes. */
 function backboneOf(arch: string): BackboneConfig {
   const list = (name: string) => JSON.parse(new RegExp(`${name}=(\\[.*?\\])`).exec(arch)![1]!) as number[];
-  if (arch.startsWith('convnext')) return { depths: list('depths'), widths: list('dims') };
+  if (arch.startsWith('convnext')) return { family: 'convnext', depths: list('depths'), widths: list('dims') };
   assert.match(arch, /^resnet bottleneck .* expansion=4, zero_init_residual=False$/);
-  return { block: 'bottleneck', layers: list('layers'), width: Number(/width=(\d+)/.exec(arch)![1]), zeroInit: false };
+  return {
+    family: 'resnet',
+    block: 'bottleneck',
+    layers: list('layers'),
+    width: Number(/width=(\d+)/.exec(arch)![1]),
+    zeroInit: false,
+  };
 }
 
 /** docs/method.md, Optimisation. */

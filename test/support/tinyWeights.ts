@@ -8,7 +8,7 @@ import { floats, normals } from './graphs.js';
 
 /** The smallest network with both heads. */
 export const tinyModelConfig: Required<ModelConfig> = {
-  backbone: { depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] },
+  backbone: { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] },
   expander: [24, 24, 20],
   localProjector: [16, 16, 12],
 };

@@ -9,7 +9,7 @@ import { Histogram } from './histogram.js';
 export type CalibrationInputs = AsyncIterable<Tensor> | Iterable<Tensor>;
 
 /**
- * Runs a graph of one input over calibration inputs and counts the elements of values inside it.
+ * Runs a graph of one input over calibration inputs and collects histograms of values inside it.
  * @returns a histogram for each value.
  */
 export async function observe(

@@ -7,9 +7,9 @@ import { type Affine, affineOf, composeAffine, identityAffine, vectorConstant } 
 import { afterAffine, beforeAffine, emitWeighted, weightedNode } from './weightedNode.js';
 
 /**
- * Layer normalisation without its scale and shift, of elementary operators: ONNX Runtime's CPU kernel of
- * LayerNormalization is a loop over single numbers, and takes three times as long as these (docs/models.md). Means are
- * products with a column, since ONNX Runtime would move a transposition in front through a ReduceMean and then copy.
+ * Layer normalisation without scale and shift, composed of elementary operators: ONNX Runtime's CPU kernel of
+ * LayerNormalization is not vectorised and takes three times as long (docs/models.md). Means are products with a column,
+ * because ONNX Runtime would move a preceding transposition through a ReduceMean and then copy.
  */
 function standardise(x: Value, epsilon: number): Value {
   const channels = x.shape.at(-1) as number;
@@ -20,9 +20,9 @@ function standardise(x: Value, epsilon: number): Value {
 }
 
 /**
- * Moves scales and shifts of channels that stand before a weighted node into its weights: those of pixels, and those of
- * layer normalisations, which become elementary operators. Where a padded convolution follows, they stay, since padding
- * with zeros would mean something else.
+ * Folds scales and shifts of channels into the weights of the weighted node that follows: those of pixels, and those of
+ * layer normalisations, which become elementary operators. They stay before a padded convolution, whose zero padding
+ * applies to the shifted values.
  */
 export function foldAffineBefore(source: Graph): Graph {
   const readers = consumers(source);
@@ -60,7 +60,7 @@ export function foldAffineBefore(source: Graph): Graph {
     }
     const before = pending.get(x);
     const affine = affineOf(node, x, last);
-    // Only pixels are scaled in front of a layer; the factors inside a GELU stay, by which runtimes know it.
+    // Of the other scales only the pixels' are folded: runtimes recognise a GELU by the factors inside it.
     if (affine !== undefined && (before !== undefined || (x.node?.operator === 'Cast' && absorbed(y, last)))) {
       pending.set(y, before === undefined ? affine : composeAffine(affine, before));
       return [of(x)];
@@ -74,7 +74,7 @@ export function foldAffineBefore(source: Graph): Graph {
   });
 }
 
-/** Moves scales and shifts of the channels of a weighted node's output into its weights: batch normalisation, biases. */
+/** Folds scales and shifts of a weighted node's output channels into its weights: batch normalisation, biases. */
 export function foldAffineAfter(source: Graph): Graph {
   const readers = consumers(source);
   const outputs = new Set(source.outputs.values());

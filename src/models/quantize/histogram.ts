@@ -1,10 +1,10 @@
-/** What an activation's elements are, seen one tensor after the other. */
+/** Distribution of an activation's elements, collected tensor by tensor. */
 
 const BINS = 4096;
 
 /**
- * Counts in equal bins over -limit..limit. The limit is a power of two and doubles when an element lies outside, two bins
- * becoming one, so nothing seen before has to be seen again.
+ * Counts in equal bins over -limit..limit. The limit is a power of two. It doubles when an element lies outside: each two
+ * bins merge into one, so no earlier tensor is needed again.
  */
 export class Histogram {
   #limit = 2 ** -10;

@@ -25,7 +25,7 @@ function weightValue(graph: Graph, node: WeightedNode) {
   return { value, scales };
 }
 
-/** A bias in the int32 that its products are summed in: scale of the input times that of the weight. */
+/** A bias as int32, in the scale of the accumulator: that of the input times that of the weight. */
 function biasValue(graph: Graph, bias: Float32Array, input: ActivationScale, weightScales: Float32Array): Value {
   const scales = weightScales.map((scale) => Math.fround(scale * input.scale));
   const integers = Int32Array.from(bias, (value, i) =>

@@ -6,7 +6,7 @@ export interface ActivationScale {
   readonly zeroPoint: number;
 }
 
-/** The scale that covers a range which holds 0; 0 is exact. */
+/** Scale and zero point of a range that contains 0; 0 is represented exactly. */
 export function activationScale([min, max]: Range): ActivationScale {
   const scale = Math.fround((max - min) / 255) || 1;
   return { scale, zeroPoint: Math.min(255, Math.max(0, Math.round(-min / scale))) };
@@ -20,8 +20,8 @@ export interface QuantisedWeight {
 
 /**
  * Largest weight. Processors with AVX2 or AVX-512 but without VNNI multiply bytes in pairs and add each pair in 16 bits,
- * which saturate at 32767: with weights up to 127 and activations up to 255 sums would be cut there and nowhere else. Up
- * to 64, 2 x 255 x 64 = 32640 fits, so the model answers the same on every processor (figures in docs/models.md).
+ * which saturate at 32767. Weights up to 127 with activations up to 255 would saturate on these processors alone. With
+ * weights up to 64, 2 x 255 x 64 = 32640 fits, so every processor computes the same (figures in docs/models.md).
  */
 const LARGEST_WEIGHT = 64;
 

@@ -5,10 +5,10 @@ import { consumers, rewriteGraph } from '../../onnx/rewrite.js';
 import { affineOf, vectorConstant } from './channelVector.js';
 import { weightedNode } from './weightedNode.js';
 
-/** Operators that see each number for itself, and so do not mind how rows are arranged. */
+/** Elementwise operators, which work on any arrangement of rows. */
 const ELEMENTWISE: ReadonlySet<string> = new Set(['Add', 'Mul', 'Sub', 'Div', 'Sqrt', 'Erf', 'Relu']);
 
-/** Whether an operand reads the same beside [rows, C] as beside [..., C]: a number, or a vector over the channels. */
+/** Whether an operand broadcasts against [rows, C] as against [..., C]: a number, or a vector over the channels. */
 const fitsRows = (operand: Value) => operand.constant !== undefined && operand.shape.length <= 1;
 
 /** A value as rows [N, C], with a value of the old rank that has the same leading dimensions. */
@@ -40,9 +40,9 @@ function unflatten({ rows, like }: Rows, shape: Value['shape']): Value {
 }
 
 /**
- * Matrix products with a weight as Gemm over rows [N, C], the bias inside; elementwise operators between them stay on
- * rows. An 8-bit Gemm adds its bias in the integers of the sum, where a MatMul needs another pass over its result, and
- * GELU without a bias in front takes half the time in ONNX Runtime.
+ * Converts matrix products with a weight to Gemm over rows [N, C] with the bias inside; elementwise operators between them
+ * stay on rows. An 8-bit Gemm adds the bias to its integer accumulator, where a MatMul needs another pass over its result,
+ * and ONNX Runtime computes a GELU without a preceding bias in half the time.
  */
 export function linearOnRows(source: Graph): Graph {
   const readers = consumers(source);

@@ -2,7 +2,7 @@ import type { Graph, Node, Value } from '../../onnx/graph.js';
 import { consumers } from '../../onnx/rewrite.js';
 import { weightedNode } from './weightedNode.js';
 
-/** Where integers stand in a graph. */
+/** What a quantised graph computes with integers. */
 export interface Placement {
   /** Values that become uint8. */
   readonly activations: ReadonlySet<Value>;
@@ -10,8 +10,8 @@ export interface Placement {
   readonly weighted: ReadonlySet<Node>;
 }
 
-/** The value behind a ReLU that alone reads another, else the value itself. */
-function behindRelu(value: Value, readers: ReadonlyMap<Value, readonly Node[]>): Value {
+/** The output of the ReLU that is a value's only reader, else the value itself. */
+function afterOnlyRelu(value: Value, readers: ReadonlyMap<Value, readonly Node[]>): Value {
   const reading = readers.get(value) ?? [];
   return reading.length === 1 && reading[0]!.operator === 'Relu' ? reading[0]!.outputs[0]! : value;
 }
@@ -23,8 +23,8 @@ export function placeInGemms(graph: Graph): Placement {
 }
 
 /**
- * Convolutions and the sums of the blocks: uint8 in and out. The first convolution (of the pixels, with few channels), the
- * pooling behind it (fast in float, slow in uint8) and the last sum, whose result is the map, are float.
+ * Convolutions and the sums of the blocks: uint8 in and out. Float are the first convolution (of the pixels, with few
+ * channels), the pooling after it (fast in float, slow in uint8) and the last sum, whose result is the map.
  */
 export function placeInConvolutions(graph: Graph): Placement {
   const readers = consumers(graph);
@@ -33,7 +33,7 @@ export function placeInConvolutions(graph: Graph): Placement {
   const weighted = new Set(convolutions.slice(1));
   for (const node of weighted) {
     activations.add(node.inputs[0]!);
-    activations.add(behindRelu(node.outputs[0]!, readers));
+    activations.add(afterOnlyRelu(node.outputs[0]!, readers));
   }
   return { activations, weighted };
 }

@@ -10,16 +10,16 @@ import type { Manifest } from '../manifest.js';
 import { quantizeGraph } from './quantizeGraph.js';
 import type { RangeMethod } from './ranges.js';
 
-/** What an int8 model is made with; images are network inputs, uint8 [1, H, W, 3]. */
+/** How an int8 model is made. Images are network inputs, uint8 [1, H, W, 3]. */
 export interface QuantizePlan {
-  /** Images that ranges are taken from. */
+  /** Images from which the ranges of activations are taken. */
   readonly calibration: readonly Tensor<'uint8'>[];
   /** Images, other than those, on which the result is compared with the float model; may be empty. */
   readonly heldOut: readonly Tensor<'uint8'>[];
   readonly ranges: RangeMethod;
 }
 
-async function answers(
+async function runOnImages(
   graph: Graph,
   images: readonly Tensor<'uint8'>[],
   progress: WorkProgress,
@@ -43,7 +43,7 @@ function fingerprint(images: readonly Tensor<'uint8'>[]): string {
 
 async function agreement(float: Graph, integer: Graph, images: readonly Tensor<'uint8'>[], progress: WorkProgress) {
   progress.begin('comparing with the float model', 2 * images.length, 'runs');
-  const [expected, found] = [await answers(float, images, progress), await answers(integer, images, progress)];
+  const [expected, found] = [await runOnImages(float, images, progress), await runOnImages(integer, images, progress)];
   const pairs = expected.map((outputs, i) => imageAgreement(outputs, found[i]!));
   return {
     images: images.length,
@@ -53,7 +53,7 @@ async function agreement(float: Graph, integer: Graph, images: readonly Tensor<'
 }
 
 /**
- * Quantises the graphs of a model: the backbone on the calibration images, the heads on what the float backbone makes of
+ * Quantises the graphs of a model: the backbone on the calibration images, the heads on the float backbone's outputs for
  * them.
  * @throws RangeError without calibration images.
  */
@@ -66,11 +66,11 @@ export async function quantizeGraphs(
   if (calibration.length === 0) throw new RangeError('an int8 model needs at least one calibration image');
   const { localProjector, expander, classifier } = float;
   const heads = [localProjector, expander, classifier].filter((head) => head !== undefined).length;
-  // A second pass of the backbone gives what the heads are calibrated on.
+  // A second pass of the float backbone gives the inputs on which the heads are calibrated.
   progress.begin('calibrating', calibration.length * (1 + (heads > 0 ? 1 + heads : 0)), 'runs');
   const backbone = await quantizeGraph(float.backbone, counted(calibration, progress), { operators, ranges });
-  const seen = heads > 0 ? await answers(float.backbone, calibration, progress) : [];
-  const representations = seen.map(({ representation }) => representation);
+  const outputs = heads > 0 ? await runOnImages(float.backbone, calibration, progress) : [];
+  const representations = outputs.map(({ representation }) => representation);
   // The heads are linear layers beside every backbone.
   const head = { operators: 'gemm', ranges } as const;
   const graphs: ModelGraphs = {
@@ -79,7 +79,7 @@ export async function quantizeGraphs(
       localProjector: await quantizeGraph(
         localProjector,
         counted(
-          seen.map(({ maps }) => maps),
+          outputs.map(({ maps }) => maps),
           progress,
         ),
         head,

@@ -1,13 +1,13 @@
 import type { Histogram } from './histogram.js';
 
-/** How the range that 8 bits cover is chosen from what calibration saw. */
+/** How the range of an 8-bit activation is chosen from its histogram. */
 export type RangeMethod = 'minmax' | 'percentile';
 
 export type Range = readonly [min: number, max: number];
 
 /**
- * Share of the elements that `percentile` leaves outside at each end. On the bundled model and on random networks it gains
- * nothing over the full range (docs/models.md); networks with a few very large activations need it.
+ * Share of the elements outside the `percentile` range at each end. It gains nothing over the full range on the bundled
+ * model and on random networks (docs/models.md); networks with a few very large activations need it.
  */
 const TAIL = 1e-5;
 
@@ -24,7 +24,7 @@ function percentile(histogram: Histogram): Range {
   return [edge(bins), edge([...bins].reverse())];
 }
 
-/** The range of an activation, always with 0 in it, which 8 bits must hold exactly (padding and ReLU write zeros). */
+/** The range of an activation. It always contains 0, which must be exact because padding and ReLU write zeros. */
 export function chooseRange(histogram: Histogram, method: RangeMethod): Range {
   const [min, max] = method === 'minmax' ? histogram.range : percentile(histogram);
   return [Math.min(min, 0), Math.max(max, 0)];

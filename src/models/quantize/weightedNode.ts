@@ -5,7 +5,7 @@ import { matmul } from '../../onnx/ops/linear.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
 import { type Affine, vectorConstant } from './channelVector.js';
 
-/** A MatMul, Gemm or Conv whose weight is a constant: what affine maps are folded into and what is quantised. */
+/** A MatMul, Gemm or Conv with a constant weight: affine maps are folded into it, and it is quantised. */
 export interface WeightedNode {
   readonly kind: 'MatMul' | 'Gemm' | 'Conv';
   readonly input: Value;
@@ -28,7 +28,7 @@ export function weightedNode(node: Node): WeightedNode | undefined {
   if (bias !== undefined && bias.constant === undefined) return undefined;
   const held = { input, weight: data, weightShape, ...(bias && { bias: bias.constant!.data as Float32Array }) };
   if (node.operator === 'MatMul' || node.operator === 'Gemm') {
-    // One column is a sum over the channels (of a mean), not a layer.
+    // A weight of one column is a sum over the channels (of a mean), not a layer.
     if (weightShape.length !== 2 || weightShape[1] === 1 || node.attributes['transB'] === 1) return undefined;
     return { ...held, kind: node.operator, outputs: weightShape[1]!, groups: 1, padded: false };
   }

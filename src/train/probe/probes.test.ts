@@ -158,8 +158,8 @@ describe('probes of a run', () => {
 
 describe('the probed representation', () => {
   const backbones: Readonly<Record<string, BackboneConfig>> = {
-    convnext: { depths: [1, 1], widths: [8, 16] },
-    resnet: { block: 'basic', layers: [1, 1, 1, 1], width: 8 },
+    convnext: { family: 'convnext', depths: [1, 1], widths: [8, 16] },
+    resnet: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 },
   };
   for (const [name, backbone] of Object.entries(backbones)) {
     it(`of a ${name} is that of the exported graph, running statistics included`, async () => {
@@ -197,7 +197,7 @@ describe('the linear probe', () => {
   const config = () => keys({ linear: { batchSize: 12, lr: 0.5 } });
   const weightsOf = () => {
     const { parameters } = networkSpecs({
-      model: { backbone: { depths: [1, 1], widths: [8, 16] } },
+      model: { backbone: { family: 'convnext', depths: [1, 1], widths: [8, 16] } },
       viewSizes: [64],
     });
     return new Map<string, Tensor>(parameters.map((spec) => [spec.name, initialise(spec, 3)]));
