@@ -1,19 +1,11 @@
 import type { Graph, Node, Value } from '../onnx/graph.js';
+import { operators } from '../onnx/operators.js';
 import { cast } from '../onnx/ops/elementwise.js';
 import { rewriteGraph } from '../onnx/rewrite.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { tensor } from '../tensor/tensor.js';
 
-/** Operators that stay in float32: norms, reductions and what scales the pixels, whose sums or range halves cannot hold. */
-const FLOAT32_OPERATORS: ReadonlySet<string> = new Set([
-  'LayerNormalization',
-  'ReduceMean',
-  'ReduceSum',
-  'Sqrt',
-  'Exp',
-]);
-
-/** Whether a node scales pixels, in front of the first layer. */
+/** Whether a node scales pixels, before the first layer: their range does not fit into float16. */
 function isOfPixels(node: Node): boolean {
   if (node.operator !== 'Mul' && node.operator !== 'Add') return false;
   const data = node.inputs.find((input) => input?.constant === undefined);
@@ -30,7 +22,7 @@ export function halfCompute(source: Graph): Graph {
   const halves = new Map<Value, Value>();
   const wholes = new Map<Value, Value>();
   return rewriteGraph(source, (node, { graph, of }) => {
-    const whole = FLOAT32_OPERATORS.has(node.operator) || node.operator === 'Cast' || isOfPixels(node);
+    const whole = operators[node.operator].half === 'float32' || isOfPixels(node);
     const read = (value: Value): Value => {
       const cache = whole ? wholes : halves;
       let copy = cache.get(value);

@@ -1,5 +1,6 @@
 import type { DType } from '../../tensor/tensor.js';
 import { emitOne, type Value } from '../graph.js';
+import { type Operator, operators } from '../operators.js';
 import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
 import { reshape } from './shape.js';
 
@@ -34,7 +35,7 @@ function withAxes(scalar: Value, other: Value): Value {
   );
 }
 
-function binary(operator: string) {
+function binary(operator: Operator) {
   return (a: Operand, b: Operand): Value => {
     const [one, other] = pair(operator, a, b);
     const [left, right] = [withAxes(one, other), withAxes(other, one)];
@@ -43,7 +44,7 @@ function binary(operator: string) {
   };
 }
 
-function comparison(operator: string) {
+function comparison(operator: Operator) {
   return (a: Operand, b: Operand): Value => {
     const [left, right] = pair(operator, a, b);
     return emitOne(operator, [left, right], {
@@ -53,7 +54,7 @@ function comparison(operator: string) {
   };
 }
 
-function unary(operator: string) {
+function unary(operator: Operator) {
   return (x: Value): Value => emitOne(operator, [x], { dtype: x.dtype, shape: x.shape });
 }
 
@@ -121,7 +122,7 @@ export function cast(x: Value, dtype: DType): Value {
  * (Hendrycks and Gimpel, arXiv 1606.08415).
  */
 export function gelu(x: Value): Value {
-  if (x.graph.opset >= 20) return emitOne('Gelu', [x], { dtype: x.dtype, shape: x.shape });
+  if (x.graph.opset >= operators.Gelu.since!) return emitOne('Gelu', [x], { dtype: x.dtype, shape: x.shape });
   const halfErf = add(erf(div(x, Math.SQRT2)), 1);
   return mul(mul(x, halfErf), 0.5);
 }

@@ -7,7 +7,7 @@ import { reduceSum } from '../ops/reduce.js';
 import { concat, matrixTranspose, pad, reshape, slice, transpose } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
 import { depthwiseGradientForm } from './convolutionForms.js';
-import { type GradientRule, type RuleContext, whenNeeded } from './rule.js';
+import { type FamilyGradients, type RuleContext, whenNeeded } from './rule.js';
 
 type Four = readonly [number, number, number, number];
 
@@ -146,4 +146,5 @@ export const convolutionRules = {
       whenNeeded(needs[2], () => reduceSum(gy, [0, 2, 3])),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+  ConvTranspose: 'unsupported',
+} satisfies FamilyGradients;

@@ -1,5 +1,5 @@
 import { add, cast, div, erf, exp, halfAbove, mul, neg, step, sub, where } from '../ops/elementwise.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import { type FamilyGradients, unbroadcast, whenNeeded } from './rule.js';
 
 export const elementwiseRules = {
   // d(a + b) = da + db
@@ -54,5 +54,6 @@ export const elementwiseRules = {
     const density = exp(sub(-0.5 * Math.log(2 * Math.PI), mul(scaled, scaled)));
     return [mul(gy, add(mul(density, x!), cumulative))];
   },
-  Greater: null,
-} satisfies Record<string, GradientRule | null>;
+  Greater: 'none',
+  HardSigmoid: 'unsupported',
+} satisfies FamilyGradients;

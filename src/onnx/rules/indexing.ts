@@ -2,7 +2,7 @@ import { elementCount } from '../../tensor/tensor.js';
 import { scatterElementsAdd, scatterRowsAdd } from '../ops/indexing.js';
 import { reshape, transpose, unsqueeze, zerosOf } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import type { GradientRule } from './rule.js';
+import type { FamilyGradients } from './rule.js';
 
 export const indexingRules = {
   // every picked slice is added back at its index: the axis is moved to the front, rows are scattered, and it moves back
@@ -33,6 +33,8 @@ export const indexingRules = {
     ),
     undefined,
   ],
-  OneHot: null,
-  TopK: null,
-} satisfies Record<string, GradientRule | null>;
+  OneHot: 'none',
+  TopK: 'none',
+  ScatterElements: 'unsupported',
+  ScatterND: 'unsupported',
+} satisfies FamilyGradients;

@@ -3,7 +3,7 @@ import type { Value } from '../graph.js';
 import { gemm, matmul } from '../ops/linear.js';
 import { matrixTranspose, reshape } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import { type FamilyGradients, unbroadcast, whenNeeded } from './rule.js';
 
 /** All leading axes of [..., K] as rows: [M, K]. */
 function asRows(x: Value): Value {
@@ -35,4 +35,4 @@ export const linearRules = {
       whenNeeded(needs[2], () => unbroadcast(gy, bias!)),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

@@ -6,7 +6,7 @@ import { channelAffine } from '../ops/normalisation.js';
 import { reduceMean, reduceSum } from '../ops/reduce.js';
 import { matrixTranspose, reshape, transpose } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import { type FamilyGradients, unbroadcast, whenNeeded } from './rule.js';
 
 /** [N, C, ...] as one row per channel: [C, N * ...]. */
 function channelRows(x: Value): Value {
@@ -60,4 +60,4 @@ export const normalisationRules = {
       whenNeeded(needs[2], () => unbroadcast(gy, bias!)),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

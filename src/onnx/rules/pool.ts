@@ -2,7 +2,7 @@ import { elementCount } from '../../tensor/tensor.js';
 import { scatterElementsAdd } from '../ops/indexing.js';
 import { reshape, zerosOf } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import type { GradientRule } from './rule.js';
+import type { FamilyGradients } from './rule.js';
 
 export const poolRules = {
   // the gradient of a window goes to the element that was its largest (the first of equals)
@@ -12,4 +12,4 @@ export const poolRules = {
     const scattered = scatterElementsAdd(flat, reshape(indices!, [-1]), reshape(gy, [-1]), 0);
     return [reshape(scattered, shape)];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

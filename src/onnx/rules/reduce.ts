@@ -4,7 +4,7 @@ import { exp, mul, sub } from '../ops/elementwise.js';
 import { reduceSum } from '../ops/reduce.js';
 import { expand, reshape } from '../ops/shape.js';
 import { normaliseAxis, staticShape } from '../shapes.js';
-import type { GradientRule, RuleContext } from './rule.js';
+import type { FamilyGradients, RuleContext } from './rule.js';
 
 /** The gradient of a reduction repeated along the axes that were reduced. */
 function spread({ node, x: [x], gy }: RuleContext, scaled: (gradient: Value) => Value): Value {
@@ -29,5 +29,5 @@ export const reduceRules = {
   },
   // d logsoftmax(x) = dx - sum(softmax(x) dx)
   LogSoftmax: ({ y: [y], gy }) => [sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
-  ArgMin: null,
-} satisfies Record<string, GradientRule | null>;
+  ArgMin: 'none',
+} satisfies FamilyGradients;

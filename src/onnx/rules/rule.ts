@@ -1,5 +1,6 @@
 import { elementCount } from '../../tensor/tensor.js';
 import type { Node, Value } from '../graph.js';
+import type { Operator } from '../operators.js';
 import { columnSums } from '../ops/columnSums.js';
 import { reduceSum } from '../ops/reduce.js';
 import { reshape } from '../ops/shape.js';
@@ -20,6 +21,15 @@ export interface RuleContext {
 
 /** Gradients with respect to the inputs, in order; undefined where none is needed. */
 export type GradientRule = (context: RuleContext) => readonly (Value | undefined)[];
+
+/**
+ * How an operator is differentiated: by a rule; `none` where it has no derivative (comparisons, selections) and gradients
+ * stop; `unsupported` where no rule is written, which is an error when a gradient reaches it.
+ */
+export type Gradient = GradientRule | 'none' | 'unsupported';
+
+/** The gradients of a family of operators. */
+export type FamilyGradients = Readonly<Partial<Record<Operator, Gradient>>>;
 
 /** Runs a function for an input only when its gradient is needed. */
 export function whenNeeded(needed: boolean | undefined, build: () => Value): Value | undefined {

@@ -349,7 +349,9 @@ const cases: Record<string, Record<string, GradientCase>> = {
 
 describe('gradient rules', () => {
   it('each have a numeric check', () => {
-    const differentiable = Object.keys(gradientRules).filter((operator) => gradientRules[operator] !== null);
+    const differentiable = Object.entries(gradientRules).flatMap(([operator, rule]) =>
+      typeof rule === 'function' ? [operator] : [],
+    );
     assert.deepEqual(
       differentiable.filter((operator) => cases[operator] === undefined),
       [],
@@ -456,10 +458,9 @@ describe('gradients', () => {
   it('name an operator that has no rule', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
-    const [y] = graph.emit('Sinh', [x], [{ dtype: 'float32', shape: [2] }]);
     assert.throws(
-      () => gradients(reduceSum(y!), [x]),
-      (error: unknown) => error instanceof GraphError && /Sinh/.test(error.message),
+      () => gradients(reduceSum(e.halfAbove(x)), [x]),
+      (error: unknown) => error instanceof GraphError && /HardSigmoid/.test(error.message),
     );
   });
 

@@ -1,7 +1,7 @@
 import { constantIntegers, type Value } from '../graph.js';
 import { concat, pad, reshape, slice, transpose, zerosOf } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import { type FamilyGradients, type GradientRule, unbroadcast, whenNeeded } from './rule.js';
 
 const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [reshape(gy, staticShape(x!.shape, node.operator))];
 
@@ -16,6 +16,7 @@ function insertZeros(x: Value, axis: number, step: number, length: number): Valu
 }
 
 export const shapeRules = {
+  Shape: 'none',
   Reshape: reshapeBack,
   Unsqueeze: reshapeBack,
   // the inverse permutation
@@ -79,4 +80,4 @@ export const shapeRules = {
       ),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;
