@@ -4,6 +4,7 @@ import { isFloat } from './operators.js';
 import { add } from './ops/elementwise.js';
 import { gradientRules } from './rules/table.js';
 import { formatShape, GraphError } from './shapes.js';
+import { unbroadcast } from './unbroadcast.js';
 
 /**
  * Reverse-mode differentiation: gradients of a scalar with respect to values of its graph, emitted into the same graph.
@@ -45,10 +46,15 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
       throw new GraphError(`no gradient rule for operator ${node.operator} (node "${node.name}")`);
     if (rule === 'none') continue;
     const x = node.inputs as readonly Value[];
-    const needs = x.map((input) => input !== undefined && active.has(input));
-    const gx = graph.scope(`gradient/${node.name}`, () => rule({ node, x, y: node.outputs, gy, needs }));
+    const gx = graph.scope(`gradient/${node.name}`, () =>
+      rule({ node, x, y: node.outputs, gy }).map((build, i) => {
+        const input = x[i];
+        if (build === undefined || input === undefined || !active.has(input)) return undefined;
+        return unbroadcast(build(), input);
+      }),
+    );
     gx.forEach((gradient, i) => {
-      if (gradient !== undefined && needs[i]) accumulate(x[i]!, gradient);
+      if (gradient !== undefined) accumulate(x[i]!, gradient);
     });
     if (!wanted.has(output!)) accumulated.delete(output!);
   }

@@ -7,7 +7,7 @@ import { reduceSum } from '../ops/reduce.js';
 import { concat, matrixTranspose, pad, reshape, slice, transpose } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
 import { depthwiseGradientForm } from './convolutionForms.js';
-import { type FamilyGradients, type RuleContext, whenNeeded } from './rule.js';
+import type { FamilyGradients, RuleContext } from './rule.js';
 
 type Four = readonly [number, number, number, number];
 
@@ -127,12 +127,11 @@ export const convolutionRules = {
     const {
       x: [x, weight],
       gy,
-      needs,
     } = context;
     const shapes = shapesOf(context);
     return [
-      whenNeeded(needs[0], () => inputGradient(shapes, weight!, gy)),
-      whenNeeded(needs[1], () => {
+      () => inputGradient(shapes, weight!, gy),
+      () => {
         if (isDepthwiseSame(shapes)) {
           const { weight: kernel, input, options } = shapes;
           const form = depthwiseGradientForm(gy.graph.provider, input[2] * input[3]);
@@ -142,8 +141,8 @@ export const convolutionRules = {
         throw new GraphError(
           `Conv: no weight gradient for ${shapes.options.groups} groups with stride ${shapes.options.stride}`,
         );
-      }),
-      whenNeeded(needs[2], () => reduceSum(gy, [0, 2, 3])),
+      },
+      () => reduceSum(gy, [0, 2, 3]),
     ];
   },
   ConvTranspose: 'unsupported',

@@ -21,13 +21,13 @@ function spread({ node, x: [x], gy }: RuleContext, scaled: (gradient: Value) => 
 
 export const reduceRules = {
   // d sum(x) = sum(dx)
-  ReduceSum: (context) => [spread(context, (gradient) => gradient)],
+  ReduceSum: (context) => [() => spread(context, (gradient) => gradient)],
   // d mean(x) = sum(dx) / n; scaled before it is repeated
   ReduceMean: (context) => {
     const share = valueElements(context.y[0]!) / valueElements(context.x[0]!);
-    return [spread(context, (gradient) => mul(gradient, share))];
+    return [() => spread(context, (gradient) => mul(gradient, share))];
   },
   // d logsoftmax(x) = dx - sum(softmax(x) dx)
-  LogSoftmax: ({ y: [y], gy }) => [sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
+  LogSoftmax: ({ y: [y], gy }) => [() => sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
   ArgMin: 'none',
 } satisfies FamilyGradients;
