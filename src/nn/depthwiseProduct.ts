@@ -1,5 +1,5 @@
 import type { Graph, Value } from '../onnx/graph.js';
-import { differentiateBy } from '../onnx/ops/elementwise.js';
+import { differentiateBy } from '../onnx/ops/differentiation.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { matrixTranspose, reshape, transpose } from '../onnx/ops/shape.js';
 import { tensor } from '../tensor/tensor.js';
@@ -10,7 +10,7 @@ import { tensor } from '../tensor/tensor.js';
  * multiplications than the convolution needs (cells / taps times as many) but they run at the rate of a matrix product,
  * and so do both gradients. T is filled once for all images, so that the form pays on small maps and for many images:
  * forward and gradients take a fifth of the convolution's time on 7 x 7 cells of 16 images, half of it on 14 x 14 of 32
- * (scripts/bench/depthwise.ts, docs/benchmarks.md). onnx/rules/convolutionForms.ts says where it is taken.
+ * (scripts/bench/depthwise.ts, docs/benchmarks.md). onnx/convolutionForms.ts says where it is taken.
  */
 
 /** Selections by graph and map size; two layers of one size share theirs. */

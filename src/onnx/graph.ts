@@ -69,9 +69,9 @@ export class Graph {
   readonly outputs = new Map<string, Value>();
   /** Shapes under which outputs are declared, where they differ from the inferred ones (see output). */
   readonly declaredShapes = new Map<string, Shape>();
-  /** Values that pass no gradient on (see stopGradient). */
+  /** Values that pass no gradient on (see ops/differentiation.ts). */
   readonly detached = new Set<Value>();
-  /** Values with derivatives of their own (see differentiateBy). */
+  /** Values with derivatives of their own (see ops/differentiation.ts). */
   readonly pullbacks = new Map<Value, Pullback[]>();
 
   readonly #names = new Set<string>();

@@ -1,7 +1,8 @@
 import { linearLayer } from '../nn/layers.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';
-import { add, stopGradient } from '../onnx/ops/elementwise.js';
+import { stopGradient } from '../onnx/ops/differentiation.js';
+import { add } from '../onnx/ops/elementwise.js';
 import { reshape } from '../onnx/ops/shape.js';
 import type { TermName } from '../vicregl/criteria.js';
 import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';

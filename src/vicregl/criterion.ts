@@ -1,5 +1,6 @@
 import type { Value } from '../onnx/graph.js';
-import { add, differentiateBy, div, mul, relu, sqrt, sub } from '../onnx/ops/elementwise.js';
+import { differentiateBy } from '../onnx/ops/differentiation.js';
+import { add, div, mul, relu, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { reduceMean, reduceSum } from '../onnx/ops/reduce.js';
 import { concat, matrixTranspose, slice, transpose } from '../onnx/ops/shape.js';

@@ -126,20 +126,3 @@ export function gelu(x: Value): Value {
   const halfErf = add(erf(div(x, Math.SQRT2)), 1);
   return mul(mul(x, halfErf), 0.5);
 }
-
-/**
- * Declares y's derivative with respect to x, where it is cheaper than the rules of the nodes between them: `gradients`
- * takes it and passes those nodes by. What y depends on otherwise than through such an x gets no gradient from it.
- */
-export function differentiateBy(y: Value, x: Value, pull: (gy: Value) => Value): Value {
-  const { pullbacks } = x.graph;
-  pullbacks.set(y, [...(pullbacks.get(y) ?? []), { x, pull }]);
-  return y;
-}
-
-/** The same value, through which no gradient flows. */
-export function stopGradient(x: Value): Value {
-  const detached = identity(x);
-  x.graph.detached.add(detached);
-  return detached;
-}

@@ -5,6 +5,7 @@ import { gradients } from '../gradients.js';
 import { EXPORT_OPSET, Graph, type Value } from '../graph.js';
 import { channelMajorConv } from '../ops/channelMajorConvolution.js';
 import { conv } from '../ops/convolution.js';
+import { differentiateBy, stopGradient } from '../ops/differentiation.js';
 import * as e from '../ops/elementwise.js';
 import { gather, gatherElements, smallest } from '../ops/indexing.js';
 import { gemm, linear, matmul } from '../ops/linear.js';
@@ -435,7 +436,7 @@ describe('gradients', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 3]);
     const selected = [argMin(x, 1), smallest(x, 2).indices].map((index) => reduceSum(e.cast(index, 'float32')));
-    const detached = [reduceSum(smallest(x, 2).values), reduceSum(e.stopGradient(x))];
+    const detached = [reduceSum(smallest(x, 2).values), reduceSum(stopGradient(x))];
     const loss = [...selected, ...detached].reduce((sum, term) => e.add(sum, term));
     assert.throws(() => gradients(loss, [x]), /the loss does not depend on "x"/);
   });
@@ -443,14 +444,14 @@ describe('gradients', () => {
   it('take a declared derivative in place of the nodes between', async () => {
     const cube = (x: Value) => {
       const square = e.mul(x, x);
-      return e.differentiateBy(e.mul(square, x), x, (gy) => e.mul(gy, e.mul(square, 3)));
+      return differentiateBy(e.mul(square, x), x, (gy) => e.mul(gy, e.mul(square, 3)));
     };
     const { error } = await compareGradients({ shapes: [[2, 3]], build: ([x]) => e.add(cube(e.mul(x!, 2)), x!) });
     assert.ok(error < 1e-6, `relative error ${error}`);
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     const before = graph.nodes.length;
-    gradients(reduceSum(e.differentiateBy(e.sqrt(x), x, (gy) => e.neg(gy))), [x]);
+    gradients(reduceSum(differentiateBy(e.sqrt(x), x, (gy) => e.neg(gy))), [x]);
     const operators = graph.nodes.slice(before).map(({ operator }) => operator);
     assert.ok(operators.includes('Neg') && !operators.includes('Div'), operators.join(', '));
   });
