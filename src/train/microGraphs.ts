@@ -85,13 +85,13 @@ export function buildBackward(config: MicroConfig, size: number, provider: Provi
     const seed = graph.input(microNames.seed(output), 'float32', value.shape);
     return reduceSum(mul(value, seed));
   });
-  const slopes = gradients(
+  const parameterGradients = gradients(
     products.reduce((sum, product) => add(sum, product)),
     values,
   );
   values.forEach(({ name, shape }, i) => {
     const sum = graph.input(microNames.accumulated(name), 'float32', shape);
-    graph.output(stepNames.gradient(name), add(sum, slopes[i]!));
+    graph.output(stepNames.gradient(name), add(sum, parameterGradients[i]!));
   });
   return graph;
 }

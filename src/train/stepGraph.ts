@@ -40,15 +40,18 @@ export function buildStep(
 
   const { total, logs: terms } = emitStepLoss(views, views[0]!.representation, parameters, config);
   const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
-  const slopes = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
-  const norm = globalNorm(slopes);
+  const parameterGradients = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  const norm = globalNorm(parameterGradients);
   const logs = new Map<Term, Value>([...terms, [GRADIENT_NORM, norm]]);
   for (const [name, value] of logs) graph.output(name, value);
 
   const { clipNorm, optimizer } = config;
-  emitUpdates(clipNorm === undefined ? slopes : scaledGradients(slopes, clipScale(norm, clipNorm)), optimizer);
+  emitUpdates(
+    clipNorm === undefined ? parameterGradients : scaledGradients(parameterGradients, clipScale(norm, clipNorm)),
+    optimizer,
+  );
   if (options.gradients) {
-    for (const { value, gradient } of slopes) graph.output(stepNames.gradient(value.name), gradient);
+    for (const { value, gradient } of parameterGradients) graph.output(stepNames.gradient(value.name), gradient);
   }
   for (const { name, value } of parameters.buffers) graph.output(stepNames.updated(name), value);
   return { graph, parameters: parameters.specs, buffers: parameters.buffers, logs: [...logs.keys()] };

@@ -4,7 +4,7 @@ import type { Value } from '../onnx/graph.js';
 import { stopGradient } from '../onnx/ops/differentiation.js';
 import { add } from '../onnx/ops/elementwise.js';
 import { reshape } from '../onnx/ops/shape.js';
-import type { TermName } from '../vicregl/criteria.js';
+import type { TermName } from '../vicregl/criterion.js';
 import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
 import type { Term } from './loggedTerms.js';

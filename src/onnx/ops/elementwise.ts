@@ -75,7 +75,7 @@ export const identity = unary('Identity');
  * 1 where x > 0, else 0, in x's dtype. In float32 one pass instead of a comparison and a conversion: HardSigmoid is
  * max(0, min(1, alpha x)), and with this alpha even the smallest normal number comes out as 1 (to rounding).
  */
-export function step(x: Value): Value {
+export function heaviside(x: Value): Value {
   if (x.dtype !== 'float32') return cast(greater(x, 0), x.dtype);
   const alpha = { float: 3e38 };
   return emitOne('HardSigmoid', [x], { dtype: x.dtype, shape: x.shape }, { alpha, beta: { float: 0 } });

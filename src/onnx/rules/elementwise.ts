@@ -1,4 +1,4 @@
-import { add, cast, div, erf, exp, halfAbove, mul, neg, step, sub, where } from '../ops/elementwise.js';
+import { add, cast, div, erf, exp, halfAbove, heaviside, mul, neg, sub, where } from '../ops/elementwise.js';
 import type { FamilyGradients } from './rule.js';
 
 export const elementwiseRules = {
@@ -23,7 +23,7 @@ export const elementwiseRules = {
   // d erf(x) = 2 / sqrt(pi) exp(-x^2) dx
   Erf: ({ x: [x], gy }) => [() => mul(gy, mul(exp(neg(mul(x!, x!))), 2 / Math.sqrt(Math.PI)))],
   // d max(x, 0) = [y > 0] dx
-  Relu: ({ y: [y], gy }) => [() => mul(gy, step(y!))],
+  Relu: ({ y: [y], gy }) => [() => mul(gy, heaviside(y!))],
   Identity: ({ gy }) => [() => gy],
   Cast: ({ x: [x], gy }) => [() => cast(gy, x!.dtype)],
   Where: ({ x: [condition], gy }) => {

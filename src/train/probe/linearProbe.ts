@@ -72,8 +72,8 @@ export function linearProbeGraph(
   graph.output('probe_top1', topAccuracy(logits, labels, 1));
   graph.output('probe_top5', topAccuracy(logits, labels, 5));
   const values = classifier.specs.map(({ name, shape, initialiser }) => classifier.get(name, shape, initialiser));
-  const slopes = gradients(loss, values).map((gradient, i) => ({ value: values[i]!, gradient }));
-  emitUpdates(slopes, optimizerOf(keys));
+  const parameterGradients = gradients(loss, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  emitUpdates(parameterGradients, optimizerOf(keys));
   return { graph, network, classifier };
 }
 
