@@ -1,5 +1,5 @@
 /**
- * The 3x3 convolutions of a ResNet-50 at 224 px in the forms of src/onnx/rules/convolutionForms.ts, on maps that stand
+ * The 3x3 convolutions of a ResNet-50 at 224 px in the forms of src/onnx/convolutionForms.ts, on maps that stand
  * channel by channel: forward, gradient to the input, gradient to the weight. Prints a Markdown table of milliseconds.
  *
  *   node dist/scripts/bench/convolutionForms.js [--batches 8,32] [--threads 2] [--seconds 1]

@@ -1,7 +1,7 @@
 /**
  * The weight gradient of a depthwise 7x7 convolution in each of its forms (src/onnx/ops/depthwiseGradient.ts), over the maps
  * of a ConvNeXt. Prints one line of JSON for each map: milliseconds of each form, medians, and the fastest run's. From
- * these come the rows of src/onnx/rules/convolutionForms.ts.
+ * these come the rows of src/onnx/convolutionForms.ts.
  *
  *   node dist/scripts/bench/depthwiseGradient.js [--device cuda] [--batch 64] [--maps 56x96,28x192,14x384,7x768]
  *     [--threads 2] [--seconds 1]
@@ -10,10 +10,10 @@
  */
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
+import type { DepthwiseGradientForm } from '../../src/onnx/convolutionForms.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';
 import { depthwiseWeightGradient } from '../../src/onnx/ops/depthwiseGradient.js';
-import type { DepthwiseGradientForm } from '../../src/onnx/rules/convolutionForms.js';
 import type { InferenceSession } from '../../src/onnx/runtime.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';

@@ -171,7 +171,7 @@ def variance_covariance(x):
     n, d = x.shape[0], x.shape[-1]
     variance = F.relu(1 - torch.sqrt(x.square().sum(0) / (n - 1) + 1e-4)).mean()
     x = x.unsqueeze(0) if x.dim() == 2 else x.permute(1, 0, 2)
-    # The smaller of X^T X and X X^T has the same squared sum, as in src/vicregl/criterion.ts.
+    # The smaller of X^T X and X X^T has the same squared sum, as in src/vicregl/vicregTerms.ts.
     product = x.transpose(1, 2) @ x if d <= n else x @ x.transpose(1, 2)
     diagonal = x.square().sum(1).square().sum()
     covariance = (product.square().sum() - diagonal) / (n - 1) ** 2 / d / x.shape[0]

@@ -1,4 +1,5 @@
 import type { Attributes } from '../../src/onnx/graph.js';
+import { type OperatorFacts, operators } from '../../src/onnx/operators.js';
 import type { DType } from '../../src/tensor/tensor.js';
 
 /**
@@ -203,18 +204,19 @@ function coversTypes({ types, signatures }: Kernel, { inputs, outputs }: KernelQ
 }
 
 /**
- * What kernels refuse whose versions and types fit: attributes, of which the list says nothing. From the provider's source
- * at the same commit (cuda_execution_provider.cc, batch_norm.h, scatter_nd.cc, scatter_elements.cc); the library of 1.29
- * has the same messages.
+ * What kernels refuse although their versions and types fit: attributes, which the list does not show. The table of
+ * operators has them, from the provider's source at the same commit (cuda_execution_provider.cc, batch_norm.h,
+ * scatter_nd.cc, scatter_elements.cc); the library of 1.29 has the same messages.
  */
 function refusedAttributes({ operator, attributes }: KernelQuery): string | undefined {
-  const text = (name: string) =>
-    `${operator} with ${name} ${JSON.stringify(attributes[name])} is refused by the kernel`;
-  if (operator === 'BatchNormalization' && attributes['training_mode'] === 1) return text('training_mode');
-  if (/^Arg(Max|Min)$/.test(operator) && attributes['select_last_index'] === 1) return text('select_last_index');
-  const reductions = { ScatterND: ['none', 'add'], ScatterElements: ['none', 'add', 'mul', 'min', 'max'] }[operator];
-  const reduction = attributes['reduction'] ?? 'none';
-  return reductions && !reductions.includes(String(reduction)) ? text('reduction') : undefined;
+  const facts: Readonly<Record<string, OperatorFacts>> = operators;
+  for (const [name, values] of Object.entries(facts[operator]?.cuda.refuses ?? {})) {
+    const value = attributes[name];
+    if ((typeof value === 'number' || typeof value === 'string') && values.includes(value)) {
+      return `${operator} with ${name} ${JSON.stringify(value)} is refused by the kernel`;
+    }
+  }
+  return undefined;
 }
 
 /**

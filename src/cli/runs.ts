@@ -5,12 +5,10 @@ import { svgToPng } from '../image/svg.js';
 import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
 import { ConfigError } from '../train/config.js';
 import { drawComparison } from '../train/curves.js';
+import { COMPARED_TERMS } from '../train/loggedTerms.js';
 import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
 import { table } from './table.js';
-
-/** Loss terms and monitors that are drawn unless others are asked for, where a run has them. */
-const TERMS = 'l inv_l var_l cov_l nce_l minv_l mvar_l mcov_l mnce_l stdr stde top1 probe_top1 knn_top1'.split(' ');
 
 interface CompareFlags {
   readonly terms?: readonly string[];
@@ -24,7 +22,7 @@ function loggedTerms(runs: readonly RunReport[], asked: readonly string[] | unde
   if (missing !== undefined) {
     throw new ConfigError(`no run has logged "${missing}"; there are ${[...logged].sort().join(', ')}`);
   }
-  return (asked ?? TERMS).filter((term) => logged.has(term));
+  return (asked ?? COMPARED_TERMS).filter((term) => logged.has(term));
 }
 
 const figure = (value: number | undefined) => (value === undefined ? '' : String(Number(value.toPrecision(4))));

@@ -1,19 +1,11 @@
 import type { Graph, Node, Value } from '../onnx/graph.js';
+import { operators } from '../onnx/operators.js';
 import { cast } from '../onnx/ops/elementwise.js';
 import { rewriteGraph } from '../onnx/rewrite.js';
 import { float32ToFloat16 } from '../tensor/float16.js';
 import { tensor } from '../tensor/tensor.js';
 
-/** Operators that stay in float32 because their sums or their range exceed float16: norms and reductions. */
-const FLOAT32_OPERATORS: ReadonlySet<string> = new Set([
-  'LayerNormalization',
-  'ReduceMean',
-  'ReduceSum',
-  'Sqrt',
-  'Exp',
-]);
-
-/** Whether a node scales pixels before the first layer; it stays in float32 too. */
+/** Whether a node scales pixels before the first layer: their range does not fit into float16. */
 function scalesPixels(node: Node): boolean {
   if (node.operator !== 'Mul' && node.operator !== 'Add') return false;
   const data = node.inputs.find((input) => input?.constant === undefined);
@@ -30,7 +22,7 @@ export function halfCompute(source: Graph): Graph {
   const float16Values = new Map<Value, Value>();
   const float32Values = new Map<Value, Value>();
   return rewriteGraph(source, (node, { graph, of }) => {
-    const inFloat32 = FLOAT32_OPERATORS.has(node.operator) || node.operator === 'Cast' || scalesPixels(node);
+    const inFloat32 = operators[node.operator].half === 'float32' || scalesPixels(node);
     const read = (value: Value): Value => {
       const cache = inFloat32 ? float32Values : float16Values;
       let copy = cache.get(value);

@@ -1,5 +1,6 @@
 import type { Value } from '../onnx/graph.js';
-import { add, div, mul, sqrt, stopGradient, sub } from '../onnx/ops/elementwise.js';
+import { stopGradient } from '../onnx/ops/differentiation.js';
+import { add, div, mul, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { type BatchNormOutputs, batchNorm } from '../onnx/ops/normalisation.js';
 import { reduceMean } from '../onnx/ops/reduce.js';
 import { reshape, transpose } from '../onnx/ops/shape.js';

@@ -1,5 +1,5 @@
 import type { Graph, Value } from '../onnx/graph.js';
-import { differentiateBy } from '../onnx/ops/elementwise.js';
+import { differentiateBy } from '../onnx/ops/differentiation.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { matrixTranspose, reshape, transpose } from '../onnx/ops/shape.js';
 import { tensor } from '../tensor/tensor.js';
@@ -10,7 +10,7 @@ import { tensor } from '../tensor/tensor.js';
  * multiplications as the convolution, but at the speed of a matrix product, and so do both gradients. T is filled once
  * for all images, so the form is faster on small maps and for many images: forward and gradients take a fifth of the
  * convolution's time on 7 x 7 cells of 16 images, and half of it on 14 x 14 cells of 32 (scripts/bench/depthwise.ts,
- * docs/benchmarks.md). onnx/rules/convolutionForms.ts decides where it is used.
+ * docs/benchmarks.md). onnx/convolutionForms.ts decides where it is used.
  */
 
 /** Selection constants by graph and map size; layers of one size share them. */

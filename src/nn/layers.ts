@@ -1,10 +1,11 @@
+import { multipliesDepthwise } from '../onnx/convolutionForms.js';
 import type { Value } from '../onnx/graph.js';
 import { conv } from '../onnx/ops/convolution.js';
 import { add } from '../onnx/ops/elementwise.js';
 import { linear } from '../onnx/ops/linear.js';
 import { layerNorm } from '../onnx/ops/normalisation.js';
-import { reshape, slice, transpose } from '../onnx/ops/shape.js';
-import { multipliesDepthwise } from '../onnx/rules/convolutionForms.js';
+import { tiles } from '../onnx/ops/patches.js';
+import { reshape, transpose } from '../onnx/ops/shape.js';
 import { isStatic } from '../onnx/shapes.js';
 import { depthwiseProduct } from './depthwiseProduct.js';
 import type { Initialiser, Parameters } from './parameters.js';
@@ -73,18 +74,7 @@ export function patchLayer(
     const y = conv(transpose(x, [0, 3, 1, 2]), weight, bias, { stride: size });
     return transpose(y, [0, 2, 3, 1]);
   }
-  const [batch, height, width] = x.shape as readonly [number, number, number];
-  const rows = Math.floor(height / size);
-  const columns = Math.floor(width / size);
-  const whole = rows * size === height && columns * size === width;
-  const covered = whole
-    ? x
-    : slice(x, [
-        { axis: 1, start: 0, end: rows * size },
-        { axis: 2, start: 0, end: columns * size },
-      ]);
-  const split = reshape(covered, [batch, rows, size, columns, size, inputs]);
-  const patches = reshape(transpose(split, [0, 1, 3, 2, 4, 5]), [batch, rows, columns, size * size * inputs]);
+  const patches = tiles(x, size);
   const kernel = reshape(transpose(weight, [0, 2, 3, 1]), [outputs, size * size * inputs]);
   return linear(patches, kernel, bias);
 }
@@ -92,7 +82,7 @@ export function patchLayer(
 /**
  * Depthwise convolution of odd kernel size and stride 1, padded to keep the size, channels last: [B, H, W, C] ->
  * [B, H, W, C]; parameters `name.weight` [C, 1, size, size] and `name.bias`. On small static maps it is a matrix product
- * (depthwiseProduct.ts), where onnx/rules/convolutionForms.ts says so.
+ * (depthwiseProduct.ts), where onnx/convolutionForms.ts says so.
  */
 export function depthwiseLayer(
   x: Value,

@@ -1,9 +1,10 @@
 import type { Value } from '../onnx/graph.js';
 import { channelMajorConv } from '../onnx/ops/channelMajorConvolution.js';
 import { type ConvOptions, conv, convolvedSize } from '../onnx/ops/convolution.js';
-import { add, differentiateBy, relu } from '../onnx/ops/elementwise.js';
+import { differentiateBy } from '../onnx/ops/differentiation.js';
+import { add, relu } from '../onnx/ops/elementwise.js';
 import { gemm } from '../onnx/ops/linear.js';
-import { patches } from '../onnx/ops/patches.js';
+import { patches, tiles } from '../onnx/ops/patches.js';
 import { maxPool } from '../onnx/ops/pool.js';
 import { pad, reshape, transpose } from '../onnx/ops/shape.js';
 import type { BackboneOptions } from './backboneFamily.js';
@@ -113,8 +114,7 @@ function blockConvolution(pixels: Value, weight: Value): Value {
   const blocks = (count: number) => count + window - 1;
   const after = (pixelCount: number, count: number) => blocks(count) * stride - pixelCount - padding;
   const padded = pad(pixels, [0, padding, padding, 0], [0, after(height, rows), after(width, columns), 0]);
-  const split = reshape(padded, [images, blocks(rows), stride, blocks(columns), stride, colours]);
-  const inBlocks = reshape(transpose(split, [0, 1, 3, 2, 4, 5]), [images, blocks(rows), blocks(columns), -1]);
+  const inBlocks = tiles(padded, stride);
   const windows = { size: window, stride: 1, dilation: 1, padding: 0, rows, columns };
   const filled = reshape(pad(weight, [0, 0, 0, 0], [0, 0, 1, 1]), [outputs, colours, window, stride, window, stride]);
   const kernelRows = reshape(transpose(filled, [0, 2, 4, 3, 5, 1]), [outputs, -1]);

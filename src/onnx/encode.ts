@@ -1,6 +1,7 @@
 import onnxProto from 'onnx-proto';
 import { type DType, tensorBytes } from '../tensor/tensor.js';
 import type { AttributeValue, Body, Graph, Node, Value } from './graph.js';
+import { operators } from './operators.js';
 import type { Shape } from './shapes.js';
 
 /** Graphs as ONNX ModelProto bytes. */
@@ -54,15 +55,9 @@ function encodeInitializer(
   };
 }
 
-/**
- * Operators whose further outputs may be left out. A MaxPool that also gives its indices has no blocked kernel in ONNX
- * Runtime: it took ten of the 53 ms of a ResNet-50.
- */
-const OPTIONAL_OUTPUTS: ReadonlySet<string> = new Set(['MaxPool', 'LayerNormalization']);
-
 /** The outputs that a node is written with: without the optional ones behind the last that is used. */
 function writtenOutputs(node: Node, used: ReadonlySet<Value>): readonly Value[] {
-  if (!OPTIONAL_OUTPUTS.has(node.operator)) return node.outputs;
+  if (!operators[node.operator].optionalOutputs) return node.outputs;
   return node.outputs.slice(0, 1 + node.outputs.findLastIndex((output, i) => i === 0 || used.has(output)));
 }
 

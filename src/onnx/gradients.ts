@@ -1,8 +1,10 @@
 import { tensor } from '../tensor/tensor.js';
 import type { Value } from './graph.js';
+import { isFloat } from './operators.js';
 import { add } from './ops/elementwise.js';
 import { gradientRules } from './rules/table.js';
 import { formatShape, GraphError } from './shapes.js';
+import { unbroadcast } from './unbroadcast.js';
 
 /**
  * Reverse-mode differentiation: gradients of a scalar with respect to values of its graph, emitted into the same graph.
@@ -40,14 +42,19 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
       continue;
     }
     const rule = gradientRules[node.operator];
-    if (rule === undefined)
+    if (rule === 'unsupported')
       throw new GraphError(`no gradient rule for operator ${node.operator} (node "${node.name}")`);
-    if (rule === null) continue;
+    if (rule === 'none') continue;
     const x = node.inputs as readonly Value[];
-    const needs = x.map((input) => input !== undefined && active.has(input));
-    const gx = graph.scope(`gradient/${node.name}`, () => rule({ node, x, y: node.outputs, gy, needs }));
+    const gx = graph.scope(`gradient/${node.name}`, () =>
+      rule({ node, x, y: node.outputs, gy }).map((build, i) => {
+        const input = x[i];
+        if (build === undefined || input === undefined || !active.has(input)) return undefined;
+        return unbroadcast(build(), input);
+      }),
+    );
     gx.forEach((gradient, i) => {
-      if (gradient !== undefined && needs[i]) accumulate(x[i]!, gradient);
+      if (gradient !== undefined) accumulate(x[i]!, gradient);
     });
     if (!wanted.has(output!)) accumulated.delete(output!);
   }
@@ -63,11 +70,10 @@ function dependents(loss: Value, parameters: readonly Value[]): Set<Value> {
   const { graph } = loss;
   const active = new Set<Value>(parameters);
   for (const node of graph.nodes) {
-    if (gradientRules[node.operator] === null) continue;
+    if (gradientRules[node.operator] === 'none') continue;
     if (!node.inputs.some((input) => input !== undefined && active.has(input))) continue;
     for (const output of node.outputs) {
-      const isFloat = output.dtype === 'float32' || output.dtype === 'float64' || output.dtype === 'float16';
-      if (isFloat && !graph.detached.has(output)) active.add(output);
+      if (isFloat(output.dtype) && !graph.detached.has(output)) active.add(output);
     }
   }
   return active;

@@ -1,4 +1,5 @@
 import { type DType, elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+import { type Operator, operators, typeProblem } from './operators.js';
 import { formatShape, GraphError, type Shape } from './shapes.js';
 
 /** A tensor in a graph: an input, a constant or the output of a node. */
@@ -27,7 +28,7 @@ export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 /** One ONNX operator call. An absent optional input is undefined. */
 export interface Node {
-  readonly operator: string;
+  readonly operator: Operator;
   readonly name: string;
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly Value[];
@@ -68,9 +69,9 @@ export class Graph {
   readonly outputs = new Map<string, Value>();
   /** Shapes under which outputs are declared, where they differ from the inferred ones (see output). */
   readonly declaredShapes = new Map<string, Shape>();
-  /** Values that pass no gradient on (see stopGradient). */
+  /** Values that pass no gradient on (see ops/differentiation.ts). */
   readonly detached = new Set<Value>();
-  /** Values with derivatives of their own (see differentiateBy). */
+  /** Values with derivatives of their own (see ops/differentiation.ts). */
   readonly pullbacks = new Map<Value, Pullback[]>();
 
   readonly #names = new Set<string>();
@@ -145,14 +146,26 @@ export class Graph {
     }
   }
 
-  /** Appends a node; called by the operator functions, which have inferred its outputs. */
+  /**
+   * Appends a node; called by the operator functions, which have inferred its outputs.
+   * @throws GraphError for a value of another graph, element types that the operator does not take, or an operator that
+   *   is newer than the graph's operator set.
+   */
   emit(
-    operator: string,
+    operator: Operator,
     inputs: readonly (Value | undefined)[],
     outputs: readonly ValueType[],
     attributes: Attributes = {},
   ): readonly Value[] {
     for (const input of inputs) if (input !== undefined) this.#own(operator, input);
+    const { since = 1 } = operators[operator];
+    if (since > this.opset) throw new GraphError(`${operator}: operator set ${this.opset} does not have it yet`);
+    const problem = typeProblem(
+      operator,
+      inputs.map((input) => input?.dtype),
+      outputs.map(({ dtype }) => dtype),
+    );
+    if (problem !== undefined) throw new GraphError(problem);
     const name = this.#fresh(operator);
     const values: Value[] = [];
     const node: Node = { operator, name, inputs, outputs: values, attributes };
@@ -192,7 +205,7 @@ export class Graph {
 
 /** Emits a node with one output. */
 export function emitOne(
-  operator: string,
+  operator: Operator,
   inputs: readonly [Value, ...(Value | undefined)[]],
   output: ValueType,
   attributes: Attributes = {},

@@ -1,30 +1,10 @@
-import type { DType } from '../tensor/tensor.js';
+import { elementBytes } from '../tensor/tensor.js';
 import { writtenNodes } from './encode.js';
 import type { Graph, Node, Value } from './graph.js';
 import { valueElements } from './graph.js';
+import { operators } from './operators.js';
 
 /** How much memory a graph's values take while it runs: a walk over the nodes in the order of ONNX Runtime. */
-
-const ELEMENT_BYTES: Readonly<Record<DType, number>> = {
-  float32: 4,
-  float64: 8,
-  float16: 2,
-  int64: 8,
-  int32: 4,
-  int8: 1,
-  uint8: 1,
-  bool: 1,
-};
-
-/** Operators whose output is a view of their first input's bytes. */
-const VIEWS = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
-
-/** Operators that may write over an input of the same size that nothing else needs any more. */
-const IN_PLACE = new Set(
-  'Add Sub Mul Div Neg Sqrt Exp Log Abs Erf Relu Reciprocal HardSigmoid Sigmoid Tanh Floor Ceil Sign Softmax Clip Where'.split(
-    ' ',
-  ),
-);
 
 export interface PeakMemory {
   /** Most bytes that computed values take at one time, without inputs, outputs and constants. */
@@ -36,7 +16,7 @@ export interface PeakMemory {
 }
 
 function bytesOf(value: Value): number {
-  return valueElements(value) * ELEMENT_BYTES[value.dtype];
+  return valueElements(value) * elementBytes(value.dtype);
 }
 
 /**
@@ -47,7 +27,7 @@ function bytesOf(value: Value): number {
 export function writtenBytes(graph: Graph): ReadonlyMap<string, number> {
   const sums = new Map<string, number>();
   for (const { operator, outputs } of writtenNodes(graph)) {
-    if (VIEWS.has(operator)) continue;
+    if (operators[operator].memory === 'view') continue;
     const bytes = outputs.reduce((sum, output) => sum + bytesOf(output), 0);
     sums.set(operator, (sums.get(operator) ?? 0) + bytes);
   }
@@ -96,7 +76,8 @@ export function peakMemory(graph: Graph): PeakMemory {
   const ownerOf = (value: Value): Value => owners.get(value) ?? value;
   for (const node of graph.nodes) {
     const [input] = node.inputs;
-    if (VIEWS.has(node.operator) && input?.node !== undefined) owners.set(node.outputs[0]!, ownerOf(input));
+    if (operators[node.operator].memory === 'view' && input?.node !== undefined)
+      owners.set(node.outputs[0]!, ownerOf(input));
   }
   const lastUse = new Map<Value, number>();
   order.forEach((node, at) => {
@@ -119,7 +100,8 @@ export function peakMemory(graph: Graph): PeakMemory {
     for (const output of node.outputs) {
       if (outputs.has(output) || owners.has(output)) continue;
       const bytes = bytesOf(output);
-      const reused = IN_PLACE.has(node.operator) ? ending.findIndex((value) => alive.get(value) === bytes) : -1;
+      const overwrites = operators[node.operator].memory === 'in-place';
+      const reused = overwrites ? ending.findIndex((value) => alive.get(value) === bytes) : -1;
       if (reused >= 0) {
         now -= bytes;
         alive.delete(ending[reused]!);

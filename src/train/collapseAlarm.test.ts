@@ -2,16 +2,24 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { collapseAlarms, createCollapseAlarm } from './collapseAlarm.js';
 import { parseTrainConfig } from './config.js';
+import type { Term } from './loggedTerms.js';
 import type { StepRecord } from './runLog.js';
 
-const options = { threshold: 0.2, steps: 3, monitor: 'stde', channels: 100, alike: 'All is one', hint: 'Do this.' };
+const options = {
+  threshold: 0.2,
+  steps: 3,
+  monitor: 'stde' as const,
+  channels: 100,
+  alike: 'All is one',
+  hint: 'Do this.',
+};
 const record = (step: number, monitors: Record<string, number>): StepRecord => ({
   ...{ step, epoch: 0, lr: 0.1, images_per_s: 1, wait_share: 0 },
   ...monitors,
 });
 
 /** Steps at which the alarm speaks. */
-function warnings(values: readonly number[], monitor = 'stde', change = {}): number[] {
+function warnings(values: readonly number[], monitor: Term = 'stde', change = {}): number[] {
   const alarm = createCollapseAlarm({ ...options, monitor, ...change });
   return values.flatMap((value, step) => (alarm.observe(record(step, { [monitor]: value })) ? [step] : []));
 }

@@ -1,4 +1,5 @@
 import type { TrainConfig } from './config.js';
+import type { Term } from './loggedTerms.js';
 import type { StepRecord } from './runLog.js';
 
 /** A run whose vectors have become alike (method: collapse monitors). */
@@ -13,7 +14,7 @@ export interface CollapseAlarmOptions {
   /** Steps in a row that make an episode, and that end it. */
   readonly steps: number;
   /** Name of the watched std in the log, and the channels of its vectors. */
-  readonly monitor: string;
+  readonly monitor: Term;
   readonly channels: number;
   /** What has become alike, and what to change, for the warning. */
   readonly alike: string;
@@ -63,7 +64,7 @@ export function collapseAlarms({
     ...(loss.alpha > 0
       ? [
           {
-            monitor: 'stde',
+            monitor: 'stde' as const,
             channels: model.expander.at(-1)!,
             alike: 'the network gives nearly the same embedding to all photographs',
             hint: hintOf('loss.variance', loss.variance),
@@ -73,7 +74,7 @@ export function collapseAlarms({
     ...(loss.alpha < 1
       ? [
           {
-            monitor: 'stdm',
+            monitor: 'stdm' as const,
             channels: model.localProjector.at(-1)!,
             alike: 'the network gives nearly the same map embedding to all cells of all photographs',
             hint: hintOf('loss.local.variance', loss.local?.variance ?? loss.variance),

@@ -1,5 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { CurvePoint } from './curvePoints.js';
+import { LOGGED_TERMS, PANELS, type Term } from './loggedTerms.js';
 
 /** Pictures of what runs log, as SVG. */
 
@@ -22,15 +23,6 @@ export interface RunCurves {
   readonly name: string;
   readonly points: readonly CurvePoint[];
 }
-
-/** Panels of one run's picture: titles and the log's names. */
-const PANELS: readonly (readonly [string, readonly string[]])[] = [
-  ['total loss', ['l']],
-  ['global terms (weighted)', ['inv_l', 'var_l', 'cov_l', 'nce_l']],
-  ['local terms (weighted)', ['minv_l', 'mvar_l', 'mcov_l', 'mnce_l']],
-  ['collapse monitors (std of normalised vectors)', ['stdr', 'stde', 'stdm']],
-  ['classifiers (share that is right)', ['top1', 'top5', 'probe_top1', 'knn_top1', 'knn_top5']],
-];
 
 function drawn({ lines }: Panel): { step: number; value: number; line: string }[] {
   return lines.flatMap(({ name, term, points }) =>
@@ -76,11 +68,10 @@ async function draw(title: string, panels: readonly Panel[]): Promise<string> {
 export function drawRun({ name, points }: RunCurves): Promise<string> {
   return draw(
     name,
-    PANELS.map(([title, terms]) => ({
-      title,
-      lines: terms.map((term) => ({ name: term, term, points })),
-      zero: title !== 'total loss',
-    })),
+    Object.entries(PANELS).map(([panel, { title, zero }]) => {
+      const terms = (Object.keys(LOGGED_TERMS) as Term[]).filter((term) => LOGGED_TERMS[term].panel === panel);
+      return { title, lines: terms.map((term) => ({ name: term, term, points })), zero };
+    }),
   );
 }
 

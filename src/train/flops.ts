@@ -1,5 +1,6 @@
 import { inputParameters } from '../nn/parameters.js';
 import { Graph, type Node } from '../onnx/graph.js';
+import { operators } from '../onnx/operators.js';
 import { elementCount } from '../tensor/tensor.js';
 import { forwardView, type ModelConfig } from './model.js';
 
@@ -9,9 +10,14 @@ const count = (shape: readonly (number | string)[]) => elementCount(shape as rea
 function multiplyAdds({ operator, inputs, outputs }: Node): number {
   const output = count(outputs[0]!.shape);
   const [left, right] = inputs;
-  if (operator === 'Conv') return output * count(right!.shape.slice(1));
-  if (operator === 'Gemm' || operator === 'MatMul') return output * (left!.shape.at(-1) as number);
-  return 0;
+  switch (operators[operator].multiplyAdds) {
+    case 'filter':
+      return output * count(right!.shape.slice(1));
+    case 'row':
+      return output * (left!.shape.at(-1) as number);
+    case 'none':
+      return 0;
+  }
 }
 
 /**

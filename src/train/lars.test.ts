@@ -25,7 +25,7 @@ describe('lars', () => {
   const start = normals([6], 1);
   const gradients = rates.map((_, step) => normals([6], 10 + step));
   const zero = start.map(() => 0);
-  for (const [what, shape, from, slopes] of [
+  for (const [what, shape, from, parameterGradients] of [
     ['adapts and decays a matrix', [2, 3], start, gradients],
     ['takes a vector as it is', [6], start, gradients],
     ['does not adapt a matrix of zeros', [2, 3], zero, gradients],
@@ -35,14 +35,16 @@ describe('lars', () => {
       let state = { p: [...from], mu: [...zero] };
       for (const [step, rate] of rates.entries()) {
         const next = await evaluate((feed) => {
-          const [p, gradient, mu] = [state.p, slopes[step]!, state.mu].map((values) => feed(doubles(shape, values)));
+          const [p, gradient, mu] = [state.p, parameterGradients[step]!, state.mu].map((values) =>
+            feed(doubles(shape, values)),
+          );
           const scalars = { learning_rate: feed(doubles([], [rate])) };
           const updated = optimizer.update(p!, gradient!, { momentum: mu! }, scalars);
           return { p: updated.parameter, mu: updated.state['momentum']! };
         });
         state = { p: numbers(next.p), mu: numbers(next.mu) };
       }
-      const expected = reference(from, slopes, shape.length > 1);
+      const expected = reference(from, parameterGradients, shape.length > 1);
       for (const name of ['p', 'mu'] as const) {
         if (norm(expected[name]) === 0) assert.deepEqual(state[name], zero);
         else assert.ok(relativeError(state[name], expected[name]) < 1e-12, name);

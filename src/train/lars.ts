@@ -20,11 +20,11 @@ function norm(x: Value): Value {
 /** eta |p| / |g| where both norms are positive, else 1. */
 function trustRatio(parameter: Value, gradient: Value, eta: number): Value {
   const { graph } = parameter;
-  const [size, slope] = [norm(parameter), norm(gradient)];
-  const both = mul(cast(greater(size, 0), parameter.dtype), cast(greater(slope, 0), parameter.dtype));
+  const [size, gradientNorm] = [norm(parameter), norm(gradient)];
+  const both = mul(cast(greater(size, 0), parameter.dtype), cast(greater(gradientNorm, 0), parameter.dtype));
   const one = graph.scalar(1, parameter.dtype);
   const usable = greater(both, 0);
-  return where(usable, div(mul(size, eta), where(usable, slope, one)), one);
+  return where(usable, div(mul(size, eta), where(usable, gradientNorm, one)), one);
 }
 
 /**

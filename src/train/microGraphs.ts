@@ -6,6 +6,7 @@ import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.
 import { add, mul } from '../onnx/ops/elementwise.js';
 import { reduceSum } from '../onnx/ops/reduce.js';
 import { dropPathInput } from './dropPath.js';
+import type { Term } from './loggedTerms.js';
 import { forwardView, type ViewForward } from './model.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
@@ -84,13 +85,13 @@ export function buildBackward(config: MicroConfig, size: number, provider: Provi
     const seed = graph.input(microNames.seed(output), 'float32', value.shape);
     return reduceSum(mul(value, seed));
   });
-  const slopes = gradients(
+  const parameterGradients = gradients(
     products.reduce((sum, product) => add(sum, product)),
     values,
   );
   values.forEach(({ name, shape }, i) => {
     const sum = graph.input(microNames.accumulated(name), 'float32', shape);
-    graph.output(stepNames.gradient(name), add(sum, slopes[i]!));
+    graph.output(stepNames.gradient(name), add(sum, parameterGradients[i]!));
   });
   return graph;
 }
@@ -98,7 +99,7 @@ export function buildBackward(config: MicroConfig, size: number, provider: Provi
 interface LossGraph {
   readonly graph: Graph;
   /** Scalars among the outputs, in the order in which they are logged. */
-  readonly logs: readonly string[];
+  readonly logs: readonly Term[];
 }
 
 /**

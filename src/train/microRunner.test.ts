@@ -19,12 +19,12 @@ import { updateGroups } from './updateGraphs.js';
 
 const fullAdamw = adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 });
 
-/** Keeps the weights as they are and the gradients as state, `slope/<parameter>`. */
+/** Keeps the weights as they are and the gradients as state, `kept/<parameter>`. */
 const gradientsAsState: Optimizer = {
-  slots: ['slope'],
+  slots: ['kept'],
   scalars: [],
   scalarValues: () => ({}),
-  update: (parameter, gradient) => ({ parameter: identity(parameter), state: { slope: identity(gradient) } }),
+  update: (parameter, gradient) => ({ parameter: identity(parameter), state: { kept: identity(gradient) } }),
 };
 
 const convNext: StepConfig = {
@@ -140,7 +140,7 @@ describe('a step in micro-batches', () => {
   for (const [name, config] of Object.entries(configs)) {
     it(`has the gradients and the log of the whole batch: ${name}`, async (context) => {
       const whole = await stepOf(config);
-      const gradients = [...whole.state].filter(([key]) => key.startsWith('slope/'));
+      const gradients = [...whole.state].filter(([key]) => key.startsWith('kept/'));
       const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
       for (const parts of [2, 4]) {
         const { terms, state } = await stepOf({ ...config, microBatch: config.batchSize / parts });

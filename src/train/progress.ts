@@ -1,4 +1,5 @@
 import { createBar } from '../progress/bar.js';
+import type { Term } from './loggedTerms.js';
 import type { StepRecord } from './runLog.js';
 
 /** Shows how a run goes: a bar with the time left on a terminal, plain lines elsewhere. */
@@ -13,7 +14,7 @@ export interface Progress {
 const PLAIN_INTERVAL_S = 20;
 
 function figures(record: StepRecord): string {
-  const number = (name: string) => (record[name] ?? Number.NaN).toFixed(3);
+  const number = (name: Term) => (record[name] ?? Number.NaN).toFixed(3);
   return `loss ${number('l')} stdr ${number('stdr')} ${record.images_per_s.toFixed(1)} images/s`;
 }
 

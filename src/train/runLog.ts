@@ -1,6 +1,7 @@
 import { appendFile, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import type { Term } from './loggedTerms.js';
 
 /** One line of log.jsonl: what a step computed and how fast. */
 export interface StepRecord {
@@ -11,7 +12,7 @@ export interface StepRecord {
   readonly images_per_s: number;
   /** Share of the step's time spent waiting for photographs. */
   readonly wait_share: number;
-  /** Loss terms and monitors by name (inv_l, var_l, ...; docs/method.md). */
+  /** Loss terms, monitors and accuracies by name (loggedTerms.ts). */
   readonly [term: string]: number;
 }
 
@@ -26,11 +27,10 @@ export interface SkipRecord {
 }
 
 /** What is measured beside the steps, such as knn_top1. */
-export interface ProbeRecord {
+export type ProbeRecord = Readonly<Partial<Record<Term, number>>> & {
   /** Steps taken when it was measured. */
   readonly step: number;
-  readonly [name: string]: number;
-}
+};
 
 /** A warning about the run. */
 export interface AlarmRecord {

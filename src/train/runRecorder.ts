@@ -8,6 +8,7 @@ import { collapseAlarms } from './collapseAlarm.js';
 import type { TrainConfig } from './config.js';
 import { createCurvePoints } from './curvePoints.js';
 import { drawRun } from './curves.js';
+import { tensorboardTag } from './loggedTerms.js';
 import { type LogRecord, openRunLog, type ProbeRecord, type SkipRecord, type StepRecord } from './runLog.js';
 import { createEventFile } from './tensorboard/eventFile.js';
 
@@ -30,15 +31,8 @@ export interface RunRecorder {
   close(): Promise<void>;
 }
 
-/** TensorBoard's groups of tags. */
-function tagOf(name: string): string {
-  if (/(^|_)l$/.test(name)) return `loss/${name}`;
-  if (['epoch', 'lr', 'images_per_s', 'wait_share'].includes(name)) return `run/${name}`;
-  return /top\d+$/.test(name) ? `accuracy/${name}` : `monitor/${name}`;
-}
-
 function tagged({ step: _, ...values }: StepRecord | ProbeRecord): Record<string, number> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [tagOf(name), value]));
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [tensorboardTag(name), value]));
 }
 
 /**

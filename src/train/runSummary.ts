@@ -1,3 +1,4 @@
+import { isRunFigure } from './loggedTerms.js';
 import { type LogRecord, PROBED, type ProbeRecord, type StepRecord } from './runLog.js';
 
 /** What a run did, for the manifest of its model. */
@@ -11,7 +12,6 @@ export interface RunSummary {
 
 /** Terms are averaged over this many last steps, since single steps are noisy. */
 const LAST_STEPS = 50;
-const NOT_TERMS = new Set(['step', 'epoch', 'lr', 'images_per_s', 'wait_share']);
 
 /** The steps of a log, in order. */
 function stepRecords(log: readonly LogRecord[]): StepRecord[] {
@@ -22,7 +22,7 @@ function stepRecords(log: readonly LogRecord[]): StepRecord[] {
 export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
   const records = stepRecords(log);
   const last = records.slice(-LAST_STEPS);
-  const names = Object.keys(last.at(-1) ?? {}).filter((name) => !NOT_TERMS.has(name));
+  const names = Object.keys(last.at(-1) ?? {}).filter((name) => name !== 'step' && !isRunFigure(name));
   const lastTerms = Object.fromEntries(
     names.map((name) => {
       const mean = last.reduce((sum, record) => sum + (record[name] ?? 0), 0) / last.length;

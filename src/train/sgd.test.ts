@@ -19,12 +19,19 @@ function reference(start: readonly number[], gradients: readonly (readonly numbe
   return { p, velocity: velocity! };
 }
 
-async function run(config: SgdConfig, shape: readonly number[], start: readonly number[], slopes: readonly number[][]) {
+async function run(
+  config: SgdConfig,
+  shape: readonly number[],
+  start: readonly number[],
+  parameterGradients: readonly number[][],
+) {
   const optimizer = sgd(config);
   let state = { p: [...start], velocity: start.map(() => 0) };
   for (const [step, rate] of rates.entries()) {
     const next = await evaluate((feed) => {
-      const [p, gradient, velocity] = [state.p, slopes[step]!, state.velocity].map((x) => feed(doubles(shape, x)));
+      const [p, gradient, velocity] = [state.p, parameterGradients[step]!, state.velocity].map((x) =>
+        feed(doubles(shape, x)),
+      );
       const scalars = { learning_rate: feed(doubles([], [rate])) };
       const updated = optimizer.update(p!, gradient!, { momentum: velocity! }, scalars);
       return { p: updated.parameter, velocity: updated.state['momentum']! };
@@ -36,7 +43,7 @@ async function run(config: SgdConfig, shape: readonly number[], start: readonly 
 
 describe('sgd', () => {
   const start = normals([6], 1);
-  const slopes = rates.map((_, step) => normals([6], 10 + step));
+  const parameterGradients = rates.map((_, step) => normals([6], 10 + step));
   const config = { momentum: 0.8, weightDecay: 0.1, decayVectors: true };
   for (const [what, shape, changes, decay] of [
     ['a matrix decays', [2, 3], {}, 0.1],
@@ -47,7 +54,10 @@ describe('sgd', () => {
   ] as const) {
     it(`${what}, over four steps`, async () => {
       const used = { ...config, ...changes };
-      const [actual, expected] = [await run(used, shape, start, slopes), reference(start, slopes, used, decay)];
+      const [actual, expected] = [
+        await run(used, shape, start, parameterGradients),
+        reference(start, parameterGradients, used, decay),
+      ];
       assert.ok(relativeError(actual.p, expected.p) < 1e-12);
       assert.ok(relativeError(actual.velocity, expected.velocity) < 1e-12);
     });

@@ -1,9 +1,10 @@
 import { mapCells } from '../nn/backbone.js';
 import { inputParameters } from '../nn/parameters.js';
 import { gradients } from '../onnx/gradients.js';
-import { Graph, type Provider, TRAINING_OPSET } from '../onnx/graph.js';
+import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { forwardViews } from './forwardViews.js';
+import type { Term } from './loggedTerms.js';
 import type { NetworkSpecs } from './networkSpecs.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
@@ -14,7 +15,7 @@ import { emitUpdates } from './updates.js';
 export interface StepGraph extends NetworkSpecs {
   readonly graph: Graph;
   /** Scalars among the outputs, in the order in which they are logged. */
-  readonly logs: readonly string[];
+  readonly logs: readonly Term[];
 }
 
 /**
@@ -39,15 +40,18 @@ export function buildStep(
 
   const { total, logs: terms } = emitStepLoss(views, views[0]!.representation, parameters, config);
   const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
-  const slopes = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
-  const norm = globalNorm(slopes);
-  const logs = new Map([...terms, [GRADIENT_NORM, norm]]);
+  const parameterGradients = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  const norm = globalNorm(parameterGradients);
+  const logs = new Map<Term, Value>([...terms, [GRADIENT_NORM, norm]]);
   for (const [name, value] of logs) graph.output(name, value);
 
   const { clipNorm, optimizer } = config;
-  emitUpdates(clipNorm === undefined ? slopes : scaledGradients(slopes, clipScale(norm, clipNorm)), optimizer);
+  emitUpdates(
+    clipNorm === undefined ? parameterGradients : scaledGradients(parameterGradients, clipScale(norm, clipNorm)),
+    optimizer,
+  );
   if (options.gradients) {
-    for (const { value, gradient } of slopes) graph.output(stepNames.gradient(value.name), gradient);
+    for (const { value, gradient } of parameterGradients) graph.output(stepNames.gradient(value.name), gradient);
   }
   for (const { name, value } of parameters.buffers) graph.output(stepNames.updated(name), value);
   return { graph, parameters: parameters.specs, buffers: parameters.buffers, logs: [...logs.keys()] };

@@ -1,11 +1,13 @@
 import { linearLayer } from '../nn/layers.js';
 import type { Parameters } from '../nn/parameters.js';
 import type { Value } from '../onnx/graph.js';
-import { add, stopGradient } from '../onnx/ops/elementwise.js';
+import { stopGradient } from '../onnx/ops/differentiation.js';
+import { add } from '../onnx/ops/elementwise.js';
 import { reshape } from '../onnx/ops/shape.js';
-import type { TermName } from '../vicregl/criteria.js';
+import type { TermName } from '../vicregl/criterion.js';
 import { type ViewOutputs, vicreglLoss } from '../vicregl/loss.js';
 import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vicregl/monitors.js';
+import type { Term } from './loggedTerms.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
 /** The scalar that a step descends, and all that it logs. */
@@ -13,16 +15,16 @@ export interface StepLoss {
   /** The method's loss, with the online classifier's where there is one. */
   readonly total: Value;
   /** Scalars by name, in the order in which they are logged (docs/method.md, What is logged). */
-  readonly logs: ReadonlyMap<string, Value>;
+  readonly logs: ReadonlyMap<Term, Value>;
 }
 
 /** How the log shortens a term; terms of the local loss have an m before. */
-const LOG_NAMES: Readonly<Record<TermName, string>> = {
+const LOG_NAMES = {
   invariance: 'inv',
   variance: 'var',
   covariance: 'cov',
   contrast: 'nce',
-};
+} as const satisfies Readonly<Record<TermName, string>>;
 
 /**
  * Emits loss, online classifier and monitors of a whole batch.
@@ -37,7 +39,7 @@ export function emitStepLoss(
 ): StepLoss {
   const { graph } = representation;
   const terms = graph.scope('loss', () => vicreglLoss(views, loss));
-  const logs = new Map<string, Value>();
+  const logs = new Map<Term, Value>();
   for (const [prefix, own] of [
     ['', terms.global],
     ['m', terms.local],

@@ -1,83 +1,65 @@
 import type { Value } from '../onnx/graph.js';
-import { add, differentiateBy, div, mul, relu, sqrt, sub } from '../onnx/ops/elementwise.js';
-import { matmul } from '../onnx/ops/linear.js';
-import { reduceMean, reduceSum } from '../onnx/ops/reduce.js';
-import { concat, matrixTranspose, slice, transpose } from '../onnx/ops/shape.js';
+import { type AnchorMasks, anchorMasks, ntXentLoss, unitVectors } from './ntXent.js';
+import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './vicregTerms.js';
 
-/**
- * The VICReg criterion (Bardes et al., arXiv 2105.04906, equations 1 to 6; VICRegL, section 3) on vectors of a batch:
- * [N, D], or [N, G, D] where each of G positions has statistics of its own over the batch, averaged over positions.
- */
+/** What the global and the local loss may be made of: the VICReg criterion, or NT-Xent in its place (SimCLR). */
 
-/** Keeps the square root's slope finite (VICReg, equation 2). */
-const VARIANCE_EPSILON = 1e-4;
+/** Terms of all criteria. */
+export type TermName = 'invariance' | 'variance' | 'covariance' | 'contrast';
 
-/** s(X, Y): mean squared difference over all elements. Scalar. */
-export function invarianceLoss(x: Value, y: Value): Value {
-  const difference = sub(x, y);
-  return reduceMean(mul(difference, difference));
+/** Scalars by name; a criterion gives the same names each time. */
+export type Terms = Readonly<Partial<Record<TermName, Value>>>;
+
+/** A criterion on vectors [N, D], or [N, G, D] with each of G positions on its own over the batch. */
+export interface Criterion {
+  /** Weight of each of its terms, none of them 0. */
+  readonly weights: Readonly<Partial<Record<TermName, number>>>;
+  /** What the other two take in place of a network's vectors; cells are selected from it. */
+  prepare(x: Value): Value;
+  /** Terms of two matched sets of vectors; they do not change when the sets change places. */
+  ofPair(x: Value, y: Value): Terms;
+  /** Terms of one set of vectors. */
+  ofSet(x: Value): Terms;
 }
 
-/** What variance and covariance share. */
-export interface BatchStatistics {
-  /** X less its mean over the batch, the shape of X. */
-  readonly centred: Value;
-  /** Unbiased variance over the batch: [D] or [G, D]. */
-  readonly variance: Value;
+/** Weights of the VICReg criterion's terms: 25, 25, 1 in the paper. A term of weight 0 is not computed. */
+export interface CriterionWeights {
+  readonly invariance: number;
+  readonly variance: number;
+  readonly covariance: number;
 }
 
-export function batchStatistics(x: Value): BatchStatistics {
-  const n = x.shape[0] as number;
-  const centred = sub(x, reduceMean(x, [0], { keepDims: true }));
-  return { centred, variance: div(reduceSum(mul(centred, centred), [0]), n - 1) };
+/** The VICReg criterion: invariance of pairs, variance and covariance of sets. */
+export function vicreg({ invariance, variance, covariance }: CriterionWeights): Criterion {
+  return {
+    weights: {
+      ...(invariance > 0 && { invariance }),
+      ...(variance > 0 && { variance }),
+      ...(covariance > 0 && { covariance }),
+    },
+    prepare: (x) => x,
+    ofPair: (x, y) => (invariance > 0 ? { invariance: invarianceLoss(x, y) } : {}),
+    ofSet(x) {
+      if (variance === 0 && covariance === 0) return {};
+      const statistics = batchStatistics(x);
+      return {
+        ...(variance > 0 && { variance: varianceLoss(statistics) }),
+        ...(covariance > 0 && { covariance: covarianceLoss(statistics) }),
+      };
+    },
+  };
 }
 
-/** v(X): mean of max(0, 1 - sqrt(Var + 1e-4)) over dimensions (and positions). Scalar. */
-export function varianceLoss({ variance }: BatchStatistics): Value {
-  return reduceMean(relu(sub(1, sqrt(add(variance, VARIANCE_EPSILON)))));
-}
-
-/** Elements of the matrices that a covariance forms at a time (16 MiB of float32). */
-const CHUNK_ELEMENTS = 2 ** 22;
-
-/**
- * c(X): sum of the squared off-diagonal covariances over D, mean over positions. Scalar.
- *
- * With S the off-diagonal part of X^T X = (N - 1) C, sum_ij S_ij^2 = <X, X S>, and its derivative is 4 X S: one tensor of
- * the shape of X gives both the value and the gradient, and no [D, D] matrix lives longer than one product. X S is
- * X X^T X less the diagonal's share, taken from the side of the smaller matrix, [N, N] where the batch is smaller than D,
- * else [D, D], over chunks of positions.
- * @param chunkElements bound of the matrices of one chunk, in elements; at least one position is taken.
- */
-export function covarianceLoss({ centred, variance }: BatchStatistics, chunkElements = CHUNK_ELEMENTS): Value {
-  const n = centred.shape[0] as number;
-  const d = centred.shape.at(-1) as number;
-  const positions = variance.shape.length === 2 ? (variance.shape[0] as number) : 1;
-  const atOnce = Math.max(1, Math.floor(chunkElements / Math.min(n, d) ** 2));
-  const sums: Value[] = [];
-  const products: Value[] = [];
-  for (let start = 0; start < positions; start += atOnce) {
-    const end = Math.min(positions, start + atOnce);
-    const whole = end - start === positions;
-    const x = whole ? centred : slice(centred, [{ axis: 1, start, end }]);
-    const diagonal = whole ? variance : slice(variance, [{ axis: 0, start, end }]);
-    const product = sub(cubed(x), mul(x, mul(diagonal, n - 1)));
-    products.push(product);
-    sums.push(reduceSum(mul(x, product)));
-  }
-  const scale = (n - 1) ** 2 * d * positions;
-  const value = div(
-    sums.reduce((total, part) => add(total, part)),
-    scale,
-  );
-  return differentiateBy(value, centred, (gy) => mul(concat(products, 1), mul(gy, 4 / scale)));
-}
-
-/** X X^T X of every position: [N, D], or [N, G, D] of [N, G, D]. */
-function cubed(x: Value): Value {
-  const [n, d] = [x.shape[0] as number, x.shape.at(-1) as number];
-  const positions = x.shape.length === 3;
-  const m = positions ? transpose(x, [1, 0, 2]) : x;
-  const product = n < d ? matmul(matmul(m, matrixTranspose(m)), m) : matmul(m, matmul(matrixTranspose(m), m));
-  return positions ? transpose(product, [1, 0, 2]) : product;
+/** SimCLR's criterion for one graph: NT-Xent of pairs of L2-normalised vectors, with weight 1. */
+export function simclr(temperature: number): Criterion {
+  let masks: AnchorMasks | undefined;
+  return {
+    weights: { contrast: 1 },
+    prepare: unitVectors,
+    ofPair(x, y) {
+      masks ??= anchorMasks(x.graph, x.dtype, x.shape[0] as number);
+      return { contrast: ntXentLoss(x, y, { temperature, masks }) };
+    },
+    ofSet: () => ({}),
+  };
 }

@@ -9,7 +9,7 @@ import { createSession, runSession } from '../onnx/session.js';
 import { GraphError } from '../onnx/shapes.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
-import type { CriterionWeights } from './criteria.js';
+import type { CriterionWeights } from './criterion.js';
 import { type LossConfig, type LossTerms, type ViewOutputs, vicreglLoss, viewPairs } from './loss.js';
 
 const paper: LossConfig = {

@@ -1,6 +1,6 @@
 import type { Value } from '../onnx/graph.js';
 import { add, div, mul } from '../onnx/ops/elementwise.js';
-import { type Criterion, type CriterionWeights, simclr, type TermName, type Terms, vicreg } from './criteria.js';
+import { type Criterion, type CriterionWeights, simclr, type TermName, type Terms, vicreg } from './criterion.js';
 import { type CellPairs, featureDistances, locationDistances, nearestPairs, selectCells } from './matching.js';
 
 /** The VICRegL objective over V views (paper, equations 4 to 8; docs/method.md), with VICReg's criterion or SimCLR's. */

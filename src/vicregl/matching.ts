@@ -1,5 +1,6 @@
 import type { Value } from '../onnx/graph.js';
-import { add, cast, mul, stopGradient, sub } from '../onnx/ops/elementwise.js';
+import { stopGradient } from '../onnx/ops/differentiation.js';
+import { add, cast, mul, sub } from '../onnx/ops/elementwise.js';
 import { gatherElements, oneHot, smallest } from '../onnx/ops/indexing.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { argMin, reduceSum } from '../onnx/ops/reduce.js';

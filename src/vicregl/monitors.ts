@@ -3,7 +3,7 @@ import { add, cast, div, greater, mul, neg, sqrt, sub } from '../onnx/ops/elemen
 import { gatherElements } from '../onnx/ops/indexing.js';
 import { logSoftmax, reduceMean, reduceSum } from '../onnx/ops/reduce.js';
 import { unsqueeze } from '../onnx/ops/shape.js';
-import { batchStatistics } from './criterion.js';
+import { batchStatistics } from './vicregTerms.js';
 
 /** Figures that are logged but not trained on, and the online classifier's loss. */
 

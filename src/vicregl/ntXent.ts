@@ -1,5 +1,6 @@
 import type { Graph, Value } from '../onnx/graph.js';
-import { add, differentiateBy, div, exp, mul, neg, sqrt, sub } from '../onnx/ops/elementwise.js';
+import { differentiateBy } from '../onnx/ops/differentiation.js';
+import { add, div, exp, mul, neg, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { logSoftmax, reduceSum } from '../onnx/ops/reduce.js';
 import { concat, matrixTranspose, slice, transpose, unsqueeze } from '../onnx/ops/shape.js';

@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { graphProblems, type KernelTables, readKernelTables } from '../../scripts/cuda/graphProblems.js';
+import { type KernelQuery, kernelProblem } from '../../scripts/cuda/kernelTable.js';
 import { distanceGraph } from '../../src/match/dense/distanceGraph.js';
 import type { ExportOptions, ExportSource } from '../../src/models/exportSource.js';
 import { buildGraphs } from '../../src/models/modelGraphs.js';
 import { architectureOf, type BackboneConfig, withOutputStride } from '../../src/nn/backbone.js';
 import { gradients } from '../../src/onnx/gradients.js';
-import { emitOne, Graph, TRAINING_OPSET, type Value } from '../../src/onnx/graph.js';
+import { EXPORT_OPSET, emitOne, Graph, TRAINING_OPSET, type Value } from '../../src/onnx/graph.js';
+import { type Operator, type OperatorFacts, operators, type Signature } from '../../src/onnx/operators.js';
 import { conv } from '../../src/onnx/ops/convolution.js';
 import { add } from '../../src/onnx/ops/elementwise.js';
 import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { searchGraph } from '../../src/probe/knn.js';
 import { stream } from '../../src/tensor/random.js';
-import { tensor } from '../../src/tensor/tensor.js';
+import { type DType, tensor } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
 import { parseTrainConfig } from '../../src/train/config.js';
 import { withEma } from '../../src/train/ema.js';
@@ -220,6 +222,59 @@ describe('on CUDA, other exported graphs', () => {
   });
 });
 
+describe('the table of operators', () => {
+  /** A call of an operator with types of its signature, `dtype` standing for its first type variable. */
+  function call(operator: string, { types }: OperatorFacts, dtype: DType) {
+    const typed = (parameters: Signature['inputs']): DType[] =>
+      parameters.map((parameter) => {
+        if (parameter === 'T') return dtype;
+        const allowed = parameter === 'U' ? types.U! : parameter;
+        return allowed.includes('float32') ? 'float32' : allowed[0]!;
+      });
+    return { operator, inputs: typed(types.inputs), outputs: typed(types.outputs), attributes: {} };
+  }
+
+  for (const [operator, facts] of Object.entries(operators)) {
+    it(`agrees with the provider's list about ${operator}`, () => {
+      const { lastOpset = TRAINING_OPSET } = facts.cuda;
+      for (const opset of [EXPORT_OPSET, TRAINING_OPSET]) {
+        if ((facts.since ?? 1) > opset) continue;
+        const dtypes: DType[] = facts.half === 'float16' ? ['float32', 'float16'] : ['float32'];
+        for (const dtype of dtypes.filter((one) => facts.types.T.includes(one))) {
+          const problem = kernelProblem(tables.kernels, tables.versions, call(operator, facts, dtype), opset);
+          if (opset <= lastOpset) assert.equal(problem, undefined, `of ${dtype} in ${opset}`);
+          else assert.match(problem!, /there are kernels for/, `of ${dtype} in ${opset}`);
+        }
+      }
+    });
+  }
+
+  it('says in which operator set an operator is new', () => {
+    for (const [operator, { since = 13 }] of Object.entries(operators)) {
+      const first = tables.versions.get(operator)![0]!;
+      assert.ok(since === 13 ? first <= since : first === since, `${operator}: ${first}`);
+    }
+  });
+
+  it('names values of attributes that kernels refuse', () => {
+    const refused = (operator: Operator, attributes: KernelQuery['attributes']) =>
+      kernelProblem(
+        tables.kernels,
+        tables.versions,
+        { ...call(operator, operators[operator], 'float32'), attributes },
+        TRAINING_OPSET,
+      );
+    assert.equal(
+      refused('BatchNormalization', { training_mode: 1 }),
+      'BatchNormalization with training_mode 1 is refused by the kernel',
+    );
+    assert.equal(refused('BatchNormalization', { training_mode: 0 }), undefined);
+    assert.match(refused('ArgMin', { select_last_index: 1 })!, /select_last_index 1 is refused/);
+    assert.match(refused('ScatterND', { reduction: 'max' })!, /reduction "max" is refused/);
+    assert.equal(refused('ScatterElements', { reduction: 'max' }), undefined);
+  });
+});
+
 describe('the check of graphs', () => {
   const lacking = (build: (x: Value) => Value) => {
     const graph = new Graph(TRAINING_OPSET, 'cuda');
@@ -228,11 +283,21 @@ describe('the check of graphs', () => {
   };
 
   it('finds an operator whose form is newer than the kernel', () => {
-    const reduceMin = (x: Value) =>
-      emitOne('ReduceMin', [x, x.graph.integers([1])], { dtype: 'float32', shape: [2, 1] });
-    assert.deepEqual(lacking(reduceMin), ['ReduceMin_2: ReduceMin 20: there are kernels for 18+, 1-17 only']);
-    const equal = (x: Value) => emitOne('Equal', [x, x], { dtype: 'bool', shape: [2, 3] });
-    assert.deepEqual(lacking(equal), ['Equal_1: Equal 19: there are kernels for 13+, 11-12, 7-10 only']);
+    const problem = (operator: string, inputs: DType[], output: DType) =>
+      kernelProblem(
+        tables.kernels,
+        tables.versions,
+        { operator, inputs, outputs: [output], attributes: {} },
+        TRAINING_OPSET,
+      );
+    assert.equal(
+      problem('ReduceMin', ['float32', 'int64'], 'float32'),
+      'ReduceMin 20: there are kernels for 18+, 1-17 only',
+    );
+    assert.equal(
+      problem('Equal', ['float32', 'float32'], 'bool'),
+      'Equal 19: there are kernels for 13+, 11-12, 7-10 only',
+    );
     const pad = (x: Value) => emitOne('Pad', [x, x.graph.integers([0, 1, 0, 0])], { dtype: 'float32', shape: [2, 4] });
     assert.deepEqual(lacking(pad), ['Pad_2: Pad 19: there are kernels for 18+, 13-17, 11-12, 2-10 only']);
   });
@@ -240,7 +305,7 @@ describe('the check of graphs', () => {
   it('sees nothing in what no output depends on, and all in what a gradient adds', () => {
     assert.deepEqual(
       lacking((x) => {
-        emitOne('Equal', [x, x], { dtype: 'bool', shape: [2, 3] });
+        emitOne('Pad', [x, x.graph.integers([0, 1, 0, 0])], { dtype: 'float32', shape: [2, 4] });
         return add(x, x);
       }),
       [],

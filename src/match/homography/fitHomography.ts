@@ -1,4 +1,4 @@
-import { symmetricEigen } from './symmetricEigen.js';
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 
 /** [n, 4]: a point (x, y) of one image and the point (x', y') of the other that it belongs to, in pixels. */
 export type PointPairs = Float64Array;
@@ -91,10 +91,14 @@ export function fitHomography(pairs: PointPairs, chosen: ArrayLike<number>): Hom
   const a = similarityOf(pairs, chosen, 0);
   const b = similarityOf(pairs, chosen, 2);
   if (a === undefined || b === undefined) return undefined;
-  const { values, vectors } = symmetricEigen(normalMatrix(pairs, chosen, a, b), 9);
+  const normal = normalMatrix(pairs, chosen, a, b);
+  // Coordinates so large that squares overflow: the decomposition does not take them.
+  if (!normal.every(Number.isFinite)) return undefined;
+  const decomposition = new EigenvalueDecomposition(Matrix.from1DArray(9, 9, normal), { assumeSymmetric: true });
+  const values = decomposition.realEigenvalues; // ascending
   // A second direction without error: many homographies would do.
   if (values[1]! <= VANISHED * values[8]!) return undefined;
-  const h = vectors.slice(0, 9);
+  const h = Float64Array.from(decomposition.eigenvectorMatrix.getColumn(0));
   if (Math.abs(determinant(h)) < VANISHED) return undefined;
   const pixels = toPixels(h, a, b);
   const last = pixels[8]!;

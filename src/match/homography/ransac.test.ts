@@ -77,6 +77,11 @@ describe('fitHomography', () => {
     for (let i = 0; i < 8; i++) pairs.set([i * 10, i * 20, ...map(view, i * 10, i * 20)], i * 4);
     assert.equal(fitHomography(pairs, [0, 1, 2, 3, 4, 5, 6, 7]), undefined);
   });
+
+  it('has no answer where sums of the coordinates overflow', () => {
+    const pairs = pairsOf(view, 8, 0, 0, 2).map((value, i) => value * (i % 4 < 2 ? 1e306 : 1));
+    assert.equal(fitHomography(pairs, [0, 1, 2, 3, 4, 5, 6, 7]), undefined);
+  });
 });
 
 describe('homographyOfFour', () => {

@@ -1,12 +1,10 @@
 import type { Graph, Node, Value } from '../../onnx/graph.js';
+import { operators } from '../../onnx/operators.js';
 import { gemm } from '../../onnx/ops/linear.js';
 import { concat } from '../../onnx/ops/shape.js';
 import { consumers, rewriteGraph } from '../../onnx/rewrite.js';
 import { affineOf, vectorConstant } from './channelVector.js';
 import { weightedNode } from './weightedNode.js';
-
-/** Elementwise operators, which work on any arrangement of rows. */
-const ELEMENTWISE: ReadonlySet<string> = new Set(['Add', 'Mul', 'Sub', 'Div', 'Sqrt', 'Erf', 'Relu']);
 
 /** Whether an operand broadcasts against [rows, C] as against [..., C]: a number, or a vector over the channels. */
 const fitsRows = (operand: Value) => operand.constant !== undefined && operand.shape.length <= 1;
@@ -85,7 +83,7 @@ export function linearOnRows(source: Graph): Graph {
     if (biases.has(node)) return [of(inputs.find((input) => flat.has(input))!)];
     const anyFlat = inputs.find((input) => flat.has(input));
     if (anyFlat === undefined) return undefined;
-    if (ELEMENTWISE.has(node.operator) && inputs.every((input) => flat.has(input) || fitsRows(input))) {
+    if (operators[node.operator].elementwise && inputs.every((input) => flat.has(input) || fitsRows(input))) {
       const { like, rows } = flat.get(anyFlat)!;
       const operands = node.inputs.map((input) => input && (flat.get(input)?.rows ?? of(input)));
       const type = { dtype: y.dtype, shape: [rows.shape[0]!, y.shape.at(-1)!] };

@@ -5,7 +5,7 @@ import { Graph } from '../graph.js';
 import { GraphError } from '../shapes.js';
 import { channelMajorConv } from './channelMajorConvolution.js';
 import { type ConvOptions, conv } from './convolution.js';
-import { patches } from './patches.js';
+import { patches, tiles } from './patches.js';
 import { transpose } from './shape.js';
 
 const cases: Record<string, readonly [number[], number[], Omit<ConvOptions, 'groups'>]> = {
@@ -55,5 +55,15 @@ describe('patches', () => {
     const { y } = await evaluate((feed) => ({ y: patches(feed(x), windows) }));
     assert.deepEqual(y.shape, [2, 4]);
     assert.deepEqual(numbers(y), [0, 0, 0, 1, 0, 0, 2, 3]);
+  });
+
+  it('that do not overlap leave out what no whole one fits into', async () => {
+    const x = floats(
+      [1, 3, 5, 1],
+      Array.from({ length: 15 }, (_, i) => i),
+    );
+    const { y } = await evaluate((feed) => ({ y: tiles(feed(x), 2) }));
+    assert.deepEqual(y.shape, [1, 1, 2, 4]);
+    assert.deepEqual(numbers(y), [0, 1, 5, 6, 2, 3, 7, 8]);
   });
 });

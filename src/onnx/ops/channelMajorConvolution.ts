@@ -1,8 +1,8 @@
+import { type ConvolutionForm, convolutionForm } from '../convolutionForms.js';
 import type { Value } from '../graph.js';
-import { type ConvolutionForm, convolutionForm } from '../rules/convolutionForms.js';
 import { formatShape, GraphError, staticShape } from '../shapes.js';
-import { type ConvOptions, conv, convolvedSize, convTranspose } from './convolution.js';
-import { differentiateBy } from './elementwise.js';
+import { type ConvOptions, conv, convolvedSize, convTranspose, rotated180 } from './convolution.js';
+import { differentiateBy } from './differentiation.js';
 import { gemm } from './linear.js';
 import { patches, type Windows } from './patches.js';
 import { reshape, slice, transpose } from './shape.js';
@@ -10,7 +10,7 @@ import { reshape, slice, transpose } from './shape.js';
 /**
  * Convolutions of maps that stand channel by channel, [C, N, H, W]. A 1 x 1 convolution and both its gradients are one
  * Gemm each over all cells of all images, without moving anything; larger kernels take the form that
- * rules/convolutionForms.ts has for their map, with gradients of their own.
+ * convolutionForms.ts has for their map, with gradients of their own.
  */
 
 type Four = readonly [number, number, number, number];
@@ -23,16 +23,6 @@ function channelsLast(x: Value): Value {
   const [channels, images, height, width] = x.shape as Four;
   const cells = transpose(reshape(x, [channels, images * height * width]), [1, 0]);
   return reshape(cells, [images, height, width, channels]);
-}
-
-/** Kernel turned by 180 degrees, inputs and outputs swapped: the convolution with it undoes strides of 1. */
-function turned(weight: Value): Value {
-  const [, , rows, columns] = weight.shape as Four;
-  const ranges = [
-    { axis: 2, start: rows - 1, end: -1, step: -1 },
-    { axis: 3, start: columns - 1, end: -1, step: -1 },
-  ];
-  return transpose(slice(weight, ranges), [1, 0, 2, 3]);
 }
 
 /** Kernel [O, C, k, k] as rows over patches: [O, k * k * C]. */
@@ -97,7 +87,7 @@ function forward(form: ConvolutionForm, x: Value, weight: Value, geometry: Geome
   return reshape(product, [outputs, geometry.input[1], rows, columns]);
 }
 
-/** Of stride 1: the convolution of the output's gradient with the turned kernel. Else ConvTranspose. */
+/** Of stride 1: the convolution of the output's gradient with the kernel rotated by 180 degrees, its inputs and outputs swapped. Else ConvTranspose. */
 function inputGradient(form: ConvolutionForm, gy: Value, weight: Value, geometry: Geometry): Value {
   const { input, stride, padding, dilation } = geometry;
   const [, , height, width] = input;
@@ -105,7 +95,7 @@ function inputGradient(form: ConvolutionForm, gy: Value, weight: Value, geometry
     return swapped(convTranspose(swapped(gy), weight, [height, width], { stride, padding, dilation }));
   }
   const around = dilation * (geometry.weight[2] - 1) - padding;
-  const kernel = turned(weight);
+  const kernel = swapped(rotated180(weight));
   return forward(form, gy, kernel, geometryOf(gy, kernel, { padding: around, dilation }));
 }
 

@@ -43,7 +43,7 @@ describe('columnSums', () => {
 describe('the gradient of what was repeated over the rows of a large value', () => {
   // 2^19 elements: from there on the sum is a product
   const [shape, columns] = [[16, 32, 32, 32], 32];
-  const slopeOf = (provider: Provider) => {
+  const gradientOf = (provider: Provider) => {
     const graph = new Graph(undefined, provider);
     const [x, bias] = [graph.input('x', 'float32', shape), graph.input('bias', 'float32', [columns])];
     gradients(reduceSum(mul(add(x, bias), x)), [bias]);
@@ -62,7 +62,7 @@ describe('the gradient of what was repeated over the rows of a large value', () 
   });
 
   it('is a product on the CPU alone', () => {
-    assert.ok(slopeOf('cpu').includes('MatMul'));
-    assert.ok(!slopeOf('cuda').includes('MatMul'));
+    assert.ok(gradientOf('cpu').includes('MatMul'));
+    assert.ok(!gradientOf('cuda').includes('MatMul'));
   });
 });

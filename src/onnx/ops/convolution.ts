@@ -1,5 +1,6 @@
 import { emitOne, type Value } from '../graph.js';
 import { type Dim, formatShape, GraphError } from '../shapes.js';
+import { slice } from './shape.js';
 
 /** Two-dimensional convolutions, NCHW, with the same stride, padding and dilation on both axes. */
 
@@ -48,6 +49,15 @@ export function conv(x: Value, weight: Value, bias: Value | undefined, options: 
       group: groups,
     },
   );
+}
+
+/** The kernel rotated by 180 degrees: [O, I, h, w], rows and columns in reverse order. */
+export function rotated180(weight: Value): Value {
+  const [, , height, width] = weight.shape as readonly [number, number, number, number];
+  return slice(weight, [
+    { axis: 2, start: height - 1, end: -1, step: -1 },
+    { axis: 3, start: width - 1, end: -1, step: -1 },
+  ]);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { tensor } from '../../tensor/tensor.js';
+import type { DepthwiseGradientForm } from '../convolutionForms.js';
 import type { Value } from '../graph.js';
-import type { DepthwiseGradientForm } from '../rules/convolutionForms.js';
 import { staticShape } from '../shapes.js';
 import { conv } from './convolution.js';
 import { gemm, matmul } from './linear.js';

@@ -1,5 +1,6 @@
 import type { DType } from '../../tensor/tensor.js';
 import { emitOne, type Value } from '../graph.js';
+import { type Operator, operators } from '../operators.js';
 import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
 import { reshape } from './shape.js';
 
@@ -34,7 +35,7 @@ function withAxes(scalar: Value, other: Value): Value {
   );
 }
 
-function binary(operator: string) {
+function binary(operator: Operator) {
   return (a: Operand, b: Operand): Value => {
     const [one, other] = pair(operator, a, b);
     const [left, right] = [withAxes(one, other), withAxes(other, one)];
@@ -43,7 +44,7 @@ function binary(operator: string) {
   };
 }
 
-function comparison(operator: string) {
+function comparison(operator: Operator) {
   return (a: Operand, b: Operand): Value => {
     const [left, right] = pair(operator, a, b);
     return emitOne(operator, [left, right], {
@@ -53,7 +54,7 @@ function comparison(operator: string) {
   };
 }
 
-function unary(operator: string) {
+function unary(operator: Operator) {
   return (x: Value): Value => emitOne(operator, [x], { dtype: x.dtype, shape: x.shape });
 }
 
@@ -74,7 +75,7 @@ export const identity = unary('Identity');
  * 1 where x > 0, else 0, in x's dtype. In float32 one pass instead of a comparison and a conversion: HardSigmoid is
  * max(0, min(1, alpha x)), and with this alpha even the smallest normal number comes out as 1 (to rounding).
  */
-export function step(x: Value): Value {
+export function heaviside(x: Value): Value {
   if (x.dtype !== 'float32') return cast(greater(x, 0), x.dtype);
   const alpha = { float: 3e38 };
   return emitOne('HardSigmoid', [x], { dtype: x.dtype, shape: x.shape }, { alpha, beta: { float: 0 } });
@@ -121,24 +122,7 @@ export function cast(x: Value, dtype: DType): Value {
  * (Hendrycks and Gimpel, arXiv 1606.08415).
  */
 export function gelu(x: Value): Value {
-  if (x.graph.opset >= 20) return emitOne('Gelu', [x], { dtype: x.dtype, shape: x.shape });
+  if (x.graph.opset >= operators.Gelu.since!) return emitOne('Gelu', [x], { dtype: x.dtype, shape: x.shape });
   const halfErf = add(erf(div(x, Math.SQRT2)), 1);
   return mul(mul(x, halfErf), 0.5);
-}
-
-/**
- * Declares y's derivative with respect to x, where it is cheaper than the rules of the nodes between them: `gradients`
- * takes it and passes those nodes by. What y depends on otherwise than through such an x gets no gradient from it.
- */
-export function differentiateBy(y: Value, x: Value, pull: (gy: Value) => Value): Value {
-  const { pullbacks } = x.graph;
-  pullbacks.set(y, [...(pullbacks.get(y) ?? []), { x, pull }]);
-  return y;
-}
-
-/** The same value, through which no gradient flows. */
-export function stopGradient(x: Value): Value {
-  const detached = identity(x);
-  x.graph.detached.add(detached);
-  return detached;
 }

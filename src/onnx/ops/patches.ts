@@ -1,7 +1,14 @@
 import { tensor } from '../../tensor/tensor.js';
-import { emitOne, type Value } from '../graph.js';
+import type { Value } from '../graph.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { concat, reshape } from './shape.js';
+import { gather } from './indexing.js';
+import { concat, pad, reshape, slice, transpose } from './shape.js';
+
+/**
+ * Patches of channels-last maps as rows (im2col), in which channels are contiguous: C numbers are copied at a time. Three
+ * functions, by what the patches have in common: windows anywhere, all windows that one row of a kernel sees, and tiles
+ * that do not overlap, which need no indices.
+ */
 
 /** Where the windows of a convolution lie on a map. */
 export interface Windows {
@@ -40,8 +47,8 @@ function windowIndices(images: number, height: number, width: number, windows: W
 }
 
 /**
- * Windows of channels-last maps as rows, cell by cell and channel by channel within a window (im2col):
- * x [N, H, W, C] -> [N * rows * columns, size * size * C]. A gather of whole cells, so that C numbers move at a time.
+ * Windows as rows, cell by cell and channel by channel within a window:
+ * x [N, H, W, C] -> [N * rows * columns, size * size * C].
  */
 export function patches(x: Value, windows: Windows): Value {
   const [images, height, width, channels] = staticShape(x.shape, 'patches') as [number, number, number, number];
@@ -55,7 +62,55 @@ export function patches(x: Value, windows: Windows): Value {
   );
   const zeros = graph.shared(`zeros:1x${channels}`, () => tensor('float32', [1, channels], new Float32Array(channels)));
   const cells = concat([reshape(x, [images * height * width, channels]), zeros], 0);
-  const shape = [count * size * size, channels];
-  const gathered = emitOne('Gather', [cells, indices], { dtype: x.dtype, shape }, { axis: 0 });
-  return reshape(gathered, [count, size * size * channels]);
+  return reshape(gather(cells, indices, 0), [count, size * size * channels]);
+}
+
+/**
+ * Windows of a kernel that is not necessarily square, one row of the kernel at a time. All rows at once (`patches`) take as
+ * many times the memory, and a table of every window's cells.
+ * @param kernel height and width in cells.
+ * @returns by the kernel's row: x [N, H, W, C] -> [N * rows * columns, width * C].
+ */
+export function kernelRowPatches(
+  x: Value,
+  [kernelHeight, kernelWidth]: readonly [number, number],
+  { stride, dilation, padding, rows, columns }: Omit<Windows, 'size'>,
+): (row: number) => Value {
+  const [images, height, width, channels] = staticShape(x.shape, 'patches') as [number, number, number, number];
+  // Room for the last window, and none for cells that no window sees.
+  const after = (size: number, cells: number, kernel: number) =>
+    Math.max(0, (cells - 1) * stride + (kernel - 1) * dilation + 1 - size - padding);
+  const padded = pad(
+    x,
+    [0, padding, padding, 0],
+    [0, after(height, rows, kernelHeight), after(width, columns, kernelWidth), 0],
+  );
+  const windowColumns = x.graph.integers(
+    Array.from({ length: columns * kernelWidth }, (_, at) => {
+      const [column, j] = [Math.floor(at / kernelWidth), at % kernelWidth];
+      return column * stride + j * dilation;
+    }),
+  );
+  return (row) => {
+    const start = row * dilation;
+    const seen = slice(padded, [{ axis: 1, start, end: start + (rows - 1) * stride + 1, step: stride }]);
+    const windows = gather(seen, windowColumns, 2); // [N, rows, columns * width, C]
+    return reshape(windows, [images * rows * columns, kernelWidth * channels]);
+  };
+}
+
+/**
+ * Tiles of size x size cells that do not overlap, cell by cell and channel by channel; what is left over at the right and
+ * at the bottom is in no tile: x [N, H, W, C] -> [N, floor(H / size), floor(W / size), size * size * C].
+ */
+export function tiles(x: Value, size: number): Value {
+  const [images, height, width, channels] = staticShape(x.shape, 'tiles') as [number, number, number, number];
+  const rows = Math.floor(height / size);
+  const columns = Math.floor(width / size);
+  const covered = slice(x, [
+    { axis: 1, start: 0, end: rows * size },
+    { axis: 2, start: 0, end: columns * size },
+  ]);
+  const split = reshape(covered, [images, rows, size, columns, size, channels]);
+  return reshape(transpose(split, [0, 1, 3, 2, 4, 5]), [images, rows, columns, size * size * channels]);
 }

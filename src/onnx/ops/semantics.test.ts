@@ -4,7 +4,7 @@ import { evaluate, floats, integers, normals, numbers, relativeError } from '../
 import { tensor } from '../../tensor/tensor.js';
 import { EXPORT_OPSET, Graph, type Provider, TRAINING_OPSET, type Value } from '../graph.js';
 import { type ConvOptions, conv, convTranspose } from './convolution.js';
-import { div, erf, gelu, greater, mul, step, sub, where } from './elementwise.js';
+import { div, erf, gelu, greater, heaviside, mul, sub, where } from './elementwise.js';
 import { gather, gatherElements, oneHot, smallest } from './indexing.js';
 import { gemm, linear, matmul } from './linear.js';
 import { layerNorm } from './normalisation.js';
@@ -40,7 +40,7 @@ describe('step', () => {
   it('is 1 above zero and 0 at and below it, down to the smallest normal numbers', async () => {
     const x = [-1e30, -1, -1.2e-38, -0, 0, 1.2e-38, 1e-30, 1, 1e30, Number.POSITIVE_INFINITY];
     const expected = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1];
-    const { values } = await one((feed) => ({ y: step(feed(floats([x.length], x))) }));
+    const { values } = await one((feed) => ({ y: heaviside(feed(floats([x.length], x))) }));
     assert.deepEqual(
       values.map((value) => Math.round(value)),
       expected,

@@ -1,5 +1,6 @@
 import { type DType, elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
 import { emitOne, type Graph, type Value } from '../graph.js';
+import { operators } from '../operators.js';
 import { formatShape, GraphError, isStatic, normaliseAxis, type Shape, staticShape } from '../shapes.js';
 
 /** Operators that move elements without computing. */
@@ -136,9 +137,6 @@ export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): V
   return expand(zero, shape);
 }
 
-/** CUDA's kernel is of Pad 18, and Pad changed in 19: none fits the operator sets behind. */
-const PAD_WITHOUT_CUDA_KERNEL = 19;
-
 /** Zeros around the value: `before` and `after` elements for every axis. The value itself where there are none. */
 export function pad(x: Value, before: readonly number[], after: readonly number[]): Value {
   const from = staticShape(x.shape, 'Pad');
@@ -146,7 +144,8 @@ export function pad(x: Value, before: readonly number[], after: readonly number[
     throw new GraphError(`Pad: [${before.join(', ')}] and [${after.join(', ')}] do not fit ${formatShape(from)}`);
   }
   if ([...before, ...after].every((n) => n === 0)) return x;
-  if (x.graph.provider === 'cuda' && x.graph.opset >= PAD_WITHOUT_CUDA_KERNEL) return padByConcat(x, before, after);
+  const { lastOpset = x.graph.opset } = operators.Pad.cuda;
+  if (x.graph.provider === 'cuda' && x.graph.opset > lastOpset) return padByConcat(x, before, after);
   const shape = from.map((dim, i) => dim + (before[i] as number) + (after[i] as number));
   return emitOne('Pad', [x, x.graph.integers([...before, ...after])], { dtype: x.dtype, shape }, { mode: 'constant' });
 }

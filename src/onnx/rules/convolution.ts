@@ -1,13 +1,13 @@
+import { depthwiseGradientForm } from '../convolutionForms.js';
 import type { Value } from '../graph.js';
-import { type ConvOptions, conv, convTranspose } from '../ops/convolution.js';
+import { type ConvOptions, conv, convTranspose, rotated180 } from '../ops/convolution.js';
 import { depthwiseWeightGradient } from '../ops/depthwiseGradient.js';
-import { gather } from '../ops/indexing.js';
 import { gemm, matmul } from '../ops/linear.js';
+import { kernelRowPatches } from '../ops/patches.js';
 import { reduceSum } from '../ops/reduce.js';
-import { concat, matrixTranspose, pad, reshape, slice, transpose } from '../ops/shape.js';
+import { concat, matrixTranspose, reshape, slice, transpose } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { depthwiseGradientForm } from './convolutionForms.js';
-import { type GradientRule, type RuleContext, whenNeeded } from './rule.js';
+import type { FamilyGradients, RuleContext } from './rule.js';
 
 type Four = readonly [number, number, number, number];
 
@@ -46,21 +46,13 @@ function isDepthwiseSame({ options: { stride, groups }, input, weight, output }:
 }
 
 /**
- * Gradient to the input. Depthwise: the same convolution with the kernel turned by 180 degrees (ConvTranspose takes four
+ * Gradient to the input. Depthwise: the same convolution with the kernel rotated by 180 degrees (ConvTranspose takes four
  * times as long on the CPU provider); otherwise ConvTranspose, its adjoint.
  */
 function inputGradient(shapes: ConvShapes, weight: Value, gy: Value): Value {
-  const {
-    input,
-    weight: [, , kernelHeight, kernelWidth],
-    options,
-  } = shapes;
+  const { input, options } = shapes;
   if (!isDepthwiseSame(shapes)) return convTranspose(gy, weight, [input[2], input[3]], options);
-  const turned = slice(weight, [
-    { axis: 2, start: kernelHeight - 1, end: -1, step: -1 },
-    { axis: 3, start: kernelWidth - 1, end: -1, step: -1 },
-  ]);
-  return conv(gy, turned, undefined, options);
+  return conv(gy, rotated180(weight), undefined, options);
 }
 
 /**
@@ -87,37 +79,19 @@ function pointwiseWeightGradient({ weight, output, options: { stride } }: ConvSh
 }
 
 /**
- * Gradient to the weight of an ungrouped convolution, one row of the kernel after the other: the windows of that row are
- * gathered, cell by cell and channel by channel, and multiplied with the gradient. All k rows at once (patches.ts) would
- * take k times the memory, and a table of every window's cells.
+ * Gradient to the weight of an ungrouped convolution, one row of the kernel after the other: the patches that this row sees
+ * are gathered and multiplied with the gradient.
  */
 function denseWeightGradient(shapes: ConvShapes, x: Value, gy: Value): Value {
-  const { input, weight, output, options } = shapes;
+  const { weight, output, options } = shapes;
   const { stride, padding, dilation } = options;
   const [n, outputs, rows, columns] = output;
   const [, channels, kernelHeight, kernelWidth] = weight;
   if (kernelHeight === 1 && kernelWidth === 1 && padding === 0) return pointwiseWeightGradient(shapes, x, gy);
-  // Room for the last window, and none for cells that no window sees.
-  const after = (size: number, cells: number, kernel: number) =>
-    Math.max(0, (cells - 1) * stride + (kernel - 1) * dilation + 1 - size - padding);
-  const padded = pad(
-    transpose(x, [0, 2, 3, 1]),
-    [0, padding, padding, 0],
-    [0, after(input[2], rows, kernelHeight), after(input[3], columns, kernelWidth), 0],
-  );
-  const windowColumns = x.graph.integers(
-    Array.from({ length: columns * kernelWidth }, (_, at) => {
-      const [column, j] = [Math.floor(at / kernelWidth), at % kernelWidth];
-      return column * stride + j * dilation;
-    }),
-  );
+  const windows = { stride, padding, dilation, rows, columns };
+  const seenBy = kernelRowPatches(transpose(x, [0, 2, 3, 1]), [kernelHeight, kernelWidth], windows);
   const gradients = reshape(transpose(gy, [1, 0, 2, 3]), [outputs, n * rows * columns]);
-  const products = Array.from({ length: kernelHeight }, (_, i) => {
-    const start = i * dilation;
-    const seen = slice(padded, [{ axis: 1, start, end: start + (rows - 1) * stride + 1, step: stride }]);
-    const windows = gather(seen, windowColumns, 2); // [N, H', W' * k, C]
-    return gemm(gradients, reshape(windows, [n * rows * columns, kernelWidth * channels]));
-  });
+  const products = Array.from({ length: kernelHeight }, (_, row) => gemm(gradients, seenBy(row)));
   const kernel = reshape(concat(products, 1), [outputs, kernelHeight, kernelWidth, channels]);
   return transpose(kernel, [0, 3, 1, 2]);
 }
@@ -127,12 +101,11 @@ export const convolutionRules = {
     const {
       x: [x, weight],
       gy,
-      needs,
     } = context;
     const shapes = shapesOf(context);
     return [
-      whenNeeded(needs[0], () => inputGradient(shapes, weight!, gy)),
-      whenNeeded(needs[1], () => {
+      () => inputGradient(shapes, weight!, gy),
+      () => {
         if (isDepthwiseSame(shapes)) {
           const { weight: kernel, input, options } = shapes;
           const form = depthwiseGradientForm(gy.graph.provider, input[2] * input[3]);
@@ -142,8 +115,9 @@ export const convolutionRules = {
         throw new GraphError(
           `Conv: no weight gradient for ${shapes.options.groups} groups with stride ${shapes.options.stride}`,
         );
-      }),
-      whenNeeded(needs[2], () => reduceSum(gy, [0, 2, 3])),
+      },
+      () => reduceSum(gy, [0, 2, 3]),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+  ConvTranspose: 'unsupported',
+} satisfies FamilyGradients;

@@ -3,7 +3,7 @@ import type { Value } from '../graph.js';
 import { gemm, matmul } from '../ops/linear.js';
 import { matrixTranspose, reshape } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import type { FamilyGradients } from './rule.js';
 
 /** All leading axes of [..., K] as rows: [M, K]. */
 function asRows(x: Value): Value {
@@ -13,26 +13,18 @@ function asRows(x: Value): Value {
 
 export const linearRules = {
   // d(A B): dA = gy B^T, dB = A^T gy; a shared matrix B takes its gradient from all rows in one Gemm
-  MatMul: ({ x: [a, b], gy, needs }) => [
-    whenNeeded(needs[0], () => unbroadcast(matmul(gy, matrixTranspose(b!)), a!)),
-    whenNeeded(needs[1], () =>
-      b!.shape.length === 2
-        ? gemm(asRows(a!), asRows(gy), { transA: true })
-        : unbroadcast(matmul(matrixTranspose(a!), gy), b!),
-    ),
+  MatMul: ({ x: [a, b], gy }) => [
+    () => matmul(gy, matrixTranspose(b!)),
+    () => (b!.shape.length === 2 ? gemm(asRows(a!), asRows(gy), { transA: true }) : matmul(matrixTranspose(a!), gy)),
   ],
   // as MatMul, with the transpositions folded into the products
-  Gemm: ({ node, x: [a, b, bias], gy, needs }) => {
+  Gemm: ({ node, x: [a, b], gy }) => {
     const transA = node.attributes['transA'] === 1;
     const transB = node.attributes['transB'] === 1;
     return [
-      whenNeeded(needs[0], () =>
-        transA ? gemm(b!, gy, { transA: transB, transB: true }) : gemm(gy, b!, { transB: !transB }),
-      ),
-      whenNeeded(needs[1], () =>
-        transB ? gemm(gy, a!, { transA: true, transB: transA }) : gemm(a!, gy, { transA: !transA }),
-      ),
-      whenNeeded(needs[2], () => unbroadcast(gy, bias!)),
+      () => (transA ? gemm(b!, gy, { transA: transB, transB: true }) : gemm(gy, b!, { transB: !transB })),
+      () => (transB ? gemm(gy, a!, { transA: true, transB: transA }) : gemm(a!, gy, { transA: !transA })),
+      () => gy,
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

@@ -6,7 +6,7 @@ import { channelAffine } from '../ops/normalisation.js';
 import { reduceMean, reduceSum } from '../ops/reduce.js';
 import { matrixTranspose, reshape, transpose } from '../ops/shape.js';
 import { staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import type { FamilyGradients } from './rule.js';
 
 /** [N, C, ...] as one row per channel: [C, N * ...]. */
 function channelRows(x: Value): Value {
@@ -26,7 +26,7 @@ function rowProducts(a: Value, b: Value): Value {
 export const normalisationRules = {
   // with n = (x - mean) / std and M elements a channel: dx = scale / std (gy - sum(gy) / M - n sum(gy n) / M), which is
   // a gy + b x + c with one a, b and c a channel: two sums, then two passes
-  BatchNormalization: ({ node, x: [x, scale], y: [, mean, variance], gy, needs }) => {
+  BatchNormalization: ({ node, x: [x, scale], y: [, mean, variance], gy }) => {
     const channels = x!.shape[1] as number;
     const count = elementCount(staticShape(x!.shape, 'BatchNormalization')) / channels;
     const epsilon = (node.attributes['epsilon'] as { readonly float: number }).float;
@@ -35,29 +35,29 @@ export const normalisationRules = {
     const inverseStd = div(1, sqrt(add(variance!, epsilon)));
     const projection = mul(sub(rowProducts(gyRows, channelRows(x!)), mul(mean!, gySum)), inverseStd); // sum(gy n)
     return [
-      whenNeeded(needs[0], () => {
+      () => {
         const a = mul(scale!, inverseStd);
         const b = neg(mul(mul(a, inverseStd), div(projection, count)));
         const c = neg(add(mul(a, div(gySum, count)), mul(b, mean!)));
         const along = x!.shape.map((_, axis) => (axis === 1 ? channels : 1));
         return add(mul(gy, reshape(a, along)), channelAffine(x!, b, c));
-      }),
-      whenNeeded(needs[1], () => projection),
-      whenNeeded(needs[2], () => gySum),
+      },
+      () => projection,
+      () => gySum,
     ];
   },
   // with n = (x - mean) / std and h = gy * scale: dx = (h - mean(h) - n mean(h n)) / std
-  LayerNormalization: ({ x: [x, scale, bias], y: [, mean, inverseStd], gy, needs }) => {
+  LayerNormalization: ({ x: [x, scale], y: [, mean, inverseStd], gy }) => {
     const normalised = mul(sub(x!, mean!), inverseStd!);
     return [
-      whenNeeded(needs[0], () => {
+      () => {
         const h = mul(gy, scale!);
         const projection = reduceMean(mul(h, normalised), [-1], { keepDims: true });
         const centre = reduceMean(h, [-1], { keepDims: true });
         return mul(sub(h, add(mul(normalised, projection), centre)), inverseStd!);
-      }),
-      whenNeeded(needs[1], () => unbroadcast(mul(gy, normalised), scale!)),
-      whenNeeded(needs[2], () => unbroadcast(gy, bias!)),
+      },
+      () => mul(gy, normalised),
+      () => gy,
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

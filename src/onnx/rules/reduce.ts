@@ -4,7 +4,7 @@ import { exp, mul, sub } from '../ops/elementwise.js';
 import { reduceSum } from '../ops/reduce.js';
 import { expand, reshape } from '../ops/shape.js';
 import { normaliseAxis, staticShape } from '../shapes.js';
-import type { GradientRule, RuleContext } from './rule.js';
+import type { FamilyGradients, RuleContext } from './rule.js';
 
 /** The gradient of a reduction repeated along the axes that were reduced. */
 function spread({ node, x: [x], gy }: RuleContext, scaled: (gradient: Value) => Value): Value {
@@ -21,13 +21,13 @@ function spread({ node, x: [x], gy }: RuleContext, scaled: (gradient: Value) => 
 
 export const reduceRules = {
   // d sum(x) = sum(dx)
-  ReduceSum: (context) => [spread(context, (gradient) => gradient)],
+  ReduceSum: (context) => [() => spread(context, (gradient) => gradient)],
   // d mean(x) = sum(dx) / n; scaled before it is repeated
   ReduceMean: (context) => {
     const share = valueElements(context.y[0]!) / valueElements(context.x[0]!);
-    return [spread(context, (gradient) => mul(gradient, share))];
+    return [() => spread(context, (gradient) => mul(gradient, share))];
   },
   // d logsoftmax(x) = dx - sum(softmax(x) dx)
-  LogSoftmax: ({ y: [y], gy }) => [sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
-  ArgMin: null,
-} satisfies Record<string, GradientRule | null>;
+  LogSoftmax: ({ y: [y], gy }) => [() => sub(gy, mul(exp(y!), reduceSum(gy, [-1], { keepDims: true })))],
+  ArgMin: 'none',
+} satisfies FamilyGradients;

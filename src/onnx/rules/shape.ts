@@ -1,9 +1,9 @@
-import { constantIntegers, type Value } from '../graph.js';
+import { constantIntegers, type Node, type Value } from '../graph.js';
 import { concat, pad, reshape, slice, transpose, zerosOf } from '../ops/shape.js';
 import { GraphError, staticShape } from '../shapes.js';
-import { type GradientRule, unbroadcast, whenNeeded } from './rule.js';
+import type { FamilyGradients, GradientRule } from './rule.js';
 
-const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [reshape(gy, staticShape(x!.shape, node.operator))];
+const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [() => reshape(gy, staticShape(x!.shape, node.operator))];
 
 /** step - 1 zeros after every slice along an axis, but none beyond `length`. Joined, since Pad moves single elements slowly. */
 function insertZeros(x: Value, axis: number, step: number, length: number): Value {
@@ -15,68 +15,76 @@ function insertZeros(x: Value, axis: number, step: number, length: number): Valu
   return count * step <= length ? whole : slice(whole, [{ axis, start: 0, end: length }]);
 }
 
+/**
+ * The gradient of a Slice: a range forwards gets zeros around it and between the elements of a stride, a whole axis
+ * backwards is reversed again.
+ */
+function unslice(node: Node, x: Value, gy: Value): Value {
+  const shape = staticShape(x.shape, 'Slice');
+  const [starts, ends, axes, steps] = node.inputs.slice(1).map((value) => constantIntegers(value!)) as number[][];
+  const before = shape.map(() => 0);
+  const after = shape.map(() => 0);
+  const reversed: number[] = [];
+  let spread = gy;
+  axes!.forEach((axis, i) => {
+    const [start, end, step, length] = [starts![i]!, ends![i]!, steps![i]!, shape[axis]!];
+    if (step >= 1) {
+      before[axis] = start;
+      if (step > 1) spread = insertZeros(spread, axis, step, length - start);
+      after[axis] = length - start - (spread.shape[axis] as number);
+    } else if (step === -1 && start === length - 1 && end < 0) {
+      reversed.push(axis);
+    } else {
+      throw new GraphError(`Slice: no gradient rule for step ${step} on axis ${axis} from ${start} to ${end}`);
+    }
+  });
+  const flipped =
+    reversed.length === 0
+      ? spread
+      : slice(
+          spread,
+          reversed.map((axis) => ({ axis, start: shape[axis]! - 1, end: -1, step: -1 })),
+        );
+  return pad(flipped, before, after);
+}
+
 export const shapeRules = {
+  Shape: 'none',
   Reshape: reshapeBack,
   Unsqueeze: reshapeBack,
   // the inverse permutation
   Transpose: ({ node, gy }) => {
     const perm = node.attributes['perm'] as readonly number[];
     return [
-      transpose(
-        gy,
-        perm.map((_, axis) => perm.indexOf(axis)),
-      ),
+      () =>
+        transpose(
+          gy,
+          perm.map((_, axis) => perm.indexOf(axis)),
+        ),
     ];
   },
-  // a slice forwards is undone by zeros around it and between a stride's elements, a whole axis reversed by reversing it
-  Slice: ({ node, x: [x], gy }) => {
-    const shape = staticShape(x!.shape, 'Slice');
-    const [starts, ends, axes, steps] = node.inputs.slice(1).map((value) => constantIntegers(value!)) as number[][];
-    const before = shape.map(() => 0);
-    const after = shape.map(() => 0);
-    const reversed: number[] = [];
-    let spread = gy;
-    axes!.forEach((axis, i) => {
-      const [start, end, step, length] = [starts![i]!, ends![i]!, steps![i]!, shape[axis]!];
-      if (step >= 1) {
-        before[axis] = start;
-        if (step > 1) spread = insertZeros(spread, axis, step, length - start);
-        after[axis] = length - start - (spread.shape[axis] as number);
-      } else if (step === -1 && start === length - 1 && end < 0) {
-        reversed.push(axis);
-      } else {
-        throw new GraphError(`Slice: no gradient rule for step ${step} on axis ${axis} from ${start} to ${end}`);
-      }
-    });
-    const flipped =
-      reversed.length === 0
-        ? spread
-        : slice(
-            spread,
-            reversed.map((axis) => ({ axis, start: shape[axis]! - 1, end: -1, step: -1 })),
-          );
-    return [pad(flipped, before, after)];
-  },
+  Slice: ({ node, x: [x], gy }) => [() => unslice(node, x!, gy)],
   // each input gets its own range back
-  Concat: ({ node, x, gy, needs }) => {
+  Concat: ({ node, x, gy }) => {
     const axis = node.attributes['axis'] as number;
     let start = 0;
-    return x.map((value, i) => {
+    return x.map((value) => {
       const from = start;
       start += value.shape[axis] as number;
-      return whenNeeded(needs[i], () => slice(gy, [{ axis, start: from, end: from + (value.shape[axis] as number) }]));
+      return () => slice(gy, [{ axis, start: from, end: from + (value.shape[axis] as number) }]);
     });
   },
-  // repetition is undone by a sum
-  Expand: ({ x: [x], gy }) => [unbroadcast(gy, x!)],
+  // `gradients` sums over what was repeated
+  Expand: ({ gy }) => [() => gy],
   Pad: ({ node, x: [x], gy }) => {
     const shape = staticShape(x!.shape, 'Pad');
     const pads = constantIntegers(node.inputs[1]!);
     return [
-      slice(
-        gy,
-        shape.map((dim, axis) => ({ axis, start: pads[axis]!, end: pads[axis]! + dim })),
-      ),
+      () =>
+        slice(
+          gy,
+          shape.map((dim, axis) => ({ axis, start: pads[axis]!, end: pads[axis]! + dim })),
+        ),
     ];
   },
-} satisfies Record<string, GradientRule | null>;
+} satisfies FamilyGradients;

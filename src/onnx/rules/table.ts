@@ -1,3 +1,4 @@
+import type { Operator } from '../operators.js';
 import { convolutionRules } from './convolution.js';
 import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
@@ -5,14 +6,11 @@ import { linearRules } from './linear.js';
 import { normalisationRules } from './normalisation.js';
 import { poolRules } from './pool.js';
 import { reduceRules } from './reduce.js';
-import type { GradientRule } from './rule.js';
+import type { Gradient } from './rule.js';
 import { shapeRules } from './shape.js';
 
-/**
- * Gradient rules by operator. `null` marks an operator that has no derivative (comparisons, selections): gradients stop
- * there. An operator that is absent cannot be differentiated through, which is an error when it is tried.
- */
-export const gradientRules: Readonly<Record<string, GradientRule | null>> = {
+/** How each operator of the table (operators.ts) is differentiated. */
+export const gradientRules: Readonly<Record<Operator, Gradient>> = {
   ...elementwiseRules,
   ...reduceRules,
   ...shapeRules,
@@ -21,4 +19,9 @@ export const gradientRules: Readonly<Record<string, GradientRule | null>> = {
   ...poolRules,
   ...normalisationRules,
   ...indexingRules,
+  // Only in exported graphs.
+  QuantizeLinear: 'unsupported',
+  DequantizeLinear: 'unsupported',
+  // Only around whole training steps.
+  Scan: 'unsupported',
 };

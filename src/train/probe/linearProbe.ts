@@ -13,6 +13,7 @@ import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { crossEntropy, topAccuracy } from '../../vicregl/monitors.js';
 import { CheckpointError } from '../checkpoint.js';
 import { backboneOf, type TrainConfig } from '../config.js';
+import type { Term } from '../loggedTerms.js';
 import { type ProbeConfig, probeSizes } from '../probeSchema.js';
 import { sgd } from '../sgd.js';
 import { stepNames } from '../stepConfig.js';
@@ -44,7 +45,7 @@ type LinearKeys = NonNullable<ProbeConfig['linear']>;
 
 /** Name of the classifier in checkpoints: `probe.weight` [classes, C], `probe.bias` [classes]. */
 const CLASSIFIER = 'probe';
-const LOGS = ['probe_l', 'probe_top1', 'probe_top5'] as const;
+const LOGS = ['probe_l', 'probe_top1', 'probe_top5'] as const satisfies readonly Term[];
 
 function optimizerOf({ momentum, weightDecay }: LinearKeys) {
   return sgd({ momentum, weightDecay, decayVectors: true });
@@ -71,8 +72,8 @@ export function linearProbeGraph(
   graph.output('probe_top1', topAccuracy(logits, labels, 1));
   graph.output('probe_top5', topAccuracy(logits, labels, 5));
   const values = classifier.specs.map(({ name, shape, initialiser }) => classifier.get(name, shape, initialiser));
-  const slopes = gradients(loss, values).map((gradient, i) => ({ value: values[i]!, gradient }));
-  emitUpdates(slopes, optimizerOf(keys));
+  const parameterGradients = gradients(loss, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  emitUpdates(parameterGradients, optimizerOf(keys));
   return { graph, network, classifier };
 }
 

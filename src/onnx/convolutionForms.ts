@@ -1,4 +1,4 @@
-import type { Provider } from '../graph.js';
+import type { Provider } from './graph.js';
 
 /**
  * Which way to compute a convolution and its gradients, per provider. On the CPU every way ends in one matrix product;
@@ -6,7 +6,7 @@ import type { Provider } from '../graph.js';
  *
  * - `patches`: the k x k patches of all images are gathered into rows, then one Gemm over all images. The Gemm is as
  *   large as it can be, but the patches are k^2 times the map, which costs memory traffic on large maps.
- * - `conv`: ONNX Runtime's Conv (for the input's gradient over the turned kernel), which gathers in small blocks and
+ * - `conv`: ONNX Runtime's Conv (for the input's gradient over the rotated kernel), which gathers in small blocks and
  *   multiplies image by image: little traffic, but small Gemms on small maps.
  *
  * Measured by scripts/bench/convolutionForms.ts (docs/benchmarks.md).

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { doubles, evaluate, normals, numbers, relativeError } from '../../test/support/graphs.js';
 import { gradients } from '../onnx/gradients.js';
-import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './criterion.js';
+import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './vicregTerms.js';
 
 /** The equations of VICReg as written, on rows of [N, D]. */
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -77,7 +77,7 @@ describe('VICReg criterion against its equations, in float64', () => {
         });
       const whole = await run();
       near(numbers(whole.y)[0]!, mean(positions(shape, x).map(covariance)));
-      for (const [i, slope] of numbers(whole.gx).entries()) {
+      for (const [i, gradient] of numbers(whole.gx).entries()) {
         const at = (step: number) =>
           mean(
             positions(
@@ -85,7 +85,7 @@ describe('VICReg criterion against its equations, in float64', () => {
               x.map((value, k) => (k === i ? value + step : value)),
             ).map(covariance),
           );
-        assert.ok(Math.abs((at(1e-5) - at(-1e-5)) / 2e-5 - slope) < 1e-8, `${shape} element ${i}`);
+        assert.ok(Math.abs((at(1e-5) - at(-1e-5)) / 2e-5 - gradient) < 1e-8, `${shape} element ${i}`);
       }
       for (const positionsAtOnce of [1, 2]) {
         const parts = await run(positionsAtOnce * Math.min(shape[0]!, shape.at(-1)!) ** 2);
