@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Box } from './lattice.js';
+import type { Box } from '../image/types.js';
 import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from './mask.js';
 
 /** The rectangles of all batches. */

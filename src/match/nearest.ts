@@ -24,7 +24,7 @@ function keep({ index, squared, secondSquared }: Nearest, row: number, candidate
  *
  * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms: equal vectors have distance 0.
  * Four targets share each load of a source channel. Pauses (yields) every few milliseconds, so that whoever drives it
- * can do other work or stop; see `turns.ts`.
+ * can do other work or stop; see `tensor/slices.ts`.
  * @throws MatchError `not_finite`
  */
 export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<void, NearestNeighbours> {

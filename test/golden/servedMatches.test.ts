@@ -51,7 +51,7 @@ for (const file of files) {
           const [dataA, dataB] = [imageOf(a, image), imageOf(b, image)];
           const map = (value: Tensor, data: Float32Array) => ({
             rows: 1,
-            cols: value.shape[1]!,
+            columns: value.shape[1]!,
             channels: value.shape[2]!,
             data,
           });

@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { InferenceSession } from '../../onnx/runtime.js';
 import { stream } from '../../tensor/random.js';
+import { runSync } from '../../tensor/slices.js';
 import { nearestNeighbours } from '../nearest.js';
-import { atOnce } from '../turns.js';
 import type { Nearest, VectorPair } from '../vectors.js';
 import { openNearestSession, searchNearest } from './search.js';
 
@@ -50,7 +50,7 @@ describe('searchNearest', () => {
   it('agrees with the exact search on maps of small whole numbers, ties included, in both directions', async () => {
     await fc.assert(
       fc.asyncProperty(latticePair, async (pair) => {
-        const exact = atOnce(nearestNeighbours(pair));
+        const exact = runSync(nearestNeighbours(pair));
         const found = await searchNearest(session, pair, signal, smallTile);
         assertAgree(found.fromA, exact.fromA, 0);
         assertAgree(found.fromB, exact.fromB, 0);
@@ -76,7 +76,7 @@ describe('searchNearest', () => {
       });
     await fc.assert(
       fc.asyncProperty(cases, async ([pair, size]) => {
-        const exact = atOnce(nearestNeighbours(pair));
+        const exact = runSync(nearestNeighbours(pair));
         const found = await searchNearest(session, pair, signal, smallTile);
         assertAgree(found.fromA, exact.fromA, size);
         assertAgree(found.fromB, exact.fromB, size);
@@ -87,7 +87,7 @@ describe('searchNearest', () => {
   it('agrees where a large common part would use up the digits of a product', async () => {
     const [a, b] = [normals(60, 64, 1, 1000, 0.01), normals(80, 64, 2, 1000, 0.01)];
     const pair = { a, b, channels: 64 };
-    const exact = atOnce(nearestNeighbours(pair));
+    const exact = runSync(nearestNeighbours(pair));
     const found = await searchNearest(session, pair, signal, smallTile);
     assert.deepEqual([found.fromA.index, found.fromB.index], [exact.fromA.index, exact.fromB.index]);
   });
