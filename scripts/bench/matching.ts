@@ -12,8 +12,8 @@
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
-import { openNearestSession, searchNearest } from '../../src/match/dense/search.js';
 import { nearestNeighbours } from '../../src/match/nearest.js';
+import { openNearestSession, searchNearest } from '../../src/match/tiled/search.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';

@@ -1,8 +1,13 @@
 import { runInSlices, runSync } from '../tensor/slices.js';
 import { MatchError } from './matchError.js';
-import { nearestNeighbours } from './nearest.js';
+import {
+  type NearestNeighbours,
+  type NearestSearch,
+  nearestNeighbours,
+  squaredNorms,
+  type VectorPair,
+} from './nearest.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
-import { type NearestNeighbours, type NearestSearch, squaredNorms, type VectorPair } from './vectors.js';
 
 /** The features of one image's cells: `data` is [rows * columns, channels], row-major. */
 export interface CellFeatures {

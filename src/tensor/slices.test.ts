@@ -57,9 +57,8 @@ test('runInSlices lets the event loop turn in every pause', async () => {
     atTurn.push(seen.length);
     if (seen.length < 3) setImmediate(watch);
   };
-  const running = runInSlices(steps, new AbortController().signal);
   setImmediate(watch);
-  assert.equal(await running, 'done');
+  assert.equal(await runInSlices(steps, new AbortController().signal), 'done');
   assert.deepEqual(atTurn, [1, 2, 3]);
 });
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import { stream } from '../../tensor/random.js';
 import { fitHomography, type PointPairs } from './fitHomography.js';
-import { homographyOfFour } from './fourPairs.js';
+import { homographyOfFour } from './minimalSample.js';
 import { type HomographyFit, ransacHomography, ransacHomographyInSlices } from './ransac.js';
 
 /** A view of a plane by a tilted camera: keeps 640 x 480 pixels in front of it. */

@@ -2,8 +2,7 @@ import { stream } from '../../tensor/random.js';
 import { runInSlices, runSync } from '../../tensor/slices.js';
 import { type Consensus, measure } from './consensus.js';
 import { fitHomography, type HomographyMatrix, type PointPairs } from './fitHomography.js';
-import { homographyOfFour } from './fourPairs.js';
-import { drawFour, isCollinear, isUsable } from './sample.js';
+import { drawFour, homographyOfFour, isCollinear, isUsable } from './minimalSample.js';
 
 export interface RansacOptions {
   /** Largest distance in pixels of the second image for a pair to be an inlier, above 0. */

@@ -1,6 +1,6 @@
-import { cutWindow, pickCells } from '../../../dense/part.js';
-import { poolRegions, type RegionWeights } from '../../../dense/pool.js';
-import { type Reduced, reduceDimensions } from '../../../dense/reduce.js';
+import { poolRegions, type RegionWeights } from '../../../featureOps/pool.js';
+import { type Reduced, reduceDimensions } from '../../../featureOps/reduce.js';
+import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import { runInSlices } from '../../../tensor/slices.js';
 import type { Tensor } from '../../../tensor/tensor.js';

@@ -1,5 +1,5 @@
-import type { Basis } from '../../../dense/pca.js';
-import type { Reduced, Reduction } from '../../../dense/reduce.js';
+import type { Basis } from '../../../featureOps/pca.js';
+import type { Reduced, Reduction } from '../../../featureOps/reduce.js';
 import type { Pca__Output } from '../../../proto/generated/vicregl/v1/Pca.js';
 import type { PcaBasis__Output } from '../../../proto/generated/vicregl/v1/PcaBasis.js';
 import type { PcaResult } from '../../../proto/generated/vicregl/v1/PcaResult.js';

@@ -1,5 +1,5 @@
-import { checkCells, type Window, windowGrid, windowUnder } from '../../../dense/part.js';
-import { checkReduction, type Reduction } from '../../../dense/reduce.js';
+import { checkReduction, type Reduction } from '../../../featureOps/reduce.js';
+import { checkCells, type Window, windowGrid, windowUnder } from '../../../featureOps/selectCells.js';
 import { type Grid, gridOf } from '../../../image/geometry.js';
 import type { Box, PreparedImage } from '../../../image/types.js';
 import type { Cell__Output } from '../../../proto/generated/vicregl/v1/Cell.js';
@@ -114,7 +114,7 @@ function planMap(plan: FeaturePlan, map: AskedMap, image: PreparedImage, most: n
 
 /**
  * The maps of a plan for one image.
- * @throws ServeError or DenseError naming the field that does not fit the image.
+ * @throws ServeError or FeatureOpError naming the field that does not fit the image.
  */
 export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
   return plan.maps.map((map) => planMap(plan, map, image, context.limits.maxReduceProducts));

@@ -1,5 +1,5 @@
-import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../dense/mask.js';
-import { type RegionWeights, regionWeights } from '../../../dense/pool.js';
+import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../featureOps/maskRuns.js';
+import { type RegionWeights, regionWeights } from '../../../featureOps/pool.js';
 import type { Size } from '../../../image/types.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
@@ -103,7 +103,7 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
  * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
  * once, whatever the number of maps, and no two of them are held decoded at a time.
  * @returns [maps][regions]
- * @throws ServeError, DenseError or ImageError naming the region that is wrong.
+ * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong.
  */
 export async function readRegions(
   context: ServeContext,

@@ -1,4 +1,4 @@
-import type { Window } from '../../../dense/part.js';
+import type { Window } from '../../../featureOps/selectCells.js';
 import type { Grid } from '../../../image/geometry.js';
 import type { Grid as GridMessage } from '../../../proto/generated/vicregl/v1/Grid.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutWindow, pickCells } from '../../../dense/part.js';
+import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { stream } from '../../../tensor/random.js';
 import { runSync } from '../../../tensor/slices.js';

@@ -1,4 +1,4 @@
-import { quantizeVectors } from '../../../dense/quantize.js';
+import { quantizeVectors } from '../../../featureOps/quantize.js';
 import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataType.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { forEachSlice } from '../../../tensor/slices.js';

@@ -1,8 +1,8 @@
 import type { Grid } from '../image/geometry.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type CellSpan, columnsUnder, rowsUnder, shareOf } from './cellSpans.js';
-import { DenseError } from './denseError.js';
-import type { Runs } from './mask.js';
+import { FeatureOpError } from './featureOpError.js';
+import type { Runs } from './maskRuns.js';
 
 /** The cells that one region covers. */
 export interface RegionWeights {
@@ -61,7 +61,7 @@ class Cover {
 /**
  * Weights of the cells under a region, on each of some grids. Pauses (yields) every few milliseconds.
  * @param runs the region; gone through once
- * @throws DenseError `bad_region` for a region without area.
+ * @throws FeatureOpError `bad_region` for a region without area.
  */
 export function* regionWeights(grids: readonly Grid[], runs: Runs): Generator<void, RegionWeights[]> {
   const covers = grids.map((grid) => new Cover(grid));
@@ -86,7 +86,7 @@ export function* regionWeights(grids: readonly Grid[], runs: Runs): Generator<vo
     }
     yield;
   }
-  if (!(whole > 0)) throw new DenseError('bad_region', 'has no area');
+  if (!(whole > 0)) throw new FeatureOpError('bad_region', 'has no area');
   return covers.map((cover) => cover.weights(whole));
 }
 

@@ -3,7 +3,7 @@ import type { Box } from '../image/types.js';
 import { forEachSlice } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { columnsUnder, rowsUnder } from './cellSpans.js';
-import { DenseError } from './denseError.js';
+import { FeatureOpError } from './featureOpError.js';
 
 /** A rectangle of cells. */
 export interface Window {
@@ -15,7 +15,7 @@ export interface Window {
 
 /**
  * The cells that share area with a box.
- * @throws DenseError `bad_region` where none does.
+ * @throws FeatureOpError `bad_region` where none does.
  */
 export function windowUnder(grid: Grid, box: Box): Window {
   const columns = columnsUnder(grid, box.left, box.right);
@@ -31,7 +31,7 @@ export function windowUnder(grid: Grid, box: Box): Window {
   const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
   const sides = [offsetX, offsetX + scaleX * grid.columns].sort((a, b) => a - b).map((x) => x.toFixed(1));
   const bottom = offsetY + scaleY * grid.rows;
-  throw new DenseError(
+  throw new FeatureOpError(
     'bad_region',
     `[${box.left}, ${box.right}) x [${box.top}, ${box.bottom}) pixels covers no cell; the network saw ` +
       `[${sides.join(', ')}) x [${offsetY.toFixed(1)}, ${bottom.toFixed(1)}) (x, then y) of the original`,
@@ -65,7 +65,7 @@ export function windowGrid(grid: Grid, { firstRow, firstColumn, rows, columns }:
 
 /**
  * Checks that cells lie in a map.
- * @throws DenseError `bad_region` naming the first that does not.
+ * @throws FeatureOpError `bad_region` naming the first that does not.
  */
 export function checkCells(
   { rows, columns }: Pick<Grid, 'rows' | 'columns'>,
@@ -74,7 +74,7 @@ export function checkCells(
   const at = cells.findIndex(({ row, column }) => row >= rows || column >= columns);
   if (at === -1) return;
   const { row, column } = cells[at]!;
-  throw new DenseError(
+  throw new FeatureOpError(
     'bad_region',
     `[${at}]: row ${row}, column ${column} is outside the map of ${rows} x ${columns} cells (rows x columns, from 0)`,
   );

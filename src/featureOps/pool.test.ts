@@ -5,7 +5,7 @@ import type { Box } from '../image/types.js';
 import { stream } from '../tensor/random.js';
 import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
-import { bitmapRuns } from './mask.js';
+import { bitmapRuns } from './maskRuns.js';
 import { poolRegions, type RegionWeights, regionWeights } from './pool.js';
 
 const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom];

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Grid } from '../image/geometry.js';
 import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
-import { checkCells, cutWindow, pickCells, windowGrid, windowUnder } from './part.js';
+import { checkCells, cutWindow, pickCells, windowGrid, windowUnder } from './selectCells.js';
 
 /** 4 rows, 5 columns of 10 x 20 pixels, the first corner at (100, 50). */
 const grid: Grid = {
@@ -60,6 +60,6 @@ test('named cells come in their order, twice where they are named twice', () => 
   assert.deepEqual([...runSync(pickCells(map, cells)).data], [340, 341, 0, 1, 340, 341]);
   assert.throws(
     () => checkCells(grid, [...cells, { row: 0, column: 5 }]),
-    /^DenseError: \[3\]: row 0, column 5 .*4 x 5/,
+    /^FeatureOpError: \[3\]: row 0, column 5 .*4 x 5/,
   );
 });
