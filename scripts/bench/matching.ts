@@ -8,18 +8,19 @@
  * times are medians. Memory is the largest resident set that the search added to the process before the product ran. With
  * --small: the loops on the calling thread beside an engine's worker (copies and messages included), over sizes.
  */
+
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
-import { openNearestSession, searchNearest } from '../../src/match/dense/search.js';
 import { nearestNeighbours } from '../../src/match/nearest.js';
-import { inTurns } from '../../src/match/turns.js';
+import { openNearestSession, searchNearest } from '../../src/match/tiled/search.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';
 import { matmul } from '../../src/onnx/ops/linear.js';
 import { createSession, toOrt } from '../../src/onnx/session.js';
 import { stream } from '../../src/tensor/random.js';
+import { runInSlices } from '../../src/tensor/slices.js';
 import { tensor } from '../../src/tensor/tensor.js';
 
 const { values } = parseArgs({
@@ -106,7 +107,10 @@ async function smallSizes(): Promise<void> {
     [784, 512],
   ] as const) {
     const pair = { a: vectors(cells, channels, 1), b: vectors(cells, channels, 2), channels };
-    const sides = { loops: () => inTurns(nearestNeighbours(pair), signal), worker: () => engine.nearest(pair, signal) };
+    const sides = {
+      loops: () => runInSlices(nearestNeighbours(pair), signal),
+      worker: () => engine.nearest(pair, signal),
+    };
     const times: Record<keyof typeof sides, number[]> = { loops: [], worker: [] };
     for (let i = 0; i <= runs; i++) {
       for (const side of ['loops', 'worker'] as const) {

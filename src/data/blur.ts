@@ -15,7 +15,7 @@ function boxRadius(sigma: number): number {
 }
 
 /** An extended box: weights in fixed point with 24 bits. */
-interface Box {
+interface BoxFilter {
   /** Whole pixels on either side of the centre. */
   readonly radius: number;
   /** Weight of the whole pixels. */
@@ -33,12 +33,12 @@ export function gaussianBlur(pixels: Uint8Array, width: number, height: number, 
   const radius = Math.trunc(side);
   const inner = Math.trunc((1 << 24) / (side * 2 + 1));
   const box = { radius, inner, outer: Math.trunc(((1 << 24) - (radius * 2 + 1) * inner) / 2) };
-  // Turned on its side, an image has columns for rows: both directions read and write in the order of memory.
-  const turned = new Uint8Array(pixels.length);
+  // Transposed, so that both passes read and write in the order of memory.
+  const transposed = new Uint8Array(pixels.length);
   blurRows(pixels, width, height, box);
-  transpose(pixels, turned, width, height);
-  blurRows(turned, height, width, box);
-  transpose(turned, pixels, height, width);
+  transpose(pixels, transposed, width, height);
+  blurRows(transposed, height, width, box);
+  transpose(transposed, pixels, height, width);
 }
 
 /** [height, width, 3] -> [width, height, 3], in tiles that stay in the nearest cache. */
@@ -62,7 +62,7 @@ function transpose(from: Uint8Array, to: Uint8Array, width: number, height: numb
 }
 
 /** All passes along the rows of [height, width, 3]. */
-function blurRows(pixels: Uint8Array, width: number, height: number, box: Box): void {
+function blurRows(pixels: Uint8Array, width: number, height: number, box: BoxFilter): void {
   const pad = (box.radius + 1) * 3;
   const length = width * 3;
   const end = pad + length;
@@ -85,7 +85,7 @@ function blurRows(pixels: Uint8Array, width: number, height: number, box: Box): 
 }
 
 /** One pass of a box of less than three pixels (sigma under 1.41): nothing to keep a sum of. */
-function blurLineOfThree(line: Uint8Array, next: Uint8Array, end: number, { inner, outer }: Box): void {
+function blurLineOfThree(line: Uint8Array, next: Uint8Array, end: number, { inner, outer }: BoxFilter): void {
   for (let i = 3; i < end; i++) {
     // Below 2^32, but not below 2^31: multiplied modulo 2^32 and shifted without sign.
     next[i] = (Math.imul(line[i]!, inner) + Math.imul(line[i - 3]! + line[i + 3]!, outer) + (1 << 23)) >>> 24;
@@ -93,7 +93,7 @@ function blurLineOfThree(line: Uint8Array, next: Uint8Array, end: number, { inne
 }
 
 /** One pass with a running sum over the whole pixels of the box, for each channel. */
-function blurLine(line: Uint8Array, next: Uint8Array, end: number, { radius, inner, outer }: Box): void {
+function blurLine(line: Uint8Array, next: Uint8Array, end: number, { radius, inner, outer }: BoxFilter): void {
   const pad = (radius + 1) * 3;
   let [red, green, blue] = [0, 0, 0];
   for (let i = 3; i < 2 * pad; i += 3) {

@@ -1,10 +1,7 @@
 /** Random resized crops and the places of their cells in the original image (paper section 3; torchvision). */
 
-import type { Crop } from '../image/types.js';
+import type { Crop, Rectangle, Size } from '../image/types.js';
 import type { RandomStream } from '../tensor/random.js';
-
-/** A crop before any mirroring, in whole pixels of the original. */
-export type CropRectangle = Omit<Crop, 'flip'>;
 
 export interface RandomCropOptions {
   /** Least and greatest share of the image's area. */
@@ -18,13 +15,9 @@ const TRIES = 10;
 /**
  * Draws a crop as torchvision's RandomResizedCrop does: area uniform in `scale`, aspect log-uniform in `aspect`, ten
  * tries to fit it into the image, else the largest central crop whose aspect is allowed.
- * @param size of the original in pixels
+ * @param size of the original
  */
-export function randomResizedCrop(
-  random: RandomStream,
-  size: { readonly width: number; readonly height: number },
-  options: RandomCropOptions,
-): CropRectangle {
+export function randomResizedCrop(random: RandomStream, size: Size, options: RandomCropOptions): Rectangle {
   const [least, greatest] = options.aspect;
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const area = size.width * size.height * random.uniform(...options.scale);

@@ -3,7 +3,7 @@
 import type { NamedTensors } from '../engine/frames.js';
 import type { SentPicture, WantedInput } from '../image/decodeInput.js';
 import type { ImageErrorCode } from '../image/imageError.js';
-import type { PixelMap, PreparedImage, RgbImage, Size } from '../image/types.js';
+import type { AffineMap, PreparedImage, RgbImage, Size } from '../image/types.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** One piece of work; its tensors have names. */
@@ -54,7 +54,7 @@ export function inputTensors({ image, toOriginal, original }: PreparedImage): Na
 
 export function readInput({ pixels, place }: NamedTensors): PreparedImage {
   const [scaleX, scaleY, offsetX, offsetY, width, height] = place!.data as Float64Array as unknown as number[];
-  const toOriginal = { scaleX, scaleY, offsetX, offsetY } as PixelMap;
+  const toOriginal = { scaleX, scaleY, offsetX, offsetY } as AffineMap;
   return { image: readPixels(pixels!), toOriginal, original: { width: width!, height: height! } };
 }
 

@@ -1,4 +1,4 @@
-import type { NearestSearch } from '../match/vectors.js';
+import type { NearestSearch } from '../match/nearest.js';
 import type { Manifest } from '../models/manifest.js';
 import type { Tensor } from '../tensor/tensor.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { nearestNeighbours } from '../match/nearest.js';
-import { inTurns } from '../match/turns.js';
 import type { Manifest } from '../models/manifest.js';
+import { runInSlices } from '../tensor/slices.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
 import {
   type Engine,
@@ -52,14 +52,14 @@ function project(rows: Float32Array, from: number, to: number, result: Float32Ar
 function cellColours(batch: ImageBatch, stride: number): Tensor<'float32'> {
   const [count, height, width] = batch.shape as [number, number, number];
   const rows = Math.floor(height / stride);
-  const cols = Math.floor(width / stride);
-  const colours = zeros('float32', [count, rows, cols, 3]);
+  const columns = Math.floor(width / stride);
+  const colours = zeros('float32', [count, rows, columns, 3]);
   const share = 1 / (255 * stride * stride);
   for (let image = 0; image < count; image++) {
     for (let y = 0; y < rows * stride; y++) {
-      for (let x = 0; x < cols * stride; x++) {
+      for (let x = 0; x < columns * stride; x++) {
         const from = ((image * height + y) * width + x) * 3;
-        const to = ((image * rows + Math.floor(y / stride)) * cols + Math.floor(x / stride)) * 3;
+        const to = ((image * rows + Math.floor(y / stride)) * columns + Math.floor(x / stride)) * 3;
         for (let c = 0; c < 3; c++) colours.data[to + c]! += batch.data[from + c]! * share;
       }
     }
@@ -69,9 +69,9 @@ function cellColours(batch: ImageBatch, stride: number): Tensor<'float32'> {
 
 /** [B, h, w, C] -> [B, C]: mean over the cells. */
 function meanOverCells(maps: Tensor<'float32'>): Tensor<'float32'> {
-  const [count, rows, cols, channels] = maps.shape as [number, number, number, number];
+  const [count, rows, columns, channels] = maps.shape as [number, number, number, number];
   const mean = zeros('float32', [count, channels]);
-  const cells = rows * cols;
+  const cells = rows * columns;
   for (let i = 0; i < maps.data.length; i++) {
     const image = Math.floor(i / (cells * channels));
     mean.data[image * channels + (i % channels)]! += maps.data[i]! / cells;
@@ -205,7 +205,7 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
     async nearest(pair, signal) {
       if (closed) throw closedError();
       if (dead === workers) throw unavailable();
-      return inTurns(nearestNeighbours(pair), signal);
+      return runInSlices(nearestNeighbours(pair), signal);
     },
     kill(count, why) {
       dead = Math.min(workers, dead + count);

@@ -1,5 +1,5 @@
-import { openNearestSession, searchNearest } from '../match/dense/search.js';
-import type { Nearest, NearestNeighbours, VectorPair } from '../match/vectors.js';
+import type { Nearest, NearestNeighbours, VectorPair } from '../match/nearest.js';
+import { openNearestSession, searchNearest } from '../match/tiled/search.js';
 import type { InferenceSession } from '../onnx/runtime.js';
 import { tensor } from '../tensor/tensor.js';
 import type { NamedTensors } from './frames.js';

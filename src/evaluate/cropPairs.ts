@@ -1,8 +1,6 @@
 import { type RandomCropOptions, randomResizedCrop } from '../data/crop.js';
-import type { Crop } from '../image/types.js';
+import type { Rectangle, Size } from '../image/types.js';
 import type { RandomStream } from '../tensor/random.js';
-
-type Rectangle = Pick<Crop, 'top' | 'left' | 'height' | 'width'>;
 
 /** Area that two crops share, over the area of the larger one: at least this share of either can be seen in both. */
 export function overlap(a: Rectangle, b: Rectangle): number {
@@ -21,7 +19,7 @@ const MOST_TRIES = 1000;
  */
 export function overlappingCrops(
   random: RandomStream,
-  size: { readonly width: number; readonly height: number },
+  size: Size,
   options: RandomCropOptions,
   least: number,
 ): [Rectangle, Rectangle] {

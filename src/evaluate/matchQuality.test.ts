@@ -58,7 +58,7 @@ test('features that tell the place find every place that is there, flipped crops
   // All that is missed are places just outside the target, whose colour is near that of a cell at its edge.
   assert.equal(plain.share, plain.visible);
   assert.ok(plain.share > 0.99, `share ${plain.share}`);
-  assert.deepEqual(plain.grid, { rows: 7, cols: 7 });
+  assert.deepEqual(plain.grid, { rows: 7, columns: 7 });
   assert.equal(plain.matches, 12 * 4 * 20);
   assert.ok(plain.chance > 0.04 && plain.chance < 0.1, `chance ${plain.chance}`);
 

@@ -10,7 +10,7 @@ import type { ImageSource } from '../data/sources.js';
 import { renderView, type ViewParameters } from '../data/view.js';
 import { decodeImage } from '../image/decode.js';
 import type { RgbImage } from '../image/types.js';
-import { type FeatureMap, matchFeatures } from '../match/features.js';
+import { type CellFeatures, matchFeatures } from '../match/features.js';
 import { pipelined } from '../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../progress/work.js';
 import { type RandomStream, stream } from '../tensor/random.js';
@@ -68,7 +68,7 @@ export interface MatchQuality {
   /** Photographs that cannot be decoded, and were left out. */
   readonly skipped: readonly SkippedImage[];
   /** Size of the feature maps. */
-  readonly grid: { readonly rows: number; readonly cols: number };
+  readonly grid: { readonly rows: number; readonly columns: number };
 }
 
 const unchanged = [noAugmentation, noAugmentation] as const;
@@ -130,18 +130,18 @@ export async function matchQuality(
     if ('reason' in prepared) return prepared;
     const { views, batch } = prepared;
     const maps = splitMaps(await extract(batch), views.length);
-    const scored = { right: 0, visible: 0, matches: 0, chances: [] as number[], grid: { rows: 0, cols: 0 } };
+    const scored = { right: 0, visible: 0, matches: 0, chances: [] as number[], grid: { rows: 0, columns: 0 } };
     for (let pair = 0; pair < views.length; pair += 2) {
       const [from, to] = [maps[pair]!, maps[pair + 1]!];
-      const { rows, cols } = from;
-      const places = truePlaces({ source: views[pair]!.crop, target: views[pair + 1]!.crop, rows, cols });
+      const { rows, columns } = from;
+      const places = truePlaces({ source: views[pair]!.crop, target: views[pair + 1]!.crop, rows, columns });
       for (const { source, target } of matchFeatures(from, to, { topGamma })) {
         scored.matches++;
-        if (isWithin(places[source]!, target, cols, tolerance)) scored.right++;
+        if (isWithin(places[source]!, target, columns, tolerance)) scored.right++;
         if (places[source]!.visible) scored.visible++;
       }
-      scored.chances.push(chanceShare(places, cols, tolerance));
-      scored.grid = { rows, cols };
+      scored.chances.push(chanceShare(places, columns, tolerance));
+      scored.grid = { rows, columns };
     }
     return scored;
   };
@@ -149,7 +149,7 @@ export async function matchQuality(
   const shares: number[] = [];
   const skipped: SkippedImage[] = [];
   const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
-  let grid = { rows: 0, cols: 0 };
+  let grid = { rows: 0, columns: 0 };
   for await (const scored of pipelined(photographs.count, prepare, score, { runs })) {
     const index = shares.length + skipped.length;
     progress.advance();
@@ -194,15 +194,15 @@ function drawPair(
 }
 
 /** The maps of a batch [B, h, w, D], one by one. */
-function splitMaps(features: Tensor<'float32'>, count: number): FeatureMap[] {
-  const [batch, rows, cols, channels] = features.shape;
-  if (features.shape.length !== 4 || batch !== count || rows === undefined || cols === undefined || !channels) {
+function splitMaps(features: Tensor<'float32'>, count: number): CellFeatures[] {
+  const [batch, rows, columns, channels] = features.shape;
+  if (features.shape.length !== 4 || batch !== count || rows === undefined || columns === undefined || !channels) {
     throw new RangeError(`extract returned [${features.shape.join(', ')}]; it must be [${count}, h, w, D]`);
   }
-  const stride = rows * cols * channels;
+  const stride = rows * columns * channels;
   return Array.from({ length: count }, (_, i) => ({
     rows,
-    cols,
+    columns,
     channels,
     data: features.data.subarray(i * stride, (i + 1) * stride),
   }));

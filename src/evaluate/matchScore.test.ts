@@ -8,13 +8,13 @@ const crop = { top: 0, left: 0, height: 40, width: 40, flip: false };
 
 test('true places of a shifted crop are shifted', () => {
   // 10 pixels are one cell of 4: the source's column c is the target's column c - 1.
-  const places = truePlaces({ source: crop, target: { ...crop, left: 10 }, rows: 4, cols: 4 });
+  const places = truePlaces({ source: crop, target: { ...crop, left: 10 }, rows: 4, columns: 4 });
   assert.deepEqual(places[0], { column: -0.5, row: 0.5, visible: false });
   assert.deepEqual(places[6], { column: 1.5, row: 1.5, visible: true });
 });
 
 test('a flipped target has its columns mirrored', () => {
-  const places = truePlaces({ source: crop, target: { ...crop, flip: true }, rows: 4, cols: 4 });
+  const places = truePlaces({ source: crop, target: { ...crop, flip: true }, rows: 4, columns: 4 });
   assert.deepEqual(places[4], { column: 3.5, row: 1.5, visible: true });
   assert.ok(isWithin(places[4]!, 7, 4, 0));
 });
@@ -28,8 +28,8 @@ test('one cell in either direction, the diagonal too, is within one cell; places
 
 test('chance of the identity on 2 x 2 cells is 1, on 4 x 4 cells 100 of 256', () => {
   // 4 x 4: four corners with 4 neighbours, eight edges with 6, four inner cells with 9.
-  assert.equal(chanceShare(truePlaces({ source: crop, target: crop, rows: 2, cols: 2 }), 2, 1), 1);
-  assert.equal(chanceShare(truePlaces({ source: crop, target: crop, rows: 4, cols: 4 }), 4, 1), 100 / 256);
+  assert.equal(chanceShare(truePlaces({ source: crop, target: crop, rows: 2, columns: 2 }), 2, 1), 1);
+  assert.equal(chanceShare(truePlaces({ source: crop, target: crop, rows: 4, columns: 4 }), 4, 1), 100 / 256);
 });
 
 test('pairs of crops overlap by what was asked for', () => {

@@ -2,7 +2,7 @@ import { ImageError } from './imageError.js';
 import { resample } from './resample.js';
 import { planResampling } from './resamplePlan.js';
 import { checkOutputPixels, checkPipelinePixels, defaultOutputLimits, type OutputLimits } from './resize.js';
-import type { Crop, PixelMap, PreparedImage, RgbImage, Size } from './types.js';
+import type { AffineMap, Crop, PreparedImage, RgbImage, Size } from './types.js';
 
 /** @throws ImageError `bad_dimensions` for a crop that is empty or reaches outside the image. */
 export function checkCrop(image: Size, crop: Crop): void {
@@ -26,7 +26,7 @@ export function checkCrop(image: Size, crop: Crop): void {
  * The map from a network input back to the original of which it shows a crop; scaleX is negative where it is flipped.
  * @param size of the network input in pixels
  */
-export function cropToOriginal(crop: Crop, size: { readonly width: number; readonly height: number }): PixelMap {
+export function cropToOriginal(crop: Crop, size: Size): AffineMap {
   const scaleX = crop.width / size.width;
   const scaleY = crop.height / size.height;
   return crop.flip
@@ -43,7 +43,7 @@ export function cropToOriginal(crop: Crop, size: { readonly width: number; reado
 export async function cropImage(
   image: RgbImage,
   crop: Crop,
-  size: { readonly width: number; readonly height: number },
+  size: Size,
   limits: OutputLimits = defaultOutputLimits,
 ): Promise<PreparedImage> {
   checkCrop(image, crop);

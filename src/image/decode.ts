@@ -6,9 +6,8 @@ import { ImageError } from './imageError.js';
 import { checkJpeg } from './jpegDamage.js';
 import { plainJpegSize } from './jpegHeader.js';
 import { checkPng } from './png.js';
-import type { Rectangle } from './resamplePlan.js';
 import { checkTiff } from './tiff.js';
-import type { RgbImage, Size } from './types.js';
+import type { Rectangle, RgbImage, Size } from './types.js';
 import { checkWebp } from './webp.js';
 
 /** What one picture may cost. */

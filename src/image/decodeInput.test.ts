@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { cropImage } from './crop.js';
 import { decodeImage, defaultImageLimits } from './decode.js';
 import { decodeInput } from './decodeInput.js';
-import { composePixelMaps } from './geometry.js';
+import { composeMaps } from './geometry.js';
 import { ImageError } from './imageError.js';
 import { defaultOutputLimits, prepareImage } from './resize.js';
 import type { ResizePolicy } from './types.js';
@@ -100,7 +100,7 @@ test('a crop is cut and mirrored before the policy is applied, whatever is kept 
         // libvips shrinks by large factors in two steps, which are not quite symmetric.
         assert.ok(most <= 8, `${policy.kind}, ${flip}: ${most} levels apart`);
         assert.ok(meanDifference(image.data, expected.image.data) < 0.5);
-        assert.deepEqual(toOriginal, composePixelMaps(cut.toOriginal, expected.toOriginal));
+        assert.deepEqual(toOriginal, composeMaps(cut.toOriginal, expected.toOriginal));
         assert.deepEqual(original, { width: decoded.width, height: decoded.height });
       }
     }

@@ -8,11 +8,11 @@ import {
   type ImageLimits,
   rawImage,
 } from './decode.js';
-import { composePixelMaps } from './geometry.js';
+import { composeMaps } from './geometry.js';
 import { resample } from './resample.js';
 import { planResampling, type Resampling, type Stage } from './resamplePlan.js';
 import { checkPipelinePixels, type OutputLimits, planInput } from './resize.js';
-import type { Crop, PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
+import type { AffineMap, Crop, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
 import { startClock, type WorkClock } from './workClock.js';
 
 /** A picture as it was sent: a file, or 8-bit RGB pixels [height, width, 3]. */
@@ -48,8 +48,8 @@ function planSteps(original: Size, { crop, policy, stride, limits }: WantedInput
     size: resized,
     ...(kept && { keep: kept }),
   };
-  const toOriginal: PixelMap =
-    crop === undefined ? planned.toOriginal : composePixelMaps(cropToOriginal(crop, crop), planned.toOriginal);
+  const toOriginal: AffineMap =
+    crop === undefined ? planned.toOriginal : composeMaps(cropToOriginal(crop, crop), planned.toOriginal);
   return { steps, unchanged, toOriginal, original: { width: original.width, height: original.height } };
 }
 

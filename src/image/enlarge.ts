@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { inSlices } from '../tensor/slices.js';
+import { forEachSlice } from '../tensor/slices.js';
 import type { ResamplingPlan, Taps } from './resamplePlan.js';
 import type { RgbImage } from './types.js';
 import type { WorkClock } from './workClock.js';
@@ -69,7 +69,7 @@ export async function enlarge(
       for (let i = 0; i < width * 3; i++) data[to + i] = wa * a[i]! + wb * b[i]! + wc * c[i]! + wd * d[i]!;
     }
   };
-  for (const _ of inSlices(height, width * 3, work)) {
+  for (const _ of forEachSlice(height, width * 3, work)) {
     await nextTurn();
     clock?.check();
   }

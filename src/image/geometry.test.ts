@@ -2,21 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { cropToOriginal } from './crop.js';
-import {
-  cellCentres,
-  cellToOriginal,
-  composePixelMaps,
-  identityPixelMap,
-  invertPixelMap,
-  mapPoint,
-} from './geometry.js';
-import type { PixelMap } from './types.js';
+import { cellCentres, composeMaps, gridOf, invertMap, mapPoint } from './geometry.js';
+import type { AffineMap } from './types.js';
 
 const scale = fc.double({ min: 0.05, max: 20, noNaN: true });
 const offset = fc.double({ min: -5000, max: 5000, noNaN: true });
 const point = fc.record({ x: offset, y: offset });
+const identity: AffineMap = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
 /** Any map, mirrored or not. */
-const pixelMap: fc.Arbitrary<PixelMap> = fc
+const affineMap: fc.Arbitrary<AffineMap> = fc
   .record({ scaleX: scale, scaleY: scale, offsetX: offset, offsetY: offset, mirror: fc.boolean() })
   .map(({ mirror, ...map }) => (mirror ? { ...map, scaleX: -map.scaleX } : map));
 const crop = fc.record({
@@ -35,24 +29,24 @@ function close(actual: { x: number; y: number }, expected: { x: number; y: numbe
   );
 }
 
-describe('pixel maps', () => {
+describe('affine maps', () => {
   it('compose as functions do, inner first', () => {
     fc.assert(
-      fc.property(pixelMap, pixelMap, point, (outer, inner, { x, y }) => {
+      fc.property(affineMap, affineMap, point, (outer, inner, { x, y }) => {
         const once = mapPoint(inner, x, y);
-        close(mapPoint(composePixelMaps(outer, inner), x, y), mapPoint(outer, once.x, once.y));
+        close(mapPoint(composeMaps(outer, inner), x, y), mapPoint(outer, once.x, once.y));
       }),
     );
   });
 
   it('come back by their inverse', () => {
     fc.assert(
-      fc.property(pixelMap, point, (map, { x, y }) => {
+      fc.property(affineMap, point, (map, { x, y }) => {
         const there = mapPoint(map, x, y);
-        close(mapPoint(invertPixelMap(map), there.x, there.y), { x, y });
+        close(mapPoint(invertMap(map), there.x, there.y), { x, y });
       }),
     );
-    assert.throws(() => invertPixelMap({ ...identityPixelMap, scaleX: 0 }), RangeError);
+    assert.throws(() => invertMap({ ...identity, scaleX: 0 }), RangeError);
   });
 });
 
@@ -90,17 +84,21 @@ describe('cropToOriginal', () => {
 
 describe('cell centres', () => {
   it('lie in the middle of their cells', () => {
-    assert.deepEqual([...cellCentres(1, 3, 32, identityPixelMap)], [16, 16, 48, 16, 80, 16]);
+    const grid = gridOf({ image: { width: 96, height: 32 }, toOriginal: identity }, 32);
+    assert.deepEqual([...cellCentres(grid)], [16, 16, 48, 16, 80, 16]);
   });
 
-  it('agree with the cell map and with the pixel map', () => {
+  it('agree with the map of the cells and with that of the network input', () => {
     fc.assert(
-      fc.property(pixelMap, fc.nat(9), fc.nat(9), fc.constantFrom(8, 16, 32), (map, row, col, stride) => {
-        const expected = mapPoint(map, (col + 0.5) * stride, (row + 0.5) * stride);
-        close(mapPoint(cellToOriginal(map, stride), col, row), expected);
-        const centres = cellCentres(10, 10, stride, map);
-        assert.equal(centres[(row * 10 + col) * 2], Math.fround(mapPoint(cellToOriginal(map, stride), col, row).x));
-        assert.equal(centres[(row * 10 + col) * 2 + 1], Math.fround(mapPoint(cellToOriginal(map, stride), col, row).y));
+      fc.property(affineMap, fc.nat(9), fc.nat(9), fc.constantFrom(8, 16, 32), (toOriginal, row, column, stride) => {
+        const grid = gridOf({ image: { width: 10 * stride, height: 10 * stride }, toOriginal }, stride);
+        const centre = mapPoint(grid.cellToPixel, column + 0.5, row + 0.5);
+        close(centre, mapPoint(toOriginal, (column + 0.5) * stride, (row + 0.5) * stride));
+        const centres = cellCentres(grid);
+        const at = (row * 10 + column) * 2;
+        // The centres are float32.
+        assert.ok(Math.abs(centres[at]! - centre.x) <= 2 ** -23 * Math.abs(centre.x) + 1e-9);
+        assert.ok(Math.abs(centres[at + 1]! - centre.y) <= 2 ** -23 * Math.abs(centre.y) + 1e-9);
       }),
     );
   });
@@ -108,7 +106,8 @@ describe('cell centres', () => {
   it('of a crop stay inside the crop', () => {
     fc.assert(
       fc.property(crop, fc.integer({ min: 1, max: 8 }), (rectangle, n) => {
-        const centres = cellCentres(n, n, 32, cropToOriginal(rectangle, { width: n * 32, height: n * 32 }));
+        const image = { width: n * 32, height: n * 32 };
+        const centres = cellCentres(gridOf({ image, toOriginal: cropToOriginal(rectangle, image) }, 32));
         for (let i = 0; i < centres.length; i += 2) {
           assert.ok(centres[i]! > rectangle.left && centres[i]! < rectangle.left + rectangle.width);
           assert.ok(centres[i + 1]! > rectangle.top && centres[i + 1]! < rectangle.top + rectangle.height);

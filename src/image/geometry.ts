@@ -1,28 +1,29 @@
-/** Geometry between cells, network input and original image, all in pixel-edge coordinates (x right, y down). */
+/** Maps between cells, network input and original image, all in edge coordinates (see `AffineMap`). */
 
-import type { PixelMap } from './types.js';
+import type { AffineMap, Size } from './types.js';
 
-/** The map that leaves every point where it is. */
-export const identityPixelMap: PixelMap = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
-
-/**
- * Maps a cell's indices to its centre in the original image's pixels:
- * x = column * scaleX + offsetX, y = row * scaleY + offsetY. The offsets are the centre of cell (0, 0).
- */
-export interface CellMap {
-  readonly scaleX: number;
-  readonly scaleY: number;
-  readonly offsetX: number;
-  readonly offsetY: number;
+/** The cells of a feature map and where they lie in the original image. */
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+  /** Network-input pixels from one cell to the next. */
+  readonly stride: number;
+  /**
+   * From cells to the original's pixels: the top left corner of cell (row, column) is the point (column, row), its centre
+   * (column + 1/2, row + 1/2).
+   */
+  readonly cellToPixel: AffineMap;
+  /** Size of the original; absent where only a crop of it is known. */
+  readonly original?: Size;
 }
 
 /** A point mapped. */
-export function mapPoint(map: PixelMap, x: number, y: number): { readonly x: number; readonly y: number } {
+export function mapPoint(map: AffineMap, x: number, y: number): { readonly x: number; readonly y: number } {
   return { x: x * map.scaleX + map.offsetX, y: y * map.scaleY + map.offsetY };
 }
 
 /** The map that first applies `inner` and then `outer`: outer(inner(point)). */
-export function composePixelMaps(outer: PixelMap, inner: PixelMap): PixelMap {
+export function composeMaps(outer: AffineMap, inner: AffineMap): AffineMap {
   return {
     scaleX: outer.scaleX * inner.scaleX,
     scaleY: outer.scaleY * inner.scaleY,
@@ -32,12 +33,12 @@ export function composePixelMaps(outer: PixelMap, inner: PixelMap): PixelMap {
 }
 
 /**
- * The map back, from the original image to the network input.
+ * The inverse map.
  * @throws RangeError where a scale is 0.
  */
-export function invertPixelMap(map: PixelMap): PixelMap {
+export function invertMap(map: AffineMap): AffineMap {
   if (map.scaleX === 0 || map.scaleY === 0) {
-    throw new RangeError(`a pixel map with scale (${map.scaleX}, ${map.scaleY}) has no inverse; scales must not be 0`);
+    throw new RangeError(`a map with scale (${map.scaleX}, ${map.scaleY}) has no inverse; scales must not be 0`);
   }
   return {
     scaleX: 1 / map.scaleX,
@@ -48,26 +49,40 @@ export function invertPixelMap(map: PixelMap): PixelMap {
 }
 
 /**
- * Composes a pixel map with the cells of a feature map: the centre of cell (column, row) lies at
- * ((column + 1/2) * stride, (row + 1/2) * stride) of the network input.
- * @param stride input pixels from one cell to the next
+ * The grid of a network input.
+ * @param input its size, of which the stride is a divisor, and where it lies in the original
+ * @param stride network-input pixels from one cell to the next
  */
-export function cellToOriginal(map: PixelMap, stride: number): CellMap {
-  return composePixelMaps(map, { scaleX: stride, scaleY: stride, offsetX: stride / 2, offsetY: stride / 2 });
+export function gridOf(
+  input: { readonly image: Size; readonly toOriginal: AffineMap; readonly original?: Size },
+  stride: number,
+): Grid {
+  return {
+    rows: input.image.height / stride,
+    columns: input.image.width / stride,
+    stride,
+    cellToPixel: composeMaps(input.toOriginal, { scaleX: stride, scaleY: stride, offsetX: 0, offsetY: 0 }),
+    ...(input.original && { original: input.original }),
+  };
 }
 
 /**
- * Centres of all cells in the original image's pixels.
- * @returns [rows * cols, 2], row-major, each (x, y)
+ * Centres of all cells in the original's pixels.
+ * @returns [rows * columns, 2], row-major, each (x, y)
  */
-export function cellCentres(rows: number, cols: number, stride: number, map: PixelMap): Float32Array {
-  const cells = cellToOriginal(map, stride);
-  const centres = new Float32Array(rows * cols * 2);
+export function cellCentres({
+  rows,
+  columns,
+  cellToPixel,
+}: Pick<Grid, 'rows' | 'columns' | 'cellToPixel'>): Float32Array {
+  const { scaleX, scaleY } = cellToPixel;
+  const first = mapPoint(cellToPixel, 0.5, 0.5);
+  const centres = new Float32Array(rows * columns * 2);
   for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) {
-      const at = (row * cols + col) * 2;
-      centres[at] = col * cells.scaleX + cells.offsetX;
-      centres[at + 1] = row * cells.scaleY + cells.offsetY;
+    for (let column = 0; column < columns; column++) {
+      const at = (row * columns + column) * 2;
+      centres[at] = column * scaleX + first.x;
+      centres[at + 1] = row * scaleY + first.y;
     }
   }
   return centres;

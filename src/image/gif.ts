@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { ImageError } from './imageError.js';
-import type { Rectangle } from './resamplePlan.js';
+import type { Rectangle } from './types.js';
 
 /** GIF files by their blocks (GIF89a). */
 

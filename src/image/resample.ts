@@ -1,7 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
 import { enlarge } from './enlarge.js';
-import { planResampling, type Rectangle, type Resampling, type ResamplingPlan } from './resamplePlan.js';
-import type { RgbImage } from './types.js';
+import { planResampling, type Resampling, type ResamplingPlan } from './resamplePlan.js';
+import type { Rectangle, RgbImage } from './types.js';
 import { isTimeout, type WorkClock } from './workClock.js';
 
 async function pixels(pipeline: Sharp): Promise<RgbImage> {

@@ -1,12 +1,4 @@
-import type { Size } from './types.js';
-
-/** A rectangle in whole pixels. */
-export interface Rectangle {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-}
+import type { Rectangle, Size } from './types.js';
 
 /** Steps of a resampling, in this order; what is left out is not done. */
 export interface Resampling {

@@ -1,8 +1,8 @@
 import { defaultImageLimits } from './decode.js';
 import { ImageError } from './imageError.js';
 import { resample } from './resample.js';
-import { planResampling, type Rectangle, type Stage } from './resamplePlan.js';
-import type { PixelMap, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
+import { planResampling, type Stage } from './resamplePlan.js';
+import type { AffineMap, PreparedImage, Rectangle, ResizePolicy, RgbImage, Size } from './types.js';
 
 /** What one network input may cost. */
 export interface OutputLimits {
@@ -33,7 +33,7 @@ interface PlannedInput {
   /** The part of it that is the input; absent where that is all. */
   readonly keep?: Rectangle;
   /** From the input to the picture that is resized. */
-  readonly toOriginal: PixelMap;
+  readonly toOriginal: AffineMap;
 }
 
 /** Sizes that a policy comes to for one image: the resized picture, and the part of it that is kept. */

@@ -1,19 +1,36 @@
-/** Pictures and the geometry between network input and original pixels; shared by serving, matching and evaluation. */
+/** Types of images, of parts of them, and of the maps between network input and original. All lengths are in pixels. */
 
-/** In pixels. */
+/** Width and height in whole pixels. */
 export interface Size {
   readonly width: number;
   readonly height: number;
 }
 
-/** 8-bit RGB pixels, row-major, interleaved: data has height * width * 3 bytes. */
-export interface RgbImage {
-  readonly width: number;
-  readonly height: number;
+/** Part of an image in whole pixels. */
+export interface Rectangle extends Size {
+  readonly left: number;
+  readonly top: number;
+}
+
+/** Part of an image, optionally mirrored left to right after it is cut out. */
+export interface Crop extends Rectangle {
+  readonly flip: boolean;
+}
+
+/** A rectangle by its edges, which may lie between pixels. */
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+/** 8-bit RGB pixels [height, width, 3], row-major. */
+export interface RgbImage extends Size {
   readonly data: Uint8Array;
 }
 
-/** How a decoded image becomes network input. Sizes are in pixels. */
+/** How a decoded image becomes network input. */
 export type ResizePolicy =
   /** Shortest side to `resize` (aspect kept), then the central `crop` x `crop` square: the paper's evaluation protocol (256, 224). */
   | { readonly kind: 'shortestSide'; readonly resize: number; readonly crop: number }
@@ -23,30 +40,22 @@ export type ResizePolicy =
   | { readonly kind: 'native' };
 
 /**
- * Maps a point of the network input to the original image, both in pixel-edge coordinates (x right, y down;
- * the centre of the first pixel is (0.5, 0.5)): original = (x * scaleX + offsetX, y * scaleY + offsetY).
- * scaleX is negative where the input is a horizontally flipped crop.
+ * Scales and shifts each axis: (x, y) -> (x * scaleX + offsetX, y * scaleY + offsetY). Points are in edge coordinates: x to
+ * the right, y down, the centre of the first pixel (or cell) at (0.5, 0.5). scaleX is negative where the map mirrors left to
+ * right.
  */
-export interface PixelMap {
+export interface AffineMap {
   readonly scaleX: number;
   readonly scaleY: number;
   readonly offsetX: number;
   readonly offsetY: number;
 }
 
-/** A prepared network input with its way back to the original image. */
+/** A prepared network input and where it lies in the original image. */
 export interface PreparedImage {
   readonly image: RgbImage;
-  readonly toOriginal: PixelMap;
-  /** Size in pixels of the original, after EXIF orientation. */
-  readonly original: { readonly width: number; readonly height: number };
-}
-
-/** A crop rectangle of an original image in pixels, optionally mirrored left to right after cropping. */
-export interface Crop {
-  readonly top: number;
-  readonly left: number;
-  readonly height: number;
-  readonly width: number;
-  readonly flip: boolean;
+  /** From the network input to the original. */
+  readonly toOriginal: AffineMap;
+  /** Size of the original after EXIF orientation. */
+  readonly original: Size;
 }

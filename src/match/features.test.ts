@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FeatureMap, matchFeatures } from './features.js';
+import { type CellFeatures, matchFeatures } from './features.js';
 
-function row(channels: number, ...vectors: number[][]): FeatureMap {
-  return { rows: 1, cols: vectors.length, channels, data: Float32Array.from(vectors.flat()) };
+function row(channels: number, ...vectors: number[][]): CellFeatures {
+  return { rows: 1, columns: vectors.length, channels, data: Float32Array.from(vectors.flat()) };
 }
 
 /** Small whole numbers: distances are exact, and ties are common. */
-function featureMap(channels: number): fc.Arbitrary<FeatureMap> {
-  return fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })).chain(([rows, cols]) =>
+function featureMap(channels: number): fc.Arbitrary<CellFeatures> {
+  return fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })).chain(([rows, columns]) =>
     fc
       .array(fc.integer({ min: -3, max: 3 }), {
-        minLength: rows * cols * channels,
-        maxLength: rows * cols * channels,
+        minLength: rows * columns * channels,
+        maxLength: rows * columns * channels,
       })
-      .map((values) => ({ rows, cols, channels, data: Float32Array.from(values) })),
+      .map((values) => ({ rows, columns, channels, data: Float32Array.from(values) })),
   );
 }
 
@@ -23,15 +23,15 @@ const mapPair = fc
   .integer({ min: 1, max: 9 })
   .chain((channels) => fc.tuple(featureMap(channels), featureMap(channels)));
 
-const vector = (map: FeatureMap, cell: number) => [
+const vector = (map: CellFeatures, cell: number) => [
   ...map.data.subarray(cell * map.channels, (cell + 1) * map.channels),
 ];
 const l2 = (a: number[], b: number[]) => Math.hypot(...a.map((value, i) => value - b[i]!));
 
 /** Every source with its first nearest target, the plain way. */
-function nearestByHand(a: FeatureMap, b: FeatureMap) {
-  return Array.from({ length: a.rows * a.cols }, (_, source) => {
-    const distances = Array.from({ length: b.rows * b.cols }, (__, cell) => l2(vector(a, source), vector(b, cell)));
+function nearestByHand(a: CellFeatures, b: CellFeatures) {
+  return Array.from({ length: a.rows * a.columns }, (_, source) => {
+    const distances = Array.from({ length: b.rows * b.columns }, (__, cell) => l2(vector(a, source), vector(b, cell)));
     const distance = Math.min(...distances);
     return { source, target: distances.findIndex((other) => Math.abs(other - distance) < 1e-9), distance };
   });
@@ -55,7 +55,7 @@ describe('matchFeatures', () => {
   it('keeps the topGamma nearest, ties to the lower source, in either order', () => {
     fc.assert(
       fc.property(mapPair, fc.double({ min: 0.01, max: 1, noNaN: true }), ([a, b], share) => {
-        const topGamma = Math.ceil(share * a.rows * a.cols);
+        const topGamma = Math.ceil(share * a.rows * a.columns);
         const all = matchFeatures(a, b, { order: 'source' });
         const kept = matchFeatures(a, b, { topGamma });
         assert.deepEqual(
@@ -72,7 +72,7 @@ describe('matchFeatures', () => {
 
   it('matches a map with itself at distance exactly 0 and similarity 1', () => {
     const data = Float32Array.from({ length: 25 * 512 }, (_, i) => Math.fround(Math.sin(i * i)));
-    const map = { rows: 5, cols: 5, channels: 512, data };
+    const map = { rows: 5, columns: 5, channels: 512, data };
     for (const { source, target, distance, similarity } of matchFeatures(map, map, { mutual: true })) {
       assert.deepEqual([target, distance, similarity], [source, 0, 1]);
     }
@@ -153,7 +153,7 @@ describe('matchFeatures', () => {
         /a\.data of 2 x 2 cells with 2 channels needs 8 numbers, got 4/,
         'bad_input',
       ],
-      [() => matchFeatures(map, { ...map, cols: 0 }), /b\.cols is 0/, 'bad_input'],
+      [() => matchFeatures(map, { ...map, columns: 0 }), /b\.columns is 0/, 'bad_input'],
       [() => matchFeatures(map, map, { topGamma: 3 }), /topGamma 3 is more than the 2 cells of the source map/],
       [() => matchFeatures(map, map, { topGamma: 0 }), /topGamma is 0/],
       [() => matchFeatures(map, map, { topGamma: 1.5 }), /topGamma is 1.5/],

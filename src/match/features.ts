@@ -1,18 +1,23 @@
+import { runInSlices, runSync } from '../tensor/slices.js';
 import { MatchError } from './matchError.js';
-import { nearestNeighbours } from './nearest.js';
+import {
+  type NearestNeighbours,
+  type NearestSearch,
+  nearestNeighbours,
+  squaredNorms,
+  type VectorPair,
+} from './nearest.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
-import { atOnce, inTurns } from './turns.js';
-import { type NearestNeighbours, type NearestSearch, squaredNorms, type VectorPair } from './vectors.js';
 
-/** One image's feature map: data is [rows * cols, channels], row-major cells. */
-export interface FeatureMap {
+/** The features of one image's cells: `data` is [rows * columns, channels], row-major. */
+export interface CellFeatures {
   readonly rows: number;
-  readonly cols: number;
+  readonly columns: number;
   readonly channels: number;
   readonly data: Float32Array;
 }
 
-/** A pair of cells with near features. Cells are row-major indices: row * cols + col. */
+/** A pair of cells with near features. Cells are row-major indices: row * columns + column. */
 export interface Match {
   readonly source: number;
   readonly target: number;
@@ -38,28 +43,28 @@ export interface FeatureMatchOptions {
   readonly order?: MatchOrder;
 }
 
-function checkMap(name: string, map: FeatureMap): void {
-  const { rows, cols, channels, data } = map;
-  for (const [field, value] of Object.entries({ rows, cols, channels })) {
+function checkMap(name: string, map: CellFeatures): void {
+  const { rows, columns, channels, data } = map;
+  for (const [field, value] of Object.entries({ rows, columns, channels })) {
     if (!Number.isInteger(value) || value < 1) {
       throw new MatchError('bad_input', `${name}.${field} is ${value}; it must be a whole number of at least 1`);
     }
   }
-  if (data.length !== rows * cols * channels) {
+  if (data.length !== rows * columns * channels) {
     throw new MatchError(
       'bad_input',
-      `${name}.data of ${rows} x ${cols} cells with ${channels} channels needs ${rows * cols * channels} numbers, got ${data.length}`,
+      `${name}.data of ${rows} x ${columns} cells with ${channels} channels needs ${rows * columns * channels} numbers, got ${data.length}`,
     );
   }
 }
 
-function checkOptions(options: FeatureMatchOptions, source: FeatureMap, target: FeatureMap): void {
+function checkOptions(options: FeatureMatchOptions, source: CellFeatures, target: CellFeatures): void {
   const { ratio, minSimilarity } = options;
-  checkTopGamma(options.topGamma, source.rows * source.cols);
+  checkTopGamma(options.topGamma, source.rows * source.columns);
   if (ratio !== undefined && !(ratio > 0 && ratio <= 1)) {
     throw new MatchError('bad_option', `ratio is ${ratio}; it must be over 0 and at most 1 (0.8 is usual)`);
   }
-  if (ratio !== undefined && target.rows * target.cols < 2) {
+  if (ratio !== undefined && target.rows * target.columns < 2) {
     throw new MatchError(
       'bad_option',
       'ratio needs a second-nearest cell, and the target map has one cell; leave ratio out',
@@ -71,7 +76,7 @@ function checkOptions(options: FeatureMatchOptions, source: FeatureMap, target: 
 }
 
 /** Row vectors scaled to length 1; a zero vector stays zero. */
-function unitVectors(name: 'a' | 'b', map: FeatureMap): Float32Array {
+function unitVectors(name: 'a' | 'b', map: CellFeatures): Float32Array {
   const norms = squaredNorms(name, map.data, map.channels);
   const unit = new Float32Array(map.data.length);
   for (let i = 0; i < norms.length; i++) {
@@ -82,7 +87,7 @@ function unitVectors(name: 'a' | 'b', map: FeatureMap): Float32Array {
 }
 
 /** Checks everything and gives the vectors between which nearest is meant. */
-function comparedVectors(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): VectorPair {
+function comparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): VectorPair {
   checkMap('a', a);
   checkMap('b', b);
   if (a.channels !== b.channels) {
@@ -116,7 +121,7 @@ function keptMatches({ fromA, fromB, normsA, normsB }: NearestNeighbours, option
   return selectTopGamma(matches, options.topGamma, options.order ?? 'distance');
 }
 
-function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions): Generator<void, Match[]> {
+function* matchSteps(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): Generator<void, Match[]> {
   const nearest = yield* nearestNeighbours(comparedVectors(a, b, options));
   return keptMatches(nearest, options);
 }
@@ -129,21 +134,21 @@ function* matchSteps(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions)
  * @throws MatchError `bad_input` for maps of different channels, `not_finite` for features that are not finite, and
  *   `bad_option` for options out of range.
  */
-export function matchFeatures(a: FeatureMap, b: FeatureMap, options: FeatureMatchOptions = {}): Match[] {
-  return atOnce(matchSteps(a, b, options));
+export function matchFeatures(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions = {}): Match[] {
+  return runSync(matchSteps(a, b, options));
 }
 
 /**
  * `matchFeatures` for a thread that has other work: it lets the event loop turn every few milliseconds.
  * @throws the signal's reason soon after it is aborted, and whatever `matchFeatures` throws.
  */
-export function matchFeaturesInTurns(
-  a: FeatureMap,
-  b: FeatureMap,
+export function matchFeaturesInSlices(
+  a: CellFeatures,
+  b: CellFeatures,
   options: FeatureMatchOptions,
   signal: AbortSignal,
 ): Promise<Match[]> {
-  return inTurns(matchSteps(a, b, options), signal);
+  return runInSlices(matchSteps(a, b, options), signal);
 }
 
 /**
@@ -152,8 +157,8 @@ export function matchFeaturesInTurns(
  */
 export async function matchFeaturesBy(
   search: NearestSearch,
-  a: FeatureMap,
-  b: FeatureMap,
+  a: CellFeatures,
+  b: CellFeatures,
   options: FeatureMatchOptions,
   signal: AbortSignal,
 ): Promise<Match[]> {

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cropToOriginal } from '../image/crop.js';
-import { cellCentres } from '../image/geometry.js';
+import { cellCentres, gridOf } from '../image/geometry.js';
+import type { Crop } from '../image/types.js';
 import { matchLocations } from './locations.js';
 
-const size = { width: 224, height: 224 };
+const image = { width: 224, height: 224 };
+const centresOf = (crop: Crop) => cellCentres(gridOf({ image, toOriginal: cropToOriginal(crop, image) }, 32));
 
 describe('matchLocations', () => {
   it('pairs the cells of a flipped view with their mirror images', () => {
     const crop = { top: 30, left: 50, height: 140, width: 210 };
-    const plain = cellCentres(7, 7, 32, cropToOriginal({ ...crop, flip: false }, size));
-    const flipped = cellCentres(7, 7, 32, cropToOriginal({ ...crop, flip: true }, size));
+    const plain = centresOf({ ...crop, flip: false });
+    const flipped = centresOf({ ...crop, flip: true });
     const matches = matchLocations(plain, flipped, { order: 'source' });
     assert.deepEqual(
       matches.map(({ target }) => target),

@@ -1,6 +1,6 @@
+import { runInSlices, runSync } from '../tensor/slices.js';
 import { MatchError } from './matchError.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
-import { atOnce, inTurns } from './turns.js';
 
 /** A pair of cells that show nearly the same place of one original image. Cells are row-major indices. */
 export interface LocationMatch {
@@ -71,18 +71,18 @@ export function matchLocations(
   centresB: Float32Array,
   options: LocationMatchOptions = {},
 ): LocationMatch[] {
-  return atOnce(matchSteps(centresA, centresB, options));
+  return runSync(matchSteps(centresA, centresB, options));
 }
 
 /**
  * `matchLocations` for a thread that has other work: it lets the event loop turn every few milliseconds.
  * @throws the signal's reason soon after it is aborted, and whatever `matchLocations` throws.
  */
-export function matchLocationsInTurns(
+export function matchLocationsInSlices(
   centresA: Float32Array,
   centresB: Float32Array,
   options: LocationMatchOptions,
   signal: AbortSignal,
 ): Promise<LocationMatch[]> {
-  return inTurns(matchSteps(centresA, centresB, options), signal);
+  return runInSlices(matchSteps(centresA, centresB, options), signal);
 }

@@ -1,14 +1,78 @@
-/** Exact nearest neighbours between two sets of vectors by blocked loops: the arithmetic behind feature matching. */
+/** Nearest neighbours between two sets of vectors: what a search takes and gives, and the exact search by blocked loops. */
 
-import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from './vectors.js';
+import { MatchError } from './matchError.js';
 
-/** Products between two pauses of a search: some milliseconds on one core. */
+/** Two sets of vectors. */
+export interface VectorPair {
+  /** [n, channels] row-major. */
+  readonly a: Float32Array;
+  /** [m, channels] row-major. */
+  readonly b: Float32Array;
+  readonly channels: number;
+}
+
+/** For each vector of one set, the nearest vector of the other. */
+export interface Nearest {
+  /** [count] its index; ties go to the lower index. */
+  readonly index: Int32Array;
+  /** [count] squared L2 distance. */
+  readonly squared: Float64Array;
+  /** [count] squared distance of the second nearest, equal to that of the nearest on a tie; infinite where the other set has one vector. */
+  readonly secondSquared: Float64Array;
+}
+
+/** Nearest neighbours in both directions. */
+export interface NearestNeighbours {
+  /** [n] nearest of b for each vector of a. */
+  readonly fromA: Nearest;
+  /** [m] nearest of a for each vector of b. */
+  readonly fromB: Nearest;
+  /** [n] squared L2 norms of a. */
+  readonly normsA: Float64Array;
+  /** [m] squared L2 norms of b. */
+  readonly normsB: Float64Array;
+}
+
+/**
+ * A search that runs elsewhere, such as in an engine's worker.
+ * @throws MatchError `not_finite`; the signal's reason soon after it is aborted.
+ */
+export type NearestSearch = (pair: VectorPair, signal: AbortSignal) => Promise<NearestNeighbours>;
+
+/** A result for `count` vectors before any search: index 0 at infinite distance. */
+export function emptyNearest(count: number): Nearest {
+  return {
+    index: new Int32Array(count),
+    squared: new Float64Array(count).fill(Number.POSITIVE_INFINITY),
+    secondSquared: new Float64Array(count).fill(Number.POSITIVE_INFINITY),
+  };
+}
+
+/**
+ * Squared L2 norms [count] of row vectors, summed in float64 in channel order.
+ * @param name of the set, for the error message
+ * @throws MatchError `not_finite` naming the first vector that holds NaN or an infinity.
+ */
+export function squaredNorms(name: 'a' | 'b', data: Float32Array, channels: number): Float64Array {
+  const norms = new Float64Array(data.length / channels);
+  for (let i = 0; i < norms.length; i++) {
+    let sum = 0;
+    for (let k = i * channels; k < (i + 1) * channels; k++) sum += data[k]! * data[k]!;
+    // A sum of squares of float32 cannot overflow float64.
+    if (!Number.isFinite(sum))
+      throw new MatchError('not_finite', `${name} has a feature in cell ${i} that is not finite`);
+    norms[i] = sum;
+  }
+  return norms;
+}
+
+/** Multiplications between two pauses of a search: a few milliseconds on one core. */
 const pauseProducts = 4_000_000;
 
-/** Targets of one block are read again for every pair of sources: 64 x 512 float32 is 128 KiB, inside an L2 cache. */
+/** Targets in one block. A block is read again for every source: 64 x 512 float32 are 128 KiB, which fit an L2 cache. */
 const blockTargets = 64;
 
-/** Offered in ascending order of candidates, the lower one stays on a tie. */
+/** Candidates must come in ascending order: on a tie, the one that came first stays. */
 function keep({ index, squared, secondSquared }: Nearest, row: number, candidate: number, distance: number): void {
   if (distance < squared[row]!) {
     secondSquared[row] = squared[row]!;
@@ -20,11 +84,10 @@ function keep({ index, squared, secondSquared }: Nearest, row: number, candidate
 }
 
 /**
- * Finds for every vector of one set the nearest of the other (L2, ties to the lower index), in both directions.
+ * Finds the nearest vector of the other set for every vector of both sets (L2, ties to the lower index).
  *
- * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms: equal vectors have distance 0.
- * Four targets share each load of a source channel. Pauses (yields) every few milliseconds, so that whoever drives it
- * can do other work or stop; see `turns.ts`.
+ * Distances are |a|^2 + |b|^2 - 2ab in float64, summed in the same order as the norms, so equal vectors have distance 0. Four
+ * targets share each load of a source channel. Pauses every few milliseconds (see `tensor/slices.ts`).
  * @throws MatchError `not_finite`
  */
 export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<void, NearestNeighbours> {
@@ -41,7 +104,7 @@ export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<vo
     keep(fromB, j, i, distance);
   };
 
-  /** Sources [first, last) against targets [start, end): a plain function, since generators' loops are optimised less. */
+  /** Sources [first, last) against targets [start, end). A plain function, since loops of generators are optimised less. */
   const search = (first: number, last: number, start: number, end: number): void => {
     for (let i = first; i < last; i++) {
       const row = i * channels;

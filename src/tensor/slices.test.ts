@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inSlices } from './slices.js';
+import { forEachSlice, runInSlices, runSync } from './slices.js';
 
 function slicesOf(vectors: number, channels: number) {
   const slices: [number, number][] = [];
-  const steps = inSlices(vectors, channels, (first, end) => slices.push([first, end]));
+  const steps = forEachSlice(vectors, channels, (first, end) => slices.push([first, end]));
   let pauses = 0;
   while (steps.next().done === false) pauses++;
   return { slices, pauses };
@@ -29,4 +29,44 @@ test('every vector comes once, in order, with a pause between slices', () => {
     ],
     pauses: 1,
   });
+});
+
+/** Counts to n with a pause after each number; `seen` is what was reached. */
+function counting(n: number) {
+  const seen: number[] = [];
+  function* steps(): Generator<void, string> {
+    for (let i = 1; i <= n; i++) {
+      seen.push(i);
+      yield;
+    }
+    return 'done';
+  }
+  return { steps: steps(), seen };
+}
+
+test('runSync goes to the end in one turn', () => {
+  const { steps, seen } = counting(3);
+  assert.equal(runSync(steps), 'done');
+  assert.deepEqual(seen, [1, 2, 3]);
+});
+
+test('runInSlices lets the event loop turn in every pause', async () => {
+  const { steps, seen } = counting(3);
+  const atTurn: number[] = [];
+  const watch = (): void => {
+    atTurn.push(seen.length);
+    if (seen.length < 3) setImmediate(watch);
+  };
+  setImmediate(watch);
+  assert.equal(await runInSlices(steps, new AbortController().signal), 'done');
+  assert.deepEqual(atTurn, [1, 2, 3]);
+});
+
+test('runInSlices stops at the first pause after the signal is aborted', async () => {
+  const { steps, seen } = counting(3);
+  const given = new AbortController();
+  const running = runInSlices(steps, given.signal);
+  given.abort(new Error('given up'));
+  await assert.rejects(running, /given up/);
+  assert.deepEqual(seen, [1]);
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { graphProblems, type KernelTables, readKernelTables } from '../../scripts/cuda/graphProblems.js';
 import { type KernelQuery, kernelProblem } from '../../scripts/cuda/kernelTable.js';
-import { distanceGraph } from '../../src/match/dense/distanceGraph.js';
+import { distanceGraph } from '../../src/match/tiled/distanceProduct.js';
 import type { ExportOptions, ExportSource } from '../../src/models/exportSource.js';
 import { buildGraphs } from '../../src/models/modelGraphs.js';
 import { architectureOf, type BackboneConfig, withOutputStride } from '../../src/nn/backbone.js';

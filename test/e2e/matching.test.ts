@@ -59,8 +59,8 @@ describe('matching over a socket', () => {
     ];
     const [mapA, mapB] = await Promise.all([a, b].map((image) => client.features(image, { space: 'localProjector' })));
     const map = ({ data, shape }: { data: Float32Array; shape: readonly number[] }) => {
-      const [rows, cols, channels] = shape as [number, number, number];
-      return { rows, cols, channels, data };
+      const [rows, columns, channels] = shape as [number, number, number];
+      return { rows, columns, channels, data };
     };
     for (const options of [{}, { mutual: true }, { ratio: 0.9 }]) {
       const expected = matchFeatures(map(mapA!), map(mapB!), { ...options, order: 'source' });

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import type { ServiceError } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { createClient, type Embedding, type Settled, VicreglError } from '../../src/client/index.js';
-import { DenseError } from '../../src/dense/denseError.js';
 import { EngineError } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { FeatureOpError } from '../../src/featureOps/featureOpError.js';
 import { ImageError } from '../../src/image/imageError.js';
 import { MatchError } from '../../src/match/matchError.js';
 import { ModelFolderError } from '../../src/models/modelFolderError.js';
@@ -28,7 +28,7 @@ const thrown: readonly (readonly [string, () => unknown])[] = [
   ['a file of libvips', () => new ImageError('corrupt', `image cannot be decoded as tiff: unable to open ${path}`)],
   ['a temporary name', () => new ImageError('too_large', `no room in "/tmp/${SECRET}-0-1234.v"`)],
   ['a match', () => new MatchError('bad_input', `matcher: ${path}`)],
-  ['regions', () => new DenseError('bad_region', `mask file:///srv/${SECRET}/mask.png`)],
+  ['regions', () => new FeatureOpError('bad_region', `mask file:///srv/${SECRET}/mask.png`)],
   ['a cause in our words', () => new ServeError('invalid_argument', `field: ${path}`, { cause: new Error('x') })],
   ['a model folder', () => new ModelFolderError(`${path} has sha256 0, expected 1`)],
   ['the file system', () => Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' })],

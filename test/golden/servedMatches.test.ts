@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { openNearestSession, searchNearest } from '../../src/match/dense/search.js';
 import { matchFeatures, matchFeaturesBy } from '../../src/match/features.js';
 import { matchLocations } from '../../src/match/locations.js';
-import type { VectorPair } from '../../src/match/vectors.js';
+import type { VectorPair } from '../../src/match/nearest.js';
+import { openNearestSession, searchNearest } from '../../src/match/tiled/search.js';
 import { readSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
@@ -51,7 +51,7 @@ for (const file of files) {
           const [dataA, dataB] = [imageOf(a, image), imageOf(b, image)];
           const map = (value: Tensor, data: Float32Array) => ({
             rows: 1,
-            cols: value.shape[1]!,
+            columns: value.shape[1]!,
             channels: value.shape[2]!,
             data,
           });

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import { stream } from '../../tensor/random.js';
 import { fitHomography, type PointPairs } from './fitHomography.js';
-import { homographyOfFour } from './fourPairs.js';
-import { type HomographyFit, ransacHomography, ransacHomographyInTurns } from './ransac.js';
+import { homographyOfFour } from './minimalSample.js';
+import { type HomographyFit, ransacHomography, ransacHomographyInSlices } from './ransac.js';
 
 /** A view of a plane by a tilted camera: keeps 640 x 480 pixels in front of it. */
 const view = Float64Array.of(0.9, 0.15, 40, -0.1, 1.05, 25, 2e-4, -1.5e-4, 1);
@@ -170,7 +170,7 @@ describe('ransacHomography', () => {
     const fit = ransacHomography(pairs, { threshold: 3, seed: 9 });
     assert.deepEqual(ransacHomography(pairs, { threshold: 3, seed: 9 }), fit);
     const { signal } = new AbortController();
-    assert.deepEqual(await ransacHomographyInTurns(pairs, { threshold: 3, seed: 9 }, signal), fit);
+    assert.deepEqual(await ransacHomographyInSlices(pairs, { threshold: 3, seed: 9 }, signal), fit);
   });
 
   it('maps mirror images', () => {
@@ -207,7 +207,7 @@ describe('ransacHomography', () => {
   it('lets the event loop turn, and stops when it is given up', async () => {
     const pairs = pairsOf(view, 4000, 3990, 1, 8);
     const given = new AbortController();
-    const fitting = ransacHomographyInTurns(pairs, { threshold: 1, maxIterations: 100_000 }, given.signal);
+    const fitting = ransacHomographyInSlices(pairs, { threshold: 1, maxIterations: 100_000 }, given.signal);
     setImmediate(() => given.abort(new Error('given up')));
     await assert.rejects(fitting, /given up/);
   });
@@ -217,7 +217,7 @@ describe('ransacHomography', () => {
     // One sample is no work worth a pause.
     const options = { threshold: 3, maxIterations: 1 };
     const turns = await turnsWhile(async () => {
-      const fit = await ransacHomographyInTurns(pairs, options, new AbortController().signal);
+      const fit = await ransacHomographyInSlices(pairs, options, new AbortController().signal);
       assert.deepEqual(fit, ransacHomography(pairs, options));
     });
     assert.ok(turns >= 2, `${turns} turns`);

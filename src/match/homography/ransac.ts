@@ -1,9 +1,8 @@
 import { stream } from '../../tensor/random.js';
-import { atOnce, inTurns } from '../turns.js';
+import { runInSlices, runSync } from '../../tensor/slices.js';
 import { type Consensus, measure } from './consensus.js';
 import { fitHomography, type HomographyMatrix, type PointPairs } from './fitHomography.js';
-import { homographyOfFour } from './fourPairs.js';
-import { drawFour, isCollinear, isUsable } from './sample.js';
+import { drawFour, homographyOfFour, isCollinear, isUsable } from './minimalSample.js';
 
 export interface RansacOptions {
   /** Largest distance in pixels of the second image for a pair to be an inlier, above 0. */
@@ -115,17 +114,17 @@ function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void
  * @param pairs [n, 4] finite
  */
 export function ransacHomography(pairs: PointPairs, options: RansacOptions): HomographyFit {
-  return atOnce(ransacSteps(pairs, options));
+  return runSync(ransacSteps(pairs, options));
 }
 
 /**
  * `ransacHomography` for a thread that has other work: it lets the event loop turn every few milliseconds.
  * @throws the signal's reason soon after it is aborted.
  */
-export function ransacHomographyInTurns(
+export function ransacHomographyInSlices(
   pairs: PointPairs,
   options: RansacOptions,
   signal: AbortSignal,
 ): Promise<HomographyFit> {
-  return inTurns(ransacSteps(pairs, options), signal);
+  return runInSlices(ransacSteps(pairs, options), signal);
 }

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { DecoderError, type DecoderErrorCode } from '../../decode/decoder.js';
-import { DenseError, type DenseErrorCode } from '../../dense/denseError.js';
 import { EngineError, type EngineErrorCode } from '../../engine/engine.js';
+import { FeatureOpError, type FeatureOpErrorCode } from '../../featureOps/featureOpError.js';
 import { ImageError, type ImageErrorCode } from '../../image/imageError.js';
 import { MatchError, type MatchErrorCode } from '../../match/matchError.js';
 import type { StatusDetails } from '../../proto/statusDetails.js';
@@ -18,9 +18,10 @@ const statusOf: {
   readonly decoder: Readonly<Record<DecoderErrorCode, status>>;
   readonly engine: Readonly<Record<EngineErrorCode, status>>;
   readonly match: Readonly<Record<MatchErrorCode, status>>;
-  readonly dense: Readonly<Record<DenseErrorCode, status>>;
+  readonly dense: Readonly<Record<FeatureOpErrorCode, status>>;
   readonly serve: Readonly<Record<ServeErrorCode, status>>;
 } = {
+  // Of src/featureOps. Its reasons on the wire begin with DENSE_.
   dense: { bad_region: status.INVALID_ARGUMENT, bad_components: status.INVALID_ARGUMENT },
   image: {
     unsupported_format: status.INVALID_ARGUMENT,
@@ -141,7 +142,7 @@ export function toStatus(error: unknown): Status {
     const { code, message } = error;
     return { code: statusOf.decoder[code], details: headerSafe(message), reason: reasonOf('decoder', code) };
   }
-  if (error instanceof DenseError) {
+  if (error instanceof FeatureOpError) {
     const { code } = error;
     const reason = reasonOf('dense', code);
     return { code: statusOf.dense[code], details: publicDetails(error, reason), reason };

@@ -129,8 +129,8 @@ test('stored features of a replaced model go when its last request is answered',
     models: [{ engine: old, reopen: async () => engine('atto', '1') }, { engine: engine('resnet', '1') }],
   });
   const [atto, resnet] = models.served;
-  const toOriginal = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
-  const grid = { rows: 1, cols: 2, stride: 8, toOriginal };
+  const cellToPixel = { scaleX: 8, scaleY: 8, offsetX: 0, offsetY: 0 };
+  const grid = { rows: 1, columns: 2, stride: 8, cellToPixel };
   for (const { engine: of } of [atto!, resnet!]) {
     features.keep(
       modelLabel({ engine: of }),

@@ -1,4 +1,4 @@
-import type { Box } from '../../../dense/lattice.js';
+import type { Box } from '../../../image/types.js';
 import type { Box__Output } from '../../../proto/generated/vicregl/v1/Box.js';
 import { ServeError } from '../../call/serveError.js';
 

@@ -1,8 +1,8 @@
-import { cutWindow, pickCells } from '../../../dense/part.js';
-import { poolRegions, type RegionWeights } from '../../../dense/pool.js';
-import { type Reduced, reduceDimensions } from '../../../dense/reduce.js';
-import { inTurns } from '../../../match/turns.js';
+import { poolRegions, type RegionWeights } from '../../../featureOps/pool.js';
+import { type Reduced, reduceDimensions } from '../../../featureOps/reduce.js';
+import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import { runInSlices } from '../../../tensor/slices.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
@@ -51,7 +51,7 @@ async function extractMap(
   weights: readonly RegionWeights[] | undefined,
   call: Call,
 ): Promise<ExtractedMap> {
-  const run = <T>(steps: Generator<void, T>) => inTurns(steps, call.signal);
+  const run = <T>(steps: Generator<void, T>) => runInSlices(steps, call.signal);
   let vectors = planned.window ? await run(cutWindow(map, planned.window)) : map;
   if (plan.cells) vectors = await run(pickCells(vectors, plan.cells));
   if (weights) {

@@ -1,10 +1,10 @@
-import type { Basis } from '../../../dense/pca.js';
-import type { Reduced, Reduction } from '../../../dense/reduce.js';
-import { atOnce } from '../../../match/turns.js';
+import type { Basis } from '../../../featureOps/pca.js';
+import type { Reduced, Reduction } from '../../../featureOps/reduce.js';
 import type { Pca__Output } from '../../../proto/generated/vicregl/v1/Pca.js';
 import type { PcaBasis__Output } from '../../../proto/generated/vicregl/v1/PcaBasis.js';
 import type { PcaResult } from '../../../proto/generated/vicregl/v1/PcaResult.js';
 import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
+import { runSync } from '../../../tensor/slices.js';
 import { type Tensor, tensorFromBytes } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
 import { tensorMessage } from '../wire/wireTensor.js';
@@ -62,8 +62,8 @@ export function pcaResult({ basis, variances, totalVariance }: Reduced): PcaResu
   return {
     ...(basis && {
       basis: {
-        mean: atOnce(tensorMessage(basis.mean, 'float32')),
-        components: atOnce(tensorMessage(basis.components, 'float32')),
+        mean: runSync(tensorMessage(basis.mean, 'float32')),
+        components: runSync(tensorMessage(basis.components, 'float32')),
       },
     }),
     explainedVariance: [...variances],

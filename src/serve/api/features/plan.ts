@@ -1,13 +1,12 @@
-import type { Lattice, Box as PixelBox } from '../../../dense/lattice.js';
-import { checkCells, type Window, windowLattice, windowUnder } from '../../../dense/part.js';
-import { checkReduction, type Reduction } from '../../../dense/reduce.js';
-import type { PreparedImage } from '../../../image/types.js';
+import { checkReduction, type Reduction } from '../../../featureOps/reduce.js';
+import { checkCells, type Window, windowGrid, windowUnder } from '../../../featureOps/selectCells.js';
+import { type Grid, gridOf } from '../../../image/geometry.js';
+import type { Box, PreparedImage } from '../../../image/types.js';
 import type { Cell__Output } from '../../../proto/generated/vicregl/v1/Cell.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { type CellGrid, gridOf, latticeOf } from '../wire/grid.js';
 import { readDType, type WireDType, wireBytes } from '../wire/wireTensor.js';
 import { readBox } from './box.js';
 import { inField } from './inField.js';
@@ -19,7 +18,7 @@ export interface FeaturePlan {
   readonly maps: readonly AskedMap[];
   readonly dtype: WireDType;
   readonly l2Normalize: boolean;
-  readonly region?: PixelBox;
+  readonly region?: Box;
   readonly cells?: readonly Cell__Output[];
   readonly regions?: readonly PoolingRegion__Output[];
   readonly pca?: Reduction & { readonly components: number };
@@ -28,10 +27,11 @@ export interface FeaturePlan {
 /** One map of a plan, when its image is known. */
 export interface PlannedMap extends AskedMap {
   /** The whole map. */
-  readonly grid: CellGrid;
+  readonly grid: Grid;
   /** The cells that are sent or pooled, where they are not all. */
   readonly window?: Window;
-  readonly lattice: Lattice;
+  /** The grid of those cells. */
+  readonly usedGrid: Grid;
   /** Vectors of the answer. */
   readonly vectors: number;
   /** Length of each. */
@@ -89,13 +89,12 @@ function naming<T>(field: string, work: () => T): T {
 
 function planMap(plan: FeaturePlan, map: AskedMap, image: PreparedImage, most: number): PlannedMap {
   const grid = gridOf(image, map.stride);
-  const whole = latticeOf(grid);
   const { region, cells } = plan;
-  const window = region && naming('region', () => windowUnder(whole, region));
-  const lattice = window ? windowLattice(whole, window) : whole;
-  const vectors = plan.regions?.length ?? plan.cells?.length ?? lattice.rows * lattice.cols;
+  const window = region && naming('region', () => windowUnder(grid, region));
+  const usedGrid = window ? windowGrid(grid, window) : grid;
+  const vectors = plan.regions?.length ?? plan.cells?.length ?? usedGrid.rows * usedGrid.columns;
   const dimensions = plan.pca?.components ?? map.channels;
-  if (cells) naming('cells.cells', () => checkCells(lattice, cells));
+  if (cells) naming('cells.cells', () => checkCells(usedGrid, cells));
   let bytes = wireBytes(vectors, dimensions, plan.dtype);
   const { pca } = plan;
   if (pca) {
@@ -110,12 +109,12 @@ function planMap(plan: FeaturePlan, map: AskedMap, image: PreparedImage, most: n
     }
     if (!('basis' in pca)) bytes += wireBytes(pca.components + 1, map.channels, 'float32');
   }
-  return { ...map, grid, lattice, vectors, dimensions, bytes, ...(window && { window }) };
+  return { ...map, grid, usedGrid, vectors, dimensions, bytes, ...(window && { window }) };
 }
 
 /**
  * The maps of a plan for one image.
- * @throws ServeError or DenseError naming the field that does not fit the image.
+ * @throws ServeError or FeatureOpError naming the field that does not fit the image.
  */
 export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
   return plan.maps.map((map) => planMap(plan, map, image, context.limits.maxReduceProducts));

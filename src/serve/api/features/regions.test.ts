@@ -15,9 +15,10 @@ const original = { width: 40, height: 30 };
 const call = { signal: new AbortController().signal, observe: () => {} };
 const maps = [10, 5].map((pitch) => ({
   channels: 8,
-  lattice: {
+  usedGrid: {
     rows: original.height / pitch,
-    cols: original.width / pitch,
+    columns: original.width / pitch,
+    stride: 32,
     cellToPixel: { scaleX: pitch, scaleY: pitch, offsetX: 0, offsetY: 0 },
   },
 }));

@@ -1,19 +1,15 @@
-import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../dense/mask.js';
-import { type RegionWeights, regionWeights } from '../../../dense/pool.js';
-import { inTurns } from '../../../match/turns.js';
+import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../featureOps/maskRuns.js';
+import { type RegionWeights, regionWeights } from '../../../featureOps/pool.js';
+import type { Size } from '../../../image/types.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
+import { runInSlices } from '../../../tensor/slices.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
 import { readBox } from './box.js';
 import { inField } from './inField.js';
 import type { PlannedMap } from './plan.js';
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 /** @throws ServeError `invalid_argument` where a mask has another size than the image. */
 function checkSize(mask: Size, original: Size, field: string): void {
@@ -107,24 +103,24 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
  * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
  * once, whatever the number of maps, and no two of them are held decoded at a time.
  * @returns [maps][regions]
- * @throws ServeError, DenseError or ImageError naming the region that is wrong.
+ * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong.
  */
 export async function readRegions(
   context: ServeContext,
   regions: readonly PoolingRegion__Output[],
-  maps: readonly Pick<PlannedMap, 'lattice' | 'channels'>[],
+  maps: readonly Pick<PlannedMap, 'usedGrid' | 'channels'>[],
   original: Size,
   call: Call,
 ): Promise<readonly (readonly RegionWeights[])[]> {
   checkMasks(context, regions, original);
-  const lattices = maps.map(({ lattice }) => lattice);
+  const grids = maps.map(({ usedGrid }) => usedGrid);
   const found = maps.map(() => ({ weights: [] as RegionWeights[], cells: 0 }));
   for (const [i, region] of regions.entries()) {
     const field = `pooling.regions[${i}]`;
     let ofMaps: RegionWeights[];
     try {
       const runs = await runsOf(context, region, original, field, call.signal);
-      ofMaps = await inTurns(regionWeights(lattices, runs), call.signal);
+      ofMaps = await runInSlices(regionWeights(grids, runs), call.signal);
     } catch (error) {
       throw inField(field, error);
     }

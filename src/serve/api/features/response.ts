@@ -9,7 +9,7 @@ import { pcaResult } from './pca.js';
 function mapMessage({ planned, features, coverage, reduced }: ExtractedMap) {
   return {
     features,
-    grid: gridMessage(planned.grid, planned.window),
+    grid: gridMessage(planned.usedGrid, planned.window),
     ...(coverage && { coverage: [...coverage] }),
     ...(reduced && { pca: pcaResult(reduced) }),
   } satisfies FeatureMap;

@@ -6,9 +6,9 @@ import type { PlannedMap } from './plan.js';
 /** What an answer comes to, in words. */
 function described(maps: readonly PlannedMap[], dtype: WireDType): string {
   return maps
-    .map(({ stage, lattice, vectors, dimensions }) => {
-      const whole = vectors === lattice.rows * lattice.cols;
-      const count = whole ? `${lattice.rows} x ${lattice.cols} cells` : `${vectors} vectors`;
+    .map(({ stage, usedGrid, vectors, dimensions }) => {
+      const whole = vectors === usedGrid.rows * usedGrid.columns;
+      const count = whole ? `${usedGrid.rows} x ${usedGrid.columns} cells` : `${vectors} vectors`;
       return `${maps.length > 1 ? `stage ${stage}: ` : ''}${count} with ${dimensions} channels in ${dtype}`;
     })
     .join(', ');

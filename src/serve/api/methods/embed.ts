@@ -1,6 +1,6 @@
-import { atOnce } from '../../../match/turns.js';
 import type { EmbedRequest__Output } from '../../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../../../proto/generated/vicregl/v1/EmbedResponse.js';
+import { runSync } from '../../../tensor/slices.js';
 import { type Call, timed } from '../../call/call.js';
 import { admitImage } from '../admitImage.js';
 import { modelId, type ServeContext } from '../context.js';
@@ -16,7 +16,7 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
   const { image } = await admitImage(context, request.image, 'image', call);
   const vector = await infer(context, image, output, call);
   return timed(call, 'encode', () => ({
-    embedding: atOnce(tensorMessage(request.l2Normalize ? atOnce(l2Normalize(vector)) : vector, dtype)),
+    embedding: runSync(tensorMessage(request.l2Normalize ? runSync(l2Normalize(vector)) : vector, dtype)),
     model: modelId(context),
   }));
 }

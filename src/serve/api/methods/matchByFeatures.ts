@@ -1,5 +1,6 @@
 import type { OutputName } from '../../../engine/engine.js';
-import { type FeatureMatchOptions, matchFeaturesBy, matchFeaturesInTurns } from '../../../match/features.js';
+import type { Grid } from '../../../image/geometry.js';
+import { type FeatureMatchOptions, matchFeaturesBy, matchFeaturesInSlices } from '../../../match/features.js';
 import type { FeatureMatching__Output } from '../../../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
@@ -7,7 +8,6 @@ import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchRes
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import type { CellGrid } from '../wire/grid.js';
 import { localOutput } from '../wire/spaces.js';
 import { bothOf } from './bothOf.js';
 import { checkHomographyCost, withHomography } from './matchHomography.js';
@@ -41,9 +41,9 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
 }
 
 /** Pairs that a match may come to. */
-function mostPairs(a: CellGrid, b: CellGrid, { topGamma, mutual }: FeatureMatchOptions): number {
-  const cells = a.rows * a.cols;
-  return Math.min(topGamma ?? cells, mutual ? b.rows * b.cols : cells);
+function mostPairs(a: Grid, b: Grid, { topGamma, mutual }: FeatureMatchOptions): number {
+  const cells = a.rows * a.columns;
+  return Math.min(topGamma ?? cells, mutual ? b.rows * b.columns : cells);
 }
 
 /** The output whose vectors are compared. @throws ServeError as `localOutput`. */
@@ -60,7 +60,7 @@ export async function matchFeatureSources(
   homography: HomographyFit__Output | null,
   call: Call,
 ): Promise<MatchResponse> {
-  const options = readOptions(matching, a.grid.rows * a.grid.cols);
+  const options = readOptions(matching, a.grid.rows * a.grid.columns);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
   checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
   const giveBack = holdRead(context, a, b);
@@ -70,7 +70,7 @@ export async function matchFeatureSources(
     return await matchInTurn(context, call, async () => {
       const matches =
         products <= LOOP_PRODUCTS
-          ? await matchFeaturesInTurns(mapA, mapB, options, call.signal)
+          ? await matchFeaturesInSlices(mapA, mapB, options, call.signal)
           : await matchFeaturesBy(nearest, mapA, mapB, options, call.signal);
       const response = {
         ...matchResponse(context, a.grid, b.grid, matches),

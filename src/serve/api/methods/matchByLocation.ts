@@ -1,7 +1,7 @@
 import { cropToOriginal } from '../../../image/crop.js';
-import { composePixelMaps } from '../../../image/geometry.js';
+import { cellCentres, composeMaps, type Grid, gridOf } from '../../../image/geometry.js';
 import { planInput } from '../../../image/resize.js';
-import { matchLocationsInTurns } from '../../../match/locations.js';
+import { matchLocationsInSlices } from '../../../match/locations.js';
 import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import type { LocationMatching__Output } from '../../../proto/generated/vicregl/v1/LocationMatching.js';
@@ -11,13 +11,12 @@ import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/Matc
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { type CellGrid, gridOf } from '../wire/grid.js';
 import { inField, readImage } from '../wire/image.js';
 import { readResizePolicy } from '../wire/resizePolicy.js';
 import { bothOf } from './bothOf.js';
 import { checkHomographyCost, withHomography } from './matchHomography.js';
 import { checkLocationCost, matchInTurn } from './matchInTurn.js';
-import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
+import { matchResponse, readTopGamma } from './matchResponse.js';
 
 function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);
@@ -28,11 +27,11 @@ export interface CropGrid {
   /** Its name in the request, for errors. */
   readonly field: string;
   readonly crop: NonNullable<Image__Output['crop']>;
-  readonly grid: CellGrid;
+  readonly grid: Grid;
 }
 
 /** The grid of a crop whose pixels were not sent. */
-function gridWithoutPixels(context: ServeContext, image: Image__Output, field: string): CellGrid {
+function gridWithoutPixels(context: ServeContext, image: Image__Output, field: string): Grid {
   const { manifest } = context.engine;
   const crop = image.crop!;
   if (crop.width < 1 || crop.height < 1) {
@@ -40,7 +39,7 @@ function gridWithoutPixels(context: ServeContext, image: Image__Output, field: s
   }
   try {
     const planned = planInput(crop, readResizePolicy(image, manifest), manifest.stride, context.limits.output);
-    const toOriginal = composePixelMaps(cropToOriginal(crop, crop), planned.toOriginal);
+    const toOriginal = composeMaps(cropToOriginal(crop, crop), planned.toOriginal);
     return gridOf({ image: planned.size, toOriginal }, manifest.stride);
   } catch (error) {
     throw inField(field, error);
@@ -67,7 +66,7 @@ export async function readCropGrid(
 }
 
 /** Holds a crop whose pixels were not sent against the original, where the other side's pixels tell how large that is. */
-function checkInside({ field, crop, grid }: CropGrid, { original }: CellGrid): void {
+function checkInside({ field, crop, grid }: CropGrid, { original }: Grid): void {
   if (grid.original !== undefined || original === undefined) return;
   const { top, left, height, width } = crop;
   if (left + width <= original.width && top + height <= original.height) return;
@@ -112,12 +111,12 @@ export async function matchCrops(
         'pixels are not one image; by_location takes two crops of one original, or use by_features',
     );
   }
-  const topGamma = readTopGamma(matching.topGamma, a.rows * a.cols);
+  const topGamma = readTopGamma(matching.topGamma, a.rows * a.columns);
   checkLocationCost(context, a, b);
-  checkHomographyCost(context, homography, topGamma ?? a.rows * a.cols);
+  checkHomographyCost(context, homography, topGamma ?? a.rows * a.columns);
   const options = { order: 'source', ...(topGamma !== undefined && { topGamma }) } as const;
   return matchInTurn(context, call, async () => {
-    const matches = await matchLocationsInTurns(centresOf(a), centresOf(b), options, call.signal);
+    const matches = await matchLocationsInSlices(cellCentres(a), cellCentres(b), options, call.signal);
     const near = matches.filter(({ distance }) => distance <= maxDistance);
     return withHomography(matchResponse(context, a, b, near), homography, b, call);
   });

@@ -1,11 +1,11 @@
-import { DEFAULT_ITERATIONS, type HomographyFit, ransacHomographyInTurns } from '../../../match/homography/ransac.js';
+import type { Grid } from '../../../image/geometry.js';
+import { DEFAULT_ITERATIONS, type HomographyFit, ransacHomographyInSlices } from '../../../match/homography/ransac.js';
 import type { Homography } from '../../../proto/generated/vicregl/v1/Homography.js';
 import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import type { CellGrid } from '../wire/grid.js';
 
 const MOST_ITERATIONS = 100_000;
 
@@ -84,16 +84,16 @@ function message(fit: HomographyFit, pairs: number): Homography {
 export async function withHomography(
   response: MatchResponse,
   request: HomographyFit__Output | null,
-  gridB: CellGrid,
+  gridB: Grid,
   call: Call,
 ): Promise<MatchResponse> {
   if (request === null) return response;
-  const { toOriginal, stride } = gridB;
-  const pitch = stride * Math.max(Math.abs(toOriginal.scaleX), Math.abs(toOriginal.scaleY));
+  const { scaleX, scaleY } = gridB.cellToPixel;
+  const pitch = Math.max(Math.abs(scaleX), Math.abs(scaleY));
   const { threshold = pitch, maxIterations, confidence, seed } = request;
   const pairs = response.pairs ?? [];
   const points = Float64Array.from(pairs.flatMap(({ a, b }) => [a!.x!, a!.y!, b!.x!, b!.y!]));
-  const fit = await ransacHomographyInTurns(
+  const fit = await ransacHomographyInSlices(
     points,
     {
       threshold,

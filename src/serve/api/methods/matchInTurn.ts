@@ -1,8 +1,8 @@
+import type { Grid } from '../../../image/geometry.js';
 import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import type { CellGrid } from '../wire/grid.js';
 
 /**
  * Checks what a match by features will compute, before any other work is done for it.
@@ -10,23 +10,23 @@ import type { CellGrid } from '../wire/grid.js';
  * @returns products of two numbers
  * @throws ServeError `too_large` over the limit.
  */
-export function checkMatchCost({ limits }: ServeContext, a: CellGrid, b: CellGrid, channels: number): number {
-  const products = a.rows * a.cols * b.rows * b.cols * channels;
+export function checkMatchCost({ limits }: ServeContext, a: Grid, b: Grid, channels: number): number {
+  const products = a.rows * a.columns * b.rows * b.columns * channels;
   if (products <= limits.maxMatchProducts) return products;
   throw new ServeError(
     'too_large',
-    `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells of ${channels} channels takes ${products} products, ` +
+    `matching ${a.rows} x ${a.columns} with ${b.rows} x ${b.columns} cells of ${channels} channels takes ${products} products, ` +
       `over the limit of ${limits.maxMatchProducts}; ask for smaller sizes (resize)`,
   );
 }
 
 /** As `checkMatchCost`, for a match by location, which this thread computes. @throws ServeError `too_large` */
-export function checkLocationCost({ limits }: ServeContext, a: CellGrid, b: CellGrid): void {
-  const pairs = a.rows * a.cols * b.rows * b.cols;
+export function checkLocationCost({ limits }: ServeContext, a: Grid, b: Grid): void {
+  const pairs = a.rows * a.columns * b.rows * b.columns;
   if (pairs <= limits.maxLocationPairs) return;
   throw new ServeError(
     'too_large',
-    `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells by location compares ${pairs} pairs, over the limit ` +
+    `matching ${a.rows} x ${a.columns} with ${b.rows} x ${b.columns} cells by location compares ${pairs} pairs, over the limit ` +
       `of ${limits.maxLocationPairs}; ask for smaller sizes (resize)`,
   );
 }

@@ -1,9 +1,9 @@
-import { cellCentres } from '../../../image/geometry.js';
+import { cellCentres, type Grid } from '../../../image/geometry.js';
 import type { CellPoint } from '../../../proto/generated/vicregl/v1/CellPoint.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import { ServeError } from '../../call/serveError.js';
 import { modelId, type ServeContext } from '../context.js';
-import { type CellGrid, gridMessage } from '../wire/grid.js';
+import { gridMessage } from '../wire/grid.js';
 
 /** Pairs kept when a request does not say: the paper's number for large maps. */
 const DEFAULT_TOP_GAMMA = 20;
@@ -23,15 +23,10 @@ export function readTopGamma(asked: number | undefined, cells: number): number |
   return asked === 0 ? undefined : asked;
 }
 
-/** Centres of a grid's cells in the original's pixels, [rows * cols, 2] as (x, y). */
-export function centresOf(grid: CellGrid): Float32Array {
-  return cellCentres(grid.rows, grid.cols, grid.stride, grid.toOriginal);
-}
-
-function cellPoint(grid: CellGrid, centres: Float32Array, cell: number): CellPoint {
+function cellPoint(grid: Grid, centres: Float32Array, cell: number): CellPoint {
   return {
-    row: Math.floor(cell / grid.cols),
-    column: cell % grid.cols,
+    row: Math.floor(cell / grid.columns),
+    column: cell % grid.columns,
     x: centres[cell * 2]!,
     y: centres[cell * 2 + 1]!,
   };
@@ -40,8 +35,8 @@ function cellPoint(grid: CellGrid, centres: Float32Array, cell: number): CellPoi
 /** Matches of two grids as the response. */
 export function matchResponse(
   context: ServeContext,
-  a: CellGrid,
-  b: CellGrid,
+  a: Grid,
+  b: Grid,
   matches: readonly {
     readonly source: number;
     readonly target: number;
@@ -49,8 +44,8 @@ export function matchResponse(
     readonly similarity?: number;
   }[],
 ): MatchResponse {
-  const centresA = centresOf(a);
-  const centresB = centresOf(b);
+  const centresA = cellCentres(a);
+  const centresB = cellCentres(b);
   return {
     pairs: matches.map(({ source, target, distance, similarity }) => ({
       a: cellPoint(a, centresA, source),

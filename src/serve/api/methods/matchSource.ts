@@ -1,5 +1,6 @@
 import type { OutputName } from '../../../engine/engine.js';
-import type { FeatureMap } from '../../../match/features.js';
+import { type Grid, gridOf } from '../../../image/geometry.js';
+import type { CellFeatures } from '../../../match/features.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Tensor } from '../../../tensor/tensor.js';
@@ -10,18 +11,18 @@ import type { ServeContext } from '../context.js';
 import { infer } from '../infer.js';
 import { featureRef } from '../stored/featureRef.js';
 import type { StoredFeatures } from '../stored/featureStore.js';
-import { bytesOfMap, type CellGrid, gridOf } from '../wire/grid.js';
+import { bytesOfMap } from '../wire/grid.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
 /** One side of a match by features: its cells are known at once, its vectors when they are asked for. */
 export interface MatchSource {
-  readonly grid: CellGrid;
+  readonly grid: Grid;
   readonly channels: number;
   /** Under which its vectors are kept, where that was asked for. */
   readonly ref?: string;
   /** Bytes that its vectors take beside the message that they came in; absent where none is made of a message. */
   readonly readBytes?: number;
-  vectors(call: Call): Promise<FeatureMap>;
+  vectors(call: Call): Promise<CellFeatures>;
 }
 
 function channelsOf({ engine }: ServeContext, output: OutputName): number {
@@ -29,12 +30,12 @@ function channelsOf({ engine }: ServeContext, output: OutputName): number {
   return output === 'maps' ? dims.representation : (dims.mapsEmbedding ?? 0);
 }
 
-function featureMap(maps: Tensor<'float32'>): FeatureMap {
-  const [rows = 0, cols = 0, channels = 0] = maps.shape;
-  return { rows, cols, channels, data: maps.data };
+function featureMap(maps: Tensor<'float32'>): CellFeatures {
+  const [rows = 0, columns = 0, channels = 0] = maps.shape;
+  return { rows, columns, channels, data: maps.data };
 }
 
-function keptSource(grid: CellGrid, maps: Tensor<'float32'>, ref?: string): MatchSource {
+function keptSource(grid: Grid, maps: Tensor<'float32'>, ref?: string): MatchSource {
   const map = featureMap(maps);
   return { grid, channels: map.channels, ...(ref !== undefined && { ref }), vectors: async () => map };
 }
@@ -98,7 +99,7 @@ export async function storedImage(
   features.checkRoom(bytesOfMap(grid, channels));
   async function compute(sub: Call) {
     const map = await source.vectors(sub);
-    const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.cols, channels], data: map.data };
+    const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.columns, channels], data: map.data };
     return { map, ttlSeconds: features.keep(ref, { engine, output, grid, maps }, ttlSeconds) };
   }
   return {

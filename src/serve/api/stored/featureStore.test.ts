@@ -6,13 +6,13 @@ import { zeros } from '../../../tensor/tensor.js';
 import { createFeatureStore, type StoredFeatures } from './featureStore.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
-const toOriginal = { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 };
+const cellToPixel = { scaleX: 8, scaleY: 8, offsetX: 0, offsetY: 0 };
 
 /** Features of rows * 100 float32, 400 bytes a row. */
 const features = (rows: number): StoredFeatures => ({
   engine,
   output: 'maps',
-  grid: { rows, cols: 10, stride: 8, toOriginal },
+  grid: { rows, columns: 10, stride: 8, cellToPixel },
   maps: zeros('float32', [rows, 10, 10]),
 });
 

@@ -1,15 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import type { Engine, OutputName } from '../../../engine/engine.js';
+import type { Grid } from '../../../image/geometry.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
-import type { CellGrid } from '../wire/grid.js';
 
 /** The local vectors of one image, kept to be matched again. */
 export interface StoredFeatures {
   /** The engine that computed them: a reloaded model is another one. */
   readonly engine: Engine;
   readonly output: OutputName;
-  readonly grid: CellGrid;
+  readonly grid: Grid;
   /** [rows, columns, C] */
   readonly maps: Tensor<'float32'>;
 }

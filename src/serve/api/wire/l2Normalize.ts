@@ -1,4 +1,4 @@
-import { inSlices } from '../../../tensor/slices.js';
+import { forEachSlice } from '../../../tensor/slices.js';
 import { type Tensor, tensor } from '../../../tensor/tensor.js';
 
 /** Scales vectors one after the other. @param scaled takes them */
@@ -18,7 +18,7 @@ function scaleVectors(data: Float32Array, channels: number, scaled: Float32Array
 export function* l2Normalize({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float32'>> {
   const channels = shape.at(-1) ?? 1;
   const scaled = new Float32Array(data.length);
-  yield* inSlices(data.length / channels, channels, (first, end) => {
+  yield* forEachSlice(data.length / channels, channels, (first, end) => {
     const [start, stop] = [first * channels, end * channels];
     scaleVectors(data.subarray(start, stop), channels, scaled.subarray(start, stop));
   });

@@ -1,8 +1,8 @@
-import { inTurns } from '../../../match/turns.js';
+import type { Grid } from '../../../image/geometry.js';
 import type { SentFeatures__Output } from '../../../proto/generated/vicregl/v1/SentFeatures.js';
 import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
 import { float16ToFloat32 } from '../../../tensor/float16.js';
-import { inSlices } from '../../../tensor/slices.js';
+import { forEachSlice, runInSlices } from '../../../tensor/slices.js';
 import {
   checkByteLength,
   type DType,
@@ -14,7 +14,6 @@ import {
   tensorFromBytes,
 } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
-import type { CellGrid } from './grid.js';
 
 function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);
@@ -73,7 +72,7 @@ function part<D extends DType>(dtype: D, bytes: Uint8Array, first: number, count
 function* readSteps(write: WriteVectors, shape: readonly number[], field: string): Generator<void, Tensor<'float32'>> {
   const channels = shape.at(-1) ?? 1;
   const values = new Float32Array(elementCount(shape));
-  yield* inSlices(values.length / channels, channels, (first, end) => {
+  yield* forEachSlice(values.length / channels, channels, (first, end) => {
     const slice = values.subarray(first * channels, end * channels);
     write(slice, first);
     const bad = firstNotFinite(slice);
@@ -84,7 +83,7 @@ function* readSteps(write: WriteVectors, shape: readonly number[], field: string
 
 /** Local vectors that a caller sent. */
 export interface SentVectors {
-  readonly grid: CellGrid;
+  readonly grid: Grid;
   /**
    * Their numbers, [rows, columns, C]; large ones in steps that leave the event loop to others every few milliseconds.
    * @throws ServeError `invalid_argument` naming the field and the first number that is not finite, or the signal's reason
@@ -127,15 +126,14 @@ export function readSentFeatures(
       cause,
     });
   }
-  const stride = Math.max(1, grid.stride);
   const { originalWidth: width, originalHeight: height } = grid;
   return {
-    read: (signal) => inTurns(readSteps(write, shape, `${field}.features`), signal),
+    read: (signal) => runInSlices(readSteps(write, shape, `${field}.features`), signal),
     grid: {
       rows: grid.rows,
-      cols: grid.columns,
-      stride,
-      toOriginal: { scaleX: scaleX / stride, scaleY: scaleY / stride, offsetX, offsetY },
+      columns: grid.columns,
+      stride: Math.max(1, grid.stride),
+      cellToPixel: { scaleX, scaleY, offsetX, offsetY },
       ...(width > 0 && height > 0 && { original: { width, height } }),
     },
   };

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cutWindow, pickCells } from '../../../dense/part.js';
-import { atOnce } from '../../../match/turns.js';
+import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { stream } from '../../../tensor/random.js';
+import { runSync } from '../../../tensor/slices.js';
 import { rows as rowsOf, type Tensor, tensor } from '../../../tensor/tensor.js';
 import { l2Normalize } from './l2Normalize.js';
 import { tensorMessage } from './wireTensor.js';
@@ -23,7 +23,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
 /** What the steps give, which must have paused. */
 function paused<T>(steps: Generator<void, T>): T {
   assert.equal(steps.next().done, false, 'a large map is not done at once');
-  return atOnce(steps);
+  return runSync(steps);
 }
 
 /** The rows of the map one by one, each small enough to be done at once. */
@@ -33,20 +33,20 @@ const singleRows = (of: Tensor<'float32'>): Tensor<'float32'>[] =>
 test('large maps become the same bytes in slices as their rows do one by one', () => {
   for (const dtype of ['float16', 'int8'] as const) {
     const whole = paused(tensorMessage(map, dtype));
-    const parts = singleRows(map).map((row) => atOnce(tensorMessage(row, dtype)));
+    const parts = singleRows(map).map((row) => runSync(tensorMessage(row, dtype)));
     assert.deepEqual(whole.shape, [rows, columns, channels]);
     assert.ok(bytesOf(whole.data).equals(Buffer.concat(parts.map(({ data }) => data))), dtype);
     const scales = parts.map((part) => part.scales ?? Buffer.alloc(0));
     assert.ok(bytesOf(whole.scales ?? Buffer.alloc(0)).equals(Buffer.concat(scales)), `${dtype}: scales`);
   }
-  assert.ok(bytesOf(atOnce(tensorMessage(map, 'float16')).data).equals(bytesOf(float32ToFloat16(map.data))));
+  assert.ok(bytesOf(runSync(tensorMessage(map, 'float16')).data).equals(bytesOf(float32ToFloat16(map.data))));
   const unit = paused(l2Normalize(map));
-  const units = singleRows(map).map((row) => bytesOf(atOnce(l2Normalize(row)).data));
+  const units = singleRows(map).map((row) => bytesOf(runSync(l2Normalize(row)).data));
   assert.ok(bytesOf(unit.data).equals(Buffer.concat(units)));
 });
 
 test('large parts of a map hold its vectors, in slices', () => {
-  const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, cols: 50 }));
+  const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, columns: 50 }));
   const cells = Array.from({ length: 2000 }, (_, i) => ({
     row: 1 + Math.floor(i / 50),
     column: 2 + (i % 50),

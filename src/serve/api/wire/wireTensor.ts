@@ -1,7 +1,7 @@
-import { quantizeVectors } from '../../../dense/quantize.js';
+import { quantizeVectors } from '../../../featureOps/quantize.js';
 import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataType.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
-import { inSlices } from '../../../tensor/slices.js';
+import { forEachSlice } from '../../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
 
@@ -53,7 +53,7 @@ export interface WireTensor {
 /** The elements of a tensor as float16. Pauses (yields) every few milliseconds. */
 function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float16'>> {
   const halves = new Uint16Array(data.length);
-  yield* inSlices(data.length, 1, (first, end) => {
+  yield* forEachSlice(data.length, 1, (first, end) => {
     float32ToFloat16(data.subarray(first, end), halves.subarray(first, end));
   });
   return tensor('float16', shape, halves);

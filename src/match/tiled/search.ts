@@ -3,29 +3,28 @@ import { encodeModel } from '../../onnx/encode.js';
 import type { InferenceSession } from '../../onnx/runtime.js';
 import { createSession, runSession } from '../../onnx/session.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from '../vectors.js';
+import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from '../nearest.js';
 import { addTile, type Candidates, noCandidates } from './candidates.js';
-import { distanceGraph } from './distanceGraph.js';
-import { equalVectors } from './equalVectors.js';
-import { commonFrame } from './frame.js';
-import { type CandidateVectors, refine } from './refine.js';
-import { EXTRA_TERMS, type Terms, termsOf } from './terms.js';
+import { distanceGraph, EXTRA_COLUMNS, type FactorRows, factorRows } from './distanceProduct.js';
+import { commonNormalisation } from './normalisation.js';
+import { type CandidateVectors, findEqual, refine } from './refine.js';
 
 /**
- * Rows and columns of one tile (scripts/bench/matching.ts): its distances are 2 MiB and stay in the caches, while the
- * product is as fast as a larger one. At 2,048 channels a tile takes some tens of ms, after which a search can stop.
+ * Measured by scripts/bench/matching.ts. The distances of a tile take 2 MiB and stay in the caches; a larger product is no
+ * faster. At 2,048 channels a tile takes some tens of ms, after which a search can stop.
  */
 const defaultTile: TileSize = { a: 512, b: 1024 };
 
-/** Distances by float32 that are computed again in float64 for each vector. */
+/** Candidates of each vector, found by float32 distances and decided in float64. */
 const KEPT = 4;
 
+/** Vectors of each set in one tile. */
 export interface TileSize {
   readonly a: number;
   readonly b: number;
 }
 
-/** Opens the graph of `searchNearest` on the CPU: CUDA would multiply in TF32, with 10 bits for each number. */
+/** Opens the graph of `searchNearest` on the CPU: CUDA would multiply in TF32, whose mantissa has 10 bits. */
 export function openNearestSession(threads: number): Promise<InferenceSession> {
   return createSession(encodeModel(distanceGraph(), { name: 'nearest' }), { threads, spinning: false });
 }
@@ -52,17 +51,17 @@ const largest = (values: Float64Array | Float32Array): number => {
 };
 
 /**
- * Nearest neighbours in both directions by a tiled product in float32 that finds four candidates for each vector, whose
- * distances are then computed in float64.
+ * Nearest neighbours in both directions. A tiled product in float32 finds four candidates for each vector; their distances
+ * are then computed in float64.
  *
- * Distances are exact, 0 for equal vectors, and ties go to the lower index. The nearest is the true one unless more than four
- * vectors lie within the rounding of the product from it: at most 4 (C + 6) 2^-24 (|a|^2 + |b|^2) around the vectors'
- * middle, 5e-4 of their squared lengths at 2,048 channels; then it is one of these.
+ * Distances are those of float64, 0 for equal vectors, and ties go to the lower index. The nearest is the true one unless more
+ * than four vectors are as near within the rounding of the product, at most 4 (C + 6) 2^-24 (|a|^2 + |b|^2) for vectors around
+ * their centre (5e-4 of their squared lengths at 2,048 channels); then it is one of these.
  *
- * Memory beside the two maps: one copy of b, one tile of a, and the tile of distances. Between tiles the thread's event loop
- * turns once.
+ * Memory beside the two maps: one copy of b, one tile of a, and one tile of distances. The event loop turns once between
+ * tiles.
  * @param session from `openNearestSession`
- * @throws MatchError `not_finite`; the signal's reason after the tile in which it is aborted.
+ * @throws MatchError `not_finite`; the signal's reason after the tile during which it is aborted.
  */
 export async function searchNearest(
   session: InferenceSession,
@@ -75,16 +74,16 @@ export async function searchNearest(
   const normsA = squaredNorms('a', a, channels);
   const normsB = squaredNorms('b', b, channels);
   const [n, m] = [normsA.length, normsB.length];
-  const width = channels + EXTRA_TERMS;
-  const frame = commonFrame(pair, Math.max(largest(normsA), largest(normsB)));
-  const right = termsOf('right', b, channels, frame);
+  const width = channels + EXTRA_COLUMNS;
+  const normalisation = commonNormalisation(pair, Math.max(largest(normsA), largest(normsB)));
+  const right = factorRows('right', b, channels, normalisation);
   const candidatesA = noCandidates(n, Math.min(KEPT, m));
   const candidatesB = noCandidates(m, Math.min(KEPT, n));
   const squaredA = new Float32Array(n);
-  let left: Terms | undefined;
+  let left: FactorRows | undefined;
   for (let i = 0; i < n; i += tile.a) {
     const endI = Math.min(n, i + tile.a);
-    left = termsOf('left', a.subarray(i * channels, endI * channels), channels, frame, left?.data);
+    left = factorRows('left', a.subarray(i * channels, endI * channels), channels, normalisation, left?.data);
     squaredA.set(left.squared, i);
     for (let j = 0; j < m; j += tile.b) {
       const endJ = Math.min(m, j + tile.b);
@@ -103,7 +102,7 @@ export async function searchNearest(
     }
   }
 
-  /** Distances of one row are sums of C + 2 float32 products of numbers that were rounded themselves. */
+  /** Each float32 distance is a sum of C + 2 products of numbers that were rounded themselves. */
   const slack = (squared: Float32Array, others: Float32Array) => {
     const reach = largest(others);
     return (row: number) => 4 * (width + 4) * 2 ** -24 * (squared[row]! + reach);
@@ -124,8 +123,8 @@ export async function searchNearest(
     }
     return result;
   };
-  const vectorsA = { data: a, ...equalVectors(a, channels, normsA) };
-  const vectorsB = { data: b, ...equalVectors(b, channels, normsB) };
+  const vectorsA = findEqual(a, channels, normsA);
+  const vectorsB = findEqual(b, channels, normsB);
   return {
     fromA: await refined(a, vectorsB, candidatesA, slack(squaredA, right.squared), n),
     fromB: await refined(b, vectorsA, candidatesB, slack(right.squared, squaredA), m),

@@ -1,7 +1,8 @@
+import type { Grid } from '../image/geometry.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
-import { DenseError } from './denseError.js';
-import { columnsUnder, type Lattice, rowsUnder, type Span, shareOf } from './lattice.js';
-import type { Runs } from './mask.js';
+import { type CellSpan, columnsUnder, rowsUnder, shareOf } from './cellSpans.js';
+import { FeatureOpError } from './featureOpError.js';
+import type { Runs } from './maskRuns.js';
 
 /** The cells that one region covers. */
 export interface RegionWeights {
@@ -16,26 +17,26 @@ export interface RegionWeights {
 /** Cells under rectangles between two pauses, beside those between batches: some milliseconds. */
 const VISITS_PER_STEP = 50_000;
 
-/** What a region covers of one lattice. */
+/** What a region covers of one grid. */
 class Cover {
-  readonly lattice: Lattice;
+  readonly grid: Grid;
   readonly cellArea: number;
   /** Covered area of every cell, in square pixels. */
   readonly areas: Float64Array;
   /** Cells with area. */
   readonly cells: number[] = [];
 
-  constructor(lattice: Lattice) {
-    this.lattice = lattice;
-    const { rows, cols, cellToPixel } = lattice;
+  constructor(grid: Grid) {
+    this.grid = grid;
+    const { rows, columns, cellToPixel } = grid;
     this.cellArea = Math.abs(cellToPixel.scaleX * cellToPixel.scaleY);
-    this.areas = new Float64Array(rows * cols);
+    this.areas = new Float64Array(rows * columns);
   }
 
   /** Adds a part of one row of cells. @param height covered, in cells */
-  add(row: number, height: number, columns: Span): void {
+  add(row: number, height: number, columns: CellSpan): void {
     const { areas, cells, cellArea } = this;
-    const start = row * this.lattice.cols;
+    const start = row * this.grid.columns;
     for (let column = columns.first; column < columns.end; column++) {
       const area = height * shareOf(columns, column) * cellArea;
       if (area === 0) continue;
@@ -58,12 +59,12 @@ class Cover {
 }
 
 /**
- * Weights of the cells under a region, on each of some lattices. Pauses (yields) every few milliseconds.
+ * Weights of the cells under a region, on each of some grids. Pauses (yields) every few milliseconds.
  * @param runs the region; gone through once
- * @throws DenseError `bad_region` for a region without area.
+ * @throws FeatureOpError `bad_region` for a region without area.
  */
-export function* regionWeights(lattices: readonly Lattice[], runs: Runs): Generator<void, RegionWeights[]> {
-  const covers = lattices.map((lattice) => new Cover(lattice));
+export function* regionWeights(grids: readonly Grid[], runs: Runs): Generator<void, RegionWeights[]> {
+  const covers = grids.map((grid) => new Cover(grid));
   let whole = 0;
   for (const batch of runs) {
     let visits = 0;
@@ -71,8 +72,8 @@ export function* regionWeights(lattices: readonly Lattice[], runs: Runs): Genera
       const [left, right, top, bottom] = [batch[i]!, batch[i + 1]!, batch[i + 2]!, batch[i + 3]!];
       whole += (right - left) * (bottom - top);
       for (const cover of covers) {
-        const columns = columnsUnder(cover.lattice, left, right);
-        const rows = rowsUnder(cover.lattice, top, bottom);
+        const columns = columnsUnder(cover.grid, left, right);
+        const rows = rowsUnder(cover.grid, top, bottom);
         visits++;
         for (let row = rows.first; row < rows.end; row++) {
           cover.add(row, shareOf(rows, row), columns);
@@ -85,7 +86,7 @@ export function* regionWeights(lattices: readonly Lattice[], runs: Runs): Genera
     }
     yield;
   }
-  if (!(whole > 0)) throw new DenseError('bad_region', 'has no area');
+  if (!(whole > 0)) throw new FeatureOpError('bad_region', 'has no area');
   return covers.map((cover) => cover.weights(whole));
 }
 
@@ -93,7 +94,7 @@ export function* regionWeights(lattices: readonly Lattice[], runs: Runs): Genera
 const PRODUCTS_PER_STEP = 4_000_000;
 
 /**
- * Weighted means of a map's vectors [rows, cols, C], one for each region: [R, C]. A region without cells gives zeros.
+ * Weighted means of a map's vectors [rows, columns, C], one for each region: [R, C]. A region without cells gives zeros.
  * Pauses (yields) every few milliseconds.
  */
 export function* poolRegions(

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { atOnce } from '../../test/support/atOnce.js';
+import type { Grid } from '../image/geometry.js';
+import type { Box } from '../image/types.js';
 import { stream } from '../tensor/random.js';
+import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
-import type { Box, Lattice } from './lattice.js';
-import { bitmapRuns } from './mask.js';
+import { bitmapRuns } from './maskRuns.js';
 import { poolRegions, type RegionWeights, regionWeights } from './pool.js';
 
 const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom];
@@ -13,7 +14,12 @@ const [width, height, channels] = [48, 36, 5];
 const random = stream(3, 'pool');
 
 /** Cells of 8.5 x 7 pixels, mirrored, that leave a border of the image out. */
-const lattice: Lattice = { rows: 4, cols: 5, cellToPixel: { scaleX: -8.5, scaleY: 7, offsetX: 45.25, offsetY: 3.5 } };
+const grid: Grid = {
+  rows: 4,
+  columns: 5,
+  stride: 32,
+  cellToPixel: { scaleX: -8.5, scaleY: 7, offsetX: 45.25, offsetY: 3.5 },
+};
 const map = tensor(
   'float32',
   [4, 5, channels],
@@ -26,16 +32,16 @@ function sampled(inside: (x: number, y: number) => boolean) {
   const sum = new Float64Array(channels);
   let covered = 0;
   let whole = 0;
-  const { scaleX, scaleY, offsetX, offsetY } = lattice.cellToPixel;
+  const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
   for (let i = 0; i < height * steps; i++) {
     for (let j = 0; j < width * steps; j++) {
       const [x, y] = [(j + 0.5) / steps, (i + 0.5) / steps];
       if (!inside(x, y)) continue;
       whole++;
       const [column, row] = [Math.floor((x - offsetX) / scaleX), Math.floor((y - offsetY) / scaleY)];
-      if (column < 0 || column >= lattice.cols || row < 0 || row >= lattice.rows) continue;
+      if (column < 0 || column >= grid.columns || row < 0 || row >= grid.rows) continue;
       covered++;
-      for (let c = 0; c < channels; c++) sum[c]! += map.data[(row * lattice.cols + column) * channels + c]!;
+      for (let c = 0; c < channels; c++) sum[c]! += map.data[(row * grid.columns + column) * channels + c]!;
     }
   }
   return { mean: [...sum].map((value) => value / covered), coverage: covered / whole };
@@ -55,8 +61,8 @@ describe('pooling is the mean over the area of the region', () => {
       { left: 0, right: 48, top: 0, bottom: 36 },
       { left: 40, right: 47.75, top: 1, bottom: 9 },
     ];
-    const weights = boxes.flatMap((box) => atOnce(regionWeights([lattice], [numbers(box)])));
-    const pooled = atOnce(poolRegions(map, weights));
+    const weights = boxes.flatMap((box) => runSync(regionWeights([grid], [numbers(box)])));
+    const pooled = runSync(poolRegions(map, weights));
     assert.deepEqual(pooled.shape, [3, channels]);
     for (const [i, { left, right, top, bottom }] of boxes.entries()) {
       const { mean, coverage } = sampled((x, y) => x >= left && x < right && y >= top && y < bottom);
@@ -67,33 +73,43 @@ describe('pooling is the mean over the area of the region', () => {
 
   test('of any mask, one box at a time or run by run', () => {
     const data = Uint8Array.from({ length: width * height }, () => (random.uniform(0, 1) < 0.3 ? 255 : 0));
-    const [weights] = atOnce(regionWeights([lattice], bitmapRuns(data, width, height))) as [RegionWeights];
+    const [weights] = runSync(regionWeights([grid], bitmapRuns(data, width, height))) as [RegionWeights];
     const { mean, coverage } = sampled((x, y) => data[Math.floor(y) * width + Math.floor(x)] !== 0);
-    close(atOnce(poolRegions(map, [weights])).data, mean);
+    close(runSync(poolRegions(map, [weights])).data, mean);
     assert.ok(Math.abs(weights.coverage - coverage) < 1e-6);
   });
 });
 
 test('a region without cells gives zeros and says so; one without area is refused', () => {
-  const [outside] = atOnce(regionWeights([lattice], [[46, 48, 0, 36]])) as [RegionWeights];
+  const [outside] = runSync(regionWeights([grid], [[46, 48, 0, 36]])) as [RegionWeights];
   assert.equal(outside.coverage, 0);
-  assert.deepEqual([...atOnce(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
-  assert.throws(() => atOnce(regionWeights([lattice], [])), { code: 'bad_region', message: 'has no area' });
+  assert.deepEqual([...runSync(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
+  assert.throws(() => runSync(regionWeights([grid], [])), { code: 'bad_region', message: 'has no area' });
 });
 
-test('several lattices have their weights from one pass over the region', () => {
-  const coarse: Lattice = { rows: 2, cols: 2, cellToPixel: { scaleX: 24, scaleY: 18, offsetX: 0, offsetY: 0 } };
+test('several grids have their weights from one pass over the region', () => {
+  const coarse: Grid = {
+    rows: 2,
+    columns: 2,
+    stride: 32,
+    cellToPixel: { scaleX: 24, scaleY: 18, offsetX: 0, offsetY: 0 },
+  };
   const data = Uint8Array.from({ length: width * height }, () => (random.uniform(0, 1) < 0.5 ? 1 : 0));
   const runs = () => bitmapRuns(data, width, height);
-  const both = atOnce(regionWeights([lattice, coarse], runs()));
+  const both = runSync(regionWeights([grid, coarse], runs()));
   assert.deepEqual(
     both,
-    [lattice, coarse].flatMap((one) => atOnce(regionWeights([one], runs()))),
+    [grid, coarse].flatMap((one) => runSync(regionWeights([one], runs()))),
   );
 });
 
 test('a region pauses between rows of cells and after each batch, also an empty one', () => {
-  const fine: Lattice = { rows: 512, cols: 512, cellToPixel: { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 } };
+  const fine: Grid = {
+    rows: 512,
+    columns: 512,
+    stride: 32,
+    cellToPixel: { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 },
+  };
   assert.ok([...regionWeights([fine], [[0, 512, 0, 512]])].length >= 6);
-  assert.equal([...regionWeights([lattice], [[], [], [0, 9, 0, 9]])].length, 3);
+  assert.equal([...regionWeights([grid], [[], [], [0, 9, 0, 9]])].length, 3);
 });

@@ -1,4 +1,4 @@
-import { DenseError } from './denseError.js';
+import { FeatureOpError } from './featureOpError.js';
 
 /**
  * A set of pixels as rectangles that do not overlap, in the original's pixels: left, right, top and bottom of each, one after
@@ -74,12 +74,12 @@ function pushColumnRun(batch: number[], from: number, to: number, height: number
 
 /**
  * The runs of a mask in COCO's run lengths: down the columns, turns outside and inside, outside first.
- * @throws DenseError `bad_region`, as far as it has come, where the lengths are not those of width * height pixels.
+ * @throws FeatureOpError `bad_region`, as far as it has come, where the lengths are not those of width * height pixels.
  */
 export function* runLengthRuns(lengths: Iterable<number>, width: number, height: number): Generator<number[]> {
   const pixels = width * height;
-  const problem = (what: string): DenseError =>
-    new DenseError('bad_region', `${what}, and the mask has ${width} x ${height} = ${pixels}`);
+  const problem = (what: string): FeatureOpError =>
+    new FeatureOpError('bad_region', `${what}, and the mask has ${width} x ${height} = ${pixels}`);
   let batch: number[] = [];
   let at = 0;
   let count = 0;
@@ -102,7 +102,7 @@ export function* runLengthRuns(lengths: Iterable<number>, width: number, height:
 /**
  * Reads the string form of COCO's run lengths: 5 bits a character from "0" on, low bits first, a sixth bit where more follow;
  * from the fourth length on the difference to the one two before.
- * @throws DenseError `bad_region`, as far as it has come, for characters that it does not use, or a length that is none.
+ * @throws FeatureOpError `bad_region`, as far as it has come, for characters that it does not use, or a length that is none.
  */
 export function* compressedLengths(bytes: Uint8Array): Generator<number> {
   let [last, lastButOne] = [0, 0];
@@ -114,7 +114,7 @@ export function* compressedLengths(bytes: Uint8Array): Generator<number> {
     for (let more = true; more; shift += 5) {
       const code = (bytes[at] ?? 0) - 48;
       if (code < 0 || code > 63 || shift > 30) {
-        throw new DenseError('bad_region', `compressed run lengths: byte ${at} does not belong to a length`);
+        throw new FeatureOpError('bad_region', `compressed run lengths: byte ${at} does not belong to a length`);
       }
       at++;
       value += (code & 31) * 2 ** shift;
@@ -123,7 +123,7 @@ export function* compressedLengths(bytes: Uint8Array): Generator<number> {
     }
     const length = count > 2 ? value + lastButOne : value;
     if (length < 0 || length > 2 ** 32) {
-      throw new DenseError('bad_region', `compressed run lengths: number ${count} comes to ${length}`);
+      throw new FeatureOpError('bad_region', `compressed run lengths: number ${count} comes to ${length}`);
     }
     yield length;
     [last, lastButOne] = [length, last];

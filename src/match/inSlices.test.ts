@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type FeatureMap, matchFeatures, matchFeaturesInTurns } from './features.js';
-import { matchLocations, matchLocationsInTurns } from './locations.js';
+import { type CellFeatures, matchFeatures, matchFeaturesInSlices } from './features.js';
+import { matchLocations, matchLocationsInSlices } from './locations.js';
 
 /** 1,024 cells of 256 channels: 268 million products with itself. */
 const cells = 1024;
-const large: FeatureMap = {
+const large: CellFeatures = {
   rows: 32,
-  cols: 32,
+  columns: 32,
   channels: 256,
   data: Float32Array.from({ length: cells * 256 }, (_, i) => Math.sin(i * 12.9898)),
 };
 
-describe('matchFeaturesInTurns', () => {
+describe('matchFeaturesInSlices', () => {
   it('gives what matchFeatures gives, while timers tick', async () => {
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    const matches = await matchFeaturesInTurns(large, large, { order: 'source' }, new AbortController().signal);
+    const matches = await matchFeaturesInSlices(large, large, { order: 'source' }, new AbortController().signal);
     clearInterval(timer);
     assert.ok(ticks >= 10, `${ticks} ticks`);
     assert.deepEqual(matches, matchFeatures(large, large, { order: 'source' }));
@@ -28,7 +28,7 @@ describe('matchFeaturesInTurns', () => {
     const whole = performance.now() - begin;
     const given = new AbortController();
     const start = performance.now();
-    const matching = matchFeaturesInTurns(large, large, {}, given.signal);
+    const matching = matchFeaturesInSlices(large, large, {}, given.signal);
     setImmediate(() => given.abort(new Error('given up')));
     await assert.rejects(matching, /given up/);
     const took = performance.now() - start;
@@ -40,18 +40,18 @@ describe('matchFeaturesInTurns', () => {
     const { signal } = new AbortController();
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
-    const matches = await matchLocationsInTurns(centres, centres, {}, signal);
+    const matches = await matchLocationsInSlices(centres, centres, {}, signal);
     clearInterval(timer);
     assert.ok(turns >= 2, `${turns} ticks`);
     assert.deepEqual(matches, matchLocations(centres, centres));
     await assert.rejects(
-      matchLocationsInTurns(centres, centres, {}, AbortSignal.abort(new Error('no more'))),
+      matchLocationsInSlices(centres, centres, {}, AbortSignal.abort(new Error('no more'))),
       /no more/,
     );
   });
 
   it('refuses what matchFeatures refuses, as a rejection', async () => {
-    const wrong = matchFeaturesInTurns(large, large, { ratio: 2 }, new AbortController().signal);
+    const wrong = matchFeaturesInSlices(large, large, { ratio: 2 }, new AbortController().signal);
     await assert.rejects(wrong, { name: 'MatchError', code: 'bad_option' });
   });
 });

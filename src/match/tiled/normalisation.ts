@@ -1,17 +1,17 @@
-import type { VectorPair } from '../vectors.js';
+import type { VectorPair } from '../nearest.js';
 
-/** Where float32 compares vectors well: around their middle, at a size of about 1. Distances are only scaled by it. */
-export interface Frame {
+/** A shift and a scale after which float32 compares vectors well: centred, at a size of about 1. It only scales distances. */
+export interface Normalisation {
   /** [channels] subtracted from every vector. */
   readonly centre: Float64Array;
-  /** A power of two that every vector is multiplied with, after the centre is subtracted. */
+  /** A power of two by which every vector is multiplied after the centre is subtracted. */
   readonly scale: number;
 }
 
-/** Vectors of each set that the frame is taken from: it need not be the exact middle. */
+/** Vectors of each set from which the centre is computed: it need not be the exact mean. */
 const SAMPLES = 64;
 
-/** Squares beyond this would come near the largest float32. */
+/** Larger squares would come near the largest float32. */
 const LARGEST_SQUARE = 2 ** 100;
 
 /** Offsets into the data of up to SAMPLES vectors of both sets. */
@@ -29,12 +29,12 @@ function powerOfTwo(value: number): number {
 }
 
 /**
- * The frame of two sets of vectors. A large common part (as in the maps of a ReLU network) would use up the digits of
- * float32. The centre is a multiple of a power of two of about the vectors' spread, so that small whole numbers (and
- * other vectors of few digits) stay exact, and with them their ties.
+ * The common normalisation of two sets of vectors. Without it, a large common part (as in the maps of a ReLU network) would
+ * use up the digits of float32. The centre is a multiple of a power of two near the spread of the vectors: small whole numbers
+ * (and other vectors of few digits) stay exact, and so do their ties.
  * @param largestNorm largest squared norm of all vectors
  */
-export function commonFrame(pair: VectorPair, largestNorm: number): Frame {
+export function commonNormalisation(pair: VectorPair, largestNorm: number): Normalisation {
   const { channels } = pair;
   const mean = new Float64Array(channels);
   let count = 0;
@@ -52,7 +52,7 @@ export function commonFrame(pair: VectorPair, largestNorm: number): Frame {
   if (size === 0) return { centre: mean, scale: 1 };
   const grid = powerOfTwo(size);
   for (let k = 0; k < channels; k++) mean[k] = Math.round(mean[k]! / grid) * grid;
-  // A vector far larger than the others must not overflow; beside it, these may vanish.
+  // A vector far larger than the others must not overflow. The others may then vanish beside it.
   const scale = largestNorm / grid ** 2 < LARGEST_SQUARE ? 1 / grid : 1 / powerOfTwo(Math.sqrt(largestNorm));
   return { centre: mean, scale };
 }

@@ -3,14 +3,14 @@
  * - `bad_region`: a rectangle, cell or mask that does not fit the image or the map
  * - `bad_components`: a number of components or a basis that does not fit the vectors
  */
-export type DenseErrorCode = 'bad_region' | 'bad_components';
+export type FeatureOpErrorCode = 'bad_region' | 'bad_components';
 
 /** The dense layer's one error; `message` names the value and the way out. */
-export class DenseError extends Error {
-  override readonly name = 'DenseError';
-  readonly code: DenseErrorCode;
+export class FeatureOpError extends Error {
+  override readonly name = 'FeatureOpError';
+  readonly code: FeatureOpErrorCode;
 
-  constructor(code: DenseErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: FeatureOpErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }

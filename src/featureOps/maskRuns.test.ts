@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Box } from './lattice.js';
-import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from './mask.js';
+import type { Box } from '../image/types.js';
+import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from './maskRuns.js';
 
 /** The rectangles of all batches. */
 function boxes(runs: Runs): Box[] {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Tensor } from '../tensor/tensor.js';
-import { DenseError } from './denseError.js';
+import { FeatureOpError } from './featureOpError.js';
 import type { Basis } from './pca.js';
 
 /** Vectors of fewer dimensions. */
@@ -21,20 +21,20 @@ export type Reduction = { readonly components: number } | { readonly basis: Basi
 /**
  * Checks a reduction of vectors before any work is done.
  * @param vectors how many there are
- * @throws DenseError `bad_components` naming what fits.
+ * @throws FeatureOpError `bad_components` naming what fits.
  */
 export function checkReduction(how: Reduction, vectors: number, channels: number): void {
   if ('basis' in how) {
     const length = how.basis.mean.shape[0];
     if (length === channels) return;
-    throw new DenseError(
+    throw new FeatureOpError(
       'bad_components',
       `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
     );
   }
   const most = Math.min(channels, vectors - 1);
   if (how.components <= most) return;
-  throw new DenseError(
+  throw new FeatureOpError(
     'bad_components',
     `${vectors} vectors of length ${channels} have at most ${Math.max(0, most)} principal components, not ` +
       `${how.components}; ask for fewer, or give a basis`,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '../../test/support/atOnce.js';
 import { stream } from '../tensor/random.js';
+import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
 import { quantizeVectors } from './quantize.js';
 
@@ -12,7 +12,7 @@ test('no value is off by more than half a scale, and the range is used', () => {
     { length: vectors * channels },
     (_, i) => random.normal() * 10 ** (Math.floor(i / channels) % 7),
   );
-  const { elements, scales } = atOnce(quantizeVectors(tensor('float32', [20, 10, channels], data)));
+  const { elements, scales } = runSync(quantizeVectors(tensor('float32', [20, 10, channels], data)));
   assert.deepEqual(elements.shape, [20, 10, channels]);
   assert.equal(scales.length, vectors);
   for (const [i, value] of data.entries()) {
@@ -27,7 +27,7 @@ test('no value is off by more than half a scale, and the range is used', () => {
 });
 
 test('zeros stay zeros', () => {
-  const { elements, scales } = atOnce(quantizeVectors(tensor('float32', [2, 2], Float32Array.of(0, 0, -3, 1))));
+  const { elements, scales } = runSync(quantizeVectors(tensor('float32', [2, 2], Float32Array.of(0, 0, -3, 1))));
   assert.deepEqual([...elements.data], [0, 0, -127, 42]);
   assert.equal(scales[0], 0);
 });

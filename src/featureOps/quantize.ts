@@ -1,4 +1,4 @@
-import { inSlices } from '../tensor/slices.js';
+import { forEachSlice } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Vectors as whole numbers: value = element * scale of its vector. */
@@ -38,7 +38,7 @@ export function* quantizeVectors({ shape, data }: Tensor<'float32'>): Generator<
   const vectors = data.length / channels;
   const elements = new Int8Array(data.length);
   const scales = new Float32Array(vectors);
-  yield* inSlices(vectors, channels, (first, end) => {
+  yield* forEachSlice(vectors, channels, (first, end) => {
     const [start, stop] = [first * channels, end * channels];
     quantizeEach(data.subarray(start, stop), channels, elements.subarray(start, stop), scales.subarray(first, end));
   });

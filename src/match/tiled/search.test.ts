@@ -3,9 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { InferenceSession } from '../../onnx/runtime.js';
 import { stream } from '../../tensor/random.js';
-import { nearestNeighbours } from '../nearest.js';
-import { atOnce } from '../turns.js';
-import type { Nearest, VectorPair } from '../vectors.js';
+import { runSync } from '../../tensor/slices.js';
+import { type Nearest, nearestNeighbours, type VectorPair } from '../nearest.js';
 import { openNearestSession, searchNearest } from './search.js';
 
 const { signal } = new AbortController();
@@ -18,7 +17,7 @@ function normals(count: number, channels: number, seed: number, offset = 0, scal
 }
 
 /** Small whole numbers in few channels: distances are exact, and ties and equal vectors are common. */
-const latticePair: fc.Arbitrary<VectorPair> = fc.integer({ min: 1, max: 4 }).chain((channels) => {
+const smallIntegerPair: fc.Arbitrary<VectorPair> = fc.integer({ min: 1, max: 4 }).chain((channels) => {
   const side = fc
     .integer({ min: 1, max: 30 })
     .chain((count) =>
@@ -49,8 +48,8 @@ describe('searchNearest', () => {
 
   it('agrees with the exact search on maps of small whole numbers, ties included, in both directions', async () => {
     await fc.assert(
-      fc.asyncProperty(latticePair, async (pair) => {
-        const exact = atOnce(nearestNeighbours(pair));
+      fc.asyncProperty(smallIntegerPair, async (pair) => {
+        const exact = runSync(nearestNeighbours(pair));
         const found = await searchNearest(session, pair, signal, smallTile);
         assertAgree(found.fromA, exact.fromA, 0);
         assertAgree(found.fromB, exact.fromB, 0);
@@ -76,7 +75,7 @@ describe('searchNearest', () => {
       });
     await fc.assert(
       fc.asyncProperty(cases, async ([pair, size]) => {
-        const exact = atOnce(nearestNeighbours(pair));
+        const exact = runSync(nearestNeighbours(pair));
         const found = await searchNearest(session, pair, signal, smallTile);
         assertAgree(found.fromA, exact.fromA, size);
         assertAgree(found.fromB, exact.fromB, size);
@@ -87,7 +86,7 @@ describe('searchNearest', () => {
   it('agrees where a large common part would use up the digits of a product', async () => {
     const [a, b] = [normals(60, 64, 1, 1000, 0.01), normals(80, 64, 2, 1000, 0.01)];
     const pair = { a, b, channels: 64 };
-    const exact = atOnce(nearestNeighbours(pair));
+    const exact = runSync(nearestNeighbours(pair));
     const found = await searchNearest(session, pair, signal, smallTile);
     assert.deepEqual([found.fromA.index, found.fromB.index], [exact.fromA.index, exact.fromB.index]);
   });
@@ -139,7 +138,7 @@ describe('searchNearest', () => {
     }
   });
 
-  it('stops at the tile in which it is given up', async () => {
+  it('stops at the tile during which it is aborted', async () => {
     const given = new AbortController();
     const a = normals(70, 16, 10);
     let turns = 0;
