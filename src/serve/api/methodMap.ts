@@ -1,0 +1,49 @@
+import type { ServeLimits } from '../config/serveLimits.js';
+import type { ModelRegistry } from '../inference/registry.js';
+import type { ServeContext } from './context.js';
+import { servedModels } from './info/servedModels.js';
+import type { MethodMap } from './method.js';
+import { embed } from './methods/embed.js';
+import { embedBatch } from './methods/embedBatch.js';
+import { extractFeatures } from './methods/extractFeatures.js';
+import { extractFeaturesBatch } from './methods/extractFeaturesBatch.js';
+import { extractFeaturesChunked } from './methods/extractFeaturesChunked.js';
+import { getModel } from './methods/getModel.js';
+import { createGetServerInfo } from './methods/getServerInfo.js';
+import { match } from './methods/match.js';
+import { matchMany } from './methods/matchMany.js';
+import { storeFeatures } from './methods/storeFeatures.js';
+import { embedStream, extractFeaturesStream } from './methods/streams.js';
+
+/**
+ * The methods of the service over its models: the one list of handlers. The server's handlers, the in-process transport and the
+ * early rejection of calls are derived from it and from the loaded definition.
+ */
+export function createMethodMap(models: ModelRegistry, limits: ServeLimits): MethodMap {
+  /** A method that works with the one model that its request names. */
+  const withModel =
+    <Request extends { readonly model: string }, Call, Answer>(
+      work: (context: ServeContext, request: Request, call: Call) => Promise<Answer>,
+    ) =>
+    (request: Request, call: Call): Promise<Answer> =>
+      models.use(request.model, (context) => work(context, request, call));
+
+  return {
+    Embed: { admission: 'image', handle: withModel(embed) },
+    EmbedBatch: { admission: 'none', handle: (request, call) => embedBatch(models, limits, request, call) },
+    EmbedStream: { admission: 'none', handle: embedStream(models) },
+    ExtractFeatures: { admission: 'image', handle: withModel(extractFeatures) },
+    ExtractFeaturesBatch: {
+      admission: 'none',
+      handle: (request, call) => extractFeaturesBatch(models, limits, request, call),
+    },
+    ExtractFeaturesChunked: { admission: 'image', handle: withModel(extractFeaturesChunked) },
+    ExtractFeaturesStream: { admission: 'none', handle: extractFeaturesStream(models) },
+    GetModel: { admission: 'none', handle: withModel(getModel) },
+    GetServerInfo: { admission: 'none', handle: createGetServerInfo(models, limits) },
+    ListModels: { admission: 'none', handle: async () => ({ models: servedModels(models) }) },
+    Match: { admission: 'none', handle: withModel(match) },
+    MatchMany: { admission: 'none', handle: withModel(matchMany) },
+    StoreFeatures: { admission: 'none', handle: withModel(storeFeatures) },
+  };
+}
