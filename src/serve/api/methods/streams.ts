@@ -23,7 +23,7 @@ function itemMethod<Request extends { readonly model: string }, Response>(
 ) {
   type Item = { readonly id: string; readonly request: Request | null };
   return {
-    answer(item: Item, call: Call) {
+    async answer(item: Item, call: Call) {
       if (item.id.length > MAX_ID) {
         throw new ServeError('invalid_argument', `id: ${item.id.length} characters; at most ${MAX_ID} are echoed`);
       }
