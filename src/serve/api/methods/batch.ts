@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js';
+import { status } from '../../../proto/status.js';
 import type { Call } from '../../call/call.js';
 import { toStatus } from '../../call/errors.js';
 import { ServeError } from '../../call/serveError.js';
