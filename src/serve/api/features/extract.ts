@@ -1,3 +1,4 @@
+import { l2Normalize } from '../../../dense/l2Normalize.js';
 import { cutWindow, pickCells } from '../../../dense/part.js';
 import { poolRegions, type RegionWeights } from '../../../dense/pool.js';
 import { type Reduced, reduceDimensions } from '../../../dense/reduce.js';
@@ -10,7 +11,6 @@ import { admitImage } from '../admitImage.js';
 import type { ServeContext } from '../context.js';
 import { inferAll } from '../infer.js';
 import { bytesOfMap } from '../wire/grid.js';
-import { l2Normalize } from '../wire/l2Normalize.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
 import { readRegions } from './regions.js';

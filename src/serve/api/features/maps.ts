@@ -1,7 +1,7 @@
 import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import { ServeError } from '../../call/serveError.js';
-import { localOutput } from '../wire/spaces.js';
+import { localOutput } from '../wire/model.js';
 import { stagesOf } from '../wire/stages.js';
 
 /** A map that a request asks for. */

@@ -1,3 +1,4 @@
+import { l2Normalize } from '../../../dense/l2Normalize.js';
 import { atOnce } from '../../../match/turns.js';
 import type { EmbedRequest__Output } from '../../../proto/generated/vicregl/v1/EmbedRequest.js';
 import type { EmbedResponse } from '../../../proto/generated/vicregl/v1/EmbedResponse.js';
@@ -5,8 +6,7 @@ import { type Call, timed } from '../../call/call.js';
 import { admitImage } from '../admitImage.js';
 import { modelId, type ServeContext } from '../context.js';
 import { infer } from '../infer.js';
-import { l2Normalize } from '../wire/l2Normalize.js';
-import { globalOutput } from '../wire/spaces.js';
+import { globalOutput } from '../wire/model.js';
 import { readDType, tensorMessage } from '../wire/wireTensor.js';
 
 /** Embed: the global vector of one image. */

@@ -3,7 +3,7 @@ import type { EmbedBatchResponse } from '../../../proto/generated/vicregl/v1/Emb
 import type { Call } from '../../call/call.js';
 import type { ServeLimits } from '../../config/serveLimits.js';
 import type { ModelRegistry } from '../../inference/registry.js';
-import { answerEach, checkBatch } from './batch.js';
+import { answerEach, checkBatch } from '../items.js';
 import { embed } from './embed.js';
 
 /** EmbedBatch: the global vectors of several images; a wrong image costs its own answer only. */

@@ -5,7 +5,7 @@ import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/se
 import type { ModelRegistry } from '../../inference/registry.js';
 import type { SizeCheck } from '../features/extract.js';
 import { refuseOver } from '../features/responseLimit.js';
-import { answerEach, checkBatch } from './batch.js';
+import { answerEach, checkBatch } from '../items.js';
 import { checkUnarySize, extractFeatures } from './extractFeatures.js';
 
 /** Bytes of a message around one tensor: its grid, its model, or its status. */

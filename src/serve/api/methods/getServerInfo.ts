@@ -1,9 +1,9 @@
 import type { GetServerInfoResponse } from '../../../proto/generated/vicregl/v1/GetServerInfoResponse.js';
 import type { ServeLimits } from '../../config/serveLimits.js';
 import type { ModelRegistry } from '../../inference/registry.js';
-import { limitList } from '../info/limits.js';
 import { servedModels } from '../info/servedModels.js';
 import { versions } from '../info/versions.js';
+import { limitList } from './serverInfo.js';
 
 /** GetServerInfo: versions, models and limits; what does not change is found once. */
 export function createGetServerInfo(

@@ -2,9 +2,9 @@ import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/M
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
-import { matchByFeatures } from './matchByFeatures.js';
-import { matchByLocation } from './matchByLocation.js';
-import { checkHomography } from './matchHomography.js';
+import { matchByFeatures } from '../matching/byFeatures.js';
+import { matchByLocation } from '../matching/byLocation.js';
+import { checkHomography } from '../matching/homography.js';
 
 /** Match: pairs of cells of two images, by features or by location. */
 export async function match(context: ServeContext, request: MatchRequest__Output, call: Call): Promise<MatchResponse> {

@@ -7,11 +7,11 @@ import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import { runLimits } from '../../config/runLimits.js';
 import type { ServeContext } from '../context.js';
-import { answerEach } from './batch.js';
-import { matchFeatureSources, outputOf } from './matchByFeatures.js';
-import { matchCrops, readCropGrid } from './matchByLocation.js';
-import { checkHomography } from './matchHomography.js';
-import { holdRead, readSource } from './matchSource.js';
+import { answerEach } from '../items.js';
+import { matchFeatureSources, outputOf } from '../matching/byFeatures.js';
+import { matchCrops, readCropGrid } from '../matching/byLocation.js';
+import { checkHomography } from '../matching/homography.js';
+import { holdRead, readSource } from '../matching/source.js';
 
 type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 

@@ -3,9 +3,9 @@ import type { StoreFeaturesResponse } from '../../../proto/generated/vicregl/v1/
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import { modelId, type ServeContext } from '../context.js';
+import { storedImage } from '../matching/source.js';
 import { gridMessage } from '../wire/grid.js';
-import { localOutput } from '../wire/spaces.js';
-import { storedImage } from './matchSource.js';
+import { localOutput } from '../wire/model.js';
 
 /** StoreFeatures: keeps the local vectors of an image, to be matched by reference. */
 export async function storeFeatures(

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { l2Normalize } from '../../../dense/l2Normalize.js';
 import { cutWindow, pickCells } from '../../../dense/part.js';
 import { atOnce } from '../../../match/turns.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { stream } from '../../../tensor/random.js';
 import { rows as rowsOf, type Tensor, tensor } from '../../../tensor/tensor.js';
-import { l2Normalize } from './l2Normalize.js';
 import { tensorMessage } from './wireTensor.js';
 
 /** A map of several slices, the last not full. */

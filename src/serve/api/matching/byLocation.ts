@@ -11,13 +11,13 @@ import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/Matc
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
+import { bothOf } from '../methods/bothOf.js';
 import { type CellGrid, gridOf } from '../wire/grid.js';
 import { inField, readImage } from '../wire/image.js';
 import { readResizePolicy } from '../wire/resizePolicy.js';
-import { bothOf } from './bothOf.js';
-import { checkHomographyCost, withHomography } from './matchHomography.js';
-import { checkLocationCost, matchInTurn } from './matchInTurn.js';
-import { centresOf, matchResponse, readTopGamma } from './matchResponse.js';
+import { checkHomographyCost, withHomography } from './homography.js';
+import { centresOf, matchResponse, readTopGamma } from './response.js';
+import { checkLocationCost, matchInTurn } from './run.js';
 
 function invalid(message: string): ServeError {
   return new ServeError('invalid_argument', message);

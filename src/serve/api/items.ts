@@ -1,9 +1,9 @@
-import { status } from '../../../proto/status.js';
-import type { Call } from '../../call/call.js';
-import { toStatus } from '../../call/errors.js';
-import { ServeError } from '../../call/serveError.js';
-import type { ServeLimits } from '../../config/serveLimits.js';
-import { itemStatus } from './itemStatus.js';
+import { status } from '../../proto/status.js';
+import type { Call } from '../call/call.js';
+import { toStatus } from '../call/errors.js';
+import { ServeError } from '../call/serveError.js';
+import type { ServeLimits } from '../config/serveLimits.js';
+import { itemStatus } from './methods/itemStatus.js';
 
 type ItemResult<Response> = { readonly response: Response } | { readonly status: ReturnType<typeof itemStatus> };
 

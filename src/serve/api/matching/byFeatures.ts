@@ -7,13 +7,13 @@ import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchRes
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
+import { bothOf } from '../methods/bothOf.js';
 import type { CellGrid } from '../wire/grid.js';
-import { localOutput } from '../wire/spaces.js';
-import { bothOf } from './bothOf.js';
-import { checkHomographyCost, withHomography } from './matchHomography.js';
-import { checkMatchCost, matchInTurn } from './matchInTurn.js';
-import { matchResponse, readTopGamma } from './matchResponse.js';
-import { holdRead, type MatchSource, readSource } from './matchSource.js';
+import { localOutput } from '../wire/model.js';
+import { checkHomographyCost, withHomography } from './homography.js';
+import { matchResponse, readTopGamma } from './response.js';
+import { checkMatchCost, matchInTurn } from './run.js';
+import { holdRead, type MatchSource, readSource } from './source.js';
 
 /**
  * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
