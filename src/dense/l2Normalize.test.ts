@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '../match/turns.js';
+import { atOnce } from '../../test/support/atOnce.js';
 import { tensor } from '../tensor/tensor.js';
 import { l2Normalize } from './l2Normalize.js';
 

@@ -1,19 +1,14 @@
 import type { ServeLimits } from '../config/serveLimits.js';
 import type { ModelRegistry } from '../inference/registry.js';
 import type { ServeContext } from './context.js';
-import { servedModels } from './info/servedModels.js';
 import type { MethodMap } from './method.js';
-import { embed } from './methods/embed.js';
-import { embedBatch } from './methods/embedBatch.js';
-import { extractFeatures } from './methods/extractFeatures.js';
-import { extractFeaturesBatch } from './methods/extractFeaturesBatch.js';
+import { embed, embedBatch, embedStream } from './methods/embed.js';
+import { extractFeatures, extractFeaturesBatch, extractFeaturesStream } from './methods/extractFeatures.js';
 import { extractFeaturesChunked } from './methods/extractFeaturesChunked.js';
 import { getModel } from './methods/getModel.js';
-import { createGetServerInfo } from './methods/getServerInfo.js';
-import { match } from './methods/match.js';
-import { matchMany } from './methods/matchMany.js';
+import { match, matchMany } from './methods/match.js';
+import { createGetServerInfo, listModels } from './methods/serverInfo.js';
 import { storeFeatures } from './methods/storeFeatures.js';
-import { embedStream, extractFeaturesStream } from './methods/streams.js';
 
 /**
  * The methods of the service over its models: the one list of handlers. The server's handlers, the in-process transport and the
@@ -41,7 +36,7 @@ export function createMethodMap(models: ModelRegistry, limits: ServeLimits): Met
     ExtractFeaturesStream: { admission: 'none', handle: extractFeaturesStream(models) },
     GetModel: { admission: 'none', handle: withModel(getModel) },
     GetServerInfo: { admission: 'none', handle: createGetServerInfo(models, limits) },
-    ListModels: { admission: 'none', handle: async () => ({ models: servedModels(models) }) },
+    ListModels: { admission: 'none', handle: async () => listModels(models) },
     Match: { admission: 'none', handle: withModel(match) },
     MatchMany: { admission: 'none', handle: withModel(matchMany) },
     StoreFeatures: { admission: 'none', handle: withModel(storeFeatures) },

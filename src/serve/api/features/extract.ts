@@ -7,9 +7,8 @@ import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vi
 import type { Tensor } from '../../../tensor/tensor.js';
 import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
-import { admitImage } from '../admitImage.js';
 import type { ServeContext } from '../context.js';
-import { inferAll } from '../infer.js';
+import { admitImage, inferAll } from '../infer.js';
 import { bytesOfMap } from '../wire/grid.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';

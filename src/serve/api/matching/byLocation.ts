@@ -9,19 +9,13 @@ import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/M
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Call } from '../../call/call.js';
-import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { bothOf } from '../methods/bothOf.js';
+import { inField, invalid } from '../wire/fields.js';
 import { type CellGrid, gridOf } from '../wire/grid.js';
-import { inField, readImage } from '../wire/image.js';
-import { readResizePolicy } from '../wire/resizePolicy.js';
+import { readImage, readResizePolicy } from '../wire/image.js';
 import { checkHomographyCost, withHomography } from './homography.js';
 import { centresOf, matchResponse, readTopGamma } from './response.js';
-import { checkLocationCost, matchInTurn } from './run.js';
-
-function invalid(message: string): ServeError {
-  return new ServeError('invalid_argument', message);
-}
+import { bothOf, checkLocationCost, matchInTurn } from './run.js';
 
 /** The cells of a crop. */
 export interface CropGrid {

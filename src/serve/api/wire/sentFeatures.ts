@@ -13,12 +13,8 @@ import {
   tensor,
   tensorFromBytes,
 } from '../../../tensor/tensor.js';
-import { ServeError } from '../../call/serveError.js';
+import { invalid } from './fields.js';
 import type { CellGrid } from './grid.js';
-
-function invalid(message: string): ServeError {
-  return new ServeError('invalid_argument', message);
-}
 
 /** Writes numbers of a tensor from one of its vectors on, as many as there is room for (whole vectors). */
 type WriteVectors = (values: Float32Array, firstVector: number) => void;
@@ -123,9 +119,7 @@ export function readSentFeatures(
   try {
     write = writerOf(features);
   } catch (cause) {
-    throw new ServeError('invalid_argument', `${field}.features: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    throw invalid(`${field}.features: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
   const stride = Math.max(1, grid.stride);
   const { originalWidth: width, originalHeight: height } = grid;
