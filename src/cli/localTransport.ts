@@ -1,17 +1,18 @@
-import type { DuplexStream, ServerStream, Transport, Unary } from '../client/transport.js';
+import {
+  type AnyCall,
+  type DuplexStream,
+  methodCalls,
+  type ServerStream,
+  type Transport,
+  type Unary,
+} from '../client/transport.js';
 import { loadVicreglService } from '../proto/load.js';
-import type { ItemMethod, Method, StreamedMethod } from '../serve/api/method.js';
+import type { AnyDefinition } from '../proto/methods.js';
+import { type ItemMethod, type Method, mapHandlers, type StreamedMethod } from '../serve/api/method.js';
 import type { Service } from '../serve/api/service.js';
 import type { Call, Phase } from '../serve/call/call.js';
 import { type Status, toStatus } from '../serve/call/errors.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
-
-interface Codec<Request, RequestOutput, Response, ResponseOutput> {
-  requestSerialize(request: Request): Buffer;
-  requestDeserialize(bytes: Buffer): RequestOutput;
-  responseSerialize(response: Response): Buffer;
-  responseDeserialize(bytes: Buffer): ResponseOutput;
-}
 
 function callOf(signal: AbortSignal | undefined): Call {
   return { signal: signal ?? new AbortController().signal, observe: () => {} };
@@ -30,14 +31,14 @@ function shown(error: unknown): unknown {
 }
 
 /** Messages pass through their bytes, so that defaults and checks are those of the socket. */
-function unary<Request, RequestOutput, Response, ResponseOutput>(
-  codec: Codec<Request, RequestOutput, Response, ResponseOutput>,
-  method: Method<RequestOutput, Response>,
-): Unary<Request, ResponseOutput> {
+function unary(definition: AnyDefinition, method: Method<unknown, unknown>): Unary<unknown, unknown> {
   return async (request, { signal }) => {
     try {
-      const response = await method(codec.requestDeserialize(codec.requestSerialize(request)), callOf(signal));
-      return codec.responseDeserialize(codec.responseSerialize(response));
+      const response = await method(
+        definition.requestDeserialize(definition.requestSerialize(request)),
+        callOf(signal),
+      );
+      return definition.responseDeserialize(definition.responseSerialize(response));
     } catch (error) {
       throw shown(error);
     }
@@ -45,14 +46,14 @@ function unary<Request, RequestOutput, Response, ResponseOutput>(
 }
 
 /** The messages of a streamed answer. */
-function streamed<Request, RequestOutput, Response, ResponseOutput>(
-  codec: Codec<Request, RequestOutput, Response, ResponseOutput>,
-  method: StreamedMethod<RequestOutput, Response>,
-): ServerStream<Request, ResponseOutput> {
+function streamed(definition: AnyDefinition, method: StreamedMethod<unknown, unknown>): ServerStream<unknown, unknown> {
   return async function* (request, { signal }) {
     try {
-      const { messages } = await method(codec.requestDeserialize(codec.requestSerialize(request)), callOf(signal));
-      for (const message of messages) yield codec.responseDeserialize(codec.responseSerialize(message));
+      const { messages } = await method(
+        definition.requestDeserialize(definition.requestSerialize(request)),
+        callOf(signal),
+      );
+      for (const message of messages) yield definition.responseDeserialize(definition.responseSerialize(message));
     } catch (error) {
       throw shown(error);
     }
@@ -60,13 +61,13 @@ function streamed<Request, RequestOutput, Response, ResponseOutput>(
 }
 
 /** The items of a stream, one after the other: within a process there is no way for another to overtake. */
-function itemised<Request, Item, Response, Answer, AnswerOutput>(
-  codec: Codec<Request, Item, Answer, AnswerOutput>,
-  method: ItemMethod<Item, Response, Answer>,
-): DuplexStream<Request, AnswerOutput> {
+function itemised(
+  definition: AnyDefinition,
+  method: ItemMethod<unknown, unknown, unknown>,
+): DuplexStream<unknown, unknown> {
   return async function* (requests, { signal }) {
     for await (const request of requests) {
-      const item = codec.requestDeserialize(codec.requestSerialize(request));
+      const item = definition.requestDeserialize(definition.requestSerialize(request));
       const seconds = new Map<Phase, number>();
       const call = { ...callOf(signal), observe: (phase: Phase, took: number) => void seconds.set(phase, took) };
       const answer = await method.answer(item, call).then(
@@ -74,29 +75,21 @@ function itemised<Request, Item, Response, Answer, AnswerOutput>(
         (error: unknown) => method.refuse(item, wholeStatus(error), seconds),
       );
       signal?.throwIfAborted();
-      yield codec.responseDeserialize(codec.responseSerialize(answer));
+      yield definition.responseDeserialize(definition.responseSerialize(answer));
     }
   };
 }
 
 /** Answers a client from a service in this process. Closing the transport closes the service. */
 export function createLocalTransport(service: Service): Transport {
-  const definition = loadVicreglService().service;
-  const { methods } = service;
   return {
-    embed: unary(definition.Embed, methods.Embed),
-    extractFeatures: unary(definition.ExtractFeatures, methods.ExtractFeatures),
-    match: unary(definition.Match, methods.Match),
-    matchMany: unary(definition.MatchMany, methods.MatchMany),
-    storeFeatures: unary(definition.StoreFeatures, methods.StoreFeatures),
-    getModel: unary(definition.GetModel, methods.GetModel),
-    embedBatch: unary(definition.EmbedBatch, methods.EmbedBatch),
-    extractFeaturesBatch: unary(definition.ExtractFeaturesBatch, methods.ExtractFeaturesBatch),
-    embedStream: itemised(definition.EmbedStream, methods.EmbedStream),
-    extractFeaturesStream: itemised(definition.ExtractFeaturesStream, methods.ExtractFeaturesStream),
-    extractFeaturesChunked: streamed(definition.ExtractFeaturesChunked, methods.ExtractFeaturesChunked),
-    getServerInfo: unary(definition.GetServerInfo, methods.GetServerInfo),
-    listModels: unary(definition.ListModels, methods.ListModels),
+    ...methodCalls(
+      mapHandlers<AnyCall>(loadVicreglService().service, service.methods, {
+        unary,
+        serverStream: streamed,
+        itemStream: itemised,
+      }),
+    ),
     maxResponseBytes: defaultServeLimits.maxResponseBytes,
     waitForReady: async () => {},
     close: () => service.close(),

@@ -1,17 +1,18 @@
 import type {
+  Client,
   ClientDuplexStream,
   ClientReadableStream,
-  ClientUnaryCall,
   CallOptions as GrpcCallOptions,
   ServiceError,
   StatusObject,
 } from '@grpc/grpc-js';
+import type { AnyDefinition } from '../proto/methods.js';
 import { phasesIn } from './phases.js';
 import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 import { writeAll } from './writeAll.js';
 
-/** The three kinds of calls as promises and async iterables, over what grpc-js generates. */
+/** The three kinds of calls as promises and async iterables, over the calls of grpc-js. */
 
 /** grpc-js turns a longer deadline into a 32-bit number of ms, which wraps and passes at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
@@ -32,16 +33,9 @@ function tellPhases(
   if (onPhases) call.on('status', ({ metadata }) => onPhases(phasesIn(metadata)));
 }
 
-type StartUnary<Request, Response> = (
-  request: Request,
-  options: GrpcCallOptions,
-  callback: (error: ServiceError | null, response?: Response) => void,
-) => ClientUnaryCall;
-
-export function unary<Request, Response>(
-  start: StartUnary<Request, Response>,
-  defaultDeadlineMs: number,
-): Unary<Request, Response> {
+/** Calls of a method with one request and one response. @param defaultDeadlineMs of calls that bring no deadline */
+export function unary(client: Client, definition: AnyDefinition, defaultDeadlineMs: number): Unary<unknown, unknown> {
+  const { path, requestSerialize, responseDeserialize } = definition;
   return (request, options) =>
     new Promise((resolve, reject) => {
       const { signal, deadlineMs = defaultDeadlineMs } = options;
@@ -50,25 +44,27 @@ export function unary<Request, Response>(
         return;
       }
       const onAbort = () => call.cancel();
-      const call = start(request, deadlineIn(deadlineMs), (error, response) => {
+      const settle = (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', onAbort);
         if (error) reject(error);
-        else resolve(response as Response);
-      });
+        else resolve(response);
+      };
+      const grpcOptions = deadlineIn(deadlineMs);
+      const call = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, grpcOptions, settle);
       tellPhases(call, options);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
 }
 
 /** grpc-js lets its streams read 16 messages ahead, whatever their size. */
-function readOneAhead(call: ClientReadableStream<unknown> | ClientDuplexStream<never, unknown>): void {
+function readOneAhead(call: ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown>): void {
   const state = (call as unknown as { _readableState: { highWaterMark: number } })._readableState;
   state.highWaterMark = 1;
 }
 
 /** The messages of a call; the call is given up when the signal says so, or when its reader has had enough. */
 async function* messagesOf<Response>(
-  call: ClientReadableStream<Response> | ClientDuplexStream<never, Response>,
+  call: ClientReadableStream<Response> | ClientDuplexStream<unknown, Response>,
   { signal }: CallOptions,
 ): AsyncGenerator<Response, void> {
   const onAbort = () => call.cancel();
@@ -81,45 +77,42 @@ async function* messagesOf<Response>(
   }
 }
 
-type StartServerStream<Request, Response> = (
-  request: Request,
-  options: GrpcCallOptions,
-) => ClientReadableStream<Response>;
-
-export function serverStream<Request, Response>(
-  start: StartServerStream<Request, Response>,
+/** Calls of a method with one request and several responses. @param defaultDeadlineMs of calls that bring no deadline */
+export function serverStream(
+  client: Client,
+  definition: AnyDefinition,
   defaultDeadlineMs: number,
-): ServerStream<Request, Response> {
+): ServerStream<unknown, unknown> {
+  const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (request, options) {
     const { signal, deadlineMs = defaultDeadlineMs } = options;
     if (signal?.aborted) throw abortedBefore(signal);
-    const call = start(request, deadlineIn(deadlineMs));
+    const grpcOptions = deadlineIn(deadlineMs);
+    const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, grpcOptions);
     readOneAhead(call);
     tellPhases(call, options);
     yield* messagesOf(call, options);
   };
 }
 
-export function duplexStream<Request, Response>(
-  start: (options: GrpcCallOptions) => ClientDuplexStream<Request, Response>,
-): DuplexStream<Request, Response> {
+/** Calls of a method with messages both ways. */
+export function duplexStream(client: Client, definition: AnyDefinition): DuplexStream<unknown, unknown> {
+  const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (requests, options) {
     const { signal, deadlineMs = Number.POSITIVE_INFINITY } = options;
     if (signal?.aborted) throw abortedBefore(signal);
-    const call = start(deadlineIn(deadlineMs));
-    readOneAhead(call as unknown as ClientDuplexStream<never, unknown>);
+    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, deadlineIn(deadlineMs));
+    readOneAhead(call);
     tellPhases(call, options);
     const closed = new AbortController();
     let failure: { readonly error: unknown } | undefined;
-    const writing = writeAll(call as unknown as ClientDuplexStream<Request, never>, requests, closed.signal).catch(
-      (error: unknown) => {
-        // The caller's own iterable failed: that is what the caller should see.
-        failure = { error };
-        call.cancel();
-      },
-    );
+    const writing = writeAll(call, requests, closed.signal).catch((error: unknown) => {
+      // The caller's own iterable failed: that is what the caller should see.
+      failure = { error };
+      call.cancel();
+    });
     try {
-      yield* messagesOf(call as unknown as ClientDuplexStream<never, Response>, options);
+      yield* messagesOf(call, options);
     } catch (error) {
       throw failure ? failure.error : error;
     } finally {

@@ -1,7 +1,8 @@
 import { loadVicreglService } from '../proto/load.js';
+import { mapMethods } from '../proto/methods.js';
 import { duplexStream, serverStream, unary } from './grpcCalls.js';
 import { channelSecurity, type SecurityOptions } from './security.js';
-import type { Transport } from './transport.js';
+import { type AnyCall, methodCalls, type Transport } from './transport.js';
 import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
 
@@ -32,20 +33,13 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
     // What may be sent is the server's to say, and its refusal names its limit.
     'grpc.max_send_message_length': -1,
   });
+  const calls = mapMethods<AnyCall>(Client.service, {
+    unary: (definition) => unary(client, definition, deadlineMs),
+    serverStream: (definition) => serverStream(client, definition, deadlineMs),
+    itemStream: (definition) => duplexStream(client, definition),
+  });
   return {
-    embed: unary(client.embed.bind(client), deadlineMs),
-    extractFeatures: unary(client.extractFeatures.bind(client), deadlineMs),
-    match: unary(client.match.bind(client), deadlineMs),
-    matchMany: unary(client.matchMany.bind(client), deadlineMs),
-    storeFeatures: unary(client.storeFeatures.bind(client), deadlineMs),
-    getModel: unary(client.getModel.bind(client), deadlineMs),
-    embedBatch: unary(client.embedBatch.bind(client), deadlineMs),
-    extractFeaturesBatch: unary(client.extractFeaturesBatch.bind(client), deadlineMs),
-    embedStream: duplexStream(client.embedStream.bind(client)),
-    extractFeaturesStream: duplexStream(client.extractFeaturesStream.bind(client)),
-    extractFeaturesChunked: serverStream(client.extractFeaturesChunked.bind(client), deadlineMs),
-    getServerInfo: unary(client.getServerInfo.bind(client), deadlineMs),
-    listModels: unary(client.listModels.bind(client), deadlineMs),
+    ...methodCalls(calls),
     maxResponseBytes: Math.max(0, maxMessageBytes - MESSAGE_OVERHEAD),
     waitForReady: (timeoutMs) =>
       new Promise((resolve, reject) => {

@@ -1,28 +1,4 @@
-import type { EmbedBatchRequest } from '../proto/generated/vicregl/v1/EmbedBatchRequest.js';
-import type { EmbedBatchResponse__Output } from '../proto/generated/vicregl/v1/EmbedBatchResponse.js';
-import type { EmbedRequest } from '../proto/generated/vicregl/v1/EmbedRequest.js';
-import type { EmbedResponse__Output } from '../proto/generated/vicregl/v1/EmbedResponse.js';
-import type { EmbedStreamRequest } from '../proto/generated/vicregl/v1/EmbedStreamRequest.js';
-import type { EmbedStreamResponse__Output } from '../proto/generated/vicregl/v1/EmbedStreamResponse.js';
-import type { ExtractFeaturesBatchRequest } from '../proto/generated/vicregl/v1/ExtractFeaturesBatchRequest.js';
-import type { ExtractFeaturesBatchResponse__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesBatchResponse.js';
-import type { ExtractFeaturesChunk__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesChunk.js';
-import type { ExtractFeaturesRequest } from '../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
-import type { ExtractFeaturesResponse__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
-import type { ExtractFeaturesStreamRequest } from '../proto/generated/vicregl/v1/ExtractFeaturesStreamRequest.js';
-import type { ExtractFeaturesStreamResponse__Output } from '../proto/generated/vicregl/v1/ExtractFeaturesStreamResponse.js';
-import type { GetModelRequest } from '../proto/generated/vicregl/v1/GetModelRequest.js';
-import type { GetModelResponse__Output } from '../proto/generated/vicregl/v1/GetModelResponse.js';
-import type { GetServerInfoRequest } from '../proto/generated/vicregl/v1/GetServerInfoRequest.js';
-import type { GetServerInfoResponse__Output } from '../proto/generated/vicregl/v1/GetServerInfoResponse.js';
-import type { ListModelsRequest } from '../proto/generated/vicregl/v1/ListModelsRequest.js';
-import type { ListModelsResponse__Output } from '../proto/generated/vicregl/v1/ListModelsResponse.js';
-import type { MatchManyRequest } from '../proto/generated/vicregl/v1/MatchManyRequest.js';
-import type { MatchManyResponse__Output } from '../proto/generated/vicregl/v1/MatchManyResponse.js';
-import type { MatchRequest } from '../proto/generated/vicregl/v1/MatchRequest.js';
-import type { MatchResponse__Output } from '../proto/generated/vicregl/v1/MatchResponse.js';
-import type { StoreFeaturesRequest } from '../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
-import type { StoreFeaturesResponse__Output } from '../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
+import type { KindOf, MessagesOf, MethodName } from '../proto/methods.js';
 import type { Phases } from './phases.js';
 
 /** How one call is made. */
@@ -52,21 +28,32 @@ export type DuplexStream<Request, Response> = (
   options: CallOptions,
 ) => AsyncIterable<Response>;
 
+/** How a method of each kind is called. */
+interface CallsOf<Request, Response> {
+  unary: Unary<Request, Response>;
+  serverStream: ServerStream<Request, Response>;
+  itemStream: DuplexStream<Request, Response>;
+}
+
+/** A call for every method of the contract, by the method's name with a small first letter. */
+export type MethodCalls = {
+  readonly [M in MethodName as Uncapitalize<M>]: CallsOf<
+    MessagesOf<M>['request'],
+    MessagesOf<M>['responseRead']
+  >[KindOf<M>];
+};
+
+/** A call of some method; `methodCalls` gives each its own messages. */
+export type AnyCall = CallsOf<unknown, unknown>[keyof CallsOf<unknown, unknown>];
+
+/** Calls by their methods' names as the client makes them. */
+export function methodCalls(calls: Readonly<Record<MethodName, AnyCall>>): MethodCalls {
+  const named = Object.entries(calls).map(([name, call]) => [name.charAt(0).toLowerCase() + name.slice(1), call]);
+  return Object.fromEntries(named) as MethodCalls;
+}
+
 /** Carries messages to the service: over a socket, or within the process. Rejects with what `VicreglError.from` takes. */
-export interface Transport {
-  readonly embed: Unary<EmbedRequest, EmbedResponse__Output>;
-  readonly extractFeatures: Unary<ExtractFeaturesRequest, ExtractFeaturesResponse__Output>;
-  readonly match: Unary<MatchRequest, MatchResponse__Output>;
-  readonly matchMany: Unary<MatchManyRequest, MatchManyResponse__Output>;
-  readonly storeFeatures: Unary<StoreFeaturesRequest, StoreFeaturesResponse__Output>;
-  readonly getModel: Unary<GetModelRequest, GetModelResponse__Output>;
-  readonly embedBatch: Unary<EmbedBatchRequest, EmbedBatchResponse__Output>;
-  readonly extractFeaturesBatch: Unary<ExtractFeaturesBatchRequest, ExtractFeaturesBatchResponse__Output>;
-  readonly embedStream: DuplexStream<EmbedStreamRequest, EmbedStreamResponse__Output>;
-  readonly extractFeaturesStream: DuplexStream<ExtractFeaturesStreamRequest, ExtractFeaturesStreamResponse__Output>;
-  readonly extractFeaturesChunked: ServerStream<ExtractFeaturesRequest, ExtractFeaturesChunk__Output>;
-  readonly getServerInfo: Unary<GetServerInfoRequest, GetServerInfoResponse__Output>;
-  readonly listModels: Unary<ListModelsRequest, ListModelsResponse__Output>;
+export interface Transport extends MethodCalls {
   /** Largest tensor in bytes that this transport can bring back in one message. */
   readonly maxResponseBytes: number;
   /** Resolves when the service can be reached. */

@@ -19,7 +19,7 @@ import { createMetrics } from './operations/metrics.js';
 import { startMetricsServer } from './operations/metricsServer.js';
 import { registerState } from './operations/stateMetrics.js';
 import { watchSessions } from './transport/brokenSessions.js';
-import { handlersOf, rawDefinition } from './transport/handlers.js';
+import { handlersOf, queueingPaths, rawDefinition } from './transport/handlers.js';
 import { http2ServersOf, setHttp2Options } from './transport/http2Servers.js';
 import { createInFlight } from './transport/inFlight.js';
 import { type Auth, interceptorsOf } from './transport/interceptors.js';
@@ -119,6 +119,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     streamItems: limits.streamItems,
     draining: draining.signal,
   };
+  const definition = loadVicreglService().service;
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_concurrent_streams': limits.callsPerConnection,
@@ -130,6 +131,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     interceptors: interceptorsOf({
       auth: options.auth,
       models: service.models,
+      queueing: queueingPaths(definition, service.methods),
       metrics,
       failures,
       receiveSeconds: limits.receiveSeconds,
@@ -141,7 +143,6 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     // No fewer fields than the size has room for: Node resets a stream with more than 128 without a word.
     maxHeaderListPairs: MAX_METADATA_BYTES / 32,
   });
-  const definition = loadVicreglService().service;
   server.addService(rawDefinition(definition), handlersOf(definition, service.methods, host));
   const health = new HealthImplementation();
   health.addToServer(server);

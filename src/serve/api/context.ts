@@ -1,7 +1,6 @@
 import type { LimitFunction } from 'p-limit';
 import type { Decoder } from '../../decode/decoder.js';
 import type { Engine } from '../../engine/engine.js';
-import type { ModelId } from '../../proto/generated/vicregl/v1/ModelId.js';
 import type { ByteBudget } from '../admission/byteBudget.js';
 import type { ServeLimits } from '../config/serveLimits.js';
 import type { CallQueue } from '../inference/callQueue.js';
@@ -24,9 +23,4 @@ export interface ServeContext {
   readonly reducing: LimitFunction;
   /** Bounds the bytes of the maps that are pooled or reduced, or will be, or read of sent features. All models share it. */
   readonly mapBudget: ByteBudget;
-}
-
-/** The model that answers, as responses name it. */
-export function modelId({ engine }: Pick<ServeContext, 'engine'>): ModelId {
-  return { name: engine.manifest.name, version: engine.manifest.version };
 }

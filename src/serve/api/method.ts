@@ -1,25 +1,84 @@
+import {
+  type AnyDefinition,
+  type KindOf,
+  type MessagesOf,
+  type MethodDefinitions,
+  type MethodName,
+  mapMethods,
+} from '../../proto/methods.js';
 import type { Call, Phase } from '../call/call.js';
 import type { Status } from '../call/errors.js';
 
-/** One method: a decoded request to a response; whatever it throws, `toStatus` has a status for it. */
+/** A method with one response: takes a decoded request. Whatever it throws, `toStatus` has a status for it. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;
 
-/** An answer of several messages. */
+/** A response of several messages. */
 export interface StreamedAnswer<Response> {
-  /** What the answer holds in memory until the last message has been taken. */
+  /** Bytes that the response holds in memory until the caller has taken the last message. */
   readonly bytes: number;
   readonly messages: Iterable<Response>;
 }
 
-/** One method that answers with several messages; errors as in `Method`. */
+/** A method with a response of several messages; errors as in `Method`. */
 export type StreamedMethod<Request, Response> = (request: Request, call: Call) => Promise<StreamedAnswer<Response>>;
 
-/** One method that answers every item of a stream. */
+/** A method that answers every item of a stream. */
 export interface ItemMethod<Item, Response, Answer> {
   /** Answers one item; whatever it throws becomes the item's status. */
   answer(item: Item, call: Call): Promise<Response>;
-  /** The message of an answer. @param seconds how long each phase took */
+  /** The message with the answer to an item. @param seconds time of each phase */
   wrap(item: Item, response: Response, seconds: ReadonlyMap<Phase, number>): Answer;
-  /** The message of an item that failed. */
+  /** The message for an item that failed. @param seconds time of each phase */
   refuse(item: Item, status: Status, seconds: ReadonlyMap<Phase, number>): Answer;
+}
+
+/** The handler of each kind of method. */
+interface Handlers<Request, Response> {
+  unary: Method<Request, Response>;
+  serverStream: StreamedMethod<Request, Response>;
+  itemStream: ItemMethod<Request, unknown, Response>;
+}
+
+/**
+ * What a call needs before its message is read.
+ * - `image`: a place in a model's queue, since every call of the method brings an image for the network, whatever its message
+ *   says. While the queues of all models are full, the service rejects the call without reading the message.
+ * - `none`: nothing. The message decides whether there is work for the network, and how much.
+ */
+export type Admission = 'image' | 'none';
+
+/** A method as the service offers it. */
+export interface ServedMethod<Handler> {
+  readonly admission: Admission;
+  readonly handle: Handler;
+}
+
+/** Every method of the contract with its handler: of the method's kind and messages, by the generated types. */
+export type MethodMap = {
+  readonly [M in MethodName]: ServedMethod<
+    Handlers<MessagesOf<M>['requestRead'], MessagesOf<M>['response']>[KindOf<M>]
+  >;
+};
+
+type MakeOf<T, Kind extends keyof Handlers<unknown, unknown>> = (
+  definition: AnyDefinition,
+  handle: Handlers<unknown, unknown>[Kind],
+) => T;
+
+/**
+ * Makes one thing of every method's definition and handler, by the method's kind.
+ * @returns the things by the methods' names
+ */
+export function mapHandlers<T>(
+  definitions: MethodDefinitions,
+  methods: MethodMap,
+  make: { readonly [Kind in keyof Handlers<unknown, unknown>]: MakeOf<T, Kind> },
+): Record<MethodName, T> {
+  // MethodMap holds every handler to the kind and the messages of its method.
+  const handleOf = (name: MethodName) => methods[name].handle as never;
+  return mapMethods(definitions, {
+    unary: (definition, name) => make.unary(definition, handleOf(name)),
+    serverStream: (definition, name) => make.serverStream(definition, handleOf(name)),
+    itemStream: (definition, name) => make.itemStream(definition, handleOf(name)),
+  });
 }

@@ -2,65 +2,17 @@ import pLimit from 'p-limit';
 import type { Decoder } from '../../decode/decoder.js';
 import { createLocalDecoder } from '../../decode/localDecoder.js';
 import { restrictLoaders } from '../../image/loaders.js';
-import type { EmbedBatchRequest__Output } from '../../proto/generated/vicregl/v1/EmbedBatchRequest.js';
-import type { EmbedBatchResponse } from '../../proto/generated/vicregl/v1/EmbedBatchResponse.js';
-import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
-import type { EmbedResponse } from '../../proto/generated/vicregl/v1/EmbedResponse.js';
-import type { ExtractFeaturesBatchRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesBatchRequest.js';
-import type { ExtractFeaturesBatchResponse } from '../../proto/generated/vicregl/v1/ExtractFeaturesBatchResponse.js';
-import type { ExtractFeaturesChunk } from '../../proto/generated/vicregl/v1/ExtractFeaturesChunk.js';
-import type { ExtractFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
-import type { ExtractFeaturesResponse } from '../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
-import type { GetModelRequest__Output } from '../../proto/generated/vicregl/v1/GetModelRequest.js';
-import type { GetModelResponse } from '../../proto/generated/vicregl/v1/GetModelResponse.js';
-import type { GetServerInfoRequest__Output } from '../../proto/generated/vicregl/v1/GetServerInfoRequest.js';
-import type { GetServerInfoResponse } from '../../proto/generated/vicregl/v1/GetServerInfoResponse.js';
-import type { ListModelsRequest__Output } from '../../proto/generated/vicregl/v1/ListModelsRequest.js';
-import type { ListModelsResponse } from '../../proto/generated/vicregl/v1/ListModelsResponse.js';
-import type { MatchManyRequest__Output } from '../../proto/generated/vicregl/v1/MatchManyRequest.js';
-import type { MatchManyResponse } from '../../proto/generated/vicregl/v1/MatchManyResponse.js';
-import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/MatchRequest.js';
-import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
-import type { StoreFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
-import type { StoreFeaturesResponse } from '../../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
 import { createByteBudget } from '../admission/byteBudget.js';
 import { defaultServeLimits, type ServeLimits } from '../config/serveLimits.js';
 import type { QueueObserver } from '../inference/batchQueue.js';
 import { createModelRegistry, type ModelRegistry, type ModelSource } from '../inference/registry.js';
-import { servedModels } from './info/servedModels.js';
-import type { Method, StreamedMethod } from './method.js';
-import { embed } from './methods/embed.js';
-import { embedBatch } from './methods/embedBatch.js';
-import { extractFeatures } from './methods/extractFeatures.js';
-import { extractFeaturesBatch } from './methods/extractFeaturesBatch.js';
-import { extractFeaturesChunked } from './methods/extractFeaturesChunked.js';
-import { getModel } from './methods/getModel.js';
-import { createGetServerInfo } from './methods/getServerInfo.js';
-import { match } from './methods/match.js';
-import { matchMany } from './methods/matchMany.js';
-import { storeFeatures } from './methods/storeFeatures.js';
-import { embedStream, extractFeaturesStream } from './methods/streams.js';
+import type { MethodMap } from './method.js';
+import { createMethodMap } from './methodMap.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
 
-/** The methods over the models, without a socket: the server and the in-process CLI both call these. */
-export interface VicreglMethods {
-  readonly Embed: Method<EmbedRequest__Output, EmbedResponse>;
-  readonly ExtractFeatures: Method<ExtractFeaturesRequest__Output, ExtractFeaturesResponse>;
-  readonly Match: Method<MatchRequest__Output, MatchResponse>;
-  readonly MatchMany: Method<MatchManyRequest__Output, MatchManyResponse>;
-  readonly StoreFeatures: Method<StoreFeaturesRequest__Output, StoreFeaturesResponse>;
-  readonly GetModel: Method<GetModelRequest__Output, GetModelResponse>;
-  readonly EmbedBatch: Method<EmbedBatchRequest__Output, EmbedBatchResponse>;
-  readonly ExtractFeaturesBatch: Method<ExtractFeaturesBatchRequest__Output, ExtractFeaturesBatchResponse>;
-  readonly EmbedStream: ReturnType<typeof embedStream>;
-  readonly ExtractFeaturesStream: ReturnType<typeof extractFeaturesStream>;
-  readonly ExtractFeaturesChunked: StreamedMethod<ExtractFeaturesRequest__Output, ExtractFeaturesChunk>;
-  readonly GetServerInfo: Method<GetServerInfoRequest__Output, GetServerInfoResponse>;
-  readonly ListModels: Method<ListModelsRequest__Output, ListModelsResponse>;
-}
-
+/** The models with their methods, without a socket: the server and the in-process CLI both call these. */
 export interface Service {
-  readonly methods: VicreglMethods;
+  readonly methods: MethodMap;
   readonly models: ModelRegistry;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
@@ -103,23 +55,7 @@ export function createService(options: ServiceOptions): Service {
     observer,
   });
   return {
-    methods: {
-      Embed: (request, call) => models.use(request.model, (context) => embed(context, request, call)),
-      ExtractFeatures: (request, call) =>
-        models.use(request.model, (context) => extractFeatures(context, request, call)),
-      Match: (request, call) => models.use(request.model, (context) => match(context, request, call)),
-      MatchMany: (request, call) => models.use(request.model, (context) => matchMany(context, request, call)),
-      StoreFeatures: (request, call) => models.use(request.model, (context) => storeFeatures(context, request, call)),
-      GetModel: (request) => models.use(request.model, getModel),
-      EmbedBatch: (request, call) => embedBatch(models, limits, request, call),
-      ExtractFeaturesBatch: (request, call) => extractFeaturesBatch(models, limits, request, call),
-      EmbedStream: embedStream(models),
-      ExtractFeaturesStream: extractFeaturesStream(models),
-      ExtractFeaturesChunked: (request, call) =>
-        models.use(request.model, (context) => extractFeaturesChunked(context, request, call)),
-      GetServerInfo: createGetServerInfo(models, limits),
-      ListModels: async () => ({ models: servedModels(models) }),
-    },
+    methods: createMethodMap(models, limits),
     models,
     get storedFeatures() {
       return features.stats;

@@ -1,4 +1,4 @@
-import type { status } from '@grpc/grpc-js';
+import type { StatusCode } from '../../proto/status.js';
 
 /** Steps of a request that are timed. */
 export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
@@ -20,7 +20,7 @@ export interface Call {
    * Told the status of each item of a batch or a stream when its answer stands, with what it threw, and whether a run
    * began for it; absent where nobody counts.
    */
-  readonly observeItem?: (code: status, error?: unknown, ran?: boolean) => void;
+  readonly observeItem?: (code: StatusCode, error?: unknown, ran?: boolean) => void;
 }
 
 /** Runs one phase of a call, telling the call how long it took, also when it fails. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { status } from '@grpc/grpc-js';
 import { EngineError } from '../../engine/engine.js';
 import { ImageError } from '../../image/imageError.js';
 import { MatchError } from '../../match/matchError.js';
+import { status } from '../../proto/status.js';
 import { toStatus } from './errors.js';
 import { ServeError } from './serveError.js';
 

@@ -1,25 +1,25 @@
-import { status } from '@grpc/grpc-js';
 import { DecoderError, type DecoderErrorCode } from '../../decode/decoder.js';
 import { EngineError, type EngineErrorCode } from '../../engine/engine.js';
 import { FeatureOpError, type FeatureOpErrorCode } from '../../featureOps/featureOpError.js';
 import { ImageError, type ImageErrorCode } from '../../image/imageError.js';
 import { MatchError, type MatchErrorCode } from '../../match/matchError.js';
+import { type StatusCode, status } from '../../proto/status.js';
 import type { StatusDetails } from '../../proto/statusDetails.js';
 import { ServeError, type ServeErrorCode } from './serveError.js';
 
 /** A gRPC status with the details that programs read: what a client sees of an error. */
 export interface Status extends StatusDetails {
-  readonly code: status;
+  readonly code: StatusCode;
 }
 
 /** The one table from every layer's error codes to gRPC status. */
 const statusOf: {
-  readonly image: Readonly<Record<ImageErrorCode, status>>;
-  readonly decoder: Readonly<Record<DecoderErrorCode, status>>;
-  readonly engine: Readonly<Record<EngineErrorCode, status>>;
-  readonly match: Readonly<Record<MatchErrorCode, status>>;
-  readonly dense: Readonly<Record<FeatureOpErrorCode, status>>;
-  readonly serve: Readonly<Record<ServeErrorCode, status>>;
+  readonly image: Readonly<Record<ImageErrorCode, StatusCode>>;
+  readonly decoder: Readonly<Record<DecoderErrorCode, StatusCode>>;
+  readonly engine: Readonly<Record<EngineErrorCode, StatusCode>>;
+  readonly match: Readonly<Record<MatchErrorCode, StatusCode>>;
+  readonly dense: Readonly<Record<FeatureOpErrorCode, StatusCode>>;
+  readonly serve: Readonly<Record<ServeErrorCode, StatusCode>>;
 } = {
   // Of src/featureOps. Its reasons on the wire begin with DENSE_.
   dense: { bad_region: status.INVALID_ARGUMENT, bad_components: status.INVALID_ARGUMENT },

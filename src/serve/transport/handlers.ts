@@ -1,13 +1,11 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { loadVicreglService } from '../../proto/load.js';
-import type { VicreglMethods } from '../api/service.js';
+import type { MethodDefinitions } from '../../proto/methods.js';
+import { type MethodMap, mapHandlers } from '../api/method.js';
 import type { RawRequest } from './codec.js';
 import { itemStreamHandler } from './itemStreamHandler.js';
 import type { HandlerHost } from './openCall.js';
 import { serverStreamHandler } from './serverStreamHandler.js';
 import { unaryHandler } from './unaryHandler.js';
-
-type Definitions = ReturnType<typeof loadVicreglService>['service'];
 
 /** The service's definition with boxed bytes in and bytes out: the handlers (de)serialise. */
 export function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
@@ -21,29 +19,21 @@ export function rawDefinition(definition: ServiceDefinition): ServiceDefinition 
   );
 }
 
-/** A gRPC handler of every method. */
+/** A gRPC handler of every method, of the kind that its definition says. */
 export function handlersOf(
-  definition: Definitions,
-  methods: VicreglMethods,
+  definitions: MethodDefinitions,
+  methods: MethodMap,
   host: HandlerHost,
 ): UntypedServiceImplementation {
-  return {
-    Embed: unaryHandler(definition.Embed, methods.Embed, host),
-    ExtractFeatures: unaryHandler(definition.ExtractFeatures, methods.ExtractFeatures, host),
-    Match: unaryHandler(definition.Match, methods.Match, host),
-    MatchMany: unaryHandler(definition.MatchMany, methods.MatchMany, host),
-    StoreFeatures: unaryHandler(definition.StoreFeatures, methods.StoreFeatures, host),
-    GetModel: unaryHandler(definition.GetModel, methods.GetModel, host),
-    EmbedBatch: unaryHandler(definition.EmbedBatch, methods.EmbedBatch, host),
-    ExtractFeaturesBatch: unaryHandler(definition.ExtractFeaturesBatch, methods.ExtractFeaturesBatch, host),
-    EmbedStream: itemStreamHandler(definition.EmbedStream, methods.EmbedStream, host),
-    ExtractFeaturesStream: itemStreamHandler(definition.ExtractFeaturesStream, methods.ExtractFeaturesStream, host),
-    ExtractFeaturesChunked: serverStreamHandler(
-      definition.ExtractFeaturesChunked,
-      methods.ExtractFeaturesChunked,
-      host,
-    ),
-    GetServerInfo: unaryHandler(definition.GetServerInfo, methods.GetServerInfo, host),
-    ListModels: unaryHandler(definition.ListModels, methods.ListModels, host),
-  };
+  return mapHandlers<UntypedServiceImplementation[string]>(definitions, methods, {
+    unary: (definition, handle) => unaryHandler(definition, handle, host),
+    serverStream: (definition, handle) => serverStreamHandler(definition, handle, host),
+    itemStream: (definition, handle) => itemStreamHandler(definition, handle, host),
+  });
+}
+
+/** Paths of the methods whose calls all need a place in a model's queue (`Admission`). */
+export function queueingPaths(definitions: MethodDefinitions, methods: MethodMap): ReadonlySet<string> {
+  const names = Object.keys(methods) as (keyof MethodMap)[];
+  return new Set(names.filter((name) => methods[name].admission === 'image').map((name) => definitions[name].path));
 }

@@ -26,6 +26,8 @@ export interface InterceptorOptions {
   /** Default: everyone may call. */
   readonly auth: Auth | undefined;
   readonly models: Pick<ModelRegistry, 'full'>;
+  /** Paths of the methods whose calls are rejected while the queue of every model is full. */
+  readonly queueing: ReadonlySet<string>;
   readonly metrics: Metrics;
   readonly failures: Pick<FailureLog, 'failed'>;
   /** Seconds in which a call's message has to arrive. */
@@ -33,11 +35,6 @@ export interface InterceptorOptions {
   /** Most bytes of a call's metadata. */
   readonly metadataBytes: number;
 }
-
-/** Methods that put an image into a queue, whatever their message says; it may name any of the models. */
-const queueing: ReadonlySet<string> = new Set(
-  ['Embed', 'ExtractFeatures', 'ExtractFeaturesChunked'].map((method) => `/${serviceName}/${method}`),
-);
 
 /** What grpc-js finds wrong with what came of a call, beneath all interceptors; undefined where its status says all there is. */
 function refusedBeneath(code: status, details: string, begun: boolean): ServeError | undefined {
@@ -75,7 +72,7 @@ function metadataBytes(metadata: Metadata): number {
 
 /** What every call passes on its way in: the watch of what no handler sees, then the door. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
-  const { auth, models, metrics, failures, receiveSeconds } = options;
+  const { auth, models, queueing, metrics, failures, receiveSeconds } = options;
   function refused(
     call: { readonly method: string; readonly metadata: Metadata | undefined; readonly peer: string },
     { code, details, reason }: Status,

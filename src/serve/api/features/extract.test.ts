@@ -32,30 +32,30 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const bytes = (side / stride) ** 2 * dims.representation * 4;
   const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1, batchImages: 1 };
   const service = createService({ models: [{ engine }], limits });
-  const { ExtractFeatures } = service.methods;
+  const { handle: extractFeatures } = service.methods.ExtractFeatures;
   const running = nextRun();
-  const first = ExtractFeatures(request({ pca }), call);
+  const first = extractFeatures(request({ pca }), call);
   await running;
   assert.equal(service.heldMapBytes, bytes);
   const box = { left: 0, top: 0, right: 100, bottom: 100 };
   const pooling = { regions: [{ box, shape: 'box' as const }] };
-  await assert.rejects(ExtractFeatures(request({ pooling }), call), {
+  await assert.rejects(extractFeatures(request({ pooling }), call), {
     code: 'overloaded',
     limit: { name: 'mapBytes', value: 2 * bytes - 1 },
     message: new RegExp(`^maps of ${bytes} bytes are held for poolings`),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
-  const plain = ExtractFeatures(request(), call);
+  const plain = extractFeatures(request(), call);
   // Half of the bytes is less than one map: a patient call would have to wait for all that waited before it.
-  const patient = ExtractFeatures(request({ pooling }), { ...call, patient: true });
+  const patient = extractFeatures(request({ pooling }), { ...call, patient: true });
   free();
   assert.deepEqual((await patient).features?.shape, [1, dims.representation]);
   assert.deepEqual((await first).features?.shape, [side / stride, side / stride, 1]);
   assert.ok((await plain).features, 'a map that is sent as it is does not count');
   const empty = { regions: [{ mask: null, shape: 'mask' as const }] };
-  await assert.rejects(ExtractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
+  await assert.rejects(extractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
   // What was answered and what failed have given back what they held.
-  assert.deepEqual((await ExtractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
+  assert.deepEqual((await extractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
   assert.equal(service.heldMapBytes, 0);
   await service.close();
 });
@@ -67,7 +67,7 @@ test('what is made of a large map leaves the event loop to others', async () => 
     const { engine, free, nextRun } = createHeldEngine();
     const service = createService({ models: [{ engine }] });
     const running = nextRun();
-    const answer = service.methods.ExtractFeatures(
+    const answer = service.methods.ExtractFeatures.handle(
       request({ ...options, maxResponseBytes: 64 * 1024 * 1024 }, large),
       call,
     );

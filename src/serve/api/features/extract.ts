@@ -1,3 +1,4 @@
+import { l2Normalize } from '../../../featureOps/l2Normalize.js';
 import { poolRegions, type RegionWeights } from '../../../featureOps/pool.js';
 import { type Reduced, reduceDimensions } from '../../../featureOps/reduce.js';
 import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
@@ -6,11 +7,9 @@ import { runInSlices } from '../../../tensor/slices.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
-import { admitImage } from '../admitImage.js';
 import type { ServeContext } from '../context.js';
-import { inferAll } from '../infer.js';
+import { admitImage, inferAll } from '../infer.js';
 import { bytesOfMap } from '../wire/grid.js';
-import { l2Normalize } from '../wire/l2Normalize.js';
 import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
 import { readRegions } from './regions.js';

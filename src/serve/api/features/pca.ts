@@ -6,29 +6,28 @@ import type { PcaResult } from '../../../proto/generated/vicregl/v1/PcaResult.js
 import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
 import { runSync } from '../../../tensor/slices.js';
 import { type Tensor, tensorFromBytes } from '../../../tensor/tensor.js';
-import { ServeError } from '../../call/serveError.js';
+import { invalid } from '../wire/fields.js';
 import { tensorMessage } from '../wire/wireTensor.js';
 
 function readPart(message: Tensor__Output | null, rank: number, field: string): Tensor<'float32'> {
   const wanted = rank === 1 ? 'FLOAT32 [C]' : 'FLOAT32 [k, C]';
   if (message === null || message.dtype !== 'DATA_TYPE_FLOAT32' || message.shape.length !== rank) {
-    throw new ServeError('invalid_argument', `${field}: must be ${wanted}, as the answer with the basis had it`);
+    throw invalid(`${field}: must be ${wanted}, as the answer with the basis had it`);
   }
   try {
     const part = tensorFromBytes('float32', message.shape, message.data);
     if (part.data.every(Number.isFinite)) return part;
   } catch (cause) {
-    throw new ServeError('invalid_argument', `${field}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw invalid(`${field}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
-  throw new ServeError('invalid_argument', `${field}: has elements that are not finite`);
+  throw invalid(`${field}: has elements that are not finite`);
 }
 
 function readBasis(message: PcaBasis__Output): Basis {
   const mean = readPart(message.mean, 1, 'pca.basis.mean');
   const components = readPart(message.components, 2, 'pca.basis.components');
   if (mean.shape[0] === components.shape[1]) return { mean, components };
-  throw new ServeError(
-    'invalid_argument',
+  throw invalid(
     `pca.basis: the mean has length ${mean.shape[0]} and the components ${components.shape[1]}; they belong together`,
   );
 }
@@ -43,16 +42,10 @@ export function readPca(pca: Pca__Output, most: number): Reduction & { readonly 
   const given = basis?.components.shape[0];
   const components = pca.components === 0 ? (given ?? 0) : pca.components;
   if (given !== undefined && given !== components) {
-    throw new ServeError(
-      'invalid_argument',
-      `pca.components: ${components} is not the ${given} of the basis; leave it 0`,
-    );
+    throw invalid(`pca.components: ${components} is not the ${given} of the basis; leave it 0`);
   }
   if (components < 1 || components > most) {
-    throw new ServeError(
-      'invalid_argument',
-      `pca.components: ${components} must be 1 to ${most}; 3 make a picture of a map`,
-    );
+    throw invalid(`pca.components: ${components} must be 1 to ${most}; 3 make a picture of a map`);
   }
   return basis === undefined ? { components } : { components, basis };
 }

@@ -7,11 +7,11 @@ import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vi
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
+import { checkCount, inField, invalid } from '../wire/fields.js';
+import { type AskedMap, askedMaps } from '../wire/model.js';
 import { readDType, type WireDType, wireBytes } from '../wire/wireTensor.js';
-import { readBox } from './box.js';
-import { inField } from './inField.js';
-import { type AskedMap, askedMaps } from './maps.js';
 import { readPca } from './pca.js';
+import { readBox } from './regions.js';
 
 /** What a request asks for, checked as far as it can be without its image. */
 export interface FeaturePlan {
@@ -40,14 +40,7 @@ export interface PlannedMap extends AskedMap {
   readonly bytes: number;
 }
 
-function invalid(message: string): ServeError {
-  return new ServeError('invalid_argument', message);
-}
-
-function checkCount(field: string, count: number, most: number): void {
-  if (count < 1) throw invalid(`${field}: empty; name at least one, or leave the message out`);
-  if (count > most) throw invalid(`${field}: ${count} are more than the ${most} of one request; send several requests`);
-}
+const countWays = { none: 'name at least one, or leave the message out', tooMany: 'send several requests' };
 
 /**
  * Reads what a request asks for.
@@ -58,11 +51,11 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
   const { pooling, cells, region, pca, l2Normalize } = request;
   const maps = askedMaps(context.engine, request);
   if (cells) {
-    checkCount('cells.cells', cells.cells.length, limits.namedCells);
+    checkCount('cells.cells', cells.cells, limits.namedCells, countWays);
     if (pooling) throw invalid('cells: pooling takes the cells under each region; leave one of the two out');
     if (maps.length > 1) throw invalid('cells: several stages have different cells; ask for one stage at a time');
   }
-  if (pooling) checkCount('pooling.regions', pooling.regions.length, limits.poolingRegions);
+  if (pooling) checkCount('pooling.regions', pooling.regions, limits.poolingRegions, countWays);
   const reduction = pca ? readPca(pca, limits.pcaComponents) : undefined;
   if (reduction && 'basis' in reduction && maps.length > 1) {
     throw invalid('pca.basis: several stages have different vectors; ask for one stage at a time');

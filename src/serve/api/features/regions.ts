@@ -1,21 +1,33 @@
 import { bitmapRuns, compressedLengths, type Runs, runLengthRuns } from '../../../featureOps/maskRuns.js';
 import { type RegionWeights, regionWeights } from '../../../featureOps/pool.js';
-import type { Size } from '../../../image/types.js';
+import type { Grid } from '../../../image/geometry.js';
+import type { Box, Size } from '../../../image/types.js';
+import type { Box__Output } from '../../../proto/generated/vicregl/v1/Box.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import { runInSlices } from '../../../tensor/slices.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { readBox } from './box.js';
-import { inField } from './inField.js';
-import type { PlannedMap } from './plan.js';
+import { inField, invalid } from '../wire/fields.js';
+
+/**
+ * A box of a request.
+ * @throws ServeError `invalid_argument` for one without area.
+ */
+export function readBox(box: Box__Output, field: string): Box {
+  const { left, top, right, bottom } = box;
+  if ([left, top, right, bottom].every(Number.isFinite) && right > left && bottom > top) return box;
+  throw invalid(
+    `${field}: left ${left}, top ${top}, right ${right}, bottom ${bottom} is no rectangle; right must be above left and ` +
+      'bottom above top, in pixels of the original',
+  );
+}
 
 /** @throws ServeError `invalid_argument` where a mask has another size than the image. */
 function checkSize(mask: Size, original: Size, field: string): void {
   if (mask.width === original.width && mask.height === original.height) return;
-  throw new ServeError(
-    'invalid_argument',
+  throw invalid(
     `${field}: a mask of ${mask.width} x ${mask.height} pixels does not lie on the image of ${original.width} x ` +
       `${original.height} (after EXIF orientation); send it at that size`,
   );
@@ -37,23 +49,17 @@ async function maskRuns(
     const { data, width, height } = mask.bitmap;
     checkSize(mask.bitmap, original, `${field}.bitmap`);
     if (data.byteLength === width * height) return bitmapRuns(data, width, height);
-    throw new ServeError(
-      'invalid_argument',
-      `${field}.bitmap.data: ${data.byteLength} bytes are not width * height = ${width * height}`,
-    );
+    throw invalid(`${field}.bitmap.data: ${data.byteLength} bytes are not width * height = ${width * height}`);
   }
   if (mask.runLengths) {
     const { counts, compressed, width, height } = mask.runLengths;
     checkSize(mask.runLengths, original, `${field}.run_lengths`);
     if (counts.length > 0 && compressed.byteLength > 0) {
-      throw new ServeError(
-        'invalid_argument',
-        `${field}.run_lengths: has both counts and compressed; send one of them`,
-      );
+      throw invalid(`${field}.run_lengths: has both counts and compressed; send one of them`);
     }
     return runLengthRuns(compressed.byteLength > 0 ? compressedLengths(compressed) : counts, width, height);
   }
-  throw new ServeError('invalid_argument', `${field}: empty; set run_lengths, bitmap or png`);
+  throw invalid(`${field}: empty; set run_lengths, bitmap or png`);
 }
 
 async function runsOf(
@@ -68,7 +74,7 @@ async function runsOf(
     return [[left, right, top, bottom]];
   }
   if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, signal);
-  throw new ServeError('invalid_argument', `${field}: empty; set box or mask`);
+  throw invalid(`${field}: empty; set box or mask`);
 }
 
 /** What going through a mask costs, in pixels of a bitmap: a run length, or a byte of compressed ones, counts as one. */
@@ -108,7 +114,7 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
 export async function readRegions(
   context: ServeContext,
   regions: readonly PoolingRegion__Output[],
-  maps: readonly Pick<PlannedMap, 'usedGrid' | 'channels'>[],
+  maps: readonly { readonly usedGrid: Grid; readonly channels: number }[],
   original: Size,
   call: Call,
 ): Promise<readonly (readonly RegionWeights[])[]> {

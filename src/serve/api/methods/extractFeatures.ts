@@ -1,14 +1,20 @@
+import type { ExtractFeaturesBatchRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesBatchRequest.js';
+import type { ExtractFeaturesBatchResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesBatchResponse.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { ExtractFeaturesResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
+import type { ExtractFeaturesStreamRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesStreamRequest.js';
+import type { ExtractFeaturesStreamResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesStreamResponse.js';
 import type { Call } from '../../call/call.js';
-import { DEFAULT_CLIENT_RESPONSE_BYTES } from '../../config/serveLimits.js';
+import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/serveLimits.js';
+import type { ModelRegistry } from '../../inference/registry.js';
 import type { ServeContext } from '../context.js';
 import { extract, type SizeCheck } from '../features/extract.js';
-import { featuresResponse } from '../features/response.js';
-import { refuseOver, unaryWays } from '../features/responseLimit.js';
+import { featuresResponse, refuseOver, unaryWays } from '../features/response.js';
+import { answerEach, checkBatch, itemMethod } from '../items.js';
+import type { ItemMethod } from '../method.js';
 
 /** Refuses what the caller cannot receive, by its own word or by gRPC's default. */
-export function checkUnarySize(
+function checkUnarySize(
   context: ServeContext,
   { maxResponseBytes = DEFAULT_CLIENT_RESPONSE_BYTES }: Pick<ExtractFeaturesRequest__Output, 'maxResponseBytes'>,
 ): SizeCheck {
@@ -28,3 +34,69 @@ export async function extractFeatures(
 ): Promise<ExtractFeaturesResponse> {
   return featuresResponse(context, request, await extract(context, request, call, check));
 }
+
+/** Bytes of a message around one tensor: its grid, its model, or its status. */
+const ITEM_OVERHEAD = 1024;
+
+/**
+ * Shares the bytes of one answer among the requests of a batch, in their order whatever order they come in: a request is
+ * let through or refused when those before it have been, or have failed.
+ */
+function shareBytes(limit: number, requests: number) {
+  let left = limit;
+  const turns = Array.from({ length: requests }, () => {
+    let done = (): void => {};
+    const over = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    return { over, done };
+  });
+  return {
+    /** @throws ServeError `too_large` where the bytes do not fit behind those before. */
+    async take(index: number, ...[bytes, maps, dtype]: Parameters<SizeCheck>): Promise<void> {
+      await turns[index - 1]?.over;
+      const ways = ['fewer images at a time', `max_response_bytes over ${limit}`, 'ExtractFeaturesStream'];
+      refuseOver(left, bytes, maps, dtype, ways);
+      left -= bytes;
+    },
+    /** Lets the next one have its turn, once those before have had theirs. */
+    pass(index: number): void {
+      const before = turns[index - 1]?.over ?? Promise.resolve();
+      void before.then(turns[index]!.done);
+    },
+  };
+}
+
+/** ExtractFeaturesBatch: the local vectors of several images; a wrong image costs its own answer only. */
+export async function extractFeaturesBatch(
+  models: ModelRegistry,
+  limits: ServeLimits,
+  { requests, maxResponseBytes }: ExtractFeaturesBatchRequest__Output,
+  call: Call,
+): Promise<ExtractFeaturesBatchResponse> {
+  checkBatch(requests, limits);
+  const asked = maxResponseBytes ?? DEFAULT_CLIENT_RESPONSE_BYTES - ITEM_OVERHEAD * requests.length;
+  const share = shareBytes(Math.min(asked, limits.maxResponseBytes), requests.length);
+  const results = await answerEach(requests, call, async (request, i) => {
+    try {
+      return await models.use(request.model, (context) => {
+        const own = checkUnarySize(context, request);
+        const check: SizeCheck = async (bytes, maps, dtype) => {
+          own(bytes, maps, dtype);
+          await share.take(i, bytes, maps, dtype);
+          share.pass(i);
+        };
+        return extractFeatures(context, request, call, check);
+      });
+    } finally {
+      share.pass(i);
+    }
+  });
+  return { results };
+}
+
+/** ExtractFeaturesStream: ExtractFeatures for every item. */
+export const extractFeaturesStream = (
+  models: ModelRegistry,
+): ItemMethod<ExtractFeaturesStreamRequest__Output, ExtractFeaturesResponse, ExtractFeaturesStreamResponse> =>
+  itemMethod(models, (context, request, call) => extractFeatures(context, request, call));

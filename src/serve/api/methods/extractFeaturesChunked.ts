@@ -5,8 +5,7 @@ import { elementCount } from '../../../tensor/tensor.js';
 import type { Call } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { type ExtractedMap, extract } from '../features/extract.js';
-import { featuresResponse } from '../features/response.js';
-import { refuseOver } from '../features/responseLimit.js';
+import { featuresResponse, refuseOver } from '../features/response.js';
 import type { StreamedAnswer } from '../method.js';
 import type { WireTensor } from '../wire/wireTensor.js';
 

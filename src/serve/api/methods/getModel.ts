@@ -1,6 +1,6 @@
 import type { GetModelResponse } from '../../../proto/generated/vicregl/v1/GetModelResponse.js';
-import { modelId, type ServeContext } from '../context.js';
-import { stagesOf } from '../wire/stages.js';
+import type { ServeContext } from '../context.js';
+import { modelId, stagesOf } from '../wire/model.js';
 
 /** GetModel: the facts of the manifest, and what runs the model. */
 export async function getModel(context: ServeContext): Promise<GetModelResponse> {

@@ -1,14 +1,78 @@
+import pLimit from 'p-limit';
+import type { MatchManyRequest__Output } from '../../../proto/generated/vicregl/v1/MatchManyRequest.js';
+import type { MatchManyResponse } from '../../../proto/generated/vicregl/v1/MatchManyResponse.js';
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
+import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Call } from '../../call/call.js';
+import { runLimits } from '../../config/runLimits.js';
 import type { ServeContext } from '../context.js';
-import { matchByFeatures } from './matchByFeatures.js';
-import { matchByLocation } from './matchByLocation.js';
-import { checkHomography } from './matchHomography.js';
+import { answerEach } from '../items.js';
+import { matchByFeatures, matchFeatureSources, outputOf } from '../matching/byFeatures.js';
+import { matchByLocation, matchCrops, readCropGrid } from '../matching/byLocation.js';
+import { checkHomography } from '../matching/homography.js';
+import { holdRead, readSource } from '../matching/source.js';
+import { checkCount } from '../wire/fields.js';
 
 /** Match: pairs of cells of two images, by features or by location. */
 export async function match(context: ServeContext, request: MatchRequest__Output, call: Call): Promise<MatchResponse> {
   checkHomography(request.homography);
   if (request.byLocation) return matchByLocation(context, request, request.byLocation, call);
   return matchByFeatures(context, request, request.byFeatures ?? undefined, call);
+}
+
+type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
+
+/** Takes the query through the network once, and works with what matches it with one target. */
+async function withQuery<T>(
+  context: ServeContext,
+  request: MatchManyRequest__Output,
+  call: Call,
+  work: (matchWith: MatchWith) => Promise<T>,
+): Promise<T> {
+  const { query, byLocation, homography } = request;
+  if (byLocation) {
+    const crop = await readCropGrid(context, query, 'query', call);
+    return work(async (own, target, field) =>
+      matchCrops(own, crop, await readCropGrid(own, target, field, call), byLocation, homography, call),
+    );
+  }
+  const byFeatures = request.byFeatures ?? undefined;
+  const output = outputOf(context, byFeatures);
+  const source = await readSource(context, query, 'query', output, call);
+  const giveBack = holdRead(context, source);
+  try {
+    const map = await source.vectors(call);
+    // What was read of it is held once, whatever the number of targets.
+    const computed = { ...source, readBytes: 0, vectors: async () => map };
+    return await work(async (own, target, field) => {
+      const other = await readSource(own, target, field, output, call);
+      return matchFeatureSources(own, computed, other, byFeatures, homography, call);
+    });
+  } finally {
+    giveBack();
+  }
+}
+
+/** MatchMany: one query with each target; a target that fails has a status in its place. */
+export async function matchMany(
+  context: ServeContext,
+  request: MatchManyRequest__Output,
+  call: Call,
+): Promise<MatchManyResponse> {
+  const { targets, homography } = request;
+  const { matchTargets } = context.limits;
+  checkCount('targets', targets, matchTargets, {
+    none: `send 1 to ${matchTargets}`,
+    tooMany: 'send more in further calls, the query by its feature_ref',
+  });
+  checkHomography(homography);
+  return withQuery(context, request, call, async (matchWith) => {
+    // As many as fit into one run: more would only hold their pixels and maps in memory.
+    const runSync = pLimit(runLimits(context.limits, context.engine).images);
+    const results = await answerEach(targets, call, (target, i) =>
+      runSync(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
+    );
+    return { results };
+  });
 }

@@ -1,11 +1,11 @@
 import type { StoreFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
 import type { StoreFeaturesResponse } from '../../../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
 import type { Call } from '../../call/call.js';
-import { ServeError } from '../../call/serveError.js';
-import { modelId, type ServeContext } from '../context.js';
+import type { ServeContext } from '../context.js';
+import { storedImage } from '../matching/source.js';
+import { checkRange } from '../wire/fields.js';
 import { gridMessage } from '../wire/grid.js';
-import { localOutput } from '../wire/spaces.js';
-import { storedImage } from './matchSource.js';
+import { localOutput, modelId } from '../wire/model.js';
 
 /** StoreFeatures: keeps the local vectors of an image, to be matched by reference. */
 export async function storeFeatures(
@@ -15,9 +15,7 @@ export async function storeFeatures(
 ): Promise<StoreFeaturesResponse> {
   const { storedFeaturesTtl } = context.limits;
   const { ttlSeconds: asked = storedFeaturesTtl } = request;
-  if (asked < 1 || asked > storedFeaturesTtl) {
-    throw new ServeError('invalid_argument', `ttl_seconds: ${asked} is outside 1 to ${storedFeaturesTtl}`);
-  }
+  checkRange('ttl_seconds', asked, (value) => value >= 1 && value <= storedFeaturesTtl, `1 to ${storedFeaturesTtl}`);
   const output = localOutput(context.engine, request.space, 'projector where there is one');
   const { source, found, keep } = await storedImage(context, request.image, 'image', output, call, asked);
   const ttlSeconds = await keep(call);

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
-import { readResizePolicy } from '../wire/resizePolicy.js';
+import { readResizePolicy } from '../wire/image.js';
 
 /** Hashed between two turns of the event loop: a few ms. */
 const SLICE = 4 * 1024 * 1024;

@@ -4,9 +4,10 @@ import sharp from 'sharp';
 import { callQueueOf, registryParts } from '../../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../../engine/fakeEngine.js';
+import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import type { ServeContext } from '../context.js';
-import { readImage } from './image.js';
+import { readImage, readResizePolicy } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
@@ -24,4 +25,28 @@ test('the encoded file is let go once it is decoded', async () => {
   const prepared = await readImage(context, image, 'image', call);
   assert.deepEqual([prepared.image.width, prepared.image.height], [56, 56]);
   assert.equal(image.encoded, undefined);
+});
+
+const preprocessing = { resize: 256, crop: 224 } as Manifest['preprocessing'];
+const nothing = { native: null, crop: null };
+
+test('a shortest side without a crop takes the model’s own, or what fits a smaller side', () => {
+  for (const [resize, expected] of [
+    [0, { resize: 256, crop: 224 }],
+    [512, { resize: 512, crop: 224 }],
+    [224, { resize: 224, crop: 224 }],
+    [150, { resize: 150, crop: 128 }],
+    [128, { resize: 128, crop: 128 }],
+    [20, { resize: 20, crop: 32 }],
+  ] as const) {
+    const policy = readResizePolicy({ ...nothing, shortestSide: { resize, crop: 0 } }, { preprocessing, stride: 32 });
+    assert.deepEqual(policy, { kind: 'shortestSide', ...expected });
+  }
+});
+
+test('a crop that is asked for is kept', () => {
+  assert.deepEqual(
+    readResizePolicy({ ...nothing, shortestSide: { resize: 0, crop: 96 } }, { preprocessing, stride: 32 }),
+    { kind: 'shortestSide', resize: 256, crop: 96 },
+  );
 });

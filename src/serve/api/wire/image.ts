@@ -1,21 +1,20 @@
 import type { SentPicture, WantedInput } from '../../../image/decodeInput.js';
-import { ImageError } from '../../../image/imageError.js';
-import type { PreparedImage } from '../../../image/types.js';
+import type { PreparedImage, ResizePolicy } from '../../../image/types.js';
+import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
-import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { readResizePolicy } from './resizePolicy.js';
+import { inField, invalid } from './fields.js';
 
-/** Takes the encoded file out of a request: waiting for the engine can take long, and it is of no more use there. */
+/** Takes the encoded file out of a request: nothing needs it after decoding, and the wait for the engine can be long. */
 function takeEncoded(image: Image__Output): Uint8Array | undefined {
   const { encoded } = image;
   if (encoded) delete image.encoded;
   return encoded;
 }
 
-/** The picture of a request's image. */
+/** The file or the pixels of a request's image. */
 function takePicture(image: Image__Output, field: string): SentPicture {
   const encoded = takeEncoded(image);
   if (encoded) return { encoded };
@@ -23,13 +22,10 @@ function takePicture(image: Image__Output, field: string): SentPicture {
     const { rgb, width, height } = image.raw;
     return { raw: { width, height, data: rgb } };
   }
-  throw new ServeError(
-    'invalid_argument',
-    `${field}: no pixels; set ${field}.encoded to the bytes of an image file, or ${field}.raw`,
-  );
+  throw invalid(`${field}: no pixels; set ${field}.encoded to the bytes of an image file, or ${field}.raw`);
 }
 
-/** What is to become of it. */
+/** How the image becomes a network input. */
 function readWanted({ limits, engine }: ServeContext, image: Image__Output): WantedInput {
   const { manifest } = engine;
   return {
@@ -40,11 +36,22 @@ function readWanted({ limits, engine }: ServeContext, image: Image__Output): Wan
   };
 }
 
-/** Names the request's field in an image's error. */
-export function inField(field: string, error: unknown): unknown {
-  return error instanceof ImageError
-    ? new ImageError(error.code, `${field}: ${error.message}`, { cause: error })
-    : error;
+/** The resize policy of a request's image; what it leaves out comes from the model (see the proto). */
+export function readResizePolicy(
+  image: Pick<Image__Output, 'shortestSide' | 'fit' | 'native' | 'crop'>,
+  { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
+): ResizePolicy {
+  const { resize, crop } = preprocessing;
+  if (image.shortestSide) {
+    const side = image.shortestSide.resize || resize;
+    // A side below the model's crop keeps as many whole cells as fit. A side below one stride is rejected by planInput.
+    const fitting = Math.max(stride, Math.min(crop, Math.floor(side / stride) * stride));
+    return { kind: 'shortestSide', resize: side, crop: image.shortestSide.crop || fitting };
+  }
+  if (image.fit) return { kind: 'fit', width: image.fit.width, height: image.fit.height };
+  if (image.native) return { kind: 'native' };
+  // Training stretches crops to a square. Cutting off the sides of a given crop would surprise.
+  return image.crop ? { kind: 'fit', width: crop, height: crop } : { kind: 'shortestSide', resize, crop };
 }
 
 /**
@@ -58,7 +65,7 @@ export async function readImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image === null) throw new ServeError('invalid_argument', `${field}: missing; every request carries its image`);
+  if (image === null) throw invalid(`${field}: missing; every request carries its image`);
   const { decoder, decoding, limits } = context;
   const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
   return inBoundedTurn(decoding, waiting, call, () =>

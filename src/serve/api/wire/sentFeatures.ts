@@ -13,11 +13,7 @@ import {
   tensor,
   tensorFromBytes,
 } from '../../../tensor/tensor.js';
-import { ServeError } from '../../call/serveError.js';
-
-function invalid(message: string): ServeError {
-  return new ServeError('invalid_argument', message);
-}
+import { invalid } from './fields.js';
 
 /** Writes numbers of a tensor from one of its vectors on, as many as there is room for (whole vectors). */
 type WriteVectors = (values: Float32Array, firstVector: number) => void;
@@ -122,9 +118,7 @@ export function readSentFeatures(
   try {
     write = writerOf(features);
   } catch (cause) {
-    throw new ServeError('invalid_argument', `${field}.features: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    throw invalid(`${field}.features: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
   const { originalWidth: width, originalHeight: height } = grid;
   return {

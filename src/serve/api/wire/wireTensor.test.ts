@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { l2Normalize } from '../../../featureOps/l2Normalize.js';
 import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { stream } from '../../../tensor/random.js';
 import { runSync } from '../../../tensor/slices.js';
 import { rows as rowsOf, type Tensor, tensor } from '../../../tensor/tensor.js';
-import { l2Normalize } from './l2Normalize.js';
 import { tensorMessage } from './wireTensor.js';
 
 /** A map of several slices, the last not full. */

@@ -3,7 +3,7 @@ import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataT
 import { float32ToFloat16 } from '../../../tensor/float16.js';
 import { forEachSlice } from '../../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
-import { ServeError } from '../../call/serveError.js';
+import { invalid } from './fields.js';
 
 /** The dtypes that responses carry. */
 export type WireDType = 'float32' | 'float16' | 'int8';
@@ -22,7 +22,7 @@ export function readDType(dtype: DataType__Output): WireDType {
     case 'DATA_TYPE_INT8':
       return 'int8';
     default:
-      throw new ServeError('invalid_argument', `dtype: ${String(dtype)} is not a type of this version of the API`);
+      throw invalid(`dtype: ${String(dtype)} is not a type of this version of the API`);
   }
 }
 

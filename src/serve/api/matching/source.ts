@@ -6,11 +6,11 @@ import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/Matc
 import type { Tensor } from '../../../tensor/tensor.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
-import { admitImage } from '../admitImage.js';
 import type { ServeContext } from '../context.js';
-import { infer } from '../infer.js';
+import { admitImage, infer } from '../infer.js';
 import { featureRef } from '../stored/featureRef.js';
 import type { StoredFeatures } from '../stored/featureStore.js';
+import { invalid } from '../wire/fields.js';
 import { bytesOfMap } from '../wire/grid.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
@@ -154,8 +154,7 @@ export async function readSource(
   }
   const image = side?.image ?? null;
   if (image === null) {
-    throw new ServeError(
-      'invalid_argument',
+    throw invalid(
       `${field}: missing; give an image, a feature_ref (of StoreFeatures), or features (of ExtractFeatures)`,
     );
   }

@@ -23,17 +23,18 @@ test('a match that is too large is refused before the numbers that were sent are
     b,
     homography: null,
   });
-  const { Match, MatchMany } = service.methods;
+  const { handle: match } = service.methods.Match;
+  const { handle: matchMany } = service.methods.MatchMany;
   const broken = sentSide(101, channels, Number.NaN);
   const others = [sentSide(10, channels, 1), sentSide(9, channels, 1)] as const;
-  await assert.rejects(Match(request(broken, others[0]), call), { code: 'too_large' });
+  await assert.rejects(match(request(broken, others[0]), call), { code: 'too_large' });
   // Within the limit they are, and refused for what they hold; so is the query of several, as a whole.
   const refused = { code: 'invalid_argument', message: /features\.features: element 0 is NaN; all must be finite$/ };
-  await assert.rejects(Match(request(broken, others[1]), call), refused);
-  await assert.rejects(Match(request(others[1], broken), call), refused);
+  await assert.rejects(match(request(broken, others[1]), call), refused);
+  await assert.rejects(match(request(others[1], broken), call), refused);
   const many = { model: '', query: broken, targets: [others[1]], homography: null };
-  await assert.rejects(MatchMany(many, call), refused);
-  const { results } = await MatchMany({ ...many, query: others[1], targets: [broken, others[1]] }, call);
+  await assert.rejects(matchMany(many, call), refused);
+  const { results } = await matchMany({ ...many, query: others[1], targets: [broken, others[1]] }, call);
   assert.deepEqual(
     results?.map(({ status }) => status?.message),
     ['targets[0].features.features: element 0 is NaN; all must be finite', undefined],
@@ -46,7 +47,8 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   const channels = engine.manifest.dims.mapsEmbedding!;
   const bytes = 10 * channels * 4;
   const service = createService({ models: [{ engine }], limits: { ...defaultServeLimits, mapBytes: 2 * bytes - 1 } });
-  const { Match, MatchMany } = service.methods;
+  const { handle: match } = service.methods.Match;
+  const { handle: matchMany } = service.methods.MatchMany;
   const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
     .png()
     .toBuffer();
@@ -54,15 +56,15 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   const running = nextRun();
   const request = { model: '', homography: null };
   // Its query is held while its target's image runs.
-  const many = MatchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
+  const many = matchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
   await running;
   assert.equal(service.heldMapBytes, bytes);
   const two = { ...request, a: sentSide(10, channels, 1), b: sentSide(9, channels, 1) };
-  await assert.rejects(Match(two, call), { code: 'overloaded', limit: { name: 'mapBytes', value: 2 * bytes - 1 } });
+  await assert.rejects(match(two, call), { code: 'overloaded', limit: { name: 'mapBytes', value: 2 * bytes - 1 } });
   free();
   assert.equal((await many).results?.[0]?.status, undefined);
   assert.equal(service.heldMapBytes, 0);
-  assert.ok((await Match(two, call)).pairs);
+  assert.ok((await match(two, call)).pairs);
   assert.equal(service.heldMapBytes, 0);
   await service.close();
 });
@@ -70,7 +72,8 @@ test('what is read of sent features is bounded in bytes with all other maps, and
 test('an empty side is told all that a side can be, by features; and crops, by location', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
-  const { Match, MatchMany } = service.methods;
+  const { handle: match } = service.methods.Match;
+  const { handle: matchMany } = service.methods.MatchMany;
   const side = sentSide(4, engine.manifest.dims.mapsEmbedding!, 1);
   const empty = { image: null, store: false } as MatchSide__Output;
   const request = { model: '', homography: null };
@@ -79,14 +82,14 @@ test('an empty side is told all that a side can be, by features; and crops, by l
     message: `${field}: missing; give an image, a feature_ref (of StoreFeatures), or features (of ExtractFeatures)`,
   });
   for (const nothing of [empty, null]) {
-    await assert.rejects(Match({ ...request, a: nothing, b: side }, call), missing('a'));
-    await assert.rejects(Match({ ...request, a: side, b: nothing }, call), missing('b'));
-    await assert.rejects(MatchMany({ ...request, query: nothing, targets: [side] }, call), missing('query'));
+    await assert.rejects(match({ ...request, a: nothing, b: side }, call), missing('a'));
+    await assert.rejects(match({ ...request, a: side, b: nothing }, call), missing('b'));
+    await assert.rejects(matchMany({ ...request, query: nothing, targets: [side] }, call), missing('query'));
   }
-  const { results } = await MatchMany({ ...request, query: side, targets: [empty] }, call);
+  const { results } = await matchMany({ ...request, query: side, targets: [empty] }, call);
   assert.equal(results?.[0]?.status?.message, missing('targets[0]').message);
   const byLocation = { matching: 'byLocation', byLocation: {} } as const;
-  await assert.rejects(Match({ ...request, ...byLocation, a: empty, b: empty }, call), {
+  await assert.rejects(match({ ...request, ...byLocation, a: empty, b: empty }, call), {
     message: 'a: missing; by_location takes two crops of one original',
   });
   await service.close();
@@ -95,7 +98,8 @@ test('an empty side is told all that a side can be, by features; and crops, by l
 test('a crop without its pixels must lie inside the original that the other side shows', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
-  const { Match, MatchMany } = service.methods;
+  const { handle: match } = service.methods.Match;
+  const { handle: matchMany } = service.methods.MatchMany;
   const rgb = Buffer.alloc(100 * 80 * 3);
   const crop = ([left, top, width, height]: readonly [number, number, number, number]) => ({
     ...{ left, top, width, height },
@@ -118,13 +122,13 @@ test('a crop without its pixels must lie inside the original that the other side
     [[0, 17, 64, 64], 'top 17, left 0, height 64, width 64'],
     [[4_294_967_295, 0, 4_294_967_295, 64], 'top 0, left 4294967295, height 64, width 4294967295'],
   ] satisfies [[number, number, number, number], string][]) {
-    await assert.rejects(Match({ ...request, a: shown, b: claimed(...of) }, call), outside('b', at));
-    await assert.rejects(Match({ ...request, a: claimed(...of), b: shown }, call), outside('a', at));
-    const { results } = await MatchMany({ ...request, query: shown, targets: [claimed(...of)] }, call);
+    await assert.rejects(match({ ...request, a: shown, b: claimed(...of) }, call), outside('b', at));
+    await assert.rejects(match({ ...request, a: claimed(...of), b: shown }, call), outside('a', at));
+    const { results } = await matchMany({ ...request, query: shown, targets: [claimed(...of)] }, call);
     assert.match(results![0]!.status!.message!, outside('targets\\[0\\]', at).message);
   }
-  assert.ok((await Match({ ...request, a: shown, b: claimed(36, 16, 64, 64) }, call)).pairs!.length > 0);
+  assert.ok((await match({ ...request, a: shown, b: claimed(36, 16, 64, 64) }, call)).pairs!.length > 0);
   // Of an original that nobody has shown, everything may be so.
-  assert.ok((await Match({ ...request, a: claimed(900, 900, 64, 64), b: claimed(910, 900, 64, 64) }, call)).pairs);
+  assert.ok((await match({ ...request, a: claimed(900, 900, 64, 64), b: claimed(910, 900, 64, 64) }, call)).pairs);
   await service.close();
 });

@@ -15,7 +15,8 @@ test('a homography of too many pairs and samples is refused before any work, and
     models: [{ engine }],
     limits: { ...defaultServeLimits, maxHomographyTests: 20 * 20_000 },
   });
-  const { Match, MatchMany } = service.methods;
+  const { handle: match } = service.methods.Match;
+  const { handle: matchMany } = service.methods.MatchMany;
   const [a, b] = [sentSide(40, channels, 1), sentSide(20, channels, 2)];
   const byFeatures = { space: 'LOCAL_SPACE_UNSPECIFIED' as const, mutual: false, topGamma: 0 };
   const request = (options: Partial<MatchRequest__Output>): MatchRequest__Output => ({
@@ -33,19 +34,19 @@ test('a homography of too many pairs and samples is refused before any work, and
       'homography.max_iterations: 20000 samples of up to 40 pairs come to 800000 tests, over the limit of 400000; ask for ' +
       'fewer pairs (top_gamma, mutual, or smaller sizes by resize), or for max_iterations of at most 10000',
   };
-  await assert.rejects(Match(request({}), call), refused);
+  await assert.rejects(match(request({}), call), refused);
   // Nothing was looked at before: not even whether the numbers are finite.
-  await assert.rejects(Match(request({ a: sentSide(40, channels, Number.NaN) }), call), refused);
+  await assert.rejects(match(request({ a: sentSide(40, channels, Number.NaN) }), call), refused);
   for (const fitting of [
     { homography: { maxIterations: 10_000 } },
     { byFeatures: { ...byFeatures, topGamma: 20 } },
     { byFeatures: { ...byFeatures, mutual: true } },
     { homography: null },
   ]) {
-    assert.ok((await Match(request(fitting), call)).pairs, JSON.stringify(fitting));
+    assert.ok((await match(request(fitting), call)).pairs, JSON.stringify(fitting));
   }
   const targets = [b];
-  const { results } = await MatchMany({ model: '', query: a, targets, byFeatures, homography: {} }, call);
+  const { results } = await matchMany({ model: '', query: a, targets, byFeatures, homography: {} }, call);
   assert.equal(results?.[0]?.status?.message, refused.message);
   await service.close();
 });
@@ -68,12 +69,12 @@ test('pairs by location count alike', async () => {
     byLocation: { topGamma: 0 },
     homography: { maxIterations: 1 },
   };
-  await assert.rejects(service.methods.Match(request, call), {
+  await assert.rejects(service.methods.Match.handle(request, call), {
     code: 'too_large',
     message:
       /^homography\.max_iterations: 1 samples of up to 16 pairs .*\(top_gamma, mutual, or smaller sizes by resize\)$/,
   });
-  const fewer = await service.methods.Match({ ...request, byLocation: { topGamma: 15 } }, call);
+  const fewer = await service.methods.Match.handle({ ...request, byLocation: { topGamma: 15 } }, call);
   assert.equal(fewer.pairs?.length, 15);
   await service.close();
 });

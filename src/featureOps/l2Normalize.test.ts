@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runSync } from '../../../tensor/slices.js';
-import { tensor } from '../../../tensor/tensor.js';
+import { runSync } from '../tensor/slices.js';
+import { tensor } from '../tensor/tensor.js';
 import { l2Normalize } from './l2Normalize.js';
 
 test('each vector gets length 1, a zero vector stays zero', () => {

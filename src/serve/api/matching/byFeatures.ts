@@ -6,14 +6,13 @@ import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
-import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { localOutput } from '../wire/spaces.js';
-import { bothOf } from './bothOf.js';
-import { checkHomographyCost, withHomography } from './matchHomography.js';
-import { checkMatchCost, matchInTurn } from './matchInTurn.js';
-import { matchResponse, readTopGamma } from './matchResponse.js';
-import { holdRead, type MatchSource, readSource } from './matchSource.js';
+import { checkRange } from '../wire/fields.js';
+import { localOutput } from '../wire/model.js';
+import { checkHomographyCost, withHomography } from './homography.js';
+import { matchResponse, readTopGamma } from './response.js';
+import { bothOf, checkMatchCost, matchInTurn } from './run.js';
+import { holdRead, type MatchSource, readSource } from './source.js';
 
 /**
  * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
@@ -21,15 +20,10 @@ import { holdRead, type MatchSource, readSource } from './matchSource.js';
  */
 const LOOP_PRODUCTS = 1_000_000;
 
-function checkRange(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
-  if (value === undefined || inside(value)) return;
-  throw new ServeError('invalid_argument', `by_features.${field}: ${value} is outside ${range}`);
-}
-
 function readOptions(matching: FeatureMatching__Output | undefined, cells: number): FeatureMatchOptions {
   const { ratio, minSimilarity } = matching ?? {};
-  checkRange('ratio', ratio, (value) => value > 0 && value <= 1, '(0, 1]; 0.8 is usual');
-  checkRange('min_similarity', minSimilarity, (value) => value >= -1 && value <= 1, '-1 to 1');
+  checkRange('by_features.ratio', ratio, (value) => value > 0 && value <= 1, '(0, 1]; 0.8 is usual');
+  checkRange('by_features.min_similarity', minSimilarity, (value) => value >= -1 && value <= 1, '-1 to 1');
   const topGamma = readTopGamma(matching?.topGamma, cells);
   return {
     ...(topGamma !== undefined && { topGamma }),

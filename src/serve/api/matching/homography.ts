@@ -6,6 +6,7 @@ import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchRes
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
+import { checkRange } from '../wire/fields.js';
 
 const MOST_ITERATIONS = 100_000;
 
@@ -16,22 +17,22 @@ const absences = {
   degenerate: 'HOMOGRAPHY_ABSENCE_DEGENERATE',
 } as const;
 
-function check(field: string, value: number | undefined, inside: (value: number) => boolean, range: string): void {
-  if (value === undefined || inside(value)) return;
-  throw new ServeError('invalid_argument', `homography.${field}: ${value} is outside ${range}`);
-}
-
 /** @throws ServeError `invalid_argument` for an option out of its range, before any other work is done. */
 export function checkHomography(request: HomographyFit__Output | null): void {
   if (request === null) return;
-  check(
-    'threshold',
+  checkRange(
+    'homography.threshold',
     request.threshold,
     (value) => value > 0 && Number.isFinite(value),
     'the finite numbers above 0 pixels',
   );
-  check('max_iterations', request.maxIterations, (value) => value >= 1 && value <= MOST_ITERATIONS, '1 to 100000');
-  check('confidence', request.confidence, (value) => value > 0 && value < 1, '(0, 1)');
+  checkRange(
+    'homography.max_iterations',
+    request.maxIterations,
+    (value) => value >= 1 && value <= MOST_ITERATIONS,
+    '1 to 100000',
+  );
+  checkRange('homography.confidence', request.confidence, (value) => value > 0 && value < 1, '(0, 1)');
 }
 
 /**

@@ -1,5 +1,5 @@
-import { forEachSlice } from '../../../tensor/slices.js';
-import { type Tensor, tensor } from '../../../tensor/tensor.js';
+import { forEachSlice } from '../tensor/slices.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
 
 /** Scales vectors one after the other. @param scaled takes them */
 function scaleVectors(data: Float32Array, channels: number, scaled: Float32Array): void {

@@ -9,18 +9,12 @@ import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/M
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Call } from '../../call/call.js';
-import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
-import { inField, readImage } from '../wire/image.js';
-import { readResizePolicy } from '../wire/resizePolicy.js';
-import { bothOf } from './bothOf.js';
-import { checkHomographyCost, withHomography } from './matchHomography.js';
-import { checkLocationCost, matchInTurn } from './matchInTurn.js';
-import { matchResponse, readTopGamma } from './matchResponse.js';
-
-function invalid(message: string): ServeError {
-  return new ServeError('invalid_argument', message);
-}
+import { inField, invalid } from '../wire/fields.js';
+import { readImage, readResizePolicy } from '../wire/image.js';
+import { checkHomographyCost, withHomography } from './homography.js';
+import { matchResponse, readTopGamma } from './response.js';
+import { bothOf, checkLocationCost, matchInTurn } from './run.js';
 
 /** The cells of a crop. */
 export interface CropGrid {

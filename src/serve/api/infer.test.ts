@@ -24,7 +24,7 @@ test('what a full queue turns away is not decoded', async () => {
       l2Normalize: false,
     };
     const call = { signal: new AbortController().signal, observe: (phase: Phase) => void phases.push(phase) };
-    return service.methods.Embed(request, call);
+    return service.methods.Embed.handle(request, call);
   };
   const accepted: Phase[] = [];
   const answer = embed(accepted);

@@ -1,9 +1,10 @@
 import { cellCentres, type Grid } from '../../../image/geometry.js';
 import type { CellPoint } from '../../../proto/generated/vicregl/v1/CellPoint.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
-import { ServeError } from '../../call/serveError.js';
-import { modelId, type ServeContext } from '../context.js';
+import type { ServeContext } from '../context.js';
+import { invalid } from '../wire/fields.js';
 import { gridMessage } from '../wire/grid.js';
+import { modelId } from '../wire/model.js';
 
 /** Pairs kept when a request does not say: the paper's number for large maps. */
 const DEFAULT_TOP_GAMMA = 20;
@@ -15,8 +16,7 @@ const DEFAULT_TOP_GAMMA = 20;
 export function readTopGamma(asked: number | undefined, cells: number): number | undefined {
   if (asked === undefined) return Math.min(DEFAULT_TOP_GAMMA, cells);
   if (asked > cells) {
-    throw new ServeError(
-      'invalid_argument',
+    throw invalid(
       `top_gamma: ${asked} is more than the ${cells} cells of image a; ask for at most ${cells}, or 0 for all`,
     );
   }

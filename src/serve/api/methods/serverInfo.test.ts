@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { keyGroups } from '../../config/schema.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
-import { limitList } from './limits.js';
+import { limitList } from './serverInfo.js';
 
 const snakeCase = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const named = new Set(limitList(defaultServeLimits, { provider: 'cpu' }).map(({ name }) => name));

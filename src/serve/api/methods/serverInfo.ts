@@ -1,0 +1,115 @@
+import { createRequire } from 'node:module';
+import type { Engine, EngineStatus } from '../../../engine/engine.js';
+import { enoughPipelinePixels } from '../../../image/resize.js';
+import { packageVersion } from '../../../models/packageVersion.js';
+import type { GetServerInfoResponse } from '../../../proto/generated/vicregl/v1/GetServerInfoResponse.js';
+import type { Limit } from '../../../proto/generated/vicregl/v1/Limit.js';
+import type { ServedModel } from '../../../proto/generated/vicregl/v1/ServedModel.js';
+import { configKeys } from '../../config/keys.js';
+import { runLimits } from '../../config/runLimits.js';
+import type { keyGroups } from '../../config/schema.js';
+import type { ServeLimits } from '../../config/serveLimits.js';
+import { type ModelRegistry, modelLabel } from '../../inference/registry.js';
+import type { ServeContext } from '../context.js';
+import { modelId } from '../wire/model.js';
+
+type LimitKey = keyof (typeof keyGroups)['Limits'];
+
+/** Every limit in force, by its key in the configuration. A new key does not compile here until it has its value. */
+function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readonly<Record<LimitKey, number>> {
+  const { image, output, ...others } = limits;
+  const run = runLimits(limits, engine);
+  return {
+    ...others,
+    batchImages: run.images,
+    batchPixels: run.pixels,
+    decodeSeconds: image.maxSeconds ?? 0,
+    imageBytes: image.maxBytes,
+    imagePixels: image.maxPixels,
+    inputPixels: output.maxOutputPixels,
+    pipelinePixels: output.maxPipelinePixels ?? enoughPipelinePixels(image.maxPixels, output.maxOutputPixels),
+  };
+}
+
+/** Units by the end of a key's name. */
+const units: readonly (readonly [RegExp, string])[] = [
+  [/Bytes$/, 'bytes'],
+  [/Pixels$/, 'pixels'],
+  [/Images$/, 'images'],
+  [/(Seconds|Ttl)$/, 'seconds'],
+  [/Ms$/, 'milliseconds'],
+];
+
+/** Every key of the group Limits with its value, as GetServerInfo tells it; those of a run are as on the engine's provider. */
+export function limitList(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Limit[] {
+  const values = valuesOf(limits, engine);
+  return configKeys()
+    .filter(({ name }) => name in values)
+    .map(({ name, description }) => ({
+      name: name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value: values[name as LimitKey],
+      unit: units.find(([end]) => end.test(name))?.[1] ?? '',
+      description,
+    }));
+}
+
+const states = {
+  ready: 'MODEL_STATE_READY',
+  degraded: 'MODEL_STATE_READY',
+  recovering: 'MODEL_STATE_LOADING',
+  down: 'MODEL_STATE_FAILED',
+} as const satisfies Readonly<Record<EngineStatus['state'], ServedModel['state']>>;
+
+type Served = Pick<ServeContext, 'engine' | 'limits'>;
+
+function servedModel(context: Served, isDefault: boolean): ServedModel {
+  const { engine, limits } = context;
+  return {
+    model: modelId(context),
+    isDefault,
+    state: states[engine.status.state],
+    provider: engine.provider,
+    architecture: engine.manifest.architecture,
+    workers: engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length,
+    inputSizes: [...(limits.output.sizes ?? [])],
+  };
+}
+
+/** ListModels: the models that requests can name: the default, then the others by name and version. */
+export function listModels({ served }: Pick<ModelRegistry, 'served'>): { models: ServedModel[] } {
+  const [first, ...others] = served;
+  return {
+    models: [
+      ...(first ? [servedModel(first, true)] : []),
+      ...others
+        .sort((a, b) => modelLabel(a).localeCompare(modelLabel(b), 'en'))
+        .map((context) => servedModel(context, false)),
+    ],
+  };
+}
+
+/** Read from the package, since only the workers load the runtime itself. */
+function onnxruntimeVersion(): string {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return version;
+}
+
+/** GetServerInfo: versions, models and limits. What cannot change is found once. */
+export function createGetServerInfo(
+  models: Pick<ModelRegistry, 'served'>,
+  limits: ServeLimits,
+): () => Promise<GetServerInfoResponse> {
+  const start = performance.now();
+  const constant = {
+    serverVersion: packageVersion(),
+    onnxruntimeVersion: onnxruntimeVersion(),
+    nodeVersion: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
+    limits: limitList(limits, models.served[0]!.engine),
+  };
+  return async () => ({
+    ...constant,
+    ...listModels(models),
+    uptimeSeconds: (performance.now() - start) / 1000,
+  });
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createLocalTransport } from '../../src/cli/localTransport.js';
+import { createClientOver } from '../../src/client/client.js';
+import { createGrpcTransport } from '../../src/client/grpcTransport.js';
+import { type AnyCall, methodCalls, type Transport } from '../../src/client/transport.js';
+import { VicreglError } from '../../src/client/vicreglError.js';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { loadVicreglService } from '../../src/proto/load.js';
+import { mapMethods } from '../../src/proto/methods.js';
+import { createService } from '../../src/serve/api/service.js';
+import { createLogger } from '../../src/serve/operations/logger.js';
+import { createServer, type RunningServer } from '../../src/serve/server.js';
+import { tinyManifest } from '../support/tinyModel.js';
+
+/** Every method of the contract is there wherever a method has to be: what is missing is found by the loaded definition. */
+
+const { service: definitions } = loadVicreglService();
+const names = Object.values(definitions).map(({ path }) => path.split('/').at(-1)!);
+const engineOf = () => createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
+
+/** What a client gets for one empty request: the number of messages, or the error. */
+type Outcome = { readonly messages: number } | { readonly code: string; readonly message: string };
+
+/** Sends one empty request to every method. @returns what came of it, by the methods' names */
+async function outcomes(transport: Transport): Promise<Record<string, Outcome>> {
+  const found: Record<string, Outcome> = {};
+  for (const [name, { requestStream }] of Object.entries(definitions)) {
+    const call = transport[`${name.charAt(0).toLowerCase()}${name.slice(1)}` as keyof Transport];
+    assert.equal(typeof call, 'function', `the transport has no call for ${name}`);
+    const request = requestStream
+      ? (async function* () {
+          yield {};
+        })()
+      : {};
+    try {
+      const answer = (call as (request: unknown, options: object) => unknown)(request, {});
+      let messages = 0;
+      if (answer instanceof Promise) messages += (await answer) ? 1 : 0;
+      else for await (const _ of answer as AsyncIterable<unknown>) messages++;
+      found[name] = { messages };
+    } catch (error) {
+      const { code, message } = VicreglError.from(error);
+      found[name] = { code, message };
+    }
+  }
+  return found;
+}
+
+/** A transport that answers nothing. @param called is told the name of every method that is called */
+function recordingTransport(called: Set<string>): Transport {
+  const nothing = async function* (name: string): AsyncGenerator<unknown, void> {
+    called.add(name);
+    yield* [];
+  };
+  return {
+    ...methodCalls(
+      mapMethods<AnyCall>(definitions, {
+        unary: (_, name) => async () => {
+          called.add(name);
+          throw new Error('nothing answers');
+        },
+        serverStream: (_, name) => () => nothing(name),
+        itemStream: (_, name) => () => nothing(name),
+      }),
+    ),
+    maxResponseBytes: 1024,
+    waitForReady: async () => {},
+    close: async () => {},
+  };
+}
+
+describe('every method of the contract', () => {
+  let server: RunningServer;
+  let overSocket: Record<string, Outcome>;
+  before(async () => {
+    server = await createServer({
+      models: [{ engine: engineOf() }],
+      ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' },
+      logger: createLogger('silent'),
+    });
+    const transport = createGrpcTransport({ address: server.address, deadlineMs: 60_000, maxMessageBytes: 2 ** 20 });
+    overSocket = await outcomes(transport);
+    await transport.close();
+  });
+  after(() => server.close(true));
+
+  test('has a handler', () => {
+    assert.ok(names.length > 0);
+    assert.deepEqual(Object.keys(overSocket).sort(), [...names].sort());
+    for (const [name, outcome] of Object.entries(overSocket)) {
+      const unexpected = 'code' in outcome && !['INVALID_ARGUMENT', 'NOT_FOUND'].includes(outcome.code);
+      assert.ok(!unexpected, `${name}: ${JSON.stringify(outcome)}`);
+    }
+  });
+
+  test('is counted under its name', async () => {
+    const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
+    for (const name of names) {
+      const counts = [...text.matchAll(/^vicregl_requests_total\{method="(\w+)",code="\w+"\} (\d+)$/gm)]
+        .filter(([, method]) => method === name)
+        .map(([, , count]) => Number(count));
+      assert.deepEqual(counts, [1], name);
+    }
+  });
+
+  test('answers in-process what it answers over a socket', async () => {
+    const transport = createLocalTransport(createService({ models: [{ engine: engineOf() }] }));
+    assert.deepEqual(await outcomes(transport), overSocket);
+    await transport.close();
+  });
+
+  test('is called by a function of the client', async () => {
+    const called = new Set<string>();
+    const client = createClientOver(recordingTransport(called));
+    const image = { width: 1, height: 1, rgb: new Uint8Array(3) };
+    // Arguments in every form that some function of the client takes; a function throws for those of the others.
+    const forms = [[], [image], [[image]], [[{ id: 'a', image }]], [image, image], [image, [image]]];
+    for (const call of Object.values(client) as ((...args: unknown[]) => unknown)[]) {
+      for (const form of forms) {
+        for (const options of [{}, { chunked: true }]) {
+          try {
+            const answer = await call(...form, options);
+            if (typeof answer === 'object' && answer && Symbol.asyncIterator in answer) {
+              for await (const _ of answer as AsyncIterable<unknown>);
+            }
+          } catch {
+            // Nothing answers: what was called is all that counts.
+          }
+        }
+      }
+    }
+    assert.deepEqual([...called].sort(), [...names].sort());
+  });
+
+  test('has a row in the API guide', async () => {
+    const files = (await readdir('docs', { recursive: true })).filter((file) => /^service.*\.md$/.test(file));
+    const texts = await Promise.all(files.map((file) => readFile(join('docs', file), 'utf8')));
+    const firstCells = texts.flatMap((text) => [...text.matchAll(/^\| ([^|]*) \|/gm)].map(([, cell]) => cell!));
+    for (const name of names) {
+      assert.ok(
+        firstCells.some((cell) => cell.includes(`\`${name}\``)),
+        `${name} is the first cell of no table row in docs/service*.md or docs/service/`,
+      );
+    }
+  });
+});
