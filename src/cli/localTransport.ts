@@ -2,8 +2,9 @@ import type { DuplexStream, ServerStream, Transport, Unary } from '../client/tra
 import { loadVicreglService } from '../proto/load.js';
 import type { ItemMethod, Method, StreamedMethod } from '../serve/api/method.js';
 import type { Service } from '../serve/api/service.js';
-import type { Call, Phase } from '../serve/call/call.js';
+import type { Call } from '../serve/call/call.js';
 import { type Status, toStatus } from '../serve/call/errors.js';
+import { createPhaseRecorder } from '../serve/call/phases.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
 
 interface Codec<Request, RequestOutput, Response, ResponseOutput> {
@@ -67,8 +68,8 @@ function itemised<Request, Item, Response, Answer, AnswerOutput>(
   return async function* (requests, { signal }) {
     for await (const request of requests) {
       const item = codec.requestDeserialize(codec.requestSerialize(request));
-      const seconds = new Map<Phase, number>();
-      const call = { ...callOf(signal), observe: (phase: Phase, took: number) => void seconds.set(phase, took) };
+      const { seconds, observe } = createPhaseRecorder(() => {});
+      const call = { ...callOf(signal), observe };
       const answer = await method.answer(item, call).then(
         (response) => method.wrap(item, response, seconds),
         (error: unknown) => method.refuse(item, wholeStatus(error), seconds),

@@ -1,5 +1,6 @@
-import type { Call, Phase } from '../call/call.js';
+import type { Call } from '../call/call.js';
 import type { Status } from '../call/errors.js';
+import type { Phase } from '../call/phases.js';
 
 /** One method: a decoded request to a response; whatever it throws, `toStatus` has a status for it. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;

@@ -1,7 +1,5 @@
 import type { status } from '@grpc/grpc-js';
-
-/** Steps of a request that are timed. */
-export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
+import type { ObservePhase, Phase } from './phases.js';
 
 /** What a method needs to know of the call it answers. */
 export interface Call {
@@ -15,7 +13,7 @@ export interface Call {
    */
   readonly patient?: boolean;
   /** Told how long each phase took, in seconds. */
-  readonly observe: (phase: Phase, seconds: number) => void;
+  readonly observe: ObservePhase;
   /**
    * Told the status of each item of a batch or a stream when its answer stands, with what it threw, and whether a run
    * began for it; absent where nobody counts.

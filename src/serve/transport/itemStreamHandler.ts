@@ -12,8 +12,7 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
-import { oneEncode } from './oneEncode.js';
-import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
+import { type HandlerHost, type OpenCall, openCall } from './openCall.js';
 import { onUnreadable } from './unreadable.js';
 import { writeMessage } from './writing.js';
 
@@ -49,27 +48,26 @@ export function itemStreamHandler<Item, Response, Answer>(
   const costOf = createMessageCost(definition, host.messageEntries);
 
   /** The item's answer as bytes; whatever fails is in it. */
-  async function answerItem(request: RawRequest, call: Call): Promise<HeldAnswer> {
-    const one = oneEncode(call);
-    const clock = createPhaseClock(one.call.observe);
-    const sub: Call = { ...call, patient: true, observe: clock.observe };
+  async function answerItem(request: RawRequest, { call, phases: ofCall }: OpenCall): Promise<HeldAnswer> {
+    const phases = ofCall.forItem();
+    const sub: Call = { ...call, patient: true, observe: phases.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer =>
       checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
     try {
       try {
         const response = await method.answer(item, sub);
-        const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
+        const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, phases.seconds)));
         const giveBackAnswer = await host.answers.wait(encoded.byteLength, call.signal);
         call.observeItem?.(status.OK);
         return { bytes: encoded, giveBack: giveBackAnswer };
       } finally {
-        one.done();
+        phases.finish();
       }
     } catch (error) {
       const failure = toStatus(error);
-      call.observeItem?.(failure.code, error, clock.seconds.has('queue'));
-      return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };
+      call.observeItem?.(failure.code, error, phases.seconds.has('queue'));
+      return { bytes: encode(() => method.refuse(item, failure, phases.seconds)), giveBack: () => {} };
     }
   }
 
@@ -121,7 +119,7 @@ export function itemStreamHandler<Item, Response, Answer>(
 
     async function take(raw: RawRequest): Promise<void> {
       const letGo = await hold(raw);
-      const { bytes, giveBack } = await answerItem(raw, open.call).finally(letGo);
+      const { bytes, giveBack } = await answerItem(raw, open).finally(letGo);
       try {
         await writeMessage(stream, bytes, open);
       } finally {

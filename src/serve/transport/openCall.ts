@@ -3,8 +3,9 @@ import { constants } from 'node:http2';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { ByteBudget } from '../admission/byteBudget.js';
-import type { Call, Phase } from '../call/call.js';
+import type { Call } from '../call/call.js';
 import { hasMore, type Status, toStatus } from '../call/errors.js';
+import { createPhaseRecorder, type PhaseRecorder } from '../call/phases.js';
 import { ServeError } from '../call/serveError.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
@@ -51,6 +52,8 @@ type GrpcCall = Pick<EventEmitter, 'once'> & {
 /** One call from its begin to the moment at which all of it has been sent. */
 export interface OpenCall {
   readonly call: Call;
+  /** Its phases: of its one message, or of all items of a stream. */
+  readonly phases: PhaseRecorder;
   /** Runs when the stream has closed, whoever closed it; everything that the call held can go. */
   onceClosed(work: () => void): void;
   /**
@@ -87,23 +90,6 @@ function deadlineOf(grpcCall: GrpcCall): { readonly deadline?: number } {
   return Number.isFinite(deadline) ? { deadline } : {};
 }
 
-/** Sums up how long the phases of a call took. */
-export interface PhaseClock {
-  readonly seconds: ReadonlyMap<Phase, number>;
-  observe(phase: Phase, seconds: number): void;
-}
-
-export function createPhaseClock(observed: (phase: Phase, seconds: number) => void): PhaseClock {
-  const sums = new Map<Phase, number>();
-  return {
-    seconds: sums,
-    observe(phase, seconds) {
-      sums.set(phase, (sums.get(phase) ?? 0) + seconds);
-      observed(phase, seconds);
-    },
-  };
-}
-
 /** How a call was answered, before it is known whether the answer went out. */
 interface Outcome {
   /** From the call's message to its answer. */
@@ -122,7 +108,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   const cancelled = new AbortController();
   // Every image of a batch or a stream listens while it waits: many are no leak.
   setMaxListeners(0, cancelled.signal);
-  const phases = createPhaseClock((phase, seconds) => host.metrics.phase(name, phase, seconds));
+  const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
   let stalled: ServeError | undefined;
   let outcome: Outcome | undefined;
@@ -206,6 +192,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   }
 
   function answered(given: Omit<Outcome, 'seconds'> = {}): Metadata {
+    phases.finish();
     outcome = { seconds: (performance.now() - start) / 1000, ...given };
     end();
     const metadata = new Metadata();
@@ -239,6 +226,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       },
       ...deadlineOf(grpcCall),
     },
+    phases,
     onceClosed(work) {
       if (closed) work();
       else atClose.push(work);

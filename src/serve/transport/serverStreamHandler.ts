@@ -2,7 +2,6 @@ import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import type { StreamedMethod } from '../api/method.js';
 import { timed } from '../call/call.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
-import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -19,7 +18,7 @@ export function serverStreamHandler<Request, Response>(
   const costOf = createMessageCost(definition, host.messageEntries);
   return (stream) => {
     const open = openCall(stream, name, host);
-    const { call, done } = oneEncode(open.call);
+    const { call } = open;
 
     async function answer(): Promise<void> {
       const giveBack = host.budget.take(costOf(stream.request));
@@ -32,7 +31,6 @@ export function serverStreamHandler<Request, Response>(
           await writeMessage(stream, encoded, open);
         }
       } finally {
-        done();
         giveBack();
       }
     }

@@ -10,7 +10,6 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
-import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
@@ -26,8 +25,7 @@ export function unaryHandler<Request, Response>(
   const name = methodName(definition);
   const costOf = createMessageCost(definition, host.messageEntries);
 
-  async function answer(request: RawRequest, whole: Call): Promise<Buffer> {
-    const { call, done } = oneEncode(whole);
+  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
     const giveBack = host.budget.take(costOf(request));
     try {
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
@@ -37,7 +35,6 @@ export function unaryHandler<Request, Response>(
         checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
       );
     } finally {
-      done();
       giveBack();
     }
   }
