@@ -36,7 +36,10 @@ test('each item of a stream has sums and reports of its own, and the stream has 
     ['encode', 4],
     ['encode', 2],
   ]);
-  assert.deepEqual([first, second, recorder].map(({ seconds }) => seconds.get('encode')), [4, 2, 6]);
+  assert.deepEqual(
+    [first, second, recorder].map(({ seconds }) => seconds.get('encode')),
+    [4, 2, 6],
+  );
   recorder.finish();
   assert.equal(reports.length, 2, 'what the items reported is not reported again');
 });
