@@ -1,4 +1,3 @@
-import pLimit from 'p-limit';
 import type { Decoder } from '../../decode/decoder.js';
 import { createLocalDecoder } from '../../decode/localDecoder.js';
 import { restrictLoaders } from '../../image/loaders.js';
@@ -23,10 +22,11 @@ import type { MatchRequest__Output } from '../../proto/generated/vicregl/v1/Matc
 import type { MatchResponse } from '../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { StoreFeaturesRequest__Output } from '../../proto/generated/vicregl/v1/StoreFeaturesRequest.js';
 import type { StoreFeaturesResponse } from '../../proto/generated/vicregl/v1/StoreFeaturesResponse.js';
-import { createByteBudget } from '../admission/byteBudget.js';
+import { type Admission, createAdmission } from '../admission/admission.js';
 import { defaultServeLimits, type ServeLimits } from '../config/serveLimits.js';
 import type { QueueObserver } from '../inference/batchQueue.js';
 import { createModelRegistry, type ModelRegistry, type ModelSource } from '../inference/registry.js';
+import { createContextLender } from './context.js';
 import { servedModels } from './info/servedModels.js';
 import type { Method, StreamedMethod } from './method.js';
 import { embed } from './methods/embed.js';
@@ -64,8 +64,6 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
-  /** Bytes of the maps that wait for a pooling or a PCA, or were read of sent features. */
-  readonly heldMapBytes: number;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
   /** Ends what `close` waits for. */
@@ -76,6 +74,8 @@ export interface ServiceOptions {
   /** The first is the default; the service closes them. */
   readonly models: readonly ModelSource[];
   readonly limits?: ServeLimits;
+  /** Bounds bytes and concurrent work. Default: by the limits. */
+  readonly admission?: Admission;
   /** Decodes images; the service closes it. Default: in this process, for images of people who are trusted. */
   readonly decoder?: Decoder;
   /** Told what happens in the queues. */
@@ -90,18 +90,16 @@ export function createService(options: ServiceOptions): Service {
   const { models: sources, limits = defaultServeLimits, decoder = createLocalDecoder(), observer } = options;
   restrictLoaders();
   const features = createFeatureStore(limits);
-  const mapBudget = createByteBudget(limits.mapBytes, 'maps');
-  const models = createModelRegistry({
+  const engines = sources.map(({ engine }) => engine);
+  const { admission = createAdmission(limits, engines) } = options;
+  const registry = createModelRegistry({
     models: sources,
     limits,
-    decoder,
-    decoding: pLimit(limits.decodeConcurrency),
-    matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
-    reducing: pLimit(1),
-    mapBudget,
-    features,
+    // References lead to features of their own engine alone: once it is retired, no call can use them.
+    onRetired: (engine) => features.dropOf(engine),
     observer,
   });
+  const models = createContextLender(registry, { decoder, admission, features });
   return {
     methods: {
       Embed: (request, call) => models.use(request.model, (context) => embed(context, request, call)),
@@ -117,23 +115,20 @@ export function createService(options: ServiceOptions): Service {
       ExtractFeaturesStream: extractFeaturesStream(models),
       ExtractFeaturesChunked: (request, call) =>
         models.use(request.model, (context) => extractFeaturesChunked(context, request, call)),
-      GetServerInfo: createGetServerInfo(models, limits),
-      ListModels: async () => ({ models: servedModels(models) }),
+      GetServerInfo: createGetServerInfo(registry, limits),
+      ListModels: async () => ({ models: servedModels(registry) }),
     },
-    models,
+    models: registry,
     get storedFeatures() {
       return features.stats;
     },
-    get heldMapBytes() {
-      return mapBudget.held;
-    },
     async close() {
-      await models.close();
+      await registry.close();
       await decoder.close();
     },
     terminate() {
       decoder.terminate();
-      models.terminate();
+      registry.terminate();
     },
   };
 }

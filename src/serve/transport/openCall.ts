@@ -2,7 +2,7 @@ import { type EventEmitter, setMaxListeners } from 'node:events';
 import { constants } from 'node:http2';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import type { ByteBudget } from '../admission/byteBudget.js';
+import type { Admission } from '../admission/admission.js';
 import type { Call } from '../call/call.js';
 import { hasMore, type Status, toStatus } from '../call/errors.js';
 import { createPhaseRecorder, type PhaseRecorder } from '../call/phases.js';
@@ -31,10 +31,8 @@ export interface HandlerHost {
   readonly streamItems: number;
   /** Seconds in which a caller has to take each MiB of its answers. */
   readonly readSeconds: number;
-  /** Bytes of the requests that are being answered. */
-  readonly budget: Pick<ByteBudget, 'take' | 'wait'>;
-  /** Bytes of the answers that callers have not taken yet. */
-  readonly answers: Pick<ByteBudget, 'take' | 'wait'>;
+  /** Bounds the bytes of requests and answers. */
+  readonly admission: Pick<Admission, 'requestBytes' | 'responseBytes'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
   /** Aborted when a shutdown begins: streams take no more items then. */

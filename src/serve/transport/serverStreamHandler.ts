@@ -21,17 +21,18 @@ export function serverStreamHandler<Request, Response>(
     const { call } = open;
 
     async function answer(): Promise<void> {
-      const giveBack = host.budget.take(costOf(stream.request));
+      const requestPermit = host.admission.requestBytes.tryAcquire(costOf(stream.request));
       try {
         const request = await timed(call, 'receive', () => parseRequest(definition, unbox(stream.request)));
         const { bytes, messages } = await method(request, call);
-        open.onceClosed(host.answers.take(bytes));
+        const responsePermit = host.admission.responseBytes.tryAcquire(bytes);
+        open.onceClosed(() => responsePermit.release());
         for (const message of messages) {
           const encoded = await timed(call, 'encode', () => definition.responseSerialize(message));
           await writeMessage(stream, encoded, open);
         }
       } finally {
-        giveBack();
+        requestPermit.release();
       }
     }
 

@@ -26,7 +26,7 @@ export function unaryHandler<Request, Response>(
   const costOf = createMessageCost(definition, host.messageEntries);
 
   async function answer(request: RawRequest, call: Call): Promise<Buffer> {
-    const giveBack = host.budget.take(costOf(request));
+    const requestPermit = host.admission.requestBytes.tryAcquire(costOf(request));
     try {
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
       const response = await method(message, call);
@@ -35,7 +35,7 @@ export function unaryHandler<Request, Response>(
         checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
       );
     } finally {
-      giveBack();
+      requestPermit.release();
     }
   }
 
@@ -43,7 +43,8 @@ export function unaryHandler<Request, Response>(
     const open = openCall(grpcCall, name, host);
     answer(grpcCall.request, open.call)
       .then((response) => {
-        open.onceClosed(host.answers.take(response.byteLength));
+        const responsePermit = host.admission.responseBytes.tryAcquire(response.byteLength);
+        open.onceClosed(() => responsePermit.release());
         open.onceClosed(open.mustTake(response.byteLength));
         return response;
       })

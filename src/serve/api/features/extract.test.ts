@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { createHeldEngine } from '../../../../test/support/heldEngine.js';
 import { turnsWhile } from '../../../../test/support/turnsWhile.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import { createAdmission } from '../../admission/admission.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import { createService } from '../service.js';
 
@@ -31,32 +32,36 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const { stride, dims } = engine.manifest;
   const bytes = (side / stride) ** 2 * dims.representation * 4;
   const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1, batchImages: 1 };
-  const service = createService({ models: [{ engine }], limits });
+  const admission = createAdmission(limits, [engine]);
+  const { mapBytes } = admission;
+  const service = createService({ models: [{ engine }], limits, admission });
   const { ExtractFeatures } = service.methods;
   const running = nextRun();
   const first = ExtractFeatures(request({ pca }), call);
   await running;
-  assert.equal(service.heldMapBytes, bytes);
+  assert.equal(mapBytes.held, bytes);
   const box = { left: 0, top: 0, right: 100, bottom: 100 };
   const pooling = { regions: [{ box, shape: 'box' as const }] };
   await assert.rejects(ExtractFeatures(request({ pooling }), call), {
     code: 'overloaded',
     limit: { name: 'mapBytes', value: 2 * bytes - 1 },
-    message: new RegExp(`^maps of ${bytes} bytes are held for poolings`),
+    message: new RegExp(
+      `^maps for pooling, PCA and matching hold ${bytes} bytes, and ${bytes} more would exceed .* \\(mapBytes\\)`,
+    ),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
   const plain = ExtractFeatures(request(), call);
-  // Half of the bytes is less than one map: a patient call would have to wait for all that waited before it.
-  const patient = ExtractFeatures(request({ pooling }), { ...call, patient: true });
+  // Half of the bytes is less than one map: a stream item waits for all that waited before it.
+  const ofStream = ExtractFeatures(request({ pooling }), { ...call, waitsForCapacity: true });
   free();
-  assert.deepEqual((await patient).features?.shape, [1, dims.representation]);
+  assert.deepEqual((await ofStream).features?.shape, [1, dims.representation]);
   assert.deepEqual((await first).features?.shape, [side / stride, side / stride, 1]);
   assert.ok((await plain).features, 'a map that is sent as it is does not count');
   const empty = { regions: [{ mask: null, shape: 'mask' as const }] };
   await assert.rejects(ExtractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
-  // What was answered and what failed have given back what they held.
+  // Calls that were answered and calls that failed have released their bytes.
   assert.deepEqual((await ExtractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
-  assert.equal(service.heldMapBytes, 0);
+  assert.equal(mapBytes.held, 0);
   await service.close();
 });
 

@@ -4,7 +4,7 @@ import { type Reduced, reduceDimensions } from '../../../dense/reduce.js';
 import { inTurns } from '../../../match/turns.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { Tensor } from '../../../tensor/tensor.js';
-import { inBoundedTurn } from '../../admission/concurrencyGate.js';
+import type { Permit } from '../../admission/weightedSemaphore.js';
 import { type Call, timed } from '../../call/call.js';
 import { admitImage } from '../admitImage.js';
 import type { ServeContext } from '../context.js';
@@ -28,23 +28,12 @@ export interface ExtractedMap {
 /** Told the size of the answer in bytes before any vector is computed; it throws where that is too much. */
 export type SizeCheck = (bytes: number, maps: readonly PlannedMap[], dtype: WireDType) => void | Promise<void>;
 
-/** One pooling or PCA at a time: both take seconds of a core at their largest. */
-async function inReductionTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
-  const { reducing, limits } = context;
-  const waiting = {
-    name: 'queueReductions',
-    value: limits.queueReductions,
-    waiting: 'poolings and PCAs wait for their turn',
-  };
-  return inBoundedTurn(reducing, waiting, call, work);
-}
-
 /**
  * Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. Large
  * maps leave the event loop to others every few milliseconds.
  */
 async function extractMap(
-  context: ServeContext,
+  { admission }: ServeContext,
   plan: FeaturePlan,
   planned: PlannedMap,
   map: Tensor<'float32'>,
@@ -56,12 +45,12 @@ async function extractMap(
   if (plan.cells) vectors = await run(pickCells(vectors, plan.cells));
   if (weights) {
     const whole = vectors;
-    vectors = await inReductionTurn(context, call, () => run(poolRegions(whole, weights)));
+    vectors = await admission.reducing.run(call, () => run(poolRegions(whole, weights)));
   }
   if (plan.l2Normalize) vectors = await run(l2Normalize(vectors));
   const { pca } = plan;
   const full = vectors;
-  const reduced = pca && (await inReductionTurn(context, call, () => reduceDimensions(full, pca, call.signal)));
+  const reduced = pca && (await admission.reducing.run(call, () => reduceDimensions(full, pca, call.signal)));
   const features = await run(tensorMessage(reduced?.vectors ?? full, plan.dtype));
   return { planned, features, ...(reduced && { reduced }), ...coverageOf(weights) };
 }
@@ -71,19 +60,19 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 }
 
 /**
- * Counts the maps of a request that pools or reduces them, which are held until it is their turn.
- * @returns gives their bytes back
- * @throws ServeError `overloaded` where they do not fit beside those of others; a patient call waits then.
+ * Acquires the bytes of the maps of a request that pools or reduces them: they are held while it waits for its turn.
+ * @returns undefined where it does neither
+ * @throws ServeError `overloaded` where they do not fit beside those of others; a call that waits for capacity waits then.
  */
-async function holdMaps(
-  { mapBudget }: ServeContext,
+async function acquireMaps(
+  { admission: { mapBytes } }: ServeContext,
   plan: FeaturePlan,
   maps: readonly PlannedMap[],
-  { patient, signal }: Call,
-): Promise<() => void> {
-  if (plan.regions === undefined && plan.pca === undefined) return () => {};
+  { waitsForCapacity, signal }: Call,
+): Promise<Permit | undefined> {
+  if (plan.regions === undefined && plan.pca === undefined) return undefined;
   const bytes = maps.reduce((sum, { grid, channels }) => sum + bytesOfMap(grid, channels), 0);
-  return patient ? mapBudget.wait(bytes, signal) : mapBudget.take(bytes);
+  return waitsForCapacity ? mapBytes.acquire(bytes, signal) : mapBytes.tryAcquire(bytes);
 }
 
 /**
@@ -104,7 +93,7 @@ export async function extract(
     maps,
     plan.dtype,
   );
-  const giveBack = await holdMaps(context, plan, maps, call);
+  const permit = await acquireMaps(context, plan, maps, call);
   try {
     const weights = plan.regions
       ? await timed(call, 'encode', () => readRegions(context, plan.regions!, maps, prepared.original, call))
@@ -123,6 +112,6 @@ export async function extract(
       return extracted;
     });
   } finally {
-    giveBack();
+    permit?.release();
   }
 }

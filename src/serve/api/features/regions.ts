@@ -26,15 +26,15 @@ function checkSize(mask: Size, original: Size, field: string): void {
 }
 
 async function maskRuns(
-  { decoder, decoding }: Pick<ServeContext, 'decoder' | 'decoding'>,
+  { decoder, admission }: Pick<ServeContext, 'decoder' | 'admission'>,
   mask: Mask__Output,
   original: Size,
   field: string,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<Runs> {
   if (mask.png) {
     const { png } = mask;
-    const { data } = await decoding(() => decoder.mask(png, original, signal));
+    const { data } = await admission.decoding.run(call, () => decoder.mask(png, original, call.signal));
     return bitmapRuns(data, original.width, original.height);
   }
   if (mask.bitmap) {
@@ -65,13 +65,13 @@ async function runsOf(
   region: PoolingRegion__Output,
   original: Size,
   field: string,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<Runs> {
   if (region.box) {
     const { left, right, top, bottom } = readBox(region.box, `${field}.box`);
     return [[left, right, top, bottom]];
   }
-  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, signal);
+  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, call);
   throw new ServeError('invalid_argument', `${field}: empty; set box or mask`);
 }
 
@@ -107,7 +107,8 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
  * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
  * once, whatever the number of maps, and no two of them are held decoded at a time.
  * @returns [maps][regions]
- * @throws ServeError, DenseError or ImageError naming the region that is wrong.
+ * @throws ServeError, DenseError or ImageError naming the region that is wrong; ServeError `overloaded` when too many images and
+ *   masks wait for decoding.
  */
 export async function readRegions(
   context: ServeContext,
@@ -123,7 +124,7 @@ export async function readRegions(
     const field = `pooling.regions[${i}]`;
     let ofMaps: RegionWeights[];
     try {
-      const runs = await runsOf(context, region, original, field, call.signal);
+      const runs = await runsOf(context, region, original, field, call);
       ofMaps = await inTurns(regionWeights(lattices, runs), call.signal);
     } catch (error) {
       throw inField(field, error);

@@ -1,7 +1,7 @@
 import type { EngineStatus } from '../../../engine/engine.js';
 import type { ServedModel } from '../../../proto/generated/vicregl/v1/ServedModel.js';
-import { type ModelRegistry, modelLabel } from '../../inference/registry.js';
-import { modelId, type ServeContext } from '../context.js';
+import { type ServedModel as Model, type ModelRegistry, modelLabel } from '../../inference/registry.js';
+import { modelId } from '../context.js';
 
 const states = {
   ready: 'MODEL_STATE_READY',
@@ -10,9 +10,7 @@ const states = {
   down: 'MODEL_STATE_FAILED',
 } as const satisfies Readonly<Record<EngineStatus['state'], ServedModel['state']>>;
 
-type Served = Pick<ServeContext, 'engine' | 'limits'>;
-
-function servedModel(context: Served, isDefault: boolean): ServedModel {
+function servedModel(context: Pick<Model, 'engine' | 'limits'>, isDefault: boolean): ServedModel {
   const { engine, limits } = context;
   return {
     model: modelId(context),

@@ -2,7 +2,7 @@ import type { ExtractFeaturesBatchRequest__Output } from '../../../proto/generat
 import type { ExtractFeaturesBatchResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesBatchResponse.js';
 import type { Call } from '../../call/call.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/serveLimits.js';
-import type { ModelRegistry } from '../../inference/registry.js';
+import type { ContextLender } from '../context.js';
 import type { SizeCheck } from '../features/extract.js';
 import { refuseOver } from '../features/responseLimit.js';
 import { answerEach, checkBatch } from './batch.js';
@@ -42,7 +42,7 @@ function shareBytes(limit: number, requests: number) {
 
 /** ExtractFeaturesBatch: the local vectors of several images; a wrong image costs its own answer only. */
 export async function extractFeaturesBatch(
-  models: ModelRegistry,
+  models: ContextLender,
   limits: ServeLimits,
   { requests, maxResponseBytes }: ExtractFeaturesBatchRequest__Output,
   call: Call,

@@ -1,8 +1,8 @@
 import type { EmbedStreamResponse } from '../../../proto/generated/vicregl/v1/EmbedStreamResponse.js';
 import type { PhaseTimes } from '../../../proto/generated/vicregl/v1/PhaseTimes.js';
 import { statusMessage } from '../../../proto/statusDetails.js';
-import type { Phase } from '../../call/phases.js';
 import type { Status } from '../../call/errors.js';
+import type { Phase } from '../../call/phases.js';
 
 /** The status of one item of a batch or a stream, as messages carry it. */
 export function itemStatus(status: Status): NonNullable<EmbedStreamResponse['status']> {

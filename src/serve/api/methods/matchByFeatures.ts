@@ -13,7 +13,7 @@ import { bothOf } from './bothOf.js';
 import { checkHomographyCost, withHomography } from './matchHomography.js';
 import { checkMatchCost, matchInTurn } from './matchInTurn.js';
 import { matchResponse, readTopGamma } from './matchResponse.js';
-import { holdRead, type MatchSource, readSource } from './matchSource.js';
+import { acquireRead, type MatchSource, readSource } from './matchSource.js';
 
 /**
  * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
@@ -63,7 +63,7 @@ export async function matchFeatureSources(
   const options = readOptions(matching, a.grid.rows * a.grid.cols);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
   checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
-  const giveBack = holdRead(context, a, b);
+  const permit = acquireRead(context, a, b);
   try {
     const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
     const { nearest } = context.engine;
@@ -80,7 +80,7 @@ export async function matchFeatureSources(
       return withHomography(response, homography, b.grid, call);
     });
   } finally {
-    giveBack();
+    permit.release();
   }
 }
 

@@ -11,7 +11,7 @@ import { answerEach } from './batch.js';
 import { matchFeatureSources, outputOf } from './matchByFeatures.js';
 import { matchCrops, readCropGrid } from './matchByLocation.js';
 import { checkHomography } from './matchHomography.js';
-import { holdRead, readSource } from './matchSource.js';
+import { acquireRead, readSource } from './matchSource.js';
 
 type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 
@@ -32,7 +32,7 @@ async function withQuery<T>(
   const byFeatures = request.byFeatures ?? undefined;
   const output = outputOf(context, byFeatures);
   const source = await readSource(context, query, 'query', output, call);
-  const giveBack = holdRead(context, source);
+  const permit = acquireRead(context, source);
   try {
     const map = await source.vectors(call);
     // What was read of it is held once, whatever the number of targets.
@@ -42,7 +42,7 @@ async function withQuery<T>(
       return matchFeatureSources(own, computed, other, byFeatures, homography, call);
     });
   } finally {
-    giveBack();
+    permit.release();
   }
 }
 
@@ -63,9 +63,9 @@ export async function matchMany(
   checkHomography(homography);
   return withQuery(context, request, call, async (matchWith) => {
     // As many as fit into one run: more would only hold their pixels and maps in memory.
-    const atOnce = pLimit(runLimits(context.limits, context.engine).images);
+    const atOnce = pLimit(runLimits(context.limits, context.engine).batchImages);
     const results = await answerEach(targets, call, (target, i) =>
-      atOnce(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
+      atOnce(() => context.queue.scope((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
     );
     return { results };
   });

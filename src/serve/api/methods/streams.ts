@@ -6,8 +6,7 @@ import type { ExtractFeaturesStreamRequest__Output } from '../../../proto/genera
 import type { ExtractFeaturesStreamResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesStreamResponse.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
-import type { ModelRegistry } from '../../inference/registry.js';
-import type { ServeContext } from '../context.js';
+import type { ContextLender, ServeContext } from '../context.js';
 import type { ItemMethod } from '../method.js';
 import { embed } from './embed.js';
 import { extractFeatures } from './extractFeatures.js';
@@ -18,7 +17,7 @@ const MAX_ID = 256;
 
 /** Answers the items of a stream with what the unary method answers; every item finds its model anew. */
 function itemMethod<Request extends { readonly model: string }, Response>(
-  models: ModelRegistry,
+  models: ContextLender,
   answer: (context: ServeContext, request: Request, call: Call) => Promise<Response>,
 ) {
   type Item = { readonly id: string; readonly request: Request | null };
@@ -46,11 +45,11 @@ function itemMethod<Request extends { readonly model: string }, Response>(
 
 /** EmbedStream: Embed for every item. */
 export const embedStream = (
-  models: ModelRegistry,
+  models: ContextLender,
 ): ItemMethod<EmbedStreamRequest__Output, EmbedResponse, EmbedStreamResponse> => itemMethod(models, embed);
 
 /** ExtractFeaturesStream: ExtractFeatures for every item. */
 export const extractFeaturesStream = (
-  models: ModelRegistry,
+  models: ContextLender,
 ): ItemMethod<ExtractFeaturesStreamRequest__Output, ExtractFeaturesResponse, ExtractFeaturesStreamResponse> =>
   itemMethod(models, (context, request, call) => extractFeatures(context, request, call));

@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { callQueueOf, registryParts } from '../../../../test/support/registryParts.js';
+import { scopedQueueOf, sharedParts } from '../../../../test/support/serveContext.js';
 import { tinyManifest } from '../../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../../engine/fakeEngine.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
+import { defaultServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { readImage } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
   engine,
-  queue: callQueueOf(engine),
-  ...registryParts(),
+  queue: scopedQueueOf(engine),
+  limits: defaultServeLimits,
+  ...sharedParts(),
 };
 
 test('the encoded file is let go once it is decoded', async () => {

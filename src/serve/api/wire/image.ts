@@ -2,7 +2,6 @@ import type { SentPicture, WantedInput } from '../../../image/decodeInput.js';
 import { ImageError } from '../../../image/imageError.js';
 import type { PreparedImage } from '../../../image/types.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
-import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
@@ -59,9 +58,8 @@ export async function readImage(
   call: Call,
 ): Promise<PreparedImage> {
   if (image === null) throw new ServeError('invalid_argument', `${field}: missing; every request carries its image`);
-  const { decoder, decoding, limits } = context;
-  const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
-  return inBoundedTurn(decoding, waiting, call, () =>
+  const { decoder, admission } = context;
+  return admission.decoding.run(call, () =>
     timed(call, 'decode', async () => {
       try {
         return await decoder.input(takePicture(image, field), readWanted(context, image), call.signal);

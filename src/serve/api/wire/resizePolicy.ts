@@ -1,3 +1,4 @@
+import type { OutputLimits } from '../../../image/resize.js';
 import type { ResizePolicy } from '../../../image/types.js';
 import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
@@ -18,4 +19,23 @@ export function readResizePolicy(
   if (image.native) return { kind: 'native' };
   // The crops of the training are stretched to a square, and cutting a crop's sides off again would surprise.
   return image.crop ? { kind: 'fit', width: crop, height: crop } : { kind: 'shortestSide', resize, crop };
+}
+
+/**
+ * The most bytes that the network input of a request's image can have (RGB, 8 bits), as far as is known before it is decoded. The
+ * size of `native` is known by then only: it may be as large as the limit.
+ */
+export function mostInputBytes(
+  image: Parameters<typeof readResizePolicy>[0],
+  manifest: Parameters<typeof readResizePolicy>[1],
+  { maxOutputPixels }: OutputLimits,
+): number {
+  const policy = readResizePolicy(image, manifest);
+  const pixels =
+    policy.kind === 'fit'
+      ? policy.width * policy.height
+      : policy.kind === 'shortestSide'
+        ? policy.crop ** 2
+        : maxOutputPixels;
+  return 3 * Math.min(pixels, maxOutputPixels);
 }
