@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { createAdmission } from './admission.js';
 
 test('every budget and gate has its own limit, and rejects by its name', async () => {
@@ -16,7 +16,11 @@ test('every budget and gate has its own limit, and rejects by its name', async (
     assert.throws(() => admission[name].tryAcquire(1), { limit: { name, value: limits[name] } });
   }
   const call = { signal: new AbortController().signal, observe: () => {} };
-  const gates = { decoding: [2, 'queueImages'], matching: [3, 'queueMatches'], reducing: [1, 'queueReductions'] } as const;
+  const gates = {
+    decoding: [2, 'queueImages'],
+    matching: [3, 'queueMatches'],
+    reducing: [1, 'queueReductions'],
+  } as const;
   for (const [gate, [concurrency, name]] of Object.entries(gates)) {
     let end = (): void => {};
     const held = new Promise<void>((resolve) => {

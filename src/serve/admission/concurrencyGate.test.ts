@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Call } from '../call/call.js';
 import { createConcurrencyGate } from './concurrencyGate.js';
 
 /** Runs one at a time. */
@@ -11,7 +12,7 @@ const gateOf = (value: number) =>
     queueLimit: { name: 'queueMatches', value },
     waiting: 'matches wait for their turn',
   });
-const call = () => ({ signal: new AbortController().signal });
+const call = () => ({ signal: new AbortController().signal, observe: () => {} });
 
 /** Work that ends when the test says so. */
 function held<T>(value: T) {
@@ -47,7 +48,7 @@ test('a call that is aborted while it waits leaves at once: its place is free, i
   await turn();
   const given = new AbortController();
   let worked = false;
-  const two = gate.run(given, async () => {
+  const two = gate.run({ ...call(), signal: given.signal }, async () => {
     worked = true;
   });
   given.abort(new Error('gave up'));
@@ -57,7 +58,7 @@ test('a call that is aborted while it waits leaves at once: its place is free, i
   assert.deepEqual(await Promise.all([one, three]), ['first', 'third']);
   assert.equal(worked, false);
   await assert.rejects(
-    gate.run(given, async () => {}),
+    gate.run({ ...call(), signal: given.signal }, async () => {}),
     /gave up/,
   );
 });
@@ -85,11 +86,49 @@ test('work that fails fails its own call; the next runs, and no listener stays',
   const gate = gateOf(1);
   const { signal } = call();
   await assert.rejects(
-    gate.run({ signal }, async () => {
+    gate.run({ ...call(), signal }, async () => {
       throw new Error('failed');
     }),
     /failed/,
   );
-  assert.equal(await gate.run({ signal }, async () => 'well'), 'well');
+  assert.equal(await gate.run({ ...call(), signal }, async () => 'well'), 'well');
   assert.equal(getEventListeners(signal, 'abort').length, 0);
+});
+
+test('the time until the work begins is the phase wait, also of a call that gives up, and not of one that is rejected', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const gate = gateOf(1);
+  const waits: [string, string, number][] = [];
+  const observed = (name: string, own: Partial<Call> = {}) => ({
+    ...call(),
+    observe: (phase: string, seconds: number) => void waits.push([name, phase, seconds]),
+    ...own,
+  });
+  const first = held('first');
+  const one = gate.run(observed('first'), first.work);
+  await turn();
+  now += 1000;
+  const given = new AbortController();
+  const gone = [
+    gate.run(observed('gone', { signal: given.signal }), async () => {}),
+    gate.run(observed('gone while others wait', { signal: given.signal, waitsForCapacity: true }), async () => {}),
+  ];
+  await assert.rejects(
+    gate.run(observed('rejected'), async () => {}),
+    { code: 'overloaded' },
+  );
+  now += 2000;
+  given.abort(new Error('gave up'));
+  await Promise.allSettled(gone);
+  const two = gate.run(observed('second'), async () => 'second');
+  now += 4000;
+  first.end();
+  await Promise.all([one, two]);
+  assert.deepEqual(waits, [
+    ['first', 'wait', 0],
+    ['gone', 'wait', 2],
+    ['gone while others wait', 'wait', 2],
+    ['second', 'wait', 4],
+  ]);
 });

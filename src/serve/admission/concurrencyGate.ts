@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
-import { createWeightedSemaphore } from './weightedSemaphore.js';
+import { createWeightedSemaphore, type Permit } from './weightedSemaphore.js';
 
 export interface ConcurrencyGateOptions {
   /** How many pieces of work run at a time. */
@@ -19,14 +19,15 @@ export interface ConcurrencyGateOptions {
 /** Runs a bounded number of pieces of work at a time; a bounded number wait, first come, first served. */
 export interface ConcurrencyGate {
   /**
-   * Runs the work when it is its turn. A call that is aborted while it waits leaves at once; its work never runs.
+   * Runs the work when it is its turn, and tells the call how long it waited (phase `wait`). A call that is aborted while it
+   * waits leaves at once; its work never runs.
    *
    * When as many wait as may, a unary call is rejected, and a stream item (`waitsForCapacity`) blocks until it may join those
    * who wait, of whom stream items are half at most.
    * @throws ServeError `overloaded` when as many wait as may, or the signal's reason when it is aborted before the work runs;
    *   else whatever the work throws.
    */
-  run<T>(call: Pick<Call, 'signal' | 'waitsForCapacity'>, work: () => Promise<T>): Promise<T>;
+  run<T>(call: Pick<Call, 'signal' | 'waitsForCapacity' | 'observe'>, work: () => Promise<T>): Promise<T>;
 }
 
 export function createConcurrencyGate({ concurrency, queueLimit, waiting }: ConcurrencyGateOptions): ConcurrencyGate {
@@ -41,17 +42,28 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
   }
 
   return {
-    async run({ signal, waitsForCapacity = false }, work) {
+    async run(call, work) {
+      const { signal, waitsForCapacity = false } = call;
       signal.throwIfAborted();
-      const place = waitsForCapacity ? await queue.acquire(1, signal) : queue.tryAcquire(1);
+      const start = performance.now();
+      const observeWait = (): void => call.observe('wait', (performance.now() - start) / 1000);
+      let place: Permit | undefined;
+      try {
+        place = waitsForCapacity ? await queue.acquire(1, signal) : queue.tryAcquire(1);
+      } catch (error) {
+        observeWait();
+        throw error;
+      }
       if (place === undefined) throw overloaded();
+      const { release } = place;
       // Emptied when the call gives up: p-limit keeps its function until its turn, and the work would keep the call's images.
       let pending: typeof work | undefined = work;
       return new Promise((resolve, reject) => {
         const leave = (): void => {
           pending = undefined;
-          place.release();
+          release();
           signal.removeEventListener('abort', onAbort);
+          observeWait();
         };
         const onAbort = (): void => {
           leave();
@@ -62,9 +74,11 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
         void slots(async () => {
           const mine = pending;
           if (mine === undefined) return;
-          leave();
-          // Within a promise, so that what it throws at once also rejects the call and not the slot.
-          await (async () => mine())().then(resolve, reject);
+          // Within a promise, so that what is thrown at once also rejects the call and not the slot.
+          await (async () => {
+            leave();
+            return mine();
+          })().then(resolve, reject);
         });
       });
     },

@@ -1,11 +1,14 @@
-/** Steps of a request that are timed. */
-export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
+/**
+ * Phases of a request that are timed. `queue` is the wait for a worker, a place in its queue included; `wait` is every other wait
+ * for capacity: for a turn to decode, to match, to pool or to reduce, and for the bytes of maps.
+ */
+export type Phase = 'receive' | 'wait' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
 
 /**
  * Phases that one message goes through in parts, such as the tensors of each image of a batch. They are reported once for each
  * message, as the sum of the parts: quantiles of the parts would be those of a mixture.
  */
-const SUMMED: ReadonlySet<Phase> = new Set(['encode']);
+const SUMMED: ReadonlySet<Phase> = new Set(['wait', 'encode']);
 
 /** Told how long a phase took, in seconds. */
 export type ObservePhase = (phase: Phase, seconds: number) => void;

@@ -4,6 +4,7 @@ import { createHeldEngine } from '../../../../test/support/heldEngine.js';
 import { turnsWhile } from '../../../../test/support/turnsWhile.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import { createAdmission } from '../../admission/admission.js';
+import { createPhaseRecorder } from '../../call/phases.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import { createService } from '../service.js';
 
@@ -90,4 +91,31 @@ test('what is made of a large map leaves the event loop to others', async () => 
     const turns = await turnsOf({ l2Normalize: true, dtype });
     assert.ok(turns >= 6, `${dtype}: ${turns} turns of the event loop`);
   }
+});
+
+test('the waits of pooling and PCA for their turn are the phase wait, and none of encode', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { engine, free, nextRun } = createHeldEngine();
+  const admission = createAdmission(defaultServeLimits, [engine]);
+  const service = createService({ models: [{ engine }], admission });
+  const box = { left: 0, top: 0, right: 100, bottom: 100 };
+  const pooling = { regions: [box, box].map((each) => ({ box: each, shape: 'box' as const })) };
+  for (const options of [{ pooling }, { pca }]) {
+    const { observe, seconds } = createPhaseRecorder(() => {});
+    let end = (): void => {};
+    const other = admission.reducing.run(call, () => new Promise<void>((resolve) => (end = resolve)));
+    const running = nextRun();
+    const answer = service.methods.ExtractFeatures(request(options), { ...call, observe });
+    await running;
+    free();
+    while (!seconds.has('inference')) await new Promise(setImmediate);
+    // What waits for the reduction that runs does so for 3 s.
+    await new Promise(setImmediate);
+    now += 3000;
+    end();
+    await Promise.all([other, answer]);
+    assert.deepEqual([seconds.get('wait'), seconds.get('encode')], [3, 0], Object.keys(options)[0]);
+  }
+  await service.close();
 });

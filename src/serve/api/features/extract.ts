@@ -1,6 +1,6 @@
 import { cutWindow, pickCells } from '../../../dense/part.js';
 import { poolRegions, type RegionWeights } from '../../../dense/pool.js';
-import { type Reduced, reduceDimensions } from '../../../dense/reduce.js';
+import { type Reduced, type Reduction, reduceDimensions } from '../../../dense/reduce.js';
 import { inTurns } from '../../../match/turns.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { Tensor } from '../../../tensor/tensor.js';
@@ -40,7 +40,7 @@ async function extractMap(
   weights: readonly RegionWeights[] | undefined,
   call: Call,
 ): Promise<ExtractedMap> {
-  const run = <T>(steps: Generator<void, T>) => inTurns(steps, call.signal);
+  const run = <T>(steps: Generator<void, T>) => timed(call, 'encode', () => inTurns(steps, call.signal));
   let vectors = planned.window ? await run(cutWindow(map, planned.window)) : map;
   if (plan.cells) vectors = await run(pickCells(vectors, plan.cells));
   if (weights) {
@@ -50,7 +50,9 @@ async function extractMap(
   if (plan.l2Normalize) vectors = await run(l2Normalize(vectors));
   const { pca } = plan;
   const full = vectors;
-  const reduced = pca && (await admission.reducing.run(call, () => reduceDimensions(full, pca, call.signal)));
+  const reduce = (by: Reduction) =>
+    admission.reducing.run(call, () => timed(call, 'encode', () => reduceDimensions(full, by, call.signal)));
+  const reduced = pca && (await reduce(pca));
   const features = await run(tensorMessage(reduced?.vectors ?? full, plan.dtype));
   return { planned, features, ...(reduced && { reduced }), ...coverageOf(weights) };
 }
@@ -68,11 +70,12 @@ async function acquireMaps(
   { admission: { mapBytes } }: ServeContext,
   plan: FeaturePlan,
   maps: readonly PlannedMap[],
-  { waitsForCapacity, signal }: Call,
+  call: Call,
 ): Promise<Permit | undefined> {
   if (plan.regions === undefined && plan.pca === undefined) return undefined;
   const bytes = maps.reduce((sum, { grid, channels }) => sum + bytesOfMap(grid, channels), 0);
-  return waitsForCapacity ? mapBytes.acquire(bytes, signal) : mapBytes.tryAcquire(bytes);
+  if (!call.waitsForCapacity) return mapBytes.tryAcquire(bytes);
+  return timed(call, 'wait', () => mapBytes.acquire(bytes, call.signal));
 }
 
 /**
@@ -95,22 +98,18 @@ export async function extract(
   );
   const permit = await acquireMaps(context, plan, maps, call);
   try {
-    const weights = plan.regions
-      ? await timed(call, 'encode', () => readRegions(context, plan.regions!, maps, prepared.original, call))
-      : undefined;
+    const weights = plan.regions && (await readRegions(context, plan.regions, maps, prepared.original, call));
     const outputs = await inferAll(
       context,
       prepared.image,
       maps.map(({ output }) => output),
       call,
     );
-    return await timed(call, 'encode', async () => {
-      const extracted: ExtractedMap[] = [];
-      for (const [i, planned] of maps.entries()) {
-        extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
-      }
-      return extracted;
-    });
+    const extracted: ExtractedMap[] = [];
+    for (const [i, planned] of maps.entries()) {
+      extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
+    }
+    return extracted;
   } finally {
     permit?.release();
   }

@@ -7,6 +7,7 @@ import { createFakeEngine } from '../../../engine/fakeEngine.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import type { Call } from '../../call/call.js';
+import { createPhaseRecorder } from '../../call/phases.js';
 import { defaultServeLimits, type ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { readRegions } from './regions.js';
@@ -113,4 +114,18 @@ test('PNG masks take their turn with images: rejected or waiting when as many wa
   free();
   await Promise.all([image, ofStream]);
   assert.equal(decoded(), 1, 'that of the call that gave up was never decoded');
+});
+
+test('the wait of a mask for its turn is the phase wait, and none of encode', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { context } = counting();
+  let free = (): void => {};
+  const image = context.admission.decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
+  const { observe, seconds } = createPhaseRecorder(() => {});
+  const weights = readRegions(context, [await png(8), bitmap], maps, original, { ...call, observe });
+  now += 3000;
+  free();
+  await Promise.all([image, weights]);
+  assert.deepEqual(Object.fromEntries(seconds), { wait: 3, encode: 0 });
 });

@@ -3,7 +3,7 @@ import { type RegionWeights, regionWeights } from '../../../dense/pool.js';
 import { inTurns } from '../../../match/turns.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
-import type { Call } from '../../call/call.js';
+import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
 import { readBox } from './box.js';
@@ -34,7 +34,9 @@ async function maskRuns(
 ): Promise<Runs> {
   if (mask.png) {
     const { png } = mask;
-    const { data } = await admission.decoding.run(call, () => decoder.mask(png, original, call.signal));
+    const { data } = await admission.decoding.run(call, () =>
+      timed(call, 'encode', () => decoder.mask(png, original, call.signal)),
+    );
     return bitmapRuns(data, original.width, original.height);
   }
   if (mask.bitmap) {
@@ -125,7 +127,7 @@ export async function readRegions(
     let ofMaps: RegionWeights[];
     try {
       const runs = await runsOf(context, region, original, field, call);
-      ofMaps = await inTurns(regionWeights(lattices, runs), call.signal);
+      ofMaps = await timed(call, 'encode', () => inTurns(regionWeights(lattices, runs), call.signal));
     } catch (error) {
       throw inField(field, error);
     }

@@ -14,6 +14,7 @@ export function phaseTimes(seconds: ReadonlyMap<Phase, number>): PhaseTimes {
   const ms = (phase: Phase): number => (seconds.get(phase) ?? 0) * 1000;
   return {
     receiveMs: ms('receive'),
+    waitMs: ms('wait'),
     decodeMs: ms('decode'),
     queueMs: ms('queue'),
     inferenceMs: ms('inference'),

@@ -29,7 +29,8 @@ test('a crop that is asked for is kept', () => {
 
 test('the bytes of a network input are known before its image is, but for native, which may come to the limit', () => {
   const limits = { maxOutputPixels: 600 * 600 };
-  const most = (image: Parameters<typeof readResizePolicy>[0]) => mostInputBytes(image, { preprocessing, stride: 32 }, limits);
+  const most = (image: Parameters<typeof readResizePolicy>[0]) =>
+    mostInputBytes(image, { preprocessing, stride: 32 }, limits);
   assert.equal(most({ crop: null }), 3 * 224 * 224);
   assert.equal(most({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
   assert.equal(most({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
