@@ -10,8 +10,9 @@ import { loadVicreglService } from '../proto/load.js';
 import type { AnyDefinition } from '../proto/methods.js';
 import { type ItemMethod, type Method, mapHandlers, type StreamedMethod } from '../serve/api/method.js';
 import type { Service } from '../serve/api/service.js';
-import type { Call, Phase } from '../serve/call/call.js';
+import type { Call } from '../serve/call/call.js';
 import { type Status, toStatus } from '../serve/call/errors.js';
+import { createPhaseRecorder } from '../serve/call/phases.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
 
 function callOf(signal: AbortSignal | undefined): Call {
@@ -68,8 +69,8 @@ function itemised(
   return async function* (requests, { signal }) {
     for await (const request of requests) {
       const item = definition.requestDeserialize(definition.requestSerialize(request));
-      const seconds = new Map<Phase, number>();
-      const call = { ...callOf(signal), observe: (phase: Phase, took: number) => void seconds.set(phase, took) };
+      const { seconds, observe } = createPhaseRecorder(() => {});
+      const call = { ...callOf(signal), observe };
       const answer = await method.answer(item, call).then(
         (response) => method.wrap(item, response, seconds),
         (error: unknown) => method.refuse(item, wholeStatus(error), seconds),

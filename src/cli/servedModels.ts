@@ -1,7 +1,7 @@
 import type { ServeConfig } from '../serve/config/schema.js';
 import type { ServeLimits } from '../serve/config/serveLimits.js';
-import { warmEngine } from '../serve/inference/canary.js';
 import type { ModelSource } from '../serve/inference/registry.js';
+import { warmEngine } from '../serve/inference/warmUp.js';
 import { bundledModelFolder } from './defaults.js';
 import { openEngine } from './engine.js';
 import { findModel } from './modelFolders.js';

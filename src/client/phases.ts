@@ -2,11 +2,9 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { PhaseTimes__Output } from '../proto/generated/vicregl/v1/PhaseTimes.js';
 
 /** Milliseconds that the service spent in each phase; what it did not go through is absent. */
-export type Phases = Readonly<
-  Partial<Record<'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode', number>>
->;
+export type Phases = Readonly<Partial<Record<(typeof names)[number], number>>>;
 
-const names = ['receive', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
+const names = ['receive', 'wait', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
 
 /** The phases in an answer's trailing metadata. */
 export function phasesIn(metadata: Metadata): Phases {

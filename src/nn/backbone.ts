@@ -1,5 +1,5 @@
-import type { Value } from '../onnx/graph.js';
 import { convolutionForms } from '../onnx/convolutionForms.js';
+import type { Value } from '../onnx/graph.js';
 import type { BackboneFamily, BackboneOptions, Stage, StageSizes } from './backboneFamily.js';
 import { convNextFamily } from './families/convnext.js';
 import { resNetFamily } from './families/resnet.js';

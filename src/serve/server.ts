@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { Decoder } from '../decode/decoder.js';
 import { reflectedPackage } from '../proto/descriptors.js';
 import { loadVicreglService, serviceName } from '../proto/load.js';
-import { createByteBudget } from './admission/byteBudget.js';
+import { createAdmission } from './admission/admission.js';
 import { createService } from './api/service.js';
 import { parseAddress } from './config/address.js';
 import { defaultServeLimits, MAX_METADATA_BYTES, type ServeLimits } from './config/serveLimits.js';
@@ -92,17 +92,20 @@ async function bind(server: Server, address: string, credentials: ServerCredenti
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { logger, limits = defaultServeLimits } = options;
   const shutdown = { ...defaultShutdown, ...options.shutdown };
+  const admission = createAdmission(
+    limits,
+    options.models.map(({ engine }) => engine),
+  );
   const service = createService({
     models: options.models,
     limits,
+    admission,
     ...(options.decoder && { decoder: options.decoder }),
     observer: { batch: (images) => metrics.batch(images) },
   });
   const metrics = createMetrics();
   const failures = createFailureLog(logger);
   const inFlight = createInFlight();
-  const budget = createByteBudget(limits.requestBytes);
-  const answers = createByteBudget(limits.responseBytes, 'answers');
   const draining = new AbortController();
   // Every open stream listens.
   setMaxListeners(0, draining.signal);
@@ -111,8 +114,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     logger,
     failures,
     inFlight,
-    budget,
-    answers,
+    admission,
     readSeconds: limits.readSeconds,
     maxResponseBytes: limits.maxResponseBytes,
     messageEntries: limits.messageEntries,
@@ -159,7 +161,11 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     models: () => service.models.served,
     decoder: () => options.decoder?.status,
     storedFeatures: () => service.storedFeatures,
-    held: () => ({ requests: budget.held, answers: answers.held, maps: service.heldMapBytes }),
+    held: () => ({
+      requests: admission.requestBytes.held,
+      answers: admission.responseBytes.held,
+      maps: admission.mapBytes.held,
+    }),
     isReady: () => monitor.serving,
     certificateExpires: () => options.tls?.current.expires,
   });

@@ -6,7 +6,7 @@ import { openEngine } from '../../src/cli/engine.js';
 import type { Engine, OutputName } from '../../src/engine/engine.js';
 import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
-import { joinImages, splitOutputs } from '../../src/serve/inference/batch.js';
+import { joinImages, splitOutputs } from '../../src/serve/inference/splitRun.js';
 
 /** The published tolerance (docs/service.md, Statuses): norm of the difference over the norm of what an image gets alone. */
 const TOLERANCE = 1e-5;

@@ -375,7 +375,7 @@ describe('times of phases', () => {
     await assert.rejects(service.client.embed(image.subarray(0, 2000), { onPhases }));
     await service.stop();
     const [unary, stream, failed] = seen;
-    assert.deepEqual(Object.keys(unary!).sort(), ['decode', 'encode', 'inference', 'queue', 'receive']);
+    assert.deepEqual(Object.keys(unary!).sort(), ['decode', 'encode', 'inference', 'queue', 'receive', 'wait']);
     assert.ok(unary!.inference! >= 4, String(unary!.inference));
     assert.ok(stream!.decode! > 0 && stream!.inference! >= 4);
     assert.ok(failed!.decode! >= 0 && failed!.inference === undefined);

@@ -2,28 +2,28 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createByteBudget } from './byteBudget.js';
 
-test('messages are held up to the limit, and fit again when others are given back', () => {
-  const budget = createByteBudget(100);
-  const giveBack = budget.take(60);
-  assert.throws(() => budget.take(41), {
+test('bytes are held up to the limit, and fit again when others are released', () => {
+  const budget = createByteBudget('requestBytes', 100);
+  const permit = budget.tryAcquire(60);
+  assert.throws(() => budget.tryAcquire(41), {
     code: 'overloaded',
     limit: { name: 'requestBytes', value: 100 },
-    message: /60 bytes .* 41 bytes .* limit of 100; try again/,
+    message: /hold 60 bytes, and 41 more would exceed the limit of 100 \(requestBytes\); try again later/,
   });
-  assert.equal(budget.held, 60, 'what is refused is not counted');
-  budget.take(40);
-  giveBack();
+  assert.equal(budget.held, 60, 'what is rejected is not counted');
+  budget.tryAcquire(40);
+  permit.release();
   assert.equal(budget.held, 40);
-  budget.take(60);
+  budget.tryAcquire(60);
 });
 
-test('one larger than the limit fits when nothing else is held', () => {
-  const budget = createByteBudget(100);
-  const giveBack = budget.take(150);
+test('more than the limit fits when nothing else is held', () => {
+  const budget = createByteBudget('requestBytes', 100);
+  const permit = budget.tryAcquire(150);
   assert.equal(budget.held, 100);
-  assert.throws(() => budget.take(1), { code: 'overloaded' });
-  giveBack();
+  assert.throws(() => budget.tryAcquire(1), { code: 'overloaded' });
+  permit.release();
   assert.equal(budget.held, 0);
-  budget.take(1);
-  assert.throws(() => budget.take(150), { code: 'overloaded' });
+  budget.tryAcquire(1);
+  assert.throws(() => budget.tryAcquire(150), { code: 'overloaded' });
 });

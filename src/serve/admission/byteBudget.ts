@@ -1,53 +1,48 @@
 import { ServeError } from '../call/serveError.js';
-import { createRoom } from './weightedSemaphore.js';
+import { createWeightedSemaphore, type Permit } from './weightedSemaphore.js';
 
-/** Bounds the bytes of messages, or of what is made for them, that are held at the same time. */
+/** Bounds the bytes of messages, or of what is made of them, that are held at the same time. */
 export interface ByteBudget {
   /** Bytes held now. */
   readonly held: number;
   /**
-   * Counts a message, or what is made for one; what is larger than the limit fits when nothing else is held.
-   * @returns gives its bytes back; to be called once
-   * @throws ServeError `overloaded` when it does not fit beside those that are held.
+   * Counts bytes, for a call that does not wait. More bytes than the limit fit when nothing else is held.
+   * @throws ServeError `overloaded` when they do not fit beside those that are held
    */
-  take(bytes: number): () => void;
+  tryAcquire(bytes: number): Permit;
   /**
-   * Waits until it fits, for a patient call; these hold half of the limit at most.
+   * Counts bytes, for a call that waits until they fit (see WeightedSemaphore: such calls hold half of the limit at most).
    * @throws the signal's reason when it is aborted
    */
-  wait(bytes: number, signal: AbortSignal): Promise<() => void>;
+  acquire(bytes: number, signal: AbortSignal): Promise<Permit>;
 }
 
-const holding = {
-  requests: { name: 'requestBytes', text: (held: number) => `requests of ${held} bytes are being answered` },
-  answers: {
-    name: 'responseBytes',
-    text: (held: number) => `answers of ${held} bytes wait to be taken by their callers`,
-  },
-  maps: { name: 'mapBytes', text: (held: number) => `maps of ${held} bytes are held for poolings, PCAs and matches` },
+/** What each limit bounds, as errors say it. */
+const subjects = {
+  requestBytes: (held: number) => `requests being answered hold ${held} bytes`,
+  responseBytes: (held: number) => `answers that their callers have not taken hold ${held} bytes`,
+  mapBytes: (held: number) => `maps for pooling, PCA and matching hold ${held} bytes`,
 };
 
 /**
- * @param limit in bytes; at least the largest message, which would else never fit
- * @param of what is held, for errors
+ * @param name of the limit, as in the configuration
+ * @param limit in bytes; not less than the largest message, so that it can fit beside others
  */
-export function createByteBudget(limit: number, of: keyof typeof holding = 'requests'): ByteBudget {
-  const room = createRoom(limit);
+export function createByteBudget(name: keyof typeof subjects, limit: number): ByteBudget {
+  const semaphore = createWeightedSemaphore(limit);
   return {
     get held() {
-      return room.held;
+      return semaphore.held;
     },
-    take(bytes) {
-      if (!room.fits(bytes)) {
-        throw new ServeError(
-          'overloaded',
-          `${holding[of].text(room.held)}, and this one of ${bytes} bytes would bring them over the limit of ${limit}; try ` +
-            'again later',
-          { limit: { name: holding[of].name, value: limit } },
-        );
-      }
-      return room.take(bytes).release;
+    tryAcquire(bytes) {
+      const permit = semaphore.tryAcquire(bytes);
+      if (permit) return permit;
+      throw new ServeError(
+        'overloaded',
+        `${subjects[name](semaphore.held)}, and ${bytes} more would exceed the limit of ${limit} (${name}); try again later`,
+        { limit: { name, value: limit } },
+      );
     },
-    wait: async (bytes, signal) => (await room.wait(bytes, signal)).release,
+    acquire: (bytes, signal) => semaphore.acquire(bytes, signal),
   };
 }

@@ -2,11 +2,17 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import pLimit from 'p-limit';
-import { inBoundedTurn } from './concurrencyGate.js';
+import type { Call } from '../call/call.js';
+import { createConcurrencyGate } from './concurrencyGate.js';
 
-const limit = { name: 'queueMatches', value: 1, waiting: 'matches wait for their turn' };
-const call = () => ({ signal: new AbortController().signal });
+/** Runs one at a time. */
+const gateOf = (value: number) =>
+  createConcurrencyGate({
+    concurrency: 1,
+    queueLimit: { name: 'queueMatches', value },
+    waiting: 'matches wait for their turn',
+  });
+const call = () => ({ signal: new AbortController().signal, observe: () => {} });
 
 /** Work that ends when the test says so. */
 function held<T>(value: T) {
@@ -17,71 +23,112 @@ function held<T>(value: T) {
   return { work: () => done, end: () => end() };
 }
 
-test('one works, as many wait as may, and the next is refused with the limit', async () => {
-  const turns = pLimit(1);
+test('one runs, as many wait as may, and the next is rejected with the limit', async () => {
+  const gate = gateOf(1);
   const first = held('first');
-  const one = inBoundedTurn(turns, limit, call(), first.work);
+  const one = gate.run(call(), first.work);
   await turn();
-  const two = inBoundedTurn(turns, limit, call(), async () => 'second');
+  const two = gate.run(call(), async () => 'second');
   await assert.rejects(
-    inBoundedTurn(turns, limit, call(), async () => 'third'),
-    { code: 'overloaded', message: /^1 matches wait .* the most that may/, limit: { name: 'queueMatches', value: 1 } },
+    gate.run(call(), async () => 'third'),
+    {
+      code: 'overloaded',
+      message: /^1 matches wait .* the most that may \(queueMatches\)/,
+      limit: { name: 'queueMatches', value: 1 },
+    },
   );
   first.end();
   assert.deepEqual(await Promise.all([one, two]), ['first', 'second']);
 });
 
-test('one that gives up while it waits leaves at once: its place is free, its work is never done', async () => {
-  const turns = pLimit(1);
+test('a call that is aborted while it waits leaves at once: its place is free, its work never runs', async () => {
+  const gate = gateOf(1);
   const first = held('first');
-  const one = inBoundedTurn(turns, limit, call(), first.work);
+  const one = gate.run(call(), first.work);
   await turn();
-  const patience = new AbortController();
+  const given = new AbortController();
   let worked = false;
-  const two = inBoundedTurn(turns, limit, patience, async () => {
+  const two = gate.run({ ...call(), signal: given.signal }, async () => {
     worked = true;
   });
-  patience.abort(new Error('gave up'));
+  given.abort(new Error('gave up'));
   await assert.rejects(two, /gave up/);
-  const three = inBoundedTurn(turns, limit, call(), async () => 'third');
+  const three = gate.run(call(), async () => 'third');
   first.end();
   assert.deepEqual(await Promise.all([one, three]), ['first', 'third']);
   assert.equal(worked, false);
   await assert.rejects(
-    inBoundedTurn(turns, limit, patience, async () => {}),
+    gate.run({ ...call(), signal: given.signal }, async () => {}),
     /gave up/,
   );
 });
 
-test('patient calls wait beyond the limit, and half of those in the line are patient at most', async () => {
-  const turns = pLimit(1);
-  const two = { ...limit, value: 2 };
+test('stream items block beyond the limit, and are half of those who wait at most', async () => {
+  const gate = gateOf(2);
   const first = held('first');
-  const one = inBoundedTurn(turns, two, call(), first.work);
+  const one = gate.run(call(), first.work);
   await turn();
-  const patient = { ...call(), patient: true };
+  const ofStream = { ...call(), waitsForCapacity: true };
   const order: number[] = [];
-  const waiting = [2, 3, 4].map((value) => inBoundedTurn(turns, two, patient, async () => order.push(value)));
+  const waiting = [2, 3, 4].map((value) => gate.run(ofStream, async () => order.push(value)));
   await turn();
-  const other = inBoundedTurn(turns, two, call(), async () => order.push(5));
+  const other = gate.run(call(), async () => order.push(5));
   await assert.rejects(
-    inBoundedTurn(turns, two, call(), async () => 'refused'),
+    gate.run(call(), async () => 'refused'),
     { code: 'overloaded' },
   );
   first.end();
   await Promise.all([one, ...waiting, other]);
-  assert.deepEqual(order, [2, 5, 3, 4], 'one that cannot wait comes behind one patient call, not behind all');
+  assert.deepEqual(order, [2, 5, 3, 4], 'a unary call comes behind one stream item, not behind all');
 });
 
-test("a failure is its own call's, the next has its turn, and no listener stays", async () => {
-  const turns = pLimit(1);
+test('work that fails fails its own call; the next runs, and no listener stays', async () => {
+  const gate = gateOf(1);
   const { signal } = call();
   await assert.rejects(
-    inBoundedTurn(turns, limit, { signal }, async () => {
+    gate.run({ ...call(), signal }, async () => {
       throw new Error('failed');
     }),
     /failed/,
   );
-  assert.equal(await inBoundedTurn(turns, limit, { signal }, async () => 'well'), 'well');
+  assert.equal(await gate.run({ ...call(), signal }, async () => 'well'), 'well');
   assert.equal(getEventListeners(signal, 'abort').length, 0);
+});
+
+test('the time until the work begins is the phase wait, also of a call that gives up, and not of one that is rejected', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const gate = gateOf(1);
+  const waits: [string, string, number][] = [];
+  const observed = (name: string, own: Partial<Call> = {}) => ({
+    ...call(),
+    observe: (phase: string, seconds: number) => void waits.push([name, phase, seconds]),
+    ...own,
+  });
+  const first = held('first');
+  const one = gate.run(observed('first'), first.work);
+  await turn();
+  now += 1000;
+  const given = new AbortController();
+  const gone = [
+    gate.run(observed('gone', { signal: given.signal }), async () => {}),
+    gate.run(observed('gone while others wait', { signal: given.signal, waitsForCapacity: true }), async () => {}),
+  ];
+  await assert.rejects(
+    gate.run(observed('rejected'), async () => {}),
+    { code: 'overloaded' },
+  );
+  now += 2000;
+  given.abort(new Error('gave up'));
+  await Promise.allSettled(gone);
+  const two = gate.run(observed('second'), async () => 'second');
+  now += 4000;
+  first.end();
+  await Promise.all([one, two]);
+  assert.deepEqual(waits, [
+    ['first', 'wait', 0],
+    ['gone', 'wait', 2],
+    ['gone while others wait', 'wait', 2],
+    ['second', 'wait', 4],
+  ]);
 });

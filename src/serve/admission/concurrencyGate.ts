@@ -1,65 +1,86 @@
-import type { LimitFunction } from 'p-limit';
+import pLimit from 'p-limit';
 import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
-import { createRoom, type Room } from './weightedSemaphore.js';
+import { createWeightedSemaphore, type Permit } from './weightedSemaphore.js';
 
-/** A limit on what may wait for a turn. */
-export interface WaitingLimit {
-  /** Its key in the configuration. */
-  readonly name: string;
-  readonly value: number;
-  /** What waits, and for what, as errors say it. */
+export interface ConcurrencyGateOptions {
+  /** How many pieces of work run at a time. */
+  readonly concurrency: number;
+  /** How many may wait. */
+  readonly queueLimit: {
+    /** Its key in the configuration. */
+    readonly name: string;
+    readonly value: number;
+  };
+  /** What waits, as errors say it: `matches wait for their turn`. */
   readonly waiting: string;
 }
 
-/** Calls that wait and have not given up; p-limit would count the others too, until their turn has come. */
-const rooms = new WeakMap<LimitFunction, Room>();
-
-function roomOf(turns: LimitFunction, { value }: WaitingLimit): Room {
-  const room = rooms.get(turns) ?? createRoom(value);
-  rooms.set(turns, room);
-  return room;
+/** Runs a bounded number of pieces of work at a time; a bounded number wait, first come, first served. */
+export interface ConcurrencyGate {
+  /**
+   * Runs the work when it is its turn, and tells the call how long it waited (phase `wait`). A call that is aborted while it
+   * waits leaves at once; its work never runs.
+   *
+   * When as many wait as may, a unary call is rejected, and a stream item (`waitsForCapacity`) blocks until it may join those
+   * who wait, of whom stream items are half at most.
+   * @throws ServeError `overloaded` when as many wait as may, or the signal's reason when it is aborted before the work runs;
+   *   else whatever the work throws.
+   */
+  run<T>(call: Pick<Call, 'signal' | 'waitsForCapacity' | 'observe'>, work: () => Promise<T>): Promise<T>;
 }
 
-/**
- * Works when it is this call's turn. A call that gives up while it waits leaves at once, with all that it holds. A patient one
- * waits where others are refused, and half of those who wait for their turn are patient at most.
- * @param turns lets so many work at a time; always the same limit belongs to it
- * @throws ServeError `overloaded` when as many wait as may, or the call's own reason when it is aborted while it waits.
- */
-export async function inBoundedTurn<T>(
-  turns: LimitFunction,
-  limit: WaitingLimit,
-  { signal, patient = false }: Pick<Call, 'signal' | 'patient'>,
-  work: () => Promise<T>,
-): Promise<T> {
-  signal.throwIfAborted();
-  const room = roomOf(turns, limit);
-  if (!patient && !room.fits(1)) {
-    const { name, value, waiting } = limit;
-    throw new ServeError('overloaded', `${room.held} ${waiting}, the most that may; try again later`, {
-      limit: { name, value },
-    });
+export function createConcurrencyGate({ concurrency, queueLimit, waiting }: ConcurrencyGateOptions): ConcurrencyGate {
+  const { name, value } = queueLimit;
+  const slots = pLimit(concurrency);
+  // Those who wait and have not given up: p-limit's own count has the others too, until their turn comes.
+  const queue = createWeightedSemaphore(value);
+
+  function overloaded(): ServeError {
+    const message = `${queue.held} ${waiting}, the most that may (${name}); try again later`;
+    return new ServeError('overloaded', message, { limit: { name, value } });
   }
-  const place = patient ? await room.wait(1, signal) : room.take(1);
-  let job: typeof work | undefined = work;
-  return new Promise<T>((resolve, reject) => {
-    const leave = (): void => {
-      job = undefined;
-      place.release();
-      signal.removeEventListener('abort', giveUp);
-    };
-    const giveUp = (): void => {
-      leave();
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', giveUp, { once: true });
-    if (signal.aborted) giveUp();
-    void turns(async () => {
-      const mine = job;
-      if (mine === undefined) return;
-      leave();
-      await (async () => mine())().then(resolve, reject);
-    });
-  });
+
+  return {
+    async run(call, work) {
+      const { signal, waitsForCapacity = false } = call;
+      signal.throwIfAborted();
+      const start = performance.now();
+      const observeWait = (): void => call.observe('wait', (performance.now() - start) / 1000);
+      let place: Permit | undefined;
+      try {
+        place = waitsForCapacity ? await queue.acquire(1, signal) : queue.tryAcquire(1);
+      } catch (error) {
+        observeWait();
+        throw error;
+      }
+      if (place === undefined) throw overloaded();
+      const { release } = place;
+      // Emptied when the call gives up: p-limit keeps its function until its turn, and the work would keep the call's images.
+      let pending: typeof work | undefined = work;
+      return new Promise((resolve, reject) => {
+        const leave = (): void => {
+          pending = undefined;
+          release();
+          signal.removeEventListener('abort', onAbort);
+          observeWait();
+        };
+        const onAbort = (): void => {
+          leave();
+          reject(signal.reason);
+        };
+        signal.addEventListener('abort', onAbort, { once: true });
+        if (signal.aborted) onAbort();
+        void slots(async () => {
+          const mine = pending;
+          if (mine === undefined) return;
+          // Within a promise, so that what is thrown at once also rejects the call and not the slot.
+          await (async () => {
+            leave();
+            return mine();
+          })().then(resolve, reject);
+        });
+      });
+    },
+  };
 }

@@ -2,91 +2,99 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { createRoom, type Held, type Room } from './weightedSemaphore.js';
+import { createWeightedSemaphore, type Permit, type WeightedSemaphore } from './weightedSemaphore.js';
 
 const { signal } = new AbortController();
 
-/** Who was let in, in their order. */
-function waiting(room: Room, ...amounts: number[]) {
-  const given: Held[] = [];
-  for (const amount of amounts) void room.wait(amount, signal).then((held) => given.push(held));
-  return given;
+/** Acquires each weight. @returns the permits that were granted, in their order */
+function acquiring(semaphore: WeightedSemaphore, ...weights: number[]) {
+  const granted: Permit[] = [];
+  for (const weight of weights) void semaphore.acquire(weight, signal).then((permit) => granted.push(permit));
+  return granted;
 }
 
-describe('room', () => {
-  test('what is taken and given back is counted once', () => {
-    const room = createRoom(10);
-    const held = room.take(6);
-    assert.deepEqual([room.held, room.fits(4), room.fits(5)], [6, true, false]);
-    held.release();
-    held.release();
-    assert.deepEqual([room.held, room.fits(10)], [0, true]);
+describe('weighted semaphore', () => {
+  test('units that are acquired and released are counted once', () => {
+    const semaphore = createWeightedSemaphore(10);
+    const permit = semaphore.tryAcquire(6)!;
+    assert.deepEqual([semaphore.held, semaphore.canAcquire(4), semaphore.canAcquire(5)], [6, true, false]);
+    assert.equal(semaphore.tryAcquire(5), undefined);
+    permit.release();
+    permit.release();
+    assert.deepEqual([semaphore.held, semaphore.canAcquire(10)], [0, true]);
   });
 
-  test('more than there is fits when nothing else is held', async () => {
-    const room = createRoom(10);
-    assert.ok(room.fits(15));
-    const held = room.take(15);
-    assert.deepEqual([room.held, room.fits(1)], [10, false]);
-    held.release();
-    const [first, second] = await Promise.all([room.wait(15, signal), turn()]);
-    assert.deepEqual([room.held, second], [5, undefined], 'who waits holds half at most');
-    first.release();
-    assert.equal(room.held, 0);
+  test('more than the capacity fits when nothing else is held', async () => {
+    const semaphore = createWeightedSemaphore(10);
+    const permit = semaphore.tryAcquire(15)!;
+    assert.deepEqual([permit.weight, semaphore.held, semaphore.tryAcquire(1)], [10, 10, undefined]);
+    permit.release();
+    const waited = await semaphore.acquire(15, signal);
+    assert.deepEqual([waited.weight, semaphore.held], [5, 5], 'who waits holds half at most');
+    waited.release();
+    assert.equal(semaphore.held, 0);
   });
 
-  test('who waits comes in his turn, and a small one does not overtake a large one', async () => {
-    const room = createRoom(10);
-    const taken = room.take(8);
-    const given = waiting(room, 3, 1);
+  test('waiters are served in order: a light one does not overtake a heavy one', async () => {
+    const semaphore = createWeightedSemaphore(10);
+    const taken = semaphore.tryAcquire(8)!;
+    const granted = acquiring(semaphore, 3, 1);
     await turn();
-    assert.deepEqual([given.length, room.awaited], [0, 2]);
+    assert.deepEqual([granted.length, semaphore.waiting], [0, 2]);
     taken.release();
     await turn();
-    assert.deepEqual([given.length, room.awaited, room.held], [2, 0, 4]);
-    for (const { waitedMs } of given) assert.ok(waitedMs > 0);
+    assert.deepEqual([granted.map(({ weight }) => weight), semaphore.waiting, semaphore.held], [[3, 1], 0, 4]);
+    for (const { waitedMs } of granted) assert.ok(waitedMs > 0);
   });
 
-  test('those who wait leave half to those who cannot, and come before them', async () => {
-    const room = createRoom(4);
-    const given = waiting(room, 1, 1, 1);
+  test('waiters hold half at most, and what is released goes to them first', async () => {
+    const semaphore = createWeightedSemaphore(4);
+    const granted = acquiring(semaphore, 1, 1, 1);
     await turn();
-    assert.deepEqual([given.length, room.fits(2), room.fits(3)], [2, true, false]);
-    const others = room.take(2);
-    given[0]!.release();
+    assert.deepEqual([granted.length, semaphore.canAcquire(2), semaphore.canAcquire(3)], [2, true, false]);
+    const others = semaphore.tryAcquire(2)!;
+    granted[0]!.release();
     await turn();
-    assert.deepEqual([given.length, room.fits(1)], [3, false]);
+    assert.deepEqual([granted.length, semaphore.canAcquire(1)], [3, false]);
     others.release();
   });
 
-  test('one that gives up frees the way for those behind it, and leaves no listener', async () => {
-    const room = createRoom(4);
-    room.take(3);
+  test('a waiter that is aborted lets those behind it pass, and leaves no listener', async () => {
+    const semaphore = createWeightedSemaphore(4);
+    semaphore.tryAcquire(3);
     const given = new AbortController();
-    const large = room.wait(2, given.signal);
-    const small = room.wait(1, signal);
+    const heavy = semaphore.acquire(2, given.signal);
+    const light = semaphore.acquire(1, signal);
     const before = getEventListeners(signal, 'abort').length;
     given.abort(new Error('gave up'));
-    await assert.rejects(large, /gave up/);
-    (await small).release();
+    await assert.rejects(heavy, /gave up/);
+    (await light).release();
     assert.equal(getEventListeners(signal, 'abort').length, before - 1);
-    await assert.rejects(room.wait(1, given.signal), /gave up/);
+    await assert.rejects(semaphore.acquire(1, given.signal), /gave up/);
   });
 
-  test('another condition holds those who wait back until it is met, and all can be turned away', async () => {
-    let open = false;
-    const room = createRoom(4, () => open);
-    const given = waiting(room, 1);
+  test('a permit that is made smaller releases the difference to those who wait', async () => {
+    const semaphore = createWeightedSemaphore(8);
+    const granted = acquiring(semaphore, 4, 1);
     await turn();
-    assert.equal(given.length, 0);
-    open = true;
-    room.take(1).release();
+    assert.equal(granted.length, 1, 'the half is held');
+    granted[0]!.shrink(5);
+    assert.equal(granted[0]!.weight, 4, 'it never grows');
+    granted[0]!.shrink(3);
     await turn();
-    assert.equal(given.length, 1);
-    open = false;
-    const away = room.wait(1, signal);
-    room.turnAway(new Error('down'));
-    await assert.rejects(away, /down/);
-    assert.equal(room.awaited, 0);
+    assert.deepEqual([granted[0]!.weight, granted.length, semaphore.held], [3, 2, 4]);
+    for (const permit of granted) permit.release();
+    assert.equal(semaphore.held, 0);
+    granted[0]!.shrink(1);
+    assert.equal(semaphore.held, 0, 'after its release it holds nothing');
+  });
+
+  test('all waiters can be rejected', async () => {
+    const semaphore = createWeightedSemaphore(4);
+    semaphore.tryAcquire(4);
+    const rejected = [1, 2].map((weight) => assert.rejects(semaphore.acquire(weight, signal), /down/));
+    semaphore.rejectWaiting(new Error('down'));
+    await Promise.all(rejected);
+    assert.equal(semaphore.waiting, 0);
   });
 });

@@ -1,73 +1,91 @@
-/** What is held of a room. */
-export interface Held {
-  /** Milliseconds that were waited for it. */
+/** Units of a semaphore that somebody holds. */
+export interface Permit {
+  /** Milliseconds that `acquire` waited for it; 0 from `tryAcquire`. */
   readonly waitedMs: number;
-  /** Gives it back; once is enough. */
+  /** Units that it holds. */
+  readonly weight: number;
+  /** Gives back the units above a weight; one that holds no more keeps what it has. */
+  shrink(weight: number): void;
+  /** Gives all of it back. A second call does nothing. */
   release(): void;
 }
 
 /**
- * A bounded amount of something: places of a queue, or bytes. Who cannot wait takes of it what is free; who can wait does, and
- * holds half of the room at most, so that neither keeps the other out.
+ * A semaphore whose holders take several units: places of a queue, or bytes.
+ *
+ * When a bounded resource is exhausted, unary calls are rejected (`tryAcquire`) and stream items block (`acquire`); stream items
+ * together hold at most half of it. So a stream, which always has a next item, leaves room for calls that cannot wait, and
+ * these, which come back when they were rejected, cannot keep the stream out.
+ *
+ * Why our own: Semaphore of async-mutex has weights and serves in order, but no waiter of it can be aborted by itself, and no
+ * group of its holders can be bounded by a share. p-limit and p-queue have no weights.
  */
-export interface Room {
-  /** How much is held. */
+export interface WeightedSemaphore {
+  /** Units that are held. */
   readonly held: number;
-  /** Those who wait. */
-  readonly awaited: number;
-  /** Whether so much is free. What is larger than the room fits when nothing else is held. */
-  fits(amount: number): boolean;
-  /** Takes so much; to be called only where it fits. */
-  take(amount: number): Held;
+  /** Callers that wait in `acquire`. */
+  readonly waiting: number;
+  /** Whether `tryAcquire` would succeed. */
+  canAcquire(weight: number): boolean;
   /**
-   * Waits for so much, first come, first served, before those who take.
-   * @throws the signal's reason when it is aborted, or the error of `turnAway`
+   * Takes units without waiting. A weight above the capacity counts as the capacity: it fits when nothing else is held.
+   * @returns undefined where they are not free
    */
-  wait(amount: number, signal: AbortSignal): Promise<Held>;
-  /** Ends every wait with an error. */
-  turnAway(error: Error): void;
+  tryAcquire(weight: number): Permit | undefined;
+  /**
+   * Waits for units: first come, first served, and before any later `tryAcquire`. All permits of `acquire` together hold half of
+   * the capacity at most; a weight above that half counts as the half.
+   * @throws the signal's reason when it is aborted, or the error of `rejectWaiting`
+   */
+  acquire(weight: number, signal: AbortSignal): Promise<Permit>;
+  /** Rejects every `acquire` that waits. */
+  rejectWaiting(error: Error): void;
 }
 
 interface Waiter {
-  readonly amount: number;
-  letIn(): void;
-  turnAway(error: Error): void;
+  readonly weight: number;
+  grant(): void;
+  reject(error: Error): void;
 }
 
-/**
- * @param size how much there is; with less than 2 there is no half to leave to others
- * @param mayLetIn told how much those hold who waited; whether the next may come in, beside the size. It is asked again whenever
- *   something is given back
- */
-export function createRoom(size: number, mayLetIn: (waitedFor: number) => boolean = () => true): Room {
-  const half = Math.max(1, Math.floor(size / 2));
+/** @param capacity units in all; of 1, `acquire` may hold the one */
+export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
+  const half = Math.max(1, Math.floor(capacity / 2));
   const waiters = new Set<Waiter>();
   let held = 0;
-  /** How much of it is held by those who waited. */
-  let waitedFor = 0;
+  /** The part of `held` that permits of `acquire` have. */
+  let heldByWaiters = 0;
 
-  const fits = (amount: number): boolean => held + Math.min(amount, size) <= size;
+  const canAcquire = (weight: number): boolean => held + Math.min(weight, capacity) <= capacity;
 
-  function hold(amount: number, waited: number, waitedMs = 0): Held {
-    let holding = true;
-    held += amount;
-    waitedFor += waited;
+  /** @param waited whether it is a permit of `acquire`, which counts against their half */
+  function permit(initial: number, waited: boolean, waitedMs: number): Permit {
+    let weight = initial;
+    held += weight;
+    if (waited) heldByWaiters += weight;
+    function shrink(to: number): void {
+      const released = weight - Math.max(0, to);
+      if (released <= 0) return;
+      weight -= released;
+      held -= released;
+      if (waited) heldByWaiters -= released;
+      grantWaiting();
+    }
     return {
       waitedMs,
-      release() {
-        if (!holding) return;
-        holding = false;
-        held -= amount;
-        waitedFor -= waited;
-        letIn();
+      get weight() {
+        return weight;
       },
+      shrink,
+      release: () => shrink(0),
     };
   }
 
-  function letIn(): void {
+  /** Grants in order: a light waiter does not overtake a heavy one, which would else wait for ever. */
+  function grantWaiting(): void {
     for (const waiter of waiters) {
-      if (!fits(waiter.amount) || waitedFor + waiter.amount > half || !mayLetIn(waitedFor)) return;
-      waiter.letIn();
+      if (!canAcquire(waiter.weight) || heldByWaiters + waiter.weight > half) return;
+      waiter.grant();
     }
   }
 
@@ -75,13 +93,13 @@ export function createRoom(size: number, mayLetIn: (waitedFor: number) => boolea
     get held() {
       return held;
     },
-    get awaited() {
+    get waiting() {
       return waiters.size;
     },
-    fits,
-    take: (amount) => hold(Math.min(amount, size), 0),
-    wait(whole, signal) {
-      const amount = Math.min(whole, half);
+    canAcquire,
+    tryAcquire: (weight) => (canAcquire(weight) ? permit(Math.min(weight, capacity), false, 0) : undefined),
+    acquire(wanted, signal) {
+      const weight = Math.min(wanted, half);
       return new Promise((resolve, reject) => {
         if (signal.aborted) {
           reject(signal.reason);
@@ -90,30 +108,30 @@ export function createRoom(size: number, mayLetIn: (waitedFor: number) => boolea
         const start = performance.now();
         const leave = (): void => {
           waiters.delete(waiter);
-          signal.removeEventListener('abort', giveUp);
+          signal.removeEventListener('abort', onAbort);
         };
         const waiter: Waiter = {
-          amount,
-          letIn() {
+          weight,
+          grant() {
             leave();
-            resolve(hold(amount, amount, performance.now() - start));
+            resolve(permit(weight, true, performance.now() - start));
           },
-          turnAway(error) {
+          reject(error) {
             leave();
             reject(error);
           },
         };
-        const giveUp = (): void => {
-          waiter.turnAway(signal.reason);
-          letIn();
+        const onAbort = (): void => {
+          waiter.reject(signal.reason);
+          grantWaiting();
         };
-        signal.addEventListener('abort', giveUp, { once: true });
+        signal.addEventListener('abort', onAbort, { once: true });
         waiters.add(waiter);
-        letIn();
+        grantWaiting();
       });
     },
-    turnAway(error) {
-      for (const waiter of waiters) waiter.turnAway(error);
+    rejectWaiting(error) {
+      for (const waiter of waiters) waiter.reject(error);
     },
   };
 }

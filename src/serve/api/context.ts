@@ -1,26 +1,27 @@
-import type { LimitFunction } from 'p-limit';
 import type { Decoder } from '../../decode/decoder.js';
-import type { Engine } from '../../engine/engine.js';
-import type { ByteBudget } from '../admission/byteBudget.js';
-import type { ServeLimits } from '../config/serveLimits.js';
-import type { CallQueue } from '../inference/callQueue.js';
+import type { Admission } from '../admission/admission.js';
+import type { LentModel, ModelRegistry } from '../inference/registry.js';
 import type { FeatureStore } from './stored/featureStore.js';
 
-/** One model and what stands in front of it: what every method works with. `ModelRegistry.use` lends it to a call. */
-export interface ServeContext {
-  readonly engine: Engine;
-  readonly queue: CallQueue;
-  readonly limits: ServeLimits;
-  /** Decodes images and masks. All models share it. */
+/** What every method works with: the model that its request names, and what all models share. */
+export interface ServeContext extends LentModel, SharedParts {}
+
+/** What all models of a service share. */
+export interface SharedParts {
+  /** Decodes images and masks. */
   readonly decoder: Decoder;
-  /** Bounds how many images are decoded at once; all models share it. */
-  readonly decoding: LimitFunction;
-  /** Lets as many matches compute at a time as a model has workers: more would only take turns. All models share it. */
-  readonly matching: LimitFunction;
-  /** Features that were kept to be matched by reference. All models share it. */
+  /** Bounds bytes and concurrent work. */
+  readonly admission: Admission;
+  /** Features that were kept to be matched by reference. */
   readonly features: FeatureStore;
-  /** Lets one pooling or PCA compute at a time. All models share it. */
-  readonly reducing: LimitFunction;
-  /** Bounds the bytes of the maps that are pooled or reduced, or will be, or read of sent features. All models share it. */
-  readonly mapBudget: ByteBudget;
+}
+
+/** Lends methods their context. */
+export interface ContextLender {
+  /** As `ModelRegistry.use`, with all that methods work with. */
+  use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
+}
+
+export function createContextLender(models: Pick<ModelRegistry, 'use'>, shared: SharedParts): ContextLender {
+  return { use: (name, work) => models.use(name, (model) => work({ ...model, ...shared })) };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import sharp from 'sharp';
 import { createHeldEngine } from '../../../test/support/heldEngine.js';
 import type { EmbedRequest__Output } from '../../proto/generated/vicregl/v1/EmbedRequest.js';
-import type { Phase } from '../call/call.js';
+import type { Phase } from '../call/phases.js';
 import { ServeError } from '../call/serveError.js';
 import { defaultServeLimits } from '../config/serveLimits.js';
 import { createService } from './service.js';

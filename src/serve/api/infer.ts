@@ -4,11 +4,11 @@ import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Call } from '../call/call.js';
 import type { ServeContext } from './context.js';
-import { readImage } from './wire/image.js';
+import { mostInputBytes, readImage } from './wire/image.js';
 
 /**
- * `readImage` for an image that goes through the network: it is given a place in the queue first, so that no processor time
- * goes into what a full queue would turn away.
+ * `readImage` for an image that goes through the network. It gets a place in the queue first, so that no processor time goes into
+ * what a full queue would reject.
  * @throws as `readImage`, and as `BatchQueue.reserve`.
  */
 export async function admitImage(
@@ -17,7 +17,8 @@ export async function admitImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image !== null) await context.queue.reserve(call);
+  const { queue, engine, limits } = context;
+  if (image !== null) await queue.reserve(call, mostInputBytes(image, engine.manifest, limits.output));
   return readImage(context, image, field, call);
 }
 

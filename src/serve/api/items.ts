@@ -2,11 +2,11 @@ import type { EmbedStreamResponse } from '../../proto/generated/vicregl/v1/Embed
 import type { PhaseTimes } from '../../proto/generated/vicregl/v1/PhaseTimes.js';
 import { status } from '../../proto/status.js';
 import { statusMessage } from '../../proto/statusDetails.js';
-import type { Call, Phase } from '../call/call.js';
+import type { Call } from '../call/call.js';
 import { type Status, toStatus } from '../call/errors.js';
+import type { Phase } from '../call/phases.js';
 import type { ServeLimits } from '../config/serveLimits.js';
-import type { ModelRegistry } from '../inference/registry.js';
-import type { ServeContext } from './context.js';
+import type { ContextLender, ServeContext } from './context.js';
 import { checkCount, invalid } from './wire/fields.js';
 
 /** The items of batches and streams: each is answered by the unary method, and one that fails has a status of its own. */
@@ -22,6 +22,7 @@ function phaseTimes(seconds: ReadonlyMap<Phase, number>): PhaseTimes {
   return {
     receiveMs: ms('receive'),
     decodeMs: ms('decode'),
+    waitMs: ms('wait'),
     queueMs: ms('queue'),
     inferenceMs: ms('inference'),
     matchMs: ms('match'),
@@ -73,7 +74,7 @@ const MAX_ID = 256;
 
 /** Answers the items of a stream with what the unary method answers; every item finds its model anew. */
 export function itemMethod<Request extends { readonly model: string }, Response>(
-  models: ModelRegistry,
+  models: ContextLender,
   answer: (context: ServeContext, request: Request, call: Call) => Promise<Response>,
 ) {
   type Item = { readonly id: string; readonly request: Request | null };

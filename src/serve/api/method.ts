@@ -6,8 +6,9 @@ import {
   type MethodName,
   mapMethods,
 } from '../../proto/methods.js';
-import type { Call, Phase } from '../call/call.js';
+import type { Call } from '../call/call.js';
 import type { Status } from '../call/errors.js';
+import type { Phase } from '../call/phases.js';
 
 /** A method with one response: takes a decoded request. Whatever it throws, `toStatus` has a status for it. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;

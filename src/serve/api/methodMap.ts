@@ -1,6 +1,6 @@
 import type { ServeLimits } from '../config/serveLimits.js';
 import type { ModelRegistry } from '../inference/registry.js';
-import type { ServeContext } from './context.js';
+import type { ContextLender, ServeContext } from './context.js';
 import type { MethodMap } from './method.js';
 import { embed, embedBatch, embedStream } from './methods/embed.js';
 import { extractFeatures, extractFeaturesBatch, extractFeaturesStream } from './methods/extractFeatures.js';
@@ -14,7 +14,7 @@ import { storeFeatures } from './methods/storeFeatures.js';
  * The methods of the service over its models: the one list of handlers. The server's handlers, the in-process transport and the
  * early rejection of calls are derived from it and from the loaded definition.
  */
-export function createMethodMap(models: ModelRegistry, limits: ServeLimits): MethodMap {
+export function createMethodMap(models: ContextLender, registry: ModelRegistry, limits: ServeLimits): MethodMap {
   /** A method that works with the one model that its request names. */
   const withModel =
     <Request extends { readonly model: string }, Call, Answer>(
@@ -35,8 +35,8 @@ export function createMethodMap(models: ModelRegistry, limits: ServeLimits): Met
     ExtractFeaturesChunked: { admission: 'image', handle: withModel(extractFeaturesChunked) },
     ExtractFeaturesStream: { admission: 'none', handle: extractFeaturesStream(models) },
     GetModel: { admission: 'none', handle: withModel(getModel) },
-    GetServerInfo: { admission: 'none', handle: createGetServerInfo(models, limits) },
-    ListModels: { admission: 'none', handle: async () => listModels(models) },
+    GetServerInfo: { admission: 'none', handle: createGetServerInfo(registry, limits) },
+    ListModels: { admission: 'none', handle: async () => listModels(registry) },
     Match: { admission: 'none', handle: withModel(match) },
     MatchMany: { admission: 'none', handle: withModel(matchMany) },
     StoreFeatures: { admission: 'none', handle: withModel(storeFeatures) },

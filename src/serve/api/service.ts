@@ -1,11 +1,11 @@
-import pLimit from 'p-limit';
 import type { Decoder } from '../../decode/decoder.js';
 import { createLocalDecoder } from '../../decode/localDecoder.js';
 import { restrictLoaders } from '../../image/loaders.js';
-import { createByteBudget } from '../admission/byteBudget.js';
+import { type Admission, createAdmission } from '../admission/admission.js';
 import { defaultServeLimits, type ServeLimits } from '../config/serveLimits.js';
 import type { QueueObserver } from '../inference/batchQueue.js';
 import { createModelRegistry, type ModelRegistry, type ModelSource } from '../inference/registry.js';
+import { createContextLender } from './context.js';
 import type { MethodMap } from './method.js';
 import { createMethodMap } from './methodMap.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
@@ -16,8 +16,6 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Of the features kept by reference. */
   readonly storedFeatures: FeatureStoreStats;
-  /** Bytes of the maps that wait for a pooling or a PCA, or were read of sent features. */
-  readonly heldMapBytes: number;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
   /** Ends what `close` waits for. */
@@ -28,6 +26,8 @@ export interface ServiceOptions {
   /** The first is the default; the service closes them. */
   readonly models: readonly ModelSource[];
   readonly limits?: ServeLimits;
+  /** Bounds bytes and concurrent work. Default: by the limits. */
+  readonly admission?: Admission;
   /** Decodes images; the service closes it. Default: in this process, for images of people who are trusted. */
   readonly decoder?: Decoder;
   /** Told what happens in the queues. */
@@ -42,34 +42,29 @@ export function createService(options: ServiceOptions): Service {
   const { models: sources, limits = defaultServeLimits, decoder = createLocalDecoder(), observer } = options;
   restrictLoaders();
   const features = createFeatureStore(limits);
-  const mapBudget = createByteBudget(limits.mapBytes, 'maps');
-  const models = createModelRegistry({
+  const engines = sources.map(({ engine }) => engine);
+  const { admission = createAdmission(limits, engines) } = options;
+  const registry = createModelRegistry({
     models: sources,
     limits,
-    decoder,
-    decoding: pLimit(limits.decodeConcurrency),
-    matching: pLimit(Math.max(1, ...sources.map(({ engine }) => engine.status.workers.length))),
-    reducing: pLimit(1),
-    mapBudget,
-    features,
+    // References lead to features of their own engine alone: once it is retired, no call can use them.
+    onRetired: (engine) => features.dropOf(engine),
     observer,
   });
+  const models = createContextLender(registry, { decoder, admission, features });
   return {
-    methods: createMethodMap(models, limits),
-    models,
+    methods: createMethodMap(models, registry, limits),
+    models: registry,
     get storedFeatures() {
       return features.stats;
     },
-    get heldMapBytes() {
-      return mapBudget.held;
-    },
     async close() {
-      await models.close();
+      await registry.close();
       await decoder.close();
     },
     terminate() {
       decoder.terminate();
-      models.terminate();
+      registry.terminate();
     },
   };
 }

@@ -1,7 +1,5 @@
 import type { StatusCode } from '../../proto/status.js';
-
-/** Steps of a request that are timed. */
-export type Phase = 'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
+import type { ObservePhase, Phase } from './phases.js';
 
 /** What a method needs to know of the call it answers. */
 export interface Call {
@@ -10,12 +8,12 @@ export interface Call {
   /** When the caller stops waiting, as Date.now(); absent where it waits for ever. */
   readonly deadline?: number;
   /**
-   * Whether it waits for room in the queue, for its turn and for bytes where others are refused, as an item of a stream does:
-   * its sender can be made to wait. Half of each is left to the others.
+   * Whether it blocks when a bounded resource is exhausted (a queue, bytes, a gate), where others are rejected. So do the items
+   * of a stream, whose sender can be made to wait; together they hold at most half of each resource.
    */
-  readonly patient?: boolean;
+  readonly waitsForCapacity?: boolean;
   /** Told how long each phase took, in seconds. */
-  readonly observe: (phase: Phase, seconds: number) => void;
+  readonly observe: ObservePhase;
   /**
    * Told the status of each item of a batch or a stream when its answer stands, with what it threw, and whether a run
    * began for it; absent where nobody counts.

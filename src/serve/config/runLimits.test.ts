@@ -3,13 +3,19 @@ import { test } from 'node:test';
 import { batchSizes, batchSizesFor, runLimits } from './runLimits.js';
 
 test('what is configured holds, and pixels follow the images', () => {
-  assert.deepEqual(runLimits({ batchImages: 3 }, { provider: 'cuda' }), { images: 3, pixels: 3 * 224 * 224 });
-  assert.deepEqual(runLimits({ batchImages: 3, batchPixels: 9999 }, { provider: 'cpu' }), { images: 3, pixels: 9999 });
+  assert.deepEqual(runLimits({ batchImages: 3 }, { provider: 'cuda' }), {
+    batchImages: 3,
+    batchPixels: 3 * 224 * 224,
+  });
+  assert.deepEqual(runLimits({ batchImages: 3, batchPixels: 9999 }, { provider: 'cpu' }), {
+    batchImages: 3,
+    batchPixels: 9999,
+  });
 });
 
 test('without it, a GPU takes more images at a time than the CPU', () => {
-  assert.equal(runLimits({}, { provider: 'cpu' }).images, 4);
-  assert.equal(runLimits({}, { provider: 'cuda' }).images, 16);
+  assert.equal(runLimits({}, { provider: 'cpu' }).batchImages, 4);
+  assert.equal(runLimits({}, { provider: 'cuda' }).batchImages, 16);
 });
 
 test('an engine is made ready for powers of two up to the largest batch', () => {
@@ -18,7 +24,7 @@ test('an engine is made ready for powers of two up to the largest batch', () => 
 });
 
 test('for large images, up to the size to which their largest batch is padded', () => {
-  const run = { images: 16, pixels: 16 * 224 * 224 };
+  const run = { batchImages: 16, batchPixels: 16 * 224 * 224 };
   assert.deepEqual(batchSizesFor(run, 224 * 224), [1, 2, 4, 8, 16]);
   assert.deepEqual(batchSizesFor(run, 448 * 448), [1, 2, 4]);
   assert.deepEqual(batchSizesFor(run, 512 * 512), [1, 2, 4], 'three, padded to four');

@@ -10,42 +10,42 @@ export interface ConfiguredRun {
 
 /** How large a run of the engine may be. */
 export interface RunLimits {
-  /** Images. */
-  readonly images: number;
-  /** Pixels; one larger image runs alone. */
-  readonly pixels: number;
+  /** Most images in one run. */
+  readonly batchImages: number;
+  /** Most pixels in one run; one larger image runs alone. */
+  readonly batchPixels: number;
 }
 
 /**
  * Images of a run where nothing else is configured. On the CPU larger batches are no faster (docs/benchmarks.md, Service), and
- * what waits behind one waits longer; a GPU wants more at a time.
+ * images behind one wait longer; a GPU needs more at a time.
  */
 const usualImages = { cpu: 4, cuda: 16 } as const;
 /** Pixels of an image of the usual size. */
 const USUAL_PIXELS = 224 * 224;
 
-/** What holds for an engine: what is configured, else what is usual on its provider. */
+/** The limits for an engine: what is configured, else what is usual on its provider. */
 export function runLimits(
-  { batchImages, batchPixels }: ConfiguredRun,
+  { batchImages: configuredImages, batchPixels }: ConfiguredRun,
   { provider }: Pick<Engine, 'provider'>,
 ): RunLimits {
-  const images = batchImages ?? usualImages[provider];
-  return { images, pixels: batchPixels ?? images * USUAL_PIXELS };
+  const batchImages = configuredImages ?? usualImages[provider];
+  return { batchImages, batchPixels: batchPixels ?? batchImages * USUAL_PIXELS };
 }
 
 /**
  * Sizes of batches for which an engine is made ready. On CUDA, where each new one costs a search for kernels, batches have
  * these sizes alone: powers of two up to the largest.
  */
-export function batchSizes(images: number): number[] {
+export function batchSizes(batchImages: number): number[] {
   const sizes: number[] = [];
-  for (let size = 1; size < images; size *= 2) sizes.push(size);
-  return [...sizes, images];
+  for (let size = 1; size < batchImages; size *= 2) sizes.push(size);
+  return [...sizes, batchImages];
 }
 
 /** Those of `batchSizes` that batches of images of so many pixels come to. */
-export function batchSizesFor({ images, pixels }: RunLimits, pixelsEach: number): number[] {
-  const most = Math.min(images, Math.max(1, Math.floor(pixels / pixelsEach)));
-  const sizes = batchSizes(images);
+export function batchSizesFor({ batchImages, batchPixels }: RunLimits, pixelsEach: number): number[] {
+  const most = Math.min(batchImages, Math.max(1, Math.floor(batchPixels / pixelsEach)));
+  const sizes = batchSizes(batchImages);
   return sizes.slice(0, sizes.findIndex((size) => size >= most) + 1);
 }

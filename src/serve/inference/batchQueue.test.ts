@@ -5,9 +5,8 @@ import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import type { RgbImage } from '../../image/types.js';
-import type { Held } from '../admission/weightedSemaphore.js';
 import { ServeError } from '../call/serveError.js';
-import { createBatchQueue, type QueueLimits } from './batchQueue.js';
+import { createBatchQueue, type QueueLimits, type Reservation } from './batchQueue.js';
 
 const limits: QueueLimits = { queueImages: 8, queueBytes: 1 << 20, batchImages: 4, batchPixels: 1 << 20 };
 const embedding: ReadonlySet<OutputName> = new Set(['representation']);
@@ -16,6 +15,8 @@ const manifest = { ...tinyManifest, files: {} };
 function image(value: number, width = 8, height = 8): RgbImage {
   return { width, height, data: new Uint8Array(width * height * 3).fill(value) };
 }
+
+const bytesOf = ({ data }: RgbImage): number => data.byteLength;
 
 function call(signal: AbortSignal = new AbortController().signal) {
   return { signal, observe: () => {} };
@@ -149,15 +150,15 @@ describe('batch queue', () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const answers = [1, 2].map((value) => queue.run(image(value), embedding, call()));
-    await assert.rejects(
-      queue.run(image(4), embedding, call()),
-      isServeError('overloaded', /queue is full \(2 images/),
-    );
+    await assert.rejects(queue.run(image(4), embedding, call()), isServeError('overloaded', /queue is full: 2 images/));
     await turn();
     await engine.letOneGo();
     await Promise.all(answers);
     const small = createBatchQueue(engine, { ...limits, queueBytes: 100 });
-    await assert.rejects(small.run(image(4), embedding, call()), isServeError('overloaded', /at most 8 images, 100 b/));
+    await assert.rejects(
+      small.run(image(4), embedding, call()),
+      isServeError('overloaded', /queueImages: 8\), 0 bytes are held \(queueBytes: 100\)/),
+    );
   });
 
   test('an aborted call leaves the queue at once and never reaches the engine', async () => {
@@ -418,7 +419,7 @@ describe('batch queue', () => {
   test('a place counts as an image until it is used or given back', async () => {
     const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
     const [first] = [queue.reserve(call()), queue.reserve(call())];
-    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded; at most 2 images/));
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded \(queueImages: 2\)/));
     await assert.rejects(queue.run(image(1), embedding, call()), isServeError('overloaded', /full/));
     first!.release();
     first!.release();
@@ -427,7 +428,7 @@ describe('batch queue', () => {
     void queue.run(image(1), embedding, call(), third);
     assert.throws(
       () => queue.reserve(call()),
-      isServeError('overloaded', /1 images, 192 bytes wait, 1 are being decoded/),
+      isServeError('overloaded', /1 images wait, 1 are being decoded .* 192 bytes are held/),
     );
     await turn();
     queue.reserve(call());
@@ -438,7 +439,7 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     assert.equal(queue.full, undefined);
     const place = queue.reserve(call());
-    assert.ok(isServeError('overloaded', /0 images, 0 bytes wait, 1 are being decoded/)(queue.full));
+    assert.ok(isServeError('overloaded', /0 images wait, 1 are being decoded/)(queue.full));
     assert.ok(queue.full!.retryAfterSeconds! > 0);
     place.release();
     assert.equal(queue.full, undefined);
@@ -446,7 +447,7 @@ describe('batch queue', () => {
     assert.equal(queue.full, undefined, 'what is wrong then is another thing');
   });
 
-  test('a patient call waits where others are refused, and its wait counts as time in the queue', async () => {
+  test('a stream item blocks where a unary call is rejected, and its wait counts as time in the queue', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const running = queue.run(image(1), embedding, call());
@@ -454,16 +455,20 @@ describe('batch queue', () => {
     const waiting = [2, 3].map((value) => queue.run(image(value, 16), embedding, call()));
     assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
     const queued: number[] = [];
-    const patient = { ...call(), patient: true, observe: (_: string, seconds: number) => void queued.push(seconds) };
-    let place: Held | undefined;
-    const reserving = queue.reserveInTurn(patient).then((given) => {
-      place = given;
+    const ofStream = {
+      ...call(),
+      waitsForCapacity: true,
+      observe: (_: string, seconds: number) => void queued.push(seconds),
+    };
+    let reservation: Reservation | undefined;
+    const reserving = queue.reserveWaiting(ofStream, bytesOf(image(4))).then((given) => {
+      reservation = given;
     });
     await delay(20);
-    assert.equal(place, undefined);
+    assert.deepEqual([reservation, queue.blocked], [undefined, 1]);
     await engine.letOneGo();
     await reserving;
-    const run = queue.run(image(4), embedding, patient, place);
+    const run = queue.run(image(4), embedding, ofStream, reservation);
     await engine.letOneGo();
     await engine.letOneGo();
     await Promise.all([running, ...waiting, run]);
@@ -471,50 +476,88 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('patient calls leave half of the room, in images and in bytes, to those that cannot wait', async () => {
-    const ofBytes = image(1).data.byteLength;
-    for (const room of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * ofBytes }]) {
-      const engine = gatedEngine();
-      const queue = createBatchQueue(engine, { ...limits, ...room });
-      // What a patient image takes is known from the last one.
-      const running = queue.run(image(1), embedding, { ...call(), patient: true });
+  test('stream items hold half of the images, and half of the bytes by what they may come to, at most', async () => {
+    const most = bytesOf(image(1, 16, 16));
+    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * most }]) {
+      const queue = createBatchQueue(gatedEngine(), { ...limits, ...bound });
+      const granted: Reservation[] = [];
+      const reserving = [1, 2, 3].map(() => queue.reserveWaiting(call(), most).then((given) => granted.push(given)));
       await turn();
-      const given: Held[] = [];
-      const reserve = () => queue.reserveInTurn(call()).then((place) => given.push(place));
-      const reserving = [1, 2, 3].map(reserve);
-      await turn();
-      assert.equal(given.length, 2);
+      assert.deepEqual([granted.length, queue.blocked], [2, 1], JSON.stringify(bound));
       queue.reserve(call()).release();
-      given[0]!.release();
+      granted[0]!.release();
       await Promise.all(reserving);
-      for (const place of given) place.release();
-      await Promise.all([running, engine.letOneGo()]);
+      for (const reservation of granted) reservation.release();
       await queue.close();
     }
   });
 
-  test('a patient call waits no longer than its caller, its workers, and is let in by a queue that closes', async () => {
+  test('an image that is smaller than what was reserved gives the difference back when it is decoded', async () => {
+    const engine = gatedEngine();
+    const most = bytesOf(image(1, 16, 16));
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * most });
+    const running = queue.run(image(1), embedding, call());
+    await turn();
+    const first = await queue.reserveWaiting(call(), most);
+    const second = queue.reserveWaiting(call(), most / 2);
+    await turn();
+    assert.equal(queue.blocked, 1, 'half of the bytes is reserved');
+    const small = queue.run(image(2), embedding, call(), first);
+    const next = queue.run(image(3), embedding, call(), await second);
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all([running, small, next]);
+    await queue.close();
+  });
+
+  test('a reserved image is never rejected for bytes; one larger than its reservation has to find the rest free', async () => {
+    const engine = gatedEngine();
+    const size = bytesOf(image(1));
+    const queue = createBatchQueue(engine, { ...limits, queueBytes: 4 * size });
+    const running = queue.run(image(1), embedding, call());
+    await turn();
+    const reservations = await Promise.all([1, 2].map(() => queue.reserveWaiting(call(), size)));
+    const unary = [2, 3].map((value) => queue.run(image(value), embedding, call()));
+    await assert.rejects(queue.run(image(4), embedding, call()), {
+      code: 'overloaded',
+      limit: { name: 'queueBytes', value: 4 * size },
+    });
+    const fits = queue.run(image(5), embedding, call(), reservations[0]);
+    const larger = queue.run(image(6, 16), embedding, call(), reservations[1]);
+    await assert.rejects(larger, { code: 'overloaded', limit: { name: 'queueBytes', value: 4 * size } });
+    const again = await queue.reserveWaiting(call(), size);
+    await Promise.all([engine.letOneGo(), running]);
+    await Promise.all([engine.letOneGo(), ...unary, fits]);
+    assert.ok((await Promise.all([queue.run(image(6), embedding, call(), again), turn().then(engine.letOneGo)]))[0]);
+    await queue.close();
+  });
+
+  test('a stream item waits no longer than its call and its workers, and is let in by a queue that closes', async () => {
     const engine = createFakeEngine({ manifest });
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     const place = queue.reserve(call());
     const given = new AbortController();
-    const gaveUp = assert.rejects(queue.reserveInTurn(call(given.signal)), /gave up/);
+    const gaveUp = assert.rejects(queue.reserveWaiting(call(given.signal), 192), /gave up/);
     given.abort(new Error('gave up'));
     await gaveUp;
-    const admitted = queue.reserveInTurn(call());
+    const admitted = queue.reserveWaiting(call(), 192);
     const closing = queue.close();
-    await assert.rejects(queue.reserveInTurn(call()), isServeError('shutting_down', /shutting down/));
+    await assert.rejects(queue.reserveWaiting(call(), 192), isServeError('shutting_down', /shutting down/));
     place.release();
     await queue.run(image(1), embedding, call(), await admitted);
     await closing;
 
-    const second = createBatchQueue(engine, { ...limits, queueImages: 1 });
-    const held = second.reserve(call());
-    const waits = assert.rejects(second.reserveInTurn(call()), { code: 'unavailable', message: /SIGKILL/ });
-    engine.kill(1, 'ended (signal SIGKILL)');
-    await waits;
-    held.release();
-    await second.close();
+    for (const bound of [{ queueImages: 1 }, { queueBytes: 2 * 192 }]) {
+      const down = createFakeEngine({ manifest });
+      const second = createBatchQueue(down, { ...limits, ...bound });
+      const held = await second.reserveWaiting(call(), 192);
+      const waits = assert.rejects(second.reserveWaiting(call(), 192), { code: 'unavailable', message: /SIGKILL/ });
+      await turn();
+      down.kill(1, 'ended (signal SIGKILL)');
+      await waits;
+      held.release();
+      await second.close();
+    }
   });
 
   test('an image that has a place is run after close, which waits for it', async () => {

@@ -1,19 +1,18 @@
 import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
-import { createRoom, type Held } from '../admission/weightedSemaphore.js';
+import { createWeightedSemaphore, type Permit } from '../admission/weightedSemaphore.js';
 import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
 import { batchSizes, type ConfiguredRun, runLimits } from '../config/runLimits.js';
-import { createPatientBytes } from './patientBytes.js';
-import { createServiceRate } from './rate.js';
+import { createRunTimeEstimate } from './runTimeEstimate.js';
 import { splitRun } from './splitRun.js';
 
 export interface QueueLimits extends ConfiguredRun {
-  /** Images that may wait, or have a place and are on their way. */
+  /** Images that may wait, or have a place and are being decoded. */
   readonly queueImages: number;
-  /** Bytes of images that may wait. */
+  /** Bytes of images that wait, or that are reserved for stream items being decoded. */
   readonly queueBytes: number;
-  /** How long a batch that is not full waits for company while a worker is free, in ms. Default 0. */
+  /** How long a batch that is not full waits for more images while a worker is idle, in ms. Default 0. */
   readonly maxQueueDelayMs?: number;
 }
 
@@ -23,29 +22,49 @@ export interface QueueObserver {
   batch?(images: number): void;
 }
 
-/** Puts images of one size that want the same outputs into one run of the engine. */
+/** A place in the queue for an image that is not decoded yet. */
+export interface Reservation {
+  /** Milliseconds that were waited for it. */
+  readonly waitedMs: number;
+  /** Bytes of `queueBytes` for the image; absent where they are acquired when its size is known. */
+  readonly bytes?: Permit;
+  /** Gives the place and the bytes back. A second call does nothing. */
+  release(): void;
+}
+
+/**
+ * Puts images of one size that want the same outputs into one run of the engine.
+ *
+ * Bounded in images and in bytes, as every bounded resource: when it is exhausted, unary calls are rejected (`reserve`, `run`) and
+ * stream items block (`reserveWaiting`); stream items together hold at most half of each.
+ */
 export interface BatchQueue {
   /**
-   * Takes a place for an image before anything is spent on decoding it; `run` gives it back.
+   * Reserves a place for an image before anything is spent on decoding it. `run` releases it.
    * @throws ServeError and EngineError as `run`.
    */
-  reserve(call: Call): Held;
-  /** The same for a call that is patient: it waits where the queue is full, and is not refused for that. */
-  reserveInTurn(call: Call): Promise<Held>;
+  reserve(call: Call): Reservation;
+  /**
+   * Waits for a place and for the bytes of the image. `run` gives back what it does not need of the bytes, so that an image that
+   * is not larger than was said is never rejected for them.
+   * @param mostBytes of the image
+   * @throws ServeError and EngineError as `run`, but not for a full queue.
+   */
+  reserveWaiting(call: Call, mostBytes: number): Promise<Reservation>;
   /**
    * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
-   * @param place what was reserved for it: with one, it is not refused for the number of images, nor while closing
+   * @param reservation of the image: with one, it is not rejected for the number of images, nor while the queue closes
    * @throws ServeError `overloaded` when the queue is full, `deadline_exceeded` when the call's deadline cannot be met,
    *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
    */
-  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, place?: Held): Promise<EngineOutputs>;
-  /** What an image of any size is refused with for want of room; undefined where there is some. */
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, reservation?: Reservation): Promise<EngineOutputs>;
+  /** The error with which an image of any size is rejected while the queue is full; undefined while it is not. */
   readonly full: ServeError | undefined;
   /** Images that wait, without those that run. */
   readonly depth: number;
-  /** Patient calls that wait for a place. */
-  readonly awaited: number;
-  /** Takes no more, and resolves when what was taken, or has a place, has run. */
+  /** Calls that wait in `reserveWaiting`. */
+  readonly blocked: number;
+  /** Takes no more, and resolves when what was taken, or has a reservation, has run. */
   close(): Promise<void>;
 }
 
@@ -58,7 +77,11 @@ interface Item {
   readonly pixels: number;
   readonly wants: ReadonlySet<OutputName>;
   readonly call: Call;
-  readonly place: Held;
+  /** Of `queueImages` and of `queueBytes`; released when it leaves the queue. */
+  readonly permits: readonly Pick<Permit, 'release'>[];
+  /** Milliseconds that were waited for its reservation. */
+  readonly waitedMs: number;
+  /** As performance.now(). */
   readonly enqueued: number;
   resolve(outputs: EngineOutputs): void;
   reject(error: unknown): void;
@@ -70,46 +93,46 @@ interface Candidate {
   readonly runAt: number;
 }
 
-/** What fitted when memory ran out. */
+/** What may fit after memory ran out. */
 interface Fitting {
   readonly images: number;
-  /** As performance.now(): what else took the memory may have gone by then. */
+  /** As performance.now(): whatever else took the memory may have released it by then. */
   readonly until: number;
 }
 
 /** How long batches stay smaller after memory ran out, in ms. */
 const FITTING_MS = 60_000;
 
-/** Retry hints in seconds: within some batches of a small CPU, and no client is sent away for longer than this. */
+/** Bounds of the retry hints in seconds, and the hint while nothing is known. */
 const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
 
 /**
- * A bounded, first-come queue in front of an engine. A free worker gets the next batch at the end of the running turn: no
- * request waits for company unless `maxQueueDelayMs` says so, but the two images of one Match meet, and company gathers by
- * itself while workers are busy. A batch is the oldest image and those behind it of the same size and wants, so that no size
- * waits for ever. A call that is aborted, or whose deadline passes, leaves the queue at once.
+ * A bounded, first-come queue in front of an engine. Batches are dispatched as soon as a worker is idle, at the end of the running
+ * turn of the event loop, so that the two images of a Match share a batch; larger batches form while workers are busy. With
+ * `maxQueueDelayMs`, a batch that is not full waits that long for more images. A batch is the oldest image and those behind it of
+ * the same size and outputs, so that no size waits for ever. A call that is aborted, or whose deadline passes, leaves the queue at
+ * once.
  */
 export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, observer: QueueObserver = {}): BatchQueue {
   let waiting: Item[] = [];
-  let waitingBytes = 0;
   let waitingPixels = 0;
   let runningPixels = 0;
-  /** Of the image that came last: what others that are still being decoded will have, as far as is known. */
+  /** Of the image that came last: the estimate for those that are still being decoded. */
   let lastPixels = 0;
   let closed = false;
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
   const running = new Set<Promise<void>>();
-  const patient = createPatientBytes(limits.queueBytes);
-  const places = createRoom(limits.queueImages, patient.leaveRoom);
-  const rate = createServiceRate();
-  /** Images of a batch that fitted into memory, by size and wants; absent where none ever failed to. */
+  const places = createWeightedSemaphore(limits.queueImages);
+  const bytes = createWeightedSemaphore(limits.queueBytes);
+  const runTime = createRunTimeEstimate();
+  /** Images of a batch that fit into memory, by size and outputs; absent where memory never ran out. */
   const fitting = new Map<string, Fitting>();
-  const largest = runLimits(limits, engine);
-  const sizes = engine.provider === 'cuda' ? batchSizes(largest.images) : undefined;
+  const { batchImages, batchPixels } = runLimits(limits, engine);
+  const sizes = engine.provider === 'cuda' ? batchSizes(batchImages) : undefined;
   const { maxQueueDelayMs = 0 } = limits;
 
-  const standing = (): number =>
+  const liveWorkers = (): number =>
     engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length;
 
   /**
@@ -117,7 +140,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
    * @param placed images that have a place and come before one that asks
    */
   const secondsToWait = (placed = 0): number | undefined =>
-    rate.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, standing());
+    runTime.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, liveWorkers());
 
   /** Images of a batch that fit into memory, as far as is known. */
   function fittingImages(key: string): number {
@@ -130,48 +153,43 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   function retryAfter(): number {
     const { unknown, least, most } = RETRY_SECONDS;
-    // When half of what waits has gone, there is room again for a while.
+    // When half of the queue has run, there is room again for a while.
     const seconds = secondsToWait();
     return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
   }
 
-  /** Images that have a place and are being decoded. */
+  /** Images that have a place and do not wait for a worker yet. */
   const decoding = (): number => places.held - waiting.length;
 
   function noWorker(): EngineError {
     const { reason, publicReason } = engine.status;
-    const message = (why = 'unknown reason'): string => `no inference worker stands: ${why}`;
+    const message = (why = 'unknown reason'): string => `no inference worker is running: ${why}`;
     return new EngineError('unavailable', message(reason), { publicMessage: message(publicReason) });
   }
 
   function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {
     const message =
-      `the queue is full (${waiting.length} images, ${waitingBytes} bytes wait, ${decoding()} are being decoded; at most ` +
-      `${limits.queueImages} images, ${limits.queueBytes} bytes may); try again later`;
+      `the queue is full: ${waiting.length} images wait, ${decoding()} are being decoded (queueImages: ` +
+      `${limits.queueImages}), ${bytes.held} bytes are held (queueBytes: ${limits.queueBytes}); try again later`;
     const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
     return new ServeError('overloaded', message, details);
   }
 
-  /** @throws where nothing may come in, whatever room there is */
-  function refuseAtAll(hasPlace = false): void {
+  /** @throws while nothing is taken, full or not */
+  function checkOpen(hasPlace = false): void {
     if (closed && !hasPlace) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
     if (engine.status.state === 'down') throw noWorker();
   }
 
   /**
-   * @param image what comes in; absent while nobody knows yet
-   * @throws where it may not; one that has a place has been counted
+   * @param pixels of the image; 0 while its size is not known
+   * @param placed images that are being decoded and come before this one
+   * @throws ServeError `deadline_exceeded` where the deadline cannot be met, as far as can be estimated
    */
-  function admit(image: RgbImage | undefined, { deadline }: Call, hasPlace: boolean): void {
-    const bytes = image?.data.byteLength ?? 0;
-    refuseAtAll(hasPlace);
-    if (!hasPlace && !places.fits(1)) throw overloaded('queueImages');
-    if (waitingBytes + bytes > limits.queueBytes) throw overloaded('queueBytes');
+  function checkDeadline({ deadline }: Call, pixels: number, placed: number): void {
     if (deadline === undefined) return;
-    // Places are taken in order: those that others have come before one that asks for its own.
-    const placed = hasPlace ? 0 : decoding();
     const before = secondsToWait(placed);
-    const own = image === undefined ? 0 : rate.secondsFor(image.width * image.height, 1);
+    const own = pixels === 0 ? 0 : runTime.secondsFor(pixels, 1);
     if (before === undefined || own === undefined) return;
     if (Date.now() + (before + own) * 1000 > deadline) {
       const message =
@@ -182,13 +200,17 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
+  /** @throws ServeError `overloaded` where there is no permit */
+  function orOverloaded(permit: Permit | undefined, limit: 'queueImages' | 'queueBytes'): Permit {
+    if (permit) return permit;
+    throw overloaded(limit);
+  }
+
   function remove(items: ReadonlySet<Item>): void {
     waiting = waiting.filter((item) => !items.has(item));
-    for (const { image, pixels, place, call } of items) {
-      waitingBytes -= image.data.byteLength;
-      if (call.patient) patient.left(image.data.byteLength);
+    for (const { pixels, permits } of items) {
       waitingPixels -= pixels;
-      place.release();
+      for (const permit of permits) permit.release();
     }
   }
 
@@ -203,24 +225,24 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** The batch that begins with an image, and whether it may run now or waits for company until `runAt` (performance.now()). */
+  /** The batch that begins with an image, and when it may run: now (0), or when it has waited for more images. */
   function batchOf({ key, enqueued }: Item): Candidate {
-    const most = Math.min(largest.images, fittingImages(key));
+    const most = Math.min(batchImages, fittingImages(key));
     const batch: Item[] = [];
     let pixels = 0;
     let full = false;
     for (const item of waiting) {
       if (item.key !== key) continue;
-      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > largest.pixels);
+      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > batchPixels);
       if (full) break;
       batch.push(item);
       pixels += item.pixels;
     }
-    full ||= batch.length >= most || pixels + batch[0]!.pixels > largest.pixels;
+    full ||= batch.length >= most || pixels + batch[0]!.pixels > batchPixels;
     return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
   }
 
-  /** The oldest batch that may run now; where all wait for company, the one that waits no longer first. */
+  /** The oldest batch that may run now; where none may, the one that may first. */
   function nextBatch(): Candidate {
     const seen = new Set<string>();
     let next: Candidate | undefined;
@@ -240,7 +262,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     runningPixels += pixels;
     try {
       const start = performance.now();
-      for (const item of batch) item.call.observe('queue', (item.place.waitedMs + start - item.enqueued) / 1000);
+      for (const item of batch) item.call.observe('queue', (item.waitedMs + start - item.enqueued) / 1000);
       observer.batch?.(batch.length);
       const outcomes = await splitRun(
         engine,
@@ -253,7 +275,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         },
       );
       const seconds = (performance.now() - start) / 1000;
-      if (outcomes.some((outcome) => 'outputs' in outcome)) rate.measured(pixels, seconds);
+      if (outcomes.some((outcome) => 'outputs' in outcome)) runTime.measured(pixels, seconds);
       for (const [i, item] of batch.entries()) {
         const outcome = outcomes[i]!;
         if ('error' in outcome) item.reject(outcome.error);
@@ -269,19 +291,20 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  function refuseAll(): void {
+  function rejectAll(): void {
     const items = waiting;
     remove(new Set(items));
     for (const item of items) {
       item.reject(noWorker());
     }
-    places.turnAway(noWorker());
+    places.rejectWaiting(noWorker());
+    bytes.rejectWaiting(noWorker());
   }
 
   /** Gives every free worker a batch. */
   function pump(): void {
     clearTimeout(alarm);
-    if (engine.status.state === 'down') refuseAll();
+    if (engine.status.state === 'down') rejectAll();
     dropLate();
     while (waiting.length > 0 && engine.idle > 0) {
       const { batch, runAt } = nextBatch();
@@ -299,9 +322,11 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** At the end of this turn: what is offered in it (both images of a Match) rides along. */
+  const blocked = (): number => places.waiting + bytes.waiting;
+
+  /** At the end of this turn, so that images that come in the same turn (both of a Match) share a batch. */
   function pumpSoon(): void {
-    if (pumping || (waiting.length === 0 && places.awaited === 0)) return;
+    if (pumping || (waiting.length === 0 && blocked() === 0)) return;
     pumping = true;
     queueMicrotask(() => {
       pumping = false;
@@ -313,31 +338,56 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   return {
     reserve(call) {
       call.signal.throwIfAborted();
-      admit(undefined, call, false);
-      return places.take(1);
-    },
-    async reserveInTurn(call) {
-      call.signal.throwIfAborted();
-      refuseAtAll();
-      const place = await places.wait(1, call.signal);
+      checkOpen();
+      const placed = decoding();
+      const place = orOverloaded(places.tryAcquire(1), 'queueImages');
       try {
-        admit(undefined, call, true);
+        checkDeadline(call, 0, placed);
         return place;
       } catch (error) {
         place.release();
         throw error;
       }
     },
-    async run(image, wants, call, reserved) {
+    async reserveWaiting(call, mostBytes) {
+      const { signal } = call;
+      signal.throwIfAborted();
+      checkOpen();
+      // Bytes first: whoever has a place is being decoded, or waits for a worker.
+      const permits = [await bytes.acquire(mostBytes, signal)];
+      const release = (): void => {
+        for (const permit of permits) permit.release();
+      };
       try {
-        call.signal.throwIfAborted();
-        admit(image, call, reserved !== undefined);
+        permits.push(await places.acquire(1, signal));
+        checkOpen(true);
+        checkDeadline(call, 0, 0);
       } catch (error) {
-        reserved?.release();
+        release();
         throw error;
       }
-      const place = reserved ?? places.take(1);
-      lastPixels = image.width * image.height;
+      const waitedMs = permits.reduce((sum, permit) => sum + permit.waitedMs, 0);
+      return { waitedMs, bytes: permits[0]!, release };
+    },
+    async run(image, wants, call, reservation) {
+      const pixels = image.width * image.height;
+      const size = image.data.byteLength;
+      const permits: Pick<Permit, 'release'>[] = reservation ? [reservation] : [];
+      try {
+        call.signal.throwIfAborted();
+        checkOpen(reservation !== undefined);
+        // Images that have a place come before one that has none.
+        const placed = reservation ? 0 : decoding();
+        if (!reservation) permits.push(orOverloaded(places.tryAcquire(1), 'queueImages'));
+        reservation?.bytes?.shrink(size);
+        const lacking = size - (reservation?.bytes?.weight ?? 0);
+        permits.push(orOverloaded(size > limits.queueBytes ? undefined : bytes.tryAcquire(lacking), 'queueBytes'));
+        checkDeadline(call, pixels, placed);
+      } catch (error) {
+        for (const permit of permits) permit.release();
+        throw error;
+      }
+      lastPixels = pixels;
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) remove(new Set([item]));
@@ -347,10 +397,11 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         const item: Item = {
           key: `${image.width}x${image.height}:${[...wants].sort().join()}`,
           image,
-          pixels: image.width * image.height,
+          pixels,
           wants,
           call,
-          place,
+          permits,
+          waitedMs: reservation?.waitedMs ?? 0,
           enqueued: performance.now(),
           resolve: (outputs) => {
             settle();
@@ -363,27 +414,25 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         };
         call.signal.addEventListener('abort', onAbort, { once: true });
         waiting.push(item);
-        waitingBytes += image.data.byteLength;
-        if (call.patient) patient.waits(image.data.byteLength);
         waitingPixels += item.pixels;
         pumpSoon();
       });
     },
     get full() {
-      // Where nothing can run at all, `reserve` says so.
-      return places.fits(1) || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
+      // While nothing is taken at all, `reserve` says so.
+      return places.canAcquire(1) || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
     },
     get depth() {
       return waiting.length;
     },
-    get awaited() {
-      return places.awaited;
+    get blocked() {
+      return blocked();
     },
     async close() {
       closed = true;
       pumpSoon();
-      while (running.size > 0 || places.held > 0 || places.awaited > 0) {
-        // What waits may be about to run, or waits for a worker that is starting; what has a place is being decoded.
+      while (running.size > 0 || places.held > 0 || bytes.held > 0 || blocked() > 0) {
+        // Images that wait may be about to run, or wait for a worker that is starting; those with a reservation are being decoded.
         await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
       }
       clearTimeout(alarm);

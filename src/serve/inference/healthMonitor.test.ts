@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { type Engine, EngineError, type EngineOutputs, type EngineStatus } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { tensor } from '../../tensor/tensor.js';
+import { defaultServeLimits } from '../config/serveLimits.js';
 import { createHealthMonitor } from './healthMonitor.js';
 import { createModelRegistry } from './registry.js';
 
 const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {}, name, version });
-const shared = registryParts();
+const limits = defaultServeLimits;
 const logger = { info: () => {}, error: () => {} };
 
 test('each model has a state of its own; the default decides for the service', async () => {
   const [a, b] = [createFakeEngine({ manifest: manifest('a') }), createFakeEngine({ manifest: manifest('b') })];
-  const models = createModelRegistry({ models: [{ engine: a }, { engine: b }], ...shared });
+  const models = createModelRegistry({ models: [{ engine: a }, { engine: b }], limits });
   const states = new Map<string, boolean>();
   const report = (name: string, serving: boolean) => states.set(name, serving);
   const monitor = createHealthMonitor({ models, intervalMs: 60_000, timeoutMs: 60_000, report, logger });
@@ -37,7 +37,7 @@ test('each model has a state of its own; the default decides for the service', a
 test('without a process that decodes nothing serves; one that starts is waited for', async () => {
   const models = createModelRegistry({
     models: [{ engine: createFakeEngine({ manifest: manifest('a') }) }],
-    ...shared,
+    limits,
   });
   const states = new Map<string, boolean>();
   const status = createFakeEngine({ manifest: manifest('a') }).status;
@@ -124,7 +124,7 @@ const well = answer(1);
 /** A monitor of one model whose clock is turned by the test. */
 function watchOne(t: TestContext, engine: Engine) {
   t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
-  const models = createModelRegistry({ models: [{ engine }], ...shared });
+  const models = createModelRegistry({ models: [{ engine }], limits });
   const monitor = createHealthMonitor({ models, intervalMs: 1000, timeoutMs: 600, report: () => {}, logger });
   t.after(() => monitor.stop());
   return { monitor, pass: (ms: number) => t.mock.timers.tick(ms) };
@@ -210,7 +210,7 @@ test('a sick model whose worker was replaced is examined at once, and a well one
 test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {
   const second = createFakeEngine({ manifest: manifest('a', '2') });
   const sources = [{ engine: createFakeEngine({ manifest: manifest('a') }), reopen: async () => second }];
-  const models = createModelRegistry({ models: sources, ...shared });
+  const models = createModelRegistry({ models: sources, limits });
   const states = new Map<string, boolean>();
   const report = (name: string, serving: boolean) => states.set(name, serving);
   const monitor = createHealthMonitor({ models, intervalMs: 60_000, timeoutMs: 60_000, report, logger });

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Decoder } from '../../decode/decoder.js';
 import { type Engine, EngineError } from '../../engine/engine.js';
 import { runCanary } from './canary.js';
-import { type ModelRegistry, modelLabel, type OpenModel } from './registry.js';
+import { type ModelRegistry, modelLabel, type ServedModel } from './registry.js';
 
 export interface HealthMonitorOptions {
   readonly models: Pick<ModelRegistry, 'served' | 'watch'>;
@@ -20,7 +20,7 @@ export interface HealthMonitorOptions {
 export interface HealthMonitor {
   /** Whether the default model answers: the state of the whole service. */
   readonly serving: boolean;
-  /** What is wrong with models now, as callers may read it: one that lacks a worker may still serve. */
+  /** What is wrong with models now, as callers may read it. A model that lacks one of its workers may still serve. */
   readonly problems: readonly string[];
   /** Everything is NOT_SERVING from now on. */
   stop(): void;
@@ -28,11 +28,11 @@ export interface HealthMonitor {
 
 /** One model under watch. */
 interface Watched {
-  readonly context: OpenModel;
-  /** The last canary failed, or did not come back. */
-  sick: boolean;
+  readonly model: ServedModel;
+  /** The last canary failed, or did not end in time. */
+  unhealthy: boolean;
   /** A canary is under way. */
-  examined: boolean;
+  checking: boolean;
   /** Workers that were replaced so far. */
   replaced: number;
   unwatch(): void;
@@ -44,8 +44,8 @@ function replacedBy({ status }: Pick<Engine, 'status'>): number {
 }
 
 /**
- * Calls back when a run that is begun now takes too long. No time counts while all workers are busy, for the run waits then
- * and they are killed if they hang (`runSeconds`); and each worker that comes free begins it anew.
+ * Calls back when a run that begins now takes too long. While all workers are busy the run waits, and no time counts: workers
+ * that hang are killed anyway (`runSeconds`). The time starts anew with each worker that becomes idle.
  * @returns ends the watch
  */
 function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, late: () => void): () => void {
@@ -63,9 +63,9 @@ function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, lat
 }
 
 /**
- * Keeps the state of every model: it serves while a worker stands and its last canary, a real inference, was well. A canary runs
- * every interval, also under load: callers who ignore health would else keep a sick model from being found well again, and
- * answers that are not finite would not be noticed.
+ * Keeps the state of every model. A model serves while a worker runs and its last canary, a real inference, succeeded. Canaries
+ * run every interval, also under load: callers who ignore health would else keep an unhealthy model from being found healthy
+ * again, and answers that are not finite would not be noticed.
  */
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
   const { models, decoder, intervalMs, timeoutMs, report, logger } = options;
@@ -73,20 +73,20 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   const reported = new Map<string, boolean>();
   let stopped = false;
 
-  function serves({ context, sick }: Watched): boolean {
-    const { state } = context.engine.status;
-    // One that is starting stands in a moment, and images wait for it.
+  function serves({ model, unhealthy }: Watched): boolean {
+    const { state } = model.engine.status;
+    // One that is starting is ready in a moment, and images wait for it.
     const decodes = decoder?.status?.state !== 'down';
-    return !stopped && !sick && decodes && (state === 'ready' || state === 'degraded');
+    return !stopped && !unhealthy && decodes && (state === 'ready' || state === 'degraded');
   }
 
   function tell(): void {
     const states = new Map<string, boolean>();
     for (const each of watched) {
-      const { name } = each.context.engine.manifest;
+      const { name } = each.model.engine.manifest;
       // A name alone means its first version, as in requests.
       if (!states.has(name)) states.set(name, serves(each));
-      states.set(modelLabel(each.context), serves(each));
+      states.set(modelLabel(each.model), serves(each));
     }
     for (const gone of reported.keys()) if (gone !== '' && !states.has(gone)) states.set(gone, false);
     states.set('', serving());
@@ -99,10 +99,10 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   }
 
   function* problems(): Generator<string> {
-    for (const { context, sick } of watched) {
-      const { publicReason } = context.engine.status;
-      if (publicReason !== undefined) yield `${modelLabel(context)} lacks a worker: ${publicReason}`;
-      if (sick) yield `${modelLabel(context)} failed at its last canary`;
+    for (const { model, unhealthy } of watched) {
+      const { publicReason } = model.engine.status;
+      if (publicReason !== undefined) yield `${modelLabel(model)} lacks a worker: ${publicReason}`;
+      if (unhealthy) yield `${modelLabel(model)} failed at its last canary`;
     }
   }
 
@@ -112,26 +112,26 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   function follow(): void {
     const before = watched;
     watched = models.served.map(
-      (context) =>
-        before.find((each) => each.context === context) ?? {
-          context,
-          // Whoever serves a model has warmed it.
-          sick: false,
-          examined: false,
-          replaced: replacedBy(context.engine),
-          unwatch: context.engine.watch(() => notice(context)),
+      (model) =>
+        before.find((each) => each.model === model) ?? {
+          model,
+          // Every model is warmed before it is served.
+          unhealthy: false,
+          checking: false,
+          replaced: replacedBy(model.engine),
+          unwatch: model.engine.watch(() => notice(model)),
         },
     );
     for (const each of before) if (!watched.includes(each)) each.unwatch();
     tell();
   }
 
-  /** Something has changed in an engine: a sick model whose worker was replaced is likely well again, and need not wait. */
-  function notice(context: Watched['context']): void {
-    const watch = watched.find((each) => each.context === context);
+  /** An engine's state has changed. An unhealthy model whose worker was replaced is likely healthy again: it is checked now. */
+  function notice(model: Watched['model']): void {
+    const watch = watched.find((each) => each.model === model);
     if (watch !== undefined) {
-      const replaced = replacedBy(context.engine);
-      if (watch.sick && replaced > watch.replaced) void check(watch);
+      const replaced = replacedBy(model.engine);
+      if (watch.unhealthy && replaced > watch.replaced) void check(watch);
       watch.replaced = replaced;
     }
     tell();
@@ -139,29 +139,29 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
 
   function judge(each: Watched, failure?: unknown): void {
     if (stopped || !watched.includes(each)) return;
-    const sick = failure !== undefined;
-    const facts = { model: modelLabel(each.context) };
-    if (sick && !each.sick) logger.error({ ...facts, err: failure }, 'the canary failed');
-    else if (!sick && each.sick) logger.info(facts, 'the canary is well again');
-    each.sick = sick;
+    const unhealthy = failure !== undefined;
+    const facts = { model: modelLabel(each.model) };
+    if (unhealthy && !each.unhealthy) logger.error({ ...facts, err: failure }, 'the canary failed');
+    else if (!unhealthy && each.unhealthy) logger.info(facts, 'the canary succeeded again');
+    each.unhealthy = unhealthy;
     tell();
   }
 
   async function check(each: Watched): Promise<void> {
-    const { engine } = each.context;
+    const { engine } = each.model;
     const { state } = engine.status;
-    if (each.examined || state === 'down' || state === 'recovering') return;
-    each.examined = true;
+    if (each.checking || state === 'down' || state === 'recovering') return;
+    each.checking = true;
     const end = whenLate(engine, timeoutMs, () => judge(each, new Error(`no answer in ${timeoutMs} ms`)));
     try {
       await runCanary(engine);
       judge(each);
     } catch (error) {
-      // A worker that was lost says nothing about the model: the others go on, and where none is left the engine's state says so.
+      // The loss of a worker says nothing about the model; where no worker is left, the engine's state says so.
       if (!(error instanceof EngineError && error.code === 'unavailable')) judge(each, error);
     } finally {
       end();
-      each.examined = false;
+      each.checking = false;
     }
   }
 

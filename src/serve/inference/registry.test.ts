@@ -1,22 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { registryParts } from '../../../test/support/registryParts.js';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import { zeros } from '../../tensor/tensor.js';
-import { createModelRegistry, modelLabel } from './registry.js';
+import { defaultServeLimits } from '../config/serveLimits.js';
+import { createModelRegistry } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
-const shared = registryParts();
+const limits = defaultServeLimits;
 const versionOf = async ({ engine: { manifest } }: { engine: { manifest: { name: string; version: string } } }) =>
   `${manifest.name}@${manifest.version}`;
 
 test('requests name a model by name, by name and version, or not at all', async () => {
   const engines = [engine('atto', '2'), engine('atto', '1'), engine('resnet', '1')];
-  const models = createModelRegistry({ models: engines.map((each) => ({ engine: each })), ...shared });
+  const models = createModelRegistry({ models: engines.map((each) => ({ engine: each })), limits });
   assert.equal(await models.use('', versionOf), 'atto@2');
   assert.equal(await models.use('atto', versionOf), 'atto@2');
   assert.equal(await models.use('atto@1', versionOf), 'atto@1');
@@ -31,7 +30,7 @@ test('requests name a model by name, by name and version, or not at all', async 
 test('a close waits no longer for a reload that hangs when it is terminated', async () => {
   const models = createModelRegistry({
     models: [{ engine: engine('atto', '1'), reopen: () => new Promise(() => {}) }],
-    ...shared,
+    limits,
   });
   void models.reload('atto');
   await turn();
@@ -47,9 +46,8 @@ test('a close waits no longer for a reload that hangs when it is terminated', as
 
 test('the models are full when every queue is', async () => {
   const models = createModelRegistry({
-    ...shared,
     models: [{ engine: engine('atto', '1') }, { engine: engine('resnet', '1') }],
-    limits: { ...shared.limits, queueImages: 1 },
+    limits: { ...limits, queueImages: 1 },
   });
   const [atto, resnet] = models.served;
   const call = { signal: new AbortController().signal, observe: () => {} };
@@ -65,10 +63,10 @@ test('the models are full when every queue is', async () => {
 
 test('the same name and version twice, or no model, is refused', () => {
   const engines = [engine('atto', '1'), engine('atto', '1')];
-  assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), ...shared }), {
+  assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), limits }), {
     message: /atto@1 is given twice/,
   });
-  assert.throws(() => createModelRegistry({ models: [], ...shared }), { message: /there is none/ });
+  assert.throws(() => createModelRegistry({ models: [], limits }), { message: /there is none/ });
 });
 
 test('a reload under load fails no request, and the old engine ends when its last request is answered', async () => {
@@ -80,7 +78,7 @@ test('a reload under load fails no request, and the old engine ends when its las
   const first = { ...old, close };
   const models = createModelRegistry({
     models: [{ engine: first, reopen: async () => engine('tiny', '2') }],
-    ...shared,
+    limits,
   });
   const changes: string[] = [];
   models.watch(() => changes.push(models.served.map(({ engine: { manifest } }) => manifest.version).join()));
@@ -121,30 +119,24 @@ test('a reload under load fails no request, and the old engine ends when its las
   assert.deepEqual(changes, ['2']);
 });
 
-test('stored features of a replaced model go when its last request is answered', async () => {
-  const { features } = shared;
-  const old = engine('atto', '1');
+test('a replaced engine is retired when the last request that has it is answered, and before it is closed', async () => {
+  const events: string[] = [];
+  const old = { ...engine('atto', '1'), close: async () => void events.push('closed') };
   const models = createModelRegistry({
-    ...shared,
+    limits,
     models: [{ engine: old, reopen: async () => engine('atto', '1') }, { engine: engine('resnet', '1') }],
+    onRetired: (retired) => events.push(retired === old ? 'retired' : 'another was retired'),
   });
-  const [atto, resnet] = models.served;
-  const cellToPixel = { scaleX: 8, scaleY: 8, offsetX: 0, offsetY: 0 };
-  const grid = { rows: 1, columns: 2, stride: 8, cellToPixel };
-  for (const { engine: of } of [atto!, resnet!]) {
-    features.keep(
-      modelLabel({ engine: of }),
-      { engine: of, output: 'maps', grid, maps: zeros('float32', [1, 2, 3]) },
-      60,
-    );
-  }
   await models.use('atto', async () => {
     await models.reload('atto');
-    assert.ok(features.find('atto@1'), 'the request that has the old model may still use them');
+    events.push('answered');
   });
   await models.close();
-  assert.equal(features.find('atto@1'), undefined);
-  assert.ok(features.find('resnet@1'));
+  assert.deepEqual(
+    events,
+    ['answered', 'retired', 'closed'],
+    'engines that are closed with the service are not retired',
+  );
 });
 
 test('a model that is not fit leaves the old one in place', async () => {
@@ -158,7 +150,7 @@ test('a model that is not fit leaves the old one in place', async () => {
     { engine: engine('b', '1'), reopen: async () => engine('a', '1') },
     { engine: engine('c', '1') },
   ];
-  const models = createModelRegistry({ models: sources, ...shared });
+  const models = createModelRegistry({ models: sources, limits });
   await assert.rejects(models.reload('a'), { message: 'no such kernel' });
   assert.equal(closed, 1);
   await assert.rejects(models.reload('b'), { message: /folder of b@1 now holds a@1, which is served already/ });

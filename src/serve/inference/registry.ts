@@ -1,15 +1,10 @@
-import type { LimitFunction } from 'p-limit';
-import type { Decoder } from '../../decode/decoder.js';
 import type { Engine } from '../../engine/engine.js';
-import type { ByteBudget } from '../admission/byteBudget.js';
-import type { ServeContext } from '../api/context.js';
-import type { FeatureStore } from '../api/stored/featureStore.js';
 import { ServeError } from '../call/serveError.js';
 import type { ServeLimits } from '../config/serveLimits.js';
 import { type BatchQueue, createBatchQueue, type QueueObserver } from './batchQueue.js';
-import { lendQueue } from './callQueue.js';
-import { warmEngine } from './canary.js';
 import { limitsForModel } from './inputSizes.js';
+import { type ScopedQueue, withScopedQueue } from './scopedQueue.js';
+import { warmEngine } from './warmUp.js';
 
 /** A model and how it is opened again. */
 export interface ModelSource {
@@ -19,13 +14,25 @@ export interface ModelSource {
   readonly reopen?: () => Promise<Engine>;
 }
 
-/** One model and the queue in front of it. */
-export type OpenModel = Omit<ServeContext, 'queue'> & { readonly queue: BatchQueue };
+/** One model that is served. */
+export interface ServedModel {
+  readonly engine: Engine;
+  /** In front of the engine. */
+  readonly queue: BatchQueue;
+  /** As they hold for this model. */
+  readonly limits: ServeLimits;
+}
+
+/** A model as it is lent to one call. */
+export interface LentModel extends Omit<ServedModel, 'queue'> {
+  /** Releases the places that the call reserves and does not use. */
+  readonly queue: ScopedQueue;
+}
 
 /** The models of a service by the names that requests give them. */
 export interface ModelRegistry {
   /** Every model that is served; the first is the default. */
-  readonly served: readonly OpenModel[];
+  readonly served: readonly ServedModel[];
   /** What any image would be refused with, as no model's queue has room for it; undefined where one has. */
   readonly full: ServeError | undefined;
   /**
@@ -33,7 +40,7 @@ export interface ModelRegistry {
    * until the work is done, also when it is replaced meanwhile; a stream asks anew for every item.
    * @throws ServeError `unknown_model` naming what is served; else whatever the work throws.
    */
-  use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
+  use<T>(name: string, work: (model: LentModel) => Promise<T>): Promise<T>;
   /**
    * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
    * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old
@@ -55,19 +62,15 @@ export interface RegistryOptions {
   /** The first is the default. */
   readonly models: readonly ModelSource[];
   readonly limits: ServeLimits;
-  readonly decoder: Decoder;
-  readonly decoding: LimitFunction;
-  readonly matching: LimitFunction;
-  readonly reducing: LimitFunction;
-  readonly mapBudget: ByteBudget;
-  readonly features: FeatureStore;
+  /** Told of the engine of a replaced model when the last request that has it is answered, before it is closed. */
+  readonly onRetired?: (engine: Engine) => void;
   /** Told what happens in the queues. */
   readonly observer?: QueueObserver | undefined;
 }
 
 /** One model while it is served, and until the last request that has it is answered. */
 interface Entry {
-  readonly model: OpenModel;
+  readonly model: ServedModel;
   readonly reopen: ModelSource['reopen'];
   /** Requests that work with it. */
   users: number;
@@ -77,12 +80,12 @@ interface Entry {
 }
 
 /** `name@version`, by which requests name exactly one model. */
-export const modelLabel = ({ engine }: Pick<ServeContext, 'engine'>): string =>
+export const modelLabel = ({ engine }: { readonly engine: Pick<Engine, 'manifest'> }): string =>
   `${engine.manifest.name}@${engine.manifest.version}`;
 
 /** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
-  const { models, limits, decoder, decoding, matching, reducing, mapBudget, features, observer } = options;
+  const { models, limits, onRetired, observer } = options;
   const listeners = new Set<() => void>();
   let terminate = (): void => {};
   const terminated = new Promise<void>((resolve) => {
@@ -94,9 +97,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
 
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
     const queue = createBatchQueue(engine, limits, observer);
-    const own = limitsForModel(limits, engine.manifest);
-    const shared = { decoder, decoding, matching, reducing, mapBudget, features };
-    return { model: { engine, queue, limits: own, ...shared }, reopen, users: 0 };
+    return { model: { engine, queue, limits: limitsForModel(limits, engine.manifest) }, reopen, users: 0 };
   }
 
   const labels = (): string[] => entries.map(({ model }) => modelLabel(model));
@@ -123,8 +124,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
         entry.onUnused = resolve;
       });
     }
-    // Its references are of this engine alone: nothing that is asked from now on can use them.
-    features.dropOf(entry.model.engine);
+    onRetired?.(entry.model.engine);
     await entry.model.queue.close();
     await entry.model.engine.close();
   }
@@ -172,7 +172,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
       entry.users++;
       try {
         const { model } = entry;
-        return await lendQueue(model.queue, (queue) => work({ ...model, queue }));
+        return await withScopedQueue(model.queue, (queue) => work({ ...model, queue }));
       } finally {
         entry.users--;
         if (entry.users === 0) entry.onUnused?.();

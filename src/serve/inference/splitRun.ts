@@ -1,8 +1,34 @@
-import { type Engine, EngineError, type EngineOutputs, type OutputName } from '../../engine/engine.js';
+import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
-import { joinImages, splitOutputs } from './batch.js';
+import { elementCount, tensor } from '../../tensor/tensor.js';
 
-/** What became of one image of a batch. */
+/**
+ * Stacks images of one size, uint8 [B, H, W, 3].
+ * @throws RangeError when sizes differ.
+ */
+export function joinImages(images: readonly RgbImage[]): ImageBatch {
+  const first = images[0]!;
+  const size = first.width * first.height * 3;
+  const data = images.length === 1 ? first.data : new Uint8Array(size * images.length);
+  if (images.length > 1) for (const [i, image] of images.entries()) data.set(image.data, i * size);
+  return tensor('uint8', [images.length, first.height, first.width, 3], data);
+}
+
+/** Splits outputs [B, ...] into B times outputs [1, ...], views of the same memory. */
+export function splitOutputs(outputs: EngineOutputs, images: number): EngineOutputs[] {
+  const entries = Object.entries(outputs) as [OutputName, NonNullable<EngineOutputs[OutputName]>][];
+  return Array.from({ length: images }, (_, i) =>
+    Object.fromEntries(
+      entries.map(([name, { shape, data }]) => {
+        const inner = shape.slice(1);
+        const size = elementCount(inner);
+        return [name, tensor('float32', [1, ...inner], data.subarray(i * size, (i + 1) * size))];
+      }),
+    ),
+  );
+}
+
+/** Result of one image of a batch. */
 export type Outcome = { readonly outputs: EngineOutputs } | { readonly error: unknown };
 
 export interface SplitRunOptions {
@@ -19,8 +45,8 @@ function padded(images: readonly RgbImage[], sizes: readonly number[] = []): Rgb
 }
 
 /**
- * Runs a batch, and where memory runs out its halves, down to single images: what fits is answered. Where it fails otherwise,
- * its images are run by themselves, so that one at which the runtime fails costs no other its answer.
+ * Runs a batch. Where memory runs out, runs its halves, down to single images, so that what fits is answered. Where the runtime
+ * fails otherwise, runs each image alone, so that the one that it fails at costs no other its answer.
  * @returns an outcome for each image, in order
  */
 export async function splitRun(
@@ -35,7 +61,7 @@ export async function splitRun(
   } catch (error) {
     const code = error instanceof EngineError ? error.code : undefined;
     if (code === 'out_of_memory') options.onOutOfMemory?.(images.length);
-    // A worker that died, or that is closed, would take the next run with it.
+    // Of a worker that died or was closed, the next run would fail as well.
     if (images.length === 1 || (code !== 'out_of_memory' && code !== 'internal')) return images.map(() => ({ error }));
     const size = code === 'out_of_memory' ? Math.ceil(images.length / 2) : 1;
     const outcomes: Outcome[] = [];

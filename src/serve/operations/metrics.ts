@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Phase } from '../call/call.js';
+import type { Phase } from '../call/phases.js';
 
 /** Seconds, from a cached answer to a large map on a small CPU. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -75,7 +75,7 @@ export function createMetrics(): Metrics {
   const phases = new Histogram({
     name: 'vicregl_phase_duration_seconds',
     help:
-      'Time of each phase, by method. decode, queue and inference: once per image, match: once per match, receive and ' +
+      'Time of each phase, by method. decode, queue and inference: once per image, match: once per match, receive, wait and ' +
       'encode: once per message (a call, or an item of a stream), as the sum of its parts.',
     labelNames: ['method', 'phase'],
     buckets: LATENCY_BUCKETS,

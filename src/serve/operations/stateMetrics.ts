@@ -1,14 +1,13 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EngineStatus } from '../../engine/engine.js';
-import type { ServeContext } from '../api/context.js';
 import type { FeatureStoreStats } from '../api/stored/featureStore.js';
-import type { OpenModel } from '../inference/registry.js';
+import type { ServedModel } from '../inference/registry.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
 /** What is looked up at every scrape. */
 export interface ServeState {
   /** Every model that is served now. */
-  readonly models: () => readonly Pick<OpenModel, 'engine' | 'queue'>[];
+  readonly models: () => readonly Pick<ServedModel, 'engine' | 'queue'>[];
   /** Of the processes that decode; undefined where images are decoded in this process. */
   readonly decoder: () => EngineStatus | undefined;
   /** Of the features kept by reference. */
@@ -20,7 +19,7 @@ export interface ServeState {
   readonly certificateExpires: () => Date | undefined;
 }
 
-const labelsOf = ({ engine: { manifest } }: Pick<ServeContext, 'engine'>) => ({
+const labelsOf = ({ engine: { manifest } }: Pick<ServedModel, 'engine'>) => ({
   name: manifest.name,
   version: manifest.version,
 });
@@ -45,7 +44,7 @@ function registerModels(registry: Registry, { models }: ServeState): void {
     registers,
     collect() {
       this.reset();
-      for (const model of models()) this.set(labelsOf(model), model.queue.awaited);
+      for (const model of models()) this.set(labelsOf(model), model.queue.blocked);
     },
   });
   new Gauge({

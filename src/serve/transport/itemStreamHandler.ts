@@ -1,4 +1,5 @@
 import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import type { Permit } from '../admission/weightedSemaphore.js';
 import type { ItemMethod } from '../api/method.js';
 import { type Call, timed } from '../call/call.js';
 import { toStatus } from '../call/errors.js';
@@ -12,8 +13,7 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
-import { oneEncode } from './oneEncode.js';
-import { createPhaseClock, type HandlerHost, openCall } from './openCall.js';
+import { type HandlerHost, type OpenCall, openCall } from './openCall.js';
 import { onUnreadable } from './unreadable.js';
 import { writeMessage } from './writing.js';
 
@@ -29,7 +29,7 @@ function readOneAhead(stream: ServerDuplexStream<RawRequest, Buffer>): void {
 /** An answer, counted among those that callers have not taken yet. */
 interface HeldAnswer {
   readonly bytes: Buffer;
-  readonly giveBack: () => void;
+  readonly permit: Permit | undefined;
 }
 
 /**
@@ -49,27 +49,26 @@ export function itemStreamHandler<Item, Response, Answer>(
   const costOf = createMessageCost(definition, host.messageEntries);
 
   /** The item's answer as bytes; whatever fails is in it. */
-  async function answerItem(request: RawRequest, call: Call): Promise<HeldAnswer> {
-    const one = oneEncode(call);
-    const clock = createPhaseClock(one.call.observe);
-    const sub: Call = { ...call, patient: true, observe: clock.observe };
+  async function answerItem(request: RawRequest, { call, phases: ofCall }: OpenCall): Promise<HeldAnswer> {
+    const phases = ofCall.forItem();
+    const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer =>
       checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
     try {
       try {
         const response = await method.answer(item, sub);
-        const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, clock.seconds)));
-        const giveBackAnswer = await host.answers.wait(encoded.byteLength, call.signal);
+        const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, phases.seconds)));
+        const permit = await host.admission.responseBytes.acquire(encoded.byteLength, call.signal);
         call.observeItem?.(status.OK);
-        return { bytes: encoded, giveBack: giveBackAnswer };
+        return { bytes: encoded, permit };
       } finally {
-        one.done();
+        phases.finish();
       }
     } catch (error) {
       const failure = toStatus(error);
-      call.observeItem?.(failure.code, error, clock.seconds.has('queue'));
-      return { bytes: encode(() => method.refuse(item, failure, clock.seconds)), giveBack: () => {} };
+      call.observeItem?.(failure.code, error, phases.seconds.has('queue'));
+      return { bytes: encode(() => method.refuse(item, failure, phases.seconds)), permit: undefined };
     }
   }
 
@@ -107,12 +106,12 @@ export function itemStreamHandler<Item, Response, Answer>(
     }
 
     /** Reads no further before the item may be held: its bytes are all that waits, and the sender waits with it. */
-    async function hold(raw: RawRequest): Promise<() => void> {
+    async function hold(raw: RawRequest): Promise<Permit> {
       const cost = costOf(raw);
       waitsForBytes = true;
       stream.pause();
       try {
-        return await host.budget.wait(cost, signal);
+        return await host.admission.requestBytes.acquire(cost, signal);
       } finally {
         waitsForBytes = false;
         readOn();
@@ -120,12 +119,12 @@ export function itemStreamHandler<Item, Response, Answer>(
     }
 
     async function take(raw: RawRequest): Promise<void> {
-      const letGo = await hold(raw);
-      const { bytes, giveBack } = await answerItem(raw, open.call).finally(letGo);
+      const requestPermit = await hold(raw);
+      const { bytes, permit } = await answerItem(raw, open).finally(() => requestPermit.release());
       try {
         await writeMessage(stream, bytes, open);
       } finally {
-        giveBack();
+        permit?.release();
       }
     }
 

@@ -2,9 +2,10 @@ import { type EventEmitter, setMaxListeners } from 'node:events';
 import { constants } from 'node:http2';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import type { ByteBudget } from '../admission/byteBudget.js';
-import type { Call, Phase } from '../call/call.js';
+import type { Admission } from '../admission/admission.js';
+import type { Call } from '../call/call.js';
 import { hasMore, type Status, toStatus } from '../call/errors.js';
+import { createPhaseRecorder, type PhaseRecorder } from '../call/phases.js';
 import { ServeError } from '../call/serveError.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
@@ -30,10 +31,8 @@ export interface HandlerHost {
   readonly streamItems: number;
   /** Seconds in which a caller has to take each MiB of its answers. */
   readonly readSeconds: number;
-  /** Bytes of the requests that are being answered. */
-  readonly budget: Pick<ByteBudget, 'take' | 'wait'>;
-  /** Bytes of the answers that callers have not taken yet. */
-  readonly answers: Pick<ByteBudget, 'take' | 'wait'>;
+  /** Bounds the bytes of requests and answers. */
+  readonly admission: Pick<Admission, 'requestBytes' | 'responseBytes'>;
   /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
   /** Aborted when a shutdown begins: streams take no more items then. */
@@ -51,6 +50,8 @@ type GrpcCall = Pick<EventEmitter, 'once'> & {
 /** One call from its begin to the moment at which all of it has been sent. */
 export interface OpenCall {
   readonly call: Call;
+  /** Its phases: of its one message, or of all items of a stream. */
+  readonly phases: PhaseRecorder;
   /** Runs when the stream has closed, whoever closed it; everything that the call held can go. */
   onceClosed(work: () => void): void;
   /**
@@ -87,23 +88,6 @@ function deadlineOf(grpcCall: GrpcCall): { readonly deadline?: number } {
   return Number.isFinite(deadline) ? { deadline } : {};
 }
 
-/** Sums up how long the phases of a call took. */
-export interface PhaseClock {
-  readonly seconds: ReadonlyMap<Phase, number>;
-  observe(phase: Phase, seconds: number): void;
-}
-
-export function createPhaseClock(observed: (phase: Phase, seconds: number) => void): PhaseClock {
-  const sums = new Map<Phase, number>();
-  return {
-    seconds: sums,
-    observe(phase, seconds) {
-      sums.set(phase, (sums.get(phase) ?? 0) + seconds);
-      observed(phase, seconds);
-    },
-  };
-}
-
 /** How a call was answered, before it is known whether the answer went out. */
 interface Outcome {
   /** From the call's message to its answer. */
@@ -122,7 +106,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   const cancelled = new AbortController();
   // Every image of a batch or a stream listens while it waits: many are no leak.
   setMaxListeners(0, cancelled.signal);
-  const phases = createPhaseClock((phase, seconds) => host.metrics.phase(name, phase, seconds));
+  const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
   let stalled: ServeError | undefined;
   let outcome: Outcome | undefined;
@@ -206,6 +190,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   }
 
   function answered(given: Omit<Outcome, 'seconds'> = {}): Metadata {
+    phases.finish();
     outcome = { seconds: (performance.now() - start) / 1000, ...given };
     end();
     const metadata = new Metadata();
@@ -239,6 +224,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       },
       ...deadlineOf(grpcCall),
     },
+    phases,
     onceClosed(work) {
       if (closed) work();
       else atClose.push(work);

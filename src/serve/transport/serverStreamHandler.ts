@@ -2,7 +2,6 @@ import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import type { StreamedMethod } from '../api/method.js';
 import { timed } from '../call/call.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
-import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writing.js';
 
@@ -19,21 +18,21 @@ export function serverStreamHandler<Request, Response>(
   const costOf = createMessageCost(definition, host.messageEntries);
   return (stream) => {
     const open = openCall(stream, name, host);
-    const { call, done } = oneEncode(open.call);
+    const { call } = open;
 
     async function answer(): Promise<void> {
-      const giveBack = host.budget.take(costOf(stream.request));
+      const requestPermit = host.admission.requestBytes.tryAcquire(costOf(stream.request));
       try {
         const request = await timed(call, 'receive', () => parseRequest(definition, unbox(stream.request)));
         const { bytes, messages } = await method(request, call);
-        open.onceClosed(host.answers.take(bytes));
+        const responsePermit = host.admission.responseBytes.tryAcquire(bytes);
+        open.onceClosed(() => responsePermit.release());
         for (const message of messages) {
           const encoded = await timed(call, 'encode', () => definition.responseSerialize(message));
           await writeMessage(stream, encoded, open);
         }
       } finally {
-        done();
-        giveBack();
+        requestPermit.release();
       }
     }
 

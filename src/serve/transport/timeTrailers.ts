@@ -1,5 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js';
-import type { Phase } from '../call/call.js';
+import type { Phase } from '../call/phases.js';
 
 /**
  * Puts into trailing metadata how long a call took: `vicregl-total-ms`, and `vicregl-phase-NAME-ms` for each phase.

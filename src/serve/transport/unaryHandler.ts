@@ -10,7 +10,6 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
-import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
@@ -26,9 +25,8 @@ export function unaryHandler<Request, Response>(
   const name = methodName(definition);
   const costOf = createMessageCost(definition, host.messageEntries);
 
-  async function answer(request: RawRequest, whole: Call): Promise<Buffer> {
-    const { call, done } = oneEncode(whole);
-    const giveBack = host.budget.take(costOf(request));
+  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
+    const requestPermit = host.admission.requestBytes.tryAcquire(costOf(request));
     try {
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
       const response = await method(message, call);
@@ -37,8 +35,7 @@ export function unaryHandler<Request, Response>(
         checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
       );
     } finally {
-      done();
-      giveBack();
+      requestPermit.release();
     }
   }
 
@@ -46,7 +43,8 @@ export function unaryHandler<Request, Response>(
     const open = openCall(grpcCall, name, host);
     answer(grpcCall.request, open.call)
       .then((response) => {
-        open.onceClosed(host.answers.take(response.byteLength));
+        const responsePermit = host.admission.responseBytes.tryAcquire(response.byteLength);
+        open.onceClosed(() => responsePermit.release());
         open.onceClosed(open.mustTake(response.byteLength));
         return response;
       })

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { createHeldEngine } from '../../../../test/support/heldEngine.js';
 import { turnsWhile } from '../../../../test/support/turnsWhile.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
+import { createAdmission } from '../../admission/admission.js';
+import { createPhaseRecorder } from '../../call/phases.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import { createService } from '../service.js';
 
@@ -31,32 +33,36 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   const { stride, dims } = engine.manifest;
   const bytes = (side / stride) ** 2 * dims.representation * 4;
   const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1, batchImages: 1 };
-  const service = createService({ models: [{ engine }], limits });
+  const admission = createAdmission(limits, [engine]);
+  const { mapBytes } = admission;
+  const service = createService({ models: [{ engine }], limits, admission });
   const { handle: extractFeatures } = service.methods.ExtractFeatures;
   const running = nextRun();
   const first = extractFeatures(request({ pca }), call);
   await running;
-  assert.equal(service.heldMapBytes, bytes);
+  assert.equal(mapBytes.held, bytes);
   const box = { left: 0, top: 0, right: 100, bottom: 100 };
   const pooling = { regions: [{ box, shape: 'box' as const }] };
   await assert.rejects(extractFeatures(request({ pooling }), call), {
     code: 'overloaded',
     limit: { name: 'mapBytes', value: 2 * bytes - 1 },
-    message: new RegExp(`^maps of ${bytes} bytes are held for poolings`),
+    message: new RegExp(
+      `^maps for pooling, PCA and matching hold ${bytes} bytes, and ${bytes} more would exceed .* \\(mapBytes\\)`,
+    ),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
   const plain = extractFeatures(request(), call);
-  // Half of the bytes is less than one map: a patient call would have to wait for all that waited before it.
-  const patient = extractFeatures(request({ pooling }), { ...call, patient: true });
+  // Half of the bytes is less than one map: a stream item waits for all that waited before it.
+  const ofStream = extractFeatures(request({ pooling }), { ...call, waitsForCapacity: true });
   free();
-  assert.deepEqual((await patient).features?.shape, [1, dims.representation]);
+  assert.deepEqual((await ofStream).features?.shape, [1, dims.representation]);
   assert.deepEqual((await first).features?.shape, [side / stride, side / stride, 1]);
   assert.ok((await plain).features, 'a map that is sent as it is does not count');
   const empty = { regions: [{ mask: null, shape: 'mask' as const }] };
   await assert.rejects(extractFeatures(request({ pooling: empty }), call), { code: 'invalid_argument' });
-  // What was answered and what failed have given back what they held.
+  // Calls that were answered and calls that failed have released their bytes.
   assert.deepEqual((await extractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
-  assert.equal(service.heldMapBytes, 0);
+  assert.equal(mapBytes.held, 0);
   await service.close();
 });
 
@@ -85,4 +91,31 @@ test('what is made of a large map leaves the event loop to others', async () => 
     const turns = await turnsOf({ l2Normalize: true, dtype });
     assert.ok(turns >= 6, `${dtype}: ${turns} turns of the event loop`);
   }
+});
+
+test('the waits of pooling and PCA for their turn are the phase wait, and none of encode', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { engine, free, nextRun } = createHeldEngine();
+  const admission = createAdmission(defaultServeLimits, [engine]);
+  const service = createService({ models: [{ engine }], admission });
+  const box = { left: 0, top: 0, right: 100, bottom: 100 };
+  const pooling = { regions: [box, box].map((each) => ({ box: each, shape: 'box' as const })) };
+  for (const options of [{ pooling }, { pca }]) {
+    const { observe, seconds } = createPhaseRecorder(() => {});
+    let end = (): void => {};
+    const other = admission.reducing.run(call, () => new Promise<void>((resolve) => (end = resolve)));
+    const running = nextRun();
+    const answer = service.methods.ExtractFeatures.handle(request(options), { ...call, observe });
+    await running;
+    free();
+    while (!seconds.has('inference')) await new Promise(setImmediate);
+    // What waits for the reduction that runs does so for 3 s.
+    await new Promise(setImmediate);
+    now += 3000;
+    end();
+    await Promise.all([other, answer]);
+    assert.deepEqual([seconds.get('wait'), seconds.get('encode')], [3, 0], Object.keys(options)[0]);
+  }
+  await service.close();
 });

@@ -1,11 +1,11 @@
 import { l2Normalize } from '../../../featureOps/l2Normalize.js';
 import { poolRegions, type RegionWeights } from '../../../featureOps/pool.js';
-import { type Reduced, reduceDimensions } from '../../../featureOps/reduce.js';
+import { type Reduced, type Reduction, reduceDimensions } from '../../../featureOps/reduce.js';
 import { cutWindow, pickCells } from '../../../featureOps/selectCells.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import { runInSlices } from '../../../tensor/slices.js';
 import type { Tensor } from '../../../tensor/tensor.js';
-import { inBoundedTurn } from '../../admission/concurrencyGate.js';
+import type { Permit } from '../../admission/weightedSemaphore.js';
 import { type Call, timed } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { admitImage, inferAll } from '../infer.js';
@@ -27,40 +27,31 @@ export interface ExtractedMap {
 /** Told the size of the answer in bytes before any vector is computed; it throws where that is too much. */
 export type SizeCheck = (bytes: number, maps: readonly PlannedMap[], dtype: WireDType) => void | Promise<void>;
 
-/** One pooling or PCA at a time: both take seconds of a core at their largest. */
-async function inReductionTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
-  const { reducing, limits } = context;
-  const waiting = {
-    name: 'queueReductions',
-    value: limits.queueReductions,
-    waiting: 'poolings and PCAs wait for their turn',
-  };
-  return inBoundedTurn(reducing, waiting, call, work);
-}
-
 /**
  * Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. Large
  * maps leave the event loop to others every few milliseconds.
  */
 async function extractMap(
-  context: ServeContext,
+  { admission }: ServeContext,
   plan: FeaturePlan,
   planned: PlannedMap,
   map: Tensor<'float32'>,
   weights: readonly RegionWeights[] | undefined,
   call: Call,
 ): Promise<ExtractedMap> {
-  const run = <T>(steps: Generator<void, T>) => runInSlices(steps, call.signal);
+  const run = <T>(steps: Generator<void, T>) => timed(call, 'encode', () => runInSlices(steps, call.signal));
   let vectors = planned.window ? await run(cutWindow(map, planned.window)) : map;
   if (plan.cells) vectors = await run(pickCells(vectors, plan.cells));
   if (weights) {
     const whole = vectors;
-    vectors = await inReductionTurn(context, call, () => run(poolRegions(whole, weights)));
+    vectors = await admission.reducing.run(call, () => run(poolRegions(whole, weights)));
   }
   if (plan.l2Normalize) vectors = await run(l2Normalize(vectors));
   const { pca } = plan;
   const full = vectors;
-  const reduced = pca && (await inReductionTurn(context, call, () => reduceDimensions(full, pca, call.signal)));
+  const reduce = (by: Reduction) =>
+    admission.reducing.run(call, () => timed(call, 'encode', () => reduceDimensions(full, by, call.signal)));
+  const reduced = pca && (await reduce(pca));
   const features = await run(tensorMessage(reduced?.vectors ?? full, plan.dtype));
   return { planned, features, ...(reduced && { reduced }), ...coverageOf(weights) };
 }
@@ -70,19 +61,20 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 }
 
 /**
- * Counts the maps of a request that pools or reduces them, which are held until it is their turn.
- * @returns gives their bytes back
- * @throws ServeError `overloaded` where they do not fit beside those of others; a patient call waits then.
+ * Acquires the bytes of the maps of a request that pools or reduces them: they are held while it waits for its turn.
+ * @returns undefined where it does neither
+ * @throws ServeError `overloaded` where they do not fit beside those of others; a call that waits for capacity waits then.
  */
-async function holdMaps(
-  { mapBudget }: ServeContext,
+async function acquireMaps(
+  { admission: { mapBytes } }: ServeContext,
   plan: FeaturePlan,
   maps: readonly PlannedMap[],
-  { patient, signal }: Call,
-): Promise<() => void> {
-  if (plan.regions === undefined && plan.pca === undefined) return () => {};
+  call: Call,
+): Promise<Permit | undefined> {
+  if (plan.regions === undefined && plan.pca === undefined) return undefined;
   const bytes = maps.reduce((sum, { grid, channels }) => sum + bytesOfMap(grid, channels), 0);
-  return patient ? mapBudget.wait(bytes, signal) : mapBudget.take(bytes);
+  if (!call.waitsForCapacity) return mapBytes.tryAcquire(bytes);
+  return timed(call, 'wait', () => mapBytes.acquire(bytes, call.signal));
 }
 
 /**
@@ -103,25 +95,21 @@ export async function extract(
     maps,
     plan.dtype,
   );
-  const giveBack = await holdMaps(context, plan, maps, call);
+  const permit = await acquireMaps(context, plan, maps, call);
   try {
-    const weights = plan.regions
-      ? await timed(call, 'encode', () => readRegions(context, plan.regions!, maps, prepared.original, call))
-      : undefined;
+    const weights = plan.regions && (await readRegions(context, plan.regions, maps, prepared.original, call));
     const outputs = await inferAll(
       context,
       prepared.image,
       maps.map(({ output }) => output),
       call,
     );
-    return await timed(call, 'encode', async () => {
-      const extracted: ExtractedMap[] = [];
-      for (const [i, planned] of maps.entries()) {
-        extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
-      }
-      return extracted;
-    });
+    const extracted: ExtractedMap[] = [];
+    for (const [i, planned] of maps.entries()) {
+      extracted.push(await extractMap(context, plan, planned, outputs[i]!, weights?.[i], call));
+    }
+    return extracted;
   } finally {
-    giveBack();
+    permit?.release();
   }
 }

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { callQueueOf, registryParts } from '../../../../test/support/registryParts.js';
+import { scopedQueueOf, sharedParts } from '../../../../test/support/serveContext.js';
 import { tinyManifest } from '../../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../../engine/fakeEngine.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
-import type { ServeLimits } from '../../config/serveLimits.js';
+import type { Call } from '../../call/call.js';
+import { createPhaseRecorder } from '../../call/phases.js';
+import { defaultServeLimits, type ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { readRegions } from './regions.js';
 
@@ -23,18 +25,19 @@ const maps = [10, 5].map((pitch) => ({
   },
 }));
 
-/** A context that counts what is decoded. */
+/** A context that counts the masks that are decoded. */
 function counting(limits: Partial<ServeLimits> = {}) {
-  const parts = registryParts();
+  const own = { ...defaultServeLimits, ...limits };
+  const parts = sharedParts(own);
   let decoded = 0;
-  const decoding = new Proxy(parts.decoding, {
-    apply(turns, self, args) {
+  const decoder: typeof parts.decoder = {
+    ...parts.decoder,
+    mask(...args) {
       decoded++;
-      return Reflect.apply(turns, self, args);
+      return parts.decoder.mask(...args);
     },
-  });
-  const queue = callQueueOf(engine);
-  const context: ServeContext = { engine, queue, ...parts, decoding, limits: { ...parts.limits, ...limits } };
+  };
+  const context: ServeContext = { engine, queue: scopedQueueOf(engine), ...parts, decoder, limits: own };
   return { context, decoded: () => decoded };
 }
 
@@ -89,4 +92,41 @@ test('regions of more products than pooling may cost end where they come to that
     message: /^pooling: the cells under the regions and 8 channels are 288 products or more, over the limit of 144/,
   });
   assert.equal(decoded(), 0);
+});
+
+test('PNG masks take their turn with images: rejected or waiting when as many wait as may, and gone with their call', async () => {
+  const { context, decoded } = counting({ queueImages: 2 });
+  const { decoding } = context.admission;
+  const file = await png(8);
+  const read = (own: Partial<Call> = {}) => readRegions(context, [file], maps, original, { ...call, ...own });
+  let free = (): void => {};
+  const image = decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
+  const given = new AbortController();
+  const gone = assert.rejects(read({ signal: given.signal }), /gave up/);
+  const ofStream = read({ waitsForCapacity: true });
+  await assert.rejects(read(), {
+    code: 'overloaded',
+    limit: { name: 'queueImages', value: 2 },
+    message: '2 images and masks wait for decoding, the most that may (queueImages); try again later',
+  });
+  given.abort(new Error('gave up'));
+  await gone;
+  assert.equal(decoded(), 0, 'an image is being decoded');
+  free();
+  await Promise.all([image, ofStream]);
+  assert.equal(decoded(), 1, 'that of the call that gave up was never decoded');
+});
+
+test('the wait of a mask for its turn is the phase wait, and none of encode', async (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { context } = counting();
+  let free = (): void => {};
+  const image = context.admission.decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
+  const { observe, seconds } = createPhaseRecorder(() => {});
+  const weights = readRegions(context, [await png(8), bitmap], maps, original, { ...call, observe });
+  now += 3000;
+  free();
+  await Promise.all([image, weights]);
+  assert.deepEqual(Object.fromEntries(seconds), { wait: 3, encode: 0 });
 });

@@ -6,7 +6,7 @@ import type { Box__Output } from '../../../proto/generated/vicregl/v1/Box.js';
 import type { Mask__Output } from '../../../proto/generated/vicregl/v1/Mask.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import { runInSlices } from '../../../tensor/slices.js';
-import type { Call } from '../../call/call.js';
+import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from '../wire/fields.js';
@@ -34,15 +34,17 @@ function checkSize(mask: Size, original: Size, field: string): void {
 }
 
 async function maskRuns(
-  { decoder, decoding }: Pick<ServeContext, 'decoder' | 'decoding'>,
+  { decoder, admission }: Pick<ServeContext, 'decoder' | 'admission'>,
   mask: Mask__Output,
   original: Size,
   field: string,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<Runs> {
   if (mask.png) {
     const { png } = mask;
-    const { data } = await decoding(() => decoder.mask(png, original, signal));
+    const { data } = await admission.decoding.run(call, () =>
+      timed(call, 'encode', () => decoder.mask(png, original, call.signal)),
+    );
     return bitmapRuns(data, original.width, original.height);
   }
   if (mask.bitmap) {
@@ -67,13 +69,13 @@ async function runsOf(
   region: PoolingRegion__Output,
   original: Size,
   field: string,
-  signal: AbortSignal,
+  call: Call,
 ): Promise<Runs> {
   if (region.box) {
     const { left, right, top, bottom } = readBox(region.box, `${field}.box`);
     return [[left, right, top, bottom]];
   }
-  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, signal);
+  if (region.mask) return maskRuns(context, region.mask, original, `${field}.mask`, call);
   throw invalid(`${field}: empty; set box or mask`);
 }
 
@@ -109,7 +111,8 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
  * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
  * once, whatever the number of maps, and no two of them are held decoded at a time.
  * @returns [maps][regions]
- * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong.
+ * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` when too many images
+ *   and masks wait for decoding.
  */
 export async function readRegions(
   context: ServeContext,
@@ -125,8 +128,8 @@ export async function readRegions(
     const field = `pooling.regions[${i}]`;
     let ofMaps: RegionWeights[];
     try {
-      const runs = await runsOf(context, region, original, field, call.signal);
-      ofMaps = await runInSlices(regionWeights(grids, runs), call.signal);
+      const runs = await runsOf(context, region, original, field, call);
+      ofMaps = await timed(call, 'encode', () => runInSlices(regionWeights(grids, runs), call.signal));
     } catch (error) {
       throw inField(field, error);
     }

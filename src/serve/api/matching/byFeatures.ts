@@ -12,7 +12,7 @@ import { localOutput } from '../wire/model.js';
 import { checkHomographyCost, withHomography } from './homography.js';
 import { matchResponse, readTopGamma } from './response.js';
 import { bothOf, checkMatchCost, matchInTurn } from './run.js';
-import { holdRead, type MatchSource, readSource } from './source.js';
+import { acquireRead, type MatchSource, readSource } from './source.js';
 
 /**
  * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
@@ -57,7 +57,7 @@ export async function matchFeatureSources(
   const options = readOptions(matching, a.grid.rows * a.grid.columns);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
   checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
-  const giveBack = holdRead(context, a, b);
+  const permit = acquireRead(context, a, b);
   try {
     const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
     const { nearest } = context.engine;
@@ -74,7 +74,7 @@ export async function matchFeatureSources(
       return withHomography(response, homography, b.grid, call);
     });
   } finally {
-    giveBack();
+    permit.release();
   }
 }
 

@@ -1,5 +1,4 @@
 import type { Grid } from '../../../image/geometry.js';
-import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
@@ -36,10 +35,8 @@ export function checkLocationCost({ limits }: ServeContext, a: Grid, b: Grid): v
  * @param work computes in a worker, or on this thread in steps that leave the event loop to others every few milliseconds
  * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
  */
-export async function matchInTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
-  const { matching, limits } = context;
-  const waiting = { name: 'queueMatches', value: limits.queueMatches, waiting: 'matches wait for their turn' };
-  return inBoundedTurn(matching, waiting, call, () => timed(call, 'match', work));
+export async function matchInTurn<T>({ admission }: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
+  return admission.matching.run(call, () => timed(call, 'match', work));
 }
 
 /**

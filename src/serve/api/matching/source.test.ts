@@ -5,6 +5,7 @@ import { createHeldEngine } from '../../../../test/support/heldEngine.js';
 import { sentSide } from '../../../../test/support/sentSide.js';
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
+import { createAdmission } from '../../admission/admission.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import { createService } from '../service.js';
 
@@ -42,11 +43,13 @@ test('a match that is too large is refused before the numbers that were sent are
   await service.close();
 });
 
-test('what is read of sent features is bounded in bytes with all other maps, and given back', async () => {
+test('what is read of sent features is bounded in bytes with all other maps, and released', async () => {
   const { engine, free, nextRun } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const bytes = 10 * channels * 4;
-  const service = createService({ models: [{ engine }], limits: { ...defaultServeLimits, mapBytes: 2 * bytes - 1 } });
+  const limits = { ...defaultServeLimits, mapBytes: 2 * bytes - 1 };
+  const admission = createAdmission(limits, [engine]);
+  const service = createService({ models: [{ engine }], limits, admission });
   const { handle: match } = service.methods.Match;
   const { handle: matchMany } = service.methods.MatchMany;
   const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
@@ -58,14 +61,14 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   // Its query is held while its target's image runs.
   const many = matchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
   await running;
-  assert.equal(service.heldMapBytes, bytes);
+  assert.equal(admission.mapBytes.held, bytes);
   const two = { ...request, a: sentSide(10, channels, 1), b: sentSide(9, channels, 1) };
   await assert.rejects(match(two, call), { code: 'overloaded', limit: { name: 'mapBytes', value: 2 * bytes - 1 } });
   free();
   assert.equal((await many).results?.[0]?.status, undefined);
-  assert.equal(service.heldMapBytes, 0);
+  assert.equal(admission.mapBytes.held, 0);
   assert.ok((await match(two, call)).pairs);
-  assert.equal(service.heldMapBytes, 0);
+  assert.equal(admission.mapBytes.held, 0);
   await service.close();
 });
 

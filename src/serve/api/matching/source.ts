@@ -4,6 +4,7 @@ import type { CellFeatures } from '../../../match/features.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import type { MatchSide__Output } from '../../../proto/generated/vicregl/v1/MatchSide.js';
 import type { Tensor } from '../../../tensor/tensor.js';
+import type { Permit } from '../../admission/weightedSemaphore.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
@@ -58,11 +59,10 @@ function imageSource(
 
 /**
  * Counts what is made of features that were sent, which may be four times as large as their message.
- * @returns gives the bytes back
  * @throws ServeError `overloaded` where they do not fit beside what others hold
  */
-export function holdRead({ mapBudget }: ServeContext, ...sources: readonly MatchSource[]): () => void {
-  return mapBudget.take(sources.reduce((sum, { readBytes = 0 }) => sum + readBytes, 0));
+export function acquireRead({ admission }: ServeContext, ...sources: readonly MatchSource[]): Permit {
+  return admission.mapBytes.tryAcquire(sources.reduce((sum, { readBytes = 0 }) => sum + readBytes, 0));
 }
 
 export interface StoredImage {

@@ -8,8 +8,7 @@ import type { EmbedStreamResponse } from '../../../proto/generated/vicregl/v1/Em
 import { runSync } from '../../../tensor/slices.js';
 import { type Call, timed } from '../../call/call.js';
 import type { ServeLimits } from '../../config/serveLimits.js';
-import type { ModelRegistry } from '../../inference/registry.js';
-import type { ServeContext } from '../context.js';
+import type { ContextLender, ServeContext } from '../context.js';
 import { admitImage, infer } from '../infer.js';
 import { answerEach, checkBatch, itemMethod } from '../items.js';
 import type { ItemMethod } from '../method.js';
@@ -30,7 +29,7 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
 
 /** EmbedBatch: the global vectors of several images; a wrong image costs its own answer only. */
 export async function embedBatch(
-  models: ModelRegistry,
+  models: ContextLender,
   limits: ServeLimits,
   { requests }: EmbedBatchRequest__Output,
   call: Call,
@@ -44,5 +43,5 @@ export async function embedBatch(
 
 /** EmbedStream: Embed for every item. */
 export const embedStream = (
-  models: ModelRegistry,
+  models: ContextLender,
 ): ItemMethod<EmbedStreamRequest__Output, EmbedResponse, EmbedStreamResponse> => itemMethod(models, embed);

@@ -6,8 +6,7 @@ import type { ExtractFeaturesStreamRequest__Output } from '../../../proto/genera
 import type { ExtractFeaturesStreamResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesStreamResponse.js';
 import type { Call } from '../../call/call.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/serveLimits.js';
-import type { ModelRegistry } from '../../inference/registry.js';
-import type { ServeContext } from '../context.js';
+import type { ContextLender, ServeContext } from '../context.js';
 import { extract, type SizeCheck } from '../features/extract.js';
 import { featuresResponse, refuseOver, unaryWays } from '../features/response.js';
 import { answerEach, checkBatch, itemMethod } from '../items.js';
@@ -69,7 +68,7 @@ function shareBytes(limit: number, requests: number) {
 
 /** ExtractFeaturesBatch: the local vectors of several images; a wrong image costs its own answer only. */
 export async function extractFeaturesBatch(
-  models: ModelRegistry,
+  models: ContextLender,
   limits: ServeLimits,
   { requests, maxResponseBytes }: ExtractFeaturesBatchRequest__Output,
   call: Call,
@@ -97,6 +96,6 @@ export async function extractFeaturesBatch(
 
 /** ExtractFeaturesStream: ExtractFeatures for every item. */
 export const extractFeaturesStream = (
-  models: ModelRegistry,
+  models: ContextLender,
 ): ItemMethod<ExtractFeaturesStreamRequest__Output, ExtractFeaturesResponse, ExtractFeaturesStreamResponse> =>
   itemMethod(models, (context, request, call) => extractFeatures(context, request, call));

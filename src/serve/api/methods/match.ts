@@ -11,7 +11,7 @@ import { answerEach } from '../items.js';
 import { matchByFeatures, matchFeatureSources, outputOf } from '../matching/byFeatures.js';
 import { matchByLocation, matchCrops, readCropGrid } from '../matching/byLocation.js';
 import { checkHomography } from '../matching/homography.js';
-import { holdRead, readSource } from '../matching/source.js';
+import { acquireRead, readSource } from '../matching/source.js';
 import { checkCount } from '../wire/fields.js';
 
 /** Match: pairs of cells of two images, by features or by location. */
@@ -40,7 +40,7 @@ async function withQuery<T>(
   const byFeatures = request.byFeatures ?? undefined;
   const output = outputOf(context, byFeatures);
   const source = await readSource(context, query, 'query', output, call);
-  const giveBack = holdRead(context, source);
+  const permit = acquireRead(context, source);
   try {
     const map = await source.vectors(call);
     // What was read of it is held once, whatever the number of targets.
@@ -50,7 +50,7 @@ async function withQuery<T>(
       return matchFeatureSources(own, computed, other, byFeatures, homography, call);
     });
   } finally {
-    giveBack();
+    permit.release();
   }
 }
 
@@ -69,9 +69,9 @@ export async function matchMany(
   checkHomography(homography);
   return withQuery(context, request, call, async (matchWith) => {
     // As many as fit into one run: more would only hold their pixels and maps in memory.
-    const runSync = pLimit(runLimits(context.limits, context.engine).images);
+    const limitRuns = pLimit(runLimits(context.limits, context.engine).batchImages);
     const results = await answerEach(targets, call, (target, i) =>
-      runSync(() => context.queue.lend((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
+      limitRuns(() => context.queue.scope((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
     );
     return { results };
   });

@@ -18,11 +18,9 @@ type LimitKey = keyof (typeof keyGroups)['Limits'];
 /** Every limit in force, by its key in the configuration. A new key does not compile here until it has its value. */
 function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readonly<Record<LimitKey, number>> {
   const { image, output, ...others } = limits;
-  const run = runLimits(limits, engine);
   return {
     ...others,
-    batchImages: run.images,
-    batchPixels: run.pixels,
+    ...runLimits(limits, engine),
     decodeSeconds: image.maxSeconds ?? 0,
     imageBytes: image.maxBytes,
     imagePixels: image.maxPixels,

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { callQueueOf, registryParts } from '../../../../test/support/registryParts.js';
+import { scopedQueueOf, sharedParts } from '../../../../test/support/serveContext.js';
 import { tinyManifest } from '../../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../../engine/fakeEngine.js';
 import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
+import { defaultServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
-import { readImage, readResizePolicy } from './image.js';
+import { mostInputBytes, readImage, readResizePolicy } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
   engine,
-  queue: callQueueOf(engine),
-  ...registryParts(),
+  queue: scopedQueueOf(engine),
+  limits: defaultServeLimits,
+  ...sharedParts(),
 };
 
 test('the encoded file is let go once it is decoded', async () => {
@@ -49,4 +51,15 @@ test('a crop that is asked for is kept', () => {
     readResizePolicy({ ...nothing, shortestSide: { resize: 0, crop: 96 } }, { preprocessing, stride: 32 }),
     { kind: 'shortestSide', resize: 256, crop: 96 },
   );
+});
+
+test('the bytes of a network input are known before its image is decoded, except for native, which may come to the limit', () => {
+  const limits = { maxOutputPixels: 600 * 600 };
+  const most = (image: Parameters<typeof readResizePolicy>[0]) =>
+    mostInputBytes(image, { preprocessing, stride: 32 }, limits);
+  assert.equal(most({ crop: null }), 3 * 224 * 224);
+  assert.equal(most({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
+  assert.equal(most({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
+  assert.equal(most({ crop: null, native: {} }), 3 * 600 * 600);
+  assert.equal(most({ crop: null, fit: { width: 2 ** 31, height: 2 ** 31 } }), 3 * 600 * 600, 'it is refused later');
 });

@@ -1,8 +1,8 @@
 import type { SentPicture, WantedInput } from '../../../image/decodeInput.js';
+import type { OutputLimits } from '../../../image/resize.js';
 import type { PreparedImage, ResizePolicy } from '../../../image/types.js';
 import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
-import { inBoundedTurn } from '../../admission/concurrencyGate.js';
 import { type Call, timed } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from './fields.js';
@@ -55,6 +55,25 @@ export function readResizePolicy(
 }
 
 /**
+ * The most bytes that the network input of a request's image can have (RGB, 8 bits), as far as is known before it is decoded. The
+ * size of `native` is known by then only: it may be as large as the limit.
+ */
+export function mostInputBytes(
+  image: Parameters<typeof readResizePolicy>[0],
+  manifest: Parameters<typeof readResizePolicy>[1],
+  { maxOutputPixels }: OutputLimits,
+): number {
+  const policy = readResizePolicy(image, manifest);
+  const pixels =
+    policy.kind === 'fit'
+      ? policy.width * policy.height
+      : policy.kind === 'shortestSide'
+        ? policy.crop ** 2
+        : maxOutputPixels;
+  return 3 * Math.min(pixels, maxOutputPixels);
+}
+
+/**
  * Decodes, crops and resizes the image of a request.
  * @param field name of the image in the request, for errors
  * @throws ImageError or ServeError naming the field; ServeError `overloaded` when too many images wait for decoding.
@@ -66,9 +85,8 @@ export async function readImage(
   call: Call,
 ): Promise<PreparedImage> {
   if (image === null) throw invalid(`${field}: missing; every request carries its image`);
-  const { decoder, decoding, limits } = context;
-  const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
-  return inBoundedTurn(decoding, waiting, call, () =>
+  const { decoder, admission } = context;
+  return admission.decoding.run(call, () =>
     timed(call, 'decode', async () => {
       try {
         return await decoder.input(takePicture(image, field), readWanted(context, image), call.signal);

@@ -1,18 +1,18 @@
-/** How much of a new measurement goes into the rate: the last ten runs count for two thirds. */
+/** How much of a new measurement goes into the mean: the last ten runs count for two thirds. */
 const WEIGHT = 0.1;
 
 /** Runs before an estimate is given: the first ones pay for memory and code that later ones find. */
 const FEWEST_RUNS = 3;
 
-/** Estimates how long images wait, from what runs have taken. */
-export interface ServiceRate {
-  /** A run of so many pixels took so long. */
+/** Estimates how long an engine takes for images, from what its runs have taken for each pixel. */
+export interface RunTimeEstimate {
+  /** To be told of every run: its pixels, and the seconds that it took. */
   measured(pixels: number, seconds: number): void;
   /** Seconds that so many pixels take when `workers` share them; undefined while too little is known. */
   secondsFor(pixels: number, workers: number): number | undefined;
 }
 
-export function createServiceRate(): ServiceRate {
+export function createRunTimeEstimate(): RunTimeEstimate {
   let runs = 0;
   let secondsPerPixel = 0;
   return {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError, type WarmUp } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
-import { warmEngine } from './canary.js';
+import { warmEngine } from './warmUp.js';
 
 const manifest = { ...tinyManifest, files: {} };
 

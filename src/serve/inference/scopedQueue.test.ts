@@ -1,26 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOutputs } from '../../engine/engine.js';
-import type { Held } from '../admission/weightedSemaphore.js';
 import type { Call } from '../call/call.js';
-import type { BatchQueue } from './batchQueue.js';
-import { lendQueue } from './callQueue.js';
+import type { BatchQueue, Reservation } from './batchQueue.js';
+import { withScopedQueue } from './scopedQueue.js';
 
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
 const image = { width: 1, height: 1, data: new Uint8Array(3) };
 
 /** A queue that tells which places are taken, and which the images that ran had. */
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
-  const taken = new Set<Held>();
-  const used: (Held | undefined)[] = [];
-  function take(): Held {
+  const taken = new Set<Reservation>();
+  const used: (Reservation | undefined)[] = [];
+  function take(): Reservation {
     const place = { waitedMs: 0, release: () => void taken.delete(place) };
     taken.add(place);
     return place;
   }
-  const queue: Pick<BatchQueue, 'reserve' | 'reserveInTurn' | 'run'> = {
+  const queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'run'> = {
     reserve: take,
-    reserveInTurn: async () => take(),
+    reserveWaiting: async () => take(),
     async run(_image, _wants, _call, place) {
       used.push(place);
       place?.release();
@@ -30,26 +29,26 @@ function countingQueue(answer: () => EngineOutputs = () => ({})) {
   return { queue, taken, used };
 }
 
-test('a part of a call gives back what it did not use when it ends', async () => {
+test('a scope within a call releases what it did not use when it ends', async () => {
   const { queue, taken } = countingQueue();
-  await lendQueue(queue, async (own) => {
-    const part = own.lend(async (its) => {
-      await its.reserve(call);
+  await withScopedQueue(queue, async (own) => {
+    const part = own.scope(async (its) => {
+      await its.reserve(call, 3);
       throw new Error('not an image');
     });
     await assert.rejects(part, /not an image/);
     assert.equal(taken.size, 0);
-    await own.reserve(call);
-    await own.lend((its) => its.run(image, new Set(), call));
-    assert.equal(taken.size, 1, 'a part does not use what the whole has');
+    await own.reserve(call, 3);
+    await own.scope((its) => its.run(image, new Set(), call));
+    assert.equal(taken.size, 1, 'a scope does not use what the one around it has');
   });
   assert.equal(taken.size, 0);
 });
 
 test('an image runs with the place that its call took, and one without a place runs as well', async () => {
   const { queue, taken, used } = countingQueue();
-  await lendQueue(queue, async (own) => {
-    await own.reserve(call);
+  await withScopedQueue(queue, async (own) => {
+    await own.reserve(call, 3);
     await own.run(image, new Set(), call);
     await own.run(image, new Set(), call);
   });
@@ -57,16 +56,16 @@ test('an image runs with the place that its call took, and one without a place r
   assert.equal(taken.size, 0);
 });
 
-test('a place that comes when its call has ended is given back', async () => {
+test('a place that is granted when its call has ended is released', async () => {
   const { queue, taken } = countingQueue();
   let letIn = (): void => {};
   const room = new Promise<void>((resolve) => {
     letIn = resolve;
   });
-  const full = { ...queue, reserveInTurn: () => room.then(() => queue.reserve(call)) };
+  const full = { ...queue, reserveWaiting: () => room.then(() => queue.reserve(call)) };
   let late: Promise<unknown> | undefined;
-  const work = lendQueue(full, async (own) => {
-    late = own.reserve({ ...call, patient: true });
+  const work = withScopedQueue(full, async (own) => {
+    late = own.reserve({ ...call, waitsForCapacity: true }, 3);
     throw new Error('another image is none');
   });
   await assert.rejects(work, /another image/);
@@ -75,11 +74,11 @@ test('a place that comes when its call has ended is given back', async () => {
   assert.equal(taken.size, 0);
 });
 
-test('places of images that were refused before they ran are given back when the call ends', async () => {
+test('places of images that were refused before they ran are released when the call ends', async () => {
   const { queue, taken } = countingQueue();
-  const work = lendQueue(queue, async (own) => {
-    await own.reserve(call);
-    await own.reserve({ ...call, patient: true });
+  const work = withScopedQueue(queue, async (own) => {
+    await own.reserve(call, 3);
+    await own.reserve({ ...call, waitsForCapacity: true }, 3);
     assert.equal(taken.size, 2);
     throw new Error('not an image');
   });

@@ -1,0 +1,61 @@
+import type { Engine } from '../../engine/engine.js';
+import type { ServeLimits } from '../config/serveLimits.js';
+import { type ByteBudget, createByteBudget } from './byteBudget.js';
+import { type ConcurrencyGate, createConcurrencyGate } from './concurrencyGate.js';
+
+/**
+ * What all calls of a service share of its bounded resources. (Each model's queue bounds its own images besides, see BatchQueue.)
+ *
+ * So that no two calls wait for each other, a call acquires in one order: bytes of its request, its place in a model's queue,
+ * bytes of its maps, bytes of its answer. What runs in a gate acquires nothing.
+ */
+export interface Admission {
+  /** Bytes of the requests that are being answered. */
+  readonly requestBytes: ByteBudget;
+  /** Bytes of the answers that callers have not taken yet. */
+  readonly responseBytes: ByteBudget;
+  /** Bytes of the maps that are, or will be, pooled or reduced, and of sent features that are read to be matched. */
+  readonly mapBytes: ByteBudget;
+  /** Images and masks being decoded. */
+  readonly decoding: ConcurrencyGate;
+  /** Matches being computed: as many as the largest model has workers, since more would only take turns. */
+  readonly matching: ConcurrencyGate;
+  /** Poolings and PCAs being computed: one, since each takes seconds of a core at its largest. */
+  readonly reducing: ConcurrencyGate;
+}
+
+export type AdmissionLimits = Pick<
+  ServeLimits,
+  | 'requestBytes'
+  | 'responseBytes'
+  | 'mapBytes'
+  | 'decodeConcurrency'
+  | 'queueImages'
+  | 'queueMatches'
+  | 'queueReductions'
+>;
+
+/** @param engines of the models that are served */
+export function createAdmission(limits: AdmissionLimits, engines: readonly Pick<Engine, 'status'>[]): Admission {
+  const queueLimit = (name: 'queueImages' | 'queueMatches' | 'queueReductions') => ({ name, value: limits[name] });
+  return {
+    requestBytes: createByteBudget('requestBytes', limits.requestBytes),
+    responseBytes: createByteBudget('responseBytes', limits.responseBytes),
+    mapBytes: createByteBudget('mapBytes', limits.mapBytes),
+    decoding: createConcurrencyGate({
+      concurrency: limits.decodeConcurrency,
+      queueLimit: queueLimit('queueImages'),
+      waiting: 'images and masks wait for decoding',
+    }),
+    matching: createConcurrencyGate({
+      concurrency: Math.max(1, ...engines.map(({ status }) => status.workers.length)),
+      queueLimit: queueLimit('queueMatches'),
+      waiting: 'matches wait for their turn',
+    }),
+    reducing: createConcurrencyGate({
+      concurrency: 1,
+      queueLimit: queueLimit('queueReductions'),
+      waiting: 'poolings and PCAs wait for their turn',
+    }),
+  };
+}

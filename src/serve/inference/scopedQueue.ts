@@ -1,0 +1,45 @@
+import type { EngineOutputs, OutputName } from '../../engine/engine.js';
+import type { RgbImage } from '../../image/types.js';
+import type { Call } from '../call/call.js';
+import type { BatchQueue, Reservation } from './batchQueue.js';
+
+/**
+ * The queue within a scope: a call, or a part of one. Places are reserved before images are decoded, and an image that runs uses
+ * one of them; those that are left when the scope ends, as images were refused or not needed, are released.
+ */
+export interface ScopedQueue {
+  /**
+   * Reserves a place for the next image that runs, as BatchQueue: `reserveWaiting` for a call that waits for capacity, else
+   * `reserve`.
+   * @param mostBytes of the image, which is not decoded yet
+   */
+  reserve(call: Call, mostBytes: number): Promise<void>;
+  /** As BatchQueue, with a place that was reserved where there is one. */
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
+  /** Works with the queue in a scope of its own, which ends before this one. */
+  scope<T>(work: (queue: ScopedQueue) => Promise<T>): Promise<T>;
+}
+
+/** Works with a queue in a scope that ends with the work. */
+export async function withScopedQueue<T>(
+  queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'run'>,
+  work: (queue: ScopedQueue) => Promise<T>,
+): Promise<T> {
+  const reserved: Reservation[] = [];
+  let ended = false;
+  try {
+    return await work({
+      reserve: async (call, mostBytes) => {
+        const place = call.waitsForCapacity ? await queue.reserveWaiting(call, mostBytes) : queue.reserve(call);
+        // The scope may have ended meanwhile, as another of its images failed.
+        if (ended) place.release();
+        else reserved.push(place);
+      },
+      run: (image, wants, call) => queue.run(image, wants, call, reserved.pop()),
+      scope: (part) => withScopedQueue(queue, part),
+    });
+  } finally {
+    ended = true;
+    for (const place of reserved) place.release();
+  }
+}
