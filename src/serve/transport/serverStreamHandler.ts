@@ -4,11 +4,11 @@ import { timed } from '../call/call.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
 import { oneEncode } from './oneEncode.js';
 import { type HandlerHost, openCall } from './openCall.js';
-import { writeMessage } from './writing.js';
+import { writeMessage } from './writeStall.js';
 
 /**
- * A gRPC handler of one method that answers with several messages, on raw bytes. The next message is made when HTTP/2 has
- * taken the one before; what the whole answer holds counts among the answers that callers have not taken yet.
+ * A gRPC handler of a method that answers with several messages, on raw bytes. Each message is encoded when HTTP/2 has taken the
+ * message before. The bytes of the whole answer are held until the caller has taken it.
  */
 export function serverStreamHandler<Request, Response>(
   definition: Definition<Request, Response>,
@@ -22,7 +22,7 @@ export function serverStreamHandler<Request, Response>(
     const { call, done } = oneEncode(open.call);
 
     async function answer(): Promise<void> {
-      const giveBack = host.budget.take(costOf(stream.request));
+      const release = host.budget.take(costOf(stream.request));
       try {
         const request = await timed(call, 'receive', () => parseRequest(definition, unbox(stream.request)));
         const { bytes, messages } = await method(request, call);
@@ -33,7 +33,7 @@ export function serverStreamHandler<Request, Response>(
         }
       } finally {
         done();
-        giveBack();
+        release();
       }
     }
 
@@ -42,7 +42,7 @@ export function serverStreamHandler<Request, Response>(
         () => stream.end(open.succeed()),
         (error: unknown) => {
           const failure = open.fail(error);
-          // A closed stream has its status already, and would throw what is emitted to nobody.
+          // A closed stream has its status already, and an error without a listener would be thrown.
           if (!stream.cancelled) stream.emit('error', failure);
         },
       )
