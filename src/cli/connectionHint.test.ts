@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { ServerCredentials } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { createAuthority, type Identity } from '../../test/support/certificates.js';
 import { tinyManifest } from '../../test/support/tinyModel.js';
@@ -8,7 +7,7 @@ import { createClient } from '../client/client.js';
 import type { SecurityOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { createFakeEngine } from '../engine/fakeEngine.js';
-import type { Tls } from '../serve/operations/auth/tls.js';
+import type { CertificateStore } from '../serve/operations/auth/certificates.js';
 import { createServer, type RunningServer } from '../serve/server.js';
 import { hinted } from './connectionHint.js';
 
@@ -17,16 +16,16 @@ const stranger = createAuthority('stranger');
 const ca = Buffer.from(authority.cert);
 const client = ({ cert, key }: Identity) => ({ cert: Buffer.from(cert), key: Buffer.from(key) });
 
-/** TLS of a server as it is, also with a certificate that the service's own configuration would refuse. */
-function tlsOf({ cert, key }: Identity, mutual: boolean): Tls {
-  const pair = { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) };
-  const current = { cert: pair.cert_chain, key: pair.private_key, expires: new Date() } as Tls['current'];
-  return {
-    current,
-    credentials: ServerCredentials.createSsl(mutual ? ca : null, [pair], mutual),
-    reload: async () => current,
-    onReload: () => {},
+/** Certificates of a server as they are, also such as the service's own configuration would refuse. */
+function tlsOf({ cert, key }: Identity, mutual: boolean): CertificateStore {
+  const current: CertificateStore['current'] = {
+    cert: Buffer.from(cert),
+    key: Buffer.from(key),
+    expires: new Date(),
+    names: '',
+    ...(mutual && { clientCa: ca }),
   };
+  return { current, mutual, reload: async () => current, onReload: () => {} };
 }
 
 describe('what a command says where a service cannot be reached', () => {

@@ -3,11 +3,11 @@ import { openDecoder } from '../decode/openDecoder.js';
 import { limitsOf } from '../serve/config/limits.js';
 import { printConfig, redactConfig } from '../serve/config/print.js';
 import { namesOfNth, reloadNth } from '../serve/inference/registry.js';
-import { startAdminServer } from '../serve/operations/admin/adminServer.js';
+import { startAdminServer } from '../serve/operations/adminServer.js';
 import { openSecurity } from '../serve/operations/auth/security.js';
 import { createLogger } from '../serve/operations/logger.js';
 import { createServer } from '../serve/server.js';
-import { serveToTheEnd } from '../serve/shutdown.js';
+import { serveUntilSignal } from '../serve/shutdown.js';
 import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
@@ -66,7 +66,7 @@ export function registerServe(program: Command): void {
       // It reports its failures itself.
       void reload();
     });
-    const ended = serveToTheEnd(server, logger);
+    const ended = serveUntilSignal(server, logger);
     const { manifest, provider } = models[0]!.engine;
     const { name, version } = manifest;
     logger.info(

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
 import { tokenSchema } from '../serve/config/securityKeys.js';
-import { createToken, hashToken } from '../serve/operations/auth/secret.js';
+import { createToken, hashToken } from '../serve/operations/auth/tokenStore.js';
 
 interface TokenFlags {
   readonly name: string;

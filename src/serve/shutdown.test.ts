@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { serveToTheEnd } from './shutdown.js';
+import { serveUntilSignal } from './shutdown.js';
 
 const logger = { info: () => {}, warn: () => {} };
 
@@ -10,7 +10,7 @@ test('a signal closes the server, and leaves no listener behind', async () => {
   const close = async () => {
     closed++;
   };
-  const ended = serveToTheEnd({ close }, logger);
+  const ended = serveUntilSignal({ close }, logger);
   assert.equal(process.listenerCount('SIGTERM'), listeners + 1);
   process.emit('SIGTERM');
   await ended;

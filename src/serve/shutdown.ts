@@ -1,15 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Service } from './api/service.js';
 import type { RunningServer } from './server.js';
+import type { GrpcServer } from './transport/grpcServer.js';
 
-/** Exit code of a forced end, as shells give it to a process ended by SIGINT. */
+/** Exit code of a forced end, as shells give it to a process that SIGINT ended. */
 const FORCED = 130;
 
+/** How long clients may keep open streams (health watches, reflection) after the last answer, in ms. */
+const LINGER_MS = 250;
+
+/** Durations of a shutdown. */
+export interface ShutdownTimes {
+  /** How long calls are still accepted after NOT_SERVING, in ms, so that load balancers can send theirs elsewhere. */
+  readonly delayMs: number;
+  /** Longest wait after that for running calls, in ms. They are cut off then. */
+  readonly graceMs: number;
+}
+
+export interface Drained {
+  readonly grpc: GrpcServer;
+  readonly service: Pick<Service, 'close' | 'terminate'>;
+  /** Sets NOT_SERVING. Called first. */
+  readonly notServing: () => void;
+  /** Closes what observes the service. Called last. */
+  readonly closeRest: () => Promise<void>;
+}
+
 /**
- * Keeps the server up until SIGINT or SIGTERM, then closes it: running calls finish first. A second signal ends the process
- * at once.
+ * The shutdown of a server: NOT_SERVING, then a delay, then the drain: no new calls, running calls finish within the grace
+ * period. Then models and observers are closed.
+ * @returns to be called to shut down; calls after the first return the same promise. `force` cuts running calls off.
+ */
+export function createShutdown(
+  { grpc, service, notServing, closeRest }: Drained,
+  { delayMs, graceMs }: ShutdownTimes,
+): (force: boolean) => Promise<void> {
+  let forced = false;
+  let release = (): void => {};
+  const force = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+
+  async function stop(): Promise<void> {
+    notServing();
+    await Promise.race([delay(delayMs), force]);
+    const closed = grpc.drain();
+    const timers = new AbortController();
+    const pause = (ms: number) => delay(ms, undefined, { signal: timers.signal }).catch(() => {});
+    const grace = pause(graceMs).then(() => 'over');
+    // A call whose message was still arriving may begin meanwhile: repeat until there is none.
+    do {
+      await Promise.race([grpc.idle(), grace, force]);
+      // Streams without an end, such as health watches, would block the shutdown for ever: they have LINGER_MS.
+    } while ((await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' && grpc.callsInFlight > 0 && !forced);
+    grpc.forceShutdown();
+    const freed = service.close();
+    // A run that hangs, or whose caller has gone, must not block the process beyond the grace period.
+    await Promise.race([freed, grace, force]);
+    service.terminate();
+    await freed;
+    timers.abort();
+    await closeRest();
+  }
+
+  let stopping: Promise<void> | undefined;
+  return (forceNow) => {
+    stopping ??= stop();
+    if (forceNow) {
+      forced = true;
+      release();
+      grpc.forceShutdown();
+    }
+    return stopping;
+  };
+}
+
+/**
+ * Serves until SIGINT or SIGTERM, then closes the server: running calls finish first. A second signal ends the process at once.
  * @returns a promise that resolves when the server is closed
  */
-export function serveToTheEnd(
+export function serveUntilSignal(
   server: Pick<RunningServer, 'close'>,
   logger: Pick<Logger, 'info' | 'warn'>,
 ): Promise<void> {
@@ -29,7 +100,7 @@ export function serveToTheEnd(
     const onSignal = (signal: NodeJS.Signals): void => {
       signals++;
       if (signals > 1) {
-        logger.warn({ signal }, 'second signal: ending at once');
+        logger.warn({ signal }, 'second signal: exiting at once');
         process.exit(FORCED);
       }
       logger.info({ signal }, 'shutting down: running calls finish first');

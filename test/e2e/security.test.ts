@@ -8,7 +8,7 @@ import { connect, TLSSocket } from 'node:tls';
 import { type Client, type ClientOptions, createClient, type VicreglError } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { resolveConfig } from '../../src/serve/config/resolve.js';
-import { createToken, hashToken } from '../../src/serve/operations/auth/secret.js';
+import { createToken, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { openSecurity } from '../../src/serve/operations/auth/security.js';
 import { createLogger } from '../../src/serve/operations/logger.js';
 import { createServer } from '../../src/serve/server.js';

@@ -10,7 +10,7 @@ import { pino } from 'pino';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
 import { decodeFacts } from '../../src/proto/statusDetails.js';
 import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
-import { createTls } from '../../src/serve/operations/auth/tls.js';
+import { openCertificateStore } from '../../src/serve/operations/auth/certificates.js';
 import { createServer, type ServerOptions } from '../../src/serve/server.js';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { createHeldEngine } from '../support/heldEngine.js';
@@ -131,7 +131,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     t.after(() => rm(folder, { recursive: true }));
     const authority = createAuthority('authority');
     const paths = await writeIdentity(folder, 'server', authority.sign('server'));
-    const service = await start(t, { tls: await createTls({ tlsCert: paths.cert, tlsKey: paths.key }) });
+    const service = await start(t, { tls: await openCertificateStore({ tlsCert: paths.cert, tlsKey: paths.key }) });
     const port = Number(service.server.address.split(':')[1]);
     const open = () =>
       connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: authority.cert, ALPNProtocols: ['h2'] });

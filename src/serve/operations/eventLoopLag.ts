@@ -1,13 +1,13 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, type Registry } from 'prom-client';
 
-/** Sampling interval in ms: what a sample is too large by. */
+/** Sampling interval in ms. Every sample contains it. */
 const RESOLUTION_MS = 1;
 
 /** How long one histogram counts, in ms. */
 const WINDOW_MS = 20_000;
 
-/** How late the event loop came to its timers, in seconds, over the last 10 to 20 s. */
+/** Delay of the event loop's timers in seconds, over the last 10 to 20 s. */
 export interface EventLoopLag {
   /** @param percentile 0 to 100 */
   percentile(percentile: number): number;
@@ -15,14 +15,16 @@ export interface EventLoopLag {
   stop(): void;
 }
 
-/** Node's histogram holds the time from one sample to the next: the delay is what is beyond the sampling interval. */
+/** The delay of a sample: Node's histogram holds the time between samples, which contains the sampling interval. */
 export function lagOf(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1000);
 }
 
 /**
- * Measures the lag of this thread's event loop. Two histograms take turns at being emptied, so that a scrape always sees at
- * least half a window, and nothing of long ago, however many scrape and how often.
+ * Measures the lag of this thread's event loop. prom-client's `nodejs_eventloop_lag_*` do not replace it: they are emptied by
+ * every scrape, so that of two Prometheus replicas one misses a stall, and they contain a sampling interval of 10 ms, twice the
+ * lag that this service has under load. Here two histograms are emptied by turns, so that every scrape sees at least the last
+ * 10 s, and nothing older than 20 s.
  */
 export function measureEventLoopLag(): EventLoopLag {
   const histograms = [0, 1].map(() => monitorEventLoopDelay({ resolution: RESOLUTION_MS })) as [
@@ -30,7 +32,7 @@ export function measureEventLoopLag(): EventLoopLag {
     IntervalHistogram,
   ];
   for (const histogram of histograms) histogram.enable();
-  /** The one that has counted for longer. */
+  /** Index of the histogram that has counted for longer. */
   let older = 0;
   const timer = setInterval(() => {
     histograms[older]!.reset();
@@ -49,7 +51,7 @@ export function measureEventLoopLag(): EventLoopLag {
   };
 }
 
-/** Shows the lag as gauges. */
+/** Registers the lag as gauges. */
 export function registerEventLoopLag(registry: Registry, lag: EventLoopLag): void {
   for (const [name, what, read] of [
     ['p50', 'Median', () => lag.percentile(50)],
@@ -58,7 +60,7 @@ export function registerEventLoopLag(registry: Registry, lag: EventLoopLag): voi
   ] as const) {
     new Gauge({
       name: `vicregl_event_loop_lag_${name}_seconds`,
-      help: `${what} of how late the event loop came to its timers in the last 10 to 20 s, less the sampling interval.`,
+      help: `${what} of the delay of the event loop's timers in the last 10 to 20 s, less the sampling interval.`,
       registers: [registry],
       collect() {
         this.set(read());

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { parseAddress } from '../config/address.js';
-import type { Tls } from './auth/tls.js';
+import type { CertificateStore } from './auth/certificates.js';
 
 /** A small HTTP server beside the gRPC service. */
 export interface HttpListener {
@@ -39,7 +39,7 @@ export async function listenHttp(
   option: string,
   handler: HttpHandler,
   logger: Pick<Logger, 'error'>,
-  tls?: Tls,
+  tls?: CertificateStore,
 ): Promise<HttpListener> {
   if (address === 'off') return none;
   const { host, port } = parseAddress(address, option);

@@ -9,7 +9,7 @@ export interface Definition<Request, Response> {
   responseSerialize(response: Response): Buffer;
 }
 
-/** The bytes of a message, in a box that can be emptied: grpc-js keeps what it delivered until the call ends. */
+/** The bytes of a message in a box that can be emptied: grpc-js keeps the object that it delivered until the call ends. */
 export interface RawRequest {
   bytes: Buffer | undefined;
 }
@@ -19,36 +19,33 @@ export function methodName(definition: { readonly path: string }): string {
   return definition.path.split('/').at(-1)!;
 }
 
-/**
- * Takes the bytes out of their box: from here on their reader alone holds the request, and drops images as it decodes
- * them.
- */
+/** Takes the bytes out of their box, so that only the parsed request holds them, and images are freed as they are decoded. */
 export function unbox(request: RawRequest): Buffer {
   const bytes = request.bytes ?? Buffer.alloc(0);
   request.bytes = undefined;
   return bytes;
 }
 
-/** Memory that an entry of a message takes beside its bytes; the smallest, an empty request of a batch, 74. */
+/** Memory in bytes that an entry of a message takes beside its encoded bytes. An empty request of a batch, the smallest, takes 74. */
 const ENTRY_BYTES = 128;
 
 /**
- * What a method's messages take while they are held, in bytes, found before they are decoded.
- * @param most entries of one message
- * @returns throws ServeError `too_large` for a message with more
+ * The memory that a message takes while it is held, in bytes, computed before it is decoded.
+ * @param maxEntries of one message
+ * @returns throws ServeError `too_large` for a message with more entries
  */
 export function createMessageCost(
   { requestType }: Pick<Definition<never, never>, 'requestType'>,
-  most: number,
+  maxEntries: number,
 ): (request: RawRequest) => number {
   const count = entryCounter(requestType);
   return ({ bytes }) => {
     if (bytes === undefined) return 0;
-    const entries = count(bytes, most);
-    if (entries > most) {
+    const entries = count(bytes, maxEntries);
+    if (entries > maxEntries) {
       throw new ServeError(
         'too_large',
-        `the message has more than ${most} entries (messageEntries: messages within it; eight plain fields or sixteen ` +
+        `the message has more than ${maxEntries} entries (messageEntries: messages within it; eight plain fields or sixteen ` +
           'numbers count as one); send them in several calls',
       );
     }
@@ -56,7 +53,7 @@ export function createMessageCost(
   };
 }
 
-/** @throws ServeError `invalid_argument` for bytes that are no message of the method. */
+/** @throws ServeError `invalid_argument` for bytes that are no request of the method. */
 export function parseRequest<Request>(definition: Definition<Request, never>, bytes: Buffer): Request {
   try {
     return definition.requestDeserialize(bytes);

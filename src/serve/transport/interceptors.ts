@@ -3,17 +3,15 @@ import { serviceName } from '../../proto/load.js';
 import { type Status, toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
 import type { ModelRegistry } from '../inference/registry.js';
-import { requireToken } from '../operations/auth/bearer.js';
+import { createAuthenticator } from '../operations/auth/bearer.js';
 import type { TokenStore } from '../operations/auth/tokenStore.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
-import { callFacts, setCallFacts } from './callFacts.js';
-import { streamOf } from './callStream.js';
-import { methodName } from './codec.js';
-import { type DoorCheck, door } from './door.js';
-import { timedStatus } from './statusTrailer.js';
-import { claimCall } from './unseenCalls.js';
-import { type WrongEnd, watchCalls } from './watchCalls.js';
+import { type AdmissionCheck, admissionInterceptor } from './admissionInterceptor.js';
+import { callContext, logFields } from './callContext.js';
+import { rejectionStatus } from './trailers.js';
+import { claimCount } from './uncountedCalls.js';
+import { type RejectedCall, type WrongEnd, wireInterceptor } from './wireInterceptor.js';
 
 /** Who may call a service. */
 export interface Auth {
@@ -30,19 +28,19 @@ export interface InterceptorOptions {
   readonly queueing: ReadonlySet<string>;
   readonly metrics: Metrics;
   readonly failures: Pick<FailureLog, 'failed'>;
-  /** Seconds in which a call's message has to arrive. */
+  /** Seconds in which the message of a call has to arrive. */
   readonly receiveSeconds: number;
-  /** Most bytes of a call's metadata. */
+  /** Maximum size of the metadata of a call in bytes. */
   readonly metadataBytes: number;
 }
 
-/** What grpc-js finds wrong with what came of a call, beneath all interceptors; undefined where its status says all there is. */
-function refusedBeneath(code: status, details: string, begun: boolean): ServeError | undefined {
+/** The error for a status with which grpc-js would end a call by itself; undefined where its status says all there is. */
+function errorOfOwnStatus(code: status, details: string, begun: boolean): ServeError | undefined {
   if (code === status.RESOURCE_EXHAUSTED) {
     return new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`);
   }
   if (code === status.UNIMPLEMENTED) {
-    return new ServeError('unsupported_encoding', `${details}; send messages as they are, or with gzip or deflate`);
+    return new ServeError('unsupported_encoding', `${details}; send messages uncompressed, or with gzip or deflate`);
   }
   // A handler that has begun sees the deadline itself, and answers with what it has.
   if (code === status.DEADLINE_EXCEEDED && !begun) {
@@ -56,13 +54,13 @@ function refusedBeneath(code: status, details: string, begun: boolean): ServeErr
 }
 
 const wrongEnds: Readonly<Record<WrongEnd, string>> = {
-  none: 'the call ended without a message; a method that takes one needs one, if an empty one',
-  part: 'the call ended in the middle of a message; what came of it is dropped',
-  second: 'the call brought a second message where the method takes one',
+  none: 'the call ended without a message; the method takes one message, which may be empty',
+  part: 'the call ended in the middle of a message; the part that arrived is dropped',
+  second: 'the call brought a second message; the method takes one',
 };
 
-/** Bytes of a call's metadata as HTTP/2 counts them: names, values and 32 for each. */
-function metadataBytes(metadata: Metadata): number {
+/** The size of a call's metadata as HTTP/2 counts it: names, values and 32 bytes for each. */
+function sizeOfMetadata(metadata: Metadata): number {
   let sum = 0;
   for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
     for (const value of Array.isArray(values) ? values : [values]) sum += name.length + String(value).length + 32;
@@ -70,65 +68,71 @@ function metadataBytes(metadata: Metadata): number {
   return sum;
 }
 
-/** What every call passes on its way in: the watch of what no handler sees, then the door. */
+/** @throws ServeError `too_large`, from the check. */
+function checkMetadataSize(limit: number): AdmissionCheck {
+  return (_, metadata) => {
+    const bytes = sizeOfMetadata(metadata);
+    if (bytes <= limit) return;
+    throw new ServeError(
+      'too_large',
+      `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), over the limit of ${limit} ` +
+        '(metadataBytes); send less metadata, and images in the message',
+    );
+  };
+}
+
+/** @throws ServeError `unauthenticated` or `rate_limited`, from the check. */
+function checkToken(auth: Auth): AdmissionCheck {
+  const authenticate = createAuthenticator(auth);
+  return (path, metadata) => {
+    const [authorization] = metadata.get('authorization');
+    // The handlers have no use for the secret, and cannot log what they do not get.
+    metadata.remove('authorization');
+    authenticate(path, authorization?.toString(), ({ name }) => {
+      const context = callContext(metadata);
+      if (context) context.caller = name;
+    });
+  };
+}
+
+/** @throws ServeError `overloaded`, from the check. */
+function checkQueues({ models, queueing }: Pick<InterceptorOptions, 'models' | 'queueing'>): AdmissionCheck {
+  return (path) => {
+    const full = queueing.has(path) ? models.full : undefined;
+    if (full) throw full;
+  };
+}
+
+/** The interceptors that every call passes: the one next to the wire, then admission. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
-  const { auth, models, queueing, metrics, failures, receiveSeconds } = options;
-  function refused(
-    call: { readonly method: string; readonly metadata: Metadata | undefined; readonly peer: string },
-    { code, details, reason }: Status,
-  ): void {
-    const { method, metadata, peer } = call;
-    if (!claimCall(metadata && streamOf(metadata))) return;
+  const { auth, metrics, failures, receiveSeconds } = options;
+  function rejected({ method, context, peer }: RejectedCall, { code, details, reason }: Status): void {
+    if (!claimCount(context?.stream)) return;
     metrics.requestRefused(method, status[code], reason);
-    const facts = metadata && callFacts(metadata);
-    failures.failed({ method, code: status[code], reason }, () => ({ ...facts, peer }), details);
+    failures.failed({ method, code: status[code], reason }, () => ({ ...logFields(context), peer }), details);
   }
 
-  const watch = watchCalls(serviceName, {
+  const wire = wireInterceptor(serviceName, {
     received: metrics.received,
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,
-    refusedBeneath,
+    ownStatus: errorOfOwnStatus,
     lateMessage: () =>
       new ServeError(
         'message_late',
         `the message of the call did not arrive in ${receiveSeconds} s (receiveSeconds); send less at a time, or faster`,
       ),
     wrongEnd: (end) => new ServeError('invalid_argument', wrongEnds[end]),
-    turnAway(error, call, start) {
+    reject(error, call, start) {
       const failure = toStatus(error);
-      refused(call, failure);
-      return timedStatus(failure, start);
+      rejected(call, failure);
+      return rejectionStatus(failure, start);
     },
   });
-  const checks: DoorCheck[] = [
-    (_, metadata) => {
-      const bytes = metadataBytes(metadata);
-      if (bytes <= options.metadataBytes) return;
-      throw new ServeError(
-        'too_large',
-        `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), over the limit of ` +
-          `${options.metadataBytes} (metadataBytes); send less of it, and images in the message`,
-      );
-    },
+  const checks: AdmissionCheck[] = [
+    checkMetadataSize(options.metadataBytes),
+    ...(auth ? [checkToken(auth)] : []),
+    checkQueues(options),
   ];
-  if (auth) {
-    checks.push(
-      requireToken({
-        ...auth,
-        onIdentified: (metadata, { name }) =>
-          setCallFacts(metadata, { requestId: '', ...callFacts(metadata), caller: name }),
-      }),
-    );
-  }
-  checks.push((path) => {
-    const full = queueing.has(path) ? models.full : undefined;
-    if (full) throw full;
-  });
-  return [
-    watch,
-    door(checks, ({ path, peer, metadata }, refusal) =>
-      refused({ method: methodName({ path }), metadata, peer }, refusal),
-    ),
-  ];
+  return [wire, admissionInterceptor(checks, rejected)];
 }

@@ -1,9 +1,10 @@
-import { type handleBidiStreamingCall, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { type handleBidiStreamingCall, status } from '@grpc/grpc-js';
 import type { Permit } from '../admission/weightedSemaphore.js';
 import type { ItemMethod } from '../api/method.js';
 import { type Call, timed } from '../call/call.js';
 import { toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
+import { callContext } from './callContext.js';
 import {
   checkAnswerSize,
   createMessageCost,
@@ -13,32 +14,26 @@ import {
   type RawRequest,
   unbox,
 } from './codec.js';
+import { readOneAhead } from './grpcInternals.js';
 import { type HandlerHost, type OpenCall, openCall } from './openCall.js';
-import { onUnreadable } from './unreadable.js';
-import { writeMessage } from './writing.js';
+import { writeMessage } from './writeStall.js';
 
-/**
- * grpc-js lets its streams read 16 messages ahead, whatever their size: up to a gigabyte for a caller who sends the largest.
- * One is enough to keep the decoder busy.
- */
-function readOneAhead(stream: ServerDuplexStream<RawRequest, Buffer>): void {
-  const state = (stream as unknown as { _readableState: { highWaterMark: number } })._readableState;
-  state.highWaterMark = 1;
-}
-
-/** An answer, counted among those that callers have not taken yet. */
+/** An encoded answer, whose bytes are held until the caller has taken it. */
 interface HeldAnswer {
   readonly bytes: Buffer;
   readonly permit: Permit | undefined;
 }
 
 /**
- * A gRPC handler of one method that answers every message of a stream with one of its own, on raw bytes.
+ * A gRPC handler of a method that answers every message of a stream with a message, on raw bytes.
  *
- * At most `streamItems` items are unanswered; while so many are, while their answers wait for a slow reader, and while items of
- * streams hold their half of `requestBytes`, no further message is read, and HTTP/2 makes the sender wait; a reader that stops
- * ends the call. What goes wrong with one item becomes its status. A message that is none ends the stream with
- * INVALID_ARGUMENT, one that is too large or has too many entries with RESOURCE_EXHAUSTED, and a shutdown with UNAVAILABLE, each after what was taken has been answered.
+ * Backpressure: at most `streamItems` items are unanswered. No further message is read while that many are, while answers wait
+ * for a slow reader, or while stream items hold their half of `requestBytes`; HTTP/2 then blocks the sender. A reader that stops
+ * ends the call.
+ *
+ * Errors: the failure of one item becomes the item's status. The stream ends with INVALID_ARGUMENT for bytes that are no message,
+ * with RESOURCE_EXHAUSTED for a message that is too large or has too many entries, and with UNAVAILABLE at a shutdown. In each case
+ * the items before it are answered first.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,
@@ -48,7 +43,7 @@ export function itemStreamHandler<Item, Response, Answer>(
   const name = methodName(definition);
   const costOf = createMessageCost(definition, host.messageEntries);
 
-  /** The item's answer as bytes; whatever fails is in it. */
+  /** The encoded answer of an item; an error is encoded as its status. */
   async function answerItem(request: RawRequest, { call, phases: ofCall }: OpenCall): Promise<HeldAnswer> {
     const phases = ofCall.forItem();
     const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe };
@@ -76,9 +71,9 @@ export function itemStreamHandler<Item, Response, Answer>(
     const open = openCall(stream, name, host);
     const { signal } = open.call;
     let unanswered = 0;
-    /** Whether an item waits until its bytes may be held. */
+    /** Whether an item waits for a permit for its bytes. */
     let waitsForBytes = false;
-    /** Why no more items are taken: undefined goes on, null is the caller's own end. */
+    /** Why no more items are accepted: undefined while they are, null when the caller has ended the stream. */
     let stopped: unknown;
     let over = false;
     readOneAhead(stream);
@@ -91,7 +86,7 @@ export function itemStreamHandler<Item, Response, Answer>(
         return;
       }
       const failure = open.fail(stopped);
-      // A closed stream has its status already, and would throw what is emitted to nobody.
+      // A closed stream has its status already, and an error without a listener would be thrown.
       if (!stream.cancelled) stream.emit('error', failure);
     }
 
@@ -105,7 +100,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       if (stopped === undefined && !waitsForBytes && unanswered < host.streamItems) stream.resume();
     }
 
-    /** Reads no further before the item may be held: its bytes are all that waits, and the sender waits with it. */
+    /** Waits for a permit for the item's bytes, and reads nothing meanwhile, so that the sender waits too. */
     async function hold(raw: RawRequest): Promise<Permit> {
       const cost = costOf(raw);
       waitsForBytes = true;
@@ -118,7 +113,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       }
     }
 
-    async function take(raw: RawRequest): Promise<void> {
+    async function answer(raw: RawRequest): Promise<void> {
       const requestPermit = await hold(raw);
       const { bytes, permit } = await answerItem(raw, open).finally(() => requestPermit.release());
       try {
@@ -136,7 +131,7 @@ export function itemStreamHandler<Item, Response, Answer>(
     stream.on('data', (raw: RawRequest) => {
       if (stopped !== undefined) return;
       unanswered++;
-      take(raw)
+      answer(raw)
         .catch(stop)
         .finally(() => {
           unanswered--;
@@ -149,7 +144,8 @@ export function itemStreamHandler<Item, Response, Answer>(
       stopped ??= null;
       finishWhenIdle();
     });
-    onUnreadable(stream.metadata, stop);
+    const context = callContext(stream.metadata);
+    if (context) context.onMessageError = stop;
     signal.addEventListener('abort', () => stop(signal.reason), { once: true });
     host.draining.addEventListener('abort', onDraining, { once: true });
     open.onceClosed(() => host.draining.removeEventListener('abort', onDraining));

@@ -9,15 +9,13 @@ import { createPhaseRecorder, type PhaseRecorder } from '../call/phases.js';
 import { ServeError } from '../call/serveError.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
-import { wasCutOff } from './brokenSessions.js';
-import { callFacts } from './callFacts.js';
-import { sentStatus, streamOf } from './callStream.js';
+import { wasCutOff } from './brokenConnections.js';
+import { callContext, logFields } from './callContext.js';
+import { sentStatus } from './grpcInternals.js';
 import type { InFlight } from './inFlight.js';
-import { resetCall } from './resetCall.js';
-import { withDetails } from './statusTrailer.js';
-import { createTakeClock } from './takeClock.js';
-import { addTimes } from './timeTrailers.js';
-import { claimCall } from './unseenCalls.js';
+import { addDurations, type StatusWithTrailers, withDetails } from './trailers.js';
+import { claimCount } from './uncountedCalls.js';
+import { createWriteStallTimer } from './writeStall.js';
 
 /** What every handler shares. */
 export interface HandlerHost {
@@ -33,13 +31,13 @@ export interface HandlerHost {
   readonly readSeconds: number;
   /** Bounds the bytes of requests and answers. */
   readonly admission: Pick<Admission, 'requestBytes' | 'responseBytes'>;
-  /** Told of every call's begin and of its end (answer sent), so that a shutdown can wait for them. */
+  /** Counts the calls whose answer has not been sent yet, so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
-  /** Aborted when a shutdown begins: streams take no more items then. */
+  /** Aborted when the drain begins: streams accept no more items then. */
   readonly draining: AbortSignal;
 }
 
-/** What grpc-js gives of a call of any kind. */
+/** What calls of every kind have in grpc-js. */
 type GrpcCall = Pick<EventEmitter, 'once'> & {
   readonly cancelled: boolean;
   readonly metadata: Metadata;
@@ -47,34 +45,32 @@ type GrpcCall = Pick<EventEmitter, 'once'> & {
   getPeer(): string;
 };
 
-/** One call from its begin to the moment at which all of it has been sent. */
+/** One call, from its start until its whole answer has been sent. */
 export interface OpenCall {
   readonly call: Call;
-  /** Its phases: of its one message, or of all items of a stream. */
+  /** The phases of its one message, or of all items of a stream. */
   readonly phases: PhaseRecorder;
-  /** Runs when the stream has closed, whoever closed it; everything that the call held can go. */
+  /** Runs the work when the stream has closed, whoever closed it: what the call held is released then. */
   onceClosed(work: () => void): void;
   /**
-   * Ends the call when its caller does not take a message of so many bytes in time: aborts the signal with a ServeError
-   * `reader_stalled`, and resets the stream, which closes it.
-   * @returns to be called when the message was taken
+   * Starts the write stall timer for a message of so many bytes. When the caller does not take it in time, the call ends: its
+   * signal is aborted with a ServeError `reader_stalled`, and its stream is reset.
+   * @returns to be called when HTTP/2 has taken the message
    */
-  mustTake(bytes: number): () => void;
+  startWriteTimer(bytes: number): () => void;
   /**
-   * Says that the call is answered; it is counted and logged when it ends, as what it then was. To be called before the answer
-   * is handed to grpc-js, once.
+   * Marks the call as answered. Call it once, before the answer is handed to grpc-js. The call is counted and logged when it
+   * ends, by whether the answer was sent.
    */
   succeed(): Metadata;
   /** The same for one that failed. */
-  fail(error: unknown): Status & { readonly metadata: Metadata };
+  fail(error: unknown): StatusWithTrailers;
 }
 
-/**
- * A caller's deadline passes a little before ours, in ms: its clock began before the call travelled, and it cancels then.
- */
+/** A client's deadline passes a little before ours, in ms: its timer started before the call travelled, and it cancels then. */
 const DEADLINE_SLACK_MS = 20;
 
-/** Why a call was cancelled: grpc-js tells only that it was. */
+/** Why a call was cancelled: grpc-js only says that it was. */
 function cancellation(grpcCall: GrpcCall): ServeError {
   const deadline = Number(grpcCall.getDeadline());
   return Date.now() >= deadline - DEADLINE_SLACK_MS
@@ -96,15 +92,16 @@ interface Outcome {
   readonly failure?: { readonly status: Status; readonly error: unknown };
 }
 
-/** Begins a call: counts it, times its phases, and gives it a signal for deadline and cancellation. */
+/** Opens a call: counts it, records its phases, and gives it a signal for deadline and cancellation. */
 export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): OpenCall {
   const start = performance.now();
-  const stream = streamOf(grpcCall.metadata);
+  const context = callContext(grpcCall.metadata);
+  const stream = context?.stream;
+  // Both are gone when the connection is.
   const session = stream?.session;
-  // Asked while the connection is there.
   const peer = grpcCall.getPeer();
   const cancelled = new AbortController();
-  // Every image of a batch or a stream listens while it waits: many are no leak.
+  // Every image of a batch or a stream listens while it waits: many listeners are no leak.
   setMaxListeners(0, cancelled.signal);
   const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
@@ -113,23 +110,25 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   let closed = false;
   let ended = false;
 
-  const clock = createTakeClock(host.readSeconds, (bytes, seconds) => {
+  const writeStall = createWriteStallTimer(host.readSeconds, (bytes, seconds) => {
     stalled = new ServeError(
       'reader_stalled',
       `the caller did not take a message of ${bytes} bytes in ${seconds} s (readSeconds is ${host.readSeconds} for each ` +
         'MiB); read while answers come',
     );
     cancelled.abort(stalled);
-    resetCall(grpcCall.metadata);
+    // A status would not do: grpc-js sends it as trailers, which wait behind the messages that flow control holds back. The
+    // caller sees RESOURCE_EXHAUSTED, which is how gRPC reads this code.
+    stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   });
 
-  /** Why a call ended that was not answered to its end. */
+  /** Why a call ended before its whole answer was sent. */
   function whyLost(): ServeError {
     if (stalled) return stalled;
     if (stream && wasCutOff(stream, session)) {
       return host.draining.aborted
         ? new ServeError('shutting_down', 'the server was shut down before the call was answered')
-        : new ServeError('connection_broken', 'the connection of the call was closed, since HTTP/2 was broken on it');
+        : new ServeError('connection_broken', 'the connection of the call was closed for an HTTP/2 protocol error');
     }
     return cancellation(grpcCall);
   }
@@ -147,7 +146,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     );
   }
 
-  /** Counts and logs the call, as what it was to its caller: an answer that did not go out is none. */
+  /** Counts and logs the call as its caller saw it: an answer that was not sent is none. */
   function end(): void {
     if (ended || !closed || outcome === undefined) return;
     ended = true;
@@ -156,7 +155,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     const failure = lost ? { status: toStatus(lost), error: lost } : outcome.failure;
     const code = failure?.status.code ?? status.OK;
     const line = () => ({
-      ...callFacts(grpcCall.metadata),
+      ...logFields(context),
       method: name,
       code: status[code],
       ms: Math.round(seconds * 1000),
@@ -167,7 +166,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     if (failure) {
       const { reason, details } = failure.status;
       host.metrics.requestRejected(name, reason);
-      // The wait is told of when a run begins.
+      // The phase `queue` is recorded when a run begins.
       if (code === status.DEADLINE_EXCEEDED && !phases.seconds.has('queue')) host.metrics.deadlineDropped(name);
       if (code === status.INTERNAL) host.logger.error({ ...line(), err: failure.error }, details);
       else {
@@ -178,13 +177,13 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     host.inFlight.end();
   }
 
-  // grpc-js emits this whenever the stream closes, or its status was taken: before the answer the caller gave up.
+  // grpc-js emits `cancelled` when the stream closes or its status was taken; before an answer it means that the caller cancelled.
   function onClose(): void {
     closed = true;
-    clock.stop();
+    writeStall.stop();
     if (!outcome) cancelled.abort(whyLost());
     for (const work of atClose.splice(0)) work();
-    // Of a status without messages grpc-js says only that it was written.
+    // For a status without messages, grpc-js only says that it was written.
     if (outcome && !outcome.failure && stream && !stream.closed && !isSent()) stream.once('close', end);
     else end();
   }
@@ -194,12 +193,12 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     outcome = { seconds: (performance.now() - start) / 1000, ...given };
     end();
     const metadata = new Metadata();
-    addTimes(metadata, start, phases.seconds);
+    addDurations(metadata, start, phases.seconds);
     return metadata;
   }
 
   grpcCall.once('cancelled', onClose);
-  claimCall(stream);
+  claimCount(stream);
   host.inFlight.begin();
   host.metrics.requestStarted(name);
   if (grpcCall.cancelled) onClose();
@@ -214,8 +213,8 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
         const failure = toStatus(error);
         host.metrics.itemRejected(name, failure.reason);
         if (code === status.DEADLINE_EXCEEDED && !ran) host.metrics.itemDeadlineDropped(name);
-        // The call itself is answered, and its own line would not say.
-        const line = () => ({ ...callFacts(grpcCall.metadata), method: name, code: status[code], err: error });
+        // The log line of the call, which is answered, does not show the item's error.
+        const line = () => ({ ...logFields(context), method: name, code: status[code], err: error });
         if (code === status.INTERNAL) host.logger.error(line(), 'an item failed');
         else if (hasMore(error, failure)) {
           const kind = { method: name, code: status[code], reason: failure.reason };
@@ -229,7 +228,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       if (closed) work();
       else atClose.push(work);
     },
-    mustTake: clock.written,
+    startWriteTimer: writeStall.written,
     succeed: answered,
     fail(error) {
       const failure = toStatus(error);

@@ -3,11 +3,11 @@ import type { StreamedMethod } from '../api/method.js';
 import { timed } from '../call/call.js';
 import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
 import { type HandlerHost, openCall } from './openCall.js';
-import { writeMessage } from './writing.js';
+import { writeMessage } from './writeStall.js';
 
 /**
- * A gRPC handler of one method that answers with several messages, on raw bytes. The next message is made when HTTP/2 has
- * taken the one before; what the whole answer holds counts among the answers that callers have not taken yet.
+ * A gRPC handler of a method that answers with several messages, on raw bytes. Each message is encoded when HTTP/2 has taken the
+ * message before. The bytes of the whole answer are held until the caller has taken it.
  */
 export function serverStreamHandler<Request, Response>(
   definition: Definition<Request, Response>,
@@ -41,7 +41,7 @@ export function serverStreamHandler<Request, Response>(
         () => stream.end(open.succeed()),
         (error: unknown) => {
           const failure = open.fail(error);
-          // A closed stream has its status already, and would throw what is emitted to nobody.
+          // A closed stream has its status already, and an error without a listener would be thrown.
           if (!stream.cancelled) stream.emit('error', failure);
         },
       )

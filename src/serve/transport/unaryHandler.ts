@@ -13,9 +13,9 @@ import {
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
- * A gRPC handler of one method, on raw bytes: messages are (de)serialised here, since grpc-js answers a malformed
- * message with INTERNAL, and one over its send limit without a way out. Whatever goes wrong becomes a status, is counted
- * and is logged; nothing escapes to the process.
+ * A gRPC handler of a unary method, on raw bytes. Messages are (de)serialised here because grpc-js answers a malformed message
+ * with INTERNAL, and an answer over its send limit with an unhelpful message. Every error becomes a status, is counted and
+ * logged; none escapes to the process.
  */
 export function unaryHandler<Request, Response>(
   definition: Definition<Request, Response>,
@@ -45,14 +45,14 @@ export function unaryHandler<Request, Response>(
       .then((response) => {
         const responsePermit = host.admission.responseBytes.tryAcquire(response.byteLength);
         open.onceClosed(() => responsePermit.release());
-        open.onceClosed(open.mustTake(response.byteLength));
+        open.onceClosed(open.startWriteTimer(response.byteLength));
         return response;
       })
       .then(
         (response) => callback(null, response, open.succeed()),
         (error: unknown) => callback(open.fail(error)),
       )
-      // Only answering itself can still fail here; an unhandled rejection would end the process.
+      // Only sending the answer can still fail here, and an unhandled rejection would end the process.
       .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
   };
 }

@@ -1,14 +1,13 @@
-import type { Metadata } from '@grpc/grpc-js';
 import { ServeError } from '../../call/serveError.js';
 import type { TokenHolder, TokenStore } from './tokenStore.js';
 
-/** The token of an `authorization: Bearer ...` value; undefined where it is of another form. */
+/** The token of an `authorization: Bearer ...` value; undefined where the value has another form. */
 export function bearerToken(authorization: string | undefined): string | undefined {
   return /^Bearer +([\w.~+/-]+=*)$/i.exec(authorization ?? '')?.[1];
 }
 
 /**
- * Whose call it is.
+ * The holder of a call's token.
  * @throws ServeError `unauthenticated` saying what is missing.
  */
 export function authenticate(store: TokenStore, authorization: string | undefined): TokenHolder {
@@ -21,12 +20,12 @@ export function authenticate(store: TokenStore, authorization: string | undefine
   }
   const holder = store.find(token);
   if (holder === undefined) {
-    throw new ServeError('unauthenticated', 'the token is not known here; ask whoever runs the service for one');
+    throw new ServeError('unauthenticated', 'the token is not known here; ask the operator of the service for one');
   }
   return holder;
 }
 
-/** @throws ServeError `rate_limited` with the time to wait, when the holder's allowance is spent. */
+/** @throws ServeError `rate_limited` with the time to wait, when the holder has spent its calls. */
 function spend(holder: TokenHolder): void {
   const wait = holder.spend();
   if (wait === 0) return;
@@ -37,27 +36,29 @@ function spend(holder: TokenHolder): void {
   );
 }
 
-export interface BearerOptions {
+export interface AuthenticatorOptions {
   readonly store: TokenStore;
   /** Whether grpc.health.v1 answers without a token. */
   readonly openHealth: boolean;
-  /** Told whose call comes in, also where its allowance then turns out to be spent. */
-  readonly onIdentified: (metadata: Metadata, holder: TokenHolder) => void;
 }
 
 /**
- * A check of every call: it has to bring a known token with calls left.
- * @throws ServeError `unauthenticated` or `rate_limited`, from the check.
+ * Checks a call: it needs a known token with calls left.
+ * @param onIdentified called with the holder, also where its calls then turn out to be spent
+ * @throws ServeError `unauthenticated` or `rate_limited`.
  */
-export function requireToken({ store, openHealth, onIdentified }: BearerOptions) {
-  return (path: string, metadata: Metadata): void => {
+export type Authenticator = (
+  path: string,
+  authorization: string | undefined,
+  onIdentified: (holder: TokenHolder) => void,
+) => void;
+
+export function createAuthenticator({ store, openHealth }: AuthenticatorOptions): Authenticator {
+  return (path, authorization, onIdentified) => {
     if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return;
-    const [authorization] = metadata.get('authorization');
-    // What comes after has no use for the secret, and cannot log it.
-    metadata.remove('authorization');
-    const holder = authenticate(store, authorization?.toString());
-    // First, so that the log says whose call was refused.
-    onIdentified(metadata, holder);
+    const holder = authenticate(store, authorization);
+    // Before the rate limit, so that the log says whose call was rejected.
+    onIdentified(holder);
     spend(holder);
   };
 }

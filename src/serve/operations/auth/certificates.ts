@@ -89,3 +89,36 @@ export async function readCertificates(paths: CertificatePaths, now = new Date()
   }
   return { ...found, clientCa };
 }
+
+/** The certificates of a running server, whose files can be read again. */
+export interface CertificateStore {
+  /** The certificates in force. */
+  readonly current: Certificates;
+  /** Whether clients need a certificate (`tlsClientCa`). */
+  readonly mutual: boolean;
+  /**
+   * Reads the files again.
+   * @throws ServeConfigError when they cannot work; the certificates in force stay then.
+   */
+  reload(): Promise<Certificates>;
+  /** Calls the listener after every reload. */
+  onReload(listener: (certificates: Certificates) => void): void;
+}
+
+/** @throws ServeConfigError naming the key and file that cannot work. */
+export async function openCertificateStore(paths: CertificatePaths): Promise<CertificateStore> {
+  let current = await readCertificates(paths);
+  const listeners: ((certificates: Certificates) => void)[] = [];
+  return {
+    get current() {
+      return current;
+    },
+    mutual: paths.tlsClientCa !== undefined,
+    async reload() {
+      current = await readCertificates(paths);
+      for (const listener of listeners) listener(current);
+      return current;
+    },
+    onReload: (listener) => void listeners.push(listener),
+  };
+}

@@ -1,31 +1,30 @@
 import type { Logger } from 'pino';
 import { isLoopback, parseAddress } from '../../config/address.js';
 import type { ServeConfig } from '../../config/schema.js';
-import { createReload, type Reload, type Reloadable } from '../admin/reload.js';
-import type { Certificates } from './certificates.js';
-import { createTls, type Tls } from './tls.js';
+import { createReload, type Reload, type Reloadable } from '../reload.js';
+import { type CertificateStore, type Certificates, openCertificateStore } from './certificates.js';
 import { createTokenStore, type TokenStore } from './tokenStore.js';
 import { readTokens } from './tokensFile.js';
 
-/** TLS and tokens of a running service, and what reads them again. */
+/** TLS and tokens of a running service, and the reload of both. */
 export interface Security {
-  readonly tls?: Tls;
+  readonly tls?: CertificateStore;
   readonly store?: TokenStore;
   readonly reload: Reload;
 }
 
-/** Days before its end from which on a certificate is warned of. */
+/** Days before the end of a certificate from which on it is warned of. */
 const WARN_DAYS = 14;
 
-function tellCertificates(logger: Logger, { expires, names }: Certificates): string {
+function describeCertificates(logger: Logger, { expires, names }: Certificates): string {
   const days = (expires.getTime() - Date.now()) / 86_400_000;
   if (days < WARN_DAYS) logger.warn({ expires, names }, 'the certificate ends soon; renew it and send SIGHUP');
   return `the certificate of ${names}, until ${expires.toISOString()}`;
 }
 
 /**
- * Reads the files that the configuration names.
- * @param others further parts that are reloaded with them
+ * Opens the files that the configuration names.
+ * @param others further parts that a reload includes
  * @throws ServeConfigError naming key and file that cannot work.
  */
 export async function openSecurity(
@@ -36,10 +35,12 @@ export async function openSecurity(
   const { tlsCert, tlsKey, tlsClientCa, address } = config;
   const parts: Reloadable[] = [];
   const tls =
-    tlsCert !== undefined && tlsKey !== undefined ? await createTls({ tlsCert, tlsKey, tlsClientCa }) : undefined;
+    tlsCert !== undefined && tlsKey !== undefined
+      ? await openCertificateStore({ tlsCert, tlsKey, tlsClientCa })
+      : undefined;
   if (tls) {
-    tellCertificates(logger, tls.current);
-    parts.push({ name: 'certificates', reload: async () => tellCertificates(logger, await tls.reload()) });
+    describeCertificates(logger, tls.current);
+    parts.push({ name: 'certificates', reload: async () => describeCertificates(logger, await tls.reload()) });
   }
   const entries = await readTokens(config);
   const store = entries && createTokenStore(entries, config);
@@ -55,9 +56,12 @@ export async function openSecurity(
   }
   const open = !isLoopback(parseAddress(address, 'address').host);
   if (open && !store && tlsClientCa === undefined) {
-    logger.warn({ address }, 'everyone who reaches this address may call; tokensFile or tlsClientCa change that');
+    logger.warn(
+      { address },
+      'everyone who reaches this address may call; set tokensFile or tlsClientCa to restrict it',
+    );
   } else if (open && store && !tls) {
-    logger.warn({ address }, 'tokens travel in the clear without TLS; tlsCert and tlsKey change that');
+    logger.warn({ address }, 'tokens are sent in plain text without TLS; set tlsCert and tlsKey');
   }
   return { ...(tls && { tls }), ...(store && { store }), reload: createReload([...parts, ...others], logger) };
 }

@@ -1,34 +1,49 @@
-import { timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { TokenBucket } from 'limiter';
 import type { TokenEntry } from '../../config/securityKeys.js';
-import { hashToken } from './secret.js';
 
-/** Someone whose token was recognised. */
+/** Prefix of every token, by which scanners for leaked secrets and log filters recognise them. */
+const PREFIX = 'vrg_';
+
+/**
+ * A new token of 256 random bits. It cannot be guessed, so the configuration may hold its plain SHA-256: slow, salted hashes are
+ * for secrets that people choose.
+ */
+export function createToken(): string {
+  return PREFIX + randomBytes(32).toString('base64url');
+}
+
+/** SHA-256 of a token. */
+export function hashToken(token: string): Buffer {
+  return createHash('sha256').update(token, 'utf8').digest();
+}
+
+/** The holder of a known token. */
 export interface TokenHolder {
   readonly name: string;
   readonly admin: boolean;
   /** Calls per second in the long run; undefined is no limit. */
   readonly requestsPerSecond: number | undefined;
-  /** Takes one call from the holder's allowance. @returns 0, or the seconds until there is one again */
+  /** Spends one call of the holder's rate. @returns 0, or the seconds until the next call is allowed */
   spend(): number;
 }
 
-/** Calls of one token where its entry says nothing; undefined is no limit. */
+/** Rate of tokens whose entry sets none; undefined is no limit. */
 export interface DefaultRate {
   readonly requestsPerSecond?: number | undefined;
   readonly burst?: number | undefined;
 }
 
 export interface TokenStore {
-  /** The holder of a token; undefined where it is none of ours. Takes as long for every token of one length. */
+  /** The holder of a token; undefined where it is unknown. Takes constant time for tokens of one length. */
   find(token: string): TokenHolder | undefined;
   /** Whether any holder may use the admin listener. */
   readonly hasAdmin: boolean;
-  /** Puts other entries in place; holders of the same name and rate keep what they have spent. */
+  /** Replaces the entries. Holders whose name and rate stay the same keep what they have spent. */
   replace(entries: readonly TokenEntry[]): void;
 }
 
-interface Held extends TokenHolder {
+interface StoredHolder extends TokenHolder {
   readonly hash: Buffer;
   readonly rate: string;
 }
@@ -42,9 +57,9 @@ function spendingOf(perSecond: number | undefined, burst: number | undefined): (
 }
 
 export function createTokenStore(entries: readonly TokenEntry[], standard: DefaultRate = {}): TokenStore {
-  let holders: readonly Held[] = [];
+  let holders: readonly StoredHolder[] = [];
 
-  function hold({ name, sha256, admin, ...own }: TokenEntry): Held {
+  function hold({ name, sha256, admin, ...own }: TokenEntry): StoredHolder {
     const perSecond = own.requestsPerSecond ?? standard.requestsPerSecond;
     const burst = own.burst ?? standard.burst;
     const rate = `${name} ${perSecond} ${burst}`;
@@ -60,8 +75,8 @@ export function createTokenStore(entries: readonly TokenEntry[], standard: Defau
   return {
     find(token) {
       const hash = hashToken(token);
-      // Every entry is compared: where the right one stands shall not show in the time.
-      return holders.reduce<Held | undefined>(
+      // Every entry is compared: the time must not show which one matched.
+      return holders.reduce<StoredHolder | undefined>(
         (found, holder) => (timingSafeEqual(holder.hash, hash) ? holder : found),
         undefined,
       );

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { bearerToken } from './bearer.js';
-import { createToken, hashToken } from './secret.js';
-import { createTokenStore } from './tokenStore.js';
+import { createToken, createTokenStore, hashToken } from './tokenStore.js';
 import { readTokens } from './tokensFile.js';
 
 const entry = (

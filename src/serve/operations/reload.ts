@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Logger } from 'pino';
-import { ServeError } from '../../call/serveError.js';
+import { ServeError } from '../call/serveError.js';
 
 /** Something that can be read again while the service runs, such as certificates. */
 export interface Reloadable {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { test } from 'node:test';
-import { createToken, hashToken } from '../auth/secret.js';
-import { createTokenStore } from '../auth/tokenStore.js';
-import { createLogger } from '../logger.js';
 import { startAdminServer } from './adminServer.js';
+import { createToken, createTokenStore, hashToken } from './auth/tokenStore.js';
+import { createLogger } from './logger.js';
 import { createReload } from './reload.js';
 
 const logger = createLogger('silent');

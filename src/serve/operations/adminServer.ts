@@ -1,17 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import { ServeError } from '../../call/serveError.js';
-import { isLoopback, parseAddress } from '../../config/address.js';
-import { authenticate } from '../auth/bearer.js';
-import type { Tls } from '../auth/tls.js';
-import type { TokenStore } from '../auth/tokenStore.js';
-import { type HttpListener, listenHttp, sendText } from '../httpListener.js';
+import { ServeError } from '../call/serveError.js';
+import { isLoopback, parseAddress } from '../config/address.js';
+import { authenticate } from './auth/bearer.js';
+import type { CertificateStore } from './auth/certificates.js';
+import type { TokenStore } from './auth/tokenStore.js';
+import { type HttpListener, listenHttp, sendText } from './httpListener.js';
 import type { Reload } from './reload.js';
 
 export interface AdminOptions {
   /** HOST:PORT; port 0 takes a free one, `off` has none. */
   readonly address: string;
-  readonly tls?: Tls | undefined;
+  readonly tls?: CertificateStore | undefined;
   /** Where a token of it has `admin`, calls need such a one; else this machine alone may call. */
   readonly store?: TokenStore | undefined;
   readonly reload: Reload;

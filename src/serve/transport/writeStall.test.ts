@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { createTakeClock } from './takeClock.js';
+import { createWriteStallTimer } from './writeStall.js';
 
 const MiB = 1024 * 1024;
 
 function start(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const stalls: (readonly [number, number])[] = [];
-  const clock = createTakeClock(10, (bytes, seconds) => stalls.push([bytes, seconds]));
-  return { clock, stalls, pass: (seconds: number) => t.mock.timers.tick(seconds * 1000) };
+  const timer = createWriteStallTimer(10, (bytes, seconds) => stalls.push([bytes, seconds]));
+  return { timer, stalls, pass: (seconds: number) => t.mock.timers.tick(seconds * 1000) };
 }
 
-test('a message that is not taken in its time is told of, once', (t) => {
-  const { clock, stalls, pass } = start(t);
-  clock.written(500);
-  clock.written(600);
+test('a message that is not taken in its time is reported once', (t) => {
+  const { timer, stalls, pass } = start(t);
+  timer.written(500);
+  timer.written(600);
   pass(9);
   assert.deepEqual(stalls, []);
   pass(1);
@@ -24,8 +24,8 @@ test('a message that is not taken in its time is told of, once', (t) => {
 });
 
 test('large messages have more time', (t) => {
-  const { clock, stalls, pass } = start(t);
-  clock.written(4 * MiB);
+  const { timer, stalls, pass } = start(t);
+  timer.written(4 * MiB);
   pass(39);
   assert.deepEqual(stalls, []);
   pass(1);
@@ -33,24 +33,24 @@ test('large messages have more time', (t) => {
 });
 
 test('messages that wait behind others on a slow line have their time one after the other', (t) => {
-  const { clock, stalls, pass } = start(t);
-  const taken = Array.from({ length: 5 }, () => clock.written(500));
+  const { timer, stalls, pass } = start(t);
+  const taken = Array.from({ length: 5 }, () => timer.written(500));
   for (const each of taken) {
     pass(9);
     each();
   }
   pass(1000);
   assert.deepEqual(stalls, [], 'nothing waits');
-  clock.written(500);
+  timer.written(500);
   pass(10);
   assert.equal(stalls.length, 1);
 });
 
-test('nothing is told once it is stopped', (t) => {
-  const { clock, stalls, pass } = start(t);
-  clock.written(500);
-  clock.stop();
-  clock.written(500);
+test('a stopped timer reports nothing', (t) => {
+  const { timer, stalls, pass } = start(t);
+  timer.written(500);
+  timer.stop();
+  timer.written(500);
   pass(1000);
   assert.deepEqual(stalls, []);
 });

@@ -1,0 +1,39 @@
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { type Status, toStatus } from '../call/errors.js';
+import { callContext } from './callContext.js';
+import { methodName } from './codec.js';
+import { rejectionStatus } from './trailers.js';
+import type { RejectedCall } from './wireInterceptor.js';
+
+/**
+ * Decides by its path and metadata whether a call is admitted.
+ * @throws the error that the call is answered with
+ */
+export type AdmissionCheck = (path: string, metadata: Metadata) => void;
+
+/** Called with every call that is rejected. */
+export type OnRejected = (call: RejectedCall, status: Status) => void;
+
+/** Rejects calls before their message is read: a rejected call costs neither the memory of its message nor the work on it. */
+export function admissionInterceptor(checks: readonly AdmissionCheck[], onRejected: OnRejected): ServerInterceptor {
+  return ({ path }, call) =>
+    new ServerInterceptingCall(call, {
+      start(next) {
+        next({
+          onReceiveMetadata(metadata, admit) {
+            const start = performance.now();
+            try {
+              for (const check of checks) check(path, metadata);
+            } catch (error) {
+              const status = toStatus(error);
+              const context = callContext(metadata);
+              onRejected({ method: methodName({ path }), context, peer: call.getPeer() }, status);
+              call.sendStatus(rejectionStatus(status, start));
+              return;
+            }
+            admit(metadata);
+          },
+        });
+      },
+    });
+}

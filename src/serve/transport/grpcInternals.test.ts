@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type handleBidiStreamingCall,
+  type handleUnaryCall,
+  Metadata,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
+import { rawCall } from '../../../test/support/rawCall.js';
+import { callFields, connectRaw, FRAME, frame, headerBlock, headers } from '../../../test/support/rawFrames.js';
+import {
+  dropIncoming,
+  endedWithSession,
+  http2ServersOf,
+  interceptOwnStatus,
+  isProtocolError,
+  isWithinMessage,
+  readOneAhead,
+  sentStatus,
+  setHttp2Options,
+  socketCounts,
+  streamUnder,
+} from './grpcInternals.js';
+
+/** The contract with grpc-js and Node's http2: each test says which behaviour is lost when an upgrade breaks it. */
+
+const bytes = (buffer: Buffer): Buffer => buffer;
+const method = (name: string, streams: boolean) => ({
+  path: `/test.Service/${name}`,
+  requestStream: streams,
+  responseStream: streams,
+  requestSerialize: bytes,
+  requestDeserialize: bytes,
+  responseSerialize: bytes,
+  responseDeserialize: bytes,
+});
+
+interface Handlers {
+  readonly unary?: handleUnaryCall<Buffer, Buffer>;
+  readonly bidi?: handleBidiStreamingCall<Buffer, Buffer>;
+}
+
+/** A gRPC server with one method of each kind, and an HTTP/2 client of it. */
+async function start(
+  t: TestContext,
+  { unary = (_, reply) => reply(null, Buffer.alloc(1)), bidi = (stream) => stream.resume() }: Handlers = {},
+  onCall: (call: ServerInterceptingCallInterface) => void = () => {},
+): Promise<{ readonly server: Server; readonly session: ClientHttp2Session }> {
+  const interceptor: ServerInterceptor = (_, call) => {
+    onCall(call);
+    return new ServerInterceptingCall(call);
+  };
+  const server = new Server({ interceptors: [interceptor], 'grpc.max_receive_message_length': 100_000 });
+  setHttp2Options(server, { settings: { maxHeaderListSize: 12_345 } });
+  server.addService({ Unary: method('Unary', false), Bidi: method('Bidi', true) }, { Unary: unary, Bidi: bidi });
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
+  );
+  const session = connect(`http://127.0.0.1:${port}`);
+  session.on('error', () => {});
+  t.after(() => {
+    session.destroy();
+    server.forceShutdown();
+  });
+  return { server, session };
+}
+
+/** Waits until a condition holds, five seconds at most. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !holds(); i++) await delay(5);
+  assert.ok(holds());
+}
+
+/** The gRPC status of an answer, from its headers or trailers. */
+async function statusOf(call: ReturnType<typeof rawCall>): Promise<number> {
+  const found = new Promise<number>((resolve) => {
+    for (const event of ['response', 'trailers']) {
+      call.on(event, (fields: Record<string, unknown>) => {
+        if (fields['grpc-status'] !== undefined) resolve(Number(fields['grpc-status']));
+      });
+    }
+  });
+  call.resume();
+  return found;
+}
+
+describe('what is used of grpc-js beyond its interface', () => {
+  test('options of its HTTP/2 servers: without them, no limit of metadata is announced', async (t) => {
+    const { session } = await start(t);
+    const [settings] = (await once(session, 'remoteSettings')) as [{ maxHeaderListSize: number }];
+    assert.equal(settings.maxHeaderListSize, 12_345);
+  });
+
+  test('its HTTP/2 servers: without them, broken connections and uncounted calls go unseen', async (t) => {
+    const { server, session } = await start(t);
+    const [http2Server] = http2ServersOf(server);
+    assert.ok(http2Server);
+    const seen = once(http2Server, 'stream');
+    rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]).end();
+    const [, fields] = await seen;
+    assert.equal(fields[':path'], '/test.Service/Unary');
+  });
+
+  test('a release without these fields fails at the start', () => {
+    const changed = {} as Server;
+    assert.throws(() => setHttp2Options(changed, {}), /grpc-js has no commonServerOptions any more/);
+    assert.throws(() => http2ServersOf(changed), /grpc-js has no http2Servers any more/);
+  });
+
+  test("a call's HTTP/2 stream and the status that it sent: without them, answers that were not sent count as OK", async (t) => {
+    const streams: ReturnType<typeof streamUnder>[] = [];
+    const { session } = await start(t, {}, (call) => streams.push(streamUnder(call)));
+    const call = rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]);
+    call.end();
+    assert.equal(await statusOf(call), status.OK);
+    assert.equal(streams[0]?.id, call.id);
+    assert.deepEqual(sentStatus(streams[0]!), { code: status.OK, alone: false });
+  });
+
+  test('a status that is sent without messages is in the headers', async (t) => {
+    const streams: ReturnType<typeof streamUnder>[] = [];
+    const unary: Handlers['unary'] = (_, reply) => reply({ code: status.NOT_FOUND, details: 'none' });
+    const { session } = await start(t, { unary }, (call) => streams.push(streamUnder(call)));
+    const call = rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]);
+    call.end();
+    assert.equal(await statusOf(call), status.NOT_FOUND);
+    assert.deepEqual(sentStatus(streams[0]!), { code: status.NOT_FOUND, alone: true });
+  });
+
+  test('the state of its message reader: without it, a message that ends in its middle is answered', async (t) => {
+    const calls: ServerInterceptingCallInterface[] = [];
+    const { session } = await start(t, {}, (call) => calls.push(call));
+    const call = rawCall(session, '/test.Service/Bidi', [Buffer.alloc(3)]);
+    await until(() => calls.length === 1 && streamUnder(calls[0]!)!.readableLength === 0);
+    assert.equal(isWithinMessage(calls[0]!), false);
+    call.write(Buffer.from([0, 0, 0, 0, 3, 1]));
+    await until(() => isWithinMessage(calls[0]!));
+    call.write(Buffer.from([2, 3]));
+    await until(() => !isWithinMessage(calls[0]!));
+  });
+
+  test('its own statuses: without them, a message that is too large ends a stream without our details', async (t) => {
+    const seen: [number, string][] = [];
+    const { session } = await start(t, {}, (call) =>
+      interceptOwnStatus(call, (code, details) => {
+        seen.push([code, details]);
+        dropIncoming(streamUnder(call)!);
+        call.sendStatus({ code: status.ABORTED, details: 'ours', metadata: new Metadata() });
+        return true;
+      }),
+    );
+    const call = rawCall(session, '/test.Service/Bidi', [Buffer.alloc(100_001), Buffer.alloc(100_001)]);
+    assert.equal(await statusOf(call), status.ABORTED);
+    assert.equal(seen.length, 1, 'what else arrives is dropped');
+    assert.equal(seen[0]![0], status.RESOURCE_EXHAUSTED);
+    assert.match(seen[0]![1], /100001 vs\. 100000|larger/);
+  });
+
+  test('its read-ahead: without it, a stream holds 16 messages before the first is answered', async (t) => {
+    const lengths = async (limited: boolean): Promise<number> => {
+      let stream: Parameters<NonNullable<Handlers['bidi']>>[0] | undefined;
+      const bidi: Handlers['bidi'] = (opened) => {
+        stream = opened;
+        if (limited) readOneAhead(opened);
+        opened.once('readable', () => {});
+      };
+      const { session } = await start(t, { bidi });
+      const messages = Array.from({ length: 20 }, () => Buffer.alloc(10));
+      rawCall(session, '/test.Service/Bidi', messages);
+      await until(() => stream !== undefined && stream.readableLength > 0);
+      await once(session.request({ ':path': '/none', ':method': 'POST' }).resume().end(), 'close');
+      return stream!.readableLength;
+    };
+    assert.equal(await lengths(false), 16);
+    assert.ok((await lengths(true)) <= 2);
+  });
+});
+
+describe("what is used of Node's http2 beyond its interface", () => {
+  test('the counts of a socket: without them, connections that nghttp2 has given up stay open', async (t) => {
+    const { server, session } = await start(t);
+    const [http2Server] = http2ServersOf(server);
+    const opened = once(http2Server!, 'session') as Promise<[ServerHttp2Session]>;
+    const call = rawCall(session, '/test.Service/Unary', [Buffer.alloc(1000)]);
+    call.end();
+    const [serverSession] = await opened;
+    await statusOf(call);
+    const counts = socketCounts(serverSession);
+    assert.ok(counts && counts.bytesRead > 1000 && counts.bytesWritten > 0);
+    assert.equal(counts.writeQueueSize, 0);
+  });
+
+  test('the errors of a session and its streams: without them, calls of a broken connection count as cancelled', async (t) => {
+    const { server } = await start(t);
+    const [http2Server] = http2ServersOf(server);
+    const failed = new Promise<NodeJS.ErrnoException>((resolve) => {
+      http2Server!.on('session', (each: ServerHttp2Session) => each.once('error', resolve));
+    });
+    const opened = once(http2Server!, 'stream') as Promise<[ServerHttp2Stream]>;
+    const client = await connectRaw(`127.0.0.1:${(http2Server!.address() as AddressInfo).port}`);
+    t.after(() => client.socket.destroy());
+    client.send(headers(1, callFields('/test.Service/Bidi')));
+    const [stream] = await opened;
+    assert.equal(endedWithSession(stream), false);
+    // One of the few faults that Node hears of.
+    const continuation = frame(FRAME.continuation, 0, 3, headerBlock([['x', 'a']]));
+    client.send(frame(FRAME.headers, 0, 3, headerBlock(callFields('/none'))), ...Array(100).fill(continuation));
+    assert.equal(isProtocolError(await failed), true);
+    await until(() => stream.destroyed);
+    assert.equal(endedWithSession(stream), true);
+    assert.equal(isProtocolError(Object.assign(new Error('reset'), { code: 'ECONNRESET' })), false);
+  });
+});

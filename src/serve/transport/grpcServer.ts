@@ -1,0 +1,155 @@
+import { setMaxListeners } from 'node:events';
+import { Server } from '@grpc/grpc-js';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import type { Logger } from 'pino';
+import { reflectedPackage } from '../../proto/descriptors.js';
+import { loadVicreglService, serviceName } from '../../proto/load.js';
+import type { MethodMap } from '../api/method.js';
+import { parseAddress } from '../config/address.js';
+import { MAX_METADATA_BYTES, type ServeLimits } from '../config/serveLimits.js';
+import type { ModelRegistry } from '../inference/registry.js';
+import type { CertificateStore } from '../operations/auth/certificates.js';
+import type { FailureLog } from '../operations/failureLog.js';
+import type { Metrics } from '../operations/metrics.js';
+import { watchConnections } from './brokenConnections.js';
+import { http2ServersOf, setHttp2Options } from './grpcInternals.js';
+import { handlersOf, queueingPaths, rawDefinition } from './handlers.js';
+import { createInFlight } from './inFlight.js';
+import { type Auth, interceptorsOf } from './interceptors.js';
+import type { HandlerHost } from './openCall.js';
+import { serverCredentials } from './tlsCredentials.js';
+import { uncountedMessage, watchUncountedCalls } from './uncountedCalls.js';
+
+export interface GrpcServerOptions {
+  readonly methods: MethodMap;
+  readonly models: Pick<ModelRegistry, 'full'>;
+  readonly limits: ServeLimits;
+  readonly metrics: Metrics;
+  readonly failures: FailureLog;
+  readonly logger: Logger;
+  /** Bounds the bytes of requests and answers. */
+  readonly admission: HandlerHost['admission'];
+  /** Default: everyone may call. */
+  readonly auth: Auth | undefined;
+}
+
+/** The gRPC server with the service's methods, health (grpc.health.v1) and reflection. */
+export interface GrpcServer {
+  /** Number of calls whose answer has not been sent. */
+  readonly callsInFlight: number;
+  /** Resolves when no call is in flight. */
+  idle(): Promise<void>;
+  /** Sets the health of a model (`name` or `name@version`), or with '' of the whole service. */
+  setHealth(name: string, serving: boolean): void;
+  /**
+   * Listens. When it resolves, calls are answered.
+   * @param address HOST:PORT; port 0 takes a free port
+   * @param certificates undefined: without TLS
+   * @returns HOST:PORT that is bound
+   * @throws Error naming the address that cannot be bound.
+   */
+  listen(address: string, certificates: CertificateStore | undefined): Promise<string>;
+  /** Accepts no new calls and no new stream items. Resolves when every connection is closed. */
+  drain(): Promise<void>;
+  /** Closes every connection, with its calls. */
+  forceShutdown(): void;
+}
+
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { methods, models, limits, metrics, failures, logger, admission, auth } = options;
+  const inFlight = createInFlight();
+  const draining = new AbortController();
+  // Every open stream listens.
+  setMaxListeners(0, draining.signal);
+  const host: HandlerHost = {
+    metrics,
+    logger,
+    failures,
+    inFlight,
+    admission,
+    readSeconds: limits.readSeconds,
+    maxResponseBytes: limits.maxResponseBytes,
+    messageEntries: limits.messageEntries,
+    streamItems: limits.streamItems,
+    draining: draining.signal,
+  };
+  const definition = loadVicreglService().service;
+  const server = new Server({
+    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    'grpc.max_concurrent_streams': limits.callsPerConnection,
+    // The handlers enforce maxResponseBytes themselves, with a message that says what to do.
+    'grpc.max_send_message_length': -1,
+    // A caller that vanished without closing (a router forgot its connection) would hold its calls and connection for ever.
+    'grpc.keepalive_time_ms': limits.keepaliveSeconds * 1000,
+    'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutSeconds * 1000,
+    interceptors: interceptorsOf({
+      auth,
+      models,
+      queueing: queueingPaths(definition, methods),
+      metrics,
+      failures,
+      receiveSeconds: limits.receiveSeconds,
+      metadataBytes: limits.metadataBytes,
+    }),
+  });
+  setHttp2Options(server, {
+    settings: { maxHeaderListSize: MAX_METADATA_BYTES },
+    // No fewer fields than the size has room for: Node resets a stream with more than 128 without an error.
+    maxHeaderListPairs: MAX_METADATA_BYTES / 32,
+  });
+  server.addService(rawDefinition(definition), handlersOf(definition, methods, host));
+  const health = new HealthImplementation();
+  health.addToServer(server);
+  new ReflectionService(reflectedPackage()).addToServer(server);
+  let stopWatching = (): void => {};
+
+  function watch(): void {
+    const http2Servers = http2ServersOf(server);
+    watchUncountedCalls(http2Servers, {
+      paths: new Set(Object.values(definition).map(({ path }) => path)),
+      isForeign: (path) => path.startsWith('/grpc.'),
+      ended({ method, code, path, peer }) {
+        metrics.requestUnseen(method, code);
+        failures.failed({ method, code, reason: code }, () => ({ path, peer }), uncountedMessage(code));
+      },
+    });
+    stopWatching = watchConnections(http2Servers, (peer) =>
+      failures.failed(
+        { method: 'connection', code: 'UNAVAILABLE', reason: 'CONNECTION_BROKEN' },
+        () => ({ peer }),
+        'the caller violated HTTP/2 (metadata of more than 64 KiB, for instance); its connection is closed',
+      ),
+    );
+  }
+
+  return {
+    get callsInFlight() {
+      return inFlight.count;
+    },
+    idle: inFlight.idle,
+    setHealth(name, serving) {
+      const status = serving ? 'SERVING' : 'NOT_SERVING';
+      for (const each of name === '' ? ['', serviceName] : [`${serviceName}/${name}`]) health.setStatus(each, status);
+    },
+    async listen(address, certificates) {
+      const { host: hostname } = parseAddress(address, 'address');
+      const port = await new Promise<number>((resolve, reject) => {
+        server.bindAsync(address, serverCredentials(certificates), (error, bound) =>
+          error ? reject(new Error(`address: cannot listen on ${address}: ${error.message}`)) : resolve(bound),
+        );
+      });
+      // In the same turn of the event loop as the end of the bind: no connection is accepted before.
+      watch();
+      return `${hostname}:${port}`;
+    },
+    drain() {
+      draining.abort();
+      return new Promise((resolve) => server.tryShutdown(() => resolve()));
+    },
+    forceShutdown() {
+      server.forceShutdown();
+      stopWatching();
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import { experimental, ServerCredentials } from '@grpc/grpc-js';
+import type { CertificateStore } from '../operations/auth/certificates.js';
+
+type CaListener = Parameters<experimental.CertificateProvider['addCaCertificateListener']>[0];
+type IdentityListener = Parameters<experimental.CertificateProvider['addIdentityCertificateListener']>[0];
+
+/**
+ * Credentials of a gRPC server that follow reloads of its certificates: new connections get the new ones, open connections stay.
+ * With `tlsClientCa`, clients without a certificate of these authorities are rejected.
+ * @param store undefined: without TLS
+ */
+export function serverCredentials(store: CertificateStore | undefined): ServerCredentials {
+  if (!store) return ServerCredentials.createInsecure();
+  const caListeners = new Set<CaListener>();
+  const identityListeners = new Set<IdentityListener>();
+  const sendCa = (listener: CaListener): void => listener({ caCertificate: store.current.clientCa! });
+  const sendIdentity = (listener: IdentityListener): void =>
+    listener({ certificate: store.current.cert, privateKey: store.current.key });
+  const provider: experimental.CertificateProvider = {
+    // A microtask later: grpc-js registers its own inner listener only after it has registered this one.
+    addCaCertificateListener(listener) {
+      caListeners.add(listener);
+      queueMicrotask(() => sendCa(listener));
+    },
+    removeCaCertificateListener: (listener) => caListeners.delete(listener),
+    addIdentityCertificateListener(listener) {
+      identityListeners.add(listener);
+      queueMicrotask(() => sendIdentity(listener));
+    },
+    removeIdentityCertificateListener: (listener) => identityListeners.delete(listener),
+  };
+  store.onReload(() => {
+    for (const listener of identityListeners) sendIdentity(listener);
+    for (const listener of caListeners) sendCa(listener);
+  });
+  // The first argument is the server's own certificate, whatever grpc-js calls the parameter.
+  return experimental.createCertificateProviderServerCredentials(
+    provider,
+    store.mutual ? provider : null,
+    store.mutual,
+  );
+}

@@ -1,0 +1,30 @@
+import { Metadata } from '@grpc/grpc-js';
+import { encodeStatusDetails, statusDetailsKey } from '../../proto/statusDetails.js';
+import type { Status } from '../call/errors.js';
+import type { Phase } from '../call/phases.js';
+
+/** A status with its trailing metadata, as grpc-js sends it. */
+export type StatusWithTrailers = Status & { readonly metadata: Metadata };
+
+/**
+ * Puts the durations of a call into its trailing metadata: `vicregl-total-ms`, and `vicregl-phase-NAME-ms` for each phase.
+ * @param start when the message of the call arrived, as performance.now(); of a call that was rejected before that, when its
+ *   metadata arrived
+ */
+export function addDurations(metadata: Metadata, start: number, phases: ReadonlyMap<Phase, number> = new Map()): void {
+  for (const [phase, seconds] of phases) metadata.set(`vicregl-phase-${phase}-ms`, (seconds * 1000).toFixed(3));
+  metadata.set('vicregl-total-ms', (performance.now() - start).toFixed(3));
+}
+
+/** Adds the details of an error that programs read (google.rpc.Status) to its trailing metadata. */
+export function withDetails(failure: Status, metadata: Metadata): StatusWithTrailers {
+  metadata.set(statusDetailsKey, encodeStatusDetails(failure));
+  return { ...failure, metadata };
+}
+
+/** The status of a call that no handler saw, with its details and durations. @param start as of `addDurations` */
+export function rejectionStatus(failure: Status, start: number): StatusWithTrailers {
+  const metadata = new Metadata();
+  addDurations(metadata, start);
+  return withDetails(failure, metadata);
+}
