@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Service } from './api/service.js';
-import type { RunningServer } from './server.js';
 import type { GrpcServer } from './transport/grpcServer.js';
 
 /** Exit code of a forced end, as shells give it to a process that SIGINT ended. */
@@ -81,7 +80,7 @@ export function createShutdown(
  * @returns a promise that resolves when the server is closed
  */
 export function serveUntilSignal(
-  server: Pick<RunningServer, 'close'>,
+  server: { readonly close: () => Promise<void> },
   logger: Pick<Logger, 'info' | 'warn'>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
