@@ -144,7 +144,10 @@ describe('weights of a model folder', () => {
     value!.externalData!.find(({ key }) => key === 'location')!.value = '../../etc/passwd';
     await writeFile(path, onnx.ModelProto.encode(model).finish());
     const { read } = await readWeights(elsewhere);
-    await assert.rejects(read(value!.name!), { name: 'ModelFolderError', message: /which is not a file of the folder/ });
+    await assert.rejects(read(value!.name!), {
+      name: 'ModelFolderError',
+      message: /which is not a file of the folder/,
+    });
   });
 
   it('that are not finite are refused before anything is in place', async () => {
