@@ -1,4 +1,4 @@
-import { type BackboneConfig, backboneNamed, mapCells } from '../../src/nn/backbone.js';
+import { backboneNamed, headNorm, mapCells } from '../../src/nn/backbone.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { adamw } from '../../src/train/adamw.js';
@@ -26,11 +26,11 @@ export const LEARNING_RATE = 1e-4;
 
 const widths = (text: string) => text.split('-').map(Number);
 
-/** The paper's optimizer for each family. */
+/** The paper's optimizers: LARS for networks of BatchNorm (ResNet), AdamW for those of LayerNorm (ConvNeXt). */
 const OPTIMIZERS = {
-  convnext: { kind: 'adamw', settings: ADAMW, make: () => adamw(ADAMW) },
-  resnet: { kind: 'lars', settings: LARS, make: () => lars(LARS) },
-} as const satisfies Record<BackboneConfig['family'], object>;
+  layer: { kind: 'adamw', settings: ADAMW, make: () => adamw(ADAMW) },
+  batch: { kind: 'lars', settings: LARS, make: () => lars(LARS) },
+} as const;
 
 /** The step with the paper's optimizer; drop path is off. */
 export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
@@ -44,7 +44,7 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
       featureMatches: 'all',
       weights: { invariance: 25, variance: 25, covariance: 1 },
     },
-    optimizer: OPTIMIZERS[backbone.family].make(),
+    optimizer: OPTIMIZERS[headNorm(backbone)].make(),
     batchSize: batch,
     viewSizes: [size, size],
     pixels: 'uint8',
@@ -54,7 +54,7 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
 
 /** What another implementation must know of the step beside its tensors. */
 export function describeStep({ model, loss }: StepConfig) {
-  const { kind, settings } = OPTIMIZERS[model.backbone.family];
+  const { kind, settings } = OPTIMIZERS[headNorm(model.backbone)];
   return { ...model, ...loss, optimizer: { kind, ...settings, learningRate: LEARNING_RATE } };
 }
 

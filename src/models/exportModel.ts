@@ -49,8 +49,8 @@ function stageOutputs(config: BackboneConfig, stages: readonly number[]): StageO
 
 /**
  * Writes a model folder that the service, the CLI and anyone's ONNX Runtime can load.
- * @throws ParameterError where weights do not fit the architecture, RangeError for an unknown architecture and a variant
- *   that it cannot have, ModelFolderError where the folder exists.
+ * @throws ParameterError if weights do not fit the architecture, RangeError for an unknown architecture or a variant that it
+ *   cannot have, ModelFolderError if the folder exists.
  */
 export async function exportModel(dir: string, source: ExportSource, options: ExportOptions): Promise<Manifest> {
   const { quantize, stages = [], force = false, check = true, singleFile = false, progress = silentProgress } = options;

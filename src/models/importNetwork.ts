@@ -113,8 +113,8 @@ export function readNetwork(
 ): ImportedNetwork {
   const { tensors } = checkpoint;
   const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted, prefixFlag);
-  // Heads stand beside a backbone that is named as such.
   const { checkpoints } = naming.family;
+  // Heads stand beside a backbone that is named as such.
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
   for (const [key, { shape }] of tensors) {
