@@ -1,8 +1,8 @@
 import type { Provider } from './graph.js';
 
 /**
- * Which way to compute a convolution and its gradients, per provider. On the CPU every way ends in one matrix product;
- * they differ in how the operands are brought together:
+ * How to compute a convolution and its gradients, per provider. On the CPU each form ends in a matrix product; they
+ * differ in how they gather the operands:
  *
  * - `patches`: the k x k patches of all images are gathered into rows, then one Gemm over all images. The Gemm is as
  *   large as it can be, but the patches are k^2 times the map, which costs memory traffic on large maps.
@@ -25,8 +25,9 @@ interface ConvolutionForms {
   /** Most cells of one image's output map for which `patches` is the faster form, forward and for the input. */
   readonly patchCells: number;
   /**
-   * Up to which map a depthwise 7 x 7 convolution is a product per channel (src/nn/depthwiseProduct.ts), by the images of
-   * the batch, which share the cost of filling its matrix: a row holds from so many images on, until the next.
+   * Largest map for which a depthwise 7 x 7 convolution is a product per channel (src/nn/depthwiseProduct.ts), by the
+   * number of images in the batch, which share the cost of filling its matrix. A row applies from its number of images up
+   * to the next row's.
    */
   readonly depthwiseProduct: readonly { readonly images: number; readonly mostCells: number }[];
   /** Most cells of a map for which a depthwise weight gradient is computed by `rows`. */
@@ -50,8 +51,9 @@ export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
     // Measured by scripts/bench/depthwiseGradient.ts (docs/benchmarks.md).
     depthwiseRowCells: 20 * 20,
   },
-  // Not measured, for want of a card (scripts/cuda/firstCard.ts does). cuDNN has a kernel for each of these convolutions,
-  // but for thousands of groups whose kernels are as large as their maps; products of rows are ordinary matrix products.
+  // Not measured: no GPU was available (scripts/cuda/firstCard.ts measures it). cuDNN has a kernel for each of these
+  // convolutions, except for thousands of groups whose kernels are as large as their maps. Products of rows are ordinary
+  // matrix products.
   cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [], depthwiseRowCells: Number.POSITIVE_INFINITY },
 };
 

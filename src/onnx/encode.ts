@@ -32,7 +32,7 @@ function encodeValueInfo(name: string, dtype: DType, shape: Shape): onnxProto.on
 export interface ExternalData {
   /** Name of the file, in the graph's folder. */
   readonly location: string;
-  /** Where the elements of a constant, or of an input that is a parameter, lie; undefined for what stays in the graph. */
+  /** Position of the elements of a constant or of a parameter input; undefined for what stays in the graph. */
   place(value: Value): { readonly offset: number; readonly length: number } | undefined;
 }
 
@@ -91,7 +91,7 @@ function encodeAttribute(name: string, value: AttributeValue, prefix: string): o
 /** What of a graph is encoded, and under which names. */
 interface GraphNaming {
   readonly name: string;
-  /** Put before every name of a nested graph: ONNX lets no inner value hide an outer one. */
+  /** Prefix of every name of a nested graph: in ONNX an inner value must not shadow an outer one. */
   readonly prefix: string;
   readonly inputs: readonly Value[];
   readonly outputs: ReadonlyMap<string, Value>;
@@ -152,7 +152,7 @@ function encodeBody({ graph, inputs, outputs }: Body, prefix: string): onnxProto
   });
 }
 
-/** The nodes that outputs depend on, which are those that are written. */
+/** The nodes that outputs depend on: those that are encoded. */
 export function writtenNodes(graph: Graph): readonly Node[] {
   return reachable(graph, graph.outputs.values()).nodes;
 }

@@ -43,7 +43,7 @@ async function evaluateConstant(value: Value): Promise<Tensor> {
 
 /**
  * Computes what depends on constants alone, one value at a time: transposed weights, running statistics as scale and
- * shift, halves as floats. The graph that is returned holds the results as constants.
+ * shift, float16 converted to float32. The returned graph holds the results as constants.
  */
 export async function foldConstants(source: Graph): Promise<Graph> {
   const constant = new Set<Value>(source.constants);

@@ -29,7 +29,7 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
     accumulated.set(value, sum === undefined ? gradient : graph.scope('gradient/sum', () => add(sum, gradient)));
   };
 
-  // Nodes stand in topological order, so every use of a value is met before the node that made it.
+  // Nodes are in topological order: in reverse, every use of a value comes before the node that computes it.
   for (const node of [...graph.nodes].reverse()) {
     const output = node.outputs[0];
     const gy = output === undefined ? undefined : accumulated.get(output);

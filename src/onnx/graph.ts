@@ -35,7 +35,7 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
-/** How a gradient goes from a value straight to another that it was computed from, past the nodes between them. */
+/** A derivative of one value with respect to another that it was computed from, used in place of the rules between them. */
 export interface Pullback {
   readonly x: Value;
   /** From the gradient with respect to the value to the gradient with respect to x. */
@@ -79,7 +79,7 @@ export class Graph {
   #scope: readonly string[] = [];
   #counter = 0;
 
-  /** @param provider that will run it: gradients and layers take the forms that are fast there. */
+  /** @param provider that will run the graph: gradients and layers choose the forms that are fast there. */
   constructor(opset: number = TRAINING_OPSET, provider: Provider = 'cpu') {
     this.opset = opset;
     this.provider = provider;

@@ -20,8 +20,8 @@ function bytesOf(value: Value): number {
 }
 
 /**
- * Bytes that the nodes of a graph write, by operator: what an elementwise operator or a copy costs on a device is about the
- * time that this takes. Views write nothing; nodes that no output depends on are not run.
+ * Bytes that the nodes of a graph write, by operator: elementwise operators and copies take about the time of writing
+ * them. Views write nothing; nodes that no output depends on are not run.
  * @throws GraphError for a value whose shape is not static.
  */
 export function writtenBytes(graph: Graph): ReadonlyMap<string, number> {
@@ -71,7 +71,7 @@ function executionOrder(graph: Graph): Node[] {
 export function peakMemory(graph: Graph): PeakMemory {
   const order = executionOrder(graph);
   const outputs = new Set(graph.outputs.values());
-  // A view stands for the value whose bytes it shows.
+  // A view is counted as the value whose bytes it shows.
   const owners = new Map<Value, Value>();
   const ownerOf = (value: Value): Value => owners.get(value) ?? value;
   for (const node of graph.nodes) {
@@ -115,7 +115,7 @@ export function peakMemory(graph: Graph): PeakMemory {
       now -= alive.get(value)!;
       alive.delete(value);
     }
-    // What nothing reads is freed at once.
+    // A value that nothing reads is freed at once.
     for (const output of node.outputs) {
       if (alive.has(output) && !lastUse.has(output)) {
         now -= alive.get(output)!;

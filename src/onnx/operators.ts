@@ -13,34 +13,34 @@ const NUMBERS = [...FLOATS, 'int8', 'int32', 'int64', 'uint8'] as const satisfie
 const ANY = [...NUMBERS, 'bool'] as const satisfies readonly DType[];
 const BOOLS = ['bool'] as const satisfies readonly DType[];
 
-/** Types that an input or output may have: fixed, or a variable, which stands for one type in all of a call. */
+/** Types of an input or output: a fixed list, or a type variable, which is one type throughout a call. */
 type Parameter = 'T' | 'U' | readonly DType[];
 
 /** Element types of inputs and outputs, in their order. */
 export interface Signature {
   readonly T: readonly DType[];
   readonly U?: readonly DType[];
-  /** Optional inputs at the end may be absent in a call. */
+  /** A call may leave out optional inputs at the end. */
   readonly inputs: readonly Parameter[];
   readonly outputs: readonly Parameter[];
-  /** The last input (output) stands for all that follow. */
+  /** The last parameter repeats for all inputs (outputs) that follow. */
   readonly variadic?: true;
 }
 
 /** What ONNX Runtime's CUDA provider has; test/cuda/kernels.test.ts checks it against the provider's own list. */
 export interface CudaFacts {
   /**
-   * Operator sets up to which there is a kernel: a kernel that is registered for an older form of the operator does not
-   * count. Absent: in all that are built.
+   * The last operator set with a kernel. A kernel that is registered for an older form of the operator does not count.
+   * Absent: there is a kernel in all operator sets that are built.
    */
   readonly lastOpset?: number;
-  /** Values of attributes that the kernel refuses when the session is created or run, which the provider's list lacks. */
+  /** Values of attributes that the kernel refuses. The provider's list does not show them. */
   readonly refuses?: Readonly<Record<string, readonly (number | string)[]>>;
 }
 
 export interface OperatorFacts {
   readonly types: Signature;
-  /** The first operator set that has it, where that is later than 13. */
+  /** The operator set that introduced it, if later than 13. */
   readonly since?: number;
   /**
    * How ONNX Runtime stores the first output: `view` shows the bytes of the first input, `in-place` may write over an
@@ -55,11 +55,11 @@ export interface OperatorFacts {
    */
   readonly half: 'float16' | 'float32';
   /**
-   * Outputs behind the first may be left out of the encoded graph when nothing reads them. A MaxPool that also gives its
+   * Outputs after the first are left out of the encoded graph when nothing reads them. A MaxPool that also gives its
    * indices has no blocked kernel on the CPU provider: it took ten of the 53 ms of a ResNet-50.
    */
   readonly optionalOutputs: boolean;
-  /** Multiply-adds of each output element: as many as a row of the first input, or a filter of the second, has elements. */
+  /** Multiply-adds per output element: the elements of a row of the first input, or of a filter of the second input. */
   readonly multiplyAdds: 'none' | 'row' | 'filter';
   readonly cuda: CudaFacts;
 }
@@ -163,13 +163,13 @@ const table = {
     half: 'float32',
     types: { T: ['float32'], U: BYTES, inputs: ['T', 'T', 'U'], outputs: ['U'] },
   },
-  // Of int32, a bias, there is no kernel on CUDA.
+  // CUDA has no kernel for int32, the type of a bias.
   DequantizeLinear: {
     ...USUAL,
     half: 'float32',
     types: { T: ['float32'], U: [...BYTES, 'int32'], inputs: ['U', 'T', 'U'], outputs: ['T'] },
   },
-  // control flow; every state and slice has a type of its own
+  // control flow; states and slices may differ in type
   Scan: { ...USUAL, types: { T: ANY, inputs: [ANY], outputs: [ANY], variadic: true } },
 } as const satisfies Readonly<Record<string, OperatorFacts>>;
 

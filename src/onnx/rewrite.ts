@@ -22,7 +22,7 @@ function inScopeOf<T>(node: Node, graph: Graph, build: () => T): T {
   return end < 0 ? build() : graph.scope(node.name.slice(0, end), build);
 }
 
-/** Names that a graph gave itself; the copy gives its own. */
+/** Generated names; the copy generates its own. */
 const GIVEN_NAME = /(^|\/)constant_\d+$/;
 
 /** Nodes that read each value; a graph's outputs are not counted. */

@@ -5,34 +5,34 @@ import { providerProblem } from './cuda/loader.js';
 import { cudaProof } from './cuda/proof.js';
 import { env, InferenceSession, type OnnxValue, Tensor as OrtTensor } from './runtime.js';
 
-// Every error reaches us as an exception; the native log would print it once more, in red, where CUDA is only tried.
+// Errors arrive as exceptions. The native log would print them again, in red, even when CUDA is only probed.
 env.logLevel = 'fatal';
 
 /** Where and how a graph runs. */
 export interface SessionConfig {
   readonly device?: 'cpu' | 'cuda';
   /**
-   * On CUDA, operators without a kernel there run on the CPU, each with copies to the host and back. Default false: such
-   * a graph is refused. For measuring which they are.
+   * On CUDA, operators without a kernel run on the CPU, with copies to the host and back. Default false: such a graph is
+   * refused. Used to find out which operators these are.
    */
   readonly cpuFallback?: boolean;
   /** Threads inside one operator; ONNX Runtime's default (all cores) when absent. */
   readonly threads?: number;
-  /** Threads wait busily between operators: faster alone, wasteful beside other work. Default true, as in ONNX Runtime. */
+  /** Threads spin between operators: faster alone, wasteful next to other work. Default true, as in ONNX Runtime. */
   readonly spinning?: boolean;
   /**
-   * After the first run ONNX Runtime lays all intermediate tensors out in one block, beside what the first run took and
-   * keeps. For a training step that is twice the memory and no time gained. Default true, as in ONNX Runtime.
+   * After the first run ONNX Runtime places all intermediate tensors in one block, in addition to the memory of the first
+   * run, which it keeps. A training step then takes twice the memory and no less time. Default true, as in ONNX Runtime.
    */
   readonly memoryPlan?: boolean;
   /**
-   * Keeps the memory of a run for the next one; without, it goes back to the process, where other sessions find it.
+   * Keeps the memory of a run for the next run. Without it, memory returns to the process, for other sessions.
    * Default true, as in ONNX Runtime.
    */
   readonly arena?: boolean;
   /**
-   * Two nodes of equal inputs are computed once, and what they give is kept for both. A training step computes some
-   * values a second time on the way back just because keeping them costs more: a third of a ResNet-50 step's memory.
+   * Merges nodes with equal inputs and keeps the common result. A training step recomputes some values in the backward
+   * pass on purpose, because keeping them costs a third of a ResNet-50 step's memory.
    * Default true, as in ONNX Runtime.
    */
   readonly mergeEqualNodes?: boolean;
@@ -49,12 +49,12 @@ export const TRAINING_SESSION = { memoryPlan: false, mergeEqualNodes: false } as
 export class DeviceError extends Error {
   override readonly name = 'DeviceError';
   readonly why: CudaCause;
-  /** What is wrong, without the way out. */
+  /** What is wrong, without the remedy. */
   readonly reason: string;
 
   constructor(cause: unknown) {
     const said = cause instanceof Error ? cause.message : String(cause);
-    // What the runtime does not say, the loader does.
+    // The runtime's message does not name the missing library; the loader's does.
     const loader = /load shared library|Failed to load library/i.test(said) ? providerProblem() : undefined;
     const {
       cause: why,
@@ -69,7 +69,7 @@ export class DeviceError extends Error {
   }
 }
 
-/** Session options for a device; CUDA stands alone and may leave nothing to the CPU, which the runtime adds by itself. */
+/** Session options for a device. With CUDA, no operator may fall back to the CPU provider, which the runtime always adds. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
   const { device = 'cpu', threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
   const { mergeEqualNodes = true, externalData = [], cpuFallback = false } = config;
@@ -110,7 +110,7 @@ async function runProof(): Promise<void> {
   }
 }
 
-/** The proof that CUDA computes in this process; one that failed is made again when it is asked for again. */
+/** The proof that CUDA computes in this process. After a failure the next call tries again. */
 let proof: Promise<void> | undefined;
 
 /** @throws DeviceError */
@@ -137,7 +137,7 @@ export async function createSession(model: Uint8Array | string, config: SessionC
     return await openSession(model, config);
   } catch (cause) {
     const error = new DeviceError(cause);
-    // Behind the proof a graph that cannot be read is not the device's fault.
+    // The device works, so another error is about the graph.
     throw error.why === 'other' ? cause : error;
   }
 }

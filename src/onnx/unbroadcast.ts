@@ -21,7 +21,7 @@ export function unbroadcast(gradient: Value, operand: Value): Value {
   return reshape(reduceSum(gradient, axes, { keepDims: true }), shape);
 }
 
-/** Elements from which on a sum over the first axes is faster as a product (scripts/bench/columnSums.ts). */
+/** From this number of elements a sum over the first axes is faster as a product (scripts/bench/columnSums.ts). */
 const LARGE = 2 ** 19;
 
 function sumsLargeRows({ graph, dtype, shape }: Value, axes: readonly number[]): boolean {

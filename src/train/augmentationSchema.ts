@@ -15,7 +15,7 @@ const strength = () => perView(z.number().min(0), 'a strength of at least 0');
 
 const [even, odd] = paperAugmentation;
 
-/** Pixels; three passes of a box of this size cost as much as those of a small one, but leave nothing to see. */
+/** In pixels. A larger blur costs no more, but leaves nothing visible. */
 const MOST_SIGMA = 100;
 
 export const augmentationSchema = z

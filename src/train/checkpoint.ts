@@ -84,7 +84,7 @@ export async function readCheckpointIndex(run: string): Promise<CheckpointIndex>
   try {
     written = JSON.parse(await readFile(indexPath(run), 'utf8')) as CheckpointIndex;
   } catch {
-    // None yet, or half a file of another program: it is written anew with the next checkpoint.
+    // Missing or damaged: it is written again with the next checkpoint.
   }
   const best = written.best !== undefined && steps.includes(written.best.step) ? written.best : undefined;
   return { ...(latest !== undefined && { latest }), ...(best && { best }) };
@@ -136,18 +136,18 @@ export async function saveCheckpoint(
   return path;
 }
 
-/** Renames checkpoints so that none resumes from them, to `....safetensors.<why>`; the index follows. */
+/** Renames checkpoints to `....safetensors.<why>`, so that no run resumes from them, and updates the index. */
 async function setAside(run: string, steps: readonly number[], why: string): Promise<void> {
   for (const step of steps) await rename(checkpointPath(run, step), `${checkpointPath(run, step)}.${why}`);
   if (steps.length > 0) await writeIndex(run, await readCheckpointIndex(run));
 }
 
-/** Sets aside a checkpoint that training cannot go on from, as `....safetensors.diverged`. */
+/** Sets aside a checkpoint from which training cannot continue, as `....safetensors.diverged`. */
 export async function setCheckpointAside(run: string, step: number): Promise<void> {
   await setAside(run, [step], 'diverged');
 }
 
-/** Sets aside, as `....safetensors.superseded`, the checkpoints after a step from which the run goes on. */
+/** Sets aside, as `....safetensors.superseded`, the checkpoints after a step from which the run continues. */
 export async function setLaterCheckpointsAside(run: string, step: number): Promise<void> {
   const later = (await listCheckpoints(run)).filter((other) => other > step);
   await setAside(run, later, 'superseded');

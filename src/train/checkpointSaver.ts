@@ -10,11 +10,11 @@ export class NonFiniteLossError extends Error {
   override readonly name = 'NonFiniteLossError';
 }
 
-/** Saves a run that is under way. */
+/** Saves a run in progress. */
 export interface CheckpointSaver {
   /** Step of the newest checkpoint; -1 before the first one. */
   readonly saved: number;
-  /** Saves the state after so many steps. @throws NonFiniteLossError for weights that cannot be gone on from. */
+  /** Saves the state after so many steps. @throws NonFiniteLossError for weights that are not finite. */
   save(steps: number): Promise<void>;
   /** The error of a step that was not finite. A checkpoint of the state before that very step is set aside. */
   diverged(step: number, what: string): Promise<NonFiniteLossError>;
@@ -26,16 +26,16 @@ export interface CheckpointSaverOptions {
   /** Fingerprint of the photographs. */
   readonly data: string;
   readonly totalSteps: number;
-  /** Step of the checkpoint that the run goes on from; -1 without one. */
+  /** Step of the checkpoint from which the run resumes; -1 without one. */
   readonly resumed: number;
-  /** Whether the curves are drawn beside. */
+  /** Whether the curves are drawn too. */
   readonly curves: boolean;
   readonly state: () => ReadonlyMap<string, Tensor>;
   readonly recorder: RunRecorder;
   readonly progress: Progress;
 }
 
-/** Steps behind a checkpoint within which a run that diverges may owe it to the checkpoint. */
+/** A run that diverges within so many steps after a checkpoint may have diverged because of it. */
 const SOON = 5;
 
 export function createCheckpointSaver(options: CheckpointSaverOptions): CheckpointSaver {
@@ -87,7 +87,7 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
         progress.note(`no best checkpoint yet: nothing logs "${best.metric}" so far, only ${names.join(', ')}`);
       }
       if (!curves) return;
-      // The run matters more than its picture.
+      // A failure to draw must not end the run.
       await recorder.draw().catch((error: Error) => progress.note(`the curves cannot be drawn: ${error.message}`));
     },
   };

@@ -11,7 +11,7 @@ export interface CheckpointScore {
 
 /**
  * The mean is over the steps since the last multiple of `every`, whether or not the run was stopped in between: a resumed
- * run that gives the log's records again scores as one that never stopped.
+ * run that replays the log's records has the same scores as a run that never stopped.
  */
 export function createCheckpointScore({ metric, mode }: Omit<Score, 'value'>, every: number): CheckpointScore {
   let [window, sum, count] = [0, 0, 0];

@@ -2,21 +2,21 @@ import type { TrainConfig } from './config.js';
 import type { Term } from './loggedTerms.js';
 import type { StepRecord } from './runLog.js';
 
-/** A run whose vectors have become alike (method: collapse monitors). */
+/** Detects collapse: vectors that have become nearly equal (docs/method.md: collapse monitors). */
 export interface CollapseAlarm {
-  /** Takes the records of all steps in order; a warning once, when the threshold has been undercut for long enough. */
+  /** Takes the records of all steps in order. Returns a warning once the monitor has been below the threshold long enough. */
   observe(record: StepRecord): string | undefined;
 }
 
 export interface CollapseAlarmOptions {
-  /** Share of the spread of evenly distributed vectors, which have a std of 1 / sqrt(channels); 0 is never undercut. */
+  /** Share of the spread of evenly distributed vectors, which have a std of 1 / sqrt(channels); 0 switches the alarm off. */
   readonly threshold: number;
-  /** Steps in a row that make an episode, and that end it. */
+  /** Consecutive steps below the threshold that raise the alarm, and above it that reset it. */
   readonly steps: number;
   /** Name of the watched std in the log, and the channels of its vectors. */
   readonly monitor: Term;
   readonly channels: number;
-  /** What has become alike, and what to change, for the warning. */
+  /** What has collapsed and what to change, for the warning. */
   readonly alike: string;
   readonly hint: string;
 }
@@ -43,7 +43,7 @@ export function createCollapseAlarm(options: CollapseAlarmOptions): CollapseAlar
 
 type AlarmedConfig = Pick<TrainConfig, 'alarm' | 'loss' | 'model' | 'optimizer' | 'warmupEpochs' | 'batchSize'>;
 
-/** The alarms of a run: of what its loss shapes, the embedding where there is a global loss, the cells' where a local. */
+/** The alarms of a run: one for the embedding if there is a global loss, one for the map embedding if there is a local loss. */
 export function collapseAlarms({
   alarm,
   loss,

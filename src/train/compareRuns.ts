@@ -8,9 +8,9 @@ import { holdsRun, readRunConfig } from './runFolder.js';
 import { readRunLog } from './runLog.js';
 import { type RunSummary, summariseRun } from './runSummary.js';
 
-/** What runs did, beside each other. */
+/** What a run did, for comparison with others. */
 export interface RunReport extends RunCurves {
-  /** Name of its folder; its path where several have that name. */
+  /** Name of its folder; its path if several folders have that name. */
   readonly name: string;
   readonly config: TrainConfig;
   readonly summary: RunSummary;
@@ -40,7 +40,7 @@ export async function readRuns(folders: readonly string[]): Promise<RunReport[]>
     folders.map(async (folder, i) => {
       const config = await readRunConfig(folder);
       const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return []; // It has not begun.
+        if (error.code === 'ENOENT') return []; // The run has no steps yet.
         throw error;
       });
       const curve = createCurvePoints();

@@ -73,9 +73,9 @@ export function applySettings(raw: RawConfig, settings: readonly Setting[]): Raw
         throw new ConfigError(`${flag}: "${key}" is not a group of keys`);
       }
     }
-    // An object's own __proto__ slips through validation as if it were not there.
+    // Validation does not see an object's own __proto__.
     if (keys.includes('__proto__')) throw new ConfigError(`${flag}: "__proto__" is no key`);
-    // What null takes away is not there to be checked afterwards.
+    // A key that null removes cannot be checked afterwards.
     const unknown = firstUnknown(trainConfigKeys(), keys, value);
     if (unknown !== undefined) {
       const where = unknown.path.length === 0 ? '' : `${unknown.path.join('.')}: `;

@@ -20,7 +20,7 @@ interface Group {
   readonly sums: Map<string, { sum: number; count: number }>;
 }
 
-/** Points of a line: more cannot be told apart in a picture. */
+/** Points of a line: more cannot be distinguished in a picture. */
 const MOST_POINTS = 512;
 
 function absorb(into: Group, { step, records, sums }: Group): void {
@@ -46,7 +46,7 @@ export function createCurvePoints(mostPoints: number = MOST_POINTS): CurvePoints
         if (name !== 'step' && typeof value === 'number') sums.set(name, { sum: value, count: 1 });
       }
       const last = groups.at(-1);
-      // What a probe logs beside a step belongs to that step's point.
+      // A probe's record belongs to the point of its step.
       const beside = last?.step === record.step;
       const group: Group = { step: record.step, records: beside ? 0 : 1, sums };
       if (last !== undefined && (beside || last.records < size)) absorb(last, group);

@@ -30,9 +30,9 @@ function drawn({ lines }: Panel): { step: number; value: number; line: string }[
   );
 }
 
-/** Panels without a point are left out. */
+/** Draws panels, two in a row, as SVG. Panels without a point are left out. */
 async function draw(title: string, panels: readonly Panel[]): Promise<string> {
-  // Loaded here: a run that ends before its first checkpoint need not wait for the charting library.
+  // Imported lazily: loading the charting library takes time that only drawing needs.
   const [{ parse, View }, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
   const filled = panels.map((panel) => ({ ...panel, values: drawn(panel) })).filter(({ values }) => values.length > 0);
   const spec: TopLevelSpec = {

@@ -8,9 +8,9 @@ import { forwardView, type ViewForward } from './model.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
 /**
- * Views that go through the networks together. Where nothing depends on what else is in the batch (LayerNorm), views of
- * one size do: products of twice the rows, and one gradient to add for each weight. BatchNorm has statistics of its own
- * for every view, so there each view goes alone.
+ * Views that pass through the networks as one batch. With LayerNorm, whose result does not depend on the rest of the
+ * batch, views of one size do: products have twice the rows, and each weight has one gradient to add. BatchNorm has its own
+ * statistics for every view, so each view passes alone.
  */
 function viewGroups(backbone: BackboneConfig, viewSizes: readonly number[]): number[][] {
   const views = viewSizes.map((_, v) => v);

@@ -28,7 +28,7 @@ export async function createFusedRunner(
       )
     : step.graph;
   const ort = await createSession(encodeModel(graph), { ...TRAINING_SESSION, ...options.session });
-  // Two sets of buffers take turns: a run reads one and writes the other, so that nothing is allocated per step.
+  // Double buffering: a run reads one set of buffers and writes the other, so that nothing is allocated per step.
   let current = startState(specs, options);
   let next = new Map<string, Tensor>(specs.map(({ name, shape }) => [name, zeros('float32', shape)]));
 

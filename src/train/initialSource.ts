@@ -3,13 +3,13 @@ export interface InitialSource {
   /** Checkpoint file, or manifest of the model folder, with the folder that it stands in where that has a name of its own. */
   readonly file: string;
   readonly sha256: string;
-  /** What stood before the names of the backbone's weights. */
+  /** Prefix of the names of the backbone's weights. */
   readonly prefix?: string;
   readonly license: string;
   /** Tensors that were taken, by part of the network. */
   readonly taken: Readonly<Record<string, number>>;
-  /** What of the network was drawn as without given weights, and why. */
+  /** Parts of the network that were initialised randomly, and why. */
   readonly drawn: readonly { readonly name: string; readonly reason: string }[];
-  /** What of the given weights the network has no use for. */
+  /** Given weights that the network does not use. */
   readonly unused: readonly { readonly name: string; readonly tensors: number; readonly reason?: string }[];
 }

@@ -14,19 +14,19 @@ import { networkSpecs } from './networkSpecs.js';
 import { holdsRun } from './runFolder.js';
 import type { StepConfig } from './stepConfig.js';
 
-/** Weights that a run starts from, in place of drawn ones. */
+/** Weights that a run starts from, in place of random ones. */
 
 export interface InitialWeightsOptions {
   /** Model folder, run folder, or checkpoint file: ours, PyTorch's or safetensors. */
   readonly path: string;
-  /** Which of several encoders of a checkpoint: what stands before the names of its weights. */
+  /** Selects one of several encoders in a checkpoint: the prefix of the names of its weights. */
   readonly prefix?: string;
   /** Which checkpoint of a run folder; the newest when absent. */
   readonly checkpoint?: CheckpointChoice;
 }
 
 export interface InitialWeights {
-  /** By parameter; what is absent is drawn. */
+  /** By parameter; absent ones are initialised randomly. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly source: InitialSource;
   /** Lines for the user: what was taken, what was not and why. */
@@ -37,7 +37,7 @@ const BACKBONE = 'backbone';
 const HEADS = ['projector', 'maps_projector'] as const;
 const CLASSIFIER = 'classifier';
 
-/** Differences that a reason names; the rest is counted. */
+/** Most differences that a reason lists; the rest are counted. */
 const MOST_NAMED = 3;
 
 function someOf(problems: readonly string[]): string {
@@ -154,8 +154,8 @@ async function fileOf({ path, checkpoint }: InitialWeightsOptions): Promise<{ pa
 
 /**
  * Reads the weights that a run starts from, as far as they fit its network: the backbone tensor by tensor with its running
- * statistics, expander and local projector whole or not at all. What does not fit is drawn as in a run without given weights. The
- * online classifier and the optimizer's state always start anew.
+ * statistics, expander and local projector whole or not at all. The rest is initialised as in a run without given weights.
+ * The online classifier and the optimizer's state are always initialised.
  * @throws ConfigError where nothing of the backbone fits, or nothing is there; CheckpointFileError, CheckpointError and
  *   ModelFolderError for what cannot be read.
  */

@@ -23,7 +23,7 @@ export interface MicroConfig extends StepConfig {
   readonly microBatch: number;
 }
 
-/** What the loss sees of a view, and takes a gradient to. */
+/** An output of the network that the loss reads and differentiates to. */
 export type ViewOutput = 'embedding' | 'mapsEmbedding';
 
 export const microNames = {
@@ -104,7 +104,7 @@ interface LossGraph {
 
 /**
  * Loss of the whole batch from the views' cached outputs: what is logged, the gradient to each of these outputs, and to
- * the online classifier's parameters, which have no part in the other graphs.
+ * the online classifier's parameters, which the other graphs do not contain.
  */
 export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LossGraph {
   const { model, loss, batchSize, viewSizes } = config;

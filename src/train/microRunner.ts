@@ -71,8 +71,8 @@ export async function createMicroRunner(config: MicroConfig, options: RunnerOpti
   const state = startState(stateSpecs({ parameters, buffers }, config), options);
 
   const passes: Pass[] = [];
-  // A pass that runs for every part keeps its memory, which spares a fifth of the step's computing; what runs once a step
-  // leaves its own to the others (scripts/bench/microBatch.ts).
+  // Passes that run for every part keep their memory between runs, which saves a fifth of the step's time. Graphs that run
+  // once a step release theirs for the others (scripts/bench/microBatch.ts).
   const pass = async (graph: Graph, arena = false): Promise<Pass> => {
     const made = await createPass(graph, { arena, ...options.session });
     passes.push(made);
@@ -91,7 +91,7 @@ export async function createMicroRunner(config: MicroConfig, options: RunnerOpti
   const updates: Pass[] = [];
   for (const group of updateGroups(parameters)) updates.push(await pass(buildUpdate(group, config)));
 
-  // What the views turn into and the loss's gradient to it, of the whole batch, under the loss graph's names.
+  // Outputs of the views and the loss's gradients to them, of the whole batch, under the loss graph's names.
   const cache = zerosOf(cachedInputs(config, lossGraph));
   const seeds = new Map(
     [...cache]
@@ -99,10 +99,10 @@ export async function createMicroRunner(config: MicroConfig, options: RunnerOpti
       .map(([name, { shape }]) => [stepNames.gradient(name), zeros('float32', shape)]),
   );
   const gradients = zerosOf(parameters.map(({ name, shape }) => ({ name: stepNames.gradient(name), shape })));
-  // Of the online classifier the loss graph has the whole gradient, of the network the passes have parts to sum up.
+  // The loss graph gives the whole gradient of the online classifier; the passes give parts of the network's, to be summed.
   const classifier = new Map([...gradients].filter(([name]) => lossGraph.outputs.has(name)));
   const network = new Map([...gradients].filter(([name]) => !classifier.has(name)));
-  // A sum is written where it is read from: one addition reads it and writes it, element by element.
+  // A sum is written in place: one addition reads and writes it, element by element.
   const sums = new Map(
     parameters.map(({ name }) => [microNames.accumulated(name), gradients.get(stepNames.gradient(name))!]),
   );

@@ -4,7 +4,7 @@ import { Graph } from '../onnx/graph.js';
 import { forwardView } from './model.js';
 import type { StepConfig } from './stepConfig.js';
 
-/** What a network has to learn and to keep. */
+/** Parameters and buffers of a network. */
 export interface NetworkSpecs {
   readonly parameters: readonly ParameterSpec[];
   /** Running statistics: part of the state, not trained. */

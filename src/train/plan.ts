@@ -13,7 +13,7 @@ import type { ScheduleConfig } from './schedule.js';
 import { sgd } from './sgd.js';
 import type { StepConfig } from './stepConfig.js';
 
-/** From a run's configuration to what its parts need. */
+/** Derives the options of loader, step and schedule from a run's configuration. */
 
 const optimizers: Readonly<Record<TrainConfig['optimizer']['kind'], (keys: TrainConfig['optimizer']) => Optimizer>> = {
   adamw,
@@ -27,9 +27,9 @@ function optimizerOf(keys: TrainConfig['optimizer']): Optimizer {
 }
 
 /**
- * The views of a photograph: two large ones, then the small ones. In each group even and odd views are changed in ways of
- * their own; in the paper's defaults every even one is always blurred and never solarized, every odd one blurred and
- * solarized at times (docs/method.md, Views).
+ * The views of a photograph: two large ones, then the small ones. In each group even and odd views have their own
+ * augmentations: in the paper's defaults even views are always blurred and never solarized, odd ones are blurred and
+ * solarized with some probability (docs/method.md, Views).
  */
 export function viewsOf({
   crops,
@@ -85,11 +85,11 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
   };
 }
 
-/** Bytes of batches that are made ahead, where one batch has not as many. */
+/** Bytes of prefetched batches; one batch may have more. */
 const PREFETCH_BYTES = 256 * 2 ** 20;
 const MOST_PREFETCH = 3;
 
-/** Batches that are made ahead: those of one run while the one before is taken, and up to 3 small ones. */
+/** Batches that are prefetched: those of one run of the graph during the run before, and up to 3 small ones. */
 function prefetchOf(config: TrainConfig): number {
   const bytes = config.batchSize * viewsOf(config).reduce((sum, { size }) => sum + size * size * 3, 0);
   const fit = Math.max(1, Math.min(MOST_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
@@ -122,7 +122,7 @@ export function scheduleOf(config: TrainConfig, stepsPerEpoch: number): Schedule
   };
 }
 
-/** What of a run's configuration will hardly train it, with numbers and what to set instead (rates.ts). */
+/** Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts). */
 export function configWarnings(config: TrainConfig, schedule: ScheduleConfig): string[] {
   return rateWarnings(config.optimizer.kind, config, schedule);
 }

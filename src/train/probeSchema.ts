@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 const source = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
 
-/** The keys of probes: how good the features are while they are learned. */
+/** The configuration keys of probes, which measure features during a run. */
 export const probeSchema = z.strictObject({
   data: source
     .optional()

@@ -2,7 +2,7 @@ import { createBar } from '../progress/bar.js';
 import type { Term } from './loggedTerms.js';
 import type { StepRecord } from './runLog.js';
 
-/** Shows how a run goes: a bar with the time left on a terminal, plain lines elsewhere. */
+/** Shows the progress of a run: a bar with the time left on a terminal, plain lines elsewhere. */
 export interface Progress {
   step(record: StepRecord): void;
   /** A line above the bar. */

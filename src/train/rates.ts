@@ -26,9 +26,9 @@ const KNOWN: Readonly<Record<OptimizerKind, KnownRate>> = {
 export const WEIGHT_DECAY: Readonly<Record<OptimizerKind, number>> = { adamw: 0.05, lars: 1e-6, sgd: 1e-4 };
 
 /**
- * The base rate (for a batch of 256) where a configuration gives none. The peak rate is baseLr x batch / 256, and what
- * works grows with the square root of the batch: the authors' rates for LARS do, and theory says so of Adam (Malladi et
- * al., arXiv 2205.10287). So the base rate falls with that root. Three significant digits.
+ * The base rate (for a batch of 256) where a configuration gives none. The peak rate is baseLr x batch / 256. Rates
+ * that work grow with the square root of the batch: the authors' rates for LARS do, and so does theory for Adam (Malladi et
+ * al., arXiv 2205.10287). So the base rate falls with the square root. Three significant digits.
  */
 export function usualBaseLr(kind: OptimizerKind, batchSize: number): number {
   const known = KNOWN[kind];
@@ -41,15 +41,15 @@ export function usualWarmupEpochs(epochs: number): number {
   return Number(Math.min(10, epochs / 10).toPrecision(3));
 }
 
-/** A rate that is this many times smaller or larger than the usual one is worth a word. */
+/** A rate that is this many times smaller or larger than the usual one gets a warning. */
 const LOW = 5;
 const HIGH = 25;
-/** Share of a run beyond which a warm-up is. */
+/** A warm-up that takes a larger share of the run gets a warning. */
 const MOST_WARMUP = 0.5;
 
 const number = (value: number) => String(Number(value.toPrecision(3)));
 
-/** What of a run's learning rates will hardly train it, with numbers and what to set instead; empty when all is usual. */
+/** Warnings about learning rates that will hardly train, with numbers and what to set instead. */
 export function rateWarnings(
   kind: OptimizerKind,
   { warmupEpochs, epochs }: { readonly warmupEpochs: number; readonly epochs: number },

@@ -4,8 +4,8 @@ import { stepNames } from './stepConfig.js';
 import type { StepGraph } from './stepGraph.js';
 
 /**
- * Several training steps in one run of the graph. Weights and optimizer state cross to the device and back once a run
- * instead of once a step, which is what a step on a GPU would otherwise spend on copies.
+ * Several training steps in one run of the graph. Weights and optimizer state are copied to the device and back once per
+ * run instead of once per step.
  *
  * The inputs are those of the step, with an axis in front for all that differs from step to step: views
  * [steps, B, S, S, 3], locations [steps, B, P, 2], learning_rate [steps]. State goes in and out as in a single step; the

@@ -14,7 +14,7 @@ import { applySettings, type RawConfig, type Setting, setKeys } from './configFi
 import type { InitialSource } from './initialSource.js';
 import { checkResumedSettings, configOf } from './resume.js';
 
-/** What stands in a run folder beside log and checkpoints: config.yaml and environment.json. */
+/** The files of a run folder other than log and checkpoints: config.yaml and environment.json. */
 
 const configPath = (run: string) => join(run, 'config.yaml');
 
@@ -27,7 +27,7 @@ export async function initialSourceOf(run: string): Promise<InitialSource | unde
   try {
     return (JSON.parse(text) as { readonly init?: InitialSource }).init;
   } catch {
-    // Of another program, or half a file: it says nothing that can be kept.
+    // Damaged, or not ours: nothing in it can be kept.
     return undefined;
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 /** Keeps a second process from training into a run folder: `run.lock` says who is at work in it. */
 
-/** Another process works in the run folder. */
+/** Another process trains into the run folder. */
 class RunLockError extends Error {
   override readonly name = 'RunLockError';
 }
@@ -85,7 +85,7 @@ export async function lockRun(run: string): Promise<RunLock> {
     if (holder === undefined || !here || alive(holder) || attempt > 0) {
       throw new RunLockError(busy(run, holder, here));
     }
-    // Moved, looked at, then removed: another process may have found the same dead holder and be the new one by now.
+    // Renamed, checked, then removed: another process may have found the same dead holder and taken the lock meanwhile.
     const aside = `${path}.${process.pid}`;
     await rename(path, aside).catch(() => undefined);
     const moved = await readHolder(aside);

@@ -16,17 +16,17 @@ export interface StepRecord {
   readonly [term: string]: number;
 }
 
-/** Stands before the names of images that a probe left out. */
+/** Prefix of the names of images that a probe skipped. */
 export const PROBED = 'probe: ';
 
-/** A photograph that was left out, and why. */
+/** A photograph that was skipped, and why. */
 export interface SkipRecord {
   readonly step: number;
   readonly skipped: string;
   readonly reason: string;
 }
 
-/** What is measured beside the steps, such as knn_top1. */
+/** What a probe measured, such as knn_top1. */
 export type ProbeRecord = Readonly<Partial<Record<Term, number>>> & {
   /** Steps taken when it was measured. */
   readonly step: number;
@@ -78,7 +78,7 @@ export async function openRunLog(run: string, step: number): Promise<RunLog> {
   };
 }
 
-/** Keeps the log as it is, beside, as `log.until-step-N.jsonl`: before a run goes back to a step before N. */
+/** Copies the log to `log.until-step-N.jsonl`, before a run goes back to a step before N. */
 export async function keepRunLog(run: string, step: number): Promise<void> {
   await copyFile(logPath(run), join(run, `log.until-step-${step}.jsonl`));
 }

@@ -12,21 +12,21 @@ import { tensorboardTag } from './loggedTerms.js';
 import { type LogRecord, openRunLog, type ProbeRecord, type SkipRecord, type StepRecord } from './runLog.js';
 import { createEventFile } from './tensorboard/eventFile.js';
 
-/** Keeps what a run says of itself: log.jsonl, TensorBoard's event file, the curves, the collapse alarm. */
+/** Records a run: log.jsonl, TensorBoard's event file, the curves, the collapse alarm. */
 export interface RunRecorder {
-  /** Names of the photographs that were left out. */
+  /** Names of the photographs that were skipped. */
   readonly skipped: ReadonlySet<string>;
-  /** Takes a step. Returns the warnings that it gives rise to. */
+  /** Records a step. Returns the warnings that it causes. */
   step(record: StepRecord): Promise<readonly string[]>;
-  /** Takes a photograph that was left out. */
+  /** Records a photograph that was skipped. */
   skip(record: SkipRecord): Promise<void>;
-  /** Takes what was measured beside the steps. */
+  /** Records what a probe measured. */
   probe(record: ProbeRecord): Promise<void>;
-  /** Score of a checkpoint of now, by `checkpoints.best`; none where its metric was not logged since the last one. */
+  /** Score of a checkpoint at this step, by `checkpoints.best`; none if its metric was not logged since the last one. */
   score(): Score | undefined;
   /** Names that have been logged so far. */
   names(): string[];
-  /** Draws curves.svg and curves.png anew. */
+  /** Draws curves.svg and curves.png. */
   draw(): Promise<void>;
   close(): Promise<void>;
 }
@@ -36,8 +36,8 @@ function tagged({ step: _, ...values }: StepRecord | ProbeRecord): Record<string
 }
 
 /**
- * Opens the records of a run that goes on after `start` steps. What the log has up to there is taken again, so that
- * curves, alarm and scores are those of a run that never stopped.
+ * Opens the records of a run that continues after `start` steps. The log up to there is replayed, so that curves, alarm
+ * and scores are those of a run that never stopped.
  */
 export async function openRunRecorder(run: string, config: TrainConfig, start: number): Promise<RunRecorder> {
   const log = await openRunLog(run, start);

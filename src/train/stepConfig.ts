@@ -2,7 +2,7 @@ import type { LossConfig } from '../vicregl/loss.js';
 import type { ModelConfig } from './model.js';
 import type { Optimizer } from './optimizer.js';
 
-/** What a training step computes, however its graphs are cut, and the names of their inputs and outputs. */
+/** What a training step computes, in one graph or in several, and the names of their inputs and outputs. */
 export interface StepConfig {
   readonly model: ModelConfig;
   readonly loss: LossConfig;

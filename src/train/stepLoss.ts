@@ -10,7 +10,7 @@ import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vi
 import type { Term } from './loggedTerms.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
-/** The scalar that a step descends, and all that it logs. */
+/** The scalar that a step minimises, and all that it logs. */
 export interface StepLoss {
   /** The method's loss, with the online classifier's where there is one. */
   readonly total: Value;
@@ -18,7 +18,7 @@ export interface StepLoss {
   readonly logs: ReadonlyMap<Term, Value>;
 }
 
-/** How the log shortens a term; terms of the local loss have an m before. */
+/** Names of terms in the log; those of the local loss have the prefix m. */
 const LOG_NAMES = {
   invariance: 'inv',
   variance: 'var',
@@ -66,7 +66,7 @@ export function emitStepLoss(
     logs.set('core', meanCorrelation(embedding));
   }
   if (mapsEmbedding) {
-    // Every cell of every photograph is a vector of its own.
+    // Every cell of every photograph is one vector.
     const cells = reshape(mapsEmbedding, [-1, mapsEmbedding.shape.at(-1) as number]);
     logs.set('stdm', normalisedStd(cells));
     logs.set('corm', meanCorrelation(cells));

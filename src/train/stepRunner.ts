@@ -28,7 +28,7 @@ export type StepTerms = Readonly<Record<string, number>>;
 
 /** Runs training steps and holds the weights and the optimizer's state between them. */
 export interface StepRunner {
-  /** Steps that are best handed over together. */
+  /** Most steps of one call. */
   readonly stepsPerRun: number;
   /**
    * Takes consecutive steps, at most `stepsPerRun`, and returns their logged scalars. When one of these is not finite the
@@ -45,7 +45,7 @@ export interface RunnerOptions {
   readonly dropPathRate: number;
   /** Weights and state by name; what is absent starts as its initialiser says. */
   readonly initial: ReadonlyMap<string, Tensor>;
-  /** Of initial values and of the drop-path decisions. */
+  /** Seed of the initial values and of the drop-path decisions. */
   readonly seed: number;
   readonly session: SessionConfig;
 }
@@ -55,9 +55,9 @@ export function allFinite(terms: readonly StepTerms[]): boolean {
   return terms.every((step) => Object.values(step).every(Number.isFinite));
 }
 
-/** A tensor that passes from step to step and stands in checkpoints. */
+/** A tensor that persists between steps and is saved in checkpoints. */
 export interface StateSpec extends ParameterSpec {
-  /** The parameter at whose value it starts, in place of its initialiser. */
+  /** The parameter whose initial value it has, in place of its own initialiser. */
   readonly startsAt?: ParameterSpec;
 }
 

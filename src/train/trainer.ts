@@ -32,7 +32,7 @@ import { learningRate, type ScheduleConfig } from './schedule.js';
 import type { StepConfig } from './stepConfig.js';
 import { type StepRunner, stateSpecs, type TrainingStep } from './stepRunner.js';
 
-/** Pretraining: photographs in, checkpoints and a log out. */
+/** Pretraining: from photographs to checkpoints and a log. */
 
 export interface TrainOptions {
   /** Run folder (docs/training.md says what stands in it). */
@@ -40,9 +40,9 @@ export interface TrainOptions {
   readonly device: 'cpu' | 'cuda';
   /** Continue the run in the folder; its own configuration is used. */
   readonly resume: boolean;
-  /** Where a resumed run goes on; the newest checkpoint when absent. Later ones are set aside. */
+  /** The checkpoint from which a resumed run continues; the newest by default. Later ones are set aside. */
   readonly checkpoint?: CheckpointChoice;
-  /** Weights that a run starts from, in place of drawn ones; none for a run that is resumed. */
+  /** Weights that a run starts from, in place of random ones; not for a resumed run. */
   readonly init?: InitialWeightsOptions;
   /** Whether curves.svg and curves.png are drawn at every checkpoint. Default true. */
   readonly curves?: boolean;
@@ -58,7 +58,7 @@ export interface TrainResult {
   readonly checkpoint: string;
 }
 
-/** The checkpoint's state; of a run that starts what weights it is given, and the runner initialises the rest. */
+/** The checkpoint's state; for a new run the given weights. The runner initialises the rest. */
 function initialState(
   config: StepConfig,
   checkpoint: Checkpoint | undefined,
@@ -72,7 +72,7 @@ function initialState(
   return checkpoint.tensors;
 }
 
-/** The checkpoint that a resumed run goes on from; none when it was ended before its first one. */
+/** The checkpoint from which a resumed run continues; none if it ended before its first one. */
 async function resumedCheckpoint(
   { run, checkpoint: choice }: TrainOptions,
   config: TrainConfig,
@@ -94,13 +94,13 @@ async function resumedCheckpoint(
   if (checkpoint.data !== data) {
     throw new CheckpointError(
       `${sourceText(config.data.source)} is not what the run saw (photographs and names: ${checkpoint.data} then, ${data} now); ` +
-        'give back the same files, or start another run',
+        'restore the same files, or start another run',
     );
   }
   return checkpoint;
 }
 
-/** Before a run goes back to an earlier step: what lies behind it is kept beside, not continued and not lost. */
+/** Before a run goes back to an earlier step: sets aside the log and the checkpoints after it. */
 async function goBackTo(run: string, step: number): Promise<void> {
   const latest = (await listCheckpoints(run)).at(-1);
   if (latest === undefined || latest <= step) return;
@@ -152,7 +152,7 @@ async function trainIn(
   claim: () => Promise<void> = async () => undefined,
 ): Promise<TrainResult> {
   const { run, device, resume, init, signal, curves = true } = options;
-  /** What is open, to be closed from the last to the first. */
+  /** Open resources, the last opened first. */
   const opened: Closable[] = [];
   const keep = <T extends Closable>(one: T): T => {
     opened.unshift(one);
@@ -189,7 +189,7 @@ async function trainIn(
     );
 
     const start = checkpoint?.step ?? 0;
-    // Only now, when the source, its photographs, the graph and the device have proved usable.
+    // The folder is claimed only after the source, its photographs, the graph and the device have proved usable.
     const first = start < totalSteps ? await loader.batch(start) : undefined;
     await claim();
     if (resume) await goBackTo(run, start);
@@ -204,7 +204,7 @@ async function trainIn(
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
     });
-    // What a run that is stopped before its first checkpoint goes on from: its weights cannot be drawn again.
+    // A run that is stopped before its first checkpoint resumes from here: the given weights are not read again.
     if (given) await saver.save(0);
     const bench = { config, schedule, loader: beginningWith(first, loader), runner, probes, recorder, progress, saver };
     const steps = await trainSteps(start, bench, signal);
@@ -215,7 +215,7 @@ async function trainIn(
   }
 }
 
-/** A loader that has made a batch already. */
+/** A loader whose first batch has been loaded already. */
 function beginningWith(first: Batch | undefined, { stepsPerEpoch, batch, close }: Loader): Loader {
   let made = first;
   return {
@@ -230,7 +230,7 @@ function beginningWith(first: Batch | undefined, { stepsPerEpoch, batch, close }
   };
 }
 
-/** What the steps of a run are taken with. */
+/** Everything that the steps of a run use. */
 interface Workbench {
   readonly config: TrainConfig;
   readonly schedule: ScheduleConfig;
@@ -255,7 +255,7 @@ async function trainSteps(
     const began = performance.now();
     let waited = 0;
     const steps: (TrainingStep & { readonly batch: Batch })[] = [];
-    // Several steps of one run end where a checkpoint or a probe is due: there is no state in between.
+    // A run of several steps ends where a checkpoint or a probe is due, which need the state.
     const count = Math.min(runner.stepsPerRun, totalSteps - at, every - (at % every), probes.stepsToNext(at));
     for (let step = at; step < at + count; step++) {
       const asked = performance.now();

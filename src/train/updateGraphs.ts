@@ -5,12 +5,12 @@ import { clipScale, GRADIENT_NORM, globalNorm, type ParameterGradient, scaledGra
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitUpdates } from './updates.js';
 
-/** The optimizer as graphs of its own, for gradients that are summed outside of one graph. */
+/** The optimizer as separate graphs, for gradients that are summed over several runs. */
 
 /** Elements of the parameters that are updated at a time (16 MiB of float32); a larger parameter stands alone. */
 const GROUP_ELEMENTS = 2 ** 22;
 
-/** Parameters in order, in groups that are updated in turn, so that what a group turns into is all that is held twice. */
+/** Parameters in order, in groups that are updated in turn: only one group's old and new values are in memory at a time. */
 export function updateGroups(
   parameters: readonly ParameterSpec[],
   mostElements = GROUP_ELEMENTS,

@@ -4,7 +4,7 @@ import { stepNames } from './stepConfig.js';
 
 /**
  * Emits the optimizer's update of some parameters: their state and the optimizer's scalars become inputs of the graph,
- * what they turn into its outputs (`stepNames`).
+ * the updated values its outputs (`stepNames`).
  * @param parameters with their gradients, clipped already (clip.ts).
  */
 export function emitUpdates(parameters: readonly ParameterGradient[], optimizer: Optimizer): void {

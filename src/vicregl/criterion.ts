@@ -2,7 +2,7 @@ import type { Value } from '../onnx/graph.js';
 import { type AnchorMasks, anchorMasks, ntXentLoss, unitVectors } from './ntXent.js';
 import { batchStatistics, covarianceLoss, invarianceLoss, varianceLoss } from './vicregTerms.js';
 
-/** What the global and the local loss may be made of: the VICReg criterion, or NT-Xent in its place (SimCLR). */
+/** The criterion of the global and the local loss: VICReg's terms (vicregTerms.ts), or NT-Xent (ntXent.ts) for SimCLR. */
 
 /** Terms of all criteria. */
 export type TermName = 'invariance' | 'variance' | 'covariance' | 'contrast';
@@ -10,13 +10,13 @@ export type TermName = 'invariance' | 'variance' | 'covariance' | 'contrast';
 /** Scalars by name; a criterion gives the same names each time. */
 export type Terms = Readonly<Partial<Record<TermName, Value>>>;
 
-/** A criterion on vectors [N, D], or [N, G, D] with each of G positions on its own over the batch. */
+/** A criterion on vectors [N, D], or [N, G, D], where each of G positions has its own statistics over the batch. */
 export interface Criterion {
   /** Weight of each of its terms, none of them 0. */
   readonly weights: Readonly<Partial<Record<TermName, number>>>;
-  /** What the other two take in place of a network's vectors; cells are selected from it. */
+  /** Transforms a network's vectors for `ofPair` and `ofSet`; cells are selected from the result. */
   prepare(x: Value): Value;
-  /** Terms of two matched sets of vectors; they do not change when the sets change places. */
+  /** Terms of two matched sets of vectors, symmetric in both. */
   ofPair(x: Value, y: Value): Terms;
   /** Terms of one set of vectors. */
   ofSet(x: Value): Terms;

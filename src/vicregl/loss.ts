@@ -12,7 +12,7 @@ export interface LossConfig {
   readonly numMatches: readonly [number, number];
   /** Feature-based pairs kept: all (the authors' default) or numMatches (the paper's text). */
   readonly featureMatches: 'all' | 'top';
-  /** Which kinds of matches make the local loss; both by default. */
+  /** Kinds of matches in the local loss; both by default. */
   readonly matches?: 'both' | MatchKind;
   /** Weights of the VICReg criterion. */
   readonly weights: CriterionWeights;
@@ -107,8 +107,8 @@ interface LocalView {
 }
 
 /**
- * The local loss: for each pair of views the location-based and the feature-based criterion, added; each is the mean of
- * its two directions; the mean over pairs.
+ * The local loss: the mean over pairs of views of the sum of the location-based and the feature-based criterion, each the
+ * mean of its two directions.
  */
 function localLoss(
   views: readonly LocalView[],
@@ -125,7 +125,7 @@ function localLoss(
     const from = prepared[source]!;
     const x = sources === undefined ? from : selectCells(from, sources);
     const y = selectCells(prepared[target]!, targets);
-    // A whole map has the same terms of its own whatever it is matched with.
+    // The terms of a whole map's set do not depend on what it is matched with.
     const left = sources === undefined ? ofWholeMap(`${source}`, () => criterion.ofSet(x)) : criterion.ofSet(x);
     return { ...criterion.ofPair(x, y), ...meanTerms([left, criterion.ofSet(y)]) };
   };

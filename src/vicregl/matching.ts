@@ -46,7 +46,7 @@ export function nearestPairs(distances: Value, gamma: number | 'all'): CellPairs
   if (gamma > cells) {
     throw new GraphError(`numMatches ${gamma} exceeds the ${cells} cells of the map; use at most ${cells}`);
   }
-  // Picked by its index: CUDA has no kernel for ReduceMin as it is since operator set 20.
+  // Gathered by index: CUDA has no kernel for ReduceMin in the form that it has since operator set 20.
   const smallestDistances = gatherElements(distances, unsqueeze(nearest, [2]), 2);
   const kept = smallest(reshape(smallestDistances, [batch, cells]), gamma).indices;
   const sources = smallest(kept, gamma).values;

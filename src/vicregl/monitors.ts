@@ -5,7 +5,7 @@ import { logSoftmax, reduceMean, reduceSum } from '../onnx/ops/reduce.js';
 import { unsqueeze } from '../onnx/ops/shape.js';
 import { batchStatistics } from './vicregTerms.js';
 
-/** Figures that are logged but not trained on, and the online classifier's loss. */
+/** Monitors, which are logged and not optimised, and the online classifier's loss. */
 
 /**
  * Collapse monitor: standard deviation over the batch (unbiased) of the L2-normalised vectors [N, D], mean over

@@ -11,8 +11,8 @@ import { type DType, tensor } from '../tensor/tensor.js';
  * arXiv 2002.05709, equation 1), on matched vectors X, Y of a batch: [N, D], or [N, G, D] where each of G positions is a
  * batch of its own, averaged over positions.
  *
- * Each of the 2N vectors is an anchor: minus the log of the share that its partner has of the sum of
- * exp(cosine / temperature) over the other 2N - 1, averaged over anchors. The 2 (N - 1) negatives are both vectors of
+ * Each of the 2N vectors is an anchor. Its loss is minus the log of its partner's share of the sum of
+ * exp(cosine / temperature) over the other 2N - 1 vectors; the mean over anchors. The 2 (N - 1) negatives are both vectors of
  * each other image. Symmetric in X and Y.
  */
 
@@ -32,7 +32,7 @@ export function unitVectors(x: Value): Value {
 
 /** Constants [2N, 2N] with a row for each anchor. */
 export interface AnchorMasks {
-  /** What is added to the similarities: nothing, but for an anchor with itself. */
+  /** Added to the similarities: 0, except for an anchor with itself. */
   readonly self: Value;
   /** 1 at the anchor's partner. */
   readonly partner: Value;

@@ -21,7 +21,7 @@ export function invarianceLoss(x: Value, y: Value): Value {
 
 /** What variance and covariance share. */
 export interface BatchStatistics {
-  /** X less its mean over the batch, the shape of X. */
+  /** X minus its mean over the batch, the shape of X. */
   readonly centred: Value;
   /** Unbiased variance over the batch: [D] or [G, D]. */
   readonly variance: Value;
@@ -46,8 +46,8 @@ const CHUNK_ELEMENTS = 2 ** 22;
  *
  * With S the off-diagonal part of X^T X = (N - 1) C, sum_ij S_ij^2 = <X, X S>, and its derivative is 4 X S: one tensor of
  * the shape of X gives both the value and the gradient, and no [D, D] matrix lives longer than one product. X S is
- * X X^T X less the diagonal's share, taken from the side of the smaller matrix, [N, N] where the batch is smaller than D,
- * else [D, D], over chunks of positions.
+ * X X^T X minus the diagonal's part. It is computed through the smaller matrix ([N, N] where the batch is smaller than D,
+ * else [D, D]), over chunks of positions.
  * @param chunkElements bound of the matrices of one chunk, in elements; at least one position is taken.
  */
 export function covarianceLoss({ centred, variance }: BatchStatistics, chunkElements = CHUNK_ELEMENTS): Value {

@@ -21,7 +21,7 @@ interface CheckOptions {
   readonly driverVersionFile?: string;
 }
 
-/** Of glibc and GCC: every provider has them. */
+/** Libraries of glibc and GCC, which every machine has. */
 const SYSTEM = /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s))\.so\.\d+$/;
 
 /** Output of a program of glibc's, whatever its exit code: ldd fails for some of what it reports. */

@@ -1,10 +1,10 @@
 /** Why CUDA cannot be used, from what ONNX Runtime, CUDA and the dynamic loader say. */
 
-/** A library that CUDA needs, as people know it. */
+/** A library that CUDA needs, with the names for users. */
 export interface KnownLibrary {
   /** Its name for the dynamic loader, such as libcudnn.so.9. */
   readonly file: string;
-  /** Its name for people, such as cuDNN. */
+  /** Its common name, such as cuDNN. */
   readonly name: string;
   /** The package that has it, in NVIDIA's archive for Debian and Ubuntu. */
   readonly package?: string;
@@ -18,7 +18,7 @@ export interface KnownLibrary {
  * - `device`: there is no card, or none that can be used
  * - `memory`: the card's memory is taken
  * - `kernels`: the graph has operators that CUDA cannot run
- * - `other`: what none of these words fits
+ * - `other`: none of these
  */
 export type CudaCause = 'platform' | 'provider' | 'library' | 'driver' | 'device' | 'memory' | 'kernels' | 'other';
 
@@ -26,7 +26,7 @@ export interface CudaFailure {
   readonly cause: CudaCause;
   /** What is wrong, without a full stop. */
   readonly reason: string;
-  /** What to do about it, as a sentence without its full stop; absent where nothing better than the CPU is known. */
+  /** What to do, as a sentence without its full stop; absent where only the CPU is left. */
   readonly wayOut?: string;
 }
 
@@ -66,7 +66,7 @@ function missingLibrary(file: string, libraries: readonly KnownLibrary[]): CudaF
   };
 }
 
-/** What CUDA says by number and by name. */
+/** CUDA's errors by number and by name. */
 const CUDA_ERRORS: readonly (CudaFailure & { readonly says: RegExp })[] = [
   {
     says: /driver version is insufficient|cudaErrorInsufficientDriver|CUDA failure 35\b|system has unsupported display driver/i,
@@ -118,7 +118,7 @@ const firstLine = (message: string): string =>
     .replace(/^OrtSessionOptionsAppendExecutionProvider_\w+: /, '');
 
 /**
- * Reads what was said, the likeliest first.
+ * Classifies the messages, the most likely cause first.
  * @param messages of the runtime and of the loader.
  * @param libraries that the provider needs, for their names and packages.
  */

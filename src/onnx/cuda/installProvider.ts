@@ -56,7 +56,7 @@ export async function installProvider({
   }
   const folder = providerFolder(runtime);
   if ((await faultOf(runtime)) === undefined) return { folder, fetched: false };
-  // What an attempt before has left must not pass for what this one fetches.
+  // Remove files of an earlier attempt, so that they are not taken for the result of this one.
   for (const file of PROVIDER_FILES) await rm(join(folder, file), { force: true });
   const end = await runInstallScript(runtime);
   const fault = await faultOf(runtime);

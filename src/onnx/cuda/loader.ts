@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /**
- * What the dynamic loader says of ONNX Runtime's library for CUDA. The runtime itself says no more than "Failed to load
- * shared library"; what is missing stands in its native log alone.
+ * What the dynamic loader reports about ONNX Runtime's library for CUDA. The runtime only reports "Failed to load shared
+ * library"; the name of the missing library is only in its native log.
  */
 
 /** Path of the provider's library, whether or not it is there. */
@@ -15,15 +15,15 @@ export function providerPath(): string {
 }
 
 /**
- * Why a library cannot be loaded, in the loader's words, which name the first library that is missing; undefined where it
- * can. It stays loaded no longer than this takes.
+ * Why a library cannot be loaded: the loader's message, which names the first missing library; undefined if it can be
+ * loaded. The library is unloaded again.
  */
 export function loadProblem(file: string): string | undefined {
   try {
     process.dlopen({ exports: {} }, file);
   } catch (error) {
     const message = (error as Error).message;
-    // It was found and linked; it is just no addon of Node's.
+    // It was found and linked; it is only not a Node addon.
     return /did not self-register|Module version mismatch|symbol .*napi_register/i.test(message) ? undefined : message;
   }
   return undefined;

@@ -4,8 +4,8 @@ import { Graph } from '../graph.js';
 import { conv } from '../ops/convolution.js';
 
 /**
- * A convolution small enough to cost nothing, which CUDA cannot do without cuDNN. That library is loaded by the first
- * operator that needs it: where it is missing a session opens all the same, and its first run fails.
+ * A small convolution, which needs cuDNN on CUDA. The provider loads cuDNN with the first operator that needs it: without
+ * it a session is created, and its first run fails.
  */
 export interface Proof {
   readonly model: Uint8Array;
@@ -26,7 +26,7 @@ export function cudaProof(): Proof {
     feeds: { x: ones([1, 1, 4, 4], 16) },
     check(outputs) {
       const found = Array.from(outputs.get('y')!.data, Number);
-      // Small whole numbers are exact in every precision that a card may multiply in.
+      // Small integers are exact in every precision that a GPU may multiply in.
       if (found.length !== 4 || found.some((value) => value !== 9)) {
         throw new Error(`a convolution of ones gave ${found.join(', ')} in place of 9`);
       }

@@ -8,9 +8,9 @@ import { patches, type Windows } from './patches.js';
 import { reshape, slice, transpose } from './shape.js';
 
 /**
- * Convolutions of maps that stand channel by channel, [C, N, H, W]. A 1 x 1 convolution and both its gradients are one
- * Gemm each over all cells of all images, without moving anything; larger kernels take the form that
- * convolutionForms.ts has for their map, with gradients of their own.
+ * Convolutions of channel-major maps, [C, N, H, W]. A 1 x 1 convolution and both its gradients are one Gemm each over all
+ * cells of all images, without copies. Larger kernels take the form that convolutionForms.ts gives for their map, and
+ * declare their own gradients.
  */
 
 type Four = readonly [number, number, number, number];
@@ -87,7 +87,10 @@ function forward(form: ConvolutionForm, x: Value, weight: Value, geometry: Geome
   return reshape(product, [outputs, geometry.input[1], rows, columns]);
 }
 
-/** Of stride 1: the convolution of the output's gradient with the kernel rotated by 180 degrees, its inputs and outputs swapped. Else ConvTranspose. */
+/**
+ * Stride 1: the output's gradient convolved with the kernel that is rotated by 180 degrees and has its inputs and outputs
+ * swapped. Otherwise ConvTranspose.
+ */
 function inputGradient(form: ConvolutionForm, gy: Value, weight: Value, geometry: Geometry): Value {
   const { input, stride, padding, dilation } = geometry;
   const [, , height, width] = input;
@@ -108,7 +111,7 @@ function weightGradient(gy: Value, x: Value, geometry: Geometry): Value {
 
 /**
  * x [C, N, H, W], weight [O, C, k, k] -> [O, N, H', W']; static shapes, no groups.
- * @param form in place of the one that was measured as fastest for the map (for the benchmark that measures).
+ * @param form to use instead of the one that was measured as fastest for the map (for the benchmark).
  */
 export function channelMajorConv(
   x: Value,

@@ -5,12 +5,12 @@ import { matmul } from './linear.js';
 import { reduceSum } from './reduce.js';
 import { reshape } from './shape.js';
 
-/** Blocks of rows that are added up apart: enough for the threads of one machine. */
+/** Blocks of rows that are summed independently: enough for the threads of one machine. */
 const MOST_BLOCKS = 16;
 
 /**
- * Sum over the rows of a large matrix, [R, C] -> [C]: products of blocks of rows with rows of ones, then the blocks' sums.
- * The CPU provider's ReduceSum over a first axis takes two to eight times as long as these products do.
+ * Sum over the rows of a large matrix, [R, C] -> [C]: products of blocks of rows with rows of ones, then the sum of the
+ * blocks. The CPU provider's ReduceSum over a first axis takes two to eight times as long.
  */
 export function columnSums(x: Value): Value {
   const [rows, columns] = staticShape(x.shape, 'columnSums') as [number, number];

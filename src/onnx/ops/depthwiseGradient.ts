@@ -18,8 +18,8 @@ export interface DepthwiseKernel {
 }
 
 /**
- * One convolution with N x C groups: every plane of the map is the input of a group, and its own gradient the kernel. Then
- * the sum over images. Nothing but the operands is written.
+ * One convolution with N x C groups: each plane of the map is the input of a group, and its gradient is the kernel. Then
+ * the sum over images. No copies are made.
  */
 function byPlanes(x: Value, gy: Value, { size, dilation }: DepthwiseKernel): Value {
   const [n, c, h, w] = x.shape as Four;
@@ -48,9 +48,9 @@ function columnSelection(x: Value, width: number, { size, dilation }: DepthwiseK
 }
 
 /**
- * For every row of the kernel one product per channel, of all rows of the gradient with the rows of the map under them: a
- * matrix of how each column went with each other, in which a tap is the sum of a diagonal. W / size times as many
- * multiplications as the convolution has, but in plain matrix products, and the map is written once for each row of the
+ * For each row of the kernel one product per channel, of all rows of the gradient with the rows of the map under them.
+ * The result is a matrix of correlations between columns, in which a tap is the sum of a diagonal. It takes W / size times
+ * as many multiplications as the convolution, but as plain matrix products, and the map is copied once for each row of the
  * kernel instead of once for each tap.
  */
 function byRows(x: Value, gy: Value, kernel: DepthwiseKernel): Value {

@@ -24,8 +24,9 @@ function pair(operator: string, a: Operand, b: Operand): [Value, Value] {
 }
 
 /**
- * A scalar beside a tensor whose last axis has length 1 (a 1 x 1 kernel) gets as many axes: ONNX Runtime's CPU provider
- * repeats a scalar without axes along the last axis only, so that it would call its kernel once for every element.
+ * A scalar that meets a tensor whose last axis has length 1 (a 1 x 1 kernel) gets as many axes as the tensor: ONNX
+ * Runtime's CPU provider repeats a scalar without axes along the last axis only, and would call its kernel once for every
+ * element.
  */
 function withAxes(scalar: Value, other: Value): Value {
   if (scalar.shape.length > 0 || other.shape.length < 2 || other.shape.at(-1) !== 1) return scalar;
@@ -72,8 +73,9 @@ export const relu = unary('Relu');
 export const identity = unary('Identity');
 
 /**
- * 1 where x > 0, else 0, in x's dtype. In float32 one pass instead of a comparison and a conversion: HardSigmoid is
- * max(0, min(1, alpha x)), and with this alpha even the smallest normal number comes out as 1 (to rounding).
+ * The Heaviside function: 1 where x > 0, else 0, in x's dtype. In float32 one pass instead of a comparison and a
+ * conversion: HardSigmoid is max(0, min(1, alpha x)), and with this alpha even the smallest normal number gives 1 (up to
+ * rounding).
  */
 export function heaviside(x: Value): Value {
   if (x.dtype !== 'float32') return cast(greater(x, 0), x.dtype);

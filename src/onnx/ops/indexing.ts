@@ -28,8 +28,8 @@ export function gatherElements(x: Value, indices: Value, axis: number): Value {
 }
 
 /**
- * Rows that are 1 at int64 indices [...] and 0 elsewhere: float32 [..., depth]. No gradient. As a comparison with
- * 0..depth - 1 it would be slower, and CUDA has no kernel for Equal as it is since operator set 19.
+ * Rows that are 1 at int64 indices [...] and 0 elsewhere: float32 [..., depth]. No gradient. A comparison with
+ * 0..depth - 1 is slower, and CUDA has no kernel for Equal in the form that it has since operator set 19.
  */
 export function oneHot(indices: Value, depth: number): Value {
   if (indices.dtype !== 'int64') throw new GraphError(`OneHot: indices must be int64, got ${indices.dtype}`);

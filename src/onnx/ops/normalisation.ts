@@ -49,8 +49,8 @@ function checkChannels(x: Value, ...vectors: readonly Value[]): number {
  * elements a channel, scale [C], bias [C]. The operator blends statistics into running ones; with a momentum of 0 its
  * outputs are those of the batch.
  *
- * ONNX Runtime lets the statistics take the memory of the running ones that go in, whoever else reads them. So what goes
- * in is a copy that nobody else reads: the first and the last element of every channel.
+ * ONNX Runtime writes the statistics into the memory of the running statistics that it is given, even when other nodes
+ * read them. So it is given values that no other node reads: the first and the last element of every channel.
  */
 export function batchNorm(x: Value, scale: Value, bias: Value, epsilon: number): BatchNormOutputs {
   const channels = checkChannels(x, scale, bias);

@@ -73,7 +73,7 @@ export function slice(x: Value, ranges: readonly SliceRange[]): Value {
       );
     }
     shape[position] = count;
-    // What is kept whole is left out: the kernels would copy it element by element.
+    // Axes that are kept whole are left out: the kernels would copy element by element.
     const whole = step === 1 && count === length;
     // A range that runs backwards to the first element ends before index 0, which ONNX writes as a large negative number.
     return { axis: position, start, end: step < 0 && end < 0 ? -(2 ** 31) : end, step, whole };

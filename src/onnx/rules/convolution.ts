@@ -56,8 +56,8 @@ function inputGradient(shapes: ConvShapes, weight: Value, gy: Value): Value {
 }
 
 /**
- * Gradient to the weight of a 1 x 1 convolution: a product of the maps over all cells. Either of whole maps with channels
- * first, which are written for it, or image by image and then summed, whichever writes less.
+ * Gradient to the weight of a 1 x 1 convolution: a product of the maps over all cells. Either one product of channel-major
+ * copies of the maps, or one product per image and their sum, whichever writes less.
  */
 function pointwiseWeightGradient({ weight, output, options: { stride } }: ConvShapes, x: Value, gy: Value): Value {
   const [n, outputs, rows, columns] = output;

@@ -16,7 +16,7 @@ function channelRows(x: Value): Value {
   return reshape(rows, [channels, n * cells]);
 }
 
-/** Inner products of the rows of two matrices [C, M], [C]: products of a row and a column, so that nothing is kept. */
+/** Inner products of the rows of two matrices [C, M] -> [C]: as products of a row and a column, without an intermediate [C, M]. */
 function rowProducts(a: Value, b: Value): Value {
   const [rows, columns] = a.shape as readonly [number, number];
   const product = matmul(reshape(a, [rows, 1, columns]), matrixTranspose(reshape(b, [rows, 1, columns])));

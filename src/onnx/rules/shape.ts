@@ -5,7 +5,7 @@ import type { FamilyGradients, GradientRule } from './rule.js';
 
 const reshapeBack: GradientRule = ({ node, x: [x], gy }) => [() => reshape(gy, staticShape(x!.shape, node.operator))];
 
-/** step - 1 zeros after every slice along an axis, but none beyond `length`. Joined, since Pad moves single elements slowly. */
+/** Inserts step - 1 zeros after every slice along an axis, up to `length`. By Concat, since Pad is slow with single elements. */
 function insertZeros(x: Value, axis: number, step: number, length: number): Value {
   const shape = staticShape(x.shape, 'Slice');
   const [before, count, rest] = [shape.slice(0, axis), shape[axis]!, shape.slice(axis + 1)];

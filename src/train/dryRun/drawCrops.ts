@@ -5,7 +5,7 @@ import type { SampleCrops, SampleView } from './sampleCrops.js';
 /** Height of a row and side of a view in the picture, and the gaps between, in pixels. */
 const SIDE = 256;
 const GAP = 12;
-/** A photograph of few rows would else become a picture of any width. */
+/** Bounds the width of the picture of a photograph that is very wide. */
 const MOST_WIDTH = 2048;
 
 /** How much a photograph is scaled to stand in its row. */

@@ -21,7 +21,7 @@ import { memoryWarnings, type RunMemory } from './memoryAdvice.js';
 import { stepMemory } from './memoryEstimate.js';
 import { sampleCrops } from './sampleCrops.js';
 
-/** What a run would be, without training. */
+/** Facts about a run, computed without training. */
 export interface DryRunReport {
   readonly photographs: number;
   readonly classes?: number;
@@ -38,18 +38,18 @@ export interface DryRunReport {
   readonly totalSteps: number;
   /** At the first step, the end of the warm-up, the middle and the last step, counted from 1. */
   readonly learningRates: readonly { readonly step: number; readonly lr: number }[];
-  /** What would be taken of the weights that the run starts from, and what not. */
+  /** Which of the given weights the run would take, and which not. */
   readonly init?: InitialWeights;
-  /** What will hardly work, with numbers and what to set instead. */
+  /** Warnings, with numbers and what to set instead. */
   readonly warnings: readonly string[];
 }
 
 export interface DryRunOptions {
-  /** Where the run would be: what a GPU has is not known, and not compared. Default cpu. */
+  /** The run's device. With CUDA the memory is not compared, since the GPU's is not known. Default cpu. */
   readonly device?: 'cpu' | 'cuda';
   /** Weights that the run would start from. */
   readonly init?: InitialWeightsOptions;
-  /** What the run may take; this machine's by default. */
+  /** Memory that the run may take; this machine's by default. */
   readonly memory?: MachineMemory;
 }
 
@@ -66,7 +66,7 @@ const PREFIXES = {
 } as const;
 
 /**
- * Checks everything that training would check before its first step, and says what the run would be.
+ * Checks everything that training would check before its first step, and reports facts about the run.
  * @param folder gets crops.png, learning-rate.svg and learning-rate.png.
  * @throws ConfigError, DataError and ImageError as training would.
  */

@@ -22,9 +22,9 @@ import { emitUpdates } from '../updates.js';
 import { emitRepresentation, networkFeeds } from './representation.js';
 
 /**
- * A linear classifier that learns beside the run, on other images and on the representation of the network as it stands
- * (evaluation mode). It never touches the network. Crops are random resized ones, flipped at times, as in the protocol of
- * linear evaluation; the classifier starts at N(0, 0.01) weights.
+ * A linear classifier that is trained during the run, on other images and on the representation of the network with its
+ * present weights (evaluation mode). It does not change the network. Crops are random resized ones with random flips, as in
+ * linear evaluation; the classifier's initial weights are N(0, 0.01).
  */
 export interface LinearProbe {
   /** Takes one step of SGD on the weights that the run has now. Its loss and accuracy are those before the step. */

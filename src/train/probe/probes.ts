@@ -9,7 +9,7 @@ import { createKnnProbe } from './knnProbe.js';
 import { createLinearProbe } from './linearProbe.js';
 import type { ProbeData } from './probeData.js';
 
-/** What measures the features between the steps of a run. */
+/** Measures the features between the steps of a run. */
 export interface Probes {
   /** Steps from `step` to the next after which the weights are needed; infinite without probes. */
   stepsToNext(step: number): number;
@@ -38,7 +38,7 @@ export interface ProbesOptions {
 export async function createProbes(config: TrainConfig, options: ProbesOptions): Promise<Probes> {
   const { data, stepsPerEpoch, totalSteps, resumed } = options;
   const { probe: keys } = config;
-  // Threads that wait busily would take the cores from the training step.
+  // Spinning threads would take the cores from the training step.
   const session = { ...options.session, memoryPlan: false, spinning: false };
   const knn = keys?.knn && data?.split && (await createKnnProbe(config, keys.knn, data.split, session));
   const linear =

@@ -5,7 +5,7 @@ import type { Graph, Value } from '../../onnx/graph.js';
 import { reduceMean } from '../../onnx/ops/reduce.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
-/** The network as it stands, for evaluation. */
+/** The network with its present weights, for evaluation. */
 export interface Representation {
   /** [B, C]. */
   readonly value: Value;

@@ -1,6 +1,6 @@
 import crc32c from 'crc-32/crc32c.js';
 
-/** CRC-32C, turned by 15 bits and shifted by a constant, as TFRecord files have it. */
+/** CRC-32C, rotated by 15 bits, plus a constant: the masked checksum of TFRecord files. */
 function maskedChecksum(bytes: Uint8Array): number {
   const sum = crc32c.buf(bytes) >>> 0;
   return (((sum >>> 15) | (sum << 17)) + 0xa282ead8) >>> 0;
