@@ -5,9 +5,9 @@ import type { ServeContext } from '../context.js';
 import type { CellGrid } from '../wire/grid.js';
 
 /**
- * Checks what a match by features will compute, before any other work is done for it.
- * @param channels numbers that are compared for each pair of cells
- * @returns products of two numbers
+ * Checks the cost of a match by features before any other work.
+ * @param channels length of the compared vectors
+ * @returns the number of multiplications
  * @throws ServeError `too_large` over the limit.
  */
 export function checkMatchCost({ limits }: ServeContext, a: CellGrid, b: CellGrid, channels: number): number {
@@ -20,7 +20,7 @@ export function checkMatchCost({ limits }: ServeContext, a: CellGrid, b: CellGri
   );
 }
 
-/** As `checkMatchCost`, for a match by location, which this thread computes. @throws ServeError `too_large` */
+/** As `checkMatchCost`, for a match by location, which runs on the main thread. @throws ServeError `too_large` */
 export function checkLocationCost({ limits }: ServeContext, a: CellGrid, b: CellGrid): void {
   const pairs = a.rows * a.cols * b.rows * b.cols;
   if (pairs <= limits.maxLocationPairs) return;
@@ -32,9 +32,9 @@ export function checkLocationCost({ limits }: ServeContext, a: CellGrid, b: Cell
 }
 
 /**
- * Matches when it is this call's turn.
- * @param work computes in a worker, or on this thread in steps that leave the event loop to others every few milliseconds
- * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
+ * Runs a match as soon as the concurrency limit allows.
+ * @param work runs in a worker, or on the main thread in slices of a few milliseconds
+ * @throws ServeError `overloaded` if too many matches wait, or the reason of the call's signal if the call is aborted.
  */
 export async function matchInTurn<T>(context: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
   const { matching, limits } = context;
@@ -43,10 +43,10 @@ export async function matchInTurn<T>(context: ServeContext, call: Call, work: ()
 }
 
 /**
- * Runs two pieces of one call side by side; when one fails, the other is aborted and its place in the queue given up.
- * @param start begins both with a call of their own
+ * Runs two parts of a call concurrently. If one fails, the other is aborted, which releases its place in the queue.
+ * @param start starts both with the call that it is given
  */
-export async function bothOf<T>(call: Call, start: (sub: Call) => [Promise<T>, Promise<T>]): Promise<[T, T]> {
+export async function runBoth<T>(call: Call, start: (sub: Call) => [Promise<T>, Promise<T>]): Promise<[T, T]> {
   const other = new AbortController();
   const sub: Call = { ...call, signal: AbortSignal.any([call.signal, other.signal]) };
   try {

@@ -65,7 +65,7 @@ export async function readImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image === null) throw invalid(`${field}: missing; every request carries its image`);
+  if (image === null) throw invalid(`${field}: missing; every request needs an image`);
   const { decoder, decoding, limits } = context;
   const waiting = { name: 'queueImages', value: limits.queueImages, waiting: 'images wait for decoding' };
   return inBoundedTurn(decoding, waiting, call, () =>
