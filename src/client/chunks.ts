@@ -11,23 +11,23 @@ const elementBytes: Readonly<Partial<Record<Tensor__Output['dtype'], number>>> =
 
 const SCALE_BYTES = 4;
 
-/** A tensor that is being filled. */
+/** A tensor whose data is still arriving. */
 interface Filling {
   readonly tensor: Tensor__Output;
   /** Bytes of one vector. */
   readonly stride: number;
   readonly vectors: number;
-  /** Vectors that have come. */
+  /** Vectors received so far. */
   filled: number;
 }
 
 function broken(message: string): VicreglError {
-  return new VicreglError('INTERNAL', `the chunks do not fit together: ${message}`);
+  return new VicreglError('INTERNAL', `the chunks of the response are inconsistent: ${message}`);
 }
 
-function makeRoom(tensor: Tensor__Output | null): Filling {
+function allocate(tensor: Tensor__Output | null): Filling {
   const bytes = tensor ? elementBytes[tensor.dtype] : undefined;
-  if (tensor === null || bytes === undefined) throw broken('the header describes no tensor that this client knows');
+  if (tensor === null || bytes === undefined) throw broken('the header has no tensor of a type that this client knows');
   const vectors = tensor.shape.slice(0, -1).reduce((product, length) => product * length, 1);
   const stride = (tensor.shape.at(-1) ?? 0) * bytes;
   tensor.data = Buffer.alloc(vectors * stride);
@@ -40,31 +40,32 @@ function tensorsOf({ maps, features }: ExtractFeaturesResponse__Output): (Tensor
 }
 
 /**
- * Puts a chunked answer together: the header's tensors filled from the blocks.
- * @throws VicreglError `INTERNAL` where a block is missing or does not fit.
+ * Assembles a chunked response: fills the header's tensors from the blocks.
+ * @throws VicreglError `INTERNAL` if a block is missing or out of order.
  */
 export async function joinChunks(
   chunks: AsyncIterable<ExtractFeaturesChunk__Output>,
 ): Promise<ExtractFeaturesResponse__Output> {
   let response: ExtractFeaturesResponse__Output | undefined;
-  let room: Filling[] = [];
+  let tensors: Filling[] = [];
   for await (const { header, block } of chunks) {
     if (header) {
       response = header;
-      room = tensorsOf(header).map(makeRoom);
+      tensors = tensorsOf(header).map(allocate);
       continue;
     }
-    const filling = room[block?.map ?? -1];
-    if (!block || !filling) throw broken('a block belongs to no tensor');
+    const filling = tensors[block?.map ?? -1];
+    if (!block || !filling) throw broken('a block refers to no tensor of the header');
     const count = block.data.byteLength / filling.stride;
     if (block.firstVector !== filling.filled || filling.filled + count > filling.vectors) {
-      throw broken(`vector ${filling.filled} should come next, and ${block.firstVector} came`);
+      throw broken(`expected vector ${filling.filled} next, received ${block.firstVector}`);
     }
     block.data.copy(filling.tensor.data, block.firstVector * filling.stride);
     block.scales.copy(filling.tensor.scales, block.firstVector * SCALE_BYTES);
     filling.filled += count;
   }
-  if (!response) throw broken('there is no header');
-  for (const { filled, vectors } of room) if (filled < vectors) throw broken(`${vectors - filled} vectors are missing`);
+  if (!response) throw broken('the header is missing');
+  for (const { filled, vectors } of tensors)
+    if (filled < vectors) throw broken(`${vectors - filled} vectors are missing`);
   return response;
 }

@@ -33,71 +33,71 @@ import { readStoredFeatures, type StoredFeatures, storeMessage } from './storedF
 import type { CallOptions, Transport } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 
-/** Cold models and busy CPUs answer within seconds; beyond a minute something is wrong. */
+/** Cold models and busy CPUs answer within seconds; a call of more than a minute has a problem. */
 const DEFAULT_DEADLINE_MS = 60_000;
 
-/** As large as the server sends by default; gRPC's own 4 MiB is a float32 map of 2048 channels at 720 px. */
+/** The default of the server's largest response. gRPC's own default, 4 MiB, is a float32 map of 2048 channels at 720 px. */
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface ClientOptions extends SecurityOptions {
   /** HOST:PORT of the service. */
   readonly address: string;
-  /** Longest wait for an answer in ms. Default 60 s. */
+  /** Deadline of a call in ms. Default 60 s. */
   readonly deadlineMs?: number;
   /** Largest message to receive in bytes. Default 64 MiB. */
   readonly maxMessageBytes?: number;
 }
 
-/** Talks to a vicregl service. Every method rejects with a VicreglError. */
+/** A client of a vicregl service. Every method rejects with a VicreglError. */
 export interface Client {
   /** The global vector of an image. */
   embed(image: ImageInput, options?: EmbedOptions): Promise<Embedding>;
   /** The local vector of every cell of an image. */
   features(image: ImageInput, options?: FeatureOptions): Promise<Features>;
-  /** The global vectors of several images in one call, in their order; an image that fails is rejected by itself. */
+  /** The global vectors of several images in one call, in the same order; a failed image is rejected on its own. */
   embedBatch(items: readonly Item<EmbedFields>[], options?: EmbedOptions): Promise<readonly Settled<Embedding>[]>;
-  /** The local vectors of several images in one call. */
+  /** The local vectors of several images in one call, in the manner of `embedBatch`. */
   featuresBatch(
     items: readonly Item<FeatureFields>[],
     options?: RequestOptions & FeatureFields,
   ): Promise<readonly Settled<Features>[]>;
   /**
-   * Global vectors of images as they come, in the order in which they become ready. An image is taken from the iterable when
-   * the service can take it, and an answer is received when the one before has been taken. An image that fails is rejected
-   * by itself; the iteration throws where the stream itself ends early. Leaving the loop gives up the call.
+   * The global vectors of a stream of images, in the order in which they become ready. The client reads an image from the
+   * iterable when the service can take it, and receives a result when the caller has taken the previous one. A failed image is
+   * rejected on its own; the iteration throws if the stream itself fails. Leaving the loop cancels the call.
    */
   embedStream(
     items: Iterable<StreamItem<EmbedFields>> | AsyncIterable<StreamItem<EmbedFields>>,
     options?: EmbedOptions,
   ): AsyncIterable<StreamAnswer<Embedding>>;
-  /** Local vectors of images as they come, in the manner of embedStream. */
+  /** The local vectors of a stream of images, in the manner of `embedStream`. */
   featuresStream(
     items: Iterable<StreamItem<FeatureFields>> | AsyncIterable<StreamItem<FeatureFields>>,
     options?: RequestOptions & FeatureFields,
   ): AsyncIterable<StreamAnswer<Features>>;
-  /** Pairs of cells of two images, or of features that the server keeps or the caller has. */
+  /** Matched cells of two images; a side may also be features that the server stores or the caller has. */
   match(a: MatchInput, b: MatchInput, options?: MatchOptions): Promise<Matches>;
-  /** Pairs of cells of one image with each of several, in their order; a target that fails is rejected by itself. */
+  /** Matches of one image with each of several targets, in the same order; a failed target is rejected on its own. */
   matchMany(
     query: MatchInput,
     targets: readonly MatchInput[],
     options?: MatchOptions,
   ): Promise<readonly Settled<Matches>[]>;
-  /** Keeps the local vectors of an image on the server for a while, to be matched by reference. */
+  /** Stores the local vectors of an image on the server for a limited time, for matches by reference. */
   storeFeatures(image: ImageInput, options?: StoreOptions): Promise<StoredFeatures>;
-  /** What a served model is. */
+  /** The properties of a served model. */
   model(options?: RequestOptions): Promise<ModelInfo>;
-  /** The models that can be named in requests. */
+  /** The models that requests can name. */
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
-  /** What the server is: versions, models, and the limits on requests with their values. */
+  /** The server's versions and models, and its limits on requests with their values. */
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
   /** Resolves when the service can be reached. Default: within 10 s. */
   waitForReady(timeoutMs?: number): Promise<void>;
-  /** Frees the connection. */
+  /** Closes the connection. */
   close(): Promise<void>;
 }
 
-/** A client over any transport; the CLI uses it without a socket. */
+/** A client over any transport; the CLI has one within its own process. */
 export function createClientOver(transport: Transport): Client {
   async function call<T>(work: () => Promise<T>): Promise<T> {
     try {
@@ -190,7 +190,7 @@ export function createClientOver(transport: Transport): Client {
   };
 }
 
-/** A client of the service at an address. It connects on the first call. */
+/** A client of the service at an address. It connects at the first call. */
 export function createClient(options: ClientOptions): Client {
   return createClientOver(
     createGrpcTransport({

@@ -25,7 +25,7 @@ export function embedMessage(image: ImageInput, options: EmbedFields, field = 'i
   };
 }
 
-/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+/** @throws VicreglError `INTERNAL` for an incomplete response. */
 export function readEmbedding(response: EmbedResponse__Output): Embedding {
   const tensor = readTensor(response.embedding);
   return { vector: float32Of(tensor), tensor, model: readModelId(response.model) };

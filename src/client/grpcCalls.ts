@@ -14,7 +14,7 @@ import { writeAll } from './writeAll.js';
 
 /** The three kinds of calls as promises and async iterables, over the calls of grpc-js. */
 
-/** grpc-js turns a longer deadline into a 32-bit number of ms, which wraps and passes at once. */
+/** grpc-js converts a deadline to a 32-bit number of ms; a longer one overflows and passes at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
 function deadlineIn(ms: number): GrpcCallOptions {
@@ -25,15 +25,15 @@ function abortedBefore(signal: AbortSignal): VicreglError {
   return new VicreglError('CANCELLED', 'the call was aborted before it began', { cause: signal.reason });
 }
 
-/** Tells of the phases when the call's status comes. */
-function tellPhases(
+/** Reports the phases when the call's status arrives. */
+function reportPhases(
   call: { on(event: 'status', listener: (status: StatusObject) => void): unknown },
   { onPhases }: CallOptions,
 ): void {
   if (onPhases) call.on('status', ({ metadata }) => onPhases(phasesIn(metadata)));
 }
 
-/** Calls of a method with one request and one response. @param defaultDeadlineMs of calls that bring no deadline */
+/** Calls of a method with one request and one response. @param defaultDeadlineMs of calls without a deadline of their own */
 export function unary(client: Client, definition: AnyDefinition, defaultDeadlineMs: number): Unary<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return (request, options) =>
@@ -51,18 +51,18 @@ export function unary(client: Client, definition: AnyDefinition, defaultDeadline
       };
       const grpcOptions = deadlineIn(deadlineMs);
       const call = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, grpcOptions, settle);
-      tellPhases(call, options);
+      reportPhases(call, options);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
 }
 
-/** grpc-js lets its streams read 16 messages ahead, whatever their size. */
+/** Limits the read-ahead of a stream to one message: grpc-js would buffer 16, whatever their size. */
 function readOneAhead(call: ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown>): void {
   const state = (call as unknown as { _readableState: { highWaterMark: number } })._readableState;
   state.highWaterMark = 1;
 }
 
-/** The messages of a call; the call is given up when the signal says so, or when its reader has had enough. */
+/** The messages of a call. Aborting the signal or ending the iteration cancels the call. */
 async function* messagesOf<Response>(
   call: ClientReadableStream<Response> | ClientDuplexStream<unknown, Response>,
   { signal }: CallOptions,
@@ -77,7 +77,7 @@ async function* messagesOf<Response>(
   }
 }
 
-/** Calls of a method with one request and several responses. @param defaultDeadlineMs of calls that bring no deadline */
+/** Calls of a method with one request and several responses. @param defaultDeadlineMs of calls without a deadline of their own */
 export function serverStream(
   client: Client,
   definition: AnyDefinition,
@@ -90,7 +90,7 @@ export function serverStream(
     const grpcOptions = deadlineIn(deadlineMs);
     const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, grpcOptions);
     readOneAhead(call);
-    tellPhases(call, options);
+    reportPhases(call, options);
     yield* messagesOf(call, options);
   };
 }
@@ -103,11 +103,11 @@ export function duplexStream(client: Client, definition: AnyDefinition): DuplexS
     if (signal?.aborted) throw abortedBefore(signal);
     const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, deadlineIn(deadlineMs));
     readOneAhead(call);
-    tellPhases(call, options);
+    reportPhases(call, options);
     const closed = new AbortController();
     let failure: { readonly error: unknown } | undefined;
     const writing = writeAll(call, requests, closed.signal).catch((error: unknown) => {
-      // The caller's own iterable failed: that is what the caller should see.
+      // The caller's own iterable failed: the caller should see that error.
       failure = { error };
       call.cancel();
     });

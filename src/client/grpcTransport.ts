@@ -9,18 +9,18 @@ import { VicreglError } from './vicreglError.js';
 export interface GrpcTransportOptions extends SecurityOptions {
   /** HOST:PORT, or any name that gRPC resolves. */
   readonly address: string;
-  /** Longest wait for an answer in ms. */
+  /** Deadline of a call in ms. */
   readonly deadlineMs: number;
   /** Largest message to receive in bytes. */
   readonly maxMessageBytes: number;
 }
 
-/** A message holds its tensor and some hundred bytes more. */
+/** Bytes of a message beside its tensor: some hundred, with a margin. */
 const MESSAGE_OVERHEAD = 4096;
 
 /**
- * Reaches the service over gRPC.
- * @throws VicreglError `INVALID_ARGUMENT` for a limit on messages that is no whole number, or security that cannot work.
+ * A transport over gRPC.
+ * @throws VicreglError `INVALID_ARGUMENT` for a maxMessageBytes that is not a whole number, or unusable security options.
  */
 export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const { address, deadlineMs, maxMessageBytes } = options;
@@ -30,7 +30,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
     ...security.options,
     interceptors: security.interceptors,
     'grpc.max_receive_message_length': uint32('maxMessageBytes', maxMessageBytes),
-    // What may be sent is the server's to say, and its refusal names its limit.
+    // The server limits what clients send, and its error names the limit.
     'grpc.max_send_message_length': -1,
   });
   const calls = mapMethods<AnyCall>(Client.service, {
@@ -45,7 +45,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
       new Promise((resolve, reject) => {
         client.waitForReady(Date.now() + timeoutMs, (error) => {
           if (!error) resolve();
-          else reject(new VicreglError('UNAVAILABLE', `no service answers at ${address} within ${timeoutMs} ms`));
+          else reject(new VicreglError('UNAVAILABLE', `no service answered at ${address} within ${timeoutMs} ms`));
         });
       }),
     async close() {

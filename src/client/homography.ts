@@ -6,17 +6,17 @@ export type HomographyAbsence = 'tooFewPairs' | 'collinear' | 'degenerate';
 /** The plane projective map between two images. */
 export interface Homography {
   /**
-   * 9 numbers, row-major, the last 1: (x', y', w) = H (x, y, 1) takes a pixel of a's original to (x'/w, y'/w) of b's. Absent
-   * where there is none.
+   * 9 numbers, row-major, the last 1: (x', y', w) = H (x, y, 1) maps a pixel of a's original to (x'/w, y'/w) in b's. Absent
+   * if none was found.
    */
   readonly matrix?: readonly number[];
   readonly absence?: HomographyAbsence;
   /** For each pair, whether it is an inlier. */
   readonly inliers: readonly boolean[];
   readonly inlierCount: number;
-  /** Root mean square of the inliers' distances in b's original, in pixels. */
+  /** Root mean square of the inliers' distances, in pixels of b's original. */
   readonly inlierRms: number;
-  /** Samples that were drawn. */
+  /** Samples drawn. */
   readonly iterations: number;
 }
 

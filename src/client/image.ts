@@ -11,11 +11,11 @@ export interface RawPixels {
 /** The bytes of an image file (JPEG, PNG, WebP, AVIF, GIF, TIFF), or raw pixels. */
 export type Pixels = Uint8Array | RawPixels;
 
-/** How an image becomes network input; sizes in pixels, multiples of the model's stride. */
+/** How an image is resized to the network input; sizes in pixels, multiples of the model's stride. */
 export type Resize =
   /**
-   * Shortest side to `resize`, then the central `crop` x `crop` square. Left out: the model's own sizes, of which the
-   * crop is made as small as the resize asks.
+   * Resizes the shortest side to `resize`, then cuts out the central `crop` x `crop` square. Defaults: the model's own sizes,
+   * with a smaller crop if `resize` requires it.
    */
   | { readonly kind: 'shortestSide'; readonly resize?: number; readonly crop?: number }
   /** Stretched to exactly this size. */
@@ -23,7 +23,7 @@ export type Resize =
   /** The image's own size, rounded to the stride. */
   | { readonly kind: 'native' };
 
-/** A rectangle of the original image in pixels, mirrored left to right where `flip` says so. */
+/** A rectangle of the original image in pixels, mirrored left to right if `flip` is set. */
 export interface CropRectangle {
   readonly top: number;
   readonly left: number;
@@ -32,11 +32,11 @@ export interface CropRectangle {
   readonly flip?: boolean;
 }
 
-/** An image with its crop and size. Pixels may be left out only in `match` by location. */
+/** An image with its crop and size. Only `match` by location accepts one without pixels. */
 export interface PlacedImage {
   readonly pixels?: Pixels;
   readonly crop?: CropRectangle;
-  /** Default: the model's shortest side and central square, or with a crop: all of it, stretched to the square. */
+  /** Default: the model's shortest side and central square; with a crop, the whole crop stretched to that square. */
   readonly resize?: Resize;
 }
 
@@ -69,9 +69,9 @@ function cropOf(crop: CropRectangle | undefined, field: string): Image {
 }
 
 /**
- * An image as the request's message.
+ * The message of an image.
  * @param field name of the image in errors
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function imageMessage(input: ImageInput, field: string): Image {
   if (input instanceof Uint8Array || 'rgb' in input) return sourceOf(input, field);

@@ -6,7 +6,7 @@ export type Phases = Readonly<Partial<Record<(typeof names)[number], number>>>;
 
 const names = ['receive', 'wait', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
 
-/** The phases in an answer's trailing metadata. */
+/** The phases in the trailing metadata of a call. */
 export function phasesIn(metadata: Metadata): Phases {
   return Object.fromEntries(
     names.flatMap((name) => {

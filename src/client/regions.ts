@@ -9,16 +9,16 @@ export interface Box {
   readonly bottom: number;
 }
 
-/** Run lengths as COCO writes them: down the columns, turns outside and inside the mask, outside first. */
+/** Run lengths in COCO's format: column by column, alternately outside and inside the mask, outside first. */
 export interface RunLengths {
   /** Size of the mask in pixels: that of the original. */
   readonly width: number;
   readonly height: number;
-  /** The lengths, or their string form as pycocotools gives it. */
+  /** The lengths, or their compressed string as in pycocotools. */
   readonly counts: readonly number[] | string;
 }
 
-/** One byte a pixel, rows from the top, not 0 inside the mask. */
+/** One byte per pixel, rows from the top, not 0 inside the mask. */
 export interface Bitmap {
   /** Size of the mask in pixels: that of the original. */
   readonly width: number;
@@ -26,17 +26,17 @@ export interface Bitmap {
   readonly data: Uint8Array;
 }
 
-/** A part of the image that gets a vector of its own: a rectangle, or a mask of the original's size. */
+/** A region of the image to pool to one vector: a rectangle, or a mask of the original's size. */
 export type PoolingRegion =
   | { readonly box: Box }
   | { readonly runLengths: RunLengths }
   | { readonly bitmap: Bitmap }
-  /** A PNG file of one channel, or with a palette whose indices count; not 0 inside the mask. */
+  /** A PNG file with one channel or a palette (its indices); not 0 inside the mask. */
   | { readonly png: Uint8Array };
 
 /**
- * A region as the request's message.
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ * The message of a region.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function regionMessage(region: PoolingRegion, field: string): PoolingRegionMessage {
   if ('box' in region) return { box: region.box };

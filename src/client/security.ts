@@ -2,33 +2,33 @@ import { isIP } from 'node:net';
 import { type ChannelCredentials, credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { VicreglError } from './vicreglError.js';
 
-/** How the service's identity is checked, and ours is shown. Contents of PEM files. */
+/** TLS: the trusted authorities, and the client's own certificate. Contents of PEM files. */
 export interface TlsOptions {
-  /** Authorities that are trusted. Default: those that Node trusts. */
+  /** Trusted certificate authorities. Default: those of Node. */
   readonly ca?: Buffer;
-  /** Our certificate, with its chain, where the service asks for one (mutual TLS). */
+  /** The client's certificate with its chain, if the service requires one (mutual TLS). */
   readonly cert?: Buffer;
   /** Private key of `cert`. */
   readonly key?: Buffer;
-  /** Name that the service's certificate must be for. Default: the host of the address. */
+  /** Name that the service's certificate must have. Default: the host of the address. */
   readonly serverName?: string;
 }
 
-/** How a client reaches a service that is guarded. */
+/** TLS and credentials of a client. */
 export interface SecurityOptions {
-  /** Default: no TLS. `true` trusts the authorities that Node trusts. */
+  /** Default: no TLS. `true` trusts the authorities of Node. */
   readonly tls?: TlsOptions | true;
-  /** Bearer token of every call. */
+  /** Bearer token sent with every call. */
   readonly token?: string;
   /**
-   * Sends the token without TLS to other machines too, where whoever carries the traffic can read it. Default false.
+   * Allows sending the token without TLS to other machines, where anyone on the network path can read it. Default false.
    */
   readonly tokenInClear?: boolean;
-  /** Any other credentials of gRPC, in place of `tls`. */
+  /** Any other gRPC credentials, instead of `tls`. */
   readonly credentials?: ChannelCredentials;
 }
 
-/** What a channel is opened with. */
+/** What a channel is created with. */
 export interface ChannelSecurity {
   readonly credentials: ChannelCredentials;
   readonly interceptors: Interceptor[];
@@ -38,7 +38,7 @@ export interface ChannelSecurity {
 const invalid = (message: string, cause?: unknown): VicreglError =>
   new VicreglError('INVALID_ARGUMENT', message, cause === undefined ? {} : { cause });
 
-/** Addresses that do not leave the machine. */
+/** Addresses of this machine. */
 const LOCAL = /^((dns|ipv4|ipv6):(\/\/\/)?)?(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$|^unix:/;
 
 function withToken(token: string): Interceptor {
@@ -51,15 +51,15 @@ function withToken(token: string): Interceptor {
     });
 }
 
-/** What grpc-js makes of credentials for one target; not part of its types. */
+/** The connector that grpc-js creates from credentials for one target; not part of its types. */
 interface Connectable {
   _createSecureConnector?(...args: unknown[]): { readonly connectionOptions?: { servername?: string } };
 }
 
 /**
- * Keeps an IP address out of the name that TLS sends (SNI), where RFC 6066 allows host names alone and Node warns of it. grpc-js
- * sends the host of the address whatever it is. The certificate is compared with the address all the same: Node takes the host
- * for that where there is no name.
+ * Removes an IP address from the server name that TLS sends (SNI): RFC 6066 allows only host names, and Node warns otherwise.
+ * grpc-js always sends the host of the address. The certificate is still checked against the address, since Node uses the host
+ * if there is no server name.
  */
 function withoutAddressAsName(made: ChannelCredentials): ChannelCredentials {
   const target = made as unknown as Connectable;
@@ -83,18 +83,18 @@ function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
   try {
     return withoutAddressAsName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
   } catch (cause) {
-    throw invalid(`tls: ca, cert or key is no PEM that can be used: ${(cause as Error).message}`, cause);
+    throw invalid(`tls: ca, cert or key is not a usable PEM file: ${(cause as Error).message}`, cause);
   }
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for options that do not go together, or a token that would travel in clear. */
+/** @throws VicreglError `INVALID_ARGUMENT` for options that exclude each other, or a token that would be sent in clear text. */
 export function channelSecurity(address: string, options: SecurityOptions): ChannelSecurity {
   const { tls, token, tokenInClear = false } = options;
   if (tls !== undefined && options.credentials !== undefined) {
     throw invalid('tls and credentials exclude each other; give one of them');
   }
   if (token !== undefined) {
-    if (!/^[\w.~+/-]+=*$/.test(token)) throw invalid('token: it has characters that no bearer token has');
+    if (!/^[\w.~+/-]+=*$/.test(token)) throw invalid('token: it has characters that a bearer token may not have');
     if (tls === undefined && options.credentials === undefined && !tokenInClear && !LOCAL.test(address)) {
       throw invalid(
         `token: without TLS it could be read on the way to ${address}; use tls, or allow it with tokenInClear`,

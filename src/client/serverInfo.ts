@@ -2,22 +2,22 @@ import type { GetServerInfoResponse__Output } from '../proto/generated/vicregl/v
 import type { ServedModel__Output } from '../proto/generated/vicregl/v1/ServedModel.js';
 import { type ModelId, readModelId } from './model.js';
 
-/** A model that can be named in requests. */
+/** A model that requests can name. */
 export interface ServedModel extends ModelId {
-  /** Whether requests that name no model get this one. */
+  /** Whether requests without a model use this one. */
   readonly isDefault: boolean;
-  /** `loading`: its workers are being started; `failed`: they cannot be. */
+  /** `loading`: its workers are starting; `failed`: they cannot be started. */
   readonly state: 'ready' | 'loading' | 'failed' | 'unknown';
-  /** What really runs it: cpu or cuda. */
+  /** The execution provider in use: cpu or cuda. */
   readonly provider: string;
   readonly architecture: string;
-  /** Workers that run it now. */
+  /** Workers that run it at present. */
   readonly workers: number;
-  /** The sizes in pixels that a network input may have; empty: any. */
+  /** Allowed sizes of the network input in pixels; empty means any. */
   readonly inputSizes: readonly { readonly width: number; readonly height: number }[];
 }
 
-/** One number that bounds what requests may cost. */
+/** A limit on requests. */
 export interface Limit {
   readonly value: number;
   /** bytes, pixels, images, seconds and the like; empty for a plain number. */
@@ -25,7 +25,7 @@ export interface Limit {
   readonly description: string;
 }
 
-/** What a server is. */
+/** Versions, models and limits of a server. */
 export interface ServerInfo {
   readonly serverVersion: string;
   readonly onnxruntimeVersion: string;

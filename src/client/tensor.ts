@@ -3,18 +3,18 @@ import { float16ToFloat32 } from '../tensor/float16.js';
 import { type Tensor, tensorFromBytes } from '../tensor/tensor.js';
 import { VicreglError } from './vicreglError.js';
 
-/** Whole numbers with one scale for each vector along the last dimension: value = element * scale. */
+/** int8 elements with one scale for each vector along the last dimension: value = element * scale. */
 export interface ScaledTensor extends Tensor<'int8'> {
   /** Row-major, one for each vector. */
   readonly scales: Float32Array;
 }
 
-/** A tensor as it was received; float16 as its bit patterns. */
+/** A tensor as received; float16 elements as bit patterns. */
 export type ReceivedTensor = Tensor<'float32'> | Tensor<'float16'> | ScaledTensor;
 
-/** @throws VicreglError `INTERNAL` for a response without a tensor, or whose bytes do not fit its shape. */
+/** @throws VicreglError `INTERNAL` for a response without a tensor, or with bytes that do not match its shape. */
 export function readTensor(message: Tensor__Output | null): ReceivedTensor {
-  if (message === null) throw new VicreglError('INTERNAL', 'the response carries no tensor');
+  if (message === null) throw new VicreglError('INTERNAL', 'the response has no tensor');
   try {
     switch (message.dtype) {
       case 'DATA_TYPE_FLOAT32':

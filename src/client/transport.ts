@@ -1,27 +1,27 @@
 import type { KindOf, MessagesOf, MethodName } from '../proto/methods.js';
 import type { Phases } from './phases.js';
 
-/** How one call is made. */
+/** Options of one call. */
 export interface CallOptions {
-  /** Gives up the call when aborted. */
+  /** Aborting it cancels the call. */
   readonly signal?: AbortSignal;
   /**
-   * Longest wait for the answer in ms; the client's own where it is left out. A stream has none of its own: this bounds all
-   * of it.
+   * Deadline in ms. Default: the client's for calls with one request, none for streams of requests, where it bounds the whole
+   * stream.
    */
   readonly deadlineMs?: number;
-  /** Told, when the answer has come, how long the service spent in each phase; of a stream, in all. Not within a process. */
+  /** Called at the end of the call with the time that the service spent in each phase. Not called by the in-process transport. */
   readonly onPhases?: (phases: Phases) => void;
 }
 
 export type Unary<Request, Response> = (request: Request, options: CallOptions) => Promise<Response>;
 
-/** One request, several messages; ending the iteration early gives up the call. */
+/** One request, several responses. Ending the iteration early cancels the call. */
 export type ServerStream<Request, Response> = (request: Request, options: CallOptions) => AsyncIterable<Response>;
 
 /**
- * Messages both ways: a request is taken from the iterable when the one before has gone out, and an answer is received when
- * the one before has been taken. Ending the iteration early gives up the call.
+ * Messages both ways: the transport reads a request from the iterable when the previous one has been sent, and receives a
+ * response when the caller has taken the previous one. Ending the iteration early cancels the call.
  */
 export type DuplexStream<Request, Response> = (
   requests: AsyncIterable<Request>,
@@ -35,7 +35,7 @@ interface CallsOf<Request, Response> {
   itemStream: DuplexStream<Request, Response>;
 }
 
-/** A call for every method of the contract, by the method's name with a small first letter. */
+/** A call for every method of the contract, named as the method with a lower-case first letter. */
 export type MethodCalls = {
   readonly [M in MethodName as Uncapitalize<M>]: CallsOf<
     MessagesOf<M>['request'],
@@ -43,18 +43,18 @@ export type MethodCalls = {
   >[KindOf<M>];
 };
 
-/** A call of some method; `methodCalls` gives each its own messages. */
+/** A call of any method, without the types of its messages. */
 export type AnyCall = CallsOf<unknown, unknown>[keyof CallsOf<unknown, unknown>];
 
-/** Calls by their methods' names as the client makes them. */
+/** Renames calls from the names of their methods to those of `MethodCalls`, and gives them their types. */
 export function methodCalls(calls: Readonly<Record<MethodName, AnyCall>>): MethodCalls {
   const named = Object.entries(calls).map(([name, call]) => [name.charAt(0).toLowerCase() + name.slice(1), call]);
   return Object.fromEntries(named) as MethodCalls;
 }
 
-/** Carries messages to the service: over a socket, or within the process. Rejects with what `VicreglError.from` takes. */
+/** Calls the service over a socket or within the process. Rejects with errors that `VicreglError.from` converts. */
 export interface Transport extends MethodCalls {
-  /** Largest tensor in bytes that this transport can bring back in one message. */
+  /** Largest tensor in bytes that this transport can receive in one message. */
   readonly maxResponseBytes: number;
   /** Resolves when the service can be reached. */
   waitForReady(timeoutMs: number): Promise<void>;

@@ -3,7 +3,7 @@ import { VicreglError } from './vicreglError.js';
 const MAX_UINT32 = 2 ** 32 - 1;
 
 /**
- * Checks a number for a uint32 field: protobuf would cut its fraction off and let it wrap around in silence.
+ * Checks a number for a uint32 field: protobuf would silently truncate fractions and wrap larger numbers.
  * @throws VicreglError `INVALID_ARGUMENT` naming the field.
  */
 export function uint32(field: string, value: number): number {

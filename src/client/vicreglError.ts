@@ -12,7 +12,7 @@ function hasStatus(value: unknown): value is { readonly code: status; readonly d
   return typeof code === 'number' && status[code] !== undefined && typeof details === 'string';
 }
 
-/** The service's reason, limit and wait: in the trailing metadata of a socket, in the error itself without one. */
+/** The service's reason, limit and retry delay: from the trailing metadata, or in-process from the error itself. */
 function factsOf(error: object): ErrorFacts | undefined {
   const { reason, limit, retryAfterSeconds } = error as Partial<ErrorFacts>;
   if (typeof reason === 'string') {
@@ -23,7 +23,7 @@ function factsOf(error: object): ErrorFacts | undefined {
   return Buffer.isBuffer(bytes) ? decodeFacts(bytes) : undefined;
 }
 
-/** The id under which the service logged the call. */
+/** The request id in the service's log. */
 function requestIdOf(error: object): string | undefined {
   const { metadata } = error as { metadata?: unknown };
   return metadata instanceof Metadata ? metadata.get('x-request-id')[0]?.toString() : undefined;
@@ -36,26 +36,26 @@ interface VicreglErrorOptions extends ErrorOptions {
   readonly requestId?: string | undefined;
 }
 
-/** The client's one error: `code` says what kind, `message` what is wrong and the way out. */
+/** The client's only error class: `code` is the kind, `message` says what is wrong and how to fix it. */
 export class VicreglError extends Error {
   override readonly name = 'VicreglError';
   readonly code: VicreglErrorCode;
   /**
    * Stable name of the cause for programs, such as `OVERLOADED` (try again later) or `TOO_LARGE` (never fits); all of
-   * them in docs/service.md. Undefined where the service did not answer itself.
+   * them in docs/service.md. Undefined if the error is not from the service.
    */
   readonly reason: string | undefined;
   /**
-   * Of `OVERLOADED` and `RATE_LIMITED`: the key of the service's configuration that was met, such as `queueImages`, and
-   * its value.
+   * For `OVERLOADED` and `RATE_LIMITED`: the limit that was reached, by its configuration key such as `queueImages`, and its
+   * value.
    */
   readonly limit: MetLimit | undefined;
   /**
-   * Shortest wait in seconds, a fraction too, after which the same request may succeed: of `OVERLOADED` and `RATE_LIMITED`,
-   * and of calls that were refused because their deadline could not be met. Undefined where the service names none.
+   * Minimum delay in seconds (may be fractional) before a retry can succeed: for `OVERLOADED`, `RATE_LIMITED`, and calls
+   * rejected because they would have missed their deadline. Undefined if the service gives none.
    */
   readonly retryAfterSeconds: number | undefined;
-  /** Names the call in the service's log; undefined where the service did not answer itself. */
+  /** Id of the call in the service's log; undefined if the error is not from the service. */
   readonly requestId: string | undefined;
 
   constructor(code: VicreglErrorCode, message: string, options: VicreglErrorOptions = {}) {
@@ -67,13 +67,13 @@ export class VicreglError extends Error {
     this.requestId = options.requestId;
   }
 
-  /** The status of one item of a batch or a stream. */
+  /** Converts the status of one item of a batch or a stream. */
   static fromStatus({ code, message, details }: Status__Output): VicreglError {
     const name = (status[code] ?? 'UNKNOWN') as VicreglErrorCode;
     return new VicreglError(name, message, { ...factsIn(details) });
   }
 
-  /** Anything thrown as a VicreglError: gRPC errors keep their status, aborts are CANCELLED, the rest is UNKNOWN. */
+  /** Converts anything thrown: gRPC errors keep their status, aborts become CANCELLED, other errors UNKNOWN. */
   static from(error: unknown): VicreglError {
     if (error instanceof VicreglError) return error;
     if (hasStatus(error)) {

@@ -1,23 +1,23 @@
 import type { Writable } from 'node:stream';
 
-/** Writes one message. Resolves when it has gone out, or the signal says that the call is over. */
+/** Writes one message. Resolves when it has been sent, or when the signal reports the end of the call. */
 function writeOne<Request>(call: Pick<Writable, 'write'>, request: Request, closed: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      // Not left to the end of the call: a stream of a million messages would have a million listeners.
+      // Removed at once: a stream of a million messages would otherwise have a million listeners.
       closed.removeEventListener('abort', done);
       resolve();
     };
     closed.addEventListener('abort', done, { once: true });
-    // A call that has failed tells why to its reader.
+    // The reader of a failed call receives the error.
     call.write(request, done);
   });
 }
 
 /**
- * Writes every request of a stream, each when the one before has gone out, and ends it.
- * @param closed says that the call is over: nothing more is written
- * @throws what the caller's iterable throws
+ * Writes every request of a stream, each after the previous one has been sent, and ends the stream.
+ * @param closed aborted when the call is over: nothing more is written
+ * @throws whatever the caller's iterable throws
  */
 export async function writeAll<Request>(
   call: Pick<Writable, 'write' | 'end'>,

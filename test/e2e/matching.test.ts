@@ -112,7 +112,7 @@ describe('matching over a socket', () => {
     assert.equal((await client.match(b, { featureRef }, { space: 'backbone' })).pairs[0]?.distance, 0);
     await assert.rejects(
       client.match({ featureRef }, b, { by: 'location' }),
-      failsWith('INVALID_ARGUMENT', /^a\.featureRef: by_location takes crops/, 'INVALID_ARGUMENT'),
+      failsWith('INVALID_ARGUMENT', /^a\.feature_ref: by_location takes only crops/, 'INVALID_ARGUMENT'),
     );
     await assert.rejects(
       client.storeFeatures(b, { ttlSeconds: 601 }),
@@ -137,9 +137,12 @@ describe('matching over a socket', () => {
       client.matchMany({ featureRef: 'gone' }, [cat!]),
       failsWith('NOT_FOUND', /^query\.feature_ref/, 'FEATURES_EXPIRED'),
     );
-    for (const count of [0, 5]) {
+    for (const [count, reason] of [
+      [0, /^targets: empty; send 1 to 4$/],
+      [5, /^targets: 5 are more than the 4 of one request; send more in further calls/],
+    ] as const) {
       const many = client.matchMany(query!, new Array(count).fill(cat!));
-      await assert.rejects(many, failsWith('INVALID_ARGUMENT', /outside 1 to 4/, 'INVALID_ARGUMENT'));
+      await assert.rejects(many, failsWith('INVALID_ARGUMENT', reason, 'INVALID_ARGUMENT'));
     }
     const crop = (left: number) => ({ crop: { left, top: 0, width: 64, height: 64 } });
     const byPlace = await client.matchMany(crop(0), [crop(0), crop(32)], { by: 'location', topGamma: 0 });

@@ -7,8 +7,8 @@ import type { ServeContext } from './context.js';
 import { mostInputBytes, readImage } from './wire/image.js';
 
 /**
- * `readImage` for an image that goes through the network. It gets a place in the queue first, so that no processor time goes into
- * what a full queue would reject.
+ * Reserves a place in the model's queue for an image, then reads the image with `readImage`. A full queue thus rejects it before
+ * any processor time is spent.
  * @throws as `readImage`, and as `BatchQueue.reserve`.
  */
 export async function admitImage(
@@ -22,7 +22,7 @@ export async function admitImage(
   return readImage(context, image, field, call);
 }
 
-/** Several outputs of one image in their order, without the batch dimension: [C] or [h, w, C] each. */
+/** Runs the network on one image. @returns the outputs in the given order, without the batch dimension: [C] or [h, w, C] each */
 export async function inferAll(
   context: ServeContext,
   image: RgbImage,
@@ -32,12 +32,12 @@ export async function inferAll(
   const computed = await context.queue.run(image, new Set(outputs), call);
   return outputs.map((output) => {
     const found = computed[output];
-    if (found === undefined) throw new Error(`the engine answered without the output ${output} that was asked for`);
+    if (found === undefined) throw new Error(`the engine did not return the requested output ${output}`);
     return tensor('float32', found.shape.slice(1), found.data);
   });
 }
 
-/** One output of one image, without the batch dimension: [C] or [h, w, C]. */
+/** As `inferAll`, for one output: [C] or [h, w, C]. */
 export async function infer(
   context: ServeContext,
   image: RgbImage,

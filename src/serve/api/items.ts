@@ -9,14 +9,14 @@ import type { ServeLimits } from '../config/serveLimits.js';
 import type { ContextLender, ServeContext } from './context.js';
 import { checkCount, invalid } from './wire/fields.js';
 
-/** The items of batches and streams: each is answered by the unary method, and one that fails has a status of its own. */
+/** The items of batches and streams: each is handled like a unary call, and a failed one gets a status of its own. */
 
-/** The status of one item of a batch or a stream, as messages carry it. */
+/** The message of the status of one item. */
 function itemStatus(status: Status): NonNullable<EmbedStreamResponse['status']> {
   return statusMessage(status);
 }
 
-/** The phases of one item in ms, as messages carry them. */
+/** The message of the phases of one item, in ms. */
 function phaseTimes(seconds: ReadonlyMap<Phase, number>): PhaseTimes {
   const ms = (phase: Phase): number => (seconds.get(phase) ?? 0) * 1000;
   return {
@@ -42,8 +42,8 @@ export function checkBatch(requests: readonly unknown[], { batchRequests }: Serv
 type ItemResult<Response> = { readonly response: Response } | { readonly status: ReturnType<typeof itemStatus> };
 
 /**
- * Answers every request of a batch side by side: their images meet in the queue. What fails has a status in its place.
- * @throws the call's own reason when it is aborted.
+ * Handles the requests of a batch concurrently, so that their images can share runs. A failed request gets a status in its place.
+ * @throws the reason of the call's signal if the call is aborted.
  */
 export async function answerEach<Request, Response>(
   requests: readonly Request[],
@@ -57,10 +57,10 @@ export async function answerEach<Request, Response>(
         call.observeItem?.(status.OK);
         return { response };
       } catch (error) {
-        // Only the call's own end ends the call.
+        // An aborted call fails as a whole; any other error is the item's.
         call.signal.throwIfAborted();
         const failure = toStatus(error);
-        // No item ends by its deadline after its run: that is the call's own end.
+        // An item has no deadline of its own: after its run, only the call as a whole can miss one.
         call.observeItem?.(failure.code, error);
         return { status: itemStatus(failure) };
       }
@@ -69,10 +69,10 @@ export async function answerEach<Request, Response>(
   return results;
 }
 
-/** Longest id of an item, in characters: it is echoed, and goes into no log. */
+/** Maximum length of an item's id in characters: it is echoed in the response. It is not logged. */
 const MAX_ID = 256;
 
-/** Answers the items of a stream with what the unary method answers; every item finds its model anew. */
+/** Handles each item of a stream by the unary method. The model is looked up for every item, since it may be reloaded. */
 export function itemMethod<Request extends { readonly model: string }, Response>(
   models: ContextLender,
   answer: (context: ServeContext, request: Request, call: Call) => Promise<Response>,
@@ -84,7 +84,7 @@ export function itemMethod<Request extends { readonly model: string }, Response>
         throw invalid(`id: ${item.id.length} characters; at most ${MAX_ID} are echoed`);
       }
       const { request } = item;
-      if (request === null) throw invalid('request: missing; every item carries one');
+      if (request === null) throw invalid('request: missing; every item needs one');
       return models.use(request.model, (context) => answer(context, request, call));
     },
     wrap: (item: Item, response: Response, seconds: Parameters<typeof phaseTimes>[0]) => ({

@@ -10,33 +10,33 @@ import type { MethodMap } from './method.js';
 import { createMethodMap } from './methodMap.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
 
-/** The models with their methods, without a socket: the server and the in-process CLI both call these. */
+/** The models and the methods over them, without a socket. The server and the in-process CLI both use it. */
 export interface Service {
   readonly methods: MethodMap;
   readonly models: ModelRegistry;
-  /** Of the features kept by reference. */
+  /** Counters of the features stored by reference. */
   readonly storedFeatures: FeatureStoreStats;
   /** Finishes what was taken, then closes the engines. */
   close(): Promise<void>;
-  /** Ends what `close` waits for. */
+  /** Aborts what `close` waits for. */
   terminate(): void;
 }
 
 export interface ServiceOptions {
-  /** The first is the default; the service closes them. */
+  /** The first is the default model. The service closes them. */
   readonly models: readonly ModelSource[];
   readonly limits?: ServeLimits;
   /** Bounds bytes and concurrent work. Default: by the limits. */
   readonly admission?: Admission;
   /** Decodes images; the service closes it. Default: in this process, for images of people who are trusted. */
   readonly decoder?: Decoder;
-  /** Told what happens in the queues. */
+  /** Notified of events in the queues. */
   readonly observer?: QueueObserver;
 }
 
 /**
- * Puts limits, decoding and a batching queue in front of each model; the service owns their engines from then on. From here
- * on libvips reads the supported formats alone, in the whole process.
+ * Creates the service: limits, decoding and a batching queue for each model. It takes ownership of the engines. It also restricts
+ * libvips to the supported formats, in the whole process.
  */
 export function createService(options: ServiceOptions): Service {
   const { models: sources, limits = defaultServeLimits, decoder = createLocalDecoder(), observer } = options;

@@ -14,7 +14,7 @@ import { tensorMessage, type WireDType, type WireTensor } from '../wire/wireTens
 import { type FeaturePlan, type PlannedMap, planFeatures, planMaps } from './plan.js';
 import { readRegions } from './regions.js';
 
-/** The vectors of one map, ready to be sent. */
+/** The vectors of one map, encoded for the response. */
 export interface ExtractedMap {
   readonly planned: PlannedMap;
   readonly features: WireTensor;
@@ -24,12 +24,12 @@ export interface ExtractedMap {
   readonly reduced?: Reduced;
 }
 
-/** Told the size of the answer in bytes before any vector is computed; it throws where that is too much. */
+/** Called with the size of the response in bytes before any vector is computed. @throws ServeError `too_large` */
 export type SizeCheck = (bytes: number, maps: readonly PlannedMap[], dtype: WireDType) => void | Promise<void>;
 
 /**
- * Cuts the window or the cells out of one map, or pools it, then normalises and reduces the vectors as the plan says. Large
- * maps leave the event loop to others every few milliseconds.
+ * Applies the plan to one map: window or cells, pooling, normalisation, PCA, dtype. Large maps are processed in slices of a few
+ * milliseconds.
  */
 async function extractMap(
   { admission }: ServeContext,
@@ -79,7 +79,7 @@ async function acquireMaps(
 
 /**
  * The local vectors that a request asks for, of every map that it names.
- * @param check told the bytes of the answer before the network runs
+ * @param check called with the size of the response before the network runs
  */
 export async function extract(
   context: ServeContext,

@@ -12,7 +12,7 @@ import { tensorMessage } from '../wire/wireTensor.js';
 function readPart(message: Tensor__Output | null, rank: number, field: string): Tensor<'float32'> {
   const wanted = rank === 1 ? 'FLOAT32 [C]' : 'FLOAT32 [k, C]';
   if (message === null || message.dtype !== 'DATA_TYPE_FLOAT32' || message.shape.length !== rank) {
-    throw invalid(`${field}: must be ${wanted}, as the answer with the basis had it`);
+    throw invalid(`${field}: must be ${wanted}, as in the response with the basis`);
   }
   try {
     const part = tensorFromBytes('float32', message.shape, message.data);
@@ -28,13 +28,13 @@ function readBasis(message: PcaBasis__Output): Basis {
   const components = readPart(message.components, 2, 'pca.basis.components');
   if (mean.shape[0] === components.shape[1]) return { mean, components };
   throw invalid(
-    `pca.basis: the mean has length ${mean.shape[0]} and the components ${components.shape[1]}; they belong together`,
+    `pca.basis: the mean has length ${mean.shape[0]} and the components ${components.shape[1]}; send both from one response`,
   );
 }
 
 /**
- * How a request reduces dimensions.
- * @param most components that may be asked for
+ * Reads the PCA options of a request.
+ * @param most maximum number of components
  * @throws ServeError `invalid_argument` naming the field.
  */
 export function readPca(pca: Pca__Output, most: number): Reduction & { readonly components: number } {
@@ -45,12 +45,12 @@ export function readPca(pca: Pca__Output, most: number): Reduction & { readonly 
     throw invalid(`pca.components: ${components} is not the ${given} of the basis; leave it 0`);
   }
   if (components < 1 || components > most) {
-    throw invalid(`pca.components: ${components} must be 1 to ${most}; 3 make a picture of a map`);
+    throw invalid(`pca.components: ${components} must be 1 to ${most}; 3 are enough for an RGB picture of a map`);
   }
   return basis === undefined ? { components } : { components, basis };
 }
 
-/** What was done to the dimensions, as the response carries it. */
+/** The message of a PCA. */
 export function pcaResult({ basis, variances, totalVariance }: Reduced): PcaResult {
   return {
     ...(basis && {

@@ -8,14 +8,14 @@ import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/
 import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
 import { checkCount, inField, invalid } from '../wire/fields.js';
-import { type AskedMap, askedMaps } from '../wire/model.js';
+import { type RequestedMap, requestedMaps } from '../wire/model.js';
 import { readDType, type WireDType, wireBytes } from '../wire/wireTensor.js';
 import { readPca } from './pca.js';
 import { readBox } from './regions.js';
 
-/** What a request asks for, checked as far as it can be without its image. */
+/** The dense options of a request, checked as far as possible without the image. */
 export interface FeaturePlan {
-  readonly maps: readonly AskedMap[];
+  readonly maps: readonly RequestedMap[];
   readonly dtype: WireDType;
   readonly l2Normalize: boolean;
   readonly region?: Box;
@@ -24,8 +24,8 @@ export interface FeaturePlan {
   readonly pca?: Reduction & { readonly components: number };
 }
 
-/** One map of a plan, when its image is known. */
-export interface PlannedMap extends AskedMap {
+/** One map of a plan for a known image. */
+export interface PlannedMap extends RequestedMap {
   /** The whole map. */
   readonly grid: Grid;
   /** The cells that are sent or pooled, where they are not all. */
@@ -34,22 +34,22 @@ export interface PlannedMap extends AskedMap {
   readonly usedGrid: Grid;
   /** Vectors of the answer. */
   readonly vectors: number;
-  /** Length of each. */
+  /** Length of each vector. */
   readonly dimensions: number;
-  /** Bytes of the answer. */
+  /** Bytes in the response. */
   readonly bytes: number;
 }
 
 const countWays = { none: 'name at least one, or leave the message out', tooMany: 'send several requests' };
 
 /**
- * Reads what a request asks for.
- * @throws ServeError naming the field.
+ * Reads the dense options of a request.
+ * @throws ServeError withField the field.
  */
 export function planFeatures(context: ServeContext, request: ExtractFeaturesRequest__Output): FeaturePlan {
   const { limits } = context;
   const { pooling, cells, region, pca, l2Normalize } = request;
-  const maps = askedMaps(context.engine, request);
+  const maps = requestedMaps(context.engine, request);
   if (cells) {
     checkCount('cells.cells', cells.cells, limits.namedCells, countWays);
     if (pooling) throw invalid('cells: pooling takes the cells under each region; leave one of the two out');
@@ -71,8 +71,8 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
   };
 }
 
-/** Names the request's field in what the dense layer refuses. */
-function naming<T>(field: string, work: () => T): T {
+/** Runs `work`; adds the name of the field to errors of the dense layer. */
+function withField<T>(field: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
@@ -80,18 +80,18 @@ function naming<T>(field: string, work: () => T): T {
   }
 }
 
-function planMap(plan: FeaturePlan, map: AskedMap, image: PreparedImage, most: number): PlannedMap {
+function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, most: number): PlannedMap {
   const grid = gridOf(image, map.stride);
   const { region, cells } = plan;
-  const window = region && naming('region', () => windowUnder(grid, region));
+  const window = region && withField('region', () => windowUnder(grid, region));
   const usedGrid = window ? windowGrid(grid, window) : grid;
   const vectors = plan.regions?.length ?? plan.cells?.length ?? usedGrid.rows * usedGrid.columns;
   const dimensions = plan.pca?.components ?? map.channels;
-  if (cells) naming('cells.cells', () => checkCells(usedGrid, cells));
+  if (cells) withField('cells.cells', () => checkCells(usedGrid, cells));
   let bytes = wireBytes(vectors, dimensions, plan.dtype);
   const { pca } = plan;
   if (pca) {
-    naming('pca', () => checkReduction(pca, vectors, map.channels));
+    withField('pca', () => checkReduction(pca, vectors, map.channels));
     const products = vectors * map.channels * pca.components;
     if (products > most) {
       throw new ServeError(

@@ -12,15 +12,15 @@ import type { ServeContext } from '../context.js';
 import { inField, invalid } from '../wire/fields.js';
 
 /**
- * A box of a request.
- * @throws ServeError `invalid_argument` for one without area.
+ * Reads a box.
+ * @throws ServeError `invalid_argument` for a box without area.
  */
 export function readBox(box: Box__Output, field: string): Box {
   const { left, top, right, bottom } = box;
   if ([left, top, right, bottom].every(Number.isFinite) && right > left && bottom > top) return box;
   throw invalid(
-    `${field}: left ${left}, top ${top}, right ${right}, bottom ${bottom} is no rectangle; right must be above left and ` +
-      'bottom above top, in pixels of the original',
+    `${field}: left ${left}, top ${top}, right ${right}, bottom ${bottom} is not a rectangle; right must be ` +
+      'greater than left and bottom greater than top, in pixels of the original',
   );
 }
 
@@ -28,8 +28,8 @@ export function readBox(box: Box__Output, field: string): Box {
 function checkSize(mask: Size, original: Size, field: string): void {
   if (mask.width === original.width && mask.height === original.height) return;
   throw invalid(
-    `${field}: a mask of ${mask.width} x ${mask.height} pixels does not lie on the image of ${original.width} x ` +
-      `${original.height} (after EXIF orientation); send it at that size`,
+    `${field}: a mask of ${mask.width} x ${mask.height} pixels does not fit the image of ${original.width} x ` +
+      `${original.height} (after EXIF orientation); send a mask of that size`,
   );
 }
 
@@ -79,13 +79,13 @@ async function runsOf(
   throw invalid(`${field}: empty; set box or mask`);
 }
 
-/** What going through a mask costs, in pixels of a bitmap: a run length, or a byte of compressed ones, counts as one. */
+/** Cost of reading a mask in pixels of a bitmap: a run length, or a byte of compressed ones, counts as one. */
 function maskPixels({ runLengths }: Mask__Output, original: Size): number {
   if (runLengths) return runLengths.counts.length + runLengths.compressed.byteLength;
   return original.width * original.height;
 }
 
-/** @throws ServeError `too_large` where all masks of a request have too many pixels. */
+/** @throws ServeError `too_large` if all masks of a request together have too many pixels. */
 function checkMasks({ limits }: ServeContext, regions: readonly PoolingRegion__Output[], original: Size): void {
   const pixels = regions.reduce((sum, { mask }) => sum + (mask ? maskPixels(mask, original) : 0), 0);
   if (pixels <= limits.maskPixels) return;
@@ -96,7 +96,7 @@ function checkMasks({ limits }: ServeContext, regions: readonly PoolingRegion__O
   );
 }
 
-/** @throws ServeError `too_large` where pooling would multiply more than it may. */
+/** @throws ServeError `too_large` if pooling needs too many multiplications. */
 function checkProducts({ limits }: ServeContext, cells: number, channels: number): void {
   const products = cells * channels;
   if (products <= limits.maxReduceProducts) return;
@@ -108,8 +108,8 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
 }
 
 /**
- * The cells under each region of a request, on each of its maps, within what pooling may cost. Each region is gone through
- * once, whatever the number of maps, and no two of them are held decoded at a time.
+ * The weights of the cells under each region of a request, on each of its maps. Each region is read once, whatever the number of
+ * maps, and only one is decoded in memory at a time.
  * @returns [maps][regions]
  * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` when too many images
  *   and masks wait for decoding.

@@ -19,7 +19,7 @@ function mapMessage({ planned, features, coverage, reduced }: ExtractedMap) {
   } satisfies FeatureMap;
 }
 
-/** The response of extracted maps: on their own, or listed where the request named stages. */
+/** The response of extracted maps: one map by itself, or a list if the request named stages. */
 export function featuresResponse(
   context: ServeContext,
   request: Pick<ExtractFeaturesRequest__Output, 'stages'>,
@@ -30,8 +30,8 @@ export function featuresResponse(
   return { maps: maps.map((map) => ({ ...mapMessage(map), stage: map.planned.stage })), model };
 }
 
-/** What an answer comes to, in words. */
-function described(maps: readonly PlannedMap[], dtype: WireDType): string {
+/** Describes the maps of a response for an error message. */
+function describeMaps(maps: readonly PlannedMap[], dtype: WireDType): string {
   return maps
     .map(({ stage, usedGrid, vectors, dimensions }) => {
       const whole = vectors === usedGrid.rows * usedGrid.columns;
@@ -42,11 +42,12 @@ function described(maps: readonly PlannedMap[], dtype: WireDType): string {
 }
 
 /**
- * Refuses an answer that is too large for the caller, before any work is done for it.
+ * Checks the size of a response before any vector is computed.
  * @param limit in bytes
- * @param ways to a smaller answer, beside a smaller type and size
+ * @param ways to get a smaller response, beside a smaller dtype and size
+ * @throws ServeError `too_large`
  */
-export function refuseOver(
+export function checkResponseSize(
   limit: number,
   bytes: number,
   maps: readonly PlannedMap[],
@@ -57,12 +58,12 @@ export function refuseOver(
   const smaller = dtype === 'float32' ? ['dtype float16 or int8'] : dtype === 'float16' ? ['dtype int8'] : [];
   throw new ServeError(
     'too_large',
-    `features of ${described(maps, dtype)} are ${bytes} bytes, over the limit of ${limit} bytes; ask for ` +
+    `features of ${describeMaps(maps, dtype)} are ${bytes} bytes, over the limit of ${limit} bytes; ask for ` +
       [...smaller, 'a smaller size (resize)', ...ways].join(', or '),
   );
 }
 
-/** The ways out of a unary answer's limit. */
+/** Ways to stay below the limit of a unary response. */
 export function unaryWays({ limits }: ServeContext, limit: number): readonly string[] {
   return [
     ...(limit < limits.maxResponseBytes

@@ -11,12 +11,12 @@ import { checkRange } from '../wire/fields.js';
 import { localOutput } from '../wire/model.js';
 import { checkHomographyCost, withHomography } from './homography.js';
 import { matchResponse, readTopGamma } from './response.js';
-import { bothOf, checkMatchCost, matchInTurn } from './run.js';
+import { checkMatchCost, matchInTurn, runBoth } from './run.js';
 import { acquireRead, type MatchSource, readSource } from './source.js';
 
 /**
- * Products up to which a match is computed by loops on this thread, in about a millisecond: copies and messages to a worker
- * cost as much (scripts/bench/matching.ts --small).
+ * Multiplications up to which a match runs in loops on the main thread, in about a millisecond: sending it to a worker would take
+ * as long (scripts/bench/matching.ts --small).
  */
 const LOOP_PRODUCTS = 1_000_000;
 
@@ -40,12 +40,12 @@ function mostPairs(a: Grid, b: Grid, { topGamma, mutual }: FeatureMatchOptions):
   return Math.min(topGamma ?? cells, mutual ? b.rows * b.columns : cells);
 }
 
-/** The output whose vectors are compared. @throws ServeError as `localOutput`. */
+/** The network output whose vectors are compared. @throws ServeError as `localOutput`. */
 export function outputOf({ engine }: ServeContext, matching: FeatureMatching__Output | undefined): OutputName {
   return localOutput(engine, matching?.space ?? 'LOCAL_SPACE_UNSPECIFIED', 'projector where there is one');
 }
 
-/** Pairs the cells of two sides: small maps by loops on this thread, others in the engine's worker. */
+/** Matches the cells of two sides: small maps in loops on the main thread, others in an engine worker. */
 export async function matchFeatureSources(
   context: ServeContext,
   a: MatchSource,
@@ -59,7 +59,7 @@ export async function matchFeatureSources(
   checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
   const permit = acquireRead(context, a, b);
   try {
-    const [mapA, mapB] = await bothOf(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
+    const [mapA, mapB] = await runBoth(call, (sub) => [a.vectors(sub), b.vectors(sub)]);
     const { nearest } = context.engine;
     return await matchInTurn(context, call, async () => {
       const matches =
@@ -78,7 +78,7 @@ export async function matchFeatureSources(
   }
 }
 
-/** Feature-based matching: images go through the network (in one batch where their sizes agree), then cells are paired. */
+/** Matching by features: runs the network on the images (in one batch if their sizes agree), then pairs the cells. */
 export async function matchByFeatures(
   context: ServeContext,
   request: MatchRequest__Output,
@@ -86,7 +86,7 @@ export async function matchByFeatures(
   call: Call,
 ): Promise<MatchResponse> {
   const output = outputOf(context, matching);
-  const [a, b] = await bothOf(call, (sub) => [
+  const [a, b] = await runBoth(call, (sub) => [
     readSource(context, request.a, 'a', output, sub),
     readSource(context, request.b, 'b', output, sub),
   ]);

@@ -14,9 +14,9 @@ import { inField, invalid } from '../wire/fields.js';
 import { readImage, readResizePolicy } from '../wire/image.js';
 import { checkHomographyCost, withHomography } from './homography.js';
 import { matchResponse, readTopGamma } from './response.js';
-import { bothOf, checkLocationCost, matchInTurn } from './run.js';
+import { checkLocationCost, matchInTurn, runBoth } from './run.js';
 
-/** The cells of a crop. */
+/** A crop and its cells. */
 export interface CropGrid {
   /** Its name in the request, for errors. */
   readonly field: string;
@@ -40,7 +40,7 @@ function gridWithoutPixels(context: ServeContext, image: Image__Output, field: s
   }
 }
 
-/** The cells of one side of a match by location, which is a crop, with or without its pixels. */
+/** Reads one side of a match by location: a crop, with or without pixels. */
 export async function readCropGrid(
   context: ServeContext,
   side: MatchSide__Output | null,
@@ -48,7 +48,10 @@ export async function readCropGrid(
   call: Call,
 ): Promise<CropGrid> {
   const image = side?.image ?? null;
-  if (image === null && side?.source) throw invalid(`${field}.${side.source}: by_location takes crops (image) alone`);
+  if (image === null && side?.source) {
+    const given = side.source === 'featureRef' ? 'feature_ref' : side.source;
+    throw invalid(`${field}.${given}: by_location takes only crops (image)`);
+  }
   if (image === null) throw invalid(`${field}: missing; by_location takes two crops of one original`);
   if (image.crop === null) {
     throw invalid(`${field}.crop: missing; by_location takes two crops of one original, or use by_features`);
@@ -66,26 +69,26 @@ function checkInside({ field, crop, grid }: CropGrid, { original }: Grid): void 
   if (left + width <= original.width && top + height <= original.height) return;
   throw invalid(
     `${field}.crop: top ${top}, left ${left}, height ${height}, width ${width} reaches outside the original of height ` +
-      `${original.height}, width ${original.width}, which the other side shows; keep it inside (sizes are those after EXIF ` +
+      `${original.height}, width ${original.width}, as given by the other side; keep it inside (sizes are those after EXIF ` +
       'orientation)',
   );
 }
 
-/** Location-based matching: cells whose centres are nearest in the original. No network runs. */
+/** Matching by location: pairs cells whose centres are nearest in the original. The network does not run. */
 export async function matchByLocation(
   context: ServeContext,
   request: MatchRequest__Output,
   matching: LocationMatching__Output,
   call: Call,
 ): Promise<MatchResponse> {
-  const [a, b] = await bothOf(call, (sub) => [
+  const [a, b] = await runBoth(call, (sub) => [
     readCropGrid(context, request.a, 'a', sub),
     readCropGrid(context, request.b, 'b', sub),
   ]);
   return matchCrops(context, a, b, matching, request.homography, call);
 }
 
-/** Pairs the cells of two crops of one original. */
+/** Matches the cells of two crops of one original. */
 export async function matchCrops(
   context: ServeContext,
   one: CropGrid,

@@ -10,14 +10,14 @@ import { checkRange } from '../wire/fields.js';
 
 const MOST_ITERATIONS = 100_000;
 
-/** Wire names of the reasons. */
+/** The reasons in messages. */
 const absences = {
   too_few_pairs: 'HOMOGRAPHY_ABSENCE_TOO_FEW_PAIRS',
   collinear: 'HOMOGRAPHY_ABSENCE_COLLINEAR',
   degenerate: 'HOMOGRAPHY_ABSENCE_DEGENERATE',
 } as const;
 
-/** @throws ServeError `invalid_argument` for an option out of its range, before any other work is done. */
+/** @throws ServeError `invalid_argument` for an option out of its range. Called before any other work. */
 export function checkHomography(request: HomographyFit__Output | null): void {
   if (request === null) return;
   checkRange(
@@ -36,8 +36,8 @@ export function checkHomography(request: HomographyFit__Output | null): void {
 }
 
 /**
- * Checks what a fit may compute, before any other work is done for it.
- * @param pairs as many as there may be
+ * Checks the cost of a fit before any other work.
+ * @param pairs maximum number of pairs
  * @throws ServeError `too_large` over the limit.
  */
 export function checkHomographyCost(
@@ -79,8 +79,8 @@ function message(fit: HomographyFit, pairs: number): Homography {
 }
 
 /**
- * Fits a homography to the pairs of a response, where one was asked for.
- * @param gridB the grid of b, whose pitch is the default threshold
+ * Adds a homography fitted to the pairs of a response, if the request asks for one.
+ * @param gridB the grid of b: the default threshold is the distance of its adjacent cells
  */
 export async function withHomography(
   response: MatchResponse,

@@ -6,12 +6,12 @@ import { invalid } from '../wire/fields.js';
 import { gridMessage } from '../wire/grid.js';
 import { modelId } from '../wire/model.js';
 
-/** Pairs kept when a request does not say: the paper's number for large maps. */
+/** Default of top_gamma: the paper's number for large maps. */
 const DEFAULT_TOP_GAMMA = 20;
 
 /**
- * The number of pairs to keep as the matching layer wants it: undefined keeps all.
- * @throws ServeError `invalid_argument` when more are asked for than there are source cells.
+ * Reads the number of pairs to keep; undefined keeps all.
+ * @throws ServeError `invalid_argument` if it is more than the number of source cells.
  */
 export function readTopGamma(asked: number | undefined, cells: number): number | undefined {
   if (asked === undefined) return Math.min(DEFAULT_TOP_GAMMA, cells);
@@ -32,7 +32,7 @@ function cellPoint(grid: Grid, centres: Float32Array, cell: number): CellPoint {
   };
 }
 
-/** Matches of two grids as the response. */
+/** The response with the matches of two grids. */
 export function matchResponse(
   context: ServeContext,
   a: Grid,

@@ -4,9 +4,9 @@ import { ServeError } from '../../call/serveError.js';
 import type { ServeContext } from '../context.js';
 
 /**
- * Checks what a match by features will compute, before any other work is done for it.
- * @param channels numbers that are compared for each pair of cells
- * @returns products of two numbers
+ * Checks the cost of a match by features before any other work.
+ * @param channels length of the compared vectors
+ * @returns the number of multiplications
  * @throws ServeError `too_large` over the limit.
  */
 export function checkMatchCost({ limits }: ServeContext, a: Grid, b: Grid, channels: number): number {
@@ -31,19 +31,19 @@ export function checkLocationCost({ limits }: ServeContext, a: Grid, b: Grid): v
 }
 
 /**
- * Matches when it is this call's turn.
- * @param work computes in a worker, or on this thread in steps that leave the event loop to others every few milliseconds
- * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
+ * Runs a match as soon as the concurrency limit allows.
+ * @param work runs in a worker, or on the main thread in slices of a few milliseconds
+ * @throws ServeError `overloaded` if too many matches wait, or the reason of the call's signal if the call is aborted.
  */
 export async function matchInTurn<T>({ admission }: ServeContext, call: Call, work: () => Promise<T>): Promise<T> {
   return admission.matching.run(call, () => timed(call, 'match', work));
 }
 
 /**
- * Runs two pieces of one call side by side; when one fails, the other is aborted and its place in the queue given up.
- * @param start begins both with a call of their own
+ * Runs two parts of a call concurrently. If one fails, the other is aborted, which releases its place in the queue.
+ * @param start starts both with the call that it is given
  */
-export async function bothOf<T>(call: Call, start: (sub: Call) => [Promise<T>, Promise<T>]): Promise<[T, T]> {
+export async function runBoth<T>(call: Call, start: (sub: Call) => [Promise<T>, Promise<T>]): Promise<[T, T]> {
   const other = new AbortController();
   const sub: Call = { ...call, signal: AbortSignal.any([call.signal, other.signal]) };
   try {

@@ -15,13 +15,13 @@ import { invalid } from '../wire/fields.js';
 import { bytesOfMap } from '../wire/grid.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
-/** One side of a match by features: its cells are known at once, its vectors when they are asked for. */
+/** One side of a match by features. Its cells are known at once; its vectors are computed or read on demand. */
 export interface MatchSource {
   readonly grid: Grid;
   readonly channels: number;
-  /** Under which its vectors are kept, where that was asked for. */
+  /** Reference of its stored vectors, if the request asks to store them. */
   readonly ref?: string;
-  /** Bytes that its vectors take beside the message that they came in; absent where none is made of a message. */
+  /** Bytes that its vectors take in addition to the message with sent features; absent for other sides. */
   readonly readBytes?: number;
   vectors(call: Call): Promise<CellFeatures>;
 }
@@ -67,18 +67,16 @@ export function acquireRead({ admission }: ServeContext, ...sources: readonly Ma
 
 export interface StoredImage {
   readonly source: MatchSource & { readonly ref: string };
-  /** Whether its vectors had been kept already. */
+  /** Whether its vectors were stored already. */
   readonly found: boolean;
-  /** Computes and keeps its vectors where they are not. @returns seconds for which they are kept from their last use on */
+  /** Computes and stores its vectors unless they are stored. @returns seconds for which they are stored after their last use */
   keep(call: Call): Promise<number>;
 }
 
 /**
- * An image whose vectors are kept: found by the hash of its bytes before it is decoded, or computed and kept when they are
- * asked for.
- * @param ttlSeconds how long they are kept after their last use; what is kept already stays for its own time where that is
- *   longer
- * @throws as `admitImage`; ServeError `too_large` where they would not fit into the store.
+ * An image whose vectors are stored. They are found by a hash of the image before it is decoded, or computed and stored on demand.
+ * @param ttlSeconds how long they are stored after their last use; vectors that are stored for longer already stay so
+ * @throws as `admitImage`; ServeError `too_large` if they do not fit into the store.
  */
 export async function storedImage(
   context: ServeContext,
@@ -125,7 +123,7 @@ function checkStored(context: ServeContext, stored: StoredFeatures, field: strin
 function expired(field: string): ServeError {
   return new ServeError(
     'features_expired',
-    `${field}.feature_ref: no features are kept under it (any more); send the image again, with store`,
+    `${field}.feature_ref: no features are stored under it, or no longer; send the image again, with store`,
   );
 }
 

@@ -27,7 +27,7 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
   }));
 }
 
-/** EmbedBatch: the global vectors of several images; a wrong image costs its own answer only. */
+/** EmbedBatch: the global vectors of several images; a failed image does not affect the others. */
 export async function embedBatch(
   models: ContextLender,
   limits: ServeLimits,

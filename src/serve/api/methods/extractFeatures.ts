@@ -8,22 +8,22 @@ import type { Call } from '../../call/call.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/serveLimits.js';
 import type { ContextLender, ServeContext } from '../context.js';
 import { extract, type SizeCheck } from '../features/extract.js';
-import { featuresResponse, refuseOver, unaryWays } from '../features/response.js';
+import { checkResponseSize, featuresResponse, unaryWays } from '../features/response.js';
 import { answerEach, checkBatch, itemMethod } from '../items.js';
 import type { ItemMethod } from '../method.js';
 
-/** Refuses what the caller cannot receive, by its own word or by gRPC's default. */
+/** Checks that the caller can receive the response: its own max_response_bytes, or gRPC's default limit. */
 function checkUnarySize(
   context: ServeContext,
   { maxResponseBytes = DEFAULT_CLIENT_RESPONSE_BYTES }: Pick<ExtractFeaturesRequest__Output, 'maxResponseBytes'>,
 ): SizeCheck {
   const limit = Math.min(maxResponseBytes, context.limits.maxResponseBytes);
-  return (bytes, maps, dtype) => refuseOver(limit, bytes, maps, dtype, unaryWays(context, limit));
+  return (bytes, maps, dtype) => checkResponseSize(limit, bytes, maps, dtype, unaryWays(context, limit));
 }
 
 /**
  * ExtractFeatures: the local vectors of one image, and where their cells lie in it.
- * @param check bounds the size of the answer
+ * @param check checks the size of the response
  */
 export async function extractFeatures(
   context: ServeContext,
@@ -34,12 +34,12 @@ export async function extractFeatures(
   return featuresResponse(context, request, await extract(context, request, call, check));
 }
 
-/** Bytes of a message around one tensor: its grid, its model, or its status. */
+/** Bytes of an item beside its tensor: grid, model, or status. */
 const ITEM_OVERHEAD = 1024;
 
 /**
- * Shares the bytes of one answer among the requests of a batch, in their order whatever order they come in: a request is
- * let through or refused when those before it have been, or have failed.
+ * Divides the bytes of one response among the requests of a batch, in the order of the requests: a request is accepted or rejected
+ * once all before it have been, or have failed. The result thus does not depend on timing.
  */
 function shareBytes(limit: number, requests: number) {
   let left = limit;
@@ -51,14 +51,14 @@ function shareBytes(limit: number, requests: number) {
     return { over, done };
   });
   return {
-    /** @throws ServeError `too_large` where the bytes do not fit behind those before. */
+    /** @throws ServeError `too_large` if the bytes do not fit after those of the requests before. */
     async take(index: number, ...[bytes, maps, dtype]: Parameters<SizeCheck>): Promise<void> {
       await turns[index - 1]?.over;
       const ways = ['fewer images at a time', `max_response_bytes over ${limit}`, 'ExtractFeaturesStream'];
-      refuseOver(left, bytes, maps, dtype, ways);
+      checkResponseSize(left, bytes, maps, dtype, ways);
       left -= bytes;
     },
-    /** Lets the next one have its turn, once those before have had theirs. */
+    /** Lets the next request proceed, once all before have. */
     pass(index: number): void {
       const before = turns[index - 1]?.over ?? Promise.resolve();
       void before.then(turns[index]!.done);
@@ -66,7 +66,7 @@ function shareBytes(limit: number, requests: number) {
   };
 }
 
-/** ExtractFeaturesBatch: the local vectors of several images; a wrong image costs its own answer only. */
+/** ExtractFeaturesBatch: the local vectors of several images; a failed image does not affect the others. */
 export async function extractFeaturesBatch(
   models: ContextLender,
   limits: ServeLimits,

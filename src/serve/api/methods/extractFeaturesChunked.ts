@@ -5,16 +5,16 @@ import { elementCount } from '../../../tensor/tensor.js';
 import type { Call } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { type ExtractedMap, extract } from '../features/extract.js';
-import { featuresResponse, refuseOver } from '../features/response.js';
+import { checkResponseSize, featuresResponse } from '../features/response.js';
 import type { StreamedAnswer } from '../method.js';
 import type { WireTensor } from '../wire/wireTensor.js';
 
-/** Bytes of one block: far below the 4 MiB that every client receives, and large beside what a message costs. */
+/** Bytes of one block: far below gRPC's default limit of 4 MiB, and large compared with the cost of a message. */
 const BLOCK_BYTES = 1024 * 1024;
 
 const empty = new Uint8Array(0);
 
-/** The answer with its tensors described, and their data still to come. */
+/** The response with dtype and shape of its tensors but without their data. */
 function header(response: ExtractFeaturesResponse): ExtractFeaturesResponse {
   const described = (tensor: ExtractFeaturesResponse['features']) => ({ ...tensor, data: empty, scales: empty });
   return {
@@ -24,7 +24,7 @@ function header(response: ExtractFeaturesResponse): ExtractFeaturesResponse {
   };
 }
 
-/** Vectors of a block: whole rows of a map wherever one fits. */
+/** Vectors per block: whole rows of a map if at least one fits. */
 function vectorsPerBlock({ shape, data }: WireTensor): number {
   const vectors = elementCount(shape.slice(0, -1));
   const fitting = Math.max(1, Math.floor(BLOCK_BYTES / (data.byteLength / vectors)));
@@ -58,7 +58,7 @@ function* chunks(
   for (const [i, map] of maps.entries()) yield* blocks(i, map);
 }
 
-/** ExtractFeaturesChunked: the answer of ExtractFeatures as a header and blocks of vectors. */
+/** ExtractFeaturesChunked: the response of ExtractFeatures as a header and blocks of vectors. */
 export async function extractFeaturesChunked(
   context: ServeContext,
   request: ExtractFeaturesRequest__Output,
@@ -68,7 +68,7 @@ export async function extractFeaturesChunked(
   const limit = Math.min(request.maxResponseBytes ?? maxChunkedBytes, maxChunkedBytes);
   const ways = ['a region', ...(limit < maxChunkedBytes ? [`max_response_bytes up to ${maxChunkedBytes}`] : [])];
   const maps = await extract(context, request, call, (bytes, planned, dtype) =>
-    refuseOver(limit, bytes, planned, dtype, ways),
+    checkResponseSize(limit, bytes, planned, dtype, ways),
   );
   return {
     bytes: maps.reduce((sum, { planned }) => sum + planned.bytes, 0),

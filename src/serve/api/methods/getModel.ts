@@ -2,7 +2,7 @@ import type { GetModelResponse } from '../../../proto/generated/vicregl/v1/GetMo
 import type { ServeContext } from '../context.js';
 import { modelId, stagesOf } from '../wire/model.js';
 
-/** GetModel: the facts of the manifest, and what runs the model. */
+/** GetModel: the properties in the manifest, and the execution provider. */
 export async function getModel(context: ServeContext): Promise<GetModelResponse> {
   const { manifest, provider, outputs } = context.engine;
   const { dims, preprocessing } = manifest;

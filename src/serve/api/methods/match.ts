@@ -23,7 +23,7 @@ export async function match(context: ServeContext, request: MatchRequest__Output
 
 type MatchWith = (context: ServeContext, target: MatchSide__Output, field: string) => Promise<MatchResponse>;
 
-/** Takes the query through the network once, and works with what matches it with one target. */
+/** Computes the query once, and calls `work` with a function that matches it with one target. */
 async function withQuery<T>(
   context: ServeContext,
   request: MatchManyRequest__Output,
@@ -43,7 +43,7 @@ async function withQuery<T>(
   const permit = acquireRead(context, source);
   try {
     const map = await source.vectors(call);
-    // What was read of it is held once, whatever the number of targets.
+    // The bytes read of it are counted once, whatever the number of targets.
     const computed = { ...source, readBytes: 0, vectors: async () => map };
     return await work(async (own, target, field) => {
       const other = await readSource(own, target, field, output, call);
@@ -54,7 +54,7 @@ async function withQuery<T>(
   }
 }
 
-/** MatchMany: one query with each target; a target that fails has a status in its place. */
+/** MatchMany: one query with each target; a failed target gets a status in its place. */
 export async function matchMany(
   context: ServeContext,
   request: MatchManyRequest__Output,

@@ -15,7 +15,7 @@ import { modelId } from '../wire/model.js';
 
 type LimitKey = keyof (typeof keyGroups)['Limits'];
 
-/** Every limit in force, by its key in the configuration. A new key does not compile here until it has its value. */
+/** The value of every limit by its configuration key. The build fails for a new key without a value here. */
 function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readonly<Record<LimitKey, number>> {
   const { image, output, ...others } = limits;
   return {
@@ -29,7 +29,7 @@ function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readon
   };
 }
 
-/** Units by the end of a key's name. */
+/** Units by the suffix of a key's name. */
 const units: readonly (readonly [RegExp, string])[] = [
   [/Bytes$/, 'bytes'],
   [/Pixels$/, 'pixels'],
@@ -38,7 +38,7 @@ const units: readonly (readonly [RegExp, string])[] = [
   [/Ms$/, 'milliseconds'],
 ];
 
-/** Every key of the group Limits with its value, as GetServerInfo tells it; those of a run are as on the engine's provider. */
+/** The message of all limits (keys of the group Limits). Those of a run depend on the engine's provider. */
 export function limitList(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Limit[] {
   const values = valuesOf(limits, engine);
   return configKeys()
@@ -73,7 +73,7 @@ function servedModel(context: Served, isDefault: boolean): ServedModel {
   };
 }
 
-/** ListModels: the models that requests can name: the default, then the others by name and version. */
+/** ListModels: the models that requests can name. The default is first, the others follow by name and version. */
 export function listModels({ served }: Pick<ModelRegistry, 'served'>): { models: ServedModel[] } {
   const [first, ...others] = served;
   return {
@@ -86,13 +86,13 @@ export function listModels({ served }: Pick<ModelRegistry, 'served'>): { models:
   };
 }
 
-/** Read from the package, since only the workers load the runtime itself. */
+/** Read from its package.json, since only workers load the runtime. */
 function onnxruntimeVersion(): string {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   return version;
 }
 
-/** GetServerInfo: versions, models and limits. What cannot change is found once. */
+/** GetServerInfo: versions, models and limits. What cannot change is determined once. */
 export function createGetServerInfo(
   models: Pick<ModelRegistry, 'served'>,
   limits: ServeLimits,

@@ -7,7 +7,7 @@ import { checkRange } from '../wire/fields.js';
 import { gridMessage } from '../wire/grid.js';
 import { localOutput, modelId } from '../wire/model.js';
 
-/** StoreFeatures: keeps the local vectors of an image, to be matched by reference. */
+/** StoreFeatures: stores the local vectors of an image for matches by reference. */
 export async function storeFeatures(
   context: ServeContext,
   request: StoreFeaturesRequest__Output,

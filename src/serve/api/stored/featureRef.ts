@@ -4,10 +4,10 @@ import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { readResizePolicy } from '../wire/image.js';
 
-/** Hashed between two turns of the event loop: a few ms. */
+/** Bytes hashed at a time, which takes a few ms. */
 const SLICE = 4 * 1024 * 1024;
 
-/** A secret of each engine of this process: references cannot be made elsewhere, and a reloaded model has others. */
+/** A random secret of each engine: references cannot be guessed, and those of a reloaded model differ. */
 const instances = new WeakMap<Engine, string>();
 
 function instanceOf(engine: Engine): string {
@@ -17,8 +17,8 @@ function instanceOf(engine: Engine): string {
 }
 
 /**
- * The reference of an image's features: a hash of its bytes, its crop and size, the model and the output. The same again
- * gives the same.
+ * The reference of an image's features: a hash of its bytes, crop and size, of the model and of the output. The same input
+ * gives the same reference.
  */
 export async function featureRef(engine: Engine, image: Image__Output, output: OutputName): Promise<string> {
   const { manifest } = engine;

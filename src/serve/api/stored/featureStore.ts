@@ -4,7 +4,7 @@ import type { Grid } from '../../../image/geometry.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
 
-/** The local vectors of one image, kept to be matched again. */
+/** The stored local vectors of one image. */
 export interface StoredFeatures {
   /** The engine that computed them: a reloaded model is another one. */
   readonly engine: Engine;
@@ -14,40 +14,40 @@ export interface StoredFeatures {
   readonly maps: Tensor<'float32'>;
 }
 
-/** Counters from the start, and what is kept now. */
+/** Counters since the start, and the present contents. */
 export interface FeatureStoreStats {
   readonly hits: number;
   readonly misses: number;
-  /** Dropped before their time, for newer ones. */
+  /** Removed before their expiry, to make room. */
   readonly evictions: number;
-  /** Dropped because nobody used them for their time. */
+  /** Removed because they were not used in time. */
   readonly expirations: number;
   readonly entries: number;
   readonly bytes: number;
 }
 
-/** Features with the time for which they are kept. */
+/** Stored features with their time to live. */
 export interface KeptFeatures extends StoredFeatures {
   /** Seconds from the last use on. */
   readonly ttlSeconds: number;
 }
 
-/** Features by reference: bounded in bytes and entries, each kept for a time after its last use. */
+/** Stores features by reference: bounded in bytes and entries; each expires some time after its last use. */
 export interface FeatureStore {
   /**
-   * Finds what is kept, and keeps it for its time from now on. Counted as a hit or a miss.
-   * @param ttlSeconds its time is this from now on where its own is shorter
+   * Finds features and restarts their time to live. Counts a hit or a miss.
+   * @param ttlSeconds the new time to live, if theirs is shorter
    */
   find(ref: string, ttlSeconds?: number): KeptFeatures | undefined;
   /**
-   * Drops what is least recently used to make room.
-   * @returns seconds for which it is kept: what is kept under the reference already does not lose its longer time
+   * Stores features; removes the least recently used ones to make room.
+   * @returns their time to live in seconds: that of features stored under the reference already, if it is longer
    * @throws ServeError `too_large` as `checkRoom`.
    */
   keep(ref: string, features: StoredFeatures, ttlSeconds: number): number;
-  /** Drops what an engine computed, to which no reference leads any more. */
+  /** Removes the features that the engine of a replaced model computed: no new request can use them. */
   dropOf(engine: Engine): void;
-  /** @throws ServeError `too_large` for more bytes than may be kept in all. */
+  /** @throws ServeError `too_large` for more bytes than the whole store may have. */
   checkRoom(bytes: number): void;
   readonly stats: FeatureStoreStats;
 }
@@ -57,14 +57,14 @@ export interface FeatureStoreLimits {
   readonly storedFeatures: number;
 }
 
-/** The features in memory of their own: what a run gave is a view of all its images' maps, and would keep them all. */
+/** Copies features to memory of their own: the output of a run is a view of the maps of all its images, which it would retain. */
 function owned(features: StoredFeatures): StoredFeatures {
   const { maps } = features;
   if (maps.data.byteLength === maps.data.buffer.byteLength) return features;
   return { ...features, maps: { ...maps, data: maps.data.slice() } };
 }
 
-/** @param now monotonic milliseconds; tests have a clock of their own */
+/** @param now monotonic milliseconds, for tests */
 export function createFeatureStore(limits: FeatureStoreLimits, now?: () => number): FeatureStore {
   const { storedFeaturesBytes, storedFeatures } = limits;
   const counts = { hits: 0, misses: 0, evictions: 0, expirations: 0 };
@@ -105,9 +105,9 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
     },
     keep(ref, features, ttlSeconds) {
       checkRoom(features.maps.data.byteLength);
-      // What has expired must not be counted as evicted.
+      // Expired entries must not be counted as evicted.
       cache.purgeStale();
-      // Two calls may have computed the same, neither finding the other's.
+      // Two concurrent calls may have computed the same features.
       const longest = Math.max(ttlSeconds, cache.peek(ref)?.ttlSeconds ?? 0);
       set(ref, { ...owned(features), ttlSeconds: longest });
       return longest;

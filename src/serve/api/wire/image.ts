@@ -84,7 +84,7 @@ export async function readImage(
   field: string,
   call: Call,
 ): Promise<PreparedImage> {
-  if (image === null) throw invalid(`${field}: missing; every request carries its image`);
+  if (image === null) throw invalid(`${field}: missing; every request needs an image`);
   const { decoder, admission } = context;
   return admission.decoding.run(call, () =>
     timed(call, 'decode', async () => {

@@ -18,13 +18,13 @@ function checkHead(engine: Engine, output: OutputName, space: string, head: stri
   if (engine.outputs.has(output)) return output;
   throw new ServeError(
     'missing_head',
-    `space: model "${engine.manifest.name}" has no ${head}, so ${space} cannot be had; use the backbone's space`,
+    `space: model "${engine.manifest.name}" has no ${head}, so ${space} is not available; use the backbone's space`,
   );
 }
 
 /**
  * The output that holds a global space.
- * @throws ServeError `missing_head`, or `invalid_argument` for a number that is no space of this version.
+ * @throws ServeError `missing_head`, or `invalid_argument` for a value that this version does not know.
  */
 export function globalOutput(engine: Engine, space: GlobalSpace__Output): OutputName {
   switch (space) {
@@ -41,7 +41,7 @@ export function globalOutput(engine: Engine, space: GlobalSpace__Output): Output
 /**
  * The output that holds a local space.
  * @param fallback the space meant by UNSPECIFIED
- * @throws ServeError `missing_head`, or `invalid_argument` for a number that is no space of this version.
+ * @throws ServeError `missing_head`, or `invalid_argument` for a value that this version does not know.
  */
 export function localOutput(
   engine: Engine,
@@ -70,11 +70,11 @@ interface Stage {
   readonly stage: number;
   readonly output: OutputName;
   readonly channels: number;
-  /** Input pixels from one cell to the next. */
+  /** Distance of adjacent cells in input pixels. */
   readonly stride: number;
 }
 
-/** The stages whose maps a model folder has, by number. */
+/** The stages whose maps the model can return, in ascending order. */
 export function stagesOf({ outputs }: Pick<Manifest, 'outputs'>): readonly Stage[] {
   return Object.entries(outputs)
     .flatMap(([name, { shape, stride }]) => {
@@ -86,20 +86,20 @@ export function stagesOf({ outputs }: Pick<Manifest, 'outputs'>): readonly Stage
     .sort((a, b) => a.stage - b.stage);
 }
 
-/** A map that a request asks for. */
-export interface AskedMap extends Omit<Stage, 'stage'> {
-  /** As the request names it: 0 is the map of its space. */
+/** A map that a request names. */
+export interface RequestedMap extends Omit<Stage, 'stage'> {
+  /** 0 for the map of the requested space, else the number of the stage. */
   readonly stage: number;
 }
 
 /**
- * The maps that a request asks for, in its order.
- * @throws ServeError `missing_head` for a space or a stage that the model lacks, `invalid_argument` for one named twice.
+ * The maps that a request names, in its order.
+ * @throws ServeError `missing_head` for a space or a stage that the model does not have, `invalid_argument` for a repeated stage.
  */
-export function askedMaps(
+export function requestedMaps(
   engine: Engine,
   request: Pick<ExtractFeaturesRequest__Output, 'stages' | 'space'>,
-): readonly AskedMap[] {
+): readonly RequestedMap[] {
   const { manifest } = engine;
   const stages = stagesOf(manifest);
   const twice = request.stages.find((stage, i) => request.stages.indexOf(stage) < i);
@@ -123,7 +123,7 @@ export function askedMaps(
       `stages: the folder of model "${manifest.name}" has no map of stage ${stage}; ` +
         (known.length > 0
           ? `it has ${known.join(', ')}, and 0 is the map of the space`
-          : 'it has the last map alone: leave the field empty, or export the model with the stages'),
+          : 'it has only the last map: leave the field empty, or export the model with the stages'),
     );
   });
 }

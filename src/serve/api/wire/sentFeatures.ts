@@ -15,11 +15,11 @@ import {
 } from '../../../tensor/tensor.js';
 import { invalid } from './fields.js';
 
-/** Writes numbers of a tensor from one of its vectors on, as many as there is room for (whole vectors). */
+/** Fills `values` with whole vectors of a tensor, starting at `firstVector`. */
 type WriteVectors = (values: Float32Array, firstVector: number) => void;
 
 /**
- * Checks what a tensor says of itself against its bytes, which it does not go through.
+ * Checks dtype and shape of a tensor against its number of bytes, without reading its elements.
  * @throws ServeError for its dtype, RangeError for the number of bytes.
  */
 function writerOf({ dtype, shape, data, scales }: Tensor__Output): WriteVectors {
@@ -44,7 +44,7 @@ function writerOf({ dtype, shape, data, scales }: Tensor__Output): WriteVectors 
   }
 }
 
-/** Values of int8 elements: each times the scale of its vector. */
+/** Dequantises int8 elements: each times the scale of its vector. */
 function scaleEach(elements: Int8Array, scales: Float32Array, channels: number, values: Float32Array): void {
   for (let vector = 0; vector < scales.length; vector++) {
     const scale = scales[vector]!;
@@ -52,19 +52,19 @@ function scaleEach(elements: Int8Array, scales: Float32Array, channels: number, 
   }
 }
 
-/** Index of the first number that is not finite, -1 where all are. */
+/** Index of the first element that is not finite, or -1. */
 function firstNotFinite(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
   return -1;
 }
 
-/** `count` elements of bytes that hold a tensor. */
+/** `count` elements of a tensor's bytes, from element `first`. */
 function part<D extends DType>(dtype: D, bytes: Uint8Array, first: number, count: number): DTypeArray[D] {
   const width = elementBytes(dtype);
   return tensorFromBytes(dtype, [count], bytes.subarray(first * width, (first + count) * width)).data;
 }
 
-/** @throws ServeError `invalid_argument` at the first number that is not finite. */
+/** Reads a tensor in slices. @throws ServeError `invalid_argument` at the first element that is not finite. */
 function* readSteps(write: WriteVectors, shape: readonly number[], field: string): Generator<void, Tensor<'float32'>> {
   const channels = shape.at(-1) ?? 1;
   const values = new Float32Array(elementCount(shape));
@@ -77,21 +77,21 @@ function* readSteps(write: WriteVectors, shape: readonly number[], field: string
   return tensor('float32', shape, values);
 }
 
-/** Local vectors that a caller sent. */
+/** Local vectors in a request. */
 export interface SentVectors {
   readonly grid: Grid;
   /**
-   * Their numbers, [rows, columns, C]; large ones in steps that leave the event loop to others every few milliseconds.
-   * @throws ServeError `invalid_argument` naming the field and the first number that is not finite, or the signal's reason
+   * Reads the vectors, [rows, columns, C], large ones in slices of a few milliseconds.
+   * @throws ServeError `invalid_argument` naming the field and the first element that is not finite, or the signal's reason
    *   soon after it is aborted.
    */
   read(signal: AbortSignal): Promise<Tensor<'float32'>>;
 }
 
 /**
- * Checks what a caller says of the vectors that it sent. Their numbers, of which there may be as many as a message holds, cost
- * nothing before they are asked for.
- * @param channels that they must have
+ * Checks grid, dtype and shape of the vectors in a request. Their elements, which may fill a whole message, are only read by
+ * `read`.
+ * @param channels required length of the vectors
  * @throws ServeError `invalid_argument` naming the field.
  */
 export function readSentFeatures(
@@ -101,7 +101,7 @@ export function readSentFeatures(
 ): SentVectors {
   if (features === null) throw invalid(`${field}.features: missing`);
   if (!grid?.cellToPixel)
-    throw invalid(`${field}.grid: missing, or without cell_to_pixel; send what ExtractFeatures gave`);
+    throw invalid(`${field}.grid: missing, or without cell_to_pixel; send the grid that ExtractFeatures returned`);
   const { shape } = features;
   const expected = [grid.rows, grid.columns, channels];
   if (shape.length !== 3 || shape.some((dim, i) => dim !== expected[i]) || elementCount(shape) === 0) {

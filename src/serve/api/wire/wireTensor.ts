@@ -5,12 +5,12 @@ import { forEachSlice } from '../../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
 import { invalid } from './fields.js';
 
-/** The dtypes that responses carry. */
+/** The dtypes of vectors in responses. */
 export type WireDType = 'float32' | 'float16' | 'int8';
 
 /**
- * The dtype that a request asks for; float32 where it does not say.
- * @throws ServeError `invalid_argument` for a number that is no type of this version.
+ * The dtype that a request asks for; default float32.
+ * @throws ServeError `invalid_argument` for a value that this version does not know.
  */
 export function readDType(dtype: DataType__Output): WireDType {
   switch (dtype) {
@@ -31,17 +31,17 @@ export function wireBytes(vectors: number, channels: number, dtype: WireDType): 
   return vectors * (channels * elementBytes(dtype) + (dtype === 'int8' ? SCALE_BYTES : 0));
 }
 
-/** A float32 for each vector. */
+/** int8 vectors have a float32 scale each. */
 const SCALE_BYTES = 4;
 
-/** Wire names of the dtypes. */
+/** The dtypes in messages. */
 const dataTypes = {
   float32: 'DATA_TYPE_FLOAT32',
   float16: 'DATA_TYPE_FLOAT16',
   int8: 'DATA_TYPE_INT8',
 } as const;
 
-/** What a message carries of a tensor. */
+/** The fields of a tensor in a message. */
 export interface WireTensor {
   readonly dtype: (typeof dataTypes)[WireDType];
   readonly shape: number[];
