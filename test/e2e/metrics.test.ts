@@ -100,7 +100,7 @@ describe('a served call', () => {
 
   test('logs its phases', () => {
     const embedded = lines.find(({ method, code }) => method === 'Embed' && code === 'OK')!;
-    for (const phase of ['decode', 'queue', 'inference', 'encode']) {
+    for (const phase of ['wait', 'decode', 'queue', 'inference', 'encode']) {
       assert.equal(typeof embedded.phasesMs?.[phase], 'number', phase);
     }
   });
@@ -176,24 +176,24 @@ describe('the histogram of phases', () => {
   const perImage = (images: number) => ({ decode: images, queue: images, inference: images });
   /** Calls of a fresh server, each with how often it counts in every phase. */
   const calls: Record<string, [(client: Client) => Promise<unknown>, Record<string, number>]> = {
-    Embed: [(client) => client.embed(image), { receive: 1, ...perImage(1), encode: 1 }],
+    Embed: [(client) => client.embed(image), { receive: 1, wait: 1, ...perImage(1), encode: 1 }],
     ExtractFeatures: [
       (client) => client.features(image, { pooling: [{ box: { left: 0, top: 0, right: 56, bottom: 56 } }] }),
-      { receive: 1, ...perImage(1), encode: 1 },
+      { receive: 1, wait: 1, ...perImage(1), encode: 1 },
     ],
     ExtractFeaturesChunked: [
       (client) => client.features(image, { chunked: true }),
-      { receive: 1, ...perImage(1), encode: 1 },
+      { receive: 1, wait: 1, ...perImage(1), encode: 1 },
     ],
-    Match: [(client) => client.match(image, image), { receive: 1, ...perImage(2), match: 1, encode: 1 }],
+    Match: [(client) => client.match(image, image), { receive: 1, wait: 1, ...perImage(2), match: 1, encode: 1 }],
     MatchMany: [
       (client) => client.matchMany(image, [image, image]),
-      { receive: 1, ...perImage(3), match: 2, encode: 1 },
+      { receive: 1, wait: 1, ...perImage(3), match: 2, encode: 1 },
     ],
-    EmbedBatch: [(client) => client.embedBatch([image, image]), { receive: 1, ...perImage(2), encode: 1 }],
+    EmbedBatch: [(client) => client.embedBatch([image, image]), { receive: 1, wait: 1, ...perImage(2), encode: 1 }],
     EmbedStream: [
       (client) => all(client.embedStream([0, 1, 2].map((i) => ({ id: String(i), image })))),
-      { receive: 3, ...perImage(3), encode: 3 },
+      { receive: 3, wait: 3, ...perImage(3), encode: 3 },
     ],
   };
 

@@ -227,7 +227,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const first = client.embed(image);
     await begun;
     await assert.rejects(client.embed(image), (error: VicreglError) => {
-      failsWith('RESOURCE_EXHAUSTED', /this one of 12\d{3} bytes would bring them over the limit of 20000/)(error);
+      failsWith('RESOURCE_EXHAUSTED', /12\d{3} more would exceed the limit of 20000 \(requestBytes\)/)(error);
       assert.deepEqual(error.limit, { name: 'requestBytes', value: 20_000 });
       return true;
     });

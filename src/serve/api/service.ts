@@ -28,7 +28,7 @@ export interface ServiceOptions {
   readonly limits?: ServeLimits;
   /** Bounds bytes and concurrent work. Default: by the limits. */
   readonly admission?: Admission;
-  /** Decodes images; the service closes it. Default: in this process, for images of people who are trusted. */
+  /** Decodes images; the service closes it. Default: in this process, for images from trusted sources. */
   readonly decoder?: Decoder;
   /** Notified of events in the queues. */
   readonly observer?: QueueObserver;

@@ -36,14 +36,14 @@ const statusOf: {
   },
   engine: {
     unavailable: status.UNAVAILABLE,
-    // Requests are checked before the engine sees them: what it still refuses is our mistake.
+    // Requests are checked before they reach the engine: what it still refuses is a bug of the service.
     invalid_input: status.INTERNAL,
     out_of_memory: status.RESOURCE_EXHAUSTED,
     internal: status.INTERNAL,
   },
   match: {
     bad_option: status.INVALID_ARGUMENT,
-    // The maps come from the model: a caller cannot mend what is wrong with them.
+    // The maps come from the model: the caller cannot change them.
     bad_input: status.INTERNAL,
     not_finite: status.INTERNAL,
   },
@@ -79,7 +79,7 @@ function headerSafe(details: string): string {
   return cut.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
-/** Wait of a caller that met a limit which gives no estimate of its own, in seconds: some batches of a small CPU. */
+/** Retry delay in seconds for limits that give no estimate of their own: some batches of a small CPU. */
 const RETRY_SECONDS = 1;
 
 /** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
@@ -87,7 +87,7 @@ function reasonOf(layer: keyof typeof statusOf, code: string): string {
   return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
 }
 
-/** What callers read of an engine's error that says nothing for them: what the runtime and the system said is for the log. */
+/** What callers read of an engine's error without a public message: the text of the runtime and the system is for the log. */
 const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
   unavailable: 'no inference worker could take the request, or it was lost with its worker; try again',
   out_of_memory: 'inference ran out of memory; send fewer or smaller images, or try again later',
@@ -96,15 +96,15 @@ const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
 };
 
 /**
- * What only this machine should know: absolute paths (also of Windows and as URLs) and lines of a stack. A name of a media type
- * or an address of the web is none of these.
+ * Texts that may not leave this machine: absolute paths (also of Windows and as URLs) and lines of a stack. Media types and web
+ * addresses do not match.
  */
 const OF_THIS_MACHINE =
   /file:\/\/|node:internal|\n\s+at |(?<![\w.:/])\/(?:[\w.@%+~-]+\/)+|(?<![\w.:/])\/(?:tmp|proc|dev|etc|home|root|usr|var|opt)\b|\b[A-Za-z]:\\/;
 
 /**
- * What a caller reads of an error. Our layers write for callers, but a part of what they write can come from below (libvips, a
- * decoder, the file system), as it can in whatever has a cause: texts that name something of this machine stay in the log.
+ * What a caller reads of an error. Our layers write messages for callers, but a message may quote what a library or the file system
+ * said, as that of any error with a cause may. Such a message stays in the log where it names something of this machine.
  */
 function publicDetails(error: Error, reason: string): string {
   const { message } = error;
@@ -114,8 +114,8 @@ function publicDetails(error: Error, reason: string): string {
 }
 
 /**
- * The status of anything thrown: the one place that decides what callers see of an error. No path, stack or text of the runtime
- * gets through.
+ * The status of anything thrown: the one place that decides what callers see of an error. They see no path, no stack and no text
+ * of the runtime.
  */
 export function toStatus(error: unknown): Status {
   if (error instanceof ImageError) {
@@ -159,7 +159,7 @@ export function toStatus(error: unknown): Status {
   };
 }
 
-/** Whether an error says more than its status: that belongs into the log. */
+/** Whether an error says more than its status, so that the log needs it too. */
 export function hasMore(error: unknown, { details }: Pick<Status, 'details'>): boolean {
   return !(error instanceof Error && error.message === details);
 }

@@ -1,23 +1,23 @@
 import type { MetLimit } from '../../proto/statusDetails.js';
 
 /**
- * What the service layer refuses by itself; `errors.ts` gives the status of each code.
+ * Errors of the service layer itself; `errors.ts` gives the status of each code.
  * - `invalid_argument`: a field of the request is wrong
  * - `unknown_model`: no model of that name is served
  * - `missing_head`: the model lacks the head that the asked space needs
- * - `features_expired`: nothing is kept under the reference, or no longer
- * - `features_mismatch`: what is kept under the reference is of another model or space
- * - `overloaded`: the queue is full
+ * - `features_expired`: no features are kept under the reference, or no longer
+ * - `features_mismatch`: the features kept under the reference are of another model or space
+ * - `overloaded`: a bounded resource is exhausted (a queue, bytes, a gate)
  * - `too_large`: the work or the answer is over a limit
  * - `unsupported_encoding`: the message is compressed in a way that the service cannot read
  * - `cancelled`: the caller gave up
- * - `connection_broken`: HTTP/2's rules were broken on the connection of the call, which ends all calls on it
+ * - `connection_broken`: the other end violated HTTP/2 on the connection of the call, which ends all calls on it
  * - `deadline_exceeded`: the caller's deadline passed
  * - `message_late`: the message of the call did not arrive in time
- * - `reader_stalled`: the caller stopped taking its answers
- * - `shutting_down`: the server takes no more work
- * - `unauthenticated`: the call brings no token, or none that is known
- * - `rate_limited`: the token has spent its calls
+ * - `reader_stalled`: the caller stopped reading its answers
+ * - `shutting_down`: the server accepts no more work
+ * - `unauthenticated`: the call has no token, or an unknown one
+ * - `rate_limited`: the token has used up its calls
  */
 export type ServeErrorCode =
   | 'invalid_argument'
@@ -37,7 +37,7 @@ export type ServeErrorCode =
   | 'unauthenticated'
   | 'rate_limited';
 
-/** Codes of requests that may succeed later, when there is room again under a limit. */
+/** Codes of requests that may succeed later, when they fit under the limit again. */
 type LimitedCode = 'overloaded' | 'rate_limited';
 
 interface ServeErrorOptions extends ErrorOptions {
@@ -58,7 +58,7 @@ export class ServeError extends Error {
   constructor(code: Exclude<ServeErrorCode, LimitedCode>, message: string, options?: ServeErrorOptions);
   constructor(code: LimitedCode, message: string, options: ServeErrorOptions & { readonly limit: MetLimit });
   constructor(code: ServeErrorCode, message: string, options?: ServeErrorOptions) {
-    // It is an answer, not a fault: nobody reads its trace, and taking one would cost a service that is overloaded the more.
+    // Nobody reads the stack of an answer, and an overloaded service has no time to collect one.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(message, options);

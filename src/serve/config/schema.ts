@@ -31,23 +31,23 @@ const models = {
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
     .describe(
-      'What runs the models; auto takes CUDA where a small run on it succeeds, cuda fails where it does not. int8 is for the CPU.',
+      'What runs the models: auto takes CUDA where a small run on it succeeds, cuda fails where it does not. int8 is for the CPU.',
     ),
-  workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
+  workers: whole(1, 256).default(1).describe('Processes that run each model; each holds the whole model.'),
   threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
   inputSizes: z
     .array(inputSize)
     .min(1)
     .optional()
     .describe(
-      "Sizes that network inputs may have beside the model's own, all made ready before the service says SERVING: for CUDA, " +
-        "where each new one costs a search for kernels. Absent: any, of which the model's own is ready.",
+      "Sizes that network inputs may have beside the model's own, all warmed up before the service says SERVING: for CUDA, " +
+        "where each new one costs a search for kernels. Absent: any size; the model's own is warmed up.",
     ),
-  // A hang lasts for ever. The longest run that is none, one image of inputPixels, is to stay far below, also on a small CPU.
+  // A worker that hangs does so for ever. The longest real run, one image of inputPixels, stays far below, also on a small CPU.
   runSeconds: whole(1, 86_400)
     .default(120)
     .describe(
-      'Seconds that a worker may take for one run or one search of a match; then it hangs, is killed and replaced.',
+      'Seconds that a worker may take for one run or one search of a match; one that takes longer is killed and replaced.',
     ),
 };
 
@@ -71,7 +71,7 @@ const limits = {
     .describe('Bytes of all requests being answered. Absent: 536870912, or twice maxMessageBytes where that is more.'),
   callsPerConnection: whole(1, 65_536)
     .default(defaults.callsPerConnection)
-    .describe('Calls of one connection at a time; its client waits with more.'),
+    .describe('Calls of one connection at a time; further calls wait in its client.'),
   maxResponseBytes: whole(65_536, 2 ** 31 - 1)
     .default(defaults.maxResponseBytes)
     .describe('Largest response message in bytes.'),
@@ -89,10 +89,10 @@ const limits = {
     .describe('Seconds in which the whole message of a call has to arrive; those of streams have no such bound.'),
   keepaliveSeconds: whole(1, 86_400)
     .default(defaults.keepaliveSeconds)
-    .describe('Seconds after which a connection is asked whether its other end is still there, and again.'),
+    .describe('Seconds between two keepalive pings of a connection.'),
   keepaliveTimeoutSeconds: whole(1, 3600)
     .default(defaults.keepaliveTimeoutSeconds)
-    .describe('Seconds in which it has to answer that; else the connection is closed, and its calls are ended.'),
+    .describe('Seconds in which a ping has to be answered; else the connection is closed, and its calls are ended.'),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
@@ -100,7 +100,7 @@ const limits = {
     ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)
-    .describe('Items of one stream that may be unanswered; the server reads no further with more.'),
+    .describe('Items of one stream that may be unanswered; while so many are, the server reads no further.'),
   batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
   imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
@@ -113,7 +113,7 @@ const limits = {
     .optional()
     .describe(
       'Pixels that all steps from one image to its network input may write (decoding, turning, resizing), planned before the ' +
-        'first begins. Absent: twice imagePixels and 16 times inputPixels, which no image within its own limits needs.',
+        'first begins. Absent: twice imagePixels plus 16 times inputPixels, more than any image within its own limits needs.',
     ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
@@ -123,7 +123,7 @@ const limits = {
     .describe('Cells of a times cells of b of one match by location.'),
   maxHomographyTests: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxHomographyTests)
-    .describe('Pairs that there may be times samples (max_iterations) of one homography.'),
+    .describe('Largest number of pairs times samples (max_iterations) of one homography.'),
   matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
   storedFeaturesBytes: bytes(1)
     .default(defaults.storedFeaturesBytes)
@@ -139,7 +139,7 @@ const limits = {
   maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .default(defaults.maskPixels)
     .describe(
-      'Pixels of all masks of one pooling: those of each bitmap and PNG, while a run length (a byte of compressed ones) counts as one.',
+      'Pixels of all masks of one pooling: those of each bitmap and PNG; a run length (or a byte of compressed ones) counts as one.',
     ),
   namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),
   pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Principal components of one request.'),
@@ -153,19 +153,19 @@ const limits = {
     .default(defaults.mapBytes)
     .describe(
       'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs, or read of ' +
-        'features sent to be matched; larger ones of one request fit alone.',
+        'features sent to be matched. The maps of one request that are larger fit when no others are held.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe(
-      'Images decoded at the same time. Absent: decodeProcesses, or the cores, at least 2 and at most 8. Above 4, Node needs ' +
+      'Images and masks decoded at the same time. Absent: decodeProcesses, or the cores, at least 2 and at most 8. Above 4, Node needs ' +
         'UV_THREADPOOL_SIZE of as many where decodeProcesses is 0.',
     ),
   decodeProcesses: whole(0, 1024)
     .optional()
     .describe(
       'Processes that decode images and masks, each one at a time: a native crash, or memory that runs out, costs one image. ' +
-        "Absent: decodeConcurrency. 0: in the service's own process, for images of people who are trusted.",
+        "Absent: decodeConcurrency. 0: in the service's own process, for images from trusted sources.",
     ),
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.maxSeconds)
@@ -173,7 +173,11 @@ const limits = {
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
-  queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),
+  queueBytes: bytes(1024)
+    .default(defaults.queueBytes)
+    .describe(
+      'Bytes of network inputs that may wait for the engine. Items of streams reserve theirs before they are decoded.',
+    ),
   batchImages: whole(1, 1024)
     .optional()
     .describe('Most images in one run of an engine. Absent: 4 on the CPU, 16 on CUDA.'),
@@ -182,16 +186,20 @@ const limits = {
     .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),
   maxQueueDelayMs: whole(0, 60_000)
     .default(defaults.maxQueueDelayMs)
-    .describe('How long a batch that is not full waits for company while a worker is free, in ms.'),
+    .describe('How long a batch that is not full waits for more images while a worker is idle, in ms.'),
 };
 
 const shutdown = {
   drainDelayMs: whole(0, 600_000)
     .default(0)
-    .describe('How long calls are still taken after NOT_SERVING at a shutdown, so that load balancers look elsewhere.'),
+    .describe(
+      'How long calls are still taken after NOT_SERVING at a shutdown, in ms, so that load balancers send them elsewhere.',
+    ),
   drainMs: whole(0, 3_600_000)
     .default(25_000)
-    .describe('How long calls under way may take to finish at a shutdown, after drainDelayMs; then they are cut off.'),
+    .describe(
+      'How long running calls may take to finish at a shutdown, after drainDelayMs, in ms; then they are cut off.',
+    ),
 };
 
 const logging = {
@@ -199,7 +207,7 @@ const logging = {
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe(
-      'Least severe lines that are logged; debug also logs every answered call, and every failed one where others count what is over ten a second.',
+      'Lowest severity that is logged. debug also logs every answered call, and every failed one: the other levels count those beyond ten a second.',
     ),
 };
 

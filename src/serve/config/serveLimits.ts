@@ -4,10 +4,10 @@ import { defaultOutputLimits, enoughPipelinePixels, type OutputLimits } from '..
 
 const MiB = 1024 * 1024;
 
-/** The receive limit of every gRPC client that has not raised its own, less room for the message around the tensor. */
+/** The default receive limit of gRPC clients in bytes, less what the message around the tensor takes. */
 export const DEFAULT_CLIENT_RESPONSE_BYTES = 4 * MiB - 4096;
 
-/** As many as there are cores, within reason: each process takes some 60 MB. */
+/** As many as there are cores, from 2 to 8: each process takes some 60 MB. */
 const DECODE_CONCURRENCY = Math.max(2, Math.min(8, availableParallelism()));
 
 /**
@@ -16,7 +16,9 @@ const DECODE_CONCURRENCY = Math.max(2, Math.min(8, availableParallelism()));
  */
 export const MAX_METADATA_BYTES = 65_536;
 
-/** What requests may cost. Every refusal names its limit. */
+/**
+ * What requests may cost. A limit has the key of the configuration as its name, and errors give that name.
+ */
 export interface ServeLimits {
   /** Largest request message in bytes; grpc-js refuses a larger one before it is read whole. */
   readonly maxMessageBytes: number;
@@ -26,19 +28,19 @@ export interface ServeLimits {
   readonly messageEntries: number;
   /** Bytes of all request messages that are being answered, with what their entries take. */
   readonly requestBytes: number;
-  /** Calls under way on one connection; HTTP/2 makes its client wait with more. */
+  /** Running calls of one connection; further calls wait in its client (HTTP/2's concurrent streams). */
   readonly callsPerConnection: number;
-  /** Largest response message in bytes, whatever the caller says that it can take. */
+  /** Largest response message in bytes, also for a caller that can receive more. */
   readonly maxResponseBytes: number;
   /** Largest answer of several messages in bytes. */
   readonly maxChunkedBytes: number;
   /** Bytes of all answers that are on their way to callers. */
   readonly responseBytes: number;
-  /** Seconds in which the whole message of a call has to arrive, those of streams apart. */
+  /** Seconds in which the whole message of a call has to arrive; messages of streams have no such limit. */
   readonly receiveSeconds: number;
-  /** Seconds after which a connection is asked whether its other end is there, and again. */
+  /** Seconds between two keepalive pings of a connection. */
   readonly keepaliveSeconds: number;
-  /** Seconds in which it has to answer; else it is closed with its calls. */
+  /** Seconds in which a ping has to be answered; else the connection is closed with its calls. */
   readonly keepaliveTimeoutSeconds: number;
   /** Seconds in which a caller has to take a message of an answer, for each MiB of it. */
   readonly readSeconds: number;
@@ -62,7 +64,7 @@ export interface ServeLimits {
   readonly storedFeaturesBytes: number;
   /** Images whose features are kept by reference. */
   readonly storedFeatures: number;
-  /** Longest time in seconds for which features are kept after their last use. */
+  /** Seconds for which features are kept after their last use, at most. */
   readonly storedFeaturesTtl: number;
   /** Matches that may wait for their turn. */
   readonly queueMatches: number;
@@ -79,39 +81,38 @@ export interface ServeLimits {
   /** Poolings and PCAs that may wait for their turn. */
   readonly queueReductions: number;
   /**
-   * Bytes of all float32 maps that are on their way to a pooling or a PCA, from before the network runs until it is done, or
-   * that are read of features sent to be matched.
+   * Bytes of all float32 maps that will be pooled or reduced, counted from before the network runs until that is done, or that
+   * are read of features sent to be matched.
    */
   readonly mapBytes: number;
-  /** Images decoded at the same time. */
+  /** Images and masks decoded at the same time. */
   readonly decodeConcurrency: number;
   /** Processes in which they are decoded; 0: in that of the service. */
   readonly decodeProcesses: number;
-  /** Images that may be on their way to the engine: being decoded or waiting. */
+  /** Images that may be decoded or wait for the engine. */
   readonly queueImages: number;
-  /** Bytes of prepared images that may wait for the engine. */
+  /** Bytes of network inputs that may wait for the engine; items of streams reserve theirs before they are decoded. */
   readonly queueBytes: number;
-  /** Most images in one run of the engine. Absent: what is usual on its provider (queue/runLimits.ts). */
+  /** Most images in one run of the engine. Absent: what is usual on its provider (runLimits.ts). */
   readonly batchImages: number | undefined;
   /** Most input pixels in one run of the engine; one larger image runs alone. Absent: so many images of the usual size. */
   readonly batchPixels: number | undefined;
-  /** How long a batch that is not full waits for company while a worker is free, in ms. */
+  /** How long a batch that is not full waits for more images while a worker is idle, in ms. */
   readonly maxQueueDelayMs: number;
 }
 
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
   maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
-  // What gRPC's own servers take at most where nobody says otherwise. The larger of two header lists that HTTP/2 allows is
-  // MAX_METADATA_BYTES, so that a call between the two is refused with a reason.
+  // The default of gRPC's own servers. HTTP/2 allows MAX_METADATA_BYTES, so that a call between the two is refused with a reason.
   metadataBytes: 16_384,
   // The most cells that may be named, and half as much; 0.1 s to decode.
   messageEntries: 131_072,
   // 7 requests of the largest size, or 3,000 photographs of 170 kB: encoded images are small beside what they decode to.
   requestBytes: 512 * MiB,
-  // 8 full batches: more of one client would only wait in the queue, and grpc-js holds each message before it is counted.
+  // 8 full batches: more calls of one client would only wait in the queue, and grpc-js holds each message before it is counted.
   callsPerConnection: 128,
-  // 4,096 cells of 2,048 channels in float32 are 32 MiB; beyond twice that a unary answer is the wrong shape.
+  // 4,096 cells of 2,048 channels in float32 are 32 MiB; for more than twice that, chunked answers are the right method.
   maxResponseBytes: 64 * MiB,
   // The map of the first stage (256 channels, stride 4) of the largest network input in float32.
   maxChunkedBytes: 256 * MiB,
@@ -122,9 +123,9 @@ export const defaultServeLimits: ServeLimits = {
   // Routers forget connections that are silent for some minutes; a ping is 17 bytes.
   keepaliveSeconds: 60,
   keepaliveTimeoutSeconds: 20,
-  // 17 kB a second are a poor mobile line; who takes nothing for so long holds answers that others could have.
+  // 17 kB a second is a poor mobile line; slower readers hold memory that other answers need.
   readSeconds: 60,
-  // A full batch: more would only wait in the queue, where a stream would crowd out other callers.
+  // A full batch on CUDA: more would only wait in the queue.
   streamItems: 16,
   // 4 full batches, and some seconds on a small CPU.
   batchRequests: 64,
@@ -157,23 +158,23 @@ export const defaultServeLimits: ServeLimits = {
   maskPixels: 2 ** 28,
   // The cells of the largest map at stride 8.
   namedCells: 65_536,
-  // Looking takes 3; the work grows with their square.
+  // A picture takes 3; the work grows with the square of their number.
   pcaComponents: 64,
   // A map of 4,096 cells and 2,048 channels to its 64 components, in some seconds of a thread of its own.
   maxReduceProducts: 600_000_000,
-  // As matches.
+  // As queueMatches.
   queueReductions: 32,
-  // All four stages of a ResNet-50 on the largest network input (480 MiB), or two of its first stage alone; the largest
-  // message of int8 features, read, is half of it.
+  // All four stages of a ResNet-50 on the largest network input (480 MiB), or its first stage alone twice. The largest message
+  // of int8 features takes half of it when it is read.
   mapBytes: 512 * MiB,
   // Decoding takes one core an image, and up to 150 MB for the largest.
   decodeConcurrency: DECODE_CONCURRENCY,
   decodeProcesses: DECODE_CONCURRENCY,
-  // Some seconds of work on a small CPU: those behind would miss their deadlines anyway.
+  // Some seconds of work on a small CPU: images behind them would miss their deadlines anyway.
   queueImages: 256,
   queueBytes: 512 * MiB,
   batchImages: undefined,
   batchPixels: undefined,
-  // Company gathers by itself while workers are busy; waiting for it only pays where batches gain much, as on CUDA.
+  // Larger batches form by themselves while workers are busy. To wait for them pays only where batches gain much, as on CUDA.
   maxQueueDelayMs: 0,
 };

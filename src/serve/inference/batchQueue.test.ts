@@ -67,7 +67,7 @@ function isServeError(code: string, text: RegExp) {
 }
 
 describe('batch queue', () => {
-  test('those of one turn ride together at once; those that came meanwhile ride together next', async () => {
+  test('images of one turn share a batch at once; those that came meanwhile share the next', async () => {
     const engine = gatedEngine();
     const seen: number[] = [];
     const queue = createBatchQueue(engine, limits, { batch: (images) => seen.push(images) });
@@ -112,7 +112,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('images of another size or with other wants do not ride along, and none is overtaken for ever', async () => {
+  test('images of another size or with other outputs are not in the batch, and none is overtaken for ever', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const answers = [
@@ -178,7 +178,7 @@ describe('batch queue', () => {
     await assert.rejects(queue.run(image(3), embedding, call(given.signal)), isServeError('deadline_exceeded', /late/));
   });
 
-  test('a call aborted while it runs is answered at once; its companions are not hurt', async () => {
+  test('a call aborted while it runs is answered at once; the others of its batch are not affected', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const given = new AbortController();
@@ -229,7 +229,7 @@ describe('batch queue', () => {
     await Promise.all(answers);
   });
 
-  test('with a delay, a batch waits for company until it is full or its oldest image has waited', async () => {
+  test('with a delay, a batch waits for more images until it is full or its oldest image has waited', async () => {
     const engine = createFakeEngine({ manifest });
     const seen: number[] = [];
     const queue = createBatchQueue(
@@ -248,20 +248,20 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a batch that waits for company holds back no full one of another size', async () => {
+  test('a batch that waits for more images holds back no full one of another size', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, batchImages: 2, maxQueueDelayMs: 60_000 });
-    const patient = queue.run(image(1), embedding, call());
+    const waiting = queue.run(image(1), embedding, call());
     const full = [2, 3].map((value) => queue.run(image(value, 64), embedding, call()));
     await turn();
     await engine.letOneGo();
     await Promise.all(full);
     assert.deepEqual(engine.sizes(), [2]);
-    void patient.catch(() => {});
+    void waiting.catch(() => {});
     const closing = queue.close();
     await turn();
     await engine.letOneGo();
-    await Promise.all([patient, closing]);
+    await Promise.all([waiting, closing]);
     assert.deepEqual(engine.sizes(), [2, 1]);
   });
 
@@ -416,7 +416,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a place counts as an image until it is used or given back', async () => {
+  test('a place counts as an image until it is used or released', async () => {
     const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
     const [first] = [queue.reserve(call()), queue.reserve(call())];
     assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded \(queueImages: 2\)/));

@@ -130,7 +130,7 @@ function watchOne(t: TestContext, engine: Engine) {
   return { monitor, pass: (ms: number) => t.mock.timers.tick(ms) };
 }
 
-test('a canary that fails, or does not come back, is NOT_SERVING until one is well', async (t) => {
+test('a canary that fails, or does not end in time, is NOT_SERVING until one succeeds', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   for (const illness of [new EngineError('internal', 'no such kernel'), answer(Number.NaN)]) {
@@ -151,7 +151,7 @@ test('a canary that fails, or does not come back, is NOT_SERVING until one is we
   assert.equal(monitor.serving, true);
 });
 
-test('a busy model is examined too: one that falls ill under load is noticed, and when it is well again', async (t) => {
+test('a busy model is checked too: one that fails under load is noticed, and when it succeeds again', async (t) => {
   const scripted = scriptedEngine({ idle: 0 });
   const { monitor, pass } = watchOne(t, scripted.engine);
   for (const illness of [new EngineError('out_of_memory', 'memory ran out'), answer(Number.NaN)]) {
@@ -189,10 +189,10 @@ test('a worker that is lost with the canary leaves the state to the engine', asy
   await scripted.end(new EngineError('internal', 'no such kernel'));
   pass(1000);
   await scripted.end(lost);
-  assert.equal(monitor.serving, false, 'nor is a sick model well by it');
+  assert.equal(monitor.serving, false, 'nor does it make an unhealthy model healthy');
 });
 
-test('a sick model whose worker was replaced is examined at once, and a well one is not', async (t) => {
+test('an unhealthy model whose worker was replaced is checked at once, and a healthy one is not', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   await scripted.replace();

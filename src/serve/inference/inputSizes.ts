@@ -3,18 +3,18 @@ import type { Size } from '../../image/types.js';
 import type { Manifest } from '../../models/manifest.js';
 import { ServeError } from '../call/serveError.js';
 
-/** Where what is allowed of network inputs stands among limits. */
+/** The part of the limits that bounds network inputs. */
 interface LimitedOutput {
   readonly output: OutputLimits;
 }
 
-/** The square that a model sees where a request says nothing else. */
+/** The size of a network input where a request asks for no other: the square of the model's preprocessing. */
 export function ownSize({ preprocessing: { crop } }: Pick<Manifest, 'preprocessing'>): Size {
   return { width: crop, height: crop };
 }
 
 /**
- * Sizes for which a model is made ready: its own, and those to which inputs are limited.
+ * Sizes for which a model is warmed up: its own, and those to which inputs are limited.
  * @throws ServeError `invalid_argument` for a size that is no multiple of the model's stride.
  */
 export function warmSizes(

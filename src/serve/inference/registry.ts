@@ -33,28 +33,28 @@ export interface LentModel extends Omit<ServedModel, 'queue'> {
 export interface ModelRegistry {
   /** Every model that is served; the first is the default. */
   readonly served: readonly ServedModel[];
-  /** What any image would be refused with, as no model's queue has room for it; undefined where one has. */
+  /** The error with which any image is rejected while every model's queue is full; undefined while one is not. */
   readonly full: ServeError | undefined;
   /**
-   * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open
-   * until the work is done, also when it is replaced meanwhile; a stream asks anew for every item.
+   * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open until the
+   * work is done, also when it is replaced meanwhile; a stream looks it up for every item.
    * @throws ServeError `unknown_model` naming what is served; else whatever the work throws.
    */
   use<T>(name: string, work: (model: LentModel) => Promise<T>): Promise<T>;
   /**
-   * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and lets new requests have
-   * them; the old ones end, and their stored features go, when the requests that have them are answered. On failure the old
-   * model stays. For that time both are in memory.
+   * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and gives new requests to them. The
+   * old ones are closed when the requests that use them are answered. On failure the old model stays. Until then both are in
+   * memory.
    * @returns `name@version` of the old and of the new model, once the new one is served
    * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
-   *   ModelFolderError or EngineError where the new model is not fit.
+   *   ModelFolderError or EngineError where the new model fails to open or to warm up.
    */
   reload(name: string): Promise<{ readonly from: string; readonly to: string }>;
-  /** Tells when `served` has changed. @returns ends the telling */
+  /** Calls back when `served` has changed. @returns stops that */
   watch(listener: () => void): () => void;
-  /** Finishes what was taken, then closes every engine. */
+  /** Finishes accepted requests, then closes every engine. */
   close(): Promise<void>;
-  /** Ends what `close` waits for: every run is unavailable. */
+  /** Ends what `close` waits for: every run fails as unavailable. */
   terminate(): void;
 }
 
@@ -62,20 +62,20 @@ export interface RegistryOptions {
   /** The first is the default. */
   readonly models: readonly ModelSource[];
   readonly limits: ServeLimits;
-  /** Told of the engine of a replaced model when the last request that has it is answered, before it is closed. */
+  /** Told of the engine of a replaced model when the last request that uses it is answered, before it is closed. */
   readonly onRetired?: (engine: Engine) => void;
-  /** Told what happens in the queues. */
+  /** Told of every run. */
   readonly observer?: QueueObserver | undefined;
 }
 
-/** One model while it is served, and until the last request that has it is answered. */
+/** One model while it is served, and until the last request that uses it is answered. */
 interface Entry {
   readonly model: ServedModel;
   readonly reopen: ModelSource['reopen'];
-  /** Requests that work with it. */
+  /** Requests that use it. */
   users: number;
   reloading?: Promise<{ readonly from: string; readonly to: string }>;
-  /** Called when the last user of a retired model has gone. */
+  /** Called when the last request that uses a replaced model is answered. */
   onUnused?: () => void;
 }
 
@@ -180,7 +180,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     },
     async reload(name) {
       const entry = find(name);
-      // Asked for twice at the same time, it is done once.
+      // Two reloads at the same time are one.
       entry.reloading ??= replace(entry).finally(() => {
         delete entry.reloading;
       });
@@ -192,7 +192,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     },
     async close() {
       closed = true;
-      // A model that is being opened may take minutes, and is of no use any more.
+      // A model that is being opened may take minutes, and is not needed any more.
       await Promise.race([Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? [])), terminated]);
       await Promise.all(retiring.values());
       for (const { model } of entries) {

@@ -103,7 +103,7 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
   throw new ServeError(
     'too_large',
     `pooling: the cells under the regions and ${channels} channels are ${products} products or more, over the limit of ` +
-      `${limits.maxReduceProducts}; send fewer regions at a time, or ask for a smaller size (resize)`,
+      `${limits.maxReduceProducts} (maxReduceProducts); send fewer regions at a time, or ask for a smaller size (resize)`,
   );
 }
 
