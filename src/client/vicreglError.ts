@@ -42,7 +42,7 @@ export class VicreglError extends Error {
   readonly code: VicreglErrorCode;
   /**
    * Stable name of the cause for programs, such as `OVERLOADED` (try again later) or `TOO_LARGE` (never fits); all of
-   * them in docs/service.md. Undefined where the service did not answer itself.
+   * them in docs/service/reference.md. Undefined where the service did not answer itself.
    */
   readonly reason: string | undefined;
   /**

@@ -81,9 +81,23 @@ function headerSafe(details: string): string {
 /** Wait of a caller that met a limit which gives no estimate of its own, in seconds: some batches of a small CPU. */
 const RETRY_SECONDS = 1;
 
+/** The reason of an error that no layer threw on purpose. */
+const UNEXPECTED = 'INTERNAL';
+
 /** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
 function reasonOf(layer: keyof typeof statusOf, code: string): string {
   return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
+}
+
+/** Every status and reason that the service can send, or count where nothing can be sent any more; for the documentation. */
+export function statusReasons(): { readonly code: status; readonly reason: string }[] {
+  const known = Object.entries(statusOf).flatMap(([layer, codes]) =>
+    Object.entries<status>(codes).map(([code, mapped]) => ({
+      code: mapped,
+      reason: reasonOf(layer as keyof typeof statusOf, code),
+    })),
+  );
+  return [...known, { code: status.INTERNAL, reason: UNEXPECTED }];
 }
 
 /** What callers read of an engine's error that says nothing for them: what the runtime and the system said is for the log. */
@@ -154,7 +168,7 @@ export function toStatus(error: unknown): Status {
   return {
     code: status.INTERNAL,
     details: 'internal error; the log of the server has the details, by the id of the request (x-request-id)',
-    reason: 'INTERNAL',
+    reason: UNEXPECTED,
   };
 }
 
