@@ -28,12 +28,12 @@ const everything: ServeState = {
   certificateExpires: () => new Date(0),
 };
 
-/** The service's own metrics, without Node's, as prom-client registers them. @throws Error for one without help. */
+/** The service's own metrics, without Node's, as prom-client registers them. */
 export function registeredMetrics(): readonly RegisteredMetric[] {
   const { registry } = createMetrics();
   const stop = registerState(registry, everything);
   stop();
-  // prom-client gives its metrics themselves, which have labels, and types them as what they show.
+  // prom-client returns the metrics themselves, which have labels; its types leave these out.
   const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
   return metrics.filter(({ name }) => name.startsWith('vicregl_'));
 }
