@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Images of the service with the bundled model; docs/service.md says how to use them.
+# Images of the service with the bundled model; docs/service/operations.md says how to use them.
 #   docker build -t vicregl .                          CPU, on Debian slim (the last stage)
 #   docker build --target cuda -t vicregl:cuda .       CUDA 13 and cuDNN 9, x64; the host's driver 580 or later
 

@@ -1,15 +1,15 @@
-/** Writes the tables of configuration keys and of logged terms into docs/: npm run docs. */
+/** Writes the generated parts of docs/ (configuration keys, logged terms, status reasons, metrics): npm run docs. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import writeFileAtomic from 'write-file-atomic';
 import { withConfigTable } from './configTable.js';
 import { withLoggedTerms } from './loggedTermsTable.js';
-import { withServeConfigTable } from './serveConfigTable.js';
+import { withServiceReference } from './serviceReference.js';
 
 for (const [name, rewrite] of [
   ['training.md', withConfigTable],
-  ['service.md', withServeConfigTable],
+  ['service/reference.md', withServiceReference],
   ['method.md', withLoggedTerms],
 ] as const) {
   const path = fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));

@@ -2,7 +2,7 @@ import { configKeys } from '../../src/serve/config/keys.js';
 import { tokenSchema } from '../../src/serve/config/securityKeys.js';
 import { withGenerated } from './generatedPart.js';
 
-/** The tables of the service's configuration in docs/service.md, made from the schema that reads it. */
+/** The tables of the service's configuration in docs/service/reference.md, made from the schema that reads it. */
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
@@ -40,7 +40,7 @@ function tokenTable(): string {
   ].join('\n');
 }
 
-/** docs/service.md with the tables between their two markers. @throws Error where the markers are missing. */
+/** docs/service/reference.md with the tables between their two markers. @throws Error where the markers are missing. */
 export function withServeConfigTable(document: string): string {
   return withGenerated(document, 'service configuration', `${keyTables()}\n\n${tokenTable()}`);
 }

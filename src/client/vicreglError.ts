@@ -42,7 +42,7 @@ export class VicreglError extends Error {
   readonly code: VicreglErrorCode;
   /**
    * Stable name of the cause for programs, such as `OVERLOADED` (try again later) or `TOO_LARGE` (never fits); all of
-   * them in docs/service.md. Undefined if the error is not from the service.
+   * them in docs/service/reference.md. Undefined if the error is not from the service.
    */
   readonly reason: string | undefined;
   /**

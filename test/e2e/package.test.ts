@@ -96,7 +96,7 @@ describe('the package as a dependency', { skip }, () => {
     project = join(scratch, 'project');
     await mkdir(project);
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
-    const command = /(\w+)=(\w+) npm install vicregl\b/.exec(await readFile('README.md', 'utf8'));
+    const command = /(\w+)=(\w+) npm install \S*\bvicregl\b/.exec(await readFile('README.md', 'utf8'));
     assert.ok(command, 'the README does not say how to install the package without CUDA');
     const [, name, value] = command as unknown as [string, string, string];
     withoutCuda = { [name]: value };

@@ -64,11 +64,14 @@ after(async () => {
 const addressed = (text: string): string => text.replaceAll('127.0.0.1:50051', served.address);
 
 test('every block has a language that is tested, or says why it is not run', () => {
-  const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json'];
+  const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json', 'mermaid'];
   for (const { place, language, notRun } of snippets) {
     assert.ok(tested.includes(language) || notRun !== undefined, `${place}: nothing runs blocks of "${language}"`);
   }
-  assert.ok(of('ts').length >= 3 && of('python').length >= 5 && of('sh').length >= 40, 'the blocks are found');
+  assert.ok(
+    of('ts').length >= 4 && of('mermaid').length >= 2 && of('python').length >= 5 && of('sh').length >= 40,
+    'the blocks are found',
+  );
 });
 
 test('blocks are found by their fences, with the comment before them', () => {
@@ -78,6 +81,32 @@ test('blocks are found by their fences, with the comment before them', () => {
     { place: 'a.md:7', language: '', text: 'y', notRun: undefined },
   ]);
   assert.throws(() => snippetsOf('a.md', '```sh\nx'), /a\.md:1: the block has no end/);
+});
+
+/** A node with its label, such as `queue[Wait]` or `full{Full?}`; a line names one node or a chain of arrows. */
+const flowchartNode = String.raw`\w+(?:\[[^[\](){}"|]+\]|\{[^[\](){}"|]+\})?`;
+const flowchartArrow = String.raw` -->(?:\|[^|"[\](){}]+\|)? `;
+/** Lines of a Mermaid flowchart, in the simple form that the documentation keeps to. */
+const flowchartLine = new RegExp(
+  `^(?:flowchart (?:LR|TD)|subgraph \\w+\\[[\\w ]+\\]|end|${flowchartNode}(?:${flowchartArrow}${flowchartNode})*)$`,
+);
+
+describe('pictures', () => {
+  for (const { place, text } of of('mermaid')) {
+    test(place, () => {
+      const lines = text.split('\n').map((line) => line.trim());
+      assert.match(lines[0]!, /^flowchart /);
+      for (const line of lines) assert.match(line, flowchartLine);
+      const nodes = lines.slice(1).filter((line) => !/^(?:subgraph|end)\b/.test(line));
+      // A misspelt node would be drawn as a box of its own, named by its identifier.
+      const labelled = new Set(nodes.flatMap((line) => [...line.matchAll(/(\w+)[[{]/g)].map(([, id]) => id!)));
+      const named = nodes.flatMap((line) => line.replace(/\|[^|]*\||[[{][^\]}]*[\]}]/g, '').split(/\s*-->\s*/));
+      assert.deepEqual(
+        named.filter((id) => !labelled.has(id)),
+        [],
+      );
+    });
+  }
 });
 
 describe('TypeScript', () => {

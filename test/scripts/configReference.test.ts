@@ -3,16 +3,41 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { withConfigTable } from '../../scripts/docs/configTable.js';
 import { withLoggedTerms } from '../../scripts/docs/loggedTermsTable.js';
+import { registeredMetrics, withMetricsTable } from '../../scripts/docs/metricsTable.js';
 import { withServeConfigTable } from '../../scripts/docs/serveConfigTable.js';
+import { withReasonsTable } from '../../scripts/docs/statusReasons.js';
 
 test('docs/training.md lists the configuration keys of this version (else: npm run docs)', async () => {
   const document = await readFile('docs/training.md', 'utf8');
   assert.equal(withConfigTable(document), document);
 });
 
-test('docs/service.md lists the configuration keys of this version (else: npm run docs)', async () => {
-  const document = await readFile('docs/service.md', 'utf8');
-  assert.equal(withServeConfigTable(document), document);
+for (const [what, rewrite] of [
+  ['configuration keys', withServeConfigTable],
+  ['status reasons', withReasonsTable],
+  ['metrics', withMetricsTable],
+] as const) {
+  test(`docs/service/reference.md lists the ${what} of this version (else: npm run docs)`, async () => {
+    const document = await readFile('docs/service/reference.md', 'utf8');
+    assert.equal(rewrite(document), document);
+  });
+}
+
+test('the table of metrics has counters, gauges and histograms, with their labels', () => {
+  const metrics = new Map(registeredMetrics().map((metric) => [metric.name, metric]));
+  assert.deepEqual(
+    ['vicregl_requests_total', 'vicregl_ready', 'vicregl_phase_duration_seconds'].map((name) => {
+      const { type, labelNames } = metrics.get(name)!;
+      return [type, labelNames];
+    }),
+    [
+      ['counter', ['method', 'code']],
+      ['gauge', []],
+      ['histogram', ['method', 'phase']],
+    ],
+  );
+  // These exist with decode processes and with TLS only.
+  assert.ok(metrics.has('vicregl_decode_processes') && metrics.has('vicregl_certificate_expiry_timestamp_seconds'));
 });
 
 test('docs/method.md lists the terms that this version logs (else: npm run docs)', async () => {
@@ -22,6 +47,8 @@ test('docs/method.md lists the terms that this version logs (else: npm run docs)
 
 test('a document without markers is refused', () => {
   assert.throws(() => withConfigTable('# Training\n'), /lacks the lines/);
-  assert.throws(() => withServeConfigTable('# Service\n'), /lacks the lines/);
+  for (const rewrite of [withServeConfigTable, withReasonsTable, withMetricsTable]) {
+    assert.throws(() => rewrite('# Reference\n'), /lacks the lines/);
+  }
   assert.throws(() => withLoggedTerms('# Method\n'), /lacks the lines/);
 });

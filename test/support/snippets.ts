@@ -30,12 +30,17 @@ export function snippetsOf(file: string, markdown: string): Snippet[] {
   return snippets;
 }
 
-/** All blocks of README.md, CONTRIBUTING.md, SECURITY.md, docs/ and the cards of models. */
-export async function allSnippets(): Promise<Snippet[]> {
-  const docs = (await readdir(new URL('docs/', root))).filter((name) => name.endsWith('.md')).sort();
+/** The Markdown files that users read, by their paths from the root: README.md and the like, and docs/ with its folders. */
+export async function documents(): Promise<{ readonly file: string; readonly text: string }[]> {
+  const below = await readdir(new URL('docs/', root), { recursive: true });
+  const docs = below.filter((name) => name.endsWith('.md')).sort();
   const files = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...docs.map((name) => `docs/${name}`)];
-  const texts = files.map(async (file) => snippetsOf(file, await readFile(new URL(file, root), 'utf8')));
-  return (await Promise.all(texts)).flat();
+  return Promise.all(files.map(async (file) => ({ file, text: await readFile(new URL(file, root), 'utf8') })));
+}
+
+/** All blocks of these files. */
+export async function allSnippets(): Promise<Snippet[]> {
+  return (await documents()).flatMap(({ file, text }) => snippetsOf(file, text));
 }
 
 /** The commands of a block of shell: without prompts, what is printed below them, comments and breaks of lines. */

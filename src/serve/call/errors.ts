@@ -82,9 +82,23 @@ function headerSafe(details: string): string {
 /** Retry delay in seconds for limits that give no estimate of their own: some batches of a small CPU. */
 const RETRY_SECONDS = 1;
 
+/** The reason of an error that no layer threw on purpose. */
+const UNEXPECTED = 'INTERNAL';
+
 /** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
 function reasonOf(layer: keyof typeof statusOf, code: string): string {
   return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
+}
+
+/** Every status and reason that the service can send, or count where nothing can be sent any more; for the documentation. */
+export function statusReasons(): { readonly code: StatusCode; readonly reason: string }[] {
+  const known = Object.entries(statusOf).flatMap(([layer, codes]) =>
+    Object.entries<StatusCode>(codes).map(([code, mapped]) => ({
+      code: mapped,
+      reason: reasonOf(layer as keyof typeof statusOf, code),
+    })),
+  );
+  return [...known, { code: status.INTERNAL, reason: UNEXPECTED }];
 }
 
 /** What callers read of an engine's error without a public message: the text of the runtime and the system is for the log. */
@@ -155,7 +169,7 @@ export function toStatus(error: unknown): Status {
   return {
     code: status.INTERNAL,
     details: 'internal error; the log of the server has the details, by the id of the request (x-request-id)',
-    reason: 'INTERNAL',
+    reason: UNEXPECTED,
   };
 }
 

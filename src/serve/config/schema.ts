@@ -5,7 +5,7 @@ import { securityKeys, securityProblems } from './securityKeys.js';
 import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
 /**
- * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service.md. A key `queueImages`
+ * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service/reference.md. A key `queueImages`
  * is the flag --queue-images, the variable VICREGL_QUEUE_IMAGES and `queueImages:` in a file.
  */
 

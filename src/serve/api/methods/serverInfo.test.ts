@@ -13,7 +13,7 @@ test('GetServerInfo has the limits of the group Limits, all of them and no other
 });
 
 test('every limit of which the documentation says what happens beyond it can be asked for', async () => {
-  const docs = await readFile(new URL('../../../../../docs/service.md', import.meta.url), 'utf8');
+  const docs = await readFile(new URL('../../../../../docs/service/reference.md', import.meta.url), 'utf8');
   const table = docs.slice(docs.indexOf('Beyond a limit:')).split('\n\n')[1]!;
   const keys = table.split('\n').flatMap((row) => [...row.split('|')[1]!.matchAll(/`(\w+)`/g)].map(([, key]) => key!));
   assert.ok(keys.length > 20, table);

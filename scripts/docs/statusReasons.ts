@@ -1,0 +1,22 @@
+import { status } from '@grpc/grpc-js';
+import { statusReasons } from '../../src/serve/call/errors.js';
+import { withGenerated } from './generatedPart.js';
+
+/** The table of status reasons in docs/service/reference.md, made from the table that gives every error its status. */
+
+/** One row per gRPC status that the service sends, in the order of the status numbers; reasons in alphabetical order. */
+function reasonsTable(): string {
+  const reasons = new Map<status, string[]>();
+  for (const { code, reason } of statusReasons()) reasons.set(code, [...(reasons.get(code) ?? []), `\`${reason}\``]);
+  const rows = [...reasons].sort(([a], [b]) => a - b);
+  return [
+    '| status | reasons |',
+    '| --- | --- |',
+    ...rows.map(([code, names]) => `| ${status[code]} | ${names.sort().join(', ')} |`),
+  ].join('\n');
+}
+
+/** docs/service/reference.md with the table between its two markers. @throws Error where the markers are missing. */
+export function withReasonsTable(document: string): string {
+  return withGenerated(document, 'status reasons', reasonsTable());
+}
