@@ -19,19 +19,19 @@ function callOf(signal: AbortSignal | undefined): Call {
   return { signal: signal ?? new AbortController().signal, observe: () => {} };
 }
 
-/** The status that the socket's client would see, with all that the error says: there is no log to look into, and no stranger. */
+/** The status that a client would get over a socket, but with the whole message: there is no log here, and no stranger. */
 function wholeStatus(error: unknown): Status {
   const status = toStatus(error);
   return error instanceof Error ? { ...status, details: error.message } : status;
 }
 
-/** An error as the socket's client would see it; an unexpected one shows itself. */
+/** The error that a client would get over a socket; an unexpected error is returned as it is. */
 function shown(error: unknown): unknown {
   const status = wholeStatus(error);
   return status.reason === 'INTERNAL' ? error : Object.assign(new Error(status.details, { cause: error }), status);
 }
 
-/** Messages pass through their bytes, so that defaults and checks are those of the socket. */
+/** Messages are serialised and parsed, so that defaults and checks are the same as over a socket. */
 function unary(definition: AnyDefinition, method: Method<unknown, unknown>): Unary<unknown, unknown> {
   return async (request, { signal }) => {
     try {
@@ -46,7 +46,7 @@ function unary(definition: AnyDefinition, method: Method<unknown, unknown>): Una
   };
 }
 
-/** The messages of a streamed answer. */
+/** A method with several responses. */
 function streamed(definition: AnyDefinition, method: StreamedMethod<unknown, unknown>): ServerStream<unknown, unknown> {
   return async function* (request, { signal }) {
     try {
@@ -61,7 +61,7 @@ function streamed(definition: AnyDefinition, method: StreamedMethod<unknown, unk
   };
 }
 
-/** The items of a stream, one after the other: within a process there is no way for another to overtake. */
+/** A stream of items, handled one after the other. */
 function itemised(
   definition: AnyDefinition,
   method: ItemMethod<unknown, unknown, unknown>,
@@ -81,7 +81,7 @@ function itemised(
   };
 }
 
-/** Answers a client from a service in this process. Closing the transport closes the service. */
+/** A transport to a service in this process. Closing the transport closes the service. */
 export function createLocalTransport(service: Service): Transport {
   return {
     ...methodCalls(

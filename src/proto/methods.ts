@@ -1,15 +1,15 @@
 import type { MethodDefinition } from '@grpc/proto-loader';
 import type { VicreglServiceDefinition, VicreglServiceHandlers } from './generated/vicregl/v1/VicreglService.js';
 
-/** The methods of the service as the generated types and the loaded definition say them: names, messages and kinds. */
+/** Names, messages and kinds of the service's methods, derived from the generated types and the loaded definition. */
 
-/** The keys that are written out, without index signatures. */
+/** The keys of a type without its index signatures. */
 type NamedKeys<T> = keyof { [K in keyof T as string extends K ? never : number extends K ? never : K]: T[K] };
 
-/** The name of a method, as the contract has it. */
+/** The name of a method in the contract. */
 export type MethodName = NamedKeys<VicreglServiceDefinition> & NamedKeys<VicreglServiceHandlers>;
 
-/** The message types of a method, as its sender writes them and as its receiver reads them (`Read`: defaults filled in). */
+/** The message types of a method: as the sender writes them, and as the receiver reads them (`Read`: with all defaults). */
 export type MessagesOf<M extends MethodName> =
   VicreglServiceDefinition[M] extends MethodDefinition<
     infer Request,
@@ -28,10 +28,10 @@ export type MessagesOf<M extends MethodName> =
  */
 export type MethodKind = 'unary' | 'serverStream' | 'itemStream';
 
-/** What a generated handler is called with tells the kind: a stream that is read, one that is written, both, or neither. */
+/** The first parameter of a generated handler shows the kind: a stream to read, to write, to do both, or none. */
 type CallOf<M extends MethodName> = Parameters<VicreglServiceHandlers[M]>[0];
 
-/** The kind of a method; `never` for a stream of requests with one response, which the service has none of. */
+/** The kind of a method; `never` for a stream of requests with one response, which is not supported. */
 export type KindOf<M extends MethodName> =
   CallOf<M> extends { write: unknown }
     ? CallOf<M> extends { read: unknown }
@@ -45,20 +45,20 @@ export type KindOf<M extends MethodName> =
 export type MethodDefinitions = Readonly<Pick<VicreglServiceDefinition, MethodName>>;
 
 /**
- * A method's definition where only its name at run time is known: the compiler has checked every method by its own types where
- * `MethodName` is written out, and cannot follow them through a loop over the names.
+ * The definition of any method, without the types of its messages: the compiler cannot follow them through a loop over the methods.
+ * Types derived from `MethodName` check each method on its own.
  */
 export type AnyDefinition = MethodDefinition<unknown, unknown>;
 
-/** The kind of a method by the flags of its definition; the compiler holds the same by `KindOf`. */
+/** The kind of a method by the flags of its definition; `KindOf` is the same at compile time. */
 function kindOf({ path, requestStream, responseStream }: AnyDefinition): MethodKind {
   if (!requestStream) return responseStream ? 'serverStream' : 'unary';
   if (responseStream) return 'itemStream';
-  throw new Error(`${path}: a stream of requests with one response is a kind of method that nothing here handles`);
+  throw new Error(`${path}: a stream of requests with one response is not supported`);
 }
 
 /**
- * Makes one thing of every method of the service, by its kind. @returns the things by the methods' names
+ * Calls `make` of its kind for every method of the service. @returns the results by the methods' names
  */
 export function mapMethods<T>(
   definitions: MethodDefinitions,

@@ -67,15 +67,15 @@ type MakeOf<T, Kind extends keyof Handlers<unknown, unknown>> = (
 ) => T;
 
 /**
- * Makes one thing of every method's definition and handler, by the method's kind.
- * @returns the things by the methods' names
+ * Calls `make` of its kind for every method, with the method's definition and handler.
+ * @returns the results by the methods' names
  */
 export function mapHandlers<T>(
   definitions: MethodDefinitions,
   methods: MethodMap,
   make: { readonly [Kind in keyof Handlers<unknown, unknown>]: MakeOf<T, Kind> },
 ): Record<MethodName, T> {
-  // MethodMap holds every handler to the kind and the messages of its method.
+  // The type MethodMap guarantees that every handler has the kind and the messages of its method.
   const handleOf = (name: MethodName) => methods[name].handle as never;
   return mapMethods(definitions, {
     unary: (definition, name) => make.unary(definition, handleOf(name)),
