@@ -359,7 +359,7 @@ describe('what the server tells of itself', () => {
     assert.deepEqual(info.limits.get('max_chunked_bytes'), {
       value: limits.maxChunkedBytes,
       unit: 'bytes',
-      description: 'Largest answer of several messages (ExtractFeaturesChunked) in bytes.',
+      description: 'Maximum total size of a chunked response (ExtractFeaturesChunked) in bytes.',
     });
     assert.equal(info.limits.get('pooling_regions')?.value, 5);
     assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');

@@ -5,19 +5,21 @@ import { bytes, inputSize, listener, optionalListener, readInputSize, whole } fr
 import { securityKeys, securityProblems } from './securityKeys.js';
 
 /**
- * The configuration of `vicregl serve`: the descriptions are --help and the table in docs/service.md. A key `queueImages`
- * is the flag --queue-images, the variable VICREGL_QUEUE_IMAGES and `queueImages:` in a file.
+ * The configuration of `vicregl serve`. The descriptions appear in --help, in GetServerInfo and in the tables of docs/service.md. A
+ * key `queueImages` is set by the flag --queue-images, the variable VICREGL_QUEUE_IMAGES or `queueImages:` in a file.
  */
 
 const listeners = {
-  address: listener.default('127.0.0.1:50051').describe('Where gRPC listens, HOST:PORT; port 0 takes a free one.'),
+  address: listener
+    .default('127.0.0.1:50051')
+    .describe('Listen address for gRPC, HOST:PORT; port 0 selects a free port.'),
   metricsAddress: optionalListener
     .default('127.0.0.1:9464')
-    .describe('Where /metrics, /healthz and /readyz listen over HTTP; off: nowhere.'),
+    .describe('Listen address for /metrics, /healthz and /readyz over HTTP; off disables it.'),
   adminAddress: optionalListener
     .default('127.0.0.1:9465')
     .describe(
-      'Where the admin calls (reload, config) listen over HTTP; off: nowhere. Beyond loopback it needs a token with admin: true.',
+      'Listen address for the admin calls (reload, config) over HTTP; off disables it. If it is not on loopback, a token with admin: true is required.',
     ),
 };
 
@@ -26,28 +28,30 @@ const models = {
     .array(z.string().min(1))
     .min(1)
     .optional()
-    .describe('Model folders, by path or by name (vicregl models list). Absent: the bundled model.'),
+    .describe('Model folders, by path or by name (see vicregl models list). Default: the bundled model.'),
   device: z
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
     .describe(
-      'What runs the models; auto takes CUDA where a small run on it succeeds, cuda fails where it does not. int8 is for the CPU.',
+      'Execution provider. auto uses CUDA if a test run on it succeeds, else the CPU; cuda fails if it does not. int8 models run on the CPU only.',
     ),
-  workers: whole(1, 256).default(1).describe('Processes that run each model, each with all of it.'),
-  threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
+  workers: whole(1, 256).default(1).describe('Worker processes per model; each loads the whole model.'),
+  threads: whole(1, 1024)
+    .optional()
+    .describe('Threads per worker. Default: the number of cores divided by the number of workers.'),
   inputSizes: z
     .array(inputSize)
     .min(1)
     .optional()
     .describe(
-      "Sizes that network inputs may have beside the model's own, all made ready before the service says SERVING: for CUDA, " +
-        "where each new one costs a search for kernels. Absent: any, of which the model's own is ready.",
+      "Allowed sizes of network inputs, in addition to the model's own. All are warmed up before the service reports SERVING; use " +
+        "this on CUDA, where each new size costs a search for kernels. Default: any size, with only the model's own warmed up.",
     ),
-  // A hang lasts for ever. The longest run that is none, one image of inputPixels, is to stay far below, also on a small CPU.
+  // The longest regular run, one image of inputPixels, must stay far below this, even on a small CPU.
   runSeconds: whole(1, 86_400)
     .default(120)
     .describe(
-      'Seconds that a worker may take for one run or one search of a match; then it hangs, is killed and replaced.',
+      'Maximum seconds for one run of a worker, or for the search of one match. A worker that exceeds it is considered hung, and is killed and replaced.',
     ),
 };
 
@@ -56,142 +60,154 @@ const { image, output, ...defaults } = defaultServeLimits;
 const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
     .default(defaults.maxMessageBytes)
-    .describe('Largest request message in bytes.'),
+    .describe('Maximum size of a request message in bytes.'),
   metadataBytes: whole(1024, MAX_METADATA_BYTES - 1024)
     .default(defaults.metadataBytes)
-    .describe("Most bytes of a call's metadata: names, values, and 32 for each, as HTTP/2 counts them."),
+    .describe("Maximum size of a call's metadata in bytes: names, values, and 32 per entry, as HTTP/2 counts them."),
   messageEntries: whole(1024, 100_000_000)
     .optional()
     .describe(
-      'Entries of one request message: messages within it; eight plain fields, or sixteen numbers in a row, count as one. ' +
-        'Absent: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets where that is more.',
+      'Maximum number of entries in a request message. Each nested message counts as one, and so do eight scalar fields or ' +
+        'sixteen packed numbers. Default: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets if that is larger.',
     ),
   requestBytes: bytes(1024)
     .optional()
-    .describe('Bytes of all requests being answered. Absent: 536870912, or twice maxMessageBytes where that is more.'),
+    .describe(
+      'Maximum total bytes of all requests in progress. Default: 536870912, or twice maxMessageBytes if that is larger.',
+    ),
   callsPerConnection: whole(1, 65_536)
     .default(defaults.callsPerConnection)
-    .describe('Calls of one connection at a time; its client waits with more.'),
+    .describe('Maximum concurrent calls per connection; the client waits before it sends more.'),
   maxResponseBytes: whole(65_536, 2 ** 31 - 1)
     .default(defaults.maxResponseBytes)
-    .describe('Largest response message in bytes.'),
+    .describe('Maximum size of a response message in bytes.'),
   maxChunkedBytes: bytes(65_536)
     .default(defaults.maxChunkedBytes)
-    .describe('Largest answer of several messages (ExtractFeaturesChunked) in bytes.'),
+    .describe('Maximum total size of a chunked response (ExtractFeaturesChunked) in bytes.'),
   responseBytes: bytes(65_536)
     .optional()
     .describe(
-      'Bytes of all answers on their way to callers. Absent: 536870912, or twice maxResponseBytes or maxChunkedBytes where ' +
-        'that is more.',
+      'Maximum total bytes of all responses that callers have not received yet. Default: 536870912, or twice maxResponseBytes or ' +
+        'maxChunkedBytes if that is larger.',
     ),
   receiveSeconds: whole(1, 86_400)
     .default(defaults.receiveSeconds)
-    .describe('Seconds in which the whole message of a call has to arrive; those of streams have no such bound.'),
+    .describe('Maximum seconds until the whole request message of a call has arrived. Does not apply to streams.'),
   keepaliveSeconds: whole(1, 86_400)
     .default(defaults.keepaliveSeconds)
-    .describe('Seconds after which a connection is asked whether its other end is still there, and again.'),
+    .describe('Interval in seconds between keepalive pings of a connection.'),
   keepaliveTimeoutSeconds: whole(1, 3600)
     .default(defaults.keepaliveTimeoutSeconds)
-    .describe('Seconds in which it has to answer that; else the connection is closed, and its calls are ended.'),
+    .describe(
+      'Seconds to wait for the reply to a keepalive ping. After that the connection is closed, and its calls end.',
+    ),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
-      'Seconds in which a caller has to take a message of an answer, for each MiB of it; then its call is ended.',
+      'Maximum seconds for a caller to receive a response message, per MiB of it. After that its call is ended.',
     ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)
-    .describe('Items of one stream that may be unanswered; the server reads no further with more.'),
-  batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
-  imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
+    .describe('Maximum unanswered items per stream. The server stops reading from the stream at this number.'),
+  batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Maximum requests per batch request.'),
+  imageBytes: bytes(1024).default(image.maxBytes).describe('Maximum size of an encoded or raw image in bytes.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
     .default(image.maxPixels)
-    .describe('Pixels of one decoded image.'),
+    .describe('Maximum pixels of a decoded image.'),
   inputPixels: whole(1024, 2 ** 28)
     .default(output.maxOutputPixels)
-    .describe('Pixels of one network input.'),
+    .describe('Maximum pixels of a network input.'),
   pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .optional()
     .describe(
-      'Pixels that all steps from one image to its network input may write (decoding, turning, resizing), planned before the ' +
-        'first begins. Absent: twice imagePixels and 16 times inputPixels, which no image within its own limits needs.',
+      'Maximum total pixels that all steps from an image to its network input write (decoding, rotating, resizing), computed before the ' +
+        'first step. Default: twice imagePixels plus 16 times inputPixels, which no image within the other limits exceeds.',
     ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
-    .describe('Cells of a times cells of b times channels of one match by features.'),
+    .describe('Maximum product of the cells of a, the cells of b and the channels in a match by features.'),
   maxLocationPairs: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxLocationPairs)
-    .describe('Cells of a times cells of b of one match by location.'),
+    .describe('Maximum product of the cells of a and the cells of b in a match by location.'),
   maxHomographyTests: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxHomographyTests)
-    .describe('Pairs that there may be times samples (max_iterations) of one homography.'),
-  matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
+    .describe('Maximum product of the possible pairs and the samples (max_iterations) of a homography.'),
+  matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Maximum targets per MatchMany.'),
   storedFeaturesBytes: bytes(1)
     .default(defaults.storedFeaturesBytes)
-    .describe('Bytes of features kept by reference (StoreFeatures); the least recently used go first.'),
+    .describe('Maximum total bytes of stored features (StoreFeatures); the least recently used are evicted first.'),
   storedFeatures: whole(1, 1_000_000)
     .default(defaults.storedFeatures)
-    .describe('Images whose features are kept by reference.'),
+    .describe('Maximum number of images with stored features.'),
   storedFeaturesTtl: whole(1, 31_536_000)
     .default(defaults.storedFeaturesTtl)
-    .describe('Seconds for which features are kept by reference after their last use, at most.'),
-  queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
-  poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Regions of one pooling.'),
+    .describe('Maximum seconds for which stored features are kept after their last use.'),
+  queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Maximum matches that wait to be computed.'),
+  poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Maximum regions per pooling.'),
   maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .default(defaults.maskPixels)
     .describe(
-      'Pixels of all masks of one pooling: those of each bitmap and PNG, while a run length (a byte of compressed ones) counts as one.',
+      'Maximum total pixels of the masks of a pooling. Bitmaps and PNGs count all of their pixels; a run length, or a byte of compressed ones, counts as one.',
     ),
-  namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),
-  pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Principal components of one request.'),
+  namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Maximum cells that a request may list.'),
+  pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Maximum principal components per request.'),
   maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxReduceProducts)
-    .describe('Vectors times channels times components of one PCA; cells under regions times channels of one pooling.'),
+    .describe(
+      'Maximum product of vectors, channels and components of a PCA, or of the cells under the regions and the channels of a pooling.',
+    ),
   queueReductions: whole(2, 100_000)
     .default(defaults.queueReductions)
-    .describe('Poolings and PCAs that may wait for their turn.'),
+    .describe('Maximum poolings and PCAs that wait to be computed.'),
   mapBytes: bytes(1024)
     .default(defaults.mapBytes)
     .describe(
-      'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs, or read of ' +
-        'features sent to be matched; larger ones of one request fit alone.',
+      'Maximum total bytes of all float32 maps for poolings and PCAs (counted from before the network runs) and of features that ' +
+        'callers send for matching. A single request may exceed it if nothing else is held.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe(
-      'Images decoded at the same time. Absent: decodeProcesses, or the cores, at least 2 and at most 8. Above 4, Node needs ' +
-        'UV_THREADPOOL_SIZE of as many where decodeProcesses is 0.',
+      'Maximum images decoded at the same time. Default: decodeProcesses, or the number of cores, at least 2 and at most 8. If ' +
+        'decodeProcesses is 0, values above 4 require the same UV_THREADPOOL_SIZE for Node.',
     ),
   decodeProcesses: whole(0, 1024)
     .optional()
     .describe(
-      'Processes that decode images and masks, each one at a time: a native crash, or memory that runs out, costs one image. ' +
-        "Absent: decodeConcurrency. 0: in the service's own process, for images of people who are trusted.",
+      'Processes that decode images and masks, one at a time each, so that a native crash or lack of memory fails one image only. ' +
+        "Default: decodeConcurrency. 0: decode in the service's own process; for trusted images only.",
     ),
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.maxSeconds)
-    .describe('Seconds that one image, or one mask, may take from its bytes to the network input.'),
+    .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
-    .describe('Images that may be on their way to the engine: being decoded or waiting.'),
-  queueBytes: bytes(1024).default(defaults.queueBytes).describe('Bytes of prepared images that may wait.'),
-  batchImages: whole(1, 1024)
-    .optional()
-    .describe('Most images in one run of an engine. Absent: 4 on the CPU, 16 on CUDA.'),
+    .describe('Maximum images that wait for a worker or are being decoded.'),
+  queueBytes: bytes(1024)
+    .default(defaults.queueBytes)
+    .describe('Maximum total bytes of decoded images that wait for a worker.'),
+  batchImages: whole(1, 1024).optional().describe('Maximum images per batch. Default: 4 on the CPU, 16 on CUDA.'),
   batchPixels: whole(1024, 2 ** 31 - 1)
     .optional()
-    .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),
+    .describe('Maximum pixels per batch; a single larger image runs alone. Default: batchImages of 224 x 224.'),
   maxQueueDelayMs: whole(0, 60_000)
     .default(defaults.maxQueueDelayMs)
-    .describe('How long a batch that is not full waits for company while a worker is free, in ms.'),
+    .describe(
+      'Maximum milliseconds that a batch which is not full is delayed while a worker is idle. 0: batches are dispatched immediately.',
+    ),
 };
 
 const shutdown = {
   drainDelayMs: whole(0, 600_000)
     .default(0)
-    .describe('How long calls are still taken after NOT_SERVING at a shutdown, so that load balancers look elsewhere.'),
+    .describe(
+      'Milliseconds for which calls are still accepted after NOT_SERVING is reported at a shutdown, so that load balancers can react.',
+    ),
   drainMs: whole(0, 3_600_000)
     .default(25_000)
-    .describe('How long calls under way may take to finish at a shutdown, after drainDelayMs; then they are cut off.'),
+    .describe(
+      'Maximum milliseconds for calls in progress to finish at a shutdown, after drainDelayMs. After that they are aborted.',
+    ),
 };
 
 const logging = {
@@ -199,11 +215,11 @@ const logging = {
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe(
-      'Least severe lines that are logged; debug also logs every answered call, and every failed one where others count what is over ten a second.',
+      'Minimum level of log lines. debug also logs every successful call, and every failed one; other levels only count failures above ten per second.',
     ),
 };
 
-/** The keys by subject, as --help and the docs group them. */
+/** The keys by group, as in --help and the docs. */
 export const keyGroups = {
   Listeners: listeners,
   Models: models,
@@ -221,22 +237,28 @@ export const serveConfigSchema = z
     };
     const { requestBytes, maxMessageBytes, responseBytes, maxResponseBytes, maxChunkedBytes } = config;
     if (responseBytes !== undefined && responseBytes < Math.max(maxResponseBytes, maxChunkedBytes)) {
-      problem('responseBytes', 'is less than maxResponseBytes or maxChunkedBytes, so that the largest would never fit');
+      problem(
+        'responseBytes',
+        'is less than maxResponseBytes or maxChunkedBytes, so the largest response could never be sent',
+      );
     }
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
-      problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
+      problem(
+        'requestBytes',
+        `is less than maxMessageBytes (${maxMessageBytes}), so the largest request could never be accepted`,
+      );
     }
     const { decodeConcurrency, decodeProcesses = 0 } = config;
     if (decodeProcesses > 0 && decodeConcurrency !== undefined && decodeConcurrency > decodeProcesses) {
       problem(
         'decodeConcurrency',
-        `is more than decodeProcesses (${decodeProcesses}), each of which decodes one image`,
+        `is more than decodeProcesses (${decodeProcesses}); each process decodes one image at a time`,
       );
     }
     for (const size of config.inputSizes ?? []) {
       const { width, height } = readInputSize(size);
       if (width * height > config.inputPixels) {
-        problem('inputSizes', `${size} is over inputPixels (${config.inputPixels}), so that it would never be taken`);
+        problem('inputSizes', `${size} exceeds inputPixels (${config.inputPixels}), so it could never be used`);
       }
     }
     for (const { key, message } of securityProblems(config)) problem(key, message);
