@@ -11,23 +11,23 @@ const elementBytes: Readonly<Partial<Record<Tensor__Output['dtype'], number>>> =
 
 const SCALE_BYTES = 4;
 
-/** A tensor that is being filled. */
+/** A tensor that is being assembled. */
 interface Filling {
   readonly tensor: Tensor__Output;
   /** Bytes of one vector. */
   readonly stride: number;
   readonly vectors: number;
-  /** Vectors that have come. */
+  /** Number of vectors received so far. */
   filled: number;
 }
 
 function broken(message: string): VicreglError {
-  return new VicreglError('INTERNAL', `the chunks do not fit together: ${message}`);
+  return new VicreglError('INTERNAL', `the chunked response is inconsistent: ${message}`);
 }
 
 function makeRoom(tensor: Tensor__Output | null): Filling {
   const bytes = tensor ? elementBytes[tensor.dtype] : undefined;
-  if (tensor === null || bytes === undefined) throw broken('the header describes no tensor that this client knows');
+  if (tensor === null || bytes === undefined) throw broken('the header has no tensor that this client supports');
   const vectors = tensor.shape.slice(0, -1).reduce((product, length) => product * length, 1);
   const stride = (tensor.shape.at(-1) ?? 0) * bytes;
   tensor.data = Buffer.alloc(vectors * stride);
@@ -40,8 +40,8 @@ function tensorsOf({ maps, features }: ExtractFeaturesResponse__Output): (Tensor
 }
 
 /**
- * Puts a chunked answer together: the header's tensors filled from the blocks.
- * @throws VicreglError `INTERNAL` where a block is missing or does not fit.
+ * Assembles a chunked response: fills the tensors of the header with the blocks.
+ * @throws VicreglError `INTERNAL` if a block is missing or does not fit.
  */
 export async function joinChunks(
   chunks: AsyncIterable<ExtractFeaturesChunk__Output>,
@@ -55,16 +55,16 @@ export async function joinChunks(
       continue;
     }
     const filling = room[block?.map ?? -1];
-    if (!block || !filling) throw broken('a block belongs to no tensor');
+    if (!block || !filling) throw broken('a block does not belong to any tensor');
     const count = block.data.byteLength / filling.stride;
     if (block.firstVector !== filling.filled || filling.filled + count > filling.vectors) {
-      throw broken(`vector ${filling.filled} should come next, and ${block.firstVector} came`);
+      throw broken(`expected vector ${filling.filled} next, received ${block.firstVector}`);
     }
     block.data.copy(filling.tensor.data, block.firstVector * filling.stride);
     block.scales.copy(filling.tensor.scales, block.firstVector * SCALE_BYTES);
     filling.filled += count;
   }
-  if (!response) throw broken('there is no header');
+  if (!response) throw broken('the header is missing');
   for (const { filled, vectors } of room) if (filled < vectors) throw broken(`${vectors - filled} vectors are missing`);
   return response;
 }

@@ -33,71 +33,72 @@ import { readStoredFeatures, type StoredFeatures, storeMessage } from './storedF
 import type { CallOptions, Transport } from './transport.js';
 import { VicreglError } from './vicreglError.js';
 
-/** Cold models and busy CPUs answer within seconds; beyond a minute something is wrong. */
+/** Cold models and busy CPUs answer within seconds; a minute indicates a problem. */
 const DEFAULT_DEADLINE_MS = 60_000;
 
-/** As large as the server sends by default; gRPC's own 4 MiB is a float32 map of 2048 channels at 720 px. */
+/** The server's default. gRPC's default of 4 MiB is only a float32 map of 2048 channels at 720 px. */
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface ClientOptions extends SecurityOptions {
   /** HOST:PORT of the service. */
   readonly address: string;
-  /** Longest wait for an answer in ms. Default 60 s. */
+  /** Deadline of a call in ms. Default: 60 s. */
   readonly deadlineMs?: number;
-  /** Largest message to receive in bytes. Default 64 MiB. */
+  /** Maximum size of a received message in bytes. Default: 64 MiB. */
   readonly maxMessageBytes?: number;
 }
 
-/** Talks to a vicregl service. Every method rejects with a VicreglError. */
+/** A client of a vicregl service. Every method rejects with a VicreglError. */
 export interface Client {
-  /** The global vector of an image. */
+  /** Computes the global vector of an image. */
   embed(image: ImageInput, options?: EmbedOptions): Promise<Embedding>;
-  /** The local vector of every cell of an image. */
+  /** Computes the local vector of every cell of an image. */
   features(image: ImageInput, options?: FeatureOptions): Promise<Features>;
-  /** The global vectors of several images in one call, in their order; an image that fails is rejected by itself. */
+  /** Computes the global vectors of several images in one call, in order. Each image has its own result or error. */
   embedBatch(items: readonly Item<EmbedFields>[], options?: EmbedOptions): Promise<readonly Settled<Embedding>[]>;
-  /** The local vectors of several images in one call. */
+  /** Computes the local vectors of several images in one call, in order. Each image has its own result or error. */
   featuresBatch(
     items: readonly Item<FeatureFields>[],
     options?: RequestOptions & FeatureFields,
   ): Promise<readonly Settled<Features>[]>;
   /**
-   * Global vectors of images as they come, in the order in which they become ready. An image is taken from the iterable when
-   * the service can take it, and an answer is received when the one before has been taken. An image that fails is rejected
-   * by itself; the iteration throws where the stream itself ends early. Leaving the loop gives up the call.
+   * Computes the global vectors of a stream of images, in order of completion. The next image is pulled from the iterable when the
+   * service can accept it, and the next response is received when the previous one has been consumed (backpressure in both
+   * directions). Each image has its own result or error. The iteration throws only if the stream itself fails. Leaving the loop
+   * cancels the call.
    */
   embedStream(
     items: Iterable<StreamItem<EmbedFields>> | AsyncIterable<StreamItem<EmbedFields>>,
     options?: EmbedOptions,
   ): AsyncIterable<StreamAnswer<Embedding>>;
-  /** Local vectors of images as they come, in the manner of embedStream. */
+  /** Computes the local vectors of a stream of images, like embedStream. */
   featuresStream(
     items: Iterable<StreamItem<FeatureFields>> | AsyncIterable<StreamItem<FeatureFields>>,
     options?: RequestOptions & FeatureFields,
   ): AsyncIterable<StreamAnswer<Features>>;
-  /** Pairs of cells of two images, or of features that the server keeps or the caller has. */
+  /** Matches the cells of two images, of features stored on the server, or of features that the caller supplies. */
   match(a: MatchInput, b: MatchInput, options?: MatchOptions): Promise<Matches>;
-  /** Pairs of cells of one image with each of several, in their order; a target that fails is rejected by itself. */
+  /** Matches one image with each of several targets, in order. Each target has its own result or error. */
   matchMany(
     query: MatchInput,
     targets: readonly MatchInput[],
     options?: MatchOptions,
   ): Promise<readonly Settled<Matches>[]>;
-  /** Keeps the local vectors of an image on the server for a while, to be matched by reference. */
+  /** Stores the local vectors of an image on the server for a limited time, for matches by reference. */
   storeFeatures(image: ImageInput, options?: StoreOptions): Promise<StoredFeatures>;
-  /** What a served model is. */
+  /** Describes a served model. */
   model(options?: RequestOptions): Promise<ModelInfo>;
-  /** The models that can be named in requests. */
+  /** Lists the models that requests can name. */
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
-  /** What the server is: versions, models, and the limits on requests with their values. */
+  /** Describes the server: versions, models, and the limits on requests with their values. */
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
-  /** Resolves when the service can be reached. Default: within 10 s. */
+  /** Resolves when the service can be reached. Default timeout: 10 s. */
   waitForReady(timeoutMs?: number): Promise<void>;
-  /** Frees the connection. */
+  /** Closes the connection. */
   close(): Promise<void>;
 }
 
-/** A client over any transport; the CLI uses it without a socket. */
+/** Creates a client over any transport; the CLI uses it for in-process calls. */
 export function createClientOver(transport: Transport): Client {
   async function call<T>(work: () => Promise<T>): Promise<T> {
     try {
@@ -190,7 +191,7 @@ export function createClientOver(transport: Transport): Client {
   };
 }
 
-/** A client of the service at an address. It connects on the first call. */
+/** Creates a client of the service at an address. It connects on the first call. */
 export function createClient(options: ClientOptions): Client {
   return createClientOver(
     createGrpcTransport({

@@ -13,36 +13,37 @@ import { VicreglError } from './vicreglError.js';
 
 /** The vectors of one map. */
 export interface FeatureMap {
-  /** 0: the map of the space; else the number of the stage. */
+  /** 0 for the map of the space, else the number of the stage. */
   readonly stage: number;
   /** The vectors, row-major. */
   readonly data: Float32Array;
   /** [rows, columns, channels]; with `cells` or `pooling` [vectors, channels]. */
   readonly shape: readonly number[];
   readonly grid: Grid;
-  /** As received. */
+  /** The tensor as received. */
   readonly tensor: ReceivedTensor;
-  /** With `pooling`: the share of each region's area on which there are cells, 0 to 1. */
+  /** With `pooling`: the fraction of each region's area that is covered by cells, 0 to 1. */
   readonly coverage?: readonly number[];
   /** With `pca`. */
   readonly pca?: PcaResult;
 }
 
-/** The local vectors of one image: those of its first map, and all maps where the request named stages. */
+/** The local vectors of one image: those of its first map, and all maps if the request listed stages. */
 export interface Features extends FeatureMap {
-  /** Every map that was asked for, in that order; the first is this one. */
+  /** All requested maps, in order; the first is this one. */
   readonly maps: readonly FeatureMap[];
   readonly model: ModelId;
 }
 
 /**
- * A request for local vectors.
- * @throws VicreglError `INVALID_ARGUMENT` naming a field that no message can hold.
+ * Builds the request for local vectors.
+ * @throws VicreglError `INVALID_ARGUMENT` naming a field whose value cannot be encoded.
  */
 export function featuresMessage(image: ImageInput, options: FeatureFields, field = 'image'): ExtractFeaturesRequest {
   const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
   const { region, cells, stages, pooling, pca } = options;
-  if (region && cells) throw new VicreglError('INVALID_ARGUMENT', 'region and cells: ask for one of them');
+  if (region && cells)
+    throw new VicreglError('INVALID_ARGUMENT', 'region and cells cannot be combined; use one of them');
   return {
     model,
     image: imageMessage(image, field),
@@ -72,7 +73,7 @@ function readMap(message: Omit<FeatureMap__Output, 'stage'>, stage: number): Fea
   };
 }
 
-/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+/** @throws VicreglError `INTERNAL` for an incomplete response. */
 export function readFeatures(response: ExtractFeaturesResponse__Output): Features {
   const maps = response.maps.length > 0 ? response.maps.map((map) => readMap(map, map.stage)) : [readMap(response, 0)];
   return { ...maps[0]!, maps, model: readModelId(response.model) };

@@ -1,13 +1,13 @@
 import type { Grid__Output } from '../proto/generated/vicregl/v1/Grid.js';
 import { VicreglError } from './vicreglError.js';
 
-/** The cells of a map and where they lie in the original image. */
+/** The cells of a map and their positions in the original image. */
 export interface Grid {
   readonly rows: number;
   readonly columns: number;
   /** Network-input pixels from one cell to the next. */
   readonly stride: number;
-  /** Row and column of the whole map that are row 0 and column 0 here: above 0 only where a region was asked for. */
+  /** Row and column of the whole map that are row 0 and column 0 of this grid; above 0 only if a region was requested. */
   readonly firstRow: number;
   readonly firstColumn: number;
   /** x = offsetX + scaleX * (column + 0.5), y = offsetY + scaleY * (row + 0.5), pixels of the original. */
@@ -21,15 +21,15 @@ export interface Grid {
   readonly original?: { readonly width: number; readonly height: number };
 }
 
-/** The centre of a cell in the original's pixels. */
+/** The centre of a cell in pixels of the original. */
 export function cellCentre(grid: Grid, row: number, column: number): { readonly x: number; readonly y: number } {
   const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
   return { x: offsetX + scaleX * (column + 0.5), y: offsetY + scaleY * (row + 0.5) };
 }
 
-/** @throws VicreglError `INTERNAL` when the response lacks it. */
+/** @throws VicreglError `INTERNAL` if the response has no grid. */
 export function readGrid(message: Grid__Output | null): Grid {
-  if (!message?.cellToPixel) throw new VicreglError('INTERNAL', 'the response carries no grid');
+  if (!message?.cellToPixel) throw new VicreglError('INTERNAL', 'the response has no grid');
   const { rows, columns, stride, firstRow, firstColumn, cellToPixel, originalWidth, originalHeight } = message;
   return {
     rows,

@@ -11,9 +11,9 @@ import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport
 import { VicreglError } from './vicreglError.js';
 import { writeAll } from './writeAll.js';
 
-/** The three kinds of calls as promises and async iterables, over what grpc-js generates. */
+/** The three kinds of calls as promises and async iterables, on top of grpc-js. */
 
-/** grpc-js turns a longer deadline into a 32-bit number of ms, which wraps and passes at once. */
+/** grpc-js converts a longer deadline to a 32-bit number of ms, which overflows and expires immediately. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
 function deadlineIn(ms: number): GrpcCallOptions {
@@ -21,10 +21,10 @@ function deadlineIn(ms: number): GrpcCallOptions {
 }
 
 function abortedBefore(signal: AbortSignal): VicreglError {
-  return new VicreglError('CANCELLED', 'the call was aborted before it began', { cause: signal.reason });
+  return new VicreglError('CANCELLED', 'the call was aborted before it started', { cause: signal.reason });
 }
 
-/** Tells of the phases when the call's status comes. */
+/** Reports the phases when the call's status arrives. */
 function tellPhases(
   call: { on(event: 'status', listener: (status: StatusObject) => void): unknown },
   { onPhases }: CallOptions,
@@ -60,13 +60,13 @@ export function unary<Request, Response>(
     });
 }
 
-/** grpc-js lets its streams read 16 messages ahead, whatever their size. */
+/** By default, grpc-js streams read 16 messages ahead, whatever their size. */
 function readOneAhead(call: ClientReadableStream<unknown> | ClientDuplexStream<never, unknown>): void {
   const state = (call as unknown as { _readableState: { highWaterMark: number } })._readableState;
   state.highWaterMark = 1;
 }
 
-/** The messages of a call; the call is given up when the signal says so, or when its reader has had enough. */
+/** The messages of a call. The call is cancelled when the signal is aborted or when the consumer stops iterating. */
 async function* messagesOf<Response>(
   call: ClientReadableStream<Response> | ClientDuplexStream<never, Response>,
   { signal }: CallOptions,
@@ -113,7 +113,7 @@ export function duplexStream<Request, Response>(
     let failure: { readonly error: unknown } | undefined;
     const writing = writeAll(call as unknown as ClientDuplexStream<Request, never>, requests, closed.signal).catch(
       (error: unknown) => {
-        // The caller's own iterable failed: that is what the caller should see.
+        // The caller's own iterable failed, so the caller gets that error.
         failure = { error };
         call.cancel();
       },

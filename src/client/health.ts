@@ -6,18 +6,18 @@ import { VicreglError } from './vicreglError.js';
 export interface HealthOptions extends SecurityOptions {
   /** HOST:PORT of the service. */
   readonly address: string;
-  /** Name of a gRPC service; empty is the whole server. Default empty. */
+  /** Name of a gRPC service; empty (default) for the whole server. */
   readonly service?: string;
-  /** Longest wait in ms. Default 5 s. */
+  /** Deadline in ms. Default: 5 s. */
   readonly deadlineMs?: number;
 }
 
-/** What grpc.health.v1 answers. */
+/** The status of grpc.health.v1. */
 export type HealthStatus = 'UNKNOWN' | 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
 
 /**
- * Asks a server by grpc.health.v1 whether it takes requests.
- * @throws VicreglError `UNAVAILABLE` or `DEADLINE_EXCEEDED` where none answers, `NOT_FOUND` for an unknown service.
+ * Checks by grpc.health.v1 whether a server is serving.
+ * @throws VicreglError `UNAVAILABLE` or `DEADLINE_EXCEEDED` if it does not answer, `NOT_FOUND` for an unknown service.
  */
 export async function checkHealth(options: HealthOptions): Promise<HealthStatus> {
   const { address, service = '', deadlineMs = 5000 } = options;

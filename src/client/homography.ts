@@ -1,22 +1,22 @@
 import type { Homography__Output } from '../proto/generated/vicregl/v1/Homography.js';
 
-/** Why there is no homography: fewer than 4 pairs, all points on a line, or no 4 pairs in general position. */
+/** Why there is no homography: fewer than 4 pairs, collinear points, or no 4 pairs in general position. */
 export type HomographyAbsence = 'tooFewPairs' | 'collinear' | 'degenerate';
 
-/** The plane projective map between two images. */
+/** A homography between two images. */
 export interface Homography {
   /**
-   * 9 numbers, row-major, the last 1: (x', y', w) = H (x, y, 1) takes a pixel of a's original to (x'/w, y'/w) of b's. Absent
-   * where there is none.
+   * 9 numbers, row-major, normalised so that the last is 1: (x', y', w) = H (x, y, 1) maps a pixel of a's original to (x'/w, y'/w)
+   * of b's. Absent if there is no homography.
    */
   readonly matrix?: readonly number[];
   readonly absence?: HomographyAbsence;
   /** For each pair, whether it is an inlier. */
   readonly inliers: readonly boolean[];
   readonly inlierCount: number;
-  /** Root mean square of the inliers' distances in b's original, in pixels. */
+  /** Root mean square of the inliers' distances, in pixels of b's original. */
   readonly inlierRms: number;
-  /** Samples that were drawn. */
+  /** Number of samples that were drawn. */
   readonly iterations: number;
 }
 

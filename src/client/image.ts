@@ -14,16 +14,16 @@ export type Pixels = Uint8Array | RawPixels;
 /** How an image becomes network input; sizes in pixels, multiples of the model's stride. */
 export type Resize =
   /**
-   * Shortest side to `resize`, then the central `crop` x `crop` square. Left out: the model's own sizes, of which the
-   * crop is made as small as the resize asks.
+   * Resize the shortest side to `resize`, then crop the central `crop` x `crop` square. Default: the model's sizes; the crop is
+   * reduced if `resize` is smaller.
    */
   | { readonly kind: 'shortestSide'; readonly resize?: number; readonly crop?: number }
-  /** Stretched to exactly this size. */
+  /** Stretch to exactly this size. */
   | { readonly kind: 'fit'; readonly width: number; readonly height: number }
-  /** The image's own size, rounded to the stride. */
+  /** Keep the image's size, rounded to the stride. */
   | { readonly kind: 'native' };
 
-/** A rectangle of the original image in pixels, mirrored left to right where `flip` says so. */
+/** A rectangle of the original image in pixels; `flip` mirrors it left to right. */
 export interface CropRectangle {
   readonly top: number;
   readonly left: number;
@@ -32,11 +32,11 @@ export interface CropRectangle {
   readonly flip?: boolean;
 }
 
-/** An image with its crop and size. Pixels may be left out only in `match` by location. */
+/** An image with its crop and size. Pixels may be omitted only in `match` by location. */
 export interface PlacedImage {
   readonly pixels?: Pixels;
   readonly crop?: CropRectangle;
-  /** Default: the model's shortest side and central square, or with a crop: all of it, stretched to the square. */
+  /** Default: the model's shortest side and central square; with a crop, the whole crop is stretched to that square. */
   readonly resize?: Resize;
 }
 
@@ -69,9 +69,9 @@ function cropOf(crop: CropRectangle | undefined, field: string): Image {
 }
 
 /**
- * An image as the request's message.
+ * Converts an image to the request's message.
  * @param field name of the image in errors
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function imageMessage(input: ImageInput, field: string): Image {
   if (input instanceof Uint8Array || 'rgb' in input) return sourceOf(input, field);

@@ -4,21 +4,21 @@ import type { ImageInput } from './image.js';
 import { type Phases, readPhases } from './phases.js';
 import { VicreglError } from './vicreglError.js';
 
-/** What became of one image of a batch or a stream, in the shape of Promise.allSettled. */
+/** The outcome of one image of a batch or a stream, as in Promise.allSettled. */
 export type Settled<T> =
   | { readonly status: 'fulfilled'; readonly value: T }
   | { readonly status: 'rejected'; readonly reason: VicreglError };
 
-/** One image, with options of its own where it needs any. */
+/** One image, optionally with its own options. */
 export type Item<Fields> = ImageInput | ({ readonly image: ImageInput } & Fields);
 
-/** One image of a stream. The id comes back with the answer. */
+/** One image of a stream. The id is returned with the response. */
 export type StreamItem<Fields> = { readonly id: string; readonly image: ImageInput } & Fields;
 
-/** The answer to one image of a stream. */
+/** The response to one image of a stream. */
 export type StreamAnswer<T> = Settled<T> & { readonly id: string; readonly phases: Phases };
 
-/** An item's image and options; the item's own go before those of the call. */
+/** An item's image and options; its own options take precedence over those of the call. */
 export function splitItem<Fields extends object>(
   item: Item<Fields>,
   shared: Fields,
@@ -27,7 +27,7 @@ export function splitItem<Fields extends object>(
   return { image: item, options: shared };
 }
 
-/** The requests of a stream, each made when it is asked for. */
+/** The requests of a stream, built on demand. */
 export async function* mapItems<T, Request>(
   items: Iterable<T> | AsyncIterable<T>,
   request: (item: T) => Request,
@@ -35,17 +35,17 @@ export async function* mapItems<T, Request>(
   for await (const item of items) yield request(item);
 }
 
-/** The one of the two that a result holds. */
+/** Returns the response of a result, or throws its status. */
 export function settled<Response, T>(
   result: { readonly response?: Response | null; readonly status?: Status__Output | null },
   read: (response: Response) => T,
 ): Settled<T> {
   if (result.response) return { status: 'fulfilled', value: read(result.response) };
   if (result.status) return { status: 'rejected', reason: VicreglError.fromStatus(result.status) };
-  throw new VicreglError('INTERNAL', 'an item of the response has neither an answer nor a status');
+  throw new VicreglError('INTERNAL', 'an item of the response has neither a response nor a status');
 }
 
-/** The answers of a stream as they come. */
+/** The responses of a stream, in order of arrival. */
 export async function* streamAnswers<Response, T>(
   answers: AsyncIterable<{
     readonly id: string;

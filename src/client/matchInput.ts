@@ -4,7 +4,7 @@ import type { Grid } from './grid.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { uint32Fields } from './uint32.js';
 
-/** Local vectors in the caller's hands, as `features` gave them. */
+/** Local vectors supplied by the caller, as returned by `features`. */
 export interface GivenFeatures {
   /** [rows, columns, channels] row-major, finite. */
   readonly data: Float32Array;
@@ -12,12 +12,12 @@ export interface GivenFeatures {
   readonly grid: Grid;
 }
 
-/** One side of a match: an image, features kept on the server, or features of the caller's. */
+/** One side of a match: an image, features stored on the server, or features supplied by the caller. */
 export type MatchInput =
   | ImageInput
-  /** An image whose vectors the server is to keep: the answer holds the reference. */
+  /** An image whose vectors are to be stored on the server; the response contains the reference. */
   | { readonly image: ImageInput; readonly store: true }
-  /** What `storeFeatures` or an earlier match gave. */
+  /** A reference from `storeFeatures` or an earlier match. */
   | { readonly featureRef: string }
   | { readonly features: GivenFeatures };
 
@@ -39,9 +39,9 @@ function featuresMessage({ data, shape, grid }: GivenFeatures, field: string): S
 }
 
 /**
- * One side as the request's message.
+ * Converts one side to the request's message.
  * @param field its name in errors
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function sideMessage(input: MatchInput, field: string): MatchSide {
   if (!(input instanceof Uint8Array)) {

@@ -17,7 +17,7 @@ export interface CellPoint {
 export interface MatchPair {
   readonly a: CellPoint;
   readonly b: CellPoint;
-  /** By features: L2 distance of the vectors. By location: distance of the centres in original pixels. */
+  /** By features: L2 distance of the vectors. By location: distance of the centres in pixels of the original. */
   readonly distance: number;
   /** Cosine similarity of the vectors; absent by location. */
   readonly similarity?: number;
@@ -29,20 +29,20 @@ export interface Matches {
   readonly gridA: Grid;
   readonly gridB: Grid;
   readonly model: ModelId;
-  /** Present where it was asked for. */
+  /** Present if it was requested. */
   readonly homography?: Homography;
-  /** References of the sides that were to be stored. */
+  /** References of the sides that were stored. */
   readonly featureRefA?: string;
   readonly featureRefB?: string;
 }
 
 function readPoint(message: CellPoint__Output | null): CellPoint {
-  if (message === null) throw new VicreglError('INTERNAL', 'the response carries a pair without its cells');
+  if (message === null) throw new VicreglError('INTERNAL', 'the response has a pair without cells');
   const { row, column, x, y } = message;
   return { row, column, x, y };
 }
 
-/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+/** @throws VicreglError `INTERNAL` for an incomplete response. */
 export function readMatches(message: MatchResponse__Output): Matches {
   return {
     pairs: message.pairs.map(({ a, b, distance, similarity }) => ({

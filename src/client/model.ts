@@ -2,48 +2,48 @@ import type { GetModelResponse__Output } from '../proto/generated/vicregl/v1/Get
 import type { ModelId__Output } from '../proto/generated/vicregl/v1/ModelId.js';
 import { VicreglError } from './vicreglError.js';
 
-/** The model that answered. */
+/** The model that produced a response. */
 export interface ModelId {
   readonly name: string;
   readonly version: string;
 }
 
-/** What a model is. */
+/** The description of a model. */
 export interface ModelInfo extends ModelId {
   /** Backbone, such as convnext_atto. */
   readonly architecture: string;
-  /** Blocks of each stage. */
+  /** Number of blocks of each stage. */
   readonly depths: readonly number[];
-  /** Channels of each stage. */
+  /** Number of channels of each stage. */
   readonly widths: readonly number[];
-  /** Weight of the global loss in training; 1 is plain VICReg, null unknown. */
+  /** Weight of the global loss in training; 1 is plain VICReg, null is unknown. */
   readonly alpha: number | null;
   /** Input pixels from one cell to the next. */
   readonly stride: number;
-  /** Stages whose maps can be asked for: number from 1, channels, input pixels from one cell to the next. */
+  /** Stages whose maps can be requested: number from 1, channels, input pixels from one cell to the next. */
   readonly stages: readonly { readonly stage: number; readonly channels: number; readonly stride: number }[];
-  /** Lengths of the vectors; a head that the model lacks is absent. */
+  /** Numbers of channels of the vectors; heads that the model lacks are absent. */
   readonly dimensions: { readonly backbone: number; readonly localProjector?: number; readonly expander?: number };
-  /** How images are prepared by default, in pixels. */
+  /** Default preprocessing of images, in pixels. */
   readonly preprocessing: { readonly resize: number; readonly crop: number };
   /** Type in which the weights are stored. */
   readonly precision: string;
   /** Arithmetic of matrix products and convolutions. */
   readonly compute: string;
   readonly license: string;
-  /** What the weights saw; empty where the service does not say. */
+  /** How the weights were trained; empty if the service does not state it. */
   readonly training: Readonly<Record<string, unknown>>;
-  /** What runs the model: cpu or cuda. */
+  /** Execution provider: cpu or cuda. */
   readonly provider: string;
 }
 
-/** @throws VicreglError `INTERNAL` when the response lacks it. */
+/** @throws VicreglError `INTERNAL` if the response has no model. */
 export function readModelId(message: ModelId__Output | null): ModelId {
-  if (message === null) throw new VicreglError('INTERNAL', 'the response does not say which model answered');
+  if (message === null) throw new VicreglError('INTERNAL', 'the response does not name the model that produced it');
   return { name: message.name, version: message.version };
 }
 
-/** Nothing is known where the text is empty. */
+/** An empty text means that nothing is known. */
 function readTraining(json: string): Readonly<Record<string, unknown>> {
   if (json === '') return {};
   let value: unknown;
@@ -53,13 +53,14 @@ function readTraining(json: string): Readonly<Record<string, unknown>> {
     throw new VicreglError('INTERNAL', `the response's training_json cannot be read: ${String(cause)}`, { cause });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new VicreglError('INTERNAL', `the response's training_json is no object: ${json.slice(0, 80)}`);
+  throw new VicreglError('INTERNAL', `the response's training_json is not an object: ${json.slice(0, 80)}`);
 }
 
-/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+/** @throws VicreglError `INTERNAL` for an incomplete response. */
 export function readModelInfo(message: GetModelResponse__Output): ModelInfo {
   const { dimensions, preprocessing } = message;
-  if (!dimensions || !preprocessing) throw new VicreglError('INTERNAL', 'the response lacks the facts of the model');
+  if (!dimensions || !preprocessing)
+    throw new VicreglError('INTERNAL', 'the response lacks dimensions or preprocessing of the model');
   const { localProjector, expander } = dimensions;
   return {
     ...readModelId(message.model),

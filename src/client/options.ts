@@ -8,38 +8,38 @@ import { uint32 } from './uint32.js';
 
 /** Options of every call. */
 export interface RequestOptions extends CallOptions {
-  /** `name` or `name@version` of the model; the server's default where it is left out. */
+  /** `name` or `name@version` of the model. Default: the server's default model. */
   readonly model?: string;
 }
 
 interface VectorFields {
-  /** `name` or `name@version` of the model; the server's default where it is left out. */
+  /** `name` or `name@version` of the model. Default: the server's default model. */
   readonly model?: string;
   /** Scales vectors to length 1. Default false. */
   readonly l2Normalize?: boolean;
-  /** Type on the wire: float16 halves the bytes, int8 with a scale for each vector quarters them. Default float32. */
+  /** Element type of the response: float16 halves the bytes; int8, with one scale per vector, quarters them. Default: float32. */
   readonly dtype?: 'float32' | 'float16' | 'int8';
 }
 
-/** What is asked of one image's global vector. */
+/** Options of global vectors. */
 export interface EmbedFields extends VectorFields {
-  /** Where the vector lives. Default backbone. */
+  /** The space of the vector. Default: backbone. */
   readonly space?: 'backbone' | 'expander';
 }
 
-/** What is asked of one image's local vectors. It comes about in this order: part, pooling, l2Normalize, pca, dtype. */
+/** Options of local vectors. They are applied in this order: region or cells, pooling, l2Normalize, pca, dtype. */
 export interface FeatureFields extends VectorFields {
-  /** Where the vectors live. Default backbone. */
+  /** The space of the vectors. Default: backbone. */
   readonly space?: 'backbone' | 'localProjector';
-  /** Only the cells that share area with this rectangle of the original, in pixels. */
+  /** Only the cells that overlap this rectangle of the original, in pixels. */
   readonly region?: Box;
   /** Only these cells, in this order. */
   readonly cells?: readonly { readonly row: number; readonly column: number }[];
-  /** The maps to get in place of that of the space: 0 is that one, 1 the map of the first stage, and so on. */
+  /** The maps to return instead of only that of the space: 0 is the map of the space, 1 the map of the first stage, and so on. */
   readonly stages?: readonly number[];
-  /** One vector for each region in place of the map. */
+  /** One vector per region instead of the map. */
   readonly pooling?: readonly PoolingRegion[];
-  /** Fewer dimensions. */
+  /** Reduces the number of dimensions. */
   readonly pca?: Pca;
 }
 
@@ -47,62 +47,62 @@ export type EmbedOptions = RequestOptions & EmbedFields;
 
 export type FeatureOptions = RequestOptions &
   FeatureFields & {
-    /** Receives the answer in blocks: for maps over the limits of one message. Default false. */
+    /** Receives the response in chunks, for maps that exceed the limits of one message. Default: false. */
     readonly chunked?: boolean;
   };
 
 /** Pairs cells by nearest vector (L2). */
 export interface MatchByFeatures {
   readonly by?: 'features';
-  /** Default: the local projector where the model has one. */
+  /** Default: the local projector if the model has one, else the backbone. */
   readonly space?: 'backbone' | 'localProjector';
-  /** Pairs to keep, those with the smallest distance; 0 keeps all. Default 20. */
+  /** Number of pairs to keep, those with the smallest distance; 0 keeps all. Default: 20. */
   readonly topGamma?: number;
-  /** Keeps a pair only where each is the other's nearest. Default false. */
+  /** Keeps a pair only if each cell is the nearest of the other. Default: false. */
   readonly mutual?: boolean;
   /** Lowe's ratio test, (0, 1]. Default: none. */
   readonly ratio?: number;
-  /** Least cosine similarity, -1..1. Default: none. */
+  /** Minimum cosine similarity, -1..1. Default: none. */
   readonly minSimilarity?: number;
 }
 
-/** Pairs cells by nearest place in one original, of which both images are crops. */
+/** Pairs cells by nearest position in one original, of which both images are crops. */
 export interface MatchByLocation {
   readonly by: 'location';
-  /** Pairs to keep, those with the smallest distance; 0 keeps all. Default 20. */
+  /** Number of pairs to keep, those with the smallest distance; 0 keeps all. Default: 20. */
   readonly topGamma?: number;
-  /** Largest distance of the centres in the original's pixels. Default: none. */
+  /** Maximum distance of the centres in pixels of the original. Default: none. */
   readonly maxDistance?: number;
 }
 
-/** How a homography is fitted to the pairs (RANSAC). */
+/** Options of fitting a homography to the pairs (RANSAC). */
 export interface HomographyOptions {
-  /** Largest distance in pixels of b's original for a pair to be an inlier. Default: the pitch of b's cells. */
+  /** Maximum distance of an inlier in pixels of b's original. Default: the spacing of b's cells. */
   readonly threshold?: number;
-  /** Most samples of 4 pairs, 1 to 100,000. Default 20,000. */
+  /** Maximum number of samples of 4 pairs, 1 to 100,000. Default: 20,000. */
   readonly maxIterations?: number;
-  /** Probability of a sample without outliers at which sampling stops, above 0 and below 1. Default 0.999. */
+  /** Sampling stops once a sample without outliers has been drawn with this probability, above 0 and below 1. Default: 0.999. */
   readonly confidence?: number;
-  /** The same seed and pairs give the same answer. Default 0. */
+  /** Random seed: the same seed and pairs give the same result. Default: 0. */
   readonly seed?: number;
 }
 
-/** What is computed beside the pairs. */
+/** Options of what is computed in addition to the pairs. */
 export interface WithHomography {
-  /** Also fits a homography to the pairs that are kept: ask for more than the default 20. Default false. */
+  /** Also fits a homography to the kept pairs; request more than the default 20. Default: false. */
   readonly homography?: boolean | HomographyOptions;
 }
 
 export type MatchOptions = RequestOptions & WithHomography & (MatchByFeatures | MatchByLocation);
 
 export interface StoreOptions extends RequestOptions {
-  /** Where the vectors live. Default: as in `match`. */
+  /** The space of the vectors. Default: as in `match`. */
   readonly space?: 'backbone' | 'localProjector';
   /** How long they are kept after their last use, in seconds. Default: the server's. */
   readonly ttlSeconds?: number;
 }
 
-/** Wire names of the options' values. */
+/** Protocol names of the options' values. */
 export const dataTypes = {
   float32: 'DATA_TYPE_FLOAT32',
   float16: 'DATA_TYPE_FLOAT16',
@@ -111,7 +111,7 @@ export const dataTypes = {
 export const globalSpaces = { backbone: 'GLOBAL_SPACE_BACKBONE', expander: 'GLOBAL_SPACE_EXPANDER' } as const;
 export const localSpaces = { backbone: 'LOCAL_SPACE_BACKBONE', localProjector: 'LOCAL_SPACE_LOCAL_PROJECTOR' } as const;
 
-/** The homography that is asked for, as the request carries it. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
+/** The homography options as a message. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
 export function homographyMessage({ homography = false }: WithHomography): { homography?: HomographyFit } {
   if (homography === false) return {};
   const { threshold, maxIterations, confidence, seed } = homography === true ? ({} as HomographyOptions) : homography;
@@ -126,8 +126,8 @@ export function homographyMessage({ homography = false }: WithHomography): { hom
 }
 
 /**
- * The kind of matching as the request carries it.
- * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is no whole number of a uint32.
+ * The matching options as a message.
+ * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is not a uint32.
  */
 export function matchingMessage(
   options: MatchOptions,

@@ -4,7 +4,7 @@ import { tensorBytes } from '../tensor/tensor.js';
 import { float32Of, readTensor } from './tensor.js';
 import { uint32 } from './uint32.js';
 
-/** A linear map to fewer dimensions: y = components * (x - mean). */
+/** A linear projection to fewer dimensions: y = components * (x - mean). */
 export interface PcaBasis {
   /** [C]. */
   readonly mean: Float32Array;
@@ -12,16 +12,16 @@ export interface PcaBasis {
   readonly components: Float32Array;
 }
 
-/** Principal components to compute, or a basis that an earlier answer gave, so that images share their axes. */
+/** The number of principal components to compute, or a basis from an earlier response, so that images share their axes. */
 export type Pca = { readonly components: number } | { readonly basis: PcaBasis };
 
-/** What was done to the dimensions. */
+/** The result of a PCA. */
 export interface PcaResult {
-  /** The basis that was computed; absent where the request gave one. */
+  /** The basis that was computed; absent if the request supplied one. */
   readonly basis?: PcaBasis;
-  /** Variance along each component. */
+  /** Sample variance along each component. */
   readonly explainedVariance: readonly number[];
-  /** The same as shares of the variance of all dimensions, 0 to 1. */
+  /** The same as fractions of the total variance, 0 to 1. */
   readonly explainedVarianceRatio: readonly number[];
 }
 
@@ -29,7 +29,7 @@ function floats(data: Float32Array, shape: number[]) {
   return { dtype: 'DATA_TYPE_FLOAT32', shape, data: tensorBytes({ dtype: 'float32', shape, data }) } as const;
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for a number of components that is no whole number. */
+/** @throws VicreglError `INVALID_ARGUMENT` for a number of components that is not a uint32. */
 export function pcaMessage(pca: Pca): PcaMessage {
   if ('components' in pca) return { components: uint32('pca.components', pca.components) };
   const { mean, components } = pca.basis;

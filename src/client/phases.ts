@@ -1,14 +1,14 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { PhaseTimes__Output } from '../proto/generated/vicregl/v1/PhaseTimes.js';
 
-/** Milliseconds that the service spent in each phase; what it did not go through is absent. */
+/** Milliseconds that the service spent in each phase; phases that the call did not go through are absent. */
 export type Phases = Readonly<
   Partial<Record<'receive' | 'decode' | 'queue' | 'inference' | 'match' | 'encode', number>>
 >;
 
 const names = ['receive', 'decode', 'queue', 'inference', 'match', 'encode'] as const;
 
-/** The phases in an answer's trailing metadata. */
+/** The phases in the trailing metadata of a response. */
 export function phasesIn(metadata: Metadata): Phases {
   return Object.fromEntries(
     names.flatMap((name) => {

@@ -1,7 +1,7 @@
 import type { PoolingRegion as PoolingRegionMessage } from '../proto/generated/vicregl/v1/PoolingRegion.js';
 import { uint32Fields } from './uint32.js';
 
-/** A rectangle of the original image by its edges, in pixels; fractions are allowed. */
+/** A rectangle of the original image, given by its edges in pixels, which may be fractional. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -9,34 +9,34 @@ export interface Box {
   readonly bottom: number;
 }
 
-/** Run lengths as COCO writes them: down the columns, turns outside and inside the mask, outside first. */
+/** Run-length encoding as in COCO: column-major, alternating between outside and inside the mask, outside first. */
 export interface RunLengths {
-  /** Size of the mask in pixels: that of the original. */
+  /** Size of the mask in pixels; must equal that of the original. */
   readonly width: number;
   readonly height: number;
-  /** The lengths, or their string form as pycocotools gives it. */
+  /** The run lengths, or the compressed string of pycocotools. */
   readonly counts: readonly number[] | string;
 }
 
-/** One byte a pixel, rows from the top, not 0 inside the mask. */
+/** One byte per pixel, rows from the top; not 0 inside the mask. */
 export interface Bitmap {
-  /** Size of the mask in pixels: that of the original. */
+  /** Size of the mask in pixels; must equal that of the original. */
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
 }
 
-/** A part of the image that gets a vector of its own: a rectangle, or a mask of the original's size. */
+/** A region over which features are averaged to one vector: a rectangle, or a mask of the original's size. */
 export type PoolingRegion =
   | { readonly box: Box }
   | { readonly runLengths: RunLengths }
   | { readonly bitmap: Bitmap }
-  /** A PNG file of one channel, or with a palette whose indices count; not 0 inside the mask. */
+  /** A PNG file with one channel, or with a palette (the index is the value); not 0 inside the mask. */
   | { readonly png: Uint8Array };
 
 /**
- * A region as the request's message.
- * @throws VicreglError `INVALID_ARGUMENT` for a size that is no whole number of a uint32.
+ * Converts a region to the request's message.
+ * @throws VicreglError `INVALID_ARGUMENT` for a size that is not a uint32.
  */
 export function regionMessage(region: PoolingRegion, field: string): PoolingRegionMessage {
   if ('box' in region) return { box: region.box };

@@ -2,33 +2,33 @@ import { isIP } from 'node:net';
 import { type ChannelCredentials, credentials, InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { VicreglError } from './vicreglError.js';
 
-/** How the service's identity is checked, and ours is shown. Contents of PEM files. */
+/** TLS options. The values are contents of PEM files. */
 export interface TlsOptions {
-  /** Authorities that are trusted. Default: those that Node trusts. */
+  /** CA certificates to trust. Default: those that Node trusts. */
   readonly ca?: Buffer;
-  /** Our certificate, with its chain, where the service asks for one (mutual TLS). */
+  /** Client certificate with its chain, if the service requires one (mutual TLS). */
   readonly cert?: Buffer;
   /** Private key of `cert`. */
   readonly key?: Buffer;
-  /** Name that the service's certificate must be for. Default: the host of the address. */
+  /** Expected name in the service's certificate. Default: the host of the address. */
   readonly serverName?: string;
 }
 
-/** How a client reaches a service that is guarded. */
+/** Options for TLS and authentication. */
 export interface SecurityOptions {
-  /** Default: no TLS. `true` trusts the authorities that Node trusts. */
+  /** Default: no TLS. `true` uses the CAs that Node trusts. */
   readonly tls?: TlsOptions | true;
   /** Bearer token of every call. */
   readonly token?: string;
   /**
-   * Sends the token without TLS to other machines too, where whoever carries the traffic can read it. Default false.
+   * Allows sending the token to other machines without TLS, where it can be read in transit. Default: false.
    */
   readonly tokenInClear?: boolean;
-  /** Any other credentials of gRPC, in place of `tls`. */
+  /** Other gRPC credentials, instead of `tls`. */
   readonly credentials?: ChannelCredentials;
 }
 
-/** What a channel is opened with. */
+/** Credentials and options of a channel. */
 export interface ChannelSecurity {
   readonly credentials: ChannelCredentials;
   readonly interceptors: Interceptor[];
@@ -51,15 +51,15 @@ function withToken(token: string): Interceptor {
     });
 }
 
-/** What grpc-js makes of credentials for one target; not part of its types. */
+/** The credentials of grpc-js for one target; not part of its public types. */
 interface Connectable {
   _createSecureConnector?(...args: unknown[]): { readonly connectionOptions?: { servername?: string } };
 }
 
 /**
- * Keeps an IP address out of the name that TLS sends (SNI), where RFC 6066 allows host names alone and Node warns of it. grpc-js
- * sends the host of the address whatever it is. The certificate is compared with the address all the same: Node takes the host
- * for that where there is no name.
+ * Does not send an IP address as the TLS server name (SNI): RFC 6066 allows only host names, and Node prints a warning. grpc-js
+ * always sends the host of the address. The certificate is still verified against the address, since without a server name Node
+ * uses the host.
  */
 function withoutAddressAsName(made: ChannelCredentials): ChannelCredentials {
   const target = made as unknown as Connectable;
@@ -78,26 +78,27 @@ function withoutAddressAsName(made: ChannelCredentials): ChannelCredentials {
 
 function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
   if ((cert === undefined) !== (key === undefined)) {
-    throw invalid('tls: cert and key belong together; give both, or neither');
+    throw invalid('tls: cert and key must be used together; set both or neither');
   }
   try {
     return withoutAddressAsName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
   } catch (cause) {
-    throw invalid(`tls: ca, cert or key is no PEM that can be used: ${(cause as Error).message}`, cause);
+    throw invalid(`tls: ca, cert or key is not valid PEM: ${(cause as Error).message}`, cause);
   }
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for options that do not go together, or a token that would travel in clear. */
+/** @throws VicreglError `INVALID_ARGUMENT` for options that cannot be combined, or a token that would be sent in clear text. */
 export function channelSecurity(address: string, options: SecurityOptions): ChannelSecurity {
   const { tls, token, tokenInClear = false } = options;
   if (tls !== undefined && options.credentials !== undefined) {
-    throw invalid('tls and credentials exclude each other; give one of them');
+    throw invalid('tls and credentials cannot be combined; use one of them');
   }
   if (token !== undefined) {
-    if (!/^[\w.~+/-]+=*$/.test(token)) throw invalid('token: it has characters that no bearer token has');
+    if (!/^[\w.~+/-]+=*$/.test(token))
+      throw invalid('token: contains characters that are not allowed in a bearer token');
     if (tls === undefined && options.credentials === undefined && !tokenInClear && !LOCAL.test(address)) {
       throw invalid(
-        `token: without TLS it could be read on the way to ${address}; use tls, or allow it with tokenInClear`,
+        `token: without TLS it could be read in transit to ${address}; use tls, or allow it with tokenInClear`,
       );
     }
   }

@@ -2,37 +2,37 @@ import type { GetServerInfoResponse__Output } from '../proto/generated/vicregl/v
 import type { ServedModel__Output } from '../proto/generated/vicregl/v1/ServedModel.js';
 import { type ModelId, readModelId } from './model.js';
 
-/** A model that can be named in requests. */
+/** A model that requests can name. */
 export interface ServedModel extends ModelId {
-  /** Whether requests that name no model get this one. */
+  /** Whether this model is used for requests that name no model. */
   readonly isDefault: boolean;
-  /** `loading`: its workers are being started; `failed`: they cannot be. */
+  /** `loading`: its workers are being started; `failed`: they cannot be started. */
   readonly state: 'ready' | 'loading' | 'failed' | 'unknown';
-  /** What really runs it: cpu or cuda. */
+  /** Execution provider in use: cpu or cuda. */
   readonly provider: string;
   readonly architecture: string;
-  /** Workers that run it now. */
+  /** Number of workers that run it now. */
   readonly workers: number;
-  /** The sizes in pixels that a network input may have; empty: any. */
+  /** Allowed sizes of network inputs in pixels; empty: any. */
   readonly inputSizes: readonly { readonly width: number; readonly height: number }[];
 }
 
-/** One number that bounds what requests may cost. */
+/** One limit of the server. */
 export interface Limit {
   readonly value: number;
-  /** bytes, pixels, images, seconds and the like; empty for a plain number. */
+  /** Such as bytes, pixels, images or seconds; empty for a plain number. */
   readonly unit: string;
   readonly description: string;
 }
 
-/** What a server is. */
+/** The description of a server. */
 export interface ServerInfo {
   readonly serverVersion: string;
   readonly onnxruntimeVersion: string;
   readonly nodeVersion: string;
   /** Operating system and processor, such as linux-x64. */
   readonly platform: string;
-  /** By name, as the server's configuration has them, in snake_case. */
+  /** By name, as in the server's configuration, in snake_case. */
   readonly limits: ReadonlyMap<string, Limit>;
   /** The default first. */
   readonly models: readonly ServedModel[];

@@ -6,19 +6,19 @@ import { type ModelId, readModelId } from './model.js';
 import { localSpaces, type StoreOptions } from './options.js';
 import { uint32 } from './uint32.js';
 
-/** Local vectors that the server keeps. */
+/** Local vectors stored on the server. */
 export interface StoredFeatures {
-  /** Stands for them in `match` and `matchMany`; the same image and options give the same. */
+  /** Refers to them in `match` and `matchMany`; the same image and options give the same reference. */
   readonly featureRef: string;
   readonly grid: Grid;
   readonly model: ModelId;
-  /** How long they are kept from their last use on. */
+  /** How long they are kept after their last use, in seconds. */
   readonly ttlSeconds: number;
-  /** Whether they had been kept already. */
+  /** Whether they were already stored. */
   readonly alreadyStored: boolean;
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for a number that is no uint32. */
+/** @throws VicreglError `INVALID_ARGUMENT` for a number that is not a uint32. */
 export function storeMessage(image: ImageInput, { model = '', space, ttlSeconds }: StoreOptions): StoreFeaturesRequest {
   return {
     model,
@@ -28,7 +28,7 @@ export function storeMessage(image: ImageInput, { model = '', space, ttlSeconds 
   };
 }
 
-/** @throws VicreglError `INTERNAL` for a response that is not whole. */
+/** @throws VicreglError `INTERNAL` for an incomplete response. */
 export function readStoredFeatures(message: StoreFeaturesResponse__Output): StoredFeatures {
   const { featureRef, ttlSeconds, alreadyStored } = message;
   return { featureRef, grid: readGrid(message.grid), model: readModelId(message.model), ttlSeconds, alreadyStored };

@@ -3,18 +3,18 @@ import { float16ToFloat32 } from '../tensor/float16.js';
 import { type Tensor, tensorFromBytes } from '../tensor/tensor.js';
 import { VicreglError } from './vicreglError.js';
 
-/** Whole numbers with one scale for each vector along the last dimension: value = element * scale. */
+/** Integers with one scale for each vector along the last dimension: value = element * scale. */
 export interface ScaledTensor extends Tensor<'int8'> {
-  /** Row-major, one for each vector. */
+  /** Row-major, one per vector. */
   readonly scales: Float32Array;
 }
 
-/** A tensor as it was received; float16 as its bit patterns. */
+/** A tensor as received; float16 as bit patterns. */
 export type ReceivedTensor = Tensor<'float32'> | Tensor<'float16'> | ScaledTensor;
 
-/** @throws VicreglError `INTERNAL` for a response without a tensor, or whose bytes do not fit its shape. */
+/** @throws VicreglError `INTERNAL` for a response without a tensor, or one whose bytes do not match its shape. */
 export function readTensor(message: Tensor__Output | null): ReceivedTensor {
-  if (message === null) throw new VicreglError('INTERNAL', 'the response carries no tensor');
+  if (message === null) throw new VicreglError('INTERNAL', 'the response has no tensor');
   try {
     switch (message.dtype) {
       case 'DATA_TYPE_FLOAT32':
@@ -26,14 +26,16 @@ export function readTensor(message: Tensor__Output | null): ReceivedTensor {
         return { ...tensorFromBytes('int8', message.shape, message.data), scales: scales.data };
       }
       default:
-        throw new RangeError(`dtype ${String(message.dtype)} is not known to this client; update it`);
+        throw new RangeError(
+          `dtype ${String(message.dtype)} is not supported by this version of the client; update it`,
+        );
     }
   } catch (cause) {
     throw new VicreglError('INTERNAL', `the response's tensor cannot be read: ${String(cause)}`, { cause });
   }
 }
 
-/** The tensor's numbers. */
+/** The values of a tensor as float32. */
 export function float32Of(value: ReceivedTensor): Float32Array {
   if ('scales' in value) {
     const channels = value.shape.at(-1) ?? 1;

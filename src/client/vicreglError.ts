@@ -12,7 +12,7 @@ function hasStatus(value: unknown): value is { readonly code: status; readonly d
   return typeof code === 'number' && status[code] !== undefined && typeof details === 'string';
 }
 
-/** The service's reason, limit and wait: in the trailing metadata of a socket, in the error itself without one. */
+/** Reason, limit and retry delay: from the trailing metadata of a gRPC error, or from the error itself for in-process calls. */
 function factsOf(error: object): ErrorFacts | undefined {
   const { reason, limit, retryAfterSeconds } = error as Partial<ErrorFacts>;
   if (typeof reason === 'string') {
@@ -36,26 +36,26 @@ interface VicreglErrorOptions extends ErrorOptions {
   readonly requestId?: string | undefined;
 }
 
-/** The client's one error: `code` says what kind, `message` what is wrong and the way out. */
+/** The error class of the client: `code` is the gRPC status, `message` states the problem and how to fix it. */
 export class VicreglError extends Error {
   override readonly name = 'VicreglError';
   readonly code: VicreglErrorCode;
   /**
-   * Stable name of the cause for programs, such as `OVERLOADED` (try again later) or `TOO_LARGE` (never fits); all of
-   * them in docs/service.md. Undefined where the service did not answer itself.
+   * Stable name of the cause for programs, such as `OVERLOADED` (retry later) or `TOO_LARGE` (will never succeed), as listed in
+   * docs/service.md. Undefined if the error does not come from the service.
    */
   readonly reason: string | undefined;
   /**
-   * Of `OVERLOADED` and `RATE_LIMITED`: the key of the service's configuration that was met, such as `queueImages`, and
-   * its value.
+   * For `OVERLOADED` and `RATE_LIMITED`: the limit that was reached, as its key in the service's configuration (such as
+   * `queueImages`) and its value.
    */
   readonly limit: MetLimit | undefined;
   /**
-   * Shortest wait in seconds, a fraction too, after which the same request may succeed: of `OVERLOADED` and `RATE_LIMITED`,
-   * and of calls that were refused because their deadline could not be met. Undefined where the service names none.
+   * Minimum delay in seconds (may be fractional) before a retry: for `OVERLOADED` and `RATE_LIMITED`, and for calls that were rejected
+   * because their deadline could not be met. Undefined if the service states none.
    */
   readonly retryAfterSeconds: number | undefined;
-  /** Names the call in the service's log; undefined where the service did not answer itself. */
+  /** Identifies the call in the service's log; undefined if the error does not come from the service. */
   readonly requestId: string | undefined;
 
   constructor(code: VicreglErrorCode, message: string, options: VicreglErrorOptions = {}) {
@@ -73,7 +73,7 @@ export class VicreglError extends Error {
     return new VicreglError(name, message, { ...factsIn(details) });
   }
 
-  /** Anything thrown as a VicreglError: gRPC errors keep their status, aborts are CANCELLED, the rest is UNKNOWN. */
+  /** Converts any error to a VicreglError: gRPC errors keep their status, aborts become CANCELLED, others UNKNOWN. */
   static from(error: unknown): VicreglError {
     if (error instanceof VicreglError) return error;
     if (hasStatus(error)) {

@@ -1,22 +1,22 @@
 import type { Writable } from 'node:stream';
 
-/** Writes one message. Resolves when it has gone out, or the signal says that the call is over. */
+/** Writes one message. Resolves when it has been sent, or when the signal reports that the call has ended. */
 function writeOne<Request>(call: Pick<Writable, 'write'>, request: Request, closed: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      // Not left to the end of the call: a stream of a million messages would have a million listeners.
+      // Removed now, not at the end of the call: a stream of a million messages would have a million listeners.
       closed.removeEventListener('abort', done);
       resolve();
     };
     closed.addEventListener('abort', done, { once: true });
-    // A call that has failed tells why to its reader.
+    // The cause of a failed call is reported to its reader.
     call.write(request, done);
   });
 }
 
 /**
- * Writes every request of a stream, each when the one before has gone out, and ends it.
- * @param closed says that the call is over: nothing more is written
+ * Writes the requests of a stream, each after the previous one has been sent, and ends the stream.
+ * @param closed aborted when the call has ended; nothing more is written then
  * @throws what the caller's iterable throws
  */
 export async function writeAll<Request>(
