@@ -76,10 +76,7 @@ describe('what a command says where a service cannot be reached', () => {
   it('an authority that is not trusted, or that no certificate is of', async () => {
     const address = await serve(authority.sign('service'));
     for (const tls of [true, { ca: Buffer.from(stranger.cert) }] as const) {
-      assert.match(
-        (await said(address, { tls }))!,
-        /not signed by a trusted CA; pass its CA with --tls-ca/,
-      );
+      assert.match((await said(address, { tls }))!, /not signed by a trusted CA; pass its CA with --tls-ca/);
     }
   });
 
@@ -102,10 +99,7 @@ describe('what a command says where a service cannot be reached', () => {
 
   it('a certificate of ours that is missing, or of an authority that the service does not trust', async () => {
     const address = await serve(authority.sign('service'), true);
-    assert.match(
-      (await said(address, { tls: { ca } }))!,
-      /requires a client certificate; .* --tls-cert and --tls-key/,
-    );
+    assert.match((await said(address, { tls: { ca } }))!, /requires a client certificate; .* --tls-cert and --tls-key/);
     const foreign = { tls: { ca, ...client(stranger.sign('caller')) } };
     assert.match((await said(address, foreign))!, /does not accept the client certificate; .* --tls-cert/);
     assert.equal(await said(address, { tls: { ca, ...client(authority.sign('caller')) } }), undefined);

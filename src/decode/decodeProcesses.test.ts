@@ -106,7 +106,7 @@ describe('decode processes', () => {
     const crashed = assert.rejects(decoder.input({ encoded: photo }, wanted, patient), {
       name: 'DecoderError',
       code: 'crashed',
-      message: /^the decode process ended \(signal SIGSEGV\) at this image; convert/,
+      message: /^the decode process ended \(signal SIGSEGV\) while decoding this image; convert/,
     });
     const waiting = decoder.input({ encoded: photo }, wanted, patient);
     process.kill(first, 'SIGSEGV');

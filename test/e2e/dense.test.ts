@@ -304,7 +304,7 @@ describe('pooling', () => {
     await refused({ runLengths: { width, height, counts: '\n' } }, /regions\[1\]: compressed run lengths/);
     await refused({ png: image }, /regions\[1\]: mask is a JPEG file; send a PNG file/);
     const colour = await sharp(image).png().toBuffer();
-    await refused({ png: colour }, /regions\[1\]: mask is RGB, several numbers a pixel/);
+    await refused({ png: colour }, /regions\[1\]: mask is RGB, with several values per pixel/);
     await assert.rejects(client.features(placed, { pooling: new Array(6).fill(box) }), /6 are more than the 5 of one/);
     await assert.rejects(client.features(placed, { pooling: [] }), /pooling.regions: empty/);
   });

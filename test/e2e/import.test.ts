@@ -60,10 +60,7 @@ describe('vicregl import', () => {
     const out = join(scratch, 'solo');
     const made = await vicregl('import', file, '--out', out);
     assert.equal(made.code, 0, made.stderr);
-    assert.match(
-      made.stderr,
-      /^Skipped: projector \(3 tensors\): it has not the form of VICRegL's heads: unexpected/m,
-    );
+    assert.match(made.stderr, /^Skipped: projector \(3 tensors\): it has not the form of VICRegL's heads: unexpected/m);
     assert.match(made.stdout, /solo: convnext, alpha unknown, 32 channels/);
     assert.equal(JSON.parse((await vicregl('model', '--model', out)).stdout).alpha, null);
 

@@ -92,7 +92,7 @@ describe('node bin/vicregl.js', () => {
     const cases: [string[], RegExp][] = [
       [
         ['embed', bin, '--model', model.folder.dir],
-        /^vicregl: INVALID_ARGUMENT: image: image is text, which is not read; .*\n$/,
+        /^vicregl: INVALID_ARGUMENT: image: image is text, which is not supported; .*\n$/,
       ],
       [
         ['embed', join(folder, 'none.jpg')],
