@@ -32,10 +32,7 @@ describe('places to write to', () => {
   it('of a file system that takes none end at once, with the path and the reason', async () => {
     const path = '/proc/vicregl/run';
     await assert.rejects(makeFolder(path), { code: 'ENOENT' });
-    await assert.rejects(
-      checkOutputFolder('--out', path),
-      refused(path, /: nothing can be created there \(ENOENT\)$/),
-    );
+    await assert.rejects(checkOutputFolder('--out', path), refused(path, /: nothing can be created there \(ENOENT\)$/));
     const file = '/proc/vicregl.json';
     await assert.rejects(checkOutputFile('--out', file), refused(file, /\((ENOENT|EACCES|EPERM)\)$/));
   });

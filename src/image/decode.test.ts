@@ -175,7 +175,11 @@ describe('decodeImage', () => {
       await decodeImage(bytes, limits);
       for (const share of [0.2, 0.5, 0.9]) {
         const cut = bytes.subarray(0, Math.floor(bytes.length * share));
-        await assert.rejects(decodeImage(cut, limits), imageError('corrupt', /transferred completely/), `${name} cut at ${share}`);
+        await assert.rejects(
+          decodeImage(cut, limits),
+          imageError('corrupt', /transferred completely/),
+          `${name} cut at ${share}`,
+        );
       }
     }
     const noise = Uint8Array.from({ length: 500 }, (_, i) => (i * 89) % 256);
