@@ -1,16 +1,16 @@
-// A small HTTP API of matching in front of the service.
+// A small HTTP API for matching, in front of the service.
 //
-//   node examples/matching.mjs [HOST:PORT of the service] [port to listen on; 0 takes a free one]
+//   node examples/matching.mjs [HOST:PORT of the service] [port to listen on; 0 selects a free one]
 //   curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8081/match?top=20&mutual=true'
 //
-// Answers { pairs: [{ a: { x, y }, b: { x, y }, distance, similarity }], model }, in pixels of the two pictures.
+// Response: { pairs: [{ a: { x, y }, b: { x, y }, distance, similarity }], model }, in pixels of the two images.
 import { createServer } from 'node:http';
 import { createClient, VicreglError } from 'vicregl';
 
 const MAX_BYTES = 64 * 1024 * 1024;
 const DEADLINE_MS = 20_000;
 
-/** What a caller of HTTP sees of the service's statuses. */
+/** The HTTP status for each gRPC status of the service. */
 const HTTP = {
   INVALID_ARGUMENT: 400,
   NOT_FOUND: 404,
@@ -23,19 +23,19 @@ const HTTP = {
 
 const client = createClient({ address: process.argv[2] ?? '127.0.0.1:50051', deadlineMs: DEADLINE_MS });
 
-/** HTTP's wait is in whole seconds. */
+/** HTTP's Retry-After is in whole seconds. */
 const retryAfter = ({ retryAfterSeconds: seconds }) =>
   seconds === undefined ? {} : { 'retry-after': String(Math.ceil(seconds)) };
 
 class BadRequest extends Error {}
 
-/** The two pictures of a multipart form. */
+/** The two images of a multipart form. */
 async function pictures(request) {
   if (Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) > MAX_BYTES) {
-    throw new BadRequest(`the form must say its content-length, of at most ${MAX_BYTES} bytes`);
+    throw new BadRequest(`the form needs a content-length of at most ${MAX_BYTES} bytes`);
   }
   const form = await new Response(request, { headers: request.headers, duplex: 'half' }).formData().catch(() => {
-    throw new BadRequest('the body is no multipart form');
+    throw new BadRequest('the body is not a multipart form');
   });
   return Promise.all(
     ['a', 'b'].map(async (name) => {
@@ -51,7 +51,7 @@ function options(query) {
   const number = (name) => {
     if (!query.has(name)) return undefined;
     const value = Number(query.get(name));
-    if (!Number.isFinite(value)) throw new BadRequest(`${name} is no number`);
+    if (!Number.isFinite(value)) throw new BadRequest(`${name} is not a number`);
     return value;
   };
   const wanted = {
@@ -68,7 +68,7 @@ function send(response, code, value, headers = {}) {
 }
 
 const server = createServer(async (request, response) => {
-  // Who goes away before the answer gives up the place in the service's queue.
+  // If the HTTP client disconnects, the call is cancelled and leaves the service's queue.
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   const { pathname, searchParams } = new URL(request.url, 'http://localhost');
@@ -96,7 +96,7 @@ const server = createServer(async (request, response) => {
   }
 });
 server.listen(Number(process.argv[3] ?? 8081), '127.0.0.1', () => {
-  console.log(`POST two pictures to http://127.0.0.1:${server.address().port}/match`);
+  console.log(`POST two images to http://127.0.0.1:${server.address().port}/match`);
 });
 process.once('SIGTERM', () => {
   server.close();

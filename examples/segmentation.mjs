@@ -1,10 +1,10 @@
-// A segmentation backend: dense maps from the service, a linear head of its own.
+// A segmentation backend: dense maps from the service, with its own linear head.
 //
-//   node examples/segmentation.mjs [HOST:PORT of the service] [port to listen on; 0 takes a free one]
-//   curl --data-binary @photo.jpg http://127.0.0.1:8080/segment > mask.png     # a grey level for each class
+//   node examples/segmentation.mjs [HOST:PORT of the service] [port to listen on; 0 selects a free one]
+//   curl --data-binary @photo.jpg http://127.0.0.1:8080/segment > mask.png     # one grey level per class
 //
-// The head is trained on the spot: strips of three photographs, every cell labelled with what its photograph shows. That is a
-// tiny set, and enough to see how it goes; with your own labels `train` is the same. The network's weights stay as they are.
+// The head is trained at the start, on strips of three photographs; every cell has the label of its photograph. This set is tiny,
+// but sufficient as an example. With your own labels, `train` is the same. The network's weights do not change.
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import sharp from 'sharp';
@@ -16,18 +16,18 @@ const CLASSES = [
   { name: 'cat', file: 'chelsea.png' },
   { name: 'coffee', file: 'coffee.jpg' },
 ];
-/** The grey level of a class in a mask. */
+/** The grey level of a class in the mask. */
 const level = (label) => Math.round((255 * label) / (CLASSES.length - 1));
 
 const client = createClient({ address: process.argv[2] ?? '127.0.0.1:50051' });
 
-/** The vectors of a picture's cells and the grid: the network sees the picture at `width` x `height`. */
+/** The vectors of an image's cells and the grid; the image is resized to `width` x `height`. */
 async function cellVectors(pixels, { width, height, crop, signal }) {
   const image = { pixels, resize: { kind: 'fit', width, height }, ...(crop && { crop }) };
   return client.features(image, { dtype: 'float16', ...(signal && { signal }) });
 }
 
-/** Strips of a quarter of the width: the first and the third are for training, the others are left for a test. */
+/** Strips of a quarter of the width: the first and the third are for training, the others for a test. */
 async function trainingStrips(file) {
   const pixels = await readFile(new URL(`../test/fixtures/photos/${file}`, import.meta.url));
   const { width, height } = await sharp(pixels).metadata();
@@ -35,7 +35,7 @@ async function trainingStrips(file) {
   return [0, 2].map((i) => ({ pixels, crop: { left: i * strip, top: 0, width: strip, height } }));
 }
 
-/** Class scores of one vector: `weights` [K, C + 1], the last column the bias. */
+/** Class scores of one vector; `weights` [K, C + 1], the last column is the bias. */
 function scores(weights, data, start, channels) {
   return weights.map((row) => {
     let sum = row[channels];
@@ -59,9 +59,9 @@ function channelStatistics(samples, channels) {
 }
 
 /**
- * Softmax regression by gradient descent, on channels of mean 0 and standard deviation 1.
+ * Softmax regression by gradient descent, on channels normalised to mean 0 and standard deviation 1.
  * @param samples { data, count, label }: vectors [count, channels] of one class
- * @returns weights for the vectors as they are
+ * @returns weights for the original vectors, without normalisation
  */
 function train(samples, channels, classes, { steps = 150, rate = 0.1 } = {}) {
   const weights = Array.from({ length: classes }, () => new Float64Array(channels + 1));
@@ -109,7 +109,7 @@ for (const [label, { file }] of CLASSES.entries()) {
 const weights = train(samples, channels, CLASSES.length);
 const cells = samples.reduce((sum, { count }) => sum + count, 0);
 
-/** A PNG of the picture's size: the class of every cell, as its grey level. */
+/** A PNG of the image's size with the class of every cell as a grey level. */
 async function segment(pixels, signal) {
   const { width, height } = await sharp(pixels).metadata();
   const sized = (side) => Math.max(32, Math.round(side / 32) * 32);
@@ -127,19 +127,19 @@ async function body(request) {
   let bytes = 0;
   for await (const chunk of request) {
     bytes += chunk.length;
-    if (bytes > MAX_BYTES) throw new RangeError(`a picture of over ${MAX_BYTES} bytes`);
+    if (bytes > MAX_BYTES) throw new RangeError(`the image has more than ${MAX_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
 const server = createServer(async (request, response) => {
-  // Who goes away before the answer gives up the place in the service's queue.
+  // If the HTTP client disconnects, the call is cancelled and leaves the service's queue.
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   try {
     if (request.method !== 'POST' || request.url !== '/segment') {
-      response.writeHead(404).end('POST a picture to /segment\n');
+      response.writeHead(404).end('POST an image to /segment\n');
       return;
     }
     const mask = await segment(await body(request), gone.signal);
@@ -148,14 +148,14 @@ const server = createServer(async (request, response) => {
       .end(mask);
   } catch (error) {
     const busy = error instanceof VicreglError && ['RESOURCE_EXHAUSTED', 'UNAVAILABLE'].includes(error.code);
-    // HTTP's wait is in whole seconds.
+    // HTTP's Retry-After is in whole seconds.
     const seconds = busy && error.retryAfterSeconds !== undefined ? Math.ceil(error.retryAfterSeconds) : undefined;
     const headers = seconds === undefined ? {} : { 'retry-after': String(seconds) };
     response.writeHead(busy ? 503 : 400, headers).end(`${error.message}\n`);
   }
 });
 server.listen(Number(process.argv[3] ?? 8080), '127.0.0.1', () => {
-  console.log(`trained on ${cells} cells; POST pictures to http://127.0.0.1:${server.address().port}/segment`);
+  console.log(`trained on ${cells} cells; POST images to http://127.0.0.1:${server.address().port}/segment`);
 });
 process.once('SIGTERM', () => {
   server.close();

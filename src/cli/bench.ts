@@ -58,7 +58,7 @@ interface Raw {
   readonly tried: readonly RawMeasurement[];
 }
 
-/** The fastest raw session, and the fastest with a session for each core. */
+/** The fastest single raw session, and the fastest configuration with several sessions. */
 async function openRaws(model: string, device: 'cpu' | 'cuda', seconds: number): Promise<Raw> {
   const folder = await openModelFolder(model);
   const forms = rawForms(device);
@@ -77,7 +77,7 @@ async function runBench(serveFlags: readonly string[], flags: BenchFlags): Promi
   if (flags.address !== undefined && (flags.model !== undefined || serveFlags.length > 0)) {
     throw new VicreglError(
       'INVALID_ARGUMENT',
-      '--address measures a service that runs; leave out --model and the flags of "serve", or --address',
+      '--address measures a running service and cannot be combined with --model or flags of "serve"',
     );
   }
   const model = flags.model ?? bundledModelFolder;
@@ -125,33 +125,45 @@ async function runBench(serveFlags: readonly string[], flags: BenchFlags): Promi
   }
 }
 
-/** `vicregl bench`: what a service does under load, beside the raw session of the same model. */
+/** `vicregl bench`: measures a service under load and compares it with the raw session of the same model. */
 export function registerBench(program: Command): void {
   program
     .command('bench')
     .description(
-      'Measure a service under load: a sweep of callers that wait for their answers (--concurrency), or calls at random ' +
-        'times (--rate), in windows until the last three agree; beside the raw session of the same model.',
+      'Measure a service under load and compare it with the raw session of the same model. The load is a closed loop of concurrent ' +
+        'callers (--concurrency), or calls at random times (--rate). Windows are measured until the last three agree.',
     )
     .argument('[serveFlags...]', 'after --: flags of "serve" for the service that is started, such as --threads 1')
-    .option('--address <host:port>', 'a running service (default: one is started, and the raw session measured)')
-    .option('--model <dir>', 'model folder to serve (default: the bundled one)')
-    .addOption(new Option('--method <name>', 'what is called').choices(benchMethods).default('Embed'))
-    .option('--concurrency <list>', 'callers at a time (default: 1,2,4,8,16)', listOf(wholeNumber(1, 10_000)))
-    .option('--rate <list>', 'calls a second at the times of a Poisson process', listOf(positive))
-    .option('--images <dir>', 'picture files to send in turn (default: 8 made JPEG files of 384 x 256, 30 kB)')
-    .option('--seconds <seconds>', 'length of a window', positive, 3)
-    .option('--ramp <seconds>', 'load before each window that does not count', positive, 0.5)
-    .option('--max-windows <count>', 'windows of a load after which it counts as not settled', wholeNumber(3, 1000), 10)
+    .option(
+      '--address <host:port>',
+      'address of a running service (default: start one, and also measure the raw session)',
+    )
+    .option('--model <dir>', 'model folder to serve (default: the bundled model)')
+    .addOption(new Option('--method <name>', 'method to call').choices(benchMethods).default('Embed'))
+    .option(
+      '--concurrency <list>',
+      'numbers of concurrent callers (default: 1,2,4,8,16)',
+      listOf(wholeNumber(1, 10_000)),
+    )
+    .option('--rate <list>', 'calls per second, at the times of a Poisson process', listOf(positive))
+    .option('--images <dir>', 'folder of image files to send (default: 8 generated JPEG files of 384 x 256, 30 kB)')
+    .option('--seconds <seconds>', 'length of a measurement window', positive, 3)
+    .option('--ramp <seconds>', 'warm-up before each window, which is not counted', positive, 0.5)
+    .option(
+      '--max-windows <count>',
+      'maximum number of windows per load; after that the result is marked as not stable',
+      wholeNumber(3, 1000),
+      10,
+    )
     .option(
       '--tolerance <share>',
-      'how far rate and median latency of the last three windows may differ',
+      'maximum relative difference of rate and median latency in the last three windows',
       positive,
       0.1,
     )
-    .option('--connections <count>', 'connections among which calls take turns', wholeNumber(1, 1000), 1)
-    .option('--deadline <seconds>', 'longest wait for an answer', positive, 60)
-    .option('--no-raw', 'leave the raw session out')
-    .option('--json', 'print JSON in place of tables', false)
+    .option('--connections <count>', 'number of connections over which calls are distributed', wholeNumber(1, 1000), 1)
+    .option('--deadline <seconds>', 'deadline of a call in seconds', positive, 60)
+    .option('--no-raw', 'do not measure the raw session')
+    .option('--json', 'print JSON instead of tables', false)
     .action(runBench);
 }

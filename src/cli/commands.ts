@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 
 /**
- * Commands by name, in the order in which --help has them. Each brings what it runs on (sessions, gRPC, drawing), which takes
- * most of a short command's time to load: only the one that is called is loaded.
+ * Commands by name, in the order of --help. Only the command that is called is loaded, since loading its dependencies (sessions,
+ * gRPC, drawing) takes most of the time of a short command.
  */
 export const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   train: async () => (await import('./train.js')).registerTrain,

@@ -9,7 +9,7 @@ import { createLocalTransport } from './localTransport.js';
 import { ofInput } from './ofInput.js';
 import { addSecurityFlags, readSecurity, type SecurityFlags } from './securityFlags.js';
 
-/** Where a command gets its answers: a running service, or a model run within this process. */
+/** How a command runs the model: by a running service, or in this process. */
 export interface ConnectFlags extends EngineFlags, SecurityFlags {
   readonly address?: string;
   /** A model folder to run in this process. */
@@ -18,13 +18,13 @@ export interface ConnectFlags extends EngineFlags, SecurityFlags {
   readonly local: boolean;
 }
 
-/** Refuses flags that contradict each other, or that would be ignored. */
+/** Rejects flags that contradict each other or would be ignored. */
 function checkConnectFlags(command: Command): void {
   const given = ['address', 'model', 'local'].filter((flag) => command.getOptionValueSource(flag) === 'cli');
   if (given.length > 1) {
     throw new VicreglError(
       'INVALID_ARGUMENT',
-      `${given.map((flag) => `--${flag}`).join(' and ')} exclude each other; give one of them`,
+      `${given.map((flag) => `--${flag}`).join(' and ')} cannot be combined; use one of them`,
     );
   }
   if (given.length === 1 && given[0] !== 'address') return;
@@ -32,27 +32,27 @@ function checkConnectFlags(command: Command): void {
     if (command.getOptionValueSource(flag) !== 'cli') continue;
     throw new VicreglError(
       'INVALID_ARGUMENT',
-      `--${flag} is for a model in this process, and a service has its own; leave it out, or add --local or --model`,
+      `--${flag} applies to a model in this process, not to a service; remove it, or add --local or --model`,
     );
   }
 }
 
-/** Adds --address, --local and --model with the engine's flags and those of a guarded service. */
+/** Adds --address, --local and --model, the engine's flags, and those for TLS and tokens. */
 export function addConnectFlags(command: Command): Command {
   const local = addEngineFlags(
     command
-      .option('--address <host:port>', `a running service (default: ${DEFAULT_ADDRESS})`)
+      .option('--address <host:port>', `address of a running service (default: ${DEFAULT_ADDRESS})`)
       .option('--local', 'run the bundled model in this process, without a service', false)
       .option('--model <dir>', 'run a model folder in this process, without a service'),
   );
   return addSecurityFlags(local).hook('preAction', checkConnectFlags);
 }
 
-/** Opens the client that the flags ask for, gives it to `work`, and closes it in any case. */
+/** Opens a client according to the flags, passes it to `work`, and always closes it. */
 export async function withClient(flags: ConnectFlags, work: (client: Client) => Promise<void>): Promise<void> {
   const folder = flags.model ?? (flags.local ? bundledModelFolder : undefined);
   if (folder !== undefined) {
-    // `auto` on a machine without CUDA is no news here: the answer is what counts.
+    // The log is discarded: that `auto` falls back to the CPU on a machine without CUDA is not of interest here.
     const engine = await ofInput('--model', folder, () => openEngine(folder, flags, () => {}));
     return closing(createClientOver(createLocalTransport(createService({ models: [{ engine }] }))), work);
   }

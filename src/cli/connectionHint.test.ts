@@ -63,30 +63,27 @@ describe('what a command says where a service cannot be reached', () => {
 
   it('without TLS, to a service that speaks it', async () => {
     const address = await serve(authority.sign('service'));
-    assert.match((await said(address, {}))!, /speaks TLS; give its authority with --tls-ca, or --tls/);
+    assert.match((await said(address, {}))!, /uses TLS; pass its CA with --tls-ca, or use --tls/);
     const mutual = await serve(authority.sign('service'), true);
-    assert.match((await said(mutual, {}))!, /speaks TLS/);
+    assert.match((await said(mutual, {}))!, /uses TLS/);
   });
 
   it('with TLS, to a service without it', async () => {
-    assert.match((await said(await serve(), { tls: { ca } }))!, /speaks no TLS; leave --tls, --tls-ca .* out/);
+    assert.match((await said(await serve(), { tls: { ca } }))!, /does not use TLS; remove --tls, --tls-ca /);
   });
 
   it('an authority that is not trusted, or that no certificate is of', async () => {
     const address = await serve(authority.sign('service'));
     for (const tls of [true, { ca: Buffer.from(stranger.cert) }] as const) {
-      assert.match(
-        (await said(address, { tls }))!,
-        /no authority that is trusted here; give its authority with --tls-ca/,
-      );
+      assert.match((await said(address, { tls }))!, /not signed by a trusted CA; pass its CA with --tls-ca/);
     }
   });
 
   it('a certificate that is over, not valid yet, or for other names', async () => {
     const old = await serve(authority.sign('service', { from: -20, to: -10 }));
-    assert.match((await said(old, { tls: { ca } }))!, /certificate has expired; it has to be renewed/);
+    assert.match((await said(old, { tls: { ca } }))!, /certificate has expired; renew it/);
     const early = await serve(authority.sign('service', { from: 5, to: 10 }));
-    assert.match((await said(early, { tls: { ca } }))!, /not valid yet; compare the clocks/);
+    assert.match((await said(early, { tls: { ca } }))!, /not valid yet; check the clocks/);
     const address = await serve(authority.sign('service'));
     const misnamed = { tls: { ca, serverName: 'vicregl.example' } };
     assert.match((await said(address, misnamed))!, /for other names; .* --tls-server-name/);
@@ -101,12 +98,9 @@ describe('what a command says where a service cannot be reached', () => {
 
   it('a certificate of ours that is missing, or of an authority that the service does not trust', async () => {
     const address = await serve(authority.sign('service'), true);
-    assert.match(
-      (await said(address, { tls: { ca } }))!,
-      /asks for a certificate of the caller; .* --tls-cert and --tls-key/,
-    );
+    assert.match((await said(address, { tls: { ca } }))!, /requires a client certificate; .* --tls-cert and --tls-key/);
     const foreign = { tls: { ca, ...client(stranger.sign('caller')) } };
-    assert.match((await said(address, foreign))!, /does not accept our certificate; .* --tls-cert/);
+    assert.match((await said(address, foreign))!, /does not accept the client certificate; .* --tls-cert/);
     assert.equal(await said(address, { tls: { ca, ...client(authority.sign('caller')) } }), undefined);
   });
 
@@ -133,6 +127,6 @@ it('leaves what the service itself says, and says how a token is given', async (
   const token = new VicreglError('UNAUTHENTICATED', 'no token', { reason: 'UNAUTHENTICATED' });
   assert.match(
     ((await hinted(token, 'x:1', {}, 'y')) as Error).message,
-    /no token; here: --token-file FILE, or VICREGL_TOKEN/,
+    /no token; with this command: --token-file FILE, or the environment variable VICREGL_TOKEN/,
   );
 });

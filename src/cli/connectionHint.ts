@@ -4,41 +4,41 @@ import type { SecurityOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { parseAddress } from '../serve/config/address.js';
 
-/** Longest wait for an answer to the question whether a service speaks TLS, in ms. */
+/** Timeout for the probe whether a service uses TLS, in ms. */
 const PROBE_MS = 2000;
 
 const NOT_ACCEPTED =
-  'the service does not accept our certificate; give one that its authorities signed with --tls-cert and --tls-key';
+  'the service does not accept the client certificate; pass one that is signed by its CA with --tls-cert and --tls-key';
 
-/** What OpenSSL, Node and grpc-js write where TLS fails, and what it comes from. Texts, since grpc-js hands on no codes. */
+/** Messages of OpenSSL, Node and grpc-js for TLS failures, and their causes. Texts, since grpc-js does not pass on error codes. */
 const TLS_FAILURES: readonly (readonly [RegExp, string])[] = [
   [
     /wrong version number|packet length too long|http request/,
-    'the service speaks no TLS; leave --tls, --tls-ca and the other flags of TLS out',
+    'the service does not use TLS; remove --tls, --tls-ca and the other TLS flags',
   ],
-  [/certificate has expired/, "the service's certificate has expired; it has to be renewed there"],
-  [/certificate is not yet valid/, "the service's certificate is not valid yet; compare the clocks of both machines"],
+  [/certificate has expired/, "the service's certificate has expired; renew it on the server"],
+  [/certificate is not yet valid/, "the service's certificate is not valid yet; check the clocks of both machines"],
   [
     /ALTNAME_INVALID|does not match certificate's altnames/,
-    "the service's certificate is for other names; reach it by one of them, or give one with --tls-server-name",
+    "the service's certificate is for other names; connect with one of them, or set one with --tls-server-name",
   ],
   [
     /alert (certificate required|handshake failure)/,
-    'the service asks for a certificate of the caller; give yours with --tls-cert and --tls-key',
+    'the service requires a client certificate; pass one with --tls-cert and --tls-key',
   ],
   [/alert (unknown ca|bad certificate|certificate (unknown|expired|revoked))/, NOT_ACCEPTED],
   [
     /unable to (verify|get)|self[- ]signed certificate|certificate signature failure/,
-    "the service's certificate is of no authority that is trusted here; give its authority with --tls-ca",
+    "the service's certificate is not signed by a trusted CA; pass its CA with --tls-ca",
   ],
 ];
 
-/** Whether TLS is answered at an address. */
+/** Whether a server at an address uses TLS. */
 function speaksTls(address: string): Promise<boolean> {
   return new Promise((resolve) => {
     const { host, port } = parseAddress(address, 'address');
     const name = host.replace(/^\[|\]$/g, '');
-    // Nothing is sent over it: whose certificate it is does not matter.
+    // No data is sent, so the certificate need not be verified.
     const socket = connect({
       host: name,
       port,
@@ -53,28 +53,28 @@ function speaksTls(address: string): Promise<boolean> {
     };
     socket.once('secureConnect', () => settle(true));
     socket.once('timeout', () => settle(false));
-    // A service that wants our certificate first answers with an alert.
+    // A service that requires a client certificate answers with an alert.
     socket.once('error', ({ message }) => settle(/ alert /.test(message)));
   });
 }
 
-async function wayOut(message: string, address: string, { tls }: SecurityOptions): Promise<string | undefined> {
+async function remedyOf(message: string, address: string, { tls }: SecurityOptions): Promise<string | undefined> {
   if (tls !== undefined) {
     const known = TLS_FAILURES.find(([text]) => text.test(message))?.[1];
-    // A service of Node ends the connection without a word.
+    // A Node server closes the connection without an alert.
     const refused = tls !== true && tls.cert !== undefined && /Failed to connect/.test(message);
     return known ?? (refused ? NOT_ACCEPTED : undefined);
   }
   if (/ECONNREFUSED|ENOTFOUND|EHOSTUNREACH/.test(message)) return undefined;
   return (await speaksTls(address).catch(() => false))
-    ? 'the service speaks TLS; give its authority with --tls-ca, or --tls where this machine trusts it'
+    ? 'the service uses TLS; pass its CA with --tls-ca, or use --tls if this machine trusts it'
     : undefined;
 }
 
 /**
- * An error of a command that calls a service, with what to do about it: where nobody answered, whether TLS is the reason, and
- * where a token is missing, how it is given. What the service itself says stays as it is.
- * @param otherwise the way out where nothing more is known
+ * Adds a remedy to the error of a command that calls a service: if there was no answer, whether TLS is the reason; if a token is
+ * missing, how to pass it. Other errors of the service are returned unchanged.
+ * @param otherwise remedy if the cause is unknown
  */
 export async function hinted(
   error: unknown,
@@ -85,11 +85,11 @@ export async function hinted(
   if (!(error instanceof VicreglError)) return error;
   const { code, reason, message } = error;
   if (code === 'UNAUTHENTICATED') {
-    const text = `${message}; here: --token-file FILE, or VICREGL_TOKEN in the environment`;
+    const text = `${message}; with this command: --token-file FILE, or the environment variable VICREGL_TOKEN`;
     return new VicreglError(code, text, { cause: error, reason });
   }
   if (code !== 'UNAVAILABLE' || reason !== undefined) return error;
-  const known = await wayOut(message, address, security);
+  const known = await remedyOf(message, address, security);
   const text = known ?? `(${message.replace(/\s*\n\s*/g, ' ')}); ${otherwise}`;
   return new VicreglError(code, `no answer from ${address}${known === undefined ? ' ' : ': '}${text}`, {
     cause: error,

@@ -12,7 +12,7 @@ async function drawnImage({ pixels, crop }: PlacedImage, { cellToPixel }: Grid):
   };
 }
 
-/** Draws the matches of two image files on their originals; a PNG file. */
+/** Draws the matches of two image files on their originals. @returns a PNG file */
 export async function drawMatchesOf(a: PlacedImage, b: PlacedImage, matches: Matches): Promise<Buffer> {
   return drawMatches(await drawnImage(a, matches.gridA), await drawnImage(b, matches.gridB), matches.pairs);
 }

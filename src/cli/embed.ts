@@ -9,7 +9,7 @@ interface EmbedFlags extends ConnectFlags, ImageFlags, VectorFlags {
   readonly space: 'backbone' | 'expander';
 }
 
-/** How many numbers of the vector are printed. */
+/** Number of vector elements that are printed. */
 const SHOWN = 5;
 
 function norm(vector: Float32Array): number {
@@ -20,10 +20,10 @@ function norm(vector: Float32Array): number {
 export function registerEmbed(program: Command): void {
   const command = program
     .command('embed')
-    .description('The global vector of an image: a summary as JSON, the vector itself with --out.')
+    .description('Compute the global vector of an image. Prints a summary as JSON; --out writes the vector.')
     .argument('<image>', 'image file')
     .addOption(
-      new Option('--space <space>', 'where the vector lives').choices(['backbone', 'expander']).default('backbone'),
+      new Option('--space <space>', 'space of the vector').choices(['backbone', 'expander']).default('backbone'),
     );
   for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: EmbedFlags) => {

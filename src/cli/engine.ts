@@ -5,13 +5,13 @@ import { createOnnxEngine } from '../engine/onnxEngine.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
 import { wholeNumber } from './wholeNumber.js';
 
-/** How a model is run. */
+/** How to run a model. */
 export interface EngineFlags {
   readonly device: 'auto' | 'cpu' | 'cuda';
-  /** Worker processes; a command alone has work for one only. */
+  /** Worker processes. A single command needs only one. */
   readonly workers?: number;
   readonly threads?: number;
-  /** Longest time of one run in seconds; a command alone may take its time. */
+  /** Maximum time of one run in seconds. Default: unlimited, for single commands. */
   readonly runSeconds?: number;
 }
 
@@ -19,16 +19,19 @@ export interface EngineFlags {
 export function addEngineFlags(command: Command): Command {
   return command
     .addOption(
-      new Option('--device <device>', 'what runs the model; cuda fails rather than fall back')
+      new Option(
+        '--device <device>',
+        'execution provider; auto uses CUDA if it works, else the CPU; cuda fails if it does not',
+      )
         .choices(['auto', 'cpu', 'cuda'])
         .default('auto'),
     )
-    .option('--threads <count>', 'threads of the engine (default: the machine decides)', wholeNumber(1, 1024));
+    .option('--threads <count>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024));
 }
 
 /**
  * Starts the engine of a model folder.
- * @param log told why `auto` fell back to the CPU, and of workers; default: lines on stderr
+ * @param log receives messages about workers, and why `auto` fell back to the CPU; default: lines on stderr
  */
 function startEngine(
   folder: ModelFolder,
@@ -44,26 +47,26 @@ function startEngine(
   });
 }
 
-/** Beyond so many workers more threads for each serve as well, and take no further copies of the model. */
-const MOST_WORKERS = 4;
-/** What a worker may take beside twice its model's files: an estimate for a batch of 32 at 224 px, on the large side. */
+/** Above this number, more threads per worker are as fast, and need no further copies of the model. */
+const MAX_WORKERS = 4;
+/** Memory of a worker in addition to twice its model's files: a generous estimate for a batch of 32 at 224 px. */
 const WORKER_BYTES = 2 ** 30;
 
 /**
  * Worker processes for many batches on the CPU.
  * @param modelBytes of the model's files
- * @param freeBytes memory of which half may be taken
+ * @param freeBytes available memory, of which at most half is used
  */
 export function batchWorkers(threads: number, modelBytes: number, freeBytes: number): number {
-  const room = Math.floor(freeBytes / 2 / (2 * modelBytes + WORKER_BYTES));
-  // Fewer workers of more threads where those would leave threads without work: six threads are three workers of two.
-  const each = Math.ceil(threads / Math.max(1, Math.min(MOST_WORKERS, room)));
+  const fitting = Math.floor(freeBytes / 2 / (2 * modelBytes + WORKER_BYTES));
+  // Use fewer workers with more threads if threads would otherwise be left over: six threads give three workers with two each.
+  const each = Math.ceil(threads / Math.max(1, Math.min(MAX_WORKERS, fitting)));
   return Math.floor(threads / each);
 }
 
 /**
- * Starts the engine of a model folder for many batches, of which several run at once: on the CPU workers of few threads, which
- * compute more images a second than one worker with all threads, as memory allows; on CUDA one worker.
+ * Starts the engine of a model folder for many concurrent batches. On the CPU, as far as memory allows, several workers with few
+ * threads, which compute more images per second than one worker with all threads; on CUDA, one worker.
  */
 export async function startBatchEngine(
   folder: ModelFolder,
@@ -75,7 +78,7 @@ export async function startBatchEngine(
   return createOnnxEngine(folder, { device, workers, cudaWorkers: 1, threads: Math.floor(threads / workers), log });
 }
 
-/** A log for several engines one after the other: what it has said it does not say again. @param say where it goes */
+/** A log function that drops repeated messages, for several engines in sequence. @param say receives each message once */
 export function sayOnce(say: (message: string) => void): (message: string) => void {
   const said = new Set<string>();
   return (message) => {

@@ -15,7 +15,7 @@ import { registerEvaluateKnn } from './evaluateKnn.js';
 import { skippedText } from './skippedText.js';
 import { wholeNumber } from './wholeNumber.js';
 
-/** Both crops of a pair are changed alike, between the paper's two kinds of views. */
+/** The same policy for both crops of a pair, between those of the paper's even and odd views. */
 const matchAugmentation: AugmentationPolicy = {
   ...paperAugmentation[0],
   blurProbability: 0.5,
@@ -31,30 +31,35 @@ interface MatchesFlags extends EngineFlags, EvaluatedFlags {
   readonly out?: string;
 }
 
-/** `vicregl evaluate`: how good a model's features are. */
+/** `vicregl evaluate`: measures the quality of a model's features. */
 export function registerEvaluate(program: Command): void {
-  const evaluate = program.command('evaluate').description('Measure how good the features of a model are.');
+  const evaluate = program.command('evaluate').description("Measure the quality of a model's features.");
   registerEvaluateKnn(evaluate);
   const command = evaluate
     .command('matches')
     .description(
-      'Share of the top-20 feature matches (projector space) between overlapping crops of a photograph whose target lies within one cell of the true place, beside the same network with random weights.',
+      'Measure the share of the top-20 feature matches (projector space) between overlapping crops of a photograph whose target lies within one cell of the true position, compared with the same network with random weights.',
     )
-    .requiredOption('--images <path>', 'folder or archive of photographs the model has not seen')
+    .requiredOption('--images <path>', 'folder or archive of photographs that the model was not trained on')
     .option(
       '--augment',
-      "flip the crops and change their colours as the paper's training does (blur and solarization between those of its even " +
-        'and of its odd views, for both crops): colour alone no longer matches',
+      "flip the crops and change their colours as in the paper's training, so that colour alone is not sufficient (blur and " +
+        'solarization with probabilities between those of even and odd views, for both crops)',
       false,
     )
-    .option('--pairs <count>', 'pairs of crops of each photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
+    .option('--pairs <count>', 'pairs of crops per photograph', wholeNumber(1, Number.MAX_SAFE_INTEGER), 4)
     .option(
       '--crop <pixels>',
-      "side of the crops as the network sees them (default: the model's, or that of the run's training)",
+      "side of the network's input (default: that of the model, or of the run's training)",
       wholeNumber(1),
     )
-    .option('--seed <number>', 'fixes crops, random weights and bootstrap', wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
-    .option('--out <file.json>', 'write the figures to a file too');
+    .option(
+      '--seed <number>',
+      'random seed of crops, random weights and bootstrap',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      0,
+    )
+    .option('--out <file.json>', 'also write the results to a file');
   addEngineFlags(addEvaluatedFlags(command)).action(async (flags: MatchesFlags) => {
     if (flags.out !== undefined) await checkOutputFile('--out', flags.out);
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
@@ -71,7 +76,7 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
   const { name, version, stride } = folder.manifest;
   const size = flags.crop ?? sizes.crop;
   planInput({ width: size, height: size }, { kind: 'shortestSide', resize: size, crop: size }, stride);
-  // A small map may have fewer cells than matches are scored by default.
+  // A small map may have fewer than 20 cells.
   const top = Math.min(20, (size / stride) ** 2);
   const photographs = await openImageSource(flags.images, { given: '--images' });
   const progress = showProgress();
@@ -105,7 +110,7 @@ async function evaluateMatches({ folder, sizes }: EvaluatedModel, flags: Matches
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
     process.stdout.write(text);
-    // Printed first: a disk that has become full does not lose the figures.
+    // Printed first, so that a full disk does not lose the results.
     if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
     progress.stop();

@@ -37,41 +37,38 @@ const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 function positive(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('It must be a number over 0.');
+  throw new InvalidArgumentError('It must be a number above 0.');
 }
 
-/** `vicregl evaluate knn`: how well neighbours among a model's representations name the class. */
+/** `vicregl evaluate knn`: k-NN classification by a model's representations. */
 export function registerEvaluateKnn(evaluate: Command): void {
   const command = evaluate
     .command('knn')
     .description(
-      'Share of labelled images that their nearest neighbours (cosine similarity of representations) classify rightly, beside the same network with random weights.',
+      'Measure the k-NN accuracy on labelled images (cosine similarity of representations), compared with the same network with random weights.',
     )
-    .requiredOption(
-      '--train <path>',
-      'labelled images: one folder for each class, an archive of those, a list or shards',
-    )
+    .requiredOption('--train <path>', 'labelled images: one folder per class, an archive of those, a list or shards')
     .option('--test <path>', 'labelled images to classify (default: a fifth of --train is held out)')
-    .option('--k <count>', "neighbours that vote (default: those of the run's probe, or 20)", count)
+    .option('--k <count>', "number of neighbours that vote (default: that of the run's probe, or 20)", count)
     .option(
       '--temperature <number>',
-      "a vote weighs exp(similarity / temperature) (default: that of the run's probe, or 0.07)",
+      "the weight of a vote is exp(similarity / temperature) (default: that of the run's probe, or 0.07)",
       positive,
     )
-    .option('--train-images <count>', 'most images to look for neighbours among (default: all)', count)
-    .option('--test-images <count>', 'most images to classify (default: all)', count)
-    .option('--crop <pixels>', "side of the network's input (default: the model's, or that of the run's probe)", count)
+    .option('--train-images <count>', 'maximum number of training images (default: all)', count)
+    .option('--test-images <count>', 'maximum number of test images (default: all)', count)
+    .option('--crop <pixels>', "side of the network's input (default: that of the model, or of the run's probe)", count)
     .option(
       '--resize <pixels>',
-      "shortest side before the central crop (default: the model's, or 256/224 of the crop)",
+      'length of the shortest side before the central crop (default: that of the model, or 256/224 of the crop)',
       count,
     )
     .option(
       '--seed <number>',
-      "fixes images, random weights and bootstrap (default: the run's, or 0)",
+      'random seed of the image selection, random weights and bootstrap (default: that of the run, or 0)',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
     )
-    .option('--out <file.json>', 'write the figures to a file too');
+    .option('--out <file.json>', 'also write the results to a file');
   addEngineFlags(addEvaluatedFlags(command)).action(async (flags: KnnFlags) => {
     if (flags.out !== undefined) await checkOutputFile('--out', flags.out);
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
@@ -86,7 +83,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
 async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: KnnFlags): Promise<void> {
   const { threads, trainImages = Number.MAX_SAFE_INTEGER, testImages = Number.MAX_SAFE_INTEGER } = flags;
   const { name, version } = folder.manifest;
-  // What a run's own probe measures, so that both say the same.
+  // The settings of the run's own probe, so that both give the same result.
   const k = flags.k ?? config?.probe?.knn?.k ?? 20;
   const temperature = flags.temperature ?? config?.probe?.knn?.temperature ?? 0.07;
   const seed = flags.seed ?? config?.seed ?? 0;
@@ -121,7 +118,7 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
     };
     const text = `${JSON.stringify(report, null, 2)}\n`;
     process.stdout.write(text);
-    // Printed first: a disk that has become full does not lose the figures.
+    // Printed first, so that a full disk does not lose the results.
     const { out } = flags;
     if (out !== undefined) await writeOutputFile('--out', out, text);
   } finally {
@@ -132,10 +129,10 @@ async function evaluateKnn({ folder, sizes, config }: EvaluatedModel, flags: Knn
 }
 
 function duplicatesText({ count, by, example }: Duplicates, tested: number): string {
-  const how = by === 'content' ? 'with the same bytes' : 'the same files';
+  const how = by === 'content' ? 'same content' : 'same files';
   return (
-    `warning: ${count} of ${tested} test images are among those to learn from (${how}), such as ${example!.test}` +
-    `${example!.test === example!.train ? '' : ` = ${example!.train}`}: they find themselves, and the accuracy says too much`
+    `warning: ${count} of ${tested} test images are also training images (${how}), such as ${example!.test}` +
+    `${example!.test === example!.train ? '' : ` = ${example!.train}`}: they are their own nearest neighbours, so the accuracy is too high`
   );
 }
 

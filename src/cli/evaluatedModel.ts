@@ -11,17 +11,17 @@ import { bundledModelFolder } from './defaults.js';
 import { ofInput } from './ofInput.js';
 import { runModel } from './runModel.js';
 
-/** What is evaluated: a model, or a checkpoint of a run. */
+/** Flags that select what is evaluated: a model, or a checkpoint of a run. */
 export interface EvaluatedFlags {
   readonly model?: string;
   readonly run?: string;
   readonly checkpoint?: CheckpointChoice;
 }
 
-/** A model on its way to an evaluation. */
+/** A model to be evaluated. */
 export interface EvaluatedModel {
   readonly folder: ModelFolder;
-  /** Sides of its images in pixels, unless flags say others: a run's are those of its probes, and so of its training. */
+  /** Default sizes of its images in pixels: those of the manifest, or of a run's probes (by default those of its crops). */
   readonly sizes: { readonly resize: number; readonly crop: number };
   /** Of a run. */
   readonly config?: TrainConfig;
@@ -31,27 +31,27 @@ export interface EvaluatedModel {
 export function addEvaluatedFlags(command: Command): Command {
   return command
     .option('--model <dir>', 'model folder (default: the bundled model)')
-    .option('--run <dir>', 'run folder of vicregl train, in place of a model')
-    .addOption(checkpointOption("the run's checkpoint: latest (the default), best, or the number of a step"));
+    .option('--run <dir>', 'run folder of vicregl train, instead of a model')
+    .addOption(checkpointOption('checkpoint of the run: latest (default), best, or a step number'));
 }
 
 /**
- * Opens the model that was asked for; a run's checkpoint is exported first.
- * @param scratch folder for it.
- * @throws ConfigError for flags that do not go together or a folder that is no run, ModelFolderError, CheckpointError.
+ * Opens the selected model; a run's checkpoint is exported first.
+ * @param scratch temporary folder for the export.
+ * @throws ConfigError for flags that cannot be combined or a folder that is not a run, ModelFolderError, CheckpointError.
  */
 export async function openEvaluated(
   { model, run, checkpoint: choice }: EvaluatedFlags,
   scratch: string,
 ): Promise<EvaluatedModel> {
   if (run === undefined) {
-    if (choice !== undefined) throw new ConfigError('--checkpoint goes with --run');
+    if (choice !== undefined) throw new ConfigError('--checkpoint requires --run');
     const dir = model ?? bundledModelFolder;
     const folder = await ofInput('--model', dir, () => openModelFolder(dir));
     const { resize, crop } = folder.manifest.preprocessing;
     return { folder, sizes: { resize, crop } };
   }
-  if (model !== undefined) throw new ConfigError('give --model or --run, not both');
+  if (model !== undefined) throw new ConfigError('use --model or --run, not both');
   const { checkpoint, config } = await loadRun(run, choice);
   const source = {
     ...runModel(config, checkpoint, 'last'),
@@ -66,7 +66,7 @@ export async function openEvaluated(
   return { folder: await openModelFolder(dir), sizes: probeSizes(config), config };
 }
 
-/** The sides that flags ask for, else the model's; another crop alone brings the paper's ratio of both. */
+/** The sizes of the flags, else the model's. If only the crop is given, the resize follows by the paper's ratio. */
 export function askedSizes(
   { resize, crop }: { readonly resize?: number; readonly crop?: number },
   sizes: EvaluatedModel['sizes'],

@@ -33,21 +33,23 @@ interface ExportFlags extends VariantFlags {
 export function registerExport(program: Command): void {
   const command = program
     .command('export')
-    .description("Write a run's checkpoint as a model folder: ONNX graphs, manifest, configuration, log and curve.")
+    .description(
+      "Export a run's checkpoint to a model folder: ONNX graphs, manifest, configuration, log and loss curve.",
+    )
     .argument('<run>', 'run folder of vicregl train')
-    .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
-    .addOption(checkpointOption('latest (the default), best, or the number of a step'))
+    .requiredOption('--out <dir>', 'model folder; its name becomes the name of the model')
+    .addOption(checkpointOption('checkpoint: latest (default), best, or a step number'))
     .addOption(
-      new Option('--weights <which>', "the last step's, or their moving average (optimizer.emaDecay)")
+      new Option('--weights <which>', 'weights of the last step, or their moving average (optimizer.emaDecay)')
         .choices(['last', 'ema'])
         .default('last'),
     )
-    .option('--no-expander', 'leave out the expander, the largest head, which serving seldom needs')
+    .option('--no-expander', 'omit the expander, the largest head, which is rarely needed for serving')
     .option('--model-version <version>', 'version of the weights', '1')
-    .option('--license <name>', "licence of the weights (default: the run's license key, else unknown)")
-    .option('--note <text>', 'what the weights saw, in words, for the manifest')
-    .option('--card <file.md>', 'model card, stored as README.md: data, measures, limits')
-    .option('--force', 'replace the model folder', false);
+    .option('--license <name>', 'licence of the weights (default: the license key of the run, else unknown)')
+    .option('--note <text>', 'description of the training data, for the manifest')
+    .option('--card <file.md>', 'model card, stored as README.md: data, results, limitations')
+    .option('--force', 'overwrite an existing model folder', false);
   addVariantFlags(command).action(async (run: string, flags: ExportFlags) => {
     await requireFreePlace(flags.out, flags.force);
     const { checkpoint, config } = await loadRun(run, flags.checkpoint);
@@ -60,7 +62,7 @@ export function registerExport(program: Command): void {
     const init = await initialSourceOf(run);
     const { card } = flags;
     if (card !== undefined) files.set('README.md', await ofInput('--card', card, () => readFile(card)));
-    // The log up to the checkpoint: a run that goes on has later lines, the last perhaps half written.
+    // Only up to the checkpoint: a run in progress has later lines, and the last one may be incomplete.
     const log = await readRunLog(run, checkpoint.step);
     files.set('log.jsonl', new TextEncoder().encode(log.map((record) => `${JSON.stringify(record)}\n`).join('')));
     const curve = createCurvePoints();
@@ -97,7 +99,7 @@ export function registerExport(program: Command): void {
         { ...variantOf(flags), force: flags.force, progress },
       ),
     );
-    if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is not known; say it with --license.');
+    if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is unknown; set it with --license.');
     const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
     console.log(`${flags.out}: ${manifest.architecture}, step ${checkpoint.step}, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
     console.log(`serve it with: npx vicregl serve --model ${flags.out}`);

@@ -55,18 +55,20 @@ async function checkPicture(path: string | undefined): Promise<void> {
 export function registerFeatures(program: Command): void {
   const command = program
     .command('features')
-    .description('The local vector of every cell: grid and shape as JSON, the vectors themselves with --out.')
+    .description('Compute the local vector of every cell. Prints grid and shape as JSON; --out writes the vectors.')
     .argument('<image>', 'image file')
     .addOption(
-      new Option('--space <space>', 'where the vectors live')
-        .choices(['backbone', 'localProjector'])
-        .default('backbone'),
+      new Option('--space <space>', 'space of the vectors').choices(['backbone', 'localProjector']).default('backbone'),
     )
-    .option('--stage <number>', 'the map of an earlier stage, where the model folder has it', wholeNumber(1))
-    .option('--region <left,top,right,bottom>', 'only the cells under a rectangle of the original, in pixels', parseBox)
-    .option('--pca <components>', 'only the principal components of the vectors', wholeNumber(1))
+    .option('--stage <number>', 'map of an earlier stage, if the model was exported with it', wholeNumber(1))
+    .option(
+      '--region <left,top,right,bottom>',
+      'only the cells that overlap a rectangle of the original, in pixels',
+      parseBox,
+    )
+    .option('--pca <components>', 'reduce the vectors to this number of principal components', wholeNumber(1))
     .option('--picture <file.png>', 'draw the first three principal components as red, green and blue')
-    .option('--chunked', 'receive the map in blocks: for maps over the limits of one message', false);
+    .option('--chunked', 'receive the map in chunks, for maps that exceed the limits of one message', false);
   for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: FeaturesFlags) => {
     const { out, picture, space, dtype, stage } = flags;

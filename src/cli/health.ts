@@ -11,14 +11,14 @@ interface HealthFlags extends SecurityFlags {
   readonly timeout: number;
 }
 
-/** `vicregl health`: for the health checks of containers, which want an exit code. */
+/** `vicregl health`: for health checks of containers, which need an exit code. */
 export function registerHealth(program: Command): void {
   const command = program
     .command('health')
-    .description('Ask a service by grpc.health.v1 whether it takes requests: exit code 0 when it does, else 1.')
-    .option('--address <host:port>', 'the service', DEFAULT_ADDRESS)
-    .option('--service <name>', 'a gRPC service of the server (default: the whole server)', '')
-    .option('--timeout <ms>', 'longest wait', wholeNumber(1, 600_000), 5000);
+    .description('Check by grpc.health.v1 whether a service is serving. Exits with 0 if it is, else with 1.')
+    .option('--address <host:port>', 'address of the service', DEFAULT_ADDRESS)
+    .option('--service <name>', 'name of a gRPC service (default: the whole server)', '')
+    .option('--timeout <ms>', 'timeout in milliseconds', wholeNumber(1, 600_000), 5000);
   addSecurityFlags(command).action(async (flags: HealthFlags) => {
     const { address, service, timeout } = flags;
     const security = await readSecurity(flags, process.env);

@@ -23,30 +23,32 @@ function parseAlpha(text: string): number {
   return alpha;
 }
 
-/** `vicregl import`: somebody's checkpoint as a model folder. */
+/** `vicregl import`: converts a checkpoint to a model folder. */
 export function registerImport(program: Command): void {
   const command = program
     .command('import')
-    .description("Write a checkpoint of PyTorch or safetensors (the authors' files, our own) as a model folder.")
-    .argument('<file>', 'checkpoint; nothing in it is ever run')
-    .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
-    .option('--arch <name>', 'architecture (default: from names and shapes of the weights)')
+    .description(
+      "Convert a PyTorch or safetensors checkpoint (such as the authors' files or our own) to a model folder.",
+    )
+    .argument('<file>', 'checkpoint file; code in it is never executed')
+    .requiredOption('--out <dir>', 'model folder; its name becomes the name of the model')
+    .option('--arch <name>', 'architecture (default: inferred from names and shapes of the weights)')
     .option(
       '--prefix <text>',
-      'which of several encoders: what stands before the names of its weights, such as teacher/backbone.',
+      'prefix of the weight names that selects one of several encoders, such as teacher/backbone.',
     )
     .option(
       '--alpha <x>',
-      "weight of the global loss in training, for the record (default: from the file's name, else unknown)",
+      "weight of the global loss in training, recorded in the manifest (default: from the file's name, else unknown)",
       parseAlpha,
     )
     .option('--license <name>', `licence of the weights (default: ${AUTHORS_LICENSE} for the authors' file names)`)
     .option(
       '--no-expander',
-      'leave out the expander (projector), the largest head, which serving seldom needs; it is not looked at then',
+      'omit the expander (projector), the largest head, which is rarely needed for serving; it is not validated either',
     )
-    .option('--force', 'replace the model folder', false)
-    .option('--json', 'print what was taken and what was left out as JSON', false);
+    .option('--force', 'overwrite an existing model folder', false)
+    .option('--json', 'print what was imported and what was skipped as JSON', false);
   addVariantFlags(command).action(async (file: string, flags: ImportFlags) => {
     await requireFreePlace(flags.out, flags.force);
     const license = flags.license ?? licenseOfFile(file);
@@ -65,7 +67,7 @@ export function registerImport(program: Command): void {
     );
     const { alpha, heads, dims, architecture } = manifest;
     if (license === AUTHORS_LICENSE) console.error(`The authors' weights are ${license}: no commercial use.`);
-    if (license === UNKNOWN_LICENSE) console.error('The licence is not known; say it with --license.');
+    if (license === UNKNOWN_LICENSE) console.error('The licence of the weights is unknown; set it with --license.');
     if (flags.json) {
       const { expander, localProjector, classes, leftOut } = network;
       printJson({
@@ -78,13 +80,13 @@ export function registerImport(program: Command): void {
     }
     const absent = [!heads.localProjector && 'local projector', !heads.expander && 'expander'].filter(Boolean);
     if (absent.length > 0) console.error(`The model has no ${absent.join(' and no ')}.`);
-    if (network.classes) console.error(`Its classifier of ${network.classes} classes is classifier.onnx.`);
+    if (network.classes) console.error(`Its classifier with ${network.classes} classes is in classifier.onnx.`);
     if (network.poolingOrder === 'mean-norm') {
-      console.error('The map is averaged before it is normalised, as in supervised ConvNeXts; VICRegL averages after.');
+      console.error('The map is averaged before normalisation, as in supervised ConvNeXts; VICRegL averages after it.');
     }
     for (const { name, tensors, reason } of network.leftOut) {
       const count = `${tensors} ${tensors === 1 ? 'tensor' : 'tensors'}`;
-      console.error(`Left out: ${name} (${count})${reason === undefined ? '' : `: ${reason}`}`);
+      console.error(`Skipped: ${name} (${count})${reason === undefined ? '' : `: ${reason}`}`);
     }
     console.log(`${flags.out}: ${architecture}, alpha ${alpha ?? 'unknown'}, ${dims.representation} channels`);
     console.log(`serve it with: npx vicregl serve --model ${flags.out}`);

@@ -71,13 +71,13 @@ describe('embed', () => {
     await assert.rejects(client.embed({}), failsWith('INVALID_ARGUMENT', /image: no pixels; set image\.encoded/));
     await assert.rejects(
       client.embed(Buffer.from('text')),
-      failsWith('INVALID_ARGUMENT', /^image: image is text, which is not read; send the bytes of an image file/),
+      failsWith('INVALID_ARGUMENT', /^image: image is text, which is not supported; send the bytes of an image file/),
     );
     await assert.rejects(
       client.embed(image.subarray(0, 9000)),
       failsWith(
         'INVALID_ARGUMENT',
-        /^image: JPEG is damaged: it has no more data near row 64 of 400; check that it was sent whole/,
+        /^image: JPEG is damaged: it has no more data near row 64 of 400; check that it was transferred completely/,
       ),
     );
     await assert.rejects(
@@ -288,7 +288,7 @@ describe('match', () => {
     );
     await assert.rejects(
       client.match(image, Buffer.from('x')),
-      failsWith('INVALID_ARGUMENT', /^b: image is of no known format; send one of jpeg/),
+      failsWith('INVALID_ARGUMENT', /^b: image is of unknown format; send one of jpeg/),
     );
     await assert.rejects(
       client.match({ crop }, { pixels: image }, { by: 'location' }),

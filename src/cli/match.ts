@@ -71,15 +71,15 @@ async function readSide(path: string, flags: MatchFlags, crop: CropRectangle | u
   return flags.store ? { image, store: true } : image;
 }
 
-/** The image of a side, to draw on. */
+/** The image of a side, for drawing. */
 function imageOf(side: MatchInput, path: string): PlacedImage {
   if (path.startsWith('ref:')) {
-    throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" has no pixels to draw on; give the image file`);
+    throw new VicreglError('INVALID_ARGUMENT', `--out: "${path}" has no pixels to draw on; pass the image file`);
   }
   return ('store' in side ? side.image : side) as PlacedImage;
 }
 
-/** One image with several: a result for each, in their order. */
+/** Matches one image with several and prints a result for each, in order. */
 async function printMany(client: Client, query: MatchInput, targets: MatchInput[], paths: string[], flags: MatchFlags) {
   const results = await client.matchMany(query, targets, matchOptions(flags));
   printJson({
@@ -92,40 +92,45 @@ async function printMany(client: Client, query: MatchInput, targets: MatchInput[
   });
 }
 
-/** `vicregl match A B`: pairs of cells of two images, and the paper's figure of them. */
+/** `vicregl match A B`: matches cells of two images, and draws them as in the paper's figure. */
 export function registerMatch(program: Command): void {
   const command = program
     .command('match')
     .description(
-      "Pairs of cells of two images as JSON; with --out also drawn, as the paper's figure does. With several second " +
-        'images, a result or an error for each.',
+      "Match cells of two images and print the pairs as JSON; --out also draws them as in the paper's figure. With several second " +
+        'images, prints a result or an error for each.',
     )
-    .argument('<a>', 'first image file, or ref:REFERENCE of features that the service keeps')
-    .argument('<b...>', 'second image file or reference, or several')
+    .argument('<a>', 'first image file, or ref:REFERENCE of stored features')
+    .argument('<b...>', 'one or more second image files or references')
     .addOption(
-      new Option('--by <kind>', 'by features, or by location for two crops of one original')
+      new Option('--by <kind>', 'match by features, or by location for two crops of one original')
         .choices(['features', 'location'])
         .default('features'),
     )
     .addOption(
-      new Option('--space <space>', 'where features are compared (default: localProjector where there is one)').choices(
-        ['backbone', 'localProjector'],
-      ),
+      new Option('--space <space>', 'space of the features (default: localProjector if the model has one)').choices([
+        'backbone',
+        'localProjector',
+      ]),
     )
-    .option('--top <count>', 'pairs to keep, the closest ones; 0 keeps all (default: 20)', wholeNumber(0))
-    .option('--mutual', "keep a pair only where each is the other's nearest", false)
-    .option('--ratio <ratio>', 'nearest must be this much closer than the second nearest, 0 to 1', number)
-    .option('--min-similarity <cosine>', 'least cosine similarity, -1 to 1', number)
-    .option('--max-distance <pixels>', 'by location: largest distance in the original', number)
-    .option('--homography', 'also fit a homography to the pairs that are kept (use it with --top 0)', false)
+    .option('--top <count>', 'number of closest pairs to keep; 0 keeps all (default: 20)', wholeNumber(0))
+    .option('--mutual', 'keep a pair only if each cell is the nearest of the other', false)
     .option(
-      '--homography-threshold <pixels>',
-      "largest distance of an inlier in b (default: the pitch of b's cells)",
+      '--ratio <ratio>',
+      "Lowe's ratio test: maximum ratio of the distances to the nearest and the second nearest cell, 0 to 1",
       number,
     )
-    .option('--homography-seed <seed>', 'seed of the samples (default: 0)', wholeNumber(0))
-    .option('--store', 'have the service keep the features of both; the answer holds their references', false)
-    .option('--out <file.png>', 'draw both images with the matched cells boxed and joined');
+    .option('--min-similarity <cosine>', 'minimum cosine similarity, -1 to 1', number)
+    .option('--max-distance <pixels>', 'by location: maximum distance in pixels of the original', number)
+    .option('--homography', 'also fit a homography to the kept pairs (use it with --top 0)', false)
+    .option(
+      '--homography-threshold <pixels>',
+      "maximum distance of an inlier in b (default: the spacing of b's cells)",
+      number,
+    )
+    .option('--homography-seed <seed>', 'random seed of the samples (default: 0)', wholeNumber(0))
+    .option('--store', 'store the features of both images on the service; the output contains their references', false)
+    .option('--out <file.png>', 'draw both images with the matched cells outlined and connected');
   addCropFlag(command, '--crop-a', 'the first image');
   addCropFlag(command, '--crop-b', 'the second image');
   for (const add of [addResizeFlag, addConnectFlags]) add(command);
@@ -136,7 +141,7 @@ export function registerMatch(program: Command): void {
     }
     const [pathB, ...more] = pathsB as [string, ...string[]];
     if (out !== undefined && more.length > 0) {
-      throw new VicreglError('INVALID_ARGUMENT', '--out: draws two images; give one second image');
+      throw new VicreglError('INVALID_ARGUMENT', '--out draws two images; pass only one second image');
     }
     if (out !== undefined) await checkOutputFile('--out', out);
     const [a, b, ...others] = await Promise.all([

@@ -19,7 +19,7 @@ import { skippedText } from './skippedText.js';
 import { addVariantFlags, type VariantFlags, variantOf } from './variantFlags.js';
 import { wholeNumber } from './wholeNumber.js';
 
-/** Images on which an int8 model is compared with the float one; calibration does not see them. */
+/** Images on which an int8 model is compared with the float one; they are not used for calibration. */
 const HELD_OUT_IMAGES = 50;
 
 interface CompareFlags {
@@ -43,8 +43,10 @@ const mebibytes = ({ files }: Manifest) =>
 
 /** `vicregl models`: model folders on this machine. */
 export function registerModels(program: Command): void {
-  const models = program.command('models').description('Model folders: list, look at, check, compare, convert.');
-  models.command('list').description('Name the models in ./models and those that ship with the package.').action(list);
+  const models = program
+    .command('models')
+    .description('Manage model folders: list, show, verify, compare, convert, quantize.');
+  models.command('list').description('List the models in ./models and those bundled with the package.').action(list);
   models
     .command('show')
     .description("Print a model's manifest.")
@@ -53,36 +55,41 @@ export function registerModels(program: Command): void {
   models
     .command('verify')
     .description(
-      'Check every file, load every graph, and compare the answer to a synthetic image with the recorded one.',
+      'Check every file, load every graph, and compare the outputs for a synthetic image with the recorded ones.',
     )
     .argument('<model>', 'name or folder')
     .action(verify);
   models
     .command('compare')
-    .description('Cosine of the embeddings and cells of two forms of one network, and their speed, taking turns.')
+    .description(
+      'Compare two variants of a network: cosine similarity of embeddings and cells, and speed, measured alternately.',
+    )
     .argument('<a>', 'name or folder')
     .argument('<b>', 'name or folder')
     .requiredOption('--images <path>', 'folder or archive of photographs')
-    .option('--count <images>', 'images, evenly spread over the source', wholeNumber(1), 100)
-    .option('--threads <count>', 'threads of each (default: all cores)', wholeNumber(1, 1024))
+    .option('--count <images>', 'number of images, evenly spaced over the source', wholeNumber(1), 100)
+    .option('--threads <count>', 'threads of each model (default: all cores)', wholeNumber(1, 1024))
     .action(compare);
   addVariantFlags(
     models
       .command('convert')
-      .description('Write another form of a float model.')
+      .description('Write another variant of a float model.')
       .argument('<model>', 'name or folder')
       .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
       .option('--force', 'replace the model folder', false),
   ).action(convert);
   models
     .command('quantize')
-    .description('Write an int8 form of a float model, for the CPU, with ranges taken from calibration photographs.')
+    .description('Write an int8 variant of a float model, for the CPU, calibrated on photographs.')
     .argument('<model>', 'name or folder')
-    .requiredOption('--images <path>', 'folder or archive of photographs like those that it will see')
+    .requiredOption('--images <path>', 'folder or archive of photographs that are similar to those in use')
     .requiredOption('--out <dir>', 'model folder; its name is the name of the model')
-    .option('--calibrate <images>', 'images that ranges are taken from, evenly spread', wholeNumber(1), 64)
+    .option('--calibrate <images>', 'number of calibration images, evenly spaced over the source', wholeNumber(1), 64)
     .addOption(
-      new Option('--ranges <method>', 'all that was seen, or all but one in 100,000 at each end')
+      new Option(
+        '--ranges <method>',
+        'ranges of activations: minimum and maximum, or without one value in 100,000 at each end',
+      )
         .choices(['minmax', 'percentile'])
         .default('minmax'),
     )
@@ -108,8 +115,8 @@ async function list(): Promise<void> {
 async function verify(model: string): Promise<void> {
   const { manifest, files, graphs, check } = await verifyModel(await findModel(model));
   const answer = check
-    ? `answers as recorded (difference ${check.difference.toExponential(1)}, allowed ${check.tolerance})`
-    : 'records no answer to compare with';
+    ? `outputs as recorded (difference ${check.difference.toExponential(1)}, allowed ${check.tolerance})`
+    : 'no recorded outputs to compare with';
   console.log(`${manifest.name}: ${files} files as listed, graphs ${graphs.join(', ')} load; ${answer}`);
 }
 
@@ -133,7 +140,7 @@ async function compare(a: string, b: string, { images, count, threads }: Compare
   }
 }
 
-/** Says why images were left out. */
+/** Prints why images were skipped. */
 function sayAllSkipped(skipped: readonly SkippedImage[]): void {
   for (const text of skippedText(skipped)) console.error(`skipped ${text}`);
 }
@@ -191,8 +198,8 @@ async function quantize(model: string, { images, out, calibrate, ranges, force }
   );
   const { agreement } = manifest.quantization!;
   const found = agreement
-    ? `cosine to the float model ${agreement.representation.mean.toFixed(5)} (worst ${agreement.representation.worst.toFixed(5)}) ` +
+    ? `cosine similarity to the float model ${agreement.representation.mean.toFixed(5)} (worst ${agreement.representation.worst.toFixed(5)}) ` +
       `for embeddings, ${agreement.cells.mean.toFixed(5)} (worst ${agreement.cells.worst.toFixed(5)}) for cells of ${agreement.images} other images`
-    : 'no image was left to compare it with the float model';
+    : 'no images were left for a comparison with the float model';
   console.log(`${out}: int8, ${calibration.length} calibration images, ${mebibytes(manifest)}; ${found}`);
 }

@@ -7,16 +7,16 @@ import type { Manifest } from '../models/manifest.js';
 import type { WorkProgress } from '../progress/work.js';
 import { tensor } from '../tensor/tensor.js';
 
-/** `count` of `length` indices, evenly spread; all of them where there are fewer. */
+/** `count` of `length` indices, evenly spaced; all of them if there are fewer. */
 export function spreadIndices(length: number, count: number): number[] {
   const taken = Math.min(length, count);
   return Array.from({ length: taken }, (_, i) => Math.floor((i * length) / taken));
 }
 
 /**
- * Images of a source as a model's network input, resized and cropped as its manifest says, one at a time.
- * @param skipped gets those that cannot be decoded, which are left out.
- * @param progress told of all of them, when the next one is asked for.
+ * Images of a source as a model's network input, resized and cropped according to its manifest, one at a time.
+ * @param skipped receives the images that cannot be decoded, which are skipped.
+ * @param progress advances once per image, when the next one is requested.
  */
 export async function* networkInputs(
   source: ImageSource,

@@ -6,10 +6,10 @@ class InputError extends Error {
 }
 
 /**
- * Opens what a flag or argument names. Where the path is at fault the error names both.
- * @param flag such as `--images`, or an argument as the help has it, such as `<image>`.
- * @param path as it was given; where the error does not name it.
- * @throws InputError for a file or folder that is not there or cannot be read; else what `open` throws.
+ * Opens the input that a flag or argument names. If the path is the problem, the error names both.
+ * @param flag such as `--images`, or an argument as in the help, such as `<image>`.
+ * @param path as it was given, used if the error does not contain it.
+ * @throws InputError for a file or folder that does not exist or cannot be read; else what `open` throws.
  */
 export async function ofInput<T>(flag: string, path: string, open: () => Promise<T>): Promise<T> {
   try {

@@ -2,21 +2,21 @@ import sharp from 'sharp';
 import type { FeatureMap } from '../client/features.js';
 import { VicreglError } from '../client/vicreglError.js';
 
-/** Longest side of the picture in pixels. */
+/** Maximum side of the picture in pixels. */
 const LONGEST = 2048;
 
 /**
- * The first three components of a map as red, green and blue: each from its least value (0) to its largest (255), every
- * cell as large as it is in the original (at most 2,048 pixels in all).
+ * Draws the first three components of a map as red, green and blue, each scaled from its minimum (0) to its maximum (255). The
+ * picture has the size of the original, but at most 2,048 pixels per side.
  * @returns a PNG file
- * @throws VicreglError `INVALID_ARGUMENT` for vectors that are no map, or have fewer components.
+ * @throws VicreglError `INVALID_ARGUMENT` for vectors that are not a map or have fewer components.
  */
 export async function pcaPicture({ shape, data, grid }: FeatureMap): Promise<Buffer> {
   const [rows = 0, columns = 0, components = 0] = shape;
   if (shape.length !== 3 || components < 3) {
     throw new VicreglError(
       'INVALID_ARGUMENT',
-      `--picture: [${shape.join(', ')}] is no map of 3 components; use --pca 3`,
+      `--picture: a tensor of shape [${shape.join(', ')}] is not a map with 3 components; use --pca 3`,
     );
   }
   const pixels = new Uint8Array(rows * columns * 3);

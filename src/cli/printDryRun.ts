@@ -6,7 +6,7 @@ const millions = (count: number) => `${(count / 1e6).toFixed(2)} M`;
 const gigaflops = (flops: number) => `${(flops / 1e9).toFixed(2)} GFLOP`;
 const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
-/** Prints what a run would be. @param folder where the pictures are. */
+/** Prints the report of a dry run. @param folder of the pictures. */
 export function printDryRun(config: TrainConfig, report: DryRunReport, folder: string): void {
   const { parameters, memory, learningRates } = report;
   const parts = Object.entries(parameters).filter((part): part is [string, number] => part[1] !== undefined);

@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { ConfigError } from '../train/config.js';
 import { loadTrainConfig } from '../train/configFile.js';
 
-/** The recipes that ship with the package, three levels above this file in dist/src/cli. */
+/** The bundled recipes, three levels above this file in dist/src/cli. */
 const folder = fileURLToPath(new URL('../../../recipes', import.meta.url));
 
 async function recipeNames(): Promise<string[]> {
@@ -14,7 +14,7 @@ async function recipeNames(): Promise<string[]> {
   return files.flatMap((file) => (file.endsWith('.yaml') ? [file.slice(0, -'.yaml'.length)] : [])).sort();
 }
 
-/** The file of a shipped recipe. @throws ConfigError naming those that there are. */
+/** The file of a bundled recipe. @throws ConfigError listing the existing ones. */
 export async function recipePath(name: string): Promise<string> {
   const names = await recipeNames();
   if (!names.includes(name)) {
@@ -25,10 +25,10 @@ export async function recipePath(name: string): Promise<string> {
 
 /** `vicregl recipes list` and `vicregl recipes show NAME`. */
 export function registerRecipes(program: Command): void {
-  const recipes = program.command('recipes').description('The configurations that ship with the package.');
+  const recipes = program.command('recipes').description('Show the bundled training configurations.');
   recipes
     .command('list')
-    .description('Name every recipe with its backbone, batch and epochs.')
+    .description('List the recipes with backbone, batch size and epochs.')
     .action(async () => {
       for (const name of await recipeNames()) {
         const { model, batchSize, epochs, crops } = await loadTrainConfig(await recipePath(name));
@@ -40,7 +40,7 @@ export function registerRecipes(program: Command): void {
     });
   recipes
     .command('show')
-    .description('Print a recipe with all that it extends and all defaults.')
-    .argument('<name>', 'its name, as recipes list has it')
+    .description('Print a recipe with everything that it extends and all defaults.')
+    .argument('<name>', 'name of the recipe, as in recipes list')
     .action(async (name: string) => console.log(stringify(await loadTrainConfig(await recipePath(name))).trimEnd()));
 }

@@ -1,13 +1,13 @@
 import { VicreglError } from '../client/vicreglError.js';
 import { fileProblem, isFileError } from '../files/fileProblem.js';
 
-/** What the file system says comes as a code and a system call: here in words, with the path. */
+/** The message of an error; file system errors, which have a code and a system call, are described in words with their path. */
 function textOf(error: unknown): string {
   if (isFileError(error) && error.path !== undefined) return `${error.path}: ${fileProblem(error)} (${error.syscall})`;
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Prints one clear line to stderr and sets exit code 1; VICREGL_DEBUG=1 adds the stack. */
+/** Prints one line to stderr and sets exit code 1; with VICREGL_DEBUG=1, prints the whole error with its stack. */
 export function reportError(error: unknown): void {
   process.exitCode = 1;
   if (process.env['VICREGL_DEBUG']) {

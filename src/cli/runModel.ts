@@ -3,7 +3,7 @@ import type { Checkpoint } from '../train/checkpoint.js';
 import { backboneOf, type TrainConfig } from '../train/config.js';
 import { averagedWeights } from '../train/ema.js';
 
-/** The network of a run's checkpoint, on its way to a model folder. */
+/** The network of a run's checkpoint, for export to a model folder. */
 export function runModel(
   { model, loss }: TrainConfig,
   { tensors }: Checkpoint,

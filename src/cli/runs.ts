@@ -15,19 +15,19 @@ interface CompareFlags {
   readonly out: string;
 }
 
-/** Names that the runs have logged. @throws ConfigError for one that was asked for and none has. */
+/** Names that the runs have logged. @throws ConfigError for a requested name that no run has logged. */
 function loggedTerms(runs: readonly RunReport[], asked: readonly string[] | undefined): string[] {
   const logged = new Set(runs.flatMap(({ points }) => points.flatMap(({ means }) => Object.keys(means))));
   const missing = asked?.find((term) => !logged.has(term));
   if (missing !== undefined) {
-    throw new ConfigError(`no run has logged "${missing}"; there are ${[...logged].sort().join(', ')}`);
+    throw new ConfigError(`no run has logged "${missing}"; logged terms: ${[...logged].sort().join(', ')}`);
   }
   return (asked ?? COMPARED_TERMS).filter((term) => logged.has(term));
 }
 
 const figure = (value: number | undefined) => (value === undefined ? '' : String(Number(value.toPrecision(4))));
 
-/** A row for each figure, a column for each run: runs have long names. */
+/** One row per value and one column per run. */
 function compared(runs: readonly RunReport[], terms: readonly string[]): string {
   return table([
     ['run', ...runs.map(({ name }) => name)],
@@ -40,10 +40,10 @@ function compared(runs: readonly RunReport[], terms: readonly string[]): string 
 
 /** `vicregl runs list`, `show` and `compare`. */
 export function registerRuns(program: Command): void {
-  const runs = program.command('runs').description('What runs have done, finished or not.');
+  const runs = program.command('runs').description('Inspect and compare training runs, finished or not.');
   runs
     .command('list')
-    .description('Name the runs in a folder with their steps, total loss and best checkpoint.')
+    .description('List the runs in a folder with steps, total loss and best checkpoint.')
     .argument('[dir]', 'folder of run folders', 'runs')
     .action(async (dir: string) => {
       const reports = await readRuns(await ofInput('the folder of runs', dir, () => findRuns(dir)));
@@ -63,7 +63,7 @@ export function registerRuns(program: Command): void {
     });
   runs
     .command('show')
-    .description("Print a run's steps, last terms (mean of 50 steps), speed and best checkpoint as JSON.")
+    .description('Print steps, last terms (mean of 50 steps), speed and best checkpoint of a run as JSON.')
     .argument('<run>', 'run folder')
     .action(async (run: string) => {
       const [report] = await readRuns([run]);
@@ -73,17 +73,17 @@ export function registerRuns(program: Command): void {
   runs
     .command('compare')
     .description(
-      'Draw the curves of runs over each other, and print their last terms (means of 50 steps) and the keys that differ.',
+      'Plot the curves of several runs, and print their last terms (means of 50 steps) and the configuration keys that differ.',
     )
     .argument('<run...>', 'run folders')
     .addOption(
       new Option(
         '--terms <names>',
-        'names in the log, such as l,inv_l; all losses, monitors and accuracies if absent',
+        'logged terms, such as l,inv_l (default: all losses, monitors and accuracies)',
       ).argParser((text) => text.split(',').map((term) => term.trim())),
     )
     .addOption(
-      new Option('--out <file>', 'the picture, .svg or .png').default('compare.svg').argParser((file) => {
+      new Option('--out <file>', 'output picture, .svg or .png').default('compare.svg').argParser((file) => {
         if (!/\.(svg|png)$/.test(file)) throw new InvalidArgumentError('It must end in .svg or .png.');
         return file;
       }),

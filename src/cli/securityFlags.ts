@@ -4,7 +4,7 @@ import type { SecurityOptions, TlsOptions } from '../client/security.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { fileProblem } from '../files/fileProblem.js';
 
-/** How a guarded service is reached. */
+/** TLS and token for a service. */
 export interface SecurityFlags {
   readonly tls: boolean;
   readonly tlsCa?: string;
@@ -15,20 +15,23 @@ export interface SecurityFlags {
   readonly tokenInClear: boolean;
 }
 
-const group = 'A guarded service:';
+const group = 'TLS and token:';
 
 /** Adds --tls, --tls-ca, --tls-cert, --tls-key, --tls-server-name, --token-file and --token-in-clear. */
 export function addSecurityFlags(command: Command): Command {
   const flags = [
-    new Option('--tls', 'reach the service over TLS, with the authorities that Node trusts').default(false),
-    new Option('--tls-ca <file>', 'PEM of the authorities to trust instead; means --tls').env('VICREGL_TLS_CA'),
-    new Option('--tls-cert <file>', 'PEM of our certificate, for mutual TLS'),
-    new Option('--tls-key <file>', 'PEM of its private key'),
-    new Option('--tls-server-name <name>', "name in the service's certificate (default: the host of --address)"),
-    new Option('--token-file <file>', 'file with our bearer token; or the token itself in VICREGL_TOKEN').env(
+    new Option('--tls', 'connect with TLS, using the CAs that Node trusts').default(false),
+    new Option('--tls-ca <file>', 'PEM file of CAs to trust instead; implies --tls').env('VICREGL_TLS_CA'),
+    new Option('--tls-cert <file>', 'PEM file of the client certificate, for mutual TLS'),
+    new Option('--tls-key <file>', 'PEM file of its private key'),
+    new Option(
+      '--tls-server-name <name>',
+      "expected name in the service's certificate (default: the host of --address)",
+    ),
+    new Option('--token-file <file>', 'file with the bearer token; the token itself can also be in VICREGL_TOKEN').env(
       'VICREGL_TOKEN_FILE',
     ),
-    new Option('--token-in-clear', 'send the token to other machines without TLS too').default(false),
+    new Option('--token-in-clear', 'send the token without TLS even to other machines').default(false),
   ];
   for (const flag of flags) command.addOption(flag.helpGroup(group));
   return command;
@@ -61,7 +64,7 @@ async function readToken({ tokenFile }: SecurityFlags, env: NodeJS.ProcessEnv): 
 }
 
 /**
- * What the client is told of TLS and token. A token is never a flag: other users of the machine see those.
+ * The client's options for TLS and token. A token is never passed as a flag, since other users of the machine can see flags.
  * @throws VicreglError `INVALID_ARGUMENT` naming the file that cannot be read.
  */
 export async function readSecurity(flags: SecurityFlags, env: NodeJS.ProcessEnv): Promise<SecurityOptions> {

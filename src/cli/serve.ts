@@ -11,7 +11,7 @@ import { serveUntilSignal } from '../serve/shutdown.js';
 import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
-/** How long the process may live after everything is closed, in ms. */
+/** How long the process may continue after everything is closed, in ms. */
 const EXIT_MS = 1000;
 
 /** `vicregl serve`: the gRPC service until SIGINT or SIGTERM. */
@@ -19,7 +19,7 @@ export function registerServe(program: Command): void {
   const command = program
     .command('serve')
     .description('Serve models over gRPC, with health, reflection and metrics.')
-    .option('--print-config', 'print the resolved configuration with the source of each value, and end', false);
+    .option('--print-config', 'print the resolved configuration with the source of each value, and exit', false);
   addServeFlags(command).action(async ({ printConfig: print, ...flags }: ServeFlags & { printConfig: boolean }) => {
     const resolved = await readServeConfig(flags, process.env);
     if (print) {
@@ -63,7 +63,7 @@ export function registerServe(program: Command): void {
     });
     process.on('SIGHUP', () => {
       logger.info({ signal: 'SIGHUP' }, 'reloading');
-      // It reports its failures itself.
+      // It logs its own failures.
       void reload();
     });
     const ended = serveUntilSignal(server, logger);
@@ -84,7 +84,7 @@ export function registerServe(program: Command): void {
     );
     await ended;
     await admin.close();
-    // A worker that hangs while its model is opened for a reload would hold the process; it ends when that does.
+    // A worker that hangs while it opens a model for a reload would keep the process alive; it ends with the process.
     setTimeout(() => process.exit(), EXIT_MS).unref();
   });
 }

@@ -3,7 +3,7 @@ import { readConfigFile } from '../serve/config/configFile.js';
 import { type ConfigKey, configKeys } from '../serve/config/keys.js';
 import { type ResolvedConfig, resolveConfig } from '../serve/config/resolve.js';
 
-/** What commander collects: a text for each flag, several where it may be repeated. */
+/** The flags as parsed by commander: a string each, or several if the flag may be repeated. */
 export type ServeFlags = Readonly<Record<string, string | readonly string[]>>;
 
 const placeholders: Readonly<Record<string, string>> = {
@@ -30,16 +30,16 @@ function optionOf({ name, flag, env, group, schema, values, description }: Confi
 export function addServeFlags(command: Command): Command {
   command.option(
     '--config <file>',
-    'YAML or JSON with the keys below in camelCase, such as queueImages (VICREGL_CONFIG)',
+    'YAML or JSON file with the keys below in camelCase, such as queueImages (VICREGL_CONFIG)',
   );
   for (const key of configKeys()) {
     const option = optionOf(key);
     if (option) command.addOption(option);
   }
-  return command.addHelpText('after', '\nA flag beats its variable, which beats the file, which beats the default.');
+  return command.addHelpText('after', '\nPrecedence: flag, environment variable, configuration file, default.');
 }
 
-/** The configuration that flags, environment and file make. @throws ServeConfigError listing every fault. */
+/** The configuration from flags, environment and file. @throws ServeConfigError listing every problem. */
 export async function readServeConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<ResolvedConfig> {
   const path = flags['config'] ?? (env['VICREGL_CONFIG'] || undefined);
   const file = typeof path === 'string' ? await readConfigFile(path) : undefined;

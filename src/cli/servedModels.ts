@@ -7,8 +7,8 @@ import { openEngine } from './engine.js';
 import { findModel } from './modelFolders.js';
 
 /**
- * Opens and warms every model of a configuration; the first is the default. Each opens again from its folder.
- * @throws ModelFolderError, EngineError, or ServeError where `inputSizes` do not fit a model; what was opened is closed then.
+ * Opens and warms up every model of a configuration; the first is the default. Each can be reopened from its folder.
+ * @throws ModelFolderError, EngineError, or ServeError if `inputSizes` do not fit a model; models that were opened are closed then.
  */
 export async function openServedModels(
   { model, device, workers, threads, runSeconds }: ServeConfig,

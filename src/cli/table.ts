@@ -1,4 +1,4 @@
-/** Rows as aligned columns, two spaces between them; a cell that is undefined stays empty. */
+/** Rows as aligned columns separated by two spaces; undefined cells stay empty. */
 export function table(rows: readonly (readonly (string | undefined)[])[]): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)));

@@ -10,7 +10,7 @@ interface TokenFlags {
   readonly admin: boolean;
 }
 
-/** A parser of flags that the schema of tokens checks. */
+/** A flag parser that validates with the token schema. */
 function checked(
   key: 'name' | 'requestsPerSecond' | 'burst',
   read: (text: string) => unknown,
@@ -24,21 +24,21 @@ function checked(
 
 const number = (text: string): unknown => (text.trim() === '' ? text : Number(text));
 
-/** `vicregl token`: makes a bearer token, and the entry that lets a service know it. */
+/** `vicregl token`: creates a bearer token and its entry for a service. */
 export function registerToken(program: Command): void {
   program
     .command('token')
     .description(
-      'Make a bearer token for a service. Prints the token, to be kept by its holder, and then its entry for tokensFile, which holds its hash alone.',
+      'Create a bearer token for a service. Prints the token, which only its holder keeps, and its entry for tokensFile, which contains only a hash.',
     )
-    .requiredOption('--name <name>', 'who holds it, for the logs of the service', checked('name', String))
+    .requiredOption('--name <name>', 'name of the holder, for the logs of the service', checked('name', String))
     .option(
       '--requests-per-second <n>',
-      "calls per second in the long run (default: the service's)",
+      'sustained calls per second (default: that of the service)',
       checked('requestsPerSecond', number),
     )
-    .option('--burst <n>', "calls at once (default: the service's)", checked('burst', number))
-    .option('--admin', 'the token also opens the admin listener', false)
+    .option('--burst <n>', 'maximum burst of calls (default: that of the service)', checked('burst', number))
+    .option('--admin', 'the token also gives access to the admin listener', false)
     .action(({ name, requestsPerSecond, burst, admin }: TokenFlags) => {
       const token = createToken();
       const sha256 = hashToken(token).toString('hex');

@@ -36,38 +36,41 @@ export function registerTrain(program: Command): void {
   program
     .command('train')
     .description('Pretrain a model on photographs.')
-    .option('--config <file>', 'YAML configuration (see recipes/); a resumed run has its own')
-    .option('--recipe <name>', 'a shipped configuration, in place of --config (vicregl recipes list)')
+    .option(
+      '--config <file>',
+      'YAML configuration (see recipes/); not with --resume, which uses the configuration of the run',
+    )
+    .option('--recipe <name>', 'a bundled configuration, instead of --config (see vicregl recipes list)')
     .option(
       '--set <key=value>',
-      'change one key of the configuration, such as optimizer.baseLr=0.001; repeatable; with --resume some keys only',
+      'set one key of the configuration, such as optimizer.baseLr=0.001; may be repeated; with --resume only certain keys',
       (value: string, all: readonly string[]) => [...all, value],
       [],
     )
-    .option('--out <dir>', 'run folder: configuration, log and checkpoints')
-    .addOption(new Option('--device <device>', 'where the step runs').choices(['cpu', 'cuda']).default('cpu'))
+    .option('--out <dir>', 'run folder for configuration, log and checkpoints')
+    .addOption(new Option('--device <device>', 'device for the training step').choices(['cpu', 'cuda']).default('cpu'))
     .option(
       '--micro-batch <count>',
-      'photographs of one forward pass, for batches larger than memory: as --set microBatch=COUNT',
+      'photographs per forward pass, for batches larger than memory; same as --set microBatch=COUNT',
       wholeNumber(1),
     )
-    .option('--resume', 'continue the run in --out', false)
+    .option('--resume', 'resume the run in --out', false)
     .option(
       '--init <path>',
-      'start from the weights of a model (folder or name), a run folder, or a checkpoint file (ours, PyTorch, safetensors), as far as they fit',
+      'initialise from the weights of a model (folder or name), a run folder, or a checkpoint file (ours, PyTorch, safetensors), as far as they match',
     )
     .option(
       '--init-prefix <text>',
-      'which of several encoders of the checkpoint: what stands before the names of its weights, such as teacher/backbone.',
+      'prefix of the weight names that selects one of several encoders of the checkpoint, such as teacher/backbone.',
     )
     .addOption(
       checkpointOption(
-        'with --resume, where it goes on, and with --init RUN, what it starts from: latest (the default), best, or the number of a step',
+        'checkpoint to resume from (with --resume) or to start from (with --init RUN): latest (default), best, or a step number',
       ),
     )
     .option(
       '--dry-run',
-      'train nothing: print parameters, FLOPs, memory, steps and learning rates, and draw crops into OUT/dry-run',
+      'do not train; print parameters, FLOPs, memory, steps and learning rates, and draw crops to OUT/dry-run',
       false,
     )
     .action(async ({ microBatch, ...given }: TrainFlags) => {
@@ -76,16 +79,16 @@ export function registerTrain(program: Command): void {
       const { out, device, resume, checkpoint } = flags;
       checkInitFlags(flags);
       if (flags.dryRun) return runDry(flags);
-      if (out === undefined) throw new ConfigError('give --out DIR, the run folder');
-      // What is no run folder is that, before it is a place that cannot be written.
+      if (out === undefined) throw new ConfigError('--out DIR is required: the run folder');
+      // A path that is not a run folder is reported as such before it is reported as not writable.
       const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
       await checkOutputFolder('--out', out);
       const init = await initOf(flags);
       const stop = new AbortController();
       const onSignal = () => stop.abort();
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-      // A file over the limit (ulimit -f) shall be an error of its write, as a full disk is. Node ignores the signal from
-      // the start, but write-file-atomic's signal-exit takes it up and then leaves it at its default, which kills.
+      // Exceeding the file size limit (ulimit -f) must be a write error, like a full disk. Node ignores the signal initially,
+      // but signal-exit (of write-file-atomic) handles it and then restores the default, which kills the process.
       process.on('SIGXFSZ', ignore);
       try {
         const result = await train(config, {
@@ -111,20 +114,20 @@ export function registerTrain(program: Command): void {
 
 const ignore = () => undefined;
 
-/** @throws ConfigError for flags that do not go together. */
+/** @throws ConfigError for flags that cannot be combined. */
 function checkInitFlags({ init, initPrefix, resume, checkpoint }: TrainFlags): void {
   if (init !== undefined && resume) {
     throw new ConfigError(
-      '--init is for a run that starts; a resumed run goes on from its own checkpoint: leave it out',
+      '--init cannot be combined with --resume: a resumed run continues from its own checkpoint; remove --init',
     );
   }
-  if (initPrefix !== undefined && init === undefined) throw new ConfigError('--init-prefix goes with --init');
+  if (initPrefix !== undefined && init === undefined) throw new ConfigError('--init-prefix requires --init');
   if (checkpoint !== undefined && init === undefined && !resume) {
-    throw new ConfigError('--checkpoint is for --resume and --init; leave it out');
+    throw new ConfigError('--checkpoint requires --resume or --init');
   }
 }
 
-/** The weights that were asked for; a path that is not there may be the name of a model. */
+/** The weights of --init; a path that does not exist may be the name of a model. */
 async function initOf({ init, initPrefix, checkpoint }: TrainFlags): Promise<InitialWeightsOptions | undefined> {
   if (init === undefined) return undefined;
   const isThere = await stat(init).catch(() => undefined);
@@ -136,9 +139,9 @@ async function initOf({ init, initPrefix, checkpoint }: TrainFlags): Promise<Ini
   };
 }
 
-/** Beside a run's files, or here: nothing else of the folder is touched. */
+/** Writes to a subfolder of --out or of the working folder; does not touch other files. */
 async function runDry(flags: TrainFlags): Promise<void> {
-  if (flags.resume) throw new ConfigError('--dry-run is for a run that starts; leave out --resume');
+  if (flags.resume) throw new ConfigError('--dry-run cannot be combined with --resume');
   const folder = join(flags.out ?? '.', 'dry-run');
   await checkOutputFolder('--out', folder);
   const config = await startedConfig(flags);
@@ -147,17 +150,17 @@ async function runDry(flags: TrainFlags): Promise<void> {
 }
 
 async function startedConfig({ config, recipe, set }: TrainFlags) {
-  if (config !== undefined && recipe !== undefined) throw new ConfigError('give --config or --recipe, not both');
+  if (config !== undefined && recipe !== undefined) throw new ConfigError('use --config or --recipe, not both');
   if (recipe !== undefined) return loadTrainConfig(await recipePath(recipe), set);
   if (config === undefined) {
-    throw new ConfigError('give --config FILE or --recipe NAME (see recipes/), or --resume to continue a run');
+    throw new ConfigError('--config FILE or --recipe NAME is required (see recipes/), or --resume to continue a run');
   }
   return ofInput('--config', config, () => loadTrainConfig(config, set));
 }
 
 function resumedConfig({ config, recipe, set }: TrainFlags, out: string) {
   if (config !== undefined || recipe !== undefined) {
-    throw new ConfigError(`--resume continues with the run's own ${out}/config.yaml; leave out --config and --recipe`);
+    throw new ConfigError(`--resume uses the run's own ${out}/config.yaml; remove --config and --recipe`);
   }
   return readRunConfig(out, set);
 }

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Variant } from '../models/exportSource.js';
 import { wholeNumber } from './wholeNumber.js';
 
-/** The form in which a model is written. */
+/** The variant in which a model is written. */
 export interface VariantFlags {
   readonly precision: Variant['precision'];
   readonly compute: NonNullable<Variant['compute']>;
@@ -14,7 +14,7 @@ export interface VariantFlags {
 function stageList(text: string): number[] {
   const stages = text.split(',').map(Number);
   if (stages.some((stage) => !Number.isInteger(stage) || stage < 1)) {
-    throw new InvalidArgumentError('It must be stages counted from 1 with commas between, such as 1,2,3,4.');
+    throw new InvalidArgumentError('It must be a comma-separated list of stages, counted from 1, such as 1,2,3,4.');
   }
   return stages;
 }
@@ -23,19 +23,21 @@ function stageList(text: string): number[] {
 export function addVariantFlags(command: Command): Command {
   return command
     .addOption(
-      new Option('--precision <type>', 'how weights are stored').choices(['float32', 'float16']).default('float32'),
-    )
-    .addOption(
-      new Option('--compute <type>', 'arithmetic of products and convolutions; float16 is for CUDA')
+      new Option('--precision <type>', 'type in which weights are stored')
         .choices(['float32', 'float16'])
         .default('float32'),
     )
-    .option('--output-stride <pixels>', 'from cell to cell: 32, 16 or 8, for a ResNet', wholeNumber(1))
-    .option('--stages <list>', 'also give the maps of these stages, such as 1,2,3,4', stageList)
-    .option('--single-file', 'weights inside the graphs (under 2 GiB each), not in weights.safetensors', false);
+    .addOption(
+      new Option('--compute <type>', 'arithmetic of matrix products and convolutions; float16 is for CUDA')
+        .choices(['float32', 'float16'])
+        .default('float32'),
+    )
+    .option('--output-stride <pixels>', 'pixels from one cell to the next, for a ResNet: 32, 16 or 8', wholeNumber(1))
+    .option('--stages <list>', 'also output the maps of these stages, such as 1,2,3,4', stageList)
+    .option('--single-file', 'store weights in the graphs (under 2 GiB each) instead of weights.safetensors', false);
 }
 
-/** The variant that flags ask for. */
+/** The variant that the flags select. */
 export function variantOf({ precision, compute, outputStride, stages, singleFile }: VariantFlags): Variant {
   return {
     precision,

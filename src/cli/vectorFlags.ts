@@ -10,8 +10,10 @@ export interface VectorFlags {
 export function addVectorFlags(command: Command): Command {
   return command
     .addOption(
-      new Option('--dtype <dtype>', 'type on the wire').choices(['float32', 'float16', 'int8']).default('float32'),
+      new Option('--dtype <dtype>', 'element type of the response')
+        .choices(['float32', 'float16', 'int8'])
+        .default('float32'),
     )
-    .option('--l2', 'scale vectors to length 1', false)
-    .option('--out <file>', 'write the tensor: .safetensors, .npy or .json');
+    .option('--l2', 'scale vectors to length 1 (L2 normalisation)', false)
+    .option('--out <file>', 'write the tensor to a .safetensors, .npy or .json file');
 }

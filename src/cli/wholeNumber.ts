@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from 'commander';
 
-/** A parser of flags that are whole numbers between two bounds, both included. */
+/** A parser for flags that are whole numbers between two inclusive bounds. */
 export function wholeNumber(least: number, most = 2 ** 32 - 1): (text: string) => number {
-  // A bound that only the type sets is no news, unless it is what was passed.
+  // The default upper bound is mentioned only if it was exceeded.
   const unbounded = most >= 2 ** 32 - 1;
   return (text) => {
     const value = Number(text);

@@ -9,14 +9,14 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 const formats = ['.safetensors', '.npy', '.json'];
 
 /**
- * Checks the ending of an output file and that it can be written, before any work is done for it.
- * @param dtype what will be written
- * @throws VicreglError `INVALID_ARGUMENT` naming the endings that are known; OutputError.
+ * Checks the extension of an output file, and that it can be written, before any work is done.
+ * @param dtype of the tensor
+ * @throws VicreglError `INVALID_ARGUMENT` listing the known extensions; OutputError.
  */
 export async function checkTensorFile(path: string | undefined, dtype: ReceivedTensor['dtype']): Promise<void> {
   if (path !== undefined && dtype === 'int8' && extname(path) === '.npy') {
-    const way = 'use .safetensors, which holds both, or .json, which holds their products';
-    throw new VicreglError('INVALID_ARGUMENT', `--out: an .npy file has no place for the scales of int8; ${way}`);
+    const remedy = 'use .safetensors, which stores both, or .json, which stores their products';
+    throw new VicreglError('INVALID_ARGUMENT', `--out: an .npy file cannot store the scales of int8; ${remedy}`);
   }
   if (path === undefined) return;
   if (!formats.includes(extname(path))) {
@@ -25,13 +25,13 @@ export async function checkTensorFile(path: string | undefined, dtype: ReceivedT
   await checkOutputFile('--out', path);
 }
 
-/** The scales of an int8 tensor, as a tensor of their own. */
+/** The scales of an int8 tensor, as a separate tensor. */
 function scalesOf(name: string, value: ReceivedTensor): [string, Tensor][] {
   if (!('scales' in value)) return [];
   return [[`${name}.scales`, tensor('float32', value.shape.slice(0, -1), value.scales)]];
 }
 
-/** Writes a tensor in the format that the file's ending names; JSON and safetensors carry the summary too. */
+/** Writes a tensor in the format of the file's extension; JSON and safetensors also contain the summary. */
 export async function writeTensor(path: string, name: string, value: ReceivedTensor, summary: object): Promise<void> {
   switch (extname(path)) {
     case '.npy':

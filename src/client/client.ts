@@ -44,15 +44,15 @@ export interface ClientOptions extends SecurityOptions {
   readonly address: string;
   /** Deadline of a call in ms. Default 60 s. */
   readonly deadlineMs?: number;
-  /** Largest message to receive in bytes. Default 64 MiB. */
+  /** Maximum size of a received message in bytes. Default: 64 MiB. */
   readonly maxMessageBytes?: number;
 }
 
 /** A client of a vicregl service. Every method rejects with a VicreglError. */
 export interface Client {
-  /** The global vector of an image. */
+  /** Computes the global vector of an image. */
   embed(image: ImageInput, options?: EmbedOptions): Promise<Embedding>;
-  /** The local vector of every cell of an image. */
+  /** Computes the local vector of every cell of an image. */
   features(image: ImageInput, options?: FeatureOptions): Promise<Features>;
   /** The global vectors of several images in one call, in the same order; a failed image is rejected on its own. */
   embedBatch(items: readonly Item<EmbedFields>[], options?: EmbedOptions): Promise<readonly Settled<Embedding>[]>;
@@ -91,7 +91,7 @@ export interface Client {
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
   /** The server's versions and models, and its limits on requests with their values. */
   serverInfo(options?: CallOptions): Promise<ServerInfo>;
-  /** Resolves when the service can be reached. Default: within 10 s. */
+  /** Resolves when the service can be reached. Default timeout: 10 s. */
   waitForReady(timeoutMs?: number): Promise<void>;
   /** Closes the connection. */
   close(): Promise<void>;

@@ -8,12 +8,12 @@ import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
 /** The global vector of one image. */
 export interface Embedding {
   readonly vector: Float32Array;
-  /** As received. */
+  /** The tensor as received. */
   readonly tensor: ReceivedTensor;
   readonly model: ModelId;
 }
 
-/** A request for a global vector. */
+/** Builds the request for a global vector. */
 export function embedMessage(image: ImageInput, options: EmbedFields, field = 'image'): EmbedRequest {
   const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
   return {

@@ -20,7 +20,7 @@ export interface FeatureMap {
   /** [rows, columns, channels]; with `cells` or `pooling` [vectors, channels]. */
   readonly shape: readonly number[];
   readonly grid: Grid;
-  /** As received. */
+  /** The tensor as received. */
   readonly tensor: ReceivedTensor;
   /** With `pooling`: the fraction of each region's area that cells cover, 0 to 1. */
   readonly coverage?: readonly number[];

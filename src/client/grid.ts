@@ -1,7 +1,7 @@
 import type { Grid__Output } from '../proto/generated/vicregl/v1/Grid.js';
 import { VicreglError } from './vicreglError.js';
 
-/** The cells of a map and where they lie in the original image. */
+/** The cells of a map and their positions in the original image. */
 export interface Grid {
   readonly rows: number;
   readonly columns: number;

@@ -22,7 +22,7 @@ function deadlineIn(ms: number): GrpcCallOptions {
 }
 
 function abortedBefore(signal: AbortSignal): VicreglError {
-  return new VicreglError('CANCELLED', 'the call was aborted before it began', { cause: signal.reason });
+  return new VicreglError('CANCELLED', 'the call was aborted before it started', { cause: signal.reason });
 }
 
 /** Reports the phases when the call's status arrives. */

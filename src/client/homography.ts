@@ -1,9 +1,9 @@
 import type { Homography__Output } from '../proto/generated/vicregl/v1/Homography.js';
 
-/** Why there is no homography: fewer than 4 pairs, all points on a line, or no 4 pairs in general position. */
+/** Why there is no homography: fewer than 4 pairs, collinear points, or no 4 pairs in general position. */
 export type HomographyAbsence = 'tooFewPairs' | 'collinear' | 'degenerate';
 
-/** The plane projective map between two images. */
+/** A homography between two images. */
 export interface Homography {
   /**
    * 9 numbers, row-major, the last 1: (x', y', w) = H (x, y, 1) maps a pixel of a's original to (x'/w, y'/w) in b's. Absent

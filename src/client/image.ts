@@ -18,9 +18,9 @@ export type Resize =
    * with a smaller crop if `resize` requires it.
    */
   | { readonly kind: 'shortestSide'; readonly resize?: number; readonly crop?: number }
-  /** Stretched to exactly this size. */
+  /** Stretch to exactly this size. */
   | { readonly kind: 'fit'; readonly width: number; readonly height: number }
-  /** The image's own size, rounded to the stride. */
+  /** Keep the image's size, rounded to the stride. */
   | { readonly kind: 'native' };
 
 /** A rectangle of the original image in pixels, mirrored left to right if `flip` is set. */

@@ -17,7 +17,7 @@ export interface CellPoint {
 export interface MatchPair {
   readonly a: CellPoint;
   readonly b: CellPoint;
-  /** By features: L2 distance of the vectors. By location: distance of the centres in original pixels. */
+  /** By features: L2 distance of the vectors. By location: distance of the centres in pixels of the original. */
   readonly distance: number;
   /** Cosine similarity of the vectors; absent by location. */
   readonly similarity?: number;

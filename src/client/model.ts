@@ -2,7 +2,7 @@ import type { GetModelResponse__Output } from '../proto/generated/vicregl/v1/Get
 import type { ModelId__Output } from '../proto/generated/vicregl/v1/ModelId.js';
 import { VicreglError } from './vicreglError.js';
 
-/** The model that answered. */
+/** The model that produced a response. */
 export interface ModelId {
   readonly name: string;
   readonly version: string;
@@ -12,9 +12,9 @@ export interface ModelId {
 export interface ModelInfo extends ModelId {
   /** Backbone, such as convnext_atto. */
   readonly architecture: string;
-  /** Blocks of each stage. */
+  /** Number of blocks of each stage. */
   readonly depths: readonly number[];
-  /** Channels of each stage. */
+  /** Number of channels of each stage. */
   readonly widths: readonly number[];
   /** Weight of the global loss in training; 1 is plain VICReg, null means unknown. */
   readonly alpha: number | null;
@@ -24,7 +24,7 @@ export interface ModelInfo extends ModelId {
   readonly stages: readonly { readonly stage: number; readonly channels: number; readonly stride: number }[];
   /** Lengths of the vectors; absent for a head that the model does not have. */
   readonly dimensions: { readonly backbone: number; readonly localProjector?: number; readonly expander?: number };
-  /** How images are prepared by default, in pixels. */
+  /** Default preprocessing of images, in pixels. */
   readonly preprocessing: { readonly resize: number; readonly crop: number };
   /** Data type of the stored weights. */
   readonly precision: string;
@@ -33,7 +33,7 @@ export interface ModelInfo extends ModelId {
   readonly license: string;
   /** Summary of the training; empty if unknown. */
   readonly training: Readonly<Record<string, unknown>>;
-  /** What runs the model: cpu or cuda. */
+  /** Execution provider: cpu or cuda. */
   readonly provider: string;
 }
 

@@ -31,7 +31,7 @@ export interface EmbedFields extends VectorFields {
 export interface FeatureFields extends VectorFields {
   /** Space of the vectors. Default backbone. */
   readonly space?: 'backbone' | 'localProjector';
-  /** Only the cells that share area with this rectangle of the original, in pixels. */
+  /** Only the cells that overlap this rectangle of the original, in pixels. */
   readonly region?: Box;
   /** Only these cells, in this order. */
   readonly cells?: readonly { readonly row: number; readonly column: number }[];
@@ -56,7 +56,7 @@ export interface MatchByFeatures {
   readonly by?: 'features';
   /** Default: the local projector if the model has one. */
   readonly space?: 'backbone' | 'localProjector';
-  /** Pairs to keep, those with the smallest distance; 0 keeps all. Default 20. */
+  /** Number of pairs to keep, those with the smallest distance; 0 keeps all. Default: 20. */
   readonly topGamma?: number;
   /** Keeps only pairs of mutual nearest neighbours. Default false. */
   readonly mutual?: boolean;
@@ -69,13 +69,13 @@ export interface MatchByFeatures {
 /** Pairs cells by the distance of their centres in the original, of which both images are crops. */
 export interface MatchByLocation {
   readonly by: 'location';
-  /** Pairs to keep, those with the smallest distance; 0 keeps all. Default 20. */
+  /** Number of pairs to keep, those with the smallest distance; 0 keeps all. Default: 20. */
   readonly topGamma?: number;
   /** Maximum distance of the centres in pixels of the original. Default: none. */
   readonly maxDistance?: number;
 }
 
-/** How a homography is fitted to the pairs (RANSAC). */
+/** Options of fitting a homography to the pairs (RANSAC). */
 export interface HomographyOptions {
   /** Maximum distance of an inlier in pixels of b's original. Default: the distance of adjacent cells of b. */
   readonly threshold?: number;
@@ -102,7 +102,7 @@ export interface StoreOptions extends RequestOptions {
   readonly ttlSeconds?: number;
 }
 
-/** Wire names of the options' values. */
+/** Protocol names of the options' values. */
 export const dataTypes = {
   float32: 'DATA_TYPE_FLOAT32',
   float16: 'DATA_TYPE_FLOAT16',

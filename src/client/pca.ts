@@ -4,7 +4,7 @@ import { tensorBytes } from '../tensor/tensor.js';
 import { float32Of, readTensor } from './tensor.js';
 import { uint32 } from './uint32.js';
 
-/** A linear map to fewer dimensions: y = components * (x - mean). */
+/** A linear projection to fewer dimensions: y = components * (x - mean). */
 export interface PcaBasis {
   /** [C]. */
   readonly mean: Float32Array;
@@ -19,7 +19,7 @@ export type Pca = { readonly components: number } | { readonly basis: PcaBasis }
 export interface PcaResult {
   /** The computed basis; absent if the request had one. */
   readonly basis?: PcaBasis;
-  /** Variance along each component. */
+  /** Sample variance along each component. */
   readonly explainedVariance: readonly number[];
   /** The same as fractions of the variance of all dimensions, 0 to 1. */
   readonly explainedVarianceRatio: readonly number[];

@@ -1,7 +1,7 @@
 import type { PoolingRegion as PoolingRegionMessage } from '../proto/generated/vicregl/v1/PoolingRegion.js';
 import { uint32Fields } from './uint32.js';
 
-/** A rectangle of the original image by its edges, in pixels; fractions are allowed. */
+/** A rectangle of the original image, given by its edges in pixels, which may be fractional. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -11,7 +11,7 @@ export interface Box {
 
 /** Run lengths in COCO's format: column by column, alternately outside and inside the mask, outside first. */
 export interface RunLengths {
-  /** Size of the mask in pixels: that of the original. */
+  /** Size of the mask in pixels; must equal that of the original. */
   readonly width: number;
   readonly height: number;
   /** The lengths, or their compressed string as in pycocotools. */
@@ -20,7 +20,7 @@ export interface RunLengths {
 
 /** One byte per pixel, rows from the top, not 0 inside the mask. */
 export interface Bitmap {
-  /** Size of the mask in pixels: that of the original. */
+  /** Size of the mask in pixels; must equal that of the original. */
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;

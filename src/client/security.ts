@@ -78,7 +78,7 @@ function withoutAddressAsName(made: ChannelCredentials): ChannelCredentials {
 
 function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
   if ((cert === undefined) !== (key === undefined)) {
-    throw invalid('tls: cert and key belong together; give both, or neither');
+    throw invalid('tls: cert and key must be used together; set both or neither');
   }
   try {
     return withoutAddressAsName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
@@ -91,13 +91,13 @@ function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
 export function channelSecurity(address: string, options: SecurityOptions): ChannelSecurity {
   const { tls, token, tokenInClear = false } = options;
   if (tls !== undefined && options.credentials !== undefined) {
-    throw invalid('tls and credentials exclude each other; give one of them');
+    throw invalid('tls and credentials cannot be combined; use one of them');
   }
   if (token !== undefined) {
     if (!/^[\w.~+/-]+=*$/.test(token)) throw invalid('token: it has characters that a bearer token may not have');
     if (tls === undefined && options.credentials === undefined && !tokenInClear && !LOCAL.test(address)) {
       throw invalid(
-        `token: without TLS it could be read on the way to ${address}; use tls, or allow it with tokenInClear`,
+        `token: without TLS it could be read in transit to ${address}; use tls, or allow it with tokenInClear`,
       );
     }
   }

@@ -20,7 +20,7 @@ export interface ServedModel extends ModelId {
 /** A limit on requests. */
 export interface Limit {
   readonly value: number;
-  /** bytes, pixels, images, seconds and the like; empty for a plain number. */
+  /** Such as bytes, pixels, images or seconds; empty for a plain number. */
   readonly unit: string;
   readonly description: string;
 }
@@ -32,7 +32,7 @@ export interface ServerInfo {
   readonly nodeVersion: string;
   /** Operating system and processor, such as linux-x64. */
   readonly platform: string;
-  /** By name, as the server's configuration has them, in snake_case. */
+  /** By name, as in the server's configuration, in snake_case. */
   readonly limits: ReadonlyMap<string, Limit>;
   /** The default first. */
   readonly models: readonly ServedModel[];

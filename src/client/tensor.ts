@@ -5,7 +5,7 @@ import { VicreglError } from './vicreglError.js';
 
 /** int8 elements with one scale for each vector along the last dimension: value = element * scale. */
 export interface ScaledTensor extends Tensor<'int8'> {
-  /** Row-major, one for each vector. */
+  /** Row-major, one per vector. */
   readonly scales: Float32Array;
 }
 
@@ -26,14 +26,16 @@ export function readTensor(message: Tensor__Output | null): ReceivedTensor {
         return { ...tensorFromBytes('int8', message.shape, message.data), scales: scales.data };
       }
       default:
-        throw new RangeError(`dtype ${String(message.dtype)} is not known to this client; update it`);
+        throw new RangeError(
+          `dtype ${String(message.dtype)} is not supported by this version of the client; update it`,
+        );
     }
   } catch (cause) {
     throw new VicreglError('INTERNAL', `the response's tensor cannot be read: ${String(cause)}`, { cause });
   }
 }
 
-/** The tensor's numbers. */
+/** The values of a tensor as float32. */
 export function float32Of(value: ReceivedTensor): Float32Array {
   if ('scales' in value) {
     const channels = value.shape.at(-1) ?? 1;

@@ -11,7 +11,7 @@ export function uint32(field: string, value: number): number {
   throw new VicreglError('INVALID_ARGUMENT', `${field}: ${value} must be a whole number between 0 and ${MAX_UINT32}`);
 }
 
-/** Checks the numbers of a message whose fields are all uint32; `field` is the message's name. */
+/** Checks the numbers of a message with only uint32 fields; `field` is the message's name. */
 export function uint32Fields<T extends Readonly<Record<string, number>>>(field: string, values: T): T {
   for (const [name, value] of Object.entries(values)) uint32(`${field}.${name}`, value);
   return values;

@@ -5,21 +5,21 @@ import { type Decoder, DecoderError } from './decoder.js';
 import { type DecodeFailure, type DecodeWork, inputQuestion, maskQuestion, readInput, readMask } from './messages.js';
 
 export interface DecodeProcessOptions {
-  /** Processes, each of which decodes one picture at a time. */
+  /** Number of processes; each decodes one image at a time. */
   readonly processes: number;
-  /** Longest time in seconds that one picture may take; its process is killed then. */
+  /** Maximum time of one image in seconds; after that its process is killed. */
   readonly seconds: number;
-  /** Told what processes print, and of their deaths. */
+  /** Receives the output of the processes, and messages about their deaths. */
   readonly log: (message: string) => void;
 }
 
-/** After its call has ended a picture may go on for so long, in ms: a new process costs more than most pictures. */
+/** Time in ms for which decoding may continue after its call has ended: a new process costs more than most images. */
 const GIVEN_UP_MS = 1000;
 
-/** How long a process may take to be ready, in ms: a thousand times what it takes. */
+/** Start timeout of a process in ms, a thousand times the usual duration. */
 const OPEN_MS = 60_000;
 
-/** By which native code ends its own process. */
+/** Signals that indicate a native crash. */
 const CRASHES: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGSEGV',
   'SIGABRT',
@@ -32,7 +32,10 @@ const CRASHES: ReadonlySet<NodeJS.Signals> = new Set([
 
 function lost(reason: string, signal?: NodeJS.Signals): DecoderError {
   if (signal !== undefined && CRASHES.has(signal)) {
-    return new DecoderError('crashed', `${reason} at this image; convert it to another format before it is sent again`);
+    return new DecoderError(
+      'crashed',
+      `${reason} while decoding this image; convert it to another format before you send it again`,
+    );
   }
   return new DecoderError('unavailable', `${reason}; try again later`);
 }
@@ -40,7 +43,7 @@ function lost(reason: string, signal?: NodeJS.Signals): DecoderError {
 const kind: WorkerKind<DecodeFailure> = {
   name: 'decode process',
   script: new URL('./decodeWorker.js', import.meta.url),
-  // One picture at a time needs one thread; each more would have an arena of memory of its own.
+  // One image at a time needs one thread; each further thread would have its own memory arena.
   environment: { UV_THREADPOOL_SIZE: '1' },
   lost,
   unready: (message) => lost(message),
@@ -48,9 +51,10 @@ const kind: WorkerKind<DecodeFailure> = {
 };
 
 /**
- * Starts processes that decode, one picture each at a time. One that dies fails its picture and is replaced at once; one that
- * takes longer than it may, or than a second beyond the end of its call, is killed and replaced. No other picture is touched.
- * @throws DecoderError `unavailable` where they cannot be started.
+ * Starts processes that decode one image at a time each. If a process dies, its image fails and the process is replaced
+ * immediately. A process that exceeds the time limit, or continues for more than a second after its call has ended, is killed and
+ * replaced. Other images are not affected.
+ * @throws DecoderError `unavailable` if the processes cannot be started.
  */
 export async function startDecodeProcesses({ processes, seconds, log }: DecodeProcessOptions): Promise<Decoder> {
   const start = () => startProcess<null, null, DecodeWork, DecodeFailure>(kind, null, log, OPEN_MS);
@@ -73,7 +77,7 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
         `image takes longer than ${seconds} s to decode and resize (decodeSeconds); send a smaller one, or another format`,
       ),
     givenUpMs: GIVEN_UP_MS,
-    // What is said of these processes is in our own words, without paths.
+    // The public message is our own text, without paths.
     lost: (_, told) => lost(told),
     blamesWork: true,
     log,
@@ -84,7 +88,7 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
     },
     watch: pool.watch,
     async input(picture, { limits, ...wanted }, signal) {
-      // The pool has the clock.
+      // The pool enforces the time limit.
       const { maxSeconds: _, ...image } = limits.image;
       const { work, tensors } = inputQuestion(picture, { ...wanted, limits: { ...limits, image } });
       return readInput(await pool.work(work, tensors, signal));

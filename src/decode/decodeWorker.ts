@@ -1,6 +1,6 @@
 /**
- * A decode process: decodes and resizes one picture after the other. The bytes come from strangers and libvips is native code: a
- * crash in it, or memory that runs out, ends this process and nothing else.
+ * A decode process: decodes and resizes one image after the other. The bytes are untrusted and libvips is native code: a crash, or
+ * lack of memory, ends only this process.
  */
 import { writeFileSync } from 'node:fs';
 import sharp from 'sharp';
@@ -11,26 +11,26 @@ import { restrictLoaders } from '../image/loaders.js';
 import { decodeMask } from '../image/mask.js';
 import { type DecodeFailure, type DecodeWork, inputTensors, maskTensors, readPicture } from './messages.js';
 
-/** Of -1000 to 1000; a process may always raise its own. */
+/** oom_score_adj, -1000 to 1000; a process may always increase its own. */
 const OOM_SCORE = '800';
 
-/** Where memory runs out, Linux is to take this process and not the service, which is larger. */
+/** When memory runs out, Linux should kill this process and not the service, which is larger. */
 function offerToOomKiller(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', OOM_SCORE);
   } catch {
-    // Another system, or one that forbids it.
+    // Not Linux, or not permitted.
   }
 }
 
-// As ps and top show it.
+// The name in ps and top.
 process.title = 'vicregl-decode';
 
 serveWork<null, null, DecodeWork, DecodeFailure>({
   async open() {
     offerToOomKiller();
     restrictLoaders();
-    // The processes are the concurrency; and no picture comes twice.
+    // Concurrency comes from the number of processes, and a cache is useless since images do not repeat.
     sharp.concurrency(1);
     sharp.cache(false);
     return {

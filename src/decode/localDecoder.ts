@@ -3,8 +3,7 @@ import { decodeMask } from '../image/mask.js';
 import type { Decoder } from './decoder.js';
 
 /**
- * Decodes in this process, on libvips' threads: for pictures of people who are trusted, as a native crash of libvips ends the
- * process.
+ * Decodes in this process, on libvips' threads. Use it for trusted images only, since a native crash of libvips ends the process.
  */
 export function createLocalDecoder(): Decoder {
   return {

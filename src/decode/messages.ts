@@ -1,4 +1,4 @@
-/** What the service and its decode processes say to each other; pixels and files travel beside it (engine/frames.ts). */
+/** Messages between the service and its decode processes; pixels and files are sent as tensors (engine/frames.ts). */
 
 import type { NamedTensors } from '../engine/frames.js';
 import type { SentPicture, WantedInput } from '../image/decodeInput.js';
@@ -9,14 +9,14 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 /** One piece of work; its tensors have names. */
 export type DecodeWork =
   /**
-   * Tensor `picture`, uint8 [bytes]: a file, or raw pixels of the size that goes with them, which need not be true. The answer is
-   * that of `inputTensors`.
+   * Tensor `picture`, uint8 [bytes]: a file, or raw pixels with their size, which is not validated yet. The answer is that of
+   * `inputTensors`.
    */
   | { readonly kind: 'input'; readonly raw?: Size; readonly wanted: WantedInput }
   /** Tensor `png`, uint8 [bytes]. The answer is `mask`, uint8 [height, width]. */
   | { readonly kind: 'mask'; readonly size: Size };
 
-/** What went wrong with it; without a code, it is no ImageError. */
+/** The failure of a piece of work; without a code, it is not an ImageError. */
 export interface DecodeFailure {
   readonly code?: ImageErrorCode;
 }
@@ -29,7 +29,7 @@ function readPixels({ shape, data }: Tensor): RgbImage {
   return { width: shape[1]!, height: shape[0]!, data: data as Uint8Array };
 }
 
-/** The work of making an input, and its tensors. */
+/** The message and tensors for making a network input. */
 export function inputQuestion(
   picture: SentPicture,
   wanted: WantedInput,
@@ -63,7 +63,7 @@ export function maskQuestion(png: Uint8Array): NamedTensors {
 }
 
 export function maskTensors({ width, height, data }: Size & { readonly data: Uint8Array | Uint16Array }): NamedTensors {
-  // Inside and outside are all that counts.
+  // Only inside and outside matter.
   const mask = data instanceof Uint8Array ? data : Uint8Array.from(data, (value) => (value === 0 ? 0 : 1));
   return { mask: tensor('uint8', [height, width], mask) };
 }

@@ -4,9 +4,9 @@ import type { Decoder } from './decoder.js';
 import { createLocalDecoder } from './localDecoder.js';
 
 /**
- * The decoder that a configuration asks for: so many processes, or with none this process.
- * @param log told what processes print, and of their deaths
- * @throws DecoderError `unavailable` where they cannot be started.
+ * Opens the decoder of a configuration: with the given number of processes, or in this process if that is 0.
+ * @param log receives the output of the processes, and messages about their deaths
+ * @throws DecoderError `unavailable` if the processes cannot be started.
  */
 export async function openDecoder(
   limits: { readonly decodeProcesses: number; readonly image: { readonly maxSeconds?: number } },

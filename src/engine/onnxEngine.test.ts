@@ -205,7 +205,7 @@ describe('createOnnxEngine', () => {
         engine.run({ ...images(1, 16, 16), shape: [2, 16, 16, 3] }, wants),
         invalid(/needs 1536 bytes/),
       );
-      await assert.rejects(engine.run(images(1, 16, 16), new Set()), invalid(/no output is asked for/));
+      await assert.rejects(engine.run(images(1, 16, 16), new Set()), invalid(/no output is requested/));
       await assert.rejects(
         engine.run(images(1, 16, 16), new Set(['logits' as OutputName])),
         invalid(/no output logits/),
@@ -275,8 +275,8 @@ describe('createOnnxEngine', () => {
       assert.deepEqual(engine.status.restarts, { died: 1, hung: 0, broken: 0 });
       assert.ok(!engine.status.workers.some(({ pid }) => pid === busy.pid));
       assert.ok(engine.status.workers.every(({ rssBytes }) => rssBytes > 1e6));
-      assert.match(logged[0]!, /SIGKILL\); another is started now/);
-      assert.match(logged.at(-1)!, /worker \d+ took the place of a lost one/);
+      assert.match(logged[0]!, /SIGKILL\); a replacement is started now/);
+      assert.match(logged.at(-1)!, /worker \d+ replaced a lost one/);
     } finally {
       await engine.close();
     }
@@ -309,7 +309,7 @@ describe('createOnnxEngine', () => {
       await assert.rejects(hanging, {
         name: 'EngineError',
         code: 'unavailable',
-        message: 'the inference worker ended (killed: its work did not come back in 5 s)',
+        message: 'the inference worker ended (killed: its work did not finish within 5 s)',
       });
       assert.equal(engine.status.state, 'degraded');
       await whenever(engine, () => engine.status.state === 'ready');
@@ -367,7 +367,7 @@ describe('createOnnxEngine', () => {
         assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: replaced + 1 });
         while (isAlive(lost)) await delay(5);
       }
-      assert.match(logged[0]!, /^worker \d+ failed at its work and then at its check: .*illegal memory access/);
+      assert.match(logged[0]!, /^worker \d+ failed its work and then its check: .*illegal memory access/);
     } finally {
       await engine.close();
     }
@@ -378,7 +378,7 @@ describe('createOnnxEngine', () => {
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
-      { code: 'unavailable', message: /killed: it was not ready in 0\.001 s/ },
+      { code: 'unavailable', message: /killed: it was not ready within 0\.001 s/ },
     );
   });
 
@@ -493,7 +493,7 @@ describe('createOnnxEngine', () => {
           const { state, reason, publicReason } = engine.status;
           assert.equal(state, 'degraded');
           assert.ok(reason!.includes(`${path} has sha256`), reason);
-          assert.match(publicReason!, /files of the model are no longer those that were verified/);
+          assert.match(publicReason!, /files of the model have changed since they were verified/);
           assert.ok(!publicReason!.includes(scratch));
           assert.ok(logged.some((line) => line.includes(path)));
           for (let i = 0; i < 4; i++) assert.deepEqual(await answer(engine), expected);
@@ -524,7 +524,7 @@ describe('createOnnxEngine', () => {
         await whenever(engine, () => engine.status.state === 'down');
         await assert.rejects(answer(engine), (error: EngineError) => {
           assert.equal(error.code, 'unavailable');
-          assert.match(error.publicMessage!, /no longer those that were verified/);
+          assert.match(error.publicMessage!, /have changed since they were verified/);
           assert.ok(!error.publicMessage!.includes(scratch));
           return true;
         });
@@ -625,7 +625,7 @@ describe('createOnnxEngine', () => {
     it('such that it ends the process that tries it, falls back under auto and fails under cuda', async () => {
       const { provider, logged } = await started({ abort: true }, 'auto');
       assert.equal(provider, 'cpu');
-      assert.match(logged.join('\n'), /runs on the CPU: what tried it ended: .*signal SIGABRT/);
+      assert.match(logged.join('\n'), /runs on the CPU: the process that tried it ended: .*signal SIGABRT/);
       await assert.rejects(started({ abort: true }, 'cuda'), { code: 'unavailable', message: /SIGABRT/ });
     });
 
@@ -634,7 +634,7 @@ describe('createOnnxEngine', () => {
       assert.deepEqual(await started({}, 'auto', integer), { provider: 'cpu', logged: [] });
       await assert.rejects(started({}, 'cuda', integer), {
         code: 'unavailable',
-        message: /int8, which CUDA cannot run; serve a float form/,
+        message: /int8, which CUDA cannot run; serve a float variant/,
       });
     });
   });

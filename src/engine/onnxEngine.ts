@@ -18,7 +18,7 @@ export interface OnnxEngineOptions {
   readonly threads?: number;
   /** Longest time of one run or search in seconds; a worker that takes longer hangs and is replaced. Absent: for ever. */
   readonly runSeconds?: number;
-  /** Told why `auto` fell back to the CPU, what workers print, and of their deaths. Default: lines on stderr. */
+  /** Receives messages: why `auto` fell back to the CPU, output of workers, and their deaths. Default: lines on stderr. */
   readonly log?: (message: string) => void;
 }
 
@@ -36,7 +36,7 @@ function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device'
   if (device === 'auto') return 'cpu';
   throw new EngineError(
     'unavailable',
-    `${manifest.name}@${manifest.version} computes in int8, which CUDA cannot run; serve a float form of it, or use --device auto or cpu`,
+    `${manifest.name}@${manifest.version} computes in int8, which CUDA cannot run; serve a float variant of it, or use --device auto or cpu`,
   );
 }
 
@@ -54,7 +54,11 @@ async function startFirst(
     return { worker, provider, ...(cudaFailure !== undefined && { cudaFailure }) };
   } catch (error) {
     if (device !== 'auto' || !(error instanceof WorkerEndedError)) throw error;
-    return { worker: await start('cpu'), provider: 'cpu', cudaFailure: `what tried it ended: ${error.message}` };
+    return {
+      worker: await start('cpu'),
+      provider: 'cpu',
+      cudaFailure: `the process that tried it ended: ${error.message}`,
+    };
   }
 }
 

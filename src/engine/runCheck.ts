@@ -38,7 +38,10 @@ export function checkRun(manifest: Manifest, batch: ImageBatch, wants: ReadonlyS
   }
   const outputs = modelOutputs(manifest);
   if (wants.size === 0) {
-    throw new EngineError('invalid_input', `no output is asked for; ask for one of ${[...outputs].join(', ')}`);
+    throw new EngineError(
+      'invalid_input',
+      `no output is requested; request at least one of ${[...outputs].join(', ')}`,
+    );
   }
   for (const name of wants) {
     if (outputs.has(name)) continue;

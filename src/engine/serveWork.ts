@@ -6,24 +6,24 @@ import type { ProcessRequest, ProcessResponse } from './messages.js';
 /** The descriptor that `workerProcess.ts` opens. */
 const CHANNEL = 3;
 
-/** What a worker process does. */
+/** The work of a worker process. */
 export interface ProcessWork<Setup, Opened, W, Failure> {
-  /** Makes it ready: it is given work from then on. */
+  /** Makes it ready to receive work. */
   open(setup: Setup): Promise<{
-    /** What to tell of it. */
+    /** What to report about it. */
     readonly opened: Opened;
-    /** @param signal aborted when the answer is no longer wanted */
+    /** @param signal aborted when the answer is no longer needed */
     work(work: W, tensors: NamedTensors, signal: AbortSignal): Promise<NamedTensors>;
     close(): Promise<void>;
   }>;
-  /** What is told of an error beside its message: of work, or of `open`. */
+  /** What is reported about an error of work or of `open`, in addition to its message. */
   failureOf(error: unknown): Failure;
 }
 
 /**
- * Serves the process that started this one, over frames on file descriptor 3, one piece of work after the other. It ends when that
- * is closed, so that it never outlives its starter. Signals are left to that process: a terminal and systemd send theirs to
- * workers too, in the middle of their work.
+ * Serves the parent process over frames on file descriptor 3, one piece of work after the other. It exits when that channel is
+ * closed, so that it never outlives its parent. It ignores signals, since a terminal and systemd also send them to workers in the
+ * middle of their work.
  */
 export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, Opened, W, Failure>): void {
   const ignore = (): void => {};
@@ -34,7 +34,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     writeMessage(channel, response, tensors);
   const rssBytes = (): number => process.memoryUsage.rss();
 
-  /** Opens and tells so. */
+  /** Opens the model and reports it. */
   async function open(setup: Setup) {
     const ready = await tasks.open(setup);
     respond({ kind: 'ready', opened: ready.opened, rssBytes: rssBytes() });
@@ -42,7 +42,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
   }
 
   let opening: ReturnType<typeof open> | undefined;
-  /** Ends work that waits or is done, by its id. */
+  /** Cancels waiting or running work by its id. */
   const cancels = new Map<number, AbortController>();
 
   async function answer(id: number, work: W, tensors: NamedTensors): Promise<void> {
@@ -61,7 +61,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     }
   }
 
-  // One at a time, in order: interleaved runs would hold two batches' maps in memory and finish no sooner.
+  // One at a time, in order: interleaved runs would hold the maps of two batches in memory and not finish earlier.
   let last: Promise<void> = Promise.resolve();
 
   function take(request: ProcessRequest<Setup, W>, tensors: NamedTensors): void {
@@ -88,6 +88,6 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     await ready?.close();
     channel.destroy();
   });
-  // Broken where the parent was killed in the middle of an answer; nobody is left to be told.
+  // Broken if the parent was killed in the middle of an answer; there is nobody to notify.
   channel.on('error', () => process.exit(1));
 }

@@ -4,89 +4,89 @@ import { messageOf } from './messageOf.js';
 import type { Work } from './messages.js';
 import type { WorkerProcess } from './workerProcess.js';
 
-/** Workers that do the same work, of which the dead are replaced. */
+/** A pool of identical workers that replaces workers which die. */
 export interface WorkerPool<W = Work> {
   readonly status: EngineStatus;
-  /** Workers that would begin work at once. */
+  /** Number of idle workers. */
   readonly idle: number;
-  /** @returns ends the telling of changes of `idle` and `status.state` */
+  /** Calls back on every change of `idle` and `status.state`. @returns unsubscribes */
   watch(listener: () => void): () => void;
   /**
-   * Warms all workers that stand, and from then on each that is started before it takes work.
-   * @param check what a worker whose work failed as `internal` is to do before it takes other work; one that fails at it is
-   *   killed and replaced. Absent: it goes on as if nothing had been.
+   * Warms up all running workers, and from then on each new worker before it receives work.
+   * @param check run on a worker whose work failed as `internal`, before it receives other work; if it fails, the worker is killed
+   *   and replaced. Absent: no check.
    * @throws what the warm-up throws
    */
   warm(up: WarmWorker<W>, check?: CheckWorker<W>): Promise<void>;
   /**
-   * Has work done by the next free worker; those that wait are served in order.
-   * @throws the signal's reason as soon as it is aborted; the worker is free again when it has noticed, or is killed after
-   *   `givenUpMs`. `unavailable` (see `lost`) where the worker dies, or has not come back within `workMs` and is killed.
+   * Runs work on the next idle worker; waiting work is served in order.
+   * @throws the signal's reason as soon as it is aborted; the worker becomes idle when it has noticed, or is killed after
+   *   `givenUpMs`. `unavailable` (see `lost`) if the worker dies, or exceeds `workMs` and is killed.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Finishes all work, then ends the workers. */
+  /** Finishes all work, then stops the workers. */
   close(): Promise<void>;
-  /** Kills the workers; all work rejects as `unavailable`. `close` is to follow. */
+  /** Kills the workers; all work rejects as `unavailable`. Call `close` afterwards. */
   terminate(): void;
 }
 
-/** What the pool needs of a worker. */
+/** A worker as the pool sees it. */
 export type PoolWorker<W = Work> = Pick<WorkerProcess<W>, 'pid' | 'rssBytes' | 'ended' | 'work' | 'kill' | 'close'>;
 
-/** Makes a worker ready by work of its own. */
+/** Warms up a worker by running work on it. */
 export type WarmWorker<W = Work> = (work: PoolWorker<W>['work']) => Promise<void>;
 
-/** Finds out by work of its own whether a worker can still do what it failed at. */
+/** Checks, by running work on it, whether a worker can still do what it failed at. */
 export type CheckWorker<W = Work> = (work: PoolWorker<W>['work'], failed: W) => Promise<void>;
 
 export interface WorkerPoolOptions<W = Work> {
-  /** What messages call the whole, and a worker. Default: engine, inference worker. */
+  /** Names of the pool and of a worker in messages. Default: engine, inference worker. */
   readonly owner?: string;
   readonly name?: string;
-  /** The workers to begin with; as many are kept. */
+  /** The initial workers; their number is maintained. */
   readonly workers: readonly PoolWorker<W>[];
-  /** Starts one in the place of a dead one. */
+  /** Starts a replacement. */
   readonly start: () => Promise<PoolWorker<W>>;
-  /** Longest time in ms that a worker may take for one piece of work before it is killed. Absent: for ever. */
+  /** Maximum time in ms for one piece of work, after which the worker is killed. Absent: unlimited. */
   readonly workMs?: number | undefined;
-  /** The error of work that took longer. Default: that of a worker that died. */
+  /** The error of work that exceeded it. Default: that of a worker that died. */
   readonly late?: () => Error;
-  /** Longest time in ms for which work may go on that was given up, before its worker is killed. Absent: until `workMs`. */
+  /** Maximum time in ms for which cancelled work may continue before its worker is killed. Absent: until `workMs`. */
   readonly givenUpMs?: number;
-  /** The error of work that no worker can do. Default: EngineError `unavailable`. @param told what callers may read of it */
+  /** The error if no worker can do the work. Default: EngineError `unavailable`. @param told the public message for callers */
   readonly lost?: (reason: string, told: string) => Error;
-  /** A death at work is the work's doing, not the worker's: the next one is started without a pause. */
+  /** A death during work is attributed to the work, so the replacement is started without a pause. */
   readonly blamesWork?: boolean;
-  /** Told of deaths, failed starts and replacements. */
+  /** Receives messages about deaths, failed starts and replacements. */
   readonly log: (message: string) => void;
-  /** Pauses between tries, in ms. */
+  /** Pauses between start attempts, in ms. */
   readonly backOff?: BackOff;
-  /** How long in ms work waits for a worker while none stands; then it is unavailable until one does. Default 10,000. */
+  /** How long in ms work waits while no worker is running; after that it fails as unavailable. Default: 10,000. */
   readonly recoverMs?: number;
 }
 
 export interface BackOff {
-  /** Before the second try; doubles with each further one. The first replacement is started at once. */
+  /** Pause before the second attempt; doubles with each further one. The first replacement is started immediately. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** A worker that lived for so long was well: its death is followed by a start at once. */
+  /** A worker that lived for at least this long counts as healthy: after its death a replacement is started immediately. */
   readonly wellMs: number;
 }
 
 const defaultBackOff: BackOff = { firstMs: 250, longestMs: 30_000, wellMs: 10_000 };
 
-/** The place of one worker. */
+/** A slot for one worker. */
 interface Place<W> {
   worker: PoolWorker<W> | undefined;
   state: WorkerStatus['state'];
-  /** What became of the last one. */
+  /** How the last worker ended. */
   loss: WorkerLoss;
-  /** Deaths and failed starts in a row. */
+  /** Consecutive deaths and failed starts. */
   failures: number;
   timer?: NodeJS.Timeout;
 }
 
-/** A place with the worker that was found in it. */
+/** A slot with the worker that it held when it was taken. */
 interface Taken<W> {
   readonly place: Place<W>;
   readonly worker: PoolWorker<W>;
@@ -97,12 +97,12 @@ interface Waiter<W> {
   refuse(error: Error): void;
 }
 
-/** Whether the runtime failed by itself: by what it was given, or because it is broken in this process from now on. */
+/** Whether the runtime failed: because of the input, or because it is permanently broken in this process. */
 function isRuntimeFailure(error: unknown): boolean {
   return error instanceof EngineError && error.code === 'internal';
 }
 
-/** Settles as the work does, or rejects with the signal's reason as soon as it is aborted. */
+/** Settles like the work, or rejects with the signal's reason as soon as it is aborted. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -130,9 +130,9 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   const startFailures = { model_changed: 0, other: 0 };
   let closing: Promise<void> | undefined;
   let terminated = false;
-  /** Runs while no worker stands. */
+  /** Timer that runs while no worker is running. */
   let recovery: NodeJS.Timeout | undefined;
-  /** None has stood for longer than work waits. */
+  /** Whether no worker has been running for longer than work waits. */
   let overdue = false;
   const running = new Set<Promise<unknown>>();
   const places = options.workers.map(
@@ -168,7 +168,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   }
 
   function unavailable(): Error {
-    const message = (why = 'none was started'): string => `no ${name} stands (${why}); another is on its way`;
+    const message = (why = 'none was started'): string => `no ${name} is running (${why}); a new one is being started`;
     return lost(message(lastLoss?.reason), message(lastLoss?.publicReason));
   }
 
@@ -189,10 +189,10 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
 
   const closed = (): Error => lost(`the ${owner} is closed`, 'the model is closed');
 
-  /** Whether another worker would have nothing to do. */
+  /** Whether a further worker is not needed. */
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
-  /** A worker died or could not start: tries again, at once the first time. @param told what callers may read of `how` */
+  /** A worker died or could not start: tries again, the first time immediately. @param told the public version of `how` */
   function lose(place: Place<W>, how: string, told: string): void {
     lastLoss = { reason: how, publicReason: told };
     place.worker = undefined;
@@ -209,7 +209,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
         changed();
       }, recoverMs);
     }
-    log(`${how}; another is started ${pause === 0 ? 'now' : `in ${pause} ms`}`);
+    log(`${how}; a replacement is started ${pause === 0 ? 'now' : `in ${pause} ms`}`);
     if (pause === 0) replace(place);
     else place.timer = setTimeout(() => replace(place), pause);
     changed();
@@ -228,7 +228,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
         restarts[place.loss]++;
         place.loss = 'died';
         occupy(place, worker);
-        log(`worker ${worker.pid} took the place of a lost one after ${Math.round(performance.now() - since)} ms`);
+        log(`worker ${worker.pid} replaced a lost one after ${Math.round(performance.now() - since)} ms`);
         changed();
       },
       (error: unknown) => {
@@ -240,7 +240,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     if (place.failures > 1) changed();
   }
 
-  /** A worker as those of the start are: warm. */
+  /** Starts and warms up a worker. */
   async function startWarm(place: Place<W>): Promise<PoolWorker<W>> {
     const worker = await start();
     try {
@@ -252,7 +252,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     }
   }
 
-  /** A worker's work, which has to come back in time: nothing else would tell a worker that hangs from a busy one. */
+  /** Runs work with a time limit, which is the only way to tell a hung worker from a busy one. */
   function boundedWork({ place, worker }: Taken<W>): PoolWorker<W>['work'] {
     return async (work, tensors, signal) => {
       let isLate = false;
@@ -266,10 +266,10 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
         timers.push(setTimeout(kill, ms));
       };
       const giveUp = (): void => {
-        if (givenUpMs !== undefined) killIn(givenUpMs, 'was given up and did not end in');
+        if (givenUpMs !== undefined) killIn(givenUpMs, 'was cancelled and did not end within');
       };
       if (workMs !== undefined) {
-        killIn(workMs, 'did not come back in', () => {
+        killIn(workMs, 'did not finish within', () => {
           isLate = true;
         });
       }
@@ -309,20 +309,20 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     });
   }
 
-  /** Taken in the same turn in which it was found idle: nobody else may find it so, and its worker may be lost in the next. */
+  /** Takes a slot in the same turn in which it was found idle: another caller must not find it idle, and its worker may die in the next turn. */
   function occupied(place: Place<W>): Taken<W> {
     place.state = 'busy';
     return { place, worker: place.worker! };
   }
 
-  /** Gives the place of a worker that was taken to the next, where the worker was not lost meanwhile. */
+  /** Passes a taken slot on to the next waiter, unless its worker has died in the meantime. */
   function giveBack({ place, worker }: Taken<W>): void {
     if (place.worker !== worker || place.state !== 'busy') return;
     place.state = 'idle';
     changed();
   }
 
-  /** Has a worker that was taken do something. */
+  /** Runs work on a worker that was taken. */
   async function busyWith<T>(taken: Taken<W>, doing: (work: PoolWorker<W>['work']) => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
@@ -346,28 +346,28 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     try {
       return await busyWith(taken, (workOf) => workOf(work, tensors, signal));
     } catch (error) {
-      // A search that was given up ends with an error too.
+      // A cancelled search also ends with an error.
       suspect = isRuntimeFailure(error) && signal?.aborted !== true;
       throw error;
     } finally {
-      // Not waited for: who asked for the work hears of its failure at once.
+      // Not awaited: the caller is told of the failure immediately.
       if (suspect && check !== undefined && !nothingLeft()) void track(examine(taken, work, check));
       else giveBack(taken);
     }
   }
 
   /**
-   * Checks a worker whose work failed before it takes other work: after some errors, such as an illegal access on a GPU, the
-   * runtime of a process never works again. It would fail fast, be idle most, and be given the most work.
+   * Checks a worker whose work failed before it receives other work. After some errors, such as an illegal access on a GPU, the
+   * runtime of a process never works again. Such a worker would fail fast, be idle most often, and receive most of the work.
    */
   async function examine(taken: Taken<W>, failed: W, check: CheckWorker<W>): Promise<void> {
     const { place, worker } = taken;
     try {
       await busyWith(taken, (workOf) => check(workOf, failed));
     } catch (error) {
-      // It died at its check, or hung and was killed.
+      // It died during its check, or hung and was killed.
       if (place.worker !== worker) return;
-      log(`worker ${worker.pid} failed at its work and then at its check: ${messageOf(error)}`);
+      log(`worker ${worker.pid} failed its work and then its check: ${messageOf(error)}`);
       place.loss = 'broken';
       worker.kill('killed: its work failed, and so did the check after it');
       return;
@@ -375,7 +375,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     giveBack(taken);
   }
 
-  /** Not over while it keeps a worker busy. */
+  /** Completes only when the worker is no longer busy with it. */
   function track<T>(done: Promise<T>): Promise<T> {
     running.add(done);
     void done.catch(() => {}).finally(() => running.delete(done));
@@ -413,7 +413,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     },
     async work(work, tensors, signal) {
       if (closing !== undefined || terminated) throw closed();
-      // Work that was given up still keeps its worker busy for a while.
+      // Cancelled work keeps its worker busy for a while.
       const done = track(doWork(work, tensors, signal));
       return signal ? untilAborted(done, signal) : done;
     },
@@ -433,7 +433,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       for (const { refuse } of waiters.splice(0)) refuse(closed());
       for (const { timer, worker } of places) {
         clearTimeout(timer);
-        worker?.kill(`killed: the ${owner} is closed and waits no longer`);
+        worker?.kill(`killed: the ${owner} is closed and does not wait any longer`);
       }
     },
   };

@@ -13,34 +13,34 @@ export interface WorkerProcess<W = Work> {
   readonly pid: number;
   /** Resident memory in bytes, as of the last answer. */
   readonly rssBytes: number;
-  /** Resolves with how it ended, in our own words, whenever it has. */
+  /** Resolves with a description of how it ended, when it has ended. */
   readonly ended: Promise<string>;
   /**
-   * Does one piece of work.
-   * @param signal tells the worker that the answer is no longer wanted; the promise settles with its answer all the same
-   * @throws what `WorkerKind.lost` makes of the worker's end where it dies first; else as the work fails.
+   * Runs one piece of work.
+   * @param signal tells the worker that the answer is no longer needed; the promise still settles with its answer
+   * @throws the error of `WorkerKind.lost` if the worker dies first; else the error of the work.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Ends a worker at once, whatever it does: its work fails with `how`, also where the process takes its time to go. */
+  /** Kills a worker immediately: its work fails with `how`, even if the process takes time to exit. */
   kill(how: string): void;
-  /** Ends an idle worker; one that does not end is killed. */
+  /** Stops an idle worker; if it does not exit, it is killed. */
   close(): Promise<void>;
 }
 
 /** A worker with its model open. */
 export type InferenceProcess = WorkerProcess & OpenedModel;
 
-/** What one kind of worker is. */
+/** The definition of a kind of worker. */
 export interface WorkerKind<Failure> {
-  /** What messages call it, such as "inference worker". */
+  /** Name in messages, such as "inference worker". */
   readonly name: string;
   /** Calls `serveWork`. */
   readonly script: URL;
-  /** Variables beside those of this process. */
+  /** Environment variables in addition to those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
   /**
    * The error of work whose worker ended, or of a worker that could not start.
-   * @param signal that ended it by itself; absent where it exited, or was killed by `kill`
+   * @param signal by which it ended; absent if it exited, or was killed by `kill`
    */
   readonly lost: (reason: string, signal?: NodeJS.Signals) => Error;
   /** The error of a worker that could not be made ready. */
@@ -49,10 +49,10 @@ export interface WorkerKind<Failure> {
   readonly failed: (message: string, failure: Failure) => Error;
 }
 
-/** How long a worker may take to end after its last answer, in ms: it only frees memory. */
+/** Timeout in ms for a worker to exit after its last answer; it only frees memory. */
 const END_MS = 5_000;
 
-/** How long a worker may take to open its model, in ms: far beyond the largest model from a slow disk. */
+/** Timeout in ms for a worker to open its model; far longer than the largest model from a slow disk needs. */
 const OPEN_MS = 300_000;
 
 interface Pending {
@@ -60,17 +60,17 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Whether a child has its streams: where its parent may open no more files, spawn gives it none, whatever its type says. */
+/** Whether a child has its streams: if its parent cannot open more files, spawn returns a child without streams, despite its type. */
 function hasStreams(child: ChildProcess): boolean {
   return (child.stdio as ChildProcess['stdio'] | undefined)?.[3] != null;
 }
 
 /**
  * Starts a worker process and waits until it is ready.
- * @param setup given to it at its start
- * @param log told every line that it writes to stdout or stderr
- * @param openMs longest time for that; then it hangs, as with a device that does, and is killed
- * @throws `WorkerKind.unready` where it cannot be made ready, `WorkerKind.lost` where it ends or no process can be started.
+ * @param setup sent to it at its start
+ * @param log receives every line that it writes to stdout or stderr
+ * @param openMs timeout until it is ready, after which it is killed
+ * @throws `WorkerKind.unready` if it cannot be made ready, `WorkerKind.lost` if it ends or no process can be started.
  */
 export async function startProcess<Setup, Opened, W, Failure>(
   kind: WorkerKind<Failure>,
@@ -78,7 +78,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   log: (line: string) => void,
   openMs = OPEN_MS,
 ): Promise<WorkerProcess<W> & { readonly opened: Opened }> {
-  // execArgv is not inherited by spawn: flags of the parent such as --input-type do not suit a script.
+  // spawn does not inherit execArgv, since flags of the parent such as --input-type do not apply to a script.
   const child = spawn(process.execPath, [fileURLToPath(kind.script)], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     ...(kind.environment && { env: { ...process.env, ...kind.environment } }),
@@ -93,14 +93,14 @@ export async function startProcess<Setup, Opened, W, Failure>(
       if (end !== undefined) return;
       const reason = `the ${kind.name} ended (${how})`;
       end = kind.lost(reason, signal);
-      // First: whoever hears of a failed piece of work must not give this worker another one.
+      // Must come first: a caller that is notified of failed work must not send this worker more work.
       resolve(reason);
       for (const { reject } of pending.values()) reject(end);
       pending.clear();
     };
-    // Before anything else is done with the child: an 'error' that nobody listens to ends this process.
+    // Before anything else is done with the child: an unhandled 'error' event would end this process.
     child.on('error', (error: NodeJS.ErrnoException) => {
-      // Its message names the program's path, and how a worker ended is told to callers.
+      // Its message contains the program's path, which must not be sent to callers.
       log(`${kind.name}: ${error.message}`);
       finish(error.code ?? 'error');
     });
@@ -111,15 +111,15 @@ export async function startProcess<Setup, Opened, W, Failure>(
   });
   if (!hasStreams(child)) {
     return ended.then((reason) => {
-      const wayOut = 'close connections or raise the limit of open files (ulimit -n)';
-      throw kind.lost(`${reason} at its start: ${wayOut}`);
+      const remedy = 'close connections or raise the limit of open files (ulimit -n)';
+      throw kind.lost(`${reason} at its start: ${remedy}`);
     });
   }
   const channel = child.stdio[3] as Socket;
   for (const stream of [child.stdout, child.stderr] as Readable[]) {
     createInterface({ input: stream }).on('line', (line) => log(`${kind.name} ${child.pid}: ${line}`));
   }
-  // A worker that was killed breaks its channel; `ended` says so.
+  // A killed worker breaks its channel; `ended` reports it.
   channel.on('error', () => {});
 
   const send = (request: ProcessRequest<Setup, W>, tensors?: NamedTensors): void =>
@@ -146,7 +146,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   }
 
   function kill(how: string): void {
-    // Not waited for: a process that hangs in its device's driver ends when the driver lets it.
+    // Not awaited: a process that hangs in a device driver exits when the driver lets it.
     child.kill('SIGKILL');
     finish(how);
   }
@@ -159,7 +159,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   }
 
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => kill(`killed: it was not ready in ${openMs / 1000} s`), openMs);
+    const timer = setTimeout(() => kill(`killed: it was not ready within ${openMs / 1000} s`), openMs);
     ended.then(() => clearTimeout(timer));
     ended.then((reason) => reject(kind.lost(`${reason} at its start`)));
     channel.on(
@@ -187,7 +187,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   });
 }
 
-/** An inference worker ended, at its start or at work; how it ended is told in our own words. */
+/** An inference worker ended, during its start or during work; the description is our own text. */
 export class WorkerEndedError extends EngineError {
   constructor(reason: string) {
     super('unavailable', reason, { publicMessage: reason });
@@ -197,8 +197,8 @@ export class WorkerEndedError extends EngineError {
 /** Why a worker could not open its model. */
 function startError(message: string, { modelChanged }: WorkFailure): EngineError {
   if (!modelChanged) return new EngineError('unavailable', message, { startFailure: 'other' });
-  const changed = 'the files of the model are no longer those that were verified when it was loaded';
-  return new EngineError('unavailable', `${changed} (${message}); put them back, or reload the model`, {
+  const changed = 'the files of the model have changed since they were verified at loading';
+  return new EngineError('unavailable', `${changed} (${message}); restore them, or reload the model`, {
     publicMessage: changed,
     startFailure: 'model_changed',
   });
@@ -215,7 +215,7 @@ const inference: WorkerKind<WorkFailure> = {
 
 /**
  * Starts an inference worker and waits until its model is open.
- * @throws EngineError `unavailable` where the graphs or the device cannot be used, or no process can be started.
+ * @throws EngineError `unavailable` if the graphs or the device cannot be used, or no process can be started.
  */
 export async function startWorkerProcess(
   setup: WorkerSetup,

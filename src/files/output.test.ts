@@ -32,10 +32,7 @@ describe('places to write to', () => {
   it('of a file system that takes none end at once, with the path and the reason', async () => {
     const path = '/proc/vicregl/run';
     await assert.rejects(makeFolder(path), { code: 'ENOENT' });
-    await assert.rejects(
-      checkOutputFolder('--out', path),
-      refused(path, /: the system makes nothing there \(ENOENT\)$/),
-    );
+    await assert.rejects(checkOutputFolder('--out', path), refused(path, /: nothing can be created there \(ENOENT\)$/));
     const file = '/proc/vicregl.json';
     await assert.rejects(checkOutputFile('--out', file), refused(file, /\((ENOENT|EACCES|EPERM)\)$/));
   });
@@ -48,9 +45,9 @@ describe('places to write to', () => {
     await assert.rejects(checkOutputFolder('--out', itself), refused(itself, /ENOTDIR/));
     await assert.rejects(checkOutputFile('--out', under), refused(under, /ENOTDIR/));
     const folder = join(scratch, 'folder');
-    await assert.rejects(checkOutputFile('--out', folder), refused(folder, /a folder stands there \(EISDIR\)/));
+    await assert.rejects(checkOutputFile('--out', folder), refused(folder, /it is a folder \(EISDIR\)/));
     const alone = join(scratch, 'none', 'a.json');
-    await assert.rejects(checkOutputFile('--out', alone), refused(alone, /there is no folder .*none; make it first/));
+    await assert.rejects(checkOutputFile('--out', alone), refused(alone, /there is no folder .*none; create it first/));
     const long = join(scratch, 'x'.repeat(300));
     await assert.rejects(checkOutputFolder('--out', long), refused(long, /too long/));
   });
@@ -77,11 +74,11 @@ describe('places to write to', () => {
     }
     try {
       const run = join(disk, 'runs', 'first');
-      await assert.rejects(checkOutputFolder('--out', run), refused(run, /the disk is read-only \(EROFS\)/));
+      await assert.rejects(checkOutputFolder('--out', run), refused(run, /the file system is read-only \(EROFS\)/));
       const file = join(disk, 'a.json');
-      await assert.rejects(checkOutputFile('--out', file), refused(file, /the disk is read-only \(EROFS\)/));
+      await assert.rejects(checkOutputFile('--out', file), refused(file, /the file system is read-only \(EROFS\)/));
       execFileSync('mount', ['-o', 'remount,rw,nr_inodes=1', disk]);
-      await assert.rejects(checkOutputFolder('--out', run), refused(run, /no room is left on the disk \(ENOSPC\)/));
+      await assert.rejects(checkOutputFolder('--out', run), refused(run, /no space left on the device \(ENOSPC\)/));
     } finally {
       execFileSync('umount', [disk]);
     }
@@ -104,7 +101,7 @@ describe('places to write to', () => {
     const full = async () => {
       throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     };
-    await assert.rejects(writeOutput('--out', path, full), refused(path, /no room is left on the disk \(ENOSPC\)/));
+    await assert.rejects(writeOutput('--out', path, full), refused(path, /no space left on the device \(ENOSPC\)/));
     const ours = new TypeError('of another kind');
     await assert.rejects(
       writeOutput('--out', path, async () => {

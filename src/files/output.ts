@@ -3,29 +3,29 @@ import { mkdir, open, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 
-/** A place where nothing can be written; `message` names what asked for it, the path and the reason. */
+/** An output path that cannot be written; `message` names the flag, the path and the reason. */
 export class OutputError extends Error {
   override readonly name = 'OutputError';
 }
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? '';
 
-/** What the system's codes mean where something is to be written. */
+/** Descriptions of file system errors when writing, by their codes. */
 const REASONS: Readonly<Record<string, string>> = {
-  EROFS: 'the disk is read-only',
-  EACCES: 'this user may not write there',
-  EPERM: 'the system allows nothing to be made there',
-  ENOSPC: 'no room is left on the disk',
-  EDQUOT: 'the quota of this user is spent',
-  EFBIG: 'the file would be larger than files may be (ulimit -f, or the file system)',
+  EROFS: 'the file system is read-only',
+  EACCES: 'permission denied',
+  EPERM: 'the operation is not permitted',
+  ENOSPC: 'no space left on the device',
+  EDQUOT: 'the disk quota is exceeded',
+  EFBIG: 'the file exceeds the maximum size (ulimit -f, or the file system)',
   ENOTDIR: 'a part of the path is a file, not a folder',
-  EISDIR: 'a folder stands there',
-  ENOENT: 'the system makes nothing there',
+  EISDIR: 'it is a folder',
+  ENOENT: 'nothing can be created there',
   ENAMETOOLONG: 'the name is too long',
-  ELOOP: 'its links lead in a circle',
+  ELOOP: 'its symbolic links form a cycle',
 };
 
-/** The error of a place that cannot be written. @param what asked for it, such as `--out` */
+/** The error for a path that cannot be written. @param what names it in the error, such as `--out` */
 function outputError(what: string, path: string, cause: unknown): OutputError {
   const code = codeOf(cause);
   const reason = REASONS[code];
@@ -33,7 +33,7 @@ function outputError(what: string, path: string, cause: unknown): OutputError {
   return new OutputError(`${what}: ${path} cannot be written: ${text}`, { cause });
 }
 
-/** The nearest of a path and what is above it that exists, and the names from there on. */
+/** The nearest existing ancestor of a path (or the path itself), and the remaining names. */
 async function nearestExisting(path: string): Promise<{ readonly existing: string; readonly missing: string[] }> {
   const missing: string[] = [];
   for (let existing = resolve(path); ; existing = dirname(existing)) {
@@ -48,8 +48,8 @@ async function nearestExisting(path: string): Promise<{ readonly existing: strin
 }
 
 /**
- * Makes a folder with those above it. Node's own `recursive` never ends where a file system takes no folders, as /proc: it makes
- * the folder above again and again.
+ * Creates a folder and its parents. Node's own `recursive` loops endlessly on file systems in which folders cannot be created, such
+ * as /proc.
  * @throws the system's error
  */
 export async function makeFolder(path: string): Promise<void> {
@@ -58,18 +58,18 @@ export async function makeFolder(path: string): Promise<void> {
   for (const name of missing) {
     folder = join(folder, name);
     await mkdir(folder).catch((error: unknown) => {
-      // Another process was there first.
+      // Another process has created it in the meantime.
       if (codeOf(error) !== 'EEXIST') throw error;
     });
   }
 }
 
-/** A name that nobody else has, beside what is to be written. */
+/** A unique temporary name in the folder of the output. */
 const probeName = (path: string): string => `.${basename(path).slice(0, 100)}.${randomUUID()}.tmp`;
 
 /**
- * Refuses a folder that cannot be made, or not be written to, before any work is done for it. Nothing is left behind.
- * @param what asks for it, such as `--out`
+ * Checks that a folder can be created and written to, before any work is done. Leaves nothing behind.
+ * @param what names it in the error, such as `--out`
  * @throws OutputError
  */
 export async function checkOutputFolder(what: string, path: string): Promise<void> {
@@ -85,9 +85,9 @@ export async function checkOutputFolder(what: string, path: string): Promise<voi
 }
 
 /**
- * Refuses a file that cannot be written, before any work is done for it. Nothing is left behind, and a file that is there stays
- * as it is. Its folder has to be there.
- * @param what asks for it, such as `--out`
+ * Checks that a file can be written, before any work is done. Leaves nothing behind, and does not change an existing file. Its
+ * folder must exist.
+ * @param what names it in the error, such as `--out`
  * @throws OutputError
  */
 export async function checkOutputFile(what: string, path: string): Promise<void> {
@@ -97,9 +97,9 @@ export async function checkOutputFile(what: string, path: string): Promise<void>
     if (found?.isDirectory()) throw Object.assign(new Error(path), { code: 'EISDIR' });
     const above = await nearestExisting(folder);
     if (above.missing.length > 0) {
-      throw new OutputError(`${what}: ${path} cannot be written: there is no folder ${folder}; make it first`);
+      throw new OutputError(`${what}: ${path} cannot be written: there is no folder ${folder}; create it first`);
     }
-    // What is no file, such as /dev/null and a pipe, is written to as it is.
+    // Special files, such as /dev/null and pipes, are written to directly.
     if (found !== undefined && !found.isFile()) return;
     const probe = join(folder, probeName(path));
     await (await open(probe, 'wx')).close();
@@ -109,7 +109,7 @@ export async function checkOutputFile(what: string, path: string): Promise<void>
   }
 }
 
-/** Has a file written. @throws OutputError where the system refuses, as a disk that has become full. */
+/** Runs a write. @throws OutputError if the system fails it, for example because the disk is full. */
 export async function writeOutput(what: string, path: string, write: () => Promise<void>): Promise<void> {
   try {
     await write();
@@ -119,8 +119,8 @@ export async function writeOutput(what: string, path: string, write: () => Promi
 }
 
 /**
- * Writes a file whole or not at all. What is no file, such as /dev/stdout, is written to as it is: put in place of it, a file
- * would take its name.
+ * Writes a file atomically. Special files, such as /dev/stdout, are written to directly: a rename would replace them by a regular
+ * file.
  * @throws OutputError
  */
 export function writeOutputFile(what: string, path: string, content: string | Buffer): Promise<void> {

@@ -23,7 +23,7 @@ export function checkCrop(image: Size, crop: Crop): void {
 }
 
 /**
- * The map from a network input back to the original of which it shows a crop; scaleX is negative where it is flipped.
+ * The map from a network input back to the original image of its crop; scaleX is negative if it is flipped.
  * @param size of the network input in pixels
  */
 export function cropToOriginal(crop: Crop, size: Size): AffineMap {
@@ -35,8 +35,8 @@ export function cropToOriginal(crop: Crop, size: Size): AffineMap {
 }
 
 /**
- * Cuts a crop out of an original, resizes it (bicubic, see `resample`) and mirrors it where `crop.flip` says so: the
- * geometry of a training view, without its colour changes.
+ * Crops an original, resizes the crop (bicubic, see `resample`) and mirrors it if `crop.flip` is set: the geometry of a training
+ * view, without its colour changes.
  * @param size of the result in pixels
  * @throws ImageError `bad_dimensions` for a crop outside the image, `too_large` over the limit.
  */

@@ -10,19 +10,19 @@ import { checkTiff } from './tiff.js';
 import type { Rectangle, RgbImage, Size } from './types.js';
 import { checkWebp } from './webp.js';
 
-/** What one picture may cost. */
+/** Limits of one image. */
 export interface ImageLimits {
-  /** Most bytes of an encoded or raw picture. */
+  /** Maximum bytes of an encoded or raw image. */
   readonly maxBytes: number;
-  /** Most pixels (width * height) of a decoded picture. */
+  /** Maximum pixels (width * height) of a decoded image. */
   readonly maxPixels: number;
-  /** Longest time in seconds for all steps from the file to the network input. Absent: for ever, as where others keep the time. */
+  /** Maximum time in seconds for all steps from the file to the network input. Absent: unlimited, if the caller enforces a limit. */
   readonly maxSeconds?: number;
 }
 
 /**
- * 32 MiB and 50 megapixels: a full-frame camera's JPEG passes, a decompression bomb does not. 30 s are four times what the slowest
- * picture found takes (noise, 50 megapixels, AVIF, a busy CPU).
+ * 32 MiB and 50 megapixels accept JPEGs of full-frame cameras and reject decompression bombs. 30 s is four times the duration of the
+ * slowest image found (noise, 50 megapixels, AVIF, a busy CPU).
  */
 export const defaultImageLimits = {
   maxBytes: 32 * 1024 * 1024,
@@ -34,7 +34,7 @@ function checkPixels(width: number, height: number, limits: ImageLimits): void {
   if (width * height <= limits.maxPixels) return;
   throw new ImageError(
     'too_large',
-    `image of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxPixels} (imagePixels); ` +
+    `image of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.maxPixels} (imagePixels); ` +
       'send a smaller one',
   );
 }
@@ -43,25 +43,25 @@ function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
   if (bytes.byteLength <= limits.maxBytes) return;
   throw new ImageError(
     'too_large',
-    `image of ${bytes.byteLength} bytes is over the limit of ${limits.maxBytes} (imageBytes); ` +
+    `image of ${bytes.byteLength} bytes exceeds the limit of ${limits.maxBytes} (imageBytes); ` +
       'send a smaller or more compressed one',
   );
 }
 
-/** A picture file that may be decoded. */
+/** An image file that has been checked. */
 export interface CheckedFile {
-  /** What is to be decoded: the file, or a copy that comes to the same pixels. */
+  /** The bytes to decode: the file, or a copy that decodes to the same pixels. */
   readonly bytes: Uint8Array;
-  /** Whether a warning of the decoder means damage. */
+  /** Whether a warning of the decoder indicates damage. */
   readonly strict: boolean;
-  /** The part of the canvas that the first frame covers, where a file says so (GIF). */
+  /** The part of the canvas that the first frame covers, if the file states it (GIF). */
   readonly drawn?: Rectangle;
   readonly format: ImageFormat;
-  /** Of the upright picture. */
+  /** Size of the upright image, after EXIF orientation. */
   readonly size: Size;
-  /** Whether EXIF says that it is to be turned or mirrored: libvips then holds all of it decoded. */
+  /** Whether EXIF requires a rotation or mirroring: libvips then holds the whole decoded image. */
   readonly turned: boolean;
-  /** Whether it is a JPEG file whose samples are sRGB already, as most photographs are: nothing to convert. */
+  /** Whether it is a JPEG file whose samples are already sRGB, as in most photographs, so that no conversion is needed. */
   readonly plainJpeg: boolean;
 }
 
@@ -71,7 +71,7 @@ function isPlainJpeg({ format, space, channels, depth, icc }: Metadata): boolean
 
 type WholeFile = Pick<CheckedFile, 'bytes' | 'strict' | 'drawn'>;
 
-/** @throws ImageError for damage that the decoder would pass over, or give no name to. */
+/** @throws ImageError for damage that the decoder would ignore or not describe. */
 async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeFile> {
   switch (format) {
     case 'jpeg':
@@ -87,14 +87,14 @@ async function wholeFile(bytes: Uint8Array, format: ImageFormat): Promise<WholeF
     case 'webp':
       checkWebp(bytes);
       break;
-    case 'avif': // Its decoder misses what is behind the end.
+    case 'avif': // Its decoder does not detect a truncated file.
       break;
   }
   return { bytes, strict: false };
 }
 
 /**
- * Reads a picture's header and holds it against the limits.
+ * Reads the header of an image file and checks it against the limits.
  * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
  */
 export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise<CheckedFile> {
@@ -107,17 +107,17 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
     checkPixels(plain.width, plain.height, limits);
     return { format, size: plain, turned: false, plainJpeg: true, ...whole };
   }
-  // The header alone, without sharp's own pixel limit, so that the error can name the size.
+  // Reads only the header, without sharp's own pixel limit, so that the error can state the size.
   const header = await sharp(whole.bytes, { failOn: 'error', limitInputPixels: false })
     .metadata()
     .catch((cause: unknown) => {
       throw decodeFailure(format, cause, limits.maxSeconds);
     });
-  // libvips chooses its loader itself: make sure that it read what was allowed (a polyglot file may fool one of us).
+  // libvips chooses its own loader. Verify that it agrees, since a polyglot file may deceive one of the two checks.
   if (header.format !== (format === 'avif' ? 'heif' : format)) {
     throw new ImageError(
       'unsupported_format',
-      `image starts like ${format} but reads as ${header.format}; convert it to one of ${readableFormats.join(', ')}`,
+      `image starts as ${format} but is decoded as ${header.format}; convert it to one of ${readableFormats.join(', ')}`,
     );
   }
   checkPixels(header.width, header.height, limits);
@@ -125,14 +125,14 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   return { format, size: header.autoOrient, turned, plainJpeg: isPlainJpeg(header), ...whole };
 }
 
-/** The decoding of a checked file, upright; further steps may follow. */
+/** The decoding pipeline of a checked file, upright; further steps can be appended. */
 export function decoding({ bytes, strict }: CheckedFile, limits: ImageLimits): Sharp {
   return sharp(bytes, { failOn: strict ? 'warning' : 'error', limitInputPixels: limits.maxPixels, pages: 1 })
     .timeout({ seconds: limits.maxSeconds ?? 0 })
     .autoOrient();
 }
 
-/** @throws ImageError `corrupt`, or `too_large` where it takes too long. */
+/** @throws ImageError `corrupt`, or `too_large` if it takes too long. */
 export async function decodedPixels(pipeline: Sharp, format: ImageFormat, limits: ImageLimits): Promise<RgbImage> {
   const { data, info } = await pipeline
     .raw()
@@ -147,7 +147,7 @@ export async function decodedPixels(pipeline: Sharp, format: ImageFormat, limits
   };
 }
 
-/** Makes everything outside a part of a picture white, in place. */
+/** Sets all pixels outside a part of an image to white, in place. */
 function whitenAround({ width, height, data }: RgbImage, { left, top, ...part }: Rectangle): void {
   const right = Math.min(left + part.width, width);
   const bottom = Math.min(top + part.height, height);
@@ -162,22 +162,22 @@ function whitenAround({ width, height, data }: RgbImage, { left, top, ...part }:
 export async function decodeChecked(file: CheckedFile, limits: ImageLimits): Promise<RgbImage> {
   const pipeline = decoding(file, limits).flatten({ background: '#ffffff' }).toColourspace('srgb');
   const image = await decodedPixels(pipeline, file.format, limits);
-  // libvips makes it black where no frame has transparent pixels.
+  // libvips makes this area black if no frame has transparent pixels.
   if (file.drawn) whitenAround(image, file.drawn);
   return image;
 }
 
 /**
- * Decodes a picture to 8-bit sRGB.
+ * Decodes an image file to 8-bit sRGB.
  *
- * The format is found from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
+ * The format is detected from the content, never from a name, and must be JPEG, PNG, WebP, GIF, TIFF or AVIF. EXIF
  * orientation is applied; embedded colour profiles, CMYK, greyscale and 16-bit samples are converted to sRGB;
- * transparent pixels and what no frame covers are laid over white (what a browser page shows, where dropping alpha would
- * bring out hidden colours); of an animation or a multi-page file the first frame is taken.
+ * transparent pixels and areas that no frame covers become white (as on a browser page; dropping alpha would reveal hidden
+ * colours); the first frame or page of an animation or multi-page file is used.
  *
- * A file that lacks pixels is an error, and so is one whose data are not what they should be, as far as its format lets that be
- * seen (`jpegDamage.ts`, `png.ts`, `gif.ts`, `tiff.ts`). What costs no pixel is none: a missing end marker, bytes behind the
- * end, unreadable metadata.
+ * A file with missing pixels is an error, and so is one with damaged data, as far as the format allows detecting it
+ * (`jpegDamage.ts`, `png.ts`, `gif.ts`, `tiff.ts`). Defects that do not affect pixels are accepted: a missing end marker, bytes
+ * after the end, unreadable metadata.
  * @throws ImageError `unsupported_format`, `too_large` or `corrupt`.
  */
 export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defaultImageLimits): Promise<RgbImage> {
@@ -185,8 +185,8 @@ export async function decodeImage(bytes: Uint8Array, limits: ImageLimits = defau
 }
 
 /**
- * Takes raw RGB pixels (8-bit, row-major, interleaved) as an image; the data is not copied.
- * @throws ImageError `bad_dimensions` where sizes and number of bytes disagree, `too_large` over a limit.
+ * Uses raw RGB pixels (8-bit, row-major, interleaved) as an image; the data is not copied.
+ * @throws ImageError `bad_dimensions` if sizes and number of bytes disagree, `too_large` over a limit.
  */
 export function rawImage(
   data: Uint8Array,

@@ -1,20 +1,20 @@
 import { ImageError } from './imageError.js';
 import { isTimeout } from './workClock.js';
 
-/** What libvips says in its own name before, or behind, what a decoder has said. */
+/** Messages of libvips itself before or after that of a decoder. */
 const OWN_PREFIX = /^Input buffer has corrupt header: /;
 const OWN_LINES = /^(source: bad seek|error in tile)/;
 
-/** The first line that says what is wrong with the picture. */
+/** The first line that describes the problem of the image. */
 function reasonOf(message: string): string {
   const lines = message.split('\n').map((line) => line.replace(OWN_PREFIX, '').trim());
   return lines.find((line) => line !== '' && !OWN_LINES.test(line)) ?? lines[0] ?? '';
 }
 
 /**
- * What a failed decoding means to the sender of the picture.
- * @param seconds longest decoding that was allowed
- * @param what is decoded, for the message
+ * Converts a failure of the decoder to an error for the sender of the image.
+ * @param seconds time limit of the decoding
+ * @param what name of the input in the message
  */
 export function decodeFailure(format: string, cause: unknown, seconds: number | undefined, what = 'image'): ImageError {
   if (isTimeout(cause)) {
@@ -22,6 +22,6 @@ export function decodeFailure(format: string, cause: unknown, seconds: number | 
     return new ImageError('too_large', message, { cause });
   }
   const reason = reasonOf(cause instanceof Error ? cause.message : String(cause));
-  const message = `${what} cannot be decoded as ${format}: ${reason}; check that it was sent whole`;
+  const message = `${what} cannot be decoded as ${format}: ${reason}; check that it was transferred completely`;
   return new ImageError('corrupt', message, { cause });
 }

@@ -15,12 +15,12 @@ import { checkPipelinePixels, type OutputLimits, planInput } from './resize.js';
 import type { AffineMap, Crop, PreparedImage, ResizePolicy, RgbImage, Size } from './types.js';
 import { startClock, type WorkClock } from './workClock.js';
 
-/** A picture as it was sent: a file, or 8-bit RGB pixels [height, width, 3]. */
+/** An image as it was sent: a file, or 8-bit RGB pixels [height, width, 3]. */
 export type SentPicture = { readonly encoded: Uint8Array } | { readonly raw: RgbImage };
 
-/** What becomes of a picture on its way to the network. */
+/** How an image is converted to a network input. */
 export interface WantedInput {
-  /** Part of the upright picture to which the policy is applied. Absent: all of it. */
+  /** Part of the upright image to which the policy is applied. Absent: the whole image. */
   readonly crop?: Crop;
   readonly policy: ResizePolicy;
   /** Input pixels from one cell to the next. */
@@ -29,19 +29,19 @@ export interface WantedInput {
 }
 
 /**
- * JPEG's own reduction takes part only in pictures whose sides it divides: of others it leaves the last pixels out or
- * repeats them, which would move everything by up to half a pixel of the result.
+ * The reduction of the JPEG decoder is used only for images whose sides it divides. Otherwise it omits or repeats the last pixels,
+ * which would shift everything by up to half a pixel of the result.
  */
 const WHOLE_BLOCKS = 8;
 
-/** The way from a picture of a size to the input: what is resampled, and the map back. */
+/** The plan from an image of a given size to the input: the resampling, and the map back. */
 function planSteps(original: Size, { crop, policy, stride, limits }: WantedInput) {
   if (crop !== undefined) checkCrop(original, crop);
   const planned = planInput(crop ?? original, policy, stride, limits.output);
   const { resized, keep } = planned;
   const unchanged =
     crop === undefined && keep === undefined && resized.width === original.width && resized.height === original.height;
-  // The policy is applied to the mirrored crop, and mirroring comes last.
+  // The policy refers to the mirrored crop, although mirroring is the last step.
   const kept = keep && crop?.flip ? { ...keep, left: resized.width - keep.left - keep.width } : keep;
   const steps: Resampling = {
     ...(crop && { from: crop, flip: crop.flip }),
@@ -53,7 +53,7 @@ function planSteps(original: Size, { crop, policy, stride, limits }: WantedInput
   return { steps, unchanged, toOriginal, original: { width: original.width, height: original.height } };
 }
 
-/** What libvips writes before anything is resampled. */
+/** The pixels that libvips writes before resampling. */
 function decodeStages({ size, turned }: CheckedFile): Stage[] {
   const pixels = size.width * size.height;
   return [{ name: 'decode', pixels }, ...(turned ? [{ name: 'turn', pixels } as const] : [])];
@@ -74,7 +74,7 @@ async function decodeSteps(encoded: Uint8Array, wanted: WantedInput, clock: Work
   }
   let pipeline = decoding(file, limits.image);
   const divides = size.width % WHOLE_BLOCKS === 0 && size.height % WHOLE_BLOCKS === 0;
-  // What is cut before it is resized is decoded at its full size.
+  // A crop before the resize requires decoding at full size.
   if (!divides) pipeline = pipeline.extract({ left: 0, top: 0, width: size.width, height: size.height });
   pipeline = pipeline.resize(resized.width, resized.height, { fit: 'fill', kernel: 'cubic', fastShrinkOnLoad: false });
   const image = await decodedPixels(keep === undefined ? pipeline : pipeline.extract(keep), file.format, limits.image);
@@ -82,14 +82,13 @@ async function decodeSteps(encoded: Uint8Array, wanted: WantedInput, clock: Work
 }
 
 /**
- * Makes a network input of a picture: decodes it, cuts the crop out, mirrors it where that says so, and resizes it by the
- * policy (bicubic, see `resample`). What all of it would write is planned and held against the limits first.
+ * Converts an image to a network input: decodes it, crops it, mirrors it if requested, and resizes it by the policy (bicubic, see
+ * `resample`). All steps are planned first, and the pixels that they write are checked against the limits.
  *
- * Plain JPEG files that get smaller take one step in place of two, with the same pixels; where one becomes less than half as
- * large, and its sides are multiples of 8, the decoder itself leaves out frequencies that the resizing would (pixels differ by
- * 0.3 to 0.6 of 255 in the mean).
- * @throws ImageError `unsupported_format` or `corrupt` for the file, `bad_dimensions` for a crop outside the picture or a policy
- *   that does not fit, `too_large` over a limit, of time too; the signal's reason at the first step after it is aborted.
+ * Plain JPEG files that are reduced need one step instead of two, with the same pixels. If a file becomes less than half as large and
+ * its sides are multiples of 8, the decoder itself reduces it (pixels differ by 0.3 to 0.6 of 255 on average).
+ * @throws ImageError `unsupported_format` or `corrupt` for the file, `bad_dimensions` for a crop outside the image or a policy
+ *   that does not fit, `too_large` over a limit, including time; the signal's reason at the first step after it is aborted.
  */
 export async function decodeInput(
   picture: SentPicture,

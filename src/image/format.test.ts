@@ -21,7 +21,7 @@ describe('a file that is not read is refused by its name, with the way out:', ()
   const refused: Record<string, [Buffer, RegExp]> = {
     'HEIC of an iPhone': [
       ftyp('heic', 'mif1', 'MiHE', 'heic'),
-      /^is a HEIC file, which is not read; convert it to JPEG \(an iPhone/,
+      /^is a HEIC file, which is not supported; convert it to JPEG \(an iPhone/,
     ],
     'HEIC, 10 bits': [ftyp('heix', 'mif1', 'heix'), /a HEIC file/],
     'HEIC by a compatible brand': [ftyp('mif1', 'mif1', 'heic'), /a HEIC file/],
@@ -57,13 +57,13 @@ describe('a file that is not read is refused by its name, with the way out:', ()
       Buffer.from(jpeg.toString('utf8')),
       /decoded as UTF-8 text.*bytes, not strings/,
     ],
-    'a PNG whose line ends were changed': [latin(png.toString('latin1').replaceAll('\r\n', '\n')), /line ends/],
+    'a PNG whose line ends were changed': [latin(png.toString('latin1').replaceAll('\r\n', '\n')), /line endings/],
     'a word': [latin('hello world'), /is text, which/],
     ZIP: [latin('PK\x03\x04\x14\0'), /a ZIP archive/],
     gzip: [latin('\x1f\x8b\x08\0'), /gzip data/],
     NumPy: [latin('\x93NUMPY\x01\0'), /a NumPy array/],
     nothing: [Buffer.alloc(0), /^is empty \(0 bytes\); send one of/],
-    'what nobody knows': [Buffer.from([1, 2, 3, 4, 5, 6, 7, 8, 9, 200]), /^is of no known format; send one of/],
+    'what nobody knows': [Buffer.from([1, 2, 3, 4, 5, 6, 7, 8, 9, 200]), /^is of unknown format; send one of/],
   };
   for (const [name, [bytes, message]] of Object.entries(refused)) {
     test(name, async () => {

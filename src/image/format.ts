@@ -1,13 +1,13 @@
 import { Buffer } from 'node:buffer';
 
-/** Formats that are read. Vector and document formats (SVG, PDF) are not: they run an interpreter on foreign input. */
+/** Supported formats. Vector and document formats (SVG, PDF) are not: they run an interpreter on untrusted input. */
 export const readableFormats = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif'] as const;
 
 export type ImageFormat = (typeof readableFormats)[number];
 
-/** Bytes of a file that are looked at. */
+/** Number of bytes of a file that are inspected. */
 const HEAD_BYTES = 512;
-/** Base64 of fewer bytes is a word as well. */
+/** Shorter base64 could also be a word. */
 const MIN_BASE64 = 24;
 
 /** The first bytes of a file. */
@@ -20,12 +20,12 @@ interface Head {
 }
 
 interface KnownContent {
-  /** As it stands behind "is" in an error: with its article. */
+  /** As it follows "is" in an error: with its article. */
   readonly name: string | ((head: Head) => string);
   readonly matches: (head: Head) => boolean;
-  /** Present where it is read. */
+  /** Present if it is supported. */
   readonly format?: ImageFormat;
-  /** What the sender can do, where it is not read. */
+  /** What the sender can do, if it is not supported. */
   readonly advice?: string;
 }
 
@@ -56,7 +56,7 @@ const matching =
   ({ text }: Head): boolean =>
     pattern.test(text);
 
-/** Two letters are few: four reserved bytes are 0, and the length of the second header is one of those that there are. */
+/** Two letters are not enough: four reserved bytes must be 0, and the length of the second header must be a valid one. */
 function isBmp({ bytes, text }: Head): boolean {
   const lengths = [12, 40, 52, 56, 64, 108, 124];
   return text.startsWith('BM') && text.startsWith('\0\0\0\0', 6) && lengths.includes(bytes[14] ?? 0);
@@ -77,8 +77,8 @@ const DEVELOP = 'develop it with a RAW converter and send the JPEG or TIFF';
 const FRAME = 'send single frames as JPEG or PNG';
 
 /**
- * What a file can be, by its first bytes; the first that matches is taken. Formats that are read stand first. TIFF-based camera
- * files are told from TIFF by their tags (`tiff.ts`).
+ * Kinds of files by their first bytes; the first match is used. Supported formats come first. TIFF-based camera files are
+ * distinguished from TIFF by their tags (`tiff.ts`).
  */
 const known: readonly KnownContent[] = [
   { name: 'a JPEG file', format: 'jpeg', matches: signed([0xff, 0xd8, 0xff]) },
@@ -120,14 +120,14 @@ const known: readonly KnownContent[] = [
   { name: 'a ZIP archive', advice: 'send the images in it one by one', matches: titled('PK\x03\x04') },
   { name: 'gzip data', advice: 'decompress it first', matches: signed([0x1f, 0x8b]) },
   {
-    name: 'a PNG file whose line ends were changed on the way',
+    name: 'a PNG file whose line endings were converted in transfer',
     advice: 'transfer it as binary, not as text',
     matches: titled('\x89PNG'),
   },
-  // U+FFFD in UTF-8, which a JPEG or PNG file starts with once something has taken it for text.
+  // U+FFFD in UTF-8, with which a JPEG or PNG file starts after it was decoded as text.
   {
-    name: 'a binary file that something on the way has decoded as UTF-8 text',
-    advice: 'read and send bytes, not strings; what was lost cannot be restored',
+    name: 'a binary file that was decoded as UTF-8 text in transfer',
+    advice: 'read and send bytes, not strings; the lost data cannot be restored',
     matches: titled('\xef\xbf\xbd'),
   },
   {
@@ -137,7 +137,7 @@ const known: readonly KnownContent[] = [
   },
   {
     name: 'an HTML page',
-    advice: 'send the image itself: the address may have led to an error page or a login',
+    advice: 'send the image itself; the URL may have returned an error page or a login page',
     matches: matching(/^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)/i),
   },
   {
@@ -164,7 +164,7 @@ const known: readonly KnownContent[] = [
   },
 ];
 
-/** Brands of an `ftyp` box: the major one, then, behind its version, the compatible ones. */
+/** Brands of an `ftyp` box: the major one and, after its version, the compatible ones. */
 function brandsOf(bytes: Uint8Array, text: string): string[] {
   if (bytes.length < 16 || text.slice(4, 8) !== 'ftyp') return [];
   const end = Math.min(new DataView(bytes.buffer, bytes.byteOffset).getUint32(0), bytes.length);
@@ -184,25 +184,25 @@ function contentOf(head: Head): KnownContent | undefined {
 }
 
 function nameOf(content: KnownContent | undefined, head: Head): string {
-  const name = content?.name ?? 'of no known format';
+  const name = content?.name ?? 'of unknown format';
   return typeof name === 'string' ? name : name(head);
 }
 
-/** The format that a file's first bytes announce, or undefined where it is none of `readableFormats`. */
+/** The format of a file by its first bytes, or undefined if it is not one of `readableFormats`. */
 export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
   return contentOf(headOf(bytes))?.format;
 }
 
-/** What a file is by its first bytes, as the end of a sentence: "is a HEIC file". */
+/** Describes a file by its first bytes, as the end of a sentence: "is a HEIC file". */
 export function describeContent(bytes: Uint8Array): string {
   const head = headOf(bytes);
   return bytes.byteLength === 0 ? 'is empty (0 bytes)' : `is ${nameOf(contentOf(head), head)}`;
 }
 
-/** Why a file of no readable format is refused, and the way out; without a subject: "is a HEIC file, ...". */
+/** Why an unsupported file is rejected, and what to do; without a subject: "is a HEIC file, ...". */
 export function refusalOf(bytes: Uint8Array): string {
   const advice = contentOf(headOf(bytes))?.advice;
   const formats = readableFormats.join(', ');
   if (advice === undefined) return `${describeContent(bytes)}; send one of ${formats}, or raw RGB pixels`;
-  return `${describeContent(bytes)}, which is not read; ${advice} (read are ${formats}, and raw RGB pixels)`;
+  return `${describeContent(bytes)}, which is not supported; ${advice} (supported: ${formats}, and raw RGB pixels)`;
 }

@@ -13,7 +13,7 @@ const MOST_BITS = 12;
 const CODES_PER_STEP = 500_000;
 
 function damaged(what: string): ImageError {
-  return new ImageError('corrupt', `GIF is damaged: ${what}; check that it was sent whole`);
+  return new ImageError('corrupt', `GIF is damaged: ${what}; check that it was transferred completely`);
 }
 
 interface Frame {
@@ -54,7 +54,7 @@ function firstFrame(bytes: Uint8Array): Frame {
   let at = 13 + tableBytes(bytes[10]!);
   while (bytes[at] === EXTENSION) at = skipBlocks(bytes, at + 2) + 1;
   if (at + 10 > bytes.length) throw damaged(`it ends before its first frame, at byte ${bytes.length}`);
-  if (bytes[at] !== IMAGE) throw damaged(`at byte ${at} there should be its first frame`);
+  if (bytes[at] !== IMAGE) throw damaged(`its first frame is missing at byte ${at}`);
   const side = (offset: number) => view.getUint16(at + offset, true);
   const place = { left: side(1), top: side(3), width: side(5), height: side(7) };
   const data = at + 10 + tableBytes(bytes[at + 9]!);
@@ -82,7 +82,7 @@ function* countPixels(data: Uint8Array, colourBits: number, most: number): Gener
       continue;
     }
     if (code > next || (last < 0 && code >= clear) || (code === next && next >= lengths.length)) {
-      throw damaged(`a code behind ${pixels} of ${most} pixels of its first frame does not exist`);
+      throw damaged(`its first frame has an invalid code after ${pixels} of ${most} pixels`);
     }
     if (last >= 0 && next < lengths.length) {
       lengths[next] = lengths[last]! + 1;
@@ -112,7 +112,7 @@ export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
   const { place: drawn, bits, from } = firstFrame(bytes);
   const most = drawn.width * drawn.height;
   const { data, end, ended } = readBlocks(bytes, from);
-  if (bits < 1 || bits >= MOST_BITS) throw damaged(`colours of ${bits} bits do not exist`);
+  if (bits < 1 || bits >= MOST_BITS) throw damaged(`colours of ${bits} bits are not valid`);
   const counting = countPixels(data, bits, most);
   let step = counting.next();
   for (; !step.done; step = counting.next()) await setImmediate();

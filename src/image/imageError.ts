@@ -1,13 +1,13 @@
 /**
- * What is wrong with a picture or with what was asked of it:
- * - `unsupported_format`: not one of the formats that are read
+ * The problem of an image or of a request for it:
+ * - `unsupported_format`: not a supported format
  * - `too_large`: more bytes or pixels than a limit allows
  * - `corrupt`: starts like a known format but cannot be decoded to its end
  * - `bad_dimensions`: sizes, crops or policies that do not fit the picture or the model
  */
 export type ImageErrorCode = 'unsupported_format' | 'too_large' | 'corrupt' | 'bad_dimensions';
 
-/** The image layer's one error; `message` says what is wrong and the way out. */
+/** The error class of the image layer; `message` states the problem and how to fix it. */
 export class ImageError extends Error {
   override readonly name = 'ImageError';
   readonly code: ImageErrorCode;

@@ -21,7 +21,7 @@ describe('files on which the service was wrong', () => {
   test('half of the data and an end marker is damaged, near the row where it ends', async () => {
     await assert.rejects(
       decodeImage(await read('cases/half_EOI_astronaut.jpg')),
-      refused(/^JPEG is damaged: it has no more data near row 272 of 512; check that it was sent whole$/),
+      refused(/^JPEG is damaged: it has no more data near row 272 of 512; check that it was transferred completely$/),
     );
   });
 
@@ -102,8 +102,8 @@ test('a JPEG of 12 bits and one without loss are refused as what they are', asyn
   const bytes = await read('baseline-444.jpg');
   const frame = bytes.indexOf(Buffer.from([0xff, 0xc0]));
   for (const [at, value, message] of [
-    [frame + 4, 12, /^image is a JPEG of 12 bits a sample, which is not read; convert it to a usual JPEG/],
-    [frame + 1, 0xc3, /^image is a lossless JPEG, which is not read/],
+    [frame + 4, 12, /^image is a JPEG of 12 bits per sample, which is not supported; convert it to a standard JPEG/],
+    [frame + 1, 0xc3, /^image is a lossless JPEG, which is not supported/],
     [frame + 1, 0xc5, /^image is a JPEG of frame type 5/],
   ] as const) {
     const changed = Buffer.from(bytes);

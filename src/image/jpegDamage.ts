@@ -21,21 +21,21 @@ export interface WholeJpeg {
 }
 
 function damaged(what: string): ImageError {
-  return new ImageError('corrupt', `JPEG is damaged: it ${what}; check that it was sent whole`);
+  return new ImageError('corrupt', `JPEG is damaged: it ${what}; check that it was transferred completely`);
 }
 
 /** @throws ImageError `unsupported_format` for what the standard calls JPEG too, and decoders of 8-bit pictures do not read. */
 function checkKind({ marker, precision }: Frame): void {
-  const way = 'convert it to a usual JPEG (baseline or progressive), PNG or TIFF';
+  const remedy = 'convert it to a standard JPEG (baseline or progressive), PNG or TIFF';
   if (precision !== 8) {
     throw new ImageError(
       'unsupported_format',
-      `image is a JPEG of ${precision} bits a sample, which is not read; ${way}`,
+      `image is a JPEG of ${precision} bits per sample, which is not supported; ${remedy}`,
     );
   }
   if (READ_FRAMES.includes(marker)) return;
   const name = marker === 0xc3 ? 'a lossless JPEG' : `a JPEG of frame type ${marker - 0xc0}`;
-  throw new ImageError('unsupported_format', `image is ${name}, which is not read; ${way}`);
+  throw new ImageError('unsupported_format', `image is ${name}, which is not supported; ${remedy}`);
 }
 
 /** Whether scans hold every coefficient of every component to its last bit. */

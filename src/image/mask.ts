@@ -5,22 +5,22 @@ import { describeContent, sniffFormat } from './format.js';
 import { ImageError } from './imageError.js';
 import { bareSamples, pngHeader } from './png.js';
 
-/** One number a pixel, rows from the top; not 0 inside the mask. Numbers of 1, 2 and 4 bits are scaled to 8. */
+/** One value per pixel, rows from the top; not 0 inside the mask. Values of 1, 2 and 4 bits are scaled to 8. */
 export interface MaskImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array | Uint16Array;
 }
 
-/** Colour types with one number a pixel. */
+/** Colour types with one value per pixel. */
 const singleNumbers: readonly string[] = ['grey', 'palette'];
 
 /**
- * Decodes a PNG file as a mask: a pixel belongs to it where its number is not 0. That is the grey value, or the palette's index
- * and not its colour (as label images are written: PASCAL VOC, DAVIS), in 1, 2, 4, 8 or 16 bits, interlaced or not. A mask is no
- * picture: colour profiles, gamma, transparent values and an orientation do not change it.
- * @param size what the mask must have, checked before any pixel is decoded
- * @param maxSeconds longest decoding; 0: as long as it takes
+ * Decodes a PNG file as a mask: a pixel belongs to it if its value is not 0. The value is the grey level, or the palette index
+ * (not its colour, as in the label images of PASCAL VOC and DAVIS), with 1, 2, 4, 8 or 16 bits, interlaced or not. Colour profiles,
+ * gamma, transparency and orientation do not affect a mask.
+ * @param size required size of the mask, checked before any pixel is decoded
+ * @param maxSeconds time limit of the decoding; 0 means unlimited
  * @throws ImageError `unsupported_format`, `bad_dimensions` or `corrupt`.
  */
 export async function decodeMask(
@@ -38,11 +38,11 @@ export async function decodeMask(
   if (width !== size.width || height !== size.height) {
     throw new ImageError(
       'bad_dimensions',
-      `mask of ${width} x ${height} pixels does not lie on the image of ${size.width} x ${size.height}; send it at that size`,
+      `mask of ${width} x ${height} pixels does not match the image of ${size.width} x ${size.height}; send it at that size`,
     );
   }
   if (!singleNumbers.includes(colour)) {
-    const message = `mask is ${colour}, several numbers a pixel; send a PNG of one channel, greyscale or with a palette`;
+    const message = `mask is ${colour}, with several values per pixel; send a PNG with one channel, greyscale or with a palette`;
     throw new ImageError('unsupported_format', message);
   }
   // 16-bit values below 256 would become 0 among 8-bit ones.

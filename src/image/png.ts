@@ -40,7 +40,7 @@ interface Chunk {
 }
 
 function damaged(what: string): ImageError {
-  return new ImageError('corrupt', `PNG is damaged: ${what}; check that it was sent whole`);
+  return new ImageError('corrupt', `PNG is damaged: ${what}; check that it was transferred completely`);
 }
 
 /** Chunks whose loss costs pixels: a capital first letter says so. The others are looked at by nobody here. */
@@ -60,9 +60,11 @@ function* chunks(bytes: Uint8Array): Generator<Chunk> {
     if (pixels && type !== 'IDAT') return;
     if (at + FRAME_BYTES > bytes.length) throw damaged(`it ends within a chunk, at byte ${bytes.length}`);
     const end = at + FRAME_BYTES + view.getUint32(at);
-    if (!/^[A-Za-z]{4}$/.test(type)) throw damaged(`at byte ${at} there is no chunk`);
+    if (!/^[A-Za-z]{4}$/.test(type)) throw damaged(`there is no valid chunk at byte ${at}`);
     if (end > bytes.length) {
-      throw damaged(`chunk ${type} at byte ${at} ends at byte ${end} of ${bytes.length}`);
+      throw damaged(
+        `chunk ${type} at byte ${at} ends at byte ${end}, after the end of the file (${bytes.length} bytes)`,
+      );
     }
     if (isCritical(type) && crc32(bytes.subarray(at + 4, end - 4)) !== view.getUint32(end - 4)) {
       throw damaged(`chunk ${type} at byte ${at} has a wrong checksum`);
@@ -78,7 +80,7 @@ function header({ type, data }: Chunk): PngHeader {
   if (type !== 'IHDR' || data.length !== HEADER_BYTES) throw damaged('it does not start with a header (IHDR)');
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const colour = colours.get(data[COLOUR_AT]!);
-  if (colour === undefined) throw damaged(`colour type ${data[COLOUR_AT]} of its header does not exist`);
+  if (colour === undefined) throw damaged(`colour type ${data[COLOUR_AT]} in its header is not valid`);
   return { width: view.getUint32(0), height: view.getUint32(4), bits: data[8]!, colour };
 }
 

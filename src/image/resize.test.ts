@@ -142,7 +142,7 @@ describe('prepareImage', () => {
         { kind: 'shortestSide', resize: 256, crop: most },
         /^crop 4294967295 is larger than resize 256; crop at most 256$/,
       ],
-      [{ kind: 'fit', width: most, height: 32 }, /network input of 4294967295 x 32 .* over the limit/],
+      [{ kind: 'fit', width: most, height: 32 }, /network input of 4294967295 x 32 .* exceeds the limit/],
     ] satisfies [ResizePolicy, RegExp][]) {
       await assert.rejects(prepareImage(image, policy, 32), { name: 'ImageError', message });
     }
@@ -158,7 +158,7 @@ describe('prepareImage', () => {
       await assert.rejects(prepareImage(blank(300, 200), policy, 32, limits), {
         name: 'ImageError',
         code: 'too_large',
-        message: /over the limit of 4096 \(inputPixels\); choose/,
+        message: /exceeds the limit of 4096 \(inputPixels\); choose/,
       });
     }
   });
@@ -190,7 +190,7 @@ describe('sizes that are allowed', () => {
       [{ kind: 'shortestSide', resize: 96, crop: 96 }, '96x96'],
       [{ kind: 'native' }, '288x192'],
     ] as const) {
-      const message = new RegExp(`network input of ${size} is none of .* choose 64x64 or 96x64`);
+      const message = new RegExp(`network input of ${size} is not one of .* choose 64x64 or 96x64`);
       await assert.rejects(prepareImage(blank(300, 200), policy, 32, limits), badDimensions(message));
     }
   });

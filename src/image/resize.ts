@@ -4,13 +4,13 @@ import { resample } from './resample.js';
 import { planResampling, type Stage } from './resamplePlan.js';
 import type { AffineMap, PreparedImage, Rectangle, ResizePolicy, RgbImage, Size } from './types.js';
 
-/** What one network input may cost. */
+/** Limits of one network input. */
 export interface OutputLimits {
-  /** Most pixels (width * height) of a network input. */
+  /** Maximum pixels (width * height) of a network input. */
   readonly maxOutputPixels: number;
-  /** Most pixels that all steps of making it may write together, decoding included. Absent: `enoughPipelinePixels`. */
+  /** Maximum total pixels that all steps write, including decoding. Absent: `enoughPipelinePixels`. */
   readonly maxPipelinePixels?: number;
-  /** The only sizes that a network input may have. Absent: any. */
+  /** The allowed sizes of a network input. Absent: any. */
   readonly sizes?: readonly Size[];
 }
 
@@ -18,25 +18,25 @@ export interface OutputLimits {
 export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 };
 
 /**
- * Pixels that suffice for every picture and every network input within their limits: a picture is decoded and turned, and
- * no step after that writes more than some times the input (see `planResampling`).
+ * Pixels that are sufficient for every image and network input within their limits: an image is decoded and rotated, and later steps
+ * write at most a few times the size of the input (see `planResampling`).
  */
 export function enoughPipelinePixels(maxPixels: number, maxOutputPixels: number): number {
   return 2 * maxPixels + 16 * maxOutputPixels;
 }
 
-/** A network input before it is made. */
+/** The plan of a network input. */
 interface PlannedInput {
   readonly size: Size;
-  /** Size to which the whole picture is resized. */
+  /** Size to which the whole image is resized. */
   readonly resized: Size;
-  /** The part of it that is the input; absent where that is all. */
+  /** The part of it that is the input; absent if it is the whole image. */
   readonly keep?: Rectangle;
   /** From the input to the picture that is resized. */
   readonly toOriginal: AffineMap;
 }
 
-/** Sizes that a policy comes to for one image: the resized picture, and the part of it that is kept. */
+/** The sizes that a policy gives for one image: the resized image, and the part of it that is kept. */
 interface ResizePlan {
   readonly width: number;
   readonly height: number;
@@ -70,18 +70,18 @@ function checkMultiple(name: string, value: number, stride: number, most = Numbe
   );
 }
 
-/** @throws ImageError `too_large` where a network input has more pixels than the limit. */
+/** @throws ImageError `too_large` if a network input has more pixels than the limit. */
 export function checkOutputPixels(width: number, height: number, limits: OutputLimits): void {
   if (width * height <= limits.maxOutputPixels) return;
   throw new ImageError(
     'too_large',
-    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxOutputPixels} ` +
+    `network input of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.maxOutputPixels} ` +
       '(inputPixels); choose a smaller size',
   );
 }
 
 /**
- * Holds what all steps of making a network input would write against the limit, before any of them begins.
+ * Checks the pixels that all steps of making a network input would write against the limit, before the first step.
  * @throws ImageError `too_large` over the limit.
  */
 export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
@@ -96,16 +96,16 @@ export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimi
   );
 }
 
-/** A size as errors and the configuration write it. */
+/** A size as written in errors and the configuration. */
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
-/** @throws ImageError `bad_dimensions` where a network input would have a size that is not one of the allowed. */
+/** @throws ImageError `bad_dimensions` if the size of a network input is not allowed. */
 function checkSize(size: Size, { sizes }: OutputLimits): void {
   if (sizes === undefined) return;
   if (sizes.some(({ width, height }) => width === size.width && height === size.height)) return;
   throw new ImageError(
     'bad_dimensions',
-    `network input of ${sizeText(size)} is none of the sizes that are allowed; choose ${sizes.map(sizeText).join(' or ')} ` +
+    `network input of ${sizeText(size)} is not one of the allowed sizes; choose ${sizes.map(sizeText).join(' or ')} ` +
       'with the policy fit or the crop of shortestSide',
   );
 }
@@ -143,7 +143,7 @@ function planShortestSide(
 function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits: OutputLimits): ResizePlan {
   for (const side of ['width', 'height'] as const) {
     checkSide(side, policy[side]);
-    // One that is too large by itself has no multiple beside it that could be used.
+    // If the size itself is too large, no nearby multiple can be suggested.
     checkOutputPixels(policy[side], stride, limits);
     checkMultiple(side, policy[side], stride);
   }
@@ -176,7 +176,7 @@ function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputL
   return planned;
 }
 
-/** The input that a plan comes to, and its way back. */
+/** The input of a plan, and the map back to the original. */
 function plannedInput(image: Size, { width, height, keep }: ResizePlan): PlannedInput {
   const scaleX = image.width / width;
   const scaleY = image.height / height;
@@ -189,7 +189,7 @@ function plannedInput(image: Size, { width, height, keep }: ResizePlan): Planned
 }
 
 /**
- * The size and the geometry that `prepareImage` gives, from the picture's size alone.
+ * The size and geometry that `prepareImage` gives, from the image's size alone.
  * @param stride input pixels from one cell to the next
  * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over the limit.
  */
@@ -203,7 +203,7 @@ export function planInput(
 }
 
 /**
- * Resizes a picture to a network input by a policy, and keeps the way back to the original.
+ * Resizes an image to a network input by a policy, and keeps the map back to the original.
  *
  * Bicubic, antialiased (see `resample`). `shortestSide` rounds as torchvision's Resize and CenterCrop do: the long side
  * is int(resize * long / short), the crop starts at round((side - crop) / 2), half to even. `fit` sizes and the crop

@@ -94,7 +94,7 @@ describe('a TIFF is refused by what is in it:', () => {
   const cases: Record<string, [Buffer, RegExp]> = {
     'floating point': [
       grey(bytes(Float32Array.from(ramp, (value) => value / 255)), { bits: 32, format: 3 }),
-      /^image is a TIFF of 32-bit floating point, whose black and white no rule says .*; scale it to 8 or 16 bits/,
+      /^image is a TIFF of 32-bit floating point, whose range is not defined .*; scale it to 8 or 16 bits/,
     ],
     'floating point, RGB, the other byte order': [
       grey(new Uint8Array(count * 12), { bits: 32, format: 3, samples: 3, bigEndian: true }),
@@ -107,20 +107,20 @@ describe('a TIFF is refused by what is in it:', () => {
     'signed bytes': [grey(ramp, { format: 2 }), /8-bit signed integers/],
     'unsigned 32-bit integers': [
       grey(bytes(Uint32Array.from(ramp)), { bits: 32 }),
-      /TIFF of 32 bits a sample, which is not read; convert/,
+      /TIFF of 32 bits per sample, which is not supported; convert/,
     ],
-    '12 bits': [grey(new Uint8Array(count * 2), { bits: 12 }), /12 bits a sample/],
+    '12 bits': [grey(new Uint8Array(count * 2), { bits: 12 }), /12 bits per sample/],
     'complex numbers': [grey(new Uint8Array(count * 8), { bits: 64, format: 6 }), /complex numbers/],
     CIELab: [
       grey(new Uint8Array(count * 3), { samples: 3, photometric: 8 }),
-      /a TIFF in CIELab, which is not read; convert it to sRGB/,
+      /a TIFF in CIELab, which is not supported; convert it to sRGB/,
     ],
     ICCLab: [grey(new Uint8Array(count * 3), { samples: 3, photometric: 9 }), /a TIFF in ICCLab/],
     LogLuv: [grey(new Uint8Array(count * 3), { samples: 3, photometric: 32845 }), /LogLuv/],
     'an unknown colour model': [grey(ramp, { photometric: 77 }), /colour model 77/],
     'an unknown compression': [
       grey(ramp, { compression: 34712 }),
-      /compression 34712, which is not read; save it with LZW/,
+      /compression 34712, which is not supported; save it with LZW/,
     ],
     DNG: [grey(ramp, { tags: { 50706: [0x01010000] } }), /a camera RAW file .* develop it/],
     'a preview before sensor data (NEF)': [grey(ramp, { tags: { 254: [1], 330: [8] } }), /a camera RAW file/],
@@ -149,7 +149,7 @@ describe('a TIFF is damaged', () => {
 
   test('where its samples end behind the file', async () => {
     const file = writeTiff(ramp, size);
-    await assert.rejects(decodeImage(file.subarray(0, -1)), refused(/strip 0 ends at byte \d+, and the file has/));
+    await assert.rejects(decodeImage(file.subarray(0, -1)), refused(/strip 0 ends at byte \d+, but the file has/));
   });
 
   test('wherever it is cut', async () => {

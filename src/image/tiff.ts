@@ -26,9 +26,9 @@ const MOST_VALUES = 1 << 17;
 const MOST_ENTRIES = 4096;
 
 const READ_BITS = [1, 2, 4, 8, 16];
-const CONVERT = 'convert it to a TIFF of 8 or 16 bits a sample, greyscale or RGB, or to PNG';
+const CONVERT = 'convert it to a TIFF of 8 or 16 bits per sample, greyscale or RGB, or to PNG';
 const RAW =
-  'is a camera RAW file (DNG, NEF, CR2 or the like), which is not read; develop it with a RAW converter and send the JPEG or TIFF';
+  'is a camera RAW file (DNG, NEF, CR2 or the like), which is not supported; develop it with a RAW converter and send the JPEG or TIFF';
 
 const photometrics: ReadonlyMap<number, string> = new Map([
   [4, 'a transparency mask'],
@@ -50,7 +50,7 @@ function unsupported(what: string): ImageError {
 }
 
 function damaged(what: string): ImageError {
-  return new ImageError('corrupt', `TIFF is damaged: ${what}; check that it was sent whole`);
+  return new ImageError('corrupt', `TIFF is damaged: ${what}; check that it was transferred completely`);
 }
 
 /** Reads numbers of either byte order, and offsets of either length, within the file. */
@@ -71,7 +71,7 @@ class Reader {
 
   /** A whole number of 1, 2, 4 or 8 bytes. @throws ImageError `corrupt` beyond the file. */
   number(at: number, bytes: number, what: string): number {
-    if (at + bytes > this.length) throw damaged(`${what} stands at byte ${at}, and the file has ${this.length}`);
+    if (at + bytes > this.length) throw damaged(`${what} is at byte ${at}, but the file has ${this.length} bytes`);
     if (bytes === 1) return this.#view.getUint8(at);
     if (bytes === 2) return this.#view.getUint16(at, this.#little);
     if (bytes === 4) return this.#view.getUint32(at, this.#little);
@@ -116,19 +116,20 @@ function checkSamples(tags: Tags): void {
   const width = bits[0] ?? 1;
   if (format === 3) {
     throw unsupported(
-      `is a TIFF of ${width}-bit floating point, whose black and white no rule says (0 to 1, 0 to 255, or light without ` +
-        `an upper end); scale it to 8 or 16 bits a sample and send that`,
+      `is a TIFF of ${width}-bit floating point, whose range is not defined (0 to 1, 0 to 255, or linear light without ` +
+        `an upper limit); scale it to 8 or 16 bits per sample and send that`,
     );
   }
-  if (format === 2) throw unsupported(`is a TIFF of ${width}-bit signed integers, which are no shades; ${CONVERT}`);
-  if (format === 5 || format === 6) throw unsupported(`is a TIFF of complex numbers, which are no shades; ${CONVERT}`);
+  if (format === 2) throw unsupported(`is a TIFF of ${width}-bit signed integers, which is not supported; ${CONVERT}`);
+  if (format === 5 || format === 6)
+    throw unsupported(`is a TIFF of complex numbers, which is not supported; ${CONVERT}`);
   if (bits.some((each) => each !== width)) {
-    throw unsupported(`is a TIFF of ${bits.join(', ')} bits a sample, which is not read; ${CONVERT}`);
+    throw unsupported(`is a TIFF of ${bits.join(', ')} bits per sample, which is not supported; ${CONVERT}`);
   }
   if (!READ_BITS.includes(width))
-    throw unsupported(`is a TIFF of ${width} bits a sample, which is not read; ${CONVERT}`);
+    throw unsupported(`is a TIFF of ${width} bits per sample, which is not supported; ${CONVERT}`);
   if (width < 8 && samples > 1) {
-    throw unsupported(`is a TIFF of ${samples} samples of ${width} bits a pixel, which is not read; ${CONVERT}`);
+    throw unsupported(`is a TIFF of ${samples} samples of ${width} bits per pixel, which is not supported; ${CONVERT}`);
   }
 }
 
@@ -141,7 +142,7 @@ function checkExtent(tags: Tags, length: number): void {
     const sizes = tags.get(bytes);
     for (const [i, offset] of tags.get(offsets)?.entries() ?? []) {
       const end = offset + (sizes?.[i] ?? 0);
-      if (end > length) throw damaged(`${what} ${i} ends at byte ${end}, and the file has ${length}`);
+      if (end > length) throw damaged(`${what} ${i} ends at byte ${end}, but the file has ${length} bytes`);
     }
   }
 }
@@ -163,13 +164,13 @@ export function checkTiff(bytes: Uint8Array): void {
   }
   if (!READ_PHOTOMETRICS.includes(photometric)) {
     const name = photometrics.get(photometric) ?? `colour model ${photometric}`;
-    throw unsupported(`is a TIFF in ${name}, which is not read; convert it to sRGB`);
+    throw unsupported(`is a TIFF in ${name}, which is not supported; convert it to sRGB`);
   }
   checkSamples(tags);
   const compression = tags.get(TAGS.compression)?.[0] ?? 1;
   if (!READ_COMPRESSIONS.has(compression)) {
     throw unsupported(
-      `is a TIFF of compression ${compression}, which is not read; save it with LZW, Deflate, JPEG or no compression`,
+      `is a TIFF of compression ${compression}, which is not supported; save it with LZW, Deflate, JPEG or no compression`,
     );
   }
   checkExtent(tags, reader.length);

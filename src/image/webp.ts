@@ -7,6 +7,6 @@ const HEADER_BYTES = 8;
 export function checkWebp(bytes: Uint8Array): void {
   const length = HEADER_BYTES + new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(4, true);
   if (length <= bytes.byteLength) return;
-  const what = `it should have ${length} bytes, and has ${bytes.byteLength}`;
-  throw new ImageError('corrupt', `WebP is damaged: ${what}; check that it was sent whole`);
+  const what = `it should have ${length} bytes but has ${bytes.byteLength}`;
+  throw new ImageError('corrupt', `WebP is damaged: ${what}; check that it was transferred completely`);
 }

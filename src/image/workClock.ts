@@ -1,19 +1,19 @@
 import { ImageError } from './imageError.js';
 
-/** The time that all steps of one picture have together, and the caller's patience. */
+/** The time limit of all steps of one image, and the caller's cancellation. */
 export interface WorkClock {
-  /** What is left for libvips, in whole seconds as sharp counts them, at least 1; 0: as long as it takes. */
+  /** Remaining time for libvips, in whole seconds as in sharp, at least 1; 0 means unlimited. */
   secondsLeft(): number;
-  /** @throws ImageError `too_large` when the time is over, or the signal's reason when it is aborted. */
+  /** @throws ImageError `too_large` when the time has expired, or the signal's reason when it is aborted. */
   check(): void;
-  /** The error of a step that ran out of its time. */
+  /** The error of a step that exceeded its time. */
   late(cause?: unknown): ImageError;
 }
 
 /**
- * Starts the clock of a picture.
- * @param maxSeconds longest time of all steps together; absent: for ever
- * @param signal aborted when nobody waits for the result any more
+ * Starts the clock of an image.
+ * @param maxSeconds maximum time of all steps; absent: unlimited
+ * @param signal aborted when the result is no longer needed
  */
 export function startClock(maxSeconds?: number, signal?: AbortSignal): WorkClock {
   const start = performance.now();
@@ -32,5 +32,5 @@ export function startClock(maxSeconds?: number, signal?: AbortSignal): WorkClock
   };
 }
 
-/** Whether an error is libvips' time that ran out; sharp has no class for it. */
+/** Whether an error is a timeout of libvips; sharp has no class for it. */
 export const isTimeout = (error: unknown): boolean => error instanceof Error && error.message.startsWith('timeout:');

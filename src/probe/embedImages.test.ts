@@ -46,7 +46,7 @@ test('vectors stand in the order of the images; broken ones are left out with th
     skipped.map(({ index, name }) => [index, name]),
     [[2, '2.png']],
   );
-  assert.match(skipped[0]!.reason, /^image is text, which is not read/);
+  assert.match(skipped[0]!.reason, /^image is text, which is not supported/);
   assert.deepEqual(batches, [1, 2, 1]);
   assert.equal(reads, 5);
 

@@ -1,33 +1,33 @@
 import cliProgress from 'cli-progress';
 
-// CommonJS: Node finds not all of its names.
+// CommonJS: Node does not detect all of its named exports.
 const { Format, SingleBar } = cliProgress;
 
-/** Shows how far work has come: a bar on a terminal, plain lines elsewhere. */
+/** Shows the progress of work: a bar on a terminal, plain lines elsewhere. */
 export interface Bar {
-  /** @param figures what stands behind the time left */
+  /** @param figures text that follows the remaining time */
   update(done: number, figures: string): void;
-  /** A line above the bar. */
+  /** Prints a line above the bar. */
   note(text: string): void;
-  /** Ends the bar, wherever it stands, and gives the terminal its cursor back: also to be called before a signal ends the process. */
+  /** Ends the bar and restores the cursor of the terminal. Must also be called before a signal ends the process. */
   stop(): void;
 }
 
 export interface BarOptions {
-  /** Where it is written; a bar only when it is a terminal. */
+  /** Output stream; a bar is shown only if it is a terminal. */
   readonly stream: NodeJS.WriteStream;
-  /** Done before this work began. Default 0. */
+  /** Units that were done before. Default: 0. */
   readonly start?: number;
   readonly total: number;
-  /** How far the work is, such as `step 3/10`. */
+  /** Text of the current state, such as `step 3/10`. */
   readonly count: (done: number) => string;
-  /** Plain lines: seconds from one to the next. */
+  /** Plain lines: seconds between lines. */
   readonly plainSeconds: number;
-  /** Plain lines: whether the first update writes one, and the last update always does. Short work then is not silent. */
+  /** Plain lines: whether the first update and the last one always write a line, so that short work is not silent. */
   readonly plainEnds: boolean;
 }
 
-/** Seconds as people read them. */
+/** Formats seconds for people. */
 function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
@@ -36,7 +36,7 @@ function duration(seconds: number): string {
 
 function terminalBar({ stream, start = 0, total, count }: BarOptions): Bar {
   const bar = new SingleBar({
-    // Before the first update there is no time left to speak of.
+    // Before the first update the remaining time is unknown.
     format: (options, { progress, eta, value }, { count: text, figures }) =>
       `${Format.BarFormat(progress, options)} ${text}${value > start ? ` | ETA ${duration(eta)} | ${figures}` : ''}`,
     stream,
@@ -68,7 +68,7 @@ function plainLines({ stream, start = 0, total, count, plainSeconds, plainEnds }
   };
 }
 
-/** Starts a bar, or plain lines where the stream is no terminal. */
+/** Starts a bar, or plain lines if the stream is not a terminal. */
 export function createBar(options: BarOptions): Bar {
   return options.stream.isTTY ? terminalBar(options) : plainLines(options);
 }

@@ -1,27 +1,27 @@
 import { type Bar, createBar } from './bar.js';
 
-/** Told how work that takes long comes along. */
+/** Receives the progress of long work. */
 export interface WorkProgress {
   /**
-   * A part of the work begins; the one before is over.
+   * A part of the work begins, and the previous one is finished.
    * @param name such as `embedding`
-   * @param total of its units
-   * @param unit in the plural, such as `images`
+   * @param total number of its units
+   * @param unit name in the plural, such as `images`
    */
   begin(name: string, total: number, unit: string): void;
-  /** So many units more are done. Default 1. */
+  /** Adds to the number of finished units. Default: 1. */
   advance(units?: number): void;
 }
 
-/** Shows the parts one after the other. */
+/** Shows the parts of the work one after the other. */
 export interface ShownProgress extends WorkProgress {
-  /** A line of text, above the bar where there is one. */
+  /** Prints a line of text, above the bar if there is one. */
   note(text: string): void;
-  /** Ends the bar; to be called also where the work fails. */
+  /** Ends the bar. Must also be called if the work fails. */
   stop(): void;
 }
 
-/** Tells nobody. */
+/** Discards progress. */
 export const silentProgress: WorkProgress = { begin: () => undefined, advance: () => undefined };
 
 /** Seconds between plain lines. */
@@ -30,8 +30,8 @@ const PLAIN_INTERVAL_S = 5;
 const rateText = (rate: number): string => (rate >= 100 ? rate.toFixed(0) : rate.toPrecision(2 + Number(rate >= 10)));
 
 /**
- * A bar for each part, with rate and time left, where the stream is a terminal; else a line every five seconds, and none for
- * parts that end sooner.
+ * Shows a bar for each part, with rate and remaining time, if the stream is a terminal; else a line every five seconds, and none
+ * for shorter parts.
  */
 export function showProgress(stream: NodeJS.WriteStream = process.stderr): ShownProgress {
   let bar: Bar | undefined;
@@ -45,7 +45,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Shown
     process.off('SIGINT', end).off('SIGTERM', end);
   }
 
-  /** The bar hides the cursor, which nobody would bring back. */
+  /** The bar hides the cursor, which must be restored if a signal ends the process. */
   function end(signal: NodeJS.Signals): void {
     stop();
     process.kill(process.pid, signal);
@@ -75,7 +75,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Shown
   };
 }
 
-/** Shows the progress of some work until it ends, however it ends. */
+/** Shows the progress of work until it ends or fails. */
 export async function withProgress<T>(work: (progress: ShownProgress) => Promise<T>): Promise<T> {
   const progress = showProgress();
   try {
@@ -85,7 +85,7 @@ export async function withProgress<T>(work: (progress: ShownProgress) => Promise
   }
 }
 
-/** The items one by one; each counts as a unit that is done when the next one is asked for. */
+/** Yields the items; each counts as a finished unit when the next one is requested. */
 export async function* counted<T>(
   items: Iterable<T> | AsyncIterable<T>,
   progress: WorkProgress,

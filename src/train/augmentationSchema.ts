@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { type AugmentationPolicy, paperAugmentation } from '../data/augment.js';
 
-/** The keys of the configuration that say how views are changed in colour and sharpness, and mirrored. */
+/** The configuration of augmentations: flips, colour changes, blur. */
 
-/** One value for all views, or one for the even views of each size (the first, the third, ...) and one for the odd. */
+/** One value for all views, or two: for the even views of each size (the first, the third, ...) and for the odd ones. */
 function perView(value: z.ZodNumber, what: string) {
   return z.union([value, z.tuple([value, value])], {
     error: `Invalid input: expected ${what}, or two: [even views, odd views]`,
@@ -15,36 +15,31 @@ const strength = () => perView(z.number().min(0), 'a strength of at least 0');
 
 const [even, odd] = paperAugmentation;
 
-/** In pixels. A larger blur costs no more, but leaves nothing visible. */
+/** In pixels. A larger blur is not more expensive (three box passes), but leaves nothing visible. */
 const MOST_SIGMA = 100;
 
 export const augmentationSchema = z
   .strictObject({
-    enabled: z
-      .boolean()
-      .default(true)
-      .describe('false: views are crops and nothing else, neither flipped nor changed.'),
+    enabled: z.boolean().default(true).describe('false: views are plain crops, neither flipped nor changed.'),
     flip: probability()
       .default(even.flipProbability)
-      .describe(
-        'Probability of mirroring left to right. Here and below: one number, or two, for even and for odd views.',
-      ),
+      .describe('Probability of a horizontal flip. Here and below: one value, or two, for even and odd views.'),
     jitter: z
       .strictObject({
         probability: probability()
           .default(even.jitterProbability)
-          .describe('Probability of changing brightness, contrast, saturation and hue, in random order.'),
+          .describe('Probability of colour jitter: brightness, contrast, saturation and hue, in random order.'),
         brightness: strength()
           .default(even.jitterStrength.brightness)
-          .describe('The factor is uniform in 1 - s to 1 + s, not below 0; 0 leaves it out.'),
+          .describe('Strength s: the factor is uniform in 1 - s to 1 + s, but at least 0. 0 disables it.'),
         contrast: strength().default(even.jitterStrength.contrast).describe('As brightness.'),
         saturation: strength().default(even.jitterStrength.saturation).describe('As brightness.'),
         hue: perView(z.number().min(0).max(0.5), 'a strength from 0 to 0.5')
           .default(even.jitterStrength.hue)
-          .describe('The turn of the hue is uniform in -s to s, in turns of the colour circle.'),
+          .describe('Strength s: the hue shift is uniform in -s to s, as a fraction of the colour circle.'),
       })
       .prefault({}),
-    greyscale: probability().default(even.greyscaleProbability).describe('Probability of dropping the colour.'),
+    greyscale: probability().default(even.greyscaleProbability).describe('Probability of conversion to greyscale.'),
     blur: z
       .strictObject({
         probability: probability()
@@ -53,20 +48,20 @@ export const augmentationSchema = z
         sigma: z
           .tuple([z.number().gt(0).max(MOST_SIGMA), z.number().gt(0).max(MOST_SIGMA)])
           .default([...even.blurSigma])
-          .describe('Its standard deviation is uniform between these, in pixels of the view.'),
+          .describe('Minimum and maximum standard deviation in pixels of the view; drawn uniformly.'),
       })
       .prefault({}),
     solarize: z
       .strictObject({
         probability: probability()
           .default([even.solarizeProbability, odd.solarizeProbability])
-          .describe('Probability of inverting values from the threshold on.'),
+          .describe('Probability of solarization, which inverts values at and above the threshold.'),
         threshold: z
           .int()
           .min(0)
           .max(255)
           .default(even.solarizeThreshold)
-          .describe('Values from this on, of 0 to 255, are inverted.'),
+          .describe('Values at and above this, from 0 to 255, are inverted.'),
       })
       .prefault({}),
   })
@@ -74,7 +69,7 @@ export const augmentationSchema = z
 
 export type AugmentationKeys = z.output<typeof augmentationSchema>;
 
-/** What is wrong with the keys together. */
+/** Problems of the keys in combination. */
 export function augmentationProblems({
   blur,
 }: AugmentationKeys): { readonly path: string[]; readonly message: string }[] {
@@ -83,12 +78,12 @@ export function augmentationProblems({
   return [
     {
       path: ['augmentation', 'blur', 'sigma'],
-      message: `the first standard deviation ${least} exceeds the second ${greatest}`,
+      message: `the minimum ${least} exceeds the maximum ${greatest}`,
     },
   ];
 }
 
-/** What happens to the even and to the odd views. */
+/** The augmentation policies of the even and of the odd views. */
 export function policiesOf(keys: AugmentationKeys): readonly [AugmentationPolicy, AugmentationPolicy] {
   const policyOf = (view: 0 | 1): AugmentationPolicy => {
     const own = (value: number | readonly [number, number]) => (typeof value === 'number' ? value : value[view]);

@@ -92,15 +92,15 @@ describe('the configuration', () => {
     ],
     'custom without widths': [
       { model: { architecture: 'custom', depths: [1] } },
-      /\n {2}model\.architecture: custom needs model\.depths and model\.widths of the same length/,
+      /\n {2}model\.architecture: custom requires model\.depths and model\.widths of the same length/,
     ],
     'custom with depths for other stages': [
       { model: { ...custom, depths: [1] } },
-      /\n {2}model\.architecture: custom needs .* same length/,
+      /\n {2}model\.architecture: custom requires .* same length/,
     ],
     'depths of a named architecture': [
       { model: { architecture: 'convnext_atto', depths: [1, 1, 1, 1] } },
-      /\n {2}model\.architecture: "convnext_atto" has its own depths and widths; leave them out/,
+      /\n {2}model\.architecture: "convnext_atto" has fixed depths and widths; remove model/,
     ],
     'layer scale of a ResNet': [
       { model: { architecture: 'resnet50', layerScale: 1e-6 }, optimizer: { kind: 'lars' } },
@@ -119,7 +119,7 @@ describe('the configuration', () => {
       { crops: { small: { count: 2 } }, loss: { numMatches: [20, 10] } },
       /\n {2}loss\.numMatches\.1: 10 exceeds the 9 cells of a 96-pixel crop's map; use at most 9/,
     ],
-    'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the first share 0\.5 exceeds/],
+    'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the minimum 0\.5 exceeds/],
     'a scale over the photograph': [{ crops: { scale: [0.5, 1.5] } }, /\n {2}crops\.scale\.1: /],
     'more matches than cells': [
       { crops: { size: 128 } },
@@ -139,11 +139,11 @@ describe('the configuration', () => {
     ],
     'batch normalisation over single photographs': [
       { model: { architecture: 'resnet18' }, batchSize: 96, microBatch: 1 },
-      /\n {2}microBatch: 1 is too few for batch normalisation, whose statistics are over a micro-batch; use 2/,
+      /\n {2}microBatch: 1 is too small for batch normalisation, which computes its statistics over a micro-batch; use 2/,
     ],
     'several steps a run of several runs a step': [
       { batchSize: 96, microBatch: 32, stepsPerRun: 4 },
-      /\n {2}microBatch: 32 takes several runs a step, stepsPerRun 4 several steps a run; leave one of them out/,
+      /\n {2}microBatch: 32 needs several runs per step, but stepsPerRun 4 means several steps per run; remove one of them/,
     ],
     'a warm-up as long as the run': [
       { epochs: 10, warmupEpochs: 10 },
@@ -187,7 +187,7 @@ describe('the configuration', () => {
     ],
     'a blur upside down': [
       { augmentation: { blur: { sigma: [2, 1] } } },
-      /\n {2}augmentation\.blur\.sigma: the first standard deviation 2 exceeds the second 1/,
+      /\n {2}augmentation\.blur\.sigma: the minimum 2 exceeds the maximum 1/,
     ],
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };

@@ -17,14 +17,14 @@ const widths = z.array(z.int().positive()).min(1);
 const nonNegative = z.number().min(0);
 const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 
-/** The micro-batches that a batch can be taken in, ascending, the whole batch last. @param norm of the network's heads. */
+/** The possible micro-batch sizes of a batch, ascending; the last is the whole batch. @param norm of the network's heads. */
 export function microBatchChoices(batchSize: number, norm: 'layer' | 'batch'): number[] {
-  // Statistics of one vector have no variance.
+  // The variance of a single vector is undefined.
   const least = norm === 'batch' ? 2 : 1;
   return Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= least && batchSize % m === 0);
 }
 
-/** What is wrong with a micro-batch, with the values that would do. */
+/** Problems of a micro-batch size, with values that are valid. */
 function microBatchProblems(
   { batchSize, microBatch, stepsPerRun }: { batchSize: number; microBatch?: number | undefined; stepsPerRun: number },
   backbone: BackboneConfig,
@@ -39,27 +39,31 @@ function microBatchProblems(
   return [
     ...(batchSize % microBatch === 0 ? [] : [`${microBatch} does not divide batchSize ${batchSize}; ${use}`]),
     ...(microBatch < divisors[0]!
-      ? [`${microBatch} is too few for batch normalisation, whose statistics are over a micro-batch; ${use}`]
+      ? [`${microBatch} is too small for batch normalisation, which computes its statistics over a micro-batch; ${use}`]
       : []),
     ...(stepsPerRun === 1
       ? []
       : [
-          `${microBatch} takes several runs a step, stepsPerRun ${stepsPerRun} several steps a run; leave one of them out`,
+          `${microBatch} needs several runs per step, but stepsPerRun ${stepsPerRun} means several steps per run; remove one of them`,
         ]),
   ];
 }
 
-/** A training run's configuration. The descriptions are its documentation; unknown keys are refused. */
+/** A training run's configuration. The descriptions are its documentation; unknown keys are rejected. */
 export const trainConfigSchema = z
   .strictObject({
-    name: z.string().min(1).describe('Name of the run, and of the model folder that is proposed for it.'),
+    name: z.string().min(1).describe('Name of the run, and default name of its model folder.'),
     license: z
       .string()
       .trim()
       .min(1)
       .optional()
-      .describe('Licence of the weights, such as Apache-2.0, for the manifests of exported models. Absent: unknown.'),
-    seed: z.int().min(0).default(0).describe('Fixes initial weights, crops, augmentation, order and drop path.'),
+      .describe('Licence of the weights, such as Apache-2.0, for the manifests of exported models. Default: unknown.'),
+    seed: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe('Random seed of initial weights, crops, augmentation, image order and drop path.'),
     data: z.strictObject({
       source: z
         .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
@@ -70,35 +74,41 @@ export const trainConfigSchema = z
         .enum(['none', 'folders', 'given'])
         .default('none')
         .describe(
-          "For the online classifier. folders: the name of an image's folder is its class; given: by the list's or the shards' labels.",
+          "Labels for the online classifier. folders: the name of an image's folder is its class; given: labels from the list or shards.",
         ),
-      workers: z.int().min(1).default(1).describe('Threads that decode and augment.'),
+      workers: z.int().min(1).default(1).describe('Number of threads that decode and augment.'),
       cacheBytes: z
         .int()
         .min(0)
         .default(512 * 2 ** 20)
-        .describe('Memory for decoded photographs, bytes.'),
+        .describe('Memory for decoded photographs in bytes.'),
       prefetchBytes: z
         .int()
         .min(0)
         .default(512 * 2 ** 20)
-        .describe('Memory for batches made ahead of the step, bytes: three at most, one at least.'),
+        .describe(
+          'Memory in bytes for batches that are prepared ahead of the step; at least one batch, at most three.',
+        ),
     }),
     crops: z
       .strictObject({
-        size: z.int().min(32).default(224).describe('Side of both large views in pixels; a multiple of the stride.'),
-        scale: share.default([0.08, 1]).describe("Share of the photograph's area that a crop covers, from and to."),
+        size: z.int().min(32).default(224).describe('Side of the two large views in pixels; a multiple of the stride.'),
+        scale: share
+          .default([0.08, 1])
+          .describe("Minimum and maximum share of the photograph's area that a crop covers."),
         small: z
           .strictObject({
-            count: z.int().min(1).describe('Small views of each photograph; 6 in the paper.'),
+            count: z.int().min(1).describe('Number of small views per photograph; 6 in the paper.'),
             size: z.int().min(32).default(96).describe('Side of the small views in pixels; a multiple of the stride.'),
-            scale: share.default([0.08, 0.4]).describe('Share of the area that a small view covers, from and to.'),
+            scale: share
+              .default([0.08, 0.4])
+              .describe('Minimum and maximum share of the area that a small view covers.'),
           })
           .optional(),
         mirrorFlippedGrid: z
           .boolean()
           .default(true)
-          .describe("Mirror the location grid of flipped views (correct). false: the authors' behaviour."),
+          .describe("Mirror the location grid of flipped views (correct). false reproduces the authors' behaviour."),
       })
       .prefault({}),
     augmentation: augmentationSchema,
@@ -107,22 +117,22 @@ export const trainConfigSchema = z
         architecture: z
           .string()
           .default('convnext_atto')
-          .describe('A ConvNeXt or ResNet name, or custom: a ConvNeXt with depths and widths.'),
-        depths: widths.optional().describe('Blocks of each stage, for architecture custom.'),
-        widths: widths.optional().describe('Channels of each stage, for architecture custom.'),
+          .describe('Name of a ConvNeXt or ResNet, or custom for a ConvNeXt with the given depths and widths.'),
+        depths: widths.optional().describe('Number of blocks of each stage, for architecture custom.'),
+        widths: widths.optional().describe('Number of channels of each stage, for architecture custom.'),
         layerScale: z
           .number()
           .gt(0)
           .optional()
-          .describe('ConvNeXt: initial value of layer scale, such as 1e-6. Absent: none, as in the paper.'),
-        expander: widths.default([8192, 8192, 8192]).describe('Widths of the expander (global head).'),
-        localProjector: widths.default([512, 512, 512]).describe('Widths of the local projector.'),
+          .describe('ConvNeXt: initial value of layer scale, such as 1e-6. Default: no layer scale, as in the paper.'),
+        expander: widths.default([8192, 8192, 8192]).describe('Layer widths of the expander (global head).'),
+        localProjector: widths.default([512, 512, 512]).describe('Layer widths of the local projector.'),
         dropPath: z
           .number()
           .min(0)
           .lt(1)
           .default(0.1)
-          .describe('Stochastic depth of the last block; grows linearly from 0.'),
+          .describe('Stochastic depth rate of the last block; it increases linearly from 0 at the first.'),
       })
       .prefault({}),
     loss: z
@@ -132,24 +142,31 @@ export const trainConfigSchema = z
           .min(0)
           .max(1)
           .default(0.75)
-          .describe('Weight of the global loss; 1 is VICReg (or SimCLR), less VICRegL (or SimCLR-L).'),
+          .describe('Weight of the global loss. 1 is VICReg (or SimCLR), smaller values are VICRegL (or SimCLR-L).'),
         criterion: z
           .enum(['vicreg', 'simclr'])
           .default('vicreg')
-          .describe('What both losses are made of: the VICReg criterion, or NT-Xent in its place.'),
-        temperature: z.number().gt(0).default(0.15).describe('simclr: divides the cosines.'),
+          .describe('Criterion of both losses: VICReg, or NT-Xent (simclr).'),
+        temperature: z
+          .number()
+          .gt(0)
+          .default(0.15)
+          .describe('simclr: temperature by which cosine similarities are divided.'),
         numMatches: z
           .tuple([z.int().positive(), z.int().positive()])
           .default([20, 4])
-          .describe('Pairs kept per direction: from the pivot view, from the other.'),
-        featureMatches: z.enum(['all', 'top']).default('all').describe('Feature-based pairs kept: all, or numMatches.'),
+          .describe('Number of pairs kept per direction: from the pivot view, and from the other view.'),
+        featureMatches: z
+          .enum(['all', 'top'])
+          .default('all')
+          .describe('Feature-based pairs that are kept: all, or the closest numMatches.'),
         matches: z
           .enum(['both', 'location', 'feature'])
           .default('both')
           .describe('Kinds of matches in the local loss.'),
         invariance: nonNegative
           .default(25)
-          .describe('vicreg: weight of the invariance terms. 0 leaves a term out, of the log too.'),
+          .describe('vicreg: weight of the invariance terms. A term with weight 0 is neither computed nor logged.'),
         variance: nonNegative.default(25).describe('vicreg: weight of the variance terms.'),
         covariance: nonNegative.default(1).describe('vicreg: weight of the covariance terms.'),
         local: z
@@ -159,7 +176,7 @@ export const trainConfigSchema = z
             covariance: nonNegative.optional().describe('vicreg: weight of the local covariance term.'),
           })
           .optional()
-          .describe('Weights of the local criterion, where they differ from the global ones.'),
+          .describe('Weights of the local criterion, if they differ from the global ones.'),
       })
       .prefault({}),
     optimizer: z
@@ -167,75 +184,84 @@ export const trainConfigSchema = z
         kind: z
           .enum(['adamw', 'lars', 'sgd'])
           .default('adamw')
-          .describe('adamw for ConvNeXt, lars for ResNet in the paper; sgd has momentum and no Nesterov.'),
+          .describe(
+            'Optimizer. The paper uses adamw for ConvNeXt and lars for ResNet; sgd has momentum without Nesterov.',
+          ),
         baseLr: z
           .number()
           .gt(0)
           .optional()
           .describe(
-            'Peak learning rate for a batch of 256. Absent: by kind and batchSize, adamw 0.00075 x root(384 / batchSize), lars 0.4 x root(512 / batchSize) and at most 0.8, sgd 0.01 x root(256 / batchSize).',
+            'Peak learning rate for a batch of 256. Default: adamw 0.00075 x root(384 / batchSize), lars 0.4 x root(512 / batchSize) and at most 0.8, sgd 0.01 x root(256 / batchSize).',
           ),
         weightDecay: nonNegative
           .optional()
           .describe(
-            'Decay of matrices and kernels; vectors have none. Absent: 0.05 for adamw, 1e-6 for lars, 1e-4 for sgd.',
+            'Weight decay of matrices and kernels; vectors have none. Default: 0.05 for adamw, 1e-6 for lars, 1e-4 for sgd.',
           ),
-        beta1: z.number().min(0).lt(1).default(0.9).describe('adamw: memory of the mean of gradients.'),
-        beta2: z.number().min(0).lt(1).default(0.999).describe('adamw: memory of the mean of their squares.'),
-        epsilon: z.number().gt(0).default(1e-8).describe('adamw: added to the root of that mean.'),
-        momentum: z.number().min(0).lt(1).default(0.9).describe('lars, sgd: memory of the update.'),
+        beta1: z.number().min(0).lt(1).default(0.9).describe('adamw: decay rate of the first moment.'),
+        beta2: z.number().min(0).lt(1).default(0.999).describe('adamw: decay rate of the second moment.'),
+        epsilon: z.number().gt(0).default(1e-8).describe('adamw: term added to the denominator.'),
+        momentum: z.number().min(0).lt(1).default(0.9).describe('lars, sgd: momentum.'),
         eta: z.number().gt(0).default(0.001).describe('lars: trust coefficient.'),
         clipNorm: z
           .number()
           .gt(0)
           .optional()
-          .describe('Gradients whose global norm (log: grad_norm) exceeds this are scaled down to it. Absent: never.'),
+          .describe(
+            'Maximum global gradient norm (grad_norm in the log); larger gradients are scaled down to it. Default: no clipping.',
+          ),
         emaDecay: z
           .number()
           .gt(0)
           .lt(1)
           .optional()
           .describe(
-            'Memory per step of averaged weights kept beside, for export --weights ema. Absent: none are kept.',
+            'Decay rate per step of the averaged weights (EMA) for export --weights ema. Default: no averaged weights.',
           ),
       })
       .prefault({}),
     probe: probeSchema.optional(),
-    batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are over them.'),
+    batchSize: z.int().min(2).describe('Photographs per step; the statistics of the loss are computed over them.'),
     microBatch: z
       .int()
       .min(1)
       .optional()
       .describe(
-        'Photographs of one forward pass, a divisor of batchSize: memory for these, loss and gradients of the whole batch. Absent: all of them.',
+        'Photographs per forward pass, a divisor of batchSize. Reduces memory; loss and gradients remain those of the whole batch. Default: batchSize.',
       ),
-    epochs: z.number().gt(0).describe('Passes over the photographs; may be a fraction.'),
+    epochs: z.number().gt(0).describe('Number of passes over the photographs; may be fractional.'),
     warmupEpochs: nonNegative
       .optional()
-      .describe('Epochs over which the learning rate rises from 0. Absent: 10, and at most a tenth of epochs.'),
-    endLrRatio: nonNegative.default(0.001).describe('Last learning rate over the peak.'),
+      .describe('Epochs over which the learning rate rises from 0. Default: 10, but at most a tenth of epochs.'),
+    endLrRatio: nonNegative.default(0.001).describe('Final learning rate as a fraction of the peak.'),
     stepsPerRun: z
       .int()
       .min(1)
       .default(1)
       .describe(
-        'Steps in one run of the graph; more than 1 spares a GPU copies of the weights and costs memory for as many batches.',
+        'Steps per run of the graph. Values above 1 avoid copies of the weights on a GPU but need memory for that number of batches.',
       ),
-    threads: z.int().min(1).optional().describe('Threads of the training step; all cores when absent.'),
+    threads: z.int().min(1).optional().describe('Threads of the training step. Default: all cores.'),
     checkpoints: z
       .strictObject({
-        every: z.int().min(1).default(200).describe('Steps from one checkpoint to the next.'),
-        keep: z.int().min(1).default(2).describe('Newest checkpoints kept; the best one is kept beside them.'),
+        every: z.int().min(1).default(200).describe('Steps between checkpoints.'),
+        keep: z
+          .int()
+          .min(1)
+          .default(2)
+          .describe('Number of newest checkpoints that are kept, in addition to the best one.'),
         best: z
           .strictObject({
             metric: z
               .string()
               .min(1)
               .default('l')
-              .describe(
-                'Name in the log by which the best checkpoint is chosen: its mean since the checkpoint before.',
-              ),
-            mode: z.enum(['min', 'max']).default('min').describe('Whether the smallest or the largest is the best.'),
+              .describe('Logged value that selects the best checkpoint: its mean since the previous checkpoint.'),
+            mode: z
+              .enum(['min', 'max'])
+              .default('min')
+              .describe('Whether the smallest or the largest value is the best.'),
           })
           .prefault({}),
       })
@@ -250,9 +276,9 @@ export const trainConfigSchema = z
               .lt(1)
               .default(0.2)
               .describe(
-                'The run warns of a collapse when stde (of the global loss) or stdm (of the local loss) times the root of its channels, 1 where vectors spread evenly, stays under this; 0 switches it off.',
+                'The run warns of a collapse if stde (with a global loss) or stdm (with a local loss), multiplied by the square root of its channels, stays below this. Evenly spread vectors have 1; 0 disables the warning.',
               ),
-            steps: z.int().min(1).default(50).describe('Steps in a row that it takes to warn.'),
+            steps: z.int().min(1).default(50).describe('Number of consecutive steps after which the run warns.'),
           })
           .prefault({}),
       })
@@ -279,10 +305,10 @@ export const trainConfigSchema = z
         problem([...path, 'size'], `${size} is not a multiple of the stride ${stride}; use ${nearest}`);
       }
       if (scale[0] > scale[1]) {
-        problem([...path, 'scale'], `the first share ${scale[0]} exceeds the second ${scale[1]}`);
+        problem([...path, 'scale'], `the minimum ${scale[0]} exceeds the maximum ${scale[1]}`);
       }
     }
-    // Pivots are large; the other view of a pair is of any size, so its matches must fit the smallest map.
+    // Pivots are large views. The other view of a pair may have any size, so its matches must fit the smallest map.
     const smallest = Math.min(...groups.map(({ size }) => size));
     [crops.size, smallest].forEach((size, i) => {
       const [matches, cells] = [loss.numMatches[i]!, mapCells(backbone, size) ** 2];
@@ -316,13 +342,13 @@ export const trainConfigSchema = z
 
 type Parsed = z.output<typeof trainConfigSchema>;
 
-/** A valid configuration in which nothing is left to defaults. */
+/** A valid configuration with all defaults filled in. */
 export type TrainConfig = Parsed & {
   readonly optimizer: { readonly baseLr: number; readonly weightDecay: number };
   readonly warmupEpochs: number;
 };
 
-/** Fills in the defaults that follow from other keys. */
+/** Fills in the defaults that depend on other keys. */
 function withDerivedDefaults(config: Parsed): TrainConfig {
   const { optimizer, batchSize, epochs } = config;
   const resolved = {
@@ -334,7 +360,7 @@ function withDerivedDefaults(config: Parsed): TrainConfig {
     },
     warmupEpochs: config.warmupEpochs ?? usualWarmupEpochs(epochs),
   };
-  // Once more through the schema, which has its own order of keys: a configuration written and read again is the same text.
+  // Parsing again restores the schema's order of keys, so that a configuration that is written and read again gives the same text.
   return trainConfigSchema.parse(resolved) as TrainConfig;
 }
 
@@ -363,7 +389,7 @@ export function backboneOf(model: {
 function namedBackbone(architecture: string, depths?: number[], channels?: number[]): BackboneConfig {
   if (architecture === 'custom') {
     if (depths === undefined || channels === undefined || depths.length !== channels.length) {
-      throw new ConfigError('custom needs model.depths and model.widths of the same length');
+      throw new ConfigError('custom requires model.depths and model.widths of the same length');
     }
     return backboneOfArchitecture(architecture, { depths, widths: channels });
   }
@@ -373,19 +399,21 @@ function namedBackbone(architecture: string, depths?: number[], channels?: numbe
     );
   }
   if (depths !== undefined || channels !== undefined) {
-    throw new ConfigError(`"${architecture}" has its own depths and widths; leave them out, or use custom`);
+    throw new ConfigError(
+      `"${architecture}" has fixed depths and widths; remove model.depths and model.widths, or use custom`,
+    );
   }
   return backboneConfigs[architecture]!;
 }
 
-/** All keys; made when first asked for. */
+/** All keys, created on first use. */
 let keys: ReturnType<typeof keyTree> | undefined;
 export function trainConfigKeys(): ReturnType<typeof keyTree> {
   keys ??= keyTree(trainConfigSchema);
   return keys;
 }
 
-/** What is wrong with a value, naming it; our own messages do so themselves. */
+/** The problem with a value, including the value; custom messages already include it. */
 function explain(issue: z.core.$ZodIssue): string[] {
   const { code, input, message } = issue;
   if (code === 'custom') return [message];
@@ -395,14 +423,14 @@ function explain(issue: z.core.$ZodIssue): string[] {
   return [`${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
 }
 
-/** A key that was set beside the file: its path, and the flag that set it. */
+/** A key that was set by a flag: its path, and the flag. */
 export interface SetKey {
   readonly path: readonly string[];
   /** As it was given, such as `--set epochs=3`. */
   readonly flag: string;
 }
 
-/** The flag that a problem comes from: the last that set the key, a part of its value, or its group. */
+/** The flag that caused a problem: the last one that set the key, a part of its value, or its group. */
 function flagOf(issue: z.core.$ZodIssue, set: readonly SetKey[]): string | undefined {
   const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
   const within = (path: readonly PropertyKey[], whole: readonly string[]) =>

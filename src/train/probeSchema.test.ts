@@ -22,11 +22,11 @@ test('probed images have the size of the crops, and a border as in the paper, un
 });
 
 test('probes that cannot work are refused with their key and the way out', () => {
-  refused({ probe: { data: 'labelled' } }, /probe: says no probe; add knn: \{\} or linear: \{\}/);
+  refused({ probe: { data: 'labelled' } }, /probe: contains no probe; add knn: \{\} or linear: \{\}/);
   refused({ probe: { knn: {} } }, /probe\.data: is missing, and data\.labels is none/);
   refused(
     { data: { source: 'photographs', labels: 'folders' }, probe: { linear: {} } },
-    /probe\.linear: needs probe\.data; on the training data the online classifier/,
+    /probe\.linear: requires probe\.data; on the training data, use the online classifier/,
   );
   refused(
     { probe: { data: 'labelled', knn: {}, crop: 100 } },
@@ -38,6 +38,6 @@ test('probes that cannot work are refused with their key and the way out', () =>
   );
   refused(
     { stepsPerRun: 4, probe: { data: 'labelled', linear: { everySteps: 6 } } },
-    /probe\.linear\.everySteps: 6 is not a multiple of stepsPerRun \(4\), whose runs it would cut short; use 8/,
+    /probe\.linear\.everySteps: 6 is not a multiple of stepsPerRun \(4\); use 8/,
   );
 });

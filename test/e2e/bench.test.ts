@@ -68,6 +68,6 @@ describe('vicregl bench', () => {
   test('refuses what it would ignore', async () => {
     const { code, stderr } = await vicregl('bench', '--address', '127.0.0.1:1', '--model', model.folder.dir);
     assert.equal(code, 1);
-    assert.match(stderr, /INVALID_ARGUMENT: --address measures a service that runs/);
+    assert.match(stderr, /INVALID_ARGUMENT: --address measures a running service/);
   });
 });

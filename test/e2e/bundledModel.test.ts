@@ -98,7 +98,7 @@ describe('the service with the bundled model', () => {
       (error: unknown) =>
         error instanceof VicreglError &&
         error.code === 'INVALID_ARGUMENT' &&
-        /image is text, which is not read/.test(error.message),
+        /image is text, which is not supported/.test(error.message),
     );
     assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 320);
   });

@@ -11,6 +11,6 @@ test('vicregl cuda check fails without the provider, and says how to get it', {
   const { code, stdout, stderr } = await vicregl('cuda', 'check');
   assert.deepEqual([code, stdout], [1, '']);
   const files = 'libonnxruntime_providers_cuda.so and libonnxruntime_providers_shared.so';
-  const expected = `vicregl: ${files} not found in ${providerFolder()}: npx vicregl cuda install fetches the provider (linux-x64 alone) `;
+  const expected = `vicregl: ${files} not found in ${providerFolder()}: download the provider with npx vicregl cuda install (linux-x64 only) `;
   assert.ok(stderr.startsWith(expected), stderr);
 });

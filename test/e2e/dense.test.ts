@@ -304,7 +304,7 @@ describe('pooling', () => {
     await refused({ runLengths: { width, height, counts: '\n' } }, /regions\[1\]: compressed run lengths/);
     await refused({ png: image }, /regions\[1\]: mask is a JPEG file; send a PNG file/);
     const colour = await sharp(image).png().toBuffer();
-    await refused({ png: colour }, /regions\[1\]: mask is RGB, several numbers a pixel/);
+    await refused({ png: colour }, /regions\[1\]: mask is RGB, with several values per pixel/);
     await assert.rejects(client.features(placed, { pooling: new Array(6).fill(box) }), /6 are more than the 5 of one/);
     await assert.rejects(client.features(placed, { pooling: [] }), /pooling.regions: empty/);
   });
@@ -359,7 +359,7 @@ describe('what the server tells of itself', () => {
     assert.deepEqual(info.limits.get('max_chunked_bytes'), {
       value: limits.maxChunkedBytes,
       unit: 'bytes',
-      description: 'Largest answer of several messages (ExtractFeaturesChunked) in bytes.',
+      description: 'Maximum total size of a chunked response (ExtractFeaturesChunked) in bytes.',
     });
     assert.equal(info.limits.get('pooling_regions')?.value, 5);
     assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');

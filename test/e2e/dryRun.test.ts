@@ -64,7 +64,7 @@ describe('vicregl train --dry-run', () => {
       [['--set', 'loss.numMatches=[3,65]'], /loss\.numMatches\.1: 65 exceeds the 64 cells/],
       [['--micro-batch', '3'], /microBatch: 3 does not divide batchSize 4; use 2 or 4/],
       [['--micro-batch', '0'], /--micro-batch <count>.*It must be a whole number of at least 1\./],
-      [['--resume'], /^vicregl: --dry-run is for a run that starts; leave out --resume/],
+      [['--resume'], /^vicregl: --dry-run cannot be combined with --resume/],
     ] as const) {
       const { code, stderr } = await vicregl(...dry, ...flags);
       assert.equal(code, 1);

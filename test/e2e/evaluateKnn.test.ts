@@ -50,7 +50,7 @@ describe('vicregl evaluate knn', () => {
     const { stdout, stderr } = await knn('--run', run, '--test', labelled);
     assert.match(
       stderr,
-      /^warning: 30 of 30 test images are among those to learn from \(with the same bytes\), such as (.*): they find themselves/,
+      /^warning: 30 of 30 test images are also training images \(same content\), such as (.*): they are their own nearest neighbours/,
     );
     assert.deepEqual(JSON.parse(stdout).duplicates, { count: 30, by: 'content' });
   });
@@ -64,9 +64,9 @@ describe('vicregl evaluate knn', () => {
 
   it('names what is missing or does not go together', async () => {
     for (const [flags, message] of [
-      [['--run', run, '--model', run], /give --model or --run, not both/],
-      [['--checkpoint', 'best'], /--checkpoint goes with --run/],
-      [['--temperature', '0'], /It must be a number over 0/],
+      [['--run', run, '--model', run], /use --model or --run, not both/],
+      [['--checkpoint', 'best'], /--checkpoint requires --run/],
+      [['--temperature', '0'], /It must be a number above 0/],
       [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 /],
       [['--test-images', '1', '--train-images', '25'], /one image alone can be evaluated, and an interval needs two/],
       [['--test-images', '2', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],

@@ -41,8 +41,8 @@ describe('vicregl evaluate matches', () => {
     await writePhotographs(broken, ['0.jpg']);
     await writeFile(join(broken, '1.jpg'), 'x');
     for (const [flags, message] of [
-      [['--run', run, '--model', run, '--images', one], /give --model or --run, not both/],
-      [['--checkpoint', 'best', '--images', one], /--checkpoint goes with --run/],
+      [['--run', run, '--model', run, '--images', one], /use --model or --run, not both/],
+      [['--checkpoint', 'best', '--images', one], /--checkpoint requires --run/],
       [['--run', run, '--crop', '50', '--images', photographs], /crop is 50, not a multiple of the model's stride 8/],
       [['--run', run, '--images', one], /one image alone can be evaluated, and an interval needs two; give more/],
       [['--run', run, '--images', broken], /an interval needs two: 1 cannot be decoded, such as 1\.jpg: /],

@@ -240,7 +240,7 @@ describe('vicregl export', () => {
       assert.equal(code, 0, stderr);
       return [(await openModelFolder(dir)).manifest.license, stderr];
     };
-    const note = 'The licence of the weights is not known; say it with --license.\n';
+    const note = 'The licence of the weights is unknown; set it with --license.\n';
     assert.deepEqual(await licenseOf('unsaid'), ['unknown', note]);
     assert.deepEqual(await licenseOf('said', '--license', 'MIT'), ['MIT', '']);
     // A key that is added when the run is over; config.yaml is as it was afterwards.
@@ -322,7 +322,7 @@ describe('vicregl export', () => {
       await vicregl(...none, '--checkpoint', 'newest'),
     ];
     assert.match(gone.stderr, /^vicregl: .* has no checkpoint of step 9; it has 1, 2, 3, 4 /);
-    assert.match(word.stderr, /must be latest, best or the number of a step/);
+    assert.match(word.stderr, /must be latest, best or a step number/);
   });
 
   test('of a folder without a run is one clear line', async () => {

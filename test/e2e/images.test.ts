@@ -45,7 +45,7 @@ describe('image files over a socket', () => {
     'half of a JPEG with an end marker': [
       () => fixture('images/cases/half_EOI_astronaut.jpg'),
       'IMAGE_CORRUPT',
-      /^image: JPEG is damaged: it has no more data near row 272 of 512; check that it was sent whole$/,
+      /^image: JPEG is damaged: it has no more data near row 272 of 512; check that it was transferred completely$/,
     ],
     'a JPEG with a hole': [
       () => fixture('images/cases/64_astronaut.jpg'),
@@ -55,7 +55,7 @@ describe('image files over a socket', () => {
     'a PNG cut in its pixels': [
       async () => (await fixture('images/eight-bit.png')).subarray(0, 9000),
       'IMAGE_CORRUPT',
-      /^image: PNG is damaged: chunk IDAT at byte 33 ends at byte 14138 of 9000/,
+      /^image: PNG is damaged: chunk IDAT at byte 33 ends at byte 14138, after the end of the file \(9000 bytes\)/,
     ],
     'a GIF cut in its first frame': [
       async () => (await fixture('images/still.gif')).subarray(0, 4000),
@@ -75,17 +75,17 @@ describe('image files over a socket', () => {
     'a TIFF in CIELab': [
       () => writeTiff(pixels(3), { ...size, samples: 3, photometric: 8 }),
       'IMAGE_UNSUPPORTED_FORMAT',
-      /^image: image is a TIFF in CIELab, which is not read; convert it to sRGB/,
+      /^image: image is a TIFF in CIELab, which is not supported; convert it to sRGB/,
     ],
     'a photograph of an iPhone': [
       () => Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1'),
       'IMAGE_UNSUPPORTED_FORMAT',
-      /^image: image is a HEIC file, which is not read; convert it to JPEG \(an iPhone takes JPEG with Settings/,
+      /^image: image is a HEIC file, which is not supported; convert it to JPEG \(an iPhone takes JPEG with Settings/,
     ],
     'base64 that was not decoded': [
       () => Buffer.from(photo.toString('base64')),
       'IMAGE_UNSUPPORTED_FORMAT',
-      /^image: image is base64 text of a JPEG file, which is not read; decode the text and send the bytes/,
+      /^image: image is base64 text of a JPEG file, which is not supported; decode the text and send the bytes/,
     ],
     'an error page': [
       () => Buffer.from('<!DOCTYPE html><html><body>404</body></html>'),

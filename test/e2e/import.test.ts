@@ -25,7 +25,7 @@ describe('vicregl import', () => {
     assert.equal(made.code, 0, made.stderr);
     assert.match(
       made.stderr,
-      /^The authors' weights are CC-BY-NC-4\.0: no commercial use\.\nIts classifier of 5 classes is classifier\.onnx\.\n$/,
+      /^The authors' weights are CC-BY-NC-4\.0: no commercial use\.\nIts classifier with 5 classes is in classifier\.onnx\.\n$/,
     );
     assert.match(made.stdout, /authors: convnext, alpha 0\.75, 32 channels\nserve it with: npx vicregl serve --model/);
     const model = JSON.parse((await vicregl('model', '--model', out)).stdout);
@@ -43,7 +43,7 @@ describe('vicregl import', () => {
     await writeSafetensors(file, new Map([...tensors, ...moments]), { step: '200', seed: '3' });
     const made = await vicregl('import', file, '--alpha', '0.9', '--license', 'MIT', '--out', join(scratch, 'own'));
     assert.equal(made.code, 0, made.stderr);
-    assert.match(made.stderr, /^Left out: exp_avg \(\d+ tensors\)$/m);
+    assert.match(made.stderr, /^Skipped: exp_avg \(\d+ tensors\)$/m);
     const manifest = JSON.parse(await readFile(join(scratch, 'own', 'manifest.json'), 'utf8'));
     assert.deepEqual([manifest.alpha, manifest.license], [0.9, 'MIT']);
     assert.deepEqual(manifest.training.checkpoint, { step: '200', seed: '3' });
@@ -62,7 +62,7 @@ describe('vicregl import', () => {
     assert.equal(made.code, 0, made.stderr);
     assert.match(
       made.stderr,
-      /^Left out: projector \(3 tensors\): it does not have the form of VICRegL's heads: unexpected/m,
+      /^Skipped: projector \(3 tensors\): it does not have the form of VICRegL's heads: unexpected/m,
     );
     assert.match(made.stdout, /solo: convnext, alpha unknown, 32 channels/);
     assert.equal(JSON.parse((await vicregl('model', '--model', out)).stdout).alpha, null);

@@ -112,7 +112,7 @@ describe('vicregl models', () => {
     const verified = await vicregl('models', 'verify', out);
     assert.match(
       verified.stdout,
-      /^half: 4 files as listed, graphs backbone, localProjector load; answers as recorded/,
+      /^half: 4 files as listed, graphs backbone, localProjector load; outputs as recorded/,
     );
     await appendFile(join(out, 'backbone.onnx'), 'x');
     const damaged = await vicregl('models', 'verify', out);
@@ -122,9 +122,9 @@ describe('vicregl models', () => {
 
   it('refuse what cannot be done in one clear line', async () => {
     const cases: [string[], RegExp][] = [
-      [['verify', 'nowhere'], /there is no model "nowhere".*known are .*vicregl-convnext-atto/],
+      [['verify', 'nowhere'], /there is no model "nowhere".*existing models: .*vicregl-convnext-atto/],
       [['convert', float, '--out', join(scratch, 'x'), '--output-stride', '8'], /output stride 8: a ConvNeXt's is 32/],
-      [['convert', float, '--out', join(scratch, 'x'), '--stages', '0'], /stages counted from 1/],
+      [['convert', float, '--out', join(scratch, 'x'), '--stages', '0'], /list of stages, counted from 1/],
       [
         ['quantize', join(scratch, 'int8'), '--images', photographs, '--out', join(scratch, 'x')],
         /computes in int8.*give the float model/,

@@ -92,7 +92,7 @@ describe('node bin/vicregl.js', () => {
     const cases: [string[], RegExp][] = [
       [
         ['embed', bin, '--model', model.folder.dir],
-        /^vicregl: INVALID_ARGUMENT: image: image is text, which is not read; .*\n$/,
+        /^vicregl: INVALID_ARGUMENT: image: image is text, which is not supported; .*\n$/,
       ],
       [
         ['embed', join(folder, 'none.jpg')],
@@ -117,13 +117,13 @@ describe('node bin/vicregl.js', () => {
       [['embed', '--model', photo('coffee.jpg')], /^error: missing required argument 'image'\n/],
       [
         ['embed', photo('coffee.jpg'), '--local', '--address', '127.0.0.1:1'],
-        /^vicregl: INVALID_ARGUMENT: --address and --local exclude each other.*\n$/,
+        /^vicregl: INVALID_ARGUMENT: --address and --local cannot be combined.*\n$/,
       ],
       [
         ['model', '--address', '127.0.0.1:1', '--threads', '2'],
-        /^vicregl: INVALID_ARGUMENT: --threads is for a model in this process.*--local.*\n$/,
+        /^vicregl: INVALID_ARGUMENT: --threads applies to a model in this process.*--local.*\n$/,
       ],
-      [['model', '--device', 'cpu'], /^vicregl: INVALID_ARGUMENT: --device is for a model in this process.*\n$/],
+      [['model', '--device', 'cpu'], /^vicregl: INVALID_ARGUMENT: --device applies to a model in this process.*\n$/],
       [
         ['match', photo('coffee.jpg'), photo('coffee.jpg'), '--top', '2.5', '--local'],
         /'2\.5' is invalid\. It must be a whole number/,

@@ -75,7 +75,7 @@ describe('vicregl runs', () => {
   test('errors are one clear line', async () => {
     const cases: [string[], RegExp][] = [
       [['compare', run('notes')], /^vicregl: .*notes is not a run folder: it holds no config\.yaml/],
-      [['compare', run('plain'), '--terms', 'lol'], /^vicregl: no run has logged "lol"; there are core, /],
+      [['compare', run('plain'), '--terms', 'lol'], /^vicregl: no run has logged "lol"; logged terms: core, /],
       [['compare', run('plain'), '--out', 'x.jpg'], /must end in \.svg or \.png/],
       [
         ['list', join(scratch, 'nowhere')],

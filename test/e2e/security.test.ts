@@ -8,8 +8,8 @@ import { connect, TLSSocket } from 'node:tls';
 import { type Client, type ClientOptions, createClient, type VicreglError } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { resolveConfig } from '../../src/serve/config/resolve.js';
-import { createToken, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { openSecurity } from '../../src/serve/operations/auth/security.js';
+import { createToken, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { createLogger } from '../../src/serve/operations/logger.js';
 import { createServer } from '../../src/serve/server.js';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
@@ -161,10 +161,13 @@ describe('TLS', () => {
 
   test('the client refuses what cannot work', () => {
     const make = (options: object) => () => createClient({ address: 'vicregl.example:443', ...options });
-    assert.throws(make({ tls: { cert: ca } }), failsWith('INVALID_ARGUMENT', /cert and key belong together/));
-    assert.throws(make({ tls: { ca: Buffer.from('x'), cert: ca, key: ca } }), failsWith('INVALID_ARGUMENT', /no PEM/));
+    assert.throws(make({ tls: { cert: ca } }), failsWith('INVALID_ARGUMENT', /cert and key must be used together/));
+    assert.throws(
+      make({ tls: { ca: Buffer.from('x'), cert: ca, key: ca } }),
+      failsWith('INVALID_ARGUMENT', /not valid PEM/),
+    );
     assert.throws(make({ token: 'secret' }), (error: Error) => {
-      failsWith('INVALID_ARGUMENT', /without TLS it could be read on the way to vicregl\.example:443/)(error);
+      failsWith('INVALID_ARGUMENT', /without TLS it could be read in transit to vicregl\.example:443/)(error);
       return !error.message.includes('secret');
     });
     assert.throws(make({ token: 'a b', tls: true }), failsWith('INVALID_ARGUMENT', /characters/));

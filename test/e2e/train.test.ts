@@ -122,7 +122,10 @@ describe('vicregl train', () => {
   test('errors are one clear line (the configuration: a line a key) and exit code 1', async () => {
     const out = ['--out', join(scratch, 'refused')];
     const cases: [string[], RegExp][] = [
-      [out, /^vicregl: give --config FILE or --recipe NAME \(see recipes\/\), or --resume to continue a run .*\n$/],
+      [
+        out,
+        /^vicregl: --config FILE or --recipe NAME is required \(see recipes\/\), or --resume to continue a run .*\n$/,
+      ],
       [
         ['--config', config, '--set', 'optimiser.lr=1', ...out],
         /^vicregl: --set optimiser\.lr=1: "optimiser" is no key; did you mean optimizer\?.*\n$/,
@@ -137,13 +140,10 @@ describe('vicregl train', () => {
       ],
       [
         ['--resume', '--init', config, ...out],
-        /^vicregl: --init is for a run that starts; a resumed run goes on from its own checkpoint: leave it out/,
+        /^vicregl: --init cannot be combined with --resume: a resumed run continues from its own checkpoint; remove --init/,
       ],
-      [['--config', config, '--init-prefix', 'ema', ...out], /^vicregl: --init-prefix goes with --init /],
-      [
-        ['--config', config, '--checkpoint', 'best', ...out],
-        /^vicregl: --checkpoint is for --resume and --init; leave it/,
-      ],
+      [['--config', config, '--init-prefix', 'ema', ...out], /^vicregl: --init-prefix requires --init /],
+      [['--config', config, '--checkpoint', 'best', ...out], /^vicregl: --checkpoint requires --resume or --init/],
       [
         ['--config', config, '--init', 'nowhere.pth', ...out],
         /^vicregl: the weights to start from, nowhere\.pth, cannot be read: there is no such file or folder /,

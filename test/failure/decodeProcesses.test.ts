@@ -82,7 +82,11 @@ describe('a service whose images are decoded in processes', () => {
     process.kill(pid!, 'SIGSTOP');
     const crashed = assert.rejects(
       client.embed(photo),
-      failsWith('INTERNAL', /^the decode process ended \(signal SIGSEGV\) at this image; convert/, 'DECODER_CRASHED'),
+      failsWith(
+        'INTERNAL',
+        /^the decode process ended \(signal SIGSEGV\) while decoding this image; convert/,
+        'DECODER_CRASHED',
+      ),
     );
     await busy(served);
     // Waits for the only process, and gets the next.

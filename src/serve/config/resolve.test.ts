@@ -55,7 +55,7 @@ describe('sources of the configuration', () => {
     ]);
     assert.equal(limitsOf(resolve({}).config).output.sizes, undefined);
     refused({ flags: { inputSizes: ['448'] } }, /--input-sizes/, /is not WIDTHxHEIGHT in pixels, such as 448x448/);
-    refused({ flags: { inputSizes: ['4096x4096'] } }, /--input-sizes/, /4096x4096 is over inputPixels \(4194304\)/);
+    refused({ flags: { inputSizes: ['4096x4096'] } }, /--input-sizes/, /4096x4096 exceeds inputPixels \(4194304\)/);
   });
 
   test('an empty variable is not set', () => {

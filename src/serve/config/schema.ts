@@ -10,14 +10,16 @@ import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
  */
 
 const listeners = {
-  address: listener.default('127.0.0.1:50051').describe('Where gRPC listens, HOST:PORT; port 0 takes a free one.'),
+  address: listener
+    .default('127.0.0.1:50051')
+    .describe('Listen address for gRPC, HOST:PORT; port 0 selects a free port.'),
   metricsAddress: optionalListener
     .default('127.0.0.1:9464')
-    .describe('Where /metrics, /healthz and /readyz listen over HTTP; off: nowhere.'),
+    .describe('Listen address for /metrics, /healthz and /readyz over HTTP; off disables it.'),
   adminAddress: optionalListener
     .default('127.0.0.1:9465')
     .describe(
-      'Where the admin calls (reload, config) listen over HTTP; off: nowhere. Beyond loopback it needs a token with admin: true.',
+      'Listen address for the admin calls (reload, config) over HTTP; off disables it. If it is not on loopback, a token with admin: true is required.',
     ),
 };
 
@@ -26,7 +28,7 @@ const models = {
     .array(z.string().min(1))
     .min(1)
     .optional()
-    .describe('Model folders, by path or by name (vicregl models list). Absent: the bundled model.'),
+    .describe('Model folders, by path or by name (see vicregl models list). Default: the bundled model.'),
   device: z
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
@@ -56,37 +58,39 @@ const { image, output, ...defaults } = defaultServeLimits;
 const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
     .default(defaults.maxMessageBytes)
-    .describe('Largest request message in bytes.'),
+    .describe('Maximum size of a request message in bytes.'),
   metadataBytes: whole(1024, MAX_METADATA_BYTES - 1024)
     .default(defaults.metadataBytes)
-    .describe("Most bytes of a call's metadata: names, values, and 32 for each, as HTTP/2 counts them."),
+    .describe("Maximum size of a call's metadata in bytes: names, values, and 32 per entry, as HTTP/2 counts them."),
   messageEntries: whole(1024, 100_000_000)
     .optional()
     .describe(
-      'Entries of one request message: messages within it; eight plain fields, or sixteen numbers in a row, count as one. ' +
-        'Absent: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets where that is more.',
+      'Maximum number of entries in a request message. Each nested message counts as one, and so do eight scalar fields or ' +
+        'sixteen packed numbers. Default: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets if that is larger.',
     ),
   requestBytes: bytes(1024)
     .optional()
-    .describe('Bytes of all requests being answered. Absent: 536870912, or twice maxMessageBytes where that is more.'),
+    .describe(
+      'Maximum total bytes of all requests in progress. Default: 536870912, or twice maxMessageBytes if that is larger.',
+    ),
   callsPerConnection: whole(1, 65_536)
     .default(defaults.callsPerConnection)
     .describe('Calls of one connection at a time; further calls wait in its client.'),
   maxResponseBytes: whole(65_536, 2 ** 31 - 1)
     .default(defaults.maxResponseBytes)
-    .describe('Largest response message in bytes.'),
+    .describe('Maximum size of a response message in bytes.'),
   maxChunkedBytes: bytes(65_536)
     .default(defaults.maxChunkedBytes)
-    .describe('Largest answer of several messages (ExtractFeaturesChunked) in bytes.'),
+    .describe('Maximum total size of a chunked response (ExtractFeaturesChunked) in bytes.'),
   responseBytes: bytes(65_536)
     .optional()
     .describe(
-      'Bytes of all answers on their way to callers. Absent: 536870912, or twice maxResponseBytes or maxChunkedBytes where ' +
-        'that is more.',
+      'Maximum total bytes of all responses that callers have not received yet. Default: 536870912, or twice maxResponseBytes or ' +
+        'maxChunkedBytes if that is larger.',
     ),
   receiveSeconds: whole(1, 86_400)
     .default(defaults.receiveSeconds)
-    .describe('Seconds in which the whole message of a call has to arrive; those of streams have no such bound.'),
+    .describe('Maximum seconds until the whole request message of a call has arrived. Does not apply to streams.'),
   keepaliveSeconds: whole(1, 86_400)
     .default(defaults.keepaliveSeconds)
     .describe('Seconds between two keepalive pings of a connection.'),
@@ -96,7 +100,7 @@ const limits = {
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
-      'Seconds in which a caller has to take a message of an answer, for each MiB of it; then its call is ended.',
+      'Maximum seconds for a caller to receive a response message, per MiB of it. After that its call is ended.',
     ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)
@@ -105,10 +109,10 @@ const limits = {
   imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
     .default(image.maxPixels)
-    .describe('Pixels of one decoded image.'),
+    .describe('Maximum pixels of a decoded image.'),
   inputPixels: whole(1024, 2 ** 28)
     .default(output.maxOutputPixels)
-    .describe('Pixels of one network input.'),
+    .describe('Maximum pixels of a network input.'),
   pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .optional()
     .describe(
@@ -117,38 +121,40 @@ const limits = {
     ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
-    .describe('Cells of a times cells of b times channels of one match by features.'),
+    .describe('Maximum product of the cells of a, the cells of b and the channels in a match by features.'),
   maxLocationPairs: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxLocationPairs)
-    .describe('Cells of a times cells of b of one match by location.'),
+    .describe('Maximum product of the cells of a and the cells of b in a match by location.'),
   maxHomographyTests: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxHomographyTests)
     .describe('Largest number of pairs times samples (max_iterations) of one homography.'),
   matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
   storedFeaturesBytes: bytes(1)
     .default(defaults.storedFeaturesBytes)
-    .describe('Bytes of features kept by reference (StoreFeatures); the least recently used go first.'),
+    .describe('Maximum total bytes of stored features (StoreFeatures); the least recently used are evicted first.'),
   storedFeatures: whole(1, 1_000_000)
     .default(defaults.storedFeatures)
-    .describe('Images whose features are kept by reference.'),
+    .describe('Maximum number of images with stored features.'),
   storedFeaturesTtl: whole(1, 31_536_000)
     .default(defaults.storedFeaturesTtl)
-    .describe('Seconds for which features are kept by reference after their last use, at most.'),
-  queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Matches that may wait for their turn.'),
-  poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Regions of one pooling.'),
+    .describe('Maximum seconds for which stored features are kept after their last use.'),
+  queueMatches: whole(1, 100_000).default(defaults.queueMatches).describe('Maximum matches that wait to be computed.'),
+  poolingRegions: whole(1, 1_000_000).default(defaults.poolingRegions).describe('Maximum regions per pooling.'),
   maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .default(defaults.maskPixels)
     .describe(
       'Pixels of all masks of one pooling: those of each bitmap and PNG; a run length (or a byte of compressed ones) counts as one.',
     ),
-  namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Cells that one request may name.'),
-  pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Principal components of one request.'),
+  namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Maximum cells that a request may list.'),
+  pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Maximum principal components per request.'),
   maxReduceProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxReduceProducts)
-    .describe('Vectors times channels times components of one PCA; cells under regions times channels of one pooling.'),
+    .describe(
+      'Maximum product of vectors, channels and components of a PCA, or of the cells under the regions and the channels of a pooling.',
+    ),
   queueReductions: whole(2, 100_000)
     .default(defaults.queueReductions)
-    .describe('Poolings and PCAs that may wait for their turn.'),
+    .describe('Maximum poolings and PCAs that wait to be computed.'),
   mapBytes: bytes(1024)
     .default(defaults.mapBytes)
     .describe(
@@ -169,7 +175,7 @@ const limits = {
     ),
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.maxSeconds)
-    .describe('Seconds that one image, or one mask, may take from its bytes to the network input.'),
+    .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Images that may be on their way to the engine: being decoded or waiting.'),
@@ -183,7 +189,7 @@ const limits = {
     .describe('Most images in one run of an engine. Absent: 4 on the CPU, 16 on CUDA.'),
   batchPixels: whole(1024, 2 ** 31 - 1)
     .optional()
-    .describe('Most pixels in one run; one larger image runs alone. Absent: batchImages of 224 x 224.'),
+    .describe('Maximum pixels per batch; a single larger image runs alone. Default: batchImages of 224 x 224.'),
   maxQueueDelayMs: whole(0, 60_000)
     .default(defaults.maxQueueDelayMs)
     .describe('How long a batch that is not full waits for more images while a worker is idle, in ms.'),
@@ -211,7 +217,7 @@ const logging = {
     ),
 };
 
-/** The keys by subject, as --help and the docs group them. */
+/** The keys by group, as in --help and the docs. */
 export const keyGroups = {
   Listeners: listeners,
   Models: models,
@@ -229,22 +235,28 @@ export const serveConfigSchema = z
     };
     const { requestBytes, maxMessageBytes, responseBytes, maxResponseBytes, maxChunkedBytes } = config;
     if (responseBytes !== undefined && responseBytes < Math.max(maxResponseBytes, maxChunkedBytes)) {
-      problem('responseBytes', 'is less than maxResponseBytes or maxChunkedBytes, so that the largest would never fit');
+      problem(
+        'responseBytes',
+        'is less than maxResponseBytes or maxChunkedBytes, so the largest response could never be sent',
+      );
     }
     if (requestBytes !== undefined && requestBytes < maxMessageBytes) {
-      problem('requestBytes', `is less than maxMessageBytes (${maxMessageBytes}), so that the largest would never fit`);
+      problem(
+        'requestBytes',
+        `is less than maxMessageBytes (${maxMessageBytes}), so the largest request could never be accepted`,
+      );
     }
     const { decodeConcurrency, decodeProcesses = 0 } = config;
     if (decodeProcesses > 0 && decodeConcurrency !== undefined && decodeConcurrency > decodeProcesses) {
       problem(
         'decodeConcurrency',
-        `is more than decodeProcesses (${decodeProcesses}), each of which decodes one image`,
+        `is more than decodeProcesses (${decodeProcesses}); each process decodes one image at a time`,
       );
     }
     for (const size of config.inputSizes ?? []) {
       const { width, height } = readInputSize(size);
       if (width * height > config.inputPixels) {
-        problem('inputSizes', `${size} is over inputPixels (${config.inputPixels}), so that it would never be taken`);
+        problem('inputSizes', `${size} exceeds inputPixels (${config.inputPixels}), so it could never be used`);
       }
     }
     for (const { key, message } of securityProblems(config)) problem(key, message);
