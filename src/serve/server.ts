@@ -48,7 +48,7 @@ export interface ServerOptions {
   /** Who may call. Default: everyone. */
   readonly auth?: Auth | undefined;
   readonly limits?: ServeLimits;
-  /** Decodes images; the server closes it. Default: in this process, for images from trusted sources. */
+  /** Decodes images; the server closes it. Default: in this process, for images of people who are trusted. */
   readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
 }

@@ -15,7 +15,7 @@ export function checkMatchCost({ limits }: ServeContext, a: CellGrid, b: CellGri
   throw new ServeError(
     'too_large',
     `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells of ${channels} channels takes ${products} products, ` +
-      `over the limit of ${limits.maxMatchProducts} (maxMatchProducts); ask for smaller sizes (resize)`,
+      `over the limit of ${limits.maxMatchProducts}; ask for smaller sizes (resize)`,
   );
 }
 
@@ -26,12 +26,12 @@ export function checkLocationCost({ limits }: ServeContext, a: CellGrid, b: Cell
   throw new ServeError(
     'too_large',
     `matching ${a.rows} x ${a.cols} with ${b.rows} x ${b.cols} cells by location compares ${pairs} pairs, over the limit ` +
-      `of ${limits.maxLocationPairs} (maxLocationPairs); ask for smaller sizes (resize)`,
+      `of ${limits.maxLocationPairs}; ask for smaller sizes (resize)`,
   );
 }
 
 /**
- * Computes a match when it is this call's turn.
+ * Matches when it is this call's turn.
  * @param work computes in a worker, or on this thread in steps that leave the event loop to others every few milliseconds
  * @throws ServeError `overloaded` when too many matches wait, or the call's own reason when it is aborted.
  */
