@@ -492,6 +492,27 @@ describe('batch queue', () => {
     }
   });
 
+  test('stream items that reserve the largest input still fill batches: what they do not need goes to the next', async () => {
+    const engine = gatedEngine();
+    const most = bytesOf(image(1, 64, 64));
+    // Half of it holds three of the largest inputs, or 192 of those that come.
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * most });
+    const items = Array.from({ length: 27 }, async (_, i) =>
+      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), most)),
+    );
+    for (let i = 0; i < 7; i++) {
+      await turn();
+      await engine.letOneGo();
+    }
+    await Promise.all(items);
+    assert.deepEqual(
+      engine.sizes(),
+      [3, ...new Array(6).fill(4)],
+      'the first run begins with those that had a reservation',
+    );
+    await queue.close();
+  });
+
   test('an image that is smaller than what was reserved gives the difference back when it is decoded', async () => {
     const engine = gatedEngine();
     const most = bytesOf(image(1, 16, 16));

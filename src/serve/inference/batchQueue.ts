@@ -175,7 +175,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return new ServeError('overloaded', message, details);
   }
 
-  /** @throws while nothing is taken, full or not */
+  /** @throws ServeError `shutting_down` or EngineError `unavailable` while no image is accepted, whether the queue is full or not */
   function checkOpen(hasPlace = false): void {
     if (closed && !hasPlace) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
     if (engine.status.state === 'down') throw noWorker();
