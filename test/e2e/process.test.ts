@@ -14,7 +14,7 @@ import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** The command itself, as users run it: `node bin/vicregl.js ...`. */
 
