@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { until } from '../../test/support/until.js';
 import { EngineError } from './engine.js';
 import type { Work } from './messages.js';
 import { createWorkerPool, type PoolWorker, type WorkerPool } from './workerPool.js';
@@ -58,13 +59,10 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
     backOff: { firstMs: 1, longestMs: 4, wellMs: 60_000 },
   });
   const unwatch = pool.watch(() => states.push(pool.status.state));
-  const reached = async (state: string): Promise<void> => {
-    while (pool.status.state !== state) await turn();
-  };
+  const reached = (state: string): Promise<void> => until(() => pool.status.state === state);
   /** Waits until a worker was given so many pieces of work. */
-  const given = async (worker: { readonly asked: number }, count: number): Promise<void> => {
-    while (worker.asked < count) await turn();
-  };
+  const given = (worker: { readonly asked: number }, count: number): Promise<void> =>
+    until(() => worker.asked >= count);
   return { pool, logged, states, unwatch, reached, given };
 }
 
@@ -189,7 +187,7 @@ describe('worker pool', () => {
       await turn();
       worker.die('ended (signal SIGSEGV)');
       await done;
-      while (pool.idle === 0) await turn();
+      await until(() => pool.idle > 0);
       assert.equal(pool.status.restarts.died, i + 1);
     }
     // Idle, it dies by itself.
@@ -219,7 +217,7 @@ describe('worker pool', () => {
     given.abort(new Error('given up'));
     await assert.rejects(done, /given up/);
     assert.match(await first.worker.ended, /its work was cancelled and did not end within 0\.02 s/);
-    while (pool.idle === 0) await turn();
+    await until(() => pool.idle > 0);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
     await pool.close();
   });
@@ -258,7 +256,7 @@ describe('worker pool', () => {
 
   it('warms the workers of the start, and each later one before it takes work', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
-    const { pool, logged } = poolOf(first.worker, [second.worker]);
+    const { pool, logged, given } = poolOf(first.worker, [second.worker]);
     const warming = pool.warm(async (workOf) => void (await workOf(work, {})));
     assert.equal(pool.idle, 0);
     first.answer();
@@ -270,10 +268,10 @@ describe('worker pool', () => {
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (signal SIGKILL)' });
     const done: string[] = [];
     const waiting = pool.work(work, {}).then(() => done.push('work'));
-    while (second.asked === 0) await turn();
+    await given(second, 1);
     assert.deepEqual([pool.status.state, second.asked], ['recovering', 1], 'only the warm-up has begun');
     second.answer();
-    while (second.asked === 1) await turn();
+    await given(second, 2);
     assert.equal(pool.status.state, 'ready');
     assert.deepEqual(done, []);
     second.answer();
@@ -361,7 +359,7 @@ describe('worker pool', () => {
     giving.abort(new Error('given up'));
     await searching;
     first.fail(new EngineError('internal', 'inference failed: cancelled'));
-    while (pool.idle === 0) await turn();
+    await until(() => pool.idle > 0);
     assert.equal(first.asked, 2);
     await pool.close();
   });
@@ -406,7 +404,7 @@ describe('worker pool', () => {
       await turn();
     }
     const starts = (): string[] => logged.flatMap((line) => /a replacement is started.*/.exec(line) ?? []);
-    while (starts().length < 3) await turn();
+    await until(() => starts().length >= 3);
     assert.equal(await third.worker.ended, 'closed');
     assert.deepEqual(starts(), [
       'a replacement is started now',

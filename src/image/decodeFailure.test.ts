@@ -4,12 +4,14 @@ import sharp from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
 
 test('a timeout of sharp is too_large, anything else is corrupt', async () => {
-  const slow = sharp({ create: { width: 6000, height: 6000, channels: 3, background: 'red' } }).median(25);
+  // Minutes of work: no machine is done in a second.
+  const slow = sharp({ create: { width: 12_000, height: 12_000, channels: 3, background: 'red' } }).median(75);
   const timeout = await slow
     .timeout({ seconds: 1 })
     .raw()
     .toBuffer()
     .catch((error: unknown) => error);
+  assert.ok(timeout instanceof Error, 'sharp ends it by an error');
   const { code, message } = decodeFailure('avif', timeout, 1);
   assert.equal(code, 'too_large');
   assert.match(message, /^image takes longer than 1 s to decode as avif; send a smaller one/);

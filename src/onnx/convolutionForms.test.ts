@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { convolutionForms, depthwiseGradientForm, multipliesDepthwise } from './convolutionForms.js';
+import { convolutionForm, convolutionForms, depthwiseGradientForm, multipliesDepthwise } from './convolutionForms.js';
+
+test('a row of the depthwise products holds from its number of images to that of the next, up to its cells', () => {
+  const rows = convolutionForms.cpu.depthwiseProduct;
+  assert.equal(rows[0]!.images, 1, 'every batch has a row');
+  for (const [at, { images, mostCells }] of rows.entries()) {
+    const next = rows[at + 1];
+    for (const count of [images, next === undefined ? 1000 * images : next.images - 1]) {
+      assert.equal(multipliesDepthwise('cpu', count, mostCells), true, `${count} images, ${mostCells} cells`);
+      assert.equal(multipliesDepthwise('cpu', count, mostCells + 1), false, `${count} images, ${mostCells + 1} cells`);
+    }
+  }
+});
 
 test('the more images share the matrix of a depthwise product, the larger the maps that are multiplied', () => {
-  const largest = (images: number) =>
-    Array.from({ length: 40 }, (_, at) => at + 1).findLast((side) => multipliesDepthwise('cpu', images, side * side));
-  assert.deepEqual([1, 2, 3, 4, 8, 15, 16, 32, 64, 512].map(largest), [5, 7, 7, 8, 10, 10, 12, 16, 20, 20]);
+  const cells = convolutionForms.cpu.depthwiseProduct.map(({ mostCells }) => mostCells);
+  for (const [at, most] of cells.entries()) assert.ok(at === 0 || most > cells[at - 1]!, `row ${at}`);
 });
 
 test('rows stand by ascending images, which is how one is found', () => {
@@ -16,11 +27,22 @@ test('rows stand by ascending images, which is how one is found', () => {
   );
 });
 
-test('on CUDA depthwise convolutions stay convolutions; their weight gradients are products there and on small maps', () => {
-  assert.equal(multipliesDepthwise('cuda', 64, 16), false);
-  assert.equal(depthwiseGradientForm('cuda', 56 * 56), 'rows');
+test('a form holds up to the most cells of its table, these included', () => {
+  const { patchCells, depthwiseRowCells } = convolutionForms.cpu;
   assert.deepEqual(
-    [20, 28].map((side) => depthwiseGradientForm('cpu', side * side)),
+    [0, 1].map((more) => convolutionForm('cpu', patchCells + more)),
+    ['patches', 'conv'],
+  );
+  assert.deepEqual(
+    [0, 1].map((more) => depthwiseGradientForm('cpu', depthwiseRowCells + more)),
     ['rows', 'planes'],
   );
+});
+
+test('on CUDA every map is convolved by cuDNN, and weight gradients of depthwise ones are products of rows', () => {
+  for (const cells of [1, 16, 56 * 56]) {
+    assert.equal(multipliesDepthwise('cuda', 64, cells), false);
+    assert.equal(convolutionForm('cuda', cells), 'conv');
+    assert.equal(depthwiseGradientForm('cuda', cells), 'rows');
+  }
 });

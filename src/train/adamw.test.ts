@@ -53,7 +53,18 @@ describe('adamw', () => {
     });
   }
 
-  it('fills the scalars that it names', () => {
-    assert.deepEqual(Object.keys(optimizer.scalarValues(0, 1)), [...optimizer.scalars]);
+  it('feeds the learning rate and the bias corrections of the step, counted from 0', () => {
+    const near = (actual: number, expected: number) => assert.ok(Math.abs(actual - expected) < 1e-12, `${actual}`);
+    for (const [step, first, second] of [
+      [0, 0.2, 0.05],
+      [3, 1 - 0.4096, 1 - 0.81450625], // 0.8^4 and 0.95^4
+    ] as const) {
+      const { learning_rate, bias_correction1, bias_correction2, ...others } = optimizer.scalarValues(step, 0.3);
+      assert.equal(learning_rate, 0.3);
+      near(bias_correction1!, first);
+      near(bias_correction2!, second);
+      assert.deepEqual(others, {});
+    }
+    assert.deepEqual(optimizer.scalars, ['learning_rate', 'bias_correction1', 'bias_correction2']);
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { doubles, normals, numbers } from '../../test/support/graphs.js';
+import { reference, TERMS, type ReferenceView as View, weightsOf } from '../../test/support/lossReference.js';
 import { encodeModel } from '../onnx/encode.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph, type Value } from '../onnx/graph.js';
@@ -9,7 +10,6 @@ import { createSession, runSession } from '../onnx/session.js';
 import { GraphError } from '../onnx/shapes.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
-import type { CriterionWeights } from './criterion.js';
 import { type LossConfig, type LossTerms, type ViewOutputs, vicreglLoss, viewPairs } from './loss.js';
 
 const paper: LossConfig = {
@@ -21,14 +21,6 @@ const paper: LossConfig = {
 
 /** 1 / temperature is exact: ONNX Runtime folds it into the product as a float32, even in a float64 graph. */
 const simclrL: LossConfig = { ...paper, simclr: { temperature: 0.125 } };
-
-/** Numbers of one view: B images, P cells, D and D' channels. */
-interface View {
-  readonly cells: number;
-  readonly embedding: readonly number[];
-  readonly maps: readonly number[];
-  readonly locations: readonly number[];
-}
 
 const [B, D, DM] = [4, 6, 5];
 
@@ -98,105 +90,6 @@ function flat({ global, local, total }: LossTerms): Record<string, Value> {
   return { total, ...Object.fromEntries([...named('global', global), ...named('local', local)]) };
 }
 
-// The loss of docs/method.md in plain loops.
-
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-type Rows = readonly (readonly number[])[];
-
-function regularisers(rows: Rows): [variance: number, covariance: number] {
-  const d = rows[0]!.length;
-  const means = Array.from({ length: d }, (_, k) => mean(rows.map((row) => row[k]!)));
-  let [hinge, squares] = [0, 0];
-  for (let i = 0; i < d; i++)
-    for (let j = 0; j < d; j++) {
-      const c = rows.reduce((s, row) => s + (row[i]! - means[i]!) * (row[j]! - means[j]!), 0) / (rows.length - 1);
-      if (i === j) hinge += Math.max(0, 1 - Math.sqrt(c + 1e-4));
-      else squares += c * c;
-    }
-  return [hinge / d, squares / d];
-}
-
-/** NT-Xent of matched rows: each of the 2N vectors against the 2N - 1 others. */
-function contrast(x: Rows, y: Rows, temperature: number): number {
-  const unit = [...x, ...y].map((row) => row.map((value) => value / Math.hypot(...row)));
-  const exponentials = unit.map((a) =>
-    unit.map((b) => Math.exp(a.reduce((s, v, k) => s + v * b[k]!, 0) / temperature)),
-  );
-  return mean(
-    exponentials.map((row, anchor) => {
-      const others = row.reduce((s, value, k) => s + (k === anchor ? 0 : value), 0);
-      return -Math.log(row[(anchor + x.length) % row.length]! / others);
-    }),
-  );
-}
-
-const TERMS = ['invariance', 'variance', 'covariance', 'contrast'] as const;
-
-/** Weight of each term; NT-Xent stands in place of the other three. */
-const weightsOf = (weights: CriterionWeights, { simclr }: LossConfig) =>
-  TERMS.map((term) => (term === 'contrast' ? Number(simclr !== undefined) : simclr ? 0 : weights[term]));
-
-const distance = (a: readonly number[], b: readonly number[]) => a.reduce((s, v, i) => s + (v - b[i]!) ** 2, 0);
-const rowsOf = (values: readonly number[], image: number, cells: number, d: number): number[][] =>
-  Array.from({ length: cells }, (_, p) => values.slice((image * cells + p) * d, (image * cells + p + 1) * d));
-
-/** The terms of one direction of one kind of matches. */
-function direction(from: View, to: View, kind: 'maps' | 'locations', gamma: number, temperature: number): number[] {
-  const d = kind === 'maps' ? DM : 2;
-  const pairs = Array.from({ length: B }, (_, image) => {
-    const [a, b] = [rowsOf(from[kind], image, from.cells, d), rowsOf(to[kind], image, to.cells, d)];
-    const nearest = a.map((cell, source) => {
-      const distances = b.map((other) => distance(cell, other));
-      const least = Math.min(...distances);
-      return { source, target: distances.indexOf(least), least };
-    });
-    const kept = [...nearest].sort((x, y) => x.least - y.least).slice(0, gamma);
-    kept.sort((x, y) => x.source - y.source);
-    const [mapsA, mapsB] = [rowsOf(from.maps, image, from.cells, DM), rowsOf(to.maps, image, to.cells, DM)];
-    return kept.map(({ source, target }) => [mapsA[source]!, mapsB[target]!] as const);
-  });
-  const positions = Array.from({ length: gamma }, (_, g) => pairs.map((image) => image[g]!));
-  const perPosition = positions.map((batch) => {
-    const [left, right] = [regularisers(batch.map(([a]) => a)), regularisers(batch.map(([, b]) => b))];
-    const invariance = mean(batch.map(([a, b]) => distance(a, b) / DM));
-    const [x, y] = [batch.map(([a]) => a), batch.map(([, b]) => b)];
-    return [invariance, mean([left[0], right[0]]), mean([left[1], right[1]]), contrast(x, y, temperature)];
-  });
-  return TERMS.map((_, term) => term).map((term) => mean(perPosition.map((terms) => terms[term]!)));
-}
-
-function reference(views: readonly View[], config: LossConfig) {
-  const { alpha, numMatches, featureMatches, matches = 'both', weights, localWeights = weights } = config;
-  const pairs = [0, 1].flatMap((i) => views.map((_, j) => [i, j] as const).filter(([a, b]) => a !== b));
-  const [scale, localScale] = [weights, localWeights].map((w) => weightsOf(w, config));
-  const temperature = config.simclr?.temperature ?? 1;
-  const statistics = views.map(({ embedding }) => regularisers(rowsOf(embedding, 0, B, D)));
-  const global = [
-    mean(pairs.map(([i, j]) => distance(views[i]!.embedding, views[j]!.embedding) / (B * D))),
-    mean(statistics.map(([v]) => v)),
-    mean(statistics.map(([, c]) => c)),
-    mean(
-      pairs.map(([i, j]) =>
-        contrast(rowsOf(views[i]!.embedding, 0, B, D), rowsOf(views[j]!.embedding, 0, B, D), temperature),
-      ),
-    ),
-  ].map((value, term) => value * scale![term]!);
-  const perPair = pairs.map(([i, j]) => {
-    const [a, b] = [views[i]!, views[j]!];
-    const features = featureMatches === 'all' ? [a.cells, b.cells] : numMatches;
-    const kinds = (['locations', 'maps'] as const).map((kind) => {
-      const [there, back] = kind === 'maps' ? features : numMatches;
-      const [x, y] = [direction(a, b, kind, there!, temperature), direction(b, a, kind, back!, temperature)];
-      return x.map((value, term) => (value + y[term]!) / 2);
-    });
-    const wanted = { both: kinds, location: kinds.slice(0, 1), feature: kinds.slice(1) }[matches];
-    return TERMS.map((_, term) => wanted.reduce((total, kind) => total + kind[term]!, 0));
-  });
-  const local = TERMS.map((_, term) => mean(perPair.map((terms) => terms[term]!)) * localScale![term]!);
-  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
-  return { global, local, total: alpha * sum(global) + (1 - alpha) * sum(local) };
-}
-
 const near = (actual: number, expected: number, what: string, tolerance = 1e-9) =>
   assert.ok(
     Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)),
@@ -236,7 +129,7 @@ describe('vicreglLoss against plain loops, in float64', () => {
   for (const [what, [cells, config]] of Object.entries(cases)) {
     it(what, async () => {
       const views = randomViews(cells, 1);
-      const [actual, expected] = [await loss(views, config), reference(views, config)];
+      const [actual, expected] = [await loss(views, config), reference(views, config, B)];
       for (const [kind, weights] of [
         ['global', config.weights],
         ['local', config.localWeights ?? config.weights],
@@ -327,7 +220,7 @@ describe('vicreglLoss', () => {
 
   it('with alpha 0 needs no embedding, with alpha 1 no maps and no locations', async () => {
     const views = randomViews([4, 4], 3);
-    const expected = reference(views, paper);
+    const expected = reference(views, paper, B);
     const [local, global] = [await loss(views, { ...paper, alpha: 0 }), await loss(views, { ...paper, alpha: 1 })];
     assert.deepEqual(Object.keys(local).sort(), ['local.covariance', 'local.invariance', 'local.variance', 'total']);
     assert.deepEqual(Object.keys(global).sort(), [

@@ -20,6 +20,7 @@ import {
   type RawConnection,
   reset,
 } from '../support/rawFrames.js';
+import { until } from '../support/until.js';
 
 /** Every call that reaches the service is counted once, and logged once, as what it ended as: all ways to end one. */
 
@@ -263,7 +264,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     const closing = server.close();
     await connection.until(isEndOf(stream));
     // The metrics are there until the last call has ended.
-    while (!(await counted()).has('EmbedStream UNAVAILABLE')) await new Promise(setImmediate);
+    await until(async () => (await counted()).has('EmbedStream UNAVAILABLE'));
     held.free();
     await connection.until(isEndOf(last));
     connection.socket.destroy();

@@ -12,7 +12,7 @@ import { type DryRunReport, dryRun } from '../../src/train/dryRun/dryRun.js';
 import { sampleCrops } from '../../src/train/dryRun/sampleCrops.js';
 import { loaderOptionsOf } from '../../src/train/plan.js';
 import { tinyConfig, tinyKeys, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** `vicregl train --dry-run`. */
 

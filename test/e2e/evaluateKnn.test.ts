@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { readRunLog } from '../../src/train/runLog.js';
 import { writeColouredImages } from '../support/colouredImages.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 describe('vicregl evaluate knn', () => {
   let root: string;

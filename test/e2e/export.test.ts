@@ -18,7 +18,7 @@ import { forwardView } from '../../src/train/model.js';
 import { evaluate, numbers, relativeError } from '../support/graphs.js';
 import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** From training weights to a model folder that serves. */
 

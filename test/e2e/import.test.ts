@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { verifyModel } from '../../src/models/verifyModel.js';
 import { readSafetensors, writeSafetensors } from '../../src/tensor/safetensors.js';
 import { tensor } from '../../src/tensor/tensor.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** Somebody's checkpoint, served with two commands. */
 describe('vicregl import', () => {

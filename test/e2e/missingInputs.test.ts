@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost } from '../support/vicregl.js';
 
 const photo = 'test/fixtures/photos/coffee.jpg';
 const bundled = 'vicregl-convnext-atto';
@@ -56,18 +56,13 @@ describe('a path that cannot be opened', () => {
   ] as const) {
     it(`is named with its option and the reason in words by every command, when it ${what}`, async () => {
       const at = join(scratch, path);
-      // Some at a time: each is a process.
-      for (let start = 0; start < commands.length; start += 4) {
-        await Promise.all(
-          commands.slice(start, start + 4).map(async ([given, args]) => {
-            const { code, stderr } = await vicregl(...args(at, join(scratch, 'out')));
-            const called = args(path, 'out').join(' ');
-            assert.equal(code, 1, `${called}: ${stderr}`);
-            for (const text of [at, given, reason]) assert.ok(stderr.includes(text), `${called}: ${stderr}`);
-            // A code stands behind its words, never alone.
-            assert.doesNotMatch(stderr, /(?<!\()\bE[A-Z]{4,}\b/, called);
-          }),
-        );
+      for (const [given, args] of commands) {
+        const { code, stderr } = await vicreglInHost(...args(at, join(scratch, 'out')));
+        const called = args(path, 'out').join(' ');
+        assert.equal(code, 1, `${called}: ${stderr}`);
+        for (const text of [at, given, reason]) assert.ok(stderr.includes(text), `${called}: ${stderr}`);
+        // A code stands behind its words, never alone.
+        assert.doesNotMatch(stderr, /(?<!\()\bE[A-Z]{4,}\b/, called);
       }
       assert.deepEqual(await readdir(scratch), ['file']);
     });
@@ -80,7 +75,7 @@ describe('a path that cannot be opened', () => {
       ['health', '--tls-ca', scratch],
       ['embed', scratch, '--local'],
     ]) {
-      const { stderr } = await vicregl(...args);
+      const { stderr } = await vicreglInHost(...args);
       assert.match(stderr, /cannot be read: it is a folder, not a file/, args.join(' '));
     }
   });

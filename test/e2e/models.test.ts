@@ -7,7 +7,7 @@ import { exportModel } from '../../src/models/exportModel.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { writePhotographs } from '../support/tinyRun.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** `vicregl models` on a tiny float model. */
 describe('vicregl models', () => {

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { createClient, VicreglError } from '../../src/client/index.js';
@@ -14,7 +13,8 @@ import { readSafetensors } from '../../src/tensor/safetensors.js';
 import { createAuthority, writeIdentity } from '../support/certificates.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
-import { vicregl } from '../support/vicregl.js';
+import { until } from '../support/until.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** The command itself, as users run it: `node bin/vicregl.js ...`. */
 
@@ -207,10 +207,10 @@ describe('node bin/vicregl.js', () => {
     );
     const settled = Promise.allSettled(requests);
     let running = 0;
-    while (running === 0) {
+    await until(async () => {
       running = await inFlight(served);
-      await delay(5);
-    }
+      return running > 0;
+    }, 5);
     const exited = once(served.child, 'exit');
     served.child.kill('SIGTERM');
     const results = await settled;

@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import { parseTrainConfig } from '../../src/train/config.js';
 import { loadTrainConfig } from '../../src/train/configFile.js';
 import { learningRate } from '../../src/train/schedule.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** Every file in recipes/, and the command that lists them. */
 

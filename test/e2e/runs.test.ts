@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
 import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** `vicregl runs`. */
 

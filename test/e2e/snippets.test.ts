@@ -14,8 +14,9 @@ import { parse as parseYaml } from 'yaml';
 import { commands } from '../../src/cli/commands.js';
 import { readTokens } from '../../src/serve/operations/auth/tokensFile.js';
 import { trainConfigSchema } from '../../src/train/config.js';
-import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { allSnippets, commandsOf, type Snippet, snippetsOf, wordsOf } from '../support/snippets.js';
+import { vicreglInHostAt } from '../support/vicregl.js';
 
 /**
  * Every block of the documentation works as it stands: TypeScript and Python are run against a service with the bundled model,
@@ -245,8 +246,9 @@ describe('commands', () => {
             ['embed', 'features', 'match', 'model', 'health'].includes(args[0]!) && !args.includes('--local');
           const flags = asks ? [...args, '--address', served.address] : args;
           await t.test(line, async () => {
-            const { stdout } = await run(process.execPath, [bin, ...flags], { cwd: folder });
-            assert.notEqual(stdout, '');
+            const { code, stdout, stderr } = await vicreglInHostAt(folder, ...flags);
+            assert.equal(code, 0, stderr);
+            assert.ok(stdout.length > 0, 'nothing is printed');
           });
         } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
           await checkScript(words);

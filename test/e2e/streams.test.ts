@@ -10,6 +10,7 @@ import { loadVicreglService } from '../../src/proto/load.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
+import { until } from '../support/until.js';
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const manifest = { ...tinyManifest, files: {} };
@@ -205,7 +206,7 @@ describe('streams', () => {
     // 64 x 64 cells of 16 channels: 256 KiB an answer, four times the window of HTTP/2.
     const answers = service.client.featuresStream(many())[Symbol.asyncIterator]();
     await answers.next();
-    while (service.runs() - before < 4) await new Promise(setImmediate);
+    await until(() => service.runs() - before >= 4);
     // What could go on without the reader goes on while calls of others, on the same connection, are answered.
     const others = 20;
     for (let i = 0; i < others; i++) await service.client.embed(image);
@@ -222,7 +223,7 @@ describe('streams', () => {
     const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image }));
     const streams = Array.from({ length: 5 }, () => byId(narrow.client.embedStream(items)));
     const queued = () => narrow.metric('vicregl_phase_duration_seconds_count', 'method="EmbedStream",phase="queue"');
-    while ((await queued()) === 0) await new Promise(setImmediate);
+    await until(async () => (await queued()) > 0);
     for (let i = 0; i < 5; i++) await narrow.client.embed(image);
     for (const answers of await Promise.all(streams)) {
       assert.equal(answers.size, 12);
@@ -241,7 +242,7 @@ describe('streams', () => {
     const streams = Array.from({ length: 4 }, () => byId(narrow.client.featuresStream(items)));
     const queued = () =>
       narrow.metric('vicregl_phase_duration_seconds_count', 'method="ExtractFeaturesStream",phase="queue"');
-    while ((await queued()) < 4) await new Promise(setImmediate);
+    await until(async () => (await queued()) >= 4);
     for (let i = 0; i < 5; i++) await narrow.client.features(image, { pca: { components: 2 } });
     for (const answers of await Promise.all(streams)) {
       assert.equal(answers.size, 12);
@@ -259,7 +260,7 @@ describe('streams', () => {
     for await (const answer of service.client.embedStream(endless())) {
       if (Number(answer.id) > 5) break;
     }
-    while ((await cancelled()) === before) await new Promise(setImmediate);
+    await until(async () => (await cancelled()) > before);
     assert.equal(await service.metric('vicregl_requests_in_flight', 'method="EmbedStream"'), 0);
     assert.equal((await service.client.embed(image)).vector.length, 16);
   });
@@ -330,7 +331,7 @@ describe('streams', () => {
     const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image: { pixels: image, resize: fit } }));
     const slow = narrow.client.featuresStream(items)[Symbol.asyncIterator]();
     value((await slow.next()).value as Settled<unknown>);
-    while (narrow.runs() < 8) await new Promise(setImmediate);
+    await until(() => narrow.runs() >= 8);
     const quick = byId(narrow.client.featuresStream(items));
     for (let taken = 1; taken < 12; taken++) value((await slow.next()).value as Settled<unknown>);
     for (const answer of (await quick).values()) value(answer);

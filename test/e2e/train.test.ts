@@ -12,7 +12,7 @@ import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.js';
 import { readRunLog } from '../../src/train/runLog.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** `vicregl train` as a process. */
 

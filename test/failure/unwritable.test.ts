@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /**
  * Every command with an output, and one that nothing can be written to: it says so before it looks at anything else, so that

@@ -7,6 +7,7 @@ import { parseTrainConfig, type TrainConfig } from '../../src/train/config.js';
 import type { InitialWeightsOptions } from '../../src/train/initialWeights.js';
 import type { Progress } from '../../src/train/progress.js';
 import { type TrainOptions, type TrainResult, train } from '../../src/train/trainer.js';
+import './sharedSessions.js';
 
 /** Training runs of a few seconds: the smallest network on generated photographs. */
 

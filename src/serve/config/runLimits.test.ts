@@ -13,9 +13,10 @@ test('what is configured holds, and pixels follow the images', () => {
   });
 });
 
-test('without it, a GPU takes more images at a time than the CPU', () => {
-  assert.equal(runLimits({}, { provider: 'cpu' }).batchImages, 4);
-  assert.equal(runLimits({}, { provider: 'cuda' }).batchImages, 16);
+test('without it, a GPU takes more images at a time than the CPU, each of the usual size', () => {
+  const [cpu, cuda] = (['cpu', 'cuda'] as const).map((provider) => runLimits({}, { provider }));
+  assert.ok(cuda!.batchImages > cpu!.batchImages, `${cuda!.batchImages} and ${cpu!.batchImages}`);
+  for (const { batchImages, batchPixels } of [cpu!, cuda!]) assert.equal(batchPixels, batchImages * 224 * 224);
 });
 
 test('an engine is made ready for powers of two up to the largest batch', () => {

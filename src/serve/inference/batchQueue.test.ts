@@ -229,7 +229,15 @@ describe('batch queue', () => {
     await Promise.all(answers);
   });
 
-  test('with a delay, a batch waits for more images until it is full or its oldest image has waited', async () => {
+  test('with a delay, a batch waits for more images until it is full or its oldest image has waited', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const pass = async (ms: number): Promise<void> => {
+      now += ms;
+      t.mock.timers.tick(ms);
+      await turn();
+    };
     const engine = createFakeEngine({ manifest });
     const seen: number[] = [];
     const queue = createBatchQueue(
@@ -237,9 +245,13 @@ describe('batch queue', () => {
       { ...limits, batchImages: 2, maxQueueDelayMs: 20 },
       { batch: (images) => seen.push(images) },
     );
-    const start = performance.now();
-    await queue.run(image(1), embedding, call());
-    assert.ok(performance.now() - start >= 19, 'it did not wait');
+    const alone = queue.run(image(1), embedding, call());
+    await turn();
+    await pass(19);
+    assert.deepEqual(seen, []);
+    await pass(1);
+    assert.deepEqual(seen, [1]);
+    await alone;
     const first = queue.run(image(2), embedding, call());
     await turn();
     assert.deepEqual(seen, [1]);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
+import { until } from '../../../test/support/until.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { defaultServeLimits } from '../config/serveLimits.js';
@@ -104,11 +105,11 @@ test('a reload under load fails no request, and the old engine ends when its las
     // Long after the reload, its model still answers.
     return queue.run(image, new Set(['representation'] as const), call);
   });
-  while (versions.length < 20) await turn();
+  await until(() => versions.length >= 20);
   const [one, two] = await Promise.all([models.reload('tiny@1'), models.reload('')]);
   assert.deepEqual(one, { from: 'tiny@1', to: 'tiny@2' });
   assert.equal(one, two, 'two reloads at once are one');
-  while (!versions.includes('2')) await turn();
+  await until(() => versions.includes('2'));
   on = false;
   await Promise.all(clients);
   assert.equal(oldClosed, false);

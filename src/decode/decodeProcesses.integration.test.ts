@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
+import { until } from '../../test/support/until.js';
 import { defaultImageLimits } from '../image/decode.js';
 import type { WantedInput } from '../image/decodeInput.js';
 import { defaultOutputLimits } from '../image/resize.js';
@@ -17,10 +17,6 @@ const patient = new AbortController().signal;
 const bounded = { timeout: 120_000 };
 
 const only = (decoder: Decoder): number => decoder.status!.workers[0]!.pid!;
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await delay(5);
-}
 
 /** One process, and what is told of it. */
 async function startOne(t: TestContext, options: Partial<DecodeProcessOptions> = {}) {

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** `npm run test:unit` is preloaded with a guard: planted tests prove that it sees what a unit test may not do. */
+
+const guard = new URL('../support/unitGuard.js', import.meta.url);
+
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-unit-guard-'));
+});
+after(() => rm(scratch, { recursive: true }));
+
+/** Runs a file with one test of this body, as the command does. */
+async function planted(name: string, body: string) {
+  const path = join(scratch, `${name.replace(/\W/g, '-')}.test.mjs`);
+  await writeFile(path, `import { test } from 'node:test';\ntest('planted', async () => {\n${body}\n});\n`);
+  // Node runs no test files from within a test file.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const flags = ['--import', guard.href, '--test', path];
+  const { status, stdout } = spawnSync(process.execPath, flags, { encoding: 'utf8', env });
+  return { status, stdout };
+}
+
+describe('the guard of the unit tests', () => {
+  test('passes a test that stays in its thread', async () => {
+    const { status, stdout } = await planted('harmless', 'await import("node:child_process");');
+    assert.equal(status, 0, stdout);
+  });
+
+  for (const [what, call] of Object.entries({
+    spawn: '(await import("node:child_process")).spawn("true")',
+    fork: '(await import("node:child_process")).fork("nothing.js")',
+    execFileSync: '(await import("node:child_process")).execFileSync("true")',
+    Worker: 'new (await import("node:worker_threads")).Worker("", { eval: true })',
+    listen: '(await import("node:http")).createServer().listen(0, "127.0.0.1")',
+    connect: '(await import("node:net")).connect(1, "127.0.0.1")',
+    fetch: 'await fetch("http://127.0.0.1:65000/")',
+    lookup: 'await (await import("node:dns/promises")).lookup("localhost")',
+  })) {
+    test(`fails a test that calls ${what}, also where the error is caught`, async () => {
+      const { status, stdout } = await planted(what, `try { ${call}; } catch {}`);
+      assert.equal(status, 1, stdout);
+      assert.match(stdout, /a unit test may not .*rename the file to \*\.integration\.test\.ts/);
+    });
+  }
+
+  test('is what npm run test:unit preloads, over all tests of src/ but the integration tests', async () => {
+    const root = new URL('../../../', import.meta.url);
+    const { scripts } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const command = scripts['test:unit']!;
+    const [, preloaded] = /--import (\S+)/.exec(command)!;
+    assert.equal(fileURLToPath(new URL(preloaded!, root)), fileURLToPath(guard));
+    assert.match(command, /find src -name '\*\.test\.ts' ! -name '\*\.integration\.test\.ts'/);
+  });
+});

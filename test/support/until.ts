@@ -1,0 +1,16 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Far more than any wait takes, also on a busy machine. */
+const LIMIT_MS = 60_000;
+
+/**
+ * Waits until something holds, which is looked at in every turn of the event loop, or every so many milliseconds.
+ * @throws after a minute, so that a regression fails instead of hanging.
+ */
+export async function until(holds: () => boolean | Promise<boolean>, everyMs = 0): Promise<void> {
+  const end = performance.now() + LIMIT_MS;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`did not come true in ${LIMIT_MS / 1000} s: ${holds}`);
+    await (everyMs > 0 ? delay(everyMs) : nextTurn());
+  }
+}
