@@ -75,7 +75,7 @@ describe('decode processes', () => {
       [{ encoded: photo.subarray(0, 5000) }, wanted],
       [{ encoded: Buffer.from('<svg/>') }, wanted],
       [{ encoded: photo }, { ...wanted, policy: { kind: 'fit', width: 33, height: 32 } }],
-      [{ encoded: photo }, { ...wanted, limits: { ...limits, image: { ...limits.image, maxPixels: 1000 } } }],
+      [{ encoded: photo }, { ...wanted, limits: { ...limits, image: { ...limits.image, imagePixels: 1000 } } }],
       [{ raw: { width: 2, height: 2, data: new Uint8Array(11) } }, wanted],
     ] as const) {
       const told = await createLocalDecoder()
@@ -115,7 +115,7 @@ describe('decode processes', () => {
     assert.equal((await waiting).image.width, 224);
     assert.notEqual(only(decoder), first);
     assert.deepEqual(decoder.status!.restarts, { died: 1, hung: 0, broken: 0 });
-    assert.match(logged[0]!, /^the decode process ended \(signal SIGSEGV\); another is started now$/);
+    assert.match(logged[0]!, /^the decode process ended \(signal SIGSEGV\); a replacement is started now$/);
   });
 
   it('that are killed, as for memory, make the picture unavailable, also again and again', bounded, async (t) => {
@@ -163,6 +163,6 @@ describe('decode processes', () => {
     assert.equal(decoder.status!.workers[0]!.state, 'busy', 'it counts as long as it works');
     assert.equal((await decoder.input({ encoded: photo }, wanted, patient)).image.width, 224);
     assert.deepEqual(decoder.status!.restarts, { died: 0, hung: 1, broken: 0 });
-    assert.match(logged[0]!, /killed: its work was given up and did not end in 1 s/);
+    assert.match(logged[0]!, /killed: its task was aborted and did not end within 1 s/);
   });
 });

@@ -1,6 +1,6 @@
-/** What the service and its decode processes say to each other; pixels and files travel beside it (engine/frames.ts). */
+/** What the service and its decode processes say to each other; pixels and files travel beside it (engine/messageCodec.ts). */
 
-import type { NamedTensors } from '../engine/frames.js';
+import type { NamedTensors } from '../engine/messageCodec.js';
 import type { SentPicture, WantedInput } from '../image/decodeInput.js';
 import type { ImageErrorCode } from '../image/imageError.js';
 import type { AffineMap, PreparedImage, RgbImage, Size } from '../image/types.js';

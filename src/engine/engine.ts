@@ -21,94 +21,93 @@ export function isStageOutput(name: string): name is StageOutput {
   return /^stage[1-9]\d*$/.test(name);
 }
 
-/** Something for some of the outputs. */
+/** A value for some of the outputs. */
 export type ByOutput<T> = Partial<Record<CommonOutput, T>> & { [name: StageOutput]: T };
 
 /** Images of one size, ready for the network: uint8 [B, H, W, 3]. */
 export type ImageBatch = Tensor<'uint8'>;
 
-/** float32 tensors, one for every output that was asked for. */
+/** float32 tensors, one for every requested output. */
 export type EngineOutputs = ByOutput<Tensor<'float32'>>;
 
 /** One of an engine's workers, as metrics show it. */
 export interface WorkerStatus {
-  /** Process id; absent while none stands in this place. */
+  /** Process id; absent while there is no process. */
   readonly pid?: number;
-  /** `failed`: it died or could not start, and is tried again after a while. */
+  /** `failed`: it died or could not start, and will be started again after a pause. */
   readonly state: 'starting' | 'idle' | 'busy' | 'failed';
-  /** Resident memory in bytes, as of its last answer. */
+  /** Resident memory in bytes, as of its last response. */
   readonly rssBytes: number;
 }
 
 /**
- * Why a worker was replaced: it ended (a crash, a kill for memory), or it was killed, because its work did not come back or
- * because its runtime failed at a request and then at the check as well.
+ * Why a worker was replaced. `died`: its process ended (a crash, a kill for memory). `hung`: it took too long and was killed.
+ * `broken`: its runtime failed at a request and then at the check, and it was killed.
  */
 export type WorkerLoss = 'died' | 'hung' | 'broken';
 
-/** Why no worker could be started: `model_changed`, a file of the model is no longer what was verified; `other`, all else. */
+/** Why a worker could not be started. `model_changed`: a file of the model is no longer what was verified. `other`: the rest. */
 export type StartFailure = 'model_changed' | 'other';
 
 export interface EngineStatus {
   /**
-   * `ready`: every worker stands. `degraded`: some do; runs go to them. `recovering`: none does, but one is starting; runs
-   * wait for it. `down`: none stands and the last start failed; runs are refused until a later one succeeds.
+   * `ready`: all workers are running. `degraded`: some are, and take all runs. `recovering`: none is, one is starting, and runs
+   * wait for it. `down`: none is and the last start failed; runs are rejected until a start succeeds.
    */
   readonly state: 'ready' | 'degraded' | 'recovering' | 'down';
-  /** Why a worker is missing, for operators: it may name paths of this machine. */
+  /** Why a worker is missing, for operators. It may name paths of this machine. */
   readonly reason?: string;
-  /** The same as callers may read it. */
+  /** The reason as callers may read it. */
   readonly publicReason?: string;
   readonly workers: readonly WorkerStatus[];
-  /** Workers that took the place of lost ones since the start, by what became of those. */
+  /** Replacements of lost workers since the start, by how those were lost. */
   readonly restarts: Readonly<Record<WorkerLoss, number>>;
-  /** Workers that could not be started in the place of lost ones since the start, by the reason. */
+  /** Failed starts of replacements since the start, by the reason. */
   readonly startFailures: Readonly<Record<StartFailure, number>>;
-  /** Seconds that workers have spent on requests, all together, since the start. */
+  /** Seconds that all workers together have spent on requests since the start. */
   readonly busySeconds: number;
 }
 
-/** Makes one worker ready for requests by runs that this worker alone does; they throw as `Engine.run` does. */
+/** Makes one worker ready for requests. The given `run` runs on this worker alone and throws as `Engine.run` does. */
 export type WarmUp = (run: Engine['run']) => Promise<void>;
 
 /** Runs one model. Implementations: ONNX Runtime in worker processes, and a fake for tests. */
 export interface Engine {
   readonly manifest: Manifest;
-  /** The execution provider that really runs. */
+  /** The execution provider in use. */
   readonly provider: 'cpu' | 'cuda';
-  /** Outputs this model can compute. */
+  /** Outputs that this model can compute. */
   readonly outputs: ReadonlySet<OutputName>;
   readonly status: EngineStatus;
-  /** Workers that would begin a run at once. */
+  /** Workers that are free. */
   readonly idle: number;
   /**
-   * Tells of every change of `idle` and of `status.state`.
-   * @returns ends the telling
+   * Calls the listener at every change of `idle` and of `status.state`.
+   * @returns removes the listener
    */
   watch(listener: () => void): () => void;
   /**
-   * Warms every worker, side by side, and from then on each that takes the place of a lost one before that takes any other
-   * work. To be called before the first run.
-   * @param check what a worker that failed as `internal` does before it takes other work: where it throws, the worker is
-   *   killed and replaced. Default: the warm-up.
-   * @throws what the warm-up throws; a replacement that cannot be warmed counts as one that could not start.
+   * Warms all workers in parallel, and from then on each replacement before it takes other runs. Call it before the first run.
+   * @param check run by a worker that failed as `internal`, before its next run; where it throws, the worker is killed and
+   *   replaced. Default: the warm-up.
+   * @throws what the warm-up throws. A replacement that cannot be warmed counts as one that could not start.
    */
   warm(up: WarmUp, check?: WarmUp): Promise<void>;
   /**
-   * Computes the wanted outputs of a batch, as soon as a worker is free. The batch must not be written to meanwhile.
+   * Computes the wanted outputs of a batch as soon as a worker is free. The batch must not change meanwhile.
    * @throws EngineError with code `unavailable` (closed, no worker, or its worker died or hung), `invalid_input` (shape, or an
    *   output that the model lacks), `out_of_memory` (a smaller batch may fit) or `internal` (the runtime failed).
    */
   run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;
   /**
-   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`). Takes a worker
-   * as a run does.
+   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`). Occupies a
+   * worker as a run does.
    * @throws EngineError as `run` does; MatchError `not_finite`; the signal's reason as soon as it is aborted.
    */
   readonly nearest: NearestSearch;
-  /** Finishes what runs and what waits, then ends the workers. Safe to call twice. */
+  /** Finishes all runs, waiting ones included, then ends the workers. Safe to call twice. */
   close(): Promise<void>;
-  /** Waits no longer: kills the workers, so that what runs and waits rejects as `unavailable`. To be followed by `close`. */
+  /** Kills the workers: all runs, waiting ones included, reject as `unavailable`. Call `close` afterwards. */
   terminate(): void;
 }
 
@@ -120,15 +119,15 @@ interface EngineErrorOptions extends ErrorOptions {
 }
 
 /**
- * The engine layer's one error; `code` decides the status that a client sees. `message` is for operators and their log: it has
- * what the runtime and the system say, with paths of this machine.
+ * The error of the engine layer. `code` decides the status that a client sees. `message` is for operators and the log: it
+ * contains messages of the runtime and the system, with paths of this machine.
  */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: EngineErrorCode;
-  /** What callers may read of it: our own words, without paths. Absent: no more than what the code says. */
+  /** The message as callers may read it, without paths. Absent: they learn the code alone. */
   readonly publicMessage: string | undefined;
-  /** Of `unavailable`: why a worker could not be started. */
+  /** With `unavailable`: why a worker could not be started. */
   readonly startFailure: StartFailure | undefined;
 
   constructor(code: EngineErrorCode, message: string, options?: EngineErrorOptions) {

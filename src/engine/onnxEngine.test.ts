@@ -19,10 +19,10 @@ import { InferenceSession, Tensor as OrtTensor } from '../onnx/runtime.js';
 import { runSync } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, EngineError, OutputName } from './engine.js';
+import { workerSetupOf } from './messages.js';
 import { createOnnxEngine } from './onnxEngine.js';
 import { pairTensors } from './search.js';
 import { startWorkerProcess } from './workerProcess.js';
-import { workerSetup } from './workerSetup.js';
 
 const everything = new Set<OutputName>(['representation', 'maps', 'embedding', 'maps_embedding']);
 
@@ -153,7 +153,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('ends a search that is given up at its next tile', async () => {
-    const worker = await startWorkerProcess(workerSetup(folder, 'cpu', 1), () => {});
+    const worker = await startWorkerProcess(workerSetupOf(folder, 'cpu', 1), () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
@@ -205,7 +205,7 @@ describe('createOnnxEngine', () => {
         engine.run({ ...images(1, 16, 16), shape: [2, 16, 16, 3] }, wants),
         invalid(/needs 1536 bytes/),
       );
-      await assert.rejects(engine.run(images(1, 16, 16), new Set()), invalid(/no output is asked for/));
+      await assert.rejects(engine.run(images(1, 16, 16), new Set()), invalid(/no output is requested/));
       await assert.rejects(
         engine.run(images(1, 16, 16), new Set(['logits' as OutputName])),
         invalid(/no output logits/),
@@ -275,8 +275,8 @@ describe('createOnnxEngine', () => {
       assert.deepEqual(engine.status.restarts, { died: 1, hung: 0, broken: 0 });
       assert.ok(!engine.status.workers.some(({ pid }) => pid === busy.pid));
       assert.ok(engine.status.workers.every(({ rssBytes }) => rssBytes > 1e6));
-      assert.match(logged[0]!, /SIGKILL\); another is started now/);
-      assert.match(logged.at(-1)!, /worker \d+ took the place of a lost one/);
+      assert.match(logged[0]!, /SIGKILL\); a replacement is started now/);
+      assert.match(logged.at(-1)!, /worker \d+ replaced a lost one/);
     } finally {
       await engine.close();
     }
@@ -309,7 +309,7 @@ describe('createOnnxEngine', () => {
       await assert.rejects(hanging, {
         name: 'EngineError',
         code: 'unavailable',
-        message: 'the inference worker ended (killed: its work did not come back in 5 s)',
+        message: 'the inference worker ended (killed: its task took longer than 5 s)',
       });
       assert.equal(engine.status.state, 'degraded');
       await whenever(engine, () => engine.status.state === 'ready');
@@ -367,14 +367,14 @@ describe('createOnnxEngine', () => {
         assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: replaced + 1 });
         while (isAlive(lost)) await delay(5);
       }
-      assert.match(logged[0]!, /^worker \d+ failed at its work and then at its check: .*illegal memory access/);
+      assert.match(logged[0]!, /^worker \d+ failed a task and then its check: .*illegal memory access/);
     } finally {
       await engine.close();
     }
   });
 
   it('kills a worker that does not open its model in time', async () => {
-    const setup = workerSetup(folder, 'cpu', 1);
+    const setup = workerSetupOf(folder, 'cpu', 1);
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
@@ -625,7 +625,7 @@ describe('createOnnxEngine', () => {
     it('such that it ends the process that tries it, falls back under auto and fails under cuda', async () => {
       const { provider, logged } = await started({ abort: true }, 'auto');
       assert.equal(provider, 'cpu');
-      assert.match(logged.join('\n'), /runs on the CPU: what tried it ended: .*signal SIGABRT/);
+      assert.match(logged.join('\n'), /runs on the CPU: the process that tried it ended: .*signal SIGABRT/);
       await assert.rejects(started({ abort: true }, 'cuda'), { code: 'unavailable', message: /SIGABRT/ });
     });
 

@@ -104,12 +104,12 @@ describe('worker pool', () => {
     await turn();
     await reached('ready');
     assert.deepEqual(
-      logged.filter((line) => line.includes('another is started')),
+      logged.filter((line) => line.includes('a replacement is started')),
       [
-        'ended (signal SIGKILL); another is started now',
-        'ended (signal SIGSEGV); another is started in 1 ms',
-        'no memory; another is started in 2 ms',
-        'no memory; another is started in 4 ms',
+        'ended (signal SIGKILL); a replacement is started now',
+        'ended (signal SIGSEGV); a replacement is started in 1 ms',
+        'no memory; a replacement is started in 2 ms',
+        'no memory; a replacement is started in 4 ms',
       ],
     );
     assert.deepEqual(pool.status.restarts, { died: 2, hung: 0, broken: 0 });
@@ -120,7 +120,7 @@ describe('worker pool', () => {
     const first = fakeWorker(1);
     const { pool, reached } = poolOf(first.worker, [new EngineError('unavailable', 'no graph')]);
     const running = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (exit code 1)' });
-    const waiting = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no graph.*on its way/ });
+    const waiting = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no graph.*is being started/ });
     await turn();
     first.die('ended (exit code 1)');
     await Promise.all([running, waiting]);
@@ -135,7 +135,10 @@ describe('worker pool', () => {
     first.die('ended (exit code 1)');
     await turn();
     assert.equal(pool.status.state, 'recovering');
-    await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no inference worker stands \(ended/ });
+    await assert.rejects(pool.work(work, {}), {
+      code: 'unavailable',
+      message: /no inference worker is running \(ended/,
+    });
     assert.deepEqual([pool.status.state, states.at(-1)], ['down', 'down']);
     await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'at once from now on');
     await pool.close();
@@ -146,7 +149,7 @@ describe('worker pool', () => {
     const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker], 20);
     await assert.rejects(pool.work(work, {}), {
       code: 'unavailable',
-      message: 'killed: its work did not come back in 0.02 s',
+      message: 'killed: its task took longer than 0.02 s',
     });
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 2);
@@ -160,7 +163,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
-    assert.match(logged[0]!, /killed: its work did not come back in 0\.02 s; another is started now/);
+    assert.match(logged[0]!, /killed: its task took longer than 0\.02 s; a replacement is started now/);
     const answered = pool.work(work, {});
     await turn();
     third.answer();
@@ -193,10 +196,10 @@ describe('worker pool', () => {
     workers[3]!.die('ended (exit code 1)');
     await turn();
     assert.deepEqual(
-      logged.filter((line) => line.includes('another is started')),
+      logged.filter((line) => line.includes('a replacement is started')),
       [
-        ...Array.from({ length: 3 }, () => 'ended (signal SIGSEGV); another is started now'),
-        'ended (exit code 1); another is started in 60000 ms',
+        ...Array.from({ length: 3 }, () => 'ended (signal SIGSEGV); a replacement is started now'),
+        'ended (exit code 1); a replacement is started in 60000 ms',
       ],
     );
     await pool.close();
@@ -215,7 +218,7 @@ describe('worker pool', () => {
     await turn();
     given.abort(new Error('given up'));
     await assert.rejects(done, /given up/);
-    assert.match(await first.worker.ended, /its work was given up and did not end in 0\.02 s/);
+    assert.match(await first.worker.ended, /its task was aborted and did not end within 0\.02 s/);
     while (pool.idle === 0) await turn();
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
     await pool.close();
@@ -275,7 +278,7 @@ describe('worker pool', () => {
     assert.deepEqual(done, []);
     second.answer();
     await waiting;
-    assert.match(logged.at(-1)!, /worker 2 took the place of a lost one/);
+    assert.match(logged.at(-1)!, /worker 2 replaced a lost one/);
     await pool.close();
   });
 
@@ -292,7 +295,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.equal(await second.worker.ended, 'closed');
     assert.deepEqual([pool.status.workers[0]!.pid, warmed], [3, 3]);
-    assert.equal(logged[1], 'no memory; another is started in 1 ms');
+    assert.equal(logged[1], 'no memory; a replacement is started in 1 ms');
     await pool.close();
   });
 
@@ -321,8 +324,8 @@ describe('worker pool', () => {
     await waiting;
     await reached('ready');
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
-    assert.match(logged[0]!, /^worker 1 failed at its work and then at its check: CUDA failure 700/);
-    assert.match(logged[1]!, /^killed: its work failed, and so did the check after it; another is started now/);
+    assert.match(logged[0]!, /^worker 1 failed a task and then its check: CUDA failure 700/);
+    assert.match(logged[1]!, /^killed: its work failed, and so did the check after it; a replacement is started now/);
     await pool.close();
   });
 
@@ -376,7 +379,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.equal(first.asked, 2);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
-    assert.match(logged[0]!, /^killed: its work did not come back in 0\.02 s; another is started now/);
+    assert.match(logged[0]!, /^killed: its task took longer than 0\.02 s; a replacement is started now/);
     await pool.close();
   });
 
@@ -402,10 +405,14 @@ describe('worker pool', () => {
       await worker.worker.ended;
       await turn();
     }
-    const starts = (): string[] => logged.flatMap((line) => /another is started.*/.exec(line) ?? []);
+    const starts = (): string[] => logged.flatMap((line) => /a replacement is started.*/.exec(line) ?? []);
     while (starts().length < 3) await turn();
     assert.equal(await third.worker.ended, 'closed');
-    assert.deepEqual(starts(), ['another is started now', 'another is started in 1 ms', 'another is started in 2 ms']);
+    assert.deepEqual(starts(), [
+      'a replacement is started now',
+      'a replacement is started in 1 ms',
+      'a replacement is started in 2 ms',
+    ]);
     assert.ok(states.includes('down'));
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
     await pool.close();

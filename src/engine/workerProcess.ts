@@ -5,54 +5,54 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { MatchError } from '../match/matchError.js';
 import { EngineError } from './engine.js';
-import { createMessageReader, type Message, type NamedTensors, writeMessage } from './frames.js';
+import { createMessageReader, type Message, type NamedTensors, writeMessage } from './messageCodec.js';
 import type { OpenedModel, ProcessRequest, ProcessResponse, Work, WorkerSetup, WorkFailure } from './messages.js';
 
-/** A process that was started, and is ready for work. */
+/** A worker process that is ready for tasks. */
 export interface WorkerProcess<W = Work> {
   readonly pid: number;
-  /** Resident memory in bytes, as of the last answer. */
+  /** Resident memory in bytes, as of the last response. */
   readonly rssBytes: number;
-  /** Resolves with how it ended, in our own words, whenever it has. */
+  /** Resolves when the process has ended, with how it ended; the text may be shown to callers. */
   readonly ended: Promise<string>;
   /**
-   * Does one piece of work.
-   * @param signal tells the worker that the answer is no longer wanted; the promise settles with its answer all the same
-   * @throws what `WorkerKind.lost` makes of the worker's end where it dies first; else as the work fails.
+   * Does one task.
+   * @param signal tells the worker that the result is no longer wanted; the promise still settles with the worker's response
+   * @throws the error of `WorkerKind.lost` where the worker dies first, that of `WorkerKind.failed` where the task fails.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Ends a worker at once, whatever it does: its work fails with `how`, also where the process takes its time to go. */
+  /** Kills the worker. Its task fails at once with `how`, even while the process still exists. */
   kill(how: string): void;
-  /** Ends an idle worker; one that does not end is killed. */
+  /** Ends an idle worker; kills it where it does not end. */
   close(): Promise<void>;
 }
 
 /** A worker with its model open. */
 export type InferenceProcess = WorkerProcess & OpenedModel;
 
-/** What one kind of worker is. */
+/** A kind of worker. */
 export interface WorkerKind<Failure> {
-  /** What messages call it, such as "inference worker". */
+  /** Its name in messages, such as "inference worker". */
   readonly name: string;
-  /** Calls `serveWork`. */
+  /** The script that calls `runWorkerLoop`. */
   readonly script: URL;
-  /** Variables beside those of this process. */
+  /** Environment variables beside those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
   /**
-   * The error of work whose worker ended, or of a worker that could not start.
-   * @param signal that ended it by itself; absent where it exited, or was killed by `kill`
+   * The error of a task whose worker ended, or of a worker that could not start.
+   * @param signal that ended the worker; absent where it exited, or was killed by `kill`
    */
   readonly lost: (reason: string, signal?: NodeJS.Signals) => Error;
   /** The error of a worker that could not be made ready. */
   readonly unready: (message: string, failure: Failure) => Error;
-  /** The error of work that failed. */
+  /** The error of a task that failed. */
   readonly failed: (message: string, failure: Failure) => Error;
 }
 
-/** How long a worker may take to end after its last answer, in ms: it only frees memory. */
+/** How long a worker may take to end after its last response, in ms: it only frees memory. */
 const END_MS = 5_000;
 
-/** How long a worker may take to open its model, in ms: far beyond the largest model from a slow disk. */
+/** How long a worker may take to open its model, in ms: far more than the largest model from a slow disk takes. */
 const OPEN_MS = 300_000;
 
 interface Pending {
@@ -60,16 +60,16 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Whether a child has its streams: where its parent may open no more files, spawn gives it none, whatever its type says. */
+/** Whether a child process has its streams. Where the parent may open no more files, spawn creates none, whatever its type says. */
 function hasStreams(child: ChildProcess): boolean {
   return (child.stdio as ChildProcess['stdio'] | undefined)?.[3] != null;
 }
 
 /**
  * Starts a worker process and waits until it is ready.
- * @param setup given to it at its start
- * @param log told every line that it writes to stdout or stderr
- * @param openMs longest time for that; then it hangs, as with a device that does, and is killed
+ * @param setup sent to it at its start
+ * @param log called with every line that it writes to stdout or stderr
+ * @param openMs longest time until it is ready, after which it is killed: a device may hang
  * @throws `WorkerKind.unready` where it cannot be made ready, `WorkerKind.lost` where it ends or no process can be started.
  */
 export async function startProcess<Setup, Opened, W, Failure>(
@@ -93,14 +93,14 @@ export async function startProcess<Setup, Opened, W, Failure>(
       if (end !== undefined) return;
       const reason = `the ${kind.name} ended (${how})`;
       end = kind.lost(reason, signal);
-      // First: whoever hears of a failed piece of work must not give this worker another one.
+      // First: a caller whose task has failed must not give this worker another one.
       resolve(reason);
       for (const { reject } of pending.values()) reject(end);
       pending.clear();
     };
-    // Before anything else is done with the child: an 'error' that nobody listens to ends this process.
+    // Before anything else is done with the child: an 'error' event without a listener ends this process.
     child.on('error', (error: NodeJS.ErrnoException) => {
-      // Its message names the program's path, and how a worker ended is told to callers.
+      // The message names a path of this machine, and callers see how a worker ended: they get the code alone.
       log(`${kind.name}: ${error.message}`);
       finish(error.code ?? 'error');
     });
@@ -119,7 +119,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   for (const stream of [child.stdout, child.stderr] as Readable[]) {
     createInterface({ input: stream }).on('line', (line) => log(`${kind.name} ${child.pid}: ${line}`));
   }
-  // A worker that was killed breaks its channel; `ended` says so.
+  // The channel of a killed worker breaks; `ended` reports its end.
   channel.on('error', () => {});
 
   const send = (request: ProcessRequest<Setup, W>, tensors?: NamedTensors): void =>
@@ -146,7 +146,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   }
 
   function kill(how: string): void {
-    // Not waited for: a process that hangs in its device's driver ends when the driver lets it.
+    // Not awaited: a process that hangs in a device driver ends when the driver allows it.
     child.kill('SIGKILL');
     finish(how);
   }
@@ -187,7 +187,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   });
 }
 
-/** An inference worker ended, at its start or at work; how it ended is told in our own words. */
+/** An inference worker ended, at its start or during a task. The message may be shown to callers. */
 export class WorkerEndedError extends EngineError {
   constructor(reason: string) {
     super('unavailable', reason, { publicMessage: reason });
@@ -223,6 +223,6 @@ export async function startWorkerProcess(
   openMs = OPEN_MS,
 ): Promise<InferenceProcess> {
   const started = await startProcess<WorkerSetup, OpenedModel, Work, WorkFailure>(inference, setup, log, openMs);
-  // Not by a spread, which would read the memory once.
+  // Not by a spread, which would read `rssBytes` once.
   return Object.assign(started, started.opened);
 }

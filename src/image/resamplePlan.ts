@@ -14,7 +14,7 @@ export interface Resampling {
 
 /** One step of making a network input, and what it writes. */
 export interface Stage {
-  readonly name: 'decode' | 'turn' | 'cut' | 'shrink' | 'enlarge columns' | 'enlarge rows' | 'mirror';
+  readonly name: 'decode' | 'orient' | 'cut' | 'shrink' | 'enlarge columns' | 'enlarge rows' | 'mirror';
   /** Pixels that it writes. */
   readonly pixels: number;
 }

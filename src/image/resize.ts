@@ -7,22 +7,22 @@ import type { AffineMap, PreparedImage, Rectangle, ResizePolicy, RgbImage, Size 
 /** What one network input may cost. */
 export interface OutputLimits {
   /** Most pixels (width * height) of a network input. */
-  readonly maxOutputPixels: number;
+  readonly inputPixels: number;
   /** Most pixels that all steps of making it may write together, decoding included. Absent: `enoughPipelinePixels`. */
-  readonly maxPipelinePixels?: number;
+  readonly pipelinePixels?: number;
   /** The only sizes that a network input may have. Absent: any. */
-  readonly sizes?: readonly Size[];
+  readonly inputSizes?: readonly Size[];
 }
 
 /** 4 megapixels: 2048 x 2048, 4096 cells at stride 32. */
-export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 };
+export const defaultOutputLimits: OutputLimits = { inputPixels: 2048 * 2048 };
 
 /**
  * Pixels that suffice for every picture and every network input within their limits: a picture is decoded and turned, and
  * no step after that writes more than some times the input (see `planResampling`).
  */
-export function enoughPipelinePixels(maxPixels: number, maxOutputPixels: number): number {
-  return 2 * maxPixels + 16 * maxOutputPixels;
+export function enoughPipelinePixels(imagePixels: number, inputPixels: number): number {
+  return 2 * imagePixels + 16 * inputPixels;
 }
 
 /** A network input before it is made. */
@@ -71,11 +71,11 @@ function checkMultiple(name: string, value: number, stride: number, most = Numbe
 }
 
 /** @throws ImageError `too_large` where a network input has more pixels than the limit. */
-export function checkOutputPixels(width: number, height: number, limits: OutputLimits): void {
-  if (width * height <= limits.maxOutputPixels) return;
+export function checkInputPixels(width: number, height: number, limits: OutputLimits): void {
+  if (width * height <= limits.inputPixels) return;
   throw new ImageError(
     'too_large',
-    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.maxOutputPixels} ` +
+    `network input of ${width} x ${height} = ${width * height} pixels is over the limit of ${limits.inputPixels} ` +
       '(inputPixels); choose a smaller size',
   );
 }
@@ -85,7 +85,7 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
  * @throws ImageError `too_large` over the limit.
  */
 export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
-  const most = limits.maxPipelinePixels ?? enoughPipelinePixels(defaultImageLimits.maxPixels, limits.maxOutputPixels);
+  const most = limits.pipelinePixels ?? enoughPipelinePixels(defaultImageLimits.imagePixels, limits.inputPixels);
   const pixels = stages.reduce((sum, stage) => sum + stage.pixels, 0);
   if (pixels <= most) return;
   const parts = stages.map((stage) => `${stage.name} ${stage.pixels}`).join(', ');
@@ -100,12 +100,12 @@ export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimi
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
 /** @throws ImageError `bad_dimensions` where a network input would have a size that is not one of the allowed. */
-function checkSize(size: Size, { sizes }: OutputLimits): void {
-  if (sizes === undefined) return;
-  if (sizes.some(({ width, height }) => width === size.width && height === size.height)) return;
+function checkSize(size: Size, { inputSizes }: OutputLimits): void {
+  if (inputSizes === undefined) return;
+  if (inputSizes.some(({ width, height }) => width === size.width && height === size.height)) return;
   throw new ImageError(
     'bad_dimensions',
-    `network input of ${sizeText(size)} is none of the sizes that are allowed; choose ${sizes.map(sizeText).join(' or ')} ` +
+    `network input of ${sizeText(size)} is none of the sizes that are allowed; choose ${inputSizes.map(sizeText).join(' or ')} ` +
       'with the policy fit or the crop of shortestSide',
   );
 }
@@ -129,7 +129,7 @@ function planShortestSide(
     throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${mostCrop}`);
   }
   checkMultiple('crop', crop, stride, mostCrop);
-  checkOutputPixels(crop, crop, limits);
+  checkInputPixels(crop, crop, limits);
   const portrait = image.width <= image.height;
   // torchvision: int(size * long / short), the product first.
   const long = Math.trunc((resize * Math.max(image.width, image.height)) / Math.min(image.width, image.height));
@@ -144,10 +144,10 @@ function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits:
   for (const side of ['width', 'height'] as const) {
     checkSide(side, policy[side]);
     // One that is too large by itself has no multiple beside it that could be used.
-    checkOutputPixels(policy[side], stride, limits);
+    checkInputPixels(policy[side], stride, limits);
     checkMultiple(side, policy[side], stride);
   }
-  checkOutputPixels(policy.width, policy.height, limits);
+  checkInputPixels(policy.width, policy.height, limits);
   return { width: policy.width, height: policy.height };
 }
 
@@ -155,7 +155,7 @@ function planNative(image: Size, stride: number, limits: OutputLimits): ResizePl
   const nearest = (side: number): number => Math.max(1, Math.round(side / stride)) * stride;
   const width = nearest(image.width);
   const height = nearest(image.height);
-  checkOutputPixels(width, height, limits);
+  checkInputPixels(width, height, limits);
   return { width, height };
 }
 

@@ -102,12 +102,12 @@ const limits = {
     .default(defaults.streamItems)
     .describe('Items of one stream that may be unanswered; the server reads no further with more.'),
   batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
-  imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
+  imageBytes: bytes(1024).default(image.imageBytes).describe('Bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
-    .default(image.maxPixels)
+    .default(image.imagePixels)
     .describe('Pixels of one decoded image.'),
   inputPixels: whole(1024, 2 ** 28)
-    .default(output.maxOutputPixels)
+    .default(output.inputPixels)
     .describe('Pixels of one network input.'),
   pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .optional()
@@ -168,7 +168,7 @@ const limits = {
         "Absent: decodeConcurrency. 0: in the service's own process, for images of people who are trusted.",
     ),
   decodeSeconds: whole(1, 3600)
-    .default(defaultImageLimits.maxSeconds)
+    .default(defaultImageLimits.decodeSeconds)
     .describe('Seconds that one image, or one mask, may take from its bytes to the network input.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)

@@ -34,7 +34,7 @@ export async function runCanary(engine: Engine): Promise<void> {
 
 /** What decides for which inputs an engine is made ready. */
 export interface WarmLimits extends ConfiguredRun {
-  readonly output?: Pick<OutputLimits, 'sizes'>;
+  readonly output?: Pick<OutputLimits, 'inputSizes'>;
 }
 
 const ranOutOfMemory = (error: unknown): boolean => error instanceof EngineError && error.code === 'out_of_memory';
@@ -66,7 +66,7 @@ async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, cou
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
   const most = runLimits(limits, engine);
-  const sizes = warmSizes(engine.manifest, limits.output?.sizes);
+  const sizes = warmSizes(engine.manifest, limits.output?.inputSizes);
   const warmUp: WarmUp = async (run) => {
     for (const size of sizes) {
       const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];

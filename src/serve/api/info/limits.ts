@@ -1,5 +1,4 @@
 import type { Engine } from '../../../engine/engine.js';
-import { enoughPipelinePixels } from '../../../image/resize.js';
 import type { Limit } from '../../../proto/generated/vicregl/v1/Limit.js';
 import { configKeys } from '../../config/keys.js';
 import { runLimits } from '../../config/runLimits.js';
@@ -8,19 +7,17 @@ import type { ServeLimits } from '../../config/serveLimits.js';
 
 type LimitKey = keyof (typeof keyGroups)['Limits'];
 
-/** Every limit in force, by its key in the configuration. A new key does not compile here until it has its value. */
+/** Every limit in force by its key in the configuration. A new key of the group does not compile until a limit has its name. */
 function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readonly<Record<LimitKey, number>> {
   const { image, output, ...others } = limits;
+  const { inputSizes: _, ...numbers } = output;
   const run = runLimits(limits, engine);
   return {
     ...others,
+    ...image,
+    ...numbers,
     batchImages: run.images,
     batchPixels: run.pixels,
-    decodeSeconds: image.maxSeconds ?? 0,
-    imageBytes: image.maxBytes,
-    imagePixels: image.maxPixels,
-    inputPixels: output.maxOutputPixels,
-    pipelinePixels: output.maxPipelinePixels ?? enoughPipelinePixels(image.maxPixels, output.maxOutputPixels),
   };
 }
 

@@ -21,7 +21,7 @@ function servedModel(context: Served, isDefault: boolean): ServedModel {
     provider: engine.provider,
     architecture: engine.manifest.architecture,
     workers: engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length,
-    inputSizes: [...(limits.output.sizes ?? [])],
+    inputSizes: [...(limits.output.inputSizes ?? [])],
   };
 }
 
