@@ -325,7 +325,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
     assert.match(logged[0]!, /^worker 1 failed a task and then its check: CUDA failure 700/);
-    assert.match(logged[1]!, /^killed: its work failed, and so did the check after it; a replacement is started now/);
+    assert.match(logged[1]!, /^killed: its task failed, and then its check; a replacement is started now/);
     await pool.close();
   });
 

@@ -27,7 +27,7 @@ function meanOf(data: Float32Array, channels: number): Float64Array {
   return mean;
 }
 
-/** The covariance of vectors, applied without being formed: C^2 numbers would cost more than all the products. */
+/** The covariance as a linear map. The matrix is not formed: its C^2 numbers would cost more than all the products. */
 function covarianceMap(data: Float32Array, mean: Float64Array) {
   const channels = mean.length;
   const share = 1 / (data.length / channels - 1);

@@ -190,7 +190,7 @@ describe('sizes that are allowed', () => {
       [{ kind: 'shortestSide', resize: 96, crop: 96 }, '96x96'],
       [{ kind: 'native' }, '288x192'],
     ] as const) {
-      const message = new RegExp(`network input of ${size} is none of .* choose 64x64 or 96x64`);
+      const message = new RegExp(`network input of ${size} is not one of .* choose 64x64 or 96x64`);
       await assert.rejects(prepareImage(blank(300, 200), policy, 32, limits), badDimensions(message));
     }
   });

@@ -18,32 +18,32 @@ export interface OutputLimits {
 export const defaultOutputLimits: OutputLimits = { inputPixels: 2048 * 2048 };
 
 /**
- * Pixels that suffice for every picture and every network input within their limits: a picture is decoded and turned, and
- * no step after that writes more than some times the input (see `planResampling`).
+ * A limit of `pipelinePixels` that suffices for every image and every network input within their limits: an image is decoded
+ * and may be rotated by its EXIF orientation, and the steps after that write a few times the input (see `planResampling`).
  */
 export function enoughPipelinePixels(imagePixels: number, inputPixels: number): number {
   return 2 * imagePixels + 16 * inputPixels;
 }
 
-/** A network input before it is made. */
+/** The plan of a network input. */
 interface PlannedInput {
   readonly size: Size;
-  /** Size to which the whole picture is resized. */
+  /** Size to which the whole image is resized. */
   readonly resized: Size;
-  /** The part of it that is the input; absent where that is all. */
+  /** The part of the resized image that is the input. Absent: all of it. */
   readonly keep?: Rectangle;
-  /** From the input to the picture that is resized. */
+  /** From the network input to the image before it is resized. */
   readonly toOriginal: AffineMap;
 }
 
-/** Sizes that a policy comes to for one image: the resized picture, and the part of it that is kept. */
+/** The result of a policy for one image: the resized size, and the part to keep. */
 interface ResizePlan {
   readonly width: number;
   readonly height: number;
   readonly keep?: Rectangle;
 }
 
-/** Python's round(), half to even, as torchvision's CenterCrop uses it. */
+/** Rounds half to even, as Python's round() in torchvision's CenterCrop. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
@@ -57,7 +57,7 @@ function checkSide(name: string, value: number): void {
 
 /**
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
- * @throws ImageError `bad_dimensions` naming the nearest sides that are.
+ * @throws ImageError `bad_dimensions` naming the nearest multiples.
  */
 function checkMultiple(name: string, value: number, stride: number, most = Number.POSITIVE_INFINITY): void {
   checkSide(name, value);
@@ -81,7 +81,7 @@ export function checkInputPixels(width: number, height: number, limits: OutputLi
 }
 
 /**
- * Holds what all steps of making a network input would write against the limit, before any of them begins.
+ * Checks the pixels that all steps of making a network input would write, before any of them begins.
  * @throws ImageError `too_large` over the limit.
  */
 export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
@@ -96,16 +96,16 @@ export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimi
   );
 }
 
-/** A size as errors and the configuration write it. */
+/** A size as in errors and in the configuration. */
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
-/** @throws ImageError `bad_dimensions` where a network input would have a size that is not one of the allowed. */
+/** @throws ImageError `bad_dimensions` where the size of a network input is not among the allowed ones. */
 function checkSize(size: Size, { inputSizes }: OutputLimits): void {
   if (inputSizes === undefined) return;
   if (inputSizes.some(({ width, height }) => width === size.width && height === size.height)) return;
   throw new ImageError(
     'bad_dimensions',
-    `network input of ${sizeText(size)} is none of the sizes that are allowed; choose ${inputSizes.map(sizeText).join(' or ')} ` +
+    `network input of ${sizeText(size)} is not one of the allowed sizes (inputSizes); choose ${inputSizes.map(sizeText).join(' or ')} ` +
       'with the policy fit or the crop of shortestSide',
   );
 }
@@ -143,7 +143,7 @@ function planShortestSide(
 function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits: OutputLimits): ResizePlan {
   for (const side of ['width', 'height'] as const) {
     checkSide(side, policy[side]);
-    // One that is too large by itself has no multiple beside it that could be used.
+    // A side over the limit by itself gets that error: no multiple near it could be used.
     checkInputPixels(policy[side], stride, limits);
     checkMultiple(side, policy[side], stride);
   }
@@ -176,7 +176,7 @@ function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputL
   return planned;
 }
 
-/** The input that a plan comes to, and its way back. */
+/** The planned input, with its map to the original. */
 function plannedInput(image: Size, { width, height, keep }: ResizePlan): PlannedInput {
   const scaleX = image.width / width;
   const scaleY = image.height / height;
@@ -189,7 +189,7 @@ function plannedInput(image: Size, { width, height, keep }: ResizePlan): Planned
 }
 
 /**
- * The size and the geometry that `prepareImage` gives, from the picture's size alone.
+ * The size and the geometry of the result of `prepareImage`, from the image's size alone.
  * @param stride input pixels from one cell to the next
  * @throws ImageError `bad_dimensions` for a policy that does not fit or a size that is not allowed, `too_large` over the limit.
  */
@@ -203,7 +203,7 @@ export function planInput(
 }
 
 /**
- * Resizes a picture to a network input by a policy, and keeps the way back to the original.
+ * Resizes an image to a network input by a policy, and returns the map to the original with it.
  *
  * Bicubic, antialiased (see `resample`). `shortestSide` rounds as torchvision's Resize and CenterCrop do: the long side
  * is int(resize * long / short), the crop starts at round((side - crop) / 2), half to even. `fit` sizes and the crop

@@ -419,7 +419,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.deepEqual(shape.slice(0, 2), [8, 14]);
     await assert.rejects(
       client.embed({ pixels: coffee, resize: { kind: 'native' } }),
-      failsWith('INVALID_ARGUMENT', /image: network input of \d+x\d+ is none of .* choose 56x56 or 112x64/),
+      failsWith('INVALID_ARGUMENT', /image: network input of \d+x\d+ is not one of .* choose 56x56 or 112x64/),
     );
     await stop();
   });
