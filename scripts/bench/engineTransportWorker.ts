@@ -2,15 +2,15 @@
 
 import { readSync, writeSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { workerSetupOf } from '../../src/engine/messages.js';
 import { openSessions } from '../../src/engine/sessions.js';
-import { workerSetup } from '../../src/engine/workerSetup.js';
 import { openModelFolder } from '../../src/models/folder.js';
 
 /** Opens the model and runs it once, so that a start ends with an engine that can answer. */
 async function open(model: string): Promise<void> {
   if (model === '') return;
   const folder = await openModelFolder(model);
-  const setup = workerSetup(folder, 'cpu', 1);
+  const setup = workerSetupOf(folder, 'cpu', 1);
   const { sessions } = await openSessions({ ...setup, graphs: { backbone: setup.graphs.backbone } });
   const ort = await import('../../src/onnx/runtime.js');
   const images = new ort.Tensor('uint8', new Uint8Array(224 * 224 * 3), [1, 224, 224, 3]);

@@ -71,7 +71,7 @@ describe('decode processes', () => {
       [{ encoded: photo.subarray(0, 5000) }, wanted],
       [{ encoded: Buffer.from('<svg/>') }, wanted],
       [{ encoded: photo }, { ...wanted, policy: { kind: 'fit', width: 33, height: 32 } }],
-      [{ encoded: photo }, { ...wanted, limits: { ...limits, image: { ...limits.image, maxPixels: 1000 } } }],
+      [{ encoded: photo }, { ...wanted, limits: { ...limits, image: { ...limits.image, imagePixels: 1000 } } }],
       [{ raw: { width: 2, height: 2, data: new Uint8Array(11) } }, wanted],
     ] as const) {
       const told = await createLocalDecoder()
@@ -159,6 +159,6 @@ describe('decode processes', () => {
     assert.equal(decoder.status!.workers[0]!.state, 'busy', 'it counts as long as it works');
     assert.equal((await decoder.input({ encoded: photo }, wanted, patient)).image.width, 224);
     assert.deepEqual(decoder.status!.restarts, { died: 0, hung: 1, broken: 0 });
-    assert.match(logged[0]!, /killed: its work was cancelled and did not end within 1 s/);
+    assert.match(logged[0]!, /killed: its task was aborted and did not end within 1 s/);
   });
 });

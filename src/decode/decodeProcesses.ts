@@ -89,7 +89,7 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
     watch: pool.watch,
     async input(picture, { limits, ...wanted }, signal) {
       // The pool enforces the time limit.
-      const { maxSeconds: _, ...image } = limits.image;
+      const { decodeSeconds: _, ...image } = limits.image;
       const { work, tensors } = inputQuestion(picture, { ...wanted, limits: { ...limits, image } });
       return readInput(await pool.work(work, tensors, signal));
     },

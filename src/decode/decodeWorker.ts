@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import sharp from 'sharp';
-import { serveWork } from '../engine/serveWork.js';
+import { runWorkerLoop } from '../engine/workerLoop.js';
 import { decodeInput } from '../image/decodeInput.js';
 import { ImageError } from '../image/imageError.js';
 import { restrictLoaders } from '../image/loaders.js';
@@ -26,7 +26,7 @@ function offerToOomKiller(): void {
 // The name in ps and top.
 process.title = 'vicregl-decode';
 
-serveWork<null, null, DecodeWork, DecodeFailure>({
+runWorkerLoop<null, null, DecodeWork, DecodeFailure>({
   async open() {
     offerToOomKiller();
     restrictLoaders();

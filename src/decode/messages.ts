@@ -1,6 +1,6 @@
-/** Messages between the service and its decode processes; pixels and files are sent as tensors (engine/frames.ts). */
+/** Messages between the service and its decode processes; pixels and files are sent as tensors (engine/messageCodec.ts). */
 
-import type { NamedTensors } from '../engine/frames.js';
+import type { NamedTensors } from '../engine/messageCodec.js';
 import type { SentPicture, WantedInput } from '../image/decodeInput.js';
 import type { ImageErrorCode } from '../image/imageError.js';
 import type { AffineMap, PreparedImage, RgbImage, Size } from '../image/types.js';

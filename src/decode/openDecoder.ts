@@ -9,11 +9,11 @@ import { createLocalDecoder } from './localDecoder.js';
  * @throws DecoderError `unavailable` if the processes cannot be started.
  */
 export async function openDecoder(
-  limits: { readonly decodeProcesses: number; readonly image: { readonly maxSeconds?: number } },
+  limits: { readonly decodeProcesses: number; readonly image: { readonly decodeSeconds?: number } },
   log: (message: string) => void,
 ): Promise<Decoder> {
   const { decodeProcesses: processes, image } = limits;
   return processes === 0
     ? createLocalDecoder()
-    : startDecodeProcesses({ processes, seconds: image.maxSeconds ?? defaultImageLimits.maxSeconds, log });
+    : startDecodeProcesses({ processes, seconds: image.decodeSeconds ?? defaultImageLimits.decodeSeconds, log });
 }

@@ -32,43 +32,43 @@ export type EngineOutputs = ByOutput<Tensor<'float32'>>;
 
 /** One of an engine's workers, as metrics show it. */
 export interface WorkerStatus {
-  /** Process id; absent while no process is running in this slot. */
+  /** Process id; absent while there is no process. */
   readonly pid?: number;
   /** `failed`: it died or could not start, and will be started again after a pause. */
   readonly state: 'starting' | 'idle' | 'busy' | 'failed';
-  /** Resident memory in bytes, as of its last answer. */
+  /** Resident memory in bytes, as of its last response. */
   readonly rssBytes: number;
 }
 
 /**
- * Why a worker was replaced: it died (crash, out-of-memory kill), or it was killed because it hung, or because its runtime failed
- * both a request and the check after it.
+ * Why a worker was replaced. `died`: its process ended (a crash, a kill for memory). `hung`: it took too long and was killed.
+ * `broken`: its runtime failed at a request and then at the check, and it was killed.
  */
 export type WorkerLoss = 'died' | 'hung' | 'broken';
 
-/** Why no worker could be started: `model_changed` if a file of the model has changed since it was verified; else `other`. */
+/** Why a worker could not be started. `model_changed`: a file of the model is no longer what was verified. `other`: the rest. */
 export type StartFailure = 'model_changed' | 'other';
 
 export interface EngineStatus {
   /**
-   * `ready`: all workers are running. `degraded`: some are; runs go to them. `recovering`: none is, but one is starting; runs
-   * wait for it. `down`: none is, and the last start failed; runs are rejected until a later start succeeds.
+   * `ready`: all workers are running. `degraded`: some are, and take all runs. `recovering`: none is, one is starting, and runs
+   * wait for it. `down`: none is and the last start failed; runs are rejected until a start succeeds.
    */
   readonly state: 'ready' | 'degraded' | 'recovering' | 'down';
-  /** Why a worker is missing, for operators; may contain paths of this machine. */
+  /** Why a worker is missing, for operators. It may name paths of this machine. */
   readonly reason?: string;
-  /** The same without internal details, for callers. */
+  /** The reason as callers may read it. */
   readonly publicReason?: string;
   readonly workers: readonly WorkerStatus[];
-  /** Number of replacements since the start, by the reason. */
+  /** Replacements of lost workers since the start, by how those were lost. */
   readonly restarts: Readonly<Record<WorkerLoss, number>>;
-  /** Number of replacements that could not be started since the start, by the reason. */
+  /** Failed starts of replacements since the start, by the reason. */
   readonly startFailures: Readonly<Record<StartFailure, number>>;
-  /** Total seconds that workers have spent on requests since the start. */
+  /** Seconds that all workers together have spent on requests since the start. */
   readonly busySeconds: number;
 }
 
-/** Warms up one worker by runs on this worker; they throw as `Engine.run` does. */
+/** Makes one worker ready for requests. The given `run` runs on this worker alone and throws as `Engine.run` does. */
 export type WarmUp = (run: Engine['run']) => Promise<void>;
 
 /** Runs one model. Implementations: ONNX Runtime in worker processes, and a fake for tests. */
@@ -76,39 +76,38 @@ export interface Engine {
   readonly manifest: Manifest;
   /** The execution provider in use. */
   readonly provider: 'cpu' | 'cuda';
-  /** Outputs this model can compute. */
+  /** Outputs that this model can compute. */
   readonly outputs: ReadonlySet<OutputName>;
   readonly status: EngineStatus;
-  /** Number of idle workers. */
+  /** Workers that are free. */
   readonly idle: number;
   /**
-   * Calls back on every change of `idle` and of `status.state`.
-   * @returns unsubscribes
+   * Calls the listener at every change of `idle` and of `status.state`.
+   * @returns removes the listener
    */
   watch(listener: () => void): () => void;
   /**
-   * Warms up all workers in parallel, and from then on each replacement before it receives other work. Must be called before the
-   * first run.
-   * @param check run on a worker that failed as `internal`, before it receives other work: if it throws, the worker is killed and
+   * Warms all workers in parallel, and from then on each replacement before it takes other runs. Call it before the first run.
+   * @param check run by a worker that failed as `internal`, before its next run; where it throws, the worker is killed and
    *   replaced. Default: the warm-up.
-   * @throws what the warm-up throws; a replacement that cannot be warmed up counts as one that could not start.
+   * @throws what the warm-up throws. A replacement that cannot be warmed counts as one that could not start.
    */
   warm(up: WarmUp, check?: WarmUp): Promise<void>;
   /**
-   * Computes the requested outputs of a batch, as soon as a worker is idle. The batch must not be modified meanwhile.
+   * Computes the wanted outputs of a batch as soon as a worker is free. The batch must not change meanwhile.
    * @throws EngineError with code `unavailable` (closed, no worker, or its worker died or hung), `invalid_input` (shape, or an
    *   output that the model lacks), `out_of_memory` (a smaller batch may fit) or `internal` (the runtime failed).
    */
   run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs>;
   /**
-   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`). Takes a worker
-   * as a run does.
+   * Nearest neighbours between two sets of vectors, in both directions, by a tiled product (`searchNearest`). Occupies a
+   * worker as a run does.
    * @throws EngineError as `run` does; MatchError `not_finite`; the signal's reason as soon as it is aborted.
    */
   readonly nearest: NearestSearch;
-  /** Finishes running and waiting work, then stops the workers. Safe to call twice. */
+  /** Finishes all runs, waiting ones included, then ends the workers. Safe to call twice. */
   close(): Promise<void>;
-  /** Kills the workers, so that running and waiting work rejects as `unavailable`. Call `close` afterwards. */
+  /** Kills the workers: all runs, waiting ones included, reject as `unavailable`. Call `close` afterwards. */
   terminate(): void;
 }
 
@@ -120,15 +119,15 @@ interface EngineErrorOptions extends ErrorOptions {
 }
 
 /**
- * The error class of the engine layer; `code` determines the status that a client sees. `message` is for operators and their log: it
+ * The error of the engine layer. `code` decides the status that a client sees. `message` is for operators and the log: it
  * contains messages of the runtime and the system, with paths of this machine.
  */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: EngineErrorCode;
-  /** Message for callers, without paths. Absent: only what the code states. */
+  /** The message as callers may read it, without paths. Absent: they learn the code alone. */
   readonly publicMessage: string | undefined;
-  /** Of `unavailable`: why a worker could not be started. */
+  /** With `unavailable`: why a worker could not be started. */
   readonly startFailure: StartFailure | undefined;
 
   constructor(code: EngineErrorCode, message: string, options?: EngineErrorOptions) {

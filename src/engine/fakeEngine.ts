@@ -3,6 +3,7 @@ import { nearestNeighbours } from '../match/nearest.js';
 import type { Manifest } from '../models/manifest.js';
 import { runInSlices } from '../tensor/slices.js';
 import { type Tensor, zeros } from '../tensor/tensor.js';
+import { checkRunInput, modelOutputs } from './checkRunInput.js';
 import {
   type Engine,
   EngineError,
@@ -15,16 +16,15 @@ import {
   type WarmUp,
   type WorkerStatus,
 } from './engine.js';
-import { checkRun, modelOutputs } from './runCheck.js';
 
 export interface FakeEngineOptions {
   /** Gives the dims, the stride and the graphs that decide which outputs exist. */
   readonly manifest: Manifest;
-  /** What it says that it runs on. Default `cpu`. */
+  /** The provider that it reports. Default `cpu`. */
   readonly provider?: 'cpu' | 'cuda';
-  /** How long a run takes, in milliseconds; the event loop stays free meanwhile. Default 0. */
+  /** How long a run takes, in milliseconds. The event loop is free meanwhile. Default 0. */
   readonly delayMs?: number;
-  /** Runs that it does at the same time; more are done too, but it does not ask for them (`idle`). Default 1. */
+  /** Runs at the same time, as `idle` reports them; the engine also accepts more. Default 1. */
   readonly workers?: number;
   /** Awaited within each run, so that a test decides when it ends. */
   readonly hold?: () => Promise<void>;
@@ -48,7 +48,7 @@ function project(rows: Float32Array, from: number, to: number, result: Float32Ar
   }
 }
 
-/** [B, h, w, 3]: mean colour of every stride x stride cell, in 0..1; what lies beyond the last whole cell is left out. */
+/** [B, h, w, 3]: mean colour of every stride x stride cell, in 0..1; pixels beyond the last whole cell are left out. */
 function cellColours(batch: ImageBatch, stride: number): Tensor<'float32'> {
   const [count, height, width] = batch.shape as [number, number, number];
   const rows = Math.floor(height / stride);
@@ -110,17 +110,17 @@ function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<Outpu
   return outputs;
 }
 
-/** A fake engine whose workers die and come back when a test says so. */
+/** A fake engine whose workers die and are replaced when a test says so. */
 export interface FakeEngine extends Engine {
-  /** Kills workers: what runs rejects as `unavailable`, later runs too where none is left. */
+  /** Kills workers: current runs reject as `unavailable`, and later ones too where no worker is left. */
   kill(workers: number, reason: string): void;
-  /** Puts new workers in the place of those that were killed, each once it is warm: at once where nothing warms them. */
+  /** Replaces the killed workers, after their warm-up where there is one. */
   revive(): Promise<void>;
 }
 
 /**
- * An engine without a network, for tests of what stands above it: each cell's mean colour, projected by fixed weights.
- * Shapes and errors are those of the real one, the same pixels always give the same numbers, and equal cells match.
+ * An engine without a network, for tests of the layers above: each cell's mean colour, projected by fixed weights. Shapes and
+ * errors are those of the real engine, the same pixels always give the same numbers, and equal cells match.
  */
 export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   const { manifest, provider = 'cpu', delayMs = 0, workers = 1 } = options;
@@ -144,12 +144,12 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
   });
   const lost = (message: string): EngineError => new EngineError('unavailable', message, { publicMessage: message });
   const closedError = (): EngineError => lost('the engine is closed');
-  const unavailable = (): EngineError => lost(reason ?? 'no worker stands');
+  const unavailable = (): EngineError => lost(reason ?? 'no worker is running');
 
   async function answer(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
-    checkRun(manifest, batch, wants);
+    checkRunInput(manifest, batch, wants);
     const failure = options.failWith?.(batch, wants);
-    // Taken before any wait: a death during one puts another in its place.
+    // Read before any wait: a death during a wait replaces it.
     const { signal } = deaths;
     await Promise.race([options.hold?.(), ended]);
     if (terminated) throw closedError();

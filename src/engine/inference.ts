@@ -3,7 +3,7 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 import { type ByOutput, type EngineErrorCode, type EngineOutputs, isStageOutput, type OutputName } from './engine.js';
 import type { Sessions } from './sessions.js';
 
-/** Runs only the graphs, and fetches only the outputs, that the wanted ones need. */
+/** Runs only the graphs, and fetches only the outputs, that the wanted outputs need. */
 async function runGraphs(
   sessions: Sessions,
   images: Tensor,
@@ -42,10 +42,10 @@ export async function inferBatch(
   return outputs;
 }
 
-/** How ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ say that memory ran out. */
+/** Messages of ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ when memory runs out. */
 const MEMORY_RAN_OUT = /out of memory|failed to allocate memory|ALLOC_FAILED|bad[_ ]alloc/i;
 
-/** The code of what a run threw: memory that ran out may suffice for a smaller batch. */
+/** The code for the message of a failed run. Out of memory is a code of its own, since a smaller batch may fit. */
 export function runFailureCode(message: string): EngineErrorCode {
   return MEMORY_RAN_OUT.test(message) ? 'out_of_memory' : 'internal';
 }

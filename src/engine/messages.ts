@@ -1,17 +1,18 @@
-/** What worker processes and those who start them say to each other; the tensors travel beside it (`frames.ts`). */
+/** Messages between a worker process and the process that started it. Their tensors are sent beside them (`messageCodec.ts`). */
 
 import type { MatchErrorCode } from '../match/matchError.js';
+import type { ModelFolder } from '../models/folder.js';
 import type { Manifest } from '../models/manifest.js';
 import type { EngineErrorCode, OutputName } from './engine.js';
 
 /** The graphs that an engine runs. */
 export const engineGraphs = ['backbone', 'localProjector', 'expander'] as const satisfies (keyof Manifest['graphs'])[];
 
-/** Given to a worker at its start: the model as it was verified. Its files may have changed since. */
+/** Sent to a worker at its start: the model as it was verified. Its files may have changed since. */
 export interface WorkerSetup {
   /** Absolute path of the model folder. */
   readonly dir: string;
-  /** Names of graphs in it. */
+  /** File names of the graphs in that folder. */
   readonly graphs: { readonly backbone: string; readonly localProjector?: string; readonly expander?: string };
   /** Sizes and checksums of its files by name. */
   readonly files: Manifest['files'];
@@ -20,24 +21,44 @@ export interface WorkerSetup {
   readonly threads: number;
 }
 
-/** One piece of work; its tensors have names. */
+/** What a worker needs to open the model of a verified folder. */
+export function workerSetupOf(
+  { dir, manifest }: Pick<ModelFolder, 'dir' | 'manifest'>,
+  device: WorkerSetup['device'],
+  threads: number,
+): WorkerSetup {
+  const { graphs, files } = manifest;
+  return {
+    dir,
+    graphs: {
+      backbone: graphs.backbone,
+      ...(graphs.localProjector !== undefined && { localProjector: graphs.localProjector }),
+      ...(graphs.expander !== undefined && { expander: graphs.expander }),
+    },
+    files,
+    device,
+    threads,
+  };
+}
+
+/** A task for a worker. Its tensors have names. */
 export type Work =
-  /** Tensor `images`: uint8 [B, H, W, 3]. The answer has the wanted outputs by name. */
+  /** Tensor `images`: uint8 [B, H, W, 3]. The response has the wanted outputs by name. */
   | { readonly kind: 'run'; readonly wants: readonly OutputName[] }
-  /** Tensors `a` [n, channels] and `b` [m, channels], float32. The answer is that of `nearestTensors`. */
+  /** Tensors `a` [n, channels] and `b` [m, channels], float32. The response is that of `nearestTensors`. */
   | { readonly kind: 'nearest' };
 
-/** What became of opening the model. */
+/** Where the model was opened. */
 export interface OpenedModel {
   readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried and given up (device auto). */
+  /** Why CUDA was tried in vain (device auto). */
   readonly cudaFailure?: string;
 }
 
-/** What went wrong with a piece of work, or with opening the model. */
+/** Why a task, or opening the model, failed. */
 export interface WorkFailure {
   readonly code: EngineErrorCode;
-  /** The vectors cannot be matched, and why. */
+  /** Of vectors that cannot be matched: why. */
   readonly match?: MatchErrorCode;
   /** A file of the model is not what was verified. */
   readonly modelChanged?: true;
@@ -46,13 +67,13 @@ export interface WorkFailure {
 export type ProcessRequest<Setup, W> =
   | { readonly kind: 'open'; readonly setup: Setup }
   | { readonly kind: 'work'; readonly id: number; readonly work: W }
-  /** The answer is no longer wanted: work that has not begun is left, a search ends at its next tile, with an error. */
+  /** The result is no longer wanted: a task that has not begun is dropped, a search ends at its next tile, both with an error. */
   | { readonly kind: 'cancel'; readonly id: number };
 
 export type ProcessResponse<Opened, Failure> =
-  /** It may be given work. */
+  /** The worker takes tasks from now on. */
   | { readonly kind: 'ready'; readonly opened: Opened; readonly rssBytes: number }
-  /** It could not be made ready; the process ends. */
+  /** The worker could not be made ready; its process ends. */
   | { readonly kind: 'failed'; readonly message: string; readonly failure: Failure }
   | { readonly kind: 'done'; readonly id: number; readonly rssBytes: number }
   | {
@@ -62,3 +83,6 @@ export type ProcessResponse<Opened, Failure> =
       readonly message: string;
       readonly failure: Failure;
     };
+
+/** The message of anything thrown. */
+export const errorMessage = (error: unknown): string => (error instanceof Error ? error.message : String(error));

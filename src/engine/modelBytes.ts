@@ -5,11 +5,11 @@ import { ModelFolderError } from '../models/modelFolderError.js';
 import { externalFiles } from '../onnx/externalData.js';
 import { engineGraphs, type WorkerSetup } from './messages.js';
 
-/** A model's graphs with the files that they refer to, as verified. */
+/** A model's graphs and the files that they refer to, as verified. */
 export interface ModelBytes {
   readonly graphs: readonly {
     readonly kind: (typeof engineGraphs)[number];
-    /** Where it was read from, for messages. */
+    /** Where it was read from, for error messages. */
     readonly path: string;
     readonly bytes: Uint8Array;
   }[];
@@ -17,9 +17,9 @@ export interface ModelBytes {
 }
 
 /**
- * Reads all that a model's sessions are made of. They are opened from these bytes and never by path: a file can change between
- * its check and its opening, and ONNX Runtime maps files of weights, so that one that is written to in place would change the
- * answers of a session that stands (and one that is cut off would end its process).
+ * Reads all files from which a model's sessions are made. Sessions are opened from these bytes and never by path, for two
+ * reasons: a file can change between its check and its opening; and ONNX Runtime maps weight files into memory, so a file
+ * written to in place would change the results of an open session (and a truncated one would end its process).
  * @throws ModelFolderError where a file is missing or is not what was verified, or a graph refers to one that was not.
  */
 export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promise<ModelBytes> {
@@ -47,8 +47,8 @@ export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promi
 }
 
 /**
- * Gives the memory of the bytes back at once: sessions have copies of what they need, and the garbage collector of a worker that
- * has nothing to do may not come by for hours. Messages that nobody receives are freed with their channel.
+ * Releases the memory of the bytes at once. Sessions have copies of what they need, and the garbage collector of an idle worker
+ * may not run for hours. It transfers the buffers in a message that nobody receives, which is freed with its channel.
  */
 export function freeModelBytes({ graphs, externalData }: ModelBytes): void {
   const buffers = [...graphs.map(({ bytes }) => bytes), ...externalData.map(({ data }) => data)].map(

@@ -20,10 +20,10 @@ import { InferenceSession, Tensor as OrtTensor } from '../onnx/runtime.js';
 import { runSync } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Engine, EngineError, OutputName } from './engine.js';
+import { workerSetupOf } from './messages.js';
 import { createOnnxEngine } from './onnxEngine.js';
 import { pairTensors } from './search.js';
 import { startWorkerProcess } from './workerProcess.js';
-import { workerSetup } from './workerSetup.js';
 
 const everything = new Set<OutputName>(['representation', 'maps', 'embedding', 'maps_embedding']);
 
@@ -154,7 +154,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('ends a search that is given up at its next tile', async () => {
-    const worker = await startWorkerProcess(workerSetup(folder, 'cpu', 1), () => {});
+    const worker = await startWorkerProcess(workerSetupOf(folder, 'cpu', 1), () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
@@ -302,7 +302,7 @@ describe('createOnnxEngine', () => {
       await assert.rejects(hanging, {
         name: 'EngineError',
         code: 'unavailable',
-        message: 'the inference worker ended (killed: its work did not finish within 5 s)',
+        message: 'the inference worker ended (killed: its task took longer than 5 s)',
       });
       assert.equal(engine.status.state, 'degraded');
       await whenever(engine, () => engine.status.state === 'ready');
@@ -361,14 +361,14 @@ describe('createOnnxEngine', () => {
         assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: replaced + 1 });
         await until(() => !isAlive(lost), 5);
       }
-      assert.match(logged[0]!, /^worker \d+ failed its work and then its check: .*illegal memory access/);
+      assert.match(logged[0]!, /^worker \d+ failed a task and then its check: .*illegal memory access/);
     } finally {
       await engine.close();
     }
   });
 
   it('kills a worker that does not open its model in time', async () => {
-    const setup = workerSetup(folder, 'cpu', 1);
+    const setup = workerSetupOf(folder, 'cpu', 1);
     // No process starts in a millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),

@@ -1,24 +1,24 @@
 import { availableParallelism } from 'node:os';
 import type { ModelFolder } from '../models/folder.js';
+import { checkRunInput, modelOutputs } from './checkRunInput.js';
 import { type Engine, EngineError, type EngineOutputs } from './engine.js';
-import { checkRun, modelOutputs } from './runCheck.js';
+import { workerSetupOf } from './messages.js';
 import { pairTensors, readNearest, smallPair } from './search.js';
 import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { type InferenceProcess, startWorkerProcess, WorkerEndedError } from './workerProcess.js';
-import { workerSetup } from './workerSetup.js';
 
 export interface OnnxEngineOptions {
-  /** `auto` takes CUDA where it computes and else the CPU; `cuda` fails where it does not. An int8 model is for the CPU. */
+  /** `auto`: CUDA where it works, else the CPU. `cuda`: fails where CUDA does not work. An int8 model runs on the CPU alone. */
   readonly device: 'auto' | 'cpu' | 'cuda';
-  /** Worker processes, each with the whole model. Default: 1. */
+  /** Worker processes, each with a copy of the model. Default: 1. */
   readonly workers?: number;
   /** Workers where the model runs on CUDA, each with a copy of it on the device. Default: `workers`. */
   readonly cudaWorkers?: number;
   /** Threads that one operator may use in each worker. Default: the cores this process may run on, shared evenly. */
   readonly threads?: number;
-  /** Longest time of one run or search in seconds; a worker that takes longer hangs and is replaced. Absent: for ever. */
+  /** Longest time of one run or search in seconds; a worker that takes longer is killed and replaced. Absent: no limit. */
   readonly runSeconds?: number;
-  /** Receives messages: why `auto` fell back to the CPU, output of workers, and their deaths. Default: lines on stderr. */
+  /** Called with the reason why `auto` fell back to the CPU, with what workers print, and when they end. Default: stderr. */
   readonly log?: (message: string) => void;
 }
 
@@ -28,8 +28,9 @@ function wholeNumber(name: string, value: number): number {
 }
 
 /**
- * The device for a model: int8 is for the CPU, since CUDA has no kernel for 32-bit biases (DequantizeLinear of int32).
- * @throws EngineError `unavailable` where such a model is to run on CUDA.
+ * The device for a model. int8 models run on the CPU alone: CUDA has no kernel for their 32-bit biases (DequantizeLinear of
+ * int32).
+ * @throws EngineError `unavailable` for an int8 model with `cuda`.
  */
 function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device']): OnnxEngineOptions['device'] {
   if (manifest.compute !== 'int8' || device === 'cpu') return device;
@@ -41,8 +42,8 @@ function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device'
 }
 
 /**
- * Starts the first worker, which decides for all: under `auto`, a driver or a library that ends the process that tries CUDA
- * is a reason for the CPU too.
+ * Starts the first worker, whose provider all others use. With `auto`, it falls back to the CPU also where a driver or a library
+ * ends the process that tries CUDA.
  */
 async function startFirst(
   start: (device: OnnxEngineOptions['device']) => Promise<InferenceProcess>,
@@ -63,16 +64,17 @@ async function startFirst(
 }
 
 /**
- * Starts ONNX Runtime with the graphs of a model, in worker processes of which each does one run at a time.
+ * Starts ONNX Runtime with the graphs of a model, in worker processes that each do one run at a time.
  *
- * Processes rather than threads: a native crash in the runtime, or a kill for memory, would end a thread's whole process,
- * and terminating a thread in the middle of a run aborts it. Handing an image over costs 0.2 ms more than to a thread, and
- * 0.5 ms with a map of 400 KB (docs/benchmarks.md). A worker that dies, or
- * hangs for `runSeconds` and is killed, fails its run with `unavailable` and is replaced. One whose runtime is broken fails its
- * run with `internal`, then the check that follows, and is replaced too.
+ * Workers are processes and not threads: a native crash in the runtime, or a kill for memory, would end the whole process of a
+ * thread, and so does terminating a thread in the middle of a run. Passing an image to a process costs 0.2 ms more than to a
+ * thread, with a map of 400 KB 0.5 ms (docs/benchmarks.md).
  *
- * Every worker, also one that takes the place of another, opens the files that `folder` lists by their checksums: what was
- * verified is what is served. Where a file has changed, it cannot be replaced until the file is as it was.
+ * When a worker dies, or exceeds `runSeconds` and is killed, its run fails with `unavailable` and the worker is replaced. When
+ * the runtime of a worker is broken, its run fails with `internal`; the check after it fails too, and the worker is replaced.
+ *
+ * Every worker, replacements included, opens the files that `folder` lists and compares their checksums, so that what was
+ * verified is what is served. While a file differs, lost workers cannot be replaced.
  * @throws EngineError `unavailable` where the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
@@ -82,11 +84,11 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   const workers = wholeNumber('workers', options.workers ?? 1);
   const cudaWorkers = wholeNumber('cudaWorkers', options.cudaWorkers ?? workers);
   const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers)));
-  const startOn = (on: OnnxEngineOptions['device']) => startWorkerProcess(workerSetup(folder, on, threads), log);
+  const startOn = (on: OnnxEngineOptions['device']) => startWorkerProcess(workerSetupOf(folder, on, threads), log);
   const { worker: first, provider, cudaFailure } = await startFirst(startOn, device);
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
-  // All on the provider of the first, also those that come later: a model that changes its device changes its speed.
+  // All workers, replacements included, use the provider of the first: with the device, the speed of the model would change.
   const start = () => startOn(provider);
   const size = provider === 'cuda' ? cudaWorkers : workers;
   const others = await Promise.allSettled(Array.from({ length: size - 1 }, start));
@@ -103,7 +105,7 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   const runBy =
     (work: PoolWorker['work']): Engine['run'] =>
     async (batch, wants) => {
-      checkRun(manifest, batch, wants);
+      checkRunInput(manifest, batch, wants);
       return (await work({ kind: 'run', wants: [...wants] }, { images: batch })) as EngineOutputs;
     };
 

@@ -1,18 +1,17 @@
 /**
- * A worker process of the ONNX engine: owns the sessions and does one piece of work after the other. `session.run` blocks
- * the thread that calls it, and a native crash inside it ends the process: here both cost this worker alone.
+ * A worker process of the ONNX engine: owns the sessions and runs one task after the other. `session.run` blocks the thread
+ * that calls it, and a native crash inside it ends the process. In a process of its own, both affect this worker alone.
  */
 import { MatchError } from '../match/matchError.js';
 import { ModelFolderError } from '../models/modelFolderError.js';
-import type { NamedTensors } from './frames.js';
 import { inferBatch, runFailureCode } from './inference.js';
-import { messageOf } from './messageOf.js';
-import type { OpenedModel, Work, WorkerSetup, WorkFailure } from './messages.js';
+import type { NamedTensors } from './messageCodec.js';
+import { errorMessage, type OpenedModel, type Work, type WorkerSetup, type WorkFailure } from './messages.js';
 import { createSearch } from './search.js';
-import { serveWork } from './serveWork.js';
 import { openSessions } from './sessions.js';
+import { runWorkerLoop } from './workerLoop.js';
 
-serveWork<WorkerSetup, OpenedModel, Work, WorkFailure>({
+runWorkerLoop<WorkerSetup, OpenedModel, Work, WorkFailure>({
   async open(setup) {
     const { sessions, ...opened } = await openSessions(setup);
     const search = createSearch(setup.threads);
@@ -29,7 +28,7 @@ serveWork<WorkerSetup, OpenedModel, Work, WorkFailure>({
     };
   },
   failureOf(error) {
-    const code = runFailureCode(messageOf(error));
+    const code = runFailureCode(errorMessage(error));
     if (error instanceof MatchError) return { code, match: error.code };
     return error instanceof ModelFolderError ? { code, modelChanged: true } : { code };
   },

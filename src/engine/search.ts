@@ -2,9 +2,9 @@ import type { Nearest, NearestNeighbours, VectorPair } from '../match/nearest.js
 import { openNearestSession, searchNearest } from '../match/tiled/search.js';
 import type { InferenceSession } from '../onnx/runtime.js';
 import { tensor } from '../tensor/tensor.js';
-import type { NamedTensors } from './frames.js';
+import type { NamedTensors } from './messageCodec.js';
 
-/** A pair of vector sets as tensors of a message. */
+/** A pair of vector sets as the tensors of a message. */
 export function pairTensors({ a, b, channels }: VectorPair): NamedTensors {
   return {
     a: tensor('float32', [a.length / channels, channels], a),
@@ -12,7 +12,7 @@ export function pairTensors({ a, b, channels }: VectorPair): NamedTensors {
   };
 }
 
-/** Two vectors each, for a search that only has to succeed. */
+/** Two vectors in each set, for a search that only checks the worker. */
 export const smallPair: VectorPair = { a: Float32Array.of(1, 0, 0, 1), b: Float32Array.of(0, 1, 1, 0), channels: 2 };
 
 function readPair(tensors: NamedTensors): VectorPair {
@@ -30,7 +30,7 @@ function sideTensors(side: string, { index, squared, secondSquared }: Nearest): 
   };
 }
 
-/** What a search found as tensors of a message. */
+/** The result of a search as the tensors of a message. */
 function nearestTensors({ fromA, fromB, normsA, normsB }: NearestNeighbours): NamedTensors {
   return {
     ...sideTensors('fromA', fromA),
@@ -50,13 +50,13 @@ export function readNearest(tensors: NamedTensors): NearestNeighbours {
   return { fromA: side('fromA'), fromB: side('fromB'), normsA: doubles('normsA'), normsB: doubles('normsB') };
 }
 
-/** A worker's search, whose session is opened when it is first needed. */
+/** The search of a worker. Its session is opened with the first search. */
 export function createSearch(threads: number) {
   let opening: Promise<InferenceSession> | undefined;
   return {
     async search(pair: NamedTensors, signal: AbortSignal): Promise<NamedTensors> {
       opening ??= openNearestSession(threads).catch((error: unknown) => {
-        // The next search may have what this one lacked, such as memory.
+        // The next search tries again: what this one lacked, such as memory, may be there by then.
         opening = undefined;
         throw error;
       });

@@ -14,7 +14,7 @@ export interface OpenedSessions {
   readonly sessions: Sessions;
   /** The provider that really runs. */
   readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried and given up. */
+  /** Why CUDA was tried in vain. */
   readonly cudaFailure?: string;
 }
 
@@ -43,7 +43,7 @@ function checkContract(kind: Kind, path: string, session: InferenceSession): voi
   }
 }
 
-/** Opens every graph with one provider; what was opened before a failure is released. */
+/** Opens every graph with one provider. On failure, releases what was opened before. */
 async function openAll(
   { graphs, externalData }: ModelBytes,
   { threads }: Pick<WorkerSetup, 'threads'>,
@@ -52,10 +52,10 @@ async function openAll(
   const opened: Partial<Record<Kind, InferenceSession>> = {};
   try {
     for (const { kind, path, bytes } of graphs) {
-      // Threads that spin between operators would keep the cores from decoding and from answering.
+      // Threads that spin between operators would take cores from decoding and from the service's event loop.
       const session = await createSession(bytes, { device: provider, threads, spinning: false, externalData }).catch(
         (error: Error) => {
-          // Opened from bytes, ONNX Runtime cannot name it.
+          // ONNX Runtime gets bytes and does not know the path.
           if (!(error instanceof DeviceError)) error.message = `${path} cannot be loaded: ${error.message}`;
           throw error;
         },
@@ -71,10 +71,10 @@ async function openAll(
 }
 
 /**
- * Opens a model's graphs on the device that was asked for: `auto` tries CUDA, then the CPU; `cuda` never falls back. What is
- * opened is what was verified, byte by byte, and nothing that happens to the files afterwards changes it.
+ * Opens a model's graphs on a device: `auto` tries CUDA, then the CPU; `cuda` never falls back. The sessions are made from
+ * exactly the bytes that were verified, and later changes of the files do not affect them.
  * @throws ModelFolderError where a file is no longer what was verified.
- * @throws DeviceError naming what is missing where CUDA is asked for and cannot be had.
+ * @throws DeviceError naming what is missing where `cuda` is asked for and is not available.
  * @throws Error where a graph cannot be read or does not fit its contract.
  */
 export async function openSessions(setup: WorkerSetup): Promise<OpenedSessions> {
@@ -93,7 +93,7 @@ async function openOn(model: ModelBytes, setup: WorkerSetup): Promise<OpenedSess
   try {
     return { sessions: await openAll(model, setup, 'cuda'), provider: 'cuda' };
   } catch (error) {
-    // A graph that does not fit is no better on the CPU.
+    // A graph that does not fit its contract fails on the CPU too.
     if (!(error instanceof DeviceError)) throw error;
     return { sessions: await openAll(model, setup, 'cpu'), provider: 'cpu', cudaFailure: error.reason };
   }

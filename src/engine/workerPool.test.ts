@@ -118,7 +118,7 @@ describe('worker pool', () => {
     const first = fakeWorker(1);
     const { pool, reached } = poolOf(first.worker, [new EngineError('unavailable', 'no graph')]);
     const running = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (exit code 1)' });
-    const waiting = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no graph.*being started/ });
+    const waiting = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /no graph.*is being started/ });
     await turn();
     first.die('ended (exit code 1)');
     await Promise.all([running, waiting]);
@@ -147,7 +147,7 @@ describe('worker pool', () => {
     const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker], 20);
     await assert.rejects(pool.work(work, {}), {
       code: 'unavailable',
-      message: 'killed: its work did not finish within 0.02 s',
+      message: 'killed: its task took longer than 0.02 s',
     });
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 2);
@@ -161,7 +161,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
-    assert.match(logged[0]!, /killed: its work did not finish within 0\.02 s; a replacement is started now/);
+    assert.match(logged[0]!, /killed: its task took longer than 0\.02 s; a replacement is started now/);
     const answered = pool.work(work, {});
     await turn();
     third.answer();
@@ -216,8 +216,8 @@ describe('worker pool', () => {
     await turn();
     given.abort(new Error('given up'));
     await assert.rejects(done, /given up/);
-    assert.match(await first.worker.ended, /its work was cancelled and did not end within 0\.02 s/);
-    await until(() => pool.idle > 0);
+    assert.match(await first.worker.ended, /its task was aborted and did not end within 0\.02 s/);
+    while (pool.idle === 0) await turn();
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
     await pool.close();
   });
@@ -322,8 +322,8 @@ describe('worker pool', () => {
     await waiting;
     await reached('ready');
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 0, broken: 1 });
-    assert.match(logged[0]!, /^worker 1 failed its work and then its check: CUDA failure 700/);
-    assert.match(logged[1]!, /^killed: its work failed, and so did the check after it; a replacement is started now/);
+    assert.match(logged[0]!, /^worker 1 failed a task and then its check: CUDA failure 700/);
+    assert.match(logged[1]!, /^killed: its task failed, and then its check; a replacement is started now/);
     await pool.close();
   });
 
@@ -377,7 +377,7 @@ describe('worker pool', () => {
     await reached('ready');
     assert.equal(first.asked, 2);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 1, broken: 0 });
-    assert.match(logged[0]!, /^killed: its work did not finish within 0\.02 s; a replacement is started now/);
+    assert.match(logged[0]!, /^killed: its task took longer than 0\.02 s; a replacement is started now/);
     await pool.close();
   });
 
@@ -404,7 +404,7 @@ describe('worker pool', () => {
       await turn();
     }
     const starts = (): string[] => logged.flatMap((line) => /a replacement is started.*/.exec(line) ?? []);
-    await until(() => starts().length >= 3);
+    while (starts().length < 3) await turn();
     assert.equal(await third.worker.ended, 'closed');
     assert.deepEqual(starts(), [
       'a replacement is started now',

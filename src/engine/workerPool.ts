@@ -1,92 +1,94 @@
 import { EngineError, type EngineStatus, type WorkerLoss, type WorkerStatus } from './engine.js';
-import type { NamedTensors } from './frames.js';
-import { messageOf } from './messageOf.js';
-import type { Work } from './messages.js';
+import type { NamedTensors } from './messageCodec.js';
+import { errorMessage, type Work } from './messages.js';
 import type { WorkerProcess } from './workerProcess.js';
 
-/** A pool of identical workers that replaces workers which die. */
+/** Workers that do the same kind of task. Those that die are replaced. */
 export interface WorkerPool<W = Work> {
   readonly status: EngineStatus;
-  /** Number of idle workers. */
+  /** Workers that are free. */
   readonly idle: number;
-  /** Calls back on every change of `idle` and `status.state`. @returns unsubscribes */
+  /** Calls the listener at every change of `idle` and of `status.state`. @returns removes the listener */
   watch(listener: () => void): () => void;
   /**
-   * Warms up all running workers, and from then on each new worker before it receives work.
-   * @param check run on a worker whose work failed as `internal`, before it receives other work; if it fails, the worker is killed
+   * Warms all running workers, and from then on each new one before it takes a task.
+   * @param check run by a worker whose task failed as `internal`, before its next task; where it throws, the worker is killed
    *   and replaced. Absent: no check.
    * @throws what the warm-up throws
    */
   warm(up: WarmWorker<W>, check?: CheckWorker<W>): Promise<void>;
   /**
-   * Runs work on the next idle worker; waiting work is served in order.
-   * @throws the signal's reason as soon as it is aborted; the worker becomes idle when it has noticed, or is killed after
-   *   `givenUpMs`. `unavailable` (see `lost`) if the worker dies, or exceeds `workMs` and is killed.
+   * Gives a task to the next free worker. Callers that wait are served in order.
+   * @throws the signal's reason as soon as it is aborted (the worker is free again when it has noticed, or is killed after
+   *   `givenUpMs`); `unavailable` (see `lost`) where the worker dies, or takes longer than `workMs` and is killed.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Finishes all work, then stops the workers. */
+  /** Finishes all tasks, then ends the workers. */
   close(): Promise<void>;
-  /** Kills the workers; all work rejects as `unavailable`. Call `close` afterwards. */
+  /** Kills the workers: all tasks reject as `unavailable`. Call `close` afterwards. */
   terminate(): void;
 }
 
-/** A worker as the pool sees it. */
+/** The part of a worker that the pool uses. */
 export type PoolWorker<W = Work> = Pick<WorkerProcess<W>, 'pid' | 'rssBytes' | 'ended' | 'work' | 'kill' | 'close'>;
 
-/** Warms up a worker by running work on it. */
+/** Makes a worker ready by tasks that this worker alone does. */
 export type WarmWorker<W = Work> = (work: PoolWorker<W>['work']) => Promise<void>;
 
-/** Checks, by running work on it, whether a worker can still do what it failed at. */
+/** Finds out, by tasks that this worker alone does, whether it can still do what it failed at. */
 export type CheckWorker<W = Work> = (work: PoolWorker<W>['work'], failed: W) => Promise<void>;
 
 export interface WorkerPoolOptions<W = Work> {
-  /** Names of the pool and of a worker in messages. Default: engine, inference worker. */
+  /** Names of the owner of the pool and of a worker, for messages. Default: engine, inference worker. */
   readonly owner?: string;
   readonly name?: string;
-  /** The initial workers; their number is maintained. */
+  /** The first workers. The pool keeps this number of them. */
   readonly workers: readonly PoolWorker<W>[];
-  /** Starts a replacement. */
+  /** Starts a replacement of a lost worker. */
   readonly start: () => Promise<PoolWorker<W>>;
-  /** Maximum time in ms for one piece of work, after which the worker is killed. Absent: unlimited. */
+  /** Longest time in ms for one task, after which its worker is killed. Absent: no limit. */
   readonly workMs?: number | undefined;
-  /** The error of work that exceeded it. Default: that of a worker that died. */
+  /** The error of a task that took longer. Default: that of a worker that died. */
   readonly late?: () => Error;
-  /** Maximum time in ms for which cancelled work may continue before its worker is killed. Absent: until `workMs`. */
+  /** Longest time in ms for which an aborted task may go on before its worker is killed. Absent: until `workMs`. */
   readonly givenUpMs?: number;
-  /** The error if no worker can do the work. Default: EngineError `unavailable`. @param told the public message for callers */
-  readonly lost?: (reason: string, told: string) => Error;
-  /** A death during work is attributed to the work, so the replacement is started without a pause. */
+  /**
+   * The error of a task that no worker can take. Default: EngineError `unavailable`.
+   * @param publicReason the reason as callers may read it
+   */
+  readonly lost?: (reason: string, publicReason: string) => Error;
+  /** Where a worker dies during a task, the task is to blame: the replacement is started without a pause. */
   readonly blamesWork?: boolean;
-  /** Receives messages about deaths, failed starts and replacements. */
+  /** Called with deaths, failed starts and replacements. */
   readonly log: (message: string) => void;
-  /** Pauses between start attempts, in ms. */
+  /** Pauses between attempts to start a replacement. */
   readonly backOff?: BackOff;
-  /** How long in ms work waits while no worker is running; after that it fails as unavailable. Default: 10,000. */
+  /** How long in ms tasks wait while no worker runs. After that they are rejected until one does. Default 10,000. */
   readonly recoverMs?: number;
 }
 
 export interface BackOff {
-  /** Pause before the second attempt; doubles with each further one. The first replacement is started immediately. */
+  /** Before the second attempt; doubles with each further one. The first attempt is made at once. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** A worker that lived for at least this long counts as healthy: after its death a replacement is started immediately. */
+  /** A worker that lived this long counts as healthy: after its death the first attempt is made at once. */
   readonly wellMs: number;
 }
 
 const defaultBackOff: BackOff = { firstMs: 250, longestMs: 30_000, wellMs: 10_000 };
 
-/** A slot for one worker. */
+/** A slot of the pool, which holds one worker. */
 interface Place<W> {
   worker: PoolWorker<W> | undefined;
   state: WorkerStatus['state'];
-  /** How the last worker ended. */
+  /** How the last worker was lost. */
   loss: WorkerLoss;
   /** Consecutive deaths and failed starts. */
   failures: number;
   timer?: NodeJS.Timeout;
 }
 
-/** A slot with the worker that it held when it was taken. */
+/** A place and its worker, while the worker is busy. */
 interface Taken<W> {
   readonly place: Place<W>;
   readonly worker: PoolWorker<W>;
@@ -97,12 +99,12 @@ interface Waiter<W> {
   refuse(error: Error): void;
 }
 
-/** Whether the runtime failed: because of the input, or because it is permanently broken in this process. */
+/** Whether the runtime failed: because of its input, or because it is broken in this process from now on. */
 function isRuntimeFailure(error: unknown): boolean {
   return error instanceof EngineError && error.code === 'internal';
 }
 
-/** Settles like the work, or rejects with the signal's reason as soon as it is aborted. */
+/** Settles as the task does, or rejects with the signal's reason as soon as it is aborted. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -119,7 +121,8 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): WorkerPool<W> {
   const { start, log, workMs, late, givenUpMs, backOff = defaultBackOff, recoverMs = 10_000 } = options;
   const { owner = 'engine', name = 'inference worker' } = options;
-  const { lost = (reason, told) => new EngineError('unavailable', reason, { publicMessage: told }) } = options;
+  const { lost = (reason, publicReason) => new EngineError('unavailable', reason, { publicMessage: publicReason }) } =
+    options;
   const listeners = new Set<() => void>();
   let waiters: Waiter<W>[] = [];
   const restarts = { died: 0, hung: 0, broken: 0 };
@@ -130,9 +133,9 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   const startFailures = { model_changed: 0, other: 0 };
   let closing: Promise<void> | undefined;
   let terminated = false;
-  /** Timer that runs while no worker is running. */
+  /** Set while no worker runs. */
   let recovery: NodeJS.Timeout | undefined;
-  /** Whether no worker has been running for longer than work waits. */
+  /** Whether no worker has run for longer than tasks wait. */
   let overdue = false;
   const running = new Set<Promise<unknown>>();
   const places = options.workers.map(
@@ -168,7 +171,8 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   }
 
   function unavailable(): Error {
-    const message = (why = 'none was started'): string => `no ${name} is running (${why}); a new one is being started`;
+    const message = (why = 'none was started'): string =>
+      `no ${name} is running (${why}); a replacement is being started`;
     return lost(message(lastLoss?.reason), message(lastLoss?.publicReason));
   }
 
@@ -189,12 +193,15 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
 
   const closed = (): Error => lost(`the ${owner} is closed`, 'the model is closed');
 
-  /** Whether a further worker is not needed. */
+  /** Whether a replacement would have nothing to do. */
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
-  /** A worker died or could not start: tries again, the first time immediately. @param told the public version of `how` */
-  function lose(place: Place<W>, how: string, told: string): void {
-    lastLoss = { reason: how, publicReason: told };
+  /**
+   * A worker died or could not start: starts a replacement, the first time at once.
+   * @param publicReason `how` as callers may read it
+   */
+  function lose(place: Place<W>, how: string, publicReason: string): void {
+    lastLoss = { reason: how, publicReason };
     place.worker = undefined;
     place.state = 'failed';
     const pause = place.failures === 0 ? 0 : Math.min(backOff.longestMs, backOff.firstMs * 2 ** (place.failures - 1));
@@ -234,13 +241,13 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       (error: unknown) => {
         const known = error instanceof EngineError ? error : undefined;
         startFailures[known?.startFailure ?? 'other']++;
-        lose(place, messageOf(error), known?.publicMessage ?? 'none could be started');
+        lose(place, errorMessage(error), known?.publicMessage ?? 'none could be started');
       },
     );
     if (place.failures > 1) changed();
   }
 
-  /** Starts and warms up a worker. */
+  /** Starts a worker and warms it, where the first ones were warmed. */
   async function startWarm(place: Place<W>): Promise<PoolWorker<W>> {
     const worker = await start();
     try {
@@ -252,36 +259,36 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     }
   }
 
-  /** Runs work with a time limit, which is the only way to tell a hung worker from a busy one. */
+  /** The `work` of a worker with its time limits: nothing else tells a worker that hangs from a busy one. */
   function boundedWork({ place, worker }: Taken<W>): PoolWorker<W>['work'] {
     return async (work, tensors, signal) => {
       let isLate = false;
       const timers: NodeJS.Timeout[] = [];
-      const killIn = (ms: number, how: string, told: () => void = () => {}): void => {
+      const killIn = (ms: number, how: string, before: () => void = () => {}): void => {
         const kill = (): void => {
-          told();
+          before();
           place.loss = 'hung';
-          worker.kill(`killed: its work ${how} ${ms / 1000} s`);
+          worker.kill(`killed: its task ${how} ${ms / 1000} s`);
         };
         timers.push(setTimeout(kill, ms));
       };
-      const giveUp = (): void => {
-        if (givenUpMs !== undefined) killIn(givenUpMs, 'was cancelled and did not end within');
+      const onAbort = (): void => {
+        if (givenUpMs !== undefined) killIn(givenUpMs, 'was aborted and did not end within');
       };
       if (workMs !== undefined) {
-        killIn(workMs, 'did not finish within', () => {
+        killIn(workMs, 'took longer than', () => {
           isLate = true;
         });
       }
-      if (signal?.aborted) giveUp();
-      else signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal?.aborted) onAbort();
+      else signal?.addEventListener('abort', onAbort, { once: true });
       try {
         return await worker.work(work, tensors, signal);
       } catch (error) {
         throw isLate && late !== undefined ? late() : error;
       } finally {
         for (const timer of timers) clearTimeout(timer);
-        signal?.removeEventListener('abort', giveUp);
+        signal?.removeEventListener('abort', onAbort);
       }
     };
   }
@@ -292,41 +299,41 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     if (free) return occupied(free);
     if (state() === 'down') throw unavailable();
     return new Promise((resolve, reject) => {
-      const leave = (): void => {
+      const onAbort = (): void => {
         waiters = waiters.filter((each) => each !== waiter);
         reject(signal?.reason);
       };
       const settled = (act: () => void): void => {
-        signal?.removeEventListener('abort', leave);
+        signal?.removeEventListener('abort', onAbort);
         act();
       };
       const waiter: Waiter<W> = {
         take: (place) => settled(() => resolve(occupied(place))),
         refuse: (error) => settled(() => reject(error)),
       };
-      signal?.addEventListener('abort', leave, { once: true });
+      signal?.addEventListener('abort', onAbort, { once: true });
       waiters.push(waiter);
     });
   }
 
-  /** Takes a slot in the same turn in which it was found idle: another caller must not find it idle, and its worker may die in the next turn. */
+  /** Called in the turn in which the place was found idle: nobody else may take it, and its worker may be lost in the next turn. */
   function occupied(place: Place<W>): Taken<W> {
     place.state = 'busy';
     return { place, worker: place.worker! };
   }
 
-  /** Passes a taken slot on to the next waiter, unless its worker has died in the meantime. */
-  function giveBack({ place, worker }: Taken<W>): void {
+  /** Makes a worker available to the next task, unless it was lost meanwhile. */
+  function release({ place, worker }: Taken<W>): void {
     if (place.worker !== worker || place.state !== 'busy') return;
     place.state = 'idle';
     changed();
   }
 
-  /** Runs work on a worker that was taken. */
-  async function busyWith<T>(taken: Taken<W>, doing: (work: PoolWorker<W>['work']) => Promise<T>): Promise<T> {
+  /** Runs tasks on a worker and counts its busy time. */
+  async function busyWith<T>(taken: Taken<W>, tasks: (work: PoolWorker<W>['work']) => Promise<T>): Promise<T> {
     const since = performance.now();
     try {
-      return await doing(boundedWork(taken));
+      return await tasks(boundedWork(taken));
     } finally {
       busyMs += performance.now() - since;
     }
@@ -336,7 +343,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     try {
       await busyWith(taken, up);
     } finally {
-      giveBack(taken);
+      release(taken);
     }
   }
 
@@ -346,36 +353,36 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     try {
       return await busyWith(taken, (workOf) => workOf(work, tensors, signal));
     } catch (error) {
-      // A cancelled search also ends with an error.
+      // An aborted search ends with an error too.
       suspect = isRuntimeFailure(error) && signal?.aborted !== true;
       throw error;
     } finally {
-      // Not awaited: the caller is told of the failure immediately.
+      // Not awaited: the caller of the task gets its error at once.
       if (suspect && check !== undefined && !nothingLeft()) void track(examine(taken, work, check));
-      else giveBack(taken);
+      else release(taken);
     }
   }
 
   /**
-   * Checks a worker whose work failed before it receives other work. After some errors, such as an illegal access on a GPU, the
-   * runtime of a process never works again. Such a worker would fail fast, be idle most often, and receive most of the work.
+   * Checks a worker whose task failed, before it takes another. After some errors, such as an illegal access on a GPU, the
+   * runtime of a process never works again; that worker would fail fast, be idle most often and get the most tasks.
    */
   async function examine(taken: Taken<W>, failed: W, check: CheckWorker<W>): Promise<void> {
     const { place, worker } = taken;
     try {
       await busyWith(taken, (workOf) => check(workOf, failed));
     } catch (error) {
-      // It died during its check, or hung and was killed.
+      // It died during the check, or exceeded its time and was killed.
       if (place.worker !== worker) return;
-      log(`worker ${worker.pid} failed its work and then its check: ${messageOf(error)}`);
+      log(`worker ${worker.pid} failed a task and then its check: ${errorMessage(error)}`);
       place.loss = 'broken';
-      worker.kill('killed: its work failed, and so did the check after it');
+      worker.kill('killed: its task failed, and then its check');
       return;
     }
-    giveBack(taken);
+    release(taken);
   }
 
-  /** Completes only when the worker is no longer busy with it. */
+  /** Keeps `close` waiting until the promise has settled. */
   function track<T>(done: Promise<T>): Promise<T> {
     running.add(done);
     void done.catch(() => {}).finally(() => running.delete(done));
@@ -413,7 +420,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     },
     async work(work, tensors, signal) {
       if (closing !== undefined || terminated) throw closed();
-      // Cancelled work keeps its worker busy for a while.
+      // An aborted task keeps its worker busy for a while.
       const done = track(doWork(work, tensors, signal));
       return signal ? untilAborted(done, signal) : done;
     },

@@ -5,54 +5,54 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { MatchError } from '../match/matchError.js';
 import { EngineError } from './engine.js';
-import { createMessageReader, type Message, type NamedTensors, writeMessage } from './frames.js';
+import { createMessageReader, type Message, type NamedTensors, writeMessage } from './messageCodec.js';
 import type { OpenedModel, ProcessRequest, ProcessResponse, Work, WorkerSetup, WorkFailure } from './messages.js';
 
-/** A process that was started, and is ready for work. */
+/** A worker process that is ready for tasks. */
 export interface WorkerProcess<W = Work> {
   readonly pid: number;
-  /** Resident memory in bytes, as of the last answer. */
+  /** Resident memory in bytes, as of the last response. */
   readonly rssBytes: number;
-  /** Resolves with a description of how it ended, when it has ended. */
+  /** Resolves when the process has ended, with how it ended; the text may be shown to callers. */
   readonly ended: Promise<string>;
   /**
-   * Runs one piece of work.
-   * @param signal tells the worker that the answer is no longer needed; the promise still settles with its answer
-   * @throws the error of `WorkerKind.lost` if the worker dies first; else the error of the work.
+   * Does one task.
+   * @param signal tells the worker that the result is no longer wanted; the promise still settles with the worker's response
+   * @throws the error of `WorkerKind.lost` where the worker dies first, that of `WorkerKind.failed` where the task fails.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Kills a worker immediately: its work fails with `how`, even if the process takes time to exit. */
+  /** Kills the worker. Its task fails at once with `how`, even while the process still exists. */
   kill(how: string): void;
-  /** Stops an idle worker; if it does not exit, it is killed. */
+  /** Ends an idle worker; kills it where it does not end. */
   close(): Promise<void>;
 }
 
 /** A worker with its model open. */
 export type InferenceProcess = WorkerProcess & OpenedModel;
 
-/** The definition of a kind of worker. */
+/** A kind of worker. */
 export interface WorkerKind<Failure> {
-  /** Name in messages, such as "inference worker". */
+  /** Its name in messages, such as "inference worker". */
   readonly name: string;
-  /** Calls `serveWork`. */
+  /** The script that calls `runWorkerLoop`. */
   readonly script: URL;
-  /** Environment variables in addition to those of this process. */
+  /** Environment variables beside those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
   /**
-   * The error of work whose worker ended, or of a worker that could not start.
-   * @param signal by which it ended; absent if it exited, or was killed by `kill`
+   * The error of a task whose worker ended, or of a worker that could not start.
+   * @param signal that ended the worker; absent where it exited, or was killed by `kill`
    */
   readonly lost: (reason: string, signal?: NodeJS.Signals) => Error;
   /** The error of a worker that could not be made ready. */
   readonly unready: (message: string, failure: Failure) => Error;
-  /** The error of work that failed. */
+  /** The error of a task that failed. */
   readonly failed: (message: string, failure: Failure) => Error;
 }
 
-/** Timeout in ms for a worker to exit after its last answer; it only frees memory. */
+/** How long a worker may take to end after its last response, in ms: it only frees memory. */
 const END_MS = 5_000;
 
-/** Timeout in ms for a worker to open its model; far longer than the largest model from a slow disk needs. */
+/** How long a worker may take to open its model, in ms: far more than the largest model from a slow disk takes. */
 const OPEN_MS = 300_000;
 
 interface Pending {
@@ -60,7 +60,7 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Whether a child has its streams: if its parent cannot open more files, spawn returns a child without streams, despite its type. */
+/** Whether a child process has its streams. Where the parent may open no more files, spawn creates none, whatever its type says. */
 function hasStreams(child: ChildProcess): boolean {
   return (child.stdio as ChildProcess['stdio'] | undefined)?.[3] != null;
 }
@@ -68,9 +68,9 @@ function hasStreams(child: ChildProcess): boolean {
 /**
  * Starts a worker process and waits until it is ready.
  * @param setup sent to it at its start
- * @param log receives every line that it writes to stdout or stderr
- * @param openMs timeout until it is ready, after which it is killed
- * @throws `WorkerKind.unready` if it cannot be made ready, `WorkerKind.lost` if it ends or no process can be started.
+ * @param log called with every line that it writes to stdout or stderr
+ * @param openMs longest time until it is ready, after which it is killed: a device may hang
+ * @throws `WorkerKind.unready` where it cannot be made ready, `WorkerKind.lost` where it ends or no process can be started.
  */
 export async function startProcess<Setup, Opened, W, Failure>(
   kind: WorkerKind<Failure>,
@@ -93,14 +93,14 @@ export async function startProcess<Setup, Opened, W, Failure>(
       if (end !== undefined) return;
       const reason = `the ${kind.name} ended (${how})`;
       end = kind.lost(reason, signal);
-      // Must come first: a caller that is notified of failed work must not send this worker more work.
+      // First: a caller whose task has failed must not give this worker another one.
       resolve(reason);
       for (const { reject } of pending.values()) reject(end);
       pending.clear();
     };
-    // Before anything else is done with the child: an unhandled 'error' event would end this process.
+    // Before anything else is done with the child: an 'error' event without a listener ends this process.
     child.on('error', (error: NodeJS.ErrnoException) => {
-      // Its message contains the program's path, which must not be sent to callers.
+      // The message names a path of this machine, and callers see how a worker ended: they get the code alone.
       log(`${kind.name}: ${error.message}`);
       finish(error.code ?? 'error');
     });
@@ -119,7 +119,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   for (const stream of [child.stdout, child.stderr] as Readable[]) {
     createInterface({ input: stream }).on('line', (line) => log(`${kind.name} ${child.pid}: ${line}`));
   }
-  // A killed worker breaks its channel; `ended` reports it.
+  // The channel of a killed worker breaks; `ended` reports its end.
   channel.on('error', () => {});
 
   const send = (request: ProcessRequest<Setup, W>, tensors?: NamedTensors): void =>
@@ -146,7 +146,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   }
 
   function kill(how: string): void {
-    // Not awaited: a process that hangs in a device driver exits when the driver lets it.
+    // Not awaited: a process that hangs in a device driver ends when the driver allows it.
     child.kill('SIGKILL');
     finish(how);
   }
@@ -187,7 +187,7 @@ export async function startProcess<Setup, Opened, W, Failure>(
   });
 }
 
-/** An inference worker ended, during its start or during work; the description is our own text. */
+/** An inference worker ended, at its start or during a task. The message may be shown to callers. */
 export class WorkerEndedError extends EngineError {
   constructor(reason: string) {
     super('unavailable', reason, { publicMessage: reason });
@@ -223,6 +223,6 @@ export async function startWorkerProcess(
   openMs = OPEN_MS,
 ): Promise<InferenceProcess> {
   const started = await startProcess<WorkerSetup, OpenedModel, Work, WorkFailure>(inference, setup, log, openMs);
-  // Not by a spread, which would read the memory once.
+  // Not by a spread, which would read `rssBytes` once.
   return Object.assign(started, started.opened);
 }

@@ -14,7 +14,7 @@ export interface EigenPairs {
 /** Largest residual |A u - value u| as a share of the largest eigenvalue. */
 const TOLERANCE = 1e-9;
 
-/** Parts of a vector below this share of its length are rounding. */
+/** A remainder below this share of a vector's length is rounding. */
 const DEPENDENT = 1e-10;
 
 function dot(a: Float64Array, b: Float64Array): number {
@@ -27,11 +27,11 @@ function subtract(from: Float64Array, scale: number, what: Float64Array): void {
   for (let i = 0; i < from.length; i++) from[i]! -= scale * what[i]!;
 }
 
-/** The part of a vector that is orthogonal to a basis, of length 1; undefined where none is left. */
+/** The part of a vector orthogonal to a basis, scaled to length 1; undefined where there is none. */
 function orthonormalTo(basis: readonly Float64Array[], vector: Float64Array): Float64Array | undefined {
   const rest = Float64Array.from(vector);
   const before = Math.sqrt(dot(rest, rest));
-  // Twice is enough: what rounding left of the basis in the first pass goes in the second.
+  // Two passes are enough: the second removes what rounding left of the basis in the first.
   for (let pass = 0; pass < 2; pass++) for (const q of basis) subtract(rest, dot(q, rest), q);
   const length = Math.sqrt(dot(rest, rest));
   if (!(length > DEPENDENT * before)) return undefined;
@@ -39,7 +39,7 @@ function orthonormalTo(basis: readonly Float64Array[], vector: Float64Array): Fl
   return rest;
 }
 
-/** Orthonormal vectors of what several have beyond a basis. */
+/** An orthonormal basis of what the vectors add to the span of a basis. */
 function extend(basis: readonly Float64Array[], vectors: readonly Float64Array[]): Float64Array[] {
   const block: Float64Array[] = [];
   for (const vector of vectors) {
@@ -56,10 +56,9 @@ function combine(vectors: readonly Float64Array[], weights: readonly number[]): 
 }
 
 /**
- * The k largest eigenvalues of a positive semidefinite map and their vectors, by a block Krylov method: Rayleigh-Ritz on
- * the span of S, A S, A^2 S, ... for a fixed pseudorandom block S of k + 2 vectors, fully orthogonalised, until the
- * residuals are rounding. A block as wide as the answer finds eigenvalues that occur several times as well. The same input
- * gives the same answer.
+ * The k largest eigenvalues of a positive semidefinite map and their eigenvectors, by a block Krylov method: Rayleigh-Ritz on
+ * the span of S, A S, A^2 S, ... for a fixed pseudorandom block S of k + 2 vectors, fully orthogonalised, until the residuals
+ * are rounding. A block of k + 2 vectors also finds repeated eigenvalues. Deterministic: the same input gives the same result.
  * @param n length of the vectors, at least k
  */
 export function largestEigenPairs(apply: SymmetricMap, n: number, k: number): EigenPairs {
@@ -74,7 +73,7 @@ export function largestEigenPairs(apply: SymmetricMap, n: number, k: number): Ei
     images.push(...imagesOfBlock);
     block = extend(basis, imagesOfBlock);
     if (basis.length < k) {
-      // Nothing of the map is left, and any further vectors have the eigenvalue 0.
+      // The range of the map is exhausted: all further vectors have the eigenvalue 0.
       if (block.length === 0) block = extend(basis, Array.from({ length: k - basis.length }, draw));
       continue;
     }

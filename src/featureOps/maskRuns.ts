@@ -1,16 +1,16 @@
 import { FeatureOpError } from './featureOpError.js';
 
 /**
- * A set of pixels as rectangles that do not overlap, in the original's pixels: left, right, top and bottom of each, one after
- * the other, in batches. No batch takes more than some milliseconds to find or to go through, so that there is time for a
- * pause between two; one may be empty. Millions of objects would cost several times as much.
+ * A set of pixels as rectangles that do not overlap, in the original's pixels: left, right, top and bottom of each as four
+ * consecutive numbers, in batches. Finding or reading a batch takes a few milliseconds at most, so that there can be a pause
+ * between batches. A batch may be empty. Plain numbers, since millions of objects would cost several times as much.
  */
 export type Runs = Iterable<readonly number[]>;
 
-/** Pixels of a bitmap that are looked at for one batch: a millisecond or two. */
+/** Pixels of a bitmap that are read for one batch: a millisecond or two. */
 const PIXELS_PER_BATCH = 1_000_000;
 
-/** Run lengths that are read for one batch: some milliseconds. */
+/** Run lengths that are read for one batch: a few milliseconds. */
 const LENGTHS_PER_BATCH = 20_000;
 
 /** Numbers of a full batch, four for each rectangle. */
@@ -30,7 +30,7 @@ function nextUnset(data: Uint8Array | Uint16Array, at: number, end: number): num
   return next;
 }
 
-/** The runs along the rows of a mask of one number a pixel, not 0 inside. */
+/** The runs along the rows of a mask with one number a pixel, 0 outside. */
 export function* bitmapRuns(data: Uint8Array | Uint16Array, width: number, height: number): Generator<number[]> {
   let batch: number[] = [];
   let seen = 0;
@@ -58,7 +58,7 @@ export function* bitmapRuns(data: Uint8Array | Uint16Array, width: number, heigh
   yield batch;
 }
 
-/** Adds a run of pixels down the columns: parts of the first and the last column, and whole ones between them. */
+/** Adds a run of pixels in column-major order: parts of the first and the last column, and the whole columns between. */
 function pushColumnRun(batch: number[], from: number, to: number, height: number): void {
   let at = from;
   while (at < to) {
@@ -73,8 +73,8 @@ function pushColumnRun(batch: number[], from: number, to: number, height: number
 }
 
 /**
- * The runs of a mask in COCO's run lengths: down the columns, turns outside and inside, outside first.
- * @throws FeatureOpError `bad_region`, as far as it has come, where the lengths are not those of width * height pixels.
+ * The runs of a mask in COCO's run lengths: column-major, alternately outside and inside, outside first.
+ * @throws FeatureOpError `bad_region`, while it is read, where the lengths do not sum to width * height pixels.
  */
 export function* runLengthRuns(lengths: Iterable<number>, width: number, height: number): Generator<number[]> {
   const pixels = width * height;
@@ -86,7 +86,7 @@ export function* runLengthRuns(lengths: Iterable<number>, width: number, height:
   for (const length of lengths) {
     const end = at + length;
     if (end > pixels) throw problem(`run lengths cover ${end} pixels or more`);
-    // The first may be 0 where the mask begins inside; others of 0 say nothing.
+    // The first length is 0 where the mask begins inside. Other zeros are allowed, up to this count.
     if (count > pixels) throw problem(`run lengths are more than ${pixels + 1}`);
     if (count % 2 === 1) pushColumnRun(batch, at, end, height);
     at = end;
@@ -100,9 +100,9 @@ export function* runLengthRuns(lengths: Iterable<number>, width: number, height:
 }
 
 /**
- * Reads the string form of COCO's run lengths: 5 bits a character from "0" on, low bits first, a sixth bit where more follow;
- * from the fourth length on the difference to the one two before.
- * @throws FeatureOpError `bad_region`, as far as it has come, for characters that it does not use, or a length that is none.
+ * Reads the string form of COCO's run lengths: 5 bits a character (its code minus 48), low bits first, and a sixth bit where
+ * more follow. From the fourth on, a number is the difference to the length two before it.
+ * @throws FeatureOpError `bad_region`, while it is read, for invalid characters and for lengths that are negative or too large.
  */
 export function* compressedLengths(bytes: Uint8Array): Generator<number> {
   let [last, lastButOne] = [0, 0];

@@ -27,7 +27,7 @@ function meanOf(data: Float32Array, channels: number): Float64Array {
   return mean;
 }
 
-/** The covariance of vectors, applied without being formed: C^2 numbers would cost more than all the products. */
+/** The covariance as a linear map. The matrix is not formed: its C^2 numbers would cost more than all the products. */
 function covarianceMap(data: Float32Array, mean: Float64Array) {
   const channels = mean.length;
   const share = 1 / (data.length / channels - 1);
@@ -48,8 +48,8 @@ function covarianceMap(data: Float32Array, mean: Float64Array) {
   };
 }
 
-/** Turns a component so that its element of largest magnitude is positive: a sign is otherwise a matter of chance. */
-function turned(vector: Float64Array): Float64Array {
+/** Fixes the sign of a component, which is arbitrary: its element of largest magnitude becomes positive. */
+function signFixed(vector: Float64Array): Float64Array {
   let largest = 0;
   for (const value of vector) if (Math.abs(value) > Math.abs(largest)) largest = value;
   return largest < 0 ? vector.map((value) => -value) : vector;
@@ -66,7 +66,7 @@ export function principalComponents({ shape, data }: Tensor<'float32'>, componen
   let squares = 0;
   for (let i = 0; i < data.length; i++) squares += (data[i]! - mean[i % channels]!) ** 2;
   const rows = new Float32Array(components * channels);
-  for (const [i, vector] of vectors.entries()) rows.set(turned(vector), i * channels);
+  for (const [i, vector] of vectors.entries()) rows.set(signFixed(vector), i * channels);
   return {
     basis: {
       mean: tensor('float32', [channels], Float32Array.from(mean)),

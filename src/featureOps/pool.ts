@@ -4,17 +4,17 @@ import { type CellSpan, columnsUnder, rowsUnder, shareOf } from './cellSpans.js'
 import { FeatureOpError } from './featureOpError.js';
 import type { Runs } from './maskRuns.js';
 
-/** The cells that one region covers. */
+/** The cells under one region. */
 export interface RegionWeights {
   /** Indices of the cells, row-major. */
   readonly cells: readonly number[];
-  /** The share of the region's covered area that lies in each; they sum to 1. Empty where no cell is covered. */
+  /** The share of the covered area in each cell; they sum to 1. Empty where no cell is covered. */
   readonly weights: readonly number[];
-  /** The share of the region's whole area on which there are cells, 0 to 1. */
+  /** The share of the region's area that lies on cells, 0 to 1. */
   readonly coverage: number;
 }
 
-/** Cells under rectangles between two pauses, beside those between batches: some milliseconds. */
+/** Cells visited between two pauses, beside the pauses between batches: a few milliseconds. */
 const VISITS_PER_STEP = 50_000;
 
 /** What a region covers of one grid. */
@@ -59,8 +59,8 @@ class Cover {
 }
 
 /**
- * Weights of the cells under a region, on each of some grids. Pauses (yields) every few milliseconds.
- * @param runs the region; gone through once
+ * Weights of the cells under a region, for each grid. Pauses every few milliseconds.
+ * @param runs the region; read once
  * @throws FeatureOpError `bad_region` for a region without area.
  */
 export function* regionWeights(grids: readonly Grid[], runs: Runs): Generator<void, RegionWeights[]> {
@@ -90,12 +90,12 @@ export function* regionWeights(grids: readonly Grid[], runs: Runs): Generator<vo
   return covers.map((cover) => cover.weights(whole));
 }
 
-/** Products between two pauses: some milliseconds. */
+/** Multiplications between two pauses: a few milliseconds. */
 const PRODUCTS_PER_STEP = 4_000_000;
 
 /**
- * Weighted means of a map's vectors [rows, columns, C], one for each region: [R, C]. A region without cells gives zeros.
- * Pauses (yields) every few milliseconds.
+ * Weighted means [R, C] of a map's vectors [rows, columns, C], one for each region. A region without cells gives zeros. Pauses
+ * every few milliseconds.
  */
 export function* poolRegions(
   map: Tensor<'float32'>,

@@ -9,10 +9,10 @@ export interface QuantizedVectors {
   readonly scales: Float32Array;
 }
 
-/** Largest whole number that is used; -128 is not, so that the range is symmetrical. */
+/** Largest element. -128 is not used, so that the range is symmetric. */
 const LEVELS = 127;
 
-/** Quantises vectors one after the other. @param elements takes them @param scales takes one for each */
+/** Quantises vectors one after the other and writes to `elements` and `scales`. */
 function quantizeEach(data: Float32Array, channels: number, elements: Int8Array, scales: Float32Array): void {
   for (let vector = 0; vector < scales.length; vector++) {
     const start = vector * channels;
@@ -22,16 +22,15 @@ function quantizeEach(data: Float32Array, channels: number, elements: Int8Array,
     scales[vector] = scale;
     if (scale === 0) continue;
     for (let k = start; k < start + channels; k++) {
-      // A scale that was rounded down would take the largest value beyond the range.
+      // With a scale that was rounded down, the largest value would leave the range.
       elements[k] = Math.max(-LEVELS, Math.min(LEVELS, Math.round(data[k]! / scale)));
     }
   }
 }
 
 /**
- * Symmetrical quantisation of each vector along the last dimension by its largest magnitude: no value is off by more than
- * half its vector's scale and the rounding of float32. A vector of zeros has the scale 0. Pauses (yields) every few
- * milliseconds.
+ * Symmetric quantisation of each vector (along the last dimension) by its largest magnitude. The error of a value is at most
+ * half the scale of its vector, plus the rounding of float32. A vector of zeros has the scale 0. Pauses every few milliseconds.
  */
 export function* quantizeVectors({ shape, data }: Tensor<'float32'>): Generator<void, QuantizedVectors> {
   const channels = shape.at(-1) ?? 1;

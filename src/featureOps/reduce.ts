@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { FeatureOpError } from './featureOpError.js';
 import type { Basis } from './pca.js';
 
-/** Vectors of fewer dimensions. */
+/** Vectors reduced to fewer dimensions. */
 export interface Reduced {
   /** [..., k]. */
   readonly vectors: Tensor<'float32'>;
@@ -11,7 +11,7 @@ export interface Reduced {
   readonly basis?: Basis;
   /** Variance along each component, [k]. */
   readonly variances: readonly number[];
-  /** Variance of all C dimensions together. */
+  /** Sum of the variances of all C dimensions. */
   readonly totalVariance: number;
 }
 
@@ -19,9 +19,10 @@ export interface Reduced {
 export type Reduction = { readonly components: number } | { readonly basis: Basis };
 
 /**
- * Checks a reduction of vectors before any work is done.
- * @param vectors how many there are
- * @throws FeatureOpError `bad_components` naming what fits.
+ * Checks that a reduction fits the vectors.
+ * @param vectors their number
+ * @param channels their length
+ * @throws FeatureOpError `bad_components` naming what would fit.
  */
 export function checkReduction(how: Reduction, vectors: number, channels: number): void {
   if ('basis' in how) {
@@ -51,7 +52,7 @@ export async function reduceDimensions(
   signal: AbortSignal,
 ): Promise<Reduced> {
   signal.throwIfAborted();
-  // A copy of the vectors alone, handed over: cloning a view would copy the whole batch that it belongs to.
+  // Transfers a copy of these vectors: cloning a view would copy the whole batch that it belongs to.
   const data = vectors.data.slice();
   const worker = new Worker(new URL('./reduceWorker.js', import.meta.url), {
     workerData: { vectors: { ...vectors, data }, how },
@@ -69,7 +70,7 @@ export async function reduceDimensions(
       signal.addEventListener('abort', onAbort, { once: true });
     });
   } finally {
-    // The signal may be a stream's, which outlives its items by far: a listener left on it would hold this one's result.
+    // The signal may be that of a stream, which outlives its items: a remaining listener would keep this result in memory.
     signal.removeEventListener('abort', onAbort);
     await worker.terminate();
   }

@@ -1,4 +1,4 @@
-/** A thread that reduces the dimensions of one map and ends: seconds of arithmetic that no event loop should wait for. */
+/** A thread that reduces the dimensions of one map and ends: seconds of arithmetic, for which no event loop should wait. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Basis, principalComponents, project, variancesOf } from './pca.js';

@@ -5,7 +5,7 @@ import { type Tensor, tensor } from '../tensor/tensor.js';
 import { columnsUnder, rowsUnder } from './cellSpans.js';
 import { FeatureOpError } from './featureOpError.js';
 
-/** A rectangle of cells. */
+/** A rectangle of cells of a map. */
 export interface Window {
   readonly firstRow: number;
   readonly firstColumn: number;
@@ -14,8 +14,9 @@ export interface Window {
 }
 
 /**
- * The cells that share area with a box.
- * @throws FeatureOpError `bad_region` where none does.
+ * The cells that overlap a box.
+ * @param box in the original's pixels
+ * @throws FeatureOpError `bad_region` where no cell does.
  */
 export function windowUnder(grid: Grid, box: Box): Window {
   const columns = columnsUnder(grid, box.left, box.right);
@@ -38,7 +39,7 @@ export function windowUnder(grid: Grid, box: Box): Window {
   );
 }
 
-/** The vectors of a rectangle of cells: [h, w, C] of [rows, columns, C]. Pauses (yields) every few milliseconds. */
+/** The vectors of a window: [h, w, C] of [rows, columns, C]. Pauses every few milliseconds. */
 export function* cutWindow(map: Tensor<'float32'>, window: Window): Generator<void, Tensor<'float32'>> {
   const [, columns = 0, channels = 0] = map.shape;
   const width = window.columns * channels;
@@ -52,7 +53,7 @@ export function* cutWindow(map: Tensor<'float32'>, window: Window): Generator<vo
   return tensor('float32', [window.rows, window.columns, channels], cut);
 }
 
-/** The grid of a rectangle of cells. */
+/** The grid of the cells of a window. */
 export function windowGrid(grid: Grid, { firstRow, firstColumn, rows, columns }: Window): Grid {
   const { scaleX, scaleY, offsetX, offsetY } = grid.cellToPixel;
   return {
@@ -81,7 +82,7 @@ export function checkCells(
 }
 
 /**
- * The vectors of some cells: [N, C] of [rows, columns, C], in the order of the cells. Pauses (yields) every few milliseconds.
+ * The vectors of some cells: [N, C] of [rows, columns, C], in the order of the cells. Pauses every few milliseconds.
  */
 export function* pickCells(
   map: Tensor<'float32'>,

@@ -1,7 +1,7 @@
 import { ImageError } from './imageError.js';
 import { resample } from './resample.js';
 import { planResampling } from './resamplePlan.js';
-import { checkOutputPixels, checkPipelinePixels, defaultOutputLimits, type OutputLimits } from './resize.js';
+import { checkInputPixels, checkPipelinePixels, defaultOutputLimits, type OutputLimits } from './resize.js';
 import type { AffineMap, Crop, PreparedImage, RgbImage, Size } from './types.js';
 
 /** @throws ImageError `bad_dimensions` for a crop that is empty or reaches outside the image. */
@@ -55,7 +55,7 @@ export async function cropImage(
       );
     }
   }
-  checkOutputPixels(size.width, size.height, limits);
+  checkInputPixels(size.width, size.height, limits);
   const { left, top, width, height } = crop;
   const steps = { from: { left, top, width, height }, size, flip: crop.flip };
   checkPipelinePixels(planResampling(image, steps).stages, limits);

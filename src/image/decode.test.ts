@@ -5,7 +5,7 @@ import sharp, { type Sharp } from 'sharp';
 import { decodeImage, rawImage } from './decode.js';
 import type { RgbImage } from './types.js';
 
-const limits = { maxBytes: 4 * 1024 * 1024, maxPixels: 1_000_000 };
+const limits = { imageBytes: 4 * 1024 * 1024, imagePixels: 1_000_000 };
 
 /** A lossless test card: left half red, right half blue, top row of pixels green. */
 function card(width = 24, height = 16): Sharp {
@@ -194,7 +194,7 @@ describe('decodeImage', () => {
       imageError('too_large', /1200 x 1000 = 1200000 pixels.*1000000 \(imagePixels\)/),
     );
     await assert.rejects(
-      decodeImage(bytes, { maxBytes: 100, maxPixels: 1e9 }),
+      decodeImage(bytes, { imageBytes: 100, imagePixels: 1e9 }),
       imageError('too_large', /bytes exceeds the limit of 100 \(imageBytes\)/),
     );
   });

@@ -13,11 +13,11 @@ import { checkWebp } from './webp.js';
 /** Limits of one image. */
 export interface ImageLimits {
   /** Maximum bytes of an encoded or raw image. */
-  readonly maxBytes: number;
+  readonly imageBytes: number;
   /** Maximum pixels (width * height) of a decoded image. */
-  readonly maxPixels: number;
+  readonly imagePixels: number;
   /** Maximum time in seconds for all steps from the file to the network input. Absent: unlimited, if the caller enforces a limit. */
-  readonly maxSeconds?: number;
+  readonly decodeSeconds?: number;
 }
 
 /**
@@ -25,25 +25,25 @@ export interface ImageLimits {
  * slowest image found (noise, 50 megapixels, AVIF, a busy CPU).
  */
 export const defaultImageLimits = {
-  maxBytes: 32 * 1024 * 1024,
-  maxPixels: 50_000_000,
-  maxSeconds: 30,
+  imageBytes: 32 * 1024 * 1024,
+  imagePixels: 50_000_000,
+  decodeSeconds: 30,
 } as const satisfies ImageLimits;
 
 function checkPixels(width: number, height: number, limits: ImageLimits): void {
-  if (width * height <= limits.maxPixels) return;
+  if (width * height <= limits.imagePixels) return;
   throw new ImageError(
     'too_large',
-    `image of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.maxPixels} (imagePixels); ` +
+    `image of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.imagePixels} (imagePixels); ` +
       'send a smaller one',
   );
 }
 
 function checkBytes(bytes: Uint8Array, limits: ImageLimits): void {
-  if (bytes.byteLength <= limits.maxBytes) return;
+  if (bytes.byteLength <= limits.imageBytes) return;
   throw new ImageError(
     'too_large',
-    `image of ${bytes.byteLength} bytes exceeds the limit of ${limits.maxBytes} (imageBytes); ` +
+    `image of ${bytes.byteLength} bytes exceeds the limit of ${limits.imageBytes} (imageBytes); ` +
       'send a smaller or more compressed one',
   );
 }
@@ -60,7 +60,7 @@ export interface CheckedFile {
   /** Size of the upright image, after EXIF orientation. */
   readonly size: Size;
   /** Whether EXIF requires a rotation or mirroring: libvips then holds the whole decoded image. */
-  readonly turned: boolean;
+  readonly reoriented: boolean;
   /** Whether it is a JPEG file whose samples are already sRGB, as in most photographs, so that no conversion is needed. */
   readonly plainJpeg: boolean;
 }
@@ -105,13 +105,13 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
   const plain = format === 'jpeg' ? plainJpegSize(bytes) : undefined;
   if (plain !== undefined) {
     checkPixels(plain.width, plain.height, limits);
-    return { format, size: plain, turned: false, plainJpeg: true, ...whole };
+    return { format, size: plain, reoriented: false, plainJpeg: true, ...whole };
   }
   // Reads only the header, without sharp's own pixel limit, so that the error can state the size.
   const header = await sharp(whole.bytes, { failOn: 'error', limitInputPixels: false })
     .metadata()
     .catch((cause: unknown) => {
-      throw decodeFailure(format, cause, limits.maxSeconds);
+      throw decodeFailure(format, cause, limits.decodeSeconds);
     });
   // libvips chooses its own loader. Verify that it agrees, since a polyglot file may deceive one of the two checks.
   if (header.format !== (format === 'avif' ? 'heif' : format)) {
@@ -121,14 +121,14 @@ export async function checkFile(bytes: Uint8Array, limits: ImageLimits): Promise
     );
   }
   checkPixels(header.width, header.height, limits);
-  const turned = (header.orientation ?? 1) > 1;
-  return { format, size: header.autoOrient, turned, plainJpeg: isPlainJpeg(header), ...whole };
+  const reoriented = (header.orientation ?? 1) > 1;
+  return { format, size: header.autoOrient, reoriented, plainJpeg: isPlainJpeg(header), ...whole };
 }
 
 /** The decoding pipeline of a checked file, upright; further steps can be appended. */
 export function decoding({ bytes, strict }: CheckedFile, limits: ImageLimits): Sharp {
-  return sharp(bytes, { failOn: strict ? 'warning' : 'error', limitInputPixels: limits.maxPixels, pages: 1 })
-    .timeout({ seconds: limits.maxSeconds ?? 0 })
+  return sharp(bytes, { failOn: strict ? 'warning' : 'error', limitInputPixels: limits.imagePixels, pages: 1 })
+    .timeout({ seconds: limits.decodeSeconds ?? 0 })
     .autoOrient();
 }
 
@@ -138,7 +138,7 @@ export async function decodedPixels(pipeline: Sharp, format: ImageFormat, limits
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((cause: unknown) => {
-      throw decodeFailure(format, cause, limits.maxSeconds);
+      throw decodeFailure(format, cause, limits.decodeSeconds);
     });
   return {
     width: info.width,

@@ -73,7 +73,7 @@ test('what is wrong is told as by the two steps', async () => {
   await assert.rejects(
     decodeInput(
       { encoded: file },
-      { policy: square, stride: 32, limits: { ...limits, image: { ...defaultImageLimits, maxPixels: 1000 } } },
+      { policy: square, stride: 32, limits: { ...limits, image: { ...defaultImageLimits, imagePixels: 1000 } } },
     ),
     refused('too_large'),
   );
@@ -109,15 +109,15 @@ test('a crop is cut and mirrored before the policy is applied, whatever is kept 
 
 test('what a file would make the pipeline write is refused before it is decoded', async () => {
   const upright = await sized(640, 480).jpeg().toBuffer();
-  const turned = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
-  // Enough for the picture and its input, and not for a copy that is turned.
-  const output = { ...defaultOutputLimits, maxPipelinePixels: 640 * 480 + 224 * 224 * 4 };
+  const rotated = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
+  // Enough for the picture and its input, and not for a rotated copy.
+  const output = { ...defaultOutputLimits, pipelinePixels: 640 * 480 + 224 * 224 * 4 };
   const wanted = { policy: square, stride: 32, limits: { ...limits, output } };
   await decodeInput({ encoded: upright }, wanted);
   await assert.rejects(
-    decodeInput({ encoded: turned }, wanted),
+    decodeInput({ encoded: rotated }, wanted),
     (error: unknown) =>
-      error instanceof ImageError && error.code === 'too_large' && /decode 307200, turn 307200/.test(error.message),
+      error instanceof ImageError && error.code === 'too_large' && /decode 307200, orient 307200/.test(error.message),
   );
   // What only the decoder would find damaged: the plan comes first.
   const damaged = await sized(640, 480).webp({ lossless: true }).withMetadata({ orientation: 6 }).toBuffer();

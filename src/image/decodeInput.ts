@@ -54,9 +54,9 @@ function planSteps(original: Size, { crop, policy, stride, limits }: WantedInput
 }
 
 /** The pixels that libvips writes before resampling. */
-function decodeStages({ size, turned }: CheckedFile): Stage[] {
+function decodeStages({ size, reoriented }: CheckedFile): Stage[] {
   const pixels = size.width * size.height;
-  return [{ name: 'decode', pixels }, ...(turned ? [{ name: 'turn', pixels } as const] : [])];
+  return [{ name: 'decode', pixels }, ...(reoriented ? [{ name: 'orient', pixels } as const] : [])];
 }
 
 async function decodeSteps(encoded: Uint8Array, wanted: WantedInput, clock: WorkClock): Promise<PreparedImage> {
@@ -95,7 +95,7 @@ export async function decodeInput(
   wanted: WantedInput,
   signal?: AbortSignal,
 ): Promise<PreparedImage> {
-  const clock = startClock(wanted.limits.image.maxSeconds, signal);
+  const clock = startClock(wanted.limits.image.decodeSeconds, signal);
   clock.check();
   if ('encoded' in picture) return decodeSteps(picture.encoded, wanted, clock);
   const { width, height, data } = picture.raw;

@@ -4,14 +4,14 @@ import type { ResamplingPlan, Taps } from './resamplePlan.js';
 import type { RgbImage } from './types.js';
 import type { WorkClock } from './workClock.js';
 
-/** One tap a pixel: the axis stays as it is. */
+/** Taps that copy: each pixel is its own. */
 function copied(length: number): Taps {
   const indices = Int32Array.from({ length: length * 4 }, (_, at) => at >> 2);
   const weights = Float32Array.from({ length: length * 4 }, (_, at) => (at % 4 === 0 ? 1 : 0));
   return { indices, weights };
 }
 
-/** Enlarges one row: `row` becomes [kept width * 3]. @param start where the row's window begins in the data */
+/** Enlarges one row into `row` [kept width * 3]. @param start offset in the data at which the window's row begins */
 function enlargeColumns(data: Uint8Array, start: number, { indices, weights }: Taps, row: Float32Array): void {
   for (let at = 0, to = 0; at < indices.length; at += 4, to += 3) {
     const a = start + indices[at]! * 3;
@@ -26,15 +26,14 @@ function enlargeColumns(data: Uint8Array, start: number, { indices, weights }: T
 }
 
 /**
- * Enlarges by Catmull-Rom's cubic (a = -0.5) the pixels that are kept, and no others; rounded once, at the end. Neither of
- * libvips' ways will do: `resize` moves what it enlarges by half an output pixel (libvips issue 4841), and the `affine` of
- * sharp always writes its whole input enlarged, with the border that the interpolation needs: gigabytes for a picture of
- * one pixel.
+ * Enlarges with the Catmull-Rom cubic (a = -0.5), computing only the pixels that are kept, rounded once at the end. libvips
+ * cannot do this: its `resize` shifts the enlarged image by half an output pixel (libvips issue 4841), and the `affine` of sharp
+ * always writes its whole enlarged input, with the border that the interpolation needs: gigabytes for an image of one pixel.
  *
- * Works on the calling thread, with a turn of the event loop every few milliseconds.
- * @param image holds the plan's window
+ * Runs on the calling thread, with a turn of the event loop every few milliseconds.
+ * @param image contains the plan's window
  * @param at first pixel of the window in the image
- * @param clock ends it
+ * @param clock its time limit
  */
 export async function enlarge(
   image: RgbImage,
@@ -46,7 +45,7 @@ export async function enlarge(
   const across = x.taps ?? copied(width);
   const down = y.taps ?? copied(height);
   const data = new Uint8ClampedArray(width * height * 3);
-  // Four rows of the window, enlarged, by their number modulo 4: neighbours of a pixel are, repeated ones apart.
+  // Cache of four enlarged rows of the window, by row number modulo 4: the taps of a pixel are four consecutive rows (or repeats).
   const rows = Array.from({ length: 4 }, () => ({ number: -1, values: new Float32Array(width * 3) }));
   const rowOf = (number: number): Float32Array => {
     const row = rows[number % 4]!;

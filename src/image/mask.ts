@@ -20,13 +20,13 @@ const singleNumbers: readonly string[] = ['grey', 'palette'];
  * (not its colour, as in the label images of PASCAL VOC and DAVIS), with 1, 2, 4, 8 or 16 bits, interlaced or not. Colour profiles,
  * gamma, transparency and orientation do not affect a mask.
  * @param size required size of the mask, checked before any pixel is decoded
- * @param maxSeconds time limit of the decoding; 0 means unlimited
+ * @param decodeSeconds time limit of the decoding; 0 means unlimited
  * @throws ImageError `unsupported_format`, `bad_dimensions` or `corrupt`.
  */
 export async function decodeMask(
   bytes: Uint8Array,
   size: { readonly width: number; readonly height: number },
-  maxSeconds: number = defaultImageLimits.maxSeconds,
+  decodeSeconds: number = defaultImageLimits.decodeSeconds,
 ): Promise<MaskImage> {
   if (sniffFormat(bytes) !== 'png') {
     throw new ImageError(
@@ -48,12 +48,12 @@ export async function decodeMask(
   // 16-bit values below 256 would become 0 among 8-bit ones.
   const wide = bits === 16;
   const pixels = await sharp(bareSamples(bytes), { failOn: 'warning', limitInputPixels: width * height })
-    .timeout({ seconds: maxSeconds })
+    .timeout({ seconds: decodeSeconds })
     .toColourspace(wide ? 'grey16' : 'b-w')
     .raw({ depth: wide ? 'ushort' : 'uchar' })
     .toBuffer()
     .catch((cause: unknown) => {
-      throw decodeFailure('png', cause, maxSeconds, 'mask');
+      throw decodeFailure('png', cause, decodeSeconds, 'mask');
     });
   if (!wide) return { width, height, data: pixels };
   const { buffer, byteOffset } = pixels.byteOffset % 2 === 0 ? pixels : new Uint8Array(pixels);

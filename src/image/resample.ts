@@ -25,9 +25,9 @@ function cut(image: RgbImage, { left, top, width, height }: Rectangle): RgbImage
 function mirrored({ width, height, data }: RgbImage): RgbImage {
   const result = new Uint8Array(data.length);
   for (let row = 0; row < height; row++) {
-    for (let col = 0; col < width; col++) {
-      const from = (row * width + col) * 3;
-      const to = (row * width + (width - 1 - col)) * 3;
+    for (let column = 0; column < width; column++) {
+      const from = (row * width + column) * 3;
+      const to = (row * width + (width - 1 - column)) * 3;
       result[to] = data[from]!;
       result[to + 1] = data[from + 1]!;
       result[to + 2] = data[from + 2]!;
@@ -36,7 +36,7 @@ function mirrored({ width, height, data }: RgbImage): RgbImage {
   return { width, height, data: result };
 }
 
-/** Shrinks with libvips, on its threads: it computes the window alone, and reads what that needs. */
+/** Shrinks with libvips, on its threads. It reads and computes only what the window needs. */
 async function shrink(
   { width, height, data }: RgbImage,
   { x, y }: ResamplingPlan,
@@ -54,11 +54,11 @@ async function shrink(
 }
 
 /**
- * Resizes with a cubic kernel, Catmull-Rom (a = -0.5), widened when shrinking: what torchvision's antialiased bicubic
- * computes too, and aligned as there (pixel edges to pixel edges). Not equal to the bit: libvips shrinks by large
- * factors in two passes and rounds its coefficients, and the border is repeated where torchvision leaves it out. Pixels
- * outside `from` never bleed in. Work and memory are bounded by what is kept and by the source (see `planResampling`).
- * @param clock bounds its time
+ * Resizes with the Catmull-Rom cubic kernel (a = -0.5), widened when shrinking, as torchvision's antialiased bicubic does, with
+ * the same alignment (pixel edges to pixel edges). The results are not bit-identical: libvips shrinks by large factors in two
+ * passes and rounds its coefficients, and it repeats the border where torchvision leaves it out. Pixels outside `from` do not
+ * affect the result. Work and memory are bounded by the kept part and by the source (see `planResampling`).
+ * @param clock its time limit
  */
 export async function resample(image: RgbImage, steps: Resampling, clock?: WorkClock): Promise<RgbImage> {
   const plan = planResampling(image, steps);

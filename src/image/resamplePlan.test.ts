@@ -41,7 +41,7 @@ const total = (stages: readonly { readonly pixels: number }[]): number =>
   stages.reduce((sum, { pixels }) => sum + pixels, 0);
 
 /** No limit on the output: its cost alone is looked at. */
-const limits: OutputLimits = { maxOutputPixels: Number.MAX_SAFE_INTEGER };
+const limits: OutputLimits = { inputPixels: Number.MAX_SAFE_INTEGER };
 
 describe('the plan of a resampling', () => {
   it('writes no more than some times what is kept, for every shape, policy, crop and flip', () => {
@@ -85,13 +85,13 @@ describe('the plan of a resampling', () => {
   });
 
   it('stays below the default limit for every image and input within theirs', () => {
-    const allowed = { maxPixels: 50_000_000, maxOutputPixels: 2 ** 22 };
+    const allowed = { imagePixels: 50_000_000, inputPixels: 2 ** 22 };
     fc.assert(
       fc.property(size(20_000), size(2048), fc.boolean(), (image, kept, turned) => {
-        fc.pre(image.width * image.height <= allowed.maxPixels);
+        fc.pre(image.width * image.height <= allowed.imagePixels);
         const decoded = image.width * image.height * (turned ? 2 : 1);
         const { stages } = planResampling(image, { size: kept, flip: true });
-        assert.ok(decoded + total(stages) <= enoughPipelinePixels(allowed.maxPixels, allowed.maxOutputPixels));
+        assert.ok(decoded + total(stages) <= enoughPipelinePixels(allowed.imagePixels, allowed.inputPixels));
       }),
     );
   });
@@ -210,12 +210,12 @@ describe('resample', () => {
 describe('the limit of what is written', () => {
   it('names itself, the steps and the way out', () => {
     const { stages } = planResampling({ width: 10, height: 500 }, { size: { width: 100, height: 100 } });
-    assert.throws(() => checkPipelinePixels(stages, { maxOutputPixels: 1e6, maxPipelinePixels: 10_999 }), {
+    assert.throws(() => checkPipelinePixels(stages, { inputPixels: 1e6, pipelinePixels: 10_999 }), {
       name: 'ImageError',
       code: 'too_large',
       message:
         /would write 21000 pixels \(shrink 1000, enlarge columns 10000, enlarge rows 10000\), over the limit of 10999 \(pipelinePixels\); send/,
     });
-    checkPipelinePixels(stages, { maxOutputPixels: 1e6, maxPipelinePixels: 21_000 });
+    checkPipelinePixels(stages, { inputPixels: 1e6, pipelinePixels: 21_000 });
   });
 });

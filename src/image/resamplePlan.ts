@@ -1,47 +1,47 @@
 import type { Rectangle, Size } from './types.js';
 
-/** Steps of a resampling, in this order; what is left out is not done. */
+/** Steps of a resampling, in this order. Absent steps are left out. */
 export interface Resampling {
-  /** Part of the source that is resized. */
+  /** Part of the source to resize. Absent: all of it. */
   readonly from?: Rectangle;
-  /** Size to which it is stretched. */
+  /** Size to which that part is resized. */
   readonly size: Size;
-  /** Part of the result that is kept. */
+  /** Part of the resized image to keep. Absent: all of it. */
   readonly keep?: Rectangle;
-  /** Mirror what is kept left to right at the end. */
+  /** Whether to mirror the kept part left to right at the end. */
   readonly flip?: boolean;
 }
 
-/** One step of making a network input, and what it writes. */
+/** One step of making a network input. */
 export interface Stage {
-  readonly name: 'decode' | 'turn' | 'cut' | 'shrink' | 'enlarge columns' | 'enlarge rows' | 'mirror';
+  readonly name: 'decode' | 'orient' | 'cut' | 'shrink' | 'enlarge columns' | 'enlarge rows' | 'mirror';
   /** Pixels that it writes. */
   readonly pixels: number;
 }
 
-/** Pixels from one to another along an axis. */
+/** Consecutive pixels along an axis. */
 interface Span {
   readonly start: number;
   readonly length: number;
 }
 
-/** One axis of a resampling: a part of the source is read, shrunk, cut, and enlarged; a step that does nothing keeps its length. */
+/** One axis of a resampling: read a part of the source, shrink it, cut it, enlarge it. A step that is not needed keeps the length. */
 export interface AxisPlan {
-  /** Of the source. */
+  /** Part of the source that is read. */
   readonly read: Span;
   /** Length to which that is shrunk. */
   readonly shrunk: number;
-  /** Part of it that is written. */
+  /** Part of the shrunk axis that is written. */
   readonly window: Span;
-  /** Where the enlargement takes its pixels; absent where the axis is not enlarged. */
+  /** Pixels and weights of the enlargement. Absent where the axis is not enlarged. */
   readonly taps?: Taps;
 }
 
-/** Four pixels of the window for each pixel that is kept, by Catmull-Rom's weights (a = -0.5). */
+/** Four pixels of the window for each kept pixel, with Catmull-Rom weights (a = -0.5). */
 export interface Taps {
   /** [kept * 4], indices into the window. */
   readonly indices: Int32Array;
-  /** [kept * 4]; four of them sum to 1. */
+  /** [kept * 4]; the four of a pixel sum to 1. */
   readonly weights: Float32Array;
 }
 
@@ -51,18 +51,18 @@ export interface ResamplingPlan {
   readonly y: AxisPlan;
   /** Size of the result. */
   readonly kept: Size;
-  /** In the order in which they work. */
+  /** In the order of execution. */
   readonly stages: readonly Stage[];
 }
 
-/** First of the four pixels between which an output pixel lies, and how far it is from the second. */
+/** First of the four source pixels around an output pixel, and the distance of the output pixel from the second. */
 function positionOf(output: number, scale: number): { readonly first: number; readonly offset: number } {
   const position = (output + 0.5) / scale - 0.5;
   const second = Math.floor(position);
   return { first: second - 1, offset: position - second };
 }
 
-/** @param length of the source's part; pixels beyond it repeat its border */
+/** @param length of the part of the source; pixels beyond it repeat its border */
 function tapsOf(keep: Span, scale: number, length: number, window: Span): Taps {
   const indices = new Int32Array(keep.length * 4);
   const weights = new Float32Array(keep.length * 4);
@@ -80,14 +80,14 @@ function tapsOf(keep: Span, scale: number, length: number, window: Span): Taps {
 }
 
 /**
- * @param from part of the source
+ * @param from part of the source to resize
  * @param size length to which it is resized
- * @param keep part of that which is kept
+ * @param keep part of the resized axis to keep
  */
 function planAxis(from: Span, size: number, keep: Span): AxisPlan {
   if (size < from.length) return { read: from, shrunk: size, window: keep };
   const scale = size / from.length;
-  // What the first and the last kept pixel read; all of it is inside, or the border.
+  // The pixels that the first and the last kept pixel read, limited to the part.
   const first = Math.max(0, positionOf(keep.start, scale).first);
   const last = Math.min(from.length - 1, positionOf(keep.start + keep.length - 1, scale).first + 3);
   const window = size === from.length ? keep : { start: first, length: last - first + 1 };
@@ -99,12 +99,12 @@ function planAxis(from: Span, size: number, keep: Span): AxisPlan {
   };
 }
 
-/** Not by a spread: sizes may come with more, crops with their places. */
+/** Not by a spread: the argument may have further fields, as crops do. */
 const wholeOf = ({ width, height }: Size): Rectangle => ({ left: 0, top: 0, width, height });
 
 /**
- * Plans a resampling so that its work is bounded by what is kept: an axis that gets longer is enlarged from the few pixels
- * under what is kept, and one that gets shorter is read no further than that needs.
+ * Plans a resampling so that its work is bounded by the kept part: an axis that gets longer is enlarged from the few pixels
+ * under that part, and of one that gets shorter only the pixels that it needs are read.
  * @param image size of the source
  */
 export function planResampling(image: Size, steps: Resampling): ResamplingPlan {

@@ -149,7 +149,7 @@ describe('prepareImage', () => {
   });
 
   it('refuses more output pixels than the limit', async () => {
-    const limits = { maxOutputPixels: 64 * 64 };
+    const limits = { inputPixels: 64 * 64 };
     for (const policy of [
       { kind: 'native' },
       { kind: 'fit', width: 96, height: 64 },
@@ -166,8 +166,8 @@ describe('prepareImage', () => {
 
 describe('sizes that are allowed', () => {
   const limits = {
-    maxOutputPixels: 2 ** 20,
-    sizes: [
+    inputPixels: 2 ** 20,
+    inputSizes: [
       { width: 64, height: 64 },
       { width: 96, height: 64 },
     ],
@@ -180,7 +180,7 @@ describe('sizes that are allowed', () => {
       [blank(100, 60), { kind: 'native' }],
     ] as const) {
       const { image: input } = await prepareImage(image, policy, 32, limits);
-      assert.ok(limits.sizes.some(({ width, height }) => input.width === width && input.height === height));
+      assert.ok(limits.inputSizes.some(({ width, height }) => input.width === width && input.height === height));
     }
   });
 

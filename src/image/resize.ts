@@ -7,22 +7,22 @@ import type { AffineMap, PreparedImage, Rectangle, ResizePolicy, RgbImage, Size 
 /** Limits of one network input. */
 export interface OutputLimits {
   /** Maximum pixels (width * height) of a network input. */
-  readonly maxOutputPixels: number;
+  readonly inputPixels: number;
   /** Maximum total pixels that all steps write, including decoding. Absent: `enoughPipelinePixels`. */
-  readonly maxPipelinePixels?: number;
+  readonly pipelinePixels?: number;
   /** The allowed sizes of a network input. Absent: any. */
-  readonly sizes?: readonly Size[];
+  readonly inputSizes?: readonly Size[];
 }
 
 /** 4 megapixels: 2048 x 2048, 4096 cells at stride 32. */
-export const defaultOutputLimits: OutputLimits = { maxOutputPixels: 2048 * 2048 };
+export const defaultOutputLimits: OutputLimits = { inputPixels: 2048 * 2048 };
 
 /**
  * Pixels that are sufficient for every image and network input within their limits: an image is decoded and rotated, and later steps
  * write at most a few times the size of the input (see `planResampling`).
  */
-export function enoughPipelinePixels(maxPixels: number, maxOutputPixels: number): number {
-  return 2 * maxPixels + 16 * maxOutputPixels;
+export function enoughPipelinePixels(imagePixels: number, inputPixels: number): number {
+  return 2 * imagePixels + 16 * inputPixels;
 }
 
 /** The plan of a network input. */
@@ -32,7 +32,7 @@ interface PlannedInput {
   readonly resized: Size;
   /** The part of it that is the input; absent if it is the whole image. */
   readonly keep?: Rectangle;
-  /** From the input to the picture that is resized. */
+  /** From the network input to the image before it is resized. */
   readonly toOriginal: AffineMap;
 }
 
@@ -43,7 +43,7 @@ interface ResizePlan {
   readonly keep?: Rectangle;
 }
 
-/** Python's round(), half to even, as torchvision's CenterCrop uses it. */
+/** Rounds half to even, as Python's round() in torchvision's CenterCrop. */
 function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
@@ -57,7 +57,7 @@ function checkSide(name: string, value: number): void {
 
 /**
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
- * @throws ImageError `bad_dimensions` naming the nearest sides that are.
+ * @throws ImageError `bad_dimensions` naming the nearest multiples.
  */
 function checkMultiple(name: string, value: number, stride: number, most = Number.POSITIVE_INFINITY): void {
   checkSide(name, value);
@@ -71,11 +71,11 @@ function checkMultiple(name: string, value: number, stride: number, most = Numbe
 }
 
 /** @throws ImageError `too_large` if a network input has more pixels than the limit. */
-export function checkOutputPixels(width: number, height: number, limits: OutputLimits): void {
-  if (width * height <= limits.maxOutputPixels) return;
+export function checkInputPixels(width: number, height: number, limits: OutputLimits): void {
+  if (width * height <= limits.inputPixels) return;
   throw new ImageError(
     'too_large',
-    `network input of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.maxOutputPixels} ` +
+    `network input of ${width} x ${height} = ${width * height} pixels exceeds the limit of ${limits.inputPixels} ` +
       '(inputPixels); choose a smaller size',
   );
 }
@@ -85,7 +85,7 @@ export function checkOutputPixels(width: number, height: number, limits: OutputL
  * @throws ImageError `too_large` over the limit.
  */
 export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
-  const most = limits.maxPipelinePixels ?? enoughPipelinePixels(defaultImageLimits.maxPixels, limits.maxOutputPixels);
+  const most = limits.pipelinePixels ?? enoughPipelinePixels(defaultImageLimits.imagePixels, limits.inputPixels);
   const pixels = stages.reduce((sum, stage) => sum + stage.pixels, 0);
   if (pixels <= most) return;
   const parts = stages.map((stage) => `${stage.name} ${stage.pixels}`).join(', ');
@@ -100,12 +100,12 @@ export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimi
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
 /** @throws ImageError `bad_dimensions` if the size of a network input is not allowed. */
-function checkSize(size: Size, { sizes }: OutputLimits): void {
-  if (sizes === undefined) return;
-  if (sizes.some(({ width, height }) => width === size.width && height === size.height)) return;
+function checkSize(size: Size, { inputSizes }: OutputLimits): void {
+  if (inputSizes === undefined) return;
+  if (inputSizes.some(({ width, height }) => width === size.width && height === size.height)) return;
   throw new ImageError(
     'bad_dimensions',
-    `network input of ${sizeText(size)} is not one of the allowed sizes; choose ${sizes.map(sizeText).join(' or ')} ` +
+    `network input of ${sizeText(size)} is not one of the allowed sizes (inputSizes); choose ${inputSizes.map(sizeText).join(' or ')} ` +
       'with the policy fit or the crop of shortestSide',
   );
 }
@@ -129,7 +129,7 @@ function planShortestSide(
     throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${mostCrop}`);
   }
   checkMultiple('crop', crop, stride, mostCrop);
-  checkOutputPixels(crop, crop, limits);
+  checkInputPixels(crop, crop, limits);
   const portrait = image.width <= image.height;
   // torchvision: int(size * long / short), the product first.
   const long = Math.trunc((resize * Math.max(image.width, image.height)) / Math.min(image.width, image.height));
@@ -144,10 +144,10 @@ function planFit(policy: ResizePolicy & { kind: 'fit' }, stride: number, limits:
   for (const side of ['width', 'height'] as const) {
     checkSide(side, policy[side]);
     // If the size itself is too large, no nearby multiple can be suggested.
-    checkOutputPixels(policy[side], stride, limits);
+    checkInputPixels(policy[side], stride, limits);
     checkMultiple(side, policy[side], stride);
   }
-  checkOutputPixels(policy.width, policy.height, limits);
+  checkInputPixels(policy.width, policy.height, limits);
   return { width: policy.width, height: policy.height };
 }
 
@@ -155,7 +155,7 @@ function planNative(image: Size, stride: number, limits: OutputLimits): ResizePl
   const nearest = (side: number): number => Math.max(1, Math.round(side / stride)) * stride;
   const width = nearest(image.width);
   const height = nearest(image.height);
-  checkOutputPixels(width, height, limits);
+  checkInputPixels(width, height, limits);
   return { width, height };
 }
 

@@ -12,21 +12,21 @@ export interface WorkClock {
 
 /**
  * Starts the clock of an image.
- * @param maxSeconds maximum time of all steps; absent: unlimited
+ * @param decodeSeconds maximum time of all steps; absent: unlimited
  * @param signal aborted when the result is no longer needed
  */
-export function startClock(maxSeconds?: number, signal?: AbortSignal): WorkClock {
+export function startClock(decodeSeconds?: number, signal?: AbortSignal): WorkClock {
   const start = performance.now();
-  const left = (): number => (maxSeconds ?? 0) - (performance.now() - start) / 1000;
+  const left = (): number => (decodeSeconds ?? 0) - (performance.now() - start) / 1000;
   const late = (cause?: unknown): ImageError =>
-    new ImageError('too_large', `image takes longer than ${maxSeconds} s to decode and resize; send a smaller one`, {
+    new ImageError('too_large', `image takes longer than ${decodeSeconds} s to decode and resize; send a smaller one`, {
       cause,
     });
   return {
-    secondsLeft: () => (maxSeconds === undefined ? 0 : Math.max(1, Math.ceil(left()))),
+    secondsLeft: () => (decodeSeconds === undefined ? 0 : Math.max(1, Math.ceil(left()))),
     check() {
       signal?.throwIfAborted();
-      if (maxSeconds !== undefined && left() < 0) throw late();
+      if (decodeSeconds !== undefined && left() < 0) throw late();
     },
     late,
   };

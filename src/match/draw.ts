@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { withSvg } from '../image/loaders.js';
-import type { RgbImage } from '../image/types.js';
+import type { Rectangle, RgbImage, Size } from '../image/types.js';
 
 /** A cell to draw: its centre in the image's pixels. */
 export interface DrawnCell {
@@ -12,18 +12,18 @@ export interface DrawnCell {
 export interface DrawnImage {
   readonly image: RgbImage;
   /** Size of a cell in the image's pixels. */
-  readonly cell: { readonly width: number; readonly height: number };
-  /** The part that was matched, outlined where it is not all of the image. */
-  readonly crop?: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
+  readonly cell: Size;
+  /** The part that was matched, to be outlined. Absent: the whole image. */
+  readonly crop?: Rectangle;
 }
 
 /** Height of both pictures in the figure, and the gap between them, in pixels. */
 const HEIGHT = 512;
-/** A picture of one pixel's height would else become half a million pixels wide for each thousand that it has. */
+/** Widest a picture may become: at HEIGHT, one that is 1,000 x 1 pixels would become 512,000 pixels wide. */
 const MOST_WIDTH = 4096;
 const GAP = 16;
 
-/** Pairs get hues far from each other by the golden angle, so that lines that cross can be told apart. */
+/** Degrees between the hues of consecutive pairs, by which all hues lie far apart: crossing lines can be told apart. */
 const GOLDEN_ANGLE = 137.508;
 
 function placed(side: DrawnImage, left: number) {
@@ -60,7 +60,7 @@ async function scaled({ data, width, height }: RgbImage, at: Placed): Promise<Bu
 }
 
 /**
- * The paper's figure: both images side by side, matched cells boxed, pairs joined by lines, one colour a pair.
+ * The paper's figure: both images side by side, boxes around matched cells, a line between the cells of each pair, one colour a pair.
  * @param pairs centres in the pixels of each image
  * @returns a PNG file
  */

@@ -17,29 +17,29 @@ export interface CellFeatures {
   readonly data: Float32Array;
 }
 
-/** A pair of cells with near features. Cells are row-major indices: row * columns + column. */
+/** A source cell and the target cell that was matched to it. Cells are row-major indices: row * columns + column. */
 export interface Match {
   readonly source: number;
   readonly target: number;
-  /** L2 between the two feature vectors; between the unit vectors when `distance: 'cosine'` was asked for. */
+  /** L2 distance of the two feature vectors, or of the unit vectors with `distance: 'cosine'`. */
   readonly distance: number;
   /** Cosine similarity of the two feature vectors, -1..1; 0 where one of them is zero. */
   readonly similarity: number;
 }
 
-/** How features are matched; filters apply first, then topGamma, then the order. */
+/** How features are matched. Filters apply first, then topGamma, then the order. */
 export interface FeatureMatchOptions {
-  /** Keep this many matches with the smallest distance (the paper's gamma); all when left out. */
+  /** Keep this many matches of the smallest distances (the paper's gamma). Default: all. */
   readonly topGamma?: number;
-  /** Keep a match only where the source is in turn the target's nearest. Default false. */
+  /** Keep a match only where the source is also the nearest of the target. Default false. */
   readonly mutual?: boolean;
   /** Lowe's ratio test: keep a match only where nearest < ratio * second-nearest distance; 0 < ratio <= 1. */
   readonly ratio?: number;
   /** Keep a match only where its cosine similarity is at least this, -1..1. */
   readonly minSimilarity?: number;
-  /** What nearest means: L2 between the vectors (the paper's; default), or between the unit vectors. */
+  /** The distance by which the nearest is found: L2 of the vectors (the paper's; default), or L2 of the unit vectors. */
   readonly distance?: 'l2' | 'cosine';
-  /** Default `distance`: the best match first. The paper's own order is `source`. */
+  /** Default `distance`: the best match first. The paper's order is `source`. */
   readonly order?: MatchOrder;
 }
 
@@ -75,7 +75,7 @@ function checkOptions(options: FeatureMatchOptions, source: CellFeatures, target
   }
 }
 
-/** Row vectors scaled to length 1; a zero vector stays zero. */
+/** Row vectors scaled to length 1. Zero vectors stay zero. */
 function unitVectors(name: 'a' | 'b', map: CellFeatures): Float32Array {
   const norms = squaredNorms(name, map.data, map.channels);
   const unit = new Float32Array(map.data.length);
@@ -86,7 +86,7 @@ function unitVectors(name: 'a' | 'b', map: CellFeatures): Float32Array {
   return unit;
 }
 
-/** Checks everything and gives the vectors between which nearest is meant. */
+/** Checks all input and returns the vectors whose distances count. */
 function comparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): VectorPair {
   checkMap('a', a);
   checkMap('b', b);
@@ -102,7 +102,7 @@ function comparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatch
   return { a: unitVectors('a', a), b: unitVectors('b', b), channels };
 }
 
-/** The matches that the options keep, of all that were found. */
+/** The matches that the options keep. */
 function keptMatches({ fromA, fromB, normsA, normsB }: NearestNeighbours, options: FeatureMatchOptions): Match[] {
   const matches: Match[] = [];
   for (let source = 0; source < normsA.length; source++) {
@@ -111,7 +111,7 @@ function keptMatches({ fromA, fromB, normsA, normsB }: NearestNeighbours, option
     const squared = fromA.squared[source]!;
     const distance = Math.sqrt(squared);
     if (options.ratio !== undefined && !(distance < options.ratio * Math.sqrt(fromA.secondSquared[source]!))) continue;
-    // ab = (|a|^2 + |b|^2 - |a-b|^2) / 2, in whichever space the search ran.
+    // ab = (|a|^2 + |b|^2 - |a-b|^2) / 2, for the vectors that were searched.
     const dot = (normsA[source]! + normsB[target]! - squared) / 2;
     const length = Math.sqrt(normsA[source]! * normsB[target]!);
     const similarity = length === 0 ? 0 : Math.min(1, Math.max(-1, dot / length));
@@ -127,10 +127,10 @@ function* matchSteps(a: CellFeatures, b: CellFeatures, options: FeatureMatchOpti
 }
 
 /**
- * Feature-based matching of the paper: every cell of `a` with the cell of `b` whose feature is nearest (ties to the lower
- * index), of which the topGamma nearest are kept (ties to the lower source), in ascending order of distance.
+ * Feature-based matching of the paper: matches every cell of `a` to the cell of `b` with the nearest feature (ties to the lower
+ * index), and keeps the topGamma nearest (ties to the lower source), in ascending order of distance.
  *
- * The cost is a.cells * b.cells * channels multiplications on the calling thread, about a second for each 10^9.
+ * Takes cells of a * cells of b * channels multiplications on the calling thread, about a second for 10^9.
  * @throws MatchError `bad_input` for maps of different channels, `not_finite` for features that are not finite, and
  *   `bad_option` for options out of range.
  */
@@ -139,8 +139,8 @@ export function matchFeatures(a: CellFeatures, b: CellFeatures, options: Feature
 }
 
 /**
- * `matchFeatures` for a thread that has other work: it lets the event loop turn every few milliseconds.
- * @throws the signal's reason soon after it is aborted, and whatever `matchFeatures` throws.
+ * `matchFeatures` in slices: the event loop turns every few milliseconds.
+ * @throws the signal's reason soon after it is aborted, and what `matchFeatures` throws.
  */
 export function matchFeaturesInSlices(
   a: CellFeatures,
@@ -152,7 +152,7 @@ export function matchFeaturesInSlices(
 }
 
 /**
- * `matchFeatures` by a search of the caller's, such as that of an engine's worker.
+ * `matchFeatures` with the caller's own search, such as that of an engine's worker.
  * @throws what `matchFeatures` and the search throw.
  */
 export async function matchFeaturesBy(

@@ -2,16 +2,16 @@ import { runInSlices, runSync } from '../tensor/slices.js';
 import { MatchError } from './matchError.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
 
-/** A pair of cells that show nearly the same place of one original image. Cells are row-major indices. */
+/** Two cells that show nearly the same place of one original image. Cells are row-major indices. */
 export interface LocationMatch {
   readonly source: number;
   readonly target: number;
-  /** L2 between the centres, in the original image's pixels. */
+  /** L2 distance of the centres in the original's pixels. */
   readonly distance: number;
 }
 
 export interface LocationMatchOptions {
-  /** Keep this many matches with the smallest distance (the paper's gamma); all when left out. */
+  /** Keep this many matches of the smallest distances (the paper's gamma). Default: all. */
   readonly topGamma?: number;
   /** Default `distance`. */
   readonly order?: MatchOrder;
@@ -28,7 +28,7 @@ function checkCentres(name: string, centres: Float32Array): void {
   if (bad >= 0) throw new MatchError('not_finite', `${name}[${bad}] is ${centres[bad]}; centres must be finite`);
 }
 
-/** Pairs of cells between two pauses: some milliseconds on one core. */
+/** Pairs of cells between two pauses: a few milliseconds on one core. */
 const pausePairs = 2_000_000;
 
 function* matchSteps(
@@ -60,10 +60,10 @@ function* matchSteps(
 }
 
 /**
- * Location-based matching of the paper: every source cell with the target cell whose centre is nearest in the original
- * image (ties to the lower index), of which the topGamma nearest are kept.
- * @param centresA [n, 2] centres of the source cells, original-image pixels (see `cellCentres`)
- * @param centresB [m, 2] centres of the target cells, of the same original
+ * Location-based matching of the paper: matches every source cell to the target cell whose centre is nearest in the original
+ * image (ties to the lower index), and keeps the topGamma nearest.
+ * @param centresA [n, 2] centres of the source cells in the original's pixels (see `cellCentres`)
+ * @param centresB [m, 2] centres of the target cells, in the same original
  * @throws MatchError
  */
 export function matchLocations(
@@ -75,8 +75,8 @@ export function matchLocations(
 }
 
 /**
- * `matchLocations` for a thread that has other work: it lets the event loop turn every few milliseconds.
- * @throws the signal's reason soon after it is aborted, and whatever `matchLocations` throws.
+ * `matchLocations` in slices: the event loop turns every few milliseconds.
+ * @throws the signal's reason soon after it is aborted, and what `matchLocations` throws.
  */
 export function matchLocationsInSlices(
   centresA: Float32Array,

@@ -1,6 +1,6 @@
 import { MatchError } from './matchError.js';
 
-/** Order of a list of matches: by ascending source cell (the paper's), or by ascending distance. */
+/** Order of matches: by ascending source cell (the paper's) or by ascending distance. */
 export type MatchOrder = 'source' | 'distance';
 
 /**

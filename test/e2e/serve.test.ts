@@ -409,7 +409,7 @@ describe('the service under limits and failures, with the fake engine', () => {
 
   test('with limited input sizes, others are INVALID_ARGUMENT, and the server says which there are', async () => {
     const sizes = [{ width: 112, height: 64 }];
-    const output = { ...defaultServeLimits.output, sizes };
+    const output = { ...defaultServeLimits.output, inputSizes: sizes };
     const { client, stop } = await start(createFakeEngine({ manifest }), { output });
     const own = { width: 56, height: 56 };
     assert.deepEqual((await client.serverInfo()).models[0]!.inputSizes, [own, ...sizes]);

@@ -1,19 +1,19 @@
 import type { HomographyMatrix, PointPairs } from './fitHomography.js';
 
-/** How well pairs agree with a homography. */
+/** How well point pairs agree with a homography. */
 export interface Consensus {
   /** Sum over pairs of min(squared distance, squared threshold) in the other image: smaller is better (MSAC). */
   readonly cost: number;
   /** Indices of the pairs within the threshold. */
   readonly inliers: Int32Array;
-  /** Root mean square of the inliers' distances, in pixels. */
+  /** Root mean square of the distances of the inliers, in pixels. */
   readonly rms: number;
 }
 
 /**
- * Squared distance in pixels between where the first point of pair i goes and its second point; infinite for a point on the
- * far side of the horizon from the others, where w is not positive.
- * @param sign of w for the points in front
+ * Squared distance in pixels between the mapped first point of pair i and its second point; infinite for a first point on the
+ * other side of the horizon.
+ * @param sign of w for the points in front of the camera
  */
 function squaredTransferError(h: HomographyMatrix, pairs: PointPairs, i: number, sign: number): number {
   const [x, y] = [pairs[i * 4]!, pairs[i * 4 + 1]!];
@@ -30,9 +30,10 @@ function sideOf(h: HomographyMatrix, pairs: PointPairs, i: number): number {
 }
 
 /**
- * Measures a homography against all pairs.
- * @param reference a pair that it certainly maps, which says where in front is
- * @param best gives up, with undefined, as soon as the cost is no smaller
+ * Measures how well all pairs agree with a homography.
+ * @param threshold largest distance of an inlier, in pixels of the second image
+ * @param reference index of a pair that the homography certainly maps, whose first point is in front of the camera
+ * @param best a cost: the result is undefined, and the computation stops early, where the cost is not smaller
  */
 export function measure(
   h: HomographyMatrix,

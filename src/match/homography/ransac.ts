@@ -7,9 +7,9 @@ import { drawFour, homographyOfFour, isCollinear, isUsable } from './minimalSamp
 export interface RansacOptions {
   /** Largest distance in pixels of the second image for a pair to be an inlier, above 0. */
   readonly threshold: number;
-  /** Most samples of 4 pairs. Default 20,000: of the pairs of dense maps only a tenth may be right. */
+  /** Most samples of 4 pairs. Default 20,000: only a tenth of the pairs of dense maps may be right. */
   readonly maxIterations?: number;
-  /** Sampling stops when a sample without outliers has been drawn with this probability. Default 0.999. */
+  /** Sampling stops once a sample without outliers has been drawn with this probability. Default 0.999. */
   readonly confidence?: number;
   /** Default 0. */
   readonly seed?: number;
@@ -39,10 +39,10 @@ export type HomographyFit =
 
 export const DEFAULT_ITERATIONS = 20_000;
 
-/** Pairs measured between two pauses: some milliseconds on one core. */
+/** Pairs measured between two pauses: a few milliseconds on one core. */
 const PAUSE_PAIRS = 200_000;
 
-/** What a sample costs beside measuring, in pairs measured. */
+/** Cost of a sample beside measuring, in measured pairs. */
 const SAMPLE_PAIRS = 150;
 
 /** Refits after a better sample; each can only lower the cost. */
@@ -58,12 +58,12 @@ interface Model extends Consensus {
   readonly matrix: HomographyMatrix;
 }
 
-/** What a pair costs in a least squares fit, in pairs measured. */
+/** Cost of a pair in a least squares fit, in measured pairs. */
 const FIT_PAIRS = 40;
 
 /**
- * Least squares over the inliers, again with the inliers of that, as long as the cost falls. Pauses (yields) after fits that
- * take milliseconds.
+ * Least squares over the inliers, repeated with the new inliers as long as the cost falls. Pauses after fits that take
+ * milliseconds.
  */
 function* refit(pairs: PointPairs, model: Model, threshold: number): Generator<void, Model> {
   let best = model;
@@ -108,17 +108,17 @@ function* ransacSteps(pairs: PointPairs, options: RansacOptions): Generator<void
 }
 
 /**
- * The homography that most pairs agree on: random samples of 4 pairs (RANSAC, Fischler and Bolles 1981), scored by truncated
- * squared distances (MSAC), each better one refitted by least squares over its inliers (LO-RANSAC, Chum and others 2003), as
- * many as the confidence needs. The same input gives the same answer.
- * @param pairs [n, 4] finite
+ * The homography on which most pairs agree. Draws random samples of 4 pairs (RANSAC, Fischler and Bolles 1981), scores them by
+ * truncated squared distances (MSAC), refits each better one by least squares over its inliers (LO-RANSAC, Chum and others
+ * 2003), and draws as many samples as the confidence needs. Deterministic: the same input gives the same result.
+ * @param pairs [n, 4], finite
  */
 export function ransacHomography(pairs: PointPairs, options: RansacOptions): HomographyFit {
   return runSync(ransacSteps(pairs, options));
 }
 
 /**
- * `ransacHomography` for a thread that has other work: it lets the event loop turn every few milliseconds.
+ * `ransacHomography` in slices: the event loop turns every few milliseconds.
  * @throws the signal's reason soon after it is aborted.
  */
 export function ransacHomographyInSlices(

@@ -49,11 +49,11 @@ describe('sources of the configuration', () => {
 
   test('input sizes are texts in pixels, and become limits of network inputs', () => {
     const { config } = resolve({ env: { VICREGL_INPUT_SIZES: '448x448, 640x480' } });
-    assert.deepEqual(limitsOf(config).output.sizes, [
+    assert.deepEqual(limitsOf(config).output.inputSizes, [
       { width: 448, height: 448 },
       { width: 640, height: 480 },
     ]);
-    assert.equal(limitsOf(resolve({}).config).output.sizes, undefined);
+    assert.equal(limitsOf(resolve({}).config).output.inputSizes, undefined);
     refused({ flags: { inputSizes: ['448'] } }, /--input-sizes/, /is not WIDTHxHEIGHT in pixels, such as 448x448/);
     refused({ flags: { inputSizes: ['4096x4096'] } }, /--input-sizes/, /4096x4096 exceeds inputPixels \(4194304\)/);
   });

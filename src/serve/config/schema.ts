@@ -106,12 +106,12 @@ const limits = {
     .default(defaults.streamItems)
     .describe('Items of one stream that may be unanswered; while so many are, the server reads no further.'),
   batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
-  imageBytes: bytes(1024).default(image.maxBytes).describe('Bytes of one encoded or raw image.'),
+  imageBytes: bytes(1024).default(image.imageBytes).describe('Bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
-    .default(image.maxPixels)
+    .default(image.imagePixels)
     .describe('Maximum pixels of a decoded image.'),
   inputPixels: whole(1024, 2 ** 28)
-    .default(output.maxOutputPixels)
+    .default(output.inputPixels)
     .describe('Maximum pixels of a network input.'),
   pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .optional()
@@ -174,7 +174,7 @@ const limits = {
         "Absent: decodeConcurrency. 0: in the service's own process, for images from trusted sources.",
     ),
   decodeSeconds: whole(1, 3600)
-    .default(defaultImageLimits.maxSeconds)
+    .default(defaultImageLimits.decodeSeconds)
     .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)

@@ -48,10 +48,10 @@ export interface ServeLimits {
   readonly streamItems: number;
   /** Requests in one batch request. */
   readonly batchRequests: number;
-  /** Bytes and pixels of one image. */
-  readonly image: ImageLimits;
-  /** Pixels of one network input. */
-  readonly output: OutputLimits;
+  /** What one image may cost until it is decoded. */
+  readonly image: Required<ImageLimits>;
+  /** What one network input may cost. */
+  readonly output: OutputLimits & Required<Pick<OutputLimits, 'pipelinePixels'>>;
   /** Most cells_a * cells_b * channels of one match by features. */
   readonly maxMatchProducts: number;
   /** Most cells_a * cells_b of one match by location. */
@@ -103,7 +103,7 @@ export interface ServeLimits {
 
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
-  maxMessageBytes: 2 * defaultImageLimits.maxBytes + MiB,
+  maxMessageBytes: 2 * defaultImageLimits.imageBytes + MiB,
   // The default of gRPC's own servers. HTTP/2 allows MAX_METADATA_BYTES, so that a call between the two is refused with a reason.
   metadataBytes: 16_384,
   // The most cells that may be named, and half as much; 0.1 s to decode.
@@ -132,7 +132,7 @@ export const defaultServeLimits: ServeLimits = {
   image: defaultImageLimits,
   output: {
     ...defaultOutputLimits,
-    maxPipelinePixels: enoughPipelinePixels(defaultImageLimits.maxPixels, defaultOutputLimits.maxOutputPixels),
+    pipelinePixels: enoughPipelinePixels(defaultImageLimits.imagePixels, defaultOutputLimits.inputPixels),
   },
   // 4,096 x 4,096 cells of 2,048 channels: 3.4 s of two cores with AVX2 that had other work too (scripts/bench/matching.ts).
   maxMatchProducts: 2 ** 35,

@@ -39,6 +39,7 @@ export function warmSizes(
  * @throws as `warmSizes`.
  */
 export function limitsForModel<T extends LimitedOutput>(limits: T, manifest: Parameters<typeof warmSizes>[0]): T {
-  const { sizes } = limits.output;
-  return sizes === undefined ? limits : { ...limits, output: { ...limits.output, sizes: warmSizes(manifest, sizes) } };
+  const { inputSizes } = limits.output;
+  if (inputSizes === undefined) return limits;
+  return { ...limits, output: { ...limits.output, inputSizes: warmSizes(manifest, inputSizes) } };
 }

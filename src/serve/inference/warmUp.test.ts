@@ -45,12 +45,12 @@ test('with limited input sizes, on CUDA every size in every batch that it comes 
     { width: 112, height: 112 },
   ];
   const { engine, runs } = recording('cuda');
-  const limits = { batchImages: 4, batchPixels: 2 * 112 * 112, output: { sizes } };
+  const limits = { batchImages: 4, batchPixels: 2 * 112 * 112, output: { inputSizes: sizes } };
   await warmEngine(engine, limits);
   const own = [1, 2, 4].map((size) => `${size}x56x56x3 ${everything}`);
   const large = [1, 2].map((size) => `${size}x112x112x3 ${everything}`);
   assert.deepEqual(runs(), [...own, ...large].flatMap((each) => [each, each]).sort());
-  const odd = warmEngine(engine, { output: { sizes: [{ width: 100, height: 60 }] } });
+  const odd = warmEngine(engine, { output: { inputSizes: [{ width: 100, height: 60 }] } });
   await assert.rejects(odd, {
     code: 'invalid_argument',
     message: /inputSizes: 100x60 is no multiple of tiny's stride 8; use 104x64/,
@@ -79,7 +79,7 @@ test('batches that do not fit into memory are left out, for each size by itself,
     { width: 112, height: 112 },
     { width: 56, height: 56 },
   ];
-  await warmEngine(engine, { batchImages: 16, batchPixels: 16 * 112 * 112, output: { sizes } });
+  await warmEngine(engine, { batchImages: 16, batchPixels: 16 * 112 * 112, output: { inputSizes: sizes } });
   const tried = [...[1, 2, 4, 8].map((images) => [images, 56]), ...[1, 2].map((images) => [images, 112])];
   assert.deepEqual(
     runs().sort(([a, aWidth], [b, bWidth]) => aWidth - bWidth || a - b),

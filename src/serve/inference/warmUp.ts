@@ -7,7 +7,7 @@ import { ownSize, warmSizes } from './inputSizes.js';
 
 /** What decides for which inputs an engine is made ready. */
 export interface WarmLimits extends ConfiguredRun {
-  readonly output?: Pick<OutputLimits, 'sizes'>;
+  readonly output?: Pick<OutputLimits, 'inputSizes'>;
 }
 
 const ranOutOfMemory = (error: unknown): boolean => error instanceof EngineError && error.code === 'out_of_memory';
@@ -42,7 +42,7 @@ async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, cou
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
   const most = runLimits(limits, engine);
-  const sizes = warmSizes(engine.manifest, limits.output?.sizes);
+  const sizes = warmSizes(engine.manifest, limits.output?.inputSizes);
   const warmUp: WarmUp = async (run) => {
     for (const size of sizes) {
       const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];

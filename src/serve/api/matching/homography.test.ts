@@ -81,5 +81,5 @@ test('pairs by location count alike', async () => {
 
 test('by default all pairs of the largest picture may have the most samples', () => {
   const { maxHomographyTests, output } = defaultServeLimits;
-  assert.ok((output.maxOutputPixels / 32 ** 2) * 100_000 <= maxHomographyTests);
+  assert.ok((output.inputPixels / 32 ** 2) * 100_000 <= maxHomographyTests);
 });

@@ -21,11 +21,11 @@ function valuesOf(limits: ServeLimits, engine: Pick<Engine, 'provider'>): Readon
   return {
     ...others,
     ...runLimits(limits, engine),
-    decodeSeconds: image.maxSeconds ?? 0,
-    imageBytes: image.maxBytes,
-    imagePixels: image.maxPixels,
-    inputPixels: output.maxOutputPixels,
-    pipelinePixels: output.maxPipelinePixels ?? enoughPipelinePixels(image.maxPixels, output.maxOutputPixels),
+    decodeSeconds: image.decodeSeconds ?? 0,
+    imageBytes: image.imageBytes,
+    imagePixels: image.imagePixels,
+    inputPixels: output.inputPixels,
+    pipelinePixels: output.pipelinePixels ?? enoughPipelinePixels(image.imagePixels, output.inputPixels),
   };
 }
 
@@ -69,7 +69,7 @@ function servedModel(context: Served, isDefault: boolean): ServedModel {
     provider: engine.provider,
     architecture: engine.manifest.architecture,
     workers: engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length,
-    inputSizes: [...(limits.output.sizes ?? [])],
+    inputSizes: [...(limits.output.inputSizes ?? [])],
   };
 }
 

@@ -54,7 +54,7 @@ test('a crop that is asked for is kept', () => {
 });
 
 test('the bytes of a network input are known before its image is decoded, except for native, which may come to the limit', () => {
-  const limits = { maxOutputPixels: 600 * 600 };
+  const limits = { inputPixels: 600 * 600 };
   const most = (image: Parameters<typeof readResizePolicy>[0]) =>
     mostInputBytes(image, { preprocessing, stride: 32 }, limits);
   assert.equal(most({ crop: null }), 3 * 224 * 224);

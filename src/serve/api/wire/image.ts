@@ -61,7 +61,7 @@ export function readResizePolicy(
 export function mostInputBytes(
   image: Parameters<typeof readResizePolicy>[0],
   manifest: Parameters<typeof readResizePolicy>[1],
-  { maxOutputPixels }: OutputLimits,
+  { inputPixels }: OutputLimits,
 ): number {
   const policy = readResizePolicy(image, manifest);
   const pixels =
@@ -69,8 +69,8 @@ export function mostInputBytes(
       ? policy.width * policy.height
       : policy.kind === 'shortestSide'
         ? policy.crop ** 2
-        : maxOutputPixels;
-  return 3 * Math.min(pixels, maxOutputPixels);
+        : inputPixels;
+  return 3 * Math.min(pixels, inputPixels);
 }
 
 /**

@@ -1,31 +1,30 @@
 import { Socket } from 'node:net';
-import { createMessageReader, type NamedTensors, writeMessage } from './frames.js';
-import { messageOf } from './messageOf.js';
-import type { ProcessRequest, ProcessResponse } from './messages.js';
+import { createMessageReader, type NamedTensors, writeMessage } from './messageCodec.js';
+import { errorMessage, type ProcessRequest, type ProcessResponse } from './messages.js';
 
-/** The descriptor that `workerProcess.ts` opens. */
+/** The file descriptor that `workerProcess.ts` opens. */
 const CHANNEL = 3;
 
-/** The work of a worker process. */
+/** What one kind of worker process does. */
 export interface ProcessWork<Setup, Opened, W, Failure> {
-  /** Makes it ready to receive work. */
+  /** Makes the worker ready for tasks. */
   open(setup: Setup): Promise<{
-    /** What to report about it. */
+    /** Sent to the process that started it. */
     readonly opened: Opened;
-    /** @param signal aborted when the answer is no longer needed */
+    /** @param signal aborted when the result is no longer wanted */
     work(work: W, tensors: NamedTensors, signal: AbortSignal): Promise<NamedTensors>;
     close(): Promise<void>;
   }>;
-  /** What is reported about an error of work or of `open`, in addition to its message. */
+  /** What is sent of an error of `work` or `open`, beside its message. */
   failureOf(error: unknown): Failure;
 }
 
 /**
- * Serves the parent process over frames on file descriptor 3, one piece of work after the other. It exits when that channel is
- * closed, so that it never outlives its parent. It ignores signals, since a terminal and systemd also send them to workers in the
- * middle of their work.
+ * The main loop of a worker process: takes tasks from the process that started it, by messages on file descriptor 3, and does
+ * one after the other. It ends when the descriptor is closed, so that it never outlives its parent. It ignores signals: a
+ * terminal and systemd send theirs to workers too, and the parent decides when a worker ends.
  */
-export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, Opened, W, Failure>): void {
+export function runWorkerLoop<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, Opened, W, Failure>): void {
   const ignore = (): void => {};
   process.on('SIGINT', ignore).on('SIGTERM', ignore).on('SIGHUP', ignore);
 
@@ -34,7 +33,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     writeMessage(channel, response, tensors);
   const rssBytes = (): number => process.memoryUsage.rss();
 
-  /** Opens the model and reports it. */
+  /** Makes the worker ready and reports it. */
   async function open(setup: Setup) {
     const ready = await tasks.open(setup);
     respond({ kind: 'ready', opened: ready.opened, rssBytes: rssBytes() });
@@ -42,7 +41,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
   }
 
   let opening: ReturnType<typeof open> | undefined;
-  /** Cancels waiting or running work by its id. */
+  /** Of tasks that wait or run, by their id. */
   const cancels = new Map<number, AbortController>();
 
   async function answer(id: number, work: W, tensors: NamedTensors): Promise<void> {
@@ -55,13 +54,13 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
       respond({ kind: 'done', id, rssBytes: rssBytes() }, outputs);
     } catch (error) {
       const failure = tasks.failureOf(error);
-      respond({ kind: 'error', id, rssBytes: rssBytes(), message: messageOf(error), failure });
+      respond({ kind: 'error', id, rssBytes: rssBytes(), message: errorMessage(error), failure });
     } finally {
       cancels.delete(id);
     }
   }
 
-  // One at a time, in order: interleaved runs would hold the maps of two batches in memory and not finish earlier.
+  // One at a time, in order: interleaved runs would hold the maps of two batches in memory and finish no sooner.
   let last: Promise<void> = Promise.resolve();
 
   function take(request: ProcessRequest<Setup, W>, tensors: NamedTensors): void {
@@ -72,7 +71,7 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     } else {
       opening = open(request.setup);
       opening.catch((error: unknown) => {
-        respond({ kind: 'failed', message: messageOf(error), failure: tasks.failureOf(error) });
+        respond({ kind: 'failed', message: errorMessage(error), failure: tasks.failureOf(error) });
         channel.end();
       });
     }
@@ -88,6 +87,6 @@ export function serveWork<Setup, Opened, W, Failure>(tasks: ProcessWork<Setup, O
     await ready?.close();
     channel.destroy();
   });
-  // Broken if the parent was killed in the middle of an answer; there is nobody to notify.
+  // The parent was killed in the middle of a response; nobody is left to report to.
   channel.on('error', () => process.exit(1));
 }

@@ -1,6 +1,6 @@
 /**
- * Messages with tensors over a byte stream: uint32 length of the head, uint32 length of the body, the head as JSON, the
- * tensors' bytes one after the other, each from a multiple of 8, so that they are viewed and not copied where they arrive.
+ * Messages with tensors over a byte stream: uint32 length of the head, uint32 length of the body, the head as JSON, then the
+ * bytes of the tensors, each aligned to 8 bytes, so that the receiver views them without a copy.
  */
 
 import type { Writable } from 'node:stream';
@@ -26,7 +26,7 @@ const padding = Buffer.alloc(ALIGNMENT);
 const padded = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 /**
- * Writes one message. Tensors are not copied here: they must not change until the peer has answered.
+ * Writes one message. Tensors are not copied: they must not change until the peer has responded.
  * @throws RangeError where the tensors are 4 GiB or more.
  */
 export function writeMessage<Facts>(stream: Writable, facts: Facts, tensors: NamedTensors = {}): void {
@@ -63,10 +63,10 @@ function viewTensors({ tensors }: Head<unknown>, body: Buffer): NamedTensors {
   return result;
 }
 
-/** Puts messages together from the chunks of a stream. @returns takes the next chunk */
+/** Assembles messages from the chunks of a stream. @returns the function that takes the next chunk */
 export function createMessageReader<Facts>(onMessage: (message: Message<Facts>) => void): (chunk: Buffer) => void {
   let part: 'prefix' | 'head' | 'body' = 'prefix';
-  // Not from the pool, whose buffers lie anywhere: tensors are viewed in place.
+  // Not from Node's buffer pool, whose slices have any alignment: tensors are viewed in place.
   let target = Buffer.allocUnsafeSlow(PREFIX_BYTES);
   let filled = 0;
   let bodyBytes = 0;

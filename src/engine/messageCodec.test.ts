@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { tensor } from '../tensor/tensor.js';
-import { createMessageReader, type Message, writeMessage } from './frames.js';
+import { createMessageReader, type Message, writeMessage } from './messageCodec.js';
 
 interface Facts {
   readonly name: string;

@@ -2,7 +2,7 @@ import type { Manifest } from '../models/manifest.js';
 import { elementCount } from '../tensor/tensor.js';
 import { EngineError, type ImageBatch, isStageOutput, type OutputName } from './engine.js';
 
-/** Outputs that a model can compute, by the graphs it has and the stages that its manifest lists. */
+/** Outputs that a model can compute: those of its graphs, and the stages that its manifest lists. */
 export function modelOutputs(manifest: Manifest): ReadonlySet<OutputName> {
   const outputs = new Set<OutputName>(['representation', 'maps']);
   if (manifest.graphs.expander !== undefined) outputs.add('embedding');
@@ -12,11 +12,11 @@ export function modelOutputs(manifest: Manifest): ReadonlySet<OutputName> {
 }
 
 /**
- * Checks a run before it reaches the model.
+ * Checks the input of a run before it reaches the model.
  * @throws EngineError `invalid_input` for a batch that is not uint8 [B, H, W, 3] with at least one cell, no wanted
  *   output, or one that the model lacks.
  */
-export function checkRun(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<OutputName>): void {
+export function checkRunInput(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<OutputName>): void {
   const { dtype, shape, data } = batch;
   const written = `${dtype} [${shape.join(', ')}]`;
   const dimsValid = shape.length === 4 && shape[3] === 3 && shape.every((dim) => Number.isInteger(dim) && dim >= 1);
@@ -38,10 +38,7 @@ export function checkRun(manifest: Manifest, batch: ImageBatch, wants: ReadonlyS
   }
   const outputs = modelOutputs(manifest);
   if (wants.size === 0) {
-    throw new EngineError(
-      'invalid_input',
-      `no output is requested; request at least one of ${[...outputs].join(', ')}`,
-    );
+    throw new EngineError('invalid_input', `no output is requested; request one of ${[...outputs].join(', ')}`);
   }
   for (const name of wants) {
     if (outputs.has(name)) continue;
