@@ -65,7 +65,7 @@ describe('image files over a socket', () => {
     'a WebP that is cut': [
       async () => (await fixture('images/lossy.webp')).subarray(0, 1000),
       'IMAGE_CORRUPT',
-      /^image: WebP is damaged: it should have 1722 bytes, and has 1000/,
+      /^image: WebP is damaged: it should have 1722 bytes but has 1000/,
     ],
     'a TIFF of floats': [
       () => writeTiff(pixels(4), { ...size, bits: 32, format: 3 }),

@@ -151,7 +151,7 @@ describe('vicregl train', () => {
       [['--config', config, '--init', config, ...out], /^vicregl: \S+tiny\.yaml is no checkpoint that can be read: /],
       [
         ['--resume', '--config', config, ...out],
-        /^vicregl: --resume continues with the run's own .*config\.yaml; leave out --config and --recipe .*\n$/,
+        /^vicregl: --resume uses the run's own .*config\.yaml; remove --config and --recipe .*\n$/,
       ],
     ];
     for (const [args, expected] of cases) {
