@@ -46,9 +46,26 @@ const layers = {
   ],
 };
 
+/** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
+const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'operations', 'transport'];
+
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    ...serveWings.map((wing, i) => ({
+      name: `serve-${wing}`,
+      comment: `src/serve/${wing} may import, within src/serve, only: ${serveWings.slice(0, i + 1).join(', ')}.`,
+      severity: 'error',
+      from: { path: `^src/serve/${wing}/`, pathNot: '\\.test\\.ts$' },
+      to: { path: '^src/serve/', pathNot: serveWings.slice(0, i + 1).map((name) => `^src/serve/${name}/`) },
+    })),
+    {
+      name: 'grpc-in-one-wing',
+      comment: 'Within src/serve, gRPC is imported from transport/ alone.',
+      severity: 'error',
+      from: { path: '^src/serve/', pathNot: ['^src/serve/transport/', '\\.test\\.ts$'] },
+      to: { path: '(^|/)(@grpc/(grpc-js|reflection)|grpc-health-check)(/|$)' },
+    },
     ...Object.entries(layers).map(([layer, allowed]) => ({
       name: `layer-${layer}`,
       comment: `src/${layer} may import only: ${[layer, ...allowed].join(', ')}.`,

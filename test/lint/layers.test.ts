@@ -43,6 +43,9 @@ describe('import directions', () => {
       'src/tensor/planted.ts': "import { server } from '../serve/server.js';\nexport const planted = server;\n",
       'src/serve/server.ts': "import { train } from '../train/train.js';\nexport const server = train;\n",
       'src/train/train.ts': "import { fixture } from '../../test/fixture.js';\nexport const train = fixture;\n",
+      'src/serve/admission/gate.ts': "import { method } from '../api/method.js';\nexport const gate = method;\n",
+      'src/serve/api/method.ts': "import { status } from '@grpc/grpc-js';\nexport const method = status;\n",
+      'src/serve/transport/grpc.ts': "import { status } from '@grpc/grpc-js';\nexport const grpc = status;\n",
       'src/nn/a.ts': "import type { B } from './b.js';\nexport type A = B | 1;\n",
       'src/nn/b.ts': "import type { A } from './a.js';\nexport type B = A | 2;\n",
       'test/fixture.ts': 'export const fixture = 1;\n',
@@ -50,6 +53,8 @@ describe('import directions', () => {
       'src/onnx/types.ts': "import type { Tensor } from 'onnxruntime-common';\nexport type Output = Tensor;\n",
       'test/late.ts': "export const late = () => import('onnxruntime-node');\n",
       'scripts/cuda/probe.ts': "import { env } from 'onnxruntime-node';\nexport const probe = env;\n",
+      'node_modules/@grpc/grpc-js/package.json': '{ "name": "@grpc/grpc-js", "main": "index.js" }',
+      'node_modules/@grpc/grpc-js/index.js': 'exports.status = {};\n',
       'node_modules/onnxruntime-node/package.json': '{ "name": "onnxruntime-node", "main": "index.js" }',
       'node_modules/onnxruntime-node/index.js': 'exports.Tensor = class {};\n',
     };
@@ -63,6 +68,8 @@ describe('import directions', () => {
     for (const expected of [
       'layer-tensor: src/tensor/planted.ts',
       'layer-serve: src/serve/server.ts',
+      'serve-admission: src/serve/admission/gate.ts',
+      'grpc-in-one-wing: src/serve/api/method.ts',
       'src-stands-alone: src/train/train.ts',
       'no-circular: src/nn/a.ts',
       'runtime-in-one-place: src/onnx/types.ts',
@@ -72,5 +79,6 @@ describe('import directions', () => {
       assert.ok(found.has(expected), `${expected} was not found in ${[...found].join('; ')}`);
     }
     assert.ok(!found.has('runtime-in-one-place: src/onnx/runtime.ts'));
+    assert.ok(!found.has('grpc-in-one-wing: src/serve/transport/grpc.ts'));
   });
 });
