@@ -1,6 +1,47 @@
-import { ServeConfigError } from './configError.js';
-import { readYaml } from './readYaml.js';
-import type { ConfigFile } from './resolve.js';
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { fileProblem } from '../../files/fileProblem.js';
+
+/** A configuration of the service that cannot be read or cannot work; lists every problem with its key and source. */
+export class ServeConfigError extends Error {
+  override readonly name = 'ServeConfigError';
+
+  /** @param problems one line each */
+  constructor(problems: readonly string[], options?: ErrorOptions) {
+    super(
+      problems.length === 1
+        ? problems[0]
+        : `the configuration has ${problems.length} faults:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+      options,
+    );
+  }
+}
+
+/** The content of a configuration file with its path. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly content: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The content of a YAML or JSON file.
+ * @throws ServeConfigError naming the file, when it cannot be read or is neither.
+ */
+export async function readYaml(path: string, what: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ServeConfigError([`${what} ${path} cannot be read: ${fileProblem(cause)}`], { cause });
+  }
+  try {
+    return parse(text) as unknown;
+  } catch (cause) {
+    // The parser quotes the lines around a fault, which may hold secrets: its first line says what and where.
+    const reason = (cause as Error).message.split('\n')[0]!.replace(/:$/, '');
+    throw new ServeConfigError([`${what} ${path} is neither YAML nor JSON: ${reason}`]);
+  }
+}
 
 /**
  * Reads a configuration file, YAML or JSON; an empty one has no keys.

@@ -1,15 +1,9 @@
 import type { z } from 'zod';
-import { ServeConfigError } from './configError.js';
+import { type ConfigFile, ServeConfigError } from './configFile.js';
 import { type ConfigKey, configKeys } from './keys.js';
 import { type ServeConfig, serveConfigSchema } from './schema.js';
 import { keyNames, suggestion, unknownVariables } from './unknownKeys.js';
 import { type JsonSchema, valuesText } from './valuesText.js';
-
-/** A configuration file's content with its path. */
-export interface ConfigFile {
-  readonly path: string;
-  readonly content: Readonly<Record<string, unknown>>;
-}
 
 export interface ConfigSources {
   /** Texts of the flags by key, as given; a flag that was repeated has several. */

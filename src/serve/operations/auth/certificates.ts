@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileProblem } from '../../../files/fileProblem.js';
-import { ServeConfigError } from '../../config/configError.js';
+import { ServeConfigError } from '../../config/configFile.js';
 
 /** Paths of PEM files. */
 export interface CertificatePaths {

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { ServeConfigError } from '../../config/configError.js';
-import { readYaml } from '../../config/readYaml.js';
+import { readYaml, ServeConfigError } from '../../config/configFile.js';
 import { type TokenEntry, tokenSchema } from '../../config/securityKeys.js';
 
 /**
