@@ -181,7 +181,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
       /^vicregl_phase_duration_seconds_count\{method="Match",phase="match"\} 2$/m,
       /^vicregl_batch_images_count \d+$/m,
       /^vicregl_queue_images\{name="tiny",version="1"\} 0$/m,
-      /^vicregl_model_info\{name="tiny",version="1",architecture="tiny",precision="float32",provider="cpu"\} 1$/m,
+      /^vicregl_model_info\{name="tiny",version="1",architecture="custom",precision="float32",provider="cpu"\} 1$/m,
       /^process_cpu_user_seconds_total /m,
     ]) {
       assert.match(text, line);

@@ -20,7 +20,7 @@ export const tinyManifest: Omit<Manifest, 'files'> = {
   schemaVersion: 2,
   name: 'tiny',
   version: '1',
-  architecture: 'tiny',
+  architecture: 'custom',
   depths: [1],
   widths: [16],
   alpha: 0.75,
