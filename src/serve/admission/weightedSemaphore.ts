@@ -4,7 +4,7 @@ export interface Permit {
   readonly waitedMs: number;
   /** Units that it holds. */
   readonly weight: number;
-  /** Gives back the units above a weight; one that holds no more keeps what it has. */
+  /** Releases the units above a weight; a permit that holds no more keeps what it has. */
   shrink(weight: number): void;
   /** Gives all of it back. A second call does nothing. */
   release(): void;

@@ -17,7 +17,7 @@ export type ObservePhase = (phase: Phase, seconds: number) => void;
 export interface PhaseRecorder {
   /** Seconds of each phase so far. */
   readonly seconds: ReadonlyMap<Phase, number>;
-  /** To be told of every phase, or part of one. */
+  /** Records a phase, or a part of one. */
   readonly observe: ObservePhase;
   /** Reports the phases that are summed up. To be called when the message is answered, or has failed. */
   finish(): void;
@@ -25,7 +25,7 @@ export interface PhaseRecorder {
   forItem(): PhaseRecorder;
 }
 
-/** @param report told of every phase as it ends, and of those that are summed up once, by `finish` */
+/** @param report called with every phase as it ends, and once, by `finish`, with those that are summed up */
 export function createPhaseRecorder(report: ObservePhase): PhaseRecorder {
   const seconds = new Map<Phase, number>();
   const unreported = new Map<Phase, number>();

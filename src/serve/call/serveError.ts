@@ -45,7 +45,7 @@ interface ServeErrorOptions extends ErrorOptions {
   readonly limit?: MetLimit;
 }
 
-/** The service layer's one error; `message` names the field, the value and the way out. */
+/** The one error class of the service layer. `message` names the field, the value and the remedy. */
 export class ServeError extends Error {
   override readonly name = 'ServeError';
   readonly code: ServeErrorCode;

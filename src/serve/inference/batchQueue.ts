@@ -45,7 +45,7 @@ export interface BatchQueue {
    */
   reserve(call: Call): Reservation;
   /**
-   * Waits for a place and for the bytes of the image. `run` gives back what it does not need of the bytes, so that an image that
+   * Waits for a place and for the bytes of the image. `run` releases the bytes that it does not need, so that an image that
    * is not larger than was said is never rejected for them.
    * @param mostBytes of the image
    * @throws ServeError and EngineError as `run`, but not for a full queue.

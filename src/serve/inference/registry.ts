@@ -62,9 +62,9 @@ export interface RegistryOptions {
   /** The first is the default. */
   readonly models: readonly ModelSource[];
   readonly limits: ServeLimits;
-  /** Told of the engine of a replaced model when the last request that uses it is answered, before it is closed. */
+  /** Called with the engine of a replaced model when the last request that uses it is answered, before it is closed. */
   readonly onRetired?: (engine: Engine) => void;
-  /** Told of every run. */
+  /** Notified of every run. */
   readonly observer?: QueueObserver | undefined;
 }
 

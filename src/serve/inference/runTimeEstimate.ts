@@ -6,7 +6,7 @@ const FEWEST_RUNS = 3;
 
 /** Estimates how long an engine takes for images, from what its runs have taken for each pixel. */
 export interface RunTimeEstimate {
-  /** To be told of every run: its pixels, and the seconds that it took. */
+  /** Records a run: its pixels, and the seconds that it took. */
   measured(pixels: number, seconds: number): void;
   /** Seconds that so many pixels take when `workers` share them; undefined while too little is known. */
   secondsFor(pixels: number, workers: number): number | undefined;

@@ -33,7 +33,7 @@ function fromBrowser({ headers }: IncomingMessage): boolean {
   return headers.origin !== undefined || !isLoopback(host);
 }
 
-/** Why a request is turned away; undefined lets it in. */
+/** Why a request is rejected; undefined accepts it. */
 function refusal(request: IncomingMessage, store: TokenStore | undefined): { code: number; text: string } | undefined {
   if (!store) {
     return fromBrowser(request)

@@ -26,7 +26,7 @@ export interface Metrics {
    */
   requestUnseen(method: string, code: string): void;
   /**
-   * A call that was turned away before a handler saw it.
+   * A call that was rejected before a handler saw it.
    * @param code name of the gRPC status
    * @param reason of the status' ErrorInfo
    */
