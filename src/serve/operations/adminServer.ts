@@ -25,8 +25,8 @@ function sendJson(response: ServerResponse, code: number, body: unknown): void {
 }
 
 /**
- * Keeps web pages out: a browser on this machine reaches loopback, and names the page in Origin, or a name that the page's
- * owner made resolve to it in Host.
+ * Rejects web pages: a browser on this machine reaches loopback. It names the page in Origin, or in Host a name that the page's
+ * owner made resolve to loopback.
  */
 function fromBrowser({ headers }: IncomingMessage): boolean {
   const host = (headers.host ?? '').replace(/:\d+$/, '');
@@ -50,8 +50,8 @@ function refusal(request: IncomingMessage, store: TokenStore | undefined): { cod
 }
 
 /**
- * Reloads what the query asks for: everything, or the one model that it names. An unknown key is refused: it would else be a
- * misspelt `model`, and everything be reloaded.
+ * Reloads everything, or the one model that the query names. An unknown key is rejected: a misspelt `model` would otherwise reload
+ * everything.
  */
 async function answerReload(query: URLSearchParams, response: ServerResponse, reload: Reload): Promise<void> {
   const models = query.getAll('model');

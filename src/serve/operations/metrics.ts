@@ -54,8 +54,8 @@ export function createMetrics(): Metrics {
   const requests = new Counter({
     name: 'vicregl_requests_total',
     help:
-      'Finished calls by method and gRPC status; OK: the whole answer was sent. Code NO_MESSAGE: the caller was gone before ' +
-      'its whole message had arrived; NOT_GRPC: the request was not gRPC. Method unknown: there is none of that path.',
+      'Finished calls by method and gRPC status; OK: the whole response was sent. Code NO_MESSAGE: the call ended before ' +
+      'its whole message had arrived; NOT_GRPC: the request was not gRPC. Method unknown: no method has the path.',
     labelNames: ['method', 'code'],
     registers,
   });
@@ -83,7 +83,7 @@ export function createMetrics(): Metrics {
   });
   const batches = new Histogram({
     name: 'vicregl_batch_images',
-    help: 'Images in each run of an engine; its sum are the images, its count the batches.',
+    help: 'Images in each run of an engine: the sum is the number of images, the count the number of batches.',
     buckets: [1, 2, 4, 8, 16, 32, 64],
     registers,
   });

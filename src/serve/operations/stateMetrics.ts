@@ -4,7 +4,7 @@ import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
-/** What is looked up at every scrape. */
+/** The state that every scrape reads. */
 export interface ServeState {
   /** Every model that is served now. */
   readonly models: () => readonly Pick<ServedModel, 'engine' | 'queue'>[];
@@ -29,7 +29,7 @@ function registerModels(registry: Registry, { models }: ServeState): void {
   const labelNames = ['name', 'version'];
   new Gauge({
     name: 'vicregl_queue_images',
-    help: 'Images that wait for the engine, by model.',
+    help: 'Images that wait for an idle worker, by model.',
     labelNames,
     registers,
     collect() {
@@ -39,7 +39,7 @@ function registerModels(registry: Registry, { models }: ServeState): void {
   });
   new Gauge({
     name: 'vicregl_queue_awaited_places',
-    help: 'Items of streams that wait for a place in the queue, by model.',
+    help: 'Stream items that wait for a place in the queue, by model.',
     labelNames,
     registers,
     collect() {
@@ -49,7 +49,7 @@ function registerModels(registry: Registry, { models }: ServeState): void {
   });
   new Gauge({
     name: 'vicregl_model_info',
-    help: 'The models that are served; always 1.',
+    help: 'The served models; the value is always 1.',
     labelNames: [...labelNames, 'architecture', 'precision', 'provider'],
     registers,
     collect() {
@@ -87,7 +87,7 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
   new Gauge({
     name: 'vicregl_worker_resident_memory_bytes',
-    help: 'Resident memory of each worker process, as of its last answer.',
+    help: 'Resident memory of each worker process, as of its last response.',
     labelNames: [...labelNames, 'worker'],
     registers,
     collect() {
@@ -102,8 +102,8 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Counter({
     name: 'vicregl_worker_restarts_total',
     help:
-      'Workers that took the place of lost ones, by model and reason: died (crashed, or killed for memory), hung (killed ' +
-      'because a run did not come back in runSeconds), or broken (killed because a run failed, and the check after it).',
+      'Replaced workers by model and reason: died (crashed, or killed for memory), hung (killed because a run took longer ' +
+      'than runSeconds), or broken (killed because a run failed, and then the check after it).',
     labelNames: [...labelNames, 'reason'],
     registers,
     collect() {
@@ -118,8 +118,8 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Counter({
     name: 'vicregl_worker_start_failures_total',
     help:
-      'Workers that could not be started in the place of lost ones, by model and reason: model_changed (a file of the ' +
-      'model folder is no longer what was verified; put it back, or reload the model), or other.',
+      'Replacement workers that could not be started, by model and reason: model_changed (a file of the model folder has ' +
+      'changed since it was verified; restore it, or reload the model), or other.',
     labelNames: [...labelNames, 'reason'],
     registers,
     collect() {
@@ -161,7 +161,7 @@ function registerDecoder(registry: Registry, { decoder }: ServeState): void {
   });
   new Gauge({
     name: 'vicregl_decode_process_resident_memory_bytes',
-    help: 'Resident memory of each decode process, as of its last answer.',
+    help: 'Resident memory of each decode process, as of its last response.',
     labelNames: ['process'],
     registers,
     collect() {
@@ -172,8 +172,8 @@ function registerDecoder(registry: Registry, { decoder }: ServeState): void {
   new Counter({
     name: 'vicregl_decode_process_restarts_total',
     help:
-      'Decode processes that took the place of lost ones, by reason: died (crashed, or killed for memory), or hung (killed because ' +
-      'an image took longer than decodeSeconds, or went on for a second after its call had ended).',
+      'Replaced decode processes by reason: died (crashed, or killed for memory), or hung (killed because an image took ' +
+      'longer than decodeSeconds, or was still being decoded a second after its call had ended).',
     labelNames: ['reason'],
     registers,
     collect() {
@@ -259,7 +259,7 @@ export function registerState(registry: Registry, state: ServeState): () => void
   }
   new Gauge({
     name: 'vicregl_ready',
-    help: '1 while requests are taken, as /readyz says, else 0.',
+    help: '1 while the service is ready (/readyz), else 0.',
     registers: [registry],
     collect() {
       this.set(state.isReady() ? 1 : 0);
