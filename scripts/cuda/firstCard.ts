@@ -102,7 +102,11 @@ const sections: readonly Section[] = [
     name: 'training',
     title: 'Loss and gradients of a step beside those of the CPU',
     // BatchNorm over fewer values would magnify rounding.
-    ...node('cuda/cardChecks.js', 'training', '--arch', 'convnext_atto,resnet18', '--size', '64', '--batch', '8'),
+    ...node(
+      'cuda/cardChecks.js',
+      'training',
+      ...['--arch', quick ? 'resnet18' : 'convnext_atto,resnet18', '--size', '64', '--batch', '8'],
+    ),
     budget: 45,
   }),
   {

@@ -142,13 +142,17 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('kills a worker whose work does not come back in time, also a search that was given up, and replaces it', async () => {
+  it('kills a worker whose work does not come back in time, also a search that was given up, and replaces it', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
     const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker], 20);
-    await assert.rejects(pool.work(work, {}), {
+    const hanging = assert.rejects(pool.work(work, {}), {
       code: 'unavailable',
       message: 'killed: its task took longer than 0.02 s',
     });
+    await turn();
+    t.mock.timers.tick(20);
+    await hanging;
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 2);
     const given = new AbortController();
@@ -156,8 +160,10 @@ describe('worker pool', () => {
     given.abort(new Error('given up'));
     await assert.rejects(searching, /given up/);
     assert.equal(pool.idle, 0, 'it still computes, as far as anyone knows');
+    t.mock.timers.tick(20);
     await second.worker.ended;
     await turn();
+    t.mock.timers.tick(4); // The longest pause before another is started.
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
@@ -364,7 +370,8 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('kills a worker whose check does not come back in time', async () => {
+  it('kills a worker whose check does not come back in time', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const { pool, logged, given, reached } = poolOf(first.worker, [second.worker], 20);
     await warmChecked(pool);
@@ -372,6 +379,11 @@ describe('worker pool', () => {
     await given(first, 1);
     first.fail(illegal);
     await failing;
+    await given(first, 2);
+    t.mock.timers.tick(19);
+    await turn();
+    assert.equal(pool.status.restarts.hung, 0);
+    t.mock.timers.tick(1);
     await first.worker.ended;
     await turn();
     await reached('ready');

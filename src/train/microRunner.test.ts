@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { floats, normals, relativeError } from '../../test/support/graphs.js';
+import '../../test/support/sharedSessions.js';
 import { mapCells } from '../nn/backbone.js';
 import { ZEROS } from '../nn/layers.js';
 import { initialise } from '../nn/parameters.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -55,9 +55,23 @@ describe('the guard of the unit tests', () => {
     const { scripts } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const command = scripts['test:unit']!;
+    const command = scripts['test:unit:run']!;
     const [, preloaded] = /--import (\S+)/.exec(command)!;
     assert.equal(fileURLToPath(new URL(preloaded!, root)), fileURLToPath(guard));
-    assert.match(command, /find src -name '\*\.test\.ts' ! -name '\*\.integration\.test\.ts'/);
+    // What the two commands run is what is there, each file once.
+    const listed = (name: string): string[] => {
+      const [, list] = /\$\((find .*)\)$/.exec(scripts[name]!)!;
+      return execFileSync('sh', ['-c', list!], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+    };
+    const [unit, rest] = [listed('test:unit:run'), listed('test:rest')];
+    const there = await Promise.all(
+      ['src', 'test'].map(async (folder) =>
+        (await readdir(new URL(folder, root), { recursive: true }))
+          .filter((path) => path.endsWith('.test.ts'))
+          .map((path) => join('dist', folder, path.replace(/ts$/, 'js'))),
+      ),
+    );
+    assert.deepEqual([...unit, ...rest].sort(), there.flat().sort());
+    assert.ok(unit.every((path) => path.startsWith('dist/src/') && !path.includes('.integration.')));
   });
 });
