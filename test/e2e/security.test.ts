@@ -164,7 +164,7 @@ describe('TLS', () => {
     assert.throws(make({ tls: { cert: ca } }), failsWith('INVALID_ARGUMENT', /cert and key must be used together/));
     assert.throws(
       make({ tls: { ca: Buffer.from('x'), cert: ca, key: ca } }),
-      failsWith('INVALID_ARGUMENT', /not valid PEM/),
+      failsWith('INVALID_ARGUMENT', /not a usable PEM file/),
     );
     assert.throws(make({ token: 'secret' }), (error: Error) => {
       failsWith('INVALID_ARGUMENT', /without TLS it could be read in transit to vicregl\.example:443/)(error);
