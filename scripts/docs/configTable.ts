@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type JsonSchema, valuesText } from '../../src/serve/config/valuesText.js';
 import { trainConfigSchema } from '../../src/train/config.js';
-import { withGenerated } from './generatedPart.js';
+import { markdownTable, withGenerated } from './generatedPart.js';
 
 /** The table of configuration keys in docs/training.md, made from the schema that reads the configuration. */
 
@@ -35,12 +35,10 @@ function rowsOf(schema: JsonSchema, prefix = ''): Row[] {
  */
 function configTable(): string {
   const rows = rowsOf(z.toJSONSchema(trainConfigSchema, { io: 'input' }) as JsonSchema);
-  const cell = (text: string) => text.replaceAll('|', '\\|');
-  return [
-    '| key | values | default | meaning |',
-    '| --- | --- | --- | --- |',
-    ...rows.map((row) => `| \`${row.key}\` | ${cell(row.values)} | ${row.standard} | ${cell(row.description)} |`),
-  ].join('\n');
+  return markdownTable(
+    ['key', 'values', 'default', 'meaning'],
+    rows.map(({ key, values, standard, description }) => [`\`${key}\``, values, standard, description]),
+  );
 }
 
 /** docs/training.md with the table between its two markers. @throws Error where the markers are missing. */

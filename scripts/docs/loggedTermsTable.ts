@@ -1,14 +1,12 @@
 import { LOGGED_TERMS, PANELS } from '../../src/train/loggedTerms.js';
-import { withGenerated } from './generatedPart.js';
+import { markdownTable, withGenerated } from './generatedPart.js';
 
 /** docs/method.md with the table of what a run logs. */
 export function withLoggedTerms(document: string): string {
-  const rows = Object.entries(LOGGED_TERMS).map(
-    ([name, { panel, what }]) => `| \`${name}\` | ${what} | ${panel === undefined ? '' : PANELS[panel].title} |`,
-  );
-  return withGenerated(
-    document,
-    'logged terms',
-    ['| name | what | panel of the curves |', '| --- | --- | --- |', ...rows].join('\n'),
-  );
+  const rows = Object.entries(LOGGED_TERMS).map(([name, { panel, what }]) => [
+    `\`${name}\``,
+    what,
+    panel === undefined ? '' : PANELS[panel].title,
+  ]);
+  return withGenerated(document, 'logged terms', markdownTable(['name', 'what', 'panel of the curves'], rows));
 }

@@ -1,6 +1,6 @@
 import { createMetrics } from '../../src/serve/operations/metrics.js';
 import { registerState, type ServeState } from '../../src/serve/operations/stateMetrics.js';
-import { withGenerated } from './generatedPart.js';
+import { markdownTable, withGenerated } from './generatedPart.js';
 
 /** The table of metrics in docs/service/reference.md, made from the registry that /metrics shows. */
 
@@ -39,15 +39,11 @@ export function registeredMetrics(): readonly RegisteredMetric[] {
 }
 
 function metricsTable(): string {
-  const cell = (text: string): string => text.replaceAll('|', '\\|');
-  const rows = [...registeredMetrics()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  return [
-    '| metric | type | labels | meaning |',
-    '| --- | --- | --- | --- |',
-    ...rows.map(
-      ({ name, type, labelNames, help }) => `| \`${name}\` | ${type} | ${labelNames.join(', ')} | ${cell(help)} |`,
-    ),
-  ].join('\n');
+  const metrics = [...registeredMetrics()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return markdownTable(
+    ['metric', 'type', 'labels', 'meaning'],
+    metrics.map(({ name, type, labelNames, help }) => [`\`${name}\``, type, labelNames.join(', '), help]),
+  );
 }
 
 /** docs/service/reference.md with the table between its two markers. @throws Error where the markers are missing. */

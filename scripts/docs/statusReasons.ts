@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { statusReasons } from '../../src/serve/call/errors.js';
-import { withGenerated } from './generatedPart.js';
+import { markdownTable, withGenerated } from './generatedPart.js';
 
 /** The table of status reasons in docs/service/reference.md, made from the table that gives every error its status. */
 
@@ -9,11 +9,10 @@ function reasonsTable(): string {
   const reasons = new Map<status, string[]>();
   for (const { code, reason } of statusReasons()) reasons.set(code, [...(reasons.get(code) ?? []), `\`${reason}\``]);
   const rows = [...reasons].sort(([a], [b]) => a - b);
-  return [
-    '| status | reasons |',
-    '| --- | --- |',
-    ...rows.map(([code, names]) => `| ${status[code]} | ${names.sort().join(', ')} |`),
-  ].join('\n');
+  return markdownTable(
+    ['status', 'reasons'],
+    rows.map(([code, names]) => [status[code], names.sort().join(', ')]),
+  );
 }
 
 /** docs/service/reference.md with the table between its two markers. @throws Error where the markers are missing. */

@@ -59,14 +59,14 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
       // Emptied when the call gives up: p-limit keeps its function until its turn, and the work would keep the call's images.
       let pending: typeof work | undefined = work;
       return new Promise((resolve, reject) => {
-        const leave = (): void => {
+        const settle = (): void => {
           pending = undefined;
           release();
           signal.removeEventListener('abort', onAbort);
           observeWait();
         };
         const onAbort = (): void => {
-          leave();
+          settle();
           reject(signal.reason);
         };
         signal.addEventListener('abort', onAbort, { once: true });
@@ -76,7 +76,7 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
           if (mine === undefined) return;
           // Within a promise, so that what is thrown at once also rejects the call and not the slot.
           await (async () => {
-            leave();
+            settle();
             return mine();
           })().then(resolve, reject);
         });

@@ -6,7 +6,7 @@ export interface Permit {
   readonly weight: number;
   /** Releases the units above a weight; a permit that holds no more keeps what it has. */
   shrink(weight: number): void;
-  /** Gives all of it back. A second call does nothing. */
+  /** Releases all units. A second call does nothing. */
   release(): void;
 }
 
@@ -106,18 +106,18 @@ export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
           return;
         }
         const start = performance.now();
-        const leave = (): void => {
+        const settle = (): void => {
           waiters.delete(waiter);
           signal.removeEventListener('abort', onAbort);
         };
         const waiter: Waiter = {
           weight,
           grant() {
-            leave();
+            settle();
             resolve(permit(weight, true, performance.now() - start));
           },
           reject(error) {
-            leave();
+            settle();
             reject(error);
           },
         };

@@ -46,11 +46,11 @@ interface Handlers<Request, Response> {
  *   says. While the queues of all models are full, the service rejects the call without reading the message.
  * - `none`: nothing. The message decides whether there is work for the network, and how much.
  */
-export type Admission = 'image' | 'none';
+export type EarlyAdmission = 'image' | 'none';
 
 /** A method as the service offers it. */
 export interface ServedMethod<Handler> {
-  readonly admission: Admission;
+  readonly admission: EarlyAdmission;
   readonly handle: Handler;
 }
 

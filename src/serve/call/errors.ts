@@ -127,23 +127,28 @@ function publicDetails(error: Error, reason: string): string {
   return `${reason}: the log of the server has the details, by the id of the request (x-request-id)`;
 }
 
+/** The status of an error whose message is written for callers. */
+function publicStatus(
+  layer: keyof typeof statusOf,
+  code: StatusCode,
+  error: Error & { readonly code: string },
+): Status {
+  const reason = reasonOf(layer, error.code);
+  return { code, details: publicDetails(error, reason), reason };
+}
+
 /**
  * The status of anything thrown: the one place that decides what callers see of an error. They see no path, no stack and no text
  * of the runtime.
  */
 export function toStatus(error: unknown): Status {
-  if (error instanceof ImageError) {
-    const { code } = error;
-    const reason = reasonOf('image', code);
-    return { code: statusOf.image[code], details: publicDetails(error, reason), reason };
-  }
+  if (error instanceof ImageError) return publicStatus('image', statusOf.image[error.code], error);
+  if (error instanceof FeatureOpError) return publicStatus('dense', statusOf.dense[error.code], error);
+  if (error instanceof MatchError) return publicStatus('match', statusOf.match[error.code], error);
   if (error instanceof ServeError) {
     const { code, limit, retryAfterSeconds = code === 'overloaded' ? RETRY_SECONDS : undefined } = error;
-    const reason = reasonOf('serve', code);
     return {
-      code: statusOf.serve[code],
-      details: publicDetails(error, reason),
-      reason,
+      ...publicStatus('serve', statusOf.serve[code], error),
       ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
       ...(limit && { limit }),
     };
@@ -155,16 +160,6 @@ export function toStatus(error: unknown): Status {
   if (error instanceof DecoderError) {
     const { code, message } = error;
     return { code: statusOf.decoder[code], details: headerSafe(message), reason: reasonOf('decoder', code) };
-  }
-  if (error instanceof FeatureOpError) {
-    const { code } = error;
-    const reason = reasonOf('dense', code);
-    return { code: statusOf.dense[code], details: publicDetails(error, reason), reason };
-  }
-  if (error instanceof MatchError) {
-    const { code } = error;
-    const reason = reasonOf('match', code);
-    return { code: statusOf.match[code], details: publicDetails(error, reason), reason };
   }
   return {
     code: status.INTERNAL,

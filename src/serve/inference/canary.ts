@@ -13,6 +13,9 @@ export function testPictures({ width, height }: Size, count: number) {
   );
 }
 
+/** One test picture of the model's own size, for which every worker is warm. */
+export const ownPicture = ({ manifest }: Pick<Engine, 'manifest'>) => testPictures(ownSize(manifest), 1);
+
 /** @throws EngineError `internal` naming an output that is not finite */
 export function checkFinite(outputs: EngineOutputs): void {
   for (const [name, { data }] of Object.entries(outputs)) {
@@ -21,10 +24,9 @@ export function checkFinite(outputs: EngineOutputs): void {
 }
 
 /**
- * One real inference of a test picture at the model's own size, for which every worker is warm, by the next free worker.
+ * One real inference of the model's own picture, by the next free worker.
  * @throws EngineError where it fails, or its answer is not finite.
  */
 export async function runCanary(engine: Engine): Promise<void> {
-  const picture = testPictures(ownSize(engine.manifest), 1);
-  checkFinite(await engine.run(picture, new Set<OutputName>(['representation'])));
+  checkFinite(await engine.run(ownPicture(engine), new Set<OutputName>(['representation'])));
 }

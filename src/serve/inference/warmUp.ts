@@ -2,8 +2,8 @@ import { type Engine, EngineError, type WarmUp } from '../../engine/engine.js';
 import type { OutputLimits } from '../../image/resize.js';
 import type { Size } from '../../image/types.js';
 import { batchSizesFor, type ConfiguredRun, runLimits } from '../config/runLimits.js';
-import { checkFinite, testPictures } from './canary.js';
-import { ownSize, warmSizes } from './inputSizes.js';
+import { checkFinite, ownPicture, testPictures } from './canary.js';
+import { warmSizes } from './inputSizes.js';
 
 /** What decides for which inputs an engine is made ready. */
 export interface WarmLimits extends ConfiguredRun {
@@ -49,7 +49,5 @@ export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<vo
       await warmSize(engine, run, size, batches);
     }
   };
-  const check: WarmUp = async (run) =>
-    checkFinite(await run(testPictures(ownSize(engine.manifest), 1), engine.outputs));
-  await engine.warm(warmUp, check);
+  await engine.warm(warmUp, async (run) => checkFinite(await run(ownPicture(engine), engine.outputs)));
 }

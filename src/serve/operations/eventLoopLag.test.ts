@@ -1,22 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Gauge, Registry } from 'prom-client';
+import { until } from '../../../test/support/until.js';
 import { lagOf, measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
-
-/** Waits until a condition holds, ten seconds at most. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !holds(); i++) await delay(5);
-  assert.ok(holds());
-}
 
 test('a blocked event loop shows in the maximum, at every scrape', async () => {
   const lag = measureEventLoopLag();
   try {
-    await until(() => lag.max > 0);
+    await until(() => lag.max > 0, 5);
     const end = performance.now() + 200;
     while (performance.now() < end);
-    await until(() => lag.max > 0.19);
+    await until(() => lag.max > 0.19, 5);
     assert.ok(lag.percentile(1) <= lag.percentile(50) && lag.percentile(50) <= lag.percentile(99));
     assert.ok(lag.percentile(1) < lag.max);
     const registry = new Registry();

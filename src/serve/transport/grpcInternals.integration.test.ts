@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { type ClientHttp2Session, connect, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type handleBidiStreamingCall,
   type handleUnaryCall,
@@ -17,6 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import { rawCall } from '../../../test/support/rawCall.js';
 import { callFields, connectRaw, FRAME, frame, headerBlock, headers } from '../../../test/support/rawFrames.js';
+import { until } from '../../../test/support/until.js';
 import {
   dropIncoming,
   endedWithSession,
@@ -74,12 +74,6 @@ async function start(
     server.forceShutdown();
   });
   return { server, session };
-}
-
-/** Waits until a condition holds, five seconds at most. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !holds(); i++) await delay(5);
-  assert.ok(holds());
 }
 
 /** The gRPC status of an answer, from its headers or trailers. */

@@ -32,7 +32,7 @@ export function handlersOf(
   });
 }
 
-/** Paths of the methods whose calls all need a place in a model's queue (`Admission`). */
+/** Paths of the methods whose calls all need a place in a model's queue (`EarlyAdmission`). */
 export function queueingPaths(definitions: MethodDefinitions, methods: MethodMap): ReadonlySet<string> {
   const names = Object.keys(methods) as (keyof MethodMap)[];
   return new Set(names.filter((name) => methods[name].admission === 'image').map((name) => definitions[name].path));

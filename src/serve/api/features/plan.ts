@@ -44,7 +44,7 @@ const countWays = { none: 'name at least one, or leave the message out', tooMany
 
 /**
  * Reads the dense options of a request.
- * @throws ServeError withField the field.
+ * @throws ServeError naming the field.
  */
 export function planFeatures(context: ServeContext, request: ExtractFeaturesRequest__Output): FeaturePlan {
   const { limits } = context;
