@@ -7,9 +7,9 @@
  */
 import { parseArgs } from 'node:util';
 import { backboneNamed, mapCells } from '../../src/nn/backbone.js';
+import { adamw } from '../../src/optim/adamw.js';
 import { stream } from '../../src/tensor/random.js';
 import { tensor } from '../../src/tensor/tensor.js';
-import { adamw } from '../../src/train/adamw.js';
 import { createStepRunner } from '../../src/train/createStepRunner.js';
 import type { StepConfig } from '../../src/train/stepConfig.js';
 import type { StepBatch } from '../../src/train/stepRunner.js';

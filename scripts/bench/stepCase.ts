@@ -1,11 +1,12 @@
 import { backboneNamed, headNorm, mapCells } from '../../src/nn/backbone.js';
+import { adamw } from '../../src/optim/adamw.js';
+import { lars } from '../../src/optim/lars.js';
+import { startState, stateSpecs } from '../../src/optim/state.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
-import { adamw } from '../../src/train/adamw.js';
-import { lars } from '../../src/train/lars.js';
 import type { StepConfig } from '../../src/train/stepConfig.js';
 import type { StepGraph } from '../../src/train/stepGraph.js';
-import { type StepBatch, startState, stateSpecs } from '../../src/train/stepRunner.js';
+import type { StepBatch } from '../../src/train/stepRunner.js';
 
 /** The training step that the benchmarks measure: two views of one size, the paper's loss, the method's optimizer. */
 

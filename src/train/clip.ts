@@ -1,18 +1,13 @@
 import type { Value } from '../onnx/graph.js';
 import { add, div, greater, mul, sqrt, where } from '../onnx/ops/elementwise.js';
 import { sumOfSquares } from '../onnx/ops/reduce.js';
+import type { ParameterGradient } from '../optim/updates.js';
 import type { Term } from './loggedTerms.js';
 
 /** Clipping of gradients by their global norm (Pascanu et al., arXiv 1211.5063), with PyTorch's semantics. */
 
 /** The global norm's name in the log. */
 export const GRADIENT_NORM = 'grad_norm' satisfies Term;
-
-/** A parameter and its gradient, of the same shape. */
-export interface ParameterGradient {
-  readonly value: Value;
-  readonly gradient: Value;
-}
 
 /** Keeps the scale finite where all gradients are zero; PyTorch's number. */
 const NORM_EPSILON = 1e-6;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doubles, evaluate, floats, normals, numbers, relativeError } from '../../test/support/graphs.js';
+import { sgd } from '../optim/sgd.js';
 import { averagedWeights, withEma } from './ema.js';
-import { sgd } from './sgd.js';
 
 describe('withEma', () => {
   it('averages the weights after each update, and leaves the update as it is', async () => {

@@ -1,7 +1,7 @@
 import { add, mul } from '../onnx/ops/elementwise.js';
+import type { Optimizer } from '../optim/optimizer.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { CheckpointError } from './checkpoint.js';
-import type { Optimizer } from './optimizer.js';
 import { stepNames } from './stepConfig.js';
 
 /** The slot of the averaged weights: a checkpoint holds them as `ema/<parameter>`. */

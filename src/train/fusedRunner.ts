@@ -1,12 +1,13 @@
 import { encodeModel } from '../onnx/encode.js';
 import type { Tensor as OrtTensor } from '../onnx/runtime.js';
 import { createSession, TRAINING_SESSION, toOrt } from '../onnx/session.js';
+import { startState, stateSpecs } from '../optim/state.js';
 import { stack, type Tensor, zeros } from '../tensor/tensor.js';
 import { repeatStep } from './repeatedStep.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { stepFeeds } from './stepFeeds.js';
 import { buildStep } from './stepGraph.js';
-import { allFinite, type RunnerOptions, type StepRunner, startState, stateSpecs } from './stepRunner.js';
+import { allFinite, type RunnerOptions, type StepRunner } from './stepRunner.js';
 
 /**
  * Runs the step as one graph over the whole batch.

@@ -1,6 +1,7 @@
 import { encodeModel } from '../onnx/encode.js';
 import type { Graph } from '../onnx/graph.js';
 import { createSession, type SessionConfig, TRAINING_SESSION, toOrt } from '../onnx/session.js';
+import { startState, stateSpecs } from '../optim/state.js';
 import { elementCount, rows, type Tensor, tensor, zeros } from '../tensor/tensor.js';
 import { GRADIENT_NORM } from './clip.js';
 import {
@@ -15,7 +16,7 @@ import {
 import { networkSpecs } from './networkSpecs.js';
 import { stepNames } from './stepConfig.js';
 import { stepFeeds } from './stepFeeds.js';
-import { allFinite, type RunnerOptions, type StepRunner, startState, stateSpecs } from './stepRunner.js';
+import { allFinite, type RunnerOptions, type StepRunner } from './stepRunner.js';
 import { buildGradientNorm, buildUpdate, updateGroups } from './updateGraphs.js';
 
 /** Tensors by the names under which graphs know them. */

@@ -2,15 +2,15 @@ import type { LoaderOptions } from '../data/loaderOptions.js';
 import type { ImageSource } from '../data/sources.js';
 import type { ViewSpec } from '../data/view.js';
 import { dropPathBlocks, mapCells } from '../nn/backbone.js';
-import { adamw } from './adamw.js';
+import { adamw } from '../optim/adamw.js';
+import { lars } from '../optim/lars.js';
+import type { Optimizer } from '../optim/optimizer.js';
+import type { ScheduleConfig } from '../optim/schedule.js';
+import { sgd } from '../optim/sgd.js';
 import { policiesOf } from './augmentationSchema.js';
 import { backboneOf, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
-import { lars } from './lars.js';
-import type { Optimizer } from './optimizer.js';
 import { rateWarnings } from './rates.js';
-import type { ScheduleConfig } from './schedule.js';
-import { sgd } from './sgd.js';
 import type { StepConfig } from './stepConfig.js';
 
 /** Derives the options of loader, step and schedule from a run's configuration. */

@@ -1,4 +1,4 @@
-import { peakRate, type ScheduleConfig } from './schedule.js';
+import { peakRate, type ScheduleConfig } from '../optim/schedule.js';
 
 /** Learning rates that are known to work, and a run's own beside them (docs/training.md, Learning rates). */
 

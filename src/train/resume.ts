@@ -1,8 +1,8 @@
+import { learningRate } from '../optim/schedule.js';
 import { type Checkpoint, CheckpointError } from './checkpoint.js';
 import { ConfigError, parseTrainConfig, type TrainConfig } from './config.js';
 import { type Setting, setKeys } from './configFile.js';
 import { scheduleOf } from './plan.js';
-import { learningRate } from './schedule.js';
 
 /** What a resumed run may change, and what has changed since its checkpoint was written. */
 

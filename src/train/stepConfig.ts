@@ -1,6 +1,7 @@
+import type { Optimizer } from '../optim/optimizer.js';
+import { stateName, updatedName } from '../optim/state.js';
 import type { LossConfig } from '../vicregl/loss.js';
 import type { ModelConfig } from './model.js';
-import type { Optimizer } from './optimizer.js';
 
 /** What a training step computes, in one graph or in several, and the names of their inputs and outputs. */
 export interface StepConfig {
@@ -34,7 +35,7 @@ export const stepNames = {
   locations: (v: number) => `locations.${v}`,
   dropPath: (v: number) => `drop_path.${v}`,
   labels: 'labels',
-  state: (slot: string, parameter: string) => `${slot}/${parameter}`,
-  updated: (input: string) => `${input}/updated`,
+  state: stateName,
+  updated: updatedName,
   gradient: (parameter: string) => `gradient/${parameter}`,
 } as const;

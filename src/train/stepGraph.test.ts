@@ -5,13 +5,13 @@ import { dropPathBlocks, mapCells } from '../nn/backbone.js';
 import { initialise } from '../nn/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { createSession, runSession } from '../onnx/session.js';
+import { adamw } from '../optim/adamw.js';
+import { sgd } from '../optim/sgd.js';
+import { stateSpecs } from '../optim/state.js';
 import { stream } from '../tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
-import { adamw } from './adamw.js';
-import { sgd } from './sgd.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { buildStep } from './stepGraph.js';
-import { stateSpecs } from './stepRunner.js';
 
 const config: StepConfig = {
   model: {

@@ -2,13 +2,13 @@ import { mapCells } from '../nn/backbone.js';
 import { inputParameters } from '../nn/parameters.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.js';
+import { emitUpdates } from '../optim/updates.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { forwardViews } from './forwardViews.js';
 import type { Term } from './loggedTerms.js';
 import type { NetworkSpecs } from './networkSpecs.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
-import { emitUpdates } from './updates.js';
 
 /** The whole training step as one graph: forward of all views, loss, gradients and the optimizer's update. */
 

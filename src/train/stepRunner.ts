@@ -1,9 +1,5 @@
-import { ZEROS } from '../nn/layers.js';
-import { initialise, type ParameterSpec } from '../nn/parameters.js';
 import type { SessionConfig } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { NetworkSpecs } from './networkSpecs.js';
-import { type StepConfig, stepNames } from './stepConfig.js';
 
 /** Photographs of one step. */
 export interface StepBatch {
@@ -53,43 +49,4 @@ export interface RunnerOptions {
 /** Whether every logged scalar of every step is a number. */
 export function allFinite(terms: readonly StepTerms[]): boolean {
   return terms.every((step) => Object.values(step).every(Number.isFinite));
-}
-
-/** A tensor that persists between steps and is saved in checkpoints. */
-export interface StateSpec extends ParameterSpec {
-  /** The parameter whose initial value it has, in place of its own initialiser. */
-  readonly startsAt?: ParameterSpec;
-}
-
-/** Everything a checkpoint holds: parameters, their optimizer state, running statistics. */
-export function stateSpecs(
-  { parameters, buffers }: NetworkSpecs,
-  { optimizer }: Pick<StepConfig, 'optimizer'>,
-): StateSpec[] {
-  const copies = new Set(optimizer.slotsFromParameter);
-  const slots = parameters.flatMap((parameter) =>
-    optimizer.slots.map((slot) => ({
-      name: stepNames.state(slot, parameter.name),
-      shape: parameter.shape,
-      initialiser: ZEROS,
-      ...(copies.has(slot) && { startsAt: parameter }),
-    })),
-  );
-  return [...parameters, ...slots, ...buffers];
-}
-
-/** The state in which a run starts: `initial`'s, then what starts at a parameter's value, then the initialisers'. */
-export function startState(
-  specs: readonly StateSpec[],
-  { initial, seed }: Pick<RunnerOptions, 'initial' | 'seed'>,
-): Map<string, Tensor> {
-  const state = new Map<string, Tensor>();
-  for (const spec of specs) {
-    const { name, startsAt } = spec;
-    // Parameters stand before what starts at them. A copy, since the steps write into the state's tensors.
-    const parameter = startsAt && state.get(startsAt.name);
-    const start = parameter && { ...parameter, data: parameter.data.slice() };
-    state.set(name, initial.get(name) ?? start ?? initialise(spec, seed));
-  }
-  return state;
 }

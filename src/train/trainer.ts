@@ -3,6 +3,8 @@ import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource, sourceText } from '../data/sources.js';
 import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
+import { learningRate, type ScheduleConfig } from '../optim/schedule.js';
+import { stateSpecs } from '../optim/state.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   type Checkpoint,
@@ -28,9 +30,8 @@ import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
-import { learningRate, type ScheduleConfig } from './schedule.js';
 import type { StepConfig } from './stepConfig.js';
-import { type StepRunner, stateSpecs, type TrainingStep } from './stepRunner.js';
+import type { StepRunner, TrainingStep } from './stepRunner.js';
 
 /** Pretraining: from photographs to checkpoints and a log. */
 

@@ -1,9 +1,9 @@
 import type { ParameterSpec } from '../nn/parameters.js';
 import { Graph } from '../onnx/graph.js';
+import { emitUpdates, type ParameterGradient } from '../optim/updates.js';
 import { elementCount } from '../tensor/tensor.js';
-import { clipScale, GRADIENT_NORM, globalNorm, type ParameterGradient, scaledGradients } from './clip.js';
+import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
-import { emitUpdates } from './updates.js';
 
 /** The optimizer as separate graphs, for gradients that are summed over several runs. */
 

@@ -3,9 +3,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { learningRate } from '../../src/optim/schedule.js';
 import { parseTrainConfig } from '../../src/train/config.js';
 import { loadTrainConfig } from '../../src/train/configFile.js';
-import { learningRate } from '../../src/train/schedule.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** Every file in recipes/, and the command that lists them. */

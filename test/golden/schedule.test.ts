@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { learningRate } from '../../src/train/schedule.js';
+import { learningRate } from '../../src/optim/schedule.js';
 
 interface Recipe {
   base_lr: number;

@@ -1,10 +1,10 @@
 import { createLoader } from '../../src/data/loader.js';
 import { openImageSource } from '../../src/data/sources.js';
 import type { BackboneConfig } from '../../src/nn/backbone.js';
+import { learningRate } from '../../src/optim/schedule.js';
 import { parseTrainConfig, type TrainConfig } from '../../src/train/config.js';
 import { createStepRunner } from '../../src/train/createStepRunner.js';
 import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../../src/train/plan.js';
-import { learningRate } from '../../src/train/schedule.js';
 import type { StepTerms } from '../../src/train/stepRunner.js';
 import { numbers } from './graphs.js';
 

@@ -5,6 +5,7 @@ import { resolveLoaderOptions } from '../../data/loaderOptions.js';
 import { openImageSource } from '../../data/sources.js';
 import { makeFolder } from '../../files/output.js';
 import { svgToPng } from '../../image/svg.js';
+import { learningRate } from '../../optim/schedule.js';
 import { elementCount } from '../../tensor/tensor.js';
 import type { TrainConfig } from '../config.js';
 import { drawComparison } from '../curves.js';
@@ -13,7 +14,6 @@ import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } f
 import { networkSpecs } from '../networkSpecs.js';
 import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { openProbeData } from '../probe/probeData.js';
-import { learningRate } from '../schedule.js';
 import { isMicroBatched } from '../stepConfig.js';
 import { drawCrops } from './drawCrops.js';
 import { type MachineMemory, machineMemory } from './machineMemory.js';

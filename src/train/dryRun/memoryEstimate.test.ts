@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { convNextConfigs } from '../../nn/convnext.js';
-import { adamw } from '../adamw.js';
+import { adamw } from '../../optim/adamw.js';
 import type { StepConfig } from '../stepConfig.js';
 import { stepMemory } from './memoryEstimate.js';
 

@@ -1,10 +1,10 @@
 import { peakMemory } from '../../onnx/liveness.js';
+import { stateSpecs } from '../../optim/state.js';
 import { elementCount } from '../../tensor/tensor.js';
 import { buildBackward, buildEmbed, buildLoss, cachedInputs, type MicroConfig } from '../microGraphs.js';
 import { networkSpecs } from '../networkSpecs.js';
 import { isMicroBatched, type StepConfig } from '../stepConfig.js';
 import { buildStep } from '../stepGraph.js';
-import { stateSpecs } from '../stepRunner.js';
 
 /** What a training step takes, in bytes. */
 export interface StepMemory {

@@ -9,16 +9,16 @@ import { encodeModel } from '../../onnx/encode.js';
 import { gradients } from '../../onnx/gradients.js';
 import { Graph, type Provider, TRAINING_OPSET } from '../../onnx/graph.js';
 import { createSession, runSession, type SessionConfig } from '../../onnx/session.js';
+import { sgd } from '../../optim/sgd.js';
+import { stateSpecs } from '../../optim/state.js';
+import { emitUpdates } from '../../optim/updates.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { crossEntropy, topAccuracy } from '../../vicregl/monitors.js';
 import { CheckpointError } from '../checkpoint.js';
 import { backboneOf, type TrainConfig } from '../config.js';
 import type { Term } from '../loggedTerms.js';
 import { type ProbeConfig, probeSizes } from '../probeSchema.js';
-import { sgd } from '../sgd.js';
 import { stepNames } from '../stepConfig.js';
-import { stateSpecs } from '../stepRunner.js';
-import { emitUpdates } from '../updates.js';
 import { emitRepresentation, networkFeeds } from './representation.js';
 
 /**

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { floats, numbers } from '../../test/support/graphs.js';
-import { withEma } from './ema.js';
 import { sgd } from './sgd.js';
-import { startState, stateSpecs } from './stepRunner.js';
+import { startState, stateSpecs } from './state.js';
 
-const optimizer = withEma(sgd({ momentum: 0.9, weightDecay: 0, decayVectors: false }), 0.9);
+// As an optimizer that also averages the weights.
+const optimizer = {
+  ...sgd({ momentum: 0.9, weightDecay: 0, decayVectors: false }),
+  slots: ['momentum', 'ema'],
+  slotsFromParameter: ['ema'],
+};
 const network = {
   parameters: [{ name: 'w', shape: [3], initialiser: { kind: 'uniform', bound: 1 } }],
   buffers: [{ name: 'running_mean', shape: [1], initialiser: { kind: 'ones' } }],
