@@ -31,19 +31,30 @@ describe('vicregl evaluate knn', () => {
     const sizes = ['--train-images', '22', '--test-images', '5'];
     const { code, stdout, stderr } = await knn('--run', run, ...sizes, '--out', out);
     assert.equal(code, 0, stderr);
-    const report = JSON.parse(stdout);
-    assert.equal(await readFile(out, 'utf8'), stdout);
+    const result = JSON.parse(stdout);
+    const { items, ...file } = JSON.parse(await readFile(out, 'utf8'));
     const last = (await readRunLog(run)).findLast((record) => 'knn_top1' in record) as Record<string, number>;
-    assert.equal(report.trained.top1, last['knn_top1']);
-    assert.equal(report.trained.top5, last['knn_top5']);
-    assert.deepEqual([report.k, report.temperature, report.seed], [7, 0.1, 3]);
-    assert.deepEqual(report.duplicates, { count: 0, by: 'content' });
+    const [trained, random] = result.subjects;
+    assert.equal(trained.figures[0].value, last['knn_top1']);
+    assert.deepEqual([result.options.k, result.options.temperature, result.seed], [7, 0.1, 3]);
+    assert.deepEqual(result.options.duplicates, { count: 0, by: 'content' });
     assert.equal(stderr, '');
     assert.deepEqual(
-      [report.model, report.crop, report.resize, report.classes, report.train_images, report.test_images],
-      [`run step ${last['step']}`, 64, 73, 2, 22, 5],
+      [trained.model, result.options.crop, result.options.resize, result.options.classes],
+      [`run step ${last['step']}`, 64, 73, 2],
     );
-    assert.ok(report.gain_interval[0] <= report.trained.top1 - report.random.top1);
+    assert.deepEqual(
+      result.data.map(({ role, images }: { role: string; images: number }) => [role, images]),
+      [
+        ['train', 22],
+        ['test', 5],
+      ],
+    );
+    assert.equal(result.comparisons[0].difference, trained.figures[0].value - random.figures[0].value);
+    // The file has the values of each item too.
+    assert.equal(items.length, 5);
+    assert.equal(file.subjects[0].perItem.top1.length, 5);
+    assert.deepEqual(file.comparisons, result.comparisons);
   });
 
   it('warns of test images that are learned from', async () => {
@@ -52,7 +63,9 @@ describe('vicregl evaluate knn', () => {
       stderr,
       /^warning: 30 of 30 test images are also training images \(same content\), such as (.*): they are their own nearest neighbours/,
     );
-    assert.deepEqual(JSON.parse(stdout).duplicates, { count: 30, by: 'content' });
+    const { options, notes } = JSON.parse(stdout);
+    assert.deepEqual(options.duplicates, { count: 30, by: 'content' });
+    assert.match(notes[0], /^warning: 30 of 30/);
   });
 
   it('has no number in its help that stands for "all"', async () => {

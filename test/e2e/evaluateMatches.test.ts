@@ -25,13 +25,15 @@ describe('vicregl evaluate matches', () => {
   it("measures a run's checkpoint at the size of its crops, and names the pictures that it leaves out", async () => {
     const { code, stdout, stderr } = await matches('--run', run, '--images', photographs, '--pairs', '2');
     assert.equal(code, 0, stderr);
-    const report = JSON.parse(stdout);
-    assert.deepEqual([report.model, report.images, report.crop, report.top], ['run step 1', 4, 64, 20]);
-    assert.equal(report.skipped.length, 1);
-    assert.match(report.skipped[0], /^9\.jpg: /);
-    assert.equal(report.trained.matches, 4 * 2 * 20);
+    const { subjects, data, options } = JSON.parse(stdout);
+    assert.deepEqual([subjects[0].model, data[0].images, options.crop, options.top], ['run step 1', 4, 64, 20]);
+    assert.deepEqual(
+      data[0].skipped.map(({ name }: { name: string }) => name),
+      ['9.jpg'],
+    );
+    assert.equal(subjects[0].figures[0].name, 'share');
     const coarse = JSON.parse((await matches('--run', run, '--images', photographs, '--crop', '32')).stdout);
-    assert.deepEqual([coarse.crop, coarse.top, coarse.trained.matches], [32, 16, 4 * 4 * 16]);
+    assert.deepEqual([coarse.options.crop, coarse.options.top], [32, 16]);
   });
 
   it('refuses flags that do not go together, sizes that do not fit, and an interval over one picture', async () => {

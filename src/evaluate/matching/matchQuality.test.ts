@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
-import { noAugmentation } from '../data/augment.js';
-import { openImageSource } from '../data/sources.js';
-import type { WorkProgress } from '../progress/work.js';
-import { stream } from '../tensor/random.js';
-import { type Tensor, tensor, zeros } from '../tensor/tensor.js';
+import { noAugmentation } from '../../data/augment.js';
+import { openImageSource } from '../../data/sources.js';
+import type { WorkProgress } from '../../progress/work.js';
+import { stream } from '../../tensor/random.js';
+import { type Tensor, tensor, zeros } from '../../tensor/tensor.js';
 import { matchQuality } from './matchQuality.js';
 
 let root: string;

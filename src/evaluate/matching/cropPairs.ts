@@ -1,6 +1,6 @@
-import { type RandomCropOptions, randomResizedCrop } from '../data/crop.js';
-import type { Rectangle, Size } from '../image/types.js';
-import type { RandomStream } from '../tensor/random.js';
+import { type RandomCropOptions, randomResizedCrop } from '../../data/crop.js';
+import type { Rectangle, Size } from '../../image/types.js';
+import type { RandomStream } from '../../tensor/random.js';
 
 /** Area that two crops share, over the area of the larger one: at least this share of either can be seen in both. */
 export function overlap(a: Rectangle, b: Rectangle): number {

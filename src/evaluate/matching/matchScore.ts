@@ -1,6 +1,6 @@
-import { cropToOriginal } from '../image/crop.js';
-import { composeMaps, invertMap, mapPoint } from '../image/geometry.js';
-import type { Crop } from '../image/types.js';
+import { cropToOriginal } from '../../image/crop.js';
+import { composeMaps, invertMap, mapPoint } from '../../image/geometry.js';
+import type { Crop } from '../../image/types.js';
 
 /** The cells of two views and the crops of one original that they show. */
 export interface ViewPair {

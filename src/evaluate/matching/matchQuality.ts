@@ -4,21 +4,21 @@
  * that the crops' rectangles give.
  */
 
-import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../data/augment.js';
-import type { SkippedImage } from '../data/sample.js';
-import type { ImageSource } from '../data/sources.js';
-import { renderView, type ViewParameters } from '../data/view.js';
-import { decodeImage } from '../image/decode.js';
-import type { RgbImage } from '../image/types.js';
-import { type CellFeatures, matchFeatures } from '../match/features.js';
-import { pipelined } from '../probe/pipelined.js';
-import { silentProgress, type WorkProgress } from '../progress/work.js';
-import { type RandomStream, stream } from '../tensor/random.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
-import { bootstrapInterval } from './bootstrap.js';
+import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../../data/augment.js';
+import type { SkippedImage } from '../../data/sample.js';
+import type { ImageSource } from '../../data/sources.js';
+import { renderView, type ViewParameters } from '../../data/view.js';
+import { decodeImage } from '../../image/decode.js';
+import type { RgbImage } from '../../image/types.js';
+import { type CellFeatures, matchFeatures } from '../../match/features.js';
+import { pipelined } from '../../probe/pipelined.js';
+import { silentProgress, type WorkProgress } from '../../progress/work.js';
+import { type RandomStream, stream } from '../../tensor/random.js';
+import { type Tensor, tensor } from '../../tensor/tensor.js';
+import { bootstrapInterval } from '../bootstrap.js';
+import { requireImages } from '../requireImages.js';
 import { overlappingCrops } from './cropPairs.js';
 import { chanceShare, isWithin, truePlaces } from './matchScore.js';
-import { requireImages } from './requireImages.js';
 
 /** Computes features of a batch: uint8 [B, H, W, 3] -> float32 [B, h, w, D], such as a model's maps_embedding. */
 export type ExtractFeatures = (batch: Tensor<'uint8'>) => Promise<Tensor<'float32'>>;

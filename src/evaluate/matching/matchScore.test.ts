@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { stream } from '../tensor/random.js';
+import { stream } from '../../tensor/random.js';
 import { overlap, overlappingCrops } from './cropPairs.js';
 import { chanceShare, isWithin, truePlaces } from './matchScore.js';
 

@@ -1,15 +1,15 @@
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { exportModel } from '../models/exportModel.js';
-import { type ModelFolder, openModelFolder } from '../models/folder.js';
-import type { CheckpointChoice } from '../train/checkpoint.js';
-import { ConfigError, type TrainConfig } from '../train/config.js';
-import { probeSizes } from '../train/probeSchema.js';
-import { loadRun } from '../train/runFolder.js';
-import { checkpointOption } from './checkpointFlag.js';
-import { bundledModelFolder } from './defaults.js';
-import { ofInput } from './ofInput.js';
-import { runModel } from './runModel.js';
+import { exportModel } from '../../models/exportModel.js';
+import { type ModelFolder, openModelFolder } from '../../models/folder.js';
+import type { CheckpointChoice } from '../../train/checkpoint.js';
+import { ConfigError, type TrainConfig } from '../../train/config.js';
+import { probeSizes } from '../../train/probeSchema.js';
+import { loadRun } from '../../train/runFolder.js';
+import { checkpointOption } from '../checkpointFlag.js';
+import { bundledModelFolder } from '../defaults.js';
+import { ofInput } from '../ofInput.js';
+import { runModel } from '../runModel.js';
 
 /** Flags that select what is evaluated: a model, or a checkpoint of a run. */
 export interface EvaluatedFlags {

@@ -1,0 +1,127 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { SkippedImage } from '../../data/sample.js';
+import { sourceFingerprint } from '../../data/sourceFingerprint.js';
+import type { ImageSource } from '../../data/sources.js';
+import { type FeatureCache, featureCache } from '../../evaluate/featureCache.js';
+import { buildResult, type ResultParts, summaryOf } from '../../evaluate/result/buildResult.js';
+import type { ResultData } from '../../evaluate/result/schema.js';
+import { type Baseline, openSubjects } from '../../evaluate/subjects/openSubjects.js';
+import type { FeatureNeeds, SubjectSource } from '../../evaluate/subjects/subject.js';
+import { checkOutputFile, checkOutputFolder, writeOutputFile } from '../../files/output.js';
+import { openModelFolder } from '../../models/folder.js';
+import { type ShownProgress, showProgress } from '../../progress/work.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from '../engine.js';
+import { ofInput } from '../ofInput.js';
+import { printJson } from '../printJson.js';
+import { wholeNumber } from '../wholeNumber.js';
+import { addEvaluatedFlags, type EvaluatedFlags, type EvaluatedModel, openEvaluated } from './evaluatedModel.js';
+
+/** Flags of every evaluation. */
+export interface EvaluationFlags extends EngineFlags, EvaluatedFlags {
+  readonly baseline?: readonly string[];
+  readonly cache?: string;
+  readonly seed?: number;
+  readonly out?: string;
+}
+
+/**
+ * Adds the flags of every evaluation: what is evaluated, baselines, cache, seed, output, engine.
+ * @param seedOf what the seed decides, for --help.
+ */
+export function addEvaluationFlags(command: Command, seedOf: string): Command {
+  addEvaluatedFlags(command)
+    .addOption(
+      new Option(
+        '--baseline <name>',
+        'what to compare with, paired by item: random (the same network with random weights), pixels (raw pixels) or a ' +
+          'model folder; repeat it for several (default: random)',
+      ).argParser((name: string, previous: readonly string[] = []) => [...previous, name]),
+    )
+    .option('--cache <dir>', 'keep computed features in this folder, and use those that it has')
+    .option(
+      '--seed <number>',
+      `random seed of ${seedOf}, random weights and bootstrap (default: that of the run, or 0)`,
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+    )
+    .option('--out <file.json>', 'write the result to a file, with the values of each item');
+  return addEngineFlags(command);
+}
+
+/** What an evaluation measures with. */
+export interface EvaluationContext {
+  readonly evaluated: EvaluatedModel;
+  /** What is evaluated, then the baselines. */
+  readonly sources: readonly SubjectSource[];
+  readonly seed: number;
+  readonly cache: FeatureCache;
+  readonly progress: ShownProgress;
+  /** Prints a message once, above the progress bar. */
+  readonly log: (message: string) => void;
+}
+
+/** The parts of a result that differ between evaluations. */
+export type EvaluationParts = Omit<ResultParts, 'command' | 'seed' | 'sources' | 'began'>;
+
+async function openBaseline(name: string): Promise<Baseline> {
+  if (name === 'random' || name === 'pixels') return name;
+  return { model: await ofInput('--baseline', name, () => openModelFolder(name)) };
+}
+
+/**
+ * Runs an evaluation: opens the model and its baselines, measures, prints the result without the values of each item, and
+ * writes all of it to --out. Nothing stays behind in temporary folders.
+ * @param needs outputs that the model must have; an export of it is made where it lacks them.
+ */
+export async function runEvaluation(
+  flags: EvaluationFlags,
+  needs: (evaluated: EvaluatedModel) => FeatureNeeds,
+  evaluate: (context: EvaluationContext) => Promise<EvaluationParts>,
+): Promise<void> {
+  const { out, cache } = flags;
+  const began = performance.now();
+  if (out !== undefined) await checkOutputFile('--out', out);
+  if (cache !== undefined) await checkOutputFolder('--cache', cache);
+  const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
+  const progress = showProgress();
+  try {
+    const evaluated = await openEvaluated(flags, scratch);
+    const baselines = await Promise.all((flags.baseline ?? ['random']).map(openBaseline));
+    const seed = flags.seed ?? evaluated.config?.seed ?? 0;
+    const log = sayOnce(progress.note);
+    const sources = await openSubjects(evaluated.folder, baselines, {
+      startEngine: (folder) => startBatchEngine(folder, flags, log),
+      seed,
+      scratch,
+      needs: needs(evaluated),
+    });
+    const parts = await evaluate({ evaluated, sources, seed, cache: featureCache(cache), progress, log });
+    progress.stop();
+    const result = buildResult({ ...parts, command: process.argv.slice(2), seed, sources, began });
+    // Printed first, so that a full disk does not lose the results.
+    printJson(summaryOf(result));
+    if (out !== undefined) await writeOutputFile('--out', out, `${JSON.stringify(result)}\n`);
+  } finally {
+    progress.stop();
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** How a source of images stands in the result. @param path as it was given. @param images that were used. */
+export function resultData(
+  role: ResultData['role'],
+  path: string,
+  source: ImageSource,
+  images: number,
+  skipped: readonly SkippedImage[],
+): ResultData {
+  return {
+    role,
+    source: path,
+    fingerprint: sourceFingerprint(source),
+    images,
+    skipped: skipped.map(({ name, reason }) => ({ name, reason })),
+  };
+}

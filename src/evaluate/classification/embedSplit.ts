@@ -1,0 +1,97 @@
+import type { SkippedImage } from '../../data/sample.js';
+import { sourceFingerprint } from '../../data/sourceFingerprint.js';
+import type { OutputName } from '../../engine/engine.js';
+import { planInput } from '../../image/resize.js';
+import { type EmbeddedImages, embedImages } from '../../probe/embedImages.js';
+import type { LabelledImages, LabelledSplit } from '../../probe/labelledImages.js';
+import { silentProgress, type WorkProgress } from '../../progress/work.js';
+import { type Tensor, tensor } from '../../tensor/tensor.js';
+import type { FeatureCache } from '../featureCache.js';
+import type { Subject, SubjectSource } from '../subjects/subject.js';
+
+/** How the images of a split become representations. */
+export interface EmbedSplitOptions {
+  /** Shortest side of the images in pixels before the central square of `crop` pixels is cut out. */
+  readonly resize: number;
+  readonly crop: number;
+  readonly cache: FeatureCache;
+  readonly progress?: WorkProgress;
+}
+
+/** Representations of both halves of a split. */
+export interface EmbeddedSplit {
+  readonly train: EmbeddedImages;
+  readonly test: EmbeddedImages;
+}
+
+/** Images of one run of the network. */
+const BATCH = 32;
+/** Images of one part of the cache: some seconds of work. */
+const PART = 1024;
+const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
+
+/**
+ * Representations [N, C] of the images that can be decoded, from the cache as far as it has them.
+ * @throws ImageError for sizes that do not fit the subject, EngineError.
+ */
+export async function embedSplit(
+  subject: Subject,
+  { name, digest }: SubjectSource,
+  split: LabelledSplit,
+  { resize, crop, cache, progress = silentProgress }: EmbedSplitOptions,
+): Promise<EmbeddedSplit> {
+  planInput({ width: resize, height: resize }, { kind: 'shortestSide', resize, crop }, subject.stride);
+  const represent = async (batch: Tensor<'uint8'>) => (await subject.run(batch, WANTED)).representation!;
+  progress.begin(`${name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
+  const embed = async (images: LabelledImages): Promise<EmbeddedImages> => {
+    const fingerprint = sourceFingerprint(images.source);
+    const parts: EmbeddedImages[] = [];
+    for (let start = 0; start < images.indices.length; start += PART) {
+      const indices = images.indices.slice(start, start + PART);
+      const labels = images.labels.slice(start, start + PART);
+      let computed = false;
+      const key = { kind: 'representation', digest, fingerprint, resize, crop, indices: [...indices] };
+      const { tensors, metadata } = await cache.part(key, async () => {
+        computed = true;
+        const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };
+        const { vectors, skipped } = await embedImages({ source: images.source, indices, labels }, represent, settings);
+        return { tensors: new Map([['vectors', vectors]]), metadata: { skipped: JSON.stringify(skipped) } };
+      });
+      if (!computed) progress.advance(indices.length);
+      const skipped = JSON.parse(metadata['skipped'] ?? '[]') as SkippedImage[];
+      const missing = new Set(skipped.map(({ index }) => index));
+      parts.push({
+        vectors: tensors.get('vectors') as Tensor<'float32'>,
+        // Labels are not in the cache: they belong to the split.
+        labels: labels.filter((_, i) => !missing.has(indices[i]!)),
+        skipped,
+      });
+    }
+    return joined(parts);
+  };
+  return { train: await embed(split.train), test: await embed(split.test) };
+}
+
+function joined(parts: readonly EmbeddedImages[]): EmbeddedImages {
+  const rows = parts.reduce((sum, { labels }) => sum + labels.length, 0);
+  const channels = parts.find(({ labels }) => labels.length > 0)?.vectors.shape[1] ?? 0;
+  const data = new Float32Array(rows * channels);
+  const labels = new Uint32Array(rows);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.vectors.data, at * channels);
+    labels.set(part.labels, at);
+    at += part.labels.length;
+  }
+  return {
+    vectors: tensor('float32', [rows, channels], data),
+    labels,
+    skipped: parts.flatMap(({ skipped }) => skipped),
+  };
+}
+
+/** Names of the test images that were embedded, in the order of their vectors. */
+export function embeddedNames({ source, indices }: LabelledImages, { skipped }: EmbeddedImages): string[] {
+  const missing = new Set(skipped.map(({ index }) => index));
+  return indices.filter((index) => !missing.has(index)).map((index) => source.nameOf(index));
+}

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { tensor } from '../tensor/tensor.js';
+import { type CachedPart, featureCache } from './featureCache.js';
+
+const part = (value: number): CachedPart => ({
+  tensors: new Map([['x', tensor('float32', [1], Float32Array.of(value))]]),
+  metadata: { note: String(value) },
+});
+
+describe('featureCache', () => {
+  it('keeps parts by their keys, and computes a damaged one again', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
+    try {
+      const computed: string[] = [];
+      const get = (key: string, value: number) =>
+        featureCache(dir).part({ key }, async () => {
+          computed.push(key);
+          return part(value);
+        });
+      await get('a', 1);
+      await get('b', 2);
+      assert.deepEqual(await get('a', 3), part(1));
+      assert.deepEqual(computed, ['a', 'b']);
+      const [name] = (await readdir(dir, { recursive: true })).filter((each) => each.endsWith('.safetensors'));
+      await writeFile(join(dir, name!), 'truncated');
+      await get('a', 1);
+      await get('b', 2);
+      assert.equal(computed.length, 3);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
+  it('keeps nothing where the work fails, or without a folder', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
+    try {
+      const failing = featureCache(dir).part({ key: 1 }, () => Promise.reject(new Error('no memory')));
+      await assert.rejects(failing, /no memory/);
+      assert.deepEqual(await readdir(dir), []);
+      assert.deepEqual(await featureCache(undefined).part({ key: 1 }, async () => part(4)), part(4));
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Tensors and their description, as one file of the cache. */
+export interface CachedPart {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Features that are kept on disk, so that an interrupted evaluation goes on where it stopped and others on the same images
+ * need not compute them again. Without a folder nothing is kept.
+ */
+export interface FeatureCache {
+  /**
+   * The part of this key from the disk, else computed and kept. Parts are written beside their place and renamed: what is
+   * there is whole.
+   * @param key all that the part depends on: digest of the subject, images, sizes, number of the part.
+   */
+  part(key: Readonly<Record<string, unknown>>, compute: () => Promise<CachedPart>): Promise<CachedPart>;
+}
+
+/** @param dir folder of the cache, created where it is missing; undefined for none. */
+export function featureCache(dir: string | undefined): FeatureCache {
+  if (dir === undefined) return { part: (_, compute) => compute() };
+  return {
+    async part(key, compute) {
+      const name = createHash('sha256').update(JSON.stringify(key)).digest('hex');
+      const folder = join(dir, name.slice(0, 2));
+      const path = join(folder, `${name}.safetensors`);
+      try {
+        return await readSafetensors(path);
+      } catch (error) {
+        // A file that another tool has damaged is computed again.
+        if (error instanceof SafetensorsError) await rm(path, { force: true });
+        else if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+      const computed = await compute();
+      await mkdir(folder, { recursive: true });
+      await writeSafetensors(path, computed.tensors, computed.metadata);
+      return computed;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { packageVersion } from '../../models/packageVersion.js';
+import { env } from '../../onnx/runtime.js';
+import type { SubjectSource } from '../subjects/subject.js';
+import { compareFigures, type MeasuredFigure } from './figures.js';
+import { type EvaluationResult, RESULT_FORMAT, RESULT_VERSION, type ResultSubject } from './schema.js';
+
+/** What was measured of one subject. */
+export interface SubjectMeasures extends Pick<ResultSubject, 'curves' | 'classes'> {
+  readonly figures: readonly MeasuredFigure[];
+}
+
+export interface ResultParts
+  extends Pick<EvaluationResult, 'kind' | 'protocol' | 'command' | 'seed' | 'options' | 'data' | 'notes'> {
+  /** Names of the items over which figures are taken and resampled, in the order of the figures' indices. */
+  readonly items: readonly string[];
+  readonly sources: readonly SubjectSource[];
+  /** Of each source, in its order. */
+  readonly measures: readonly SubjectMeasures[];
+  /** When the evaluation began, as `performance.now()`. */
+  readonly began: number;
+}
+
+/** Puts the result of an evaluation together, with intervals and comparisons. */
+export function buildResult(parts: ResultParts): EvaluationResult {
+  const { kind, protocol, command, seed, options, data, notes, items, sources, measures, began } = parts;
+  const measured = sources.map(({ name }, i) => ({ name, figures: measures[i]!.figures }));
+  const { figures, comparisons } = compareFigures(measured, items.length, { seed });
+  const subjects = sources.map(({ name, model, digest }, i): ResultSubject => {
+    const { figures: own, curves, classes } = measures[i]!;
+    const perItem = own.flatMap(({ name: figure, perItem: values }) =>
+      values === undefined ? [] : [[figure, Array.from(values, (value) => (Number.isFinite(value) ? value : null))]],
+    );
+    return {
+      name,
+      model,
+      digest,
+      figures: figures[i]!,
+      ...(perItem.length > 0 && { perItem: Object.fromEntries(perItem) }),
+      ...(curves && { curves }),
+      ...(classes && { classes }),
+    };
+  });
+  return {
+    format: RESULT_FORMAT,
+    formatVersion: RESULT_VERSION,
+    kind,
+    protocol,
+    command: [...command],
+    created: new Date().toISOString(),
+    seconds: Math.round(performance.now() - began) / 1000,
+    versions: { vicregl: packageVersion(), onnxruntime: env.versions.node!, node: process.versions.node },
+    seed,
+    options,
+    data,
+    items: [...items],
+    subjects,
+    comparisons,
+    ...(notes !== undefined && notes.length > 0 && { notes }),
+  };
+}
+
+/** A result without the values of each item, for printing. */
+export function summaryOf({ items: _, subjects, ...result }: EvaluationResult): EvaluationResult {
+  return { ...result, subjects: subjects.map(({ perItem: __, ...subject }) => subject) };
+}

@@ -1,0 +1,97 @@
+import { z } from 'zod';
+
+/** The one file format of all evaluations (docs/evaluation.md, Results). */
+
+export const RESULT_FORMAT = 'vicregl-result';
+/** Raised when a reader of the previous version would misread a file. */
+export const RESULT_VERSION = 1;
+
+/** Kinds of evaluation: the subcommands of `vicregl evaluate`. */
+export const RESULT_KINDS = ['knn', 'linear', 'segmentation', 'retrieval', 'matches', 'homography'] as const;
+
+/** JSON has no NaN: a value that does not exist is null. */
+const value = z.number().nullable();
+const interval = z.tuple([value, value]).describe('95 % percentile bootstrap interval over the items.');
+
+const figure = z.strictObject({
+  name: z.string().describe('Stable key, such as `top1` or `miou`.'),
+  label: z.string().describe('Name for tables and plots.'),
+  unit: z.enum(['share', 'pixels', 'number']).describe('`share` is 0 to 1 and shown in per cent.'),
+  better: z.enum(['higher', 'lower']),
+  value,
+  interval: interval.optional(),
+});
+
+const curve = z.strictObject({
+  name: z.string(),
+  label: z.string(),
+  x: z.strictObject({ label: z.string(), values: z.array(z.number()) }),
+  y: z.strictObject({
+    label: z.string(),
+    unit: figure.shape.unit,
+    values: z.array(value),
+    intervals: z.array(interval).optional(),
+  }),
+});
+
+const subject = z.strictObject({
+  name: z.string().describe('`trained`, `random`, `pixels`, or the name and version of a baseline model.'),
+  model: z.string().describe('Model and version.'),
+  digest: z.string().describe('Identifies the weights.'),
+  figures: z.array(figure),
+  perItem: z
+    .record(z.string(), z.array(value))
+    .optional()
+    .describe('Values of each item, by figure, in the order of `items`. Only in files.'),
+  curves: z.array(curve).optional(),
+  classes: z
+    .strictObject({
+      figure: z.string(),
+      label: z.string(),
+      values: z.array(z.strictObject({ name: z.string(), value })),
+    })
+    .optional()
+    .describe('A figure by class; null for a class that the test images lack.'),
+});
+
+const data = z.strictObject({
+  role: z.enum(['train', 'test', 'images']),
+  source: z.string().describe('The path as it was given.'),
+  fingerprint: z.string().describe('Number of images, and a digest of their names, order and classes.'),
+  images: z.int().nonnegative().describe('Images that were used.'),
+  skipped: z.array(z.strictObject({ name: z.string(), reason: z.string() })).describe('Images that were left out.'),
+});
+
+export const resultSchema = z.strictObject({
+  format: z.literal(RESULT_FORMAT),
+  formatVersion: z.literal(RESULT_VERSION),
+  kind: z.enum(RESULT_KINDS),
+  protocol: z.string().describe('What was measured, in a sentence.'),
+  command: z.array(z.string()).describe('Arguments of `vicregl`.'),
+  created: z.iso.datetime(),
+  seconds: z.number().nonnegative(),
+  versions: z.strictObject({ vicregl: z.string(), onnxruntime: z.string(), node: z.string() }),
+  seed: z.int().nonnegative(),
+  options: z.record(z.string(), z.json()),
+  data: z.array(data),
+  items: z.array(z.string()).optional().describe('Names of what is resampled: images, or pairs. Only in files.'),
+  subjects: z.array(subject).min(1).describe('What was evaluated, then its baselines.'),
+  comparisons: z
+    .array(
+      z.strictObject({
+        figure: z.string(),
+        subject: z.string(),
+        baseline: z.string(),
+        difference: value,
+        interval: interval.describe('Paired: the same resampled items on both sides.'),
+      }),
+    )
+    .describe('The first subject less each baseline.'),
+  notes: z.array(z.string()).optional().describe('Warnings about the data or the figures.'),
+});
+
+export type EvaluationResult = z.infer<typeof resultSchema>;
+export type ResultSubject = EvaluationResult['subjects'][number];
+export type ResultFigure = ResultSubject['figures'][number];
+export type ResultCurve = NonNullable<ResultSubject['curves']>[number];
+export type ResultData = EvaluationResult['data'][number];
