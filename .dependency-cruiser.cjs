@@ -24,6 +24,7 @@ const layers = {
     'engine',
     'models',
     'data',
+    'heads',
     'optim',
     'vicregl',
     'nn',
@@ -37,6 +38,7 @@ const layers = {
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'heads',
     'optim',
     'bench',
     'serve',
