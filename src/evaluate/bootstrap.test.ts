@@ -14,7 +14,7 @@ test('the interval of a mean agrees with the normal one', () => {
   assert.ok(Math.abs(upper - (mean + half)) < 0.15 * half, `${upper} against ${mean + half}`);
 });
 
-test('equal values have no spread, and the seed decides the rest', () => {
+test('the interval of equal values has no width, and equal seeds give equal intervals', () => {
   assert.deepEqual(bootstrapInterval([0.5, 0.5, 0.5]), [0.5, 0.5]);
   const random = stream(4);
   const values = Array.from({ length: 20 }, () => random.normal());
@@ -22,7 +22,7 @@ test('equal values have no spread, and the seed decides the rest', () => {
   assert.notDeepEqual(bootstrapInterval(values, { seed: 1 }), bootstrapInterval(values, { seed: 2 }));
 });
 
-test('bad input is named', () => {
+test('bad input is an error that names it', () => {
   assert.throws(() => bootstrapInterval([]), /at least two values, not 0/);
   assert.throws(() => bootstrapInterval([1]), /at least two values, not 1/);
   assert.throws(() => bootstrapInterval([1, 2], { resamples: 0 }), /resamples is 0/);

@@ -2,7 +2,7 @@ import { DataError } from '../data/dataError.js';
 import type { SkippedImage } from '../data/sample.js';
 
 /**
- * Refuses an evaluation of fewer than two images: there is no interval over one.
+ * Rejects an evaluation of fewer than two images: there is no interval over one.
  * @throws DataError `undecodable` where images were skipped, naming the first, else `bad_option`.
  */
 export function requireImages(count: number, skipped: readonly SkippedImage[] = []): void {

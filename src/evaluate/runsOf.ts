@@ -1,6 +1,6 @@
 import type { Engine } from '../engine/engine.js';
 
-/** Batches to have under way: one more than workers, so that none of them waits for its next. */
+/** Number of concurrent batches: one more than workers, so that no worker waits for its next batch. */
 export function runsOf({ status }: Pick<Engine, 'status'>): number {
   return status.workers.length + 1;
 }

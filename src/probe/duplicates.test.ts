@@ -22,13 +22,13 @@ before(async () => {
 after(() => rm(root, { recursive: true }));
 
 const options = { trainImages: 100, testImages: 100, seed: 1 };
-async function duplicates(train: string, test: string | undefined, mostRead?: number) {
+async function duplicates(train: string, test: string | undefined, maxRead?: number) {
   const [first, second] = [await openImageSource(join(root, train), { labels: 'auto' }), test];
   const other = second === undefined ? undefined : await openImageSource(join(root, second), { labels: 'auto' });
-  return findDuplicates(splitLabelled(first, other, options), mostRead === undefined ? {} : { mostRead });
+  return findDuplicates(splitLabelled(first, other, options), maxRead === undefined ? {} : { maxRead });
 }
 
-test('a test image with the bytes of one to learn from is found under any name', async () => {
+test('finds a test image with the bytes of a training image under any name', async () => {
   assert.deepEqual(await duplicates('train', 'test'), {
     count: 1,
     by: 'content',
@@ -38,7 +38,7 @@ test('a test image with the bytes of one to learn from is found under any name',
   assert.deepEqual(await duplicates('train', undefined), { count: 0, by: 'content' });
 });
 
-test('copies within one source are found across the held-out part', async () => {
+test('finds copies within one source across the held-out part', async () => {
   await cp(join(root, 'train'), join(root, 'doubled'), { recursive: true });
   await cp(join(root, 'train', 'a'), join(root, 'doubled', 'b', 'again'), { recursive: true });
   await cp(join(root, 'train', 'b'), join(root, 'doubled', 'a', 'again'), { recursive: true });
@@ -47,7 +47,7 @@ test('copies within one source are found across the held-out part', async () => 
   assert.ok(count > 0);
 });
 
-test('where there are too many to read, the files decide', async () => {
+test('compares files if there are too many images to read', async () => {
   assert.deepEqual(await duplicates('train', 'test', 12), { count: 0, by: 'path' });
   const { count, by } = await duplicates('train', 'train', 12);
   assert.deepEqual([count, by], [10, 'path']);

@@ -3,22 +3,22 @@ import { imagePlace } from '../data/sourceIndex.js';
 import { silentProgress, type WorkProgress } from '../progress/work.js';
 import type { LabelledImages, LabelledSplit } from './labelledImages.js';
 
-/** Test images that are among the images to learn from: they find themselves, and the accuracy says too much. */
+/** Test images that are also training images. They are their own nearest neighbours, so the accuracy is too high. */
 export interface Duplicates {
-  /** Test images with a twin. */
+  /** Number of test images with a copy among the training images. */
   readonly count: number;
-  /** How they were found: by their bytes, or, where there are too many images to read them all, by their files. */
+  /** How they were found: by their bytes or, if there are too many images to read, by their files. */
   readonly by: 'content' | 'path';
-  /** The first of them, and its twin. */
+  /** The first of them, and its copy. */
   readonly example?: { readonly test: string; readonly train: string };
 }
 
-/** Reading and hashing costs a small part of decoding; beyond so many images the paths have to do. */
-const MOST_READ = 100_000;
-/** Images read at once. */
-const AT_ONCE = 16;
+/** Maximum number of images that are read and hashed, which costs a small part of decoding them. Above it, paths are compared. */
+const MAX_READ = 100_000;
+/** Images read concurrently. */
+const CONCURRENT_READS = 16;
 
-/** What makes an image the same as another; undefined for one that cannot be read. */
+/** A key that equal images share; undefined for an image that cannot be read. */
 type KeyOf = (images: LabelledImages, index: number) => Promise<string | undefined>;
 
 const byContent: KeyOf = async ({ source }, index) => {
@@ -30,21 +30,21 @@ const byPath: KeyOf = async ({ source }, index) => imagePlace(source.index, inde
 
 async function keysOf(images: LabelledImages, keyOf: KeyOf, progress: WorkProgress): Promise<(string | undefined)[]> {
   const keys: (string | undefined)[] = [];
-  for (let start = 0; start < images.indices.length; start += AT_ONCE) {
-    const some = images.indices.slice(start, start + AT_ONCE);
+  for (let start = 0; start < images.indices.length; start += CONCURRENT_READS) {
+    const some = images.indices.slice(start, start + CONCURRENT_READS);
     keys.push(...(await Promise.all(some.map((index) => keyOf(images, index)))));
     progress.advance(some.length);
   }
   return keys;
 }
 
-/** Finds test images that are also learned from. @param mostRead images up to which contents are compared. */
+/** Finds test images that are also training images. @param maxRead maximum number of images whose contents are compared. */
 export async function findDuplicates(
   { train, test }: LabelledSplit,
-  { mostRead = MOST_READ, progress = silentProgress }: { mostRead?: number; progress?: WorkProgress } = {},
+  { maxRead = MAX_READ, progress = silentProgress }: { maxRead?: number; progress?: WorkProgress } = {},
 ): Promise<Duplicates> {
-  progress.begin('looking for duplicates', train.indices.length + test.indices.length, 'images');
-  const content = train.indices.length + test.indices.length <= mostRead;
+  progress.begin('searching for duplicates', train.indices.length + test.indices.length, 'images');
+  const content = train.indices.length + test.indices.length <= maxRead;
   const keyOf = content ? byContent : byPath;
   const known = new Map<string, number>();
   for (const [i, key] of (await keysOf(train, keyOf, progress)).entries()) {
@@ -53,10 +53,10 @@ export async function findDuplicates(
   let count = 0;
   let example: Duplicates['example'];
   for (const [i, key] of (await keysOf(test, keyOf, progress)).entries()) {
-    const twin = key === undefined ? undefined : known.get(key);
-    if (twin === undefined) continue;
+    const copy = key === undefined ? undefined : known.get(key);
+    if (copy === undefined) continue;
     count += 1;
-    example ??= { test: test.source.nameOf(test.indices[i]!), train: train.source.nameOf(twin) };
+    example ??= { test: test.source.nameOf(test.indices[i]!), train: train.source.nameOf(copy) };
   }
   return { count, by: content ? 'content' : 'path', ...(example && { example }) };
 }

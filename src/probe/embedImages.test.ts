@@ -15,7 +15,7 @@ const plain = (level: number) =>
     .png()
     .toBuffer();
 
-test('vectors stand in the order of the images; broken ones are left out with their labels; batches are full', async () => {
+test('vectors are in the order of the images; broken images are left out with their labels', async () => {
   const files = [await plain(10), await plain(20), Buffer.from('no image'), await plain(40), await plain(50)];
   let reads = 0;
   const source = {
@@ -50,12 +50,12 @@ test('vectors stand in the order of the images; broken ones are left out with th
   assert.deepEqual(batches, [1, 2, 1]);
   assert.equal(reads, 5);
 
-  // A second time the prepared images are there; the broken one is tried again.
+  // The second time, prepared images come from the cache, and the broken one is read again.
   assert.deepEqual((await embedImages(images, represent, options)).vectors, vectors);
   assert.equal(reads, 6);
 });
 
-test('with several runs at once the vectors are those of one after the other, bit for bit', async () => {
+test('concurrent runs give the same vectors as sequential runs, bit for bit', async () => {
   const size = 40;
   const files = await Promise.all(
     Array.from({ length: 23 }, async (_, i) => {
@@ -68,7 +68,7 @@ test('with several runs at once the vectors are those of one after the other, bi
   );
   const source = { nameOf: (i: number) => `${i}.jpg`, read: async (i: number) => files[i]! } as unknown as ImageSource;
   const images = { source, indices: files.map((_, i) => (i * 5) % 23), labels: Uint32Array.from(files, (_, i) => i) };
-  // What a run gives depends on the whole batch, so that another make-up of batches would show.
+  // The results depend on the whole batch, so that another composition of the batches would be noticed.
   const represent: Represent = async ({ shape, data }) => {
     const sums = Float32Array.from({ length: shape[0]! }, (_, i) => {
       let sum = 0;
@@ -82,9 +82,9 @@ test('with several runs at once the vectors are those of one after the other, bi
       Float32Array.from({ length: shape[0]! * 2 }, (_, i) => (i % 2 ? whole : sums[i >> 1]!)),
     );
   };
-  // Later batches answer first.
+  // Later batches finish first.
   let called = 0;
-  const latersFirst: Represent = async (batch) => {
+  const lastFirst: Represent = async (batch) => {
     const waits = 4 - (called++ % 4);
     const answer = await represent(batch);
     for (let i = 0; i < waits * 3; i++) await new Promise(setImmediate);
@@ -114,9 +114,9 @@ test('with several runs at once the vectors are those of one after the other, bi
   }
   assert.equal(broken.length, 4);
   for (const runs of [1, 3]) {
-    const told: number[] = [];
-    const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => told.push(count) };
-    const found = await embedImages(images, latersFirst, { ...options, runs, progress });
+    const advanced: number[] = [];
+    const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => advanced.push(count) };
+    const found = await embedImages(images, lastFirst, { ...options, runs, progress });
     assert.deepEqual([...found.vectors.data], rows);
     assert.deepEqual([...found.labels], labels);
     assert.deepEqual(
@@ -124,28 +124,28 @@ test('with several runs at once the vectors are those of one after the other, bi
       broken,
     );
     assert.equal(
-      told.reduce((sum, count) => sum + count, 0),
+      advanced.reduce((sum, count) => sum + count, 0),
       23,
     );
   }
 });
 
-test('a run that fails is thrown when no other run is at work', async () => {
+test('an error of a run is thrown once no other run is in progress', async () => {
   const file = await plain(10);
   const source = { nameOf: String, read: async () => file } as unknown as ImageSource;
   const images = { source, indices: Array.from({ length: 12 }, (_, i) => i), labels: new Uint32Array(12) };
-  let [called, atWork] = [0, 0];
+  let [called, inProgress] = [0, 0];
   const represent: Represent = async ({ shape }) => {
     const run = called++;
-    atWork++;
+    inProgress++;
     for (let i = 0; i < (run === 1 ? 1 : 20); i++) await new Promise(setImmediate);
-    atWork--;
+    inProgress--;
     if (run === 1) throw new Error('out of memory');
     return tensor('float32', [shape[0]!, 1], new Float32Array(shape[0]!));
   };
   await assert.rejects(embedImages(images, represent, { resize: 8, crop: 8, stride: 8, batchSize: 2, runs: 3 }), {
     message: 'out of memory',
   });
-  assert.equal(atWork, 0);
+  assert.equal(inProgress, 0);
   assert.ok(called < 6, `${called} of 6 runs`);
 });

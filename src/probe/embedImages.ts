@@ -25,28 +25,28 @@ export interface Preparation {
 export interface EmbedOptions extends Preparation {
   /** Images of one run. */
   readonly batchSize: number;
-  /** Batches that are computed at once; `represent` is called as often before it has answered. Default 1. */
+  /** Batches that are computed concurrently: `represent` is called so often before it has answered. Default 1. */
   readonly runs?: number;
-  /** Keeps prepared images by their index in the source; none are kept by default. */
+  /** Stores prepared images by their index in the source. Default: none is stored. */
   readonly cache?: DecodedCache;
-  /** Told of every image, also of those that cannot be decoded. */
+  /** Advances with every image, including those that cannot be decoded. */
   readonly progress?: WorkProgress;
 }
 
-/** Vectors of those images that can be decoded, in their order, and those that cannot. */
+/** Vectors of the images that can be decoded, in their order, and the images that cannot. */
 export interface EmbeddedImages extends LabelledVectors {
   readonly skipped: readonly SkippedImage[];
 }
 
-/** An image ready for the network, or why there is none. */
+/** An image ready for the network, or the reason why there is none. */
 type Prepared = { readonly image: RgbImage } | { readonly reason: string };
 
-/** Images that are decoded at once, at the least: as many as libuv has threads by default. */
-const LEAST_DECODED = 4;
+/** Minimum number of images that are decoded concurrently: the default number of libuv's threads. */
+const MIN_DECODED = 4;
 
 /**
- * Embeds images. Decoding (on libuv's threads) goes on while up to `runs` batches are computed; which images share a batch, and
- * the order of the results, do not depend on it.
+ * Embeds images. Images are decoded (on libuv's threads) while up to `runs` batches are computed. The composition of the batches and
+ * the order of the results do not depend on `runs`.
  */
 export async function embedImages(
   { source, indices, labels }: LabelledImages,
@@ -66,10 +66,10 @@ export async function embedImages(
       return { reason: error instanceof Error ? error.message : String(error) };
     }
   };
-  // Bounded, since pictures that are decoded and not yet resized may be large.
-  const atOnce = pLimit(Math.max(LEAST_DECODED, availableParallelism()));
+  // Bounded, since images that are decoded and not yet resized may be large.
+  const limit = pLimit(Math.max(MIN_DECODED, availableParallelism()));
   const prepareBatch = (batch: number) =>
-    Promise.all(indices.slice(batch * batchSize, (batch + 1) * batchSize).map((index) => atOnce(prepare, index)));
+    Promise.all(indices.slice(batch * batchSize, (batch + 1) * batchSize).map((index) => limit(prepare, index)));
   const embed = async (prepared: readonly Prepared[]) => {
     const images = prepared.flatMap((one) => ('image' in one ? [one.image] : []));
     const row = images.length > 0 ? (await represent(stacked(images, crop))).data : new Float32Array();

@@ -42,7 +42,7 @@ describe('k-NN classification', () => {
       slowRank(bank, queries.vectors.data.subarray(q * 6, (q + 1) * 6), own, 3, 0.07, 4),
     );
     assert.deepEqual([...(await knn.ranks(bank, queries))], expected);
-    assert.ok(new Set(expected).size === 4); // all ranks are met
+    assert.ok(new Set(expected).size === 4); // all ranks occur
   });
 
   it('a near neighbour outvotes two far ones at a low temperature, and loses at a high one', async () => {
@@ -61,7 +61,7 @@ describe('k-NN classification', () => {
     await warm.close();
   });
 
-  it('cosines know no length; a vector of zeros is like none', async () => {
+  it('the length of a vector does not matter, and a vector of zeros is similar to none', async () => {
     const bank = vectors(
       [
         [0.001, 0],
@@ -80,12 +80,12 @@ describe('k-NN classification', () => {
     assert.deepEqual([...(await knn.ranks(bank, queries))], [0, 0]);
   });
 
-  it('a vector that is not finite is never right', async () => {
+  it('a vector that is not finite is never classified correctly', async () => {
     const bank = randomVectors(10, 2, 4, 1);
     assert.deepEqual([...(await knn.ranks(bank, vectors([[Number.NaN, 1]], [0])))], [4]);
   });
 
-  it('refuses fewer vectors than neighbours, and options out of range', async () => {
+  it('rejects fewer vectors than neighbours, and options out of range', async () => {
     await assert.rejects(knn.ranks(randomVectors(2, 2, 4, 1), randomVectors(1, 2, 4, 1)), {
       name: 'RangeError',
       message: 'k is 3, but the bank has only 2 vectors; lower k or give more images',

@@ -28,20 +28,20 @@ export interface LabelledVectors {
 export interface KnnClassifier {
   /**
    * Classifies queries by their neighbours in a bank. Returns for each query the rank of its own class, from 0: its
-   * top-5 accuracy is the share of ranks below 5. Classes of equal score rank by their index; a query whose vector is
-   * not finite ranks behind all classes.
-   * @param progress told of every query
+   * top-5 accuracy is the share of ranks below 5. Classes of equal score are ranked by their index. A query whose vector is
+   * not finite gets the number of classes as rank.
+   * @param progress advances with every query
    * @throws RangeError for a bank of fewer than k vectors.
    */
   ranks(bank: LabelledVectors, queries: LabelledVectors, progress?: WorkProgress): Promise<Uint32Array>;
   close(): Promise<void>;
 }
 
-/** Similarities that one run holds: 64 MiB. */
-const MOST_SIMILARITIES = 2 ** 24;
-const MOST_QUERIES = 256;
+/** Maximum number of similarities in one run: 64 MiB. */
+const MAX_SIMILARITIES = 2 ** 24;
+const MAX_QUERIES = 256;
 
-/** Rows of [N, C] divided by their L2 norms; rows of zeros stay. */
+/** Rows of [N, C] divided by their L2 norms; rows of zeros are unchanged. */
 function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
   const [rows, channels] = shape as readonly [number, number];
   const result = new Float32Array(data.length);
@@ -78,7 +78,7 @@ interface Search {
 export function createKnn({ k, temperature, classes }: KnnOptions, session: SessionConfig = {}): KnnClassifier {
   if (!Number.isSafeInteger(k) || k < 1) throw new RangeError(`k is ${k}; it must be a whole number of at least 1`);
   if (!(temperature > 0)) throw new RangeError(`temperature is ${temperature}; it must be over 0`);
-  // Kept from call to call: a probe asks with the same shapes again and again.
+  // Reused between calls: a probe has the same shapes every time.
   let search: Search | undefined;
   const searchOf = async (queries: number, bank: number, channels: number): Promise<Search> => {
     const shape = `${queries} ${bank} ${channels}`;
@@ -104,12 +104,12 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
       if (rows < k)
         throw new RangeError(`k is ${k}, but the bank has only ${rows} vectors; lower k or give more images`);
       const count = queries.labels.length;
-      const batch = Math.max(1, Math.min(MOST_QUERIES, count, Math.floor(MOST_SIMILARITIES / rows)));
+      const batch = Math.max(1, Math.min(MAX_QUERIES, count, Math.floor(MAX_SIMILARITIES / rows)));
       const { session: running } = await searchOf(batch, rows, channels);
       const [bankRows, queryRows] = [normalised(bank.vectors), normalised(queries.vectors)];
       const ranks = new Uint32Array(count);
       for (let start = 0; start < count; start += batch) {
-        const part = new Float32Array(batch * channels); // The last one is filled up with zeros.
+        const part = new Float32Array(batch * channels); // The last part is padded with zeros.
         part.set(queryRows.data.subarray(start * channels, (start + batch) * channels));
         const found = await runSession(running, {
           queries: tensor('float32', [batch, channels], part),

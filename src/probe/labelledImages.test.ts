@@ -35,12 +35,12 @@ test('held-out images are a fifth at most, the same for a seed, and never learne
     );
 });
 
-test('numbers of images are limits', () => {
+test('the numbers of images are maxima', () => {
   const { train, test: held } = splitLabelled(ten, undefined, { trainImages: 3, testImages: 1, seed: 1 });
   assert.deepEqual([train.indices.length, held.indices.length], [3, 1]);
 });
 
-test('classes of a test source are those of the same name', () => {
+test('classes of a test source are identified by name', () => {
   const tested = source(['ant', 'cat', 'dog'].slice(1), [1, 0, 1]);
   const train = source(['ant', 'cat', 'dog'], [0, 1, 2]);
   const { test: held } = splitLabelled(train, tested, { trainImages: 9, testImages: 9, seed: 1 });
@@ -55,7 +55,7 @@ test('an unknown class, missing labels and too few images are named', () => {
   const options = { trainImages: 9, testImages: 9, seed: 1 };
   assert.throws(() => splitLabelled(ten, source(['cat', 'yak'], [1]), options), {
     name: 'DataError',
-    message: '0.jpg is of the class "yak", which none of the images to learn from has',
+    message: '0.jpg is of the class "yak", which no training image has',
   });
   const { labelled: _, ...bare } = ten;
   assert.throws(() => splitLabelled(bare, undefined, options), /the source of 0\.jpg was opened without labels/);

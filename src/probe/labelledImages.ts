@@ -10,7 +10,7 @@ export interface LabelledImages {
   readonly labels: Uint32Array;
 }
 
-/** Images to learn from and images to be tested on, which have none in common. */
+/** Training images and test images, which have none in common. */
 export interface LabelledSplit {
   readonly classes: readonly string[];
   readonly train: LabelledImages;
@@ -18,19 +18,19 @@ export interface LabelledSplit {
 }
 
 export interface SplitOptions {
-  /** Most images to learn from. */
+  /** Maximum number of training images. */
   readonly trainImages: number;
-  /** Most images to be tested on. */
+  /** Maximum number of test images. */
   readonly testImages: number;
-  /** Decides which. */
+  /** Seed of the selection. */
   readonly seed: number;
 }
 
 /**
- * Draws images to learn from and to be tested on. Without a source of test images the tested ones are held out of the
- * first source: `testImages` of them, but at most a fifth of all.
- * @throws DataError `no_labels` for a source without labels, or with a class that is tested and not learned;
- *   `bad_option` where nothing is left to be tested on.
+ * Draws training and test images. Without a source of test images, they are held out of the first source: `testImages` of them,
+ * but at most a fifth of all.
+ * @throws DataError `no_labels` for a source without labels, or with a test class without training images;
+ *   `bad_option` if no image is left for the test.
  */
 export function splitLabelled(train: ImageSource, test: ImageSource | undefined, options: SplitOptions): LabelledSplit {
   const { trainImages, testImages, seed } = options;
@@ -44,7 +44,7 @@ export function splitLabelled(train: ImageSource, test: ImageSource | undefined,
       if (label !== undefined) return label;
       throw new DataError(
         'no_labels',
-        `${source.nameOf(index)} is of the class "${name}", which none of the images to learn from has`,
+        `${source.nameOf(index)} is of the class "${name}", which no training image has`,
       );
     });
     return { source, indices: [...indices], labels };

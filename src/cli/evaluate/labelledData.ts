@@ -7,7 +7,7 @@ import { type LabelledSplit, splitLabelled } from '../../probe/labelledImages.js
 import { wholeNumber } from '../wholeNumber.js';
 import { type EvaluationContext, resultData } from './evaluation.js';
 
-/** Flags that select labelled images to learn from and to be tested on. */
+/** Flags that select labelled training and test images. */
 export interface LabelledFlags {
   readonly train: string;
   readonly test?: string;
