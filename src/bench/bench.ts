@@ -98,8 +98,8 @@ const describeLoad = (load: Load): string =>
   load.kind === 'closed' ? `concurrency ${load.concurrency}` : `${load.rate} requests/s`;
 
 /**
- * Measures a service under each load, in windows, until the last ones agree in rate and median latency. Each window is followed by a
- * window of every raw session, so that other processes on the machine affect both sides equally.
+ * Measures a service under each load, in windows, until the last ones agree in rate and median latency. Each window is followed
+ * by a window of every raw session, so that other processes on the machine affect both sides equally.
  * @throws Error if the load generator cannot connect, or ends.
  */
 export async function bench(plan: BenchPlan): Promise<LoadReport[]> {

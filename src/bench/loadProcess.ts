@@ -1,6 +1,6 @@
 /**
- * The load generator, a separate process so that calling and serving do not share a thread. Accepts one `open` request, then windows
- * one at a time, and exits when its parent disconnects.
+ * The load generator, a separate process so that calling and serving do not share a thread. Accepts one `open` request, then
+ * windows one at a time, and exits when its parent disconnects.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Connected, connect, type Target } from './callers.js';

@@ -48,8 +48,8 @@ function bfloat16ToFloat32(halves: Uint16Array): Float32Array {
 }
 
 /**
- * Values of all 8-bit patterns (Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433). e5m2 is the upper half of a
- * float16. e4m3fn has an exponent bias of 7 and no infinities; NaN has all bits except the sign set.
+ * Values of all 8-bit patterns (Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433). e5m2 is the upper half
+ * of a float16. e4m3fn has an exponent bias of 7 and no infinities; NaN has all bits except the sign set.
  */
 const float8Tables = {
   float8_e5m2: () => float16ToFloat32(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8)),

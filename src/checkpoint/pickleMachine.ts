@@ -1,9 +1,9 @@
 import { CheckpointFileError } from './checkpointFileError.js';
 
 /**
- * An interpreter of pickles (Python's pickletools documents the opcodes) that builds plain containers and calls only the functions
- * that it is given. A pickle is a program: Python's interpreter imports and calls any function that the file names. Here a name
- * outside the table is an error, and all sizes are limited before memory is allocated.
+ * An interpreter of pickles (Python's pickletools documents the opcodes) that builds plain containers and calls only the
+ * functions that it is given. A pickle is a program: Python's interpreter imports and calls any function that the file names.
+ * Here a name outside the table is an error, and all sizes are limited before memory is allocated.
  */
 
 /** A Python function or class that a pickle may name. */
@@ -309,7 +309,7 @@ class PickleMachine {
     return value;
   }
 
-  /** Reads an unsigned integer of 1, 2, 4 or 8 bytes. Above 2^53 it is rounded; no use of it allows such values. */
+  /** Reads an unsigned integer of 1, 2, 4 or 8 bytes. Above 2^53 it is rounded; all uses reject or ignore such values. */
   #length(width: 1 | 2 | 4 | 8): number {
     return this.#number(width, () => {
       if (width === 1) return this.#view.getUint8(this.at);
@@ -348,7 +348,7 @@ class PickleMachine {
   }
 
   #top(): unknown {
-    if (this.#stack.length === 0) this.#fail('it takes a value from an empty stack');
+    if (this.#stack.length === 0) this.#fail('it pops a value from an empty stack');
     return this.#stack.at(-1);
   }
 
@@ -360,7 +360,7 @@ class PickleMachine {
   }
 
   #popMany(count: number): unknown[] {
-    if (this.#stack.length < count) this.#fail('it takes a value from an empty stack');
+    if (this.#stack.length < count) this.#fail('it pops a value from an empty stack');
     this.#depth -= count;
     return this.#stack.splice(-count);
   }
@@ -426,8 +426,8 @@ class PickleMachine {
 /**
  * Reads one pickle.
  * @param start position of the pickle in `bytes`
- * @returns its value, and the position after it. Values are null, booleans, numbers (bigint beyond 2^53), text, Uint8Array, arrays
- *   for lists and tuples, Map, Set, and the results of the allowed functions.
+ * @returns its value, and the position after it. Values are null, booleans, numbers (bigint beyond 2^53), text, Uint8Array,
+ *   arrays for lists and tuples, Map, Set, and the results of the allowed functions.
  * @throws CheckpointFileError for a pickle that is malformed, over a limit, or uses anything that is not allowed.
  */
 export function unpickle(bytes: Uint8Array, start: number, allowed: PickleAllowed): { value: unknown; end: number } {

@@ -31,8 +31,8 @@ function keysOf(value: Map<unknown, unknown>): string {
 }
 
 /**
- * Finds the weights: the tensors of the saved dict itself, or of the dict under one of the usual keys. The tensors of other dicts are
- * added with a prefix.
+ * Finds the weights: the tensors of the saved dict itself, or of the dict under one of the usual keys. The tensors of other dicts
+ * are added with a prefix.
  * @throws CheckpointFileError if there are none, with a description of the contents of the file.
  */
 export function findStateDict(saved: unknown): StateDict {

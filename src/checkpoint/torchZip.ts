@@ -11,8 +11,8 @@ import { readZipDirectory, type ZipEntry, zipEntryStart } from './zipDirectory.j
 import { describeOtherZip } from './zipKinds.js';
 
 /**
- * Files of torch.save since PyTorch 1.6: a zip archive of uncompressed entries, `NAME/data.pkl` with the pickle and `NAME/data/KEY`
- * with the bytes of each storage. The checksums of the archive are verified for all entries that are used.
+ * Files of torch.save since PyTorch 1.6: a zip archive of uncompressed entries, `NAME/data.pkl` with the pickle and
+ * `NAME/data/KEY` with the bytes of each storage. The checksums of the archive are verified for all entries that are used.
  */
 
 /** Maximum bytes of a pickle, which contains only names and shapes: about 200 bytes per tensor. */

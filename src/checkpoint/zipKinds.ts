@@ -1,7 +1,8 @@
 /** Describes a zip archive that is not a file of torch.save by the names of its entries, and how to convert it. */
 export function describeOtherZip(names: readonly string[]): string | undefined {
   const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
-  // torch.jit.save writes constants.pkl and code/ since 1.4, before that model.json and tensors/; mobile builds have bytecode.pkl.
+  // torch.jit.save writes constants.pkl and code/ since 1.4, before that model.json and tensors/; mobile builds have
+  // bytecode.pkl.
   if (
     has(/^[^/]+\/(constants|bytecode)\.pkl$/) ||
     has(/^[^/]+\/code\/.*\.py$/) ||

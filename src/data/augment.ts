@@ -42,7 +42,9 @@ const common = {
   solarizeThreshold: 128,
 } as const;
 
-/** The paper's policies: one for views with an even index among those of their size (the first, the third, ...), one for odd ones. */
+/**
+ * The paper's policies: one for views with an even index among those of their size (the first, the third, ...), one for odd ones.
+ */
 export const paperAugmentation: readonly [even: AugmentationPolicy, odd: AugmentationPolicy] = [
   { ...common, blurProbability: 1, solarizeProbability: 0 },
   { ...common, blurProbability: 0.1, solarizeProbability: 0.2 },

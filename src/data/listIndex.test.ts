@@ -107,7 +107,7 @@ const refused: Record<string, readonly [string, string, RegExp]> = {
   'a path that ends with a space': ['s.csv', 'path,label\nd.png ,a\n', /do not exist: "d\.png " \(line 2\)/],
 };
 for (const [what, [name, text, message]] of Object.entries(refused)) {
-  test(`refuses ${what}`, async () => {
+  test(`rejects ${what}`, async () => {
     await assert.rejects(openImageSource(await list(name, text)), { name: 'DataError', message });
   });
 }

@@ -34,10 +34,10 @@ const CHECK_CONCURRENCY = 256;
 const MAX_NAMED = 5;
 
 /**
- * Reads a list of images: a .csv or .tsv file whose header names the columns path and (optionally) label, or a .jsonl file with an
- * object {"path", "label"} on each line. Other columns and keys are ignored. Paths are relative to the list's folder. They may be
- * absolute or point outside this folder, because the list belongs to its user. Spaces around labels are removed. Images have the
- * order of the list; a path that occurs twice is two images.
+ * Reads a list of images: a .csv or .tsv file whose header names the columns path and (optionally) label, or a .jsonl file with
+ * an object {"path", "label"} on each line. Other columns and keys are ignored. Paths are relative to the list's folder. They may
+ * be absolute or point outside this folder, because the list belongs to its user. Spaces around labels are removed. Images have
+ * the order of the list; a path that occurs twice is two images.
  * @throws DataError `malformed` or `not_found`, naming the lines; `no_images` for an empty list.
  */
 export async function indexList(path: string): Promise<IndexedList> {

@@ -26,8 +26,8 @@ export interface Batch {
 export interface Loader {
   readonly stepsPerEpoch: number;
   /**
-   * Returns the batch of a step, a pure function of the options (except workers, prefetch and cacheBytes) and the step. Also queues
-   * the next `prefetch` steps; the workers make them even while this thread is blocked.
+   * Returns the batch of a step, a pure function of the options (except workers, prefetch and cacheBytes) and the step. Also
+   * queues the next `prefetch` steps; the workers make them even while this thread is blocked.
    * @throws DataError `bad_option` for an invalid step, `undecodable` if more than half of the source's images cannot be decoded,
    *   `worker_failed` if a thread ended or the loader is closed.
    */

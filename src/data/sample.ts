@@ -43,8 +43,8 @@ const MAX_REPLACEMENTS = 64;
 
 /**
  * Creates a function that makes samples. A sample is a pure function of (seed, epoch, position, source): view v draws from
- * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another image of the source. Replacements are drawn
- * from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
+ * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another image of the source. Replacements are
+ * drawn from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
  * @param source provides the number of images, and their names for reports
  * @returns the sampler; it throws DataError `undecodable` if 64 replacements in a row are broken
  */

@@ -190,7 +190,7 @@ test('errors name the shard, the sample and the solution', async () => {
   await refused(
     [['1.txt', 'x']],
     'no_images',
-    /bad\.tar holds no images; searched for samples with a member whose extension/,
+    /bad\.tar contains no images; searched for samples with a member whose extension/,
   );
   await refused(
     [

@@ -39,8 +39,8 @@ export function shardPaths(pattern: string): string[] {
 /**
  * Indexes WebDataset shards, which are tar archives. Consecutive members form one sample if their paths are equal up to the first
  * dot of the last part (`a/0001.jpg`, `a/0001.cls`). The image of a sample is the member with an image extension; if there are
- * several, the first in the order jpg, jpeg, png, ... Images have the order of the shards, and of the members within a shard. Only
- * headers (and labels) are read.
+ * several, the first in the order jpg, jpeg, png, ... Images have the order of the shards, and of the members within a shard.
+ * Only headers (and labels) are read.
  * @throws DataError `not_found`, `unsupported`, or `no_labels` and `malformed` naming the shard and the sample.
  */
 export async function indexShards(paths: readonly string[], options: ShardIndexOptions): Promise<IndexedShards> {

@@ -15,8 +15,8 @@ export interface SourceReader {
 }
 
 /**
- * Maximum number of idle archives that a reader keeps open. A source may have thousands of shards, which can exceed the limit of
- * open files.
+ * Number of archives that a reader keeps open; only archives that are being read may exceed it. A source may have thousands of
+ * shards, more than the usual limit of open files.
  */
 const MAX_OPEN = 64;
 

@@ -72,7 +72,7 @@ test('errors describe the problem and the solution', async () => {
   });
   await assert.rejects(openImageSource(join(root, 'empty')), {
     code: 'no_images',
-    message: /empty holds no images.*\.jpg/,
+    message: /empty contains no images.*\.jpg/,
   });
   await assert.rejects(openImageSource(join(root, 'folder', 'cat'), { labels: 'folders' }), {
     code: 'no_labels',
@@ -230,7 +230,7 @@ test('the error for an archive that contains only links names a link', async () 
   await assert.rejects(openImageSource(join(root, 'links.tar')), {
     code: 'no_images',
     message:
-      /holds no images, but cat: a link to \.\.\/real\/cat, which is not a file of the archive; create the archive with tar --dereference/,
+      /contains no images, but cat: a link to \.\.\/real\/cat, which is not a file of the archive; create the archive with tar --dereference/,
   });
 });
 
@@ -266,7 +266,7 @@ test('errors for compressed shards name the compression and the solution', async
   await assert.rejects(openImageSource(join(root, 'packed')), {
     code: 'no_images',
     message:
-      /packed holds no images, but shards compressed with gzip \(g-000\.tar\.gz, g-001\.tar\.gz\), .*: decompress them with gunzip/,
+      /packed contains no images, but shards compressed with gzip \(g-000\.tar\.gz, g-001\.tar\.gz\), .*: decompress them with gunzip/,
   });
   const refusals: [string | string[], 'given' | 'none'][] = [
     [join(root, 'packed', 'g-{000..001}.tar.gz'), 'none'],

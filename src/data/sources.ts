@@ -12,8 +12,8 @@ import { openReader, type SourceReader } from './sourceReader.js';
 import { defaultUnpackedLimit, type IndexedTar, indexTar, indexTarGz, isGzip } from './tarIndex.js';
 
 /**
- * Origin of labels. `folders`: the top-level folders are the classes. `given`: the labels in the lines of a list or the samples of a
- * shard. `auto`: `given` for lists and shards, else `folders`.
+ * Origin of labels. `folders`: the top-level folders are the classes. `given`: the labels in the lines of a list or the samples
+ * of a shard. `auto`: `given` for lists and shards, else `folders`.
  */
 export type LabelOrigin = 'folders' | 'given' | 'auto';
 
@@ -70,12 +70,12 @@ interface Indexed {
 
 /**
  * Opens a source of images:
- * - a folder (searched recursively), a .tar, or a .tar.gz / .tgz. An archive of a folder equals the folder: folders that contain all
- *   images of the archive are removed from the names. Links are followed; hidden files and folders are skipped. Compression is
- *   detected from the first bytes, not from the name.
+ * - a folder (searched recursively), a .tar, or a .tar.gz / .tgz. An archive of a folder equals the folder: folders that contain
+ *   all images of the archive are removed from the names. Links are followed; hidden files and folders are skipped. Compression
+ *   is detected from the first bytes, not from the name.
  * - a list: .csv, .tsv or .jsonl (see indexList)
- * - WebDataset shards: a pattern with braces, several paths, or a folder of .tar files without images (see indexShards). A .tar whose
- *   labels are `given` is one shard.
+ * - WebDataset shards: a pattern with braces, several paths, or a folder of .tar files without images (see indexShards). A .tar
+ *   whose labels are `given` is one shard.
  * @throws DataError `not_found`, `no_images`, `no_labels` (an image without a class, or fewer than two classes), `malformed` or
  *   `unsupported` (another kind of file, or a .tar.gz over the limit).
  */
@@ -99,7 +99,7 @@ async function open(path: string | readonly string[], options: SourceOptions): P
   const { count } = index;
   if (count === 0) {
     const others = indexed.others === undefined ? '' : `, but ${indexed.others}`;
-    throw new DataError('no_images', `${sourceText(path)} holds no images${others}; ${whereLooked(index)}`);
+    throw new DataError('no_images', `${sourceText(path)} contains no images${others}; ${whereLooked(index)}`);
   }
   const source = { count, nameOf: (item: number) => imageName(index, item), index, ...openReader(index) };
   if (labels === 'none') return source;

@@ -91,7 +91,9 @@ export function blockOf({ name, offset, size, absent }: TarMember, path: string)
   );
 }
 
-/** Sorts images by name and removes the folders that all names have in common, so that an archive of a folder equals the folder. */
+/**
+ * Sorts images by name and removes the folders that all names have in common, so that an archive of a folder equals the folder.
+ */
 function arrange(
   archive: ByteSource,
   path: string,

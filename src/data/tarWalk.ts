@@ -107,10 +107,10 @@ function resolveLink(members: ReadonlyMap<string, Entry>, entry: Entry): Entry |
 }
 
 /**
- * Yields the files of a tar archive in archive order. Only headers are read, so the cost depends on the number of members and not on
- * their bytes. Supports ustar, pax and GNU archives, with long names. Hard and symbolic links have the content of the files that they
- * point to; if this file is not in the archive, `absent` gives the reason. Links to folders are `absent`, too, because the contents
- * of the folder are members of the archive already.
+ * Yields the files of a tar archive in archive order. Only headers are read, so the cost depends on the number of members and not
+ * on their bytes. Supports ustar, pax and GNU archives, with long names. Hard and symbolic links have the content of the files
+ * that they point to; if this file is not in the archive, `absent` gives the reason. Links to folders are `absent`, too, because
+ * the contents of the folder are members of the archive already.
  * @param path for error messages
  * @throws DataError `unsupported` if the archive is compressed, a header is damaged or a member is truncated, with the position.
  */

@@ -1,6 +1,8 @@
 import type { Tensor } from './tensor.js';
 
-/** Finds the first element of a tensor that is not finite, in row-major order; undefined if all are finite. Checks float32 only. */
+/**
+ * Finds the first element of a tensor that is not finite, in row-major order; undefined if all are finite. Checks float32 only.
+ */
 export function firstNonFinite({ data }: Tensor): { readonly index: number; readonly value: number } | undefined {
   // Integers are always finite.
   if (!(data instanceof Float32Array)) return undefined;

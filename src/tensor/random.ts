@@ -19,8 +19,8 @@ export interface RandomStream {
   /** Draws a standard normal number. */
   normal(): number;
   /**
-   * Draws a normal number with mean 0 and standard deviation `std`, again until it is in [low, high]. The bounds are absolute, not
-   * multiples of std, as in PyTorch's `trunc_normal_(std=.02)`, whose default bounds are -2 and 2.
+   * Draws a normal number with mean 0 and standard deviation `std`, again until it is in [low, high]. The bounds are absolute,
+   * not multiples of std, as in PyTorch's `trunc_normal_(std=.02)`, whose default bounds are -2 and 2.
    * @throws RangeError for std <= 0, or bounds that do not include 0.
    */
   truncatedNormal(std: number, low?: number, high?: number): number;
@@ -29,8 +29,8 @@ export interface RandomStream {
 }
 
 /**
- * Creates the stream for a seed and labels, such as `stream(7, 'sample', epoch, index)`. Equal arguments give equal numbers in all
- * versions; different arguments give independent streams. The string '1' and the number 1 differ.
+ * Creates the stream for a seed and labels, such as `stream(7, 'sample', epoch, index)`. Equal arguments give equal numbers in
+ * all versions; different arguments give independent streams. The string '1' and the number 1 differ.
  * @throws RangeError if the seed or a numeric label is not a safe integer.
  */
 export function stream(seed: number, ...labels: readonly (string | number)[]): RandomStream {

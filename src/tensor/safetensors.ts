@@ -5,7 +5,9 @@ import { type Tensor, tensorBytes, tensorFromBytes } from './tensor.js';
 
 export { SafetensorsError };
 
-/** Safetensors files: u64 header length, JSON header, tensor bytes. Files may exceed the 2 GiB of one read or write call in Node. */
+/**
+ * Safetensors files: u64 header length, JSON header, tensor bytes. Files may exceed the 2 GiB of one read or write call in Node.
+ */
 
 export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;

@@ -97,8 +97,8 @@ export function parseHeader(json: Uint8Array, dataBytes: number, name: string): 
  * @param dataBytes number of bytes after the header
  * @param name of the file, for errors
  * @param dtypes supported element types
- * @throws SafetensorsError if it is malformed, contains an unsupported dtype, or places tensors so that they overlap or leave unused
- *   bytes (the format allows neither).
+ * @throws SafetensorsError if it is malformed, contains an unsupported dtype, or places tensors so that they overlap or leave
+ *   unused bytes (the format allows neither).
  */
 export function parseEntries<D>(
   json: Uint8Array,
