@@ -7,46 +7,46 @@ import { median, quantile } from './quantile.js';
 import type { RawSide } from './raw.js';
 import { type Agreement, defaultAgreement, isStable } from './stability.js';
 
-/** What is measured, and how long. */
+/** A plan of measurements. */
 export interface BenchPlan {
   readonly target: Target;
   readonly loads: readonly Load[];
   readonly lengths: WindowLengths;
-  /** Most windows of one load; one that has not settled by then is reported as such. */
+  /** Maximum number of windows per load. A load that is not stable by then is reported as such. */
   readonly maxWindows: number;
   readonly agreement?: Agreement;
-  /** Measured in turn with the service: a window each after every window of the load. */
+  /** Raw sessions to compare with; each is measured for one window after every window of the load. */
   readonly raw?: readonly RawSide[];
-  /** Processor seconds that the service has used so far, where that can be told. */
+  /** Returns the CPU seconds that the service has used so far; undefined if unknown. */
   readonly serviceCpu?: () => Promise<number | undefined>;
-  /** Told of every window as it ends. */
+  /** Receives a line of text after every window. */
   readonly progress?: (text: string) => void;
 }
 
-/** Milliseconds. */
+/** Percentiles in milliseconds. */
 export interface Percentiles {
   readonly p50: number;
   readonly p90: number;
   readonly p99: number;
 }
 
-/** What one load came to, over the last windows, which agree where `stable` is true. */
+/** Result of one load, over the last windows; these agree if `stable` is true. */
 export interface LoadReport {
   readonly load: Load;
   readonly stable: boolean;
-  /** Windows measured in all. */
+  /** Total number of measured windows. */
   readonly windows: number;
-  /** Images a second of calls that were OK. */
+  /** Images per second of calls that ended OK. */
   readonly imagesPerSecond: number;
   readonly requestsPerSecond: number;
-  /** Calls by the status with which they ended. */
+  /** Number of calls by status. */
   readonly codes: Readonly<Record<string, number>>;
   readonly latencyMs: Percentiles;
-  /** By phase, as the service told them. */
+  /** By phase, as reported by the service. */
   readonly phasesMs: Readonly<Record<string, Percentiles>>;
-  /** How late the generator sent: above a few ms it is the generator that is measured. Open loop only. */
+  /** Delay of the generator; above a few ms, the generator is the bottleneck. Open loop only. */
   readonly latenessMs?: Percentiles;
-  /** Processor milliseconds of one image, in the generator and in the service, ramp included. */
+  /** CPU milliseconds per image in the generator and in the service, including the ramp. */
   readonly cpuMsPerImage: { readonly generator: number; readonly service?: number };
 }
 
@@ -57,7 +57,7 @@ function percentiles(lists: readonly Float64Array[]): Percentiles {
 
 type MeasuredWindow = GeneratedWindow & { readonly serviceCpuSeconds: number | undefined };
 
-/** Calls of several windows by the status with which they ended. */
+/** Sums the numbers of calls by status over several windows. */
 export function sumCodes(windows: readonly Pick<LoadWindow, 'codes'>[]): Record<string, number> {
   const sums: Record<string, number> = {};
   for (const { codes } of windows) {
@@ -70,7 +70,7 @@ function report(plan: BenchPlan, load: Load, all: readonly MeasuredWindow[], sta
   const last = all.slice(-(plan.agreement ?? defaultAgreement).windows);
   const perCall = imagesPerCall(plan.target.method);
   const requestsPerSecond = median(last.map(({ completed, seconds }) => completed / seconds));
-  // The processor worked during the ramp too.
+  // CPU time includes the ramp, completed calls do not.
   const { ramp, seconds } = plan.lengths;
   const imagesOf = ({ completed }: MeasuredWindow) => completed * perCall * ((ramp + seconds) / seconds);
   const phases = [...new Set(last.flatMap((window) => Object.keys(window.phases)))];
@@ -94,12 +94,13 @@ function report(plan: BenchPlan, load: Load, all: readonly MeasuredWindow[], sta
   };
 }
 
-const described = (load: Load): string =>
+const describeLoad = (load: Load): string =>
   load.kind === 'closed' ? `concurrency ${load.concurrency}` : `${load.rate} requests/s`;
 
 /**
- * Measures a service under each load: windows until the last ones agree in rate and median latency, each followed by a
- * window of every raw session, so that other work on the machine disturbs both sides alike.
+ * Measures a service under each load, in windows, until the last ones agree in rate and median latency. Each window is followed
+ * by a window of every raw session, so that other processes on the machine affect both sides equally.
+ * @throws Error if the load generator cannot connect, or ends.
  */
 export async function bench(plan: BenchPlan): Promise<LoadReport[]> {
   const generator = startChild(new URL('./loadProcess.js', import.meta.url));
@@ -110,7 +111,7 @@ export async function bench(plan: BenchPlan): Promise<LoadReport[]> {
       const windows: MeasuredWindow[] = [];
       let stable = false;
       while (!stable && windows.length < plan.maxWindows) {
-        // Every window of an open loop has arrivals of its own.
+        // Each window of an open loop has different arrivals.
         const seeded = load.kind === 'open' ? { ...load, seed: load.seed + windows.length } : load;
         const before = await plan.serviceCpu?.();
         const window = await generator.ask<GeneratedWindow>({ kind: 'window', load: seeded, lengths: plan.lengths });
@@ -119,7 +120,7 @@ export async function bench(plan: BenchPlan): Promise<LoadReport[]> {
         windows.push({ ...window, serviceCpuSeconds });
         for (const side of plan.raw ?? []) await side.window(plan.lengths.seconds);
         const rate = window.completed / window.seconds;
-        plan.progress?.(`${described(load)}: ${rate.toFixed(1)} requests/s in window ${windows.length}`);
+        plan.progress?.(`${describeLoad(load)}: ${rate.toFixed(1)} requests/s in window ${windows.length}`);
         stable = isStable(
           windows.map(({ completed, seconds, latencies }) => [completed / seconds, median(latencies)]),
           plan.agreement,

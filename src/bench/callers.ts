@@ -3,24 +3,24 @@ import { loadVicreglService } from '../proto/load.js';
 import type { Caller, Outcome } from './load.js';
 import { type BenchMethod, isStream, requestMessage } from './methods.js';
 
-/** Where calls go and what they carry. */
+/** The service to call, and the contents of the calls. */
 export interface Target {
   /** HOST:PORT of the service. */
   readonly address: string;
   readonly method: BenchMethod;
-  /** Encoded images, sent in turn. */
+  /** Encoded images, which are sent round-robin. */
   readonly images: readonly Uint8Array[];
-  /** Longest wait for an answer in ms. */
+  /** Deadline of a unary call in ms. */
   readonly deadlineMs: number;
-  /** Connections among which calls take turns: one carries a bounded number of calls at a time. */
+  /** Number of connections, used round-robin; the number of concurrent calls per connection is limited. */
   readonly connections: number;
-  /** PEM of the authority that the service's certificate must come from; without, there is no TLS. */
+  /** PEM of the certificate authority for the service's certificate; without it, TLS is not used. */
   readonly ca?: Buffer;
-  /** Sent as `authorization: Bearer TOKEN`. */
+  /** Is sent as `authorization: Bearer TOKEN`. */
   readonly token?: string;
 }
 
-/** Connections to a service, ready to call it. */
+/** Open connections to a service. */
 export interface Connected {
   readonly call: Caller;
   close(): void;
@@ -32,9 +32,9 @@ type RawDefinition = Definition & {
   responseDeserialize(bytes: Buffer): unknown;
 };
 
-const pass = (bytes: Buffer): Buffer => bytes;
+const identity = (bytes: Buffer): Buffer => bytes;
 
-/** Phase times are trailing metadata `vicregl-phase-NAME-ms`; `vicregl-total-ms` is all of the call. */
+/** Keys of phase times in the trailing metadata: `vicregl-phase-NAME-ms`, and `vicregl-total-ms` for the whole call. */
 const phaseKey = /^vicregl-(?:phase-)?(.+)-ms$/;
 
 function phasesOf(metadata: Metadata): Record<string, number> {
@@ -46,7 +46,7 @@ function phasesOf(metadata: Metadata): Record<string, number> {
   return phases;
 }
 
-/** Requests are serialised once and answers are not read: what is measured is the service, not this client. */
+/** Requests are serialized once and responses are not parsed, so that the service is measured and not this client. */
 function unaryCaller(client: Client, definition: RawDefinition, target: Target, metadata: Metadata): Caller {
   const messages = target.images.map((_, i) =>
     definition.requestSerialize(requestMessage(target.method, target.images, i)),
@@ -57,7 +57,14 @@ function unaryCaller(client: Client, definition: RawDefinition, target: Target, 
       const deadline = Date.now() + target.deadlineMs;
       client
         .makeUnaryRequest(
-          ...([definition.path, pass, pass, messages[next++ % messages.length]!, metadata, { deadline }] as const),
+          ...([
+            definition.path,
+            identity,
+            identity,
+            messages[next++ % messages.length]!,
+            metadata,
+            { deadline },
+          ] as const),
           () => {},
         )
         .on('status', ({ code, metadata: trailers }) =>
@@ -66,14 +73,14 @@ function unaryCaller(client: Client, definition: RawDefinition, target: Target, 
     });
 }
 
-interface StreamAnswer {
+interface StreamResponse {
   readonly id: string;
   readonly status?: { readonly code: number } | null;
   readonly times?: Readonly<Record<string, number>> | null;
 }
 
-/** The phases of a stream's item: fields such as decodeMs. */
-function itemPhases(times: StreamAnswer['times']): Record<string, number> {
+/** The phase times of a stream item, which are fields such as decodeMs. */
+function itemPhases(times: StreamResponse['times']): Record<string, number> {
   return Object.fromEntries(
     Object.entries(times ?? {})
       .filter(([name]) => name.endsWith('Ms'))
@@ -81,9 +88,9 @@ function itemPhases(times: StreamAnswer['times']): Record<string, number> {
   );
 }
 
-/** Every call is an item of one stream, which is opened again should it end. */
+/** Each call is an item of one stream, which is reopened if it ends. */
 function streamCaller(client: Client, definition: RawDefinition, target: Target, metadata: Metadata): Caller {
-  const waiting = new Map<string, (outcome: Outcome) => void>();
+  const pending = new Map<string, (outcome: Outcome) => void>();
   const open = () => {
     const stream = client.makeBidiStreamRequest(
       definition.path,
@@ -91,15 +98,15 @@ function streamCaller(client: Client, definition: RawDefinition, target: Target,
       definition.responseDeserialize,
       metadata,
     );
-    stream.on('data', (answer: StreamAnswer) => {
-      const code = answer.status?.code ?? status.OK;
-      waiting.get(answer.id)?.({ code: status[code] ?? String(code), phases: itemPhases(answer.times) });
-      waiting.delete(answer.id);
+    stream.on('data', (response: StreamResponse) => {
+      const code = response.status?.code ?? status.OK;
+      pending.get(response.id)?.({ code: status[code] ?? String(code), phases: itemPhases(response.times) });
+      pending.delete(response.id);
     });
     stream.on('error', () => {});
     stream.on('status', ({ code }) => {
-      for (const resolve of waiting.values()) resolve({ code: status[code] ?? String(code), phases: {} });
-      waiting.clear();
+      for (const resolve of pending.values()) resolve({ code: status[code] ?? String(code), phases: {} });
+      pending.clear();
       current = undefined;
     });
     return stream;
@@ -110,7 +117,7 @@ function streamCaller(client: Client, definition: RawDefinition, target: Target,
     new Promise<Outcome>((resolve) => {
       current ??= open();
       const id = String(next);
-      waiting.set(id, resolve);
+      pending.set(id, resolve);
       current.write({ id, request: requestMessage(target.method, target.images, next++) });
     });
 }
@@ -119,7 +126,7 @@ function channelCredentials({ ca }: Target): ChannelCredentials {
   return ca === undefined ? credentials.createInsecure() : credentials.createSsl(ca);
 }
 
-/** Opens the connections of a target and waits until each stands. */
+/** Opens the connections of a target and waits until they are ready. @throws Error if one is not ready within 10 s. */
 export async function connect(target: Target): Promise<Connected> {
   const definition = loadVicreglService().service[target.method] as unknown as RawDefinition;
   const metadata = new Metadata();
@@ -130,7 +137,7 @@ export async function connect(target: Target): Promise<Connected> {
       new Client(target.address, channelCredentials(target), {
         'grpc.max_receive_message_length': -1,
         'grpc.max_send_message_length': -1,
-        // Clients of one address share a connection otherwise.
+        // Otherwise clients with the same address share a connection.
         'grpc.use_local_subchannel_pool': 1,
       }),
   );
@@ -144,9 +151,9 @@ export async function connect(target: Target): Promise<Connected> {
   );
   const make = isStream(target.method) ? streamCaller : unaryCaller;
   const callers = clients.map((client) => make(client, definition, target, metadata));
-  let turn = 0;
+  let next = 0;
   return {
-    call: () => callers[turn++ % callers.length]!(),
+    call: () => callers[next++ % callers.length]!(),
     close() {
       for (const client of clients) client.close();
     },

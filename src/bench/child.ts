@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
-/** A script in a process of its own that answers one request at a time. */
+/** A script in a separate process that answers one request at a time. */
 export interface Child {
   readonly pid: number;
-  /** @throws Error with what went wrong there, or that the process ended. */
+  /** Sends a request and waits for the response. @throws Error with the message of the child's error, or if the process ended. */
   ask<Response>(request: object): Promise<Response>;
-  /** Ends it. */
+  /** Ends the process. */
   close(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ async function answerOf(child: ChildProcess, script: string): Promise<Answer> {
   }
 }
 
-/** Starts a script of this folder that calls `answerParent`. */
+/** Starts a script that calls `answerParent`. */
 export function startChild(script: URL): Child {
   const child = fork(script, { serialization: 'advanced', execArgv: [] });
   return {
@@ -50,7 +50,7 @@ export function startChild(script: URL): Child {
   };
 }
 
-/** In the child: answers every request of the parent with what `work` makes of it, and ends with the parent. */
+/** In the child: answers each request of the parent with the result of `work`, and exits when the parent disconnects. */
 export function answerParent<Request>(work: (request: Request) => Promise<unknown>): void {
   process.on('disconnect', () => process.exit());
   process.on('message', (request: Request) => {

@@ -6,28 +6,31 @@ import { quantile } from './quantile.js';
 
 const ok: Outcome = { code: 'OK', phases: { decode: 2 } };
 
-test('a closed loop never has more calls under way than callers, and counts those that end in the window', async () => {
+test('a closed loop has at maxRunning as many concurrent calls as callers, and counts calls that end in the window', async () => {
   let running = 0;
-  let most = 0;
+  let maxRunning = 0;
   let calls = 0;
   const call = async () => {
     running++;
     calls++;
-    most = Math.max(most, running);
+    maxRunning = Math.max(maxRunning, running);
     await delay(5);
     running--;
     return ok;
   };
   const window = await runWindow(call, { kind: 'closed', concurrency: 3 }, { ramp: 0.05, seconds: 0.2 });
-  assert.equal(most, 3);
-  assert.equal(running, 0, 'what was under way is waited for');
-  assert.ok(window.completed > 0 && window.completed < calls, `${window.completed} of ${calls}: the ramp is left out`);
+  assert.equal(maxRunning, 3);
+  assert.equal(running, 0, 'the window waits for calls in progress');
+  assert.ok(
+    window.completed > 0 && window.completed < calls,
+    `${window.completed} of ${calls}: the ramp is not counted`,
+  );
   assert.equal(window.latencies.length, window.completed);
   assert.deepEqual(window.codes, { OK: window.completed });
   assert.deepEqual(new Set(window.phases['decode']), new Set([2]));
 });
 
-test('calls that fail are counted by their status and have no latency', async () => {
+test('failed calls are counted by status and have no latency', async () => {
   let calls = 0;
   const call = async (): Promise<Outcome> => {
     await delay(2);
@@ -38,25 +41,25 @@ test('calls that fail are counted by their status and have no latency', async ()
   assert.equal(window.codes['OK'], window.latencies.length);
 });
 
-test('an open loop counts latency from when a call was due: a stall is seen by every call that was due in it', async () => {
+test('an open loop measures latency from the scheduled time, so a stall affects all calls scheduled during it', async () => {
   let calls = 0;
   const call = async () => {
     if (calls++ === 5) {
-      // The generator itself cannot send: the calls after it start late and are answered at once.
+      // The generator itself is blocked: the next calls start late and are answered immediately.
       const end = performance.now() + 200;
       while (performance.now() < end);
     }
     return ok;
   };
   const window = await runWindow(call, { kind: 'open', rate: 200, seed: 3 }, { ramp: 0, seconds: 0.5 });
-  assert.ok(calls > 50 && calls < 200, `${calls} calls of a rate of 200 in half a second`);
+  assert.ok(calls > 50 && calls < 200, `${calls} calls at 200 per second in half a second`);
   assert.equal(window.latencies.length, calls);
   const stalled = window.latencies.filter((ms) => ms > 50).length;
-  assert.ok(stalled >= 10, `${stalled} calls saw the stall of 200 ms`);
-  assert.ok(quantile(window.lateness, 1) > 150, 'and the report says that the generator was late');
+  assert.ok(stalled >= 10, `${stalled} calls have the latency of the 200 ms stall`);
+  assert.ok(quantile(window.lateness, 1) > 150, 'the delay of the generator is reported');
 });
 
-test('the arrivals of a seed are the same again, and those of another differ', async () => {
+test('equal seeds give equal arrivals, and different seeds different ones', async () => {
   const arrivals = async (seed: number) => {
     let count = 0;
     const call = async () => {

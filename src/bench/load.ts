@@ -1,47 +1,47 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { stream } from '../tensor/random.js';
 
-/** How one call ended. */
+/** Result of one call. */
 export interface Outcome {
-  /** Name of the gRPC status, OK included. */
+  /** Name of the gRPC status, including OK. */
   readonly code: string;
-  /** Milliseconds of each phase, as the service tells them; empty where it does not. */
+  /** Milliseconds of each phase, as reported by the service; empty if it reports none. */
   readonly phases: Readonly<Record<string, number>>;
 }
 
 /** Makes one call; never rejects. */
 export type Caller = () => Promise<Outcome>;
 
-/** How calls are made. */
+/** The schedule of calls. */
 export type Load =
-  /** The next call of each of `concurrency` callers starts when its last one has ended. */
+  /** Closed loop: each of `concurrency` callers starts its next call when its previous one has ended. */
   | { readonly kind: 'closed'; readonly concurrency: number }
-  /** Calls start at the times of a Poisson process of `rate` a second, whatever became of earlier ones. */
+  /** Open loop: calls start at the times of a Poisson process of `rate` per second, independent of earlier calls. */
   | { readonly kind: 'open'; readonly rate: number; readonly seed: number };
 
 export interface WindowLengths {
-  /** Calls before this many seconds have passed only bring the service up to the load. */
+  /** Seconds before the measurement, in which the service reaches the load. */
   readonly ramp: number;
   /** Length of the measurement in seconds. */
   readonly seconds: number;
 }
 
-/** What one window measured. */
+/** Measurements of one window. */
 export interface LoadWindow {
   readonly seconds: number;
-  /** Calls that ended OK within the window. */
+  /** Number of calls that ended OK within the window. */
   readonly completed: number;
-  /** How the window's calls ended: those that ended in it (closed loop), or those that were due in it (open loop). */
+  /** Number of calls by status: those that ended in the window (closed loop) or were scheduled in it (open loop). */
   readonly codes: Readonly<Record<string, number>>;
-  /** Milliseconds of those that were OK; in an open loop from the moment at which they were due. */
+  /** Latency of each call that was OK, in ms; in an open loop from the scheduled time on. */
   readonly latencies: Float64Array;
-  /** Milliseconds of each phase of those that were OK. */
+  /** Time in ms of each phase of each call that was OK. */
   readonly phases: Readonly<Record<string, Float64Array>>;
-  /** Open loop: how many ms late the generator sent each call. */
+  /** Open loop: delay of each call in the generator, in ms. */
   readonly lateness: Float64Array;
 }
 
-/** Collects what falls into one window. */
+/** Collects the measurements of one window. */
 function recorder(seconds: number) {
   const codes: Record<string, number> = {};
   const latencies: number[] = [];
@@ -85,7 +85,7 @@ async function closedWindow(call: Caller, concurrency: number, { ramp, seconds }
         record.add(outcome, done - sent);
         if (outcome.code === 'OK') record.complete();
       }
-      // A call that is refused at once must not keep the others from being answered.
+      // Immediate rejections must not starve the event loop, so that other responses are processed.
       if (outcome.code !== 'OK') await nextTurn();
     }
   };
@@ -94,9 +94,9 @@ async function closedWindow(call: Caller, concurrency: number, { ramp, seconds }
 }
 
 /**
- * Latency counts from the moment at which a call was due, not from when the generator came to send it: a service that
- * stalls would otherwise be asked less just then, and the stall be seen by one call in place of all that were due in it
- * (Tene's "coordinated omission").
+ * Latency is measured from the scheduled time of a call, not from the time at which it was sent. Otherwise a service that stalls
+ * would receive fewer calls during the stall, and only one call would show it instead of all that were scheduled ("coordinated
+ * omission", Gil Tene).
  */
 async function openWindow(
   call: Caller,
@@ -119,7 +119,7 @@ async function openWindow(
   for (let due = begin; due < end; due += (-Math.log(1 - random.uniform(0, 1)) / rate) * 1e3) {
     const wait = due - performance.now();
     if (wait > 1) await delay(wait);
-    // Answers are read between calls also when the generator is behind.
+    // Responses are processed between calls, even if the generator is late.
     else await nextTurn();
     const sent = send(due).finally(() => running.delete(sent));
     running.add(sent);
@@ -128,7 +128,7 @@ async function openWindow(
   return record.window();
 }
 
-/** Puts a load on a service for a while; what is under way at the end is waited for. */
+/** Runs a load for one window, then waits for calls in progress. */
 export function runWindow(call: Caller, load: Load, lengths: WindowLengths): Promise<LoadWindow> {
   return load.kind === 'closed' ? closedWindow(call, load.concurrency, lengths) : openWindow(call, load, lengths);
 }

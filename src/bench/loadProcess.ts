@@ -1,6 +1,6 @@
 /**
- * The load generator: a process of its own, so that making calls and answering them do not share a thread. Takes one
- * `open`, then windows one after the other, and ends when its parent disconnects.
+ * The load generator, a separate process so that calling and serving do not share a thread. Accepts one `open` request, then
+ * windows one at a time, and exits when its parent disconnects.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Connected, connect, type Target } from './callers.js';
@@ -11,9 +11,9 @@ export type LoadRequest =
   | { readonly kind: 'open'; readonly target: Target }
   | { readonly kind: 'window'; readonly load: Load; readonly lengths: WindowLengths };
 
-/** A window and what it cost the generator itself. */
+/** A window, with the CPU time of the generator. */
 export interface GeneratedWindow extends LoadWindow {
-  /** Processor seconds of this process during the window with its ramp. */
+  /** CPU seconds of this process during the window and its ramp. */
   readonly cpuSeconds: number;
 }
 
@@ -24,10 +24,10 @@ answerParent(async (request: LoadRequest): Promise<GeneratedWindow | undefined> 
     connected = await connect(request.target);
     return undefined;
   }
-  if (connected === undefined) throw new Error('a window was asked for before the connections were opened');
+  if (connected === undefined) throw new Error('a window was requested before the connections were opened');
   const { ramp, seconds } = request.lengths;
   const before = process.cpuUsage();
-  // Not when the last call has been answered, which may be much later.
+  // Measured at the end of the window; the last response may arrive much later.
   const spent = delay((ramp + seconds) * 1e3).then(() => process.cpuUsage(before));
   const window = await runWindow(connected.call, request.load, request.lengths);
   const { user, system } = await spent;

@@ -13,22 +13,22 @@ export const benchMethods = [
 
 export type BenchMethod = (typeof benchMethods)[number];
 
-/** Images of one EmbedBatch request. */
+/** Images per EmbedBatch request. */
 const BATCH = 8;
 
-/** Images that one call of a method brings. */
+/** Returns the number of images per call of a method. */
 export function imagesPerCall(method: BenchMethod): number {
   if (method === 'Match') return 2;
   return method === 'EmbedBatch' ? BATCH : 1;
 }
 
-/** Whether calls of a method are items of a stream that stays open. */
+/** Whether the calls of a method are items of one long stream. */
 export function isStream(method: BenchMethod): method is 'EmbedStream' | 'ExtractFeaturesStream' {
   return method.endsWith('Stream');
 }
 
 /**
- * The `i`-th request of a method, over images that are sent in turn. A streaming method's is the request within an item.
+ * Creates the `i`-th request of a method; images are used round-robin. For a streaming method, this is the request in an item.
  * @param images encoded files, at least one
  */
 export function requestMessage(method: BenchMethod, images: readonly Uint8Array[], i: number): object {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** Ticks a second of the times in /proc; Linux has the same on every platform that Node runs on. */
+/** Clock ticks per second of the times in /proc; equal on all Linux platforms that Node supports. */
 const TICKS = 100;
 
 interface Stat {
@@ -9,7 +9,7 @@ interface Stat {
   readonly cpuSeconds: number;
 }
 
-/** Fields of a `stat` file of /proc; the name may hold anything, brackets too (proc(5)). */
+/** Reads a `stat` file of /proc. The name may contain any characters, also parentheses (proc(5)). */
 async function readStat(path: string): Promise<Stat | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -25,7 +25,7 @@ async function readStat(path: string): Promise<Stat | undefined> {
 const numbersIn = async (dir: string): Promise<number[]> =>
   (await readdir(dir).catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number);
 
-/** A process and its children, theirs included. */
+/** Lists a process and all its descendants. */
 export async function treePids(pid: number): Promise<number[]> {
   const stats = await Promise.all(
     (await numbersIn('/proc')).map(async (id) => ({ id, parent: (await readStat(`/proc/${id}/stat`))?.parent })),
@@ -35,7 +35,7 @@ export async function treePids(pid: number): Promise<number[]> {
   return found;
 }
 
-/** Processor seconds that a process and its children have used so far; undefined where there is no /proc (Linux has). */
+/** CPU seconds that a process and its descendants have used so far; undefined if there is no /proc (other systems than Linux). */
 export async function treeCpuSeconds(pid: number): Promise<number | undefined> {
   const stats = await Promise.all((await treePids(pid)).map((id) => readStat(`/proc/${id}/stat`)));
   const known = stats.filter((stat) => stat !== undefined);
@@ -50,7 +50,7 @@ export interface ThreadCpu {
   readonly cpuSeconds: number;
 }
 
-/** Processor seconds of every thread of a process and its children so far; empty where there is no /proc. */
+/** CPU seconds that each thread of a process and its descendants has used so far; empty if there is no /proc. */
 export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
   const threads = (await treePids(pid)).map(async (id) =>
     Promise.all(
@@ -63,18 +63,20 @@ export async function threadCpu(pid: number): Promise<ThreadCpu[]> {
   return (await Promise.all(threads)).flat().filter((thread) => thread !== undefined);
 }
 
-/** Title of the processes that decode (src/decode/decodeWorker.ts). */
+/** Title of the decode processes (src/decode/decodeWorker.ts). */
 const DECODE_PROCESS = 'vicregl-decode';
 
-/** Processor seconds of a service by what it is spent on: answering, decoding and the like, the network. */
+/** CPU seconds of a service by use. */
 export interface ServiceCpu {
+  /** The main thread, which handles calls. */
   readonly main: number;
-  /** Of the service's process, and of the processes that decode. */
+  /** Other threads of the service's process, and the decode processes. */
   readonly otherThreads: number;
+  /** The inference workers. */
   readonly workers: number;
 }
 
-/** What a service, its workers included, spent between two looks at its threads. */
+/** CPU seconds that a service and its workers used between two snapshots of its threads. */
 export function serviceCpuBetween(pid: number, before: readonly ThreadCpu[], after: readonly ThreadCpu[]): ServiceCpu {
   const spent = { main: 0, otherThreads: 0, workers: 0 };
   for (const { pid: process, thread, cpuSeconds } of after) {

@@ -4,33 +4,33 @@ import { type Child, startChild } from './child.js';
 import { median } from './quantile.js';
 import type { RawSetup, RawWindow } from './rawProcess.js';
 
-/** How the raw session is run. */
+/** Configuration of a raw session. */
 export interface RawForm {
-  /** Sessions that run at the same time, each in a process of its own. */
+  /** Number of concurrent sessions, each in a separate process. */
   readonly sessions: number;
   readonly threads: number;
   readonly batch: number;
   readonly spinning: boolean;
 }
 
-/** One form and the rates that were measured of it. */
+/** A configuration and its measured rates. */
 export interface RawMeasurement extends RawForm {
-  /** Images a second of all its sessions: the median of its windows. */
+  /** Images per second of all sessions; the median over the windows. */
   readonly imagesPerSecond: number;
-  /** Processor seconds of one image: the median. */
+  /** CPU seconds per image; the median over the windows. */
   readonly cpuSecondsPerImage: number;
   readonly windows: number;
 }
 
-/** A form that stands ready to be measured again and again. */
+/** Open sessions of a configuration, which can be measured repeatedly. */
 export interface RawSide {
-  /** @returns the rate of all its sessions together, and the median processor time of an image */
+  /** Measures one window. @returns the total rate of all sessions, and their median CPU time per image */
   window(seconds: number): Promise<RawWindow>;
   measurement(): RawMeasurement;
   close(): Promise<void>;
 }
 
-/** The ways in which a raw session may be fast: one with all threads, or one for each core; alone or in batches. */
+/** Configurations that may be the fastest: one session with all threads, or one session per core; single images or batches. */
 export function rawForms(device: 'cpu' | 'cuda', threads = availableParallelism()): RawForm[] {
   const batches = device === 'cuda' ? [1, 8, 32] : [1, 8];
   const one = batches.flatMap((batch) =>
@@ -40,7 +40,7 @@ export function rawForms(device: 'cpu' | 'cuda', threads = availableParallelism(
   return [...one, ...batches.map((batch) => ({ sessions: threads, threads: 1, batch, spinning: false }))];
 }
 
-/** Opens the sessions of a form. */
+/** Opens the sessions of a configuration. */
 export async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form: RawForm): Promise<RawSide> {
   const { threads, spinning, batch } = form;
   const setup: RawSetup = {
@@ -75,7 +75,7 @@ export async function openRaw(folder: ModelFolder, device: 'cpu' | 'cuda', form:
   };
 }
 
-/** What a form reaches in one window, opened for it alone. */
+/** Opens a configuration, measures one window and closes it. */
 export async function measureRaw(
   folder: ModelFolder,
   device: 'cpu' | 'cuda',
@@ -90,8 +90,8 @@ export async function measureRaw(
 }
 
 /**
- * The fastest of some forms, each measured for one window.
- * @returns it, open, with what was measured of every form
+ * Finds the fastest of several configurations; each is measured for one window.
+ * @returns the fastest one, opened again, and the measurements of all
  */
 export async function fastestRaw(
   folder: ModelFolder,

@@ -1,20 +1,20 @@
 /**
- * The raw session that the service is compared with, in a process of its own: a model's backbone in a loop, on pixels that
- * are ready. No decoding, no resizing, no transport.
+ * The raw session that the service is compared with, in a separate process: the backbone of a model runs in a loop on prepared
+ * pixels, without decoding, resizing or transport.
  */
 import { createSession, toOrt } from '../onnx/session.js';
 import { tensor } from '../tensor/tensor.js';
 import { answerParent } from './child.js';
 
 export interface RawSetup {
-  /** The backbone's graph. */
+  /** Path of the backbone's graph. */
   readonly path: string;
   readonly device: 'cpu' | 'cuda';
-  /** Threads within one operator. */
+  /** Intra-op threads. */
   readonly threads: number;
-  /** Whether threads wait busily: ONNX Runtime's default. */
+  /** Whether waiting threads spin, the default of ONNX Runtime. */
   readonly spinning: boolean;
-  /** Images in one run. */
+  /** Images per run. */
   readonly batch: number;
   /** Side of the square input in pixels. */
   readonly side: number;
@@ -26,7 +26,7 @@ export type RawRequest =
 
 export interface RawWindow {
   readonly imagesPerSecond: number;
-  /** Processor seconds of one image. */
+  /** CPU seconds per image. */
   readonly cpuSecondsPerImage: number;
 }
 
@@ -43,12 +43,12 @@ async function open({ path, device, threads, spinning, side, ...setup }: RawSetu
     await representation!.getData();
     representation!.dispose();
   };
-  // The first runs lay out memory.
+  // Warm-up: the first runs allocate memory.
   for (let i = 0; i < 2; i++) await run();
 }
 
 async function window(seconds: number): Promise<RawWindow> {
-  if (run === undefined) throw new Error('a window was asked for before the session was opened');
+  if (run === undefined) throw new Error('a window was requested before the session was opened');
   const cpu = process.cpuUsage();
   const start = performance.now();
   let images = 0;

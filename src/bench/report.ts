@@ -13,9 +13,9 @@ function share(value: number, raws: readonly RawMeasurement[]): string[] {
   return raws.map(({ imagesPerSecond }) => (value / imagesPerSecond).toFixed(2));
 }
 
-/** A raw session's form in words. */
+/** Describes the configuration of a raw session. */
 function rawName({ sessions, threads, batch, spinning }: RawForm): string {
-  const each = `batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}${spinning ? ' that wait busily' : ''}`;
+  const each = `batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}${spinning ? ', spinning' : ''}`;
   return sessions === 1 ? `one session, ${each}` : `${sessions} sessions, ${each} each`;
 }
 
@@ -26,7 +26,7 @@ function failures(codes: LoadReport['codes']): string {
     .join(', ');
 }
 
-/** One row for each load, a heading first. */
+/** Table of loads: a heading, then one row per load. */
 export function loadRows(reports: readonly LoadReport[], raws: readonly RawMeasurement[]): string[][] {
   const heading = ['load', 'images/s', 'p50 ms', 'p90 ms', 'p99 ms', 'CPU ms/image: service', 'generator'];
   return [
@@ -38,7 +38,7 @@ export function loadRows(reports: readonly LoadReport[], raws: readonly RawMeasu
       report.cpuMsPerImage.service === undefined ? '-' : ms(report.cpuMsPerImage.service),
       ms(report.cpuMsPerImage.generator),
       ...share(report.imagesPerSecond, raws),
-      [report.stable ? '' : `not settled after ${report.windows} windows`, failures(report.codes)]
+      [report.stable ? '' : `not stable after ${report.windows} windows`, failures(report.codes)]
         .filter((text) => text !== '')
         .join('; '),
     ]),
@@ -47,13 +47,13 @@ export function loadRows(reports: readonly LoadReport[], raws: readonly RawMeasu
 
 const triple = ({ p50, p90, p99 }: Percentiles): string => `${ms(p50)} / ${ms(p90)} / ${ms(p99)}`;
 
-/** p50 / p90 / p99 in ms of each phase (and of the generator's lateness), one row for each load, a heading first. */
+/** Table of p50 / p90 / p99 in ms of each phase and of the generator's delay: a heading, then one row per load. */
 export function phaseRows(reports: readonly LoadReport[]): string[][] {
   const phases = [...new Set(reports.flatMap(({ phasesMs }) => Object.keys(phasesMs)))];
   const open = reports.some(({ latenessMs }) => latenessMs !== undefined);
   if (phases.length === 0 && !open) return [];
   return [
-    ['load', ...phases, ...(open ? ['sent late by'] : [])],
+    ['load', ...phases, ...(open ? ['generator delay'] : [])],
     ...reports.map((report) => [
       loadName(report),
       ...phases.map((phase) => (report.phasesMs[phase] ? triple(report.phasesMs[phase]) : '-')),
@@ -62,7 +62,7 @@ export function phaseRows(reports: readonly LoadReport[]): string[][] {
   ];
 }
 
-/** One row for each raw session, a heading first. */
+/** Table of raw sessions: a heading, then one row per configuration. */
 export function rawRows(raws: readonly RawMeasurement[]): string[][] {
   return [
     ['raw session', 'images/s', 'CPU ms/image', 'windows'],

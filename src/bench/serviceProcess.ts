@@ -5,24 +5,24 @@ import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 
-/** A service in a process of its own, started as users start it. */
+/** A service in a separate process, started by its command line. */
 export interface ServiceProcess {
   readonly pid: number;
   /** HOST:PORT of the gRPC service. */
   readonly address: string;
   /** HOST:PORT of the metrics. */
   readonly metricsAddress: string;
-  /** What really runs. */
+  /** The execution provider in use. */
   readonly provider: 'cpu' | 'cuda';
-  /** Asks it to end and waits until it has. */
+  /** Sends SIGTERM and waits until the process has ended. */
   stop(): Promise<void>;
 }
 
 type Serving = Pick<ServiceProcess, 'address' | 'metricsAddress' | 'provider'>;
 
 /**
- * Starts a program that logs JSON lines, as `vicregl serve` does, and waits for the line that says "serving".
- * @throws Error when it ends before.
+ * Starts a program that logs JSON lines like `vicregl serve`, and waits for the message "serving".
+ * @throws Error if it ends before.
  */
 export async function startLoggingProcess(command: string, args: readonly string[]): Promise<ServiceProcess> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -31,7 +31,7 @@ export async function startLoggingProcess(command: string, args: readonly string
     if (entry.msg !== 'serving') continue;
     child.stdout.resume();
     const onExit = (code: number | null, signal: string | null) =>
-      console.error(`the service ended by itself: exit code ${code}, signal ${signal}`);
+      console.error(`the service ended unexpectedly: exit code ${code}, signal ${signal}`);
     child.on('exit', onExit);
     const { address, metricsAddress, provider } = entry;
     return {
@@ -48,10 +48,10 @@ export async function startLoggingProcess(command: string, args: readonly string
       },
     };
   }
-  throw new Error('the service ended before it served');
+  throw new Error('the service ended before it was ready');
 }
 
-/** Starts `vicregl serve` on free ports. @param flags further ones, such as `--model DIR` */
+/** Starts `vicregl serve` on free ports. @param flags additional flags, such as `--model DIR` */
 export function startService(flags: readonly string[]): Promise<ServiceProcess> {
   return startLoggingProcess(bin, [
     ...['serve', '--address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0', '--admin-address', 'off'],

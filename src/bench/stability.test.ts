@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { median, quantile } from './quantile.js';
 import { isStable } from './stability.js';
 
-test('quantiles are nearest ranks, and none of nothing', () => {
+test('quantiles are nearest ranks, and NaN for an empty list', () => {
   const values = [5, 1, 4, 2, 3, 10, 9, 8, 7, 6];
   assert.deepEqual(
     [0, 0.1, 0.5, 0.9, 0.99, 1].map((share) => quantile(values, share)),
@@ -13,21 +13,21 @@ test('quantiles are nearest ranks, and none of nothing', () => {
   assert.ok(Number.isNaN(quantile([], 0.5)));
 });
 
-test('a measurement is stable when every figure of its last windows agrees', () => {
-  const settled = [
+test('a measurement is stable if all figures of its last windows agree', () => {
+  const stable = [
     [50, 20],
     [100, 10],
     [95, 10.5],
     [104, 9.6],
   ];
-  assert.equal(isStable(settled), true);
-  assert.equal(isStable(settled, { windows: 4, tolerance: 0.1 }), false);
-  assert.equal(isStable(settled.slice(0, 2)), false, 'too few windows');
-  assert.equal(isStable([...settled, [100, 15]]), false, 'the second figure jumps');
-  assert.equal(isStable(settled, { windows: 3, tolerance: 0.01 }), false, 'a tighter tolerance');
+  assert.equal(isStable(stable), true);
+  assert.equal(isStable(stable, { windows: 4, tolerance: 0.1 }), false);
+  assert.equal(isStable(stable.slice(0, 2)), false, 'too few windows');
+  assert.equal(isStable([...stable, [100, 15]]), false, 'the second figure differs');
+  assert.equal(isStable(stable, { windows: 3, tolerance: 0.01 }), false, 'a lower tolerance');
 });
 
-test('a window without an answer is never stable', () => {
+test('windows without any response are never stable', () => {
   assert.equal(
     isStable([
       [0, Number.NaN],

@@ -1,14 +1,14 @@
 import { median } from './quantile.js';
 
-/** What is compared from window to window. */
+/** Criterion for a stable measurement. */
 export interface Agreement {
-  /** Windows that must agree, the last ones. */
+  /** Number of last windows that must agree. */
   readonly windows: number;
-  /** How far each may lie from their median, as a share of it. */
+  /** Maximum deviation of each window from their median, relative to the median. */
   readonly tolerance: number;
 }
 
-/** Triton's perf_analyzer: the last three windows within 10 %. */
+/** The default of Triton's perf_analyzer: the last three windows within 10 %. */
 export const defaultAgreement: Agreement = { windows: 3, tolerance: 0.1 };
 
 function agree(values: readonly number[], tolerance: number): boolean {
@@ -17,8 +17,8 @@ function agree(values: readonly number[], tolerance: number): boolean {
 }
 
 /**
- * Whether a measurement has settled: in its last windows every one of its figures agrees.
- * @param windows figures of each window in order, such as [rate, median latency]; the same number in each
+ * Whether a measurement is stable: each figure agrees over the last windows.
+ * @param windows the figures of each window, such as [rate, median latency], in order; all windows have the same figures
  */
 export function isStable(windows: readonly (readonly number[])[], agreement: Agreement = defaultAgreement): boolean {
   const last = windows.slice(-agreement.windows);

@@ -1,4 +1,4 @@
-/** A checkpoint file that cannot be read; `message` names the file, what is wrong with it and the way out. */
+/** A checkpoint file that cannot be read; `message` names the file, the problem and how to fix it. */
 export class CheckpointFileError extends Error {
   override readonly name = 'CheckpointFileError';
 }

@@ -1,6 +1,6 @@
 import { float16ToFloat32 } from '../tensor/float16.js';
 
-/** Element types of checkpoints, under PyTorch's names. */
+/** Element types of checkpoints, with PyTorch's names. */
 export type ElementType =
   | 'float64'
   | 'float32'
@@ -17,7 +17,7 @@ export type ElementType =
   | 'complex64'
   | 'complex128';
 
-/** Bytes of one element. */
+/** Bytes per element. */
 export const elementWidth: Readonly<Record<ElementType, number>> = {
   float64: 8,
   float32: 4,
@@ -35,12 +35,12 @@ export const elementWidth: Readonly<Record<ElementType, number>> = {
   complex128: 16,
 };
 
-/** Bytes at an offset that suits a typed array: copied only where it does not. */
+/** Returns bytes at an offset that is aligned for a typed array, with a copy only if necessary. */
 function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes);
 }
 
-/** The upper half of a float32. */
+/** Converts bfloat16 patterns, which are the upper halves of float32 patterns. */
 function bfloat16ToFloat32(halves: Uint16Array): Float32Array {
   const bits = new Uint32Array(halves.length);
   for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
@@ -48,8 +48,8 @@ function bfloat16ToFloat32(halves: Uint16Array): Float32Array {
 }
 
 /**
- * Eight bits (Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433): e5m2 is the upper half of a
- * float16; e4m3fn has the exponent's bias 7, no infinity, and NaN where all bits but the sign are set.
+ * Values of all 8-bit patterns (Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433). e5m2 is the upper half
+ * of a float16. e4m3fn has an exponent bias of 7 and no infinities; NaN has all bits except the sign set.
  */
 const float8Tables = {
   float8_e5m2: () => float16ToFloat32(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8)),
@@ -62,7 +62,7 @@ const float8Tables = {
     }),
 };
 
-/** Elements (little-endian) as float32; undefined for a type that holds no real floating-point numbers. */
+/** Converts elements (little-endian) to float32; undefined for types other than real floating-point numbers. */
 export function toFloat32(type: ElementType, bytes: Uint8Array): Float32Array | undefined {
   const { buffer, byteOffset } = aligned(bytes, elementWidth[type]);
   const count = bytes.byteLength / elementWidth[type];

@@ -12,7 +12,7 @@ import { unpickle } from './pickleMachine.js';
 import { storageOfId, torchGlobals } from './torchObjects.js';
 import { readZipDirectory, zipEntryStart } from './zipDirectory.js';
 
-/** Damaged files: every one is read, or refused with the readers' own error; nothing else is thrown. */
+/** Every damaged file is either read or rejected with CheckpointFileError; no other error is thrown. */
 
 const SEED = 20221007;
 
@@ -28,7 +28,7 @@ const safetensors = encodeSafetensors(
   { step: '4', seed: '0' },
 );
 
-/** The entries of a file of torch.save, for changes of the pickle that the checksums agree to. */
+/** The entries of a file of torch.save, to change the pickle with correct checksums. */
 const entries = await (async () => {
   const source = memorySource(zip);
   const parts: { name: string; data: Uint8Array }[] = [];
@@ -52,7 +52,7 @@ const written = (bytes: Uint8Array, share: number, patch: readonly number[]) => 
   return out;
 };
 
-/** Bits flipped, bytes overwritten (extreme lengths among them), cut, removed, doubled, and inserted. */
+/** Bits are flipped, bytes overwritten (also with extreme lengths), the file is truncated, and bytes are removed or copied. */
 const change: fc.Arbitrary<Change> = fc.oneof(
   fc.tuple(place, fc.nat(7)).map(
     ([share, bit]): Change =>
@@ -99,7 +99,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 const changes = fc.array(change, { minLength: 1, maxLength: 3 });
 const applied = (bytes: Uint8Array, list: readonly Change[]) => list.reduce((found, act) => act(found), bytes);
 
-/** Every tensor's elements, or undefined where the file is refused as it should be. */
+/** Reads the elements of all tensors; undefined if the file is rejected with the right error. */
 async function readAll(bytes: Uint8Array): Promise<Map<string, string> | undefined> {
   const source = memorySource(bytes);
   try {
@@ -112,11 +112,11 @@ async function readAll(bytes: Uint8Array): Promise<Map<string, string> | undefin
     }
     return found;
   } catch (error) {
-    assert.ok(error instanceof CheckpointFileError, `refused by ${error instanceof Error ? error.stack : error}`);
+    assert.ok(error instanceof CheckpointFileError, `rejected with ${error instanceof Error ? error.stack : error}`);
     assert.ok(error.message.startsWith('file.pth'), error.message);
     return undefined;
   } finally {
-    // A bounded number of reads of each byte, whatever the file claims.
+    // The number of bytes read is bounded, whatever sizes the file claims.
     assert.ok(
       source.bytesRead() <= 40 * (bytes.length + 70_000),
       `${source.bytesRead()} bytes read of ${bytes.length}`,
@@ -126,29 +126,29 @@ async function readAll(bytes: Uint8Array): Promise<Map<string, string> | undefin
 
 describe('damaged checkpoints', () => {
   it('of PyTorch give the saved weights or a clear error, never other weights (3,000 files)', async () => {
-    const sound = await readAll(zip);
-    assert.ok(sound !== undefined && sound.size >= 12);
-    let refused = 0;
+    const intact = await readAll(zip);
+    assert.ok(intact !== undefined && intact.size >= 12);
+    let rejected = 0;
     await fc.assert(
       fc.asyncProperty(changes, async (list) => {
         const found = await readAll(applied(zip, list));
-        if (found === undefined) refused += 1;
-        else assert.deepEqual(found, sound);
+        if (found === undefined) rejected += 1;
+        else assert.deepEqual(found, intact);
       }),
       { seed: SEED, numRuns: 3000 },
     );
-    assert.ok(refused > 1500, `${refused} of 3000 were refused`);
+    assert.ok(rejected > 1500, `${rejected} of 3000 were rejected`);
   });
 
-  it('with each byte of a file of PyTorch turned over in turn, too', async () => {
-    const sound = await readAll(zip);
+  it('of PyTorch with any single byte inverted give the saved weights or a clear error', async () => {
+    const intact = await readAll(zip);
     for (let i = 0; i < zip.length; i++) {
       const found = await readAll(written(zip, (i + 0.5) / zip.length, [zip[i]! ^ 0xff]));
-      if (found !== undefined) assert.deepEqual(found, sound, `byte ${i}`);
+      if (found !== undefined) assert.deepEqual(found, intact, `byte ${i}`);
     }
   });
 
-  it('of PyTorch whose checksums are right are read or refused (3,000 pickles)', async () => {
+  it('of PyTorch with correct checksums are read or rejected (3,000 pickles)', async () => {
     assert.deepEqual(await readAll(withPickle((bytes) => bytes)), await readAll(zip));
     let read = 0;
     await fc.assert(
@@ -157,11 +157,11 @@ describe('damaged checkpoints', () => {
       }),
       { seed: SEED, numRuns: 3000 },
     );
-    // Most changes break the pickle; some touch only a number or a name that matters to nothing.
+    // Most changes break the pickle; some change only a number or a name.
     assert.ok(read > 10 && read < 2900, `${read} of 3000 were read`);
   });
 
-  it('of PyTorch before 1.6 are read or refused (3,000 files)', async () => {
+  it('of PyTorch before 1.6 are read or rejected (3,000 files)', async () => {
     assert.ok((await readAll(legacy))!.size >= 12);
     await fc.assert(
       fc.asyncProperty(changes, async (list) => {
@@ -171,7 +171,7 @@ describe('damaged checkpoints', () => {
     );
   });
 
-  it('in safetensors are read or refused (3,000 files)', async () => {
+  it('in safetensors are read or rejected (3,000 files)', async () => {
     assert.equal((await readAll(safetensors))!.size, 2);
     await fc.assert(
       fc.asyncProperty(changes, async (list) => {
@@ -181,7 +181,7 @@ describe('damaged checkpoints', () => {
     );
   });
 
-  it('of any bytes behind a known beginning are refused or read (2,000 files)', async () => {
+  it('of random bytes after a known signature are read or rejected (2,000 files)', async () => {
     const heads = [[0x50, 0x4b, 3, 4], [0x80, 2, 0x8a, 10], [1, 0, 0, 0, 0, 0, 0, 0, 0x7b], []];
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...heads), fc.uint8Array({ maxLength: 300 }), async (head, rest) => {
@@ -192,8 +192,8 @@ describe('damaged checkpoints', () => {
   });
 });
 
-describe('programs of random opcodes', () => {
-  it('end with a value or a clear error (10,000 pickles)', () => {
+describe('pickles of random opcodes', () => {
+  it('give a value or a clear error (10,000 pickles)', () => {
     const known =
       '(0 1 2 N \x88 \x89 K\x01 M\x01\x02 ] ) } \x8f t \x85 \x86 \x87 d a e s u \x90 q\x00 h\x00 q\x01 h\x01 \x94 R b Q \x81 o l \x91'
         .split(' ')
@@ -209,19 +209,19 @@ describe('programs of random opcodes', () => {
           'ctorch._utils\n_rebuild_parameter\n',
           'ccollections\nCounter\n',
         ]);
-    let ended = 0;
+    let valid = 0;
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...known), { maxLength: 30 }), (program) => {
         const bytes = new Uint8Array(Buffer.from(`\x80\x02${program.join('')}.`, 'latin1'));
         try {
           unpickle(bytes, 0, { globals: torchGlobals, persistent: storageOfId });
-          ended += 1;
+          valid += 1;
         } catch (error) {
           assert.ok(error instanceof CheckpointFileError, String(error));
         }
       }),
       { seed: SEED, numRuns: 10_000 },
     );
-    assert.ok(ended > 100, `${ended} programs ended`);
+    assert.ok(valid > 100, `${valid} programs gave a value`);
   });
 });

@@ -30,7 +30,7 @@ describe('files of PyTorch', () => {
     ['bare.pth', 'pytorch'],
     ['legacy.pth', 'pytorch-legacy'],
   ] as const) {
-    it(`${file}: every float type, view and shared storage, bit for bit`, async () => {
+    it(`${file}: every float type, view and shared storage is read bit for bit`, async () => {
       const source = await openFileSource(`${fixtures}/${file}`);
       try {
         const checkpoint = await openCheckpoint(source);
@@ -43,8 +43,11 @@ describe('files of PyTorch', () => {
           assert.deepEqual(found, shape, name);
           assert.deepEqual(data, Float32Array.from(values), name);
         }
-        await assert.rejects(checkpoint.read('counter'), fileError(/"counter" holds int64, not floating-point/));
-        await assert.rejects(checkpoint.read('absent'), fileError(/holds no tensor "absent"/));
+        await assert.rejects(
+          checkpoint.read('counter'),
+          fileError(/"counter" has the type int64; only floating-point/),
+        );
+        await assert.rejects(checkpoint.read('absent'), fileError(/contains no tensor "absent"/));
       } finally {
         await source.close();
       }
@@ -69,44 +72,44 @@ describe('files of PyTorch', () => {
     assert.deepEqual(await checkpoint.read('w'), tensor('float32', [2, 2], Float32Array.of(1, -2, 0.5, 0)));
   });
 
-  it('saved on a big-endian machine are refused', async () => {
+  it('saved on a big-endian machine are rejected', async () => {
     const big = [{ name: 'archive/byteorder', data: Buffer.from('big') }];
     const saved = stateDict({ w: rebuilt(storage('FloatStorage', '0', 1), { shape: [1] }) });
     await refuses(torchFile(saved, { 0: float32Bytes(1) }, { others: big }), /byte order is "big"; only "little"/);
   });
 
-  it('whose tensors do not fit their storages are refused before anything is allocated', async () => {
+  it('whose tensors exceed their storages are rejected before memory is allocated', async () => {
     const one = (claim: Parameters<typeof rebuilt>[1], elements = 4) =>
       torchFile(stateDict({ w: rebuilt(storage('FloatStorage', '0', elements), claim) }), {
         0: float32Bytes(1, 2, 3, 4),
       });
-    await refuses(one({ shape: [5] }), /\[5\] does not fit storage 0: 5 elements are more than the 4/);
-    await refuses(one({ shape: [2 ** 40, 2 ** 12], strides: [0, 0] }), /more than the 4 of its storage/);
+    await refuses(one({ shape: [5] }), /\[5\] does not fit storage 0: its 5 elements are more than the 4 elements/);
+    await refuses(one({ shape: [2 ** 40, 2 ** 12], strides: [0, 0] }), /more than the 4 elements of its storage/);
     await refuses(one({ shape: [2], strides: [4] }), /ends at element 5 of a storage of 4/);
     await refuses(one({ shape: [2], offset: 3 }), /ends at element 5 of a storage of 4/);
-    await refuses(one({ shape: [2], offset: -1 }), /must be whole and not negative/);
-    await refuses(one({ shape: [2], strides: [1, 1] }), /2 strides do not fit 1 dimensions/);
-    await refuses(one({ shape: [-2] }), /must be whole numbers/);
-    await refuses(one({ shape: [4] }, 2 ** 50), /claims 4503599627370496 bytes, but 16 are there/);
+    await refuses(one({ shape: [2], offset: -1 }), /must be non-negative integers/);
+    await refuses(one({ shape: [2], strides: [1, 1] }), /it has 2 strides for 1 dimensions/);
+    await refuses(one({ shape: [-2] }), /must be non-negative integers/);
+    await refuses(one({ shape: [4] }, 2 ** 50), /claims 4503599627370496 bytes, but has 16/);
   });
 
-  it('without weights are refused, saying what they hold', async () => {
+  it('without weights are rejected, with a description of their contents', async () => {
     await refuses(
       torchFile(stateDict({ epoch: int(1), lr: str('x') }), {}),
-      /no weights: its keys are epoch, lr; they/,
+      /no weights: its keys are epoch, lr; weights are/,
     );
-    await refuses(torchFile(int(1), {}), /holds number, not a dict of weights/);
+    await refuses(torchFile(int(1), {}), /contains number, not a dict of weights/);
     const alone = rebuilt(storage('FloatStorage', '0', 1), { shape: [1] });
     await refuses(torchFile(alone, { 0: float32Bytes(1) }), /a single tensor/);
   });
 
-  it('lacking a storage are refused', () =>
+  it('with a missing storage are rejected', () =>
     refuses(
       torchFile(stateDict({ w: rebuilt(storage('FloatStorage', '7', 1), { shape: [1] }) }), {}),
       /storage 7 of "w" is missing/,
     ));
 
-  it('with several dicts of weights keep them apart by the names of the dicts', async () => {
+  it('with several dicts of weights prefix the names with those of the dicts', async () => {
     const one = (key: string) => rebuilt(storage('FloatStorage', key, 1), { shape: [1] });
     const dicts = (main: string, other: string) =>
       torchFile(dict({ [main]: dict({ w: one('0') }), epoch: int(3), [other]: dict({ w: one('1') }) }), {
@@ -119,20 +122,20 @@ describe('files of PyTorch', () => {
     assert.deepEqual([...(await open(dicts('student', 'teacher'))).tensors.keys()], ['student/w', 'teacher/w']);
   });
 
-  it('of whole modules are refused by the name of their class', () =>
+  it('of whole modules are rejected, naming their class', () =>
     refuses(
       torchFile(call(global('torchvision.models.resnet', 'ResNet')), {}),
-      /"torchvision\.models\.resnet\.ResNet", which is refused: .*save its state_dict\(\)/,
+      /"torchvision\.models\.resnet\.ResNet", which is refused: .*save only its state_dict\(\)/,
     ));
 
-  it('with a byte of a storage flipped are refused when it is read, whole or in part', async () => {
+  it('with a changed byte in a storage are rejected when the storage is read, completely or partly', async () => {
     const saved = stateDict({
       whole: rebuilt(storage('FloatStorage', '0', 4), { shape: [4] }),
       part: rebuilt(storage('FloatStorage', '0', 4), { shape: [2], offset: 2 }),
     });
     const file = torchFile(saved, { 0: float32Bytes(1, 2, 3, 4) });
     const at = Buffer.from(file).indexOf(Buffer.from(float32Bytes(1, 2, 3, 4)));
-    file[at]! ^= 1; // outside what `part` reads
+    file[at]! ^= 1; // outside the bytes that `part` reads
     const checkpoint = await open(file);
     await assert.rejects(checkpoint.read('whole'), fileError(/archive\/data\/0 is damaged: its checksum differs/));
     await assert.rejects(checkpoint.read('part'), fileError(/archive\/data\/0 is damaged: its checksum differs/));
@@ -140,7 +143,7 @@ describe('files of PyTorch', () => {
 });
 
 describe('safetensors files', () => {
-  it('are read with the types that our own files lack', async () => {
+  it('may have element types that our own files do not have', async () => {
     const values = { F8_E4M3: [0x38, 0xc0, 0x01, 0x7e], F8_E5M2: [0x3c, 0xc0, 0x01, 0x7b] };
     const header = Buffer.from(
       JSON.stringify({
@@ -160,45 +163,45 @@ describe('safetensors files', () => {
     assert.deepEqual([...(await checkpoint.read('c')).data], [-1]);
   });
 
-  it('with a header of 2^60 bytes are refused at once', async () => {
+  it('with a header of 2^60 bytes are rejected immediately', async () => {
     const file = encodeSafetensors(new Map([['a', tensor('float32', [1], Float32Array.of(1))]]));
     new DataView(file.buffer).setBigUint64(0, 2n ** 60n, true);
-    await refuses(file, /header claims 1152921504606846976 bytes but the file holds/);
+    await refuses(file, /header claims 1152921504606846976 bytes, but the file has/);
   });
 });
 
-describe('what is no checkpoint', () => {
-  it('is a zip archive of another kind, told by the names of its entries, compressed or not', async () => {
-    const packed = { method: 8, size: 1000 };
+describe('files that are not checkpoints', () => {
+  it('are described by the names of their entries if they are zip archives, compressed or not', async () => {
+    const compressed = { method: 8, size: 1000 };
     const zips: readonly (readonly [readonly string[], RegExp])[] = [
       [['s/data.pkl', 's/code/__torch__/m.py', 's/constants.pkl'], /is a TorchScript archive; .* save its state_dict/],
       [['s/data.pkl', 's/bytecode.pkl'], /is a TorchScript archive/],
       [['s/model.json', 's/tensors/0'], /is a TorchScript archive/],
       [['p/models/model.json', 'p/data/weights/0'], /is a program of torch\.export/],
       [['p/.data/extern_modules', 'p/m.pkl'], /is a package of torch\.package/],
-      [['config.json', 'model.weights.h5'], /is a model of Keras/],
-      [['a.npy', 'b.npy'], /is an archive of NumPy/],
-      [['run/last.ckpt', 'run/log.txt'], /is an archive around "run\/last\.ckpt"; unpack it first/],
+      [['config.json', 'model.weights.h5'], /is a Keras model/],
+      [['a.npy', 'b.npy'], /is a NumPy archive/],
+      [['run/last.ckpt', 'run/log.txt'], /is an archive that contains "run\/last\.ckpt"; unpack it first/],
       [['a/data.pkl', 'a/data/0'], /compressed \(deflate\), which torch\.save never does/],
     ];
     for (const [names, message] of zips) {
       const data = Buffer.from('x');
-      await refuses(storedZip(names.map((name) => ({ name, data, claims: packed }))), message);
+      await refuses(storedZip(names.map((name) => ({ name, data, claims: compressed }))), message);
       if (!names.includes('a/data.pkl')) await refuses(storedZip(names.map((name) => ({ name, data }))), message);
     }
   });
 
-  it('is told by what it seems to be', async () => {
+  it('are described by their detected format', async () => {
     await refuses(new Uint8Array(0), /is empty/);
-    await refuses(Buffer.from('<!DOCTYPE html><html>'), /no checkpoint but a web page: the download went wrong/);
-    await refuses(gzipSync('weights'), /compressed with gzip: unpack it first/);
+    await refuses(Buffer.from('<!DOCTYPE html><html>'), /is not a checkpoint but a web page: the download failed/);
+    await refuses(gzipSync('weights'), /compressed with gzip: decompress it first/);
     await refuses(Buffer.from('{"metadata": {}, "weight_map": {"a": "b"}}'), /an index of several files/);
     await refuses(Buffer.from('GGUF\x03\0\0\0'), /a GGUF file/);
     await refuses(Buffer.from('not a checkpoint at all'), /neither a file of torch\.save .* nor safetensors/);
     await refuses(Buffer.from('version https://git-lfs.github.com/spec/v1\n'), /git lfs pull/);
   });
 
-  it('is a missing file or a folder, too', async () => {
+  it('are missing files and folders, too', async () => {
     await assert.rejects(openFileSource('absent.pth'), fileError(/absent\.pth cannot be read: there is no such file/));
     await assert.rejects(openFileSource('src'), fileError(/src is not a file/));
     const scratch = await mkdtemp(join(tmpdir(), 'vicregl-checkpoint-'));

@@ -20,7 +20,7 @@ describe('unpickle', () => {
         ['b', new Map()],
       ]),
     );
-    // {"x": [1.5, None, True, 2**70], 3: {4}} of protocol 4
+    // {"x": [1.5, None, True, 2**70], 3: {4}}, protocol 4
     const framed = Buffer.from(
       '80049529000000000000007d94288c0178945d9428473ff80000000000004e888a09000000000000000040654b038f94284b0490752e',
       'hex',
@@ -34,18 +34,18 @@ describe('unpickle', () => {
     );
   });
 
-  it('keeps identity through the memo, cycles included', () => {
+  it('preserves identity and cycles through the memo', () => {
     const list = load(opcodes(']q\x00h\x00a.')) as unknown[];
     assert.equal(list[0], list);
   });
 
-  it('keeps the attributes of a command line, and nothing else of an object', () => {
+  it('keeps only the attributes of an object, such as the parsed command line', () => {
     const built = load(opcodes('cargparse\nNamespace\n)\x81}X\x02\x00\x00\x00lrK\x01sb.'));
     assert.ok(built instanceof PlainObject);
     assert.deepEqual(built.attributes, new Map([['lr', 1]]));
   });
 
-  it('says where a pickle ends', () => {
+  it('returns the position after a pickle', () => {
     assert.deepEqual(unpickle(opcodes('K\x01.rest'), 0, allowed), { value: 1, end: 5 });
   });
 
@@ -60,52 +60,52 @@ describe('unpickle', () => {
     ['a name of every JavaScript object', pickle(global('constructor', 'constructor')), 'constructor.constructor'],
     ['a name that spans two words', pickle(global('collections OrderedDict', '')), 'collections OrderedDict.'],
   ] as const) {
-    it(`refuses ${what} by name`, () => {
+    it(`rejects ${what}, naming it`, () => {
       refuses(bytes, new RegExp(`the Python object "${name.replaceAll('.', '\\.')}", which is refused`));
     });
   }
 
-  it('calls nothing but functions of the table', () => {
-    refuses(opcodes('}X\x04\x00\x00\x00callK\x01s)R.'), /calls what is no function/);
-    refuses(opcodes('X\x01\x00\x00\x00a)R.'), /calls what is no function/);
-    refuses(pickle(call(global('torch', 'FloatStorage'))), /calls what is no function/);
-    refuses(opcodes('ccollections\nOrderedDict\n}R.'), /calls with other than a tuple/);
+  it('calls only functions of the table', () => {
+    refuses(opcodes('}X\x04\x00\x00\x00callK\x01s)R.'), /calls a value that is not a function/);
+    refuses(opcodes('X\x01\x00\x00\x00a)R.'), /calls a value that is not a function/);
+    refuses(pickle(call(global('torch', 'FloatStorage'))), /calls a value that is not a function/);
+    refuses(opcodes('ccollections\nOrderedDict\n}R.'), /arguments of a call are not a tuple/);
     let calls = 0;
     const globals = new Map([['a b', new PickleGlobal(() => ++calls)]]);
     assert.equal(unpickle(pickle(call(global('a', 'b'))), 0, { globals, persistent: () => null }).value, 1);
     assert.equal(calls, 1);
   });
 
-  it('refuses what torch.save never writes', () => {
-    refuses(opcodes('I1\n.'), /opcode INT \(0x49\) stands in no file/);
+  it('rejects opcodes and protocols that torch.save never writes', () => {
+    refuses(opcodes('I1\n.'), /opcode INT \(0x49\) is never written by torch\.save/);
     refuses(opcodes('\x82\x01.'), /opcode EXT1/);
     refuses(opcodes('\xff.'), /unknown opcode 0xff/);
     refuses(Uint8Array.of(0x80, 6, 0x4e, 0x2e), /protocol 6 is newer than 5/);
   });
 
-  it('refuses lengths beyond the file, whatever they claim', () => {
-    refuses(opcodes('X\xff\xff\xff\xff.'), /4294967295 bytes are asked for where 1 are left; is it truncated/);
-    refuses(opcodes('\x8d\x00\x00\x00\x00\x00\x00\x00\x10.'), /1152921504606847000 bytes are asked for/);
+  it('rejects lengths beyond the end of the file', () => {
+    refuses(opcodes('X\xff\xff\xff\xff.'), /needs 4294967295 bytes, but only 1 are left; is it truncated/);
+    refuses(opcodes('\x8d\x00\x00\x00\x00\x00\x00\x00\x10.'), /needs 1152921504606847000 bytes/);
     refuses(opcodes('\x8b\xff\xff\xff\x7f.'), /an integer of 2147483647 bytes/);
-    refuses(opcodes(`c${'x'.repeat(2000)}`), /a name has no end within 1000 bytes/);
+    refuses(opcodes(`c${'x'.repeat(2000)}`), /a name is longer than 1000 bytes/);
   });
 
-  it('refuses broken stacks, memos and text', () => {
-    refuses(opcodes('.'), /ends with other than one value/);
-    refuses(opcodes('K\x01K\x02.'), /ends with other than one value/);
-    refuses(opcodes('t.'), /a mark where there is none/);
+  it('rejects invalid use of the stack and the memo, and invalid text', () => {
+    refuses(opcodes('.'), /does not end with exactly one value/);
+    refuses(opcodes('K\x01K\x02.'), /does not end with exactly one value/);
+    refuses(opcodes('t.'), /a mark that does not exist/);
     refuses(opcodes('\x86.'), /from an empty stack/);
-    refuses(opcodes('K\x01K\x02a.'), /APPEND to what is no list/);
+    refuses(opcodes('K\x01K\x02a.'), /APPEND to a value that is not a list/);
     refuses(opcodes('}(K\x01u.'), /a key without a value/);
-    refuses(opcodes('h\x05.'), /recalls value 5, which it never remembered/);
+    refuses(opcodes('h\x05.'), /reads entry 5 of its memo, which does not exist/);
     refuses(opcodes('X\x01\x00\x00\x00\xff.'), /not UTF-8/);
     refuses(opcodes('K'), /is it truncated/);
   });
 
-  it('bounds what it holds', () => {
-    refuses(opcodes('N'.repeat(1_000_001)), /more than 1000000 values wait/);
-    refuses(opcodes('('.repeat(1_000_001)), /more than 1000000 values wait/);
+  it('limits the sizes of stack and memo and the number of containers', () => {
+    refuses(opcodes('N'.repeat(1_000_001)), /stack has more than 1000000 values/);
+    refuses(opcodes('('.repeat(1_000_001)), /stack has more than 1000000 values/);
     refuses(opcodes('}0'.repeat(1_000_001)), /more than 1000000 containers/);
-    refuses(opcodes(`N${'\x94'.repeat(1_000_001)}`), /remembers more than 1000000 values/);
+    refuses(opcodes(`N${'\x94'.repeat(1_000_001)}`), /memo has more than 1000000 values/);
   });
 });

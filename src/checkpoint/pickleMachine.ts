@@ -1,14 +1,14 @@
 import { CheckpointFileError } from './checkpointFileError.js';
 
 /**
- * A machine for pickles (Python's pickletools documents the opcodes) that can build plain containers and call nothing
- * but the functions it is given. A pickle is a program: Python's own machine imports whatever the file names and calls
- * it. Here a name outside the table ends the reading, and every count is bounded before memory is taken.
+ * An interpreter of pickles (Python's pickletools documents the opcodes) that builds plain containers and calls only the
+ * functions that it is given. A pickle is a program: Python's interpreter imports and calls any function that the file names.
+ * Here a name outside the table is an error, and all sizes are limited before memory is allocated.
  */
 
 /** A Python function or class that a pickle may name. */
 export class PickleGlobal {
-  /** What calling it (REDUCE, OBJ) or making an instance of it (NEWOBJ) gives; absent where it is only a value. */
+  /** Returns the result of a call (REDUCE, OBJ) or a new instance (NEWOBJ); absent if it cannot be called. */
   readonly call: ((args: readonly unknown[]) => unknown) | undefined;
 
   constructor(call?: (args: readonly unknown[]) => unknown) {
@@ -16,15 +16,15 @@ export class PickleGlobal {
   }
 }
 
-/** What a pickle may use. */
+/** The names and persistent ids that a pickle may use. */
 export interface PickleAllowed {
-  /** Global by "module name". */
+  /** Globals by "module name". */
   readonly globals: ReadonlyMap<string, PickleGlobal>;
-  /** What a persistent id stands for. */
+  /** Returns the value of a persistent id. @throws CheckpointFileError for an invalid one. */
   readonly persistent: (id: unknown) => unknown;
 }
 
-/** A Python object of which only its attributes are kept. */
+/** A Python object, of which only the attributes are kept. */
 export class PlainObject {
   attributes: unknown;
 }
@@ -32,14 +32,14 @@ export class PlainObject {
 const MAX_STACK = 1_000_000;
 const MAX_MEMO = 1_000_000;
 const MAX_CONTAINERS = 1_000_000;
-/** Of an integer; the longest that PyTorch itself writes is the format's magic number of 10. */
+/** Maximum bytes of an integer. The longest one that PyTorch writes is the magic number of the format, with 10 bytes. */
 const MAX_INTEGER_BYTES = 32;
 const MAX_NAME_BYTES = 1000;
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const latin1 = new TextDecoder('latin1');
 
-/** Little-endian two's complement; a number where it is exact. */
+/** Reads a little-endian two's complement integer; returns a number if it is exact, else a bigint. */
 function signedInteger(bytes: Uint8Array): number | bigint {
   let value = 0n;
   for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
@@ -48,7 +48,7 @@ function signedInteger(bytes: Uint8Array): number | bigint {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** Names of opcodes that stand in no file of PyTorch's: protocols 0 and 1, extension registry, out-of-band buffers. */
+/** Opcodes that PyTorch never writes, with their names: protocols 0 and 1, extension registry, out-of-band buffers. */
 const refusedOpcodes: Readonly<Record<string, string>> = {
   I: 'INT',
   L: 'LONG',
@@ -65,7 +65,7 @@ const refusedOpcodes: Readonly<Record<string, string>> = {
   '\x98': 'READONLY_BUFFER',
 };
 
-/** The stacks, the memo and the position of one run. */
+/** The state of one run: stacks, memo and position. */
 class PickleMachine {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -86,9 +86,9 @@ class PickleMachine {
 
   run(): unknown {
     for (;;) {
-      const opcode = this.#take(1)[0]!;
+      const opcode = this.#readBytes(1)[0]!;
       if (opcode === 0x2e /* STOP */) {
-        if (this.#outer.length > 0 || this.#stack.length !== 1) this.#fail('it ends with other than one value');
+        if (this.#outer.length > 0 || this.#stack.length !== 1) this.#fail('it does not end with exactly one value');
         return this.#stack[0];
       }
       this.#step(String.fromCharCode(opcode));
@@ -96,22 +96,22 @@ class PickleMachine {
   }
 
   #step(opcode: string): void {
-    if (!this.#act(opcode)) this.#push(this.#value(opcode));
+    if (!this.#runWithoutResult(opcode)) this.#push(this.#value(opcode));
   }
 
-  /** Carries out an opcode that leaves no new value on the stack; false where it is none of them. */
-  #act(opcode: string): boolean {
+  /** Runs an opcode that pushes no new value; returns false for any other opcode. */
+  #runWithoutResult(opcode: string): boolean {
     switch (opcode) {
       case '\x80': {
-        const [protocol] = this.#take(1);
+        const [protocol] = this.#readBytes(1);
         if (protocol! > 5) this.#fail(`protocol ${protocol} is newer than 5`);
         return true;
       }
-      case '\x95': // FRAME: a hint for readers of streams
+      case '\x95': // FRAME: only useful for stream readers
         this.#length(8);
         return true;
       case '(':
-        if (this.#depth >= MAX_STACK) this.#fail(`more than ${MAX_STACK} values wait on its stack`);
+        if (this.#depth >= MAX_STACK) this.#fail(`its stack has more than ${MAX_STACK} values`);
         this.#depth += 1;
         this.#outer.push(this.#stack);
         this.#stack = [];
@@ -147,33 +147,33 @@ class PickleMachine {
       case '\x90': {
         const items = this.#mark();
         const set = this.#top();
-        if (!(set instanceof Set)) return this.#fail('ADDITEMS to what is no set');
+        if (!(set instanceof Set)) return this.#fail('ADDITEMS to a value that is not a set');
         for (const item of items) set.add(item);
         return true;
       }
       case 'b': {
         const state = this.#pop();
         const built = this.#top();
-        // State of a container (a state dict's _metadata) says nothing of its weights.
+        // The state of a container (_metadata of a state dict) is not about weights and is ignored.
         if (built instanceof PlainObject) built.attributes = state;
-        else if (!(built instanceof Map)) this.#fail('BUILD of an object that takes no state');
+        else if (!(built instanceof Map)) this.#fail('BUILD of an object that has no state');
         return true;
       }
       case 'q':
-        this.#remember(this.#length(1));
+        this.#memoize(this.#length(1));
         return true;
       case 'r':
-        this.#remember(this.#length(4));
+        this.#memoize(this.#length(4));
         return true;
       case '\x94':
-        this.#remember(this.#memo.size);
+        this.#memoize(this.#memo.size);
         return true;
       default:
         return false;
     }
   }
 
-  /** The value that an opcode puts on the stack. */
+  /** Returns the value that an opcode pushes onto the stack. */
   #value(opcode: string): unknown {
     switch (opcode) {
       case '2':
@@ -203,16 +203,16 @@ class PickleMachine {
       case '\x8d':
         return this.#text(this.#length(8));
       case 'U':
-        return latin1.decode(this.#take(this.#length(1)));
+        return latin1.decode(this.#readBytes(this.#length(1)));
       case 'T':
-        return latin1.decode(this.#take(this.#length(4)));
+        return latin1.decode(this.#readBytes(this.#length(4)));
       case 'C':
-        return this.#take(this.#length(1));
+        return this.#readBytes(this.#length(1));
       case 'B':
-        return this.#take(this.#length(4));
+        return this.#readBytes(this.#length(4));
       case '\x8e':
       case '\x96':
-        return this.#take(this.#length(8));
+        return this.#readBytes(this.#length(8));
       case ')':
         return [];
       case ']':
@@ -238,9 +238,9 @@ class PickleMachine {
       case '\x91':
         return this.#container(new Set(this.#mark()));
       case 'h':
-        return this.#recall(this.#length(1));
+        return this.#readMemo(this.#length(1));
       case 'j':
-        return this.#recall(this.#length(4));
+        return this.#readMemo(this.#length(4));
       case 'c':
         return this.#global(this.#line(), this.#line());
       case '\x93': {
@@ -272,9 +272,7 @@ class PickleMachine {
         const code = `0x${opcode.charCodeAt(0).toString(16).padStart(2, '0')}`;
         const known = refusedOpcodes[opcode];
         return this.#fail(
-          known === undefined
-            ? `unknown opcode ${code}`
-            : `opcode ${known} (${code}) stands in no file that torch.save writes`,
+          known === undefined ? `unknown opcode ${code}` : `opcode ${known} (${code}) is never written by torch.save`,
         );
       }
     }
@@ -284,7 +282,7 @@ class PickleMachine {
     throw new CheckpointFileError(`${reason} (byte ${this.at} of its pickle)`);
   }
 
-  /** Says where an error of an allowed function arose. */
+  /** Adds the position to errors of an allowed function. */
   #guard<T>(act: () => T): T {
     try {
       return act();
@@ -294,10 +292,10 @@ class PickleMachine {
     }
   }
 
-  #take(length: number): Uint8Array {
+  #readBytes(length: number): Uint8Array {
     const end = this.at + length;
     if (end > this.#bytes.byteLength) {
-      this.#fail(`${length} bytes are asked for where ${this.#bytes.byteLength - this.at} are left; is it truncated?`);
+      this.#fail(`it needs ${length} bytes, but only ${this.#bytes.byteLength - this.at} are left; is it truncated?`);
     }
     const taken = this.#bytes.subarray(this.at, end);
     this.at = end;
@@ -305,13 +303,13 @@ class PickleMachine {
   }
 
   #number(width: number, read: () => number): number {
-    if (this.at + width > this.#bytes.byteLength) this.#take(width);
+    if (this.at + width > this.#bytes.byteLength) this.#readBytes(width);
     const value = read();
     this.at += width;
     return value;
   }
 
-  /** An unsigned integer of 1, 2, 4 or 8 bytes; above 2^53 it is rounded, which is refused wherever it is used. */
+  /** Reads an unsigned integer of 1, 2, 4 or 8 bytes. Above 2^53 it is rounded; all uses reject or ignore such values. */
   #length(width: 1 | 2 | 4 | 8): number {
     return this.#number(width, () => {
       if (width === 1) return this.#view.getUint8(this.at);
@@ -322,12 +320,12 @@ class PickleMachine {
   }
 
   #integer(width: number): number | bigint {
-    if (width > MAX_INTEGER_BYTES) this.#fail(`an integer of ${width} bytes is longer than ${MAX_INTEGER_BYTES}`);
-    return signedInteger(this.#take(width));
+    if (width > MAX_INTEGER_BYTES) this.#fail(`an integer of ${width} bytes is longer than ${MAX_INTEGER_BYTES} bytes`);
+    return signedInteger(this.#readBytes(width));
   }
 
   #text(length: number): string {
-    const bytes = this.#take(length);
+    const bytes = this.#readBytes(length);
     try {
       return strictUtf8.decode(bytes);
     } catch {
@@ -337,20 +335,20 @@ class PickleMachine {
 
   #line(): string {
     const end = this.#bytes.subarray(this.at, this.at + MAX_NAME_BYTES).indexOf(0x0a);
-    if (end < 0) this.#fail(`a name has no end within ${MAX_NAME_BYTES} bytes`);
+    if (end < 0) this.#fail(`a name is longer than ${MAX_NAME_BYTES} bytes`);
     const line = this.#text(end);
     this.at += 1;
     return line;
   }
 
   #push(value: unknown): void {
-    if (this.#depth >= MAX_STACK) this.#fail(`more than ${MAX_STACK} values wait on its stack`);
+    if (this.#depth >= MAX_STACK) this.#fail(`its stack has more than ${MAX_STACK} values`);
     this.#depth += 1;
     this.#stack.push(value);
   }
 
   #top(): unknown {
-    if (this.#stack.length === 0) this.#fail('it takes a value from an empty stack');
+    if (this.#stack.length === 0) this.#fail('it pops a value from an empty stack');
     return this.#stack.at(-1);
   }
 
@@ -362,15 +360,15 @@ class PickleMachine {
   }
 
   #popMany(count: number): unknown[] {
-    if (this.#stack.length < count) this.#fail('it takes a value from an empty stack');
+    if (this.#stack.length < count) this.#fail('it pops a value from an empty stack');
     this.#depth -= count;
     return this.#stack.splice(-count);
   }
 
-  /** What was pushed since the last mark. */
+  /** Removes the last mark and the values after it, and returns these values. */
   #mark(): unknown[] {
     const below = this.#outer.pop();
-    if (below === undefined) return this.#fail('it asks for a mark where there is none');
+    if (below === undefined) return this.#fail('it uses a mark that does not exist');
     const items = this.#stack;
     this.#depth -= items.length + 1;
     this.#stack = below;
@@ -385,22 +383,22 @@ class PickleMachine {
 
   #list(): unknown[] {
     const list = this.#top();
-    return Array.isArray(list) ? list : this.#fail('APPEND to what is no list');
+    return Array.isArray(list) ? list : this.#fail('APPEND to a value that is not a list');
   }
 
   #setItems(dict: unknown, items: readonly unknown[]): void {
-    if (!(dict instanceof Map)) this.#fail('SETITEMS of what is no dict');
+    if (!(dict instanceof Map)) this.#fail('SETITEMS of a value that is not a dict');
     if (items.length % 2 !== 0) this.#fail('SETITEMS of a key without a value');
     for (let i = 0; i < items.length; i += 2) (dict as Map<unknown, unknown>).set(items[i], items[i + 1]);
   }
 
-  #remember(index: number): void {
-    if (this.#memo.size >= MAX_MEMO) this.#fail(`it remembers more than ${MAX_MEMO} values`);
+  #memoize(index: number): void {
+    if (this.#memo.size >= MAX_MEMO) this.#fail(`its memo has more than ${MAX_MEMO} values`);
     this.#memo.set(index, this.#top());
   }
 
-  #recall(index: number): unknown {
-    if (!this.#memo.has(index)) this.#fail(`it recalls value ${index}, which it never remembered`);
+  #readMemo(index: number): unknown {
+    if (!this.#memo.has(index)) this.#fail(`it reads entry ${index} of its memo, which does not exist`);
     return this.#memo.get(index);
   }
 
@@ -408,9 +406,9 @@ class PickleMachine {
     const found = this.#allowed.globals.get(`${module} ${name}`);
     if (found === undefined) {
       return this.#fail(
-        `the file asks for the Python object ${JSON.stringify(`${module}.${name}`)}, which is refused: only tensors ` +
-          'and plain containers are read, and nothing of a file is run. Where you trust it, load it in PyTorch and ' +
-          'save its state_dict() alone',
+        `the file refers to the Python object ${JSON.stringify(`${module}.${name}`)}, which is refused: only tensors ` +
+          'and plain containers are read, and no code is run. If you trust the file, load it in PyTorch and save only ' +
+          'its state_dict()',
       );
     }
     return found;
@@ -418,8 +416,8 @@ class PickleMachine {
 
   #call(called: unknown, args: unknown): unknown {
     if (!(called instanceof PickleGlobal) || called.call === undefined)
-      return this.#fail('it calls what is no function');
-    if (!Array.isArray(args)) return this.#fail('it calls with other than a tuple');
+      return this.#fail('it calls a value that is not a function');
+    if (!Array.isArray(args)) return this.#fail('the arguments of a call are not a tuple');
     const { call } = called;
     return this.#guard(() => this.#container(call(args)));
   }
@@ -427,10 +425,10 @@ class PickleMachine {
 
 /**
  * Reads one pickle.
- * @param start where it begins in `bytes`.
- * @returns its value: null, booleans, numbers (bigint beyond 2^53), text, Uint8Array, arrays for lists and tuples, Map,
- *   Set, and whatever the allowed functions give; and the position behind it.
- * @throws CheckpointFileError for anything that is not allowed, not well formed or over a limit.
+ * @param start position of the pickle in `bytes`
+ * @returns its value, and the position after it. Values are null, booleans, numbers (bigint beyond 2^53), text, Uint8Array,
+ *   arrays for lists and tuples, Map, Set, and the results of the allowed functions.
+ * @throws CheckpointFileError for a pickle that is malformed, over a limit, or uses anything that is not allowed.
  */
 export function unpickle(bytes: Uint8Array, start: number, allowed: PickleAllowed): { value: unknown; end: number } {
   const machine = new PickleMachine(bytes, start, allowed);

@@ -5,7 +5,7 @@ import { type Checkpoint, MAX_TENSOR_BYTES, type StoredTensor } from './checkpoi
 import { CheckpointFileError } from './checkpointFileError.js';
 import { type ElementType, elementWidth, toFloat32 } from './elementTypes.js';
 
-/** safetensors files of any writer: more element types than our own files have, read tensor by tensor. */
+/** safetensors files of any writer, which may have more element types than our own files. Tensors are read one at a time. */
 
 const typeCodes: Readonly<Record<string, ElementType>> = {
   F64: 'float64',
@@ -25,14 +25,14 @@ const dtypes = new Map(
   Object.entries(typeCodes).map(([code, type]) => [code, { dtype: type, width: elementWidth[type] }]),
 );
 
-/** Names a fact of the metadata may have; the rest is not ours to carry on. */
+/** Metadata entries with short, simple keys and values; others are dropped. */
 function factsOf(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(metadata).filter(([key, text]) => /^\w{1,40}$/.test(key) && text.length <= 200),
   );
 }
 
-/** @throws CheckpointFileError for a malformed file. */
+/** Opens a safetensors file. @throws CheckpointFileError for a malformed file. */
 export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
   const { name: file, size } = source;
   try {
@@ -48,13 +48,15 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
       facts: factsOf(metadata),
       async read(key) {
         const place = places.get(key);
-        if (place === undefined) throw new CheckpointFileError(`${file} holds no tensor "${key}"`);
+        if (place === undefined) throw new CheckpointFileError(`${file} contains no tensor "${key}"`);
         if (place.end - place.start > MAX_TENSOR_BYTES) {
-          throw new CheckpointFileError(`${file}: "${key}" takes more than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
+          throw new CheckpointFileError(`${file}: "${key}" is larger than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
         }
         const values = toFloat32(place.dtype, await source.read(dataStart + place.start, place.end - place.start));
         if (values === undefined) {
-          throw new CheckpointFileError(`${file}: "${key}" holds ${place.dtype}, not floating-point numbers`);
+          throw new CheckpointFileError(
+            `${file}: "${key}" has the type ${place.dtype}; only floating-point numbers are supported`,
+          );
         }
         return tensor('float32', place.shape, values);
       },

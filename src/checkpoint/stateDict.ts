@@ -2,18 +2,18 @@ import { CheckpointFileError } from './checkpointFileError.js';
 import { PlainObject } from './pickleMachine.js';
 import { TorchTensor } from './torchObjects.js';
 
-/** Finding the weights in what a file of torch.save holds. */
+/** Finds the weights in the contents of a file of torch.save. */
 
-/** Keys under which training scripts save a model's weights, the likeliest first. */
+/** Keys under which training scripts save the weights of a model, the most likely first. */
 const MODEL_KEYS = ['model', 'state_dict', 'model_state_dict', 'model_state', 'net', 'network', 'module', 'backbone'];
 
 export interface StateDict {
   /**
-   * The weights by name; those of other dicts beside them have the name of their dict and a slash in front, such as
+   * The weights by name. Names from other dicts are prefixed with the key of the dict and a slash, such as
    * `state_dict_ema/conv1.weight`, or `student/` and `teacher/` in DINO's files.
    */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
-  /** Numbers and text that stand beside the weights. */
+  /** Numbers and text that are saved with the weights. */
   readonly facts: Readonly<Record<string, number | string>>;
 }
 
@@ -31,16 +31,16 @@ function keysOf(value: Map<unknown, unknown>): string {
 }
 
 /**
- * The weights: the tensors of the saved dict itself, or of the dict under one of the usual keys; and those of the other
- * dicts in it, under the names of these dicts.
- * @throws CheckpointFileError where there are none, saying what the file holds.
+ * Finds the weights: the tensors of the saved dict itself, or of the dict under one of the usual keys. The tensors of other dicts
+ * are added with a prefix.
+ * @throws CheckpointFileError if there are none, with a description of the contents of the file.
  */
 export function findStateDict(saved: unknown): StateDict {
   if (saved instanceof TorchTensor)
-    throw new CheckpointFileError('it holds a single tensor, not the weights of a model');
+    throw new CheckpointFileError('it contains a single tensor, not the weights of a model');
   if (!(saved instanceof Map)) {
     const kind = saved instanceof PlainObject ? 'an object' : Array.isArray(saved) ? 'a list' : typeof saved;
-    throw new CheckpointFileError(`it holds ${kind}, not a dict of weights; save a state_dict()`);
+    throw new CheckpointFileError(`it contains ${kind}, not a dict of weights; save a state_dict()`);
   }
   const facts: Record<string, number | string> = Object.create(null);
   for (const [key, value] of saved) {
@@ -59,6 +59,6 @@ export function findStateDict(saved: unknown): StateDict {
   }
   if (tensors.size > 0) return { tensors, facts };
   throw new CheckpointFileError(
-    `it holds no weights: its keys are ${keysOf(saved)}; they are looked for there, and one level below`,
+    `it contains no weights: its keys are ${keysOf(saved)}; weights are searched for there and one level below`,
   );
 }

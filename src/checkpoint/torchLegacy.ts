@@ -9,23 +9,23 @@ import { torchCheckpoint } from './torchTensors.js';
 import { inFile, MAX_PICKLE_BYTES } from './torchZip.js';
 
 /**
- * Files that torch.save wrote before PyTorch 1.6 (and writes still with _use_new_zipfile_serialization=False): five
- * pickles one after the other (magic number, protocol, facts of the machine, the saved object, keys of the storages),
- * then for each key the number of elements (int64) and the elements. There are no checksums.
+ * Files of torch.save before PyTorch 1.6 (or with _use_new_zipfile_serialization=False): five consecutive pickles (magic number,
+ * protocol, system information, the saved object, keys of the storages), then for each key the number of elements (int64) and the
+ * elements. There are no checksums.
  */
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
-/** Each takes a read of its own; a network has one for each tensor. */
+/** Maximum number of storages. Each needs a separate read; a network has one per tensor. */
 const MAX_STORAGES = 100_000;
 
-/** Whether a file begins as the format does: a pickle of protocol 2 or later with an integer of ten bytes. */
+/** Whether a file starts like this format: a pickle of protocol 2 to 5 with a long integer (LONG1), the magic number. */
 export function isTorchLegacy(head: Uint8Array): boolean {
   return head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5 && head.subarray(2, 20).includes(0x8a);
 }
 
-/** Where the elements of each storage begin. */
-async function placeStorages(
+/** Finds the position of the first element of each storage. */
+async function locateStorages(
   source: ByteSource,
   keys: unknown,
   start: number,
@@ -40,40 +40,38 @@ async function placeStorages(
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
     if (typeof key !== 'string' || storage === undefined || places.has(key)) {
       throw new CheckpointFileError(
-        `${file}: it lists the storage ${JSON.stringify(String(key))}, which nothing refers to, or twice`,
+        `${file}: it lists the storage ${JSON.stringify(String(key))} twice, or no tensor refers to it`,
       );
     }
     const head = await source.read(at, 8);
     const elements = Number(new DataView(head.buffer, head.byteOffset).getBigInt64(0, true));
     if (elements !== storage.elements) {
-      throw new CheckpointFileError(
-        `${file}: storage ${key} has ${elements} elements where ${storage.elements} are claimed`,
-      );
+      throw new CheckpointFileError(`${file}: storage ${key} has ${elements} elements instead of ${storage.elements}`);
     }
     at += 8;
     places.set(key, at);
     at += elements * elementWidth[storage.type!];
     if (at > source.size) {
       throw new CheckpointFileError(
-        `${file}: storage ${key} ends at byte ${at}, the file at ${source.size}; is it truncated?`,
+        `${file}: storage ${key} ends at byte ${at}, but the file at ${source.size}; is it truncated?`,
       );
     }
   }
   return places;
 }
 
-/** @throws CheckpointFileError for anything but a sound file of torch.save in this format. */
+/** Opens a file in this format. @throws CheckpointFileError for a malformed file. */
 export async function openTorchLegacy(source: ByteSource): Promise<Checkpoint> {
   const { name: file } = source;
   const head = await source.read(0, Math.min(source.size, MAX_PICKLE_BYTES));
-  // Whole storages, before any view; two references to one key must agree on it.
+  // Complete storages, without views. All references to a key must agree on its type and length.
   const storages = new Map<string, TorchStorage>();
   const persistent = (id: unknown): TorchStorage => {
     const whole = storageOfId(Array.isArray(id) ? id.slice(0, 5) : id);
     if (whole.type === undefined) throw new CheckpointFileError(`storage ${whole.key} has no type`);
     const known = storages.get(whole.key);
     if (known !== undefined && (known.type !== whole.type || known.elements !== whole.elements)) {
-      throw new CheckpointFileError(`storage ${whole.key} is claimed with two types or lengths`);
+      throw new CheckpointFileError(`storage ${whole.key} is used with two types or lengths`);
     }
     storages.set(whole.key, whole);
     return storageOfId(id);
@@ -84,16 +82,18 @@ export async function openTorchLegacy(source: ByteSource): Promise<Checkpoint> {
     at = end;
     return value;
   };
-  if (next() !== MAGIC) throw new CheckpointFileError(`${file} is a pickle, but not one of torch.save`);
+  if (next() !== MAGIC) throw new CheckpointFileError(`${file} is a pickle, but not a file of torch.save`);
   const protocol = next();
   if (protocol !== PROTOCOL)
-    throw new CheckpointFileError(`${file}: protocol ${String(protocol)} of torch.save is not ${PROTOCOL}`);
+    throw new CheckpointFileError(
+      `${file}: protocol ${String(protocol)} of torch.save is not supported, only ${PROTOCOL}`,
+    );
   const machine = next();
   if (!(machine instanceof Map) || machine.get('little_endian') !== true) {
-    throw new CheckpointFileError(`${file} was not saved on a little-endian machine; save it again on one`);
+    throw new CheckpointFileError(`${file} was not saved on a little-endian machine; save it again on such a machine`);
   }
   const { tensors, facts } = ((saved) => inFile(file, () => findStateDict(saved)))(next());
-  const places = await placeStorages(source, next(), at, storages);
+  const places = await locateStorages(source, next(), at, storages);
   for (const [name, { storage }] of tensors) {
     if (!places.has(storage.key))
       throw new CheckpointFileError(`${file}: the storage ${storage.key} of "${name}" is missing`);

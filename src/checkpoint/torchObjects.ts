@@ -3,19 +3,19 @@ import { type ElementType, elementWidth } from './elementTypes.js';
 import { PickleGlobal, PlainObject } from './pickleMachine.js';
 import { contiguousStrides, type StridedView, viewProblem } from './stridedView.js';
 
-/** The objects that torch.save writes, and the only Python names that its pickles may use here. */
+/** Objects that torch.save writes, and the allowed Python names of its pickles. */
 
-/** A storage: a flat array of elements of which a pickle holds only the key. */
+/** A storage: a flat array of elements, of which a pickle contains only the key. */
 export interface TorchStorage {
   readonly key: string;
-  /** Undefined for an untyped storage, whose `elements` are bytes. */
+  /** Undefined for an untyped storage; its `elements` are bytes. */
   readonly type: ElementType | undefined;
   readonly elements: number;
-  /** Elements of the stored array before the first of this one (views of legacy files). */
+  /** Offset of the first element in the stored array, in elements (views of legacy files). */
   readonly offset: number;
 }
 
-/** A tensor that lies in a storage; its view is checked against the storage's length. */
+/** A tensor in a storage; its view has been checked against the length of the storage. */
 export class TorchTensor {
   readonly storage: TorchStorage;
   readonly type: ElementType;
@@ -28,7 +28,7 @@ export class TorchTensor {
   }
 }
 
-/** torch.float16 and its like, as values. */
+/** torch.float16 and other dtypes. */
 class TorchDtype extends PickleGlobal {
   readonly type: ElementType;
 
@@ -38,7 +38,7 @@ class TorchDtype extends PickleGlobal {
   }
 }
 
-/** torch.FloatStorage and its like; `type` is undefined for torch.UntypedStorage. */
+/** torch.FloatStorage and other storage classes; `type` is undefined for torch.UntypedStorage. */
 class StorageClass extends PickleGlobal {
   readonly type: ElementType | undefined;
 
@@ -52,7 +52,7 @@ function fail(reason: string): never {
   throw new CheckpointFileError(reason);
 }
 
-/** Every class of storages there is, by its name in torch. */
+/** All typed storage classes, by their names in torch. */
 const storageClasses: Readonly<Record<string, ElementType>> = {
   DoubleStorage: 'float64',
   FloatStorage: 'float32',
@@ -72,16 +72,19 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** A storage from its persistent id: ('storage', class, key, location, elements), in legacy files with a view. */
+/**
+ * Parses a persistent id, ('storage', class, key, location, elements), in legacy files with a view.
+ * @throws CheckpointFileError for an invalid id.
+ */
 export function storageOfId(id: unknown): TorchStorage {
   if (!Array.isArray(id) || id[0] !== 'storage') {
     const kind = Array.isArray(id) && typeof id[0] === 'string' ? id[0] : typeof id;
     return fail(
-      `it refers to ${JSON.stringify(kind)}, not to a storage; a whole module was saved: save its state_dict()`,
+      `it refers to ${JSON.stringify(kind)}, not to a storage; it contains a whole module: save its state_dict()`,
     );
   }
   const [, storageClass, key, , elements, view] = id as unknown[];
-  if (!(storageClass instanceof StorageClass)) fail('a storage is of no class of torch');
+  if (!(storageClass instanceof StorageClass)) fail('the class of a storage is not one of torch');
   if (typeof key !== 'string') return fail('a storage has no key');
   if (!isCount(elements)) return fail(`storage ${key} has ${String(elements)} elements`);
   const { type } = storageClass as StorageClass;
@@ -97,12 +100,13 @@ function isStorage(value: unknown): value is TorchStorage {
 }
 
 function integers(value: unknown): number[] {
-  if (!Array.isArray(value) || !value.every(isCount)) return fail('sizes, strides and offset must be whole numbers');
+  if (!Array.isArray(value) || !value.every(isCount))
+    return fail('sizes, strides and offset must be non-negative integers');
   return [...value];
 }
 
 function rebuild(storage: unknown, offset: unknown, size: unknown, stride: unknown, dtype?: unknown): TorchTensor {
-  if (!isStorage(storage)) return fail('a tensor lies in no storage');
+  if (!isStorage(storage)) return fail('a tensor has no storage');
   const shape = integers(size);
   const view = {
     shape,
@@ -113,7 +117,7 @@ function rebuild(storage: unknown, offset: unknown, size: unknown, stride: unkno
   if (type === undefined) return fail(`storage ${storage.key} has no type`);
   const elements = storage.type === undefined ? Math.floor(storage.elements / elementWidth[type]) : storage.elements;
   if (storage.type !== undefined && elementWidth[storage.type] !== elementWidth[type]) {
-    return fail(`a tensor of ${type} lies in a storage of ${storage.type}`);
+    return fail(`a tensor of ${type} has a storage of ${storage.type}`);
   }
   const problem = viewProblem(view, elements);
   if (problem !== undefined)
@@ -125,22 +129,22 @@ const dict = () => new PickleGlobal(([items]) => dictOf(items));
 
 function dictOf(items: unknown): Map<unknown, unknown> {
   if (items === undefined) return new Map();
-  // Python 2 gave an ordered dict's pairs as its argument; every one of them is a container that was counted.
+  // Python 2 passed the items of an ordered dict as its argument. Only the empty list is supported.
   if (Array.isArray(items) && items.length === 0) return new Map();
-  return fail('an ordered dict is made from a list; save the file anew with a recent PyTorch');
+  return fail('an ordered dict is built from a list; save the file again with a recent PyTorch');
 }
 
-/** An object of which nothing matters but that it is there, such as a device. */
+/** An object whose contents are ignored, such as a device. */
 const opaque = () => new PickleGlobal(() => null);
 
 const plain = () => new PickleGlobal(() => new PlainObject());
 
 const dtypeNames: readonly ElementType[] = Object.keys(elementWidth) as ElementType[];
 
-/** Every Python object that a pickle may name, by "module name". */
+/** All Python objects that a pickle may name, by "module name". */
 export const torchGlobals: ReadonlyMap<string, PickleGlobal> = new Map<string, PickleGlobal>([
   ['collections OrderedDict', dict()],
-  // Optimizers keep their state in one; its argument is the class of what is missing.
+  // The state of optimizers; the argument is the class of default values.
   ['collections defaultdict', new PickleGlobal(() => new Map())],
   ['collections Counter', new PickleGlobal(([counts]) => (counts instanceof Map ? counts : new Map()))],
   ['__builtin__ dict', new PickleGlobal()],
@@ -149,15 +153,15 @@ export const torchGlobals: ReadonlyMap<string, PickleGlobal> = new Map<string, P
   ['builtins list', new PickleGlobal()],
   ['__builtin__ set', opaque()],
   ['builtins set', opaque()],
-  // Command lines of training scripts stand beside weights; their attributes are plain values.
+  // Parsed command lines of training scripts; their attributes are plain values.
   ['argparse Namespace', plain()],
-  // Best scores and folders that training scripts save beside the weights.
+  // Best scores and folders that training scripts save with the weights.
   ['numpy.core.multiarray scalar', opaque()],
   ['numpy._core.multiarray scalar', opaque()],
   ['numpy dtype', plain()],
   ['pathlib PosixPath', opaque()],
   ['pathlib WindowsPath', opaque()],
-  // How protocol 2 writes bytes.
+  // The encoding of bytes in protocol 2.
   ['_codecs encode', opaque()],
   ['torch Size', new PickleGlobal(([sizes]) => sizes ?? [])],
   ['torch device', opaque()],

@@ -5,12 +5,12 @@ import { elementWidth, toFloat32 } from './elementTypes.js';
 import { gather, isContiguous, viewSpan } from './stridedView.js';
 import type { TorchStorage, TorchTensor } from './torchObjects.js';
 
-/** What the two formats of torch.save share: tensors that view storages, read by offset. */
+/** Common part of the two formats of torch.save: tensors are views of storages, which are read by offset. */
 
-/** Bytes of a storage: `start` and `length` count from its first byte. */
+/** Reads bytes of a storage: `length` bytes from byte `start` on. */
 export type ReadStorage = (storage: TorchStorage, start: number, length: number) => Promise<Uint8Array>;
 
-/** @param name of the file, for errors. */
+/** Creates the checkpoint of a file. @param name of the file, for errors */
 export function torchCheckpoint(
   name: string,
   format: Checkpoint['format'],
@@ -27,18 +27,20 @@ export function torchCheckpoint(
     facts,
     async read(key) {
       const found = tensors.get(key);
-      if (found === undefined) throw new CheckpointFileError(`${name} holds no tensor "${key}"`);
+      if (found === undefined) throw new CheckpointFileError(`${name} contains no tensor "${key}"`);
       const { storage, type, view } = found;
       const span = viewSpan(view);
       const width = elementWidth[type];
       if (span * Math.max(4, width) > MAX_TENSOR_BYTES) {
-        throw new CheckpointFileError(`${name}: "${key}" takes more than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
+        throw new CheckpointFileError(`${name}: "${key}" is larger than ${MAX_TENSOR_BYTES / 2 ** 30} GiB`);
       }
       const start = (storage.offset + view.offset) * width;
       const bytes = span === 0 ? new Uint8Array(0) : await readStorage(storage, start, span * width);
       const values = toFloat32(type, bytes);
       if (values === undefined)
-        throw new CheckpointFileError(`${name}: "${key}" holds ${type}, not floating-point numbers`);
+        throw new CheckpointFileError(
+          `${name}: "${key}" has the type ${type}; only floating-point numbers are supported`,
+        );
       return tensor('float32', view.shape, isContiguous(view) ? values : gather(view, values));
     },
   };

@@ -28,37 +28,40 @@ describe('readZipDirectory', () => {
     });
   }
 
-  it('refuses a bomb: compressed entries, whatever sizes they claim', () =>
+  it('rejects compressed entries (possible bombs), whatever sizes they claim', () =>
     refuses(
       storedZip([{ name: 'data.pkl', data, claims: { method: 8, size: 2 ** 31 } }]),
       /entry "data\.pkl" is compressed \(deflate\)/,
     ));
 
-  it('refuses entries that claim more than the file holds', async () => {
-    await refuses(storedZip([{ name: 'x', data, claims: { size: 4e9 } }]), /is stored, but in 7 bytes for 4000000000/);
+  it('rejects entries that are larger than the file', async () => {
+    await refuses(
+      storedZip([{ name: 'x', data, claims: { size: 4e9 } }]),
+      /is uncompressed, but its sizes differ: 7 and 4000000000 bytes/,
+    );
     await refuses(
       storedZip([{ name: 'x', data, claims: { size: 4e9, packed: 4e9 } }]),
-      /zip entry "x": .* lie past its end/,
+      /zip entry "x": .* exceed its size/,
     );
     await refuses(storedZip([{ name: 'x', data, claims: { size: 30, packed: 30 } }]), /overlaps the directory/);
     await refuses(
       storedZip([{ name: 'x', data, claims: { size: 2 ** 60, packed: 2 ** 60 } }], { zip64: true }),
-      /zip entry "x": 1152921504606847000 bytes at 0 lie past/,
+      /zip entry "x": 1152921504606847000 bytes at 0 exceed/,
     );
   });
 
-  it('refuses encrypted entries and names that are there twice', async () => {
+  it('rejects encrypted entries and duplicate names', async () => {
     await refuses(storedZip([{ name: 'x', data, claims: { flags: 1 } }]), /entry "x" is encrypted/);
     await refuses(
       storedZip([
         { name: 'x', data },
         { name: 'x', data },
       ]),
-      /zip entry "x" is there twice/,
+      /it contains zip entry "x" twice/,
     );
   });
 
-  it('refuses entries that share their bytes', async () => {
+  it('rejects entries that overlap', async () => {
     const bytes = storedZip([
       { name: 'x', data },
       { name: 'y', data },
@@ -68,7 +71,7 @@ describe('readZipDirectory', () => {
     await refuses(bytes, /zip entries "x" and "y" overlap/);
   });
 
-  it('refuses an archive cut anywhere', async () => {
+  it('rejects an archive that is truncated at any position', async () => {
     const bytes = storedZip([
       { name: 'x', data },
       { name: 'y', data },
@@ -78,25 +81,25 @@ describe('readZipDirectory', () => {
     }
   });
 
-  it('refuses a directory that claims what it does not hold', async () => {
+  it('rejects a directory with wrong counts, sizes or offsets', async () => {
     const bytes = storedZip([{ name: 'x', data }]);
     const end = bytes.length - 22;
     const claim = (offset: number, value: number, width: 2 | 4) => {
-      const lied = Uint8Array.from(bytes);
-      const view = new DataView(lied.buffer);
+      const changed = Uint8Array.from(bytes);
+      const view = new DataView(changed.buffer);
       if (width === 2) view.setUint16(end + offset, value, true);
       else view.setUint32(end + offset, value, true);
-      return lied;
+      return changed;
     };
     await refuses(claim(10, 9, 2), /lists 1 entries but claims 9/);
-    await refuses(claim(12, 2 ** 31, 4), /claims 2147483648 bytes; 67108864 are the limit/);
-    await refuses(claim(16, 2 ** 31, 4), /its zip directory: .* lie past its end/);
+    await refuses(claim(12, 2 ** 31, 4), /claims 2147483648 bytes; the limit is 67108864/);
+    await refuses(claim(16, 2 ** 31, 4), /its zip directory: .* exceed its size/);
     await refuses(claim(16, 0, 4), /entry 0 of its zip directory is damaged/);
   });
 });
 
 describe('zipEntryStart', () => {
-  it('refuses an entry whose own header is another one', async () => {
+  it('rejects an entry whose local header belongs to another entry', async () => {
     const bytes = storedZip([
       { name: 'x', data },
       { name: 'y', data },
@@ -104,7 +107,10 @@ describe('zipEntryStart', () => {
     const source = memorySource(bytes, 'a.pth');
     const entries = await readZipDirectory(source);
     const moved = { ...entries.get('x')!, headerAt: entries.get('y')!.headerAt };
-    await assert.rejects(zipEntryStart(source, moved), zipError(/zip entry "x" is not where the directory says/));
+    await assert.rejects(
+      zipEntryStart(source, moved),
+      zipError(/zip entry "x" is not at the position given by the directory/),
+    );
     await assert.rejects(zipEntryStart(source, { ...moved, headerAt: 3 }), zipError(/zip entry "x"/));
   });
 });

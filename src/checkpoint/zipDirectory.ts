@@ -1,16 +1,16 @@
 import { type ByteSource, checkRange } from './byteSource.js';
 import { CheckpointFileError } from './checkpointFileError.js';
-import { strangerOfZip } from './zipKinds.js';
+import { describeOtherZip } from './zipKinds.js';
 
-/** Directories of zip archives (PKWARE's APPNOTE 6.3.10), as far as stored entries need them; zip64 included. */
+/** Reads directories of zip archives with uncompressed entries (PKWARE's APPNOTE 6.3.10), including zip64. */
 
-/** An entry whose bytes stand in the archive as they are. */
+/** An uncompressed entry. */
 export interface ZipEntry {
   readonly name: string;
   readonly size: number;
-  /** CRC-32 of its bytes. */
+  /** CRC-32 of the content. */
   readonly crc32: number;
-  /** Position of its local header. */
+  /** Position of the local header. */
   readonly headerAt: number;
 }
 
@@ -35,7 +35,7 @@ const METHOD_NAMES: Readonly<Record<number, string>> = {
   93: 'Zstandard',
 };
 
-/** A checkpoint has one entry for each tensor; 100 bytes for each of 600,000 of them. */
+/** Maximum bytes of a directory. A checkpoint has one entry per tensor; this suffices for 600,000 entries of 100 bytes. */
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 
 function viewOf(bytes: Uint8Array): DataView {
@@ -48,7 +48,7 @@ interface Directory {
   readonly entries: number;
 }
 
-/** Finds the directory from the end of the archive. */
+/** Finds the directory by its end record, which is at the end of the archive. @throws CheckpointFileError if there is none. */
 async function findDirectory(source: ByteSource): Promise<Directory> {
   const tailBytes = Math.min(source.size, END_BYTES + MAX_COMMENT_BYTES);
   const tailAt = source.size - tailBytes;
@@ -77,11 +77,11 @@ async function findDirectory(source: ByteSource): Promise<Directory> {
     };
   }
   throw new CheckpointFileError(
-    `${source.name} begins as a zip archive but has no directory at its end; is it truncated?`,
+    `${source.name} starts like a zip archive but has no directory at its end; is it truncated?`,
   );
 }
 
-/** Sizes and offset that did not fit 32 bits stand in an extra field, in this order. */
+/** Reads sizes and offset that exceed 32 bits from the zip64 extra field, which contains them in this order. */
 function widen(values: readonly number[], extra: DataView, fail: () => never): number[] {
   let at = 0;
   while (at + 4 <= extra.byteLength) {
@@ -103,22 +103,22 @@ function widen(values: readonly number[], extra: DataView, fail: () => never): n
 }
 
 /**
- * Reads an archive's directory.
- * @throws CheckpointFileError where it is damaged, or an entry is compressed, encrypted, named twice or outside the file.
+ * Reads the directory of an archive.
+ * @throws CheckpointFileError if it is damaged, or if an entry is compressed, encrypted, a duplicate or outside the file.
  */
 export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<string, ZipEntry>> {
   const { name: file } = source;
   const directory = await findDirectory(source);
   if (directory.size > MAX_DIRECTORY_BYTES) {
     throw new CheckpointFileError(
-      `${file}: its zip directory claims ${directory.size} bytes; ${MAX_DIRECTORY_BYTES} are the limit`,
+      `${file}: its zip directory claims ${directory.size} bytes; the limit is ${MAX_DIRECTORY_BYTES}`,
     );
   }
   checkRange(source, directory.at, directory.size, 'its zip directory');
   const bytes = await source.read(directory.at, directory.size);
   const view = viewOf(bytes);
   const entries = new Map<string, ZipEntry>();
-  // Told at the end: what the archive is, its other names say.
+  // Reported at the end, because the names of all entries are needed to describe the archive.
   const compressed: { readonly quoted: string; readonly how: string }[] = [];
   const names: string[] = [];
   const damaged = (): never => {
@@ -149,22 +149,24 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
       damaged,
     ) as [number, number, number];
     if (packed !== size)
-      throw new CheckpointFileError(`${file}: entry ${quoted} is stored, but in ${packed} bytes for ${size}`);
+      throw new CheckpointFileError(
+        `${file}: entry ${quoted} is uncompressed, but its sizes differ: ${packed} and ${size} bytes`,
+      );
     checkRange(source, headerAt, LOCAL_BYTES + size, `zip entry ${quoted}`);
     if (headerAt + LOCAL_BYTES + size > directory.at) {
       throw new CheckpointFileError(`${file}: zip entry ${quoted} overlaps the directory`);
     }
-    if (entries.has(name)) throw new CheckpointFileError(`${file}: zip entry ${quoted} is there twice`);
+    if (entries.has(name)) throw new CheckpointFileError(`${file}: it contains zip entry ${quoted} twice`);
     entries.set(name, { name, size, crc32: view.getUint32(at + 16, true), headerAt });
     at = next;
   }
   const [first] = compressed;
   if (first !== undefined) {
-    const stranger = strangerOfZip(names);
+    const description = describeOtherZip(names);
     throw new CheckpointFileError(
-      stranger === undefined
-        ? `${file}: entry ${first.quoted} is compressed (${first.how}), which torch.save never does; unpack it and zip it again with -0`
-        : `${file} is ${stranger}`,
+      description === undefined
+        ? `${file}: entry ${first.quoted} is compressed (${first.how}), which torch.save never does; unpack the archive and zip it again with -0`
+        : `${file} is ${description}`,
     );
   }
   if (entries.size !== directory.entries) {
@@ -172,12 +174,12 @@ export async function readZipDirectory(source: ByteSource): Promise<ReadonlyMap<
       `${file}: its zip directory lists ${entries.size} entries but claims ${directory.entries}`,
     );
   }
-  refuseOverlaps(file, entries);
+  rejectOverlaps(file, entries);
   return entries;
 }
 
-/** Entries that share bytes would let a small file stand for any amount of weights. */
-function refuseOverlaps(file: string, entries: ReadonlyMap<string, ZipEntry>): void {
+/** Rejects entries that share bytes, with which a small file could claim any amount of weights. */
+function rejectOverlaps(file: string, entries: ReadonlyMap<string, ZipEntry>): void {
   const sorted = [...entries.values()].sort((a, b) => a.headerAt - b.headerAt);
   sorted.forEach(({ name, size, headerAt }, i) => {
     const next = sorted[i + 1];
@@ -190,8 +192,8 @@ function refuseOverlaps(file: string, entries: ReadonlyMap<string, ZipEntry>): v
 }
 
 /**
- * Position of an entry's first byte.
- * @throws CheckpointFileError where the header before it is not that entry's, or its bytes leave the file.
+ * Returns the position of the first byte of an entry.
+ * @throws CheckpointFileError if its local header belongs to another entry, or if its bytes are not inside the file.
  */
 export async function zipEntryStart(source: ByteSource, { name, size, headerAt }: ZipEntry): Promise<number> {
   const view = viewOf(await source.read(headerAt, LOCAL_BYTES));
@@ -201,7 +203,9 @@ export async function zipEntryStart(source: ByteSource, { name, size, headerAt }
   checkRange(source, start, size, `zip entry ${JSON.stringify(name)}`);
   const found = new TextDecoder().decode(await source.read(headerAt + LOCAL_BYTES, nameBytes));
   if (!isHeader || found !== name) {
-    throw new CheckpointFileError(`${source.name}: zip entry ${JSON.stringify(name)} is not where the directory says`);
+    throw new CheckpointFileError(
+      `${source.name}: zip entry ${JSON.stringify(name)} is not at the position given by the directory`,
+    );
   }
   return start;
 }

@@ -5,7 +5,7 @@ import { augment, drawAugmentation, noAugmentation, paperAugmentation } from './
 
 const [even, odd] = paperAugmentation;
 
-test('drawn values keep to the policy', () => {
+test('drawn values follow the probabilities and ranges of the policy', () => {
   const random = stream(1);
   const drawn = Array.from({ length: 4000 }, () => drawAugmentation(random, odd));
   const share = (has: (one: (typeof drawn)[number]) => boolean) => drawn.filter(has).length / drawn.length;
@@ -24,7 +24,7 @@ test('drawn values keep to the policy', () => {
   assert.ok(drawAugmentation(random, even).blurSigma !== undefined);
 });
 
-test('nothing drawn leaves the pixels as they are', () => {
+test('parameters without any operation leave the pixels unchanged', () => {
   const pixels = Uint8Array.from({ length: 8 * 6 * 3 }, (_, i) => (i * 37) & 255);
   const drawn = drawAugmentation(stream(2), noAugmentation);
   const copy = pixels.slice();

@@ -1,4 +1,7 @@
-/** The method's changes of colour and sharpness, drawn first and applied later (method: section 4.1 and VICReg's). */
+/**
+ * Colour and blur augmentations of the method (VICRegL, section 4.1, and VICReg). The parameters are drawn first and applied
+ * later.
+ */
 
 import type { RandomStream } from '../tensor/random.js';
 import { gaussianBlur } from './blur.js';
@@ -7,23 +10,26 @@ import { adjustHue } from './hue.js';
 
 type JitterOperation = 'brightness' | 'contrast' | 'saturation' | 'hue';
 
-/** What may happen to a view, and how likely. */
+/** Probabilities and ranges of the augmentations of a view. */
 export interface AugmentationPolicy {
-  /** Probability of mirroring left to right. */
+  /** Probability of a horizontal flip. */
   readonly flipProbability: number;
   /** Probability of colour jitter. */
   readonly jitterProbability: number;
-  /** Brightness, contrast and saturation factors are uniform in [1 - s, 1 + s] (not below 0), hue in [-s, s] turns. */
+  /**
+   * Strength s of each operation. Factors of brightness, contrast and saturation are uniform in [max(0, 1 - s), 1 + s]; the hue
+   * shift is uniform in [-s, s] turns.
+   */
   readonly jitterStrength: Readonly<Record<JitterOperation, number>>;
-  /** Probability of dropping the colour. */
+  /** Probability of conversion to greyscale. */
   readonly greyscaleProbability: number;
   /** Probability of Gaussian blur. */
   readonly blurProbability: number;
-  /** Least and greatest standard deviation of the blur in pixels of the view. */
+  /** Minimum and maximum standard deviation of the blur, in pixels of the view. */
   readonly blurSigma: readonly [number, number];
   /** Probability of solarization. */
   readonly solarizeProbability: number;
-  /** Values from this on are inverted. */
+  /** Values greater than or equal to this are inverted. */
   readonly solarizeThreshold: number;
 }
 
@@ -36,13 +42,15 @@ const common = {
   solarizeThreshold: 128,
 } as const;
 
-/** The paper's values, for the even views of a size (the first, the third, ...) and for the odd ones. */
+/**
+ * The paper's policies: one for views with an even index among those of their size (the first, the third, ...), one for odd ones.
+ */
 export const paperAugmentation: readonly [even: AugmentationPolicy, odd: AugmentationPolicy] = [
   { ...common, blurProbability: 1, solarizeProbability: 0 },
   { ...common, blurProbability: 0.1, solarizeProbability: 0.2 },
 ];
 
-/** Nothing but the crop. */
+/** A policy that only crops. */
 export const noAugmentation: AugmentationPolicy = {
   ...common,
   flipProbability: 0,
@@ -52,20 +60,20 @@ export const noAugmentation: AugmentationPolicy = {
   solarizeProbability: 0,
 };
 
-/** All that was drawn for one view; mirroring is not here, as it belongs to the crop. */
+/** The drawn parameters of one view. The flip is not among them, because it belongs to the crop. */
 export interface AugmentationParameters {
-  /** In the order in which they are applied; empty without jitter. */
+  /** In order of application; empty without jitter. */
   readonly jitter: readonly { readonly operation: JitterOperation; readonly factor: number }[];
   readonly greyscale: boolean;
-  /** Pixels; undefined without blur. */
+  /** Standard deviation in pixels; undefined without blur. */
   readonly blurSigma: number | undefined;
-  /** Values from this on are inverted; undefined without solarization. */
+  /** Values greater than or equal to this are inverted; undefined without solarization. */
   readonly solarize: number | undefined;
 }
 
 const operations: readonly JitterOperation[] = ['brightness', 'contrast', 'saturation', 'hue'];
 
-/** Draws the changes of one view. */
+/** Draws the augmentation parameters of one view. */
 export function drawAugmentation(random: RandomStream, policy: AugmentationPolicy): AugmentationParameters {
   const jittered = random.bernoulli(policy.jitterProbability);
   const order = [...random.permutation(operations.length)].map((i) => operations[i]!);
@@ -81,7 +89,7 @@ export function drawAugmentation(random: RandomStream, policy: AugmentationPolic
   const blurred = random.bernoulli(policy.blurProbability);
   const sigma = random.uniform(...policy.blurSigma);
   return {
-    // torchvision leaves out an operation of strength 0; for hue this matters, as even a turn of 0 rounds.
+    // torchvision skips an operation of strength 0. This matters for hue, where even a shift of 0 changes pixels by rounding.
     jitter: jittered ? jitter.filter(({ operation }) => policy.jitterStrength[operation] > 0) : [],
     greyscale: grey,
     blurSigma: blurred ? sigma : undefined,
@@ -96,7 +104,7 @@ const jitterFunctions: Readonly<Record<JitterOperation, (pixels: Uint8Array, fac
   hue: adjustHue,
 };
 
-/** Applies what was drawn to interleaved 8-bit RGB, in place: jitter, greyscale, blur, solarize. */
+/** Applies drawn parameters to interleaved 8-bit RGB, in place, in this order: jitter, greyscale, blur, solarize. */
 export function augment(pixels: Uint8Array, width: number, height: number, drawn: AugmentationParameters): void {
   for (const { operation, factor } of drawn.jitter) jitterFunctions[operation](pixels, factor);
   if (drawn.greyscale) greyscale(pixels);

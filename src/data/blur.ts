@@ -1,12 +1,12 @@
 /**
- * Gaussian blur as Pillow's ImageFilter.GaussianBlur computes it: three passes of an extended box filter along the
- * rows, then three along the columns (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended Box
- * Filtering", SSVM 2011), with 8-bit rounding after each pass and the edge pixels repeated outwards.
+ * Gaussian blur equal to Pillow's ImageFilter.GaussianBlur: three passes of an extended box filter along the rows, then three
+ * along the columns (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering", SSVM 2011).
+ * Values are rounded to 8 bits after each pass, and edge pixels are replicated.
  */
 
 const PASSES = 3;
 
-/** Radius (not whole) of the box whose three-fold application has the standard deviation sigma. */
+/** Fractional radius of the box filter that, applied three times, has the standard deviation sigma. */
 function boxRadius(sigma: number): number {
   const variance = (sigma * sigma) / PASSES;
   const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
@@ -14,26 +14,26 @@ function boxRadius(sigma: number): number {
   return whole + excess / (6 * (variance - (whole + 1) * (whole + 1)));
 }
 
-/** An extended box: weights in fixed point with 24 bits. */
+/** An extended box filter, with weights in 24-bit fixed point. */
 interface BoxFilter {
-  /** Whole pixels on either side of the centre. */
+  /** Pixels fully inside the box, on each side of the centre. */
   readonly radius: number;
-  /** Weight of the whole pixels. */
+  /** Weight of the pixels fully inside the box. */
   readonly inner: number;
-  /** Weight of the two pixels that the box covers in part. */
+  /** Weight of the two pixels partly inside the box. */
   readonly outer: number;
 }
 
 /**
  * Blurs interleaved 8-bit RGB in place.
- * @param sigma standard deviation in pixels, over 0
+ * @param sigma standard deviation in pixels, greater than 0
  */
 export function gaussianBlur(pixels: Uint8Array, width: number, height: number, sigma: number): void {
   const side = Math.fround(boxRadius(sigma));
   const radius = Math.trunc(side);
   const inner = Math.trunc((1 << 24) / (side * 2 + 1));
   const box = { radius, inner, outer: Math.trunc(((1 << 24) - (radius * 2 + 1) * inner) / 2) };
-  // Transposed, so that both passes read and write in the order of memory.
+  // The image is transposed so that both directions access memory sequentially.
   const transposed = new Uint8Array(pixels.length);
   blurRows(pixels, width, height, box);
   transpose(pixels, transposed, width, height);
@@ -41,7 +41,7 @@ export function gaussianBlur(pixels: Uint8Array, width: number, height: number, 
   transpose(transposed, pixels, height, width);
 }
 
-/** [height, width, 3] -> [width, height, 3], in tiles that stay in the nearest cache. */
+/** Transposes [height, width, 3] to [width, height, 3], in tiles that fit the L1 cache. */
 function transpose(from: Uint8Array, to: Uint8Array, width: number, height: number): void {
   const tile = 32;
   for (let top = 0; top < height; top += tile) {
@@ -61,12 +61,12 @@ function transpose(from: Uint8Array, to: Uint8Array, width: number, height: numb
   }
 }
 
-/** All passes along the rows of [height, width, 3]. */
+/** Applies all passes along the rows of [height, width, 3], in place. */
 function blurRows(pixels: Uint8Array, width: number, height: number, box: BoxFilter): void {
   const pad = (box.radius + 1) * 3;
   const length = width * 3;
   const end = pad + length;
-  // A row with copies of either edge around it, and its result: they take turns.
+  // Two buffers that swap roles after each pass: a row with its edges replicated, and the result.
   let line = new Uint8Array(length + 2 * pad);
   let next = new Uint8Array(length + 2 * pad);
   for (let row = 0, start = 0; row < height; row++, start += length) {
@@ -84,15 +84,15 @@ function blurRows(pixels: Uint8Array, width: number, height: number, box: BoxFil
   }
 }
 
-/** One pass of a box of less than three pixels (sigma under 1.41): nothing to keep a sum of. */
+/** One pass of a box narrower than three pixels (sigma below 1.41), which needs no running sum. */
 function blurLineOfThree(line: Uint8Array, next: Uint8Array, end: number, { inner, outer }: BoxFilter): void {
   for (let i = 3; i < end; i++) {
-    // Below 2^32, but not below 2^31: multiplied modulo 2^32 and shifted without sign.
+    // The sum is below 2^32, but not below 2^31: Math.imul multiplies modulo 2^32, and >>> shifts unsigned.
     next[i] = (Math.imul(line[i]!, inner) + Math.imul(line[i - 3]! + line[i + 3]!, outer) + (1 << 23)) >>> 24;
   }
 }
 
-/** One pass with a running sum over the whole pixels of the box, for each channel. */
+/** One pass with a running sum per channel over the pixels fully inside the box. */
 function blurLine(line: Uint8Array, next: Uint8Array, end: number, { radius, inner, outer }: BoxFilter): void {
   const pad = (radius + 1) * 3;
   let [red, green, blue] = [0, 0, 0];

@@ -1,14 +1,14 @@
 /**
- * Colour operations on interleaved 8-bit RGB, in place, equal to Pillow's ImageEnhance and ImageOps, on which
- * torchvision's transforms of PIL images rest. Blends are computed in float32, clamped and truncated, as Pillow's are.
+ * Colour operations on interleaved 8-bit RGB, in place. They equal Pillow's ImageEnhance and ImageOps, which torchvision's
+ * transforms of PIL images use. Blends are computed in float32, clamped and truncated, as in Pillow.
  */
 
-/** ITU-R 601-2 luma in 16-bit fixed point: Pillow's conversion to mode L. */
+/** ITU-R 601-2 luma in 16-bit fixed point, as in Pillow's conversion to mode L. */
 function luma(r: number, g: number, b: number): number {
   return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
 }
 
-/** clamp(from + factor * (to - from)) for every 8-bit `to`. */
+/** Table of clamp(from + factor * (to - from)) for every 8-bit `to`. */
 function blendTable(from: number, factor: number): Uint8Array {
   const single = Math.fround(factor);
   const table = new Uint8Array(256);
@@ -23,12 +23,12 @@ function applyTable(pixels: Uint8Array, table: Uint8Array): void {
   for (let i = 0; i < pixels.length; i++) pixels[i] = table[pixels[i]!]!;
 }
 
-/** Blends with black; factor 1 leaves the image as it is. */
+/** Blends with black; factor 1 leaves the image unchanged. */
 export function adjustBrightness(pixels: Uint8Array, factor: number): void {
   applyTable(pixels, blendTable(0, factor));
 }
 
-/** Blends with the image's mean luma, rounded to a whole number. */
+/** Blends with the mean luma of the image, rounded to an integer. */
 export function adjustContrast(pixels: Uint8Array, factor: number): void {
   let sum = 0;
   for (let i = 0; i < pixels.length; i += 3) sum += luma(pixels[i]!, pixels[i + 1]!, pixels[i + 2]!);
@@ -36,7 +36,7 @@ export function adjustContrast(pixels: Uint8Array, factor: number): void {
   applyTable(pixels, blendTable(mean, factor));
 }
 
-/** Blends every pixel with its own luma. */
+/** Blends each pixel with its own luma. */
 export function adjustSaturation(pixels: Uint8Array, factor: number): void {
   const single = Math.fround(factor);
   const scaled = Float32Array.from({ length: 511 }, (_, i) => single * (i - 255));
@@ -55,7 +55,7 @@ export function adjustSaturation(pixels: Uint8Array, factor: number): void {
   }
 }
 
-/** Replaces the three channels by the luma. */
+/** Replaces the three channels with the luma. */
 export function greyscale(pixels: Uint8Array): void {
   for (let i = 0; i < pixels.length; i += 3) {
     const grey = luma(pixels[i]!, pixels[i + 1]!, pixels[i + 2]!);
@@ -65,7 +65,7 @@ export function greyscale(pixels: Uint8Array): void {
   }
 }
 
-/** Inverts the values from `threshold` on. */
+/** Inverts values greater than or equal to `threshold`. */
 export function solarize(pixels: Uint8Array, threshold = 128): void {
   applyTable(
     pixels,

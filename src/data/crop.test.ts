@@ -5,7 +5,7 @@ import { locationGrid, randomResizedCrop } from './crop.js';
 
 const aspect = [3 / 4, 4 / 3] as const;
 
-test('random crops lie inside the image, in the range of area and aspect', () => {
+test('random crops are inside the image, with area and aspect ratio in the given ranges', () => {
   const random = stream(1);
   for (let i = 0; i < 2000; i++) {
     const crop = randomResizedCrop(random, { width: 300, height: 200 }, { scale: [0.08, 0.5], aspect });
@@ -16,7 +16,7 @@ test('random crops lie inside the image, in the range of area and aspect', () =>
   }
 });
 
-test('where nothing fits, the central crop of an allowed aspect is taken', () => {
+test('if no drawn crop fits, the result is the central crop with an allowed aspect ratio', () => {
   const whole = { scale: [1, 1] as const, aspect };
   const wide = randomResizedCrop(stream(1), { width: 1000, height: 30 }, whole);
   assert.deepEqual(wide, { top: 0, left: 480, height: 30, width: 40 });
@@ -30,7 +30,7 @@ test('where nothing fits, the central crop of an allowed aspect is taken', () =>
   });
 });
 
-test('cell centres are (row, column) in original pixels; columns of a flipped view run backwards', () => {
+test('cell centres are (row, column) in original pixels; a flipped view has its columns in reverse order', () => {
   const crop = { top: 10, left: 20, height: 40, width: 60, flip: false };
   assert.deepEqual([...locationGrid(crop, 2, 3)], [20, 30, 20, 50, 20, 70, 40, 30, 40, 50, 40, 70]);
   const flipped = { ...crop, flip: true };

@@ -1,27 +1,28 @@
-/** Random resized crops and the places of their cells in the original image (paper section 3; torchvision). */
+/** Random resized crops (torchvision), and the centres of their cells in the original image (VICRegL, section 3). */
 
 import type { Crop, Rectangle, Size } from '../image/types.js';
 import type { RandomStream } from '../tensor/random.js';
 
 export interface RandomCropOptions {
-  /** Least and greatest share of the image's area. */
+  /** Minimum and maximum area, as a fraction of the image's area. */
   readonly scale: readonly [number, number];
-  /** Least and greatest width / height. */
+  /** Minimum and maximum aspect ratio, width / height. */
   readonly aspect: readonly [number, number];
 }
 
-const TRIES = 10;
+const MAX_TRIES = 10;
 
 /**
- * Draws a crop as torchvision's RandomResizedCrop does: area uniform in `scale`, aspect log-uniform in `aspect`, ten
- * tries to fit it into the image, else the largest central crop whose aspect is allowed.
- * @param size of the original
+ * Draws a crop like torchvision's RandomResizedCrop: the area is uniform in `scale`, the aspect ratio log-uniform in `aspect`. If
+ * none of ten drawn crops fits into the image, the result is the largest central crop with an allowed aspect ratio.
+ * @param size of the original, in pixels
+ * @returns the crop in pixels of the original
  */
 export function randomResizedCrop(random: RandomStream, size: Size, options: RandomCropOptions): Rectangle {
-  const [least, greatest] = options.aspect;
-  for (let attempt = 0; attempt < TRIES; attempt++) {
+  const [minAspect, maxAspect] = options.aspect;
+  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const area = size.width * size.height * random.uniform(...options.scale);
-    const aspect = Math.exp(random.uniform(Math.log(least), Math.log(greatest)));
+    const aspect = Math.exp(random.uniform(Math.log(minAspect), Math.log(maxAspect)));
     const width = Math.round(Math.sqrt(area * aspect));
     const height = Math.round(Math.sqrt(area / aspect));
     if (width > 0 && width <= size.width && height > 0 && height <= size.height) {
@@ -30,20 +31,20 @@ export function randomResizedCrop(random: RandomStream, size: Size, options: Ran
       return { top, left, height, width };
     }
   }
-  const own = size.width / size.height;
-  // At least one pixel: an image one pixel wide and very long would round to none.
-  const width = own > greatest ? Math.max(1, Math.round(size.height * greatest)) : size.width;
-  const height = own < least ? Math.max(1, Math.round(size.width / least)) : size.height;
+  const imageAspect = size.width / size.height;
+  // At least one pixel: for an image one pixel wide and very long, rounding would give 0.
+  const width = imageAspect > maxAspect ? Math.max(1, Math.round(size.height * maxAspect)) : size.width;
+  const height = imageAspect < minAspect ? Math.max(1, Math.round(size.width / minAspect)) : size.height;
   return { top: (size.height - height) >> 1, left: (size.width - width) >> 1, height, width };
 }
 
 /**
- * Centres of a view's cells in the original image.
+ * Computes the centres of a view's cells in the original image.
  *
- * row = top + (k + 1/2) * height / rows, column = left + (l + 1/2) * width / columns. The columns of a flipped view run
- * backwards. The authors' default leaves them as they are (`no_flip_grid=1`), which pairs cells that show different
- * places; `mirrorFlipped: false` reproduces that.
- * @returns [rows * columns, 2], row-major cells, each (row, column) in pixels from the image's edge
+ * row = top + (k + 1/2) * height / rows, column = left + (l + 1/2) * width / columns. A flipped view has its columns in reverse
+ * order. The authors' default does not reverse them (`no_flip_grid=1`), so that cells are paired that show different places;
+ * `mirrorFlipped: false` reproduces this.
+ * @returns [rows * columns, 2], row-major cells, each (row, column) in pixels from the top left corner of the image
  */
 export function locationGrid(
   crop: Crop,

@@ -1,11 +1,11 @@
 /**
- * What is wrong with the data:
- * - `not_found`: a path that is not there
- * - `no_images`: a folder or archive without images
- * - `no_labels`: labels were asked for and the layout gives none
- * - `malformed`: a line of a list or a label that cannot be read
- * - `unsupported`: a kind of file or a size that is not read
- * - `bad_option`: an option out of range
+ * Codes of data errors:
+ * - `not_found`: a path does not exist or cannot be read
+ * - `no_images`: a folder or archive contains no images
+ * - `no_labels`: labels are required, but the source has none
+ * - `malformed`: a line of a list, a label, or the structure of a source is invalid
+ * - `unsupported`: the kind of file, or its size, is not supported
+ * - `bad_option`: an option is out of range
  * - `undecodable`: most images cannot be decoded
  * - `worker_failed`: a loader thread ended
  */
@@ -19,7 +19,7 @@ export type DataErrorCode =
   | 'undecodable'
   | 'worker_failed';
 
-/** The data layer's one error; `message` says what is wrong and the way out. */
+/** The only error type of the data layer; `message` describes the problem and how to fix it. */
 export class DataError extends Error {
   override readonly name = 'DataError';
   readonly code: DataErrorCode;

@@ -1,17 +1,17 @@
 import type { RgbImage } from '../image/types.js';
 
-/** Decoded images kept between epochs. */
+/** Decoded images that are kept between epochs. */
 export interface DecodedCache {
   get(index: number): RgbImage | undefined;
-  /** Keeps an image where it still fits. */
+  /** Adds an image if it still fits. */
   offer(index: number, image: RgbImage): void;
 }
 
 /**
- * A cache that fills up and then keeps what it has. Every epoch asks for every image once, in a new order: there, the
- * least recently used image is the likeliest to be asked for next, so evicting it (LRU) hits less often than not
- * evicting at all, which hits for exactly the share of images that fit.
- * @param maxBytes of pixels; 0 keeps nothing
+ * A cache without eviction: it fills up and then keeps its images. Each epoch requests each image once, in a new order, so the
+ * least recently used image is the most likely to be requested next. Evicting it (LRU) therefore has a lower hit rate than no
+ * eviction, whose hit rate is the fraction of images that fit.
+ * @param maxBytes maximum bytes of pixels; 0 disables the cache
  */
 export function decodedCache(maxBytes: number): DecodedCache {
   const images = new Map<number, RgbImage>();

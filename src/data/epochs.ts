@@ -1,27 +1,27 @@
 import { stream } from '../tensor/random.js';
 
-/** One place of a batch: where it stands in its epoch, and which image the epoch's permutation puts there. */
+/** One element of a batch: its position in the epoch, and the image that the epoch's permutation assigns to it. */
 export interface Slot {
-  /** Position in the epoch, 0..items-1; with seed and epoch it decides all random draws of the sample. */
+  /** Position in the epoch, 0..items-1. Together with seed and epoch, it determines all random draws of the sample. */
   readonly position: number;
   /** Index of the image in the source. */
   readonly index: number;
 }
 
-/** Which images make up which step: a pure function of seed and step. */
+/** Assigns images to steps, as a pure function of seed and step. */
 export interface Epochs {
-  /** Whole batches of one epoch; the rest of the permutation is left out (it differs between epochs). */
+  /** Full batches per epoch. The rest of the permutation is dropped; it differs between epochs. */
   readonly stepsPerEpoch: number;
   /** Epoch of a step, from 0. */
   epochOf(step: number): number;
-  /** The images of a step in the order of the batch. */
+  /** The images of a step, in batch order. */
   slotsOf(step: number): Slot[];
 }
 
-/** Batches of `items` images, shuffled anew every epoch. */
+/** Batches of `items` images, reshuffled every epoch. */
 export function epochs(items: number, batchSize: number, seed: number): Epochs {
   const stepsPerEpoch = Math.floor(items / batchSize);
-  // Prefetching crosses the border between two epochs, so both are held.
+  // Prefetching crosses epoch boundaries, so two permutations are cached.
   const permutations = new Map<number, Uint32Array>();
   const permutationOf = (epoch: number): Uint32Array => {
     let order = permutations.get(epoch);

@@ -7,47 +7,47 @@ import { byCodeUnits, isHidden, isImageName } from './imageNames.js';
 import { packNames } from './nameTable.js';
 import type { SourceIndex } from './sourceIndex.js';
 
-/** Links whose targets are looked at at once. */
-const LINKS_AT_ONCE = 256;
+/** Number of symbolic links that are resolved concurrently. */
+const LINK_CONCURRENCY = 256;
 
-/** A folder may be reached by so many links; more are links that lead to each other. */
-const MOST_WAYS = 1000;
+/** Maximum number of links by which a folder may be reached. More than this means that links point to each other. */
+const MAX_LINKS_TO_FOLDER = 1000;
 
-/** What a folder is, by whatever path it is reached. */
+/** Identity of a folder (device and inode), independent of the path by which it is reached. */
 type Identity = string;
 
 const identityOf = ({ dev, ino }: Stats): Identity => `${dev}:${ino}`;
 
-/** A folder that is being walked. */
-interface Place {
-  /** Path from the root, with a / at its end where it is not the root itself. */
+/** A folder to visit. */
+interface VisitedFolder {
+  /** Path relative to the root, with a trailing / unless it is the root. */
   readonly name: string;
-  /** The folders that lead to it, itself the last. */
-  readonly line: readonly Identity[];
+  /** The folders on the path to it, including itself as the last one. */
+  readonly ancestors: readonly Identity[];
 }
 
-/** A link to a folder. */
+/** A symbolic link to a folder. */
 interface LinkedFolder {
-  readonly place: Place;
+  readonly folder: VisitedFolder;
   readonly identity: Identity;
 }
 
 /**
- * All images below a folder. Links to files and to folders are followed; a link to a folder that is part of the source
- * anyway is not, so that links which lead back to where they stand end, and no image is counted twice. A link with an
- * image's name whose target is not there counts: reading it fails, and says so.
- * @throws DataError `not_found` for a folder that cannot be read, `malformed` where links lead to each other without end.
+ * Indexes all images below a folder. Links to files and folders are followed, except links to a folder that is part of the source
+ * anyway: otherwise links to a parent folder would never end, and images would be counted twice. A broken link with an image's
+ * name is indexed; reading it fails with a clear error.
+ * @throws DataError `not_found` for a folder that cannot be read, `malformed` if links form endless cycles.
  */
 export async function indexFolder(root: string): Promise<SourceIndex> {
   const names: string[] = [];
   const walked = new Set<Identity>();
   const links: LinkedFolder[] = [];
 
-  const walk = async (start: Place, follow: (link: LinkedFolder) => void): Promise<void> => {
+  const walk = async (start: VisitedFolder, follow: (link: LinkedFolder) => void): Promise<void> => {
     const open = [start];
-    for (let place = open.pop(); place !== undefined; place = open.pop()) {
-      const { name, line } = place;
-      walked.add(line.at(-1)!);
+    for (let folder = open.pop(); folder !== undefined; folder = open.pop()) {
+      const { name, ancestors } = folder;
+      walked.add(ancestors.at(-1)!);
       const entries = (await read(join(root, name))).filter((entry) => !isHidden(entry.name));
       const targets = await targetsOf(join(root, name), entries);
       for (const entry of entries) {
@@ -55,10 +55,10 @@ export async function indexFolder(root: string): Promise<SourceIndex> {
         if (entry.isDirectory()) {
           const path = `${name}${entry.name}/`;
           const identity = identityOf(await status(join(root, path)));
-          if (!line.includes(identity)) open.push({ name: path, line: [...line, identity] });
+          if (!ancestors.includes(identity)) open.push({ name: path, ancestors: [...ancestors, identity] });
         } else if (target?.isDirectory()) {
           const identity = identityOf(target);
-          follow({ place: { name: `${name}${entry.name}/`, line: [...line, identity] }, identity });
+          follow({ folder: { name: `${name}${entry.name}/`, ancestors: [...ancestors, identity] }, identity });
         } else if (
           isImageName(entry.name) &&
           (entry.isFile() || entry.isSymbolicLink()) &&
@@ -70,23 +70,23 @@ export async function indexFolder(root: string): Promise<SourceIndex> {
     }
   };
 
-  await walk({ name: '', line: [identityOf(await status(root))] }, (link) => links.push(link));
-  // What the root itself holds is known now: links into it add nothing.
+  await walk({ name: '', ancestors: [identityOf(await status(root))] }, (link) => links.push(link));
+  // All folders below the root are known now: links to them add nothing.
   const own = new Set(walked);
-  const ways = new Map<Identity, number>();
+  const linkCounts = new Map<Identity, number>();
   for (let link = links.shift(); link !== undefined; link = links.shift()) {
-    const { place, identity } = link;
-    const leadsBack = place.line.indexOf(identity) < place.line.length - 1;
-    if (own.has(identity) || leadsBack) continue;
-    const count = (ways.get(identity) ?? 0) + 1;
-    if (count > MOST_WAYS) {
+    const { folder, identity } = link;
+    const isCycle = folder.ancestors.indexOf(identity) < folder.ancestors.length - 1;
+    if (own.has(identity) || isCycle) continue;
+    const count = (linkCounts.get(identity) ?? 0) + 1;
+    if (count > MAX_LINKS_TO_FOLDER) {
       throw new DataError(
         'malformed',
-        `${join(root, place.name)} leads to a folder that more than ${MOST_WAYS} links reach; links that lead to each other have no end, remove some`,
+        `${join(root, folder.name)} points to a folder that is reached by more than ${MAX_LINKS_TO_FOLDER} links; links that point to each other form endless cycles, remove some`,
       );
     }
-    ways.set(identity, count);
-    await walk(place, (next) => links.push(next));
+    linkCounts.set(identity, count);
+    await walk(folder, (next) => links.push(next));
   }
   names.sort(byCodeUnits);
   return { count: names.length, names: packNames(names), storage: { kind: 'files', root } };
@@ -108,13 +108,13 @@ async function status(path: string): Promise<Stats> {
   });
 }
 
-/** What the links of a folder lead to, by their names; a link that leads nowhere is absent. */
+/** The targets of a folder's links by link name; broken links are absent. */
 async function targetsOf(folder: string, entries: readonly Dirent[]): Promise<ReadonlyMap<string, Stats>> {
   const links = entries.filter((entry) => entry.isSymbolicLink());
   const targets = new Map<string, Stats>();
-  for (let start = 0; start < links.length; start += LINKS_AT_ONCE) {
+  for (let start = 0; start < links.length; start += LINK_CONCURRENCY) {
     await Promise.all(
-      links.slice(start, start + LINKS_AT_ONCE).map(async ({ name }) => {
+      links.slice(start, start + LINK_CONCURRENCY).map(async ({ name }) => {
         const found = await stat(join(folder, name)).catch(() => undefined);
         if (found !== undefined) targets.set(name, found);
       }),

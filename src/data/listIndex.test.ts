@@ -21,7 +21,7 @@ async function list(name: string, text: string): Promise<string> {
   return path;
 }
 
-test('CSV, TSV and JSON lines say the same: order and labels of the list, files relative to it or absolute', async () => {
+test('CSV, TSV and JSON lines give the same source: order and labels of the list, paths relative to it or absolute', async () => {
   const absolute = join(root, 'pictures/c');
   const paths = [
     await list('x.csv', `\ufeffid,path,label\n1,"../pictures/a, b.jpg",dog\n\n2,${absolute},"cat"\r\n3,d.png,dog`),
@@ -48,7 +48,7 @@ test('CSV, TSV and JSON lines say the same: order and labels of the list, files 
   assert.equal(prints.size, 1);
 });
 
-test('whole numbers as labels are ordered by value, and other labels change the fingerprint', async () => {
+test('integer labels are sorted by value, and different labels change the fingerprint', async () => {
   const lines = (labels: readonly number[]) =>
     labels.map((label) => JSON.stringify({ path: 'd.png', label })).join('\n');
   const source = await openImageSource(await list('n.jsonl', lines([10, 9, 2])), { labels: 'given' });
@@ -58,7 +58,7 @@ test('whole numbers as labels are ordered by value, and other labels change the 
   assert.notEqual(sourceFingerprint(other), sourceFingerprint(source));
 });
 
-test('labels have no spaces around them, whatever the form of the list; lines may end as on old Macs', async () => {
+test('spaces around labels are removed in every list format; lines may end with a carriage return only', async () => {
   const lists = [
     await list('spaces.csv', 'path, label\nd.png, cat\nd.png,"dog "\nd.png,cat\n'),
     await list('spaces.tsv', 'path\tlabel\nd.png\tcat \nd.png\tdog\nd.png\t cat'),
@@ -74,12 +74,12 @@ test('labels have no spaces around them, whatever the form of the list; lines ma
   }
 });
 
-test('a list without labels is a source, and says the line where one was asked for', async () => {
+test('a list without labels is a valid source; if labels are required, the error names the line', async () => {
   const path = await list('u.csv', 'path,label\nd.png,a\nd.png,\n');
   assert.equal((await openImageSource(path)).count, 2);
   await assert.rejects(openImageSource(path, { labels: 'given' }), {
     code: 'no_labels',
-    message: /u\.csv, line 3 has no label; give every line one/,
+    message: /u\.csv, line 3 has no label; add a label to every line/,
   });
 });
 
@@ -87,23 +87,27 @@ const refused: Record<string, readonly [string, string, RegExp]> = {
   'a missing file': [
     'm.csv',
     'path\nd.png\ngone.jpg\n../lists/also gone.jpg\n',
-    /m\.csv names files that are not there: gone\.jpg \(line 3\), .*also gone\.jpg \(line 4\); relative paths start from \/.*lists$/,
+    /m\.csv lists files that do not exist: gone\.jpg \(line 3\), .*also gone\.jpg \(line 4\); paths are relative to \/.*lists$/,
   ],
   'a folder in place of a file': ['f.csv', 'path\n../pictures\n', /\.\.\/pictures \(line 2\)/],
   'a header without path': ['h.csv', 'file,label\nd.png,a\n', /h\.csv, line 1: .*column path.*"file,label"/],
   'a line with another number of columns': ['c.csv', 'path,label\nd.png,a\nd.png\n', /c\.csv, line 3: /],
-  'a quote that is not closed': ['q.csv', 'path,label\n"d.png,a\n', /q\.csv, line \d: .*[Qq]uote/],
+  'an unclosed quote': ['q.csv', 'path,label\n"d.png,a\n', /q\.csv, line \d: .*[Qq]uote/],
   'an empty path': ['e.tsv', 'path\tlabel\nd.png\ta\n\ta\n', /e\.tsv, line 3: the path is empty/],
   'a line that is not JSON': ['j.jsonl', '{"path": "d.png"}\n{"path": \n', /j\.jsonl, line 2: not JSON: /],
   'a line without a path': ['p.jsonl', '{"file": "d.png"}\n', /p\.jsonl, line 1: path: .*write \{"path": text/],
   'a label of another type': ['l.jsonl', '{"path": "d.png", "label": 1.5}\n', /l\.jsonl, line 1: label: /],
-  'no lines': ['n.csv', 'path,label\n', /n\.csv lists no images: no line follows its header; write a line for each$/],
-  'no objects': ['n.jsonl', '\n', /n\.jsonl lists no images: it has no lines/],
+  'a table without rows': [
+    'n.csv',
+    'path,label\n',
+    /n\.csv lists no images: there is no line after its header; add one line per image$/,
+  ],
+  'a file without objects': ['n.jsonl', '\n', /n\.jsonl lists no images: it has no lines; add one line per image$/],
   'an empty file': ['z.csv', '', /z\.csv lists no images/],
-  'a space that is part of a path': ['s.csv', 'path,label\nd.png ,a\n', /not there: "d\.png " \(line 2\)/],
+  'a path that ends with a space': ['s.csv', 'path,label\nd.png ,a\n', /do not exist: "d\.png " \(line 2\)/],
 };
 for (const [what, [name, text, message]] of Object.entries(refused)) {
-  test(`refuses ${what}`, async () => {
+  test(`rejects ${what}`, async () => {
     await assert.rejects(openImageSource(await list(name, text)), { name: 'DataError', message });
   });
 }

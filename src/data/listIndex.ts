@@ -8,38 +8,37 @@ import { DataError } from './dataError.js';
 import { packNames } from './nameTable.js';
 import type { SourceIndex } from './sourceIndex.js';
 
-/** Extensions of lists. */
+/** Matches the file names of lists. */
 export const listPattern = /\.(csv|tsv|jsonl|ndjson)$/i;
 
 /** One line of a list. */
 interface ListedImage {
   readonly path: string;
   readonly label: string | undefined;
-  /** Line of the file, from 1. */
+  /** Line number in the file, starting at 1. */
   readonly line: number;
 }
 
-/** The images of a list, and their labels where it gives one for every image. */
+/** The images of a list, and their labels if it has one for every image. */
 export interface IndexedList {
   readonly index: SourceIndex;
   readonly labels: readonly string[] | undefined;
-  /** First line without a label; undefined where there is none. */
+  /** First line without a label; undefined if all lines have one. */
   readonly unlabelledLine: number | undefined;
 }
 
-/** Files whose presence is checked at once. */
-const CHECKED_AT_ONCE = 256;
+/** Number of files that are checked concurrently. */
+const CHECK_CONCURRENCY = 256;
 
-/** Problems that a message names; the rest is counted. */
-const MOST_NAMED = 5;
+/** Maximum number of problems that a message names; the rest are counted. */
+const MAX_NAMED = 5;
 
 /**
- * Reads a list of images: .csv or .tsv with a header that names the columns path and (optionally) label, or .jsonl with
- * an object {"path", "label"} on each line. Further columns and keys are left alone. A relative path starts from the
- * list's folder; a path may be absolute or lead out of that folder, as the list is its user's own. Spaces around a label are
- * no part of it. The order of the list
- * is the order of the images, and a path that stands in it twice is two images.
- * @throws DataError `malformed` or `not_found`, naming the lines.
+ * Reads a list of images: a .csv or .tsv file whose header names the columns path and (optionally) label, or a .jsonl file with
+ * an object {"path", "label"} on each line. Other columns and keys are ignored. Paths are relative to the list's folder. They may
+ * be absolute or point outside this folder, because the list belongs to its user. Spaces around labels are removed. Images have
+ * the order of the list; a path that occurs twice is two images.
+ * @throws DataError `malformed` or `not_found`, naming the lines; `no_images` for an empty list.
  */
 export async function indexList(path: string): Promise<IndexedList> {
   const items = await (/\.(jsonl|ndjson)$/i.test(path) ? readJsonLines(path) : readTable(path));
@@ -47,7 +46,7 @@ export async function indexList(path: string): Promise<IndexedList> {
     const table = !/\.(jsonl|ndjson)$/i.test(path);
     throw new DataError(
       'no_images',
-      `${path} lists no images: ${table ? 'no line follows its header' : 'it has no lines'}; write a line for each`,
+      `${path} lists no images: ${table ? 'there is no line after its header' : 'it has no lines'}; add one line per image`,
     );
   }
   const root = dirname(resolve(path));
@@ -70,7 +69,7 @@ function unreadable(path: string, cause: unknown): unknown {
   return new DataError('not_found', `${path} cannot be read: ${fileProblem(cause)}`, { cause });
 }
 
-/** csv-parse's record with `info`. */
+/** A record of csv-parse with the option `info`. */
 interface TableRecord {
   readonly record: Readonly<Record<string, string>>;
   readonly info: { readonly lines: number };
@@ -83,13 +82,13 @@ async function readTable(path: string): Promise<ListedImage[]> {
     if (names.includes('path')) return names;
     throw new DataError(
       'malformed',
-      `${path}, line 1: the header must name a column path (and label, where there are labels), ` +
+      `${path}, line 1: the header must contain the column path (and label, if there are labels), ` +
         `separated by ${tabs ? 'tabs' : 'commas'}; it is "${header.join(tabs ? '\t' : ',').slice(0, 80)}"`,
     );
   };
   const parser = parse({
     delimiter: tabs ? '\t' : ',',
-    quote: tabs ? null : '"', // Tab-separated files have no quoting by custom.
+    quote: tabs ? null : '"', // By convention, tab-separated files have no quoting.
     columns: checkHeader,
     bom: true,
     info: true,
@@ -123,7 +122,7 @@ const jsonLine = z.object({
 async function readJsonLines(path: string): Promise<ListedImage[]> {
   const items: ListedImage[] = [];
   let line = 0;
-  // readline alone would leave an error of its input unseen.
+  // readline alone would not report an error of its input.
   const file = await open(path).catch((cause: unknown) => {
     throw unreadable(path, cause);
   });
@@ -150,27 +149,27 @@ async function readJsonLines(path: string): Promise<ListedImage[]> {
   return items;
 }
 
-/** @throws DataError `not_found` naming the first files that are not there, with their lines. */
+/** @throws DataError `not_found` naming the first files that do not exist, with their lines. */
 async function checkPresence(list: string, root: string, items: readonly ListedImage[]): Promise<void> {
   const missing: ListedImage[] = [];
-  for (let start = 0; start < items.length; start += CHECKED_AT_ONCE) {
-    const some = items.slice(start, start + CHECKED_AT_ONCE);
+  for (let start = 0; start < items.length; start += CHECK_CONCURRENCY) {
+    const chunk = items.slice(start, start + CHECK_CONCURRENCY);
     const present = await Promise.all(
-      some.map(({ path }) =>
+      chunk.map(({ path }) =>
         stat(resolve(root, path)).then(
           (status) => status.isFile(),
           () => false,
         ),
       ),
     );
-    missing.push(...some.filter((_, i) => !present[i]));
+    missing.push(...chunk.filter((_, i) => !present[i]));
   }
   if (missing.length === 0) return;
-  const shown = (path: string) => (path.trim() === path ? path : JSON.stringify(path)); // Spaces at the ends are part of it.
-  const named = missing.slice(0, MOST_NAMED).map(({ path, line }) => `${shown(path)} (line ${line})`);
-  const more = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} more` : '';
+  const shown = (path: string) => (path.trim() === path ? path : JSON.stringify(path)); // Quotes make leading and trailing spaces visible.
+  const named = missing.slice(0, MAX_NAMED).map(({ path, line }) => `${shown(path)} (line ${line})`);
+  const more = missing.length > MAX_NAMED ? ` and ${missing.length - MAX_NAMED} more` : '';
   throw new DataError(
     'not_found',
-    `${list} names files that are not there: ${named.join(', ')}${more}; relative paths start from ${root}`,
+    `${list} lists files that do not exist: ${named.join(', ')}${more}; paths are relative to ${root}`,
   );
 }

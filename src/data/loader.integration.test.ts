@@ -24,7 +24,7 @@ const view: ViewSpec = {
 };
 const views = [view, { ...view, size: 16, cells: 1, scale: [0.1, 0.3] as const }];
 
-/** Turns of the event loop in which what has been sent arrives: making a batch takes hundreds. */
+/** Turns of the event loop within which messages that were already sent arrive. Making a batch takes hundreds of turns. */
 const FEW_TURNS = 10;
 
 let root: string;
@@ -69,7 +69,7 @@ async function batches(
   }
 }
 
-test('batches depend on seed and step alone, not on workers, prefetch, cache or order of asking', async () => {
+test('batches depend only on seed and step, not on workers, prefetch, cache or order of requests', async () => {
   const path = join(root, 'labelled.tar');
   const steps = [0, 1, 2, 3, 4];
   const one = await batches(path, steps);
@@ -78,7 +78,7 @@ test('batches depend on seed and step alone, not on workers, prefetch, cache or 
   assert.notDeepEqual((await batches(path, [0], { seed: 12 }))[0]!.views, one[0]!.views);
 });
 
-test('a batch has its shapes, labels and epoch', async () => {
+test('a batch has the documented shapes, labels and epoch', async () => {
   const [first, , , next] = await batches(join(root, 'labelled.tar'), [0, 1, 2, 3], { labels: 'folders' });
   assert.ok(first && next);
   assert.deepEqual(
@@ -104,7 +104,7 @@ test('a batch has its shapes, labels and epoch', async () => {
   assert.deepEqual(first.skipped, []);
 });
 
-test('an epoch shows every image once, and the next one in another order', async () => {
+test('an epoch contains every image once, and the next epoch has another order', async () => {
   const made = await batches(join(root, 'labelled.tar'), [0, 1, 2, 3, 4, 5]);
   const order = made.flatMap(({ indices }) => indices);
   assert.deepEqual([...order.slice(0, 6)].sort(), [0, 1, 2, 3, 4, 5]);
@@ -112,12 +112,12 @@ test('an epoch shows every image once, and the next one in another order', async
   assert.notDeepEqual(order.slice(6), order.slice(0, 6));
 });
 
-test('a folder and its archive give the same batches', async () => {
+test('a folder and an archive of it give the same batches', async () => {
   await promisify(execFile)('tar', ['-cf', join(root, 'cat.tar'), '-C', root, 'cat']);
   assert.deepEqual(await batches(join(root, 'cat.tar'), [0, 1]), await batches(join(root, 'cat'), [0, 1]));
 });
 
-test('shards and lists give labelled batches, the same with any number of workers, and name broken images', async () => {
+test('shards and lists give labelled batches, independent of the number of workers, and report broken images', async () => {
   const jpeg = (i: number) => readFile(join(root, i % 2 === 0 ? 'cat/x' : 'dog/x', `${i}.jpg`));
   const lines: string[] = [];
   for (const shard of [0, 1]) {
@@ -150,7 +150,7 @@ test('shards and lists give labelled batches, the same with any number of worker
   assert.deepEqual(listed, { ...shards, skipped: [{ ...shards!.skipped[0], name: 'ruins/0.jpg' }] });
 });
 
-test('a broken image is replaced, named, and the same with any number of workers', async () => {
+test('a broken image is replaced and reported, independent of the number of workers', async () => {
   const path = join(root, 'broken');
   const one = await batches(path, [0, 1, 2]);
   const skipped = one.flatMap((batch) => batch.skipped);
@@ -161,16 +161,16 @@ test('a broken image is replaced, named, and the same with any number of workers
   assert.deepEqual(await batches(path, [0, 1, 2], { workers: 2 }), one);
 });
 
-test('a source that is mostly broken is an error', async () => {
+test('a source with more broken than valid images is an error', async () => {
   await assert.rejects(batches(join(root, 'ruins'), [0, 1, 2]), {
     code: 'undecodable',
-    message: /more than half of the source cannot be decoded \(4 of 6 images so far/,
+    message: /more than half of the images of the source cannot be decoded \(4 of 6 so far/,
   });
 });
 
 test('prefetched batches are made while this thread is blocked', async () => {
   const source = await openImageSource(join(root, 'labelled.tar'));
-  // As a session's run blocks it. A busy machine may need longer to make them.
+  // A session's run blocks the thread like this. A busy machine may need longer to make the batches.
   let turns = Number.POSITIVE_INFINITY;
   for (let blockedMs = 250; turns > FEW_TURNS && blockedMs <= 16_000; blockedMs *= 2) {
     const loader = createLoader({ source, views, batchSize: 2, seed: 1, prefetch: 2 });
@@ -179,10 +179,10 @@ test('prefetched batches are made while this thread is blocked', async () => {
     turns = await turnsWhile(() => Promise.all([loader.batch(1), loader.batch(2)]));
     await loader.close();
   }
-  assert.ok(turns <= FEW_TURNS, `both were waiting, and came after ${turns} turns of the event loop`);
+  assert.ok(turns <= FEW_TURNS, `the batches arrived after ${turns} turns of the event loop`);
 });
 
-test('closing rejects what is awaited, and asking afterwards is an error', async () => {
+test('closing rejects pending batches, and later requests are errors', async () => {
   const source = await openImageSource(join(root, 'labelled.tar'));
   const loader = createLoader({ source, views, batchSize: 2, seed: 1 });
   const awaited = assert.rejects(loader.batch(0), /the loader was closed/);
@@ -192,7 +192,7 @@ test('closing rejects what is awaited, and asking afterwards is an error', async
   await loader.close();
 });
 
-test('options out of range are named', async () => {
+test('errors name options that are out of range', async () => {
   const source = await openImageSource(join(root, 'labelled.tar'));
   const create = (options: Partial<LoaderOptions>) => () =>
     createLoader({ source, views, batchSize: 2, seed: 1, ...options });
@@ -206,9 +206,9 @@ test('options out of range are named', async () => {
   );
 });
 
-test('steps made ahead are bounded by bytes, one at least', async () => {
+test('the number of prefetched steps is limited by bytes, but is at least one', async () => {
   const source = await openImageSource(join(root, 'labelled.tar'));
-  // Two views of 32 and 16 pixels with 4 and 1 cells:
+  // Two views, of 32 x 32 and 16 x 16 pixels, with 4 cells and 1 cell:
   const bytes = 2 * (32 * 32 * 3 + 4 * 8 + 16 * 16 * 3 + 8);
   assert.equal(batchBytes(views, 2), bytes);
   const ahead = (options: Partial<LoaderOptions>) =>

@@ -12,27 +12,27 @@ export interface Batch {
   readonly epoch: number;
   /** Per view [B, size, size, 3]. */
   readonly views: readonly Tensor<'uint8'>[];
-  /** Per view [B, cells * cells, 2]: (row, column) of the cells' centres in pixels of each original. */
+  /** Per view [B, cells * cells, 2]: (row, column) of the cell centres, in pixels of the original images. */
   readonly locations: readonly Tensor<'float32'>[];
-  /** [B]; only where the source has labels. */
+  /** [B]; only if the source has labels. */
   readonly labels?: Tensor<'int64'>;
-  /** The source's images that were used. */
+  /** Indices of the images that were used. */
   readonly indices: readonly number[];
-  /** Broken images that were replaced in this batch, each once. */
+  /** Broken images that were replaced in this batch, without duplicates. */
   readonly skipped: readonly SkippedImage[];
 }
 
-/** Makes batches off the calling thread. */
+/** Makes batches in worker threads. */
 export interface Loader {
   readonly stepsPerEpoch: number;
   /**
-   * The batch of a step, a pure function of the options (without workers, prefetch and cacheBytes) and the step.
-   * Queues the next `prefetch` steps as well: the workers make them even while this thread is blocked.
-   * @throws DataError `undecodable` where more than half of the source's images cannot be decoded, `worker_failed`
-   *   where a thread ended.
+   * Returns the batch of a step, a pure function of the options (except workers, prefetch and cacheBytes) and the step. Also
+   * queues the next `prefetch` steps; the workers make them even while this thread is blocked.
+   * @throws DataError `bad_option` for an invalid step, `undecodable` if more than half of the source's images cannot be decoded,
+   *   `worker_failed` if a thread ended or the loader is closed.
    */
   batch(step: number): Promise<Batch>;
-  /** Ends the threads; batches that are still awaited are rejected. */
+  /** Ends the threads; pending batches are rejected. */
   close(): Promise<void>;
 }
 
@@ -40,12 +40,12 @@ interface PendingBatch {
   readonly promise: Promise<Batch>;
   readonly fulfil: (batch: Batch) => void;
   readonly fail: (error: Error) => void;
-  /** Made when the first samples come, so that a batch that nobody has begun takes no memory. */
+  /** Allocated when the first samples arrive, so that a queued batch takes no memory. */
   pixels: Pick<Batch, 'views' | 'locations'> | undefined;
   readonly indices: number[];
   readonly skipped: Map<number, SkippedImage>;
   missing: number;
-  /** Whether a caller waits for it; such a batch is never dropped. */
+  /** Whether a caller waits for the batch; such a batch is never dropped. */
   awaited: boolean;
 }
 
@@ -79,8 +79,8 @@ export function createLoader(options: LoaderOptions): Loader {
     locations: samples.views.map(({ cells }) => zeros('float32', [batchSize, cells * cells, 2])),
   });
 
-  /** The batch that one worker made alone, without a copy. */
-  const adopted = (reply: WorkerReply & { kind: 'samples' }) => ({
+  /** The tensors of a batch that one worker made alone, without a copy. */
+  const fromSingleReply = (reply: WorkerReply & { kind: 'samples' }) => ({
     views: samples.views.map(({ size }, v) => tensor('uint8', [batchSize, size, size, 3], reply.views[v]!)),
     locations: samples.views.map(({ cells }, v) =>
       tensor('float32', [batchSize, cells * cells, 2], reply.locations[v]!),
@@ -101,23 +101,23 @@ export function createLoader(options: LoaderOptions): Loader {
     }
     for (const { index } of reply.skipped) broken.add(index);
     if (broken.size > source.count / 2) {
-      const { name, reason } = reply.skipped[0] ?? { name: 'one of them', reason: 'broken' };
+      const { name, reason } = reply.skipped[0] ?? { name: 'one image', reason: 'broken' };
       failAll(
         new DataError(
           'undecodable',
-          `more than half of the source cannot be decoded (${broken.size} of ${source.count} images so far, such as ${name}: ${reason}); check the source`,
+          `more than half of the images of the source cannot be decoded (${broken.size} of ${source.count} so far, for example ${name}: ${reason}); check the source`,
         ),
       );
       return;
     }
     const batch = pending.get(reply.step);
     if (batch === undefined) return; // No longer wanted.
-    const whole = reply.places.length === batchSize;
-    const made = batch.pixels ?? (whole ? adopted(reply) : emptyPixels());
+    const isWhole = reply.places.length === batchSize;
+    const made = batch.pixels ?? (isWhole ? fromSingleReply(reply) : emptyPixels());
     batch.pixels = made;
     reply.places.forEach((place, i) => {
       batch.indices[place] = reply.indices[i]!;
-      if (whole) return;
+      if (isWhole) return;
       copyRows(reply.views, made.views, i, place);
       copyRows(reply.locations, made.locations, i, place);
     });
@@ -134,7 +134,7 @@ export function createLoader(options: LoaderOptions): Loader {
       failAll(new DataError('worker_failed', `a loader thread failed: ${String(cause)}`, { cause }));
     });
     worker.on('exit', (code) => {
-      if (!closed) failAll(new DataError('worker_failed', `a loader thread ended by itself with exit code ${code}`));
+      if (!closed) failAll(new DataError('worker_failed', `a loader thread ended unexpectedly with exit code ${code}`));
     });
     return worker;
   });
@@ -156,7 +156,7 @@ export function createLoader(options: LoaderOptions): Loader {
     pending.set(step, batch);
     const slots = order.slotsOf(step);
     workers.forEach((worker, w) => {
-      // An image always goes to the same worker, so that it is in that worker's cache.
+      // An image always goes to the same worker, whose cache may contain it.
       const places = slots.flatMap(({ index }, place) => (index % count === w ? [place] : []));
       if (places.length === 0) return;
       const request: WorkerRequest = {
@@ -175,7 +175,7 @@ export function createLoader(options: LoaderOptions): Loader {
     if (!Number.isSafeInteger(step) || step < 0) {
       throw new DataError('bad_option', `step is ${step}; it must be a whole number of at least 0`);
     }
-    if (closed) throw new DataError('worker_failed', 'the loader is closed; create another one');
+    if (closed) throw new DataError('worker_failed', 'the loader is closed; create a new one');
     if (failure !== undefined) throw failure;
     for (const [queued, { awaited }] of pending) {
       if (!awaited && (queued < step || queued > step + prefetch)) pending.delete(queued);
@@ -207,7 +207,7 @@ export function createLoader(options: LoaderOptions): Loader {
   return { stepsPerEpoch: order.stepsPerEpoch, batch, close };
 }
 
-/** Copies row `from` of each source to row `to` of the tensor beside it; a row is one image's part. */
+/** Copies row `from` of each source to row `to` of the corresponding target; a row is the data of one image. */
 function copyRows(
   sources: readonly (Uint8Array | Float32Array)[],
   targets: readonly (Tensor<'uint8'> | Tensor<'float32'>)[],

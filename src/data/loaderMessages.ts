@@ -2,26 +2,26 @@ import type { Slot } from './epochs.js';
 import type { SampleSettings, SkippedImage } from './sample.js';
 import type { SourceIndex } from './sourceIndex.js';
 
-/** What a loader thread is started with. */
+/** Settings of a loader thread. */
 export interface WorkerSettings {
   readonly samples: SampleSettings;
   readonly index: SourceIndex;
   readonly cacheBytes: number;
 }
 
-/** To a worker: make these samples of a step, or finish. */
+/** Message to a worker: make samples of a step, or end. */
 export type WorkerRequest =
   | {
       readonly kind: 'samples';
       readonly step: number;
       readonly epoch: number;
-      /** Places in the batch, beside the slots that fill them. */
+      /** Indices in the batch, in the order of `slots`. */
       readonly places: readonly number[];
       readonly slots: readonly Slot[];
     }
   | { readonly kind: 'close' };
 
-/** From a worker. */
+/** Message from a worker. */
 export type WorkerReply =
   | {
       readonly kind: 'samples';

@@ -6,56 +6,56 @@ import type { ViewSpec } from './view.js';
 export interface LoaderOptions {
   readonly source: ImageSource;
   readonly views: readonly ViewSpec[];
-  /** Images of a batch. */
+  /** Images per batch. */
   readonly batchSize: number;
-  /** Decides order, crops and augmentations. */
+  /** Determines order, crops and augmentations. */
   readonly seed: number;
-  /** Threads that decode and crop; never changes the result. Default 1. */
+  /** Number of threads that decode and crop. Does not change the result. Default: 1. */
   readonly workers?: number;
-  /** Most steps that are made ahead of the one asked for. Default 3. */
+  /** Maximum number of steps that are made in advance. Default: 3. */
   readonly prefetch?: number;
   /**
-   * Bytes that the steps made ahead may take: as many as fit are made, but one at least (unless `prefetch` is 0), as
-   * nothing would be made beside the step otherwise. The batch in use comes on top. Default 512 MiB.
+   * Maximum bytes of the steps that are made in advance. At least one step is prefetched (unless `prefetch` is 0), because
+   * otherwise loading and training would not overlap. The batch in use is not counted. Default: 512 MiB.
    */
   readonly prefetchBytes?: number;
-  /** Whether the grid of a flipped view is mirrored; the authors' default is not to, ours is. */
+  /** Whether the grid of a flipped view is mirrored. Default: true; the authors' default is false. */
   readonly mirrorFlippedGrid?: boolean;
-  /** Bytes of decoded pixels kept between epochs, over all workers. Default 256 MiB. */
+  /** Maximum bytes of decoded pixels that are kept between epochs, over all workers. Default: 256 MiB. */
   readonly cacheBytes?: number;
 }
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 ** 2;
 const DEFAULT_PREFETCH_BYTES = 512 * 1024 ** 2;
-const MOST_WORKERS = 64;
+const MAX_WORKERS = 64;
 
 /** Options with their defaults. */
 export interface ResolvedLoaderOptions {
   readonly source: ImageSource;
   readonly batchSize: number;
   readonly workers: number;
-  /** Steps that are made ahead. */
+  /** Number of steps that are made in advance. */
   readonly prefetch: number;
   readonly cacheBytes: number;
   readonly samples: SampleSettings;
 }
 
-/** @throws DataError `bad_option` naming the option, its value and the way out. */
+/** @throws DataError `bad_option` naming the option, its value and its valid range. */
 export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOptions {
   const { source, batchSize, seed, views, workers = 1, prefetch = 3 } = options;
   const { cacheBytes = DEFAULT_CACHE_BYTES, prefetchBytes = DEFAULT_PREFETCH_BYTES } = options;
-  const whole = (name: string, value: number, least: number, greatest = Number.MAX_SAFE_INTEGER): void => {
-    if (Number.isSafeInteger(value) && value >= least && value <= greatest) return;
-    const range = greatest === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${greatest}`;
+  const checkInteger = (name: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): void => {
+    if (Number.isSafeInteger(value) && value >= min && value <= max) return;
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
     throw new DataError('bad_option', `${name} is ${value}; it must be a whole number ${range}`);
   };
-  whole('batchSize', batchSize, 1);
-  whole('workers', workers, 1, MOST_WORKERS);
-  whole('prefetch', prefetch, 0);
-  whole('cacheBytes', cacheBytes, 0);
-  whole('prefetchBytes', prefetchBytes, 0);
-  whole('seed', seed, Number.MIN_SAFE_INTEGER);
-  whole('number of views', views.length, 1);
+  checkInteger('batchSize', batchSize, 1);
+  checkInteger('workers', workers, 1, MAX_WORKERS);
+  checkInteger('prefetch', prefetch, 0);
+  checkInteger('cacheBytes', cacheBytes, 0);
+  checkInteger('prefetchBytes', prefetchBytes, 0);
+  checkInteger('seed', seed, Number.MIN_SAFE_INTEGER);
+  checkInteger('number of views', views.length, 1);
   if (batchSize > source.count) {
     throw new DataError(
       'bad_option',
@@ -63,18 +63,18 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     );
   }
   views.forEach((view, v) => {
-    whole(`views[${v}].size`, view.size, 1, 4096);
-    whole(`views[${v}].cells`, view.cells, 1, view.size);
+    checkInteger(`views[${v}].size`, view.size, 1, 4096);
+    checkInteger(`views[${v}].cells`, view.cells, 1, view.size);
     checkRange(`views[${v}].scale`, view.scale, 1);
     checkRange(`views[${v}].aspect`, view.aspect, Number.POSITIVE_INFINITY);
-    const own = `views[${v}].augmentation`;
+    const prefix = `views[${v}].augmentation`;
     const { augmentation } = view;
-    checkProbability(`${own}.flipProbability`, augmentation.flipProbability);
-    checkProbability(`${own}.jitterProbability`, augmentation.jitterProbability);
-    checkProbability(`${own}.greyscaleProbability`, augmentation.greyscaleProbability);
-    checkProbability(`${own}.blurProbability`, augmentation.blurProbability);
-    checkRange(`${own}.blurSigma`, augmentation.blurSigma, Number.POSITIVE_INFINITY);
-    checkProbability(`${own}.solarizeProbability`, augmentation.solarizeProbability);
+    checkProbability(`${prefix}.flipProbability`, augmentation.flipProbability);
+    checkProbability(`${prefix}.jitterProbability`, augmentation.jitterProbability);
+    checkProbability(`${prefix}.greyscaleProbability`, augmentation.greyscaleProbability);
+    checkProbability(`${prefix}.blurProbability`, augmentation.blurProbability);
+    checkRange(`${prefix}.blurSigma`, augmentation.blurSigma, Number.POSITIVE_INFINITY);
+    checkProbability(`${prefix}.solarizeProbability`, augmentation.solarizeProbability);
   });
   const { mirrorFlippedGrid = true } = options;
   return {
@@ -87,21 +87,21 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   };
 }
 
-/** Bytes of a batch: the pixels and location grids of its views. */
+/** Bytes of a batch, which consists of the pixels and location grids of its views. */
 export function batchBytes(views: readonly Pick<ViewSpec, 'size' | 'cells'>[], batchSize: number): number {
   return batchSize * views.reduce((sum, { size, cells }) => sum + size * size * 3 + cells * cells * 2 * 4, 0);
 }
 
-function checkRange(name: string, [least, greatest]: readonly [number, number], limit: number): void {
-  if (least > 0 && least <= greatest && greatest <= limit && Number.isFinite(greatest)) return;
+function checkRange(name: string, [min, max]: readonly [number, number], limit: number): void {
+  if (min > 0 && min <= max && max <= limit && Number.isFinite(max)) return;
   const upper = Number.isFinite(limit) ? ` and at most ${limit}` : '';
   throw new DataError(
     'bad_option',
-    `${name} is ${least}..${greatest}; both ends must be over 0${upper}, the smaller one first`,
+    `${name} is ${min}..${max}; both ends must be greater than 0${upper}, with the smaller one first`,
   );
 }
 
 function checkProbability(name: string, value: number): void {
   if (value >= 0 && value <= 1) return;
-  throw new DataError('bad_option', `${name} is ${value}; a probability lies from 0 to 1`);
+  throw new DataError('bad_option', `${name} is ${value}; a probability must be from 0 to 1`);
 }

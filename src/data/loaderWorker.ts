@@ -1,4 +1,4 @@
-/** A loader thread: makes its share of every batch that it is asked for, in the order of asking. */
+/** A loader thread: makes its share of each requested batch, in the order of the requests. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import sharp from 'sharp';
@@ -12,8 +12,8 @@ if (parentPort === null) throw new Error('loaderWorker.js runs as a worker threa
 const port = parentPort;
 const { samples, index, cacheBytes } = workerData as WorkerSettings;
 
-// Both are libvips' settings for the whole process: one thread an image, as the training step needs the other cores,
-// and no cache of operations, as no two crops are the same.
+// Both settings of libvips apply to the whole process. One thread per image, because the training step needs the other cores. No
+// cache of operations, because crops do not repeat.
 sharp.concurrency(1);
 sharp.cache(false);
 
@@ -65,7 +65,7 @@ async function work(): Promise<void> {
   working = false;
   if (closing) {
     await reader.close();
-    // With the port closed nothing keeps the thread alive; it ends by itself, never inside a native call.
+    // Once the port is closed, nothing keeps the thread alive: it ends on its own, never inside a native call.
     port.close();
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nameAt, packNames } from './nameTable.js';
 
-test('names come back as they were, of any script and length', () => {
+test('names of any script and length are unchanged after a round trip', () => {
   const names = ['a/b.jpg', '', 'Größe/日本語/🦊.png', 'x'.repeat(5000), 'z'];
   const table = packNames(names);
   assert.deepEqual(

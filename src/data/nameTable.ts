@@ -1,10 +1,9 @@
 /**
- * Many names in two blocks of shared memory: UTF-8 bytes, and where each name ends. Threads share it without copies, and
- * a million names cost their own bytes and four more each, where strings in an array cost some fifty more each and in
- * every thread.
+ * A table of names in two blocks of shared memory: UTF-8 bytes, and the end of each name. Threads share it without copies. The
+ * overhead is four bytes per name; an array of strings has an overhead of about fifty bytes per name, in each thread.
  */
 export interface NameTable {
-  /** All names, one after the other. */
+  /** All names, concatenated. */
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   /** End of each name in `bytes`. */
   readonly ends: Uint32Array<SharedArrayBuffer>;
@@ -13,7 +12,7 @@ export interface NameTable {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** @throws RangeError over 4 GiB of names. */
+/** @throws RangeError if the names exceed 4 GiB. */
 export function packNames(names: readonly string[]): NameTable {
   const ends = new Uint32Array(new SharedArrayBuffer(names.length * 4));
   let total = 0;
@@ -27,8 +26,8 @@ export function packNames(names: readonly string[]): NameTable {
   return { bytes, ends };
 }
 
-/** Name `i` of a table. */
+/** Returns name `i` of a table. */
 export function nameAt({ bytes, ends }: NameTable, i: number): string {
-  // Decoders refuse shared memory: a copy.
+  // slice() copies: TextDecoder does not accept shared memory.
   return decoder.decode(bytes.slice(i === 0 ? 0 : ends[i - 1]!, ends[i]!));
 }

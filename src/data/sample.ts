@@ -9,7 +9,7 @@ import { imageName, type SourceIndex } from './sourceIndex.js';
 import type { SourceReader } from './sourceReader.js';
 import { drawView, renderView, type ViewSpec } from './view.js';
 
-/** What decides the samples of a run. */
+/** Settings that determine the samples of a run. */
 export interface SampleSettings {
   readonly seed: number;
   readonly views: readonly ViewSpec[];
@@ -25,28 +25,28 @@ export interface SkippedImage {
 
 /** All views of one image. */
 interface Sample {
-  /** The image that was used; another than the slot's where that one is broken. */
+  /** The image that was used. It differs from the slot's image if that one is broken. */
   readonly index: number;
   /** Per view [size, size, 3]. */
   readonly views: readonly Uint8Array[];
   /** Per view [cells * cells, 2]. */
   readonly locations: readonly Float32Array[];
-  /** Broken images that were met on the way. */
+  /** Broken images that were replaced. */
   readonly skipped: readonly SkippedImage[];
 }
 
 /** Makes the sample of a slot of an epoch. */
 export type Sampler = (epoch: number, slot: Slot) => Promise<Sample>;
 
-/** Tries before giving up: with half of the images broken, this many in a row are a matter of 2^-64. */
-const MOST_REPLACEMENTS = 64;
+/** Maximum number of replacements in a row. If half of the images are broken, the probability of reaching it is 2^-64. */
+const MAX_REPLACEMENTS = 64;
 
 /**
- * A maker of samples. Each is a pure function of (seed, epoch, position, source): view v draws from
- * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced by one of the source's other images, drawn
- * from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
- * @param source the images, for their number and their names in reports
- * @throws DataError `undecodable`, from the sampler, where 64 images in a row are broken.
+ * Creates a function that makes samples. A sample is a pure function of (seed, epoch, position, source): view v draws from
+ * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another image of the source. Replacements are
+ * drawn from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
+ * @param source provides the number of images, and their names for reports
+ * @returns the sampler; it throws DataError `undecodable` if 64 replacements in a row are broken
  */
 export function createSampler(
   settings: SampleSettings,
@@ -77,10 +77,10 @@ export function createSampler(
       const replacements = stream(settings.seed, 'replacement', epoch, slot.position);
       while (image === undefined) {
         skipped.push({ index, name: imageName(source, index), reason: broken.get(index)! });
-        if (skipped.length > MOST_REPLACEMENTS) {
+        if (skipped.length > MAX_REPLACEMENTS) {
           throw new DataError(
             'undecodable',
-            `${skipped.length} images in a row cannot be decoded, the first of them ${imageName(source, slot.index)} ` +
+            `${skipped.length} images in a row cannot be decoded; the first is ${imageName(source, slot.index)} ` +
               `(${broken.get(slot.index)}); check the source`,
           );
         }

@@ -6,7 +6,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { z } from 'zod';
 import { makeFolder } from '../files/output.js';
 
-/** Indexes of shards, kept between runs: walking a shard on a network disk may take seconds. */
+/** A cache of shard indexes on disk. Indexing a shard on a network disk may take seconds. */
 
 const numbers = z.array(z.int().min(0).max(0xffffffff));
 const schema = z.object({
@@ -21,20 +21,20 @@ const schema = z.object({
   labels: z.array(z.string()).optional(),
 });
 
-/** The images of one shard in the archive's order; arrays of one length. */
+/** The images of one shard in archive order; all arrays have the same length. */
 export type CachedShard = Pick<z.output<typeof schema>, 'names' | 'blocks' | 'sizes'> & {
   readonly labels?: readonly string[];
 };
 
-/** What an index is valid for. */
+/** The version of a shard that an index is valid for. */
 interface ShardVersion {
   readonly bytes: number;
-  /** Time of modification in milliseconds. */
+  /** Modification time in milliseconds since the epoch. */
   readonly modified: number;
   readonly labelled: boolean;
 }
 
-/** `$XDG_CACHE_HOME/vicregl/shards`, or the same under ~/.cache. */
+/** `$XDG_CACHE_HOME/vicregl/shards`, or `~/.cache/vicregl/shards`. */
 export function defaultShardCache(): string {
   return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'vicregl', 'shards');
 }
@@ -44,28 +44,28 @@ function fileOf(cache: string, path: string, { labelled }: ShardVersion): string
   return join(cache, `${digest}${labelled ? '.labelled' : ''}.json`);
 }
 
-/** The index that was kept of a shard; undefined where there is none, or the shard has changed since. */
+/** Returns the cached index of a shard; undefined if there is none, or if the shard has changed since. */
 export async function readCachedShard(
   cache: string,
   path: string,
   version: ShardVersion,
 ): Promise<CachedShard | undefined> {
   try {
-    const kept = schema.parse(JSON.parse(await readFile(fileOf(cache, path, version), 'utf8')));
-    const { names, blocks, sizes, labels } = kept;
+    const cached = schema.parse(JSON.parse(await readFile(fileOf(cache, path, version), 'utf8')));
+    const { names, blocks, sizes, labels } = cached;
     const valid =
-      kept.path === resolve(path) &&
-      kept.bytes === version.bytes &&
-      kept.modified === version.modified &&
-      kept.labelled === version.labelled &&
+      cached.path === resolve(path) &&
+      cached.bytes === version.bytes &&
+      cached.modified === version.modified &&
+      cached.labelled === version.labelled &&
       [blocks, sizes, ...(version.labelled ? [labels ?? []] : [])].every(({ length }) => length === names.length);
     return valid ? { names, blocks, sizes, ...(labels && { labels }) } : undefined;
   } catch {
-    return undefined; // Not there, or not ours: the shard itself has the truth.
+    return undefined; // Missing or invalid: the shard is indexed again.
   }
 }
 
-/** Keeps an index. A folder that cannot be written is no error: the next run walks again. */
+/** Caches an index. A folder that cannot be written is not an error: the next run indexes the shard again. */
 export async function writeCachedShard(
   cache: string,
   path: string,
@@ -79,6 +79,6 @@ export async function writeCachedShard(
       JSON.stringify({ format: 2, path: resolve(path), ...version, ...shard }),
     );
   } catch {
-    // See above.
+    // The cache is optional, see above.
   }
 }

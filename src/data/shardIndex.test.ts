@@ -31,14 +31,14 @@ const open = (path: string | readonly string[], options: SourceOptions = {}) =>
   openImageSource(path, { shardCache: cache, keepShardsFrom: Number.POSITIVE_INFINITY, ...options });
 const namesOf = (source: ImageSource) => Array.from({ length: source.count }, (_, i) => source.nameOf(i));
 
-/** Two shards as WebDataset writes them; images are not in the order of their names. */
+/** Shards in the layout of WebDataset; images are not in the order of their names, and the last shard is empty. */
 async function trainShards(folder: string): Promise<string> {
   await shard(`${folder}/train-000000.tar`, [
     ['./n02/0002.jpg', 'image 2'],
     ['./n02/0002.cls', '10\n'],
     ['./n01/0001.json', '{"label": 9, "caption": "x"}'],
     ['./n01/0001.seg.png', 'mask'],
-    ['./n01/0001.png', 'less wanted'],
+    ['./n01/0001.png', 'lower priority'],
     ['./n01/0001.JPG', 'image 1'],
   ]);
   await shard(`${folder}/train-000001.tar`, [
@@ -55,16 +55,16 @@ async function trainShards(folder: string): Promise<string> {
 
 const names = ['train-000000.tar/n02/0002.jpg', 'train-000000.tar/n01/0001.JPG', 'train-000001.tar/a/0001.webp'];
 
-test('samples of shards: grouped by key, in the order of the archives, by pattern, paths or folder', async () => {
+test('samples of shards are grouped by key, in archive order; shards are given by pattern, paths or folder', async () => {
   const folder = await trainShards('wds');
-  const ways = [
+  const inputs = [
     join(folder, 'train-{000000..000002}.tar'),
     [join(folder, 'train-000000.tar'), join(folder, 'train-{000001,000002}.tar')],
     folder,
   ];
   const prints = new Set<string>();
-  for (const way of ways) {
-    const source = await open(way, { labels: 'given' });
+  for (const input of inputs) {
+    const source = await open(input, { labels: 'given' });
     assert.deepEqual(namesOf(source), names);
     assert.deepEqual(source.labelled!.classes, ['9', '10']);
     assert.deepEqual([...source.labelled!.labels], [1, 0, 1]);
@@ -75,10 +75,10 @@ test('samples of shards: grouped by key, in the order of the archives, by patter
     ]);
     await source.close();
     prints.add(sourceFingerprint(source));
-    assert.equal((await open(way)).labelled, undefined);
+    assert.equal((await open(input)).labelled, undefined);
   }
   assert.equal(prints.size, 1);
-  // Labels belong to what a run saw.
+  // Other labels change the fingerprint.
   await shard('wds/train-000001.tar', [
     ['a/0001.cls', '9'],
     ['a/0001.webp', 'image 3'],
@@ -87,7 +87,7 @@ test('samples of shards: grouped by key, in the order of the archives, by patter
   assert.ok(!prints.has(sourceFingerprint(relabelled)));
 });
 
-test('one .tar is a shard where its labels are given, else a folder in an archive', async () => {
+test('a single .tar is a shard with labels "given", and otherwise an archive of a folder', async () => {
   const path = await shard('one.tar', [
     ['x/b.jpg', 'b'],
     ['x/b.cls', 'dog'],
@@ -100,13 +100,13 @@ test('one .tar is a shard where its labels are given, else a folder in an archiv
   assert.deepEqual(namesOf(await open(path)), ['a.jpg', 'b.jpg']);
 });
 
-test('an index is kept, and made anew when its shard changes or its file is damaged', async () => {
+test('an index is cached, and rebuilt if its shard changes or the cache file is damaged', async () => {
   const folder = await trainShards('kept');
   const keep = { labels: 'given', keepShardsFrom: 0 } as const;
   const first = await open(folder, keep);
   const files = await readdir(cache);
   assert.equal(files.length, 3);
-  // What is kept is what is used: a change of the kept file shows.
+  // A change of the cached file is visible, so the cache is used.
   for (const file of files) {
     const text = await readFile(join(cache, file), 'utf8');
     await writeFile(join(cache, file), text.replace('a/0001.webp', 'a/KEPT.webp'));
@@ -118,20 +118,20 @@ test('an index is kept, and made anew when its shard changes or its file is dama
   assert.deepEqual(namesOf(await open(folder, keep)), names);
   for (const file of files) await writeFile(join(cache, file), '{"format":2');
   assert.deepEqual(namesOf(await open(folder, keep)), names);
-  // Without labels there is less to keep, and labels are not made up from it.
+  // An index that was cached without labels is not used for a source with labels.
   const plain = await shard('plain-000.tar', [['1.jpg', 'x']]);
   await open([plain], { keepShardsFrom: 0 });
   await assert.rejects(open([plain], keep), { code: 'no_labels', message: /plain-000\.tar: sample "1" has no label/ });
 });
 
-test('a cache that cannot be written does not matter', async () => {
+test('a cache that cannot be written is not an error', async () => {
   const folder = await trainShards('uncached');
   await writeFile(join(root, 'file'), '');
   const source = await open(folder, { shardCache: join(root, 'file', 'inside'), keepShardsFrom: 0 });
   assert.deepEqual(namesOf(source), names);
 });
 
-test('more shards than are held open at once', async () => {
+test('a source may have more shards than are open at the same time', async () => {
   const paths: string[] = [];
   for (let i = 0; i < 70; i++) paths.push(await shard(`many/${String(i).padStart(3, '0')}.tar`, [['i.jpg', `i ${i}`]]));
   const source = await open(join(root, 'many/{000..069}.tar'));
@@ -145,7 +145,7 @@ test('more shards than are held open at once', async () => {
   await source.close();
 });
 
-test('errors name shard, sample and the way out', async () => {
+test('errors name the shard, the sample and the solution', async () => {
   const folder = await trainShards('wrong');
   await assert.rejects(open(join(folder, 'train-{000000..000009}.tar')), {
     code: 'not_found',
@@ -164,16 +164,16 @@ test('errors name shard, sample and the way out', async () => {
       ['a/1.cls', '1'],
     ],
     'no_labels',
-    /bad\.tar: sample "a\/1" has no label; put 1\.cls .* right beside its image/,
+    /bad\.tar: sample "a\/1" has no label; add 1\.cls .* next to its image/,
   );
-  // Every image needs a key of its own; the webdataset library refuses this too.
+  // Every image needs its own key; the webdataset library rejects this, too.
   await refused(
     Array.from({ length: 4 }, (_, i) => i).flatMap((i) => [
       ['a.jpg', `image ${i}`] as const,
       ['a.cls', String(i)] as const,
     ]),
     'malformed',
-    /bad\.tar: sample "a" has two members \.jpg; .* every image needs a key of its own/,
+    /bad\.tar: sample "a" has two members with the extension \.jpg; .* every image needs its own key/,
   );
   await refused(
     [
@@ -182,12 +182,16 @@ test('errors name shard, sample and the way out', async () => {
       ['a.cls', '2'],
     ],
     'malformed',
-    /sample "a" has two members \.cls/,
+    /sample "a" has two members with the extension \.cls/,
   );
   await refused([['1.json', '{"label": 1.5}']], 'malformed', /1\.json: "label" is 1\.5; write text or a whole number/);
   await refused([['1.json', '{"label"']], 'malformed', /bad\.tar: 1\.json: .*JSON/);
   await refused([['1.cls', ' \n']], 'malformed', /1\.cls is empty/);
-  await refused([['1.txt', 'x']], 'no_images', /bad\.tar holds no images; looked for samples with a member whose name/);
+  await refused(
+    [['1.txt', 'x']],
+    'no_images',
+    /bad\.tar contains no images; searched for samples with a member whose extension/,
+  );
   await refused(
     [
       ['1.jpg', 'x'],

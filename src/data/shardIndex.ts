@@ -11,44 +11,43 @@ import { type SourceIndex, sharedUint32 } from './sourceIndex.js';
 import { blockOf, readArchive } from './tarIndex.js';
 import { type ByteSource, type TarMember, tarMembers } from './tarWalk.js';
 
-/** The images of a set of shards, and their labels where they were asked for. */
+/** The images of a set of shards, and their labels if they were requested. */
 export interface IndexedShards {
   readonly index: SourceIndex;
   readonly labels: readonly string[] | undefined;
 }
 
-/** Where the indexes of shards are kept between runs. */
 export interface ShardIndexOptions {
   /** Whether every sample must have a label (.cls, or .json with "label"). */
   readonly labelled: boolean;
-  /** What else than giving labels helps, at the end of a message. */
+  /** An alternative to adding labels, appended to error messages. */
   readonly orElse?: string;
-  /** Folder of kept indexes; nothing is kept when undefined. */
+  /** Folder of the index cache; undefined disables the cache. */
   readonly cache: string | undefined;
-  /** Shards whose walk took at least this many milliseconds are kept: others are walked as fast as read. */
+  /** Minimum indexing time in milliseconds for an index to be cached; faster shards are indexed again each time. */
   readonly keepFrom: number;
 }
 
-/** Longest .cls or .json of a sample, in bytes. */
-const MOST_LABEL_BYTES = 2 ** 20;
+/** Maximum size of a .cls or .json member, in bytes. */
+const MAX_LABEL_BYTES = 2 ** 20;
 
-/** The shards that a pattern such as `train-{000000..000146}.tar` stands for. */
+/** Expands a pattern such as `train-{000000..000146}.tar` to paths of shards. */
 export function shardPaths(pattern: string): string[] {
   return expand(pattern);
 }
 
 /**
- * Indexes WebDataset shards: tar archives whose members belong to one sample where their paths agree up to the first dot
- * of the last part (`a/0001.jpg`, `a/0001.cls`), and stand one after another. The image of a sample is the member whose
- * extension is one of an image's, the first of jpg, jpeg, png, ... where there are several. Images stand in the order of
- * the shards, and of the archive in each. Only headers (and labels) are read.
- * @throws DataError `not_found`, `unsupported`, or `no_labels` naming shard and sample.
+ * Indexes WebDataset shards, which are tar archives. Consecutive members form one sample if their paths are equal up to the first
+ * dot of the last part (`a/0001.jpg`, `a/0001.cls`). The image of a sample is the member with an image extension; if there are
+ * several, the first in the order jpg, jpeg, png, ... Images have the order of the shards, and of the members within a shard.
+ * Only headers (and labels) are read.
+ * @throws DataError `not_found`, `unsupported`, or `no_labels` and `malformed` naming the shard and the sample.
  */
 export async function indexShards(paths: readonly string[], options: ShardIndexOptions): Promise<IndexedShards> {
   const shards: CachedShard[] = [];
   for (const path of paths) {
     shards.push(await indexShard(path, options));
-    await nextTurn(); // Walks block: signals get their turn between them.
+    await nextTurn(); // Indexing blocks the thread; signals are handled between shards.
   }
   const count = shards.reduce((sum, { names }) => sum + names.length, 0);
   const archives = new Uint32Array(new SharedArrayBuffer(count * 4));
@@ -76,7 +75,7 @@ export async function indexShards(paths: readonly string[], options: ShardIndexO
   };
 }
 
-/** `train-000.tar/`: the shard's path from the folder that all shards share. */
+/** Name prefixes such as `train-000.tar/`: the path of each shard, relative to the common folder of all shards. */
 function prefixesOf(paths: readonly string[]): string[] {
   const folders = paths.map((path) => dirname(resolve(path)).split(sep));
   const shared = folders.reduce((common, parts) => {
@@ -102,8 +101,8 @@ async function indexShard(
   });
   if (!status.isFile()) throw new DataError('unsupported', `the shard ${path} is not a file; give .tar archives`);
   const version = { bytes: status.size, modified: status.mtimeMs, labelled };
-  const kept = cache === undefined ? undefined : await readCachedShard(cache, path, version);
-  if (kept !== undefined) return kept;
+  const cached = cache === undefined ? undefined : await readCachedShard(cache, path, version);
+  if (cached !== undefined) return cached;
   const began = performance.now();
   const shard = readArchive(path, (archive) => walkShard(archive, path, labelled, orElse));
   if (cache !== undefined && performance.now() - began >= keepFrom) {
@@ -112,12 +111,12 @@ async function indexShard(
   return shard;
 }
 
-/** A sample whose members are being met. */
+/** A sample whose members are being read. */
 interface OpenSample {
   readonly key: string;
   readonly extensions: Set<string>;
   image?: TarMember;
-  /** Place of the image's extension among imageExtensions. */
+  /** Index of the image's extension in imageExtensions; lower has priority. */
   rank: number;
   label?: string;
 }
@@ -133,7 +132,7 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse 
       if (label === undefined) {
         throw new DataError(
           'no_labels',
-          `${path}: sample "${key}" has no label; put ${basename(key)}.cls (or a .json with "label") right beside its image${orElse}`,
+          `${path}: sample "${key}" has no label; add ${basename(key)}.cls (or a .json with "label") next to its image${orElse}`,
         );
       }
       labels.push(label);
@@ -156,7 +155,7 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse 
     if (sample.extensions.has(extension)) {
       throw new DataError(
         'malformed',
-        `${path}: sample "${key}" has two members .${extension}; members with one key are one sample, so every image needs a key of its own`,
+        `${path}: sample "${key}" has two members with the extension .${extension}; members with the same key form one sample, so every image needs its own key`,
       );
     }
     sample.extensions.add(extension);
@@ -176,8 +175,11 @@ function walkShard(archive: ByteSource, path: string, labelled: boolean, orElse 
 function labelOf(archive: ByteSource, member: TarMember, extension: string, path: string) {
   const { name, offset, size, absent } = member;
   if (absent !== undefined) throw new DataError('malformed', `${path}: ${name} is ${absent}`);
-  if (size > MOST_LABEL_BYTES) {
-    throw new DataError('malformed', `${path}: ${name} has ${size} bytes; a label has at most ${MOST_LABEL_BYTES}`);
+  if (size > MAX_LABEL_BYTES) {
+    throw new DataError(
+      'malformed',
+      `${path}: ${name} has ${size} bytes; the maximum for a label is ${MAX_LABEL_BYTES}`,
+    );
   }
   const text = archive.read(offset, size).toString('utf8').trim();
   if (extension === 'cls') {

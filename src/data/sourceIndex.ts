@@ -1,13 +1,13 @@
 import { resolve } from 'node:path';
 import { type NameTable, nameAt } from './nameTable.js';
 
-/** Size of a tar block: contents start at multiples of it. */
+/** Size of a tar block in bytes; the contents of members start at multiples of it. */
 export const TAR_BLOCK = 512;
 
-/** In place of a first block: the archive names the image and does not hold it (a link that leads out of it). */
+/** Block number of an image whose content is not in the archive (a link to the outside). */
 export const ABSENT_BLOCK = 0xffffffff;
 
-/** Where the contents of images lie in archives. Blocks instead of bytes fit 2 TiB of an archive into 32 bits. */
+/** Locations of images in archives. Offsets are in blocks, so that 32 bits suffice for archives of 2 TiB. */
 export interface ArchivePlaces {
   /** First tar block of the content. */
   readonly blocks: Uint32Array;
@@ -15,46 +15,46 @@ export interface ArchivePlaces {
   readonly sizes: Uint32Array;
 }
 
-/** Where the encoded bytes of a source's images lie; plain data, so that it can be sent to a worker thread. */
+/** Location of the encoded images of a source, as plain data, so that it can be sent to worker threads. */
 type Storage =
-  /** Item i is the file of its name, from `root` where the name is relative. */
+  /** Image i is the file with its name, relative to `root` unless the name is absolute. */
   | { readonly kind: 'files'; readonly root: string }
-  /** Item i lies in the archive paths[archives[i]], or in paths[0] where there is one alone. */
+  /** Image i is in the archive paths[archives[i]], or in paths[0] if there is only one archive. */
   | {
       readonly kind: 'tar';
       readonly paths: readonly string[];
       readonly archives?: Uint32Array;
       readonly places: ArchivePlaces;
     }
-  /** Item i lies in an archive in memory that all threads share. */
+  /** Image i is in an archive in memory that all threads share. */
   | {
       readonly kind: 'memory';
-      /** The file that was unpacked. */
+      /** The compressed file. */
       readonly path: string;
       readonly bytes: SharedArrayBuffer;
       readonly places: ArchivePlaces;
     };
 
 /**
- * The images of a source in their order, and where they lie. All that grows with their number lies in shared memory, so
- * that threads cost nothing more.
+ * The images of a source, in order, with their locations. All data that grows with the number of images is in shared memory, so
+ * that more threads need no more memory.
  */
 export interface SourceIndex {
   readonly count: number;
-  /** Paths from the root of the folder, list or archive, with / between the parts. */
+  /** Paths relative to the root of the folder, list or archive, separated by /. */
   readonly names: NameTable;
-  /** What stands before the names of each archive; only where there are several. */
+  /** Prefix of the names of each archive; only for shards. */
   readonly prefixes?: readonly string[];
   readonly storage: Storage;
 }
 
-/** Name of an image, the same on every machine and unlike those of the others. */
+/** Returns the name of an image: unique in its source, and the same on every machine. */
 export function imageName({ names, prefixes, storage }: SourceIndex, item: number): string {
   const prefix = storage.kind === 'tar' && storage.archives ? prefixes?.[storage.archives[item]!] : undefined;
   return (prefix ?? '') + nameAt(names, item);
 }
 
-/** Where an image lies: its file, or its archive and its place in it. The same for two sources that share it. */
+/** Returns the location of an image: its file, or its archive and block. It is equal for two sources that share the image. */
 export function imagePlace(index: SourceIndex, item: number): string {
   const { storage } = index;
   const name = imageName(index, item);

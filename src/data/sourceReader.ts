@@ -3,18 +3,24 @@ import { resolve } from 'node:path';
 import { fileProblem } from '../files/fileProblem.js';
 import { ABSENT_BLOCK, imageName, type SourceIndex, TAR_BLOCK } from './sourceIndex.js';
 
-/** Reads the encoded bytes of a source's images. */
+/** Reads the encoded images of a source. */
 export interface SourceReader {
-  /** @throws RangeError for an index outside the source, Error with the reason for a file that cannot be read. */
+  /**
+   * Reads the bytes of an image.
+   * @throws RangeError for an index outside the source, Error with the reason for a file that cannot be read.
+   */
   read(index: number): Promise<Buffer>;
-  /** Closes what reading opened. */
+  /** Closes open archives. */
   close(): Promise<void>;
 }
 
-/** Archives held open at once, by each reader; a source may have thousands of shards, a process seldom so many files. */
-const MOST_OPEN = 64;
+/**
+ * Number of archives that a reader keeps open; only archives that are being read may exceed it. A source may have thousands of
+ * shards, more than the usual limit of open files.
+ */
+const MAX_OPEN = 64;
 
-/** A reader for an index; each thread makes its own. */
+/** Creates a reader for an index; each thread needs its own. */
 export function openReader(index: SourceIndex): SourceReader {
   const { storage } = index;
   const archives = openArchives(storage.kind === 'tar' ? storage.paths : []);
@@ -32,7 +38,7 @@ export function openReader(index: SourceIndex): SourceReader {
     if (block === ABSENT_BLOCK) throw new Error('a link or special file whose content is not in the archive');
     const offset = block * TAR_BLOCK;
     const size = storage.places.sizes[item]!;
-    // A copy: decoders want memory of their own.
+    // A copy, since decoders need unshared memory.
     if (storage.kind === 'memory') return Buffer.from(new Uint8Array(storage.bytes, offset, size));
     const archive = storage.archives?.[item] ?? 0;
     const { bytesRead, buffer } = await archives.use(archive, (file) =>
@@ -47,41 +53,41 @@ export function openReader(index: SourceIndex): SourceReader {
 
 interface OpenArchive {
   readonly file: Promise<FileHandle>;
-  /** Reads that are under way. */
+  /** Number of reads in progress. */
   users: number;
 }
 
-/** Files that are opened when they are first read; beyond MOST_OPEN the one idle for longest is closed. */
+/** Opens archives at their first read; beyond MAX_OPEN, the least recently used idle archives are closed. */
 function openArchives(paths: readonly string[]) {
   const archives = new Map<number, OpenArchive>();
 
   const opened = (archive: number): OpenArchive => {
-    const held = archives.get(archive);
-    if (held !== undefined) return held;
+    const existing = archives.get(archive);
+    if (existing !== undefined) return existing;
     const file = open(paths[archive]!).catch((cause: unknown) => {
       throw new Error(`${paths[archive]} cannot be read: ${fileProblem(cause)}`, { cause });
     });
-    // Another try opens it anew.
+    // The next read tries to open the file again.
     file.catch(() => archives.delete(archive));
     return { file, users: 0 };
   };
 
   const use = async <T>(archive: number, read: (file: FileHandle) => Promise<T>): Promise<T> => {
-    const held = opened(archive);
+    const used = opened(archive);
     archives.delete(archive);
-    archives.set(archive, held); // The last in the map's order: the latest used.
-    held.users++;
+    archives.set(archive, used); // The map is in order of use; the most recently used archive is the last.
+    used.users++;
     try {
-      return await read(await held.file);
+      return await read(await used.file);
     } finally {
-      held.users--;
+      used.users--;
       await closeIdle();
     }
   };
 
   const closeIdle = async (): Promise<void> => {
     for (const [archive, { file, users }] of archives) {
-      if (archives.size <= MOST_OPEN) return;
+      if (archives.size <= MAX_OPEN) return;
       if (users > 0) continue;
       archives.delete(archive);
       await (await file).close();

@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { type ImageSource, openImageSource } from './sources.js';
 
-// Sources do not decode, so any bytes will do.
+// Sources do not decode images, so the contents may be any bytes.
 const files: Record<string, string> = {
   'cat/b.jpg': 'cat b',
   'cat/a.PNG': 'cat a',
@@ -65,23 +65,23 @@ for (const path of ['folder', 'images.tar', 'images.tar.gz']) {
   });
 }
 
-test('errors say what is wrong and the way out', async () => {
+test('errors describe the problem and the solution', async () => {
   await assert.rejects(openImageSource(join(root, 'missing')), {
     code: 'not_found',
     message: /missing cannot be opened/,
   });
   await assert.rejects(openImageSource(join(root, 'empty')), {
     code: 'no_images',
-    message: /empty holds no images.*\.jpg/,
+    message: /empty contains no images.*\.jpg/,
   });
   await assert.rejects(openImageSource(join(root, 'folder', 'cat'), { labels: 'folders' }), {
     code: 'no_labels',
-    message: /a\.PNG lies at the top of/,
+    message: /a\.PNG is at the top level of/,
   });
   await assert.rejects(openImageSource(join(root, 'folder', 'dog', 'readme.txt')), { code: 'unsupported' });
   await assert.rejects(openImageSource(join(root, 'images.tar.gz'), { unpackedLimit: 1000 }), {
     code: 'unsupported',
-    message: /more than 1000 bytes.*gunzip it/,
+    message: /more than 1000 bytes.*decompress it with gunzip/,
   });
   await writeFile(join(root, 'broken.tgz'), 'no gzip');
   await assert.rejects(openImageSource(join(root, 'broken.tgz')), { code: 'unsupported', message: /as gzip/ });
@@ -89,7 +89,7 @@ test('errors say what is wrong and the way out', async () => {
   await assert.rejects(source.read(4), /image 4 is outside the source of 4 images/);
 });
 
-/** Images by name with their contents, or why they cannot be read. */
+/** Contents of all images by name, or the reasons why they cannot be read. */
 async function contentsOf(source: ImageSource): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const [i, name] of namesOf(source).entries()) {
@@ -99,7 +99,7 @@ async function contentsOf(source: ImageSource): Promise<Record<string, string>> 
   return found;
 }
 
-/** A folder `name` of files, hard links and symbolic links. */
+/** Creates a folder `name` with files, hard links and symbolic links. */
 async function folderOf(
   name: string,
   entries: Record<string, string | { hard: string } | { symbolic: string }>,
@@ -115,7 +115,7 @@ async function folderOf(
   return folder;
 }
 
-test('folders of links to class folders are read; links that lead back are not followed', async () => {
+test('links to class folders are followed, except those that lead to a parent folder', async () => {
   await folderOf('real', {
     'cat/1.jpg': 'one',
     'cat/2.jpg': 'two',
@@ -137,7 +137,7 @@ test('folders of links to class folders are read; links that lead back are not f
     'cat/1.jpg': 'one',
     'cat/2.jpg': 'two',
     'dog/deep/3.jpg': 'three',
-    // Out of dog, up to its parent, and down into its other folder; dog itself is where the link stands.
+    // The link leads to the parent of dog, whose other folder is indexed; dog itself contains the link and is skipped.
     'dog/up/cat/1.jpg': 'one',
     'dog/up/cat/2.jpg': 'two',
     'loop/again/1.jpg': 'one',
@@ -145,7 +145,7 @@ test('folders of links to class folders are read; links that lead back are not f
     'loop/file.jpg': 'one',
     'loop/gone.jpg': 'it cannot be read: there is no such file or folder',
   });
-  // Of two names in one source the folder itself counts.
+  // If a folder is reachable by two names, only the name of the folder itself is used, not that of the link.
   await symlink('cat', join(root, 'real', 'alias'));
   assert.deepEqual(Object.keys(await contentsOf(await openImageSource(join(root, 'real')))), [
     'cat/1.jpg',
@@ -154,17 +154,17 @@ test('folders of links to class folders are read; links that lead back are not f
   ]);
 });
 
-test('links that lead to each other without end are refused', async () => {
+test('links that form endless cycles are rejected', async () => {
   const entries: Record<string, { symbolic: string }> = {};
   for (let a = 0; a < 9; a++) {
     for (let b = 0; b < 9; b++) entries[`${a}/${b}`] = { symbolic: `../${b}` };
   }
   await folderOf('knot', { ...entries, '0/x.jpg': 'x' });
   const outside = await folderOf('tied', { in: { symbolic: '../knot/0' } });
-  await assert.rejects(openImageSource(outside), { code: 'malformed', message: /more than 1000 links reach/ });
+  await assert.rejects(openImageSource(outside), { code: 'malformed', message: /is reached by more than 1000 links/ });
 });
 
-test('hidden folders and files are left out of folders and archives', async () => {
+test('hidden folders and files are skipped in folders and archives', async () => {
   const folder = await folderOf('hidden', {
     'a/1.jpg': '1',
     'b/2.jpg': '2',
@@ -180,13 +180,13 @@ test('hidden folders and files are left out of folders and archives', async () =
       [['a', 'b'], { 'a/1.jpg': '1', 'b/2.jpg': '2' }],
     );
   }
-  // The source itself may lie in one.
+  // The source itself may be in a hidden folder.
   const inside = await folderOf('.cache/photos', { 'a/1.jpg': '1' });
   assert.equal((await openImageSource(inside)).count, 1);
 });
 
 for (const format of ['gnu', 'posix', 'ustar']) {
-  test(`links of an archive (${format}) are the images that they lead to, as in the folder`, async () => {
+  test(`links in an archive (${format}) are read as the images that they point to, as in a folder`, async () => {
     const long = `${'n'.repeat(90)}/${'m'.repeat(60)}.jpg`;
     const folder = await folderOf(`linked-${format}`, {
       'a/0.jpg': 'zero',
@@ -200,7 +200,7 @@ for (const format of ['gnu', 'posix', 'ustar']) {
       alias: { symbolic: 'a' },
     });
     const path = join(root, `linked-${format}.tar`);
-    // Backwards, so that links stand before what they lead to.
+    // The second order puts links before their targets.
     for (const order of [['.'], ['b', 'alias', 'a', long.split('/')[0]!]]) {
       execFileSync('tar', [`--format=${format}`, '-cf', path, '-C', folder, ...order]);
       assert.deepEqual(await contentsOf(await openImageSource(path)), await contentsOf(await openImageSource(folder)));
@@ -224,28 +224,28 @@ for (const format of ['gnu', 'posix', 'ustar']) {
   });
 }
 
-test('an archive of links alone says what it holds', async () => {
+test('the error for an archive that contains only links names a link', async () => {
   const folder = await folderOf('links-alone', { cat: { symbolic: '../real/cat' } });
   execFileSync('tar', ['-cf', join(root, 'links.tar'), '-C', folder, '.']);
   await assert.rejects(openImageSource(join(root, 'links.tar')), {
     code: 'no_images',
     message:
-      /holds no images, but cat: a link to \.\.\/real\/cat, which is no file of the archive; make the archive with tar --dereference/,
+      /contains no images, but cat: a link to \.\.\/real\/cat, which is not a file of the archive; create the archive with tar --dereference/,
   });
 });
 
-test('an archive with two members of one name is refused: no image vanishes without a word', async () => {
+test('an archive with two members of the same name is rejected, so that no image is lost silently', async () => {
   const path = join(root, 'updated.tar');
   const folder = await folderOf('updated', { 'a/1.jpg': 'old', 'a/2.jpg': 'two' });
   execFileSync('tar', ['-cf', path, '-C', folder, 'a']);
   execFileSync('tar', ['-rf', path, '-C', folder, 'a/1.jpg']);
   await assert.rejects(openImageSource(path), {
     code: 'malformed',
-    message: /updated\.tar: a\/1\.jpg is there more than once/,
+    message: /updated\.tar contains a\/1\.jpg more than once/,
   });
 });
 
-test('archives are read by what they are, not by what they are called', async () => {
+test('the format of an archive is detected from its content, not from its name', async () => {
   const plain = await tarOf(files);
   await writeFile(join(root, 'packed.tar'), gzipSync(plain));
   await writeFile(join(root, 'plain.tar.gz'), plain);
@@ -259,14 +259,14 @@ test('archives are read by what they are, not by what they are called', async ()
   });
 });
 
-test('packed shards are named as what they are', async () => {
+test('errors for compressed shards name the compression and the solution', async () => {
   const packed = gzipSync(await tarOf({ '1.jpg': 'x', '1.cls': '0' }));
   await mkdir(join(root, 'packed'));
   for (const i of [0, 1]) await writeFile(join(root, 'packed', `g-00${i}.tar.gz`), packed);
   await assert.rejects(openImageSource(join(root, 'packed')), {
     code: 'no_images',
     message:
-      /packed holds no images, but shards packed with gzip \(g-000\.tar\.gz, g-001\.tar\.gz\), .*: unpack them with gunzip/,
+      /packed contains no images, but shards compressed with gzip \(g-000\.tar\.gz, g-001\.tar\.gz\), .*: decompress them with gunzip/,
   });
   const refusals: [string | string[], 'given' | 'none'][] = [
     [join(root, 'packed', 'g-{000..001}.tar.gz'), 'none'],
@@ -276,24 +276,24 @@ test('packed shards are named as what they are', async () => {
   for (const [path, labels] of refusals) {
     await assert.rejects(openImageSource(path, { labels }), {
       code: 'unsupported',
-      message: /g-000\.tar\.gz is packed with gzip.*read at their offsets: unpack it with gunzip/,
+      message: /g-000\.tar\.gz is compressed with gzip.*read by offset: decompress it with gunzip/,
     });
   }
   await rename(join(root, 'packed', 'g-000.tar.gz'), join(root, 'packed', 'g.zip'));
   await assert.rejects(openImageSource(join(root, 'packed')), {
-    message: /archives that are not read \(g-001\.tar\.gz, g\.zip\)/,
+    message: /unsupported archives \(g-001\.tar\.gz, g\.zip\)/,
   });
 });
 
-test('only who can set the key of labels is told to', async () => {
+test('the error for missing labels suggests data.labels none only if the labels were requested explicitly', async () => {
   const flat = await folderOf('flat', { '1.jpg': '1' });
-  for (const [labels, told] of [
+  for (const [labels, suggested] of [
     ['folders', true],
     ['auto', false],
   ] as const) {
     await assert.rejects(openImageSource(flat, { labels }), (error: Error) => {
       assert.match(error.message, /put every image into the folder of its class/);
-      assert.equal(error.message.includes('set data.labels to none'), told);
+      assert.equal(error.message.includes('set data.labels to none'), suggested);
       return true;
     });
   }

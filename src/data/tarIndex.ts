@@ -8,33 +8,33 @@ import { DataError } from './dataError.js';
 import { byCodeUnits, isImageName } from './imageNames.js';
 import { type NameTable, packNames } from './nameTable.js';
 import { ABSENT_BLOCK, type ArchivePlaces, type SourceIndex, sharedUint32, TAR_BLOCK } from './sourceIndex.js';
-import { type ByteSource, fileBytes, memoryBytes, packedKind, type TarMember, tarMembers } from './tarWalk.js';
+import { type ByteSource, compressionOf, fileBytes, memoryBytes, type TarMember, tarMembers } from './tarWalk.js';
 
-/** Most unpacked bytes of a .tar.gz: it is held in memory, as gzip cannot be read from the middle. */
+/** Default maximum of decompressed bytes of a .tar.gz, which is held in memory because gzip does not allow random access. */
 export const defaultUnpackedLimit = 2 * 1024 ** 3;
 
-/** Whether a file begins as gzip's do, whatever its name says. */
+/** Whether the first bytes of a file are those of gzip; its name does not matter. */
 export function isGzip(path: string): boolean {
-  return readArchive(path, (archive) => packedKind(archive.read(0, 2))?.what === 'packed with gzip');
+  return readArchive(path, (archive) => compressionOf(archive.read(0, 2))?.what === 'compressed with gzip');
 }
 
 /** The images of an archive. */
 export interface IndexedTar {
   readonly index: SourceIndex;
-  /** Links whose targets are no files of the archive, and which have no image's name. */
+  /** Links whose targets are not files of the archive, and whose names are not those of images. */
   readonly links: readonly string[];
 }
 
-/** Images of a plain .tar, of which only the headers are read; afterwards each image is read by its offset. */
+/** Indexes the images of a plain .tar. Only headers are read; each image is read later by its offset. */
 export function indexTar(path: string): IndexedTar {
   const { names, places, links } = readArchive(path, (archive) => arrange(archive, path));
   return { index: { count: places.blocks.length, names, storage: { kind: 'tar', paths: [path], places } }, links };
 }
 
 /**
- * Images of a .tar.gz, unpacked into memory.
- * @param limit most unpacked bytes
- * @throws DataError `unsupported` over the limit or where it is no gzip file.
+ * Indexes the images of a .tar.gz, which is decompressed into memory.
+ * @param limit maximum of decompressed bytes
+ * @throws DataError `not_found` if it cannot be read, `unsupported` over the limit or if it is not a gzip file.
  */
 export async function indexTarGz(path: string, limit: number = defaultUnpackedLimit): Promise<IndexedTar> {
   const packed = await readFile(path).catch((cause: unknown) => {
@@ -45,8 +45,8 @@ export async function indexTarGz(path: string, limit: number = defaultUnpackedLi
     throw new DataError(
       'unsupported',
       tooLarge
-        ? `${path} unpacks to more than ${limit} bytes, the most that is held in memory; gunzip it, plain .tar has no limit`
-        : `${path} cannot be unpacked as gzip: ${cause instanceof Error ? cause.message : String(cause)}`,
+        ? `${path} decompresses to more than ${limit} bytes, the maximum held in memory; decompress it with gunzip, a plain .tar has no limit`
+        : `${path} cannot be decompressed as gzip: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     );
   });
@@ -59,8 +59,8 @@ export async function indexTarGz(path: string, limit: number = defaultUnpackedLi
   };
 }
 
-/** @throws DataError `not_found` with the reason. */
-function opened(path: string): number {
+/** Opens a file and returns its descriptor. @throws DataError `not_found` with the reason. */
+function openDescriptor(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (cause) {
@@ -68,9 +68,9 @@ function opened(path: string): number {
   }
 }
 
-/** Opens an archive for a walk over its headers. @throws DataError `not_found` where it cannot be read. */
+/** Opens an archive, passes it to `walk` and closes it. @throws DataError `not_found` if it cannot be opened. */
 export function readArchive<T>(path: string, walk: (archive: ByteSource) => T): T {
-  const descriptor = opened(path);
+  const descriptor = openDescriptor(path);
   try {
     return walk(fileBytes(descriptor, fstatSync(descriptor).size));
   } finally {
@@ -79,19 +79,21 @@ export function readArchive<T>(path: string, walk: (archive: ByteSource) => T): 
 }
 
 /**
- * First block of a member's content.
- * @throws DataError `unsupported` for a member that a place cannot hold.
+ * Returns the first block of a member's content.
+ * @throws DataError `unsupported` for a member whose offset or size exceeds 32 bits.
  */
 export function blockOf({ name, offset, size, absent }: TarMember, path: string): number {
   if (absent !== undefined) return ABSENT_BLOCK;
   if (offset / TAR_BLOCK < ABSENT_BLOCK && size <= 0xffffffff) return offset / TAR_BLOCK;
   throw new DataError(
     'unsupported',
-    `${path}: ${name} lies beyond 2 TiB or has over 4 GiB; split the archive into smaller shards`,
+    `${path}: ${name} is beyond 2 TiB or larger than 4 GiB; split the archive into smaller shards`,
   );
 }
 
-/** Sorts by name and drops the folders that all names share, so that an archive of a folder equals the folder. */
+/**
+ * Sorts images by name and removes the folders that all names have in common, so that an archive of a folder equals the folder.
+ */
 function arrange(
   archive: ByteSource,
   path: string,
@@ -105,7 +107,7 @@ function arrange(
     if (members.has(name)) {
       throw new DataError(
         'malformed',
-        `${path}: ${name} is there more than once; give every member a name of its own, or unpack the archive, which keeps the last`,
+        `${path} contains ${name} more than once; give every member a unique name, or unpack the archive, which keeps the last`,
       );
     }
     members.set(name, { name, block: blockOf(member, path), size });

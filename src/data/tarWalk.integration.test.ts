@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type ByteSource, fileBytes, memoryBytes, tarMembers } from './tarWalk.js';
 
-/** Names that ustar alone cannot hold, contents around the size of a block and of the window. */
+/** Names that are too long for ustar, and contents around the sizes of a block and of the window. */
 const deep = `${'folder/'.repeat(30)}${'n'.repeat(120)}.jpg`;
 const contents: Record<string, string> = {
   'a.jpg': '',
@@ -38,16 +38,16 @@ function walk(archive: ByteSource, path = 'x.tar'): Record<string, string> {
 }
 
 for (const format of ['gnu', 'posix', 'ustar']) {
-  test(`members of an archive of GNU tar, format ${format}`, async () => {
+  test(`reads the members of an archive of GNU tar, format ${format}`, async () => {
     const path = join(root, `${format}.tar`);
-    const long = format === 'ustar' ? [`--exclude=${'n'.repeat(120)}.jpg`] : []; // ustar cannot hold it
+    const long = format === 'ustar' ? [`--exclude=${'n'.repeat(120)}.jpg`] : []; // too long for ustar
     execFileSync('tar', [...long, `--format=${format}`, '-cf', path, '-C', join(root, 'in'), '.']);
     const expected = { ...contents };
     if (format === 'ustar') delete expected[deep];
     assert.deepEqual(walk(memoryBytes(await readFile(path))), expected);
     const descriptor = openSync(path, 'r');
     try {
-      // Reads overlap the window and each other; the file gives what memory gives.
+      // Reads cross the borders of the window and overlap; a file gives the same bytes as memory.
       assert.deepEqual(walk(fileBytes(descriptor, statSync(path).size)), expected);
     } finally {
       closeSync(descriptor);
@@ -84,12 +84,12 @@ test('reads headers and skips contents', () => {
   assert.ok(bytes < 20_000, `${bytes} bytes`);
 });
 
-test('archives that were appended to one another are read on', async () => {
+test('concatenated archives are read to the end', async () => {
   const bytes = await readFile(join(root, 'gnu.tar'));
   assert.equal([...tarMembers(memoryBytes(Buffer.concat([bytes, bytes])), 'x.tar')].length, 12);
 });
 
-test('a damaged or cut archive is named with the place', async () => {
+test('errors for damaged or truncated archives name the archive and the position', async () => {
   const bytes = await readFile(join(root, 'posix.tar'));
   const refused = (archive: Buffer, message: RegExp) =>
     assert.throws(() => walk(memoryBytes(archive), 'some.tar'), { name: 'DataError', code: 'unsupported', message });
@@ -99,7 +99,7 @@ test('a damaged or cut archive is named with the place', async () => {
   refused(Buffer.from('no archive'), /it ends inside a header at byte 0/);
   const last = [...tarMembers(memoryBytes(bytes), 'x.tar')].at(-1)!;
   const huge = Buffer.from(bytes);
-  huge[124] = 0x90; // marks a number in base 256 that is longer than any archive
+  huge[124] = 0x90; // the marker of a base-256 number, here larger than any archive
   refused(huge, /bad header at byte 0/);
-  refused(bytes.subarray(0, last.offset + last.size - 1), /it ends inside \S+; make or fetch it again/);
+  refused(bytes.subarray(0, last.offset + last.size - 1), /it ends inside \S+; create or download it again/);
 });

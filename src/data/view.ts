@@ -4,29 +4,29 @@ import type { RandomStream } from '../tensor/random.js';
 import { type AugmentationParameters, type AugmentationPolicy, augment, drawAugmentation } from './augment.js';
 import { randomResizedCrop } from './crop.js';
 
-/** How one view of every image is made. */
+/** Parameters of a view, the same for all images. */
 export interface ViewSpec {
   /** Side of the view in pixels. */
   readonly size: number;
-  /** Cells of the network's map along one side of the view (its size over the stride). */
+  /** Number of cells of the feature map along one side of the view (its size divided by the stride). */
   readonly cells: number;
-  /** Least and greatest share of the original's area. */
+  /** Minimum and maximum area of the crop, as a fraction of the original's area. */
   readonly scale: readonly [number, number];
-  /** Least and greatest width / height of the crop; the method's is 3/4..4/3. */
+  /** Minimum and maximum aspect ratio (width / height) of the crop; 3/4..4/3 in the paper. */
   readonly aspect: readonly [number, number];
-  /** What may happen to it besides. */
+  /** Policy of colour and blur augmentations and of the flip. */
   readonly augmentation: AugmentationPolicy;
 }
 
-/** All that was drawn for one view of one image. */
+/** The drawn parameters of one view of one image. */
 export interface ViewParameters {
-  /** Rectangle in the original, and whether it is mirrored after cutting. */
+  /** Rectangle in the original, in pixels, and whether it is flipped horizontally after cropping. */
   readonly crop: Crop;
   readonly augmentation: AugmentationParameters;
 }
 
 /**
- * Draws one view of an image.
+ * Draws the parameters of one view of an image.
  * @param original size in pixels after EXIF orientation
  */
 export function drawView(
@@ -40,8 +40,9 @@ export function drawView(
 }
 
 /**
- * Makes a view from a decoded image: crop, bicubic resize to a square, mirror, then colour and sharpness.
- * @param image the whole original (see image/decode.ts for EXIF orientation, alpha, greyscale and the pixel limit)
+ * Renders a view of a decoded image: crop, bicubic resize to a square, flip, then colour and blur augmentations.
+ * @param image the complete original (see image/decode.ts for EXIF orientation, alpha, greyscale and the pixel limit)
+ * @param size side of the view in pixels
  * @returns [size, size, 3], interleaved 8-bit RGB
  */
 export async function renderView(image: RgbImage, drawn: ViewParameters, size: number): Promise<Uint8Array> {

@@ -13,12 +13,12 @@ import { createLocalDecoder } from './localDecoder.js';
 const photo = await readFile(new URL('../../../test/fixtures/photos/coffee.jpg', import.meta.url));
 const limits = { image: defaultImageLimits, output: defaultOutputLimits };
 const wanted: WantedInput = { policy: { kind: 'shortestSide', resize: 256, crop: 224 }, stride: 32, limits };
-const patient = new AbortController().signal;
-const bounded = { timeout: 120_000 };
+const notAborted = new AbortController().signal;
+const testTimeout = { timeout: 120_000 };
 
 const only = (decoder: Decoder): number => decoder.status!.workers[0]!.pid!;
 
-/** One process, and what is told of it. */
+/** Starts one process and collects its log. */
 async function startOne(t: TestContext, options: Partial<DecodeProcessOptions> = {}) {
   const logged: string[] = [];
   const decoder = await startDecodeProcesses({
@@ -41,7 +41,7 @@ describe('decode processes', () => {
   });
   after(() => shared.close());
 
-  it('give what decoding in this process gives, of files, raw pixels, crops and masks', bounded, async () => {
+  it('give the same results as the local decoder for files, raw pixels, crops and masks', testTimeout, async () => {
     const local = createLocalDecoder();
     const raw = { width: 40, height: 30, data: Uint8Array.from({ length: 3600 }, (_, i) => (i * 7) % 256) };
     const crop = { left: 3, top: 5, width: 31, height: 20, flip: true };
@@ -51,7 +51,7 @@ describe('decode processes', () => {
       [{ raw }, wanted],
       [{ raw }, { ...wanted, crop, policy: { kind: 'native' } }],
     ] as const) {
-      assert.deepEqual(await shared.input(picture, way, patient), await local.input(picture, way, patient));
+      assert.deepEqual(await shared.input(picture, way, notAborted), await local.input(picture, way, notAborted));
     }
     const size = { width: 50, height: 20 };
     const values = Uint8Array.from({ length: 1000 }, (_, i) => (i % 3 === 0 ? 0 : i % 256));
@@ -59,14 +59,14 @@ describe('decode processes', () => {
       .toColourspace('b-w')
       .png()
       .toBuffer();
-    const { data } = await shared.mask(png, size, patient);
+    const { data } = await shared.mask(png, size, notAborted);
     assert.deepEqual(
       [...data].map((value) => value !== 0),
       [...values].map((value) => value !== 0),
     );
   });
 
-  it('say what is wrong with a picture as decoding in this process does', bounded, async () => {
+  it('give the same errors as the local decoder', testTimeout, async () => {
     for (const [picture, way] of [
       [{ encoded: photo.subarray(0, 5000) }, wanted],
       [{ encoded: Buffer.from('<svg/>') }, wanted],
@@ -74,37 +74,37 @@ describe('decode processes', () => {
       [{ encoded: photo }, { ...wanted, limits: { ...limits, image: { ...limits.image, imagePixels: 1000 } } }],
       [{ raw: { width: 2, height: 2, data: new Uint8Array(11) } }, wanted],
     ] as const) {
-      const told = await createLocalDecoder()
-        .input(picture, way, patient)
+      const error = await createLocalDecoder()
+        .input(picture, way, notAborted)
         .catch((error: unknown) => error);
-      assert.ok(told instanceof Error);
-      const { name, message } = told;
-      await assert.rejects(shared.input(picture, way, patient), {
+      assert.ok(error instanceof Error);
+      const { name, message } = error;
+      await assert.rejects(shared.input(picture, way, notAborted), {
         name,
         message,
-        code: (told as { code?: string }).code,
+        code: (error as { code?: string }).code,
       });
     }
     const png = await sharp(new Uint8Array(16), { raw: { width: 4, height: 4, channels: 1 } })
       .png()
       .toBuffer();
-    await assert.rejects(shared.mask(png, { width: 5, height: 4 }, patient), {
+    await assert.rejects(shared.mask(png, { width: 5, height: 4 }, notAborted), {
       name: 'ImageError',
       code: 'bad_dimensions',
     });
   });
 
-  it('that crash at a picture fail it alone, and the next one is decoded by another', bounded, async (t) => {
+  it('that crash fail only the current image; the next one is decoded by a replacement', testTimeout, async (t) => {
     const { decoder, logged } = await startOne(t);
     const first = only(decoder);
-    // Held, so that it is certainly at work when it crashes.
+    // Stopped, so that the process is busy when it crashes.
     process.kill(first, 'SIGSTOP');
-    const crashed = assert.rejects(decoder.input({ encoded: photo }, wanted, patient), {
+    const crashed = assert.rejects(decoder.input({ encoded: photo }, wanted, notAborted), {
       name: 'DecoderError',
       code: 'crashed',
       message: /^the decode process ended \(signal SIGSEGV\) while decoding this image; convert/,
     });
-    const waiting = decoder.input({ encoded: photo }, wanted, patient);
+    const waiting = decoder.input({ encoded: photo }, wanted, notAborted);
     process.kill(first, 'SIGSEGV');
     process.kill(first, 'SIGCONT');
     await crashed;
@@ -114,41 +114,45 @@ describe('decode processes', () => {
     assert.match(logged[0]!, /^the decode process ended \(signal SIGSEGV\); a replacement is started now$/);
   });
 
-  it('that are killed, as for memory, make the picture unavailable, also again and again', bounded, async (t) => {
-    const { decoder } = await startOne(t);
-    for (let time = 1; time <= 3; time++) {
-      const pid = only(decoder);
-      process.kill(pid, 'SIGSTOP');
-      const killed = assert.rejects(decoder.input({ encoded: photo }, wanted, patient), {
-        name: 'DecoderError',
-        code: 'unavailable',
-      });
-      process.kill(pid, 'SIGKILL');
-      await killed;
-      // No pause, however many pictures did so: the next caller is not to wait for them.
-      assert.equal((await decoder.input({ encoded: photo }, wanted, patient)).image.width, 224);
-      assert.equal(decoder.status!.restarts.died, time);
-    }
-    // A mask is no different.
-    process.kill(only(decoder), 'SIGSTOP');
-    const mask = assert.rejects(decoder.mask(photo, { width: 1, height: 1 }, patient), { code: 'unavailable' });
-    process.kill(only(decoder), 'SIGKILL');
-    await mask;
-  });
+  it(
+    'that are killed, for example for lack of memory, fail the image with unavailable, also repeatedly',
+    testTimeout,
+    async (t) => {
+      const { decoder } = await startOne(t);
+      for (let time = 1; time <= 3; time++) {
+        const pid = only(decoder);
+        process.kill(pid, 'SIGSTOP');
+        const killed = assert.rejects(decoder.input({ encoded: photo }, wanted, notAborted), {
+          name: 'DecoderError',
+          code: 'unavailable',
+        });
+        process.kill(pid, 'SIGKILL');
+        await killed;
+        // No delay, however many images failed before: the next caller must not wait.
+        assert.equal((await decoder.input({ encoded: photo }, wanted, notAborted)).image.width, 224);
+        assert.equal(decoder.status!.restarts.died, time);
+      }
+      // The same applies to masks.
+      process.kill(only(decoder), 'SIGSTOP');
+      const mask = assert.rejects(decoder.mask(photo, { width: 1, height: 1 }, notAborted), { code: 'unavailable' });
+      process.kill(only(decoder), 'SIGKILL');
+      await mask;
+    },
+  );
 
-  it('that take too long are killed, and the picture is told to be at fault', bounded, async (t) => {
+  it('that exceed the time limit are killed, and the error names the image as the cause', testTimeout, async (t) => {
     const { decoder } = await startOne(t, { seconds: 1 });
     process.kill(only(decoder), 'SIGSTOP');
-    await assert.rejects(decoder.input({ encoded: photo }, wanted, patient), {
+    await assert.rejects(decoder.input({ encoded: photo }, wanted, notAborted), {
       name: 'ImageError',
       code: 'too_large',
       message: /longer than 1 s to decode and resize \(decodeSeconds\)/,
     });
-    assert.equal((await decoder.input({ encoded: photo }, wanted, patient)).image.width, 224);
+    assert.equal((await decoder.input({ encoded: photo }, wanted, notAborted)).image.width, 224);
     assert.deepEqual(decoder.status!.restarts, { died: 0, hung: 1, broken: 0 });
   });
 
-  it('let a call go at once when it is given up, and stop what does not end by itself', bounded, async (t) => {
+  it('reject an aborted call immediately, and are killed if its work does not end', testTimeout, async (t) => {
     const { decoder, logged } = await startOne(t);
     process.kill(only(decoder), 'SIGSTOP');
     const call = new AbortController();
@@ -156,8 +160,8 @@ describe('decode processes', () => {
     await until(() => decoder.status!.workers[0]!.state === 'busy');
     call.abort(new Error('given up'));
     await assert.rejects(given, /given up/);
-    assert.equal(decoder.status!.workers[0]!.state, 'busy', 'it counts as long as it works');
-    assert.equal((await decoder.input({ encoded: photo }, wanted, patient)).image.width, 224);
+    assert.equal(decoder.status!.workers[0]!.state, 'busy', 'the process is busy until its work ends');
+    assert.equal((await decoder.input({ encoded: photo }, wanted, notAborted)).image.width, 224);
     assert.deepEqual(decoder.status!.restarts, { died: 0, hung: 1, broken: 0 });
     assert.match(logged[0]!, /killed: its task was aborted and did not end within 1 s/);
   });

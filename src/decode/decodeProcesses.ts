@@ -13,7 +13,7 @@ export interface DecodeProcessOptions {
   readonly log: (message: string) => void;
 }
 
-/** Time in ms for which decoding may continue after its call has ended: a new process costs more than most images. */
+/** Time in ms for which decoding may continue after its call has ended. A new process costs more time than most images. */
 const GIVEN_UP_MS = 1000;
 
 /** Start timeout of a process in ms, a thousand times the usual duration. */
@@ -78,7 +78,7 @@ export async function startDecodeProcesses({ processes, seconds, log }: DecodePr
       ),
     givenUpMs: GIVEN_UP_MS,
     // The public message is our own text, without paths.
-    lost: (_, told) => lost(told),
+    lost: (_, publicReason) => lost(publicReason),
     blamesWork: true,
     log,
   });

@@ -1,6 +1,6 @@
 /**
- * A decode process: decodes and resizes one image after the other. The bytes are untrusted and libvips is native code: a crash, or
- * lack of memory, ends only this process.
+ * A decode process: decodes and resizes one image after the other. The bytes are untrusted and libvips is native code: a crash,
+ * or lack of memory, ends only this process.
  */
 import { writeFileSync } from 'node:fs';
 import sharp from 'sharp';

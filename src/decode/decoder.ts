@@ -8,8 +8,8 @@ export interface DecodedMask extends Size {
 }
 
 /**
- * Converts images to network inputs, and masks to bitmaps, within a time limit. Implementations: in separate processes, and in this
- * process.
+ * Converts images to network inputs, and masks to bitmaps, within a time limit. Implementations: in separate processes, and in
+ * this process.
  */
 export interface Decoder {
   /** State of its processes; absent if it has none. */

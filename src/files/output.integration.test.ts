@@ -13,7 +13,7 @@ const refused = (path: string, reason: RegExp) => (error: unknown) => {
   return true;
 };
 
-describe('places to write to', () => {
+describe('output paths', () => {
   let scratch: string;
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-output-'));
@@ -22,14 +22,14 @@ describe('places to write to', () => {
   });
   after(() => rm(scratch, { recursive: true, force: true }));
 
-  it('are made with the folders above them, also by several at once', async () => {
-    const path = join(scratch, 'made', 'a', 'b', 'c');
+  it('are created with their parent folders, also concurrently', async () => {
+    const path = join(scratch, 'created', 'a', 'b', 'c');
     await Promise.all([makeFolder(path), makeFolder(path), makeFolder(join(path, 'd'))]);
     assert.ok((await stat(join(path, 'd'))).isDirectory());
     await makeFolder(path);
   });
 
-  it('of a file system that takes none end at once, with the path and the reason', async () => {
+  it('on a file system that allows no new files are rejected immediately, with the path and the reason', async () => {
     const path = '/proc/vicregl/run';
     await assert.rejects(makeFolder(path), { code: 'ENOENT' });
     await assert.rejects(checkOutputFolder('--out', path), refused(path, /: nothing can be created there \(ENOENT\)$/));
@@ -37,7 +37,7 @@ describe('places to write to', () => {
     await assert.rejects(checkOutputFile('--out', file), refused(file, /\((ENOENT|EACCES|EPERM)\)$/));
   });
 
-  it('under a file, or where a folder stands for a file, are refused', async () => {
+  it('below a file, and folders in place of a file, are rejected', async () => {
     const under = join(scratch, 'file', 'run');
     await assert.rejects(makeFolder(under), { code: 'ENOTDIR' });
     await assert.rejects(checkOutputFolder('--out', under), refused(under, /is a file, not a folder \(ENOTDIR\)/));
@@ -52,7 +52,7 @@ describe('places to write to', () => {
     await assert.rejects(checkOutputFolder('--out', long), refused(long, /too long/));
   });
 
-  it('that are fine stay as they are', async () => {
+  it('that can be written are not changed by the check', async () => {
     const before = (await readdir(scratch)).sort();
     await checkOutputFolder('--out', join(scratch, 'folder'));
     await checkOutputFolder('--out', join(scratch, 'new', 'run'));
@@ -64,7 +64,7 @@ describe('places to write to', () => {
     assert.deepEqual(await readdir(join(scratch, 'folder')), []);
   });
 
-  it('on a read-only disk, and on one without room, say so', async (t) => {
+  it('on a read-only or full disk are rejected with the reason', async (t) => {
     const disk = join(scratch, 'disk');
     await mkdir(disk);
     try {
@@ -84,7 +84,7 @@ describe('places to write to', () => {
     }
   });
 
-  it('that are no files are written to, and stay what they are', async () => {
+  it('that are special files are written to directly and not replaced', async () => {
     const pipe = join(scratch, 'pipe');
     execFileSync('mkfifo', [pipe]);
     const [content] = await Promise.all([readFile(pipe, 'utf8'), writeOutputFile('--out', pipe, 'figures')]);
@@ -96,18 +96,18 @@ describe('places to write to', () => {
     assert.equal(await readFile(file, 'utf8'), '2');
   });
 
-  it('that fail while they are written name the path too', async () => {
+  it('are named in errors during writing', async () => {
     const path = join(scratch, 'full.json');
     const full = async () => {
       throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     };
     await assert.rejects(writeOutput('--out', path, full), refused(path, /no space left on the device \(ENOSPC\)/));
-    const ours = new TypeError('of another kind');
+    const other = new TypeError('not a system error');
     await assert.rejects(
       writeOutput('--out', path, async () => {
-        throw ours;
+        throw other;
       }),
-      ours,
+      other,
     );
   });
 });

@@ -48,9 +48,9 @@ async function nearestExisting(path: string): Promise<{ readonly existing: strin
 }
 
 /**
- * Creates a folder and its parents. Node's own `recursive` loops endlessly on file systems in which folders cannot be created, such
- * as /proc.
- * @throws the system's error
+ * Creates a folder and its parents. Node's option `recursive` is not used, because it loops endlessly on file systems in which
+ * folders cannot be created, such as /proc.
+ * @throws the file system's error
  */
 export async function makeFolder(path: string): Promise<void> {
   const { existing, missing } = await nearestExisting(path);

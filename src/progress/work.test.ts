@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { describe, it, mock } from 'node:test';
 import { counted, type ShownProgress, showProgress, type WorkProgress } from './work.js';
 
-/** What is written while a clock of our own goes on. */
+/** Returns the output of `work`, with a mocked clock. */
 function shown(terminal: boolean, work: (progress: ShownProgress, wait: (ms: number) => void) => void): string {
   let now = 1000;
   const clock = mock.method(performance, 'now', () => now);
@@ -24,7 +24,7 @@ function shown(terminal: boolean, work: (progress: ShownProgress, wait: (ms: num
 }
 
 describe('progress of work without a terminal', () => {
-  it('is a line every five seconds with rate and time left, not one for each unit', () => {
+  it('is written as a line every five seconds with rate and remaining time', () => {
     const text = shown(false, (progress, wait) => {
       progress.begin('embedding', 2000, 'images');
       for (let image = 0; image < 1200; image++) {
@@ -39,7 +39,7 @@ describe('progress of work without a terminal', () => {
     ]);
   });
 
-  it('says nothing of parts that are over sooner, and counts each part from its own beginning', () => {
+  it('has no lines for shorter parts, and each part starts its own count and clock', () => {
     const text = shown(false, (progress, wait) => {
       progress.begin('first', 2, 'images');
       wait(4900);
@@ -53,7 +53,7 @@ describe('progress of work without a terminal', () => {
     assert.equal(text, 'second: 2/4 images | 8 s left | 0.25 images/s\n');
   });
 
-  it('passes notes on as they are, also before anything has begun', () => {
+  it('writes notes unchanged, also before the first part', () => {
     const text = shown(false, (progress) => {
       progress.note('warning: one');
       progress.begin('embedding', 2, 'images');
@@ -64,7 +64,7 @@ describe('progress of work without a terminal', () => {
 });
 
 describe('progress of work on a terminal', () => {
-  it('is a bar with rate and ETA for each part, and is ended once', () => {
+  it('is a bar with rate and ETA for each part, and is stopped once', () => {
     const text = shown(true, (progress, wait) => {
       progress.begin('decoding', 4, 'images');
       wait(500);
@@ -83,14 +83,14 @@ describe('progress of work on a terminal', () => {
   });
 });
 
-it('counted items are told of when they have been used, by their units', async () => {
-  const told: number[] = [];
-  const progress: WorkProgress = { begin: () => undefined, advance: (units = 1) => told.push(units) };
+it('counted items are reported, in units, after the consumer has used them', async () => {
+  const reported: number[] = [];
+  const progress: WorkProgress = { begin: () => undefined, advance: (units = 1) => reported.push(units) };
   const used: string[] = [];
   for await (const item of counted(['a', 'bcd'], progress, ({ length }) => length)) {
-    assert.equal(told.length, used.length);
+    assert.equal(reported.length, used.length);
     used.push(item);
   }
   assert.deepEqual(used, ['a', 'bcd']);
-  assert.deepEqual(told, [1, 3]);
+  assert.deepEqual(reported, [1, 3]);
 });

@@ -12,7 +12,7 @@ describe('writeChunksAtomically', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  it('writes chunks one behind the other, in calls of limited size', async () => {
+  it('writes the chunks in order, in calls of limited size', async () => {
     const path = join(folder, 'a');
     const chunks = [Uint8Array.of(1, 2, 3, 4, 5), new Uint8Array(0), Uint8Array.of(6, 7)];
     await writeChunksAtomically(path, chunks, { writeBytes: 2 });
@@ -20,7 +20,7 @@ describe('writeChunksAtomically', () => {
     assert.deepEqual(await readdir(folder), ['a']);
   });
 
-  it('leaves what stood there, and nothing else, when a chunk cannot be made', async () => {
+  it('keeps the existing file, and leaves no temporary file, if making a chunk fails', async () => {
     const path = join(folder, 'a');
     await writeFile(path, 'before');
     function* chunks() {

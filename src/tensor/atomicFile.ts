@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** One write call takes at most 2^31 - 1 bytes. */
+/** Bytes of one write call, which may have at most 2^31 - 1. */
 const WRITE_BYTES = 2 ** 30;
 
 /**
- * Writes a file whole or not at all: the chunks go to a temporary file beside it, which is synced and renamed. On an
- * error (a full disk, say) what stood at the path stays, and the temporary file is removed. Unlike write-file-atomic it
- * takes files of any size without holding them in one buffer.
+ * Writes a file atomically: writes the chunks to a temporary file in the same folder, syncs and renames it. On an error, such as
+ * a full disk, an existing file is kept and the temporary file is removed. Unlike write-file-atomic, this writes files of any
+ * size without holding them in one buffer.
+ * @throws the file system's error, or that of `chunks`
  */
 export async function writeChunksAtomically(
   path: string,

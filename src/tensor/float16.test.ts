@@ -6,13 +6,13 @@ import { stream } from './random.js';
 const half = (value: number): number => float32ToFloat16(Float32Array.of(value))[0]!;
 const number = (bits: number): number => float16ToFloat32(Uint16Array.of(bits))[0]!;
 
-/** Every finite non-negative value of the format by its definition, ascending: position = bit pattern. */
+/** All finite non-negative values by the definition of the format, in ascending order; the index is the bit pattern. */
 const finite = Array.from({ length: 0x7c00 }, (_, bits) => {
   const [exponent, fraction] = [Math.floor(bits / 1024), bits % 1024];
   return exponent === 0 ? (fraction / 1024) * 2 ** -14 : (1 + fraction / 1024) * 2 ** (exponent - 15);
 });
 
-/** Nearest pattern by search over the format's values: ties to the even pattern; 65,520 and more is infinite. */
+/** Finds the nearest pattern by a search over all values: ties to the even pattern; 65,520 and above becomes infinite. */
 function nearest(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
@@ -29,7 +29,7 @@ function nearest(value: number): number {
 }
 
 describe('float16', () => {
-  it('keeps all 65,536 patterns over a round trip; NaNs stay NaN', () => {
+  it('preserves all 65,536 patterns in a round trip, where any NaN remains a NaN', () => {
     const patterns = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
     const back = float32ToFloat16(float16ToFloat32(patterns));
     for (let bits = 0; bits < 65536; bits++) {
@@ -39,23 +39,23 @@ describe('float16', () => {
     }
   });
 
-  it('gives every finite pattern the value that the format defines', () => {
+  it('converts every finite pattern to the value defined by the format', () => {
     finite.forEach((value, bits) => {
       assert.equal(number(bits), value);
       assert.ok(Object.is(number(bits | 0x8000), -value));
     });
   });
 
-  it('knows the values of IEEE 754', () => {
+  it('gives the patterns of IEEE 754 for known values', () => {
     assert.deepEqual(
       [1, -2, 65504, 2 ** -14, 2 ** -24, 0, -0, 1 / 3].map(half),
       [0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x0000, 0x8000, 0x3555],
     );
   });
 
-  it('rounds the middle between any two neighbours to the even one, and anything off it to the nearer', () => {
+  it('rounds to the nearest value, and the midpoint between two values to the even one', () => {
     for (let bits = 0; bits + 1 < finite.length; bits++) {
-      const middle = (finite[bits]! + finite[bits + 1]!) / 2; // exact in float32, which has 13 bits more
+      const middle = (finite[bits]! + finite[bits + 1]!) / 2; // exact in float32, which has 13 more bits
       assert.equal(half(middle), bits % 2 === 0 ? bits : bits + 1);
       assert.equal(half(-middle), 0x8000 | (bits % 2 === 0 ? bits : bits + 1));
       const step = middle * 2 ** -23;
@@ -64,7 +64,7 @@ describe('float16', () => {
     }
   });
 
-  it('overflows to infinity from 65,520 on and underflows to signed zero up to 2^-25', () => {
+  it('overflows to infinity at 65,520 and above, and underflows to signed zero at 2^-25 and below', () => {
     assert.equal(half(65519.996), 0x7bff);
     assert.equal(half(65520), 0x7c00);
     assert.equal(half(-1e38), 0xfc00);
@@ -79,7 +79,7 @@ describe('float16', () => {
   it('agrees with a search for the nearest value on random float32 patterns', () => {
     const random = stream(5, 'float16');
     const bits = Uint32Array.from({ length: 50_000 }, () => random.integer(2 ** 32));
-    // half of them with exponents that float16 has
+    // Half of the values have exponents in the range of float16.
     for (let i = 0; i < bits.length; i += 2) bits[i] = (bits[i]! & 0x807fffff) | ((100 + random.integer(45)) << 23);
     const values = new Float32Array(bits.buffer);
     const halves = float32ToFloat16(values);

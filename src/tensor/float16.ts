@@ -1,12 +1,11 @@
 /**
- * IEEE 754 binary16 conversions, round to nearest, ties to even.
- * Node 20 has no Float16Array.
+ * Conversions of IEEE 754 binary16: round to nearest, ties to even. Own code, because Node 20 has no Float16Array.
  */
 
 const floatView = new Float32Array(1);
 const bitsView = new Uint32Array(floatView.buffer);
 
-/** The 16-bit pattern nearest to a number; overflow gives infinity, NaN stays NaN. */
+/** Converts a number to the nearest 16-bit pattern; overflow gives infinity, NaN remains NaN. */
 function toHalf(value: number): number {
   floatView[0] = value;
   const bits = bitsView[0] as number;
@@ -18,7 +17,7 @@ function toHalf(value: number): number {
   if (unbiased >= 31) return sign | 0x7c00;
   if (unbiased <= 0) {
     if (unbiased < -10) return sign;
-    // Subnormal: shift the mantissa with its hidden bit, rounding what falls out.
+    // Subnormal: shift the mantissa including its hidden bit, and round by the bits shifted out.
     const shift = 14 - unbiased;
     const full = mantissa | 0x800000;
     const half = full >>> shift;
@@ -28,11 +27,11 @@ function toHalf(value: number): number {
   }
   const half = (unbiased << 10) | (mantissa >>> 13);
   const rest = mantissa & 0x1fff;
-  // A carry out of the mantissa correctly moves to the next exponent (or to infinity).
+  // A carry out of the mantissa correctly increments the exponent (up to infinity).
   return sign | (rest > 0x1000 || (rest === 0x1000 && (half & 1) === 1) ? half + 1 : half);
 }
 
-/** The number a 16-bit pattern stands for. */
+/** Converts a 16-bit pattern to a number. */
 function fromHalf(half: number): number {
   const sign = (half & 0x8000) === 0 ? 1 : -1;
   const exponent = (half >>> 10) & 0x1f;
@@ -46,7 +45,7 @@ let halfToFloat: Float32Array | undefined;
 
 /**
  * Converts float32 elements to float16 bit patterns.
- * @param halves takes them; as many as there are values
+ * @param halves receives the result; has the same length
  */
 export function float32ToFloat16(
   values: Float32Array,
@@ -58,7 +57,7 @@ export function float32ToFloat16(
 
 /**
  * Converts float16 bit patterns to float32 elements.
- * @param values takes them; as many as there are patterns
+ * @param values receives the result; has the same length
  */
 export function float16ToFloat32(
   halves: Uint16Array,

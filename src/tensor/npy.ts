@@ -1,6 +1,6 @@
 import { type DType, type Tensor, tensorBytes } from './tensor.js';
 
-/** NumPy's file format, version 1.0 (numpy.org/doc/stable/reference/generated/numpy.lib.format.html). */
+/** The file format of NumPy, version 1.0 (numpy.org/doc/stable/reference/generated/numpy.lib.format.html). */
 
 const descriptors: Record<DType, string> = {
   float32: '<f4',
@@ -16,11 +16,11 @@ const descriptors: Record<DType, string> = {
 /** Magic, version and header length. */
 const PREFIX_BYTES = 10;
 
-/** The bytes of a .npy file, as `numpy.load` reads it. */
+/** Encodes a tensor as a .npy file, which `numpy.load` reads. */
 export function encodeNpy(value: Tensor): Uint8Array {
   const shape = value.shape.length === 1 ? `(${value.shape[0]},)` : `(${value.shape.join(', ')})`;
   const header = `{'descr': '${descriptors[value.dtype]}', 'fortran_order': False, 'shape': ${shape}, }`;
-  // The data starts at a multiple of 64; the header ends with a newline.
+  // The data starts at a multiple of 64 bytes; the header ends with a newline.
   const headerBytes = Math.ceil((PREFIX_BYTES + header.length + 1) / 64) * 64 - PREFIX_BYTES;
   const data = tensorBytes(value);
   const bytes = new Uint8Array(PREFIX_BYTES + headerBytes + data.byteLength);

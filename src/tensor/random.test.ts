@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stream } from './random.js';
 
-test('the same arguments give the same numbers, others do not', () => {
+test('equal arguments give equal numbers, and different arguments different ones', () => {
   const draw = (...labels: (string | number)[]) => {
     const s = stream(7, ...labels);
     return [s.uniform(0, 1), s.normal(), s.integer(1000), ...s.permutation(5)];
@@ -13,13 +13,13 @@ test('the same arguments give the same numbers, others do not', () => {
   assert.notDeepEqual(draw(1), draw('1'));
 });
 
-test('the numbers never change: checkpoints resume by drawing them again', () => {
+test('the numbers of a stream are pinned, because resumed runs draw them again', () => {
   const s = stream(0, 'pinned');
   const drawn = [s.integer(1_000_000), s.integer(1_000_000), s.integer(1_000_000)];
   assert.deepEqual(drawn, [443_482, 781_737, 378_027]);
 });
 
-test('uniform, normal and bernoulli have their moments', () => {
+test('uniform, normal and bernoulli have the expected moments', () => {
   const s = stream(1, 'moments');
   const n = 20_000;
   const mean = (draw: () => number) => Array.from({ length: n }, draw).reduce((a, b) => a + b, 0) / n;
@@ -34,12 +34,12 @@ test('uniform, normal and bernoulli have their moments', () => {
 test('truncatedNormal has absolute bounds', () => {
   const s = stream(1, 'truncated');
   const wide = Array.from({ length: 5000 }, () => s.truncatedNormal(0.02));
-  assert.ok(Math.max(...wide) > 0.05, 'bounds of -2..2 hardly touch a std of .02');
+  assert.ok(Math.max(...wide) > 0.05, 'the default bounds of -2..2 do not truncate a std of 0.02');
   const narrow = Array.from({ length: 2000 }, () => s.truncatedNormal(1, -0.5, 0.25));
   assert.ok(narrow.every((value) => value >= -0.5 && value <= 0.25));
 });
 
-test('permutation holds every integer once', () => {
+test('a permutation contains every integer once', () => {
   const order = stream(3, 'p').permutation(100);
   assert.notDeepEqual(
     [...order],
@@ -51,7 +51,7 @@ test('permutation holds every integer once', () => {
   );
 });
 
-test('bad arguments are named', () => {
+test('errors name invalid arguments', () => {
   assert.throws(() => stream(0.5), /safe integers, got 0.5/);
   assert.throws(() => stream(0).integer(0), /at least 1, got 0/);
   assert.throws(() => stream(0).truncatedNormal(-1), /std > 0/);

@@ -1,6 +1,6 @@
 /**
- * Seeded random streams without shared state. A stream is a pure function of a seed and labels, so whoever knows
- * (seed, epoch, position) can draw the same numbers again: a resumed run stores no generator.
+ * Seeded random streams without shared state. A stream is a pure function of a seed and labels, so the same numbers can be drawn
+ * again from (seed, epoch, position): a resumed run needs no saved generator state.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,29 +8,30 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
 import { xoroshiro128plusFromState } from 'pure-rand/generator/xoroshiro128plus';
 
-/** One sequence of random numbers; every call advances it. */
+/** A sequence of random numbers; every call advances it. */
 export interface RandomStream {
-  /** A number in [low, high). */
+  /** Draws a number in [low, high). */
   uniform(low: number, high: number): number;
-  /** An integer in [0, n), n >= 1, without modulo bias. */
+  /** Draws an integer in [0, n), n >= 1, without modulo bias. @throws RangeError for an invalid n. */
   integer(n: number): number;
-  /** True with probability p; always advances the stream by one draw, whatever p is. */
+  /** Returns true with probability p. Always advances the stream by one draw, independent of p. */
   bernoulli(p: number): boolean;
-  /** A standard normal number. */
+  /** Draws a standard normal number. */
   normal(): number;
   /**
-   * A normal number of mean 0 and standard deviation `std`, redrawn until it lies in [low, high]. The bounds are
-   * absolute, not multiples of std, as in PyTorch's `trunc_normal_(std=.02)`, whose default bounds are -2 and 2.
+   * Draws a normal number with mean 0 and standard deviation `std`, again until it is in [low, high]. The bounds are absolute,
+   * not multiples of std, as in PyTorch's `trunc_normal_(std=.02)`, whose default bounds are -2 and 2.
+   * @throws RangeError for std <= 0, or bounds that do not include 0.
    */
   truncatedNormal(std: number, low?: number, high?: number): number;
-  /** The integers 0..n-1 in random order (Fisher-Yates). */
+  /** Draws a random permutation of the integers 0..n-1 (Fisher-Yates). */
   permutation(n: number): Uint32Array;
 }
 
 /**
- * The stream that belongs to a seed and labels, such as `stream(7, 'sample', epoch, index)`. The same arguments give
- * the same numbers for ever; different arguments give unrelated streams. The string '1' and the number 1 differ.
- * @throws RangeError when the seed or a numeric label is not a safe integer.
+ * Creates the stream for a seed and labels, such as `stream(7, 'sample', epoch, index)`. Equal arguments give equal numbers in
+ * all versions; different arguments give independent streams. The string '1' and the number 1 differ.
+ * @throws RangeError if the seed or a numeric label is not a safe integer.
  */
 export function stream(seed: number, ...labels: readonly (string | number)[]): RandomStream {
   for (const value of [seed, ...labels]) {
@@ -38,7 +39,7 @@ export function stream(seed: number, ...labels: readonly (string | number)[]): R
       throw new RangeError(`seed and numeric labels of a random stream must be safe integers, got ${value}`);
     }
   }
-  // Hashing spreads neighbouring seeds and labels over the whole 128-bit state; JSON keeps ['a', 'b'] and ['ab'] apart.
+  // Hashing distributes similar seeds and labels over the 128-bit state; JSON distinguishes ['a', 'b'] from ['ab'].
   const digest = createHash('sha256')
     .update(JSON.stringify([seed, ...labels]))
     .digest();
@@ -58,7 +59,7 @@ export function stream(seed: number, ...labels: readonly (string | number)[]): R
       spare = undefined;
       return value;
     }
-    // Box-Muller; 1 - u lies in (0, 1], so the logarithm is finite.
+    // Box-Muller; 1 - u is in (0, 1], so the logarithm is finite.
     const radius = Math.sqrt(-2 * Math.log(1 - uniformFloat64(generator)));
     const angle = 2 * Math.PI * uniformFloat64(generator);
     spare = radius * Math.sin(angle);
@@ -79,9 +80,9 @@ export function stream(seed: number, ...labels: readonly (string | number)[]): R
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     for (let i = n - 1; i > 0; i--) {
       const j = integer(i + 1);
-      const held = order[i] as number;
+      const swapped = order[i] as number;
       order[i] = order[j] as number;
-      order[j] = held;
+      order[j] = swapped;
     }
     return order;
   };

@@ -13,7 +13,7 @@ import {
 } from './safetensors.js';
 import { type Tensor, tensor, zeros } from './tensor.js';
 
-/** Bytes of a file whose header is the given text or object, followed by data. */
+/** Encodes a file with a given header (text or object), followed by data. */
 function file(header: unknown, data: Uint8Array = new Uint8Array(0)): Uint8Array {
   const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   const bytes = new Uint8Array(8 + json.byteLength + data.byteLength);
@@ -39,14 +39,14 @@ const samples = new Map<string, Tensor>([
 ]);
 
 describe('safetensors', () => {
-  it('keeps every dtype, shape, name and the metadata over a round trip', () => {
+  it('preserves every dtype, shape and name and the metadata in a round trip', () => {
     const metadata = { step: '12', note: 'ü\n"' };
     const parsed = parseSafetensors(encodeSafetensors(samples, metadata));
     assert.deepEqual(parsed.metadata, metadata);
     assert.deepEqual(new Map([...parsed.tensors].sort()), new Map([...samples].sort()));
   });
 
-  it('writes the layout of the format: length, padded JSON, then little-endian elements, wide ones first', () => {
+  it('writes the header length, padded JSON, then little-endian elements, wider dtypes first', () => {
     const bytes = encodeSafetensors(
       new Map<string, Tensor>([
         ['a', tensor('uint8', [3], Uint8Array.of(7, 8, 9))],
@@ -63,7 +63,7 @@ describe('safetensors', () => {
     assert.deepEqual([...bytes.subarray(8 + headerBytes)], [0, 0, 0x80, 0x3f, 7, 8, 9]);
   });
 
-  it('reads bytes that start at an odd place of a shared buffer', () => {
+  it('reads bytes at any offset of a shared buffer', () => {
     const bytes = encodeSafetensors(samples);
     for (let offset = 0; offset < 8; offset++) {
       const pool = Buffer.alloc(bytes.byteLength + offset);
@@ -73,7 +73,7 @@ describe('safetensors', () => {
     }
   });
 
-  it('refuses a tensor with the name of the metadata', () => {
+  it('rejects a tensor whose name is that of the metadata', () => {
     assert.throws(() => encodeSafetensors(new Map([['__metadata__', zeros('uint8', [1])]])), SafetensorsError);
   });
 
@@ -83,10 +83,16 @@ describe('safetensors', () => {
   new DataView(large.buffer).setBigUint64(0, 2n ** 60n, true);
   const refused: Record<string, readonly [Uint8Array, RegExp]> = {
     'an empty file': [new Uint8Array(0), /^x\.st: 0 bytes are too few/],
-    'a cut header length': [new Uint8Array(7), /^x\.st: 7 bytes are too few/],
-    'a header length of 2^60': [large, /^x\.st: the header claims 1152921504606846976 bytes but the file holds 2/],
-    'a cut header': [file({ a: entry({}) }, eight).subarray(0, 20), /^x\.st: the header claims \d+ bytes .* truncated/],
-    'cut elements': [file({ a: entry({}) }, eight).subarray(0, -1), /^x\.st: "a" \[2\] F32 .* 0\.\.8; is it truncated/],
+    'a truncated header length': [new Uint8Array(7), /^x\.st: 7 bytes are too few/],
+    'a header length of 2^60': [large, /^x\.st: the header claims 1152921504606846976 bytes, but the file has 2/],
+    'a truncated header': [
+      file({ a: entry({}) }, eight).subarray(0, 20),
+      /^x\.st: the header claims \d+ bytes, .* truncated/,
+    ],
+    'truncated elements': [
+      file({ a: entry({}) }, eight).subarray(0, -1),
+      /^x\.st: "a" \[2\] F32 .* 0\.\.8; is it truncated/,
+    ],
     'a header that is not JSON': [file('{"a":'), /^x\.st: the header is not JSON/],
     'a header that is not UTF-8': [file({ a: 1 }).fill(0xff, 9), /^x\.st: the header is not JSON/],
     'a header that is a list': [file([]), /^x\.st: the header is not a JSON object/],
@@ -96,7 +102,10 @@ describe('safetensors', () => {
       file({ a: entry({ dtype: 'constructor' }) }, eight),
       /unsupported dtype constructor/,
     ],
-    'a shape of other size than its bytes': [file({ a: entry({ shape: [3] }) }, eight), /"a" \[3\] F32 does not fit/],
+    'a shape that does not match the number of bytes': [
+      file({ a: entry({ shape: [3] }) }, eight),
+      /"a" \[3\] F32 does not fit/,
+    ],
     'a shape beyond exact integers': [file({ a: entry({ shape: [2 ** 40, 2 ** 40] }) }, eight), /"a" .* does not fit/],
     'a negative dimension': [file({ a: entry({ shape: [-1, -2] }) }, eight), /entry of "a" is malformed/],
     'a fractional dimension': [file({ a: entry({ shape: [0.5, 4] }) }, eight), /entry of "a" is malformed/],
@@ -111,13 +120,13 @@ describe('safetensors', () => {
     'an entry that is null': [file({ a: null }), /entry of "a" is malformed/],
     'tensors that overlap': [
       file({ a: entry({ data_offsets: [0, 8] }), b: entry({ data_offsets: [4, 12] }) }, new Uint8Array(12)),
-      /^x\.st: "b" starts at 4, inside what ends at 8/,
+      /^x\.st: "b" starts at 4 and overlaps a tensor that ends at 8/,
     ],
     'a gap between tensors': [
       file({ a: entry({ data_offsets: [0, 8] }), b: entry({ data_offsets: [12, 20] }) }, new Uint8Array(20)),
-      /^x\.st: "b" starts at 12, after a gap behind what ends at 8/,
+      /^x\.st: "b" starts at 12, after a gap that begins at 8/,
     ],
-    'bytes behind the last tensor': [file({ a: entry({}) }, new Uint8Array(9)), /^x\.st: 1 bytes behind the last/],
+    'bytes after the last tensor': [file({ a: entry({}) }, new Uint8Array(9)), /^x\.st: 1 unused bytes after the last/],
     'metadata that is not strings': [
       file({ __metadata__: { step: 3 } }),
       /^x\.st: __metadata__ must map names to strings/,
@@ -125,7 +134,7 @@ describe('safetensors', () => {
     'metadata that is a string': [file({ __metadata__: 'step 3' }), /^x\.st: __metadata__ must map names to strings/],
   };
   for (const [what, [bytes, message]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => {
+    it(`rejects ${what}`, () => {
       assert.throws(
         () => parseSafetensors(bytes, 'x.st'),
         (error: unknown) => {
@@ -137,10 +146,10 @@ describe('safetensors', () => {
     });
   }
 
-  it('answers damaged bytes with SafetensorsError or a file, never with another error', () => {
+  it('parses damaged bytes or throws SafetensorsError, never another error', () => {
     const good = encodeSafetensors(samples, { step: '1' });
     const random = stream(3, 'damage');
-    let refusals = 0;
+    let rejected = 0;
     for (let round = 0; round < 3000; round++) {
       const bytes = good.slice(0, random.bernoulli(0.2) ? random.integer(good.byteLength) : good.byteLength);
       const flips = 1 + random.integer(4);
@@ -152,10 +161,10 @@ describe('safetensors', () => {
         parseSafetensors(bytes, 'damaged');
       } catch (error) {
         assert.ok(error instanceof SafetensorsError, `round ${round}: ${String(error)}`);
-        refusals += 1;
+        rejected += 1;
       }
     }
-    assert.ok(refusals > 1000, `only ${refusals} of 3000 were refused`);
+    assert.ok(rejected > 1000, `only ${rejected} of 3000 were rejected`);
   });
 
   describe('on disk', () => {
@@ -165,7 +174,7 @@ describe('safetensors', () => {
     });
     after(() => rm(folder, { recursive: true }));
 
-    it('replaces a file whole and leaves nothing beside it', async () => {
+    it('replaces a file completely and leaves no temporary file', async () => {
       const path = join(folder, 'weights.safetensors');
       await writeFile(path, 'old');
       await writeSafetensors(path, samples, { step: '1' });
@@ -175,7 +184,7 @@ describe('safetensors', () => {
       assert.deepEqual(await readdir(folder), ['weights.safetensors']);
     });
 
-    it('names the path of a damaged file', async () => {
+    it('names the path of a damaged file in the error', async () => {
       const path = join(folder, 'cut.safetensors');
       await writeSafetensors(path, samples);
       await writeFile(path, (await readFile(path)).subarray(0, -1));

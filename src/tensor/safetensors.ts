@@ -5,18 +5,21 @@ import { type Tensor, tensorBytes, tensorFromBytes } from './tensor.js';
 
 export { SafetensorsError };
 
-/** Safetensors files: u64 header length, JSON header, tensor bytes. Files may be larger than Node's 2 GiB per call. */
+/**
+ * Safetensors files: u64 header length, JSON header, tensor bytes. Files may exceed the 2 GiB of one read or write call in Node.
+ */
 
 export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
-/** One read call takes at most 2^31 - 1 bytes. */
+/** Bytes of one read call, which may have at most 2^31 - 1. */
 const READ_BYTES = 2 ** 30;
 
 /**
- * Parses the bytes of a safetensors file; tensors view the given bytes where alignment allows.
+ * Parses the bytes of a safetensors file. Tensors share memory with the given bytes if they are aligned.
+ * @param name of the file, for errors
  * @throws SafetensorsError for a malformed file (see safetensorsHeader.ts).
  */
 export function parseSafetensors(bytes: Uint8Array, name = 'safetensors data'): SafetensorsFile {
@@ -29,7 +32,7 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors data'): 
   return { metadata, tensors };
 }
 
-/** Reads exactly `length` bytes at a position. @throws SafetensorsError when the file ends before. */
+/** Reads exactly `length` bytes at a position. @throws SafetensorsError if the file ends before. */
 async function readExactly(file: FileHandle, position: number, length: number, name: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   let done = 0;
@@ -44,7 +47,7 @@ async function readExactly(file: FileHandle, position: number, length: number, n
 
 /**
  * Reads a safetensors file, tensor by tensor.
- * @throws SafetensorsError for a malformed file; the file system's error when it cannot be read.
+ * @throws SafetensorsError for a malformed file; the file system's error if it cannot be read.
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const file = await open(path, 'r');
@@ -63,7 +66,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   }
 }
 
-/** The bytes of a safetensors file. @throws SafetensorsError for a tensor whose name the format keeps for itself. */
+/** Encodes a safetensors file. @throws SafetensorsError for a tensor with a name that the format reserves. */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
@@ -72,7 +75,10 @@ export function encodeSafetensors(
   return new Uint8Array(Buffer.concat([head, ...ordered.map((name) => tensorBytes(tensors.get(name)!))]));
 }
 
-/** Writes a safetensors file atomically, tensor by tensor. */
+/**
+ * Writes a safetensors file atomically, tensor by tensor.
+ * @throws SafetensorsError as `encodeSafetensors`; the file system's error if it cannot be written.
+ */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,

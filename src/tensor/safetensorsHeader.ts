@@ -19,13 +19,13 @@ const ownDtypes: DtypeTable<DType> = new Map(
   ]),
 );
 
-/** Element types that a reader knows, with the bytes of an element, by the format's code. */
+/** Element types that a reader supports, with the bytes per element, by their codes in the format. */
 export type DtypeTable<D> = ReadonlyMap<string, { readonly dtype: D; readonly width: number }>;
 
-/** The header may not be larger than the format's own limit. */
+/** Maximum bytes of the header, as defined by the format. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** A safetensors file that is not what the format asks for; the message names the file and the entry. */
+/** A malformed safetensors file; the message names the file and the entry. */
 export class SafetensorsError extends Error {
   override readonly name = 'SafetensorsError';
 }
@@ -55,7 +55,7 @@ function isMetadata(value: unknown): value is Record<string, string> {
   return Object.values(value).every((text) => typeof text === 'string');
 }
 
-/** Where a tensor's bytes lie, counted from the end of the header. */
+/** Location of a tensor's bytes; offsets are relative to the end of the header. */
 export interface TensorPlace<D = DType> {
   readonly dtype: D;
   readonly shape: readonly number[];
@@ -69,8 +69,8 @@ export interface SafetensorsHeader<D = DType> {
 }
 
 /**
- * Length of the header from the first 8 bytes of a file.
- * @throws SafetensorsError when it cannot be true of a file of `fileBytes`.
+ * Reads the length of the header from the first 8 bytes of a file.
+ * @throws SafetensorsError if a file of `fileBytes` cannot have such a header.
  */
 export function headerLength(first: Uint8Array, fileBytes: number, name: string): number {
   if (first.byteLength < 8) {
@@ -81,22 +81,24 @@ export function headerLength(first: Uint8Array, fileBytes: number, name: string)
   const length = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true);
   if (length > BigInt(Math.min(MAX_HEADER_BYTES, fileBytes - 8))) {
     throw new SafetensorsError(
-      `${name}: the header claims ${length} bytes but the file holds ${fileBytes - 8}; is it truncated?`,
+      `${name}: the header claims ${length} bytes, but the file has ${fileBytes - 8}; is it truncated?`,
     );
   }
   return Number(length);
 }
 
-/** Parses the JSON of a header whose tensors are of our own dtypes; see parseEntries. */
+/** Parses the JSON of a header whose tensors have a `DType`; see parseEntries. */
 export function parseHeader(json: Uint8Array, dataBytes: number, name: string): SafetensorsHeader {
   return parseEntries(json, dataBytes, name, ownDtypes);
 }
 
 /**
  * Parses the JSON of a header.
- * @param dataBytes bytes behind the header.
- * @throws SafetensorsError when it is malformed, holds an unsupported dtype, or places tensors so that they overlap or
- *   leave bytes between or behind them (the format allows neither).
+ * @param dataBytes number of bytes after the header
+ * @param name of the file, for errors
+ * @param dtypes supported element types
+ * @throws SafetensorsError if it is malformed, contains an unsupported dtype, or places tensors so that they overlap or leave
+ *   unused bytes (the format allows neither).
  */
 export function parseEntries<D>(
   json: Uint8Array,
@@ -136,27 +138,28 @@ export function parseEntries<D>(
   let covered = 0;
   for (const [key, { start, end }] of [...places].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
     if (start !== covered) {
-      fail(`"${key}" starts at ${start}, ${start < covered ? 'inside' : 'after a gap behind'} what ends at ${covered}`);
+      const problem = start < covered ? 'and overlaps a tensor that ends' : 'after a gap that begins';
+      fail(`"${key}" starts at ${start}${start < covered ? ' ' : ', '}${problem} at ${covered}`);
     }
     covered = end;
   }
-  if (dataBytes > covered) fail(`${dataBytes - covered} bytes behind the last tensor belong to none`);
+  if (dataBytes > covered) fail(`${dataBytes - covered} unused bytes after the last tensor`);
   return { metadata, places };
 }
 
-/** A header as it is written, and what stands behind it. */
+/** An encoded header, and the layout of the tensors after it. */
 export interface EncodedHeader {
-  /** The bytes before the tensors: length and padded JSON. */
+  /** The bytes before the tensors: header length and padded JSON. */
   readonly head: Uint8Array;
   /** Names in file order. */
   readonly ordered: readonly string[];
-  /** Where each tensor's bytes lie, counted from the start of the file. */
+  /** Location of each tensor's bytes, relative to the start of the file. */
   readonly places: ReadonlyMap<string, { readonly offset: number; readonly length: number }>;
 }
 
 /**
- * Lays out a file: wider dtypes first, so that every tensor is aligned.
- * @throws SafetensorsError for a tensor whose name the format keeps for itself.
+ * Encodes the header and lays out the tensors: wider dtypes first, so that every tensor is aligned.
+ * @throws SafetensorsError for a tensor with a name that the format reserves.
  */
 export function encodeHeader(
   tensors: ReadonlyMap<string, TensorType>,
@@ -176,7 +179,7 @@ export function encodeHeader(
   const json = new TextEncoder().encode(JSON.stringify(header));
   const head = new Uint8Array(8 + Math.ceil(json.byteLength / 8) * 8);
   new DataView(head.buffer).setBigUint64(0, BigInt(head.byteLength - 8), true);
-  head.fill(0x20, 8); // the format pads its header with spaces
+  head.fill(0x20, 8); // padding with spaces, as the format requires
   head.set(json, 8);
   let offset = head.byteLength;
   const places = new Map<string, { offset: number; length: number }>();

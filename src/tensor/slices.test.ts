@@ -10,7 +10,7 @@ function slicesOf(vectors: number, channels: number) {
   return { slices, pauses };
 }
 
-test('every vector comes once, in order, with a pause between slices', () => {
+test('every vector is in one slice, in order, with a pause between slices', () => {
   assert.deepEqual(slicesOf(196, 512), { slices: [[0, 196]], pauses: 0 });
   assert.deepEqual(slicesOf(1025, 512), {
     slices: [
@@ -21,7 +21,7 @@ test('every vector comes once, in order, with a pause between slices', () => {
     pauses: 2,
   });
   assert.deepEqual(slicesOf(0, 512), { slices: [], pauses: 0 });
-  // A vector is never cut.
+  // A vector is never split.
   assert.deepEqual(slicesOf(2, 2 ** 20), {
     slices: [
       [0, 1],
@@ -31,7 +31,7 @@ test('every vector comes once, in order, with a pause between slices', () => {
   });
 });
 
-/** Counts to n with a pause after each number; `seen` is what was reached. */
+/** Counts to n with a pause after each number; `seen` lists the numbers so far. */
 function counting(n: number) {
   const seen: number[] = [];
   function* steps(): Generator<void, string> {
@@ -44,13 +44,13 @@ function counting(n: number) {
   return { steps: steps(), seen };
 }
 
-test('runSync goes to the end in one turn', () => {
+test('runSync runs to the end in one turn of the event loop', () => {
   const { steps, seen } = counting(3);
   assert.equal(runSync(steps), 'done');
   assert.deepEqual(seen, [1, 2, 3]);
 });
 
-test('runInSlices lets the event loop turn in every pause', async () => {
+test('runInSlices yields to the event loop at every pause', async () => {
   const { steps, seen } = counting(3);
   const atTurn: number[] = [];
   const watch = (): void => {

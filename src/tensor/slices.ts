@@ -1,17 +1,16 @@
 /**
- * Long computations as generators that pause (yield) every few milliseconds. Whoever drives them decides what a pause is for:
- * `runSync` ignores pauses, `runInSlices` lets the event loop turn in each and can stop there.
+ * Long computations are generators that pause (yield) every few milliseconds. The caller decides how pauses are used: `runSync`
+ * ignores them, `runInSlices` yields to the event loop and can be aborted.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Numbers in one slice of `forEachSlice`: 2 or 3 ms of a plain loop. The usual maps (14 x 14 x 512) are one slice. */
+/** Elements in one slice of `forEachSlice`: 2 to 3 ms of a plain loop. Usual maps (14 x 14 x 512) are one slice. */
 const SLICE_ELEMENTS = 2 ** 18;
 
 /**
- * Works through vectors from the first to the last, with a pause between slices of about `SLICE_ELEMENTS` numbers. A slice
- * consists of whole vectors.
- * @param channels numbers of one vector
- * @param work called with the bounds of each slice, vectors [first, end)
+ * Processes vectors in order, with a pause between slices of about `SLICE_ELEMENTS` elements. A slice consists of whole vectors.
+ * @param channels elements per vector
+ * @param work is called with the bounds of each slice, vectors [first, end)
  */
 export function* forEachSlice(
   vectors: number,
@@ -25,7 +24,7 @@ export function* forEachSlice(
   }
 }
 
-/** Runs a computation to its end without pauses. */
+/** Runs a computation to the end, ignoring pauses. */
 export function runSync<T>(steps: Generator<void, T>): T {
   for (;;) {
     const step = steps.next();
@@ -34,8 +33,8 @@ export function runSync<T>(steps: Generator<void, T>): T {
 }
 
 /**
- * Runs a computation with a turn of the event loop in every pause, so that timers and sockets are served meanwhile.
- * @throws the signal's reason at the first pause after it is aborted.
+ * Runs a computation and yields to the event loop at every pause, so that timers and sockets are served.
+ * @throws the signal's reason, at the first pause after it is aborted.
  */
 export async function runInSlices<T>(steps: Generator<void, T>, signal: AbortSignal): Promise<T> {
   for (;;) {

@@ -23,11 +23,11 @@ const widths: Record<DType, number> = {
 };
 
 describe('tensor', () => {
-  it('counts the elements of a shape: one for a scalar, none where a dimension is 0', () => {
+  it('counts the elements of a shape: one for a scalar, none if a dimension is 0', () => {
     assert.deepEqual([[], [3], [2, 3, 4], [2, 0, 4]].map(elementCount), [1, 3, 24, 0]);
   });
 
-  it('refuses data of another length, naming the shape', () => {
+  it('rejects data of the wrong length, naming the shape', () => {
     assert.throws(() => tensor('float32', [2, 3], new Float32Array(5)), {
       name: 'RangeError',
       message: 'tensor of shape [2, 3] needs 6 elements, got 5',
@@ -35,7 +35,7 @@ describe('tensor', () => {
   });
 
   for (const [dtype, width] of Object.entries(widths) as [DType, number][]) {
-    it(`${dtype}: zeros, bytes and views have ${width} bytes an element`, () => {
+    it(`${dtype}: zeros, bytes and views have ${width} bytes per element`, () => {
       assert.equal(elementBytes(dtype), width);
       const value = zeros(dtype, [2, 3]);
       assert.equal(tensorBytes(value).byteLength, 6 * width);
@@ -55,7 +55,7 @@ describe('tensor', () => {
     assert.equal(tensorBytes(value).byteOffset, 4);
   });
 
-  it('copies bytes that are not aligned, of a Buffer too', () => {
+  it('copies unaligned bytes, also of a Buffer', () => {
     const buffer = Uint8Array.of(0xee, 0, 0, 0x80, 0x3f, 0xee).buffer;
     for (const bytes of [new Uint8Array(buffer, 1, 4), Buffer.from(buffer, 1, 4)]) {
       const value = tensorFromBytes('float32', [1], bytes);
@@ -65,7 +65,7 @@ describe('tensor', () => {
     }
   });
 
-  it('stacks tensors of one shape along a new first axis, of any dtype', () => {
+  it('stacks tensors of equal shape and any dtype along a new first axis', () => {
     const rows = [1, 2, 3].map((value) => tensor('int64', [2], BigInt64Array.of(BigInt(value), 0n)));
     const stacked = stack(rows);
     assert.deepEqual(
@@ -75,7 +75,7 @@ describe('tensor', () => {
     assert.deepEqual(stack([zeros('float32', [])]).shape, [1]);
     assert.throws(
       () => stack([zeros('float32', [2]), zeros('float32', [1, 2])]),
-      /float32 \[1, 2\] does not go with float32 \[2\]/,
+      /float32 \[1, 2\] differs from float32 \[2\]/,
     );
     assert.throws(() => stack([]), /at least one/);
   });

@@ -1,9 +1,9 @@
-/** Dense host tensors: a dtype, a shape and one little-endian, row-major typed array. */
+/** Dense tensors in main memory: a dtype, a shape and a little-endian, row-major typed array. */
 
 /** Element types used in graphs, checkpoints and on the wire. */
 export type DType = 'float32' | 'float64' | 'float16' | 'int32' | 'int64' | 'int8' | 'uint8' | 'bool';
 
-/** The typed array that holds elements of each dtype; float16 is held as its 16-bit patterns. */
+/** The typed array for elements of each dtype; float16 is stored as 16-bit patterns. */
 export interface DTypeArray {
   float32: Float32Array;
   float64: Float64Array;
@@ -15,13 +15,13 @@ export interface DTypeArray {
   bool: Uint8Array;
 }
 
-/** dtype and shape of a tensor whose elements stand elsewhere. */
+/** dtype and shape of a tensor, without its elements. */
 export interface TensorType {
   readonly dtype: DType;
   readonly shape: readonly number[];
 }
 
-/** A tensor whose data has exactly `product(shape)` elements. */
+/** A tensor; `data` has exactly `product(shape)` elements. */
 export interface Tensor<D extends DType = DType> {
   readonly dtype: D;
   readonly shape: readonly number[];
@@ -39,7 +39,7 @@ const arrayConstructors = {
   bool: Uint8Array,
 } as const;
 
-/** Bytes of one element. */
+/** Bytes per element. */
 export function elementBytes(dtype: DType): number {
   return arrayConstructors[dtype].BYTES_PER_ELEMENT;
 }
@@ -50,8 +50,8 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /**
- * Wraps data as a tensor.
- * @throws RangeError when the number of elements is not the product of the shape.
+ * Wraps data as a tensor, without a copy.
+ * @throws RangeError if the number of elements is not the product of the shape.
  */
 export function tensor<D extends DType>(dtype: D, shape: readonly number[], data: DTypeArray[D]): Tensor<D> {
   if (data.length !== elementCount(shape)) {
@@ -62,21 +62,21 @@ export function tensor<D extends DType>(dtype: D, shape: readonly number[], data
   return { dtype, shape, data };
 }
 
-/** A tensor of zeros. */
+/** Creates a tensor of zeros. */
 export function zeros<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
   const data = new arrayConstructors[dtype](elementCount(shape)) as DTypeArray[D];
   return { dtype, shape, data };
 }
 
-/** Rows start..end (exclusive) along the first axis, sharing the data. */
+/** Returns rows start..end (exclusive) along the first axis; they share the data. */
 export function rows<D extends DType>({ dtype, shape, data }: Tensor<D>, start: number, end: number): Tensor<D> {
   const row = elementCount(shape.slice(1));
   return tensor(dtype, [end - start, ...shape.slice(1)], data.subarray(start * row, end * row) as DTypeArray[D]);
 }
 
 /**
- * Checks that bytes are as many as a tensor takes.
- * @throws RangeError when they do not fit the shape.
+ * Checks that the number of bytes is that of a tensor.
+ * @throws RangeError if it does not match the dtype and shape.
  */
 export function checkByteLength(dtype: DType, shape: readonly number[], bytes: Uint8Array): void {
   const needed = elementCount(shape) * elementBytes(dtype);
@@ -85,13 +85,13 @@ export function checkByteLength(dtype: DType, shape: readonly number[], bytes: U
 }
 
 /**
- * Views bytes (little-endian, row-major) as a tensor; copies only where the offset is not aligned.
- * @throws RangeError when the number of bytes does not fit the shape.
+ * Returns bytes (little-endian, row-major) as a tensor, with a copy only if the offset is not aligned.
+ * @throws RangeError if the number of bytes does not match the dtype and shape.
  */
 export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly number[], bytes: Uint8Array): Tensor<D> {
   checkByteLength(dtype, shape, bytes);
   const width = elementBytes(dtype);
-  const aligned = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes); // not slice(): a Buffer would only make another view
+  const aligned = bytes.byteOffset % width === 0 ? bytes : Uint8Array.from(bytes); // not slice(), which does not copy a Buffer
   const Constructor = arrayConstructors[dtype] as unknown as new (
     b: ArrayBufferLike,
     o: number,
@@ -100,14 +100,14 @@ export function tensorFromBytes<D extends DType>(dtype: D, shape: readonly numbe
   return { dtype, shape, data: new Constructor(aligned.buffer, aligned.byteOffset, aligned.byteLength / width) };
 }
 
-/** The tensor's bytes (little-endian, row-major), without a copy. */
+/** Returns the tensor's bytes (little-endian, row-major), without a copy. */
 export function tensorBytes(value: Tensor): Uint8Array {
   return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
 }
 
 /**
- * Joins tensors of one dtype and shape along a new first axis.
- * @throws RangeError when there is none, or they differ.
+ * Joins tensors of equal dtype and shape along a new first axis.
+ * @throws RangeError if there are none, or if their dtypes or shapes differ.
  */
 export function stack<D extends DType>(parts: readonly Tensor<D>[]): Tensor<D> {
   const [first] = parts;
@@ -116,7 +116,7 @@ export function stack<D extends DType>(parts: readonly Tensor<D>[]): Tensor<D> {
   parts.forEach(({ dtype, shape, data }, i) => {
     if (dtype !== first.dtype || shape.join() !== first.shape.join()) {
       throw new RangeError(
-        `stack: ${dtype} [${shape.join(', ')}] does not go with ${first.dtype} [${first.shape.join(', ')}]`,
+        `stack: ${dtype} [${shape.join(', ')}] differs from ${first.dtype} [${first.shape.join(', ')}]`,
       );
     }
     (all.data as Float32Array).set(data as Float32Array, i * data.length);

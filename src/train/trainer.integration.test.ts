@@ -736,7 +736,7 @@ describe('train refuses', () => {
   it('a source without photographs, before it makes the run folder', async () => {
     const [empty, run] = [join(root, 'empty'), newRun()];
     await mkdir(empty);
-    await assert.rejects(trainTiny(run, tinyConfig(empty)), { name: 'DataError', message: /empty holds no images/ });
+    await assert.rejects(trainTiny(run, tinyConfig(empty)), { name: 'DataError', message: /empty contains no images/ });
     await assert.rejects(trainTiny(run, tinyConfig(join(root, 'nowhere'))), {
       name: 'DataError',
       message: /nowhere cannot be opened/,

@@ -83,7 +83,7 @@ describe('vicregl import', () => {
     const before = await readdir(scratch);
     for (const [args, message] of [
       [[join(scratch, 'absent.pth')], /absent\.pth cannot be read: there is no such file/],
-      [[page], /is no checkpoint but a web page: the download went wrong/],
+      [[page], /is not a checkpoint but a web page: the download failed/],
       [
         [`${fixture}.pth`, '--prefix', 'teacher.'],
         /no backbone under the prefix "teacher\."; there is module\.backbone\./,

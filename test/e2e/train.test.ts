@@ -148,7 +148,7 @@ describe('vicregl train', () => {
         ['--config', config, '--init', 'nowhere.pth', ...out],
         /^vicregl: the weights to start from, nowhere\.pth, cannot be read: there is no such file or folder /,
       ],
-      [['--config', config, '--init', config, ...out], /^vicregl: \S+tiny\.yaml is no checkpoint that can be read: /],
+      [['--config', config, '--init', config, ...out], /^vicregl: \S+tiny\.yaml is not a supported checkpoint: /],
       [
         ['--resume', '--config', config, ...out],
         /^vicregl: --resume uses the run's own .*config\.yaml; remove --config and --recipe .*\n$/,
