@@ -28,7 +28,7 @@ const program = `
   console.log(JSON.stringify([full, await failure()]));
 `;
 
-test('where no more files may be open, a worker is unavailable, and the process goes on', () => {
+test('if no more files can be opened, a worker is unavailable, and the process continues', () => {
   const shell = ['-c', 'ulimit -n 96; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program];
   const { status, stdout, stderr } = spawnSync('sh', shell, { encoding: 'utf8' });
   assert.equal(status, 0, stderr);

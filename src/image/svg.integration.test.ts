@@ -23,12 +23,12 @@ const INK = `
 `;
 
 describe('svgToPng', () => {
-  it('draws at the scale that is asked for', async () => {
+  it('draws at the requested scale', async () => {
     const { width, height } = await sharp(await svgToPng(picture('a'), 2)).metadata();
     assert.deepEqual([width, height], [240, 80]);
   });
 
-  it('draws letters on a machine without fonts', async () => {
+  it('draws text on a machine without fonts', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vicregl-fonts-'));
     try {
       await writeFile(join(folder, 'fonts.conf'), '<?xml version="1.0"?><fontconfig></fontconfig>');

@@ -124,11 +124,11 @@ describe('on the first step of a run', () => {
     usual = await terms({});
   });
 
-  it('the terms are those of the loss in plain loops', async () => {
+  it('the terms equal those of a loss in plain loops', async () => {
     same(usual, await rightTerms({}), [...GLOBAL, ...LOCAL]);
   });
 
-  it('loss.alpha weighs the global and the local loss, and leaves one out at either end', async () => {
+  it('loss.alpha weights the global and the local loss, and 0 or 1 omits one of them', async () => {
     for (const alpha of [0, 0.5, 1]) {
       const found = await terms({ alpha });
       const kept = [...(alpha > 0 ? GLOBAL : []), ...(alpha < 1 ? LOCAL : [])];
@@ -141,7 +141,7 @@ describe('on the first step of a run', () => {
     }
   });
 
-  it('loss.matches takes one kind of matches; both is their sum', async () => {
+  it('loss.matches selects one kind of matches, and both is their sum', async () => {
     const [location, feature] = [await terms({ matches: 'location' }), await terms({ matches: 'feature' })];
     same(location, usual, GLOBAL);
     same(feature, usual, GLOBAL);
@@ -150,7 +150,7 @@ describe('on the first step of a run', () => {
     for (const name of LOCAL) near(location[name]! + feature[name]!, usual[name]!, name);
   });
 
-  it('loss.numMatches is of location matches, and of feature matches where loss.featureMatches is top', async () => {
+  it('loss.numMatches limits location matches, and feature matches if loss.featureMatches is top', async () => {
     const feature = await terms({ matches: 'feature' });
     same(await terms({ matches: 'feature', numMatches: [1, 1] }), feature, LOCAL);
     const top = { matches: 'feature', featureMatches: 'top' };
@@ -173,7 +173,7 @@ describe('on the first step of a run', () => {
     same(fewLocations, usual, GLOBAL);
   });
 
-  it('loss.invariance, variance and covariance weigh both losses, loss.local the local one apart', async () => {
+  it('loss.invariance, variance and covariance weight both losses, and loss.local only the local loss', async () => {
     const weights = { invariance: 50, variance: 5, covariance: 3 };
     const [all, local] = [await terms(weights), await terms({ local: weights })];
     const factors = [2, 0.2, 3];
@@ -185,7 +185,7 @@ describe('on the first step of a run', () => {
     }
   });
 
-  it('a weight of 0 leaves its term out, of the log too', async () => {
+  it('a weight of 0 omits its term, also from the log', async () => {
     const found = await terms({ covariance: 0, local: { variance: 0, covariance: 1 } });
     const kept = ['inv_l', 'var_l', 'minv_l', 'mcov_l'];
     assert.deepEqual(
@@ -196,7 +196,7 @@ describe('on the first step of a run', () => {
     near(found['l'], 0.75 * sumOf(usual, kept.slice(0, 2)) + 0.25 * sumOf(usual, kept.slice(2)), 'l');
   });
 
-  it('loss.criterion simclr puts NT-Xent in place of the criterion, at loss.temperature', async () => {
+  it('loss.criterion simclr replaces the criterion with NT-Xent at loss.temperature', async () => {
     const found = await terms({ criterion: 'simclr' });
     assert.deepEqual(
       Object.keys(found).filter((name) => /(inv|var|cov|nce)_l$/.test(name)),
@@ -214,7 +214,7 @@ describe('on the first step of a run', () => {
     );
   });
 
-  it('crops.mirrorFlippedGrid changes location matches alone', async () => {
+  it('crops.mirrorFlippedGrid changes only location matches', async () => {
     const authors = { mirrorFlippedGrid: false };
     same(await terms({ matches: 'feature' }, authors), await terms({ matches: 'feature' }), [...GLOBAL, ...LOCAL]);
     const location = { matches: 'location' };

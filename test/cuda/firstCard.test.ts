@@ -9,7 +9,7 @@ import type { CardReport } from '../../scripts/cuda/cardReport.js';
 
 const script = fileURLToPath(new URL('../../scripts/cuda/firstCard.js', import.meta.url));
 
-it('the command for a first card runs on the CPU with tiny sizes, and every section says what it measured', async () => {
+it('the GPU check runs on the CPU with tiny sizes, and every section reports its measurements', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-first-card-'));
   try {
     const out = join(scratch, 'report');
@@ -53,7 +53,7 @@ it('the command for a first card runs on the CPU with tiny sizes, and every sect
   }
 });
 
-it('the command says which flag is missing or wrong before it measures anything', () => {
+it('the GPU check names a missing or wrong flag before it measures anything', () => {
   const refused = (...flags: readonly string[]) =>
     spawnSync(process.execPath, [script, ...flags], { encoding: 'utf8' }).stderr;
   assert.match(refused('--device', 'cpu'), /--out FOLDER is missing/);

@@ -30,7 +30,7 @@ const total = (bytes: ReadonlyMap<string, number>, ...operators: readonly string
 const bytesOf = (...shape: readonly number[]): number => 4 * shape.reduce((a, b) => a * b);
 
 describe('copies', () => {
-  it('of nothing are not made: ranges of everything, zeros around nothing, axes that stay', () => {
+  it('are not emitted for no-ops: full slices, empty padding, unchanged axes', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 3, 4]);
     assert.equal(slice(x, [{ axis: 1, start: 0, end: 3 }]), x);
@@ -49,7 +49,7 @@ describe('copies', () => {
     assert.notEqual(slice(x, [{ axis: 2, start: 3, end: -1, step: -1 }]), x);
   });
 
-  it('are counted by what is written and read, not by what nothing reads', () => {
+  it('are counted by the bytes that are written and read, not by unused outputs', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [10, 3]);
     pad(x, [1, 0], [0, 0]);
@@ -57,7 +57,7 @@ describe('copies', () => {
     assert.deepEqual(Object.fromEntries(writtenBytes(graph)), { Transpose: 120, Add: 120 });
   });
 
-  it('for the weight of a 1 x 1 convolution are the transposed maps, or the products of each image, whichever is less', () => {
+  it('for the weight gradient of a 1 x 1 convolution are the transposed maps or the products of each image, whichever is smaller', () => {
     const wide = ofWeightGradient([64, 256, 56, 56], [64, 256, 1, 1]);
     assert.equal(total(wide, 'Pad', 'Slice', 'Concat', 'Gather'), 0);
     assert.equal(total(wide, 'MatMul'), bytesOf(64, 64, 256));
@@ -68,7 +68,7 @@ describe('copies', () => {
     assert.equal(total(strided, 'Slice'), bytesOf(64, 256, 28, 28));
   });
 
-  it('for the weight of a 3 x 3 convolution are about as many as its kernel has cells', () => {
+  it('for the weight gradient of a 3 x 3 convolution are about one map per kernel cell', () => {
     const map = bytesOf(64, 64, 56, 56);
     const copies = total(ofWeightGradient([64, 64, 56, 56], [64, 64, 3, 3]), 'Pad', 'Slice', 'Concat', 'Gather');
     assert.ok(copies < 15 * map, `${copies / map} maps`);
@@ -85,7 +85,7 @@ describe('a training step for CUDA', () => {
     ['resnet50', 25],
     ['convnext_tiny', 20],
   ] as const) {
-    it(`of ${arch} at batch 64 writes less than ${most} GB of copies, none of them whole`, () => {
+    it(`of ${arch} at batch 64 writes less than ${most} GB of copies, none of a complete tensor`, () => {
       const graph = stepOf(arch);
       const whole = writtenNodes(graph).filter(
         ({ operator, inputs, outputs }) =>

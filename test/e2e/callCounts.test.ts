@@ -50,7 +50,7 @@ const compressed = (stream: number, bytes: Buffer): Buffer => {
   return whole;
 };
 
-test('the counts of all codes add up to the calls that reached the service', async (t) => {
+test('the counts over all status codes add up to the calls that reached the service', async (t) => {
   const held = createHeldEngine({
     failWith: ({ data }) => (data.includes(POISON) ? new EngineError('internal', 'poison') : undefined),
   });
@@ -111,7 +111,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await connection.until(isEndOf(stream));
   }
 
-  await t.test('answered, or refused for what is in the message', async () => {
+  await t.test('calls that are answered or rejected because of their message', async () => {
     await whole('Embed', 'OK', (stream) => messageFrames(stream, request));
     await whole('Embed', 'OK', (stream) => compressed(stream, gzipSync(request)), [['grpc-encoding', 'gzip']]);
     await whole('GetModel', 'OK', (stream) => messageFrames(stream, Buffer.alloc(0)));
@@ -125,7 +125,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await allCounted();
   });
 
-  await t.test('wrong before any message is read', async () => {
+  await t.test('calls that are rejected before a message is read', async () => {
     const filler: Fields = [['x-filler', 'a'.repeat(20_000)]];
     await whole('Embed', 'RESOURCE_EXHAUSTED', (stream) => messageFrames(stream, request), filler);
     await whole('EmbedStream', 'RESOURCE_EXHAUSTED', (stream) => messageFrames(stream, item), filler);
@@ -155,7 +155,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await allCounted();
   });
 
-  await t.test('wrong in how its messages come', async () => {
+  await t.test('calls whose messages are too large, incomplete, compressed in a wrong way or too many', async () => {
     const large = (stream: number): Buffer => messageFrames(stream, Buffer.alloc(maxMessageBytes + 1));
     const withPart = (stream: number): Buffer => partOfAMessage(stream, FLAG.endStream);
     for (const method of ['Embed', 'EmbedStream', 'ExtractFeaturesChunked']) {
@@ -195,7 +195,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     },
   );
 
-  await t.test('given up while its image is run, by its caller, a deadline, or the end of its connection', async () => {
+  await t.test('calls that end during inference, by cancellation, deadline or disconnection', async () => {
     held.hold();
     /** A call that has begun on a connection of its own. */
     async function running(method: string, message: Buffer, others: Fields = []) {
@@ -243,14 +243,14 @@ test('the counts of all codes add up to the calls that reached the service', asy
     for (const { socket } of gone) socket.destroy();
   });
 
-  await t.test('of the service beside ours: health checks are not counted', async () => {
+  await t.test('calls of other services: health checks are not counted', async () => {
     const stream = open(connection, '/grpc.health.v1.Health/Check');
     connection.send(messageFrames(stream, Buffer.alloc(0)));
     assert.equal((await connection.until(isEndOf(stream))).type, FRAME.headers);
     await allCounted();
   });
 
-  await t.test('under way when the service shuts down', async () => {
+  await t.test('calls in flight when the service shuts down', async () => {
     held.hold();
     const begun = held.nextRun();
     expectEnd('Embed', 'OK');

@@ -58,7 +58,7 @@ describe('examples', () => {
   });
   after(() => stop(served));
 
-  test('the segmentation backend tells the parts of a picture that it was not trained on apart', async (t) => {
+  test('the segmentation backend separates the parts of an image that it was not trained on', async (t) => {
     const example = await startExample('segmentation.mjs', served.address);
     t.after(() => example.child.kill());
     // Of each photograph a strip that was left out of the training, side by side.
@@ -100,7 +100,7 @@ describe('examples', () => {
     await stop(example);
   });
 
-  test('the matching API finds a picture in itself, and gives the reason of what it refuses', async (t) => {
+  test('the matching API finds an image in itself, and gives the reason when it rejects a request', async (t) => {
     const example = await startExample('matching.mjs', served.address);
     t.after(() => example.child.kill());
     const post = async (query: string, form: Awaited<ReturnType<typeof encoded>>) => {
@@ -125,7 +125,7 @@ describe('examples', () => {
     await stop(example);
   });
 
-  test('both tell their callers how long to wait, in whole seconds, as the service does', async (t) => {
+  test('both tell their callers how many seconds to wait, as the service does', async (t) => {
     const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
     const service = await createServer({
       models: [{ engine }],

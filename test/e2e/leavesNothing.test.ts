@@ -70,7 +70,7 @@ async function useEverything(place: Place, out: string): Promise<void> {
 }
 
 describe('a start and an inference, training and an export', () => {
-  test('leave nothing in the folders of the user, the temporary and the current one', async () => {
+  test('leave no files in the home, temporary and current folders', async () => {
     const watched = join(scratch, 'watched');
     const cwd = join(watched, 'current');
     for (const name of ['home', 'tmp', 'cache', 'current']) await mkdir(join(watched, name), { recursive: true });
@@ -81,7 +81,7 @@ describe('a start and an inference, training and an export', () => {
     assert.deepEqual((await readdir(out)).sort(), ['model', 'pairs.png', 'run']);
   });
 
-  test('need none of these folders to be writable', async () => {
+  test('work if none of these folders is writable', async () => {
     // root may write everywhere, but not below a file
     const file = join(scratch, 'file');
     await writeFile(file, '');

@@ -81,7 +81,7 @@ describe('a served call', () => {
     });
   }
 
-  test('has a request id, given or made, in its log line and trailing metadata', async () => {
+  test('has a request id, from the client or generated, in its log line and trailing metadata', async () => {
     for (const [id, model] of [
       ['4bf92f3577b34da6a3ce929d0e0e4736', ''],
       ['orders/17:retry=2', 'none'],
@@ -105,7 +105,7 @@ describe('a served call', () => {
     }
   });
 
-  test('logs what failed in an item of a batch or a stream, whose call is answered', async () => {
+  test('logs the failed items of a batch or stream although the call succeeds', async () => {
     const client = createClient({ address: server.address });
     const results = [...(await client.embedBatch([image, poisoned]))];
     for await (const answer of client.embedStream([{ id: 'a', image: poisoned }])) results.push(answer);
@@ -122,7 +122,7 @@ describe('a served call', () => {
     for (const { requestId } of failed) assert.ok(requestId);
   });
 
-  test('counts in every metric that there is', async () => {
+  test('is counted in every metric', async () => {
     const metrics = await scrape();
     const value = (line: string) =>
       Number(
@@ -161,7 +161,7 @@ describe('a served call', () => {
     assert.ok(value('process_resident_memory_bytes') > 1e6);
   });
 
-  test('and promtool finds nothing wrong with names and helps', {
+  test('promtool accepts the names and help texts of the metrics', {
     skip: skipWithout('promtool'),
   }, async () => {
     const check = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -197,7 +197,7 @@ describe('the histogram of phases', () => {
     ],
   };
 
-  test('counts what belongs to an image once per image, and the rest once per message', async () => {
+  test('counts image phases once per image, and other phases once per message', async () => {
     const server = await createServer({
       models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
       ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger: createLogger('silent') },
@@ -221,7 +221,7 @@ describe('the histogram of phases', () => {
   });
 });
 
-describe('items that are refused', () => {
+describe('rejected items', () => {
   let held: ReturnType<typeof createHeldEngine>;
   let server: Awaited<ReturnType<typeof createServer>>;
   let client: Client;
@@ -243,7 +243,7 @@ describe('items that are refused', () => {
     await server.close();
   });
 
-  test('count with their reason, though their call is answered', async () => {
+  test('are counted with their reason although the call succeeds', async () => {
     const running = held.nextRun();
     const first = client.embed(image);
     await running;
@@ -255,7 +255,7 @@ describe('items that are refused', () => {
     await metricsHave('vicregl_requests_total{method="EmbedBatch",code="OK"} 1');
   });
 
-  test('count as dropped where their deadline passes in the queue, and no call does whose run had begun', async () => {
+  test('are counted as dropped if their deadline expires in the queue, but not if their run had started', async () => {
     const running = held.nextRun();
     const first = assert.rejects(client.embed(image, { deadlineMs: 1000 }), { code: 'DEADLINE_EXCEEDED' });
     await running;

@@ -54,7 +54,7 @@ describe('a path that cannot be opened', () => {
     ['is not there', 'nowhere', 'there is no such file or folder'],
     ['leads through a file', 'file/inside', 'a part of the path is a file, not a folder'],
   ] as const) {
-    it(`is named with its option and the reason in words by every command, when it ${what}`, async () => {
+    it(`is reported by every command with its option and the reason, when it ${what}`, async () => {
       const at = join(scratch, path);
       for (const [given, args] of commands) {
         const { code, stderr } = await vicreglInHost(...args(at, join(scratch, 'out')));
@@ -68,7 +68,7 @@ describe('a path that cannot be opened', () => {
     });
   }
 
-  it('is told to be a folder where a file is wanted', async () => {
+  it('is reported as a folder where a file is expected', async () => {
     for (const args of [
       ['train', '--config', scratch, '--out', join(scratch, 'out')],
       ['serve', '--config', scratch],

@@ -39,7 +39,7 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 describe('the packed files', () => {
-  test('are what a user needs: programs, contract, recipes and the bundled model, whole', async () => {
+  test('are complete: programs, proto files, recipes and the bundled model', async () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = (await filesIn('src')).filter((path) => path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path));
     const expected = [
@@ -64,7 +64,7 @@ describe('the packed files', () => {
 
 const skip = await skipWithoutRegistry();
 
-test('the tests below are skipped without a registry, and say so; where CI has to have it they fail', async (t) => {
+test('the tests below are skipped with the reason if there is no registry, and fail if CI requires it', async (t) => {
   const nowhere = { npm_config_registry: 'http://127.0.0.1:1/' };
   const before = process.env['CI_NPM_REGISTRY'];
   t.after(() => {
@@ -103,7 +103,7 @@ describe('the package as a dependency', { skip }, () => {
     await npm(project, withoutCuda, 'install', '--prefer-offline', '--no-audit', join(scratch, packed.filename));
   });
 
-  test('brings no CUDA, and nothing of those who develop it', async () => {
+  test('installs neither CUDA nor development dependencies', async () => {
     const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest;
     for (const name of Object.keys(dependencies)) assert.ok(existsSync(installed(name)), name);
     for (const name of Object.keys(devDependencies)) {
@@ -120,7 +120,7 @@ describe('the package as a dependency', { skip }, () => {
     );
   });
 
-  test('serves the bundled model, and its client calls it, from JavaScript and with its types from TypeScript', async () => {
+  test('serves the bundled model, and its client works from JavaScript and, with types, from TypeScript', async () => {
     const script = join(project, 'consumer.ts');
     await writeFile(script, `import { readFile } from 'node:fs/promises';\n${consumer}`);
     const tsc = resolve('node_modules/typescript/bin/tsc');

@@ -106,7 +106,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     await rm(scratch, { recursive: true });
   });
 
-  test('scrapes the service: what clients ask for can be seen', async () => {
+  test('scrapes the service: the calls of clients appear in the metrics', async () => {
     const client = createClient({ address: served.address });
     for (let i = 0; i < 3; i++) await client.embed({ width: 8, height: 8, rgb: new Uint8Array(192) });
     await client.close();
@@ -115,7 +115,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     assert.equal(await eventually(() => query(total), 'the requests are counted'), 3);
   });
 
-  test('evaluates every rule, and raises none while all is well', async () => {
+  test('evaluates every rule, and no alert fires while the service is healthy', async () => {
     const evaluated = await eventually(async () => {
       const found = await rules();
       return found.length > 0 && found.every(({ health }) => health !== 'unknown') ? found : undefined;
@@ -126,7 +126,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     }
   });
 
-  test('raises VicreglDown when the service is killed', async () => {
+  test('fires VicreglDown when the service is killed', async () => {
     const exited = once(served.child, 'exit');
     served.child.kill('SIGKILL');
     await exited;

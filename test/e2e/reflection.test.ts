@@ -74,7 +74,7 @@ describe('reflection', () => {
   }
 
   for (const version of reflectionVersions) {
-    test(`${version}: every service is listed, and every import of their files is answered under its name`, async () => {
+    test(`${version}: every service is listed, and every imported file is found by its name`, async () => {
       const { services, files } = await discover(version);
       assert.deepEqual(services.sort(), [
         'grpc.health.v1.Health',
@@ -106,7 +106,7 @@ describe('reflection', () => {
       assert.deepEqual([jsonName, proto3Optional], ['maxResponseBytes', true]);
     });
 
-    test(`${version}: every symbol leads to its file, and an answer brings what its file imports`, async () => {
+    test(`${version}: every symbol is found, and an answer includes the imports of its file`, async () => {
       const { files } = await discover(version);
       // What travels in google.rpc.Status is imported by nothing.
       const symbols = [
@@ -127,7 +127,7 @@ describe('reflection', () => {
       }
     });
 
-    test(`${version}: what is not there is NOT_FOUND, and the stream goes on`, async () => {
+    test(`${version}: an unknown name is NOT_FOUND, and the stream continues`, async () => {
       const answers = await reflect(server.address, version, [
         { file_by_filename: 'vicregl.v1.proto' },
         { file_containing_symbol: 'vicregl.v1.Nothing' },
@@ -140,7 +140,7 @@ describe('reflection', () => {
     });
   }
 
-  test('a call can be made by what it answers alone', async () => {
+  test('a call can be made with only the reflected descriptors', async () => {
     const [answer] = await reflect(server.address, 'v1', [{ file_containing_symbol: 'vicregl.v1.VicreglService' }]);
     const { file_descriptor_proto: files } = answer!['file_descriptor_response'] as { file_descriptor_proto: Buffer[] };
     const set = protobuf.Writer.create();
@@ -159,7 +159,7 @@ describe('reflection', () => {
     assert.deepEqual([embedding.dtype, embedding.shape, embedding.data.length], ['DATA_TYPE_FLOAT32', [16], 64]);
   });
 
-  test("a call can be made by Python's descriptor pool alone", {
+  test('a call can be made from Python with only the reflected descriptors', {
     skip: skipWithoutPython('grpc', 'google.protobuf'),
   }, async () => {
     const program = fileURLToPath(new URL('../../../test/support/reflectedCall.py', import.meta.url));

@@ -72,7 +72,7 @@ function recordingTransport(called: Set<string>): Transport {
   };
 }
 
-describe('every method of the contract', () => {
+describe('every method of the API', () => {
   let server: RunningServer;
   let overSocket: Record<string, Outcome>;
   before(async () => {
@@ -106,7 +106,7 @@ describe('every method of the contract', () => {
     }
   });
 
-  test('answers in-process what it answers over a socket', async () => {
+  test('gives the same answer in-process as over a socket', async () => {
     const transport = createLocalTransport(createService({ models: [{ engine: engineOf() }] }));
     assert.deepEqual(await outcomes(transport), overSocket);
     await transport.close();

@@ -66,7 +66,7 @@ describe('extreme shapes', () => {
   const square = (rgb: Uint8Array) =>
     client.embed({ pixels: { width: 224, height: 224, rgb }, resize: { kind: 'fit', width: 224, height: 224 } });
 
-  test('one pixel enlarged to 8192 and to the largest side of a uint32 is the colour of that pixel', async () => {
+  test('one pixel enlarged to 8192 and to the maximum uint32 side has the colour of that pixel', async () => {
     const pixels = await fixture('shapes/1x1.png');
     const { vector } = await square(new Uint8Array(224 * 224 * 3).fill(90));
     for (const resize of [4096, 8192, 2 ** 32 - 1]) {
@@ -75,7 +75,7 @@ describe('extreme shapes', () => {
     }
   });
 
-  test('one column of a thousand pixels: the middle of it, enlarged 256 times', async () => {
+  test('of a column of a thousand pixels, the middle is used, enlarged 256 times', async () => {
     const pixels = await fixture('shapes/1x1000.png');
     const column = await sharp(pixels).removeAlpha().raw().toBuffer();
     // Rows of the central square of 256 x 256000.
@@ -88,7 +88,7 @@ describe('extreme shapes', () => {
     assert.equal((await client.embed(pixels)).vector.length, vector.length);
   });
 
-  test('a crop of one pixel of a photograph, enlarged to 8192, is its colour', async () => {
+  test('a crop of one pixel of a photograph, enlarged to 8192, has the colour of that pixel', async () => {
     const pixels = await fixture('photos/coffee.jpg');
     const [left, top] = [300, 200];
     const pixel = await sharp(pixels).extract({ left, top, width: 1, height: 1 }).raw().toBuffer();
@@ -100,12 +100,12 @@ describe('extreme shapes', () => {
     }
   });
 
-  test('no process has taken more memory than such pictures need', async () => {
+  test('no process uses more memory than such images need', async () => {
     const peak = await peakMb(served.child.pid!);
     assert.ok(peak < 400, `${peak} MB`);
   });
 
-  test('pipelinePixels refuses what would write more, by name', async (t) => {
+  test('an image over pipelinePixels is rejected with the name of the limit', async (t) => {
     const small = await startServedProcess(
       '--model',
       model.folder.dir,

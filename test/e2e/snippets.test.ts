@@ -64,7 +64,7 @@ after(async () => {
 /** A block as it is run: with the address of the test's service. */
 const addressed = (text: string): string => text.replaceAll('127.0.0.1:50051', served.address);
 
-test('every block has a language that is tested, or says why it is not run', () => {
+test('every block has a tested language or states why it is not run', () => {
   const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json', 'mermaid'];
   for (const { place, language, notRun } of snippets) {
     assert.ok(tested.includes(language) || notRun !== undefined, `${place}: nothing runs blocks of "${language}"`);
@@ -148,7 +148,7 @@ describe('Python', () => {
   const why = missing === undefined ? false : `${missing} is not here`;
   if (process.env['CI_PYTHON'] === 'required') assert.equal(why, false);
 
-  test('the stubs are made by the commands of the documentation', { skip: why }, async () => {
+  test('the documented commands generate the stubs', { skip: why }, async () => {
     assert.ok(stubs && stubs.notRun === undefined);
     await run('bash', ['-euo', 'pipefail', '-c', stubs.text], { cwd: folder });
   });

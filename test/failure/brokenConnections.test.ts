@@ -117,7 +117,7 @@ async function breakBesideACall(
   assert.equal(answer.type, FRAME.headers);
 }
 
-describe('a connection on which HTTP/2 is broken is closed, and the calls on it end as UNAVAILABLE', () => {
+describe('a connection that violates HTTP/2 is closed, and its calls fail as UNAVAILABLE', () => {
   for (const [name, breach] of Object.entries(breaches)) {
     test(name, async (t) => {
       const service = await start(t);
@@ -139,7 +139,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     await breakBesideACall(t, connection, breaches['a header field of 70,000 bytes']!(), service);
   });
 
-  test('also when nothing else runs on it, and when its caller is silent after it', async (t) => {
+  test('also when no other call is open, and when the client sends nothing afterwards', async (t) => {
     const service = await start(t);
     const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
     const before = sockets();
@@ -150,7 +150,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     assert.ok(sockets() <= before, `${sockets()} sockets are open, ${before} were before`);
   });
 
-  test("also where one call's answer is written meanwhile: it counts as not sent", async (t) => {
+  test('also while the answer of a call is written: the call counts as not answered', async (t) => {
     const service = await start(t);
     const connection = await connectRaw(service.server.address);
     const running = service.nextRun();
@@ -165,7 +165,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     assert.equal((await service.ends())['OK'], undefined);
   });
 
-  test("with Node's own client", async (t) => {
+  test('with the HTTP/2 client of Node', async (t) => {
     const service = await start(t);
     const session = connectHttp2(`http://${service.server.address}`, { maxSendHeaderBlockLength: 1e9 });
     session.on('error', () => {});
@@ -219,7 +219,7 @@ describe('metadata', () => {
     }
     return metadata;
   }
-  test('its largest size is announced to every connection', async (t) => {
+  test('its size limit is announced to every connection', async (t) => {
     const service = await start(t);
     const { frames, socket } = await connectRaw(service.server.address);
     const settings = frames.find(({ type, flags }) => type === FRAME.settings && flags === 0)!.payload;
@@ -232,7 +232,7 @@ describe('metadata', () => {
     socket.destroy();
   });
 
-  test('is taken up to the limit, as one field or as hundreds', async (t) => {
+  test('is accepted up to the limit, as one field or as hundreds', async (t) => {
     const service = await start(t);
     const { metadataBytes } = defaultServeLimits;
     for (const most of [metadataBytes, 60]) {
@@ -241,7 +241,7 @@ describe('metadata', () => {
     }
   });
 
-  test('over the limit is refused with the limit by name, counted, and harms no other call', async (t) => {
+  test('over the limit is rejected with the name of the limit and counted, and other calls are not affected', async (t) => {
     const service = await start(t);
     for (const most of [60_000, 60]) {
       const { status } = await ask(service.server.address, metadataOf(defaultServeLimits.metadataBytes + 1, most));
@@ -253,7 +253,7 @@ describe('metadata', () => {
     await service.until(/^vicregl_requests_total\{method="GetModel",code="RESOURCE_EXHAUSTED"\} 2$/m);
   });
 
-  test('over what was announced has its own call reset, also in trailers, and harms no other call', async (t) => {
+  test('over the announced limit resets its call, also in trailers, and other calls are not affected', async (t) => {
     const service = await start(t);
     const many: Fields = Array.from({ length: 40 }, (_, i) => [`x${i}`, 'a'.repeat(2000)]);
     const connection = await connectRaw(service.server.address);

@@ -51,7 +51,7 @@ function travelled(error: VicreglError): string {
   return [error.message, cause.details, ...decoded].join('\n');
 }
 
-test('callers are told a reason and no more, and the log has the rest under the id of their request', async (t) => {
+test('callers receive only a reason, and the log has the details with the request id', async (t) => {
   let failure: unknown;
   const lines: Record<string, unknown>[] = [];
   const fake = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });

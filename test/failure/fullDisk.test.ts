@@ -42,8 +42,8 @@ async function assertIntact(run: string, step: number, checkpoint: Buffer): Prom
   assert.ok(!(await readdir(run)).includes('run.lock'));
 }
 
-describe('a checkpoint that cannot be written whole', () => {
-  test('for the size of a file ends the run, names the good one before it, and leaves nothing behind', async () => {
+describe('a checkpoint that cannot be written completely', () => {
+  test('because of a file size limit ends the run, names the last good checkpoint, and leaves no partial file', async () => {
     const run = join(scratch, 'limited');
     const first = await vicregl('train', '--config', config, '--set', 'epochs=1', '--out', run);
     assert.equal(first.code, 0, first.stderr);
@@ -72,7 +72,7 @@ describe('a checkpoint that cannot be written whole', () => {
     );
   });
 
-  test('for a disk that is full does the same', async (t) => {
+  test('because the disk is full does the same', async (t) => {
     const disk = join(scratch, 'disk');
     await mkdir(disk);
     const size = (await stat(checkpointPath(join(scratch, 'limited'), 2))).size;

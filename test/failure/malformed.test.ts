@@ -72,7 +72,7 @@ describe('malformed requests and images', () => {
     await model.remove();
   });
 
-  test('a PNG of almost the most pixels in a thousandth of their bytes is answered by every method', async () => {
+  test('a highly compressed PNG with almost the maximum number of pixels is answered by every method', async () => {
     const channel = new Client(served.address, credentials.createInsecure());
     for (const bomb of realBombs()) {
       const { code, details } = await sendRaw(channel, bomb);
@@ -81,7 +81,7 @@ describe('malformed requests and images', () => {
     channel.close();
   });
 
-  test(`${CASES} of them: the right codes, no crash, nothing leaked`, async (t) => {
+  test(`${CASES} of them: correct status codes, no crash, no leak`, async (t) => {
     const open = await descriptors(served);
     const channel = new Client(served.address, credentials.createInsecure());
     const makers = await malformedCases();
@@ -141,7 +141,7 @@ describe('malformed requests and images', () => {
     t.diagnostic(`open file descriptors: ${open} before, ${left} after`);
   });
 
-  test('and after them the service answers as before, and ends when told to', async () => {
+  test('afterwards the service answers as before, and exits on SIGTERM', async () => {
     const client = createClient({ address: served.address });
     const { vector } = await client.embed({ width: 8, height: 8, rgb: new Uint8Array(192).fill(99) });
     assert.equal(vector.length, 16);

@@ -157,7 +157,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'a worker whose runtime is broken is replaced: its run fails as INTERNAL, and the service is well again',
+    'a worker whose runtime is broken is replaced: its run fails as INTERNAL, and the service recovers',
     bounded,
     async (t) => {
       const flags = ['--model', model.folder.dir, '--threads', '1'];
@@ -181,7 +181,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'SIGTERM while a worker hangs: the process ends when the grace is over, and its call as UNAVAILABLE',
+    'SIGTERM while a worker hangs: the process exits after the grace period, and the call fails as UNAVAILABLE',
     bounded,
     async (t) => {
       const served = await serve(t, '--model', model.folder.dir, '--threads', '1', '--drain-ms', '500');
@@ -201,7 +201,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'a worker lost after the weights were overwritten is not replaced by other weights: health says so, a reload mends it',
+    'a worker lost after the weights were overwritten is not replaced by other weights: health reports it until a reload',
     bounded,
     async (t) => {
       const changing = await withTinyModel();
@@ -304,7 +304,7 @@ describe('the process under load', () => {
   });
 
   test(
-    'SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered',
+    'SIGTERM under load: NOT_SERVING, calls are accepted during the drain delay, and every accepted call is answered',
     bounded,
     async (t) => {
       const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
@@ -339,7 +339,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'SIGKILL of the service under load fails every call as UNAVAILABLE, none hangs, and ends its workers',
+    'SIGKILL of the service under load: every call fails as UNAVAILABLE, none hangs, and the workers exit',
     bounded,
     async (t) => {
       const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');

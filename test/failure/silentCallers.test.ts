@@ -55,7 +55,7 @@ async function forgetfulRouter(t: TestContext, address: string) {
   };
 }
 
-test('a message that never arrives whole ends its call after receiveSeconds, and says why', async (t) => {
+test('a message that never arrives completely fails its call after receiveSeconds, with the reason', async (t) => {
   const { address, metricsAddress } = await start(t, { receiveSeconds: 1 });
   const session = connectHttp2(`http://${address}`);
   // The service closes both at the end of the test.
@@ -80,7 +80,7 @@ test('a message that never arrives whole ends its call after receiveSeconds, and
   assert.equal((await client.embed(image)).vector.length, 16);
 });
 
-test('a caller that a router has forgotten is noticed: its stream ends, and nothing of it is held', async (t) => {
+test('a silently dropped connection is detected: its stream ends and its resources are released', async (t) => {
   const { address, metricsAddress } = await start(t, { keepaliveSeconds: 1, keepaliveTimeoutSeconds: 1 });
   const router = await forgetfulRouter(t, address);
   const client = createClient({ address: router.address });

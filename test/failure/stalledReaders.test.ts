@@ -63,9 +63,9 @@ async function resetOf(stream: ClientHttp2Stream): Promise<number> {
   return stream.rstCode;
 }
 
-describe('a caller that stops reading', () => {
+describe('a client that stops reading', () => {
   for (const method of Object.keys(requests) as Method[]) {
-    test(`${method}: its stream is reset, what it held is freed, and others are answered`, async (t) => {
+    test(`${method}: its stream is reset, its resources are released, and other calls are answered`, async (t) => {
       const { session, metric } = await start(t, { readSeconds: 1 }, 10);
       const stalled = call(session, method);
       const [headers] = (await once(stalled, 'response')) as [Record<string, unknown>];
@@ -87,7 +87,7 @@ describe('a caller that stops reading', () => {
     });
   }
 
-  test('in the middle of many items: none is left unanswered in memory, and no more are taken', async (t) => {
+  test('in a stream of many items: none stays in memory unanswered, and no more are accepted', async (t) => {
     const { session, metric } = await start(t, { readSeconds: 1, streamItems: 4 }, 4000);
     // 7 x 7 cells of 16 channels: 3 kB an answer.
     const stalled = call(session, 'ExtractFeaturesStream', 50);
@@ -100,7 +100,7 @@ describe('a caller that stops reading', () => {
   });
 });
 
-test('a caller that reads slowly, but reads, has its whole answer', async (t) => {
+test('a client that reads slowly receives the complete answer', async (t) => {
   const { session, metric } = await start(t, { readSeconds: 2 }, 4000);
   const stream = call(session, 'ExtractFeaturesStream', 12);
   stream.end();

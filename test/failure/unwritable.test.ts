@@ -30,7 +30,7 @@ const commands: readonly (readonly string[])[] = [
 ];
 
 for (const command of commands) {
-  test(`${command.slice(0, 2).join(' ')} ... ${command.at(-2)} ${command.at(-1)} fails at once`, async () => {
+  test(`${command.slice(0, 2).join(' ')} ... ${command.at(-2)} ${command.at(-1)} fails before it does any work`, async () => {
     const { code, stdout, stderr } = await vicregl(...command);
     assert.equal(code, 1, stderr);
     const path = command.at(-1)!.replaceAll('.', '\\.');

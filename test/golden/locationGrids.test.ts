@@ -23,7 +23,7 @@ test(`location grids of ${golden.length} crops agree to 1e-4 px`, () => {
   }
 });
 
-test('a flipped crop without mirroring has the grid of the crop that is not flipped', () => {
+test('without mirroring, a flipped crop has the same grid as the unflipped one', () => {
   for (const { n, grid: _, ...crop } of golden) {
     const plain = locationGrid({ ...crop, flip: false }, n, n);
     const flipped = locationGrid({ ...crop, flip: true }, n, n, { mirrorFlipped: false });

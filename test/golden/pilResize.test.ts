@@ -29,9 +29,9 @@ function picture(width: number, height: number): RgbImage {
 
 const { cases } = JSON.parse(await readFile('test/golden/pil_resize.json', 'utf8')) as Recorded;
 
-describe('shortestSide beside Pillow', () => {
+describe('shortestSide compared with Pillow', () => {
   for (const { width, height, resize, crop, pixels } of cases) {
-    it(`${width} x ${height} to ${resize}, cropped to ${crop}: within half a level on average`, async () => {
+    it(`${width} x ${height} to ${resize}, cropped to ${crop}: the mean difference is below half a level`, async () => {
       const expected = Buffer.from(pixels, 'base64');
       const { image } = await prepareImage(picture(width, height), { kind: 'shortestSide', resize, crop }, 8);
       assert.deepEqual([image.width, image.height, image.data.length], [crop, crop, expected.length]);

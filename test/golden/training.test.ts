@@ -96,7 +96,7 @@ for (const [name, forms] of Object.entries(providers)) {
   const optimizer = optimizers[golden.text('optimizer')]!;
 
   describe(name, () => {
-    it('gives the evaluation forward pass within 1e-4', async (context) => {
+    it('computes the evaluation forward pass within 1e-4', async (context) => {
       const graph = new Graph();
       const input = channelsLast(golden.tensor('eval.input'));
       const pixels = graph.input('pixels', 'float32', input.shape);
@@ -118,7 +118,7 @@ for (const [name, forms] of Object.entries(providers)) {
 
     for (const provider of forms) {
       const what = `in the forms of ${provider}`;
-      it(`repeats three training steps ${what}: logs, first gradients and weights within 1e-3`, async (context) => {
+      it(`reproduces three training steps ${what}: logs, first gradients and weights within 1e-3`, async (context) => {
         const sizes = golden.setting<number[]>('sizes');
         const counts = golden.setting<number[]>('crops');
         const viewSizes = counts.flatMap((count, i) => Array<number>(count).fill(sizes[i]!));

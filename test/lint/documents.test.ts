@@ -62,7 +62,7 @@ describe('links', () => {
     assert.deepEqual(broken(files), []);
   });
 
-  test('that lead nowhere are found', () => {
+  test('that are broken are found', () => {
     const text = '## A `b`, (c)\n[x](#a-b-c) [y](#none) [z](none.md) [w](../README.md) [v](https://example.org)';
     assert.deepEqual(broken([{ file: 'docs/a.md', text }]), ['docs/a.md: docs/a.md#none', 'docs/a.md: docs/none.md']);
   });
@@ -92,7 +92,7 @@ test('the API guide has a row for every method, with its kind', () => {
   );
 });
 
-test('the guide to operations says what to do about every alert', async () => {
+test('the operations guide has instructions for every alert', async () => {
   const { groups } = parseYaml(await readFile('deploy/alerts.yml', 'utf8')) as {
     groups: { rules: { alert: string; labels: { severity: string } }[] }[];
   };

@@ -28,7 +28,7 @@ describe('import directions', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  test('every source file is seen', async () => {
+  test('every source file is checked', async () => {
     const report = await cruise('.', 'src', 'test', 'scripts');
     const seen = new Set(report.modules.map(({ source }) => source));
     for (const folder of ['src', 'test', 'scripts']) {
@@ -38,7 +38,7 @@ describe('import directions', () => {
     }
   });
 
-  test('planted violations are found', async () => {
+  test('violations in a test project are found', async () => {
     const planted = {
       'src/tensor/planted.ts': "import { server } from '../serve/server.js';\nexport const planted = server;\n",
       'src/serve/server.ts': "import { train } from '../train/train.js';\nexport const server = train;\n",

@@ -28,7 +28,7 @@ async function planted(name: string, body: string) {
 }
 
 describe('the guard of the unit tests', () => {
-  test('passes a test that stays in its thread', async () => {
+  test('accepts a test that stays in its thread', async () => {
     const { status, stdout } = await planted('harmless', 'await import("node:child_process");');
     assert.equal(status, 0, stdout);
   });
@@ -43,14 +43,14 @@ describe('the guard of the unit tests', () => {
     fetch: 'await fetch("http://127.0.0.1:65000/")',
     lookup: 'await (await import("node:dns/promises")).lookup("localhost")',
   })) {
-    test(`fails a test that calls ${what}, also where the error is caught`, async () => {
+    test(`fails a test that calls ${what}, also if the error is caught`, async () => {
       const { status, stdout } = await planted(what, `try { ${call}; } catch {}`);
       assert.equal(status, 1, stdout);
       assert.match(stdout, /a unit test may not .*rename the file to \*\.integration\.test\.ts/);
     });
   }
 
-  test('is what npm run test:unit preloads, over all tests of src/ but the integration tests', async () => {
+  test('is preloaded by npm run test:unit for all tests of src/ except the integration tests', async () => {
     const root = new URL('../../../', import.meta.url);
     const { scripts } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
       scripts: Record<string, string>;
