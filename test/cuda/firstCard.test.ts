@@ -39,7 +39,7 @@ it('the GPU check runs on the CPU with tiny sizes, and every section reports its
     for (const row of rows('placement')) assert.ok((row['operators'] as number) > 50 && row['elsewhere'] === 0);
     const [agreement] = rows('inference-float32');
     assert.ok((agreement!['matches'] as number) > 0 && agreement!['same_matches'] === 1);
-    // Not the same graph twice: that for CUDA has other forms, and rounds otherwise.
+    // The graph for CUDA has other forms, so its rounding must differ.
     for (const row of rows('training-float32')) assert.ok((row['gradient_difference'] as number) > 0);
     for (const { ms } of rows('depthwise')) assert.deepEqual(Object.keys(ms as object), ['planes', 'rows']);
     assert.ok((rows('step-resnet18')[0]!['step_s'] as number) > 0);

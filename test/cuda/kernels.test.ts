@@ -33,13 +33,13 @@ import { tinyKeys } from '../support/tinyRun.js';
 import { tinyWeights } from '../support/tinyWeights.js';
 
 /**
- * Every graph that would run on CUDA, against the table of the provider's kernels: each operator by the version since
- * which it has its form, and the types of its inputs and outputs. Nothing is run, so no card is needed; what ONNX
- * Runtime's own optimizations put in place of these nodes is not seen. The CPU has all of these operators, so nothing
- * else would tell of one that CUDA lacks but a training that is slow, or refuses to start, on the first card.
+ * Checks every graph that would run on CUDA with the table of the provider's kernels: the version of each operator, and the
+ * types of its inputs and outputs. No graph runs, so no GPU is needed. Nodes that ONNX Runtime's optimizations insert are not
+ * checked. The CPU has all of these operators. Without this test, a missing kernel would show only on a GPU, as training that
+ * is slow or does not start.
  *
- * No graph of ours computes shapes when it runs (Shape, Range, Size), which ONNX Runtime keeps on the CPU by design: every
- * shape is an int64 constant, which kernels read on the host. So there are no exceptions here.
+ * There are no exceptions: no graph of ours computes shapes at run time (Shape, Range, Size), which ONNX Runtime always runs
+ * on the CPU. Every shape is an int64 constant, which kernels read on the host.
  */
 
 const convNext: BackboneConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16], layerScale: 1 };
@@ -72,7 +72,7 @@ const step: StepConfig = {
   dropPath: false,
 };
 const withLoss = (loss: Partial<StepConfig['loss']>): Partial<StepConfig> => ({ loss: { ...step.loss, ...loss } });
-/** What a run's configuration can change of the step, one at a time. */
+/** Variants of the step that a configuration can select, one change at a time. */
 const options: Readonly<Record<string, Partial<StepConfig>>> = {
   'by default': {},
   'of the global loss alone': { ...withLoss({ alpha: 1 }), model: { backbone: convNext, expander } },
@@ -105,7 +105,7 @@ const assertRuns = (graph: Graph): void => assert.deepEqual(graphProblems(graph,
 
 function stepConfig(backbone: BackboneConfig, option: Partial<StepConfig>): StepConfig {
   const config = { ...step, ...option };
-  // Drop path is of a ConvNeXt alone.
+  // Only a ConvNeXt has drop path.
   const dropPath = config.dropPath && backbone === convNext;
   return { ...config, dropPath, model: { ...config.model, backbone } };
 }
@@ -223,7 +223,7 @@ describe('on CUDA, other exported graphs', () => {
 });
 
 describe('the table of operators', () => {
-  /** A call of an operator with types of its signature, `dtype` standing for its first type variable. */
+  /** A call of an operator with the types of its signature. `dtype` replaces its first type variable. */
   function call(operator: string, { types }: OperatorFacts, dtype: DType) {
     const typed = (parameters: Signature['inputs']): DType[] =>
       parameters.map((parameter) => {

@@ -11,11 +11,11 @@ import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { pad, slice, transpose } from '../../src/onnx/ops/shape.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 
-/** What graphs for CUDA write, whose kernels are mostly as fast as memory is. Counted from shapes; nothing is run. */
+/** Bytes that graphs for CUDA write. Memory bandwidth limits most of their kernels. The bytes are counted from shapes; no graph runs. */
 
 const GB = 1e9;
 
-/** A convolution's weight gradient alone: bytes that it writes, by operator. */
+/** Bytes that the weight gradient of a convolution writes, by operator. */
 function ofWeightGradient(map: readonly number[], kernel: readonly number[], stride = 1) {
   const graph = new Graph(TRAINING_OPSET, 'cuda');
   const [x, weight] = [graph.input('x', 'float32', map), graph.input('weight', 'float32', kernel)];
@@ -38,14 +38,14 @@ describe('copies', () => {
     assert.equal(pad(x, [0, 0, 0], [0, 0, 0]), x);
     assert.equal(transpose(x, [0, 1, 2]), x);
     assert.equal(graph.nodes.length, 0);
-    // Of several ranges those that keep less than everything are left.
+    // Of several ranges, only those that select a part remain.
     const half = slice(x, [
       { axis: 0, start: 0, end: 2 },
       { axis: 2, start: 0, end: 4, step: 2 },
     ]);
     assert.deepEqual(half.shape, [2, 3, 2]);
     assert.deepEqual(constantIntegers(half.node!.inputs[3]!), [2]);
-    // A whole axis backwards is no copy of nothing.
+    // Reversing an axis is a real copy.
     assert.notEqual(slice(x, [{ axis: 2, start: 3, end: -1, step: -1 }]), x);
   });
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** Runs a test file where no program is on the path. */
+/** Runs a test file with an empty PATH. */
 function runWithoutPrograms(file: string, env: NodeJS.ProcessEnv) {
   const path = fileURLToPath(new URL(file, import.meta.url));
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--test-reporter=tap', path], {

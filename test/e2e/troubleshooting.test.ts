@@ -132,9 +132,7 @@ for (const file of ['README.md', 'docs/service/operations.md']) {
 }
 
 test('every message of this file is quoted', () => {
-  const quoted = new Set(
-    files.flatMap(({ text }) => (/^## Troubleshooting$/m.test(text) ? quotedMessages(text) : [])),
-  );
+  const quoted = new Set(files.flatMap(({ text }) => (/^## Troubleshooting$/m.test(text) ? quotedMessages(text) : [])));
   assert.deepEqual(
     Object.keys(producers).filter((message) => !quoted.has(message)),
     [],

@@ -15,12 +15,12 @@ import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 import { vicregl } from '../support/vicregl.js';
 
-/** Callers that send what harms, or go away: nobody else may notice. */
+/** Clients that send harmful images or disconnect. Other clients must not be affected. */
 
 const pixels = (value: number) => ({ width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(value) });
 const photo = await readFile(new URL('../../../test/fixtures/photos/chelsea.png', import.meta.url));
 
-/** The service over a fake engine whose runs wait until they are let go, where `held`. */
+/** The service with a fake engine. With `held`, its runs wait until they are released. */
 async function start(t: TestContext, options: Partial<FakeEngineOptions> & { readonly held?: boolean } = {}) {
   const { held = false, ...fakeOptions } = options;
   const { engine, runs, nextRun, release, free } = createHeldEngine(fakeOptions);
@@ -110,7 +110,7 @@ describe('a client that disconnects', () => {
     await batched;
     abort.abort();
     await assert.rejects(leaving, code('CANCELLED'));
-    // The client knows at once; the service when the stream's end has come.
+    // The client knows immediately, but the service only when the end of the stream arrives.
     await until(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
     release();
     assert.equal((await staying).vector.length, 16);
@@ -120,7 +120,7 @@ describe('a client that disconnects', () => {
 
   test('after inference, before it has read the answer: its resources are released, and other calls are answered', async (t) => {
     const { address, client, nextRun, release, until } = await start(t, { held: true });
-    // Of the answer it takes no more than this without reading.
+    // The client receives no more than this without reading.
     const session = connect(`http://${address}`, { settings: { initialWindowSize: 10 } });
     t.after(() => session.destroy());
     const running = nextRun();

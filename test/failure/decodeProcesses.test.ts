@@ -11,13 +11,13 @@ import { type ServedProcess, startServedProcess } from '../support/servedProcess
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** The real service, of which the processes that decode crash, hang and are killed in the middle of an image. */
+/** The real service, whose decode processes crash, hang and are killed while they decode an image. */
 
 const bounded = { timeout: 120_000 };
 
 const photo = await readFile(new URL('../../../test/fixtures/photos/coffee.jpg', import.meta.url));
 
-/** Processes that decode for a service: by their title, which a process that has just begun does not have yet. */
+/** Decode processes of a service, found by their title. A process that has just started does not have it yet. */
 function decodersOf({ child }: ServedProcess): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -34,10 +34,10 @@ function decodersOf({ child }: ServedProcess): number[] {
     });
 }
 
-/** Ends a process that is held, as a crash would. */
+/** Kills a stopped process, as a crash would. */
 function crash(pid: number, signal: NodeJS.Signals): void {
   process.kill(pid, signal);
-  // A signal that a program may handle waits until it goes on.
+  // A stopped program handles other signals only when it continues.
   process.kill(pid, 'SIGCONT');
 }
 
@@ -89,7 +89,7 @@ describe('a service that decodes images in processes', () => {
       ),
     );
     await busy(served);
-    // Waits for the only process, and gets the next.
+    // This call waits for the only process, and then gets its replacement.
     const other = client.embed(photo);
     crash(pid!, 'SIGSEGV');
     await crashed;
@@ -148,7 +148,7 @@ describe('a service that decodes images in processes', () => {
         hasty.embed(photo),
         (error) => error instanceof VicreglError && error.code === 'DEADLINE_EXCEEDED',
       );
-      // Still at work, and so counted, until it is stopped.
+      // The process still works, and so counts as busy, until it is killed.
       assert.equal(await metric(served, 'vicregl_decode_processes{state="busy"}'), 1);
       await untilMetric(served.metricsAddress, /^vicregl_decode_process_restarts_total\{reason="hung"\} 2$/m);
       assert.ok((await client.embed(photo)).vector.length > 0);

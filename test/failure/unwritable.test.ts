@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /**
- * Every command with an output, and one that nothing can be written to: it says so before it looks at anything else, so that
- * what else it would need is not there.
+ * Every command with an output that cannot be written. The error must come before any other check, so the other inputs of
+ * these commands do not exist.
  */
 
 const folder = '/proc/vicregl/out';

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { prepareImage } from '../../src/image/resize.js';
 import type { RgbImage } from '../../src/image/types.js';
 
-/** Resizing and cropping beside Pillow's, which torchvision uses (scripts/compare compares them on photographs). */
+/** Compares resizing and cropping with Pillow, which torchvision uses. (scripts/compare compares them on photographs.) */
 
 interface Recorded {
   readonly cases: readonly {
@@ -17,7 +17,7 @@ interface Recorded {
   }[];
 }
 
-/** Ramps, a fine texture and edges; the recording was made of the same picture. */
+/** An image with ramps, a fine texture and edges. The record was made from the same image. */
 function picture(width: number, height: number): RgbImage {
   const data = Uint8Array.from({ length: width * height * 3 }, (_, at) => {
     const [c, x, y] = [at % 3, Math.floor(at / 3) % width, Math.floor(at / 3 / width)];

@@ -7,12 +7,12 @@ import { parse as parseYaml } from 'yaml';
 import { loadVicreglService } from '../../src/proto/load.js';
 import { documents } from '../support/snippets.js';
 
-/** What the documentation points at exists, and what it lists is complete. */
+/** Links of the documentation lead to existing targets, and its lists are complete. */
 
 const files = await documents();
 const textOf = (file: string): string => files.find((each) => each.file === file)!.text;
 
-/** Without fenced blocks, in which `#` and `[]()` mean other things. */
+/** A text without its fenced blocks, in which `#` and `[]()` have other meanings. */
 const prose = (text: string): string => text.replace(/^```[\s\S]*?^```$/gm, '');
 
 /** Anchors that GitHub gives to the headings of a document. */
@@ -33,7 +33,7 @@ interface Link {
   readonly anchor: string | undefined;
 }
 
-/** Links and pictures of a document that point into this repository; paths from its root. */
+/** Links and images of a document that point into this repository, with paths from its root. */
 function linksOf(file: string, text: string): Link[] {
   const targets = [...prose(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
   return targets
@@ -44,7 +44,7 @@ function linksOf(file: string, text: string): Link[] {
     });
 }
 
-/** The links of documents that lead nowhere. */
+/** The links of documents whose target does not exist. */
 function broken(documents: readonly { readonly file: string; readonly text: string }[]): string[] {
   return documents.flatMap(({ file, text }) =>
     linksOf(file, text)
@@ -68,7 +68,7 @@ describe('links', () => {
   });
 });
 
-/** The cells of the rows of a document's tables whose first cell names something in code, by these names. */
+/** Table rows of a document whose first cell is a name in code, by this name. */
 function rowsByName(text: string): ReadonlyMap<string, readonly string[]> {
   const rows = text.split('\n').filter((line) => line.startsWith('| `'));
   return new Map(

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
-/** Does the lint rule of the import directions see the files? A checker that reads no file finds nothing wrong. */
+/** Checks that the lint rules of the import directions see all files. A checker that reads no file finds no violation. */
 
 const depcruise = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** `npm run test:unit` is preloaded with a guard: planted tests prove that it sees what a unit test may not do. */
+/** `npm run test:unit` preloads a guard. Sample tests show that it detects what a unit test must not do. */
 
 const guard = new URL('../support/unitGuard.js', import.meta.url);
 
@@ -16,11 +16,11 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-/** Runs a file with one test of this body, as the command does. */
+/** Runs a file that contains one test with this body, as the command does. */
 async function planted(name: string, body: string) {
   const path = join(scratch, `${name.replace(/\W/g, '-')}.test.mjs`);
   await writeFile(path, `import { test } from 'node:test';\ntest('planted', async () => {\n${body}\n});\n`);
-  // Node runs no test files from within a test file.
+  // With this variable, Node runs no test files from within a test file.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const flags = ['--import', guard.href, '--test', path];
   const { status, stdout } = spawnSync(process.execPath, flags, { encoding: 'utf8', env });
@@ -58,7 +58,7 @@ describe('the guard of the unit tests', () => {
     const command = scripts['test:unit:run']!;
     const [, preloaded] = /--import (\S+)/.exec(command)!;
     assert.equal(fileURLToPath(new URL(preloaded!, root)), fileURLToPath(guard));
-    // What the two commands run is what is there, each file once.
+    // Together, the two commands run every existing file once.
     const listed = (name: string): string[] => {
       const [, list] = /\$\((find .*)\)$/.exec(scripts[name]!)!;
       return execFileSync('sh', ['-c', list!], { cwd: root, encoding: 'utf8' }).trim().split('\n');

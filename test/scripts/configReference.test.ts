@@ -36,7 +36,7 @@ test('the table of metrics has counters, gauges and histograms, with their label
       ['histogram', ['method', 'phase']],
     ],
   );
-  // These exist with decode processes and with TLS only.
+  // These exist only with decode processes and with TLS.
   assert.ok(metrics.has('vicregl_decode_processes') && metrics.has('vicregl_certificate_expiry_timestamp_seconds'));
 });
 

@@ -10,7 +10,7 @@ const discs = [
   { x: 150, y: 190, channel: 2 },
 ] as const;
 
-/** A black picture with a disc in each channel. */
+/** A black image with a disc in each channel. */
 function picture(): Promise<Buffer> {
   const data = Buffer.alloc(size.width * size.height * 3);
   for (const { x, y, channel } of discs) {
@@ -25,7 +25,7 @@ function picture(): Promise<Buffer> {
     .toBuffer();
 }
 
-/** Centre of what is bright in one channel alone; the canvas around the picture is grey in all. */
+/** Centre of the pixels that are bright in only one channel. The canvas around the image is grey. */
 async function centreOf(file: Buffer, channel: number): Promise<[number, number]> {
   const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   let [sum, sx, sy] = [0, 0, 0];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { readQtResources } from '../../scripts/data/qtResources.js';
 
-/** A version-1 resource file holding a/plain (stored) and a/packed (zlib). */
+/** A version-1 resource file with a/plain (uncompressed) and a/packed (zlib). */
 function resourceFile(): Buffer {
   const names: Buffer[] = [];
   const nameOffset = (text: string): number => {
