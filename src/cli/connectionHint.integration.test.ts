@@ -16,7 +16,7 @@ const stranger = createAuthority('stranger');
 const ca = Buffer.from(authority.cert);
 const client = ({ cert, key }: Identity) => ({ cert: Buffer.from(cert), key: Buffer.from(key) });
 
-/** Certificates of a server as they are, also such as the service's own configuration would refuse. */
+/** Certificates of a server without checks, including those that the service's configuration would reject. */
 function tlsOf({ cert, key }: Identity, mutual: boolean): CertificateStore {
   const current: CertificateStore['current'] = {
     cert: Buffer.from(cert),
@@ -44,7 +44,7 @@ describe('the hint of a command that cannot reach the service', () => {
     return server.address;
   }
 
-  /** The text of the error that a call ends with; undefined where it is answered. */
+  /** The error message of a call, or undefined if it is answered. */
   async function said(address: string, security: SecurityOptions): Promise<string | undefined> {
     const client = createClient({ address, deadlineMs: 20_000, ...security });
     try {

@@ -25,7 +25,7 @@ describe('createFakeEngine', () => {
     const fake = createFakeEngine({ manifest: folder.manifest });
     try {
       assert.deepEqual(fake.outputs, real.outputs);
-      const batch = images(3, 37, 50); // neither side a multiple of the stride
+      const batch = images(3, 37, 50); // neither side is a multiple of the stride
       const [realOutputs, fakeOutputs] = await Promise.all([real.run(batch, everything), fake.run(batch, everything)]);
       for (const name of everything) assert.deepEqual(fakeOutputs[name]?.shape, realOutputs[name]?.shape, name);
     } finally {

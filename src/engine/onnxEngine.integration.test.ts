@@ -32,11 +32,11 @@ function images(count: number, height: number, width: number): Tensor<'uint8'> {
   return tensor('uint8', [count, height, width, 3], data);
 }
 
-/** [count, channels] of numbers that are all different. */
+/** [count, channels] of distinct numbers. */
 const vectors = (count: number, channels: number, phase = 0): Float32Array =>
   Float32Array.from({ length: count * channels }, (_, i) => Math.sin(i * 12.9898 + phase));
 
-/** Resolves when the condition holds, at the latest after the change that makes it so. */
+/** Resolves when the condition holds. It is checked after every change of status. */
 function whenever(engine: Engine, holds: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const look = (): void => {
@@ -49,7 +49,7 @@ function whenever(engine: Engine, holds: () => boolean): Promise<void> {
   });
 }
 
-/** Whether a process runs; one that has ended and is not yet reaped does not. */
+/** Whether a process runs. A zombie process does not. */
 function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -58,13 +58,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Processor time of a process so far, in the kernel's ticks (usually 10 ms). */
+/** CPU time of a process so far, in ticks of the kernel (usually 10 ms). */
 function processorTime(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** A batch that keeps the tiny model busy for a good part of a second. */
+/** A batch that keeps the tiny model busy for a large part of a second. */
 const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
 
 describe('createOnnxEngine', () => {
@@ -224,7 +224,7 @@ describe('createOnnxEngine', () => {
       const pending = engine.run(images(2, 64, 64), new Set<OutputName>(['representation'])).finally(() => {
         answered = true;
       });
-      // The run takes as long as the test wants.
+      // The run takes until the test ends it.
       const { pid } = engine.status.workers[0]!;
       process.kill(pid!, 'SIGSTOP');
       for (let turn = 0; turn < 1000; turn++) await nextTurn();
@@ -347,7 +347,7 @@ describe('createOnnxEngine', () => {
       for (const [replaced, kind] of (['run', 'nearest'] as const).entries()) {
         const lost = pid();
         process.kill(lost, 'SIGUSR2');
-        // What has begun before the signal arrives is answered.
+        // Runs that started before the signal arrives are answered.
         await assert.rejects(
           until(async () => {
             await work[kind]();
@@ -369,7 +369,7 @@ describe('createOnnxEngine', () => {
 
   it('kills a worker that does not open its model in time', async () => {
     const setup = workerSetupOf(folder, 'cpu', 1);
-    // No process starts in a millisecond.
+    // No process can start within one millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
       { code: 'unavailable', message: /killed: it was not ready within 0\.001 s/ },
@@ -442,12 +442,12 @@ describe('createOnnxEngine', () => {
     let scratch: string;
     before(async () => {
       scratch = await mkdtemp(join(tmpdir(), 'vicregl-changed-'));
-      // Weights in a file of their own, as models are exported.
+      // Weights in a separate file, as in exported models.
       await writeRandomModel(join(scratch, 'whole'), bundled.manifest, 1);
     });
     after(() => rm(scratch, { recursive: true, force: true }));
 
-    /** A copy of its own, and an engine on it. */
+    /** A new copy of the folder, and an engine that serves it. */
     async function serve(name: string, workers: number) {
       const dir = join(scratch, name);
       await cp(join(scratch, 'whole'), dir, { recursive: true });
@@ -465,7 +465,7 @@ describe('createOnnxEngine', () => {
     const batch = images(1, 64, 64);
     const answer = async (engine: Engine) => (await engine.run(batch, wants)).representation!.data;
 
-    /** Writes other numbers over the weights, in place: same inode, same size. */
+    /** Overwrites the weights in place with other numbers. Inode and size stay the same. */
     async function overwrite(path: string): Promise<void> {
       const file = await open(path, 'r+');
       const { size } = await file.stat();

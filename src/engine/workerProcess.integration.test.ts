@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
 /**
- * A process that opens files until it may open no more, asks for a worker, closes them and asks for another. Its model is
- * missing, so that a worker that did start fails for another reason. Prints both errors.
+ * A process that opens files until the limit, starts a worker, closes the files and starts another worker. Its model is
+ * missing, so that a worker that does start fails for another reason. It prints both errors.
  */
 const program = `
   import { closeSync, openSync } from 'node:fs';

@@ -40,7 +40,7 @@ function covariance({ shape, data }: Tensor<'float32'>): number[][] {
   );
 }
 
-/** All eigenvalues of a symmetric matrix by Jacobi's rotations, largest first. */
+/** All eigenvalues of a symmetric matrix by Jacobi rotations, largest first. */
 function eigenvalues(matrix: readonly (readonly number[])[]): number[] {
   const a = matrix.map((row) => [...row]);
   const n = a.length;
@@ -100,7 +100,7 @@ describe('principal components against plain numbers', () => {
         const largest = component.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
         assert.ok(largest > 0);
       }
-      // The coordinates of the vectors have these variances, and no covariance.
+      // The coordinates of the vectors have these variances and are uncorrelated.
       const coordinates = covariance(project(data, basis));
       for (let i = 0; i < k; i++) {
         for (let j = 0; j < k; j++) {
@@ -111,7 +111,7 @@ describe('principal components against plain numbers', () => {
   }
 
   test('a repeated eigenvalue is found with its multiplicity', () => {
-    // Every unit vector once: the covariance has one eigenvalue 1 / 7 seven times, and 0.
+    // Every unit vector once: the covariance has the eigenvalue 1 / 7 seven times, and 0.
     const data = tensor(
       'float32',
       [8, 8],

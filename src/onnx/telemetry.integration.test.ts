@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 const NAME = 'ORT_DISABLE_TELEMETRY';
 const telemetry = new URL('./telemetry.js', import.meta.url).href;
 
-/** Runs a script in a process with the variable as given, and returns what it prints. */
+/** Runs a script in a process with a value of the variable, and returns its output. */
 function run(script: string, value?: string): string {
   const { [NAME]: _, ...inherited } = process.env;
   const env = value === undefined ? inherited : { ...inherited, [NAME]: value };

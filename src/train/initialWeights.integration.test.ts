@@ -42,11 +42,11 @@ after(() => rm(root, { recursive: true }));
 let made = 0;
 const place = (name = 'run') => join(root, `${name}-${made++}`);
 
-/** A configuration of another seed, so that what is drawn is not what the source drew. */
+/** A configuration with another seed, so that random initial weights differ from those of the source. */
 const config = (keys: Readonly<Record<string, unknown>> = {}) => tinyConfig(photographs, { seed: 5, ...keys });
 const modelKeys = (keys: Readonly<Record<string, unknown>>) => ({ model: { ...tinyKeys('').model, ...keys } });
 
-/** The weights and state of a run before its first step. */
+/** The weights and state of a run before the first step. */
 async function stateBefore(of: TrainConfig, init?: InitialWeightsOptions): Promise<Tensors> {
   const run = place();
   const stop = new AbortController();
@@ -59,7 +59,7 @@ async function stateBefore(of: TrainConfig, init?: InitialWeightsOptions): Promi
 const starting = (tensors: Tensors, ...prefixes: string[]) =>
   new Map([...tensors].filter(([name]) => prefixes.some((prefix) => name.startsWith(prefix))));
 const data = (tensors: Tensors) => Object.fromEntries([...tensors].map(([name, value]) => [name, value.data]));
-/** Asserts that tensors are there with these very numbers. */
+/** Asserts that tensors exist and have exactly these numbers. */
 function assertSame(found: Tensors, expected: Tensors): void {
   assert.ok(expected.size > 0);
   for (const [name, value] of expected) assert.deepEqual(found.get(name)?.data, value.data, name);
@@ -227,7 +227,7 @@ describe('a resumed run with given weights', () => {
   });
 });
 
-/** What a network draws by itself. */
+/** Random initial weights of a network. */
 async function drawn(of: TrainConfig, seed = 5): Promise<Map<string, Tensor>> {
   const { parameters, buffers } = networkSpecs(stepConfigOf(of, undefined));
   return new Map([...parameters, ...buffers].map((spec) => [spec.name, initialise(spec, seed)]));
@@ -256,7 +256,7 @@ describe('weights that fit only in part', () => {
       { name: 'projector', reason: 'there is none' },
       { name: 'maps_projector', reason: 'there is none' },
     ]);
-    // The other way round: what the file has more is named.
+    // The reverse: additional tensors of the file are named.
     const more = await read(await checkpointFile('deep', await drawn(deeper)), config());
     assert.equal(more.source.drawn.length, 0);
     assert.match(

@@ -20,8 +20,8 @@ import { stepNames } from './stepConfig.js';
 import type { StepBatch, StepTerms } from './stepRunner.js';
 
 /**
- * What every switch of the method does to the first step of a run, on the same photographs and initial weights: beside the
- * loss in plain loops, and beside the terms of the usual configuration.
+ * Effects of every switch of the method on the first step of a run, with the same photographs and initial weights. The terms
+ * are compared with a loss in plain loops and with those of the default configuration.
  */
 
 const SEED = 1;
@@ -39,7 +39,7 @@ before(async () => {
 });
 after(() => rm(root, { recursive: true }));
 
-/** Two stages of one block: maps of 16 cells. */
+/** A network with two stages of one block. Its maps have 16 cells. */
 const model = { architecture: 'custom', depths: [1, 1], widths: [8, 16], expander: [24], localProjector: [16] };
 const configOf = (loss: object, crops: object = {}) =>
   tinyConfig(root, {
@@ -76,7 +76,7 @@ const terms = cached(async (loss = {}, crops = {}): Promise<StepTerms> => {
   return first!;
 });
 
-/** What the networks give for the first batch, and its locations. */
+/** Outputs of the network for the first batch, and its locations. */
 const firstViews = cached(async (crops = {}): Promise<readonly ReferenceView[]> => {
   const config = { ...stepConfigOf(configOf({}, crops), undefined), dropPath: false };
   const batch = await firstBatch(crops);
@@ -99,7 +99,7 @@ const firstViews = cached(async (crops = {}): Promise<readonly ReferenceView[]> 
   }));
 });
 
-/** The terms of VICReg's criterion that a configuration should log, by the loss in plain loops. */
+/** The terms of VICReg's criterion that a configuration must log, from the loss in plain loops. */
 async function rightTerms(loss: object, crops: object = {}): Promise<StepTerms> {
   const config = stepConfigOf(configOf(loss, crops), undefined);
   const { global, local } = reference(await firstViews(crops), config.loss, config.batchSize);
@@ -161,7 +161,7 @@ describe('on the first step of a run', () => {
       [1, 1],
     ] as const;
     const [pivot, other, both] = await Promise.all(fewer.map((numMatches) => terms({ ...top, numMatches })));
-    // The closest pairs alone are closer than all; each end of the tuple has its part.
+    // The closest pairs have a smaller distance than all pairs. Both numbers of the tuple have an effect.
     assert.ok(both!['minv_l']! < pivot!['minv_l']! && both!['minv_l']! < other!['minv_l']!);
     assert.ok(pivot!['minv_l']! < feature['minv_l']! && other!['minv_l']! < feature['minv_l']!);
     for (const [i, numMatches] of fewer.entries()) {
@@ -204,7 +204,7 @@ describe('on the first step of a run', () => {
     );
     same(found, usual, ['stdr', 'stde', 'corr', 'core']);
     near(found['l'], 0.75 * found['nce_l']! + 0.25 * found['mnce_l']!, 'l');
-    // A high temperature makes all of the 2 B - 1 others alike.
+    // At a high temperature, the 2 B - 1 others have equal weight.
     const hot = await terms({ criterion: 'simclr', temperature: 1e6 });
     near(hot['nce_l'], Math.log(7), 'nce_l');
     near(hot['mnce_l'], 2 * Math.log(7), 'mnce_l, of two kinds of matches');
@@ -221,7 +221,7 @@ describe('on the first step of a run', () => {
     const left = await terms(location, authors);
     same(left, usual, GLOBAL);
     same(left, await rightTerms(location, authors), LOCAL);
-    // Some crop of the first batch is flipped: the two grids differ, and so do the values that are right for them.
+    // A crop of the first batch is flipped, so the two grids and their correct values differ.
     assert.notDeepEqual((await firstBatch(authors)).locations, (await firstBatch({})).locations);
     const mirrored = await rightTerms(location);
     assert.ok(Math.abs(left['minv_l']! - mirrored['minv_l']!) > 1e-3 * mirrored['minv_l']!);

@@ -23,7 +23,7 @@ after(() => rm(photographs, { recursive: true }));
 
 const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 6 };
 const config = (keys: object) => parseTrainConfig({ ...least, ...keys }, 'x.yaml');
-/** Warnings of a configuration whose epochs have so many steps. */
+/** Warnings for a configuration with a number of steps per epoch. */
 const warnings = (keys: object, stepsPerEpoch = 10) => {
   const given = config(keys);
   return configWarnings(given, scheduleOf(given, stepsPerEpoch));
@@ -102,13 +102,13 @@ describe('a warning', () => {
 });
 
 const STEPS = 100;
-/** ResNet's layers in the smallest sizes. */
+/** A ResNet with the smallest layers. */
 const resNet: ResNetConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 };
 
 describe(`${STEPS} steps move the weights and lower the loss`, () => {
   for (const kind of ['adamw', 'lars', 'sgd'] as const) {
     it(`with the defaults of ${kind}, and at the peak rates of the recipes that use it`, async () => {
-      /** Base rates for a small batch, by what has them; those of one peak rate once. */
+      /** Base rates for a small batch, by their source. Those with the same peak rate occur once. */
       const rates = new Map([[usualBaseLr(kind, BATCH), `the defaults of ${kind}`]]);
       for (const file of (await readdir('recipes')).filter((name) => name.endsWith('.yaml'))) {
         const { optimizer, batchSize, model } = await loadTrainConfig(join('recipes', file));

@@ -56,7 +56,7 @@ after(() => rm(root, { recursive: true }));
 
 let runs = 0;
 const newRun = () => join(root, `run-${runs++}`);
-/** A finished run to go on with, in a folder of its own. */
+/** A new copy of a finished run, to continue with. */
 async function copyOf(run: string): Promise<string> {
   const copy = newRun();
   await cp(run, copy, { recursive: true });
@@ -66,7 +66,7 @@ const steps = async (run: string) => (await readRunLog(run)).filter((record): re
 const skips = async (run: string) =>
   (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
 
-/** All that may not differ between two runs: every log line less the clock's figures, and the last checkpoint's tensors. */
+/** Data that must be equal in two runs: all log lines without times, and the tensors of the last checkpoint. */
 async function outcome(run: string) {
   const { step, seed, data, tensors } = await loadCheckpoint(run);
   const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
@@ -78,7 +78,7 @@ describe('train', () => {
   it('writes configuration, environment, one log line per step and a checkpoint with the optimizer state', async () => {
     const run = plain;
     const config = tinyConfig(photographs);
-    // 9 photographs in batches of 4 are 2 steps an epoch
+    // 9 photographs in batches of 4: 2 steps per epoch
     assert.deepEqual(finished, {
       steps: 4,
       totalSteps: 4,
@@ -146,7 +146,7 @@ describe('train', () => {
 });
 
 describe('a stopped and resumed run', () => {
-  // one broken photograph, so that its report is part of what must be equal
+  // one broken photograph, so that its report is compared too
   let source: string;
   let complete: string;
   let unbroken: Awaited<ReturnType<typeof outcome>>;
@@ -224,7 +224,7 @@ describe('a broken photograph', () => {
     const notes: string[] = [];
     const progress = { note: (text: string) => notes.push(text) };
     const result = await trainTiny(run, tinyConfig(source, { epochs: 3 }), { progress });
-    assert.equal(result.steps, 6); // 8 images: it still has a place in every epoch
+    assert.equal(result.steps, 6); // 8 images: the broken one still counts in every epoch
     const [skip, ...others] = await skips(run);
     assert.deepEqual(others, []);
     assert.equal(skip!.skipped, 'a/cut.jpg');
@@ -238,7 +238,7 @@ describe('a loss that is not finite', () => {
 
   it('stops the run, naming step and term, and keeps the last good checkpoint', async () => {
     const run = newRun();
-    // step 1 has learning rate 0; step 2 throws the weights far off, so that the loss of step 3 is not finite
+    // step 1 has learning rate 0; step 2 moves the weights so far that the loss of step 3 is not finite
     await assert.rejects(trainTiny(run, absurd({ checkpoints: { every: 1 } })), (error: Error) => {
       assert.equal(error.name, 'NonFiniteLossError');
       assert.match(
@@ -256,7 +256,7 @@ describe('a loss that is not finite', () => {
     const largest = [...tensors.values()].map(({ data }) => Math.max(...Array.from(data as Float32Array, Math.abs)));
     assert.ok(Math.max(...largest) < 100);
     assert.equal((await steps(run)).length, 2);
-    // resumed, it comes to the same end and keeps the same checkpoint
+    // a resumed run ends in the same way and keeps the same checkpoint
     await assert.rejects(
       trainTiny(run, absurd({ checkpoints: { every: 1 } }), { resume: true }),
       /^NonFiniteLossError: step 3: .* soon after it went on from the checkpoint of step 1\. .*: there is none before it\.$/,
@@ -314,7 +314,7 @@ describe('sources', () => {
     await trainTiny(run, tinyConfig(photographs, keys));
     const [record] = await readRunLog(run);
     assert.ok(Number.isFinite((record as StepRecord)['minv_l']));
-    // The same photographs and large views without the small one give another loss: it takes part.
+    // Without the small view, the loss is different, so the small view has an effect.
     const without = newRun();
     await trainTiny(without, tinyConfig(photographs, { ...keys, crops: { size: 64, scale: [0.3, 1] } }));
     const [other] = await readRunLog(without);
@@ -431,7 +431,7 @@ describe('a resumed run', () => {
     const progress = { note: (text: string) => notes.push(text) };
     const { steps: reached } = await trainTiny(run, config, { resume: true, progress });
     assert.equal(reached, 4);
-    // 4 steps with 1 of warm-up in place of 2: step 3 is a third down the cosine, and would have been at its end.
+    // 4 steps with 1 of warm-up instead of 2: step 3 is at a third of the cosine, and would otherwise be at its end.
     const rate = ((0.01 * 4) / 256) * (0.75 + 0.001 * 0.25);
     assert.deepEqual(notes, [
       'the run goes on with other keys than the checkpoint of step 2: optimizer.baseLr 0.01 (was 0.05), epochs 2 (was 1)',
@@ -548,7 +548,7 @@ describe('a resumed run', () => {
     await trainUntil(run, tinyConfig(photographs, keys), 4);
     const file = join(run, 'checkpoints/step-00000004.safetensors');
     const { metadata, tensors } = await readSafetensors(file);
-    // A mean of squares below 0: its root is not a number, from the update of step 5 on.
+    // A mean of squares below 0, whose root is NaN from the update of step 5 on.
     for (const [name, { data }] of tensors) if (name.startsWith('exp_avg_sq/')) (data as Float32Array).fill(-1);
     await writeSafetensors(file, tensors, metadata);
     await assert.rejects(trainTiny(run, tinyConfig(photographs, keys), { resume: true }), {
@@ -611,7 +611,7 @@ describe('monitoring of a run', () => {
     assert.ok(width > 800 && height > 600);
   });
 
-  /** Notes and alarms of a run whose threshold its vectors cannot keep. */
+  /** Notes and alarms of a run with a threshold that its vectors cannot reach. */
   async function alarmed(loss: object) {
     const run = newRun();
     const notes: string[] = [];

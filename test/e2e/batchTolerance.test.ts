@@ -8,7 +8,7 @@ import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { joinImages, splitOutputs } from '../../src/serve/inference/splitRun.js';
 
-/** The published tolerance (docs/service/api.md, Errors and retries): norm of the difference over the norm of what an image gets alone. */
+/** The documented tolerance (docs/service/api.md, Errors and retries): norm of the difference divided by the norm of the output in a batch of one. */
 const TOLERANCE = 1e-5;
 
 const photos = new URL('../../../test/fixtures/photos/', import.meta.url);

@@ -13,7 +13,7 @@ import { createSession, runSession } from '../../src/onnx/session.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { checkHealth, listServices } from './grpcProbe.js';
 
-/** What a newcomer starts with `npm start`: the built service, the bundled model, real photographs. */
+/** The result of `npm start`: the built service with the bundled model, and real photographs. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const MOST_BYTES = 12_000_000;
@@ -69,7 +69,7 @@ describe('the service with the bundled model', () => {
     });
     assert.deepEqual(shape, [7, 7, 256]);
     assert.ok(Math.abs(Math.hypot(...data.subarray(0, 256)) - 1) < 1e-5);
-    // 226 x 150 pixels: the shortest side resized to 256, then the central 224 of it.
+    // 226 x 150 pixels: the shortest side is resized to 256, then the central 224 pixels are cropped.
     assert.deepEqual(grid.original, { width: 226, height: 150 });
     assert.ok(Math.abs(grid.cellToPixel.scaleY - (150 / 256) * 32) < 1e-9);
     assert.ok(Math.abs(grid.cellToPixel.offsetY - (150 / 256) * 16) < 1e-9);
@@ -85,7 +85,7 @@ describe('the service with the bundled model', () => {
     const near = pairs.filter(
       (pair) => Math.abs(pair.a.x - pair.b.x) <= 1.5 * cell && Math.abs(pair.a.y - pair.b.y) <= 1.5 * cell,
     );
-    // A random target would be as near for about one pair in five.
+    // About one random target in five would be as near.
     assert.ok(near.length >= 10, `${near.length} of 20 pairs are near`);
 
     const located = await client.match(a, b, { by: 'location', topGamma: 5 });

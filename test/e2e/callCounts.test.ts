@@ -22,7 +22,7 @@ import {
 } from '../support/rawFrames.js';
 import { until } from '../support/until.js';
 
-/** Every call that reaches the service is counted once, and logged once, as what it ended as: all ways to end one. */
+/** Every call that reaches the service is counted and logged once, with its final status, for all ways in which a call can end. */
 
 const { Embed, EmbedStream, ExtractFeaturesChunked } = loadVicreglService().service;
 const pixels = (value: number) => ({ width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, value) });
@@ -39,11 +39,11 @@ const isEndOf = (stream: number) => (got: Frame) =>
   got.stream === stream && (got.type === FRAME.rst || (got.type === FRAME.headers && !!(got.flags & FLAG.endStream)));
 const isDataOf = (stream: number) => (got: Frame) => got.stream === stream && got.type === FRAME.data;
 
-/** The first bytes of a message of 1,000. */
+/** The first bytes of a message of 1,000 bytes. */
 const partOfAMessage = (stream: number, flags = 0): Buffer =>
   frame(FRAME.data, flags, stream, Buffer.from([0, 0, 0, 3, 0xe8, 1, 2, 3]));
 
-/** A message that says it is compressed. */
+/** A message with the compressed flag. */
 const compressed = (stream: number, bytes: Buffer): Buffer => {
   const whole = messageFrames(stream, bytes);
   whole[9] = 1;
@@ -65,7 +65,7 @@ test('the counts over all status codes add up to the calls that reached the serv
   });
   t.after(() => server.close(true));
 
-  /** What is expected, by method and code. */
+  /** Expected counts by method and code. */
   const expected = new Map<string, number>();
   const expectEnd = (method: string, code: string): void => {
     const key = `${method} ${code}`;
@@ -77,7 +77,7 @@ test('the counts over all status codes add up to the calls that reached the serv
     return new Map([...found].map(([, method, code, count]) => [`${method} ${code}`, Number(count)]));
   }
   const sumOf = (counts: Map<string, number>): number => [...counts.values()].reduce((sum, each) => sum + each, 0);
-  /** Waits until as many calls are counted as were made, and holds each against what it is. */
+  /** Waits until all calls are counted, and compares the counts with the expected ones. */
   async function allCounted(): Promise<void> {
     const reached = sumOf(expected);
     for (const end = Date.now() + 20_000; sumOf(await counted()) < reached && Date.now() < end; ) {
@@ -103,7 +103,7 @@ test('the counts over all status codes add up to the calls that reached the serv
     on.send(headers(stream, callFields(to, others)));
     return stream;
   }
-  /** A call whose frames are sent at once, and its end awaited. */
+  /** Sends all frames of a call and waits for its end. */
   async function whole(method: string, code: string, frames: (stream: number) => Buffer, others: Fields = []) {
     expectEnd(method, code);
     const stream = open(connection, method.startsWith('/') ? method : path(method), others);
@@ -197,7 +197,7 @@ test('the counts over all status codes add up to the calls that reached the serv
 
   await t.test('calls that end during inference, by cancellation, deadline or disconnection', async () => {
     held.hold();
-    /** A call that has begun on a connection of its own. */
+    /** Starts a call on its own connection. */
     async function running(method: string, message: Buffer, others: Fields = []) {
       const own = await connectRaw(server.address);
       const stream = open(own, path(method), others);
@@ -218,13 +218,13 @@ test('the counts over all status codes add up to the calls that reached the serv
       const late = await running(method, message, [['grpc-timeout', '300m']]);
       expectEnd(method, 'UNAVAILABLE');
       const broken = await running(method, message);
-      // A caller that goes away in peace is answered.
+      // A client that closes its connection gracefully is answered.
       expectEnd(method, 'OK');
       const leaving = await running(method, message);
       if (method === 'EmbedStream') leaving.own.send(frame(FRAME.data, FLAG.endStream, leaving.stream));
       leaving.own.send(frame(FRAME.goaway, 0, 0, Buffer.alloc(8)));
       await late.own.until(isEndOf(late.stream));
-      // All have begun: the service answers what comes behind them.
+      // All calls have started: the service answers a later one.
       for (const { own } of [left, destroyed, broken, leaving]) {
         own.send(frame(FRAME.ping, 0, 0, Buffer.from('have you')));
         await own.until(({ type, payload }) => type === FRAME.ping && payload.toString() === 'have you');
@@ -263,7 +263,7 @@ test('the counts over all status codes add up to the calls that reached the serv
     await connection.until(({ type, payload }) => type === FRAME.ping && payload.toString() === 'is it up');
     const closing = server.close();
     await connection.until(isEndOf(stream));
-    // The metrics are there until the last call has ended.
+    // The metrics are served until the last call has ended.
     await until(async () => (await counted()).has('EmbedStream UNAVAILABLE'));
     held.free();
     await connection.until(isEndOf(last));

@@ -20,7 +20,7 @@ let scratch: string;
 let server: RunningServer;
 let client: Client;
 let image: Buffer;
-/** The photograph is 600 x 400 pixels; at this size its map has 8 x 12 cells of 50 x 50 pixels. */
+/** The photograph has 600 x 400 pixels. At this size its map has 8 x 12 cells of 50 x 50 pixels. */
 const resize = { kind: 'fit', width: 384, height: 256 } as const;
 let placed: { readonly pixels: Buffer; readonly resize: typeof resize };
 let whole: Features;
@@ -207,13 +207,13 @@ describe('chunks', () => {
 
 describe('pooling', () => {
   const [width, height] = [600, 400];
-  /** A disc that lies across cells, as a bitmap. */
+  /** A disc that overlaps several cells, as a bitmap. */
   const disc = new Uint8Array(width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) if (Math.hypot(x + 0.5 - 313, y + 0.5 - 171) < 97) disc[y * width + x] = 1;
   }
 
-  /** Lengths of the runs down the columns, outside first. */
+  /** Run lengths along the columns. The first run is outside. */
   function columnRuns(): number[] {
     const counts = [0];
     let inside = 0;
@@ -229,7 +229,7 @@ describe('pooling', () => {
     return counts;
   }
 
-  /** Mean of the cells' vectors over the pixels of the disc. */
+  /** Mean over the pixels of the disc of their cells' vectors. */
   function plainMean(): number[] {
     const sums = new Array<number>(whole.shape[2]!).fill(0);
     let pixels = 0;
@@ -365,7 +365,7 @@ describe('the server information', () => {
     assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');
     assert.equal(info.limits.get('max_queue_delay_ms')?.unit, 'milliseconds');
     for (const [name, { value, description }] of info.limits) {
-      // No wait for company is the default.
+      // By default, batches do not wait for further images.
       assert.ok(name === 'max_queue_delay_ms' ? value === 0 : Number.isFinite(value) && value > 0, name);
       assert.notEqual(description, '', name);
     }

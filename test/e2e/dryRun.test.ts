@@ -86,7 +86,7 @@ describe('a run that needs more memory than available', () => {
   const ofMemory = ({ warnings }: DryRunReport) => warnings.filter((warning) => warning.includes('memory'));
 
   test('is rejected with both numbers and the largest micro-batch that fits, whose dry run passes', async () => {
-    // Large crops of a wide backbone without matches: the passes of the backbone are what needs memory.
+    // Large crops, a wide backbone and no matches: the passes of the backbone dominate the memory.
     const { model, loss } = tinyKeys(photographs);
     const large = { crops: { size: 256 }, model: { ...model, widths: [64, 128] }, loss: { ...loss, alpha: 1 } };
     const roomy = await report(2 ** 20, large);
@@ -97,7 +97,7 @@ describe('a run that needs more memory than available', () => {
       await report(2 ** 20, { ...large, microBatch: 2 }),
     ].map(least);
     assert.ok(whole! > half! && half! > quarter!);
-    // Room for half of the batch with a quarter over it, and a byte less than that.
+    // Memory for half of the batch with the margin of a quarter, and one byte less.
     for (const [bytes, micro] of [
       [Math.ceil(half! * 1.25), 4],
       [Math.floor(half! * 1.25) - 1, 2],
@@ -132,7 +132,7 @@ describe('a run that needs more memory than available', () => {
   });
 
   test('is compared with the memory of this machine, but not if the run uses a GPU', async () => {
-    // 7 x 10^10 weights: more than any machine that this test runs on may have.
+    // 7 x 10^10 weights: more than the memory of any machine that runs this test.
     const huge = ['--set', 'model.expander=[262144,262144]', '--out', join(scratch, 'huge')];
     const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), ...huge];
     const { code, stdout, stderr } = await vicregl(...dry);

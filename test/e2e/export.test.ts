@@ -20,7 +20,7 @@ import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/ti
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** From training weights to a model folder that serves. */
+/** Export of training weights to a model folder that can be served. */
 
 const OUTPUTS: readonly OutputName[] = ['representation', 'maps', 'embedding', 'maps_embedding'];
 const weights = tinyWeights(tinyModelConfig);
@@ -40,7 +40,7 @@ function images(shape: readonly number[]): Tensor<'uint8'> {
   );
 }
 
-/** What the training graph computes for evaluation: no drop path, static shapes. */
+/** Outputs of the training graph in evaluation, without drop path and with static shapes. */
 async function trainingForward(batch: Tensor<'uint8'>): Promise<Record<OutputName, number[]>> {
   const outputs = await evaluate((feed, graph) => {
     const pixels = normalisePixels(feed(batch));
@@ -243,7 +243,7 @@ describe('vicregl export', () => {
     const note = 'The licence of the weights is unknown; set it with --license.\n';
     assert.deepEqual(await licenseOf('unsaid'), ['unknown', note]);
     assert.deepEqual(await licenseOf('said', '--license', 'MIT'), ['MIT', '']);
-    // A key that is added when the run is over; config.yaml is as it was afterwards.
+    // The key is added after the run. config.yaml is restored afterwards.
     const path = join(run, 'config.yaml');
     const before = await readFile(path, 'utf8');
     try {

@@ -12,7 +12,7 @@ import { GREY, PALETTE, pngChunk, RGB, writePng } from '../support/png.js';
 import { writeTiff } from '../support/tiff.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** What callers of the service are told of the image files that they send, over a socket. */
+/** Answers of the service to image files, over a socket. */
 
 const fixture = (name: string) => readFile(new URL(`../../../test/fixtures/${name}`, import.meta.url));
 const photo = await fixture('photos/coffee.jpg');

@@ -8,7 +8,7 @@ import { readSafetensors, writeSafetensors } from '../../src/tensor/safetensors.
 import { tensor } from '../../src/tensor/tensor.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** Somebody's checkpoint, served with two commands. */
+/** Imports checkpoints and serves them. */
 describe('vicregl import', () => {
   let scratch: string;
   const fixture = 'test/golden/train_convnext_adamw';

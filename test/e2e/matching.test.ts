@@ -10,7 +10,7 @@ import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** Matching over a socket, with photographs and ONNX Runtime. */
+/** Matching over a socket with photographs and ONNX Runtime. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const fit = (width: number, height: number) => ({ kind: 'fit', width, height }) as const;

@@ -15,7 +15,7 @@ import { skipWithout } from '../support/prometheusProgram.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** What operators see of calls: metrics by Prometheus' conventions, log lines and trailing metadata with a request id. */
+/** Observability of calls: metrics in Prometheus' conventions, log lines, and trailing metadata with a request id. */
 
 const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(9) };
 
@@ -29,7 +29,7 @@ interface Line {
   readonly phasesMs?: Record<string, number>;
 }
 
-/** A picture on which the engine fails. */
+/** An image that makes the engine fail. */
 const poisoned = { ...image, rgb: new Uint8Array(image.rgb.length).fill(66) };
 const failWith = ({ data }: ImageBatch) =>
   data.includes(66) ? new EngineError('internal', 'no such kernel') : undefined;
@@ -144,7 +144,7 @@ describe('a served call', () => {
     assert.equal(value('vicregl_stored_features'), 1);
     assert.ok(value('vicregl_stored_features_bytes') > 0);
     assert.equal(value('vicregl_stored_features_hits_total'), 2);
-    // The first StoreFeatures looks whether they are kept already.
+    // The first StoreFeatures checks whether the features are stored already.
     assert.equal(value('vicregl_stored_features_misses_total'), 2);
     assert.equal(value('vicregl_stored_features_evictions_total'), 0);
     assert.equal(value('vicregl_stored_features_expirations_total'), 0);
@@ -174,7 +174,7 @@ describe('a served call', () => {
 
 describe('the histogram of phases', () => {
   const perImage = (images: number) => ({ decode: images, queue: images, inference: images });
-  /** Calls of a fresh server, each with how often it counts in every phase. */
+  /** Calls to a new server, each with its expected count in every phase. */
   const calls: Record<string, [(client: Client) => Promise<unknown>, Record<string, number>]> = {
     Embed: [(client) => client.embed(image), { receive: 1, wait: 1, ...perImage(1), encode: 1 }],
     ExtractFeatures: [

@@ -9,7 +9,7 @@ const photo = 'test/fixtures/photos/coffee.jpg';
 const bundled = 'vicregl-convnext-atto';
 const trains = ['train', '--recipe', 'convnext-atto-128'];
 
-/** Every command with a path that is not there: what its message must name beside the path. */
+/** Every command with a path that does not exist, and the text that its message must have besides the path. */
 const commands: readonly (readonly [given: string, args: (path: string, out: string) => string[]])[] = [
   ['--config', (path, out) => ['train', '--config', path, '--out', out]],
   ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out]],
@@ -61,7 +61,7 @@ describe('a path that cannot be opened', () => {
         const called = args(path, 'out').join(' ');
         assert.equal(code, 1, `${called}: ${stderr}`);
         for (const text of [at, given, reason]) assert.ok(stderr.includes(text), `${called}: ${stderr}`);
-        // A code stands behind its words, never alone.
+        // An error code follows its description and is never alone.
         assert.doesNotMatch(stderr, /(?<!\()\bE[A-Z]{4,}\b/, called);
       }
       assert.deepEqual(await readdir(scratch), ['file']);

@@ -16,7 +16,7 @@ import { withTinyModel } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** The command itself, as users run it: `node bin/vicregl.js ...`. */
+/** The command as users run it: `node bin/vicregl.js ...`. */
 
 const photo = (name: string) => fileURLToPath(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 
@@ -166,7 +166,7 @@ describe('node bin/vicregl.js', () => {
     const guard = ['--tls-cert', cert, '--tls-key', key, '--tokens-file', tokensFile];
     const served = await startServedProcess('--model', model.folder.dir, ...guard);
     t.after(() => served.child.kill('SIGKILL'));
-    // By name: Node warns on stderr where a server is named by its address.
+    // Use the host name: Node warns on stderr if a TLS server name is an IP address.
     const reach = ['--address', served.address.replace('127.0.0.1', 'localhost'), '--tls-ca', ca];
     const refused = await vicregl('model', ...reach, '--token-file', tokenFile);
     assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is not known here/);

@@ -13,7 +13,7 @@ import { skipWithout } from '../support/prometheusProgram.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** deploy/'s scrape configuration and alert rules in a real Prometheus that scrapes a real service. */
+/** The scrape configuration and alert rules of deploy/ in a real Prometheus that scrapes a real service. */
 
 const skip = skipWithout('prometheus');
 const deploy = (name: string) => new URL(`../../../deploy/${name}`, import.meta.url);
@@ -35,7 +35,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Asks again and again until an answer holds. */
+/** Repeats a query until its answer satisfies a condition. */
 async function eventually<T>(ask: () => Promise<T | undefined>, what: string): Promise<T> {
   const end = Date.now() + DEADLINE_MS;
   for (;;) {
@@ -70,7 +70,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-prometheus-'));
     model = await withTinyModel();
     served = await startServedProcess('--model', model.folder.dir);
-    // The files as they are, but for the address and the times: a test cannot wait minutes.
+    // The real files with another address and shorter times, because a test cannot wait minutes.
     const config = parse(await readFile(deploy('prometheus.yml'), 'utf8'));
     const [job] = config.scrape_configs;
     job.scrape_interval = '1s';

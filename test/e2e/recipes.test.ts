@@ -33,7 +33,7 @@ describe('the shipped recipes', () => {
     }
   });
 
-  // method: the published settings, batch and peak learning rate (base rate x batch / 256)
+  // the published settings, batch size and peak learning rate (base rate x batch / 256)
   const published = [
     ['resnet50-100ep', 'resnet50', 'lars', 512, 100, 0.6, 2],
     ['resnet50-300ep', 'resnet50', 'lars', 2048, 300, 1.6, 2],

@@ -16,11 +16,11 @@ import { PYTHON, skipWithoutPython } from '../support/python.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { reflect, reflectionVersions } from './grpcProbe.js';
 
-/** Callers that know nothing of the service but its address: everything that they need comes from reflection. */
+/** Clients that know only the address of the service, and get everything else from reflection. */
 
 const image = { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, 7) };
 
-/** Full names of everything in a file that has a descriptor of its own, with the methods of services. */
+/** Full names of all descriptors in a file, including the methods of services. */
 function* symbolsOf({ package: scope = '', messageType, enumType, service }: IFileDescriptorProto): Generator<string> {
   function* ofMessage({ name, nestedType, enumType }: IDescriptorProto, within: string): Generator<string> {
     const full = `${within}.${name}`;
@@ -48,7 +48,7 @@ describe('reflection', () => {
   });
   after(() => server.close());
 
-  /** Files of an answer, the one that was asked for first. */
+  /** Files of an answer, with the requested one first. */
   const filesOf = (answer: Record<string, unknown>): IFileDescriptorProto[] => {
     const { file_descriptor_proto: files } = answer['file_descriptor_response'] as { file_descriptor_proto: Buffer[] };
     return files.map((bytes) => descriptor.FileDescriptorProto.decode(bytes) as unknown as IFileDescriptorProto);
@@ -108,7 +108,7 @@ describe('reflection', () => {
 
     test(`${version}: every symbol is found, and an answer includes the imports of its file`, async () => {
       const { files } = await discover(version);
-      // What travels in google.rpc.Status is imported by nothing.
+      // No file imports the messages that are sent in google.rpc.Status.
       const symbols = [
         ['google.rpc.ErrorInfo', 'google/rpc/error_details.proto'] as const,
         ...[...files].flatMap(([name, file]) => [...symbolsOf(file)].map((symbol) => [symbol, name] as const)),
@@ -170,7 +170,7 @@ describe('reflection', () => {
       assert.deepEqual(JSON.parse(output), {
         shape: [16],
         bytes: 64,
-        // An item that fails carries a google.rpc.Status, whose details are messages of the pool too.
+        // A failed item has a google.rpc.Status, whose details are also messages of the pool.
         item: { code: 3, reason: 'IMAGE_UNSUPPORTED_FORMAT' },
         health: 'SERVING',
       });

@@ -29,7 +29,7 @@ after(() => rm(scratch, { recursive: true }));
 const rows = (text: string) =>
   new Map(text.split('\n').map((line) => [line.split(/ {2,}/)[0]!, line.split(/ {2,}/).slice(1)]));
 
-/** Mean of a term over a run, as few steps are all among the last 50. */
+/** Mean of a term over a run. The run is shorter than the 50 steps of the mean in the output. */
 async function mean(name: string, term: string): Promise<string> {
   const values = (await readRunLog(run(name))).map((record) => (record as StepRecord)[term]!);
   return String(Number((values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4)));

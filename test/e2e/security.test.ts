@@ -17,14 +17,14 @@ import { failsWith } from '../support/failsWith.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { checkHealth, listServices } from './grpcProbe.js';
 
-/** Who may call: TLS, client certificates, tokens and their rates, over a real socket. */
+/** Access control over a real socket: TLS, client certificates, tokens and their rates. */
 
 const authority = createAuthority('vicregl test');
 const stranger = createAuthority('somebody else');
 const tokens = { matching: createToken(), segmentation: createToken(), slow: createToken() };
 let folder: string;
 
-/** A guarded service; its log is kept. */
+/** A protected service, with its log. */
 async function start(content: Record<string, unknown>) {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
@@ -55,7 +55,7 @@ async function start(content: Record<string, unknown>) {
   };
 }
 
-/** The serial number of the certificate that a new connection is shown. */
+/** Serial number of the certificate that a new connection receives. */
 function shownSerial(address: string): Promise<string> {
   const [host, port] = address.split(':') as [string, string];
   return new Promise((resolve, reject) => {
@@ -68,14 +68,14 @@ function shownSerial(address: string): Promise<string> {
 }
 
 /**
- * Why certificates are refused in this process, by their serial numbers. Node ends such a connection without telling the
- * client or anyone else why; the socket knows.
+ * Reasons for which certificates are rejected in this process, by serial number. Node closes such a connection without
+ * reporting the reason to the client. Only the socket has it.
  */
 function watchRefusals(t: TestContext): ReadonlyMap<string, string> {
   const { destroy } = TLSSocket.prototype;
   const reasons = new Map<string, string>();
   t.mock.method(TLSSocket.prototype, 'destroy', function (this: TLSSocket, error?: Error) {
-    // The type says Error; it is the code. A socket may be destroyed more than once, and has no certificate then.
+    // The type is Error, but the value is the code. A socket can be destroyed repeatedly, and then has no certificate.
     const reason = this.authorizationError && String(this.authorizationError);
     const serial = reason ? this.getPeerCertificate()?.serialNumber : undefined;
     if (reason && serial !== undefined) reasons.set(serial, reason);

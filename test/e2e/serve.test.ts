@@ -48,8 +48,8 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}, log = lo
 }
 
 /**
- * Keeps an engine busy with one image, and its queue of one full with another.
- * @returns lets both be answered
+ * Keeps an engine busy with one image, and fills its queue of one with another.
+ * @returns function that lets both be answered
  */
 async function fillQueue(
   { client, until }: Pick<Awaited<ReturnType<typeof start>>, 'client' | 'until'>,
@@ -279,7 +279,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 20 }), { callsPerConnection: 2 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
     await client.waitForReady();
-    // The first call brings the server's settings.
+    // The client receives the settings of the server with the first call.
     await client.embed(image);
     const answers = await Promise.all(Array.from({ length: 6 }, () => client.embed(image)));
     assert.equal(answers.length, 6);
@@ -334,7 +334,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, until, stop } = await start(engine, { batchImages: 2 });
     const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3) };
     const answers = client.embedBatch(Array.from({ length: 40 }, () => image));
-    // One or two are run, as the second was decoded in time or not.
+    // One or two images run, depending on whether the second was decoded in time.
     await until(/^vicregl_queue_images\{.*\} 3[89]$/m);
     free();
     assert.ok((await answers).every(({ status }) => status === 'fulfilled'));
@@ -388,7 +388,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, server, http, stop } = service;
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
     const empty = await fillQueue(service, held, image);
-    // The message of this call never comes.
+    // The message of this call is never sent.
     const refused = await callWithoutMessage(server.address, `/${serviceName}/Embed`, { 'x-request-id': 'too-many' });
     assert.equal(refused['grpc-status'], String(status.RESOURCE_EXHAUSTED));
     assert.match(decodeURI(String(refused['grpc-message'])), /queue is full/);
@@ -400,7 +400,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="RESOURCE_EXHAUSTED"\} 1$/m);
     assert.match(text, /^vicregl_requests_rejected_total\{method="Embed",reason="OVERLOADED"\} 1$/m);
     assert.match(lines.find((line) => line.includes('too-many'))!, /"method":"Embed".*"reason":"OVERLOADED"/);
-    // What needs no place in the queue is answered.
+    // Calls that need no place in the queue are answered.
     assert.equal((await client.model()).name, manifest.name);
     await empty();
     assert.equal((await client.embed(image)).vector.length, 16);
@@ -492,7 +492,7 @@ describe('the service under limits and failures, with the fake engine', () => {
 
   test('health and metrics answer during a large Match', async () => {
     const { server, client, http, stop } = await start(createFakeEngine({ manifest }));
-    // 80 x 80 cells of 12 channels with themselves: 490 million products.
+    // 80 x 80 cells of 12 channels matched with themselves: 490 million products.
     const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'fit', width: 640, height: 640 } } as const;
     let matched = false;
     const matching = client.match(image, image).finally(() => {

@@ -8,11 +8,11 @@ import { failsWith } from '../support/failsWith.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** Pictures and crops of extreme shapes: the right answers, at the cost of what is kept of them. */
+/** Images and crops of extreme shapes: the answers must be correct, and the cost must depend only on the pixels that are used. */
 
 const fixture = (name: string) => readFile(new URL(`../../../test/fixtures/${name}`, import.meta.url));
 
-/** Largest resident memory in MB that a process or one of its children has had. */
+/** Peak resident memory in MB of a process and its children. */
 async function peakMb(pid: number): Promise<number> {
   const peaks = (await treePids(pid)).map(async (one) =>
     Number(/^VmHWM:\s+(\d+) kB/m.exec(await readFile(`/proc/${one}/status`, 'utf8').catch(() => ''))?.[1] ?? 0),
@@ -20,12 +20,12 @@ async function peakMb(pid: number): Promise<number> {
   return Math.max(...(await Promise.all(peaks))) / 1000;
 }
 
-/** The same colour for every pixel of a row, as raw RGB. */
+/** Raw RGB pixels of one row, all with the same colour. */
 function rows(colours: readonly (readonly number[])[], width: number): Uint8Array {
   return Uint8Array.from(colours.flatMap((colour) => Array.from({ length: width }, () => colour).flat()));
 }
 
-/** Row of a column of pixels enlarged by Catmull-Rom, at a position between pixel centres. */
+/** Value of a column of pixels, interpolated by Catmull-Rom at a position between pixel centres. */
 function between(column: Uint8Array, position: number): number[] {
   const [base, last] = [Math.floor(position), column.length / 3 - 1];
   const t = position - base;
@@ -53,7 +53,7 @@ describe('extreme shapes', () => {
   before(async () => {
     model = await withTinyModel();
     served = await startServedProcess('--model', model.folder.dir, '--threads', '1');
-    // A caller's usual patience: the answers take milliseconds, and took minutes.
+    // A usual deadline: the answers take milliseconds, but once took minutes.
     client = createClient({ address: served.address, deadlineMs: 20_000 });
     await client.waitForReady();
   });
@@ -84,7 +84,7 @@ describe('extreme shapes', () => {
     );
     const { vector } = await square(rows(colours, 224));
     nearly((await client.embed({ pixels, resize: { kind: 'shortestSide', resize: 256, crop: 224 } })).vector, vector);
-    // The model's own sizes.
+    // The default sizes of the model.
     assert.equal((await client.embed(pixels)).vector.length, vector.length);
   });
 

@@ -39,7 +39,7 @@ async function start(limits: Partial<ServeLimits> = {}, engine: Partial<FakeEngi
   return {
     server,
     client,
-    /** Images that the engine has run. */
+    /** Number of images that the engine has run. */
     runs: () => runs,
     async metric(name: string, labels: string) {
       const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
@@ -203,14 +203,14 @@ describe('streams', () => {
       for (; sent < 400; sent++) yield { id: String(sent), image: { pixels: image, resize: fit } };
     }
     const fit = { kind: 'fit', width: 512, height: 512 } as const;
-    // 64 x 64 cells of 16 channels: 256 KiB an answer, four times the window of HTTP/2.
+    // 64 x 64 cells of 16 channels: 256 KiB per answer, four times the window of HTTP/2.
     const answers = service.client.featuresStream(many())[Symbol.asyncIterator]();
     await answers.next();
     await until(() => service.runs() - before >= 4);
-    // What could go on without the reader goes on while calls of others, on the same connection, are answered.
+    // While other calls on the same connection are answered, the stream continues as far as it can without the reader.
     const others = 20;
     for (let i = 0; i < others; i++) await service.client.embed(image);
-    // Bounded by 4 unanswered items, one message ahead on either side, and what HTTP/2's windows hold of the small requests.
+    // The limit is 4 unanswered items, one message ahead on either side, and the small requests that fit into HTTP/2's windows.
     const held = service.runs() - before - others;
     assert.ok(held <= 8, `${held} images were run for a reader who took one answer`);
     assert.ok(sent < 40, `${sent} were sent`);
@@ -326,7 +326,7 @@ describe('streams', () => {
 
   test('unread answers of slow readers delay other streams, but fail no item', async () => {
     const fit = { kind: 'fit', width: 512, height: 512 } as const;
-    // Answers of 256 KiB, of which streams may hold two.
+    // Answers have 256 KiB, and streams may hold two of them.
     const narrow = await start({ streamItems: 8, responseBytes: 4 * 270_000 });
     const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image: { pixels: image, resize: fit } }));
     const slow = narrow.client.featuresStream(items)[Symbol.asyncIterator]();

@@ -63,7 +63,7 @@ describe('vicregl train', () => {
     assert.match(second.stderr, new RegExp(`^step ${step! + 1}/200000 `));
     const { step: last } = await loadCheckpoint(run);
     assert.ok(last > step!);
-    // every step is in the log once, over the stop
+    // every step is in the log exactly once, across the stop
     assert.deepEqual(
       (await readRunLog(run)).map((record) => record.step),
       Array.from({ length: last }, (_, i) => i + 1),
@@ -114,7 +114,7 @@ describe('vicregl train', () => {
       .digest('hex');
     const { file: name, sha256: sum, prefix } = training.init;
     assert.deepEqual([name, sum, prefix], ['train_convnext_adamw.pth', sha256, 'module.backbone.']);
-    // A model by its name.
+    // A model given by its name.
     const byName = await vicregl('train', ...flags, '--init', 'vicregl-convnext-atto', '--dry-run', '--out', scratch);
     assert.match(byName.stderr, /nothing of the backbone in .*vicregl-convnext-atto, a convnext_atto, fits/);
   });

@@ -10,7 +10,7 @@ export interface GifFrame {
   readonly transparent?: number;
 }
 
-/** Codes of 8-bit colours start with 9 bits. A clear code after this number of codes keeps that length. */
+/** Codes of 8-bit colours start with 9 bits. Regular clear codes keep that length. */
 const CODE_BITS = 9;
 const CLEAR = 256;
 const END = 257;

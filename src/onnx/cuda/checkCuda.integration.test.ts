@@ -13,7 +13,7 @@ const skip = `${process.platform}-${process.arch}` === CUDA_PLATFORM ? false : `
 
 describe('the requirements of the CUDA provider on this machine', { skip }, () => {
   const linked = CUDA_LIBRARIES.filter(({ loadedAt }) => loadedAt === 'start').map(({ file }) => file);
-  /** Drivers are read from a file that is not there: this machine may have one. */
+  /** The driver version is read from a file that does not exist, because this machine may have a driver. */
   const options = { driverVersionFile: '/nowhere' };
   const before = process.env['LD_LIBRARY_PATH'];
   let scratch: string;
@@ -44,7 +44,7 @@ describe('the requirements of the CUDA provider on this machine', { skip }, () =
   });
 
   test('are reported if missing, with the package that has them', async () => {
-    // what this machine has by itself is found there instead
+    // libraries that this machine has itself are found there instead
     const own = execFileSync('/sbin/ldconfig', ['-p']).toString();
     const foreign = CUDA_LIBRARIES.filter(({ file }) => !own.includes(file));
     for (const library of foreign) {

@@ -23,7 +23,7 @@ import { emitRepresentation, networkFeeds } from './representation.js';
 
 let root: string;
 let photographs: string;
-/** Images of two classes that colour tells apart, the last of them broken. */
+/** Images of two classes that differ in colour. The last image is broken. */
 let labelled: string;
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'vicregl-probe-'));
@@ -73,7 +73,7 @@ describe('probes of a run', () => {
     for (const record of log) {
       if ('probe_l' in record)
         assert.ok(record['probe_l']! > 0 && record['probe_l']! < 1 && record['probe_top5'] === 1);
-      // Two colours and five images held out: even an untrained network tells most apart.
+      // Two colours and five held-out images: even an untrained network classifies most of them correctly.
       else assert.ok(record['knn_top1']! >= 0.6 && record['knn_top5'] === 1, JSON.stringify(record));
     }
     const own = (records: LogRecord[]) => records.filter((record) => 'lr' in record).map(withoutClock);
