@@ -1,12 +1,16 @@
 /**
- * Memory of the service under a mixed load for minutes: every method, malformed requests, calls that are given up, and reloads
- * of the model in the warm-up. Every 15 seconds the load pauses, garbage is collected, and what stays is measured: its slope
- * after the warm-up (V8 compiles for two minutes) must be below 1 MB a minute, and no worker that was replaced may be left;
- * the same run over a service that keeps 2 kB of every call must be caught, or the measurement could not see a leak. Exit code
- * 1 where either fails.
+ * Looks for memory leaks: runs the service under a mixed load for minutes. The load has every method, malformed requests,
+ * cancelled calls, and reloads of the model during the warm-up.
  *
- * To be run with the allocator of the image, LD_PRELOAD=.../libjemalloc.so.2: glibc's keeps what images and threads of other
- * sizes leave behind, and fills its gaps over ten minutes and more (docs/benchmarks.md).
+ * Every 15 seconds the load pauses, garbage is collected, and the resident memory is sampled. Two conditions must hold:
+ * - after the warm-up (V8 compiles for two minutes), memory grows by less than 1 MB a minute;
+ * - the service has as many processes at the end as at the start: no replaced worker is left.
+ *
+ * A control run shows that the measurement can see a leak: a service that keeps 2 kB of every call must fail the first
+ * condition. The exit code is 1 when the service fails or the control passes.
+ *
+ * Run it with the allocator of the container image, LD_PRELOAD=.../libjemalloc.so.2. The allocator of glibc keeps the memory
+ * of images and threads of other sizes, and fills its gaps only over ten minutes or more (docs/benchmarks.md).
  *
  *   node dist/scripts/soak.js [--minutes 5] [--warmup 3] [--control-minutes 2] [--concurrency 4] [-- FLAGS OF SERVE]
  */
@@ -18,12 +22,12 @@ import { startService } from '../src/bench/serviceProcess.js';
 import { residentMb, settle, settlingEnvironment } from '../test/support/settledMemory.js';
 import { startSoakLoad } from './soak/load.js';
 
-const MOST_MB_PER_MINUTE = 1;
-/** How often memory is read under load, for its most. */
-const WATCH_MS = 1000;
-/** How often the load pauses. */
+const MAX_MB_PER_MINUTE = 1;
+/** Interval at which memory is read under load, for the maximum. */
+const READ_EVERY_MS = 1000;
+/** Interval at which the load pauses and memory is sampled. */
 const PAUSE_EVERY_MS = 15_000;
-/** The model is reloaded so often in the first half of the warm-up; later, new workers would hide what old ones had kept. */
+/** Interval of reloads, in the first half of the warm-up only: a later reload would replace workers and hide their leaks. */
 const RELOAD_EVERY_MS = 10_000;
 
 const { values, positionals: serveFlags } = parseArgs({
@@ -37,8 +41,8 @@ const { values, positionals: serveFlags } = parseArgs({
 });
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** What leaks: an abort controller is made for every call. */
-const leak = `const kept = [];
+/** The leak of the control run. The service makes an abort controller for every call. */
+const leakScript = `const kept = [];
   globalThis.AbortController = class extends AbortController {
     constructor() {
       super();
@@ -46,20 +50,21 @@ const leak = `const kept = [];
     }
   };`;
 
-/** Resident megabytes at a time in minutes. */
+/** Resident memory in MB at a time in minutes after the start. */
 interface MemorySample {
   readonly minute: number;
   readonly mb: number;
 }
 
-/** Megabytes a minute: the median slope between all pairs of samples (Theil and Sen). */
+/** Growth in MB a minute: the median slope over all pairs of samples (Theil-Sen estimator). */
 function slope(samples: readonly MemorySample[]): number {
   return median(samples.flatMap((a, i) => samples.slice(i + 1).map((b) => (b.mb - a.mb) / (b.minute - a.minute))));
 }
 
 /**
- * @param script runs in each process of the service before its own
- * @returns slope after the warm-up, and what was asked
+ * Runs the load against one service.
+ * @param script code that each process of the service runs before its own
+ * @returns growth after the warm-up, and the calls by status
  */
 async function soak(what: string, minutes: number, warmup: number, script = '') {
   Object.assign(process.env, settlingEnvironment(script));
@@ -75,7 +80,7 @@ async function soak(what: string, minutes: number, warmup: number, script = '') 
     }
     await delay((warmup - minute()) * 60e3);
     const samples: MemorySample[] = [];
-    let most = 0;
+    let maxMb = 0;
     const sample = async () => {
       const mb = await load.whilePaused(async () => {
         await settle(service.pid);
@@ -86,9 +91,9 @@ async function soak(what: string, minutes: number, warmup: number, script = '') 
     };
     await sample();
     while (minute() < warmup + minutes) {
-      for (let waited = 0; waited < PAUSE_EVERY_MS; waited += WATCH_MS) {
-        await delay(WATCH_MS);
-        most = Math.max(most, await residentMb(service.pid));
+      for (let waited = 0; waited < PAUSE_EVERY_MS; waited += READ_EVERY_MS) {
+        await delay(READ_EVERY_MS);
+        maxMb = Math.max(maxMb, await residentMb(service.pid));
       }
       await sample();
     }
@@ -100,7 +105,7 @@ async function soak(what: string, minutes: number, warmup: number, script = '') 
       codes: load.codes,
       processes: { first: processesAtStart, last: (await treePids(service.pid)).length },
       settledMb: { first: rounded(samples[0]!.mb), last: rounded(samples.at(-1)!.mb) },
-      mostMbUnderLoad: rounded(most),
+      maxMbUnderLoad: rounded(maxMb),
       mbPerMinute: rounded(slope(samples)),
     };
   } finally {
@@ -113,16 +118,12 @@ const control = await soak(
   'control that keeps 2 kB of every call',
   Number(values['control-minutes']),
   Number(values.warmup) / 2,
-  leak,
+  leakScript,
 );
 const { processes } = service;
-const met = service.mbPerMinute < MOST_MB_PER_MINUTE && processes.last === processes.first;
-const caught = control.mbPerMinute >= MOST_MB_PER_MINUTE;
+const passed = service.mbPerMinute < MAX_MB_PER_MINUTE && processes.last === processes.first;
+const controlFailed = control.mbPerMinute >= MAX_MB_PER_MINUTE;
 console.log(
-  JSON.stringify(
-    { runs: [service, control], limitMbPerMinute: MOST_MB_PER_MINUTE, met, controlCaught: caught },
-    null,
-    1,
-  ),
+  JSON.stringify({ runs: [service, control], limitMbPerMinute: MAX_MB_PER_MINUTE, passed, controlFailed }, null, 1),
 );
-if (!met || !caught) process.exitCode = 1;
+if (!passed || !controlFailed) process.exitCode = 1;

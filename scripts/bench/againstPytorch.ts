@@ -1,16 +1,19 @@
 /**
- * The training step beside the same step in PyTorch (scripts/bench/pytorchStep.py): time, memory, and the share of the
- * machine's MatMul rate. Prints one JSON object.
+ * Compares the training step with the same step in PyTorch (scripts/bench/pytorchStep.py): time, memory, and the share of
+ * the machine's MatMul rate. Prints one JSON object.
  *
  *   node dist/scripts/bench/againstPytorch.js [--arch resnet50] [--size 224] [--batch 8] [--expander 2048-2048-2048]
  *     [--projector 512-512-512] [--steps 5] [--threads 2] [--python /usr/bin/python3] [--channels-last]
  *     [--device cuda] [--steps-per-run 8] [--full-float32] [--pytorch-steps N]
  *
- * Both sides start from the same weights and inputs in processes of their own and take their steps in turn, so that
- * other work on the machine disturbs both alike; the MatMul rate is measured in every round too. The losses of the first
- * step must agree within 1e-4 (on CUDA, where both multiply in TF32, within 1e-2; --full-float32 is PyTorch's alone, as
- * ONNX Runtime has no such switch in Node). Without PyTorch our side runs alone. Where a step of PyTorch's takes minutes,
- * --pytorch-steps makes it take fewer than ours; with 0 its first step counts, the one that is also compared.
+ * Both sides start from the same weights and inputs, each in its own process. Their steps alternate, so that other work on
+ * the machine slows both alike. Every round also measures the MatMul rate.
+ *
+ * The losses of the first step must agree within 1e-4, on CUDA within 1e-2, because there both sides multiply in TF32.
+ * --full-float32 applies to PyTorch only: onnxruntime-node has no such option. Without PyTorch, only our side runs.
+ *
+ * Where one PyTorch step takes minutes, --pytorch-steps makes it run fewer steps than ours. With 0, its time is that of the
+ * first step, which otherwise only warms up and is compared.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +32,7 @@ import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
 import { describeStep, initialState, type StepCase, stepBatch, stepConfig } from './stepCase.js';
 
-const LARGEST_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;
+const MAX_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;
 
 const { values } = parseArgs({
   options: {
@@ -59,7 +62,7 @@ interface StepAnswer {
   readonly peak_memory_mb: number;
 }
 
-/** One side: a process that takes a step for every line it gets. */
+/** One side: a process that runs one step for each line on its stdin. */
 interface Side {
   readonly ready: Readonly<Record<string, unknown>>;
   step(): Promise<StepAnswer>;
@@ -69,15 +72,16 @@ interface Side {
 async function openSide(command: string, args: readonly string[]): Promise<Side> {
   const child: ChildProcess = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'close') as Promise<[code: number | null, signal: string | null]>;
-  // Writing to a side that died is told by its end, which says more than EPIPE.
+  // A write to a process that has died fails with EPIPE. Ignore it: its exit is reported below, with the reason.
   child.stdin!.on('error', () => {});
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const answer = async () => {
     const { value, done } = await lines.next();
     if (!done) return JSON.parse(value) as Record<string, unknown>;
     const [code, signal] = await ended;
-    const how = signal === 'SIGKILL' ? 'SIGKILL, as the kernel sends when memory is short' : (signal ?? `code ${code}`);
-    throw new Error(`${command} ${args[0]} ended (${how}) before it answered`);
+    const reason =
+      signal === 'SIGKILL' ? 'SIGKILL, which the kernel sends when memory is short' : (signal ?? `code ${code}`);
+    throw new Error(`${command} ${args[0]} exited (${reason}) before it answered`);
   };
   return {
     ready: await answer(),
@@ -104,21 +108,21 @@ async function writeInputs(path: string): Promise<void> {
 const pytorch = spawnSync(values.python, ['-c', 'import torch, numpy'], { encoding: 'utf8' });
 const hasPytorch = pytorch.status === 0;
 if (!hasPytorch) {
-  const why = pytorch.error?.message ?? pytorch.signal ?? pytorch.stderr.trim().split('\n').at(-1);
-  console.error(`${values.python} has no torch and numpy (Debian: python3-torch): our side runs alone (${why})`);
+  const reason = pytorch.error?.message ?? pytorch.signal ?? pytorch.stderr.trim().split('\n').at(-1);
+  console.error(`${values.python} has no torch and numpy (Debian: python3-torch): only our side runs (${reason})`);
 }
 
-// Node ends in silence on a signal, and when nothing is left to wait for, whatever is still awaited.
+// Node exits without a message on a signal. It also does when no event is pending, even if a promise is still awaited.
 let printed = false;
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    console.error(`ended by ${signal} without a result`);
+    console.error(`stopped by ${signal} before the result`);
     process.exit(1);
   });
 }
 process.on('exit', (code) => {
   if (!printed && (code === 0 || code === 13)) {
-    console.error('ended without a result: a side neither answered nor ended');
+    console.error('exited without a result: a side neither answered nor exited');
     process.exitCode = 1;
   }
 });
@@ -127,9 +131,9 @@ const folder = await mkdtemp(join(tmpdir(), 'vicregl-bench-'));
 try {
   const inputs = join(folder, 'inputs.safetensors');
   await writeInputs(inputs);
-  const process_ = fileURLToPath(new URL('stepProcess.js', import.meta.url));
+  const stepProcess = fileURLToPath(new URL('stepProcess.js', import.meta.url));
   const ours = await openSide(process.execPath, [
-    process_,
+    stepProcess,
     inputs,
     JSON.stringify(stepCase),
     threads,
@@ -137,16 +141,16 @@ try {
     values['steps-per-run'],
   ]);
   const script = fileURLToPath(new URL('../../../scripts/bench/pytorchStep.py', import.meta.url));
-  const choices = [
+  const options = [
     ...['--device', device],
     ...(values['channels-last'] ? ['--channels-last'] : []),
     ...(values['full-float32'] ? ['--full-float32'] : []),
   ];
   const theirs = hasPytorch
-    ? await openSide(values.python, [script, inputs, '--threads', threads, ...choices])
+    ? await openSide(values.python, [script, inputs, '--threads', threads, ...options])
     : undefined;
 
-  // The first step of each side warms up and is compared, not timed.
+  // The first step of each side is compared. It is not timed, because it also warms up.
   const theirSteps = Number(values['pytorch-steps'] ?? values.steps);
   const [ourFirst, theirFirst] = [await ours.step(), await theirs?.step()];
   const times: { rate: number[]; ours: StepAnswer[]; theirs: StepAnswer[] } = { rate: [], ours: [], theirs: [] };
@@ -190,7 +194,7 @@ try {
     result['loss_difference'] = Number(difference.toExponential(1));
     result['time_ratio'] = Number((seconds / theirSeconds).toFixed(3));
     if (device === 'cpu') result['memory_ratio'] = Number((memory / theirMemory).toFixed(2));
-    if (!(difference <= LARGEST_DIFFERENCE[device])) {
+    if (!(difference <= MAX_DIFFERENCE[device])) {
       console.error(`the losses of the first step differ: ${ourFirst.loss} and ${theirFirst.loss}`);
       process.exitCode = 1;
     }

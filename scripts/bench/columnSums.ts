@@ -1,6 +1,6 @@
 /**
- * Sum over the rows of a matrix, [R, C] -> [C], as ReduceSum and as products with ones (src/onnx/ops/columnSums.ts).
- * Prints a Markdown table of milliseconds, fastest runs; the forms take turns.
+ * Compares two ways to sum over the rows of a matrix, [R, C] -> [C]: ReduceSum, and matrix products with ones
+ * (src/onnx/ops/columnSums.ts). The runs of both alternate. Prints a Markdown table of milliseconds of the fastest runs.
  *
  *   node dist/scripts/bench/columnSums.js [--threads 2] [--runs 10]
  */
@@ -16,7 +16,7 @@ const { values } = parseArgs({
   options: { threads: { type: 'string', default: '2' }, runs: { type: 'string', default: '10' } },
 });
 
-/** Gradients of biases and norms in a ConvNeXt-tiny step, 2 x 8 photographs of 224 px. */
+/** Sums of the gradients of biases and norms in a ConvNeXt-tiny step with 2 x 8 photographs of 224 px. */
 const SHAPES: readonly (readonly [number, number])[] = [
   [50176, 384],
   [50176, 96],

@@ -1,12 +1,12 @@
 /**
- * The 3x3 convolutions of a ResNet-50 at 224 px in the forms of src/onnx/convolutionForms.ts, on maps that stand
- * channel by channel: forward, gradient to the input, gradient to the weight. Prints a Markdown table of milliseconds.
+ * Times the 3x3 convolutions of a ResNet-50 at 224 px in the forms of src/onnx/convolutionForms.ts, on maps in the
+ * channel-major layout: forward pass, gradient of the input, gradient of the weight. Prints a Markdown table of milliseconds.
  *
  *   node dist/scripts/bench/convolutionForms.js [--batches 8,32] [--threads 2] [--seconds 1]
  *
- * The forms take turns, run by run, so that other work on the machine disturbs them alike; cells are the fastest runs.
- * The weight's gradient is a Gemm over patches in any case: gathered cell by cell from the transposed map, or sliced
- * (the rule of Conv).
+ * The runs of the forms alternate, so that other work on the machine slows all alike. The cells have the fastest runs. The
+ * gradient of the weight is always a Gemm over patches. They are gathered cell by cell from the transposed map, or sliced
+ * (the gradient rule of Conv).
  */
 import { parseArgs } from 'node:util';
 import { encodeModel } from '../../src/onnx/encode.js';
@@ -28,7 +28,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '1' },
   },
 });
-const LEAST_RUNS = 3;
+const MIN_RUNS = 3;
 
 /** Channels, side of the input map, stride: the 3x3 convolutions of a ResNet-50. */
 const SHAPES: readonly (readonly [number, number, number])[] = [
@@ -49,7 +49,7 @@ const forms: Readonly<Record<string, Convolve>> = {
   rule: (x, weight, stride) => swapped(conv(swapped(x), weight, undefined, { stride, padding: 1 })),
 };
 
-/** One part of a form's work: what is computed of forward, gradient to the input and gradient to the weight. */
+/** Opens a session that computes one part: the forward pass, the gradient of the input or the gradient of the weight. */
 async function open(
   convolve: Convolve,
   part: 'forward' | 'input' | 'weight',
@@ -70,7 +70,7 @@ async function open(
   return { session, run: (feeds: Record<string, OrtTensor>) => session.run(feeds, fetches) };
 }
 
-/** Fastest run of each form, milliseconds. */
+/** Milliseconds of the fastest run of each form. */
 async function compare(
   names: readonly string[],
   part: 'forward' | 'input' | 'weight',
@@ -92,7 +92,7 @@ async function compare(
   const sides = await Promise.all(names.map((name) => open(forms[name]!, part, shapes, stride)));
   const best = sides.map(() => Number.POSITIVE_INFINITY);
   const end = performance.now() + Number(values.seconds) * 1e3;
-  for (let run = 0; run < LEAST_RUNS || performance.now() < end; run++) {
+  for (let run = 0; run < MIN_RUNS || performance.now() < end; run++) {
     for (const [i, side] of sides.entries()) {
       const start = performance.now();
       await side.run(feeds);
@@ -110,11 +110,11 @@ console.log(
 console.log('| --- | --- | --- | --- | --- | --- | --- |');
 for (const batch of values.batches.split(',').map(Number)) {
   for (const [channels, side, stride] of SHAPES) {
-    const after = side / stride;
+    const outputSide = side / stride;
     const shapes = [
       [channels, batch, side, side],
       [channels, channels, 3, 3],
-      [channels, batch, after, after],
+      [channels, batch, outputSide, outputSide],
     ];
     const cells = [
       await compare(['conv', 'patches'], 'forward', shapes, stride),

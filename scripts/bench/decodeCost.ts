@@ -1,12 +1,12 @@
 /**
- * What a plain JPEG file costs from its bytes to the network's input.
+ * Measures the cost of a JPEG file from its bytes to the network's input.
  *
- * - Processor time: decoded whole and then resized (two pipelines), and as the service does it (one,
- *   `src/image/decodeInput.ts`).
- * - Images a second of as many callers as there are processes: decoded in this process, and in decode processes
- *   (`src/decode`), with the ratio, and the time of one image alone in both.
+ * - Processor time with two pipelines (decode the whole image, then resize it) and with one, as in the service
+ *   (`src/image/decodeInput.ts`).
+ * - Images a second when decoding in this process and in decode processes (`src/decode`), with as many callers as
+ *   processes, their ratio, and the time of a single image in both.
  *
- * The sides take turns; figures are medians.
+ * The measurements alternate. The figures are medians.
  *
  *   node dist/scripts/bench/decodeCost.js [--sizes 384x256,2400x1600,4032x3024,4031x3021] [--rounds 15] [--runs 5]
  *     [--processes 2]
@@ -36,7 +36,7 @@ const policy = { kind: 'shortestSide', resize: 256, crop: 224 } as const;
 const STRIDE = 32;
 const limits = defaultServeLimits;
 
-/** Processor milliseconds of one run, all threads of this process together. */
+/** Processor milliseconds of one run, summed over all threads of this process. */
 async function cpuMs(work: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage();
   for (let i = 0; i < runs; i++) await work();
@@ -45,17 +45,17 @@ async function cpuMs(work: () => Promise<unknown>): Promise<number> {
 }
 
 const callers = Number(values.processes);
-const patient = new AbortController().signal;
+const neverAborted = new AbortController().signal;
 const local = createLocalDecoder();
-const apart = await startDecodeProcesses({ processes: callers, seconds: 60, log: console.error });
+const inProcesses = await startDecodeProcesses({ processes: callers, seconds: 60, log: console.error });
 
-/** Images a second of callers that each send the next when the last is done. */
+/** Images a second of `count` callers. Each sends its next image when the previous one is done. */
 async function imagesPerSecond(decoder: Decoder, file: Uint8Array, count: number): Promise<number> {
-  const wanted = { policy, stride: STRIDE, limits };
+  const options = { policy, stride: STRIDE, limits };
   const start = performance.now();
   await Promise.all(
     Array.from({ length: count }, async () => {
-      for (let i = 0; i < runs; i++) await decoder.input({ encoded: file }, wanted, patient);
+      for (let i = 0; i < runs; i++) await decoder.input({ encoded: file }, options, neverAborted);
     }),
   );
   return (count * runs) / ((performance.now() - start) / 1000);
@@ -69,33 +69,38 @@ for (const size of values.sizes.split(',')) {
     two: async () => prepareImage(await decodeImage(file, limits.image), policy, STRIDE, limits.output),
     one: () => decodeInput({ encoded: file }, { policy, stride: STRIDE, limits }),
   };
-  // The first of each opens libraries and starts threads.
+  // Warm-up: the first run of each loads libraries and starts threads.
   for (const work of Object.values(ways)) await work();
-  for (const decoder of [local, apart]) await imagesPerSecond(decoder, file, callers);
-  const taken = { two: [] as number[], one: [] as number[] };
-  const rates = { here: [] as number[], apart: [] as number[], hereAlone: [] as number[], apartAlone: [] as number[] };
+  for (const decoder of [local, inProcesses]) await imagesPerSecond(decoder, file, callers);
+  const cpuTimes = { two: [] as number[], one: [] as number[] };
+  const rates = {
+    inProcess: [] as number[],
+    inProcesses: [] as number[],
+    inProcessSingle: [] as number[],
+    inProcessesSingle: [] as number[],
+  };
   for (let round = 0; round < Number(values.rounds); round++) {
-    taken.two.push(await cpuMs(ways.two));
-    taken.one.push(await cpuMs(ways.one));
-    rates.here.push(await imagesPerSecond(local, file, callers));
-    rates.apart.push(await imagesPerSecond(apart, file, callers));
-    rates.hereAlone.push(await imagesPerSecond(local, file, 1));
-    rates.apartAlone.push(await imagesPerSecond(apart, file, 1));
+    cpuTimes.two.push(await cpuMs(ways.two));
+    cpuTimes.one.push(await cpuMs(ways.one));
+    rates.inProcess.push(await imagesPerSecond(local, file, callers));
+    rates.inProcesses.push(await imagesPerSecond(inProcesses, file, callers));
+    rates.inProcessSingle.push(await imagesPerSecond(local, file, 1));
+    rates.inProcessesSingle.push(await imagesPerSecond(inProcesses, file, 1));
   }
   const figure = (list: number[]) => Number(median(list).toPrecision(3));
-  const ratio = median(rates.apart.map((rate, round) => rate / rates.here[round]!));
+  const ratio = median(rates.inProcesses.map((rate, round) => rate / rates.inProcess[round]!));
   rows.push({
-    ...{ size, bytes: file.byteLength, twoPipelinesMs: figure(taken.two), onePipelineMs: figure(taken.one) },
+    ...{ size, bytes: file.byteLength, twoPipelinesMs: figure(cpuTimes.two), onePipelineMs: figure(cpuTimes.one) },
     imagesPerSecond: {
-      inProcess: figure(rates.here),
-      inProcesses: figure(rates.apart),
+      inProcess: figure(rates.inProcess),
+      inProcesses: figure(rates.inProcesses),
       ratio: Number(ratio.toFixed(3)),
     },
     oneImageMs: {
-      inProcess: figure(rates.hereAlone.map((rate) => 1000 / rate)),
-      inProcesses: figure(rates.apartAlone.map((rate) => 1000 / rate)),
+      inProcess: figure(rates.inProcessSingle.map((rate) => 1000 / rate)),
+      inProcesses: figure(rates.inProcessesSingle.map((rate) => 1000 / rate)),
     },
   });
 }
-await apart.close();
+await inProcesses.close();
 console.log(JSON.stringify({ machine: cpus()[0]?.model.trim(), callers, rows }, null, 1));

@@ -1,12 +1,13 @@
 /**
- * Depthwise 7x7 convolutions, forward and both gradients: as a convolution and as one matrix product per channel
- * (src/nn/depthwiseProduct.ts), over map sizes and channels. Prints a Markdown table of milliseconds.
+ * Compares two forms of depthwise 7x7 convolutions, with forward pass and both gradients: a convolution, and one matrix
+ * product per channel (src/nn/depthwiseProduct.ts), for several map sizes and channel counts. Prints a Markdown table of
+ * milliseconds.
  *
  *   node dist/scripts/bench/depthwise.js [--batch 32] [--views 1] [--threads 2] [--sizes 4,5,...] [--channels 40,80,160,320] [--seconds 1]
  *
- * The two sides take turns, run by run, so that other work on the machine disturbs both alike. Times are medians; the
- * ratio of the fastest runs, which other work disturbs least, stands beside the ratio of the medians. --seconds is the
- * least time for each cell of the table. With --views 2 two inputs share one kernel, as the views of a training step do.
+ * The runs of both forms alternate, so that other work on the machine slows both alike. Times are medians. The table has the
+ * ratio of the medians and the ratio of the fastest runs, which other work affects least. --seconds is the minimum time for
+ * each cell of the table. With --views 2, two inputs share one kernel, as the views of a training step do.
  */
 
 import { parseArgs } from 'node:util';
@@ -24,9 +25,9 @@ import { createSession, toOrt } from '../../src/onnx/session.js';
 import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
 
 const KERNEL = 7;
-const LEAST_RUNS = 3;
-/** T of the product has cells^2 elements per channel, and its gradient as many; larger ones are not tried. */
-const MOST_MATRIX_BYTES = 2 ** 30;
+const MIN_RUNS = 3;
+/** Size limit of the matrix T of the product, which has cells^2 elements per channel, as has its gradient. Larger ones are skipped. */
+const MAX_MATRIX_BYTES = 2 ** 30;
 
 const { values } = parseArgs({
   options: {
@@ -43,7 +44,7 @@ const views = Number(values.views);
 const threads = Number(values.threads);
 const numbers = (text: string) => text.split(',').map(Number);
 
-/** The convolution as a channels-last network uses it: [B, H, W, C] in and out. */
+/** The convolution of a channels-last network. Input and output are [B, H, W, C]. */
 function depthwiseConvolution(x: Value, weight: Value): Value {
   const groups = weight.shape[0] as number;
   const y = conv(transpose(x, [0, 3, 1, 2]), weight, undefined, { padding: (KERNEL - 1) / 2, groups });
@@ -51,7 +52,7 @@ function depthwiseConvolution(x: Value, weight: Value): Value {
 }
 
 interface Side {
-  /** One run of forward and gradients; milliseconds. */
+  /** Runs forward pass and gradients once. Returns milliseconds. */
   run(): Promise<number>;
   release(): Promise<void>;
 }
@@ -70,7 +71,7 @@ async function openSide(
     .reduce((sum, term) => add(sum, term));
   const outputs = [...ys, ...gradients(loss, [...xs, weight])];
   for (const [i, value] of outputs.entries()) graph.output(`out${i}`, value);
-  // Threads of one side that wait busily would slow the other side's next run.
+  // No spinning: threads that busy-wait on one side would slow the next run of the other side.
   const session: InferenceSession = await createSession(encodeModel(graph), { threads, spinning: false });
   const fetches = Object.fromEntries(
     outputs.map((value, i) => [`out${i}`, toOrt(zeros('float32', value.shape as number[]))]),
@@ -96,9 +97,9 @@ function random(shape: readonly number[]): OrtTensor {
   );
 }
 
-/** Times of both sides in ms; undefined where the product's matrix is too large to try. */
+/** Times of both sides in milliseconds, or undefined if the product's matrix exceeds the size limit. */
 async function compare(size: number, channels: number): Promise<[number[], number[]] | undefined> {
-  if (4 * channels * size ** 4 > MOST_MATRIX_BYTES) return undefined;
+  if (4 * channels * size ** 4 > MAX_MATRIX_BYTES) return undefined;
   const shape = [batch, size, size, channels];
   const feeds: Record<string, OrtTensor> = { weight: random([channels, 1, KERNEL, KERNEL]) };
   for (let v = 0; v < views; v++) {
@@ -111,7 +112,7 @@ async function compare(size: number, channels: number): Promise<[number[], numbe
   ] as const;
   const times: [number[], number[]] = [[], []];
   const end = performance.now() + Number(values.seconds) * 1e3;
-  while (times[0].length < LEAST_RUNS || performance.now() < end) {
+  while (times[0].length < MIN_RUNS || performance.now() < end) {
     for (const i of [0, 1] as const) times[i].push(await sides[i].run());
   }
   for (const side of sides) await side.release();

@@ -1,12 +1,12 @@
 /**
- * The weight gradient of a depthwise 7x7 convolution in each of its forms (src/onnx/ops/depthwiseGradient.ts), over the maps
- * of a ConvNeXt. Prints one line of JSON for each map: milliseconds of each form, medians, and the fastest run's. From
- * these come the rows of src/onnx/convolutionForms.ts.
+ * Times the weight gradient of a depthwise 7x7 convolution in each of its forms (src/onnx/ops/depthwiseGradient.ts), for the
+ * maps of a ConvNeXt. Prints one line of JSON for each map: the milliseconds of each form, as the median and of the fastest
+ * run. The rows of src/onnx/convolutionForms.ts come from these figures.
  *
  *   node dist/scripts/bench/depthwiseGradient.js [--device cuda] [--batch 64] [--maps 56x96,28x192,14x384,7x768]
  *     [--threads 2] [--seconds 1]
  *
- * The forms take turns, run by run. A form that the device refuses has its error in place of a time.
+ * The runs of the forms alternate. A form that the device refuses is reported with its error.
  */
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
@@ -20,7 +20,7 @@ import { elementCount, tensor, zeros } from '../../src/tensor/tensor.js';
 
 const KERNEL = { size: 7, dilation: 1 };
 const FORMS: readonly DepthwiseGradientForm[] = ['planes', 'rows'];
-const LEAST_RUNS = 3;
+const MIN_RUNS = 3;
 
 const { values } = parseArgs({
   options: {
@@ -35,7 +35,7 @@ const { device } = values;
 if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device}; it is cpu or cuda`);
 const batch = Number(values.batch);
 
-/** One session of each form that the device takes, and what it said of the others. */
+/** A session for each form that the device accepts, and the errors of the other forms. */
 async function openForms(shape: readonly number[]) {
   const sessions = new Map<DepthwiseGradientForm, InferenceSession>();
   const errors: Partial<Record<DepthwiseGradientForm, string>> = {};
@@ -77,7 +77,7 @@ for (const map of values.maps.split(',')) {
       errors[form] = (error as Error).message;
     }
   }
-  for (let until = end(), runs = 0; runs < LEAST_RUNS || performance.now() < until; runs++) {
+  for (let until = end(), runs = 0; runs < MIN_RUNS || performance.now() < until; runs++) {
     for (const [form, list] of times) {
       const start = performance.now();
       await sessions.get(form)!.run(feeds, fetches);
@@ -87,6 +87,6 @@ for (const map of values.maps.split(',')) {
   for (const session of sessions.values()) await session.release();
   const ms = Object.fromEntries([...times].map(([form, list]) => [form, Number(median(list).toPrecision(3))]));
   const best = Object.fromEntries([...times].map(([form, list]) => [form, Number(Math.min(...list).toPrecision(3))]));
-  const failed = Object.keys(errors).length > 0 && { errors };
-  console.log(JSON.stringify({ map: `${side}x${side}`, channels, batch, device, ms, best, ...failed }));
+  const errorsPart = Object.keys(errors).length > 0 && { errors };
+  console.log(JSON.stringify({ map: `${side}x${side}`, channels, batch, device, ms, best, ...errorsPart }));
 }

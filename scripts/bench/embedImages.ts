@@ -1,10 +1,13 @@
 /**
- * Images a second of `embedImages`, as `evaluate knn` calls it, over those of the raw session on the same cores with batches of
- * the same size, and over the way before decoding and several runs overlapped (one engine worker with all threads, one batch
- * at a time, with the next one decoded meanwhile). JPEG files of 384 x 256 in a folder; the sides take turns.
+ * Compares the images a second of `embedImages`, as `evaluate knn` calls it, with two baselines on the same cores:
+ * - the raw session, with batches of the same size;
+ * - sequential batches: one engine worker with all threads runs one batch at a time while the next one is decoded.
+ *   `embedImages` worked like this before decoding and several runs overlapped.
+ *
+ * The images are JPEG files of 384 x 256 in a folder. The measurements alternate.
  *
  *   node dist/scripts/bench/embedImages.js [--networks convnext_atto,resnet50] [--images 400] [--rounds 5] [--seconds 3]
- *     [--forms 1x2,2x1]   engine workers x threads to try; default: what `evaluate` takes
+ *     [--forms 1x2,2x1]   engine workers x threads to measure; default: those of `evaluate`
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
@@ -36,11 +39,16 @@ const { values } = parseArgs({
 });
 const BATCH = 32;
 const cores = availableParallelism();
-const wanted: ReadonlySet<OutputName> = new Set(['representation']);
+const wantedOutputs: ReadonlySet<OutputName> = new Set(['representation']);
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** The way before: batch by batch. */
-async function oneByOne({ source, indices }: LabelledImages, represent: Represent, crop: number, resize: number) {
+/** The sequential baseline: one batch at a time. */
+async function embedSequentially(
+  { source, indices }: LabelledImages,
+  represent: Represent,
+  crop: number,
+  resize: number,
+) {
   const prepare = async (index: number) => {
     const decoded = await decodeImage(await source.read(index));
     return (await prepareImage(decoded, { kind: 'shortestSide', resize, crop }, 32)).image.data;
@@ -61,23 +69,23 @@ async function oneByOne({ source, indices }: LabelledImages, represent: Represen
 const representOf =
   (engine: Engine): Represent =>
   async (batch: Tensor<'uint8'>) =>
-    (await engine.run(batch, wanted)).representation!;
+    (await engine.run(batch, wantedOutputs)).representation!;
 
-interface Turn {
+interface Measurement {
   readonly imagesPerSecond: number;
-  /** Processor milliseconds of one image in this process and its children. */
+  /** Processor milliseconds per image, of this process and its children. */
   readonly cpuMs: number;
 }
 
 interface Side {
   readonly name: string;
-  /** One turn. */
-  turn(): Promise<Turn>;
+  /** Measures this side once. */
+  measure(): Promise<Measurement>;
   close(): Promise<void>;
 }
 
-/** A turn that is timed: all images once. */
-async function timed(images: number, work: () => Promise<unknown>): Promise<Turn> {
+/** Times `work`, which processes all images once. */
+async function timed(images: number, work: () => Promise<unknown>): Promise<Measurement> {
   const cpu = await treeCpuSeconds(process.pid);
   const start = performance.now();
   await work();
@@ -90,9 +98,9 @@ const scratch = await mkdtemp(join(tmpdir(), 'vicregl-embed-'));
 try {
   const photographs = join(scratch, 'photographs');
   await mkdir(photographs);
-  const made = await madePictures(384, 256, 40);
+  const pictures = await madePictures(384, 256, 40);
   const count = Number(values.images);
-  for (let i = 0; i < count; i++) await writeFile(join(photographs, `${i}.jpg`), made[i % made.length]!);
+  for (let i = 0; i < count; i++) await writeFile(join(photographs, `${i}.jpg`), pictures[i % pictures.length]!);
   const source = await openImageSource(photographs);
   const images: LabelledImages = {
     source,
@@ -109,7 +117,7 @@ try {
       const raw = await openRaw(folder, 'cpu', form);
       return {
         name: `raw ${form.sessions}x${form.threads}`,
-        async turn() {
+        async measure() {
           const { imagesPerSecond, cpuSecondsPerImage } = await raw.window(Number(values.seconds));
           return { imagesPerSecond, cpuMs: cpuSecondsPerImage * 1e3 };
         },
@@ -119,52 +127,53 @@ try {
     sides.push(await rawSide({ sessions: 1, threads: cores, batch: BATCH, spinning: true }));
     if (cores > 1) sides.push(await rawSide({ sessions: cores, threads: 1, batch: BATCH, spinning: false }));
 
-    const before = await createOnnxEngine(folder, { device: 'cpu' });
+    const sequentialEngine = await createOnnxEngine(folder, { device: 'cpu' });
     let expected: number[] = [];
     sides.push({
-      name: 'before',
-      turn: () =>
+      name: 'sequential',
+      measure: () =>
         timed(count, async () => {
-          expected = await oneByOne(images, representOf(before), crop, resize);
+          expected = await embedSequentially(images, representOf(sequentialEngine), crop, resize);
         }),
-      close: before.close,
+      close: sequentialEngine.close,
     });
     for (const form of (values.forms ?? `${cores}x1`).split(',')) {
       const [workers, threads] = form.split('x').map(Number) as [number, number];
       const engine = await createOnnxEngine(folder, { device: 'cpu', workers, threads });
       const options = { resize, crop, stride, batchSize: BATCH, runs: workers + 1 };
       sides.push({
-        name: `now ${form}`,
-        turn: () =>
+        name: `overlapped ${form}`,
+        measure: () =>
           timed(count, async () => {
             const { vectors } = await embedImages(images, representOf(engine), options);
-            if (!vectors.data.every((value, i) => value === expected[i])) console.error(`now ${form}: other numbers`);
+            if (!vectors.data.every((value, i) => value === expected[i]))
+              console.error(`overlapped ${form}: the vectors differ from those of the sequential baseline`);
           }),
         close: engine.close,
       });
     }
 
     const answer = tensor('float32', [BATCH, 1], new Float32Array(BATCH));
-    const instantly: Represent = async ({ shape }) =>
+    const immediately: Represent = async ({ shape }) =>
       shape[0] === BATCH ? answer : tensor('float32', [shape[0]!, 1], new Float32Array(shape[0]!));
     sides.push({
-      name: 'decoding alone',
-      turn: () => timed(count, () => embedImages(images, instantly, { resize, crop, stride, batchSize: BATCH })),
+      name: 'decoding only',
+      measure: () => timed(count, () => embedImages(images, immediately, { resize, crop, stride, batchSize: BATCH })),
       close: async () => {},
     });
 
-    const turns = new Map(sides.map(({ name }) => [name, [] as Turn[]]));
+    const measurements = new Map(sides.map(({ name }) => [name, [] as Measurement[]]));
     for (let round = 0; round <= Number(values.rounds); round++) {
-      for (const { name, turn } of sides) {
-        const one = await turn();
+      for (const { name, measure } of sides) {
+        const one = await measure();
         // The first round warms up.
-        if (round > 0) turns.get(name)!.push(one);
+        if (round > 0) measurements.get(name)!.push(one);
         console.error(`${network}, round ${round}: ${name} ${one.imagesPerSecond.toFixed(1)} images/s`);
       }
     }
     for (const { close } of sides) await close();
-    const of = (figure: keyof Turn) =>
-      new Map([...turns].map(([name, list]) => [name, median(list.map((one) => one[figure]))]));
+    const of = (figure: keyof Measurement) =>
+      new Map([...measurements].map(([name, list]) => [name, median(list.map((one) => one[figure]))]));
     const medians = of('imagesPerSecond');
     const raw = Math.max(...[...medians].flatMap(([name, rate]) => (name.startsWith('raw') ? [rate] : [])));
     console.log(
@@ -176,9 +185,9 @@ try {
           batch: BATCH,
           imagesPerSecond: Object.fromEntries([...medians].map(([name, rate]) => [name, rounded(rate)])),
           cpuMsPerImage: Object.fromEntries([...of('cpuMs')].map(([name, ms]) => [name, rounded(ms)])),
-          overFastestRaw: Object.fromEntries([...medians].map(([name, rate]) => [name, rounded(rate / raw)])),
-          overBefore: Object.fromEntries(
-            [...medians].map(([name, rate]) => [name, rounded(rate / medians.get('before')!)]),
+          ratioToFastestRaw: Object.fromEntries([...medians].map(([name, rate]) => [name, rounded(rate / raw)])),
+          ratioToSequential: Object.fromEntries(
+            [...medians].map(([name, rate]) => [name, rounded(rate / medians.get('sequential')!)]),
           ),
         },
         null,

@@ -1,16 +1,19 @@
 /**
- * What it costs to hand images to an inference engine and to fetch its answers: a worker thread beside child processes.
+ * Measures the cost of transferring images to an inference engine and its answers back, for a worker thread and for child
+ * processes.
  *
  *   node dist/scripts/bench/engineTransport.js [--rounds 7] [--runs 200] [--model DIR]
  *
- * The engine here answers at once with tensors of the right size, so that the transport stands alone. Three ways:
- *   thread  worker thread; the batch is copied and moved over, the answer moved back
- *   ipc     child process by fork() with Node's own messages (advanced serialisation)
- *   pipe    child process with frames over a socket pair: a JSON head and the tensor's bytes, read by blocking calls
- * Round trips of one batch at a time; the ways take turns in each round, figures are medians over the rounds, by image.
- * `main_ms` is the time that the event loop of the parent was busy: what is taken from decoding and answering.
- * `start_ms` (to the first answer of a real engine) and `memory_mib` (of the process, or of the child beside its parent)
- * are measured with the model's own sessions. Prints JSON.
+ * The engine of this benchmark answers immediately with tensors of the right size, so that only the transport is measured.
+ * Three transports:
+ *   thread  worker thread; the batch is copied and transferred, the answer is transferred back
+ *   ipc     child process by fork() with Node's messages (advanced serialisation)
+ *   pipe    child process with frames over a socket pair: a header and the tensor's bytes, read by blocking calls
+ * One batch is in flight at a time. The transports alternate in each round. Figures are medians over the rounds, per image.
+ *
+ * `main_ms` is the time that the event loop of the parent was busy, and so could not decode or answer requests.
+ * `start_ms` (until the first answer of a real engine), `rss_mib` and `own_mib` (memory of the child, or what the thread
+ * adds to the process) are measured with the sessions of the model. Prints JSON.
  */
 
 import { type ChildProcess, fork, spawn } from 'node:child_process';
@@ -22,7 +25,7 @@ import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { median } from '../../src/bench/quantile.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
-// The worker thread cannot switch telemetry off by itself.
+// A worker thread cannot disable telemetry by itself.
 import '../../src/onnx/telemetry.js';
 
 const { values } = parseArgs({
@@ -36,13 +39,13 @@ const { values } = parseArgs({
   },
 });
 
-type Way = 'thread' | 'ipc' | 'pipe';
+type Transport = 'thread' | 'ipc' | 'pipe';
 
-/** One echoing engine: `run` sends that many bytes and resolves with the answer's bytes. */
+/** An engine that only transfers bytes. */
 interface Echo {
-  /** Sends a batch; the answer has `answerBytes` bytes. */
+  /** Sends a batch and resolves with the answer, which has `answerBytes` bytes. */
   run(batch: Uint8Array, answerBytes: number): Promise<Uint8Array>;
-  /** Process whose memory the engine is in. */
+  /** Id of the process that contains the engine. */
   readonly pid: number;
   close(): Promise<void>;
 }
@@ -50,7 +53,7 @@ interface Echo {
 const script = fileURLToPath(new URL('./engineTransportWorker.js', import.meta.url));
 
 async function startThread(model: string): Promise<Echo> {
-  const worker = new Worker(script, { workerData: { way: 'thread', model } });
+  const worker = new Worker(script, { workerData: { transport: 'thread', model } });
   await once(worker, 'message');
   return {
     pid: process.pid,
@@ -66,7 +69,7 @@ async function startThread(model: string): Promise<Echo> {
   };
 }
 
-const ended = async (child: ChildProcess): Promise<void> => {
+const exited = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode === null) await once(child, 'exit');
 };
 
@@ -82,7 +85,7 @@ async function startIpc(model: string): Promise<Echo> {
     },
     async close() {
       child.disconnect();
-      await ended(child);
+      await exited(child);
     },
   };
 }
@@ -90,19 +93,19 @@ async function startIpc(model: string): Promise<Echo> {
 async function startPipe(model: string): Promise<Echo> {
   const child = spawn(process.execPath, [script, 'pipe', model], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
   const socket = child.stdio[3] as import('node:net').Socket;
-  let take: ((answer: Uint8Array) => void) | undefined;
-  let head = Buffer.alloc(0);
+  let deliver: ((answer: Uint8Array) => void) | undefined;
+  let header = Buffer.alloc(0);
   let body: Uint8Array | undefined;
   let filled = 0;
   socket.on('data', (chunk: Buffer) => {
     let rest = chunk;
     while (rest.length > 0) {
       if (body === undefined) {
-        head = Buffer.concat([head, rest.subarray(0, 4 - head.length)]);
+        header = Buffer.concat([header, rest.subarray(0, 4 - header.length)]);
         rest = rest.subarray(Math.min(4, rest.length));
-        if (head.length < 4) return;
-        body = new Uint8Array(head.readUInt32LE());
-        head = Buffer.alloc(0);
+        if (header.length < 4) return;
+        body = new Uint8Array(header.readUInt32LE());
+        header = Buffer.alloc(0);
         filled = 0;
       }
       const part = rest.subarray(0, body.length - filled);
@@ -112,13 +115,13 @@ async function startPipe(model: string): Promise<Echo> {
       if (filled === body.length) {
         const whole = body;
         body = undefined;
-        take?.(whole);
+        deliver?.(whole);
       }
     }
   });
   const answer = () =>
     new Promise<Uint8Array>((resolve) => {
-      take = resolve;
+      deliver = resolve;
     });
   await answer();
   return {
@@ -136,17 +139,21 @@ async function startPipe(model: string): Promise<Echo> {
     },
     async close() {
       socket.end();
-      await ended(child);
+      await exited(child);
     },
   };
 }
 
-const starts: Record<Way, (model: string) => Promise<Echo>> = { thread: startThread, ipc: startIpc, pipe: startPipe };
-const ways = Object.keys(starts) as Way[];
+const starts: Record<Transport, (model: string) => Promise<Echo>> = {
+  thread: startThread,
+  ipc: startIpc,
+  pipe: startPipe,
+};
+const transports = Object.keys(starts) as Transport[];
 
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** Resident memory in MiB, and the part of it that no other process shares. */
+/** Resident memory of a process in MiB, and the part of it that no other process shares. */
 function memoryOf(pid: number): { rss: number; own: number } {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
   const kib = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
@@ -161,45 +168,47 @@ const cases = [
   { name: 'map, batch 8', images: 8, answer: 8 * 400_000 },
 ];
 
-const transport: Record<string, Record<Way, { wall: number[]; main: number[] }>> = {};
+const figuresByCase: Record<string, Record<Transport, { wall: number[]; main: number[] }>> = {};
 const echoes = Object.fromEntries(
-  await Promise.all(ways.map(async (way) => [way, await starts[way]('')] as const)),
-) as Record<Way, Echo>;
+  await Promise.all(transports.map(async (transport) => [transport, await starts[transport]('')] as const)),
+) as Record<Transport, Echo>;
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const { name, images, answer } of cases) {
     const batch = new Uint8Array(images * IMAGE_BYTES).fill(7);
-    for (const way of ways) {
-      for (let i = 0; i < 20; i++) await echoes[way].run(batch, answer);
+    for (const transport of transports) {
+      for (let i = 0; i < 20; i++) await echoes[transport].run(batch, answer);
       const before = performance.eventLoopUtilization();
       const start = performance.now();
       const runs = Number(values.runs);
       for (let i = 0; i < runs; i++) {
-        const got = await echoes[way].run(batch, answer);
-        if (got.byteLength !== answer) throw new Error(`${way}: ${got.byteLength} bytes in place of ${answer}`);
+        const got = await echoes[transport].run(batch, answer);
+        if (got.byteLength !== answer) throw new Error(`${transport}: ${got.byteLength} bytes instead of ${answer}`);
       }
-      transport[name] ??= Object.fromEntries(ways.map((each) => [each, { wall: [], main: [] }])) as never;
-      const figures = transport[name]![way];
+      figuresByCase[name] ??= Object.fromEntries(transports.map((each) => [each, { wall: [], main: [] }])) as never;
+      const figures = figuresByCase[name]![transport];
       figures.wall.push((performance.now() - start) / runs / images);
       figures.main.push(performance.eventLoopUtilization(before).active / runs / images);
     }
   }
 }
-for (const way of ways) await echoes[way].close();
+for (const transport of transports) await echoes[transport].close();
 
 const engines: Record<string, unknown> = {};
-for (const way of ways) {
+for (const transport of transports) {
   const times: number[] = [];
   const memory: { rss: number; own: number }[] = [];
   for (let i = 0; i < 3; i++) {
     const before = memoryOf(process.pid);
     const start = performance.now();
-    const engine = await starts[way](values.model);
+    const engine = await starts[transport](values.model);
     times.push(performance.now() - start);
     const after = memoryOf(engine.pid);
-    memory.push(way === 'thread' ? { rss: after.rss - before.rss, own: after.own - before.own } : memoryOf(engine.pid));
+    memory.push(
+      transport === 'thread' ? { rss: after.rss - before.rss, own: after.own - before.own } : memoryOf(engine.pid),
+    );
     await engine.close();
   }
-  engines[way] = {
+  engines[transport] = {
     start_ms: rounded(median(times)),
     rss_mib: rounded(memory[0]!.rss),
     own_mib: rounded(memory[0]!.own),
@@ -207,12 +216,12 @@ for (const way of ways) {
 }
 
 const perImage = Object.fromEntries(
-  Object.entries(transport).map(([name, figures]) => [
+  Object.entries(figuresByCase).map(([name, figures]) => [
     name,
     Object.fromEntries(
-      ways.map((way) => [
-        way,
-        { round_trip_ms: rounded(median(figures[way].wall)), main_ms: rounded(median(figures[way].main)) },
+      transports.map((transport) => [
+        transport,
+        { round_trip_ms: rounded(median(figures[transport].wall)), main_ms: rounded(median(figures[transport].main)) },
       ]),
     ),
   ]),

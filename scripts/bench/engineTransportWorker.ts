@@ -1,4 +1,4 @@
-/** The far side of engineTransport.ts: a thread or a process that answers at once, or opens a model's sessions first. */
+/** The engine side of engineTransport.ts: a thread or process that answers immediately. With a model, it opens its sessions first. */
 
 import { readSync, writeSync } from 'node:fs';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
@@ -6,7 +6,7 @@ import { workerSetupOf } from '../../src/engine/messages.js';
 import { openSessions } from '../../src/engine/sessions.js';
 import { openModelFolder } from '../../src/models/folder.js';
 
-/** Opens the model and runs it once, so that a start ends with an engine that can answer. */
+/** Opens the model and runs it once, so that the start time includes everything until the engine can answer. */
 async function open(model: string): Promise<void> {
   if (model === '') return;
   const folder = await openModelFolder(model);
@@ -41,21 +41,21 @@ function writeWhole(bytes: Uint8Array): void {
 }
 
 function writeFrame(body: Uint8Array): void {
-  const head = Buffer.alloc(4);
-  head.writeUInt32LE(body.length);
-  writeWhole(head);
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(body.length);
+  writeWhole(header);
   writeWhole(body);
 }
 
 async function servePipe(): Promise<void> {
   writeFrame(new Uint8Array(1));
   for (;;) {
-    const head = readWhole(8);
-    if (head === undefined) return;
-    const view = new DataView(head.buffer);
+    const header = readWhole(8);
+    if (header === undefined) return;
+    const view = new DataView(header.buffer);
     readWhole(view.getUint32(0, true));
     writeFrame(new Uint8Array(view.getUint32(4, true)));
-    // As an engine does, whose runs are asynchronous.
+    // A real engine yields here too, because its runs are asynchronous.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -68,9 +68,9 @@ if (!isMainThread) {
   });
   parentPort!.postMessage('ready');
 } else {
-  const [, , way, model = ''] = process.argv;
+  const [, , transport, model = ''] = process.argv;
   await open(model);
-  if (way === 'pipe') await servePipe();
+  if (transport === 'pipe') await servePipe();
   else {
     process.on('message', ({ answerBytes }: Request) => void process.send!(new Uint8Array(answerBytes)));
     process.send!('ready');

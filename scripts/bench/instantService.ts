@@ -1,6 +1,6 @@
 /**
- * The service over an engine that answers at once with zeros, in a process of its own: what serviceOverhead.ts measures.
- * Its log is that of `vicregl serve`, and ends with a line of the event loop's delay.
+ * Runs the service with an engine that immediately answers with zeros, for serviceOverhead.ts. It logs as `vicregl serve`
+ * does. At the end it prints the delay of the event loop.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pino } from 'pino';
@@ -13,7 +13,7 @@ import { zeros } from '../../src/tensor/tensor.js';
 
 const { manifest } = await openModelFolder(bundledModelFolder);
 const engine = Object.assign(Object.create(createFakeEngine({ manifest })) as Engine, {
-  // The fake of the tests computes colours, which takes longer than all of the service.
+  // The fake engine of the tests computes colours, which takes longer than the whole service.
   async run(batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
     const [count, height, width] = batch.shape as [number, number, number, number];
     const cells = [count, height / manifest.stride, width / manifest.stride];
@@ -37,7 +37,7 @@ logger.info({ address, metricsAddress, provider: 'cpu' }, 'serving');
 process.once('SIGTERM', () => {
   const ms = (value: number) => Math.max(0, value / 1e6 - 10).toFixed(2);
   console.error(
-    `event loop's delay less the sampling interval: p50 ${ms(delay.percentile(50))}, p99 ${ms(delay.percentile(99))} ms`,
+    `delay of the event loop minus the sampling interval: p50 ${ms(delay.percentile(50))}, p99 ${ms(delay.percentile(99))} ms`,
   );
   void server.close();
 });

@@ -1,10 +1,10 @@
 /**
- * Images a second that one thread decodes, crops and augments, stage by stage and through the loader; then the share of
- * a training step that waits for the loader.
+ * Measures how many images a second one thread decodes, crops and augments, stage by stage and through the loader. Then
+ * measures the share of the training time that waits for the loader.
  *
  *   node dist/scripts/bench/loader.js --images DIR [--count 100] [--rounds 3] [--steps 20] [--batch 64] [--workers 1]
  *
- * --steps 0 leaves the training out.
+ * --steps 0 skips the training.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -40,7 +40,7 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '1' },
   },
 });
-if (values.images === undefined) throw new Error('give --images DIR');
+if (values.images === undefined) throw new Error('--images is missing: a folder of photographs');
 const [rounds, steps, batchSize, workers] = [values.rounds, values.steps, values.batch, values.workers].map(Number) as [
   number,
   number,
@@ -48,7 +48,7 @@ const [rounds, steps, batchSize, workers] = [values.rounds, values.steps, values
   number,
 ];
 
-// As in a loader thread.
+// The settings of a loader thread.
 sharp.concurrency(1);
 sharp.cache(false);
 
@@ -69,7 +69,7 @@ function parsed(keys: object) {
   return parseTrainConfig(all, 'the benchmark');
 }
 
-/** Median over the rounds of the milliseconds an image takes; `images` are worked on one after the other. */
+/** Milliseconds per image, as the median over the rounds. The images are processed in sequence. */
 async function milliseconds<T>(images: readonly T[], work: (image: T, i: number) => unknown): Promise<number> {
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -86,11 +86,11 @@ const encoded = await Promise.all(Array.from({ length: count }, (_, i) => source
 const decoded: RgbImage[] = [];
 for (const bytes of encoded) decoded.push(await decodeImage(bytes));
 const pixels = decoded.reduce((sum, { width, height }) => sum + width * height, 0) / count;
-console.log(`${count} photographs of ${(pixels / 1e6).toFixed(2)} megapixels on average, one thread\n`);
+console.log(`${count} photographs of on average ${(pixels / 1e6).toFixed(2)} megapixels, one thread\n`);
 console.log('| stage | ms | images/s |\n| --- | --- | --- |');
 row('decode', await milliseconds(encoded, (bytes) => decodeImage(bytes)));
 
-// Operations alone, on views of 224 pixels.
+// Single operations on views of 224 pixels.
 const view = layouts['2 x 224']![0]!;
 const rendered: Uint8Array[] = [];
 for (const [i, image] of decoded.entries()) {
@@ -137,7 +137,7 @@ for (const [name, views] of Object.entries(layouts)) {
   row(`${name}: colour, as often as drawn`, await change(true, false));
   row(`${name}: blur, as often as drawn`, await change(false, true));
   row(
-    `${name}: all, decoded anew`,
+    `${name}: all, decoding included`,
     await milliseconds(encoded, async (bytes, i) => {
       const image = await decodeImage(bytes);
       for (const [v, one] of drawn[i]!.entries()) await renderView(image, one, views[v]!.size);
@@ -146,7 +146,7 @@ for (const [name, views] of Object.entries(layouts)) {
   row(`${name}: the loader, ${workers} thread${workers > 1 ? 's' : ''}`, await throughLoader(source, views));
 }
 
-/** Milliseconds an image takes through the loader, of the batches behind the first. */
+/** Milliseconds per image through the loader. The first batch is not measured. */
 async function throughLoader(images: ImageSource, views: readonly ViewSpec[]): Promise<number> {
   const size = Math.min(16, images.count);
   const loader = createLoader({ source: images, views, batchSize: size, seed: 0, workers, cacheBytes: 0 });
@@ -154,9 +154,9 @@ async function throughLoader(images: ImageSource, views: readonly ViewSpec[]): P
   const start = performance.now();
   const measured = Math.max(2, Math.ceil((rounds * count) / size));
   for (let step = 1; step <= measured; step++) await loader.batch(step);
-  const took = performance.now() - start;
+  const elapsed = performance.now() - start;
   await loader.close();
-  return took / (measured * size);
+  return elapsed / (measured * size);
 }
 
 for (const [name, views] of Object.entries(layouts)) {
@@ -184,9 +184,9 @@ if (steps > 0) {
     });
     const records = (await readRunLog(join(run, 'run'))).filter((record): record is StepRecord => 'lr' in record);
     const share = (from: number) => {
-      const later = records.slice(from);
-      const total = later.reduce((sum, { images_per_s }) => sum + batchSize / images_per_s, 0);
-      const waited = later.reduce(
+      const measured = records.slice(from);
+      const total = measured.reduce((sum, { images_per_s }) => sum + batchSize / images_per_s, 0);
+      const waited = measured.reduce(
         (sum, { images_per_s, wait_share }) => sum + (wait_share * batchSize) / images_per_s,
         0,
       );
@@ -194,7 +194,7 @@ if (steps > 0) {
     };
     console.log(
       `\nconvnext_atto, 2 x 128 px, batch ${batchSize}, ${records.length} steps, nothing cached, ${availableParallelism()} cores: ` +
-        `waiting for photographs ${share(1)} (the first step aside: ${share(0)} with it), ` +
+        `waiting for photographs ${share(1)} (without the first step; ${share(0)} with it), ` +
         `median ${median(records.map(({ images_per_s }) => images_per_s)).toFixed(1)} images/s`,
     );
   } finally {

@@ -1,12 +1,14 @@
 /**
- * Dense matching beside the plain matrix product of the same size, in one run.
+ * Compares dense matching with the matrix product of the same size.
  *
  *   node dist/scripts/bench/matching.js [--cells 4096] [--channels 2048] [--threads 2] [--runs 5]
  *   node dist/scripts/bench/matching.js --small [--threads 2] [--runs 9]
  *
- * The product is one MatMul [cells, channels] x [channels, cells] of ONNX Runtime with as many threads; the two take turns, and
- * times are medians. Memory is the largest resident set that the search added to the process before the product ran. With
- * --small: the loops on the calling thread beside an engine's worker (copies and messages included), over sizes.
+ * The product is one MatMul [cells, channels] x [channels, cells] of ONNX Runtime with the same number of threads. The runs of
+ * both alternate. Times are medians. Memory is the growth of the largest resident set by the search, before the product ran.
+ *
+ * With --small, it compares the loops on the calling thread with an engine's worker (copies and messages included), for
+ * several small sizes.
  */
 
 import { parseArgs } from 'node:util';
@@ -61,7 +63,7 @@ async function openProduct(cells: number, channels: number, a: Float32Array, b: 
   };
 }
 
-async function besideTheProduct(): Promise<void> {
+async function compareWithProduct(): Promise<void> {
   const [cells, channels, runs] = [Number(values.cells), Number(values.channels), Number(values.runs ?? 5)];
   const pair = { a: vectors(cells, channels, 1), b: vectors(cells, channels, 2), channels };
   const session = await openNearestSession(threads);
@@ -83,12 +85,14 @@ async function besideTheProduct(): Promise<void> {
   console.log(`${cells} x ${cells} cells x ${channels} channels, ${threads} threads, medians of ${runs} runs`);
   console.log(`matrix product   ${multiplied.toFixed(0)} ms, ${rate(multiplied)} GFLOP/s`);
   console.log(`nearest, 2 ways  ${searched.toFixed(0)} ms, ${rate(searched)} GFLOP/s`);
-  console.log(`speed of the search: ${(multiplied / searched).toFixed(2)} of the product's`);
+  console.log(`speed of the search: ${(multiplied / searched).toFixed(2)} of the product`);
   const maps = (2 * cells * channels * 4) / 2 ** 20;
-  console.log(`memory: ${(added / 2 ** 20).toFixed(0)} MiB beside the two maps of together ${maps.toFixed(0)} MiB`);
+  console.log(
+    `memory: ${(added / 2 ** 20).toFixed(0)} MiB in addition to the two maps (${maps.toFixed(0)} MiB together)`,
+  );
 }
 
-async function smallSizes(): Promise<void> {
+async function compareSmallSizes(): Promise<void> {
   const runs = Number(values.runs ?? 9);
   const engine = await createOnnxEngine(await openModelFolder('models/vicregl-convnext-atto'), {
     device: 'cpu',
@@ -114,8 +118,8 @@ async function smallSizes(): Promise<void> {
     const times: Record<keyof typeof sides, number[]> = { loops: [], worker: [] };
     for (let i = 0; i <= runs; i++) {
       for (const side of ['loops', 'worker'] as const) {
-        const took = await timed(sides[side]);
-        if (i > 0) times[side].push(took);
+        const elapsed = await timed(sides[side]);
+        if (i > 0) times[side].push(elapsed);
       }
     }
     const products = ((cells * cells * channels) / 1e6).toFixed(1);
@@ -126,4 +130,4 @@ async function smallSizes(): Promise<void> {
   await engine.close();
 }
 
-await (values.small ? smallSizes() : besideTheProduct());
+await (values.small ? compareSmallSizes() : compareWithProduct());

@@ -7,7 +7,7 @@ import { tensor } from '../../src/tensor/tensor.js';
 
 const SIZE = 2048;
 
-/** The machine's yardstick: FLOP/s of a product of two matrices of 2048 x 2048, median of `runs`. */
+/** The MatMul rate of this machine: FLOP/s of the product of two 2048 x 2048 matrices, as the median of `runs`. */
 export async function matmulRate(threads: number, runs = 7): Promise<number> {
   const graph = new Graph();
   const a = graph.input('a', 'float32', [SIZE, SIZE]);

@@ -1,6 +1,7 @@
 /**
- * Time and peak memory of a training step over a batch in micro-batches, beside the step of one graph over a small batch.
- * The photographs are random pixels; run the sides in processes of their own, as peak memory is the process's.
+ * Measures time and peak memory of a training step that divides its batch into micro-batches, or of a step in one graph over
+ * a small batch. The photographs are random pixels. Run each configuration in its own process, because peak memory is a
+ * figure of the process.
  *
  *   node dist/scripts/bench/microBatch.js [--batch 1024] [--micro 32] [--steps 2]
  *   node dist/scripts/bench/microBatch.js --batch 32 --micro 32
@@ -64,7 +65,7 @@ const batch: StepBatch = {
 };
 
 const megabytes = () => Math.round(process.resourceUsage().maxRSS / 1024);
-const began = performance.now();
+const opening = performance.now();
 const runner = await createStepRunner(config, {
   dropPathRate: 0.1,
   initial: new Map(),
@@ -72,7 +73,7 @@ const runner = await createStepRunner(config, {
   session: { threads: Number(values.threads) },
 });
 console.log(
-  JSON.stringify({ sessions_s: +((performance.now() - began) / 1e3).toFixed(1), peak_memory_mb: megabytes() }),
+  JSON.stringify({ sessions_s: +((performance.now() - opening) / 1e3).toFixed(1), peak_memory_mb: megabytes() }),
 );
 for (let step = 0; step < Number(values.steps); step++) {
   const start = performance.now();

@@ -1,6 +1,6 @@
 /**
- * Where a session's time goes: sums ONNX Runtime's profile (--profile of scripts/bench/trainingStep.ts) by operator, apart
- * for forward pass, gradients and optimizer. Prints a Markdown table of milliseconds a run.
+ * Shows where a session spends its time: sums ONNX Runtime's profile (--profile of scripts/bench/trainingStep.ts) by operator
+ * or layer, separately for forward pass, gradients and optimizer. Prints a Markdown table of milliseconds per run.
  *
  *   node dist/scripts/bench/profile.js PROFILE.json [--rows 20] [--by operator|layer]
  */
@@ -31,16 +31,16 @@ function phaseOf(name: string): string {
   return name.startsWith('optimizer/') ? 'optimizer' : 'forward';
 }
 
-/** The scope in which a node was emitted, without the view's: `backbone.layer1.0`. */
+/** The scope of a node, without that of its view, such as `backbone.layer1.0`. */
 function layerOf(name: string): string {
   const parts = name.replace(/^gradient\//, '').split('/');
   return parts.slice(/^view/.test(parts[0]!) ? 1 : 0, -1)[0] ?? 'other';
 }
 
 const events = JSON.parse(await readFile(path, 'utf8')) as ProfileEvent[];
-// The first run also allocates.
+// The first run is skipped, because it also allocates memory.
 const runs = events.filter(({ name }) => name === 'model_run').slice(1);
-if (runs.length === 0) throw new Error(`${path}: needs the profile of at least two runs`);
+if (runs.length === 0) throw new Error(`${path}: the profile must have at least two runs`);
 const sums = new Map<string, { count: number; time: number }>();
 let total = 0;
 for (const { cat, name, ts, dur, args } of events) {

@@ -1,9 +1,9 @@
-"""The training step of scripts/bench/againstPytorch.ts in PyTorch: the same parameters, inputs, loss and optimizer.
+"""Runs the training step of scripts/bench/againstPytorch.ts in PyTorch, with the same parameters, inputs, loss and optimizer.
 
     python3 scripts/bench/pytorchStep.py INPUTS.safetensors [--threads 2] [--channels-last]
 
-Speaks lines of JSON: first {"ready": seconds}; then for each line on stdin it takes one step and answers with its
-seconds, the loss before the update and the peak memory in MB. Needs torch and numpy only.
+It prints lines of JSON: first {"ready": seconds}. Then it runs one step for each line on stdin, and prints its seconds, the
+loss before the update and the peak memory in MB. Needs only torch and numpy.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 
 def read_safetensors(path):
-    """Tensors and metadata of a safetensors file (u64 header length, JSON header, data)."""
+    """Reads tensors and metadata of a safetensors file (u64 header length, JSON header, data)."""
     dtypes = {"F32": numpy.float32, "U8": numpy.uint8, "I64": numpy.int64}
     data = numpy.memmap(path, mode="r", dtype=numpy.uint8)
     length = int(data[:8].view(numpy.uint64)[0])
@@ -34,7 +34,7 @@ def read_safetensors(path):
 
 
 class Residual(nn.Module):
-    """Bottleneck (or basic) block of a ResNet, the stride in its 3x3 convolution."""
+    """Bottleneck or basic block of a ResNet, with the stride in its 3x3 convolution."""
 
     def __init__(self, inputs, width, outputs, stride, bottleneck):
         super().__init__()
@@ -166,12 +166,12 @@ class Model(nn.Module):
 
 
 def variance_covariance(x):
-    """Terms of VICReg on [N, D], or on [N, G, D] with statistics per position g."""
+    """Variance and covariance terms of VICReg on [N, D], or on [N, G, D] with statistics per position g."""
     x = x - x.mean(0)
     n, d = x.shape[0], x.shape[-1]
     variance = F.relu(1 - torch.sqrt(x.square().sum(0) / (n - 1) + 1e-4)).mean()
     x = x.unsqueeze(0) if x.dim() == 2 else x.permute(1, 0, 2)
-    # The smaller of X^T X and X X^T has the same squared sum, as in src/vicregl/vicregTerms.ts.
+    # X^T X and X X^T have the same squared sum. Compute the smaller one, as in src/vicregl/vicregTerms.ts.
     product = x.transpose(1, 2) @ x if d <= n else x @ x.transpose(1, 2)
     diagonal = x.square().sum(1).square().sum()
     covariance = (product.square().sum() - diagonal) / (n - 1) ** 2 / d / x.shape[0]
@@ -192,7 +192,7 @@ def cells(maps, index):
 
 
 def direction(x, y, distances, gamma, weights):
-    """Criterion on the `gamma` closest pairs of each source cell with its nearest target cell."""
+    """Criterion on the pairs of source cells and their nearest target cells. Only the `gamma` closest pairs are used."""
     nearest, targets = distances.min(2)
     if gamma is not None and gamma < x.shape[1]:
         sources = nearest.topk(gamma, largest=False).indices.sort().values
@@ -201,17 +201,18 @@ def direction(x, y, distances, gamma, weights):
 
 
 def vicregl(outputs, locations, config):
-    """The loss of two views; both orders of the pair give the same feature term, so one is computed."""
+    """The loss of two views. Both orders of the views have the same feature term, so it is computed once."""
     (z0, m0), (z1, m1) = outputs
     weights = config["weights"]
     total = config["alpha"] * criterion(z0, z1, weights)
     with torch.no_grad():
-        near = torch.cdist(locations[0], locations[1])
-        alike = torch.cdist(m0, m1)
-    feature = (direction(m0, m1, alike, None, weights) + direction(m1, m0, alike.transpose(1, 2), None, weights)) / 2
+        location_distances = torch.cdist(locations[0], locations[1])
+        feature_distances = torch.cdist(m0, m1)
+    back = feature_distances.transpose(1, 2)
+    feature = (direction(m0, m1, feature_distances, None, weights) + direction(m1, m0, back, None, weights)) / 2
     by_location = 0
     from_pivot, from_other = config["numMatches"]
-    for x, y, distances in [(m0, m1, near), (m1, m0, near.transpose(1, 2))]:
+    for x, y, distances in [(m0, m1, location_distances), (m1, m0, location_distances.transpose(1, 2))]:
         back = distances.transpose(1, 2)
         by_location += (direction(x, y, distances, from_pivot, weights) + direction(y, x, back, from_other, weights)) / 4
     return total + (1 - config["alpha"]) * (by_location + feature)
@@ -228,9 +229,9 @@ class Lars(torch.optim.Optimizer):
                 update = p.grad
                 if p.dim() > 1:
                     update = update.add(p, alpha=group["weight_decay"])
-                    size, slope = p.norm(), update.norm()
-                    if size > 0 and slope > 0:
-                        update = update.mul_(group["eta"] * size / slope)
+                    parameter_norm, update_norm = p.norm(), update.norm()
+                    if parameter_norm > 0 and update_norm > 0:
+                        update = update.mul_(group["eta"] * parameter_norm / update_norm)
                 velocity = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 velocity.mul_(group["momentum"]).add_(update)
                 p.sub_(velocity, alpha=group["lr"])
@@ -260,7 +261,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
-    # ONNX Runtime's CUDA provider multiplies in TF32 unless it is told not to.
+    # ONNX Runtime's CUDA provider multiplies in TF32 by default.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not arguments.full_float32
     torch.backends.cudnn.benchmark = True
     start = time.perf_counter()

@@ -7,21 +7,21 @@ import { Graph } from '../../src/onnx/graph.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
 /** The architecture of the bundled model. */
-const bundledNetwork = 'convnext_atto';
+const BUNDLED_ARCHITECTURE = 'convnext_atto';
 
 /**
- * The folder of a network to measure: that of the bundled model, or random weights of another architecture.
- * @param scratch where those are written
+ * The model folder of a network to measure: the bundled model for its architecture, otherwise a model with random weights.
+ * @param scratch folder in which random models are written
  */
 export async function networkFolder(network: string, scratch: string): Promise<string> {
-  if (network === bundledNetwork) return bundledModelFolder;
+  if (network === BUNDLED_ARCHITECTURE) return bundledModelFolder;
   const dir = join(scratch, network);
   await writeRandomNetwork(dir, network);
   return dir;
 }
 
 /**
- * Writes the model folder of a network with the weights that training starts from: as fast as a trained one.
+ * Writes a model folder with the initial weights of an architecture. It is as fast as a trained model.
  * @param architecture such as resnet50
  * @returns the weights
  */

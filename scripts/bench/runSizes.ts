@@ -1,6 +1,6 @@
 /**
- * Images a second of raw sessions by the number of images in a run, in one session of all threads and in one session for each
- * core. Forms take turns, round by round; figures are medians.
+ * Measures the images a second of raw sessions by the number of images per run: for one session with all threads, and for
+ * one single-threaded session per core. The measurements alternate in each round. Figures are medians.
  *
  *   node dist/scripts/bench/runSizes.js [--networks convnext_atto,resnet50] [--sizes 1,4,8,16] [--rounds 3] [--seconds 3]
  */

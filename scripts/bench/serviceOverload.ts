@@ -1,18 +1,22 @@
 /**
- * The service at twice its capacity. Capacity is the rate of a closed loop that keeps it busy; then calls come at random
- * times at twice the rate that was measured last. The two take turns in short windows, and each pair of neighbours gives a
- * ratio: a virtual machine's own rate moves by more than is measured here, and neighbours share it. Targets: goodput
- * >= 0.95 of the capacity (mean of the ratios), and the p99 of what is accepted is bounded by the queue: the time in which
- * --queue-images images and those that run are done at the measured goodput, and a quarter more, as runs do not all take
- * the same time.
+ * Measures the service at twice its capacity. A closed loop that keeps the service busy gives the capacity. Then calls arrive
+ * at random times, at twice the capacity measured last. The two loads alternate in short windows, and each pair of
+ * neighbouring windows gives one ratio. The speed of a virtual machine varies by more than the effect measured here, but
+ * neighbouring windows have the same speed.
  *
- * The load generator shares the cores with the service, and twice the calls cost it twice the time, which the service then
- * lacks: `asMeasured` is the ratio as it is, `lessGenerator` over the capacity of the cores that the generator left.
+ * Targets:
+ * - Goodput is at least 0.95 of the capacity (mean of the ratios).
+ * - The p99 latency of accepted calls is bounded by the queue: by the time for --queue-images images and the running ones at
+ *   the measured goodput, plus a quarter, because runs do not all take the same time.
+ *
+ * The load generator shares the cores with the service. Twice as many calls cost it twice as much time, which the service
+ * then lacks. `measured` is the ratio of the rates. `withoutGenerator` divides it by the ratio of the cores that the generator
+ * leaves to the service.
  *
  *   node dist/scripts/bench/serviceOverload.js [--network convnext_atto] [--queue-images 32] [--seconds 5] [--pairs 10]
  *     [-- FLAGS OF SERVE]
  *
- * --network serves random weights of another architecture in place of the bundled ConvNeXt-atto.
+ * --network takes another architecture, with random weights, instead of the bundled ConvNeXt-atto.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -42,7 +46,7 @@ const { values, positionals: serveFlags } = parseArgs({
 });
 /** Callers of the closed loop that keeps the service busy. */
 const CALLERS = 16;
-/** Seconds of a window before its measurement begins, at the least. */
+/** Minimum number of seconds of a window before its measurement starts. */
 const RAMP = 1;
 const queueImages = Number(values['queue-images']);
 const seconds = Number(values.seconds);
@@ -52,26 +56,26 @@ const rounded = (value: number) => Number(value.toPrecision(3));
 interface Window extends GeneratedWindow {
   /** Images a second. */
   readonly rate: number;
-  /** Cores that the generator took. */
+  /** Processor time of the generator divided by the duration, in cores. */
   readonly generatorCores: number;
   readonly serviceCpu: ServiceCpu;
-  /** Images that ran, those before and after the measurement too: what `serviceCpu` was spent on. */
+  /** Images that ran while `serviceCpu` was measured. This includes images before and after the measured window. */
   readonly images: number;
 }
 
 const sumOf = (list: readonly number[]) => list.reduce((sum, value) => sum + value, 0);
 const mean = (list: readonly number[]) => sumOf(list) / list.length;
 
-/** Mean of the pairs and its 95 % interval. */
+/** Mean of the ratios and its 95 % interval. */
 function summary(ratios: readonly number[]) {
   return { mean: rounded(mean(ratios)), interval: bootstrapInterval(ratios).map(rounded) };
 }
 
-/** Processor milliseconds of an image by place, and cores of the generator. */
+/** Processor milliseconds per image by part of the service, and the cores that the generator used. */
 function cpu(windows: readonly Window[]) {
   const images = sumOf(windows.map((window) => window.images));
-  const perImage = (place: keyof ServiceCpu) =>
-    rounded((sumOf(windows.map(({ serviceCpu }) => serviceCpu[place])) * 1e3) / images);
+  const perImage = (part: keyof ServiceCpu) =>
+    rounded((sumOf(windows.map(({ serviceCpu }) => serviceCpu[part])) * 1e3) / images);
   return {
     msPerImage: { main: perImage('main'), otherThreads: perImage('otherThreads'), workers: perImage('workers') },
     generatorCores: rounded(mean(windows.map(({ generatorCores }) => generatorCores))),
@@ -90,7 +94,7 @@ try {
     const client = createClient({ address: service.address });
     const { limits, models } = await client.serverInfo();
     await client.close();
-    const running = models[0]!.workers * limits.get('batch_images')!.value;
+    const runningImages = models[0]!.workers * limits.get('batch_images')!.value;
     await generator.ask({
       kind: 'open',
       target: {
@@ -98,7 +102,7 @@ try {
         method: 'Embed',
         images: await madePictures(),
         deadlineMs: 60_000,
-        // One carries 128 calls at a time; more would wait in the generator.
+        // One connection carries 128 calls at a time. Further calls would wait in the generator.
         connections: 8,
       },
     });
@@ -118,17 +122,17 @@ try {
     const measureClosed = async () => void closed.push(await measure({ kind: 'closed', concurrency: CALLERS }, RAMP));
     const measureOpen = async () => {
       const { rate } = closed.at(-1)!;
-      // By then the queue is full.
+      // The queue is full after this time.
       const ramp = RAMP + queueImages / rate;
       open.push(await measure({ kind: 'open', rate: 2 * rate, seed: open.length }, ramp));
     };
-    // Both processes have compiled what they run.
+    // Warm-up: afterwards both processes have compiled their code.
     await measureClosed();
     await measureOpen();
     closed.length = 0;
     open.length = 0;
     await measureClosed();
-    // closed open | open closed | closed open ...: what drifts favours neither.
+    // The order is closed open | open closed | closed open ..., so that drift favours neither load.
     for (let pair = 0; pair < Number(values.pairs); pair++) {
       if (pair % 2 === 0) {
         if (pair > 0) await measureClosed();
@@ -138,12 +142,14 @@ try {
         await measureClosed();
       }
     }
-    const left = ({ generatorCores }: Window) => cores - generatorCores;
+    const remainingCores = ({ generatorCores }: Window) => cores - generatorCores;
     const pairs = open.map((window, i) => ({ open: window, closed: closed[i]! }));
-    const asMeasured = pairs.map((pair) => pair.open.rate / pair.closed.rate);
-    const lessGenerator = pairs.map((pair, i) => asMeasured[i]! / (left(pair.open) / left(pair.closed)));
-    const p99OfBound = open.map(
-      ({ latencies, rate }) => quantile(latencies, 0.99) / (((queueImages + running) / rate) * 1e3),
+    const measured = pairs.map((pair) => pair.open.rate / pair.closed.rate);
+    const withoutGenerator = pairs.map(
+      (pair, i) => measured[i]! / (remainingCores(pair.open) / remainingCores(pair.closed)),
+    );
+    const p99ToBound = open.map(
+      ({ latencies, rate }) => quantile(latencies, 0.99) / (((queueImages + runningImages) / rate) * 1e3),
     );
     console.log(
       JSON.stringify(
@@ -153,10 +159,10 @@ try {
           capacity: closed.map(({ rate }) => rounded(rate)),
           goodput: open.map(({ rate }) => rounded(rate)),
           codes: sumCodes(open),
-          asMeasured: summary(asMeasured),
-          lessGenerator: summary(lessGenerator),
+          measured: summary(measured),
+          withoutGenerator: summary(withoutGenerator),
           target: 0.95,
-          met: mean(lessGenerator) >= 0.95,
+          met: mean(withoutGenerator) >= 0.95,
           cpu: { capacity: cpu(closed), overload: cpu(open) },
           latencyMs: Object.fromEntries(
             [0.5, 0.9, 0.99].map((share) => [
@@ -164,8 +170,8 @@ try {
               rounded(median(open.map(({ latencies }) => quantile(latencies, share)))),
             ]),
           ),
-          p99OfBound: summary(p99OfBound),
-          bounded: mean(p99OfBound) <= 1.25,
+          p99ToBound: summary(p99ToBound),
+          bounded: mean(p99ToBound) <= 1.25,
         },
         null,
         1,

@@ -1,9 +1,10 @@
 /**
- * The service beside its peers, in the same run: the same network with the same weights behind a Python gRPC server
- * (peers/pythonServer.py: grpcio, PyTorch, Pillow) and behind @huggingface/transformers in a loop of Node
- * (peers/transformersLoop.mjs; `npm ci --prefix scripts/bench/peers` first). JPEG in, vector out. All sides take turns,
- * window by window; each must give the service's vector within 1 % of its length. A peer that is not installed is left out,
- * with the reason.
+ * Compares the service with two peers in one run. Both have the same network with the same weights:
+ * - a Python gRPC server (peers/pythonServer.py: grpcio, PyTorch, Pillow);
+ * - @huggingface/transformers in a loop in Node (peers/transformersLoop.mjs; first run `npm ci --prefix scripts/bench/peers`).
+ *
+ * The input is a JPEG file, the output a vector. The windows of all sides alternate. The vector of each peer must agree with
+ * that of the service within 1 % of its length. A peer that cannot start is skipped, and the reason is reported.
  *
  *   node dist/scripts/bench/servicePeers.js [--arch resnet50] [--seconds 3] [--rounds 3] [--concurrency 8]
  *     [--python /usr/bin/python3]
@@ -27,7 +28,7 @@ import { constantParameters } from '../../src/nn/parameters.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { EXPORT_OPSET, Graph } from '../../src/onnx/graph.js';
 import { transpose } from '../../src/onnx/ops/shape.js';
-// The peers have an ONNX Runtime of their own, and take this process' environment.
+// Disables telemetry also in the peers: they have their own ONNX Runtime, and inherit this process' environment.
 import '../../src/onnx/telemetry.js';
 import { writeSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -57,7 +58,7 @@ interface Side {
 
 interface LineProcess {
   readonly child: ChildProcess;
-  /** The next line as JSON. */
+  /** Reads the next line of stdout as JSON. */
   next<T>(): Promise<T>;
 }
 
@@ -72,20 +73,20 @@ function startLines(command: string, args: readonly string[]): LineProcess {
     child,
     async next<T>() {
       const { value, done } = await Promise.race([iterator.next(), failed]);
-      if (done === true) throw new Error(`${command} ${args[0]} ended`);
+      if (done === true) throw new Error(`${command} ${args[0]} exited before it answered`);
       return JSON.parse(value as string) as T;
     },
   };
 }
 
-async function end({ child }: LineProcess): Promise<void> {
+async function stop({ child }: LineProcess): Promise<void> {
   const exited = once(child, 'exit');
   child.kill();
   await exited;
 }
 
-/** The service and the Python server speak the same contract: one load generator for both. */
-async function overGrpc(name: string, address: string, images: Buffer[], close: () => Promise<void>): Promise<Side> {
+/** A side with a load generator over gRPC. The service and the Python server have the same API. */
+async function grpcSide(name: string, address: string, images: Buffer[], close: () => Promise<void>): Promise<Side> {
   const generator = startChild(new URL('../../src/bench/loadProcess.js', import.meta.url));
   await generator.ask({
     kind: 'open',
@@ -123,10 +124,10 @@ async function pythonSide(weights: string, images: Buffer[], expected: Float32Ar
   const name = `Python gRPC server (grpcio ${grpc}, PyTorch ${torch})`;
   checkVector(name, (await client.embed(images[0]!)).vector, expected);
   await client.close();
-  return overGrpc(name, address, images, () => end(server));
+  return grpcSide(name, address, images, () => stop(server));
 }
 
-/** What @huggingface/transformers expects of a model: `pixel_values` [B, 3, H, W] in, `last_hidden_state` [B, C, h, w] out. */
+/** Writes a model as @huggingface/transformers expects it: input `pixel_values` [B, 3, H, W], output `last_hidden_state` [B, C, h, w]. */
 async function writeTransformersModel(dir: string, weights: ReadonlyMap<string, Tensor>): Promise<void> {
   const graph = new Graph(EXPORT_OPSET);
   const pixels = graph.input('pixel_values', 'float32', ['batch', 3, 'height', 'width']);
@@ -163,18 +164,18 @@ async function transformersSide(dir: string, images: Buffer[], expected: Float32
       loop.child.stdin!.write(`${JSON.stringify({ seconds, batch })}\n`);
       return loop.next();
     },
-    close: () => end(loop),
+    close: () => stop(loop),
   };
 }
 
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-peers-'));
 const sides: Side[] = [];
-const leftOut: string[] = [];
+const skipped: string[] = [];
 try {
   const weights = await writeRandomNetwork(join(scratch, 'served'), arch);
   const images = await madePictures();
   const service = await startService(['--model', join(scratch, 'served'), '--device', 'cpu', '--log-level', 'info']);
-  sides.push(await overGrpc('vicregl', service.address, images, () => service.stop()));
+  sides.push(await grpcSide('vicregl', service.address, images, () => service.stop()));
   const client = createClient({ address: service.address });
   const { vector } = await client.embed(images[0]!);
   await client.close();
@@ -190,7 +191,7 @@ try {
     try {
       sides.push(await open());
     } catch (error) {
-      leftOut.push(String(error));
+      skipped.push(String(error));
     }
   }
   const measured = sides.map(({ name }) => ({ name, rates: [] as number[], latencies: [] as number[] }));
@@ -201,7 +202,7 @@ try {
       measured[i]!.latencies.push(...Array.from(latencies));
     }
   }
-  const ours = median(measured[0]!.rates);
+  const vicreglRate = median(measured[0]!.rates);
   console.log(
     JSON.stringify(
       {
@@ -211,11 +212,11 @@ try {
         sides: measured.map(({ name, rates, latencies }) => ({
           name,
           imagesPerSecond: rounded(median(rates)),
-          ofOurs: rounded(median(rates) / ours),
+          ratioToVicregl: rounded(median(rates) / vicreglRate),
           p50Ms: rounded(median(latencies)),
           p99Ms: rounded(quantile(latencies, 0.99)),
         })),
-        leftOut,
+        skipped,
       },
       null,
       1,

@@ -1,13 +1,13 @@
 /**
- * How the service comes back and how it refuses, under load, with the bundled model:
+ * Measures how the service recovers and how it rejects calls, under load, with the bundled model:
  *
- * - a worker killed by SIGKILL: seconds until all workers stand again (target: 2 s at worst), and what callers got
- *   meanwhile (OK and UNAVAILABLE alone, and every call ends);
- * - calls at twice the capacity: milliseconds from a call to RESOURCE_EXHAUSTED, as its caller sees it and within the
- *   service (target: 5 ms at p99);
- * - SIGHUP: seconds until the old workers have ended, and failed calls (target: none).
+ * - A worker is killed by SIGKILL: seconds until all workers are ready again (target: at most 2 s), and the statuses of the
+ *   calls (target: only OK and UNAVAILABLE, and every call ends).
+ * - Calls at twice the capacity: milliseconds until RESOURCE_EXHAUSTED, at the client and within the service (target: p99
+ *   below 5 ms).
+ * - SIGHUP: seconds until the old workers have exited, and failed calls (target: none).
  *
- *   node dist/scripts/bench/serviceRecovery.js [--parts kill,refusal,reload] [--workers 1,2] [--kills 5] [--reloads 3]
+ *   node dist/scripts/bench/serviceRecovery.js [--parts kill,rejection,reload] [--workers 1,2] [--kills 5] [--reloads 3]
  *     [--callers 8] [--queue-images 8] [--seconds 15] [--model DIR] [-- FLAGS OF SERVE]
  */
 import { readFile } from 'node:fs/promises';
@@ -23,15 +23,15 @@ import { metricsText } from '../../src/bench/serviceMetrics.js';
 import { type ServiceProcess, startService } from '../../src/bench/serviceProcess.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 
-/** A worker that died sooner than this after its start is replaced after a pause: see wellMs of src/engine/workerPool.ts. */
-const WELL_MS = 10_500;
+/** Pause before a kill. A worker that dies earlier after its start is replaced only after a delay (wellMs in src/engine/workerPool.ts). */
+const PAUSE_BEFORE_KILL_MS = 10_500;
 
-const TARGETS = { wholeSeconds: 2, refusalMs: 5 };
+const TARGETS = { recoverySeconds: 2, rejectionMs: 5 };
 
 const { values, positionals: serveFlags } = parseArgs({
   allowPositionals: true,
   options: {
-    parts: { type: 'string', default: 'kill,refusal,reload' },
+    parts: { type: 'string', default: 'kill,rejection,reload' },
     workers: { type: 'string', default: '1,2' },
     kills: { type: 'string', default: '5' },
     reloads: { type: 'string', default: '3' },
@@ -47,30 +47,30 @@ const { values, positionals: serveFlags } = parseArgs({
 const rounded = (value: number) => Number(value.toPrecision(3));
 const seconds = (ms: number) => rounded(ms / 1e3);
 
-/** A call that has ended; times as performance.now(). */
-interface Ended {
+/** A call that has ended. `sent` is a time of performance.now(). */
+interface EndedCall {
   readonly code: string;
   readonly sent: number;
   readonly ms: number;
-  /** Milliseconds within the service, as it says itself. */
-  readonly insideMs: number;
+  /** Milliseconds within the service, from its own report. */
+  readonly serverMs: number;
   /** Whether its image was decoded before it ended. */
   readonly decoded: boolean;
 }
 
-function recorded(call: Caller): { readonly ended: Ended[]; readonly call: Caller } {
-  const ended: Ended[] = [];
+function recorded(call: Caller): { readonly ended: EndedCall[]; readonly call: Caller } {
+  const ended: EndedCall[] = [];
   return {
     ended,
     async call() {
       const sent = performance.now();
       const outcome = await call();
-      const { total: insideMs = Number.NaN, decode } = outcome.phases;
+      const { total: serverMs = Number.NaN, decode } = outcome.phases;
       ended.push({
         code: outcome.code,
         sent,
         ms: performance.now() - sent,
-        insideMs,
+        serverMs,
         decoded: decode !== undefined,
       });
       return outcome;
@@ -78,22 +78,22 @@ function recorded(call: Caller): { readonly ended: Ended[]; readonly call: Calle
   };
 }
 
-/** Callers that send their next call when the last has ended, until they are stopped. */
+/** Starts callers that each send their next call when the last one has ended, until `stop`. */
 function startCallers(call: Caller, count: number): { stop(): Promise<void> } {
-  let on = true;
+  let active = true;
   const loop = async (): Promise<void> => {
-    while (on) if ((await call()).code !== 'OK') await delay(5);
+    while (active) if ((await call()).code !== 'OK') await delay(5);
   };
   const running = Array.from({ length: count }, loop);
   return {
     async stop() {
-      on = false;
+      active = false;
       await Promise.all(running);
     },
   };
 }
 
-function countCodes(calls: readonly Ended[]): Record<string, number> {
+function countCodes(calls: readonly EndedCall[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { code } of calls) counts[code] = (counts[code] ?? 0) + 1;
   return counts;
@@ -105,24 +105,24 @@ const percentiles = (list: readonly number[]) => ({
   worst: rounded(Math.max(...list)),
 });
 
-/** Process ids of the workers, standing or not yet. */
+/** Process ids of the workers, including those that are starting. */
 async function workerPids({ pid }: ServiceProcess): Promise<number[]> {
   const pids = (await treePids(pid)).filter((id) => id !== pid);
   const lines = await Promise.all(pids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
   return pids.filter((_, i) => lines[i]!.includes('onnxWorker'));
 }
 
-/** Workers that stand, and replacements so far, by the service's own metrics. */
-async function workersOf({ metricsAddress }: ServiceProcess): Promise<{ standing: number; restarts: number }> {
+/** Number of ready workers, and of replacements so far, from the metrics of the service. */
+async function workersOf({ metricsAddress }: ServiceProcess): Promise<{ ready: number; restarts: number }> {
   const text = await metricsText(metricsAddress);
   const sum = (pattern: RegExp) => [...text.matchAll(pattern)].reduce((all, [, value]) => all + Number(value), 0);
   return {
-    standing: sum(/^vicregl_workers\{.*state="(?:idle|busy)".*\} (\S+)$/gm),
+    ready: sum(/^vicregl_workers\{.*state="(?:idle|busy)".*\} (\S+)$/gm),
     restarts: sum(/^vicregl_worker_restarts_total(?:\{.*\})? (\S+)$/gm),
   };
 }
 
-/** A service with connections to it, ended after the work. */
+/** Starts a service, connects to it, and stops both after the work. */
 async function withService<T>(
   flags: readonly string[],
   work: (service: ServiceProcess, call: Caller) => Promise<T>,
@@ -151,42 +151,43 @@ async function measureKills(workers: number) {
   return withService(['--workers', String(workers)], async (service, call) => {
     const { ended, call: callRecorded } = recorded(call);
     const callers = startCallers(callRecorded, Number(values.callers));
-    const whole: number[] = [];
+    const recovery: number[] = [];
     const firstAnswer: number[] = [];
     for (let i = 0; i < Number(values.kills); i++) {
-      await delay(WELL_MS);
+      await delay(PAUSE_BEFORE_KILL_MS);
       const pids = await workerPids(service);
       const { restarts } = await workersOf(service);
       const start = performance.now();
       process.kill(pids[i % pids.length]!, 'SIGKILL');
       for (;;) {
         const now = await workersOf(service);
-        if (now.restarts > restarts && now.standing === workers) break;
+        if (now.restarts > restarts && now.ready === workers) break;
         await delay(10);
       }
-      whole.push(performance.now() - start);
-      // Sent after the death: what another worker had begun before it does not count.
+      recovery.push(performance.now() - start);
+      // Only calls that were sent after the kill count: another worker may have started earlier ones before it.
       const answered = () => ended.filter(({ code, sent }) => code === 'OK' && sent > start);
       while (answered().length === 0) await delay(10);
       firstAnswer.push(Math.min(...answered().map(({ sent, ms }) => sent + ms)) - start);
-      console.error(`${workers} workers, kill ${i + 1}: whole again after ${seconds(whole.at(-1)!)} s`);
+      console.error(`${workers} workers, kill ${i + 1}: all ready after ${seconds(recovery.at(-1)!)} s`);
     }
     await callers.stop();
     const codes = countCodes(ended);
-    const worst = Math.max(...whole);
+    const worst = Math.max(...recovery);
     return {
       workers,
-      wholeAgainSeconds: { median: seconds(median(whole)), worst: seconds(worst), each: whole.map(seconds) },
+      recoverySeconds: { median: seconds(median(recovery)), worst: seconds(worst), each: recovery.map(seconds) },
       firstAnswerSeconds: { median: seconds(median(firstAnswer)), worst: seconds(Math.max(...firstAnswer)) },
       codes,
       longestCallSeconds: seconds(Math.max(...ended.map(({ ms }) => ms))),
       met:
-        worst < TARGETS.wholeSeconds * 1e3 && Object.keys(codes).every((code) => ['OK', 'UNAVAILABLE'].includes(code)),
+        worst < TARGETS.recoverySeconds * 1e3 &&
+        Object.keys(codes).every((code) => ['OK', 'UNAVAILABLE'].includes(code)),
     };
   });
 }
 
-async function measureRefusals() {
+async function measureRejections() {
   return withService(['--queue-images', values['queue-images']], async (_, call) => {
     const lengths = { ramp: 1, seconds: Number(values.seconds) };
     const closed = { kind: 'closed', concurrency: Number(values.callers) } as const;
@@ -194,25 +195,25 @@ async function measureRefusals() {
     const capacity = completed / length;
     const { ended, call: callRecorded } = recorded(call);
     const window = await runWindow(callRecorded, { kind: 'open', rate: 2 * capacity, seed: 1 }, lengths);
-    const refused = ended.filter(({ code }) => code === 'RESOURCE_EXHAUSTED');
-    const client = percentiles(refused.map(({ ms }) => ms));
-    const inside = percentiles(refused.map(({ insideMs }) => insideMs));
-    const before = refused.filter(({ decoded }) => !decoded);
-    const after = refused.filter(({ decoded }) => decoded);
+    const rejected = ended.filter(({ code }) => code === 'RESOURCE_EXHAUSTED');
+    const client = percentiles(rejected.map(({ ms }) => ms));
+    const server = percentiles(rejected.map(({ serverMs }) => serverMs));
+    const before = rejected.filter(({ decoded }) => !decoded);
+    const after = rejected.filter(({ decoded }) => decoded);
     return {
       capacity: rounded(capacity),
       offered: rounded(2 * capacity),
       codes: countCodes(ended),
-      refused: refused.length,
-      refusedAfterDecoding: after.length,
+      rejected: rejected.length,
+      rejectedAfterDecoding: after.length,
       clientMs: client,
-      insideMs: inside,
-      ...(before.length > 0 && { beforeDecodingInsideMs: percentiles(before.map(({ insideMs }) => insideMs)) }),
-      ...(after.length > 0 && { afterDecodingInsideMs: percentiles(after.map(({ insideMs }) => insideMs)) }),
-      /** How late the generator itself was, on the same cores. */
+      serverMs: server,
+      ...(before.length > 0 && { beforeDecodingServerMs: percentiles(before.map(({ serverMs }) => serverMs)) }),
+      ...(after.length > 0 && { afterDecodingServerMs: percentiles(after.map(({ serverMs }) => serverMs)) }),
+      /** How late the generator sent calls. It shares the cores with the service. */
       generatorLatenessMs: percentiles([...window.lateness]),
-      met: client.p99 < TARGETS.refusalMs,
-      metWithinTheService: inside.p99 < TARGETS.refusalMs,
+      met: client.p99 < TARGETS.rejectionMs,
+      metWithinService: server.p99 < TARGETS.rejectionMs,
     };
   });
 }
@@ -235,7 +236,7 @@ async function measureReloads() {
     await callers.stop();
     const codes = countCodes(ended);
     return {
-      oldWorkersGoneSeconds: { median: seconds(median(times)), worst: seconds(Math.max(...times)) },
+      oldWorkersExitedSeconds: { median: seconds(median(times)), worst: seconds(Math.max(...times)) },
       codes,
       longestCallSeconds: seconds(Math.max(...ended.map(({ ms }) => ms))),
       met: Object.keys(codes).every((code) => code === 'OK'),
@@ -255,6 +256,6 @@ if (parts.includes('kill')) {
   for (const workers of values.workers.split(',')) kills.push(await measureKills(Number(workers)));
   report['kill'] = kills;
 }
-if (parts.includes('refusal')) report['refusal'] = await measureRefusals();
+if (parts.includes('rejection')) report['rejection'] = await measureRejections();
 if (parts.includes('reload')) report['reload'] = await measureReloads();
 console.log(JSON.stringify(report, null, 1));

@@ -1,7 +1,7 @@
 /**
- * Images a second through the service over those of the raw session, JPEG in, for a ResNet-50 of random weights and the
- * bundled ConvNeXt-atto: `npx vicregl bench` with each. Service, load generator and raw sessions are processes of their
- * own on the same cores and take turns. Targets: 0.95 and 0.85 of one raw session, at the best concurrency.
+ * Measures the images a second of the service as a ratio to the raw session, from JPEG files, for a ResNet-50 with random
+ * weights and the bundled ConvNeXt-atto, as `npx vicregl bench` does. Service, load generator and raw sessions are separate
+ * processes on the same cores. The measurements alternate. Targets: 0.95 and 0.85 of one raw session, at the best concurrency.
  *
  *   node dist/scripts/bench/serviceTargets.js [--networks resnet50,convnext_atto] [--seconds 3] [--max-windows 5]
  *     [--concurrency 2,4,8,16] [--method Embed] [-- FLAGS OF SERVE]
@@ -35,12 +35,12 @@ const { values, positionals: serveFlags } = parseArgs({
 const seconds = Number(values.seconds);
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** Processor milliseconds of an image by where the service spent them. */
-function perImage(spent: ServiceCpu, images: number) {
-  return Object.fromEntries(Object.entries(spent).map(([place, value]) => [place, rounded((value * 1e3) / images)]));
+/** Processor milliseconds per image by part of the service. */
+function perImage(cpu: ServiceCpu, images: number) {
+  return Object.fromEntries(Object.entries(cpu).map(([part, value]) => [part, rounded((value * 1e3) / images)]));
 }
 
-/** p99 of the event loop's delay as the service's own metrics tell it, in ms. */
+/** p99 of the delay of the event loop in milliseconds, from the metrics of the service. */
 async function eventLoopLag(metricsAddress: string): Promise<number | undefined> {
   const value = /^vicregl_event_loop_lag_p99_seconds (\S+)$/m.exec(await metricsText(metricsAddress))?.[1];
   return value === undefined ? undefined : rounded(Number(value) * 1e3);

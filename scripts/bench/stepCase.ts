@@ -8,7 +8,7 @@ import type { StepConfig } from '../../src/train/stepConfig.js';
 import type { StepGraph } from '../../src/train/stepGraph.js';
 import type { StepBatch } from '../../src/train/stepRunner.js';
 
-/** The training step that the benchmarks measure: two views of one size, the paper's loss, the method's optimizer. */
+/** The training step of the benchmarks: two views of one size, the loss and the optimizer of the paper. */
 
 export interface StepCase {
   /** Name of a backbone. */
@@ -27,13 +27,13 @@ export const LEARNING_RATE = 1e-4;
 
 const widths = (text: string) => text.split('-').map(Number);
 
-/** The paper's optimizers: LARS for networks of BatchNorm (ResNet), AdamW for those of LayerNorm (ConvNeXt). */
+/** Optimizers of the paper: LARS for networks with BatchNorm (ResNet), AdamW for those with LayerNorm (ConvNeXt). */
 const OPTIMIZERS = {
   layer: { kind: 'adamw', settings: ADAMW, make: () => adamw(ADAMW) },
   batch: { kind: 'lars', settings: LARS, make: () => lars(LARS) },
 } as const;
 
-/** The step with the paper's optimizer; drop path is off. */
+/** The configuration of the step, with the optimizer of the paper and without drop path. */
 export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
   const backbone = backboneNamed(arch);
   const cells = mapCells(backbone, size) ** 2;
@@ -53,20 +53,20 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
   };
 }
 
-/** What another implementation must know of the step beside its tensors. */
+/** The settings of the step that another implementation needs, besides its tensors. */
 export function describeStep({ model, loss }: StepConfig) {
   const { kind, settings } = OPTIMIZERS[headNorm(model.backbone)];
   return { ...model, ...loss, optimizer: { kind, ...settings, learningRate: LEARNING_RATE } };
 }
 
-/** Weights and optimizer state as a run starts with them. */
+/** Initial weights and initial optimizer state. */
 export function initialState(step: StepGraph, config: StepConfig, seed = 0): Map<string, Tensor> {
   return startState(stateSpecs(step, config), { initial: new Map(), seed });
 }
 
 /**
- * Photographs of waves of random direction, length and colour: cells differ, so that no match hangs on rounding, as it
- * would between the cells of plain noise.
+ * Images [B, H, W, C] of waves with random direction, length and colour. Their cells differ, so that no match depends on
+ * rounding. Cells of plain noise are too similar for that.
  */
 function wavePixels(shape: readonly [number, number, number, number], seed: number): Uint8Array {
   const [batch, rows, columns, channels] = shape;
@@ -96,7 +96,7 @@ function wavePixels(shape: readonly [number, number, number, number], seed: numb
   return pixels;
 }
 
-/** Photographs and cell centres of one step. */
+/** Images and cell centres of one step. */
 export function stepBatch({ model, batchSize, viewSizes }: StepConfig, seed = 0): StepBatch {
   const views = viewSizes.map((size, v) => {
     const shape = [batchSize, size, size, 3] as const;

@@ -1,7 +1,9 @@
 /**
- * Our side of scripts/bench/againstPytorch.ts: node dist/scripts/bench/stepProcess.js INPUTS.safetensors CASE THREADS [DEVICE] [STEPS_PER_RUN]
+ * Our side of scripts/bench/againstPytorch.ts:
  *
- * Speaks lines of JSON as scripts/bench/pytorchStep.py does: {"ready"} once, then one answer for each line on stdin.
+ *   node dist/scripts/bench/stepProcess.js INPUTS.safetensors CASE THREADS [DEVICE] [STEPS_PER_RUN]
+ *
+ * The protocol is that of scripts/bench/pytorchStep.py: it prints {"ready"} once, then one line of JSON for each line on stdin.
  */
 import { createInterface } from 'node:readline';
 import { readSafetensors } from '../../src/tensor/safetensors.js';

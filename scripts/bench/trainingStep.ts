@@ -1,5 +1,5 @@
 /**
- * Time, memory and share of the machine's MatMul rate of one training step.
+ * Measures one training step: time, memory, and the share of the machine's MatMul rate.
  *
  *   node dist/scripts/bench/trainingStep.js [--arch convnext_atto] [--size 128] [--batch 64] [--threads 2] [--profile PREFIX]
  */

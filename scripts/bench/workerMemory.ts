@@ -1,6 +1,7 @@
 /**
- * What a worker keeps after one large input: resident memory of worker and service at the model's own size, after a single
- * larger input, and after usual ones behind it.
+ * Measures how much memory a worker retains after one large input: the resident memory of worker and service after images of
+ * the usual size, after a single larger one, and again after images of the usual size.
+ *
  *   node dist/scripts/bench/workerMemory.js [--side 2048] [--model DIR]
  */
 import { parseArgs } from 'node:util';
@@ -12,7 +13,7 @@ const { values } = parseArgs({
   options: { side: { type: 'string', default: '2048' }, model: { type: 'string' } },
 });
 const MiB = 2 ** 20;
-/** Images of the usual size between two looks. */
+/** Number of images of the usual size before a measurement. */
 const USUAL = 20;
 const side = Number(values.side);
 
@@ -25,7 +26,7 @@ const [usual, large] = (await Promise.all([madePictures(256, 256, 1), madePictur
   Buffer,
 ];
 
-/** MiB of the worker, as of its last answer, and of the service's main process. */
+/** Resident MiB of the worker at its last answer, and of the service's main process. */
 async function memory(when: string): Promise<Record<string, string | number>> {
   const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   const read = (line: RegExp): number => Math.round(Number(line.exec(text)?.[1]) / MiB);

@@ -1,9 +1,9 @@
 /**
- * Records PIL's verdicts on the damaged files of the tests (test/support/damagedFiles.ts), for src/image/damage.test.ts.
+ * Records which damaged files of the tests (test/support/damagedFiles.ts) PIL can read, for src/image/damage.test.ts.
  *
  *   node dist/scripts/compare/damagedFiles.js [--python /usr/bin/python3]
  *
- * Needs Debian's python3-pil. Writes test/fixtures/images/pil.json: the names of the files that PIL refuses.
+ * Needs python3-pil (Debian). Writes the names of the files that PIL rejects to test/fixtures/images/pil.json.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -23,9 +23,9 @@ const reads = output
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line) as boolean);
-if (reads.length !== files.length) throw new Error(`PIL gave ${reads.length} verdicts on ${files.length} files`);
+if (reads.length !== files.length) throw new Error(`PIL gave ${reads.length} results for ${files.length} files`);
 const version = execFileSync(values.python, ['-c', 'import PIL; print(PIL.__version__)']).toString().trim();
 const refused = files.filter((_, i) => !reads[i]).map(({ name }) => name);
 const record = { pillow: version, files: files.length, refused };
 writeFileSync(new URL('test/fixtures/images/pil.json', root), `${JSON.stringify(record, null, 2)}\n`);
-console.log(`${files.length} files, ${refused.length} refused by PIL ${version}`);
+console.log(`${files.length} files, ${refused.length} rejected by PIL ${version}`);

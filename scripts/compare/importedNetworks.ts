@@ -1,5 +1,5 @@
 /**
- * Imports the checkpoints of torchNetworks.py and compares what the exported graphs compute with what PyTorch computed:
+ * Imports the checkpoints of torchNetworks.py and compares the outputs of the exported graphs with those of PyTorch:
  *
  *     node dist/scripts/compare/importedNetworks.js OUT
  */
@@ -19,9 +19,9 @@ interface Case {
 }
 
 const [out] = process.argv.slice(2);
-if (out === undefined) throw new Error('give the folder that torchNetworks.py wrote');
+if (out === undefined) throw new Error('usage: importedNetworks.js OUT, the folder that torchNetworks.py wrote');
 
-/** Norm of the difference over the norm of what is expected. */
+/** Norm of the difference divided by the norm of the expected values. */
 function relativeError(found: Float32Array, expected: Float32Array): number {
   if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
   let [difference, norm] = [0, 0];

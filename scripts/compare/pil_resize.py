@@ -1,10 +1,10 @@
-"""The evaluation protocol's preprocessing with PIL, as torchvision's Resize(256, bicubic) and CenterCrop(224) do it.
+"""Preprocesses images with PIL as the evaluation protocol does: torchvision's Resize(256, bicubic) and CenterCrop(224).
 
     python3 scripts/compare/pil_resize.py [--resize 256] [--crop 224] OUT IMAGE...
 
-Writes each image's pixels, uint8 [crop, crop, 3], one after the other to OUT. An EXIF orientation is applied
-(ImageOps.exif_transpose), other colour models become RGB as Image.convert does (PIL ignores ICC profiles). With --variants
-DIR it first writes a greyscale, a CMYK and an EXIF-rotated JPEG of the first image there, and takes them last.
+Appends the pixels of each image, uint8 [crop, crop, 3], to OUT. EXIF orientation is applied (ImageOps.exif_transpose).
+Other colour models are converted to RGB by Image.convert (PIL ignores ICC profiles). With --variants DIR, it writes a
+greyscale, a CMYK and an EXIF-rotated JPEG of the first image to DIR and processes them after the given images.
 Needs Pillow (Debian: python3-pil).
 """
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 
 def variants(path, folder):
-    """A greyscale, a CMYK and an EXIF-rotated JPEG of an image."""
+    """Writes a greyscale, a CMYK and an EXIF-rotated JPEG of an image to `folder` and returns their paths."""
     os.makedirs(folder, exist_ok=True)
     image = Image.open(path).convert("RGB")
     exif = Image.Exif()
@@ -31,7 +31,7 @@ def variants(path, folder):
 
 
 def prepare(image, resize, crop):
-    """Shortest side to `resize` (int(resize * long / short) for the other), then the central square."""
+    """Resizes the shortest side to `resize` (the other to int(resize * long / short)), then crops the central square."""
     width, height = image.size
     if width <= height:
         size = (resize, int(resize * height / width))

@@ -1,8 +1,9 @@
-"""PIL's verdict on image files: whether Image.load() reads them to the end.
+"""Checks whether PIL can read image files: whether Image.load() reads them to the end.
 
     python3 scripts/compare/pil_verdicts.py < FILES
 
-FILES are lines of JSON, each a string: a file in base64. Prints a line of JSON for each: true where PIL reads it.
+Each line of FILES is a JSON string: the content of one file in base64. For each line it prints a line of JSON: true if PIL
+can read the file.
 Needs Pillow (Debian: python3-pil).
 """
 
@@ -23,7 +24,7 @@ def reads(data):
             image.load()
             image.convert("RGB")
         return True
-    except Exception:  # PIL raises many classes: OSError, SyntaxError, ValueError, struct.error, ...
+    except Exception:  # PIL raises many exception classes: OSError, SyntaxError, ValueError, struct.error, ...
         return False
 
 

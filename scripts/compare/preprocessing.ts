@@ -1,11 +1,12 @@
 /**
- * Our decoding and resizing beside PIL's, on photographs: differences of pixels, and of the embeddings they give.
+ * Compares our decoding and resizing with PIL's on photographs: differences between the pixels and between the embeddings.
  *
  *   node dist/scripts/compare/preprocessing.js --images DIR [--model DIR] [--python /usr/bin/python3]
  *
- * Each photograph passes shortest side 256 and centre crop 224, ours (libvips) and PIL's (pil_resize.py, which needs
- * Debian's python3-pil); beside the folder's own there are a greyscale, a CMYK and an EXIF-rotated JPEG of the first.
- * Prints JSON: mean absolute difference of 8-bit pixels and cosine of the model's representations.
+ * Each photograph is resized to a shortest side of 256 and cropped to the central 224 pixels, by us (libvips) and by PIL
+ * (pil_resize.py, which needs python3-pil). Besides the photographs of the folder, it measures a greyscale, a CMYK and an
+ * EXIF-rotated JPEG of the first one. Prints JSON: the mean absolute difference of 8-bit pixels and the cosine similarity of
+ * the model's representations.
  */
 
 import { execFileSync } from 'node:child_process';

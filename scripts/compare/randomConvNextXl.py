@@ -1,4 +1,4 @@
-"""A checkpoint of ConvNeXt-XL's size (350 M parameters, 1.4 GB) with random weights under the authors' names.
+"""Writes a checkpoint of ConvNeXt-XL (350 M parameters, 1.4 GB) with random weights and the authors' parameter names.
 
     /usr/bin/python3 scripts/compare/randomConvNextXl.py convnext_xlarge_alpha0.75.pth
     /usr/bin/time -v npx vicregl import convnext_xlarge_alpha0.75.pth --out OUT

@@ -1,10 +1,10 @@
-"""Random ResNet-50 and ConvNeXt-small checkpoints, and what PyTorch computes with them for a photograph.
+"""Writes random ResNet-50 and ConvNeXt-small checkpoints, and their outputs in PyTorch for a photograph.
 
     /usr/bin/python3 scripts/compare/torchNetworks.py OUT    (Debian: apt-get install python3-torch python3-pil)
 
-Then: node dist/scripts/compare/importedNetworks.js OUT. Names of parameters are those of the authors' checkpoints; the
-modules are written here from the papers (arXiv 1512.03385, 2201.03545). Where torchvision is installed (Debian:
-python3-torchvision), its own ResNet-18 and ConvNeXt-tiny are compared too, with their classifiers.
+Then run: node dist/scripts/compare/importedNetworks.js OUT. Parameters have the names of the authors' checkpoints. The
+modules are written here from the papers (arXiv 1512.03385, 2201.03545). If torchvision is installed (Debian:
+python3-torchvision), its ResNet-18 and ConvNeXt-tiny are included too, with their classifiers.
 """
 
 import json
@@ -134,7 +134,7 @@ try:
     networks.append(("torchvision_resnet18", resnet18, torchvision_resnet))
     networks.append(("torchvision_convnext_tiny", convnext_tiny, torchvision_convnext))
 except ImportError:
-    print("torchvision is not installed; its networks are left out")
+    print("torchvision is not installed; its networks are skipped")
 
 cases = []
 for name, build, compute in networks:

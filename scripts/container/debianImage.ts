@@ -1,7 +1,7 @@
 /**
- * A last stage of the Dockerfile without a container engine: a Debian root of its own (mmdebstrap), in which RUN steps are
- * done by chroot and the entry point is started as process 1 of namespaces of its own, as the image's user, with the
- * image's variables and nothing else. Needs root, mmdebstrap, util-linux, and Debian's archive.
+ * Builds and runs the last stage of the Dockerfile without a container engine. The stage gets a new Debian root directory
+ * (mmdebstrap), and RUN steps run in it by chroot. The entry point starts as process 1 of new namespaces, as the user of the
+ * image, with only the environment variables of the image. Needs root, mmdebstrap, util-linux and access to Debian's archive.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Stage, Step } from './stages.js';
 
-/** Longest wait for the service to be healthy, as HEALTHCHECK's start period. */
+/** Time limit in milliseconds until the service is healthy. Equals the start period of HEALTHCHECK. */
 const START_MS = 30_000;
 
 function exists(program: string): boolean {
@@ -22,30 +22,30 @@ function exists(program: string): boolean {
   }
 }
 
-/** What is missing here to do it, in words; undefined where nothing is. */
+/** What this machine lacks to run the last stage, in words; undefined if it lacks nothing. */
 export function missingForImage(): string | undefined {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'root on Linux';
   return ['mmdebstrap', 'unshare', 'nsenter', 'ip'].find((program) => !exists(program));
 }
 
-/** Key and value pairs of the ENV steps. */
+/** KEY=value words of the ENV steps. */
 function variables(steps: readonly Step[]): string[] {
   return steps.filter(({ keyword }) => keyword === 'ENV').flatMap(({ words }) => words);
 }
 
-function onlyOf(steps: readonly Step[], keyword: string): Step {
+function lastStepOf(steps: readonly Step[], keyword: string): Step {
   const step = steps.findLast((candidate) => candidate.keyword === keyword);
   if (step === undefined) throw new Error(`the stage has no ${keyword}`);
   return step;
 }
 
-/** The array at the end of a step in exec form. */
+/** The command of a step in exec form: the JSON array at its end. */
 const execForm = ({ text }: Step): string[] => JSON.parse(text.slice(text.indexOf('['))) as string[];
 
-/** Node's image in the root: Debian's release by its name, this process' Node.js, the user `node` with id 1000. */
+/** Makes an equivalent of Node's image in `root`: the Debian release of its name, this process' Node.js, the user `node` (1000). */
 async function makeBase(image: string, root: string): Promise<void> {
   const release = /^node:\d+-(\w+)-slim$/.exec(image)?.[1];
-  if (release === undefined) throw new Error(`FROM ${image}: only node:N-RELEASE-slim can be made here`);
+  if (release === undefined) throw new Error(`FROM ${image}: only node:N-RELEASE-slim is supported here`);
   execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', release, root], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -53,21 +53,21 @@ async function makeBase(image: string, root: string): Promise<void> {
   execFileSync('chroot', [root, 'useradd', '--uid', '1000', '--user-group', '--create-home', 'node']);
 }
 
-/** Processes of a namespace, whose first is the child of `unshare`. */
+/** Id of the first process of the namespaces, which is the child of `unshare`. Waits until it exists. */
 async function firstProcess(unshare: ChildProcess): Promise<number> {
   for (;;) {
-    if (unshare.exitCode !== null) throw new Error(`the entry point ended with ${unshare.exitCode}`);
+    if (unshare.exitCode !== null) throw new Error(`the entry point exited with code ${unshare.exitCode}`);
     const children = await readFile(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8');
     if (children.trim() !== '') return Number(children);
     await delay(10);
   }
 }
 
-/** Starts the image, waits until its own health check passes, and stops it as `docker stop` does. */
-async function runImage(root: string, workdir: string, steps: readonly Step[], say: (what: string) => void) {
+/** Starts the image, waits until its health check passes, and stops it as `docker stop` does. */
+async function runImage(root: string, workdir: string, steps: readonly Step[], report: (what: string) => void) {
   const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-  const user = onlyOf(steps, 'USER').text;
-  // The directory is entered by the shell: GNU chroot begins at the root.
+  const user = lastStepOf(steps, 'USER').text;
+  // GNU chroot starts in the root directory, so `env -C` changes to the working directory.
   const inImage = (command: readonly string[]): string[] => [
     ...['chroot', `--userspec=${user}:${user}`, root, '/usr/bin/env', '-i', '-C', workdir, path],
     ...variables(steps),
@@ -75,23 +75,23 @@ async function runImage(root: string, workdir: string, steps: readonly Step[], s
   ];
   const namespaces = ['--net', '--pid', '--mount', '--fork', '--kill-child'];
   const prepare = `mount -t proc proc '${root}/proc' && ip link set lo up && exec "$@"`;
-  const command = [...execForm(onlyOf(steps, 'ENTRYPOINT')), ...execForm(onlyOf(steps, 'CMD'))];
+  const command = [...execForm(lastStepOf(steps, 'ENTRYPOINT')), ...execForm(lastStepOf(steps, 'CMD'))];
   const container = spawn('unshare', [...namespaces, 'sh', '-c', prepare, 'sh', ...inImage(command)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const exited = once(container, 'exit');
   try {
     const first = await firstProcess(container);
-    const check = inImage(execForm(onlyOf(steps, 'HEALTHCHECK')));
+    const check = inImage(execForm(lastStepOf(steps, 'HEALTHCHECK')));
     const start = performance.now();
     for (;;) {
       try {
-        const answer = execFileSync('nsenter', [`--target=${first}`, '--net', '--pid', '--mount', ...check], {
+        const output = execFileSync('nsenter', [`--target=${first}`, '--net', '--pid', '--mount', ...check], {
           stdio: ['ignore', 'pipe', 'ignore'],
         });
         const seconds = ((performance.now() - start) / 1e3).toFixed(1);
-        say(
-          `${command.slice(0, 3).join(' ')} ... runs, and its health check says ${answer.toString().trim()} after ${seconds} s`,
+        report(
+          `${command.slice(0, 3).join(' ')} ... runs; its health check printed ${output.toString().trim()} after ${seconds} s`,
         );
         break;
       } catch (error) {
@@ -102,23 +102,24 @@ async function runImage(root: string, workdir: string, steps: readonly Step[], s
     const server = (await readFile(`/proc/${first}/task/${first}/children`, 'utf8')).trim();
     const status = await readFile(`/proc/${server}/status`, 'utf8');
     const maps = await readFile(`/proc/${server}/maps`, 'utf8');
-    say(
-      `its user is ${/^Uid:\s+(\d+)/m.exec(status)?.[1]}, jemalloc is ${maps.includes('libjemalloc') ? '' : 'not '}loaded`,
+    report(
+      `user id ${/^Uid:\s+(\d+)/m.exec(status)?.[1]}, jemalloc ${maps.includes('libjemalloc') ? '' : 'not '}loaded`,
     );
     process.kill(first, 'SIGTERM');
     const [code] = await exited;
-    say(`SIGTERM: exit code ${code}`);
-    if (code !== 0 || !maps.includes('libjemalloc')) throw new Error('the image does not run as it should');
+    report(`SIGTERM: exit code ${code}`);
+    if (code !== 0 || !maps.includes('libjemalloc'))
+      throw new Error('the image must load jemalloc and exit with code 0 after SIGTERM');
   } finally {
     container.kill('SIGKILL');
   }
 }
 
 /**
- * Does the steps of a last stage in `root`, which is made, and runs what comes out.
- * @param built the folder that COPY --from=build /image takes
+ * Runs the steps of the last stage in `root`, which it creates, and then runs the resulting image.
+ * @param built the folder that replaces /image of the build stage in COPY --from=build
  */
-export async function tryImage({ name, image, steps }: Stage, root: string, built: string): Promise<void> {
+export async function buildAndRunImage({ name, image, steps }: Stage, root: string, built: string): Promise<void> {
   await makeBase(image, root);
   let workdir = '/';
   for (const { keyword, text, words } of steps) {
@@ -128,9 +129,10 @@ export async function tryImage({ name, image, steps }: Stage, root: string, buil
       execFileSync('chroot', [root, '/usr/bin/env', '-i', '/bin/sh', '-c', text], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
-      console.log(`${name}: RUN ${text.slice(0, 70)}: done in a Debian root`);
+      console.log(`${name}: RUN ${text.slice(0, 70)}: done in a Debian root directory`);
     } else if (keyword === 'COPY') {
-      if (words.join(' ') !== '--from=build /image ./') throw new Error(`COPY ${text}: not known here`);
+      if (words.join(' ') !== '--from=build /image ./')
+        throw new Error(`COPY ${text}: only COPY --from=build /image ./ is supported here`);
       await cp(built, join(root, workdir), { recursive: true, verbatimSymlinks: true });
     }
   }

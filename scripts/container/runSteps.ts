@@ -1,10 +1,11 @@
 /**
- * Runs what a build of the Dockerfile would run, where no container engine is at hand: node dist/scripts/container/runSteps.js
+ * Runs the steps of the Dockerfile without a container engine: node dist/scripts/container/runSteps.js
  *
- * The RUN and COPY steps of the stages that build are done in a scratch folder, with the image's folders below it, and what
- * comes out is started and asked for its health. The last stage, the CPU's, is done in a Debian root where root and
- * mmdebstrap are at hand. Other steps that install packages of the system are simulated, where this system knows the
- * packages, and what remains is named as not run.
+ * - The RUN and COPY steps of the build stages run in a scratch folder, which contains the folders of the image. The result
+ *   is started, and its health is checked.
+ * - The last stage (CPU) runs in a Debian root directory, if the user is root and mmdebstrap is installed.
+ * - Other steps that install system packages are simulated, as far as this system's package lists have the packages.
+ * - Steps that cannot run here are reported as not run.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -12,16 +13,16 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { missingForImage, tryImage } from './debianImage.js';
+import { buildAndRunImage, missingForImage } from './debianImage.js';
 import { readStages, type Stage } from './stages.js';
 
-/** Folders of the image that exist in the scratch folder. */
+/** Folders of the image that are created in the scratch folder. */
 const IMAGE_FOLDERS = ['/app', '/image'];
 
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-image-'));
 const inScratch = (path: string): string => join(scratch, path);
 
-/** A command with the image's folders in the scratch folder. */
+/** A command with the paths of the image's folders replaced by those in the scratch folder. */
 function relocated(command: string): string {
   return IMAGE_FOLDERS.reduce(
     (text, folder) => text.replaceAll(new RegExp(`(?<![\\w.])${folder}(?=[/\\s;]|$)`, 'g'), inScratch(folder)),
@@ -38,7 +39,7 @@ function shell(command: string, cwd: string): void {
   if (status !== 0) throw new Error(`${command}: exit code ${status}\n${stdout.slice(-4000)}`);
 }
 
-/** The files of the build context: those that git knows and .dockerignore does not exclude. */
+/** The files of the build context: those that git does not ignore and .dockerignore does not exclude. */
 function contextFiles(): string[] {
   const list = (...flags: string[]) =>
     execFileSync('git', ['ls-files', '-z', ...flags])
@@ -53,7 +54,7 @@ async function copyFromContext(sources: readonly string[], workdir: string): Pro
   const all = contextFiles();
   const wanted = sources.includes('.') ? all : sources;
   for (const file of wanted) {
-    if (!all.includes(file)) throw new Error(`COPY ${file}: it is not in the build context`);
+    if (!all.includes(file)) throw new Error(`COPY ${file}: the file is not in the build context`);
     const target = join(inScratch(workdir), file);
     await mkdir(dirname(target), { recursive: true });
     await cp(file, target);
@@ -61,7 +62,7 @@ async function copyFromContext(sources: readonly string[], workdir: string): Pro
   return wanted.length;
 }
 
-/** apt-get in a RUN step: simulated with the packages that this system's lists have. */
+/** Simulates the apt-get of a RUN step, with the packages that this system's lists have. */
 function simulateInstall(command: string): string {
   const packages = (/apt-get install (.*?)(?: &&|$)/s.exec(command)?.[1] ?? '')
     .split(/\s+/)
@@ -81,7 +82,7 @@ function simulateInstall(command: string): string {
 async function runStage({ name, steps }: Stage): Promise<void> {
   let workdir = '/app';
   for (const { keyword, text, words } of steps) {
-    const say = (what: string): void =>
+    const report = (what: string): void =>
       console.log(`${name}: ${keyword} ${text.slice(0, 70).replaceAll('\n', ' ')}: ${what}`);
     const start = performance.now();
     const seconds = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`;
@@ -89,19 +90,19 @@ async function runStage({ name, steps }: Stage): Promise<void> {
       workdir = text;
       await mkdir(inScratch(workdir), { recursive: true });
     } else if (keyword === 'COPY' && !text.startsWith('--from')) {
-      say(`${await copyFromContext(words.slice(0, -1), workdir)} files`);
+      report(`${await copyFromContext(words.slice(0, -1), workdir)} files`);
     } else if (keyword === 'RUN' && text.includes('apt-get')) {
-      say(simulateInstall(text));
+      report(simulateInstall(text));
     } else if (keyword === 'RUN' && text.includes('vicregl.js cuda ')) {
-      say("not run: the provider comes from nuget.org, its libraries from NVIDIA's archive");
+      report('not run: it downloads the provider from nuget.org and its libraries from NVIDIA');
     } else if (keyword === 'RUN') {
       shell(relocated(text), inScratch(workdir));
-      say(`done in ${seconds()}`);
+      report(`done in ${seconds()}`);
     }
   }
 }
 
-/** Starts what the image would start, and asks it for its health as the image does. */
+/** Starts the service from the built image folder, and checks its health with the command of the image. */
 async function checkService(): Promise<void> {
   const image = inScratch('/image');
   const size = execFileSync('du', ['-sm', image]).toString().split('\t')[0];
@@ -117,11 +118,11 @@ async function checkService(): Promise<void> {
     if (msg !== 'serving') continue;
     server.stdout.resume();
     const status = execFileSync(process.execPath, ['bin/vicregl.js', 'health', '--address', address], { cwd: image });
-    console.log(`the image's tree serves, and vicregl health says ${status.toString().trim()}`);
+    console.log(`the service runs from the image's folder; vicregl health printed ${status.toString().trim()}`);
     server.kill('SIGTERM');
     return;
   }
-  throw new Error("the image's tree does not serve");
+  throw new Error("the service does not start from the image's folder");
 }
 
 try {
@@ -130,8 +131,8 @@ try {
   const missing = missingForImage();
   for (const stage of stages) if (stage !== last || missing !== undefined) await runStage(stage);
   await checkService();
-  if (missing === undefined) await tryImage(last, inScratch('/root'), inScratch('/image'));
-  else console.log(`${last.name}: not run in a Debian root, which takes ${missing}`);
+  if (missing === undefined) await buildAndRunImage(last, inScratch('/root'), inScratch('/image'));
+  else console.log(`${last.name}: not run in a Debian root directory, which needs ${missing}`);
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }

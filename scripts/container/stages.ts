@@ -3,26 +3,26 @@ import { DockerfileParser, type Instruction } from 'dockerfile-ast';
 
 /** One instruction of a Dockerfile. */
 export interface Step {
-  /** Upper case. */
+  /** Keyword in upper case. */
   readonly keyword: string;
-  /** All behind the keyword, flags too, as Docker hands it on: lines joined, backslashes and quotes as they stand. */
+  /** The text after the keyword, flags included, as Docker passes it on: lines joined, backslashes and quotes unchanged. */
   readonly text: string;
-  /** The text at its white space. */
+  /** The text split at white space. */
   readonly words: readonly string[];
 }
 
 /** The steps from one FROM to the next. */
 export interface Stage {
-  /** AS name of the stage, or its image. */
+  /** Name after AS, or the image if there is none. */
   readonly name: string;
   readonly image: string;
   readonly steps: readonly Step[];
 }
 
 /**
- * Lines of one instruction as BuildKit joins them: with nothing in between, without comments and empty lines behind the
- * first one. A line goes on where it ends in the escape character, blanks aside, and that is not itself escaped. The
- * parser's own reading of arguments is for editors: it takes the shell's backslashes for Docker's and drops them.
+ * Joins the lines of one instruction as BuildKit does: without a separator, and without comments and empty lines after the
+ * first line. A line continues if it ends with an unescaped escape character, apart from trailing blanks. The parser's own
+ * method of reading arguments is made for editors: it treats the shell's backslashes as Docker's and drops them.
  */
 function joinLines(content: string, escapeCharacter: string): string {
   const [first = '', ...others] = content.split(/\r?\n/);
@@ -37,13 +37,13 @@ function readStep(instruction: Instruction, escapeCharacter: string): Step {
   if (/^(RUN|COPY|ADD)$/i.test(instruction.getInstruction()) && /(^|\s)<<-?["']?\w/.test(text)) {
     const line = instruction.getRange().start.line + 1;
     throw new Error(
-      `line ${line} holds a here-document, which is not read here; write the lines with ${escapeCharacter} instead`,
+      `line ${line} holds a here-document, which is not supported here; continue the lines with ${escapeCharacter} instead`,
     );
   }
   return { keyword: instruction.getKeyword(), text, words: text.split(/\s+/) };
 }
 
-/** The stages of a Dockerfile's text, in their order. */
+/** Reads the stages from the text of a Dockerfile, in order. */
 export function parseStages(content: string): Stage[] {
   const dockerfile = DockerfileParser.parse(content);
   const stages: (Stage & { steps: Step[] })[] = [];
@@ -56,7 +56,7 @@ export function parseStages(content: string): Stage[] {
   return stages;
 }
 
-/** The stages of a Dockerfile. */
+/** Reads the stages of a Dockerfile. */
 export async function readStages(path: string): Promise<Stage[]> {
   return parseStages(await readFile(path, 'utf8'));
 }

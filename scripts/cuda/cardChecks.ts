@@ -1,10 +1,12 @@
 /**
- * Sections of firstCard.ts that no other script measures; each prints lines of JSON and fails where the device is wrong.
+ * The sections of firstCard.ts that no other script measures. Each prints lines of JSON. The exit code is 1 when the device
+ * fails the check.
  *
  *   node dist/scripts/cuda/cardChecks.js libraries|device|inference|training --device cuda [--arch resnet18]
  *     [--model models/vicregl-convnext-atto] [--size 64] [--batch 8]
  *
- * With NVIDIA_TF32_OVERRIDE=0 in the environment CUDA multiplies in float32, and is held to it; else in TF32.
+ * With NVIDIA_TF32_OVERRIDE=0 in the environment, CUDA multiplies in float32 and must agree with the CPU to that precision.
+ * Otherwise it multiplies in TF32, and the tolerances are larger.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -33,7 +35,8 @@ const { values, positionals } = parseArgs({
     batch: { type: 'string', default: '8' },
   },
 });
-if (values.device !== 'cpu' && values.device !== 'cuda') throw new Error(`--device is ${values.device}; cpu or cuda`);
+if (values.device !== 'cpu' && values.device !== 'cuda')
+  throw new Error(`--device is ${values.device}; it is cpu or cuda`);
 const device: Provider = values.device;
 const exact = device === 'cpu' || process.env['NVIDIA_TF32_OVERRIDE'] === '0';
 const precision = exact ? 'float32' : 'TF32';
@@ -41,10 +44,10 @@ const precision = exact ? 'float32' : 'TF32';
 const print = (value: Readonly<Record<string, unknown>>) => console.log(JSON.stringify(value));
 const rounded = (value: number) => Number(value.toPrecision(3));
 
-/** What the session found wrong, which is what the section fails with. */
-function expect(holds: boolean, otherwise: string): void {
-  if (holds) return;
-  console.error(otherwise);
+/** Prints the message and sets the exit code to 1 when the condition is false. The section continues. */
+function expect(condition: boolean, message: string): void {
+  if (condition) return;
+  console.error(message);
   process.exitCode = 1;
 }
 
@@ -65,7 +68,7 @@ function libraries(): void {
       print({ what: file, found });
     }
   }
-  // The provider loads it when it first needs it; it is not among what it is linked with.
+  // The provider is not linked with cuDNN: it loads the library at the first use, so ldd does not list it.
   print({ what: 'libcudnn.so.9', found: loadProblem('libcudnn.so.9') ?? 'loads' });
   if (device === 'cuda') expect(problem === undefined, `the provider cannot be loaded: ${problem}`);
 }
@@ -79,8 +82,8 @@ async function proveDevice(): Promise<void> {
   print({ what: 'a convolution', device, seconds: rounded((performance.now() - start) / 1e3) });
 }
 
-/** Images [N, S, S, 3] of waves, as of the benchmarks' steps: two views of each. */
-function pictures(): Tensor<'uint8'>[] {
+/** Two views of each image of waves, as in the benchmarks of the training step: two tensors [N, S, S, 3]. */
+function waveImages(): Tensor<'uint8'>[] {
   const config = stepConfig({
     ...{ arch: 'resnet18', size: Number(values.size), batch: Number(values.batch) },
     ...{ expander: '8', projector: '8' },
@@ -91,27 +94,28 @@ function pictures(): Tensor<'uint8'>[] {
 async function inference(): Promise<void> {
   const folder = await openModelFolder(values.model);
   const path = folder.graphPath('backbone')!;
-  const [here, there] = [await createSession(path), await createSession(path, { device })];
-  const images = pictures().flatMap((view) =>
+  const [cpuSession, deviceSession] = [await createSession(path), await createSession(path, { device })];
+  const images = waveImages().flatMap((view) =>
     Array.from({ length: view.shape[0]! }, (_, i) => rows(view, i, i + 1) as Tensor<'uint8'>),
   );
   const answers = [];
-  for (const image of images) answers.push([await runBackbone(here, image), await runBackbone(there, image)] as const);
-  await here.release();
-  await there.release();
+  for (const image of images)
+    answers.push([await runBackbone(cpuSession, image), await runBackbone(deviceSession, image)] as const);
+  await cpuSession.release();
+  await deviceSession.release();
   const pairs = answers.map(([cpu, other]) => imageAgreement(cpu, other));
   const representation = summariseCosines(pairs.map((pair) => pair.representation));
   const cells = summariseCosines(pairs.flatMap((pair) => pair.cells ?? []));
-  const least = exact ? 0.99999 : 0.999;
+  const minCosine = exact ? 0.99999 : 0.999;
 
-  // The nearest cells of one image's map in the next one's, by both devices' maps.
+  // The nearest neighbours of the cells of each image in the next image, from the maps of both devices.
   let [matches, same] = [0, 0];
   for (const [i, [cpu, other]] of answers.entries()) {
     const next = answers[(i + 1) % answers.length]!;
     const channels = cpu.maps.shape.at(-1)!;
     const nearest = (a: Tensor, b: Tensor) => {
       const search = nearestNeighbours({ a: a.data as Float32Array, b: b.data as Float32Array, channels });
-      for (let turn = search.next(); ; turn = search.next()) if (turn.done) return turn.value.fromA.index;
+      for (let step = search.next(); ; step = search.next()) if (step.done) return step.value.fromA.index;
     };
     const found = nearest(other.maps, next[1].maps);
     nearest(cpu.maps, next[0].maps).forEach((index, at) => {
@@ -122,25 +126,25 @@ async function inference(): Promise<void> {
   const result = { model: folder.manifest.name, device, precision, images: images.length, representation, cells };
   print({ ...result, matches, same_matches: rounded(same / matches) });
   expect(
-    representation.worst >= least && cells.worst >= least,
-    `the device and the CPU agree to ${Math.min(representation.worst, cells.worst)}, less than ${least}`,
+    representation.worst >= minCosine && cells.worst >= minCosine,
+    `the lowest cosine between the device and the CPU is ${Math.min(representation.worst, cells.worst)}, below ${minCosine}`,
   );
-  expect(same / matches >= (exact ? 0.99 : 0.9), `only ${same} of ${matches} matches are the CPU's`);
+  expect(same / matches >= (exact ? 0.99 : 0.9), `only ${same} of ${matches} matches agree with those of the CPU`);
 }
 
-/** Norm of the difference of two tensors over that of the first, and its square apart. */
-function difference(a: Tensor, b: Tensor): { readonly squared: number; readonly norm: number } {
-  let [squared, norm] = [0, 0];
+/** Squared norm of the difference of two tensors, and squared norm of the first. */
+function difference(a: Tensor, b: Tensor): { readonly squaredError: number; readonly squaredNorm: number } {
+  let [squaredError, squaredNorm] = [0, 0];
   for (let i = 0; i < a.data.length; i++) {
-    squared += (Number(a.data[i]) - Number(b.data[i])) ** 2;
-    norm += Number(a.data[i]) ** 2;
+    squaredError += (Number(a.data[i]) - Number(b.data[i])) ** 2;
+    squaredNorm += Number(a.data[i]) ** 2;
   }
-  return { squared, norm };
+  return { squaredError, squaredNorm };
 }
 
 /**
- * The loss and all gradients of a step, of the graph for the CPU on the CPU and of that for CUDA on the device. With the
- * CPU as the device this compares the two graphs' forms alone.
+ * Compares the loss and all gradients of a step: the CPU's graph on the CPU, and CUDA's graph on the device. With
+ * `--device cpu`, both run on the CPU, and only the forms of the two graphs are compared.
  */
 async function training(): Promise<void> {
   for (const arch of values.arch.split(',')) {
@@ -168,8 +172,8 @@ async function training(): Promise<void> {
     const [ours, theirs] = [cpu, other].map(({ found }) => Number(found.get('l')!.data[0])) as [number, number];
     const empty = tensor('float32', [0], new Float32Array());
     const parts = cpu.names.map((name) => difference(cpu.found.get(name)!, other.found.get(name) ?? empty));
-    const sum = (of: 'squared' | 'norm') => parts.reduce((total, part) => total + part[of], 0);
-    const gradients = Math.sqrt(sum('squared') / sum('norm'));
+    const sum = (of: 'squaredError' | 'squaredNorm') => parts.reduce((total, part) => total + part[of], 0);
+    const gradients = Math.sqrt(sum('squaredError') / sum('squaredNorm'));
     const loss = Math.abs(theirs - ours) / Math.abs(ours);
     print({
       arch,
@@ -179,13 +183,13 @@ async function training(): Promise<void> {
       loss_difference: rounded(loss),
       gradient_difference: rounded(gradients),
     });
-    const [mostLoss, mostGradient] = exact ? [1e-4, 1e-3] : [1e-2, 0.2];
-    expect(loss <= mostLoss, `${arch}: the losses are ${ours} and ${theirs}`);
-    expect(gradients <= mostGradient, `${arch}: the gradients differ by ${gradients} of their norm`);
+    const [maxLossError, maxGradientError] = exact ? [1e-4, 1e-3] : [1e-2, 0.2];
+    expect(loss <= maxLossError, `${arch}: the losses are ${ours} and ${theirs}`);
+    expect(gradients <= maxGradientError, `${arch}: the gradients differ by ${gradients} of their norm`);
   }
 }
 
 const checks = { libraries, device: proveDevice, inference, training } as const;
 const check = positionals[0] as keyof typeof checks | undefined;
-if (check === undefined || !(check in checks)) throw new Error(`say which of ${Object.keys(checks).join(', ')}`);
+if (check === undefined || !(check in checks)) throw new Error(`usage: cardChecks.js ${Object.keys(checks).join('|')}`);
 await checks[check]();

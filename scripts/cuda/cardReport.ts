@@ -1,11 +1,11 @@
 import type { SectionResult } from './sections.js';
 
-/** What a machine with a card showed (firstCard.ts). */
+/** Results of firstCard.ts on one machine. */
 export interface CardReport {
   /** ISO 8601. */
   readonly date: string;
   readonly device: 'cpu' | 'cuda';
-  /** Tiny sizes, which show that everything runs and nothing of speed. */
+  /** Whether the sizes were tiny. They show that everything runs, but the times mean nothing. */
   readonly quick: boolean;
   readonly versions: Readonly<Record<string, string>>;
   readonly seconds: number;
@@ -30,7 +30,7 @@ function tableOf(rows: readonly Readonly<Record<string, unknown>>[]): string {
 const isRow = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What `vicregl bench --json` prints, one row for each load. */
+/** Output of `vicregl bench --json`. The report shows one row for each load. */
 interface Bench {
   readonly loads: readonly {
     readonly load: Readonly<Record<string, unknown>>;
@@ -48,7 +48,7 @@ function rowsOf(value: Readonly<Record<string, unknown>>): readonly Readonly<Rec
     'images/s': Number(imagesPerSecond.toFixed(1)),
     'p50, ms': latencyMs['p50']?.toFixed(1),
     'p99, ms': latencyMs['p99']?.toFixed(1),
-    settled: stable,
+    stable,
     codes,
   }));
 }
@@ -61,7 +61,7 @@ function sectionText({ title, status, seconds, data, error }: SectionResult): st
   return parts.join('\n\n');
 }
 
-/** The report as Markdown: what failed first, then each section with what it printed. */
+/** The report as Markdown: the sections that failed, then each section with its output. */
 export function reportMarkdown(report: CardReport): string {
   const { date, device, quick, versions, seconds, sections } = report;
   const bad = sections.filter(({ status }) => status !== 'ok');

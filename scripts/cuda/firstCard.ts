@@ -1,13 +1,13 @@
 /**
- * All that a machine with a card can say of this project, in under ten minutes: which libraries are found, whether the
- * provider computes, where every operator runs, how far the device agrees with the CPU, and how fast it is. Writes
+ * Checks and measures this project on a machine with a GPU, in under ten minutes: which libraries are found, whether the
+ * provider computes, where every operator runs, how closely the device agrees with the CPU, and how fast it is. Writes
  * report.md and report.json; commit both.
  *
  *   node dist/scripts/cuda/firstCard.js --out first-card [--device cuda] [--minutes 10] [--python /usr/bin/python3]
- *   node dist/scripts/cuda/firstCard.js --out first-try --device cpu --quick     # that the command itself works
+ *   node dist/scripts/cuda/firstCard.js --out first-try --device cpu --quick     # checks the command itself
  *
- * Each section is a process with a time of its own, so that one that fails or hangs costs itself alone; the report says so,
- * and the command ends with 1.
+ * Each section is a process with its own time limit, so that one that fails or hangs does not affect the others. The report
+ * names it, and the exit code is 1.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ const node = (path: string, ...args: readonly string[]) => ({
 });
 const model = join(root, 'models', 'vicregl-convnext-atto');
 
-/** The same check in float32 and in TF32; the CPU has the one only. */
+/** The check in float32 and in TF32. The CPU has float32 only. */
 function inBothPrecisions(section: Section): Section[] {
   const exact: Section = {
     ...section,
@@ -53,12 +53,12 @@ function inBothPrecisions(section: Section): Section[] {
     : [exact, { ...section, name: `${section.name}-tf32`, title: `${section.title}, TF32` }];
 }
 
-function stepBeside(arch: string, budget: number): Section {
+function stepComparison(arch: string, budget: number): Section {
   const tiny = ['--size', '32', '--batch', '2', '--steps', '1', '--expander', '32-32', '--projector', '16-16'];
   const whole = ['--size', '224', '--batch', '64', '--steps', '5', '--steps-per-run', device === 'cuda' ? '4' : '1'];
   return {
     name: `step-${arch}`,
-    title: `Training step of ${arch} beside PyTorch's`,
+    title: `Training step of ${arch} compared with PyTorch`,
     ...node('bench/againstPytorch.js', '--arch', arch, '--python', python, ...(quick ? tiny : whole)),
     budget,
   };
@@ -68,7 +68,7 @@ const small = quick ? ['--size', '32', '--batch', '2'] : ['--size', '64', '--bat
 const sections: readonly Section[] = [
   {
     name: 'libraries',
-    title: 'Card, driver and libraries',
+    title: 'GPU, driver and libraries',
     ...node('cuda/cardChecks.js', 'libraries'),
     budget: 20,
     needed: true,
@@ -82,13 +82,13 @@ const sections: readonly Section[] = [
   },
   {
     name: 'placement',
-    title: 'Operators that ran elsewhere',
+    title: 'Operators that ran on another device',
     ...node('cuda/operatorPlacement.js', '--model', model, ...small),
     budget: 60,
   },
   ...inBothPrecisions({
     name: 'inference',
-    title: 'Embeddings, maps and matches beside those of the CPU',
+    title: 'Embeddings, maps and matches compared with the CPU',
     ...node(
       'cuda/cardChecks.js',
       'inference',
@@ -100,8 +100,8 @@ const sections: readonly Section[] = [
   }),
   ...inBothPrecisions({
     name: 'training',
-    title: 'Loss and gradients of a step beside those of the CPU',
-    // BatchNorm over fewer values would magnify rounding.
+    title: 'Loss and gradients of a step compared with the CPU',
+    // With fewer values per channel, BatchNorm would magnify rounding errors.
     ...node(
       'cuda/cardChecks.js',
       'training',
@@ -118,11 +118,11 @@ const sections: readonly Section[] = [
     ),
     budget: 40,
   },
-  stepBeside(quick ? 'resnet18' : 'resnet50', 90),
-  stepBeside(quick ? 'convnext_atto' : 'convnext_tiny', 70),
+  stepComparison(quick ? 'resnet18' : 'resnet50', 90),
+  stepComparison(quick ? 'convnext_atto' : 'convnext_tiny', 70),
   {
     name: 'service',
-    title: "The service's images a second, JPEG files in",
+    title: 'Images a second of the service, from JPEG files',
     command: process.execPath,
     args: [
       ...[join(root, 'bin', 'vicregl.js'), 'bench', '--model', model, '--json', '--no-raw'],
@@ -153,5 +153,5 @@ await mkdir(out, { recursive: true });
 const write = (name: string, text: string) => writeChunksAtomically(join(out, name), [Buffer.from(text)]);
 await write('report.json', `${JSON.stringify(report, undefined, 2)}\n`);
 await write('report.md', reportMarkdown(report));
-console.error(`${join(out, 'report.md')} and report.json are written`);
+console.error(`wrote ${join(out, 'report.md')} and report.json`);
 if (results.some(({ status }) => status !== 'ok')) process.exitCode = 1;

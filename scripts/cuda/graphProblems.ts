@@ -4,7 +4,7 @@ import { writtenNodes } from '../../src/onnx/encode.js';
 import type { Graph } from '../../src/onnx/graph.js';
 import { type Kernel, kernelProblem, readKernels, readVersions } from './kernelTable.js';
 
-/** The tables of CUDA's kernels and of ONNX's operators. */
+/** Kernels of the CUDA provider, and versions of the ONNX operators. */
 export interface KernelTables {
   readonly kernels: readonly Kernel[];
   readonly versions: ReadonlyMap<string, readonly number[]>;
@@ -21,9 +21,9 @@ export async function readKernelTables(): Promise<KernelTables> {
 }
 
 /**
- * The nodes of a graph, and of the graphs inside it, that CUDA has no kernel for, as lines that say why. They are the nodes
- * as they are written: what ONNX Runtime's own optimizations make of them (fused operators, other layouts) is not looked
- * at. It fuses for the CUDA provider only what that has kernels for.
+ * One line, with the reason, for each node that CUDA has no kernel for, in a graph and its subgraphs. It checks the nodes of
+ * the encoded file, before ONNX Runtime's optimizations (fused operators, other layouts). ONNX Runtime fuses nodes for the
+ * CUDA provider only where the provider has a kernel for the result.
  */
 export function graphProblems(graph: Graph, tables: KernelTables, opset = graph.opset): string[] {
   return writtenNodes(graph).flatMap((node) => {
@@ -35,7 +35,7 @@ export function graphProblems(graph: Graph, tables: KernelTables, opset = graph.
       attributes,
     };
     const own = kernelProblem(tables.kernels, tables.versions, query, opset);
-    // The bodies of control flow are of the outer graph's operator set.
+    // Subgraphs of control flow use the operator set of the outer graph.
     const inner = Object.values(attributes).flatMap((attribute) =>
       typeof attribute === 'object' && 'body' in attribute ? graphProblems(attribute.body.graph, tables, opset) : [],
     );

@@ -3,31 +3,31 @@ import { type OperatorFacts, operators } from '../../src/onnx/operators.js';
 import type { DType } from '../../src/tensor/tensor.js';
 
 /**
- * Which kernels ONNX Runtime's CUDA provider has, from its own list of them (docs/OperatorKernels.md of its repository),
- * and since which operator set an operator has its present form, from ONNX (docs/Operators.md). cudaKernels.tsv and
- * operatorVersions.tsv beside this file are made from these two by makeKernelTable.ts.
+ * The kernels of ONNX Runtime's CUDA provider, from the list in its repository (docs/OperatorKernels.md), and the operator
+ * sets in which each operator changed, from ONNX (docs/Operators.md). makeKernelTable.ts makes cudaKernels.tsv and
+ * operatorVersions.tsv in this folder from these two documents.
  */
 
-/** A kernel of an operator, for operators that have their form since one of these versions. */
+/** A kernel for the versions `since` to `until` of an operator. */
 export interface Kernel {
   readonly domain: string;
   readonly operator: string;
   readonly since: number;
   /** The last version; null where the list says "18+". */
   readonly until: number | null;
-  /** Types by constraint name: T = float, float16, ... */
+  /** Allowed types by constraint name, such as T = float, float16. */
   readonly types: ReadonlyMap<string, ReadonlySet<string>>;
-  /** The operator's parameters, which differ from version to version: one list for each form that it has had. */
+  /** Parameters of the operator. They differ between versions, so the list has one entry for each form. */
   readonly signatures: readonly Signature[];
 }
 
-/** Constraint names, or types such as tensor(int64), of inputs and outputs in their order. */
+/** Constraint names, or types such as tensor(int64), of the inputs and outputs in order. */
 interface Signature {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
-/** What a kernel is looked up by. */
+/** The call that a kernel is looked up for. */
 export interface KernelQuery {
   readonly operator: string;
   readonly inputs: readonly (DType | undefined)[];
@@ -63,22 +63,22 @@ function parseTypes(text: string): Map<string, Set<string>> {
   );
 }
 
-/** "18+", "[13, 17]" or "13". @throws Error for another form. */
+/** Reads "18+", "[13, 17]" or "13". @throws Error for another form. */
 function parseRange(text: string): Pick<Kernel, 'since' | 'until'> {
   const match = /^(?:\[(\d+), (\d+)\]|(\d+)(\+?))$/.exec(text.trim());
-  if (match === null) throw new Error(`"${text}" is no range of versions`);
+  if (match === null) throw new Error(`"${text}" is not a range of versions`);
   const [, from, to, one, open] = match;
   if (from !== undefined) return { since: Number(from), until: Number(to) };
   return { since: Number(one), until: open === '+' ? null : Number(one) };
 }
 
 /**
- * Kernels of a provider from OperatorKernels.md.
- * @throws Error where the provider has no section.
+ * Kernels of a provider, from OperatorKernels.md.
+ * @throws Error if the document has no section of the provider.
  */
 export function parseOperatorKernels(markdown: string, provider: string): Kernel[] {
   const start = markdown.indexOf(`## Operators implemented by ${provider}`);
-  if (start < 0) throw new Error(`there is no section of ${provider}`);
+  if (start < 0) throw new Error(`the document has no section of ${provider}`);
   const end = markdown.indexOf('<a name=', start);
   const kernels: Kernel[] = [];
   let domain = '';
@@ -99,7 +99,7 @@ export function parseOperatorKernels(markdown: string, provider: string): Kernel
   return kernels;
 }
 
-/** Versions of ONNX's own operators, ascending, from the table at the head of Operators.md. */
+/** Versions of the operators of the default ONNX domain, ascending, from the first table of Operators.md. */
 export function parseOperatorVersions(markdown: string): Map<string, number[]> {
   const versions = new Map<string, number[]>();
   for (const [, name, links] of markdown.matchAll(/^\|<a href="#(\w+)">\w+<\/a>\|([^|]+)\|/gm)) {
@@ -116,7 +116,7 @@ export function parseOperatorVersions(markdown: string): Map<string, number[]> {
 const signatureText = (signatures: readonly Signature[]): string =>
   signatures.map(({ inputs, outputs }) => `${inputs.join(' ')} > ${outputs.join(' ')}`).join(' | ');
 
-/** One line for each kernel; lines of `about` stand before them as comments. */
+/** The text of cudaKernels.tsv: one line for each kernel. The lines of `about` precede them as comments. */
 export function writeKernels(kernels: readonly Kernel[], about: readonly string[]): string {
   const lines = kernels.map(({ domain, operator, since, until, types, signatures }) => {
     const listed = [...types].map(([name, set]) => `${name}=${[...set].join(',')}`).join(' ');
@@ -126,7 +126,7 @@ export function writeKernels(kernels: readonly Kernel[], about: readonly string[
   return [...about.map((line) => `# ${line}`), columns, ...lines, ''].join('\n');
 }
 
-/** One line for each operator. */
+/** The text of operatorVersions.tsv: one line for each operator. The lines of `about` precede them as comments. */
 export function writeVersions(versions: ReadonlyMap<string, readonly number[]>, about: readonly string[]): string {
   const lines = [...versions].map(([operator, list]) => `${operator}\t${list.join(' ')}`);
   return [...about.map((line) => `# ${line}`), 'operator\tversions', ...lines, ''].join('\n');
@@ -137,7 +137,7 @@ function rowsOf(text: string): string[][] {
   return lines.slice(1).map((line) => line.split('\t'));
 }
 
-/** What writeKernels wrote. */
+/** Reads the text that writeKernels makes. */
 export function readKernels(text: string): Kernel[] {
   return rowsOf(text).map(([domain, operator, since, until, types, signatures]) => ({
     domain: domain!,
@@ -157,14 +157,14 @@ export function readKernels(text: string): Kernel[] {
   }));
 }
 
-/** What writeVersions wrote. */
+/** Reads the text that writeVersions makes. */
 export function readVersions(text: string): Map<string, number[]> {
   return new Map(rowsOf(text).map(([operator, versions]) => [operator!, versions!.split(' ').map(Number)]));
 }
 
 /**
- * The version since which an operator has the form that it has in an operator set.
- * @throws Error for an operator that the set does not have.
+ * The operator set in which an operator last changed, up to a given operator set.
+ * @throws Error if the operator set does not have the operator.
  */
 export function sinceVersion(
   versions: ReadonlyMap<string, readonly number[]>,
@@ -177,20 +177,20 @@ export function sinceVersion(
 }
 
 /**
- * Whether a kernel is for operators of a version. ONNX Runtime takes a closed range as such, but an open one for its first
- * version alone: "18+" is registered for what was new in 18, and says nothing of what a later version changed
+ * Whether a kernel covers a version of its operator. In ONNX Runtime a closed range covers all its versions, but an open
+ * range covers only its first one: "18+" covers the form of version 18, and no form that a later version introduced
  * (KernelRegistry::VerifyKernelDef).
  */
 export function coversVersion({ since, until }: Pick<Kernel, 'since' | 'until'>, version: number): boolean {
   return version === since || (until !== null && since < version && version <= until);
 }
 
-/** Whether the types of a call are among the kernel's, by one of the forms of the operator's parameters. */
+/** Whether the kernel takes the types of a call, in one of the forms of the operator's parameters. */
 function coversTypes({ types, signatures }: Kernel, { inputs, outputs }: KernelQuery): boolean {
   const fits = (names: readonly string[], given: readonly (DType | undefined)[]): boolean =>
     given.every((dtype, i) => {
       if (dtype === undefined) return true;
-      // The last parameter of a variadic operator stands for all that follow.
+      // The last parameter of a variadic operator repeats.
       const name = names[i] ?? names.at(-1);
       if (name === undefined) return false;
       const allowed = name.startsWith('tensor(') ? new Set(plainTypes(name)) : types.get(name);
@@ -198,15 +198,15 @@ function coversTypes({ types, signatures }: Kernel, { inputs, outputs }: KernelQ
     });
   const names = ({ inputs: ins, outputs: outs }: Signature) =>
     [...ins, ...outs].filter((name) => !name.startsWith('tensor('));
-  // Of the forms that the operator has had, those that know this kernel's constraints and no others.
+  // The forms whose constraints this kernel all has. The other forms belong to other versions.
   const own = signatures.filter((form) => names(form).every((name) => types.has(name)));
   return (own.length > 0 ? own : signatures).some((form) => fits(form.inputs, inputs) && fits(form.outputs, outputs));
 }
 
 /**
- * What kernels refuse although their versions and types fit: attributes, which the list does not show. The table of
- * operators has them, from the provider's source at the same commit (cuda_execution_provider.cc, batch_norm.h,
- * scatter_nd.cc, scatter_elements.cc); the library of 1.29 has the same messages.
+ * The attribute for which a kernel refuses a call although version and types fit. The list of kernels does not show
+ * attributes. Our table of operators has them, from the provider's source at the same commit (cuda_execution_provider.cc,
+ * batch_norm.h, scatter_nd.cc, scatter_elements.cc). The library of version 1.29 has the same messages.
  */
 function refusedAttributes({ operator, attributes }: KernelQuery): string | undefined {
   const facts: Readonly<Record<string, OperatorFacts>> = operators;
@@ -220,8 +220,8 @@ function refusedAttributes({ operator, attributes }: KernelQuery): string | unde
 }
 
 /**
- * Why there is no kernel for a call, or undefined where there is one.
- * @param opset of the graph; operators are ONNX's own.
+ * The reason why there is no kernel for a call, or undefined if there is one.
+ * @param opset operator set of the graph. Only operators of the default ONNX domain are looked up.
  */
 export function kernelProblem(
   kernels: readonly Kernel[],

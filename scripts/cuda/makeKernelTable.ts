@@ -1,12 +1,12 @@
 /**
- * Makes cudaKernels.tsv and operatorVersions.tsv, from which test/cuda/kernels.test.ts knows what CUDA can run, out of
- * ONNX Runtime's and ONNX's own lists:
+ * Makes cudaKernels.tsv and operatorVersions.tsv from the lists of ONNX Runtime and ONNX. test/cuda/kernels.test.ts reads
+ * from them what CUDA can run.
  *
  *   node dist/scripts/cuda/makeKernelTable.js --kernels OperatorKernels.md --kernels-from "commit, date" \
  *     --operators Operators.md --operators-from "commit, date"
  *
- * Both are docs/ of their repositories (microsoft/onnxruntime, onnx/onnx) at the versions that go with the pinned
- * onnxruntime-node, or the nearest.
+ * Both documents are in docs/ of their repositories (microsoft/onnxruntime, onnx/onnx). Take the versions that belong to the
+ * pinned onnxruntime-node, or the nearest ones.
  */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 /**
- * Which execution provider really runs each operator of the training step and of an exported model, from ONNX Runtime's
- * profile. Fails when an operator is not on the device that was asked for.
+ * Shows which execution provider runs each operator of the training step and of an exported model, from ONNX Runtime's
+ * profile. The exit code is 1 when an operator runs on another device than the requested one.
  *
  *   node dist/scripts/cuda/operatorPlacement.js --device cuda [--arch convnext_atto,resnet18] [--size 64] [--batch 8]
  *     [--steps-per-run 1] [--model models/vicregl-convnext-atto]
@@ -31,9 +31,9 @@ const { values } = parseArgs({
 });
 const { device } = values;
 if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device}; it is cpu or cuda`);
-const wanted = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' }[device];
+const requestedProvider = { cpu: 'CPUExecutionProvider', cuda: 'CUDAExecutionProvider' }[device];
 
-/** Runs a model once with profiling on. */
+/** Runs a model once and returns the placements from its profile. */
 async function profiled(
   model: Uint8Array | string,
   feeds: ReadonlyMap<string, Tensor>,
@@ -58,17 +58,17 @@ async function profiled(
 }
 
 function report(what: string, found: readonly Placement[]): void {
-  const elsewhere = found.filter(({ provider }) => provider !== wanted);
+  const elsewhere = found.filter(({ provider }) => provider !== requestedProvider);
   const total = found.reduce((sum, { microseconds }) => sum + microseconds, 0);
-  const lost = elsewhere.reduce((sum, { microseconds }) => sum + microseconds, 0);
+  const elsewhereTime = elsewhere.reduce((sum, { microseconds }) => sum + microseconds, 0);
   const runs = (list: readonly Placement[]) => list.reduce((sum, { count }) => sum + count, 0);
   console.log(
     JSON.stringify({
       what,
-      provider: wanted,
+      provider: requestedProvider,
       operators: runs(found),
       elsewhere: runs(elsewhere),
-      share_of_time: lost / total,
+      share_of_time: elsewhereTime / total,
     }),
   );
   for (const { operator, provider, count, microseconds } of elsewhere) {

@@ -1,4 +1,4 @@
-/** Runs of one operator type by one execution provider. */
+/** The runs of one operator type on one execution provider. */
 export interface Placement {
   readonly operator: string;
   readonly provider: string;
@@ -13,12 +13,12 @@ interface ProfileEvent {
   readonly args?: { readonly op_name?: string; readonly provider?: string };
 }
 
-/** Copies between host and device that the runtime puts in; they are no operators of ours. */
+/** Copies between host and device that ONNX Runtime inserts. The graph does not have them. */
 const COPIES = new Set(['MemcpyToHost', 'MemcpyFromHost']);
 
 /**
- * Sums an ONNX Runtime profile (its JSON text) by operator type and provider, longest first.
- * @throws Error when it holds no operator's time: then nothing was profiled.
+ * Sums an ONNX Runtime profile (its JSON text) by operator type and provider, longest time first.
+ * @throws Error if the profile has no time of an operator, which means that nothing was profiled.
  */
 export function placements(profile: string): Placement[] {
   const sums = new Map<string, { operator: string; provider: string; count: number; microseconds: number }>();

@@ -1,17 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 
-/** Parts of a report that are measured by processes of their own, so that one that fails or hangs costs itself alone. */
+/** Sections of a report. Each runs in its own process, so that one that fails or hangs does not affect the others. */
 
 export interface Section {
   readonly name: string;
-  /** What it shows, for the report. */
+  /** Heading in the report. */
   readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
-  /** Seconds after which it is killed. */
+  /** Time limit in seconds, after which the process is ended. */
   readonly budget: number;
-  /** Whether the others are pointless where it fails. */
+  /** Whether the sections after it are skipped when it fails. */
   readonly needed?: boolean;
 }
 
@@ -20,15 +20,15 @@ export interface SectionResult {
   readonly title: string;
   readonly status: 'ok' | 'failed' | 'out of time' | 'skipped';
   readonly seconds: number;
-  /** What it printed as JSON, one value for each line, also where it failed later. */
+  /** The JSON that it printed, one value for each line. It is kept when the section fails later. */
   readonly data: readonly unknown[];
-  /** Why it failed, with the end of what it said. */
+  /** Reason of the failure, and the end of its stderr. */
   readonly error?: string;
 }
 
-/** Longest end of a section's messages that is kept. */
-const MOST_MESSAGE = 2_000;
-/** How long a process may take to end by itself, in ms. */
+/** Characters of stderr that are kept, from its end. */
+const MAX_STDERR_CHARACTERS = 2_000;
+/** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE_MS = 3_000;
 
 function parseJson(text: string): unknown[] {
@@ -39,57 +39,57 @@ function parseJson(text: string): unknown[] {
   }
 }
 
-/** One value that takes the whole output, or one for each line that is JSON. */
+/** The output as one JSON value, or one value for each line that is JSON. */
 function jsonOf(output: string): unknown[] {
   const whole = parseJson(output);
   return whole.length > 0 ? whole : output.split('\n').flatMap((line) => (/^[[{]/.test(line) ? parseJson(line) : []));
 }
 
-/** A signal to a process and all that it has started. */
+/** Sends a signal to a process and all processes that it started. */
 function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal);
   } catch {
-    // All of them have ended.
+    // No process of the group is left.
   }
 }
 
-/** Runs a section to its end or to the end of its time. Never rejects. */
+/** Runs a section until it ends or reaches its time limit. Never rejects. */
 export function runSection(section: Section): Promise<SectionResult> {
   const { name, title, command, args, environment, budget } = section;
   const start = performance.now();
-  // A group of its own: what it starts ends with it.
+  // In its own process group, so that the processes it starts end with it.
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
     env: { ORT_DISABLE_TELEMETRY: '1', ...process.env, ...environment },
   });
-  let [output, said, late] = ['', '', false];
+  let [output, stderrTail, timedOut] = ['', '', false];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-MOST_MESSAGE);
+    stderrTail = (stderrTail + text).slice(-MAX_STDERR_CHARACTERS);
   });
-  let last: NodeJS.Timeout | undefined;
+  let killTimer: NodeJS.Timeout | undefined;
   const timer = setTimeout(() => {
-    late = true;
+    timedOut = true;
     signalGroup(child, 'SIGTERM');
-    last = setTimeout(() => signalGroup(child, 'SIGKILL'), GRACE_MS);
+    killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), GRACE_MS);
   }, budget * 1e3);
   return new Promise((resolve) => {
-    const settle = (how: string | undefined) => {
+    const settle = (failure: string | undefined) => {
       clearTimeout(timer);
-      clearTimeout(last);
+      clearTimeout(killTimer);
       signalGroup(child, 'SIGKILL');
-      const error = late ? `took longer than ${budget} s` : how;
+      const error = timedOut ? `took longer than ${budget} s` : failure;
       resolve({
         name,
         title,
-        status: late ? 'out of time' : how === undefined ? 'ok' : 'failed',
+        status: timedOut ? 'out of time' : failure === undefined ? 'ok' : 'failed',
         seconds: Number(((performance.now() - start) / 1e3).toFixed(1)),
         data: jsonOf(output),
-        ...(error !== undefined && { error: [error, said.trim()].filter(Boolean).join(': ') }),
+        ...(error !== undefined && { error: [error, stderrTail.trim()].filter(Boolean).join(': ') }),
       });
     };
     child.on('error', (error) => settle(error.message));
@@ -100,9 +100,10 @@ export function runSection(section: Section): Promise<SectionResult> {
 }
 
 /**
- * Runs sections one after the other.
- * @param minutes for all; sections that would begin later are skipped, and the last is cut short.
- * @param progress told of each section's end.
+ * Runs sections in sequence.
+ * @param minutes time limit of all sections together. Sections that would start later are skipped, and the last one that
+ * starts has a shorter limit.
+ * @param progress called at the end of each section
  */
 export async function runSections(
   sections: readonly Section[],
@@ -114,13 +115,13 @@ export async function runSections(
   let blocked: string | undefined;
   for (const section of sections) {
     const left = (end - performance.now()) / 1e3;
-    const why = blocked ?? (left < 1 ? `the ${minutes} minutes are over` : undefined);
+    const reason = blocked ?? (left < 1 ? `the ${minutes} minutes are over` : undefined);
     const { name, title, budget } = section;
     const result: SectionResult =
-      why === undefined
+      reason === undefined
         ? await runSection({ ...section, budget: Math.min(budget, Math.floor(left)) })
-        : { name, title, status: 'skipped', seconds: 0, data: [], error: why };
-    if (section.needed && result.status !== 'ok') blocked ??= `"${name}" failed, without which nothing runs`;
+        : { name, title, status: 'skipped', seconds: 0, data: [], error: reason };
+    if (section.needed && result.status !== 'ok') blocked ??= `"${name}" failed, which the other sections need`;
     results.push(result);
     progress(result);
   }

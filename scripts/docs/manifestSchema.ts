@@ -1,4 +1,4 @@
-/** Writes models/manifest.schema.json from the schema that reads manifests: npm run docs. */
+/** Writes models/manifest.schema.json from the schema of the manifests. Run by `npm run docs`. */
 
 import { fileURLToPath } from 'node:url';
 import writeFileAtomic from 'write-file-atomic';

@@ -2,9 +2,9 @@ import { createMetrics } from '../../src/serve/operations/metrics.js';
 import { registerState, type ServeState } from '../../src/serve/operations/stateMetrics.js';
 import { markdownTable, withGenerated } from './generatedPart.js';
 
-/** The table of metrics in docs/service/reference.md, made from the registry that /metrics shows. */
+/** The table of metrics in docs/service/reference.md, generated from the registry of /metrics. */
 
-/** A metric as prom-client keeps it; its types leave the labels out. */
+/** A metric of prom-client. Its own type lacks the labels. */
 interface RegisteredMetric {
   readonly name: string;
   readonly help: string;
@@ -12,8 +12,8 @@ interface RegisteredMetric {
   readonly labelNames: readonly string[];
 }
 
-/** A server with decode processes and TLS, so that every metric is registered; no value is read. */
-const everything: ServeState = {
+/** State of a server with decode processes and TLS, so that every metric is registered. No value is read. */
+const stateOfAllMetrics: ServeState = {
   models: () => [],
   decoder: () => ({
     state: 'ready',
@@ -28,12 +28,12 @@ const everything: ServeState = {
   certificateExpires: () => new Date(0),
 };
 
-/** The service's own metrics, without Node's, as prom-client registers them. */
+/** The metrics of the service, without the default metrics of Node. */
 export function registeredMetrics(): readonly RegisteredMetric[] {
   const { registry } = createMetrics();
-  const stop = registerState(registry, everything);
+  const stop = registerState(registry, stateOfAllMetrics);
   stop();
-  // prom-client returns the metrics themselves, which have labels; its types leave these out.
+  // The returned objects have labelNames, which the types of prom-client lack.
   const metrics = registry.getMetricsAsArray() as unknown as RegisteredMetric[];
   return metrics.filter(({ name }) => name.startsWith('vicregl_'));
 }
@@ -46,7 +46,7 @@ function metricsTable(): string {
   );
 }
 
-/** docs/service/reference.md with the table between its two markers. @throws Error where the markers are missing. */
+/** docs/service/reference.md with the table between its two markers. @throws Error if the markers are missing. */
 export function withMetricsTable(document: string): string {
   return withGenerated(document, 'metrics', metricsTable());
 }

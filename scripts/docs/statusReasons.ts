@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { statusReasons } from '../../src/serve/call/errors.js';
 import { markdownTable, withGenerated } from './generatedPart.js';
 
-/** The table of status reasons in docs/service/reference.md, made from the table that gives every error its status. */
+/** The table of status reasons in docs/service/reference.md, generated from the mapping of errors to statuses. */
 
 /** One row per gRPC status that the service sends, in the order of the status numbers; reasons in alphabetical order. */
 function reasonsTable(): string {
@@ -15,7 +15,7 @@ function reasonsTable(): string {
   );
 }
 
-/** docs/service/reference.md with the table between its two markers. @throws Error where the markers are missing. */
+/** docs/service/reference.md with the table between its two markers. @throws Error if the markers are missing. */
 export function withReasonsTable(document: string): string {
   return withGenerated(document, 'status reasons', reasonsTable());
 }

@@ -1,7 +1,7 @@
-"""Reference numbers for SimCLR-L, with PyTorch in float64 and nothing of this repository's TypeScript.
+"""Computes reference numbers for SimCLR-L with PyTorch in float64, independently of this repository's TypeScript.
 
 Reads the inputs of test/golden/criterion_multicrop.safetensors and writes test/golden/simclr_multicrop.safetensors:
-both losses, their sum, and the gradient of every input. Run from the root of the repository (Debian: python3-torch):
+both losses, their weighted sum, and the gradient of every input. Run it from the root of the repository (Debian: python3-torch):
 
     python3 scripts/golden/simclr.py
 """
@@ -47,7 +47,7 @@ def write(path, settings, tensors):
 
 
 def nt_xent(x, y):
-    """Chen et al., algorithm 1: cross-entropy over the 2N - 1 other vectors, the partner being the class."""
+    """Chen et al., algorithm 1: cross-entropy over the 2N - 1 other vectors. The class is the partner."""
     n = len(x)
     vectors = F.normalize(torch.cat([x, y]), dim=1)
     similarities = vectors @ vectors.T / TEMPERATURE
@@ -56,9 +56,9 @@ def nt_xent(x, y):
 
 
 def direction(source, target, distances, gamma):
-    """Mean over kept positions; distances [B, P, Q]."""
-    least, nearest = distances.min(2)
-    kept = least.argsort(dim=1, stable=True)[:, :gamma].sort(1).values
+    """Mean loss over the `gamma` closest positions of the source; distances [B, P, Q]."""
+    smallest, nearest = distances.min(2)
+    kept = smallest.argsort(dim=1, stable=True)[:, :gamma].sort(1).values
     batch = torch.arange(len(source))[:, None]
     x, y = source[batch, kept], target[batch, nearest[batch, kept]]
     return torch.stack([nt_xent(x[:, g], y[:, g]) for g in range(x.shape[1])]).mean()

@@ -1,21 +1,21 @@
 import sharp from 'sharp';
 
-/** Row-major 3 x 3: takes (x, y, 1) of one picture to another, in pixels; the centre of the first pixel is (0.5, 0.5). */
+/** Row-major 3 x 3 matrix that maps (x, y, 1) of one image to another, in pixels. The centre of the first pixel is (0.5, 0.5). */
 export type Homography = readonly number[];
 
-/** A picture file and where the original's pixels lie in it. */
+/** An image file, and the map from the original's pixels to its pixels. */
 export interface PlanarView {
   readonly file: Buffer;
   readonly truth: Homography;
 }
 
-/** Where a point goes. */
+/** Applies a homography to a point. */
 export function mapPoint(h: Homography, x: number, y: number): readonly [number, number] {
   const w = h[6]! * x + h[7]! * y + h[8]!;
   return [(h[0]! * x + h[1]! * y + h[2]!) / w, (h[3]! * x + h[4]! * y + h[5]!) / w];
 }
 
-/** The same map where the centre of the first pixel is (0, 0) on both sides, as in OpenCV's files, said in our coordinates. */
+/** Converts a homography of OpenCV, where the centre of the first pixel is (0, 0) in both images, to our coordinates. */
 export function fromPixelCentres(h: Homography): Homography {
   // T(1/2) H T(-1/2).
   const at = (r: number) => h[r]! * -0.5 + h[r + 1]! * -0.5 + h[r + 2]!;
@@ -28,7 +28,7 @@ export function fromPixelCentres(h: Homography): Homography {
   return rows.flat().map((value) => value / last);
 }
 
-/** Nine numbers of a text file or of OpenCV's XML and YAML, the last nine where there are more. */
+/** Reads the 9 numbers of a homography from plain text, or from the data of OpenCV's XML or YAML. @throws Error for another count. */
 export function readHomographyFile(text: string): Homography {
   const body = /<data>([^<]*)<\/data>|data:\s*\[([^\]]*)\]/.exec(text);
   const numbers = ((body?.[1] ?? body?.[2] ?? text).match(/[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?/g) ?? []).map(
@@ -39,8 +39,8 @@ export function readHomographyFile(text: string): Homography {
 }
 
 /**
- * A photograph turned by degrees (clockwise on the screen) and scaled, on a grey canvas that holds all of it. libvips maps
- * the numbers of pixels, which are their centres, and begins the canvas at the whole pixel nearest to the turned corners.
+ * Rotates a photograph by degrees (clockwise on the screen) and scales it, on a grey canvas that contains all of it. libvips
+ * maps pixel indices, which are pixel centres. The canvas starts at the integer pixel nearest to the rotated corners.
  */
 export async function turnedView(photo: Uint8Array, degrees: number, scale: number): Promise<PlanarView> {
   const { data, info } = await sharp(photo).rotate().removeAlpha().raw().toBuffer({ resolveWithObject: true });

@@ -2,61 +2,61 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { sendRaw } from '../../test/support/malformed/sendRaw.js';
 import { soakRequests } from './requests.js';
 
-/** Callers that ask one request of the mix after the other until they are stopped. */
+/** Concurrent callers. Each sends the requests of the mix one by one until `stop` is called. */
 export interface SoakLoad {
-  /** How often each status was the answer. */
+  /** Number of calls by gRPC status name. */
   readonly codes: Readonly<Record<string, number>>;
-  /** Holds the callers back while something is done; it begins when every answer has come. */
+  /** Pauses the callers, waits for the calls in flight, then runs `work`. The callers continue when it has settled. */
   whilePaused<T>(work: () => Promise<T>): Promise<T>;
-  /** Resolves when the last answer has come. */
+  /** Stops the callers. Resolves when no call is in flight. */
   stop(): Promise<void>;
 }
 
-/** @param concurrency how many callers */
+/** @param concurrency number of callers */
 export async function startSoakLoad(address: string, concurrency: number): Promise<SoakLoad> {
   const channel = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   const request = await soakRequests();
   const codes: Record<string, number> = {};
   let next = 0;
   let stopped = false;
-  /** Who has to wait waits for this. */
+  /** While the load is paused, a promise that the callers await before their next call. */
   let pause: Promise<unknown> | undefined;
-  const asking = new Set<Promise<unknown>>();
+  const inFlight = new Set<Promise<unknown>>();
 
-  async function ask(): Promise<void> {
-    const { giveUpMs, ...message } = request(next++);
-    const { code } = await sendRaw(channel, message, giveUpMs);
+  async function send(): Promise<void> {
+    const { cancelAfterMs, ...message } = request(next++);
+    const { code } = await sendRaw(channel, message, cancelAfterMs);
     codes[code] = (codes[code] ?? 0) + 1;
   }
 
-  async function call(): Promise<void> {
+  async function runCaller(): Promise<void> {
     while (!stopped) {
       await pause;
-      const asked = ask().finally(() => asking.delete(asked));
-      asking.add(asked);
-      await asked;
+      const sent = send().finally(() => inFlight.delete(sent));
+      inFlight.add(sent);
+      await sent;
     }
   }
-  const calling = Promise.all(Array.from({ length: concurrency }, call));
+  const callers = Promise.all(Array.from({ length: concurrency }, runCaller));
 
   return {
     codes,
     async whilePaused(work) {
-      let go = (): void => {};
+      let resume = (): void => {};
       pause = new Promise<void>((resolve) => {
-        go = resolve;
+        resume = resolve;
       });
       try {
-        await Promise.all(asking);
+        await Promise.all(inFlight);
         return await work();
       } finally {
         pause = undefined;
-        go();
+        resume();
       }
     },
     async stop() {
       stopped = true;
-      await calling;
+      await callers;
       channel.close();
     },
   };

@@ -4,17 +4,17 @@ import { stream } from '../../src/tensor/random.js';
 import type { RawRequest } from '../../test/support/malformed/sendRaw.js';
 import { malformedCases } from '../../test/support/malformed.js';
 
-/** A request of the mix, with the time after which its caller gives up, where it does. */
-export type SoakRequest = RawRequest & { readonly giveUpMs?: number };
+/** A request of the mix. With `cancelAfterMs`, its caller cancels the call after that many milliseconds. */
+export type SoakRequest = RawRequest & { readonly cancelAfterMs?: number };
 
-/** Size in pixels of the pictures. */
+/** Size of the test images in pixels. */
 const WIDTH = 384;
 const HEIGHT = 256;
 
-/** Requests in one turn of the mix. */
-const TURN = 20;
+/** Requests in one cycle of the mix. */
+const CYCLE = 20;
 
-/** The middle of a picture as a mask. */
+/** A mask of the middle of an image. */
 const bitmap = {
   width: WIDTH,
   height: HEIGHT,
@@ -23,22 +23,22 @@ const bitmap = {
 const box = { left: 10, top: 10, right: 200, bottom: 200 };
 
 /**
- * The mix: of every 20 requests 12 are Embed, ExtractFeatures and Match, one of them given up, 2 are malformed, and the others
- * take every other way in turn: batches, streams, blocks, stored features, pooling, PCA.
- * @returns the n-th request
+ * The mix of requests. Of every 20 requests, 12 are Embed, ExtractFeatures or Match (one of them is cancelled) and 2 are
+ * malformed. The others use the remaining features in turn: batches, streams, chunked answers, stored features, pooling, PCA.
+ * @returns function that makes the n-th request
  */
 export async function soakRequests(): Promise<(n: number) => SoakRequest> {
   const service = loadVicreglService().service;
   const makers = await malformedCases();
   const images = (await madePictures(WIDTH, HEIGHT)).map((encoded) => ({ encoded }));
   return (n) => {
-    const turn = Math.floor(n / TURN);
+    const cycle = Math.floor(n / CYCLE);
     const image = images[n % images.length]!;
     const other = images[(n + 1) % images.length]!;
-    switch (n % TURN) {
+    switch (n % CYCLE) {
       case 0:
       case 10:
-        return makers[(turn * 2 + (n % TURN) / 10) % makers.length]!(stream(1, 'soak', n));
+        return makers[(cycle * 2 + (n % CYCLE) / 10) % makers.length]!(stream(1, 'soak', n));
       case 1:
       case 11:
         return { method: 'ExtractFeatures', bytes: service.ExtractFeatures.requestSerialize({ image }) };
@@ -47,7 +47,7 @@ export async function soakRequests(): Promise<(n: number) => SoakRequest> {
         return { method: 'Match', bytes: service.Match.requestSerialize({ a: { image }, b: { image: other } }) };
       case 3: {
         const requests = [{ image }, {}];
-        return turn % 2 === 0
+        return cycle % 2 === 0
           ? { method: 'EmbedBatch', bytes: service.EmbedBatch.requestSerialize({ requests }) }
           : { method: 'ExtractFeaturesBatch', bytes: service.ExtractFeaturesBatch.requestSerialize({ requests }) };
       }
@@ -57,30 +57,39 @@ export async function soakRequests(): Promise<(n: number) => SoakRequest> {
       }
       case 5: {
         const item = (id: string) => service.ExtractFeaturesStream.requestSerialize({ id, request: { image } });
-        return { method: 'ExtractFeaturesStream', bytes: item('a'), further: [item('b')], giveUpMs: giveUpAfter(turn) };
+        return {
+          method: 'ExtractFeaturesStream',
+          bytes: item('a'),
+          further: [item('b')],
+          cancelAfterMs: cancelDelayMs(cycle),
+        };
       }
       case 6:
         return { method: 'ExtractFeaturesChunked', bytes: service.ExtractFeaturesChunked.requestSerialize({ image }) };
       case 7: {
         const targets = [{ image }, { image: other, store: true }];
-        return turn % 2 === 0
+        return cycle % 2 === 0
           ? { method: 'StoreFeatures', bytes: service.StoreFeatures.requestSerialize({ image }) }
           : { method: 'MatchMany', bytes: service.MatchMany.requestSerialize({ query: { image }, targets }) };
       }
       case 8: {
         const reduced =
-          turn % 2 === 0 ? { pooling: { regions: [{ box }, { mask: { bitmap } }] } } : { pca: { components: 3 } };
+          cycle % 2 === 0 ? { pooling: { regions: [{ box }, { mask: { bitmap } }] } } : { pca: { components: 3 } };
         return { method: 'ExtractFeatures', bytes: service.ExtractFeatures.requestSerialize({ image, ...reduced }) };
       }
       case 9:
-        return { method: 'Embed', bytes: service.Embed.requestSerialize({ image }), giveUpMs: giveUpAfter(turn) };
+        return {
+          method: 'Embed',
+          bytes: service.Embed.requestSerialize({ image }),
+          cancelAfterMs: cancelDelayMs(cycle),
+        };
       default:
         return { method: 'Embed', bytes: service.Embed.requestSerialize({ image }) };
     }
   };
 }
 
-/** Milliseconds, other ones in every turn: some calls end before, while and after their image runs. */
-function giveUpAfter(turn: number): number {
-  return (turn * 7) % 60;
+/** A delay in milliseconds that differs by cycle, so that calls are cancelled before, during and after inference. */
+function cancelDelayMs(cycle: number): number {
+  return (cycle * 7) % 60;
 }

@@ -16,7 +16,7 @@ const stranger = createAuthority('stranger');
 const ca = Buffer.from(authority.cert);
 const client = ({ cert, key }: Identity) => ({ cert: Buffer.from(cert), key: Buffer.from(key) });
 
-/** Certificates of a server as they are, also such as the service's own configuration would refuse. */
+/** Certificates of a server without checks, including those that the service's configuration would reject. */
 function tlsOf({ cert, key }: Identity, mutual: boolean): CertificateStore {
   const current: CertificateStore['current'] = {
     cert: Buffer.from(cert),
@@ -28,7 +28,7 @@ function tlsOf({ cert, key }: Identity, mutual: boolean): CertificateStore {
   return { current, mutual, reload: async () => current, onReload: () => {} };
 }
 
-describe('what a command says where a service cannot be reached', () => {
+describe('the hint of a command that cannot reach the service', () => {
   const servers: RunningServer[] = [];
   after(() => Promise.all(servers.map((server) => server.close(true))));
 
@@ -44,7 +44,7 @@ describe('what a command says where a service cannot be reached', () => {
     return server.address;
   }
 
-  /** The text of the error that a call ends with; undefined where it is answered. */
+  /** The error message of a call, or undefined if it is answered. */
   async function said(address: string, security: SecurityOptions): Promise<string | undefined> {
     const client = createClient({ address, deadlineMs: 20_000, ...security });
     try {
@@ -61,7 +61,7 @@ describe('what a command says where a service cannot be reached', () => {
     }
   }
 
-  it('without TLS, to a service that speaks it', async () => {
+  it('without TLS, to a service that requires it', async () => {
     const address = await serve(authority.sign('service'));
     assert.match((await said(address, {}))!, /uses TLS; pass its CA with --tls-ca, or use --tls/);
     const mutual = await serve(authority.sign('service'), true);
@@ -72,14 +72,14 @@ describe('what a command says where a service cannot be reached', () => {
     assert.match((await said(await serve(), { tls: { ca } }))!, /does not use TLS; remove --tls, --tls-ca /);
   });
 
-  it('an authority that is not trusted, or that no certificate is of', async () => {
+  it('an untrusted authority, and an authority that did not sign the certificate', async () => {
     const address = await serve(authority.sign('service'));
     for (const tls of [true, { ca: Buffer.from(stranger.cert) }] as const) {
       assert.match((await said(address, { tls }))!, /not signed by a trusted CA; pass its CA with --tls-ca/);
     }
   });
 
-  it('a certificate that is over, not valid yet, or for other names', async () => {
+  it('a certificate that has expired, is not valid yet, or is for other names', async () => {
     const old = await serve(authority.sign('service', { from: -20, to: -10 }));
     assert.match((await said(old, { tls: { ca } }))!, /certificate has expired; renew it/);
     const early = await serve(authority.sign('service', { from: 5, to: 10 }));
@@ -89,14 +89,14 @@ describe('what a command says where a service cannot be reached', () => {
     assert.match((await said(address, misnamed))!, /for other names; .* --tls-server-name/);
   });
 
-  it('an address that the certificate is not for, though no name is sent for it', async () => {
+  it('an IP address that the certificate does not include', async () => {
     // Its certificates are for 127.0.0.1 and localhost.
     const address = await serve(authority.sign('service'), false, '127.0.0.2');
     assert.match((await said(address, { tls: { ca } }))!, /for other names/);
     assert.equal(await said(address, { tls: { ca, serverName: '127.0.0.1' } }), undefined);
   });
 
-  it('a certificate of ours that is missing, or of an authority that the service does not trust', async () => {
+  it('a missing client certificate, and one of an authority that the service does not trust', async () => {
     const address = await serve(authority.sign('service'), true);
     assert.match((await said(address, { tls: { ca } }))!, /requires a client certificate; .* --tls-cert and --tls-key/);
     const foreign = { tls: { ca, ...client(stranger.sign('caller')) } };
@@ -104,12 +104,12 @@ describe('what a command says where a service cannot be reached', () => {
     assert.equal(await said(address, { tls: { ca, ...client(authority.sign('caller')) } }), undefined);
   });
 
-  it('nobody there', async () => {
+  it('no service at the address', async () => {
     assert.match((await said('127.0.0.1:1', {}))!, /ECONNREFUSED.*; start a service$/);
     assert.match((await said('127.0.0.1:1', { tls: { ca } }))!, /ECONNREFUSED.*; start a service$/);
   });
 
-  it('TLS to an address warns of nothing', async (t) => {
+  it('TLS to an IP address causes no warning', async (t) => {
     const warnings: string[] = [];
     const note = ({ message }: Error): void => void warnings.push(message);
     process.on('warning', note);
@@ -121,7 +121,7 @@ describe('what a command says where a service cannot be reached', () => {
   });
 });
 
-it('leaves what the service itself says, and says how a token is given', async () => {
+it('keeps the message of the service, and explains how to pass a token', async () => {
   const own = new VicreglError('UNAVAILABLE', 'no inference worker stands', { reason: 'ENGINE_UNAVAILABLE' });
   assert.equal(await hinted(own, 'x:1', {}, 'y'), own);
   const token = new VicreglError('UNAUTHENTICATED', 'no token', { reason: 'UNAUTHENTICATED' });

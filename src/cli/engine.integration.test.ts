@@ -16,7 +16,7 @@ it('an engine for many batches has a worker for each thread, up to four, as memo
   assert.equal(batchWorkers(16, 2 * GIB, 1 * GIB), 1);
 });
 
-it('no more threads than were asked for are at work', async () => {
+it('no more than the requested threads are used', async () => {
   const folder = await openModelFolder(bundledModelFolder);
   const engine = await startBatchEngine(folder, { device: 'cpu', threads: 1 }, () => {});
   try {

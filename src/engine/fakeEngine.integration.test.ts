@@ -25,7 +25,7 @@ describe('createFakeEngine', () => {
     const fake = createFakeEngine({ manifest: folder.manifest });
     try {
       assert.deepEqual(fake.outputs, real.outputs);
-      const batch = images(3, 37, 50); // neither side a multiple of the stride
+      const batch = images(3, 37, 50); // neither side is a multiple of the stride
       const [realOutputs, fakeOutputs] = await Promise.all([real.run(batch, everything), fake.run(batch, everything)]);
       for (const name of everything) assert.deepEqual(fakeOutputs[name]?.shape, realOutputs[name]?.shape, name);
     } finally {
@@ -33,7 +33,7 @@ describe('createFakeEngine', () => {
     }
   });
 
-  it('dies and comes back when the test says so', async () => {
+  it('loses and regains its workers on request', async () => {
     const engine = createFakeEngine({ manifest: folder.manifest, workers: 2, delayMs: 10_000 });
     const states: string[] = [];
     const unwatch = engine.watch(() => states.push(`${engine.status.state} ${engine.idle}`));
@@ -49,7 +49,7 @@ describe('createFakeEngine', () => {
     await engine.close();
   });
 
-  it('depends on the pixels alone: not on the batch, and differently for different pixels', async () => {
+  it('computes outputs that depend only on the pixels, not on the batch, and differ for different pixels', async () => {
     const engine = createFakeEngine({ manifest: folder.manifest });
     const [one, two] = [images(1, 16, 24, 1), images(1, 16, 24, 99)];
     const both = tensor('uint8', [2, 16, 24, 3], Uint8Array.of(...one.data, ...two.data));
@@ -60,7 +60,7 @@ describe('createFakeEngine', () => {
     assert.notDeepEqual(alone.data, other.data);
   });
 
-  it('waits, refuses and fails as told, and finishes on close', async () => {
+  it('waits, rejects and fails on request, and finishes on close', async () => {
     const failure = new EngineError('internal', 'told to fail');
     const engine = createFakeEngine({
       manifest: folder.manifest,

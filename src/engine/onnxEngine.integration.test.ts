@@ -32,11 +32,11 @@ function images(count: number, height: number, width: number): Tensor<'uint8'> {
   return tensor('uint8', [count, height, width, 3], data);
 }
 
-/** [count, channels] of numbers that are all different. */
+/** [count, channels] of distinct numbers. */
 const vectors = (count: number, channels: number, phase = 0): Float32Array =>
   Float32Array.from({ length: count * channels }, (_, i) => Math.sin(i * 12.9898 + phase));
 
-/** Resolves when the condition holds, at the latest after the change that makes it so. */
+/** Resolves when the condition holds. It is checked after every change of status. */
 function whenever(engine: Engine, holds: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const look = (): void => {
@@ -49,7 +49,7 @@ function whenever(engine: Engine, holds: () => boolean): Promise<void> {
   });
 }
 
-/** Whether a process runs; one that has ended and is not yet reaped does not. */
+/** Whether a process runs. A zombie process does not. */
 function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -58,13 +58,13 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Processor time of a process so far, in the kernel's ticks (usually 10 ms). */
+/** CPU time of a process so far, in ticks of the kernel (usually 10 ms). */
 function processorTime(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** A batch that keeps the tiny model busy for a good part of a second. */
+/** A batch that keeps the tiny model busy for a large part of a second. */
 const longBatch = (): Tensor<'uint8'> => images(24, 768, 768);
 
 describe('createOnnxEngine', () => {
@@ -77,7 +77,7 @@ describe('createOnnxEngine', () => {
   });
   after(() => remove());
 
-  it('gives what the graphs give when run directly, and leaves the batch to the caller', async () => {
+  it('returns the same outputs as running the graphs directly, and does not detach the batch', async () => {
     const batch = images(2, 40, 24);
     const backbone = await InferenceSession.create(folder.graphPath('backbone')!);
     const projector = await InferenceSession.create(folder.graphPath('localProjector')!);
@@ -106,7 +106,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('returns only what is wanted, whatever the size of the batch', async () => {
+  it('returns only the requested outputs, for any batch size', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     try {
       const runs = [1, 3, 2].map((count) => engine.run(images(count, 16, 16), new Set<OutputName>(['embedding'])));
@@ -124,7 +124,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('finds nearest neighbours beside runs, leaving the vectors to the caller', async () => {
+  it('finds nearest neighbours while other runs are in progress, and does not detach the vectors', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     const { signal } = new AbortController();
     try {
@@ -153,7 +153,7 @@ describe('createOnnxEngine', () => {
     });
   });
 
-  it('ends a search that is given up at its next tile', async () => {
+  it('stops an aborted search at its next tile', async () => {
     const worker = await startWorkerProcess(workerSetupOf(folder, 'cpu', 1), () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
@@ -180,7 +180,7 @@ describe('createOnnxEngine', () => {
     await engine.close();
   });
 
-  it('takes a batch in a pooled Buffer without detaching the pool', async () => {
+  it('accepts a batch in a pooled Buffer without detaching the pool', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     try {
       const pooled = Buffer.from(images(1, 16, 16).data);
@@ -192,7 +192,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('refuses wrong input as invalid_input and goes on', async () => {
+  it('rejects wrong input as invalid_input and continues', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     const wants = new Set<OutputName>(['maps']);
     const invalid = (message: RegExp) => ({ name: 'EngineError', code: 'invalid_input', message });
@@ -217,14 +217,14 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('leaves the event loop free while a batch runs', async () => {
+  it('does not block the event loop while a batch runs', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     try {
       let answered = false;
       const pending = engine.run(images(2, 64, 64), new Set<OutputName>(['representation'])).finally(() => {
         answered = true;
       });
-      // The run takes as long as the test wants.
+      // The run takes until the test ends it.
       const { pid } = engine.status.workers[0]!;
       process.kill(pid!, 'SIGSTOP');
       for (let turn = 0; turn < 1000; turn++) await nextTurn();
@@ -236,7 +236,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('finishes accepted runs on close, refuses later ones, and can be closed twice', async () => {
+  it('finishes accepted runs on close, rejects later ones, and can be closed twice', async () => {
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
     const accepted = engine.run(images(4, 256, 256), new Set<OutputName>(['maps_embedding']));
     const closing = engine.close();
@@ -247,7 +247,7 @@ describe('createOnnxEngine', () => {
     assert.deepEqual(engine.status.restarts, { died: 0, hung: 0, broken: 0 }, 'a close is no death');
   });
 
-  it('fails the run of a worker that is killed, goes on with the other, and replaces it', async () => {
+  it('fails the run of a killed worker, continues with the other worker, and replaces the killed one', async () => {
     const logged: string[] = [];
     const log = (message: string) => logged.push(message);
     const engine = await createOnnxEngine(folder, { device: 'cpu', workers: 2, threads: 1, log });
@@ -275,7 +275,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('kills a worker that stops in the middle of a run, fails that run alone, and warms another in its place', async () => {
+  it('kills a worker that hangs in a run, fails only that run, and warms up a replacement', async () => {
     const engine = await createOnnxEngine(folder, {
       device: 'cpu',
       workers: 2,
@@ -314,7 +314,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('replaces a worker whose runtime is broken, and keeps one at whose input it failed', async (t) => {
+  it('replaces a worker whose runtime is broken, and keeps one that failed because of its input', async (t) => {
     const { NODE_OPTIONS } = process.env;
     t.after(() => {
       if (NODE_OPTIONS === undefined) delete process.env['NODE_OPTIONS'];
@@ -347,7 +347,7 @@ describe('createOnnxEngine', () => {
       for (const [replaced, kind] of (['run', 'nearest'] as const).entries()) {
         const lost = pid();
         process.kill(lost, 'SIGUSR2');
-        // What has begun before the signal arrives is answered.
+        // Runs that started before the signal arrives are answered.
         await assert.rejects(
           until(async () => {
             await work[kind]();
@@ -369,7 +369,7 @@ describe('createOnnxEngine', () => {
 
   it('kills a worker that does not open its model in time', async () => {
     const setup = workerSetupOf(folder, 'cpu', 1);
-    // No process starts in a millisecond.
+    // No process can start within one millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
       { code: 'unavailable', message: /killed: it was not ready within 0\.001 s/ },
@@ -389,7 +389,7 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  it('ends its workers when their parent is killed, in the middle of a run too', async () => {
+  it('has workers that exit when their parent is killed, also during a run', async () => {
     const script = `
       import { openModelFolder } from ${JSON.stringify(new URL('../models/folder.js', import.meta.url).href)};
       import { createOnnxEngine } from ${JSON.stringify(new URL('./onnxEngine.js', import.meta.url).href)};
@@ -409,7 +409,7 @@ describe('createOnnxEngine', () => {
     await until(() => !pids.some(isAlive), 20);
   });
 
-  it('fails with the graph named where a graph cannot be read or lacks an output', async () => {
+  it('fails with the name of a graph that cannot be read or lacks an output', async () => {
     const broken = await withTinyModel();
     try {
       const path = broken.folder.graphPath('backbone')!;
@@ -437,17 +437,17 @@ describe('createOnnxEngine', () => {
     }
   });
 
-  describe('of a folder that changes while it is served', () => {
+  describe('with a folder that changes while it is served', () => {
     const wants = new Set<OutputName>(['representation']);
     let scratch: string;
     before(async () => {
       scratch = await mkdtemp(join(tmpdir(), 'vicregl-changed-'));
-      // Weights in a file of their own, as models are exported.
+      // Weights in a separate file, as in exported models.
       await writeRandomModel(join(scratch, 'whole'), bundled.manifest, 1);
     });
     after(() => rm(scratch, { recursive: true, force: true }));
 
-    /** A copy of its own, and an engine on it. */
+    /** A new copy of the folder, and an engine that serves it. */
     async function serve(name: string, workers: number) {
       const dir = join(scratch, name);
       await cp(join(scratch, 'whole'), dir, { recursive: true });
@@ -465,7 +465,7 @@ describe('createOnnxEngine', () => {
     const batch = images(1, 64, 64);
     const answer = async (engine: Engine) => (await engine.run(batch, wants)).representation!.data;
 
-    /** Writes other numbers over the weights, in place: same inode, same size. */
+    /** Overwrites the weights in place with other numbers. Inode and size stay the same. */
     async function overwrite(path: string): Promise<void> {
       const file = await open(path, 'r+');
       const { size } = await file.stat();
@@ -474,7 +474,7 @@ describe('createOnnxEngine', () => {
     }
 
     for (const name of ['weights.safetensors', 'backbone.onnx']) {
-      it(`goes on with what was verified where ${name} is overwritten, and replaces no worker by it`, async () => {
+      it(`keeps the verified model if ${name} is overwritten, and starts no worker with the new file`, async () => {
         const { dir, logged, engine } = await serve(`overwritten-${name}`, 2);
         const path = join(dir, name);
         try {
@@ -501,7 +501,7 @@ describe('createOnnxEngine', () => {
       });
     }
 
-    it('goes on where files are replaced, cut off or gone, and is replaced by the whole new model', async () => {
+    it('continues if files are replaced, truncated or removed, and a new engine opens the complete new model', async () => {
       const { dir, engine } = await serve('replaced', 1);
       const other = join(scratch, 'other');
       await writeRandomModel(other, bundled.manifest, 2);
@@ -530,7 +530,7 @@ describe('createOnnxEngine', () => {
       }
     });
 
-    it('minds the files that its sessions are made of, and no others', async () => {
+    it('checks only the files that its sessions use', async () => {
       const { dir, engine } = await serve('manifest', 1);
       try {
         const expected = await answer(engine);
@@ -556,7 +556,7 @@ describe('createOnnxEngine', () => {
     });
   });
 
-  it('falls back from CUDA under auto and says why, and never under cuda', async (t) => {
+  it('falls back from CUDA with the reason under auto, and never under cuda', async (t) => {
     const logged: string[] = [];
     const engine = await createOnnxEngine(folder, {
       device: 'auto',
@@ -573,7 +573,7 @@ describe('createOnnxEngine', () => {
     });
   });
 
-  describe('on a machine whose CUDA is', () => {
+  describe('with a CUDA installation that is', () => {
     const before = { ...process.env };
     afterEach(() => {
       for (const key of ['NODE_OPTIONS', 'VICREGL_TEST_CUDA']) {
@@ -593,13 +593,13 @@ describe('createOnnxEngine', () => {
       }
     };
 
-    it('whole, it runs there and nothing may go back to the CPU', async () => {
+    it('complete, runs on CUDA without fallback of operators to the CPU', async () => {
       for (const device of ['auto', 'cuda'] as const) {
         assert.deepEqual(await started({}, device), { provider: 'cuda', logged: [] });
       }
     });
 
-    it('without cuDNN, which only a run tells, falls back under auto with the reason and fails under cuda', async () => {
+    it('without cuDNN, which only a run shows, falls back under auto with the reason and fails under cuda', async () => {
       const stub = { run: 'Non-zero status code returned while running Conv node: cuDNN library was not found' };
       const { provider, logged } = await started(stub, 'auto');
       assert.equal(provider, 'cpu');
@@ -610,20 +610,20 @@ describe('createOnnxEngine', () => {
       });
     });
 
-    it('of too old a driver, falls back under auto and says so under cuda', async () => {
+    it('with a driver that is too old, falls back under auto and fails with the reason under cuda', async () => {
       const stub = { create: 'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version' };
       assert.equal((await started(stub, 'auto')).provider, 'cpu');
       await assert.rejects(started(stub, 'cuda'), { message: /driver is too old.*Update the driver/ });
     });
 
-    it('such that it ends the process that tries it, falls back under auto and fails under cuda', async () => {
+    it('so broken that it kills the process that tries it, falls back under auto and fails under cuda', async () => {
       const { provider, logged } = await started({ abort: true }, 'auto');
       assert.equal(provider, 'cpu');
       assert.match(logged.join('\n'), /runs on the CPU: the process that tried it ended: .*signal SIGABRT/);
       await assert.rejects(started({ abort: true }, 'cuda'), { code: 'unavailable', message: /SIGABRT/ });
     });
 
-    it('whole, runs an int8 model on the CPU under auto and refuses it under cuda', async () => {
+    it('complete, runs an int8 model on the CPU under auto and rejects it under cuda', async () => {
       const integer: ModelFolder = { ...folder, manifest: { ...folder.manifest, compute: 'int8' } };
       assert.deepEqual(await started({}, 'auto', integer), { provider: 'cpu', logged: [] });
       await assert.rejects(started({}, 'cuda', integer), {
@@ -633,14 +633,14 @@ describe('createOnnxEngine', () => {
     });
   });
 
-  it('refuses a number of threads that is not a whole positive number', async () => {
+  it('rejects a number of threads that is not a positive integer', async () => {
     await assert.rejects(createOnnxEngine(folder, { device: 'cpu', threads: 0 }), {
       code: 'invalid_input',
       message: /threads is 0/,
     });
   });
 
-  it('lets the process exit by itself once closed', () => {
+  it('does not keep the process alive after close', () => {
     const script = `
       import { openModelFolder } from ${JSON.stringify(new URL('../models/folder.js', import.meta.url).href)};
       import { createOnnxEngine } from ${JSON.stringify(new URL('./onnxEngine.js', import.meta.url).href)};

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
 /**
- * A process that opens files until it may open no more, asks for a worker, closes them and asks for another. Its model is
- * missing, so that a worker that did start fails for another reason. Prints both errors.
+ * A process that opens files until the limit, starts a worker, closes the files and starts another worker. Its model is
+ * missing, so that a worker that does start fails for another reason. It prints both errors.
  */
 const program = `
   import { closeSync, openSync } from 'node:fs';
@@ -28,7 +28,7 @@ const program = `
   console.log(JSON.stringify([full, await failure()]));
 `;
 
-test('where no more files may be open, a worker is unavailable, and the process goes on', () => {
+test('if no more files can be opened, a worker is unavailable, and the process continues', () => {
   const shell = ['-c', 'ulimit -n 96; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program];
   const { status, stdout, stderr } = spawnSync('sh', shell, { encoding: 'utf8' });
   assert.equal(status, 0, stderr);

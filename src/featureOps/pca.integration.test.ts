@@ -40,7 +40,7 @@ function covariance({ shape, data }: Tensor<'float32'>): number[][] {
   );
 }
 
-/** All eigenvalues of a symmetric matrix by Jacobi's rotations, largest first. */
+/** All eigenvalues of a symmetric matrix by Jacobi rotations, largest first. */
 function eigenvalues(matrix: readonly (readonly number[])[]): number[] {
   const a = matrix.map((row) => [...row]);
   const n = a.length;
@@ -100,7 +100,7 @@ describe('principal components against plain numbers', () => {
         const largest = component.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
         assert.ok(largest > 0);
       }
-      // The coordinates of the vectors have these variances, and no covariance.
+      // The coordinates of the vectors have these variances and are uncorrelated.
       const coordinates = covariance(project(data, basis));
       for (let i = 0; i < k; i++) {
         for (let j = 0; j < k; j++) {
@@ -110,8 +110,8 @@ describe('principal components against plain numbers', () => {
     });
   }
 
-  test('an eigenvalue that occurs several times is found as often', () => {
-    // Every unit vector once: the covariance has one eigenvalue 1 / 7 seven times, and 0.
+  test('a repeated eigenvalue is found with its multiplicity', () => {
+    // Every unit vector once: the covariance has the eigenvalue 1 / 7 seven times, and 0.
     const data = tensor(
       'float32',
       [8, 8],
@@ -120,7 +120,7 @@ describe('principal components against plain numbers', () => {
     for (const variance of principalComponents(data, 7).variances) near(variance, 1 / 7, 1e-9, 'variance');
   });
 
-  test('vectors that are all the same have no variance, and still a basis', () => {
+  test('identical vectors have no variance, but a basis', () => {
     const { basis, variances, totalVariance } = principalComponents(
       tensor('float32', [6, 4], new Float32Array(24).fill(2)),
       3,
@@ -137,7 +137,7 @@ describe('principal components against plain numbers', () => {
 });
 
 describe('reduceDimensions', () => {
-  test('gives from its thread what the functions give, and takes a basis', async () => {
+  test('returns the same result from its thread as the functions, and accepts a basis', async () => {
     const data = cloud(60, [3, 2, 1, 0.5], 4);
     const { signal } = new AbortController();
     const reduced = await reduceDimensions(data, { components: 2 }, signal);
@@ -158,13 +158,13 @@ describe('reduceDimensions', () => {
     await assert.rejects(running, /given up/);
   });
 
-  test('leaves nothing on a signal that lives on, as that of a stream', async () => {
+  test('leaves no listener on a long-lived signal, such as that of a stream', async () => {
     const { signal } = new AbortController();
     await reduceDimensions(cloud(20, [2, 1], 6), { components: 1 }, signal);
     assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
-  test('refuses what no vectors have', () => {
+  test('rejects too many components and a basis of another length', () => {
     assert.throws(() => checkReduction({ components: 3 }, 3, 10), /3 vectors of length 10 have at most 2 principal/);
     const { basis } = principalComponents(cloud(9, [1, 1], 1), 1);
     assert.throws(() => checkReduction({ basis }, 3, 10), /the basis is for vectors of length 2, and these have 10/);

@@ -11,7 +11,7 @@ import { svgToPng } from './svg.js';
 const picture = (text: string) =>
   `<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40"><rect width="120" height="40" fill="white"/><text x="5" y="28" font-family="sans-serif" font-size="20">${text}</text></svg>`;
 
-/** How much of a picture is dark. */
+/** Share of dark pixels. */
 const INK = `
   import sharp from ${JSON.stringify(import.meta.resolve('sharp'))};
   import { svgToPng } from ${JSON.stringify(import.meta.resolve('./svg.js'))};
@@ -23,12 +23,12 @@ const INK = `
 `;
 
 describe('svgToPng', () => {
-  it('draws at the scale that is asked for', async () => {
+  it('draws at the requested scale', async () => {
     const { width, height } = await sharp(await svgToPng(picture('a'), 2)).metadata();
     assert.deepEqual([width, height], [240, 80]);
   });
 
-  it('draws letters on a machine without fonts', async () => {
+  it('draws text on a machine without fonts', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vicregl-fonts-'));
     try {
       await writeFile(join(folder, 'fonts.conf'), '<?xml version="1.0"?><fontconfig></fontconfig>');
@@ -38,7 +38,7 @@ describe('svgToPng', () => {
       const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'ink.mjs'), texts], { env });
       const [none, narrow, wide] = JSON.parse(stdout) as [number, number, number];
       assert.ok(none < 0.01 && narrow > 1, stdout);
-      // boxes in place of letters would be alike
+      // boxes instead of letters would be equal
       assert.ok(wide > 2 * narrow, stdout);
     } finally {
       await rm(folder, { recursive: true });

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 const NAME = 'ORT_DISABLE_TELEMETRY';
 const telemetry = new URL('./telemetry.js', import.meta.url).href;
 
-/** Runs a script in a process with the variable as given, and returns what it prints. */
+/** Runs a script in a process with a value of the variable, and returns its output. */
 function run(script: string, value?: string): string {
   const { [NAME]: _, ...inherited } = process.env;
   const env = value === undefined ? inherited : { ...inherited, [NAME]: value };
@@ -15,7 +15,7 @@ function run(script: string, value?: string): string {
 }
 
 describe('the telemetry of ONNX Runtime', () => {
-  test('is off where the user did not say anything, and as he says where he did; children inherit it', () => {
+  test('is off by default, follows the setting of the user, and is inherited by child processes', () => {
     const child = `execFileSync(process.execPath, ['-p', 'process.env.${NAME}'], { stdio: ['ignore', 'inherit', 'inherit'] })`;
     const script = `import '${telemetry}'; import { execFileSync } from 'node:child_process'; ${child}`;
     assert.deepEqual(
@@ -24,7 +24,7 @@ describe('the telemetry of ONNX Runtime', () => {
     );
   });
 
-  test('cannot be left on in a worker thread by mistake', () => {
+  test('cannot stay enabled in a worker thread by mistake', () => {
     const thread = (before: string): string => `
       import { once } from 'node:events';
       import { Worker } from 'node:worker_threads';

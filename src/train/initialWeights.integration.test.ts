@@ -42,11 +42,11 @@ after(() => rm(root, { recursive: true }));
 let made = 0;
 const place = (name = 'run') => join(root, `${name}-${made++}`);
 
-/** A configuration of another seed, so that what is drawn is not what the source drew. */
+/** A configuration with another seed, so that random initial weights differ from those of the source. */
 const config = (keys: Readonly<Record<string, unknown>> = {}) => tinyConfig(photographs, { seed: 5, ...keys });
 const modelKeys = (keys: Readonly<Record<string, unknown>>) => ({ model: { ...tinyKeys('').model, ...keys } });
 
-/** The weights and state of a run before its first step. */
+/** The weights and state of a run before the first step. */
 async function stateBefore(of: TrainConfig, init?: InitialWeightsOptions): Promise<Tensors> {
   const run = place();
   const stop = new AbortController();
@@ -59,7 +59,7 @@ async function stateBefore(of: TrainConfig, init?: InitialWeightsOptions): Promi
 const starting = (tensors: Tensors, ...prefixes: string[]) =>
   new Map([...tensors].filter(([name]) => prefixes.some((prefix) => name.startsWith(prefix))));
 const data = (tensors: Tensors) => Object.fromEntries([...tensors].map(([name, value]) => [name, value.data]));
-/** Asserts that tensors are there with these very numbers. */
+/** Asserts that tensors exist and have exactly these numbers. */
 function assertSame(found: Tensors, expected: Tensors): void {
   assert.ok(expected.size > 0);
   for (const [name, value] of expected) assert.deepEqual(found.get(name)?.data, value.data, name);
@@ -84,7 +84,7 @@ async function modelFolder(options: Partial<ExportOptions>): Promise<string> {
 }
 
 describe('a run with given weights', () => {
-  it('starts from them bit for bit, whatever holds them, with an optimizer that has no past', async () => {
+  it('starts from exactly these weights, from any kind of source, with a new optimizer state', async () => {
     const file = checkpointPath(source, 4);
     const network = starting(trained, ...NETWORK);
     for (const path of [source, file, await modelFolder({}), await modelFolder({ singleFile: true })]) {
@@ -100,7 +100,7 @@ describe('a run with given weights', () => {
     }
   });
 
-  it('keeps an average that starts at them, and takes the average of another run by its prefix', async () => {
+  it('starts its averaged weights from them, and can start from the averaged weights of another run by prefix', async () => {
     const averaging = config({ optimizer: { baseLr: 0.05, emaDecay: 0.9 } });
     const averages = new Map([...starting(trained, 'ema/')].map(([name, value]) => [name.slice(4), value]));
     assert.notDeepEqual(data(averages), data(starting(trained, ...NETWORK)));
@@ -109,7 +109,7 @@ describe('a run with given weights', () => {
     assertSame(state, starting(new Map([...averages].map(([name, value]) => [`ema/${name}`, value])), 'ema/'));
   });
 
-  it('converts the halves of a float16 model, and refuses a quantised one with the reason', async () => {
+  it('converts the weights of a float16 model, and rejects a quantised one with the reason', async () => {
     const dir = await modelFolder({ precision: 'float16' });
     const name = 'backbone.stages.1.0.pwconv1.weight';
     const rounded = float16ToFloat32(float32ToFloat16(trained.get(name)!.data as Float32Array));
@@ -128,7 +128,7 @@ describe('a run with given weights', () => {
     assert.ok(!(await readdir(root)).includes(basename(run)));
   });
 
-  it('draws a head of another width as without them, and says so', async () => {
+  it('initialises a head of another width randomly and reports it', async () => {
     const wider = config(modelKeys({ expander: [32, 32] }));
     const notes: string[] = [];
     const run = place();
@@ -152,7 +152,7 @@ describe('a run with given weights', () => {
     );
   });
 
-  it('says in environment.json what it started from, still after it was resumed', async () => {
+  it('records the source of the weights in environment.json, also after a resume', async () => {
     const run = place();
     await trainUntil(run, config(), 2, false, { path: source });
     const expected = {
@@ -177,7 +177,7 @@ describe('a run with given weights', () => {
 });
 
 describe('a resumed run with given weights', () => {
-  it('equals an unbroken one, also where it was stopped before its first step', async () => {
+  it('equals an uninterrupted one, also if it was stopped before its first step', async () => {
     const unbroken = place();
     await trainTiny(unbroken, config(), { init: { path: source } });
     const expected = data((await loadCheckpoint(unbroken)).tensors);
@@ -199,7 +199,7 @@ describe('a resumed run with given weights', () => {
     assert.notDeepEqual(data((await loadCheckpoint(plain)).tensors), expected);
   });
 
-  it('goes on from the given weights with a lower rate where the first step diverged', async () => {
+  it('restarts from the given weights with a lower rate if the first step diverged', async () => {
     const run = place();
     const keys = { optimizer: { baseLr: 1e42 }, warmupEpochs: 0, checkpoints: { every: 1 } };
     await assert.rejects(
@@ -212,7 +212,7 @@ describe('a resumed run with given weights', () => {
     assert.equal(result.steps, 4);
   });
 
-  it('is refused other weights, and without any checkpoint', async () => {
+  it('rejects other weights, and a run without any checkpoint', async () => {
     const run = place();
     await trainUntil(run, config(), 1, false, { path: source });
     await assert.rejects(
@@ -227,17 +227,17 @@ describe('a resumed run with given weights', () => {
   });
 });
 
-/** What a network draws by itself. */
+/** Random initial weights of a network. */
 async function drawn(of: TrainConfig, seed = 5): Promise<Map<string, Tensor>> {
   const { parameters, buffers } = networkSpecs(stepConfigOf(of, undefined));
   return new Map([...parameters, ...buffers].map((spec) => [spec.name, initialise(spec, seed)]));
 }
 
-describe('weights that do not fit wholly', () => {
+describe('weights that fit only in part', () => {
   const read = (path: string, of: TrainConfig, more: Partial<InitialWeightsOptions> = {}, classes?: number) =>
     readInitialWeights({ path, ...more }, stepConfigOf(of, classes));
 
-  it('are taken tensor by tensor of a backbone that is deeper, or lacks some', async () => {
+  it('are loaded tensor by tensor from a backbone that is deeper or lacks tensors', async () => {
     const deeper = config(modelKeys({ depths: [1, 2] }));
     const { tensors, source: found } = await read(source, deeper);
     assertSame(tensors, starting(trained, ...NETWORK));
@@ -256,7 +256,7 @@ describe('weights that do not fit wholly', () => {
       { name: 'projector', reason: 'there is none' },
       { name: 'maps_projector', reason: 'there is none' },
     ]);
-    // The other way round: what the file has more is named.
+    // The reverse: additional tensors of the file are named.
     const more = await read(await checkpointFile('deep', await drawn(deeper)), config());
     assert.equal(more.source.drawn.length, 0);
     assert.match(
@@ -265,7 +265,7 @@ describe('weights that do not fit wholly', () => {
     );
   });
 
-  it('have layer scale where the network has none, or the other way round: both are said with the key', async () => {
+  it('with layer scale where the network has none, or the reverse, are reported with the configuration key', async () => {
     const scaled = config(modelKeys({ layerScale: 1e-6 }));
     const file = await checkpointFile('scaled', await drawn(scaled));
     assert.match((await read(file, config())).notes.join('\n'), /has no layer scale, .*; set model\.layerScale/);
@@ -273,7 +273,7 @@ describe('weights that do not fit wholly', () => {
     assert.deepEqual((await read(file, scaled)).source.drawn, []);
   });
 
-  it('leave a head out that is no head of ours, that the loss has not, or that knows other classes', async () => {
+  it('omit a head of another form, one that the loss does not use, and one with other classes', async () => {
     const [weight, bias] = [
       tensor('float32', [24, 16], new Float32Array(24 * 16)),
       tensor('float32', [24], new Float32Array(24)),
@@ -303,7 +303,7 @@ describe('weights that do not fit wholly', () => {
     );
   });
 
-  it('are an error where nothing of the backbone fits, or a number is not finite', async () => {
+  it('are an error if no tensor of the backbone fits or a number is not finite', async () => {
     await assert.rejects(
       read(source, config(modelKeys({ widths: [12, 20] }))),
       /ConfigError: nothing of the backbone in .*source.*, a convnext, fits the network.*downsample_layers\.0\.0\.weight is \[8, 3, 4, 4\], expected \[12, 3, 4, 4\].*set model\.architecture/,
@@ -317,7 +317,7 @@ describe('weights that do not fit wholly', () => {
     );
   });
 
-  it('are chosen among several encoders by a prefix', async () => {
+  it('are selected among several encoders by a prefix', async () => {
     const [student, teacher] = [await drawn(config(), 1), await drawn(config(), 2)];
     const both = await checkpointFile('dino', [
       ...[...starting(student, 'backbone.')].map(([name, value]) => [`student.${name}`, value] as const),
@@ -336,7 +336,7 @@ describe('weights that do not fit wholly', () => {
     );
   });
 
-  it('are those of the step that is asked for, of a run alone', async () => {
+  it('are those of the requested step, which only a run has', async () => {
     const run = place();
     await trainTiny(run, config({ checkpoints: { every: 2 } }));
     const { tensors } = await loadCheckpoint(run, 2);
@@ -352,7 +352,7 @@ describe('weights that do not fit wholly', () => {
     );
   });
 
-  it('bring the running statistics of batch normalisation', async () => {
+  it('include the running statistics of batch normalisation', async () => {
     const resnet: StepConfig = {
       ...stepConfigOf(config(), undefined),
       model: { backbone: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 4 } },

@@ -20,8 +20,8 @@ import { stepNames } from './stepConfig.js';
 import type { StepBatch, StepTerms } from './stepRunner.js';
 
 /**
- * What every switch of the method does to the first step of a run, on the same photographs and initial weights: beside the
- * loss in plain loops, and beside the terms of the usual configuration.
+ * Effects of every switch of the method on the first step of a run, with the same photographs and initial weights. The terms
+ * are compared with a loss in plain loops and with those of the default configuration.
  */
 
 const SEED = 1;
@@ -39,7 +39,7 @@ before(async () => {
 });
 after(() => rm(root, { recursive: true }));
 
-/** Two stages of one block: maps of 16 cells. */
+/** A network with two stages of one block. Its maps have 16 cells. */
 const model = { architecture: 'custom', depths: [1, 1], widths: [8, 16], expander: [24], localProjector: [16] };
 const configOf = (loss: object, crops: object = {}) =>
   tinyConfig(root, {
@@ -76,7 +76,7 @@ const terms = cached(async (loss = {}, crops = {}): Promise<StepTerms> => {
   return first!;
 });
 
-/** What the networks give for the first batch, and its locations. */
+/** Outputs of the network for the first batch, and its locations. */
 const firstViews = cached(async (crops = {}): Promise<readonly ReferenceView[]> => {
   const config = { ...stepConfigOf(configOf({}, crops), undefined), dropPath: false };
   const batch = await firstBatch(crops);
@@ -99,7 +99,7 @@ const firstViews = cached(async (crops = {}): Promise<readonly ReferenceView[]> 
   }));
 });
 
-/** The terms of VICReg's criterion that a configuration should log, by the loss in plain loops. */
+/** The terms of VICReg's criterion that a configuration must log, from the loss in plain loops. */
 async function rightTerms(loss: object, crops: object = {}): Promise<StepTerms> {
   const config = stepConfigOf(configOf(loss, crops), undefined);
   const { global, local } = reference(await firstViews(crops), config.loss, config.batchSize);
@@ -124,11 +124,11 @@ describe('on the first step of a run', () => {
     usual = await terms({});
   });
 
-  it('the terms are those of the loss in plain loops', async () => {
+  it('the terms equal those of a loss in plain loops', async () => {
     same(usual, await rightTerms({}), [...GLOBAL, ...LOCAL]);
   });
 
-  it('loss.alpha weighs the global and the local loss, and leaves one out at either end', async () => {
+  it('loss.alpha weights the global and the local loss, and 0 or 1 omits one of them', async () => {
     for (const alpha of [0, 0.5, 1]) {
       const found = await terms({ alpha });
       const kept = [...(alpha > 0 ? GLOBAL : []), ...(alpha < 1 ? LOCAL : [])];
@@ -141,7 +141,7 @@ describe('on the first step of a run', () => {
     }
   });
 
-  it('loss.matches takes one kind of matches; both is their sum', async () => {
+  it('loss.matches selects one kind of matches, and both is their sum', async () => {
     const [location, feature] = [await terms({ matches: 'location' }), await terms({ matches: 'feature' })];
     same(location, usual, GLOBAL);
     same(feature, usual, GLOBAL);
@@ -150,7 +150,7 @@ describe('on the first step of a run', () => {
     for (const name of LOCAL) near(location[name]! + feature[name]!, usual[name]!, name);
   });
 
-  it('loss.numMatches is of location matches, and of feature matches where loss.featureMatches is top', async () => {
+  it('loss.numMatches limits location matches, and feature matches if loss.featureMatches is top', async () => {
     const feature = await terms({ matches: 'feature' });
     same(await terms({ matches: 'feature', numMatches: [1, 1] }), feature, LOCAL);
     const top = { matches: 'feature', featureMatches: 'top' };
@@ -161,7 +161,7 @@ describe('on the first step of a run', () => {
       [1, 1],
     ] as const;
     const [pivot, other, both] = await Promise.all(fewer.map((numMatches) => terms({ ...top, numMatches })));
-    // The closest pairs alone are closer than all; each end of the tuple has its part.
+    // The closest pairs have a smaller distance than all pairs. Both numbers of the tuple have an effect.
     assert.ok(both!['minv_l']! < pivot!['minv_l']! && both!['minv_l']! < other!['minv_l']!);
     assert.ok(pivot!['minv_l']! < feature['minv_l']! && other!['minv_l']! < feature['minv_l']!);
     for (const [i, numMatches] of fewer.entries()) {
@@ -173,7 +173,7 @@ describe('on the first step of a run', () => {
     same(fewLocations, usual, GLOBAL);
   });
 
-  it('loss.invariance, variance and covariance weigh both losses, loss.local the local one apart', async () => {
+  it('loss.invariance, variance and covariance weight both losses, and loss.local only the local loss', async () => {
     const weights = { invariance: 50, variance: 5, covariance: 3 };
     const [all, local] = [await terms(weights), await terms({ local: weights })];
     const factors = [2, 0.2, 3];
@@ -185,7 +185,7 @@ describe('on the first step of a run', () => {
     }
   });
 
-  it('a weight of 0 leaves its term out, of the log too', async () => {
+  it('a weight of 0 omits its term, also from the log', async () => {
     const found = await terms({ covariance: 0, local: { variance: 0, covariance: 1 } });
     const kept = ['inv_l', 'var_l', 'minv_l', 'mcov_l'];
     assert.deepEqual(
@@ -196,7 +196,7 @@ describe('on the first step of a run', () => {
     near(found['l'], 0.75 * sumOf(usual, kept.slice(0, 2)) + 0.25 * sumOf(usual, kept.slice(2)), 'l');
   });
 
-  it('loss.criterion simclr puts NT-Xent in place of the criterion, at loss.temperature', async () => {
+  it('loss.criterion simclr replaces the criterion with NT-Xent at loss.temperature', async () => {
     const found = await terms({ criterion: 'simclr' });
     assert.deepEqual(
       Object.keys(found).filter((name) => /(inv|var|cov|nce)_l$/.test(name)),
@@ -204,7 +204,7 @@ describe('on the first step of a run', () => {
     );
     same(found, usual, ['stdr', 'stde', 'corr', 'core']);
     near(found['l'], 0.75 * found['nce_l']! + 0.25 * found['mnce_l']!, 'l');
-    // A high temperature makes all of the 2 B - 1 others alike.
+    // At a high temperature, the 2 B - 1 others have equal weight.
     const hot = await terms({ criterion: 'simclr', temperature: 1e6 });
     near(hot['nce_l'], Math.log(7), 'nce_l');
     near(hot['mnce_l'], 2 * Math.log(7), 'mnce_l, of two kinds of matches');
@@ -214,14 +214,14 @@ describe('on the first step of a run', () => {
     );
   });
 
-  it('crops.mirrorFlippedGrid changes location matches alone', async () => {
+  it('crops.mirrorFlippedGrid changes only location matches', async () => {
     const authors = { mirrorFlippedGrid: false };
     same(await terms({ matches: 'feature' }, authors), await terms({ matches: 'feature' }), [...GLOBAL, ...LOCAL]);
     const location = { matches: 'location' };
     const left = await terms(location, authors);
     same(left, usual, GLOBAL);
     same(left, await rightTerms(location, authors), LOCAL);
-    // Some crop of the first batch is flipped: the two grids differ, and so do the values that are right for them.
+    // A crop of the first batch is flipped, so the two grids and their correct values differ.
     assert.notDeepEqual((await firstBatch(authors)).locations, (await firstBatch({})).locations);
     const mirrored = await rightTerms(location);
     assert.ok(Math.abs(left['minv_l']! - mirrored['minv_l']!) > 1e-3 * mirrored['minv_l']!);

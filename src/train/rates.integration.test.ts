@@ -23,14 +23,14 @@ after(() => rm(photographs, { recursive: true }));
 
 const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 6 };
 const config = (keys: object) => parseTrainConfig({ ...least, ...keys }, 'x.yaml');
-/** Warnings of a configuration whose epochs have so many steps. */
+/** Warnings for a configuration with a number of steps per epoch. */
 const warnings = (keys: object, stepsPerEpoch = 10) => {
   const given = config(keys);
   return configWarnings(given, scheduleOf(given, stepsPerEpoch));
 };
 
-describe('the usual base rates', () => {
-  it("are the authors' for their batches: ConvNeXt-S at 384, a ResNet-50 with LARS at 128 to 2048", () => {
+describe('the default base rates', () => {
+  it('equal those of the authors for their batch sizes: ConvNeXt-S at 384, a ResNet-50 with LARS at 128 to 2048', () => {
     assert.equal(usualBaseLr('adamw', 384), 0.00075);
     assert.deepEqual(
       [64, 128, 512, 2048].map((batch) => usualBaseLr('lars', batch)),
@@ -45,14 +45,14 @@ describe('the usual base rates', () => {
     }
   });
 
-  it('are what a configuration has that gives none, each optimizer its own; a given one stays', () => {
+  it('apply to a configuration without a rate, by optimizer, and do not replace a given rate', () => {
     for (const kind of ['adamw', 'lars', 'sgd'] as const) {
       assert.equal(config({ optimizer: { kind } }).optimizer.baseLr, usualBaseLr(kind, 8));
       assert.equal(config({ optimizer: { kind, baseLr: 0.123 } }).optimizer.baseLr, 0.123);
     }
   });
 
-  it("come with a warm-up of the authors' 10 epochs, and of a tenth of a shorter run", () => {
+  it('include a warm-up of 10 epochs, as the authors have, and of a tenth of a shorter run', () => {
     assert.deepEqual([400, 100, 50, 6, 0.5].map(usualWarmupEpochs), [10, 10, 5, 0.6, 0.05]);
     assert.equal(config({}).warmupEpochs, 0.6);
     assert.equal(config({ warmupEpochs: 0 }).warmupEpochs, 0);
@@ -60,7 +60,7 @@ describe('the usual base rates', () => {
 });
 
 describe('a warning', () => {
-  it('is given of no default, whatever the optimizer and the batch, and of no recipe', async () => {
+  it('is not given for any default or recipe', async () => {
     for (const kind of ['adamw', 'lars', 'sgd']) {
       for (const batchSize of [2, 8, 64, 1024, 8192]) {
         assert.deepEqual(warnings({ optimizer: { kind }, batchSize }), [], `${kind} ${batchSize}`);
@@ -72,7 +72,7 @@ describe('a warning', () => {
     }
   });
 
-  it("names a rate that is far too small, as AdamW's is for LARS and for a batch of 8, with its numbers", () => {
+  it("names a rate that is far too small, such as AdamW's rate with LARS or a batch of 8, with the numbers", () => {
     assert.deepEqual(warnings({ optimizer: { baseLr: 0.00075 } }), [
       'the peak learning rate is 0.0000234 (optimizer.baseLr 0.00075 x batchSize 8 / 256), 6.93 times smaller than is ' +
         'usual for adamw with this batch (0.000162): the network may hardly learn. Usual: --set optimizer.baseLr=0.0052',
@@ -83,14 +83,14 @@ describe('a warning', () => {
     );
   });
 
-  it('names a rate that is far too large, as that of LARS is for AdamW', () => {
+  it('names a rate that is far too large, such as the rate of LARS with AdamW', () => {
     assert.match(
       warnings({ optimizer: { baseLr: 0.8 }, batchSize: 64 })[0]!,
       /^the peak learning rate is 0\.2 .* 435 times larger .* may diverge\. Usual: --set optimizer\.baseLr=0\.00184$/,
     );
   });
 
-  it('names a warm-up that takes most of the run, or all of its steps', () => {
+  it('names a warm-up that takes most or all steps of the run', () => {
     assert.deepEqual(warnings({ warmupEpochs: 5 }), [
       'the warm-up takes 50 of 60 steps (warmupEpochs 5 of epochs 6): the learning rate rises from 0 for so long, and its ' +
         'peak of 0.000162 is reached only in step 51. Usual: --set warmupEpochs=0.6',
@@ -102,13 +102,13 @@ describe('a warning', () => {
 });
 
 const STEPS = 100;
-/** ResNet's layers in the smallest sizes. */
+/** A ResNet with the smallest layers. */
 const resNet: ResNetConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 };
 
 describe(`${STEPS} steps move the weights and lower the loss`, () => {
   for (const kind of ['adamw', 'lars', 'sgd'] as const) {
-    it(`with the defaults of ${kind}, and at the peak rates of the recipes that have it`, async () => {
-      /** Base rates for a small batch, by what has them; those of one peak rate once. */
+    it(`with the defaults of ${kind}, and at the peak rates of the recipes that use it`, async () => {
+      /** Base rates for a small batch, by their source. Those with the same peak rate occur once. */
       const rates = new Map([[usualBaseLr(kind, BATCH), `the defaults of ${kind}`]]);
       for (const file of (await readdir('recipes')).filter((name) => name.endsWith('.yaml'))) {
         const { optimizer, batchSize, model } = await loadTrainConfig(join('recipes', file));

@@ -16,7 +16,7 @@ afterEach(() => rm(run, { recursive: true }));
 const held = (holder: object) => writeFile(join(run, 'run.lock'), JSON.stringify(holder));
 
 describe('the lock of a run', () => {
-  it('is had by one at a time, and leaves nothing behind', async () => {
+  it('has one holder at a time, and leaves no file', async () => {
     const lock = await lockRun(run);
     await assert.rejects(lockRun(run), {
       name: 'RunLockError',
@@ -27,7 +27,7 @@ describe('the lock of a run', () => {
     await (await lockRun(run)).release();
   });
 
-  it('of a process that has ended is taken over', async () => {
+  it('of an exited process is taken over', async () => {
     const child = spawn(process.execPath, ['-e', '']);
     await once(child, 'exit');
     await held({ pid: child.pid, host: hostname() });
@@ -37,14 +37,14 @@ describe('the lock of a run', () => {
     await lock.release();
   });
 
-  it('is taken over where its number belongs to another process by now', {
+  it('is taken over if its process id now belongs to another process', {
     skip: process.platform !== 'linux',
   }, async () => {
     await held({ pid: process.pid, host: hostname(), began: '1' });
     await (await lockRun(run)).release();
   });
 
-  it('of another machine, or one that cannot be read, is named and left alone', async () => {
+  it('of another machine, or one that cannot be read, is reported and kept', async () => {
     await held({ pid: 1, host: 'elsewhere' });
     await assert.rejects(
       lockRun(run),

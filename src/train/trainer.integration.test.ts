@@ -56,7 +56,7 @@ after(() => rm(root, { recursive: true }));
 
 let runs = 0;
 const newRun = () => join(root, `run-${runs++}`);
-/** A finished run to go on with, in a folder of its own. */
+/** A new copy of a finished run, to continue with. */
 async function copyOf(run: string): Promise<string> {
   const copy = newRun();
   await cp(run, copy, { recursive: true });
@@ -66,7 +66,7 @@ const steps = async (run: string) => (await readRunLog(run)).filter((record): re
 const skips = async (run: string) =>
   (await readRunLog(run)).filter((record): record is SkipRecord => 'skipped' in record);
 
-/** All that may not differ between two runs: every log line less the clock's figures, and the last checkpoint's tensors. */
+/** Data that must be equal in two runs: all log lines without times, and the tensors of the last checkpoint. */
 async function outcome(run: string) {
   const { step, seed, data, tensors } = await loadCheckpoint(run);
   const log = (await readRunLog(run)).map((record): object => ({ ...record, images_per_s: 0, wait_share: 0 }));
@@ -75,10 +75,10 @@ async function outcome(run: string) {
 }
 
 describe('train', () => {
-  it('writes configuration, environment, a log line a step and a checkpoint with the optimizer state', async () => {
+  it('writes configuration, environment, one log line per step and a checkpoint with the optimizer state', async () => {
     const run = plain;
     const config = tinyConfig(photographs);
-    // 9 photographs in batches of 4 are 2 steps an epoch
+    // 9 photographs in batches of 4: 2 steps per epoch
     assert.deepEqual(finished, {
       steps: 4,
       totalSteps: 4,
@@ -146,7 +146,7 @@ describe('train', () => {
 });
 
 describe('a stopped and resumed run', () => {
-  // one broken photograph, so that its report is part of what must be equal
+  // one broken photograph, so that its report is compared too
   let source: string;
   let complete: string;
   let unbroken: Awaited<ReturnType<typeof outcome>>;
@@ -163,14 +163,14 @@ describe('a stopped and resumed run', () => {
     assert.ok((await skips(complete)).every(({ step }) => step <= 3) && (await skips(complete)).length === 1);
   });
 
-  it('has the same numbers when several steps go into one run of the graph, checkpoints in between', async () => {
+  it('has the same numbers when one run of the graph has several steps, with checkpoints in between', async () => {
     const run = newRun();
     await trainTiny(run, { ...config(), stepsPerRun: 4 });
     assert.deepEqual(await outcome(run), unbroken);
     assert.deepEqual(await listCheckpoints(run), [2, 4, 6]);
   });
 
-  it('ends at the very same weights, state and log', async () => {
+  it('ends with exactly the same weights, state and log', async () => {
     const run = newRun();
     const first = await trainUntil(run, config(), 3);
     assert.equal(first.steps, 3);
@@ -179,7 +179,7 @@ describe('a stopped and resumed run', () => {
     assert.deepEqual(await outcome(run), unbroken);
   });
 
-  it('in micro-batches has the log of the whole batches, and ends where it would without the stop', async () => {
+  it('in micro-batches has the log of complete batches, and ends as an uninterrupted run', async () => {
     const [whole, stopped] = [newRun(), newRun()];
     const inParts = { ...config(), microBatch: 2 };
     await trainTiny(whole, inParts);
@@ -193,7 +193,7 @@ describe('a stopped and resumed run', () => {
     }
   });
 
-  it('repeats the steps after its newest checkpoint when the process died', async () => {
+  it('repeats the steps after its newest checkpoint if the process died', async () => {
     const run = newRun();
     const { checkpoint } = await trainUntil(run, config(), 5);
     await rm(checkpoint);
@@ -208,7 +208,7 @@ describe('a stopped and resumed run', () => {
     assert.deepEqual(await outcome(run), unbroken);
   });
 
-  it('that is complete stays as it is', async () => {
+  it('is not changed if it is complete', async () => {
     const result = await trainTiny(complete, config(), { resume: true });
     assert.equal(result.steps, 6);
     assert.deepEqual(await outcome(complete), unbroken);
@@ -216,7 +216,7 @@ describe('a stopped and resumed run', () => {
 });
 
 describe('a broken photograph', () => {
-  it('is skipped, counted, and named once in the log and to the user', async () => {
+  it('is skipped, counted, and reported once in the log and to the user', async () => {
     const source = join(root, 'one-broken');
     const files = await writePhotographs(source, names.slice(0, 7));
     await writeFile(join(source, 'a/cut.jpg'), files.get('a/0.jpg')!.subarray(0, 100));
@@ -224,7 +224,7 @@ describe('a broken photograph', () => {
     const notes: string[] = [];
     const progress = { note: (text: string) => notes.push(text) };
     const result = await trainTiny(run, tinyConfig(source, { epochs: 3 }), { progress });
-    assert.equal(result.steps, 6); // 8 images: it still has a place in every epoch
+    assert.equal(result.steps, 6); // 8 images: the broken one still counts in every epoch
     const [skip, ...others] = await skips(run);
     assert.deepEqual(others, []);
     assert.equal(skip!.skipped, 'a/cut.jpg');
@@ -238,7 +238,7 @@ describe('a loss that is not finite', () => {
 
   it('stops the run, naming step and term, and keeps the last good checkpoint', async () => {
     const run = newRun();
-    // step 1 has learning rate 0; step 2 throws the weights far off, so that the loss of step 3 is not finite
+    // step 1 has learning rate 0; step 2 moves the weights so far that the loss of step 3 is not finite
     await assert.rejects(trainTiny(run, absurd({ checkpoints: { every: 1 } })), (error: Error) => {
       assert.equal(error.name, 'NonFiniteLossError');
       assert.match(
@@ -256,7 +256,7 @@ describe('a loss that is not finite', () => {
     const largest = [...tensors.values()].map(({ data }) => Math.max(...Array.from(data as Float32Array, Math.abs)));
     assert.ok(Math.max(...largest) < 100);
     assert.equal((await steps(run)).length, 2);
-    // resumed, it comes to the same end and keeps the same checkpoint
+    // a resumed run ends in the same way and keeps the same checkpoint
     await assert.rejects(
       trainTiny(run, absurd({ checkpoints: { every: 1 } }), { resume: true }),
       /^NonFiniteLossError: step 3: .* soon after it went on from the checkpoint of step 1\. .*: there is none before it\.$/,
@@ -264,7 +264,7 @@ describe('a loss that is not finite', () => {
     assert.deepEqual(await listCheckpoints(run), [1]);
   });
 
-  it('says so when no checkpoint was written before', async () => {
+  it('is reported as such if no checkpoint was written before', async () => {
     const run = newRun();
     await assert.rejects(trainTiny(run, absurd({})), /step 3: .* there is no checkpoint from before/);
     assert.deepEqual(await listCheckpoints(run), []);
@@ -307,14 +307,14 @@ describe('sources', () => {
     }
   });
 
-  it('small views beside the two large ones are paired with both', async () => {
+  it('small views are paired with both large views', async () => {
     const small = { count: 1, size: 32, scale: [0.1, 0.4] };
     const keys = { crops: { size: 64, scale: [0.3, 1], small }, loss: { alpha: 0.75, numMatches: [3, 1] }, epochs: 1 };
     const run = newRun();
     await trainTiny(run, tinyConfig(photographs, keys));
     const [record] = await readRunLog(run);
     assert.ok(Number.isFinite((record as StepRecord)['minv_l']));
-    // The same photographs and large views without the small one give another loss: it takes part.
+    // Without the small view, the loss is different, so the small view has an effect.
     const without = newRun();
     await trainTiny(without, tinyConfig(photographs, { ...keys, crops: { size: 64, scale: [0.3, 1] } }));
     const [other] = await readRunLog(without);
@@ -322,7 +322,7 @@ describe('sources', () => {
     assert.equal((record as StepRecord)['stdr'], (other as StepRecord)['stdr']);
   });
 
-  it('layer scale starts at its value and is learned', async () => {
+  it('layer scale starts at its configured value and is learned', async () => {
     const run = newRun();
     const model = { ...tinyKeys('').model, layerScale: 0.1 };
     await trainTiny(run, tinyConfig(photographs, { model, checkpoints: { every: 1, keep: 9 } }));
@@ -363,7 +363,7 @@ describe('averaged weights', () => {
     await trainTiny(run, tinyConfig(photographs, keys));
   });
 
-  it('start at the initial weights and follow them, and the training is the same without', async () => {
+  it('start at the initial weights and follow them, without changing the training', async () => {
     const without = newRun();
     await trainTiny(without, tinyConfig(photographs, { ...keys, optimizer: { baseLr: 0.05, clipNorm: 5 } }));
     const at = async (folder: string, step: number) =>
@@ -390,7 +390,7 @@ describe('averaged weights', () => {
     }
   });
 
-  it('go on where they were when a run resumes', async () => {
+  it('continue when a run resumes', async () => {
     const stopped = newRun();
     await trainUntil(stopped, tinyConfig(photographs, keys), 2);
     await trainTiny(stopped, await readRunConfig(stopped), { resume: true });
@@ -398,7 +398,7 @@ describe('averaged weights', () => {
   });
 });
 
-it('sgd trains, and clipping below every norm changes what it does', async () => {
+it('sgd trains, and clipping below every norm changes the result', async () => {
   const optimizer = { kind: 'sgd', baseLr: 0.05 };
   const ends = await Promise.all(
     [optimizer, { ...optimizer, clipNorm: 1e-3 }].map(async (keys) => {
@@ -415,14 +415,14 @@ it('sgd trains, and clipping below every norm changes what it does', async () =>
 });
 
 describe('a resumed run', () => {
-  it('that was ended before its first checkpoint starts again, to the same numbers', async () => {
+  it('that was stopped before its first checkpoint starts again and gets the same numbers', async () => {
     const run = await copyOf(plain);
     await rm(join(run, 'checkpoints'), { recursive: true });
     await trainTiny(run, await readRunConfig(run), { resume: true });
     assert.deepEqual(await outcome(run), await outcome(plain));
   });
 
-  it('may change how it goes on, says what it changes and what that does to the rate, and keeps what it had', async () => {
+  it('can change how it continues, reports the changes and their effect on the rate, and keeps the old configuration', async () => {
     const run = newRun();
     await trainTiny(run, tinyConfig(photographs, { epochs: 1 }));
     const before = await readFile(join(run, 'config.yaml'), 'utf8');
@@ -431,7 +431,7 @@ describe('a resumed run', () => {
     const progress = { note: (text: string) => notes.push(text) };
     const { steps: reached } = await trainTiny(run, config, { resume: true, progress });
     assert.equal(reached, 4);
-    // 4 steps with 1 of warm-up in place of 2: step 3 is a third down the cosine, and would have been at its end.
+    // 4 steps with 1 of warm-up instead of 2: step 3 is at a third of the cosine, and would otherwise be at its end.
     const rate = ((0.01 * 4) / 256) * (0.75 + 0.001 * 0.25);
     assert.deepEqual(notes, [
       'the run goes on with other keys than the checkpoint of step 2: optimizer.baseLr 0.01 (was 0.05), epochs 2 (was 1)',
@@ -452,7 +452,7 @@ describe('a resumed run', () => {
     }
   });
 
-  it('leaves its configuration as it is where nothing changed, whatever its order and comments', async () => {
+  it('keeps the configuration file if no value changed, with any order and comments', async () => {
     const run = await copyOf(plain);
     const { data, ...rest } = parse(await readFile(join(run, 'config.yaml'), 'utf8'));
     const text = `# mine\n${stringify({ ...rest, data })}`;
@@ -467,7 +467,7 @@ describe('a resumed run', () => {
     );
   });
 
-  it('refuses a config.yaml that was edited into another run, naming each key', async () => {
+  it('rejects a config.yaml that was edited to describe another run, and names each key', async () => {
     const edits: Record<string, [string, unknown, string]> = {
       batchSize: ['batchSize', 8, 'batchSize: 4 then, 8 now'],
       alpha: ['loss.alpha', 0.5, 'loss.alpha: 0.75 then, 0.5 now'],
@@ -497,7 +497,7 @@ describe('a resumed run', () => {
     }
   });
 
-  it('takes a config.yaml that was edited in how it goes on, and keeps the one before', async () => {
+  it('accepts a config.yaml with edited keys that may change, and keeps the previous one', async () => {
     const run = await copyOf(plain);
     const before = await readFile(join(run, 'config.yaml'), 'utf8');
     await writeFile(join(run, 'config.yaml'), before.replace('epochs: 2\n', 'epochs: 3\n'));
@@ -510,7 +510,7 @@ describe('a resumed run', () => {
     assert.equal(await readFile(join(run, 'config.until-step-4.yaml'), 'utf8'), before);
   });
 
-  it('goes on from a checkpoint of an older version, which does not hold its configuration, with a note', async () => {
+  it('continues with a note from a checkpoint of an older version, which lacks the configuration', async () => {
     const run = await copyOf(plain);
     const file = join(run, 'checkpoints/step-00000004.safetensors');
     const { metadata, tensors } = await readSafetensors(file);
@@ -522,7 +522,7 @@ describe('a resumed run', () => {
     assert.match(notes.join(), /^the checkpoint of step 4 was written by an older version .* taken as it stands$/);
   });
 
-  it('stops before its first step where its newest checkpoint holds NaN, and goes on from the one before', async () => {
+  it('stops before its first step if its newest checkpoint has NaN, and can continue from the previous one', async () => {
     const run = newRun();
     const config = tinyConfig(photographs, { checkpoints: { every: 2, keep: 3 } });
     await trainTiny(run, config);
@@ -542,13 +542,13 @@ describe('a resumed run', () => {
     assert.deepEqual((await loadCheckpoint(run)).step, 4);
   });
 
-  it('that stops soon after a checkpoint of wrong but finite numbers does not call it good', async () => {
+  it('does not call a checkpoint of wrong but finite numbers good if it stops soon after it', async () => {
     const run = newRun();
     const keys = { epochs: 4, checkpoints: { every: 2, keep: 9 } };
     await trainUntil(run, tinyConfig(photographs, keys), 4);
     const file = join(run, 'checkpoints/step-00000004.safetensors');
     const { metadata, tensors } = await readSafetensors(file);
-    // A mean of squares below 0: its root is not a number, from the update of step 5 on.
+    // A mean of squares below 0, whose root is NaN from the update of step 5 on.
     for (const [name, { data }] of tensors) if (name.startsWith('exp_avg_sq/')) (data as Float32Array).fill(-1);
     await writeSafetensors(file, tensors, metadata);
     await assert.rejects(trainTiny(run, tinyConfig(photographs, keys), { resume: true }), {
@@ -568,7 +568,7 @@ describe('a run that goes back', () => {
     await trainTiny(complete, config());
   });
 
-  it('to a step ends as one that never left it, and keeps what it leaves', async () => {
+  it('to a step ends like an uninterrupted run, and keeps the abandoned part', async () => {
     const run = await copyOf(complete);
     await trainTiny(run, config(), { resume: true, checkpoint: 2 });
     assert.deepEqual(await outcome(run), await outcome(complete));
@@ -577,7 +577,7 @@ describe('a run that goes back', () => {
     assert.equal((await readFile(join(run, 'log.until-step-6.jsonl'), 'utf8')).trim().split('\n').length, 6);
   });
 
-  it('to the best checkpoint goes on from it', async () => {
+  it('to the best checkpoint continues from it', async () => {
     const run = await copyOf(complete);
     const { best } = await readCheckpointIndex(run);
     const log = await steps(run);
@@ -600,8 +600,8 @@ describe('a run that goes back', () => {
   });
 });
 
-describe('what a run shows', () => {
-  it('has its curves drawn at its checkpoints', async () => {
+describe('monitoring of a run', () => {
+  it('draws the curves at the checkpoints', async () => {
     const run = newRun();
     await trainTiny(run, tinyConfig(photographs), { curves: true });
     const svg = await readFile(join(run, 'curves.svg'), 'utf8');
@@ -611,7 +611,7 @@ describe('what a run shows', () => {
     assert.ok(width > 800 && height > 600);
   });
 
-  /** Notes and alarms of a run whose threshold its vectors cannot keep. */
+  /** Notes and alarms of a run with a threshold that its vectors cannot reach. */
   async function alarmed(loss: object) {
     const run = newRun();
     const notes: string[] = [];
@@ -631,7 +631,7 @@ describe('what a run shows', () => {
     ]);
   }
 
-  it('is an alarm where its vectors are alike, once for each kind that the loss shapes, in the log and to the user', async () => {
+  it('warns of collapsed vectors once for each kind that the loss trains, in the log and to the user', async () => {
     const both = await alarmed({});
     assert.deepEqual(
       both.map((one) => one.slice(0, 3)),
@@ -655,7 +655,7 @@ describe('what a run shows', () => {
     );
   });
 
-  it('is a note where the metric of the best checkpoint is not logged', async () => {
+  it('prints a note if the metric of the best checkpoint is not logged', async () => {
     const run = newRun();
     const notes: string[] = [];
     const checkpoints = { every: 2, best: { metric: 'knn_top1', mode: 'max' } };
@@ -667,7 +667,7 @@ describe('what a run shows', () => {
   });
 });
 
-describe('train refuses', () => {
+describe('train rejects', () => {
   it('a folder that another process trains into, whether it starts or resumes', async () => {
     const run = newRun();
     await mkdir(run);
@@ -681,7 +681,7 @@ describe('train refuses', () => {
     assert.ok(!(await readdir(run)).includes('run.lock'));
   });
 
-  it('a folder that holds a run, and leaves it alone', async () => {
+  it('a folder that contains a run, and does not change it', async () => {
     const before = await outcome(plain);
     await assert.rejects(trainTiny(plain, tinyConfig(photographs)), {
       name: 'ConfigError',
@@ -690,11 +690,11 @@ describe('train refuses', () => {
     assert.deepEqual(await outcome(plain), before);
   });
 
-  it('to resume where no run was started', async () => {
+  it('to resume a folder without a run', async () => {
     await assert.rejects(readRunConfig(newRun()), { name: 'ConfigError', message: /is not a run folder/ });
   });
 
-  it('to go on with other photographs, or with another seed', async () => {
+  it('to continue with other photographs or another seed', async () => {
     const run = await copyOf(plain);
     const fewer = join(root, 'fewer');
     await cp(photographs, fewer, { recursive: true });
@@ -709,7 +709,7 @@ describe('train refuses', () => {
     });
   });
 
-  it('a checkpoint of another network, listing all that does not fit', async () => {
+  it('a checkpoint of another network, and lists all differences', async () => {
     const model = { ...tinyKeys('').model, expander: [24, 24, 24], localProjector: [12, 16] };
     const older = await copyOf(plain);
     const file = join(older, 'checkpoints/step-00000004.safetensors');
@@ -754,8 +754,8 @@ describe('train refuses', () => {
   });
 });
 
-describe('a source none of whose photographs can be decoded', () => {
-  it('is refused before anything of the run is written', async () => {
+describe('a source in which no photograph can be decoded', () => {
+  it('is rejected before any file of the run is written', async () => {
     const broken = join(root, 'all-broken');
     await mkdir(broken);
     for (let i = 0; i < 6; i++) await writeFile(join(broken, `${i}.jpg`), 'not a picture');

@@ -9,7 +9,7 @@ import type { CardReport } from '../../scripts/cuda/cardReport.js';
 
 const script = fileURLToPath(new URL('../../scripts/cuda/firstCard.js', import.meta.url));
 
-it('the command for a first card runs on the CPU with tiny sizes, and every section says what it measured', async () => {
+it('the GPU check runs on the CPU with tiny sizes, and every section reports its measurements', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-first-card-'));
   try {
     const out = join(scratch, 'report');
@@ -39,7 +39,7 @@ it('the command for a first card runs on the CPU with tiny sizes, and every sect
     for (const row of rows('placement')) assert.ok((row['operators'] as number) > 50 && row['elsewhere'] === 0);
     const [agreement] = rows('inference-float32');
     assert.ok((agreement!['matches'] as number) > 0 && agreement!['same_matches'] === 1);
-    // Not the same graph twice: that for CUDA has other forms, and rounds otherwise.
+    // The graph for CUDA has other forms, so its rounding must differ.
     for (const row of rows('training-float32')) assert.ok((row['gradient_difference'] as number) > 0);
     for (const { ms } of rows('depthwise')) assert.deepEqual(Object.keys(ms as object), ['planes', 'rows']);
     assert.ok((rows('step-resnet18')[0]!['step_s'] as number) > 0);
@@ -53,7 +53,7 @@ it('the command for a first card runs on the CPU with tiny sizes, and every sect
   }
 });
 
-it('the command says which flag is missing or wrong before it measures anything', () => {
+it('the GPU check names a missing or wrong flag before it measures anything', () => {
   const refused = (...flags: readonly string[]) =>
     spawnSync(process.execPath, [script, ...flags], { encoding: 'utf8' }).stderr;
   assert.match(refused('--device', 'cpu'), /--out FOLDER is missing/);

@@ -62,7 +62,7 @@ const pad = (dtype: 'float32' | 'bool'): KernelQuery => ({
 const problem = (query: KernelQuery, opset: number) => kernelProblem(kernels, versions, query, opset);
 
 describe('the table of kernels', () => {
-  it('is read from the provider section alone, with ranges and domains', () => {
+  it('is read only from the section of the provider, with ranges and domains', () => {
     const ofPad = kernels.filter(({ operator }) => operator === 'Pad');
     assert.deepEqual(
       ofPad.map(({ domain, since, until }) => [domain, since, until]),
@@ -79,12 +79,12 @@ describe('the table of kernels', () => {
     });
   });
 
-  it('is the same after it was written and read', () => {
+  it('is unchanged after writing and reading', () => {
     assert.deepEqual(readKernels(writeKernels(kernels, ['from here'])), kernels);
     assert.deepEqual(readVersions(writeVersions(versions, ['from there'])), versions);
   });
 
-  it('takes the version since which an operator has its form', () => {
+  it('selects the operator version that an operator set uses', () => {
     assert.deepEqual(
       [2, 12, 13, 18, 20, 25].map((opset) => sinceVersion(versions, 'Pad', opset)),
       [2, 2, 13, 18, 19, 19],
@@ -93,7 +93,7 @@ describe('the table of kernels', () => {
     assert.throws(() => sinceVersion(versions, 'Fill', 20), /operator set 20 has no Fill/);
   });
 
-  it('takes a closed range as such and an open one as its first version alone', () => {
+  it('treats a closed range as all its versions and an open range as its first version only', () => {
     const covered = (since: number, until: number | null) =>
       [12, 13, 15, 17, 18, 19].filter((version) => coversVersion({ since, until }, version));
     assert.deepEqual(covered(13, 17), [13, 15, 17]);
@@ -101,14 +101,14 @@ describe('the table of kernels', () => {
     assert.deepEqual(covered(12, 12), [12]);
   });
 
-  it('has a kernel for a call of its version and types, and says what it lacks', () => {
+  it('has a kernel for a call with its version and types, and reports missing ones', () => {
     assert.equal(problem(pad('float32'), 18), undefined);
     assert.equal(problem(pad('bool'), 17), undefined);
     assert.equal(problem(pad('float32'), 20), 'Pad 19: there are kernels for 18+, 13-17, 12-12 only');
     assert.equal(problem(pad('bool'), 18), 'Pad 18: no kernel for (bool, int64) -> (bool)');
   });
 
-  it('takes the form of the parameters that has the constraints of the version', () => {
+  it('selects the parameters that have the constraints of the version', () => {
     const call = (scale: 'float32' | 'float16', mean: 'float32' | 'float64'): KernelQuery => ({
       operator: 'LayerNormalization',
       inputs: ['float32', scale],
@@ -122,7 +122,7 @@ describe('the table of kernels', () => {
     );
   });
 
-  it('takes the last parameter for all that follow', () => {
+  it('repeats the last parameter of a variadic operator', () => {
     const concat = (last: 'float32' | 'uint8'): KernelQuery => ({
       operator: 'Concat',
       inputs: ['float32', 'float32', last],
@@ -133,7 +133,7 @@ describe('the table of kernels', () => {
     assert.match(problem(concat('uint8'), 20)!, /no kernel for \(float32, float32, uint8\)/);
   });
 
-  it('knows the attributes that kernels refuse', () => {
+  it('reports attributes that kernels refuse', () => {
     const all = [...kernels, { ...kernels[0]!, operator: 'ScatterND', since: 18, until: null }];
     const scatter = (reduction: string): KernelQuery => ({
       operator: 'ScatterND',

@@ -33,13 +33,13 @@ import { tinyKeys } from '../support/tinyRun.js';
 import { tinyWeights } from '../support/tinyWeights.js';
 
 /**
- * Every graph that would run on CUDA, against the table of the provider's kernels: each operator by the version since
- * which it has its form, and the types of its inputs and outputs. Nothing is run, so no card is needed; what ONNX
- * Runtime's own optimizations put in place of these nodes is not seen. The CPU has all of these operators, so nothing
- * else would tell of one that CUDA lacks but a training that is slow, or refuses to start, on the first card.
+ * Checks every graph that would run on CUDA with the table of the provider's kernels: the version of each operator, and the
+ * types of its inputs and outputs. No graph runs, so no GPU is needed. Nodes that ONNX Runtime's optimizations insert are not
+ * checked. The CPU has all of these operators. Without this test, a missing kernel would show only on a GPU, as training that
+ * is slow or does not start.
  *
- * No graph of ours computes shapes when it runs (Shape, Range, Size), which ONNX Runtime keeps on the CPU by design: every
- * shape is an int64 constant, which kernels read on the host. So there are no exceptions here.
+ * There are no exceptions: no graph of ours computes shapes at run time (Shape, Range, Size), which ONNX Runtime always runs
+ * on the CPU. Every shape is an int64 constant, which kernels read on the host.
  */
 
 const convNext: BackboneConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16], layerScale: 1 };
@@ -72,7 +72,7 @@ const step: StepConfig = {
   dropPath: false,
 };
 const withLoss = (loss: Partial<StepConfig['loss']>): Partial<StepConfig> => ({ loss: { ...step.loss, ...loss } });
-/** What a run's configuration can change of the step, one at a time. */
+/** Variants of the step that a configuration can select, one change at a time. */
 const options: Readonly<Record<string, Partial<StepConfig>>> = {
   'by default': {},
   'of the global loss alone': { ...withLoss({ alpha: 1 }), model: { backbone: convNext, expander } },
@@ -105,7 +105,7 @@ const assertRuns = (graph: Graph): void => assert.deepEqual(graphProblems(graph,
 
 function stepConfig(backbone: BackboneConfig, option: Partial<StepConfig>): StepConfig {
   const config = { ...step, ...option };
-  // Drop path is of a ConvNeXt alone.
+  // Only a ConvNeXt has drop path.
   const dropPath = config.dropPath && backbone === convNext;
   return { ...config, dropPath, model: { ...config.model, backbone } };
 }
@@ -114,7 +114,7 @@ for (const [network, backbone] of Object.entries(backbones)) {
   describe(`on CUDA, training of a ${network}`, () => {
     for (const [name, option] of Object.entries(options)) {
       const config = stepConfig(backbone, option);
-      it(`has kernels for the step ${name}, alone, repeated, and of micro-batches`, () => {
+      it(`has kernels for the step ${name}: single, repeated and in micro-batches`, () => {
         const built = buildStep(config, { provider: 'cuda' });
         assertRuns(built.graph);
         const state = stateSpecs(built, config).map((spec) => spec.name);
@@ -143,7 +143,7 @@ describe('on CUDA, probes between the steps', () => {
     }
   });
 
-  it('have kernels for the search of neighbours', () => assertRuns(searchGraph(8, 32, 16, 5)));
+  it('have kernels for the nearest-neighbour search', () => assertRuns(searchGraph(8, 32, 16, 5)));
 
   it('have kernels for the linear classifier', () => {
     const { model, ...keys } = tinyKeys('photographs');
@@ -188,7 +188,7 @@ for (const [network, backbone] of Object.entries(backbones)) {
       });
     }
 
-    it('lack some in int8, which therefore stays on the CPU', async () => {
+    it('lack kernels in int8, so int8 runs on the CPU', async () => {
       const random = stream(0, 'pixels');
       const image = () =>
         tensor(
@@ -208,7 +208,7 @@ for (const [network, backbone] of Object.entries(backbones)) {
 }
 
 describe('on CUDA, other exported graphs', () => {
-  it('have kernels for a representation that is normalised after its mean', async () => {
+  it('have kernels for a representation that is normalised after the mean', async () => {
     const { graphs } = await buildGraphs(
       convNext,
       { ...sourceOf(convNext), poolingOrder: 'mean-norm' },
@@ -217,13 +217,13 @@ describe('on CUDA, other exported graphs', () => {
     assertRuns(graphs.backbone);
   });
 
-  it('have kernels for the search of nearest vectors, which runs on the CPU for its precision', () => {
+  it('have kernels for the nearest-vector search, although it runs on the CPU for precision', () => {
     assertRuns(distanceGraph());
   });
 });
 
 describe('the table of operators', () => {
-  /** A call of an operator with types of its signature, `dtype` standing for its first type variable. */
+  /** A call of an operator with the types of its signature. `dtype` replaces its first type variable. */
   function call(operator: string, { types }: OperatorFacts, dtype: DType) {
     const typed = (parameters: Signature['inputs']): DType[] =>
       parameters.map((parameter) => {
@@ -235,7 +235,7 @@ describe('the table of operators', () => {
   }
 
   for (const [operator, facts] of Object.entries(operators)) {
-    it(`agrees with the provider's list about ${operator}`, () => {
+    it(`agrees with the provider's list on ${operator}`, () => {
       const { lastOpset = TRAINING_OPSET } = facts.cuda;
       for (const opset of [EXPORT_OPSET, TRAINING_OPSET]) {
         if ((facts.since ?? 1) > opset) continue;
@@ -249,14 +249,14 @@ describe('the table of operators', () => {
     });
   }
 
-  it('says in which operator set an operator is new', () => {
+  it('has the operator set in which an operator was introduced', () => {
     for (const [operator, { since = 13 }] of Object.entries(operators)) {
       const first = tables.versions.get(operator)![0]!;
       assert.ok(since === 13 ? first <= since : first === since, `${operator}: ${first}`);
     }
   });
 
-  it('names values of attributes that kernels refuse', () => {
+  it('lists the attribute values that kernels refuse', () => {
     const refused = (operator: Operator, attributes: KernelQuery['attributes']) =>
       kernelProblem(
         tables.kernels,
@@ -282,7 +282,7 @@ describe('the check of graphs', () => {
     return graphProblems(graph, tables);
   };
 
-  it('finds an operator whose form is newer than the kernel', () => {
+  it('finds an operator whose version is newer than the kernel', () => {
     const problem = (operator: string, inputs: DType[], output: DType) =>
       kernelProblem(
         tables.kernels,
@@ -302,7 +302,7 @@ describe('the check of graphs', () => {
     assert.deepEqual(lacking(pad), ['Pad_2: Pad 19: there are kernels for 18+, 13-17, 11-12, 2-10 only']);
   });
 
-  it('sees nothing in what no output depends on, and all in what a gradient adds', () => {
+  it('ignores nodes that no output depends on, and includes the nodes that gradients add', () => {
     assert.deepEqual(
       lacking((x) => {
         emitOne('Pad', [x, x.graph.integers([0, 1, 0, 0])], { dtype: 'float32', shape: [2, 4] });

@@ -18,7 +18,7 @@ const isAlive = (pid: number): boolean => {
 };
 
 describe('sections of a report', () => {
-  it('are each a process: what fails or hangs loses neither what it printed nor the others', async () => {
+  it('run in separate processes: one that fails or hangs keeps its output and does not affect the others', async () => {
     const hangs = `const { spawn } = require('node:child_process');
       const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
       console.log(JSON.stringify({ pid: child.pid }));
@@ -56,7 +56,7 @@ describe('sections of a report', () => {
     assert.ok(!isAlive(pid), 'what a section started ends with it');
   });
 
-  it('are skipped where one that they need has failed, and where the time is over', async () => {
+  it('are skipped if a required section has failed or the time is over', async () => {
     const blocked = await runSections(
       [section('base', 'process.exitCode = 1', { needed: true }), section('rest', print(1))],
       5,
@@ -70,7 +70,7 @@ describe('sections of a report', () => {
     assert.deepEqual([late!.status, late!.error], ['skipped', 'the 0.001 minutes are over']);
   });
 
-  it('are written as Markdown: failures first, then tables of what each printed', async () => {
+  it('are written as Markdown: failures first, then a table of the output of each', async () => {
     const sections = await runSections(
       [
         section('good', print({ a: 'x|y', b: { c: 1 } }, { a: 2 })),

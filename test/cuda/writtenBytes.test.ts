@@ -11,11 +11,11 @@ import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { pad, slice, transpose } from '../../src/onnx/ops/shape.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 
-/** What graphs for CUDA write, whose kernels are mostly as fast as memory is. Counted from shapes; nothing is run. */
+/** Bytes that graphs for CUDA write. Memory bandwidth limits most of their kernels. The bytes are counted from shapes; no graph runs. */
 
 const GB = 1e9;
 
-/** A convolution's weight gradient alone: bytes that it writes, by operator. */
+/** Bytes that the weight gradient of a convolution writes, by operator. */
 function ofWeightGradient(map: readonly number[], kernel: readonly number[], stride = 1) {
   const graph = new Graph(TRAINING_OPSET, 'cuda');
   const [x, weight] = [graph.input('x', 'float32', map), graph.input('weight', 'float32', kernel)];
@@ -30,7 +30,7 @@ const total = (bytes: ReadonlyMap<string, number>, ...operators: readonly string
 const bytesOf = (...shape: readonly number[]): number => 4 * shape.reduce((a, b) => a * b);
 
 describe('copies', () => {
-  it('of nothing are not made: ranges of everything, zeros around nothing, axes that stay', () => {
+  it('are not emitted for no-ops: full slices, empty padding, unchanged axes', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 3, 4]);
     assert.equal(slice(x, [{ axis: 1, start: 0, end: 3 }]), x);
@@ -38,18 +38,18 @@ describe('copies', () => {
     assert.equal(pad(x, [0, 0, 0], [0, 0, 0]), x);
     assert.equal(transpose(x, [0, 1, 2]), x);
     assert.equal(graph.nodes.length, 0);
-    // Of several ranges those that keep less than everything are left.
+    // Of several ranges, only those that select a part remain.
     const half = slice(x, [
       { axis: 0, start: 0, end: 2 },
       { axis: 2, start: 0, end: 4, step: 2 },
     ]);
     assert.deepEqual(half.shape, [2, 3, 2]);
     assert.deepEqual(constantIntegers(half.node!.inputs[3]!), [2]);
-    // A whole axis backwards is no copy of nothing.
+    // Reversing an axis is a real copy.
     assert.notEqual(slice(x, [{ axis: 2, start: 3, end: -1, step: -1 }]), x);
   });
 
-  it('are counted by what is written and read, not by what nothing reads', () => {
+  it('are counted by the bytes that are written and read, not by unused outputs', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [10, 3]);
     pad(x, [1, 0], [0, 0]);
@@ -57,7 +57,7 @@ describe('copies', () => {
     assert.deepEqual(Object.fromEntries(writtenBytes(graph)), { Transpose: 120, Add: 120 });
   });
 
-  it('for the weight of a 1 x 1 convolution are the transposed maps, or the products of each image, whichever is less', () => {
+  it('for the weight gradient of a 1 x 1 convolution are the transposed maps or the products of each image, whichever is smaller', () => {
     const wide = ofWeightGradient([64, 256, 56, 56], [64, 256, 1, 1]);
     assert.equal(total(wide, 'Pad', 'Slice', 'Concat', 'Gather'), 0);
     assert.equal(total(wide, 'MatMul'), bytesOf(64, 64, 256));
@@ -68,7 +68,7 @@ describe('copies', () => {
     assert.equal(total(strided, 'Slice'), bytesOf(64, 256, 28, 28));
   });
 
-  it('for the weight of a 3 x 3 convolution are about as many as its kernel has cells', () => {
+  it('for the weight gradient of a 3 x 3 convolution are about one map per kernel cell', () => {
     const map = bytesOf(64, 64, 56, 56);
     const copies = total(ofWeightGradient([64, 64, 56, 56], [64, 64, 3, 3]), 'Pad', 'Slice', 'Concat', 'Gather');
     assert.ok(copies < 15 * map, `${copies / map} maps`);
@@ -85,7 +85,7 @@ describe('a training step for CUDA', () => {
     ['resnet50', 25],
     ['convnext_tiny', 20],
   ] as const) {
-    it(`of ${arch} at batch 64 writes less than ${most} GB of copies, none of them whole`, () => {
+    it(`of ${arch} at batch 64 writes less than ${most} GB of copies, none of a complete tensor`, () => {
       const graph = stepOf(arch);
       const whole = writtenNodes(graph).filter(
         ({ operator, inputs, outputs }) =>

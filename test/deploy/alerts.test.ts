@@ -12,13 +12,13 @@ function run(...args: string[]): void {
   assert.equal(status, 0, stdout + stderr);
 }
 
-test('Prometheus reads the scrape configuration and its rules', { skip }, () =>
+test('Prometheus accepts the scrape configuration and its rules', { skip }, () =>
   run('check', 'config', 'prometheus.yml'),
 );
 
-test('every alert is raised when it should, and not before', { skip }, () => run('test', 'rules', 'alerts.test.yml'));
+test('every alert fires when it should, and not earlier', { skip }, () => run('test', 'rules', 'alerts.test.yml'));
 
-test('every alert has a test that raises it and one that does not', async () => {
+test('every alert has a test in which it fires and one in which it does not', async () => {
   const { groups } = parse(await readFile('deploy/alerts.yml', 'utf8')) as { groups: { rules: { alert: string }[] }[] };
   const { tests } = parse(await readFile('deploy/alerts.test.yml', 'utf8')) as {
     tests: { alert_rule_test: { alertname: string; exp_alerts: unknown[] }[] }[];

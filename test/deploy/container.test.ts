@@ -7,7 +7,7 @@ import { CUDA, CUDA_LIBRARIES } from '../../src/onnx/cuda/libraries.js';
 import { configKeys } from '../../src/serve/config/keys.js';
 
 describe('the Dockerfile', () => {
-  test('has no fault that a linter finds', async () => {
+  test('passes the linter', async () => {
     const faults = validate(await readFile('Dockerfile', 'utf8'));
     assert.deepEqual(
       faults.map(({ message, range }) => `${range.start.line + 1}: ${message}`),
@@ -16,7 +16,7 @@ describe('the Dockerfile', () => {
     assert.notDeepEqual(validate('FROM node:20\nEXPOSE x\n'), []);
   });
 
-  test('its images are pinned, run as a user of their own below an init, and ask gRPC for their health', async () => {
+  test('its images are pinned, run as an unprivileged user under an init process, and have a gRPC health check', async () => {
     const stages = await readStages('Dockerfile');
     for (const { image } of stages) {
       const built = stages.some(({ name }) => name === image);
@@ -37,7 +37,7 @@ describe('the Dockerfile', () => {
     assert.equal(stages.at(-1)!.name, 'cpu');
   });
 
-  test('its CUDA image installs by name what the provider needs, of the release that it was built for', async () => {
+  test('its CUDA image installs the libraries that the provider needs, in the release that the provider was built for', async () => {
     const { image, steps } = (await readStages('Dockerfile')).find(({ name }) => name === 'cuda')!;
     assert.ok(image.startsWith(`nvidia/cuda:${CUDA.version}.`), image);
     const installed = steps
@@ -47,7 +47,7 @@ describe('the Dockerfile', () => {
     assert.deepEqual(installed.sort(), [...needed].sort());
   });
 
-  test('its CUDA image is not built where the provider needs what is not in it', async () => {
+  test('the build of its CUDA image fails if a library that the provider needs is missing', async () => {
     const stages = await readStages('Dockerfile');
     const install = stages.find(({ name }) => name === 'build-cuda')!.steps.find(({ keyword }) => keyword === 'RUN')!;
     assert.match(install.text, /^node bin\/vicregl\.js cuda install\s+&&/);

@@ -25,7 +25,7 @@ interface Deployment {
   };
 }
 
-test('the Kubernetes manifest sets keys that there are, and asks liveness and readiness apart', async () => {
+test('the Kubernetes manifest sets only existing keys and has separate liveness and readiness probes', async () => {
   const documents = parseAllDocuments(await readFile('deploy/kubernetes.yml', 'utf8'));
   for (const document of documents) assert.deepEqual(document.errors, []);
   const { kind, spec } = documents[0]!.toJS() as Deployment;
@@ -40,7 +40,7 @@ test('the Kubernetes manifest sets keys that there are, and asks liveness and re
   assert.ok(ports.some(({ containerPort }) => standard.endsWith(`:${containerPort}`)));
 });
 
-test('the systemd unit sets keys that there are', async () => {
+test('the systemd unit sets only existing keys', async () => {
   const unit = await readFile('deploy/vicregl.service', 'utf8');
   const variables = [...unit.matchAll(/\b(VICREGL_[A-Z_]+)=/g)].map(([, name]) => [name!, 'x']);
   assert.ok(variables.length >= 3);

@@ -8,20 +8,20 @@ import { decodeInput } from '../../src/image/decodeInput.js';
 import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { joinImages, splitOutputs } from '../../src/serve/inference/splitRun.js';
 
-/** The published tolerance (docs/service/api.md, Errors and retries): norm of the difference over the norm of what an image gets alone. */
+/** The documented tolerance (docs/service/api.md, Errors and retries): norm of the difference divided by the norm of the output in a batch of one. */
 const TOLERANCE = 1e-5;
 
 const photos = new URL('../../../test/fixtures/photos/', import.meta.url);
 const outputs = new Set<OutputName>(['representation', 'maps', 'maps_embedding']);
 
-describe('the batch that an image rides in', () => {
+describe('batching', () => {
   let engine: Engine;
   before(async () => {
     engine = await openEngine(bundledModelFolder, { device: 'cpu', workers: 1, threads: 2 }, () => {});
   });
   after(() => engine.close());
 
-  test('changes no output of the bundled model by more than the published tolerance', async (t) => {
+  test('changes no output of the bundled model by more than the documented tolerance', async (t) => {
     const { stride, preprocessing } = engine.manifest;
     const names = (await readdir(photos)).filter((name) => /\.(jpg|png)$/.test(name)).sort();
     const images = await Promise.all(

@@ -29,7 +29,7 @@ describe('vicregl bench', () => {
   });
   after(() => model.remove());
 
-  test('starts a service and measures it beside the raw session, in a closed and an open loop', async () => {
+  test('starts a service and measures it and the raw session, in a closed and an open loop', async () => {
     const { code, stdout, stderr } = await vicregl(
       ...['bench', '--model', model.folder.dir, '--concurrency', '2', '--rate', '20', '--json', ...quick],
       ...['--', '--threads', '1'],
@@ -52,7 +52,7 @@ describe('vicregl bench', () => {
     for (const { imagesPerSecond, windows } of raw) assert.ok(imagesPerSecond > 0 && windows >= 6);
   });
 
-  test('measures a running service, with two images a match', async () => {
+  test('measures a running service, with two images per match', async () => {
     const served = await startServedProcess('--model', model.folder.dir);
     const { code, stdout, stderr } = await vicregl(
       ...['bench', '--address', served.address, '--method', 'Match', '--concurrency', '1', '--json', ...quick],
@@ -65,7 +65,7 @@ describe('vicregl bench', () => {
     await once(served.child, 'exit');
   });
 
-  test('refuses what it would ignore', async () => {
+  test('rejects flags that it would ignore', async () => {
     const { code, stderr } = await vicregl('bench', '--address', '127.0.0.1:1', '--model', model.folder.dir);
     assert.equal(code, 1);
     assert.match(stderr, /INVALID_ARGUMENT: --address measures a running service/);

@@ -13,7 +13,7 @@ import { createSession, runSession } from '../../src/onnx/session.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { checkHealth, listServices } from './grpcProbe.js';
 
-/** What a newcomer starts with `npm start`: the built service, the bundled model, real photographs. */
+/** The result of `npm start`: the built service with the bundled model, and real photographs. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const MOST_BYTES = 12_000_000;
@@ -29,7 +29,7 @@ describe('the service with the bundled model', () => {
   });
   after(() => client.close());
 
-  test('is healthy, reflects its services and says what it serves', async () => {
+  test('is healthy, supports reflection and reports the served model', async () => {
     assert.equal(await checkHealth(served.address, ''), 'SERVING');
     const services = await listServices(served.address);
     assert.ok(services.includes('vicregl.v1.VicreglService'), services.join());
@@ -38,7 +38,7 @@ describe('the service with the bundled model', () => {
     assert.deepEqual(model.dimensions, { backbone: 320, localProjector: 256 });
   });
 
-  test('Embed gives the representation that the graph gives when it is run directly', async () => {
+  test('Embed returns the same representation as running the graph directly', async () => {
     const image = await photo('astronaut.jpg');
     const { vector } = await client.embed(image);
     const folder = await openModelFolder(bundledModelFolder);
@@ -62,20 +62,20 @@ describe('the service with the bundled model', () => {
     assert.ok(cosine < 0.98, `cosine ${cosine}`);
   });
 
-  test('ExtractFeatures places its cells in the original photograph', async () => {
+  test('ExtractFeatures maps its cells to pixels of the original photograph', async () => {
     const { shape, grid, data } = await client.features(await photo('chelsea.png'), {
       space: 'localProjector',
       l2Normalize: true,
     });
     assert.deepEqual(shape, [7, 7, 256]);
     assert.ok(Math.abs(Math.hypot(...data.subarray(0, 256)) - 1) < 1e-5);
-    // 226 x 150 pixels: the shortest side resized to 256, then the central 224 of it.
+    // 226 x 150 pixels: the shortest side is resized to 256, then the central 224 pixels are cropped.
     assert.deepEqual(grid.original, { width: 226, height: 150 });
     assert.ok(Math.abs(grid.cellToPixel.scaleY - (150 / 256) * 32) < 1e-9);
     assert.ok(Math.abs(grid.cellToPixel.offsetY - (150 / 256) * 16) < 1e-9);
   });
 
-  test('Match finds a place again in another crop of the photograph, turned left to right', async () => {
+  test('Match finds the same places in another, horizontally flipped crop of the photograph', async () => {
     const pixels = await photo('astronaut.jpg');
     const a = { pixels, crop: { top: 0, left: 60, height: 300, width: 300 } };
     const b = { pixels, crop: { top: 20, left: 90, height: 300, width: 300, flip: true } };
@@ -85,7 +85,7 @@ describe('the service with the bundled model', () => {
     const near = pairs.filter(
       (pair) => Math.abs(pair.a.x - pair.b.x) <= 1.5 * cell && Math.abs(pair.a.y - pair.b.y) <= 1.5 * cell,
     );
-    // A random target would be as near for about one pair in five.
+    // About one random target in five would be as near.
     assert.ok(near.length >= 10, `${near.length} of 20 pairs are near`);
 
     const located = await client.match(a, b, { by: 'location', topGamma: 5 });
@@ -103,7 +103,7 @@ describe('the service with the bundled model', () => {
     assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 320);
   });
 
-  test('the example of the README runs', async () => {
+  test('the example of the README prints the quoted output', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, ['examples/client.mjs', served.address]);
     assert.match(
       stdout,
@@ -111,14 +111,14 @@ describe('the service with the bundled model', () => {
     );
   });
 
-  test('/metrics counts what was asked', async () => {
+  test('/metrics counts the calls', async () => {
     const text = await (await fetch(`http://${served.metricsAddress}/metrics`)).text();
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="OK"\} 4$/m);
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="INVALID_ARGUMENT"\} 1$/m);
     assert.match(text, /^vicregl_requests_total\{method="Match",code="OK"\} 3$/m);
   });
 
-  test('its graphs stay small enough to bundle', async () => {
+  test('its graphs are small enough to bundle', async () => {
     const { manifest } = await openModelFolder(bundledModelFolder);
     const sizes = await Promise.all(Object.keys(manifest.files).map((name) => stat(`${bundledModelFolder}/${name}`)));
     const total = sizes.reduce((sum, { size }) => sum + size, 0);
@@ -126,7 +126,7 @@ describe('the service with the bundled model', () => {
     assert.equal(manifest.precision, 'float16');
   });
 
-  test('it exits 0 by itself on SIGTERM', async () => {
+  test('it exits with code 0 on SIGTERM', async () => {
     const exited = once(served.child, 'exit');
     served.child.kill('SIGTERM');
     assert.deepEqual(await exited, [0, null]);

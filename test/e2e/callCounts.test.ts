@@ -22,7 +22,7 @@ import {
 } from '../support/rawFrames.js';
 import { until } from '../support/until.js';
 
-/** Every call that reaches the service is counted once, and logged once, as what it ended as: all ways to end one. */
+/** Every call that reaches the service is counted and logged once, with its final status, for all ways in which a call can end. */
 
 const { Embed, EmbedStream, ExtractFeaturesChunked } = loadVicreglService().service;
 const pixels = (value: number) => ({ width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, value) });
@@ -39,18 +39,18 @@ const isEndOf = (stream: number) => (got: Frame) =>
   got.stream === stream && (got.type === FRAME.rst || (got.type === FRAME.headers && !!(got.flags & FLAG.endStream)));
 const isDataOf = (stream: number) => (got: Frame) => got.stream === stream && got.type === FRAME.data;
 
-/** The first bytes of a message of 1,000. */
+/** The first bytes of a message of 1,000 bytes. */
 const partOfAMessage = (stream: number, flags = 0): Buffer =>
   frame(FRAME.data, flags, stream, Buffer.from([0, 0, 0, 3, 0xe8, 1, 2, 3]));
 
-/** A message that says it is compressed. */
+/** A message with the compressed flag. */
 const compressed = (stream: number, bytes: Buffer): Buffer => {
   const whole = messageFrames(stream, bytes);
   whole[9] = 1;
   return whole;
 };
 
-test('the counts of all codes add up to the calls that reached the service', async (t) => {
+test('the counts over all status codes add up to the calls that reached the service', async (t) => {
   const held = createHeldEngine({
     failWith: ({ data }) => (data.includes(POISON) ? new EngineError('internal', 'poison') : undefined),
   });
@@ -65,7 +65,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
   });
   t.after(() => server.close(true));
 
-  /** What is expected, by method and code. */
+  /** Expected counts by method and code. */
   const expected = new Map<string, number>();
   const expectEnd = (method: string, code: string): void => {
     const key = `${method} ${code}`;
@@ -77,7 +77,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     return new Map([...found].map(([, method, code, count]) => [`${method} ${code}`, Number(count)]));
   }
   const sumOf = (counts: Map<string, number>): number => [...counts.values()].reduce((sum, each) => sum + each, 0);
-  /** Waits until as many calls are counted as were made, and holds each against what it is. */
+  /** Waits until all calls are counted, and compares the counts with the expected ones. */
   async function allCounted(): Promise<void> {
     const reached = sumOf(expected);
     for (const end = Date.now() + 20_000; sumOf(await counted()) < reached && Date.now() < end; ) {
@@ -103,7 +103,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     on.send(headers(stream, callFields(to, others)));
     return stream;
   }
-  /** A call whose frames are sent at once, and its end awaited. */
+  /** Sends all frames of a call and waits for its end. */
   async function whole(method: string, code: string, frames: (stream: number) => Buffer, others: Fields = []) {
     expectEnd(method, code);
     const stream = open(connection, method.startsWith('/') ? method : path(method), others);
@@ -111,7 +111,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await connection.until(isEndOf(stream));
   }
 
-  await t.test('answered, or refused for what is in the message', async () => {
+  await t.test('calls that are answered or rejected because of their message', async () => {
     await whole('Embed', 'OK', (stream) => messageFrames(stream, request));
     await whole('Embed', 'OK', (stream) => compressed(stream, gzipSync(request)), [['grpc-encoding', 'gzip']]);
     await whole('GetModel', 'OK', (stream) => messageFrames(stream, Buffer.alloc(0)));
@@ -125,7 +125,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await allCounted();
   });
 
-  await t.test('wrong before any message is read', async () => {
+  await t.test('calls that are rejected before a message is read', async () => {
     const filler: Fields = [['x-filler', 'a'.repeat(20_000)]];
     await whole('Embed', 'RESOURCE_EXHAUSTED', (stream) => messageFrames(stream, request), filler);
     await whole('EmbedStream', 'RESOURCE_EXHAUSTED', (stream) => messageFrames(stream, item), filler);
@@ -155,7 +155,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await allCounted();
   });
 
-  await t.test('wrong in how its messages come', async () => {
+  await t.test('calls whose messages are too large, incomplete, compressed in a wrong way or too many', async () => {
     const large = (stream: number): Buffer => messageFrames(stream, Buffer.alloc(maxMessageBytes + 1));
     const withPart = (stream: number): Buffer => partOfAMessage(stream, FLAG.endStream);
     for (const method of ['Embed', 'EmbedStream', 'ExtractFeaturesChunked']) {
@@ -195,9 +195,9 @@ test('the counts of all codes add up to the calls that reached the service', asy
     },
   );
 
-  await t.test('given up while its image is run, by its caller, a deadline, or the end of its connection', async () => {
+  await t.test('calls that end during inference, by cancellation, deadline or disconnection', async () => {
     held.hold();
-    /** A call that has begun on a connection of its own. */
+    /** Starts a call on its own connection. */
     async function running(method: string, message: Buffer, others: Fields = []) {
       const own = await connectRaw(server.address);
       const stream = open(own, path(method), others);
@@ -218,13 +218,13 @@ test('the counts of all codes add up to the calls that reached the service', asy
       const late = await running(method, message, [['grpc-timeout', '300m']]);
       expectEnd(method, 'UNAVAILABLE');
       const broken = await running(method, message);
-      // A caller that goes away in peace is answered.
+      // A client that closes its connection gracefully is answered.
       expectEnd(method, 'OK');
       const leaving = await running(method, message);
       if (method === 'EmbedStream') leaving.own.send(frame(FRAME.data, FLAG.endStream, leaving.stream));
       leaving.own.send(frame(FRAME.goaway, 0, 0, Buffer.alloc(8)));
       await late.own.until(isEndOf(late.stream));
-      // All have begun: the service answers what comes behind them.
+      // All calls have started: the service answers a later one.
       for (const { own } of [left, destroyed, broken, leaving]) {
         own.send(frame(FRAME.ping, 0, 0, Buffer.from('have you')));
         await own.until(({ type, payload }) => type === FRAME.ping && payload.toString() === 'have you');
@@ -243,14 +243,14 @@ test('the counts of all codes add up to the calls that reached the service', asy
     for (const { socket } of gone) socket.destroy();
   });
 
-  await t.test('of the service beside ours: health checks are not counted', async () => {
+  await t.test('calls of other services: health checks are not counted', async () => {
     const stream = open(connection, '/grpc.health.v1.Health/Check');
     connection.send(messageFrames(stream, Buffer.alloc(0)));
     assert.equal((await connection.until(isEndOf(stream))).type, FRAME.headers);
     await allCounted();
   });
 
-  await t.test('under way when the service shuts down', async () => {
+  await t.test('calls in flight when the service shuts down', async () => {
     held.hold();
     const begun = held.nextRun();
     expectEnd('Embed', 'OK');
@@ -263,7 +263,7 @@ test('the counts of all codes add up to the calls that reached the service', asy
     await connection.until(({ type, payload }) => type === FRAME.ping && payload.toString() === 'is it up');
     const closing = server.close();
     await connection.until(isEndOf(stream));
-    // The metrics are there until the last call has ended.
+    // The metrics are served until the last call has ended.
     await until(async () => (await counted()).has('EmbedStream UNAVAILABLE'));
     held.free();
     await connection.until(isEndOf(last));

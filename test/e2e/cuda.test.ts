@@ -5,7 +5,7 @@ import { vicregl } from '../support/vicregl.js';
 
 const installed = missingProviderFiles().length === 0;
 
-test('vicregl cuda check fails without the provider, and says how to get it', {
+test('vicregl cuda check fails without the provider and prints how to install it', {
   skip: installed && 'the provider is installed here',
 }, async () => {
   const { code, stdout, stderr } = await vicregl('cuda', 'check');

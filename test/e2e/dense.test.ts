@@ -20,7 +20,7 @@ let scratch: string;
 let server: RunningServer;
 let client: Client;
 let image: Buffer;
-/** The photograph is 600 x 400 pixels; at this size its map has 8 x 12 cells of 50 x 50 pixels. */
+/** The photograph has 600 x 400 pixels. At this size its map has 8 x 12 cells of 50 x 50 pixels. */
 const resize = { kind: 'fit', width: 384, height: 256 } as const;
 let placed: { readonly pixels: Buffer; readonly resize: typeof resize };
 let whole: Features;
@@ -76,7 +76,7 @@ function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance
 }
 
 describe('parts of a map', () => {
-  test('a region has the cells that share area with it, in their places', async () => {
+  test('a region returns the cells that overlap it, with their positions', async () => {
     const region = { left: 110, top: 149, right: 301, bottom: 200 };
     const part = await client.features(placed, { region });
     assert.deepEqual(part.shape, [2, 5, whole.shape[2]]);
@@ -90,7 +90,7 @@ describe('parts of a map', () => {
     }
   });
 
-  test('named cells come in their order', async () => {
+  test('requested cells are returned in the requested order', async () => {
     const cells = [
       { row: 7, column: 11 },
       { row: 0, column: 3 },
@@ -101,7 +101,7 @@ describe('parts of a map', () => {
     assert.deepEqual([grid.rows, grid.columns], [8, 12]);
   });
 
-  test('what lies outside is INVALID_ARGUMENT with the field', async () => {
+  test('cells and regions outside the map are INVALID_ARGUMENT with the field', async () => {
     const outside = { left: 600, top: 0, right: 700, bottom: 10 };
     await assert.rejects(client.features(placed, { region: outside }), {
       code: 'INVALID_ARGUMENT',
@@ -121,7 +121,7 @@ describe('parts of a map', () => {
 });
 
 describe('stages', () => {
-  test('each has its own grid and channels; 0 is the map of the space', async () => {
+  test('each stage has its own grid and channels, and stage 0 is the map of the space', async () => {
     const { maps, data } = await client.features(placed, { stages: [1, 0, 2] });
     const { stages } = await client.model();
     assert.deepEqual(
@@ -145,7 +145,7 @@ describe('stages', () => {
     assert.ok(new Set(maps[2]!.data).size > 100);
   });
 
-  test('a region is the same part of each', async () => {
+  test('a region selects the same part of each stage', async () => {
     const region = { left: 100, top: 100, right: 200, bottom: 150 };
     const { maps } = await client.features(placed, { stages: [0, 1], region });
     assert.deepEqual(
@@ -157,7 +157,7 @@ describe('stages', () => {
     );
   });
 
-  test('a stage that the model lacks, or one named twice, is refused', async () => {
+  test('a stage that the model lacks, or one requested twice, is rejected', async () => {
     await assert.rejects(client.features(placed, { stages: [4] }), {
       code: 'FAILED_PRECONDITION',
       message: /^stages: the folder of model "tiny" has no map of stage 4; it has 1, 2, and 0/,
@@ -167,7 +167,7 @@ describe('stages', () => {
 });
 
 describe('int8', () => {
-  test('is off by half a scale at most, and a quarter of the bytes', async () => {
+  test('differs by at most half a scale and has a quarter of the bytes', async () => {
     const { data, tensor } = await client.features(placed, { dtype: 'int8' });
     assert.equal(tensor.dtype, 'int8');
     assert.ok('scales' in tensor);
@@ -179,7 +179,7 @@ describe('int8', () => {
     }
   });
 
-  test('also of a global vector', async () => {
+  test('works for a global vector', async () => {
     const { vector: exact } = await client.embed(image);
     const { vector: rounded, tensor } = await client.embed(image, { dtype: 'int8' });
     assert.ok('scales' in tensor && tensor.scales.length === 1);
@@ -189,7 +189,7 @@ describe('int8', () => {
 
 describe('chunks', () => {
   for (const dtype of ['float32', 'int8'] as const) {
-    test(`a big map in ${dtype} is that of the unary answer`, async () => {
+    test(`a large map in ${dtype} equals that of the unary answer`, async () => {
       const large = { pixels: image, resize: { kind: 'fit', width: 2048, height: 1536 } } as const;
       const options = { dtype, stages: [1, 0], l2Normalize: true };
       const once = await client.features(large, options);
@@ -198,7 +198,7 @@ describe('chunks', () => {
     });
   }
 
-  test('named cells, too, and errors keep their codes', async () => {
+  test('requested cells are sent in chunks too, and errors keep their status codes', async () => {
     const cells = [{ row: 1, column: 1 }];
     assert.deepEqual(await client.features(placed, { cells, chunked: true }), await client.features(placed, { cells }));
     await assert.rejects(client.features(image.subarray(0, 900), { chunked: true }), { reason: 'IMAGE_CORRUPT' });
@@ -207,13 +207,13 @@ describe('chunks', () => {
 
 describe('pooling', () => {
   const [width, height] = [600, 400];
-  /** A disc that lies across cells, as a bitmap. */
+  /** A disc that overlaps several cells, as a bitmap. */
   const disc = new Uint8Array(width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) if (Math.hypot(x + 0.5 - 313, y + 0.5 - 171) < 97) disc[y * width + x] = 1;
   }
 
-  /** Lengths of the runs down the columns, outside first. */
+  /** Run lengths along the columns. The first run is outside. */
   function columnRuns(): number[] {
     const counts = [0];
     let inside = 0;
@@ -229,7 +229,7 @@ describe('pooling', () => {
     return counts;
   }
 
-  /** Mean of the cells' vectors over the pixels of the disc. */
+  /** Mean over the pixels of the disc of their cells' vectors. */
   function plainMean(): number[] {
     const sums = new Array<number>(whole.shape[2]!).fill(0);
     let pixels = 0;
@@ -242,7 +242,7 @@ describe('pooling', () => {
     return sums.map((sum) => sum / pixels);
   }
 
-  test('boxes, bitmaps, run lengths and PNG files give the means of plain loops', async () => {
+  test('boxes, bitmaps, run lengths and PNG files give the means computed by plain loops', async () => {
     const png = await sharp(
       disc.map((byte) => byte * 255),
       { raw: { width, height, channels: 1 } },
@@ -269,7 +269,7 @@ describe('pooling', () => {
     for (const region of [1, 2, 3]) close(data.subarray(region * channels, (region + 1) * channels), mean);
   });
 
-  test('what the network did not see counts as not covered', async () => {
+  test('parts that the network did not see count as not covered', async () => {
     // The central square of the photograph is columns 100 to 500.
     const centre = { pixels: image, resize: { kind: 'shortestSide', resize: 128, crop: 128 } } as const;
     const boxes = [
@@ -283,7 +283,7 @@ describe('pooling', () => {
     assert.ok(data.subarray(channels).every((value) => value === 0));
   });
 
-  test('a wrong region is named', async () => {
+  test('a wrong region is reported with its index', async () => {
     const box = { box: { left: 0, top: 0, right: 10, bottom: 10 } };
     const refused = (region: PoolingRegion, message: RegExp) =>
       assert.rejects(client.features(placed, { pooling: [box, region] }), { code: 'INVALID_ARGUMENT', message });
@@ -311,7 +311,7 @@ describe('pooling', () => {
 });
 
 describe('pca', () => {
-  test('is the projection of the map on the basis, which a second image can share', async () => {
+  test('projects the map onto the basis, and a second image can use the same basis', async () => {
     const { data, shape, pca } = await client.features(placed, { pca: { components: 3 } });
     assert.deepEqual(shape, [8, 12, 3]);
     const basis = pca!.basis!;
@@ -337,7 +337,7 @@ describe('pca', () => {
     assert.deepEqual((await client.features(placed, { pca: { components: 3 } })).data, data);
   });
 
-  test('what has no such components is refused', async () => {
+  test('an impossible number of components and a basis that does not fit are rejected', async () => {
     const refused = async (options: Parameters<Client['features']>[1], code: string, message: RegExp) =>
       assert.rejects(client.features(placed, options), { code, message });
     await refused({ pca: { components: 0 } }, 'INVALID_ARGUMENT', /^pca.components: 0 must be 1 to 8/);
@@ -352,8 +352,8 @@ describe('pca', () => {
   });
 });
 
-describe('what the server tells of itself', () => {
-  test('GetServerInfo has every limit with its value, versions, and what really runs', async () => {
+describe('the server information', () => {
+  test('GetServerInfo returns every limit with its value, the versions and the actual provider', async () => {
     const info = await client.serverInfo();
     assert.equal(info.limits.get('stream_items')?.value, limits.streamItems);
     assert.deepEqual(info.limits.get('max_chunked_bytes'), {
@@ -365,7 +365,7 @@ describe('what the server tells of itself', () => {
     assert.equal(info.limits.get('image_pixels')?.unit, 'pixels');
     assert.equal(info.limits.get('max_queue_delay_ms')?.unit, 'milliseconds');
     for (const [name, { value, description }] of info.limits) {
-      // No wait for company is the default.
+      // By default, batches do not wait for further images.
       assert.ok(name === 'max_queue_delay_ms' ? value === 0 : Number.isFinite(value) && value > 0, name);
       assert.notEqual(description, '', name);
     }
@@ -375,7 +375,7 @@ describe('what the server tells of itself', () => {
     assert.ok(info.uptimeSeconds > 0);
   });
 
-  test('ListModels names the models, name@version finds one, another version does not', async () => {
+  test('ListModels names the models, name@version selects one, and an unknown version is an error', async () => {
     const models = await client.models();
     assert.deepEqual(
       models.map(({ name, version, isDefault, state, workers }) => ({ name, version, isDefault, state, workers })),

@@ -30,7 +30,7 @@ before(async () => {
 after(() => rm(scratch, { recursive: true }));
 
 describe('vicregl train --dry-run', () => {
-  test('says what the run would be and draws crops, without training', async () => {
+  test('prints the plan of the run and draws crops, without training', async () => {
     const out = join(scratch, 'run');
     const { code, stdout, stderr } = await vicregl(
       ...['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', out],
@@ -53,7 +53,7 @@ describe('vicregl train --dry-run', () => {
     assert.match(await readFile(join(out, 'dry-run/learning-rate.svg'), 'utf8'), />learning rate</);
   });
 
-  test('refuses what training would refuse, and --resume', async () => {
+  test('rejects what training would reject, and --resume', async () => {
     const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), '--out', join(scratch, 'refused')];
     for (const [flags, message] of [
       [
@@ -74,7 +74,7 @@ describe('vicregl train --dry-run', () => {
   });
 });
 
-describe('a run that needs more memory than there is', () => {
+describe('a run that needs more memory than available', () => {
   const MIB = 2 ** 20;
   const keys = { batchSize: 8, data: { source: '', cacheBytes: 0 } };
   const report = async (mebibytes: number, more: Readonly<Record<string, unknown>> = {}) => {
@@ -85,8 +85,8 @@ describe('a run that needs more memory than there is', () => {
   const least = ({ memory: { state, graph, program, batches } }: DryRunReport) => state + graph + program + batches;
   const ofMemory = ({ warnings }: DryRunReport) => warnings.filter((warning) => warning.includes('memory'));
 
-  test('is told both numbers and the largest micro-batch that fits, whose own dry run is content', async () => {
-    // Large crops of a wide backbone without matches: the passes of the backbone are what needs memory.
+  test('is rejected with both numbers and the largest micro-batch that fits, whose dry run passes', async () => {
+    // Large crops, a wide backbone and no matches: the passes of the backbone dominate the memory.
     const { model, loss } = tinyKeys(photographs);
     const large = { crops: { size: 256 }, model: { ...model, widths: [64, 128] }, loss: { ...loss, alpha: 1 } };
     const roomy = await report(2 ** 20, large);
@@ -97,7 +97,7 @@ describe('a run that needs more memory than there is', () => {
       await report(2 ** 20, { ...large, microBatch: 2 }),
     ].map(least);
     assert.ok(whole! > half! && half! > quarter!);
-    // Room for half of the batch with a quarter over it, and a byte less than that.
+    // Memory for half of the batch with the margin of a quarter, and one byte less.
     for (const [bytes, micro] of [
       [Math.ceil(half! * 1.25), 4],
       [Math.floor(half! * 1.25) - 1, 2],
@@ -117,7 +117,7 @@ describe('a run that needs more memory than there is', () => {
     assert.match(several!, /; --micro-batch 4 --set stepsPerRun=1 needs/);
   });
 
-  test('is told that none fits, and of photographs that are kept decoded what would', async () => {
+  test('is rejected if no micro-batch fits, with the cache size of decoded photographs that would fit', async () => {
     const [none] = ofMemory(await report(1));
     assert.match(none!, /; --micro-batch 1 would need [\d.]+ GiB: take a smaller network/);
     const needs = least(await report(2 ** 20));
@@ -131,8 +131,8 @@ describe('a run that needs more memory than there is', () => {
     );
   });
 
-  test("is compared with this machine's own, but not where a card has the memory", async () => {
-    // 7 x 10^10 weights: more than any machine that this test runs on may have.
+  test('is compared with the memory of this machine, but not if the run uses a GPU', async () => {
+    // 7 x 10^10 weights: more than the memory of any machine that runs this test.
     const huge = ['--set', 'model.expander=[262144,262144]', '--out', join(scratch, 'huge')];
     const dry = ['train', '--dry-run', '--config', join(scratch, 'tiny.yaml'), ...huge];
     const { code, stdout, stderr } = await vicregl(...dry);
@@ -147,8 +147,8 @@ describe('a run that needs more memory than there is', () => {
   });
 });
 
-describe('the pictured crops', () => {
-  test('are the first of those that the first step sees', async () => {
+describe('the drawn crops', () => {
+  test('are the first crops of the first training step', async () => {
     const config = tinyConfig(photographs);
     const source = await openImageSource(photographs);
     const samples = await sampleCrops(config, source, 3);
@@ -170,7 +170,7 @@ describe('the pictured crops', () => {
     }
   });
 
-  test('have the nearest cells of the other grid matched, the closest numMatches of them; none without local loss', async () => {
+  test('show the closest numMatches pairs of nearest cells, and none without a local loss', async () => {
     const source = await openImageSource(photographs);
     const [sample] = await sampleCrops(tinyConfig(photographs), source, 1);
     const [a, b] = sample!.views;

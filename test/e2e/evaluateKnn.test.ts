@@ -26,7 +26,7 @@ describe('vicregl evaluate knn', () => {
 
   const knn = (...flags: string[]) => vicregl('evaluate', 'knn', '--train', labelled, '--device', 'cpu', ...flags);
 
-  it("gives for a run's checkpoint what the run's own probe measured", async () => {
+  it("gives the same result for a run's checkpoint as the run's own probe", async () => {
     const out = join(root, 'knn.json');
     const sizes = ['--train-images', '22', '--test-images', '5'];
     const { code, stdout, stderr } = await knn('--run', run, ...sizes, '--out', out);
@@ -57,7 +57,7 @@ describe('vicregl evaluate knn', () => {
     assert.deepEqual(file.comparisons, result.comparisons);
   });
 
-  it('warns of test images that are learned from', async () => {
+  it('warns of test images that are also training images', async () => {
     const { stdout, stderr } = await knn('--run', run, '--test', labelled);
     assert.match(
       stderr,
@@ -68,14 +68,14 @@ describe('vicregl evaluate knn', () => {
     assert.match(notes[0], /^warning: 30 of 30/);
   });
 
-  it('has no number in its help that stands for "all"', async () => {
+  it('has no placeholder number for "all" in its help', async () => {
     for (const command of ['knn', 'matches']) {
       assert.doesNotMatch((await vicregl('evaluate', command, '--help')).stdout, /9007199254740991|4294967295/);
     }
     assert.match((await knn('--k', '0')).stderr, /It must be a whole number of at least 1\./);
   });
 
-  it('names what is missing or does not go together', async () => {
+  it('names missing and contradictory flags', async () => {
     for (const [flags, message] of [
       [['--run', run, '--model', run], /use --model or --run, not both/],
       [['--checkpoint', 'best'], /--checkpoint requires --run/],

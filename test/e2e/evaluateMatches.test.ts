@@ -22,7 +22,7 @@ describe('vicregl evaluate matches', () => {
 
   const matches = (...flags: string[]) => vicregl('evaluate', 'matches', '--device', 'cpu', ...flags);
 
-  it("measures a run's checkpoint at the size of its crops, and names the pictures that it leaves out", async () => {
+  it("evaluates a run's checkpoint at the size of its crops, and names the images that it skips", async () => {
     const { code, stdout, stderr } = await matches('--run', run, '--images', photographs, '--pairs', '2');
     assert.equal(code, 0, stderr);
     const { subjects, data, options } = JSON.parse(stdout);
@@ -36,7 +36,7 @@ describe('vicregl evaluate matches', () => {
     assert.deepEqual([coarse.options.crop, coarse.options.top], [32, 16]);
   });
 
-  it('refuses flags that do not go together, sizes that do not fit, and an interval over one picture', async () => {
+  it('rejects contradictory flags, sizes that do not fit, and an interval over one image', async () => {
     const one = join(root, 'one');
     await writePhotographs(one, ['0.jpg']);
     const broken = join(root, 'broken');

@@ -13,7 +13,7 @@ import { createServer } from '../../src/serve/server.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { tinyManifest } from '../support/tinyModel.js';
 
-/** The consumers in examples/, each in a process of its own, against the service with the bundled model. */
+/** The programs in examples/, each in its own process, with a service that has the bundled model. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 
@@ -22,7 +22,7 @@ interface Example {
   readonly url: string;
 }
 
-/** Starts an example and waits for the line that says where it listens. */
+/** Starts an example and waits for the line with its address. */
 async function startExample(name: string, address: string): Promise<Example> {
   const script = fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
   const child = spawn(process.execPath, [script, address, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -39,7 +39,7 @@ async function stop({ child }: { readonly child: ChildProcess }): Promise<void> 
   assert.deepEqual(await exited, [0, null]);
 }
 
-/** A form with the files a and b, for fetch; its length must be known, and fetch sends a form in chunks otherwise. */
+/** A form with the files a and b for fetch. Its length must be known, because fetch would otherwise send it in chunks. */
 async function matchForm(names: Readonly<Record<string, string>>) {
   const data = new FormData();
   for (const [field, name] of Object.entries(names)) data.set(field, new File([await photo(name)], name));
@@ -58,10 +58,10 @@ describe('examples', () => {
   });
   after(() => stop(served));
 
-  test('the segmentation backend tells the parts of a picture that it was not trained on apart', async (t) => {
+  test('the segmentation backend separates the parts of an image that it was not trained on', async (t) => {
     const example = await startExample('segmentation.mjs', served.address);
     t.after(() => example.child.kill());
-    // Of each photograph a strip that was left out of the training, side by side.
+    // A strip of each photograph that was not used in training, side by side.
     const [width, height] = [448, 896];
     const strips = await Promise.all(
       ['astronaut.jpg', 'chelsea.png', 'coffee.jpg'].map(async (name, i) => {
@@ -91,7 +91,7 @@ describe('examples', () => {
       }
     }
     const shares = right.map((count) => count / (width * height));
-    // A third of each would be chance.
+    // Chance would be a third of each.
     for (const share of shares) assert.ok(share > 0.45, `shares of each part: ${shares}`);
     assert.ok(shares.reduce((a, b) => a + b) / 3 > 0.6, `shares of each part: ${shares}`);
 
@@ -100,7 +100,7 @@ describe('examples', () => {
     await stop(example);
   });
 
-  test('the matching API finds a picture in itself, and gives the reason of what it refuses', async (t) => {
+  test('the matching API finds an image in itself, and gives the reason when it rejects a request', async (t) => {
     const example = await startExample('matching.mjs', served.address);
     t.after(() => example.child.kill());
     const post = async (query: string, form: Awaited<ReturnType<typeof encoded>>) => {
@@ -125,7 +125,7 @@ describe('examples', () => {
     await stop(example);
   });
 
-  test('both tell their callers how long to wait, in whole seconds, as the service does', async (t) => {
+  test('both tell their callers how many seconds to wait, as the service does', async (t) => {
     const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
     const service = await createServer({
       models: [{ engine }],

@@ -20,7 +20,7 @@ import { tinyConfig, tinyKeys, trainTiny, writePhotographs } from '../support/ti
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** From training weights to a model folder that serves. */
+/** Export of training weights to a model folder that can be served. */
 
 const OUTPUTS: readonly OutputName[] = ['representation', 'maps', 'embedding', 'maps_embedding'];
 const weights = tinyWeights(tinyModelConfig);
@@ -40,7 +40,7 @@ function images(shape: readonly number[]): Tensor<'uint8'> {
   );
 }
 
-/** What the training graph computes for evaluation: no drop path, static shapes. */
+/** Outputs of the training graph in evaluation, without drop path and with static shapes. */
 async function trainingForward(batch: Tensor<'uint8'>): Promise<Record<OutputName, number[]>> {
   const outputs = await evaluate((feed, graph) => {
     const pixels = normalisePixels(feed(batch));
@@ -108,7 +108,7 @@ describe('an exported model', () => {
     });
   }
 
-  test('in float16 takes about half the bytes, and is not the same as in float32', async () => {
+  test('in float16 has about half the bytes and differs from float32', async () => {
     const [full, half] = await Promise.all(
       ['float32', 'float16'].map(async (name) => (await openModelFolder(join(scratch, name))).manifest),
     );
@@ -119,7 +119,7 @@ describe('an exported model', () => {
     assert.ok(bytes(full) - bytes(half) > 0.7 * saved, `${bytes(full)} and ${bytes(half)}, ${saved} to save`);
   });
 
-  test('with layer scale agrees with the training graph, and its manifest can make the same network again', async () => {
+  test('with layer scale agrees with the training graph, and its manifest describes the same network', async () => {
     const config = { ...tinyModelConfig, backbone: { ...tinyModelConfig.backbone, layerScale: 0.5 } };
     const own = tinyWeights(config);
     const dir = join(scratch, 'layer-scale');
@@ -140,7 +140,7 @@ describe('an exported model', () => {
     assert.equal((await writeRandomModel(join(scratch, 'layer-scale-random'), manifest, 1)).layerScale, 0.5);
   });
 
-  test('in a folder that exists is refused without force, and the folder stays', async () => {
+  test('does not replace an existing folder without force', async () => {
     const dir = join(scratch, 'float32');
     const before = await readFile(join(dir, 'manifest.json'));
     await assert.rejects(exported(dir, { precision: 'float16' }), {
@@ -150,7 +150,7 @@ describe('an exported model', () => {
     assert.deepEqual(await readFile(join(dir, 'manifest.json')), before);
   });
 
-  test('cannot be made of weights that do not fit', async () => {
+  test('is not made from weights that do not fit', async () => {
     const cut = new Map(weights);
     cut.delete('backbone.norm.bias');
     const dir = join(scratch, 'unfit');
@@ -193,7 +193,7 @@ describe('vicregl export', () => {
     ({ steps } = await trainTiny(run, tinyConfig(photographs, { checkpoints: { every: 1, keep: 4 } })));
   });
 
-  test('writes a folder that serves the checkpoint, with what it saw', async () => {
+  test('writes a model folder that can be served and records the training data', async () => {
     const dir = join(scratch, 'my-model');
     const { code, stdout, stderr } = await vicregl('export', run, '--out', dir, '--note', 'eight blobs');
     assert.equal(code, 0, stderr);
@@ -233,7 +233,7 @@ describe('vicregl export', () => {
     assert.ok(relativeError(numbers(representation!), numbers(y)) <= 1e-5);
   });
 
-  test("says the licence that the user says: --license, else the run's key, else that it is unknown", async () => {
+  test("records the licence of --license, otherwise of the run's key, otherwise that it is unknown", async () => {
     const licenseOf = async (name: string, ...flags: string[]) => {
       const dir = join(scratch, name);
       const { code, stderr } = await vicregl('export', run, '--out', dir, ...flags);
@@ -243,7 +243,7 @@ describe('vicregl export', () => {
     const note = 'The licence of the weights is unknown; set it with --license.\n';
     assert.deepEqual(await licenseOf('unsaid'), ['unknown', note]);
     assert.deepEqual(await licenseOf('said', '--license', 'MIT'), ['MIT', '']);
-    // A key that is added when the run is over; config.yaml is as it was afterwards.
+    // The key is added after the run. config.yaml is restored afterwards.
     const path = join(run, 'config.yaml');
     const before = await readFile(path, 'utf8');
     try {
@@ -255,7 +255,7 @@ describe('vicregl export', () => {
     }
   });
 
-  test('takes the averaged weights on request, and says so; without any it says how to get them', async () => {
+  test('exports the averaged weights on request and reports it; without any, the error says how to get them', async () => {
     const refused = await vicregl('export', run, '--out', join(scratch, 'no-ema'), '--weights', 'ema');
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /^vicregl: the checkpoint holds no averaged weights: .*optimizer\.emaDecay.*\n$/);
@@ -295,7 +295,7 @@ describe('vicregl export', () => {
     assert.ok(relativeError(last, ema) > 1e-3);
   });
 
-  test('leaves out the expander on request, and replaces a folder only with --force', async () => {
+  test('omits the expander on request, and replaces a folder only with --force', async () => {
     const dir = join(scratch, 'small');
     await exported(dir, { precision: 'float32' }).then((engine) => engine.close());
     const again = ['export', run, '--out', dir, '--no-expander', '--precision', 'float16'];
@@ -310,7 +310,7 @@ describe('vicregl export', () => {
     assert.ok(!(await readdir(dir)).includes('expander.onnx'));
   });
 
-  test('takes the checkpoint that is asked for, with the log up to it', async () => {
+  test('exports the requested checkpoint, with the log up to it', async () => {
     const dir = join(scratch, 'second');
     const { code, stdout, stderr } = await vicregl('export', run, '--out', dir, '--checkpoint', '2');
     assert.equal(code, 0, stderr);
@@ -325,7 +325,7 @@ describe('vicregl export', () => {
     assert.match(word.stderr, /must be latest, best or a step number/);
   });
 
-  test('of a folder without a run is one clear line', async () => {
+  test('reports a folder without a run in one clear line', async () => {
     const { code, stderr } = await vicregl('export', scratch, '--out', join(scratch, 'none'));
     assert.equal(code, 1);
     assert.match(stderr, /^vicregl: .* is not a run folder: it holds no config\.yaml.*\n$/);

@@ -6,7 +6,7 @@ import { Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { service as healthService } from 'grpc-health-check';
 
-/** A plain gRPC client, as grpcurl and orchestrators use the service. */
+/** A plain gRPC client, as grpcurl and orchestrators are. */
 
 type Message = Record<string, unknown>;
 
@@ -14,7 +14,7 @@ function plainClient(address: string): Client {
   return new Client(address, credentials.createInsecure());
 }
 
-/** The serving status of a service by name; empty is the whole server. */
+/** The serving status of a service by name. The empty name is the whole server. */
 export async function checkHealth(address: string, service = ''): Promise<string> {
   const { Check } = healthService;
   const client = plainClient(address);
@@ -36,9 +36,9 @@ export async function checkHealth(address: string, service = ''): Promise<string
 
 /** A health watch that stays open. */
 export interface HealthWatch {
-  /** Each status as it came. */
+  /** All received statuses in order. */
   readonly seen: string[];
-  /** Resolves when another status has come. */
+  /** Resolves when another status arrives. */
   next(): Promise<void>;
   end(): void;
 }
@@ -59,10 +59,10 @@ export function watchHealth(address: string): HealthWatch {
   };
 }
 
-/** The versions of reflection that generic clients speak. */
+/** The versions of reflection that generic clients use. */
 export const reflectionVersions = ['v1', 'v1alpha'] as const;
 
-/** Asks reflection over one stream, with the names of its own proto. @returns the answers, in order */
+/** Sends requests to reflection over one stream, in the form of its own proto. @returns the answers in order */
 export async function reflect(
   address: string,
   version: (typeof reflectionVersions)[number],
@@ -98,7 +98,7 @@ export async function listServices(address: string): Promise<string[]> {
   return list.service.map(({ name }) => name);
 }
 
-/** Sends bytes that need not be a message to a method. @returns the details of the error */
+/** Sends any bytes to a method, also if they are not a message. @returns the details of the error */
 export async function sendBytes(
   address: string,
   path: string,
@@ -118,8 +118,8 @@ export async function sendBytes(
 }
 
 /**
- * Begins a unary call and never sends its message.
- * @returns the headers that the service answers with, the status among them
+ * Starts a unary call and never sends its message.
+ * @returns the headers of the answer, including the status
  */
 export async function callWithoutMessage(
   address: string,

@@ -12,7 +12,7 @@ import { GREY, PALETTE, pngChunk, RGB, writePng } from '../support/png.js';
 import { writeTiff } from '../support/tiff.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** What callers of the service are told of the image files that they send, over a socket. */
+/** Answers of the service to image files, over a socket. */
 
 const fixture = (name: string) => readFile(new URL(`../../../test/fixtures/${name}`, import.meta.url));
 const photo = await fixture('photos/coffee.jpg');
@@ -94,7 +94,7 @@ describe('image files over a socket', () => {
     ],
   };
   for (const [name, [make, reason, message]] of Object.entries(refusals)) {
-    test(`${name}: INVALID_ARGUMENT, by every way that takes an image`, async () => {
+    test(`${name}: INVALID_ARGUMENT from every method that takes an image`, async () => {
       const image = await make();
       await assert.rejects(client.embed(image), failsWith('INVALID_ARGUMENT', message, reason));
       await assert.rejects(client.features(image), failsWith('INVALID_ARGUMENT', message, reason));
@@ -104,13 +104,13 @@ describe('image files over a socket', () => {
     });
   }
 
-  test('a JPEG that lacks its end marker alone has the vector of the whole one', async () => {
+  test('a JPEG that lacks only its end marker has the same vector as the complete file', async () => {
     const image = await fixture('images/cases/trunc_2.jpg');
     const whole = Buffer.concat([image, Buffer.from([0xff, 0xd9])]);
     assert.deepEqual((await client.embed(image)).vector, (await client.embed(whole)).vector);
   });
 
-  test('a GIF with a small frame has the vector of that frame on white', async () => {
+  test('a GIF with a small frame has the same vector as that frame on white', async () => {
     const image = await fixture('images/cases/offset.gif');
     const { data } = await sharp(image).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     const rgb = Uint8Array.from(data, (value, i) => {
@@ -121,13 +121,13 @@ describe('image files over a socket', () => {
     assert.deepEqual((await client.embed(image)).vector, expected.vector);
   });
 
-  test('a BigTIFF has the vector of its pixels', async () => {
+  test('a BigTIFF has the same vector as its pixels', async () => {
     const image = writeTiff(raw, { width: 600, height: 400, samples: 3, big: true });
     const expected = await client.embed({ width: 600, height: 400, rgb: raw });
     assert.deepEqual((await client.embed(image)).vector, expected.vector);
   });
 
-  test('PNG masks of every bit depth, with a palette or a profile, pool what the bitmap of their numbers does', async () => {
+  test('PNG masks of every bit depth, with a palette or a profile, pool like the bitmap of their values', async () => {
     const [width, height] = [600, 400];
     const inside = Uint8Array.from({ length: width * height }, (_, i) => Number(i % width < 211 && i > 50 * width));
     const header = (bits: number, colour: number) => ({ width, height, bits, colour });
@@ -146,7 +146,7 @@ describe('image files over a socket', () => {
       assert.deepEqual(data.slice(i * channels, (i + 1) * channels), first, `mask ${i}`);
   });
 
-  test('an empty mask, one of colours and one that is cut are refused, each by its place', async () => {
+  test('an empty, a coloured and a truncated mask are rejected with their field path', async () => {
     const [width, height] = [600, 400];
     const empty = writePng({ width, height, bits: 8, colour: GREY }, new Uint8Array(width * height));
     const colour = writePng({ width, height, bits: 8, colour: RGB }, new Uint8Array(width * height * 3));

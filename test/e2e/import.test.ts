@@ -8,7 +8,7 @@ import { readSafetensors, writeSafetensors } from '../../src/tensor/safetensors.
 import { tensor } from '../../src/tensor/tensor.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** Somebody's checkpoint, served with two commands. */
+/** Imports checkpoints and serves them. */
 describe('vicregl import', () => {
   let scratch: string;
   const fixture = 'test/golden/train_convnext_adamw';
@@ -17,7 +17,7 @@ describe('vicregl import', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  it("makes a model of an authors' file that verifies and answers, and says its licence each time", async () => {
+  it("makes a working model of an authors' checkpoint that passes verification, and prints its licence each time", async () => {
     const file = join(scratch, 'convnext_small_alpha0.75_fullckpt.pth');
     await copyFile(`${fixture}.pth`, file);
     const out = join(scratch, 'authors');
@@ -36,7 +36,7 @@ describe('vicregl import', () => {
     assert.deepEqual([files, graphs], [5, ['backbone', 'localProjector', 'expander', 'classifier']]);
   });
 
-  it('reads a checkpoint of our own training, whose optimizer state it leaves out', async () => {
+  it('reads a checkpoint of our own training and skips the optimizer state', async () => {
     const { tensors } = await readSafetensors(`${fixture}.init.safetensors`);
     const moments = [...tensors].map(([name, value]) => [`exp_avg/${name}`, value] as const);
     const file = join(scratch, 'step-00000200.safetensors');
@@ -49,7 +49,7 @@ describe('vicregl import', () => {
     assert.deepEqual(manifest.training.checkpoint, { step: '200', seed: '3' });
   });
 
-  it('takes a backbone beside a head of another form, whose alpha nobody knows', async () => {
+  it('skips a head of another form, and leaves alpha unknown unless a flag gives it', async () => {
     const { tensors } = await readSafetensors(`${fixture}.init.safetensors`);
     const file = join(scratch, 'solo.safetensors');
     const head = tensor('float32', [24, 32], new Float32Array(24 * 32));
@@ -77,7 +77,7 @@ describe('vicregl import', () => {
     assert.deepEqual(training.leftOut, quiet.leftOut);
   });
 
-  it('refuses what it cannot read in one clear message, and writes nothing', async () => {
+  it('rejects unreadable checkpoints with one clear message and writes nothing', async () => {
     const page = join(scratch, 'resnet50_alpha0.75.pth');
     await writeFile(page, '<!DOCTYPE html><html>404</html>');
     const before = await readdir(scratch);

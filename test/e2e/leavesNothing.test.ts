@@ -10,8 +10,8 @@ import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicreglIn } from '../support/vicregl.js';
 
 /**
- * No command writes outside the folders that it is given: neither what the libraries below would keep for themselves (ONNX
- * Runtime's telemetry: a log in the temporary folder, a device id and a database in the user's cache), nor scratch files.
+ * No command writes outside the given folders. This includes files of its libraries (ONNX Runtime's telemetry has a log in the
+ * temporary folder, and a device id and a database in the user's cache) and scratch files.
  */
 
 const photo = resolve('test/fixtures/photos/astronaut.jpg');
@@ -34,8 +34,8 @@ before(async () => {
 after(() => rm(scratch, { recursive: true }));
 
 /**
- * Variables of a process, and no others: the user's folders stand below `folder`. A CI's variables would switch the
- * telemetry off by themselves.
+ * The complete environment of a process, with the user's folders below `folder`. The variables of a CI are left out, because
+ * they would disable the telemetry by themselves.
  */
 const variables = (folder: string): NodeJS.ProcessEnv => ({
   PATH: process.env['PATH'],
@@ -44,7 +44,7 @@ const variables = (folder: string): NodeJS.ProcessEnv => ({
   XDG_CACHE_HOME: join(folder, 'cache'),
 });
 
-/** Every way into ONNX Runtime: in the command's process, in the service's workers, in training, in export. */
+/** Runs ONNX Runtime in all ways: in the command's process, in the service's workers, in training and in export. */
 async function useEverything(place: Place, out: string): Promise<void> {
   const succeed = async (...args: string[]): Promise<void> => {
     const { code, stderr } = await vicreglIn(place, ...args);
@@ -52,7 +52,7 @@ async function useEverything(place: Place, out: string): Promise<void> {
   };
   const local = ['--local', '--device', 'cpu', '--threads', '1'];
   await succeed('embed', photo, ...local);
-  // a picture with letters: libvips may look for fonts, and keep what it finds
+  // an image with text: libvips may look for fonts and cache what it finds
   await succeed('match', photo, photo, '--top', '4', '--out', join(out, 'pairs.png'), ...local);
 
   const { child, address } = await startServedProcessWith(place, '--threads', '1');
@@ -70,7 +70,7 @@ async function useEverything(place: Place, out: string): Promise<void> {
 }
 
 describe('a start and an inference, training and an export', () => {
-  test('leave nothing in the folders of the user, the temporary and the current one', async () => {
+  test('leave no files in the home, temporary and current folders', async () => {
     const watched = join(scratch, 'watched');
     const cwd = join(watched, 'current');
     for (const name of ['home', 'tmp', 'cache', 'current']) await mkdir(join(watched, name), { recursive: true });
@@ -81,8 +81,8 @@ describe('a start and an inference, training and an export', () => {
     assert.deepEqual((await readdir(out)).sort(), ['model', 'pairs.png', 'run']);
   });
 
-  test('need none of these folders to be writable', async () => {
-    // root may write everywhere, but not below a file
+  test('work if none of these folders is writable', async () => {
+    // root can write everywhere except below a file
     const file = join(scratch, 'file');
     await writeFile(file, '');
     const out = join(scratch, 'out-without-home');

@@ -10,7 +10,7 @@ import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** Matching over a socket, with photographs and ONNX Runtime. */
+/** Matching over a socket with photographs and ONNX Runtime. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 const fit = (width: number, height: number) => ({ kind: 'fit', width, height }) as const;
@@ -52,7 +52,7 @@ describe('matching over a socket', () => {
     return Number(/^vicregl_batch_images_sum (\d+)$/m.exec(text)?.[1] ?? 0);
   };
 
-  test('large maps are matched in the worker, with the answer of the exact search', async () => {
+  test('large maps are matched in the worker, with the same result as the exact search', async () => {
     const [a, b] = [
       { pixels: await photo('chelsea.png'), resize: fit(448, 304) },
       { pixels: await photo('coffee.jpg'), resize: fit(400, 320) },
@@ -73,7 +73,7 @@ describe('matching over a socket', () => {
     }
   });
 
-  test('stored features match as their image does, without another run of the network', async () => {
+  test('stored features give the same matches as their image, without another run of the network', async () => {
     const a = { pixels: await photo('chelsea.png'), resize: fit(160, 160) };
     const b = await photo('coffee.jpg');
     const expected = await client.match(a, b);
@@ -94,7 +94,7 @@ describe('matching over a socket', () => {
     assert.equal(new Set([featureRef, cropped.featureRef, backbone.featureRef]).size, 3);
   });
 
-  test('a reference that is not kept, or of another space, says so', async () => {
+  test('a reference that is unknown or of another space is rejected with the reason', async () => {
     const b = await photo('coffee.jpg');
     await assert.rejects(
       client.match({ featureRef: 'gone' }, b),
@@ -120,7 +120,7 @@ describe('matching over a socket', () => {
     );
   });
 
-  test('one query is matched with many: a bad target has its own error, in its place', async () => {
+  test('one query is matched with many targets: a bad target has its own error at its position', async () => {
     const [query, cat, cup] = await Promise.all(['astronaut.jpg', 'chelsea.png', 'coffee.jpg'].map(photo));
     const { featureRef } = await client.storeFeatures(cup!);
     const targets = [cat!, new Uint8Array([1, 2, 3]), { featureRef }, { featureRef: 'gone' }];
@@ -152,7 +152,7 @@ describe('matching over a socket', () => {
     );
   });
 
-  test('features in the hands of the caller match as their image does; broken ones are refused', async () => {
+  test('features sent by the caller give the same matches as their image; damaged ones are rejected', async () => {
     const [a, b] = [{ pixels: await photo('chelsea.png'), resize: fit(96, 96) }, await photo('coffee.jpg')];
     const { data, shape, grid } = await client.features(a, { space: 'localProjector' });
     assert.deepEqual(
@@ -175,7 +175,7 @@ describe('matching over a socket', () => {
     );
   });
 
-  test('a homography leads from the pixels of one original to those of the other', async () => {
+  test('a homography maps the pixels of one original to those of the other', async () => {
     const small = await photo('astronaut.jpg');
     const { width = 0, height = 0 } = await sharp(small).metadata();
     const large = await sharp(small)
@@ -195,7 +195,7 @@ describe('matching over a socket', () => {
     assert.deepEqual((await client.match(a!, b!, options)).homography, homography);
   });
 
-  test('where there is no homography, the answer says why, and keeps its pairs', async () => {
+  test('without a homography, the answer has the reason and the pairs', async () => {
     const image = await photo('coffee.jpg');
     const { pairs, homography } = await client.match(image, image, { topGamma: 3, homography: true });
     assert.equal(pairs.length, 3);

@@ -15,7 +15,7 @@ import { skipWithout } from '../support/prometheusProgram.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** What operators see of calls: metrics by Prometheus' conventions, log lines and trailing metadata with a request id. */
+/** Observability of calls: metrics in Prometheus' conventions, log lines, and trailing metadata with a request id. */
 
 const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(9) };
 
@@ -29,7 +29,7 @@ interface Line {
   readonly phasesMs?: Record<string, number>;
 }
 
-/** A picture on which the engine fails. */
+/** An image that makes the engine fail. */
 const poisoned = { ...image, rgb: new Uint8Array(image.rgb.length).fill(66) };
 const failWith = ({ data }: ImageBatch) =>
   data.includes(66) ? new EngineError('internal', 'no such kernel') : undefined;
@@ -81,7 +81,7 @@ describe('a served call', () => {
     });
   }
 
-  test('has a request id, given or made, in its log line and trailing metadata', async () => {
+  test('has a request id, from the client or generated, in its log line and trailing metadata', async () => {
     for (const [id, model] of [
       ['4bf92f3577b34da6a3ce929d0e0e4736', ''],
       ['orders/17:retry=2', 'none'],
@@ -105,7 +105,7 @@ describe('a served call', () => {
     }
   });
 
-  test('logs what failed in an item of a batch or a stream, whose call is answered', async () => {
+  test('logs the failed items of a batch or stream although the call succeeds', async () => {
     const client = createClient({ address: server.address });
     const results = [...(await client.embedBatch([image, poisoned]))];
     for await (const answer of client.embedStream([{ id: 'a', image: poisoned }])) results.push(answer);
@@ -122,7 +122,7 @@ describe('a served call', () => {
     for (const { requestId } of failed) assert.ok(requestId);
   });
 
-  test('counts in every metric that there is', async () => {
+  test('is counted in every metric', async () => {
     const metrics = await scrape();
     const value = (line: string) =>
       Number(
@@ -144,7 +144,7 @@ describe('a served call', () => {
     assert.equal(value('vicregl_stored_features'), 1);
     assert.ok(value('vicregl_stored_features_bytes') > 0);
     assert.equal(value('vicregl_stored_features_hits_total'), 2);
-    // The first StoreFeatures looks whether they are kept already.
+    // The first StoreFeatures checks whether the features are stored already.
     assert.equal(value('vicregl_stored_features_misses_total'), 2);
     assert.equal(value('vicregl_stored_features_evictions_total'), 0);
     assert.equal(value('vicregl_stored_features_expirations_total'), 0);
@@ -161,7 +161,7 @@ describe('a served call', () => {
     assert.ok(value('process_resident_memory_bytes') > 1e6);
   });
 
-  test('and promtool finds nothing wrong with names and helps', {
+  test('promtool accepts the names and help texts of the metrics', {
     skip: skipWithout('promtool'),
   }, async () => {
     const check = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -174,7 +174,7 @@ describe('a served call', () => {
 
 describe('the histogram of phases', () => {
   const perImage = (images: number) => ({ decode: images, queue: images, inference: images });
-  /** Calls of a fresh server, each with how often it counts in every phase. */
+  /** Calls to a new server, each with its expected count in every phase. */
   const calls: Record<string, [(client: Client) => Promise<unknown>, Record<string, number>]> = {
     Embed: [(client) => client.embed(image), { receive: 1, wait: 1, ...perImage(1), encode: 1 }],
     ExtractFeatures: [
@@ -197,7 +197,7 @@ describe('the histogram of phases', () => {
     ],
   };
 
-  test('counts what belongs to an image once per image, and the rest once per message', async () => {
+  test('counts image phases once per image, and other phases once per message', async () => {
     const server = await createServer({
       models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
       ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', logger: createLogger('silent') },
@@ -221,7 +221,7 @@ describe('the histogram of phases', () => {
   });
 });
 
-describe('items that are refused', () => {
+describe('rejected items', () => {
   let held: ReturnType<typeof createHeldEngine>;
   let server: Awaited<ReturnType<typeof createServer>>;
   let client: Client;
@@ -243,7 +243,7 @@ describe('items that are refused', () => {
     await server.close();
   });
 
-  test('count with their reason, though their call is answered', async () => {
+  test('are counted with their reason although the call succeeds', async () => {
     const running = held.nextRun();
     const first = client.embed(image);
     await running;
@@ -255,7 +255,7 @@ describe('items that are refused', () => {
     await metricsHave('vicregl_requests_total{method="EmbedBatch",code="OK"} 1');
   });
 
-  test('count as dropped where their deadline passes in the queue, and no call does whose run had begun', async () => {
+  test('are counted as dropped if their deadline expires in the queue, but not if their run had started', async () => {
     const running = held.nextRun();
     const first = assert.rejects(client.embed(image, { deadlineMs: 1000 }), { code: 'DEADLINE_EXCEEDED' });
     await running;

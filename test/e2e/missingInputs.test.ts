@@ -9,7 +9,7 @@ const photo = 'test/fixtures/photos/coffee.jpg';
 const bundled = 'vicregl-convnext-atto';
 const trains = ['train', '--recipe', 'convnext-atto-128'];
 
-/** Every command with a path that is not there: what its message must name beside the path. */
+/** Every command with a path that does not exist, and the text that its message must have besides the path. */
 const commands: readonly (readonly [given: string, args: (path: string, out: string) => string[]])[] = [
   ['--config', (path, out) => ['train', '--config', path, '--out', out]],
   ['data.source', (path, out) => [...trains, '--set', `data.source=${path}`, '--out', out]],
@@ -54,21 +54,21 @@ describe('a path that cannot be opened', () => {
     ['is not there', 'nowhere', 'there is no such file or folder'],
     ['leads through a file', 'file/inside', 'a part of the path is a file, not a folder'],
   ] as const) {
-    it(`is named with its option and the reason in words by every command, when it ${what}`, async () => {
+    it(`is reported by every command with its option and the reason, when it ${what}`, async () => {
       const at = join(scratch, path);
       for (const [given, args] of commands) {
         const { code, stderr } = await vicreglInHost(...args(at, join(scratch, 'out')));
         const called = args(path, 'out').join(' ');
         assert.equal(code, 1, `${called}: ${stderr}`);
         for (const text of [at, given, reason]) assert.ok(stderr.includes(text), `${called}: ${stderr}`);
-        // A code stands behind its words, never alone.
+        // An error code follows its description and is never alone.
         assert.doesNotMatch(stderr, /(?<!\()\bE[A-Z]{4,}\b/, called);
       }
       assert.deepEqual(await readdir(scratch), ['file']);
     });
   }
 
-  it('is told to be a folder where a file is wanted', async () => {
+  it('is reported as a folder where a file is expected', async () => {
     for (const args of [
       ['train', '--config', scratch, '--out', join(scratch, 'out')],
       ['serve', '--config', scratch],

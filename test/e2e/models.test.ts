@@ -42,7 +42,7 @@ describe('vicregl models', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  it('list names the bundled model with its form; show prints the manifest of version 1 as one of version 2', async () => {
+  it('list names the bundled model with its form; show prints a manifest of version 1 as version 2', async () => {
     const { stdout } = await vicregl('models', 'list');
     assert.match(stdout, /^vicregl-convnext-atto +convnext_atto, 320 channels, stride 32, float16.*Apache-2\.0/m);
     const shown = JSON.parse((await vicregl('models', 'show', 'vicregl-convnext-atto')).stdout);
@@ -54,7 +54,7 @@ describe('vicregl models', () => {
     });
   });
 
-  it('quantize makes an int8 model of a float one that serves; compare shows how far they agree', async () => {
+  it('quantize makes an int8 model that can be served; compare shows its agreement with the float model', async () => {
     const out = join(scratch, 'int8');
     const made = await vicregl('models', 'quantize', float, '--images', photographs, '--calibrate', '5', '--out', out);
     assert.equal(made.code, 0, made.stderr);
@@ -74,7 +74,7 @@ describe('vicregl models', () => {
     assert.deepEqual(JSON.parse(embedded.stdout).shape, [16]);
   });
 
-  it('quantize and compare leave out pictures that cannot be decoded, and name them', async () => {
+  it('quantize and compare skip images that cannot be decoded, and name them', async () => {
     const mixed = join(scratch, 'mixed');
     await writePhotographs(mixed, ['0.jpg', '1.jpg', '2.jpg', '3.jpg']);
     await writeFile(join(mixed, '00.jpg'), 'no picture');
@@ -105,7 +105,7 @@ describe('vicregl models', () => {
     }
   });
 
-  it('convert writes another form, which verify accepts until a byte of it changes', async () => {
+  it('convert writes another form, and verify accepts it until one byte changes', async () => {
     const out = join(scratch, 'half');
     const made = await vicregl('models', 'convert', float, '--out', out, '--compute', 'float16', '--stages', '2,4');
     assert.match(made.stdout, /half: custom, float16, /, made.stderr);
@@ -120,7 +120,7 @@ describe('vicregl models', () => {
     assert.match(damaged.stderr, /backbone\.onnx has \d+ bytes, expected \d+/);
   });
 
-  it('refuse what cannot be done in one clear line', async () => {
+  it('reject impossible requests in one clear line', async () => {
     const cases: [string[], RegExp][] = [
       [['verify', 'nowhere'], /there is no model "nowhere".*existing models: .*vicregl-convnext-atto/],
       [['convert', float, '--out', join(scratch, 'x'), '--output-stride', '8'], /output stride 8: a ConvNeXt's is 32/],

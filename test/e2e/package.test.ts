@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { npm, skipWithoutRegistry } from '../support/npm.js';
 import { startServedProcessWith } from '../support/servedProcess.js';
 
-/** The package as its users get it: packed, and installed as a dependency of a project that has nothing else. */
+/** The package as users install it: packed, and the only dependency of a project. */
 
 const execute = promisify(execFile);
 
@@ -32,14 +32,14 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-/** Files below a folder of the repository, by their paths from its root. */
+/** Files below a folder of the repository, with paths from its root. */
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
 describe('the packed files', () => {
-  test('are what a user needs: programs, contract, recipes and the bundled model, whole', async () => {
+  test('are complete: programs, proto files, recipes and the bundled model', async () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = (await filesIn('src')).filter((path) => path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path));
     const expected = [
@@ -48,7 +48,7 @@ describe('the packed files', () => {
       ...(await filesIn('recipes')),
       ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
       ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
-      'dist/src/proto/descriptors.binpb', // what reflection answers
+      'dist/src/proto/descriptors.binpb', // needed by reflection
     ];
     const programs = paths.filter((path) => !path.endsWith('.d.ts'));
     assert.deepEqual(
@@ -56,7 +56,7 @@ describe('the packed files', () => {
       expected.sort(),
       'where dist has files of sources that are gone: remove it, and build',
     );
-    // types are those of the client, and what they are made of
+    // types of the client, and the types they use
     const types = new Set(paths.filter((path) => path.endsWith('.d.ts')).map((path) => path.split('/')[2]));
     assert.deepEqual([...types].sort(), ['client', 'proto', 'tensor']);
   });
@@ -64,7 +64,7 @@ describe('the packed files', () => {
 
 const skip = await skipWithoutRegistry();
 
-test('the tests below are skipped without a registry, and say so; where CI has to have it they fail', async (t) => {
+test('the tests below are skipped with the reason if there is no registry, and fail if CI requires it', async (t) => {
   const nowhere = { npm_config_registry: 'http://127.0.0.1:1/' };
   const before = process.env['CI_NPM_REGISTRY'];
   t.after(() => {
@@ -89,7 +89,7 @@ console.log(JSON.stringify({ dimensions: vector.length, shape, stride: grid.stri
 
 describe('the package as a dependency', { skip }, () => {
   let project: string;
-  /** The README's variable, and its value. */
+  /** The environment variable of the README's install command, and its value. */
   let withoutCuda: Readonly<Record<string, string>>;
   const installed = (path: string): string => join(project, 'node_modules', path);
   before(async () => {
@@ -103,14 +103,14 @@ describe('the package as a dependency', { skip }, () => {
     await npm(project, withoutCuda, 'install', '--prefer-offline', '--no-audit', join(scratch, packed.filename));
   });
 
-  test('brings no CUDA, and nothing of those who develop it', async () => {
+  test('installs neither CUDA nor development dependencies', async () => {
     const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as Manifest;
     for (const name of Object.keys(dependencies)) assert.ok(existsSync(installed(name)), name);
     for (const name of Object.keys(devDependencies)) {
-      // Types are needed by none of the libraries; other tools may be, in another version.
+      // No library needs the types. Other development tools may be dependencies of a library, in another version.
       if (name.startsWith('@types/') && name !== '@types/node') assert.ok(!existsSync(installed(name)), name);
     }
-    // npm may come to run no install script without being told to; as it stands, the script downloads nothing
+    // a later npm may run no install scripts by default; here the script runs and downloads nothing
     const env = { PATH: process.env['PATH'], ...withoutCuda };
     await execute(process.execPath, [installed('onnxruntime-node/script/install.js')], { cwd: project, env });
     const runtime = await readdir(installed('onnxruntime-node/bin'), { recursive: true });
@@ -120,7 +120,7 @@ describe('the package as a dependency', { skip }, () => {
     );
   });
 
-  test('serves the bundled model, and its client calls it, from JavaScript and with its types from TypeScript', async () => {
+  test('serves the bundled model, and its client works from JavaScript and, with types, from TypeScript', async () => {
     const script = join(project, 'consumer.ts');
     await writeFile(script, `import { readFile } from 'node:fs/promises';\n${consumer}`);
     const tsc = resolve('node_modules/typescript/bin/tsc');

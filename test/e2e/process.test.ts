@@ -16,7 +16,7 @@ import { withTinyModel } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-/** The command itself, as users run it: `node bin/vicregl.js ...`. */
+/** The command as users run it: `node bin/vicregl.js ...`. */
 
 const photo = (name: string) => fileURLToPath(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
 
@@ -37,7 +37,7 @@ describe('node bin/vicregl.js', () => {
     await rm(folder, { recursive: true });
   });
 
-  test('embed, features and match answer alike from a service and in-process', async () => {
+  test('embed, features and match give the same answers from a service and in-process', async () => {
     const served = await startServedProcess('--model', model.folder.dir);
     const over = ['--address', served.address];
     const within = ['--model', model.folder.dir];
@@ -72,7 +72,7 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('--local runs the bundled model in this process, wherever the flag stands', async () => {
+  test('--local runs the bundled model in this process, at any position of the flag', async () => {
     const { code, stdout, stderr } = await vicregl('embed', '--local', photo('coffee.jpg'), '--threads', '1');
     assert.equal(code, 0, stderr);
     assert.deepEqual(JSON.parse(stdout).shape, [320]);
@@ -137,7 +137,7 @@ describe('node bin/vicregl.js', () => {
     }
   });
 
-  test('serve holds the limits of its flags', async () => {
+  test('serve enforces the limits of its flags', async () => {
     const flags = ['--max-message-bytes', '40000', '--queue-images', '8', '--batch-images', '2'];
     const served = await startServedProcess('--model', model.folder.dir, ...flags);
     const { code, stderr } = await vicregl('embed', photo('coffee.jpg'), '--address', served.address);
@@ -147,7 +147,7 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('serve with a certificate and a token of vicregl token, which SIGHUP and the admin call read again', async (t) => {
+  test('serve uses a certificate and a token of vicregl token, and reloads them on SIGHUP and the admin call', async (t) => {
     const authority = createAuthority('vicregl test');
     const { cert, key } = await writeIdentity(folder, 'served', authority.sign('served'));
     const [ca, tokensFile, tokenFile] = ['ca.crt', 'tokens.yaml', 'token'].map((name) => join(folder, name)) as [
@@ -166,7 +166,7 @@ describe('node bin/vicregl.js', () => {
     const guard = ['--tls-cert', cert, '--tls-key', key, '--tokens-file', tokensFile];
     const served = await startServedProcess('--model', model.folder.dir, ...guard);
     t.after(() => served.child.kill('SIGKILL'));
-    // By name: Node warns on stderr where a server is named by its address.
+    // Use the host name: Node warns on stderr if a TLS server name is an IP address.
     const reach = ['--address', served.address.replace('127.0.0.1', 'localhost'), '--tls-ca', ca];
     const refused = await vicregl('model', ...reach, '--token-file', tokenFile);
     assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is not known here/);
@@ -197,7 +197,7 @@ describe('node bin/vicregl.js', () => {
     assert.deepEqual(await once(served.child, 'exit'), [0, null]);
   });
 
-  test('SIGTERM finishes the running requests and the process exits 0 by itself', async () => {
+  test('after SIGTERM the running requests are answered and the process exits with code 0', async () => {
     const served = await startServedProcess('--model', model.folder.dir);
     const client = createClient({ address: served.address, deadlineMs: 30_000 });
     await client.waitForReady();

@@ -13,7 +13,7 @@ import { skipWithout } from '../support/prometheusProgram.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** deploy/'s scrape configuration and alert rules in a real Prometheus that scrapes a real service. */
+/** The scrape configuration and alert rules of deploy/ in a real Prometheus that scrapes a real service. */
 
 const skip = skipWithout('prometheus');
 const deploy = (name: string) => new URL(`../../../deploy/${name}`, import.meta.url);
@@ -35,7 +35,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Asks again and again until an answer holds. */
+/** Repeats a query until its answer satisfies a condition. */
 async function eventually<T>(ask: () => Promise<T | undefined>, what: string): Promise<T> {
   const end = Date.now() + DEADLINE_MS;
   for (;;) {
@@ -70,7 +70,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-prometheus-'));
     model = await withTinyModel();
     served = await startServedProcess('--model', model.folder.dir);
-    // The files as they are, but for the address and the times: a test cannot wait minutes.
+    // The real files with another address and shorter times, because a test cannot wait minutes.
     const config = parse(await readFile(deploy('prometheus.yml'), 'utf8'));
     const [job] = config.scrape_configs;
     job.scrape_interval = '1s';
@@ -106,7 +106,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     await rm(scratch, { recursive: true });
   });
 
-  test('scrapes the service: what clients ask for can be seen', async () => {
+  test('scrapes the service: the calls of clients appear in the metrics', async () => {
     const client = createClient({ address: served.address });
     for (let i = 0; i < 3; i++) await client.embed({ width: 8, height: 8, rgb: new Uint8Array(192) });
     await client.close();
@@ -115,7 +115,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     assert.equal(await eventually(() => query(total), 'the requests are counted'), 3);
   });
 
-  test('evaluates every rule, and raises none while all is well', async () => {
+  test('evaluates every rule, and no alert fires while the service is healthy', async () => {
     const evaluated = await eventually(async () => {
       const found = await rules();
       return found.length > 0 && found.every(({ health }) => health !== 'unknown') ? found : undefined;
@@ -126,7 +126,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
     }
   });
 
-  test('raises VicreglDown when the service is killed', async () => {
+  test('fires VicreglDown when the service is killed', async () => {
     const exited = once(served.child, 'exit');
     served.child.kill('SIGKILL');
     await exited;

@@ -13,18 +13,18 @@ import { vicreglInHost as vicregl } from '../support/vicregl.js';
 const files = (await readdir('recipes')).filter((name) => name.endsWith('.yaml')).sort();
 
 describe('the shipped recipes', () => {
-  test('are all valid, with names of their own', async () => {
+  test('are all valid and have unique names', async () => {
     const configs = await Promise.all(files.map((file) => loadTrainConfig(join('recipes', file))));
     assert.ok(configs.length >= 7);
     assert.equal(new Set(configs.map(({ name }) => name)).size, configs.length);
   });
 
-  test('and the configuration of the bundled model are taken by this version', async () => {
+  test('and the configuration of the bundled model are valid in this version', async () => {
     const { name } = await loadTrainConfig('models/vicregl-convnext-atto/config.yaml');
     assert.equal(name, 'vicregl-convnext-atto');
   });
 
-  test('share nothing that no recipe extends', async () => {
+  test('have no shared file that no recipe extends', async () => {
     const extended = await Promise.all(
       files.map(async (file) => (parse(await readFile(join('recipes', file), 'utf8')) as { extends?: string }).extends),
     );
@@ -33,7 +33,7 @@ describe('the shipped recipes', () => {
     }
   });
 
-  // method: the published settings, batch and peak learning rate (base rate x batch / 256)
+  // the published settings, batch size and peak learning rate (base rate x batch / 256)
   const published = [
     ['resnet50-100ep', 'resnet50', 'lars', 512, 100, 0.6, 2],
     ['resnet50-300ep', 'resnet50', 'lars', 2048, 300, 1.6, 2],
@@ -55,7 +55,7 @@ describe('the shipped recipes', () => {
     });
   }
 
-  test('are listed by name, and shown resolved as a configuration that train takes', async () => {
+  test('are listed by name, and shown as a resolved configuration that train accepts', async () => {
     const list = await vicregl('recipes', 'list');
     assert.equal(list.code, 0, list.stderr);
     assert.deepEqual(

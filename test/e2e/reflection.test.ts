@@ -16,11 +16,11 @@ import { PYTHON, skipWithoutPython } from '../support/python.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { reflect, reflectionVersions } from './grpcProbe.js';
 
-/** Callers that know nothing of the service but its address: everything that they need comes from reflection. */
+/** Clients that know only the address of the service, and get everything else from reflection. */
 
 const image = { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, 7) };
 
-/** Full names of everything in a file that has a descriptor of its own, with the methods of services. */
+/** Full names of all descriptors in a file, including the methods of services. */
 function* symbolsOf({ package: scope = '', messageType, enumType, service }: IFileDescriptorProto): Generator<string> {
   function* ofMessage({ name, nestedType, enumType }: IDescriptorProto, within: string): Generator<string> {
     const full = `${within}.${name}`;
@@ -48,7 +48,7 @@ describe('reflection', () => {
   });
   after(() => server.close());
 
-  /** Files of an answer, the one that was asked for first. */
+  /** Files of an answer, with the requested one first. */
   const filesOf = (answer: Record<string, unknown>): IFileDescriptorProto[] => {
     const { file_descriptor_proto: files } = answer['file_descriptor_response'] as { file_descriptor_proto: Buffer[] };
     return files.map((bytes) => descriptor.FileDescriptorProto.decode(bytes) as unknown as IFileDescriptorProto);
@@ -74,7 +74,7 @@ describe('reflection', () => {
   }
 
   for (const version of reflectionVersions) {
-    test(`${version}: every service is listed, and every import of their files is answered under its name`, async () => {
+    test(`${version}: every service is listed, and every imported file is found by its name`, async () => {
       const { services, files } = await discover(version);
       assert.deepEqual(services.sort(), [
         'grpc.health.v1.Health',
@@ -106,9 +106,9 @@ describe('reflection', () => {
       assert.deepEqual([jsonName, proto3Optional], ['maxResponseBytes', true]);
     });
 
-    test(`${version}: every symbol leads to its file, and an answer brings what its file imports`, async () => {
+    test(`${version}: every symbol is found, and an answer includes the imports of its file`, async () => {
       const { files } = await discover(version);
-      // What travels in google.rpc.Status is imported by nothing.
+      // No file imports the messages that are sent in google.rpc.Status.
       const symbols = [
         ['google.rpc.ErrorInfo', 'google/rpc/error_details.proto'] as const,
         ...[...files].flatMap(([name, file]) => [...symbolsOf(file)].map((symbol) => [symbol, name] as const)),
@@ -127,7 +127,7 @@ describe('reflection', () => {
       }
     });
 
-    test(`${version}: what is not there is NOT_FOUND, and the stream goes on`, async () => {
+    test(`${version}: an unknown name is NOT_FOUND, and the stream continues`, async () => {
       const answers = await reflect(server.address, version, [
         { file_by_filename: 'vicregl.v1.proto' },
         { file_containing_symbol: 'vicregl.v1.Nothing' },
@@ -140,7 +140,7 @@ describe('reflection', () => {
     });
   }
 
-  test('a call can be made by what it answers alone', async () => {
+  test('a call can be made with only the reflected descriptors', async () => {
     const [answer] = await reflect(server.address, 'v1', [{ file_containing_symbol: 'vicregl.v1.VicreglService' }]);
     const { file_descriptor_proto: files } = answer!['file_descriptor_response'] as { file_descriptor_proto: Buffer[] };
     const set = protobuf.Writer.create();
@@ -159,7 +159,7 @@ describe('reflection', () => {
     assert.deepEqual([embedding.dtype, embedding.shape, embedding.data.length], ['DATA_TYPE_FLOAT32', [16], 64]);
   });
 
-  test("a call can be made by Python's descriptor pool alone", {
+  test('a call can be made from Python with only the reflected descriptors', {
     skip: skipWithoutPython('grpc', 'google.protobuf'),
   }, async () => {
     const program = fileURLToPath(new URL('../../../test/support/reflectedCall.py', import.meta.url));
@@ -170,7 +170,7 @@ describe('reflection', () => {
       assert.deepEqual(JSON.parse(output), {
         shape: [16],
         bytes: 64,
-        // An item that fails carries a google.rpc.Status, whose details are messages of the pool too.
+        // A failed item has a google.rpc.Status, whose details are also messages of the pool.
         item: { code: 3, reason: 'IMAGE_UNSUPPORTED_FORMAT' },
         health: 'SERVING',
       });

@@ -15,16 +15,16 @@ import { createLogger } from '../../src/serve/operations/logger.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 
-/** Every method of the contract is there wherever a method has to be: what is missing is found by the loaded definition. */
+/** Every method of the loaded definition must exist in all places that need it: handler, client, metrics and API guide. */
 
 const { service: definitions } = loadVicreglService();
 const names = Object.values(definitions).map(({ path }) => path.split('/').at(-1)!);
 const engineOf = () => createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 
-/** What a client gets for one empty request: the number of messages, or the error. */
+/** Result of one empty request: the number of messages, or the error. */
 type Outcome = { readonly messages: number } | { readonly code: string; readonly message: string };
 
-/** Sends one empty request to every method. @returns what came of it, by the methods' names */
+/** Sends one empty request to every method. @returns the results by method name */
 async function outcomes(transport: Transport): Promise<Record<string, Outcome>> {
   const found: Record<string, Outcome> = {};
   for (const [name, { requestStream }] of Object.entries(definitions)) {
@@ -49,7 +49,7 @@ async function outcomes(transport: Transport): Promise<Record<string, Outcome>> 
   return found;
 }
 
-/** A transport that answers nothing. @param called is told the name of every method that is called */
+/** A transport without answers. @param called receives the name of every method that is called */
 function recordingTransport(called: Set<string>): Transport {
   const nothing = async function* (name: string): AsyncGenerator<unknown, void> {
     called.add(name);
@@ -72,7 +72,7 @@ function recordingTransport(called: Set<string>): Transport {
   };
 }
 
-describe('every method of the contract', () => {
+describe('every method of the API', () => {
   let server: RunningServer;
   let overSocket: Record<string, Outcome>;
   before(async () => {
@@ -106,7 +106,7 @@ describe('every method of the contract', () => {
     }
   });
 
-  test('answers in-process what it answers over a socket', async () => {
+  test('gives the same answer in-process as over a socket', async () => {
     const transport = createLocalTransport(createService({ models: [{ engine: engineOf() }] }));
     assert.deepEqual(await outcomes(transport), overSocket);
     await transport.close();
@@ -116,7 +116,7 @@ describe('every method of the contract', () => {
     const called = new Set<string>();
     const client = createClientOver(recordingTransport(called));
     const image = { width: 1, height: 1, rgb: new Uint8Array(3) };
-    // Arguments in every form that some function of the client takes; a function throws for those of the others.
+    // Arguments in every form that a function of the client takes. Functions throw for the forms of others.
     const forms = [[], [image], [[image]], [[{ id: 'a', image }]], [image, image], [image, [image]]];
     for (const call of Object.values(client) as ((...args: unknown[]) => unknown)[]) {
       for (const form of forms) {
@@ -127,7 +127,7 @@ describe('every method of the contract', () => {
               for await (const _ of answer as AsyncIterable<unknown>);
             }
           } catch {
-            // Nothing answers: what was called is all that counts.
+            // There is no answer. Only the called method counts.
           }
         }
       }

@@ -29,14 +29,14 @@ after(() => rm(scratch, { recursive: true }));
 const rows = (text: string) =>
   new Map(text.split('\n').map((line) => [line.split(/ {2,}/)[0]!, line.split(/ {2,}/).slice(1)]));
 
-/** Mean of a term over a run, as few steps are all among the last 50. */
+/** Mean of a term over a run. The run is shorter than the 50 steps of the mean in the output. */
 async function mean(name: string, term: string): Promise<string> {
   const values = (await readRunLog(run(name))).map((record) => (record as StepRecord)[term]!);
   return String(Number((values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4)));
 }
 
 describe('vicregl runs', () => {
-  test('compare draws curves over each other and prints last terms and what differs', async () => {
+  test('compare draws overlaid curves, and prints the last terms and the differing keys', async () => {
     const out = join(scratch, 'compare.svg');
     const { code, stdout, stderr } = await vicregl('runs', 'compare', run('plain'), run('global-only'), '--out', out);
     assert.equal(code, 0, stderr);
@@ -52,7 +52,7 @@ describe('vicregl runs', () => {
     for (const word of ['plain', 'global-only', 'inv_l', 'minv_l', 'stde']) assert.ok(svg.includes(`>${word}<`), word);
   });
 
-  test('compare draws the terms that are asked for, as PNG too', async () => {
+  test('compare draws the requested terms, also as PNG', async () => {
     const out = join(scratch, 'compare.png');
     const { code, stderr } = await vicregl('runs', 'compare', run('plain'), '--terms', 'l, lr', '--out', out);
     assert.equal(code, 0, stderr);
@@ -60,7 +60,7 @@ describe('vicregl runs', () => {
     assert.deepEqual([format, width > 800], ['png', true]);
   });
 
-  test('list names the runs of a folder, and show sums up one', async () => {
+  test('list names the runs of a folder, and show summarises one', async () => {
     const list = await vicregl('runs', 'list', join(scratch, 'runs'));
     assert.equal(list.code, 0, list.stderr);
     const found = rows(list.stdout);
@@ -72,7 +72,7 @@ describe('vicregl runs', () => {
     assert.deepEqual([shown.name, shown.steps, shown.epochs, shown.best.step], ['plain', 4, 2, 4]);
   });
 
-  test('errors are one clear line', async () => {
+  test('errors are one clear line each', async () => {
     const cases: [string[], RegExp][] = [
       [['compare', run('notes')], /^vicregl: .*notes is not a run folder: it holds no config\.yaml/],
       [['compare', run('plain'), '--terms', 'lol'], /^vicregl: no run has logged "lol"; logged terms: core, /],

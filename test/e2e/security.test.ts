@@ -17,14 +17,14 @@ import { failsWith } from '../support/failsWith.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { checkHealth, listServices } from './grpcProbe.js';
 
-/** Who may call: TLS, client certificates, tokens and their rates, over a real socket. */
+/** Access control over a real socket: TLS, client certificates, tokens and their rates. */
 
 const authority = createAuthority('vicregl test');
 const stranger = createAuthority('somebody else');
 const tokens = { matching: createToken(), segmentation: createToken(), slow: createToken() };
 let folder: string;
 
-/** A guarded service; its log is kept. */
+/** A protected service, with its log. */
 async function start(content: Record<string, unknown>) {
   const lines: string[] = [];
   const logger = createLogger('debug', { write: (line: string) => void lines.push(line) });
@@ -55,7 +55,7 @@ async function start(content: Record<string, unknown>) {
   };
 }
 
-/** The serial number of the certificate that a new connection is shown. */
+/** Serial number of the certificate that a new connection receives. */
 function shownSerial(address: string): Promise<string> {
   const [host, port] = address.split(':') as [string, string];
   return new Promise((resolve, reject) => {
@@ -68,14 +68,14 @@ function shownSerial(address: string): Promise<string> {
 }
 
 /**
- * Why certificates are refused in this process, by their serial numbers. Node ends such a connection without telling the
- * client or anyone else why; the socket knows.
+ * Reasons for which certificates are rejected in this process, by serial number. Node closes such a connection without
+ * reporting the reason to the client. Only the socket has it.
  */
 function watchRefusals(t: TestContext): ReadonlyMap<string, string> {
   const { destroy } = TLSSocket.prototype;
   const reasons = new Map<string, string>();
   t.mock.method(TLSSocket.prototype, 'destroy', function (this: TLSSocket, error?: Error) {
-    // The type says Error; it is the code. A socket may be destroyed more than once, and has no certificate then.
+    // The type is Error, but the value is the code. A socket can be destroyed repeatedly, and then has no certificate.
     const reason = this.authorizationError && String(this.authorizationError);
     const serial = reason ? this.getPeerCertificate()?.serialNumber : undefined;
     if (reason && serial !== undefined) reasons.set(serial, reason);
@@ -92,7 +92,7 @@ after(() => rm(folder, { recursive: true }));
 describe('TLS', () => {
   const ca = Buffer.from(authority.cert);
 
-  test('answers clients that trust its authority, and no others', async () => {
+  test('answers only clients that trust its authority', async () => {
     const { cert, key } = await writeIdentity(folder, 'server', authority.sign('server'));
     const service = await start({ tlsCert: cert, tlsKey: key });
     try {
@@ -109,7 +109,7 @@ describe('TLS', () => {
     }
   });
 
-  test('a reload takes a renewed certificate without a restart, and keeps the old one where the new one is wrong', async () => {
+  test('a reload uses a renewed certificate without a restart, and keeps the old one if the new one is invalid', async () => {
     const first = authority.sign('first');
     const { cert, key } = await writeIdentity(folder, 'renewed', first);
     const service = await start({ tlsCert: cert, tlsKey: key });
@@ -132,7 +132,7 @@ describe('TLS', () => {
     }
   });
 
-  test('mutual TLS lets in clients with a certificate of its authority, also after a reload', async (t) => {
+  test('mutual TLS accepts clients with a certificate of its authority, also after a reload', async (t) => {
     const refusals = watchRefusals(t);
     const { cert, key } = await writeIdentity(folder, 'mutual', authority.sign('server'));
     const clientCa = join(folder, 'clients.crt');
@@ -159,7 +159,7 @@ describe('TLS', () => {
     }
   });
 
-  test('the client refuses what cannot work', () => {
+  test('the client rejects invalid options', () => {
     const make = (options: object) => () => createClient({ address: 'vicregl.example:443', ...options });
     assert.throws(make({ tls: { cert: ca } }), failsWith('INVALID_ARGUMENT', /cert and key must be used together/));
     assert.throws(
@@ -196,7 +196,7 @@ describe('tokens', () => {
   });
   after(() => service.stop());
 
-  test('a known one is let in; none, a wrong one, and what is no token are UNAUTHENTICATED, each with its reason', async () => {
+  test('a known token is accepted; a missing, unknown or malformed one is UNAUTHENTICATED with its reason', async () => {
     assert.equal((await service.client({ token: tokens.matching }).model()).name, 'tiny');
     await assert.rejects(
       service.client().model(),
@@ -206,7 +206,7 @@ describe('tokens', () => {
     await assert.rejects(service.client({ token: wrong }).model(), failsWith('UNAUTHENTICATED', /not known here/));
   });
 
-  test('health is open, reflection is not', async () => {
+  test('health needs no token, but reflection does', async () => {
     assert.equal(await checkHealth(service.server.address), 'SERVING');
     await assert.rejects(listServices(service.server.address), /UNAUTHENTICATED/);
     const closed = await start({ tokensFile: path(), openHealth: false });
@@ -214,7 +214,7 @@ describe('tokens', () => {
     await closed.stop();
   });
 
-  test('calls beyond the allowance of a token are RESOURCE_EXHAUSTED with a delay, and logged by name; others are not', async () => {
+  test('calls over the limit of a token are RESOURCE_EXHAUSTED with a delay and logged by its name; other tokens are not affected', async () => {
     const slow = service.client({ token: tokens.slow });
     await slow.model();
     await slow.model();
@@ -233,7 +233,7 @@ describe('tokens', () => {
     await service.client({ token: tokens.matching }).model();
   });
 
-  test('a reload takes tokens in and out without a restart', async () => {
+  test('a reload adds and removes tokens without a restart', async () => {
     const client = service.client({ token: tokens.segmentation });
     await assert.rejects(client.model(), failsWith('UNAUTHENTICATED', /./));
     await writeFile(path(), JSON.stringify(entries(['segmentation'])));
@@ -245,7 +245,7 @@ describe('tokens', () => {
     await client.model();
   });
 
-  test('refused calls are counted by reason, and no token or hash stands in the log', async () => {
+  test('rejected calls are counted by reason, and no token or hash is in the log', async () => {
     const text = await (await fetch(`http://${service.server.metricsAddress}/metrics`)).text();
     const count = (reason: string) =>
       Number(
@@ -264,7 +264,7 @@ describe('tokens', () => {
   });
 });
 
-test('a logger redacts fields that could hold secrets', () => {
+test('a logger redacts fields that could contain secrets', () => {
   const lines: string[] = [];
   const logger = createLogger('info', { write: (line: string) => void lines.push(line) });
   const secret = 'hush-hush';

@@ -48,8 +48,8 @@ async function start(engine: Engine, limits: Partial<ServeLimits> = {}, log = lo
 }
 
 /**
- * Keeps an engine busy with one image, and its queue of one full with another.
- * @returns lets both be answered
+ * Keeps an engine busy with one image, and fills its queue of one with another.
+ * @returns function that lets both be answered
  */
 async function fillQueue(
   { client, until }: Pick<Awaited<ReturnType<typeof start>>, 'client' | 'until'>,
@@ -81,7 +81,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     await model.remove();
   });
 
-  test('Embed gives what the graph gives when it is run directly', async () => {
+  test('Embed returns the same vector as running the graph directly', async () => {
     const image = await photo('astronaut.jpg');
     const { vector, tensor } = await service.client.embed(image);
     const { image: input } = await decodeInput(
@@ -96,7 +96,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     assert.deepEqual(vector, representation!.data);
   });
 
-  test('ExtractFeatures, in float16 too', async () => {
+  test('ExtractFeatures returns maps in float32 and float16', async () => {
     const image = await photo('coffee.jpg');
     const { data, shape, grid } = await service.client.features(image, { space: 'localProjector' });
     assert.deepEqual(shape, [7, 7, 12]);
@@ -123,7 +123,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     assert.equal(pairs[0]!.similarity, undefined);
   });
 
-  test('GetModel tells the facts of the manifest', async () => {
+  test('GetModel returns the facts of the manifest', async () => {
     const { name, version, stride, provider, dimensions } = await service.client.model();
     assert.deepEqual({ name, version, stride, provider }, { name: 'tiny', version: '1', stride: 8, provider: 'cpu' });
     assert.deepEqual(dimensions, { backbone: 16, localProjector: 12, expander: 20 });
@@ -148,7 +148,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     await assert.rejects(service.client.model({ model: 'other' }), failsWith('NOT_FOUND', /"other"/));
   });
 
-  test('bytes that are no message are INVALID_ARGUMENT', async () => {
+  test('bytes that are not a message are INVALID_ARGUMENT', async () => {
     const { code, details } = await sendBytes(
       service.server.address,
       '/vicregl.v1.VicreglService/Embed',
@@ -158,7 +158,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     assert.match(details, /not a valid Embed request/);
   });
 
-  test('health and reflection', async () => {
+  test('health and reflection answer', async () => {
     assert.equal(await checkHealth(service.server.address), 'SERVING');
     for (const name of ['', '/tiny', '/tiny@1']) {
       assert.equal(await checkHealth(service.server.address, `vicregl.v1.VicreglService${name}`), 'SERVING');
@@ -167,7 +167,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     for (const name of ['grpc.health.v1.Health', 'vicregl.v1.VicreglService']) assert.ok(listed.includes(name), name);
   });
 
-  test('/metrics, /healthz and /readyz', async () => {
+  test('/metrics, /healthz and /readyz answer', async () => {
     assert.deepEqual(await service.http('/healthz'), { status: 200, text: 'ok\n' });
     assert.deepEqual(await service.http('/readyz'), { status: 200, text: 'ready\n' });
     assert.equal((await service.http('/other')).status, 404);
@@ -188,7 +188,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
     }
   });
 
-  test('concurrent requests ride together and get the answers they get alone', async () => {
+  test('concurrent requests share a batch and get the same answers as alone', async () => {
     const images = await Promise.all(['astronaut.jpg', 'chelsea.png', 'coffee.jpg'].map(photo));
     const alone = [];
     for (const image of images) alone.push((await service.client.embed(image)).vector);
@@ -203,7 +203,7 @@ describe('the service over a socket, with ONNX Runtime', () => {
 });
 
 describe('the service under limits and failures, with the fake engine', () => {
-  test('a message over the limit is RESOURCE_EXHAUSTED and counted, then a small one works', async () => {
+  test('a message over the limit is RESOURCE_EXHAUSTED and counted, and the next small one is answered', async () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest }), { maxMessageBytes: 100_000 });
     const large = { width: 300, height: 300, rgb: new Uint8Array(270_000) };
     await assert.rejects(client.embed(large), (error: VicreglError) => {
@@ -219,7 +219,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('requests over the budget of bytes are RESOURCE_EXHAUSTED until others are answered', async () => {
+  test('requests over the byte budget are RESOURCE_EXHAUSTED until others are answered', async () => {
     const { engine, nextRun, free } = createHeldEngine();
     const { client, stop } = await start(engine, { requestBytes: 20_000 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
@@ -237,7 +237,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('a message of very many entries is refused before it is decoded, and the next one is answered', async () => {
+  test('a message with very many entries is rejected before decoding, and the next one is answered', async () => {
     const { client, server, stop } = await start(createFakeEngine({ manifest }));
     // Field 1, an empty message: two bytes on the wire, some forty times as many in memory.
     const requests = Buffer.alloc(2_000_000, Buffer.from([0x0a, 0x00]));
@@ -275,11 +275,11 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('a client with more calls than a connection may carry gets all its answers', async () => {
+  test('a client with more calls than the limit of a connection gets all its answers', async () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest, delayMs: 20 }), { callsPerConnection: 2 });
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
     await client.waitForReady();
-    // The first call brings the server's settings.
+    // The client receives the settings of the server with the first call.
     await client.embed(image);
     const answers = await Promise.all(Array.from({ length: 6 }, () => client.embed(image)));
     assert.equal(answers.length, 6);
@@ -289,7 +289,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test("an answer over a client's limit names the ways out; a larger limit in the client is one", async () => {
+  test("the error for an answer over a client's limit names the remedies, and a larger client limit works", async () => {
     const { server, stop } = await start(createFakeEngine({ manifest }));
     const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'native' } } as const; // 50 * 75 * 16 * 4 bytes
     const narrow = createClient({ address: server.address, maxMessageBytes: 200_000 });
@@ -306,7 +306,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('requests that wait together run as one batch', async () => {
+  test('requests that wait at the same time run as one batch', async () => {
     const { engine, runs, nextRun, free } = createHeldEngine();
     const { client, http, until, stop } = await start(engine);
     const image = await photo('chelsea.png');
@@ -325,7 +325,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('many images of one call wait together, and Node warns of no leak', async (t) => {
+  test('many waiting images of one call cause no leak warning of Node', async (t) => {
     const warnings: string[] = [];
     const note = ({ name }: Error) => void warnings.push(name);
     process.on('warning', note);
@@ -334,7 +334,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, until, stop } = await start(engine, { batchImages: 2 });
     const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3) };
     const answers = client.embedBatch(Array.from({ length: 40 }, () => image));
-    // One or two are run, as the second was decoded in time or not.
+    // One or two images run, depending on whether the second was decoded in time.
     await until(/^vicregl_queue_images\{.*\} 3[89]$/m);
     free();
     assert.ok((await answers).every(({ status }) => status === 'fulfilled'));
@@ -342,7 +342,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('a deadline that passes in the queue is DEADLINE_EXCEEDED and spares the engine', async () => {
+  test('a deadline that expires in the queue is DEADLINE_EXCEEDED, and the image does not run', async () => {
     const { engine, runs, nextRun, free } = createHeldEngine();
     const { client, until, stop } = await start(engine);
     const image = await photo('chelsea.png');
@@ -359,7 +359,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('a full queue is RESOURCE_EXHAUSTED with the limit, and the service goes on', async () => {
+  test('a full queue is RESOURCE_EXHAUSTED with the limit, and the service continues', async () => {
     const held = createHeldEngine();
     const service = await start(held.engine, { queueImages: 1 });
     const { client, stop } = service;
@@ -377,7 +377,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('a full queue refuses a call before its message arrives, and counts and logs it', async () => {
+  test('a full queue rejects a call before its message arrives, and the call is counted and logged', async () => {
     const lines: string[] = [];
     const held = createHeldEngine();
     const service = await start(
@@ -388,7 +388,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     const { client, server, http, stop } = service;
     const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3) };
     const empty = await fillQueue(service, held, image);
-    // The message of this call never comes.
+    // The message of this call is never sent.
     const refused = await callWithoutMessage(server.address, `/${serviceName}/Embed`, { 'x-request-id': 'too-many' });
     assert.equal(refused['grpc-status'], String(status.RESOURCE_EXHAUSTED));
     assert.match(decodeURI(String(refused['grpc-message'])), /queue is full/);
@@ -400,14 +400,14 @@ describe('the service under limits and failures, with the fake engine', () => {
     assert.match(text, /^vicregl_requests_total\{method="Embed",code="RESOURCE_EXHAUSTED"\} 1$/m);
     assert.match(text, /^vicregl_requests_rejected_total\{method="Embed",reason="OVERLOADED"\} 1$/m);
     assert.match(lines.find((line) => line.includes('too-many'))!, /"method":"Embed".*"reason":"OVERLOADED"/);
-    // What needs no place in the queue is answered.
+    // Calls that need no place in the queue are answered.
     assert.equal((await client.model()).name, manifest.name);
     await empty();
     assert.equal((await client.embed(image)).vector.length, 16);
     await stop();
   });
 
-  test('with limited input sizes, others are INVALID_ARGUMENT, and the server says which there are', async () => {
+  test('with limited input sizes, other sizes are INVALID_ARGUMENT, and the server lists the allowed ones', async () => {
     const sizes = [{ width: 112, height: 64 }];
     const output = { ...defaultServeLimits.output, inputSizes: sizes };
     const { client, stop } = await start(createFakeEngine({ manifest }), { output });
@@ -424,7 +424,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('an error that nobody foresaw is INTERNAL, and the process lives', async () => {
+  test('an unexpected error is INTERNAL, and the process continues', async () => {
     let runs = 0;
     const fake = createFakeEngine({ manifest });
     const run: Engine['run'] = (batch, wants) => {
@@ -438,7 +438,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('a shutdown says NOT_SERVING, finishes what runs, and is not held by a health watch', async () => {
+  test('a shutdown reports NOT_SERVING, finishes running calls, and does not wait for a health watch', async () => {
     const { engine, nextRun, free } = createHeldEngine();
     const { server, client, http } = await start(engine);
     const watch = watchHealth(server.address);
@@ -457,7 +457,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await client.close();
   });
 
-  test('an engine without a worker is NOT_SERVING and not ready, calls are UNAVAILABLE, until one stands again', async () => {
+  test('without a worker, health is NOT_SERVING, readiness fails and calls are UNAVAILABLE until a worker is ready', async () => {
     const engine = createFakeEngine({ manifest, workers: 2 });
     const { server, client, http, stop } = await start(engine);
     const watch = watchHealth(server.address);
@@ -481,7 +481,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('Match puts its two images into one run of an idle engine', async () => {
+  test('Match runs its two images in one batch of an idle engine', async () => {
     const { client, http, stop } = await start(createFakeEngine({ manifest }));
     await client.match(await photo('chelsea.png'), await photo('coffee.jpg'));
     const { text } = await http('/metrics');
@@ -490,9 +490,9 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('health and metrics answer while a large Match computes', async () => {
+  test('health and metrics answer during a large Match', async () => {
     const { server, client, http, stop } = await start(createFakeEngine({ manifest }));
-    // 80 x 80 cells of 12 channels with themselves: 490 million products.
+    // 80 x 80 cells of 12 channels matched with themselves: 490 million products.
     const image = { pixels: await photo('coffee.jpg'), resize: { kind: 'fit', width: 640, height: 640 } } as const;
     let matched = false;
     const matching = client.match(image, image).finally(() => {
@@ -509,7 +509,7 @@ describe('the service under limits and failures, with the fake engine', () => {
     await stop();
   });
 
-  test('an address in use is a clear error', async () => {
+  test('an address in use is reported as a clear error', async () => {
     const { server, stop } = await start(createFakeEngine({ manifest }));
     const again = {
       models: [{ engine: createFakeEngine({ manifest }) }],

@@ -8,11 +8,11 @@ import { failsWith } from '../support/failsWith.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** Pictures and crops of extreme shapes: the right answers, at the cost of what is kept of them. */
+/** Images and crops of extreme shapes: the answers must be correct, and the cost must depend only on the pixels that are used. */
 
 const fixture = (name: string) => readFile(new URL(`../../../test/fixtures/${name}`, import.meta.url));
 
-/** Largest resident memory in MB that a process or one of its children has had. */
+/** Peak resident memory in MB of a process and its children. */
 async function peakMb(pid: number): Promise<number> {
   const peaks = (await treePids(pid)).map(async (one) =>
     Number(/^VmHWM:\s+(\d+) kB/m.exec(await readFile(`/proc/${one}/status`, 'utf8').catch(() => ''))?.[1] ?? 0),
@@ -20,12 +20,12 @@ async function peakMb(pid: number): Promise<number> {
   return Math.max(...(await Promise.all(peaks))) / 1000;
 }
 
-/** The same colour for every pixel of a row, as raw RGB. */
+/** Raw RGB pixels of one row, all with the same colour. */
 function rows(colours: readonly (readonly number[])[], width: number): Uint8Array {
   return Uint8Array.from(colours.flatMap((colour) => Array.from({ length: width }, () => colour).flat()));
 }
 
-/** Row of a column of pixels enlarged by Catmull-Rom, at a position between pixel centres. */
+/** Value of a column of pixels, interpolated by Catmull-Rom at a position between pixel centres. */
 function between(column: Uint8Array, position: number): number[] {
   const [base, last] = [Math.floor(position), column.length / 3 - 1];
   const t = position - base;
@@ -53,7 +53,7 @@ describe('extreme shapes', () => {
   before(async () => {
     model = await withTinyModel();
     served = await startServedProcess('--model', model.folder.dir, '--threads', '1');
-    // A caller's usual patience: the answers take milliseconds, and took minutes.
+    // A usual deadline: the answers take milliseconds, but once took minutes.
     client = createClient({ address: served.address, deadlineMs: 20_000 });
     await client.waitForReady();
   });
@@ -66,7 +66,7 @@ describe('extreme shapes', () => {
   const square = (rgb: Uint8Array) =>
     client.embed({ pixels: { width: 224, height: 224, rgb }, resize: { kind: 'fit', width: 224, height: 224 } });
 
-  test('one pixel enlarged to 8192 and to the largest side of a uint32 is the colour of that pixel', async () => {
+  test('one pixel enlarged to 8192 and to the maximum uint32 side has the colour of that pixel', async () => {
     const pixels = await fixture('shapes/1x1.png');
     const { vector } = await square(new Uint8Array(224 * 224 * 3).fill(90));
     for (const resize of [4096, 8192, 2 ** 32 - 1]) {
@@ -75,7 +75,7 @@ describe('extreme shapes', () => {
     }
   });
 
-  test('one column of a thousand pixels: the middle of it, enlarged 256 times', async () => {
+  test('of a column of a thousand pixels, the middle is used, enlarged 256 times', async () => {
     const pixels = await fixture('shapes/1x1000.png');
     const column = await sharp(pixels).removeAlpha().raw().toBuffer();
     // Rows of the central square of 256 x 256000.
@@ -84,11 +84,11 @@ describe('extreme shapes', () => {
     );
     const { vector } = await square(rows(colours, 224));
     nearly((await client.embed({ pixels, resize: { kind: 'shortestSide', resize: 256, crop: 224 } })).vector, vector);
-    // The model's own sizes.
+    // The default sizes of the model.
     assert.equal((await client.embed(pixels)).vector.length, vector.length);
   });
 
-  test('a crop of one pixel of a photograph, enlarged to 8192, is its colour', async () => {
+  test('a crop of one pixel of a photograph, enlarged to 8192, has the colour of that pixel', async () => {
     const pixels = await fixture('photos/coffee.jpg');
     const [left, top] = [300, 200];
     const pixel = await sharp(pixels).extract({ left, top, width: 1, height: 1 }).raw().toBuffer();
@@ -100,12 +100,12 @@ describe('extreme shapes', () => {
     }
   });
 
-  test('no process has taken more memory than such pictures need', async () => {
+  test('no process uses more memory than such images need', async () => {
     const peak = await peakMb(served.child.pid!);
     assert.ok(peak < 400, `${peak} MB`);
   });
 
-  test('pipelinePixels refuses what would write more, by name', async (t) => {
+  test('an image over pipelinePixels is rejected with the name of the limit', async (t) => {
     const small = await startServedProcess(
       '--model',
       model.folder.dir,

@@ -19,9 +19,9 @@ import { allSnippets, commandsOf, type Snippet, snippetsOf, wordsOf } from '../s
 import { vicreglInHostAt } from '../support/vicregl.js';
 
 /**
- * Every block of the documentation works as it stands: TypeScript and Python are run against a service with the bundled model,
- * commands are run where they take seconds, and read by the command line's own parser where they do not; settings are read by
- * what takes them. A block of another kind fails until it says why it cannot be run.
+ * Every code block of the documentation works. TypeScript and Python run against a service with the bundled model. Commands
+ * that take seconds are run, and others are parsed by the parser of the command line. Settings are read by the code that uses
+ * them. A block of another kind fails unless it states why it cannot be run.
  */
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -30,7 +30,7 @@ const PYTHON = '/usr/bin/python3';
 const snippets = await allSnippets();
 const of = (...languages: string[]): Snippet[] => snippets.filter(({ language }) => languages.includes(language));
 
-/** Folders and files that blocks name, in a folder of their own. */
+/** A folder with the files and folders that blocks name. */
 async function workFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'vicregl-snippets-'));
   await mkdir(join(folder, 'node_modules'));
@@ -61,10 +61,10 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A block as it is run: with the address of the test's service. */
+/** The text of a block with the address of the test's service. */
 const addressed = (text: string): string => text.replaceAll('127.0.0.1:50051', served.address);
 
-test('every block has a language that is tested, or says why it is not run', () => {
+test('every block has a tested language or states why it is not run', () => {
   const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json', 'mermaid'];
   for (const { place, language, notRun } of snippets) {
     assert.ok(tested.includes(language) || notRun !== undefined, `${place}: nothing runs blocks of "${language}"`);
@@ -84,10 +84,10 @@ test('blocks are found by their fences, with the comment before them', () => {
   assert.throws(() => snippetsOf('a.md', '```sh\nx'), /a\.md:1: the block has no end/);
 });
 
-/** A node with its label, such as `queue[Wait]` or `full{Full?}`; a line names one node or a chain of arrows. */
+/** A node with its label, such as `queue[Wait]` or `full{Full?}`. A line has one node or a chain of arrows. */
 const flowchartNode = String.raw`\w+(?:\[[^[\](){}"|]+\]|\{[^[\](){}"|]+\})?`;
 const flowchartArrow = String.raw` -->(?:\|[^|"[\](){}]+\|)? `;
-/** Lines of a Mermaid flowchart, in the simple form that the documentation keeps to. */
+/** Lines of a Mermaid flowchart, in the simple form that the documentation uses. */
 const flowchartLine = new RegExp(
   `^(?:flowchart (?:LR|TD)|subgraph \\w+\\[[\\w ]+\\]|end|${flowchartNode}(?:${flowchartArrow}${flowchartNode})*)$`,
 );
@@ -99,7 +99,7 @@ describe('pictures', () => {
       assert.match(lines[0]!, /^flowchart /);
       for (const line of lines) assert.match(line, flowchartLine);
       const nodes = lines.slice(1).filter((line) => !/^(?:subgraph|end)\b/.test(line));
-      // A misspelt node would be drawn as a box of its own, named by its identifier.
+      // A misspelt node would be drawn as an additional box with its identifier as the label.
       const labelled = new Set(nodes.flatMap((line) => [...line.matchAll(/(\w+)[[{]/g)].map(([, id]) => id!)));
       const named = nodes.flatMap((line) => line.replace(/\|[^|]*\||[[{][^\]}]*[\]}]/g, '').split(/\s*-->\s*/));
       assert.deepEqual(
@@ -115,7 +115,7 @@ describe('TypeScript', () => {
     const files = await Promise.all(
       of('ts').map(async ({ place, text }) => {
         const path = join(folder, `${place.replace(/\W/g, '_')}.mts`);
-        // Each is a module of its own, whatever it imports.
+        // Makes every block a module, also if it imports nothing.
         await writeFile(path, `${text}\nexport {};\n`);
         return path;
       }),
@@ -148,7 +148,7 @@ describe('Python', () => {
   const why = missing === undefined ? false : `${missing} is not here`;
   if (process.env['CI_PYTHON'] === 'required') assert.equal(why, false);
 
-  test('the stubs are made by the commands of the documentation', { skip: why }, async () => {
+  test('the documented commands generate the stubs', { skip: why }, async () => {
     assert.ok(stubs && stubs.notRun === undefined);
     await run('bash', ['-euo', 'pipefail', '-c', stubs.text], { cwd: folder });
   });
@@ -158,7 +158,7 @@ describe('Python', () => {
       const env = { ...process.env, PYTHONPATH: 'stubs' };
       const { stdout, stderr } = await run(PYTHON, ['-c', addressed(text)], { cwd: folder, env });
       assert.equal(stderr, '');
-      // What a comment says that is printed, is.
+      // The output must be the one that the comment of the block gives.
       for (const [, printed] of text.matchAll(/^ *print\(.*\) +# (.+)$/gm))
         assert.ok(stdout.includes(printed!), stdout);
     });
@@ -185,7 +185,7 @@ describe('settings', () => {
   }
 });
 
-/** Has the command line read its words and do nothing. @throws commander's error for words that it does not take */
+/** Parses the words of a command line without running it. @throws Error of commander for invalid words */
 async function readCommandLine(words: readonly string[]): Promise<void> {
   const program = new Command('vicregl').exitOverride().configureOutput({ writeErr: () => {} });
   const load = commands[words[0] ?? ''];
@@ -205,7 +205,7 @@ async function readCommandLine(words: readonly string[]): Promise<void> {
   assert.ok(acted, 'a command is named');
 }
 
-/** Commands that take seconds, with files that are there. */
+/** Commands that take seconds and whose files exist. */
 function isQuick([command, sub]: readonly string[], words: readonly string[]): boolean {
   if (words.some((word) => word.startsWith('ref:') || word.includes('.example') || /^[A-Z]+$/.test(word))) return false;
   if (command === 'recipes') return true;
@@ -219,7 +219,7 @@ async function checkScript(words: readonly string[]): Promise<void> {
   const path = words.find((word) => word.startsWith('dist/'))!;
   assert.ok(existsSync(join(root, path)), `${path} is not there`);
   const source = await readFile(join(root, path), 'utf8');
-  // Behind -- they are those of "serve".
+  // The flags after -- are those of "serve".
   const own = words.slice(words.indexOf(path) + 1, words.includes('--') ? words.indexOf('--') : undefined);
   for (const word of own.filter((each) => each.startsWith('--'))) {
     const name = word.slice(2).split('=')[0]!;
@@ -271,7 +271,7 @@ describe('commands', () => {
   }
 });
 
-/** Lines of the block that makes Python's stubs, which is run with them. */
+/** Lines of the block that generates the Python stubs. */
 function stubsLine(line: string): string | undefined {
   const stubs = snippets.find(({ language, text }) => language === 'sh' && text.includes('--python_out=stubs'));
   return stubs && commandsOf(stubs.text).find((each) => each === line);

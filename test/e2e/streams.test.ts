@@ -39,7 +39,7 @@ async function start(limits: Partial<ServeLimits> = {}, engine: Partial<FakeEngi
   return {
     server,
     client,
-    /** Images that the engine has run. */
+    /** Number of images that the engine has run. */
     runs: () => runs,
     async metric(name: string, labels: string) {
       const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
@@ -77,7 +77,7 @@ describe('batches', () => {
   });
   after(() => service.stop());
 
-  test('one bad image in eight: seven answers, each that of its own call, and one status', async () => {
+  test('one bad image in eight: seven answers, each as in a single call, and one status', async () => {
     const eight = Array.from({ length: 8 }, (_, i) => images[i % 3]!);
     eight[5] = eight[5]!.subarray(0, 3000);
     const results = await service.client.embedBatch(eight);
@@ -93,7 +93,7 @@ describe('batches', () => {
     assert.deepEqual([await items('OK'), await items('INVALID_ARGUMENT')], [7, 1]);
   });
 
-  test('requests of one batch have options of their own', async () => {
+  test('requests of one batch have their own options', async () => {
     const [astronaut, coffee] = images as [Buffer, Buffer];
     const results = await service.client.featuresBatch(
       [astronaut, { image: coffee, cells: [{ row: 2, column: 3 }] }, { image: coffee, model: 'other' }],
@@ -105,7 +105,7 @@ describe('batches', () => {
     assert.equal(reason(results[2]!).reason, 'UNKNOWN_MODEL');
   });
 
-  test('an answer that does not fit behind those before it is refused, whatever order they are ready in', async () => {
+  test('an answer that does not fit after the earlier ones is rejected, in any order of completion', async () => {
     const large = { pixels: images[0]!, resize: { kind: 'fit', width: 320, height: 320 } } as const;
     const small = { pixels: images[0]!, resize: { kind: 'fit', width: 80, height: 80 } } as const;
     // 40 x 40 cells of 16 channels are 102,400 bytes; the small map has 6,400.
@@ -121,7 +121,7 @@ describe('batches', () => {
     assert.match(refused.message, /fewer images at a time/);
   });
 
-  test('targets of MatchMany that fail keep no place in the queue', async () => {
+  test('targets of MatchMany that fail release their place in the queue', async () => {
     const narrow = await start({ queueImages: 4, batchImages: 2 });
     const bad = images[1]!.subarray(0, 3000);
     const results = await narrow.client.matchMany(images[0]!, [bad, bad, bad, bad, bad, bad, images[1]!, images[2]!]);
@@ -132,7 +132,7 @@ describe('batches', () => {
     await narrow.stop();
   });
 
-  test('no request and too many are refused', async () => {
+  test('an empty batch and one with too many requests are rejected', async () => {
     await assert.rejects(service.client.embedBatch([]), { code: 'INVALID_ARGUMENT', message: /^requests: empty/ });
     const many = new Array<Buffer>(65).fill(Buffer.alloc(1));
     await assert.rejects(service.client.embedBatch(many), { code: 'INVALID_ARGUMENT', message: /65 are more than/ });
@@ -148,7 +148,7 @@ describe('streams', () => {
   });
   after(() => service.stop());
 
-  test('every item is answered under its id; one that fails does not end the stream', async () => {
+  test('every item is answered with its id, and a failed one does not end the stream', async () => {
     const items = Array.from({ length: 40 }, (_, i) => ({
       id: `item ${i}`,
       image: i % 10 === 3 ? image.subarray(0, 500) : image,
@@ -168,7 +168,7 @@ describe('streams', () => {
     }
   });
 
-  test('local vectors with the options of each item', async () => {
+  test('ExtractFeaturesStream applies the options of each item', async () => {
     const answers = await byId(
       service.client.featuresStream(
         [
@@ -185,7 +185,7 @@ describe('streams', () => {
     assert.equal(reason(answers.get('stage')!).code, 'FAILED_PRECONDITION');
   });
 
-  test('ids may be empty and occur twice, and are bounded', async () => {
+  test('ids may be empty or repeated, and their length is limited', async () => {
     const ids = ['', 'twice', 'twice', 'x'.repeat(300)];
     const seen: string[] = [];
     for await (const answer of service.client.embedStream(ids.map((id) => ({ id, image })))) {
@@ -196,21 +196,21 @@ describe('streams', () => {
     assert.deepEqual(seen.sort(), ['', 'twice', 'twice', 'x'.repeat(256)]);
   });
 
-  test('a slow reader holds the server and the sender up', async () => {
+  test('a slow reader slows the server and the sender', async () => {
     const before = service.runs();
     let sent = 0;
     async function* many() {
       for (; sent < 400; sent++) yield { id: String(sent), image: { pixels: image, resize: fit } };
     }
     const fit = { kind: 'fit', width: 512, height: 512 } as const;
-    // 64 x 64 cells of 16 channels: 256 KiB an answer, four times the window of HTTP/2.
+    // 64 x 64 cells of 16 channels: 256 KiB per answer, four times the window of HTTP/2.
     const answers = service.client.featuresStream(many())[Symbol.asyncIterator]();
     await answers.next();
     await until(() => service.runs() - before >= 4);
-    // What could go on without the reader goes on while calls of others, on the same connection, are answered.
+    // While other calls on the same connection are answered, the stream continues as far as it can without the reader.
     const others = 20;
     for (let i = 0; i < others; i++) await service.client.embed(image);
-    // Bounded by 4 unanswered items, one message ahead on either side, and what HTTP/2's windows hold of the small requests.
+    // The limit is 4 unanswered items, one message ahead on either side, and the small requests that fit into HTTP/2's windows.
     const held = service.runs() - before - others;
     assert.ok(held <= 8, `${held} images were run for a reader who took one answer`);
     assert.ok(sent < 40, `${sent} were sent`);
@@ -218,7 +218,7 @@ describe('streams', () => {
     await answers.return?.();
   });
 
-  test('more streams than the queue has room for wait for each other, and leave room to calls that cannot', async () => {
+  test('streams beyond the queue capacity wait, and leave capacity for calls that cannot wait', async () => {
     const narrow = await start({ streamItems: 8, queueImages: 4 }, { delayMs: 10 });
     const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image }));
     const streams = Array.from({ length: 5 }, () => byId(narrow.client.embedStream(items)));
@@ -233,7 +233,7 @@ describe('streams', () => {
     await narrow.stop();
   });
 
-  test('streams hold half of the bytes of requests, and of the line for a reduction, and wait for more', async () => {
+  test('streams hold at most half of the request bytes and of the reduction queue, and wait for more', async () => {
     const narrow = await start(
       { streamItems: 8, requestBytes: 6 * image.byteLength, queueReductions: 2 },
       { delayMs: 5 },
@@ -251,7 +251,7 @@ describe('streams', () => {
     await narrow.stop();
   });
 
-  test('leaving the loop ends the call on the server, and the next works', async () => {
+  test('leaving the loop ends the call on the server, and the next call works', async () => {
     const cancelled = () => service.metric('vicregl_requests_total', 'method="EmbedStream",code="CANCELLED"');
     const before = await cancelled();
     async function* endless() {
@@ -265,7 +265,7 @@ describe('streams', () => {
     assert.equal((await service.client.embed(image)).vector.length, 16);
   });
 
-  test('an abort and a deadline end a stream with their codes', async () => {
+  test('an abort and a deadline end a stream with their status codes', async () => {
     const aborting = new AbortController();
     async function* stuck() {
       yield { id: 'one', image };
@@ -278,7 +278,7 @@ describe('streams', () => {
     await assert.rejects(byId(service.client.embedStream(stuck(), { deadlineMs: 300 })), { code: 'DEADLINE_EXCEEDED' });
   });
 
-  test("an error of the caller's own iterable is what the caller sees", async () => {
+  test("an error of the caller's iterable is passed to the caller", async () => {
     async function* broken() {
       yield { id: 'one', image };
       throw new VicreglError('UNKNOWN', 'the disk is gone');
@@ -286,7 +286,7 @@ describe('streams', () => {
     await assert.rejects(byId(service.client.embedStream(broken())), /the disk is gone/);
   });
 
-  test('bytes that are no message end the stream with INVALID_ARGUMENT, after what came before is answered', async () => {
+  test('bytes that are not a message end the stream with INVALID_ARGUMENT after the earlier items are answered', async () => {
     const Client = loadVicreglService();
     const client = new Client(service.server.address, credentials.createInsecure());
     const { EmbedStream } = Client.service;
@@ -307,7 +307,7 @@ describe('streams', () => {
     assert.deepEqual(ids, ['good']);
   });
 
-  test('an item over the limit ends the stream with RESOURCE_EXHAUSTED, after what came before is answered', async () => {
+  test('an item over the limit ends the stream with RESOURCE_EXHAUSTED after the earlier items are answered', async () => {
     const narrow = await start({ maxMessageBytes: 200_000 }, { delayMs: 20 });
     const small = { width: 8, height: 8, rgb: new Uint8Array(192) };
     const large = { width: 300, height: 300, rgb: new Uint8Array(270_000) };
@@ -324,9 +324,9 @@ describe('streams', () => {
     await narrow.stop();
   });
 
-  test('answers that slow readers have not taken hold others up, and cost them nothing', async () => {
+  test('unread answers of slow readers delay other streams, but fail no item', async () => {
     const fit = { kind: 'fit', width: 512, height: 512 } as const;
-    // Answers of 256 KiB, of which streams may hold two.
+    // Answers have 256 KiB, and streams may hold two of them.
     const narrow = await start({ streamItems: 8, responseBytes: 4 * 270_000 });
     const items = Array.from({ length: 12 }, (_, i) => ({ id: String(i), image: { pixels: image, resize: fit } }));
     const slow = narrow.client.featuresStream(items)[Symbol.asyncIterator]();
@@ -338,7 +338,7 @@ describe('streams', () => {
     await narrow.stop();
   });
 
-  test('a shutdown answers what it has taken and ends the stream with UNAVAILABLE', async () => {
+  test('a shutdown answers the accepted items and ends the stream with UNAVAILABLE', async () => {
     const other = await start();
     const waiting: (() => void)[] = [];
     async function* slowly() {
@@ -357,8 +357,8 @@ describe('streams', () => {
   });
 });
 
-describe('times of phases', () => {
-  test('stand in the trailing metadata of unary calls, streams, and calls that fail', async () => {
+describe('phase times', () => {
+  test('are in the trailing metadata of unary calls, streams and failed calls', async () => {
     const service = await start({}, { delayMs: 5 });
     const image = await photo('coffee.jpg');
     const seen: Phases[] = [];

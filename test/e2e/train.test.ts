@@ -44,7 +44,7 @@ async function interrupted(signal: 'SIGTERM' | 'SIGINT', ...args: string[]) {
 }
 
 describe('vicregl train', () => {
-  test('ends a step on SIGTERM, saves, says how to continue and exits 0; --resume goes on from there', async () => {
+  test('on SIGTERM finishes the step, saves, prints how to continue and exits with code 0; --resume continues', async () => {
     const run = join(scratch, 'stopped');
     const long = ['--set', 'epochs=100000', '--out', run];
     const first = await interrupted('SIGTERM', '--config', config, ...long);
@@ -63,14 +63,14 @@ describe('vicregl train', () => {
     assert.match(second.stderr, new RegExp(`^step ${step! + 1}/200000 `));
     const { step: last } = await loadCheckpoint(run);
     assert.ok(last > step!);
-    // every step is in the log once, over the stop
+    // every step is in the log exactly once, across the stop
     assert.deepEqual(
       (await readRunLog(run)).map((record) => record.step),
       Array.from({ length: last }, (_, i) => i + 1),
     );
   });
 
-  test('runs to the end and says how to export', async () => {
+  test('runs to the end and prints how to export', async () => {
     const run = join(scratch, 'whole');
     const { code, stdout, stderr } = await vicregl('train', '--config', config, '--set', 'epochs=1', '--out', run);
     assert.equal(code, 0, stderr);
@@ -81,7 +81,7 @@ describe('vicregl train', () => {
     assert.match(stderr, /^step 1\/2 \| .*\nstep 2\/2 \| 0 s left \| .*\n$/);
   });
 
-  test('starts from a PyTorch checkpoint, which the dry run lists, and its export names', async () => {
+  test('starts from a PyTorch checkpoint, which the dry run and the export name', async () => {
     const file = 'test/golden/train_convnext_adamw.pth';
     const imported = await vicregl('import', file, '--out', join(scratch, 'imported'));
     assert.equal(imported.code, 0, imported.stderr);
@@ -114,12 +114,12 @@ describe('vicregl train', () => {
       .digest('hex');
     const { file: name, sha256: sum, prefix } = training.init;
     assert.deepEqual([name, sum, prefix], ['train_convnext_adamw.pth', sha256, 'module.backbone.']);
-    // A model by its name.
+    // A model given by its name.
     const byName = await vicregl('train', ...flags, '--init', 'vicregl-convnext-atto', '--dry-run', '--out', scratch);
     assert.match(byName.stderr, /nothing of the backbone in .*vicregl-convnext-atto, a convnext_atto, fits/);
   });
 
-  test('errors are one clear line (the configuration: a line a key) and exit code 1', async () => {
+  test('errors are one clear line (for the configuration, one line per key) with exit code 1', async () => {
     const out = ['--out', join(scratch, 'refused')];
     const cases: [string[], RegExp][] = [
       [
@@ -163,7 +163,7 @@ describe('vicregl train', () => {
     assert.ok(!(await readdir(scratch)).includes('refused'));
   });
 
-  test('a loss that is not finite ends with exit code 1 after the last good checkpoint', async () => {
+  test('a loss that is not finite ends the run with exit code 1 and names the last good checkpoint', async () => {
     const run = join(scratch, 'diverged');
     const { code, stderr } = await vicregl(
       ...['train', '--config', config, '--set', 'optimizer.baseLr=1e30', '--set', 'checkpoints.every=1', '--out', run],

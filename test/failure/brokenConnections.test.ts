@@ -29,7 +29,7 @@ import {
 } from '../support/rawFrames.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** Callers that break HTTP/2's rules, or send more metadata than the service takes: calls beside theirs end at once, or well. */
+/** Clients that violate HTTP/2, or send more metadata than the limit. Other calls must end promptly or succeed. */
 
 const { Embed } = loadVicreglService().service;
 const request = Embed.requestSerialize({
@@ -40,7 +40,7 @@ const embedPath = `/${serviceName}/Embed`;
 const grpcPackage = new URL('../../../node_modules/@grpc/grpc-js/package.json', import.meta.url);
 const { version: grpcVersion } = JSON.parse(await readFile(grpcPackage, 'utf8')) as { version: string };
 
-/** The service over an engine whose runs wait. */
+/** The service with an engine whose runs wait. */
 async function start(t: TestContext, options: Partial<ServerOptions> = {}) {
   const held = createHeldEngine();
   const server = await createServer({
@@ -53,7 +53,7 @@ async function start(t: TestContext, options: Partial<ServerOptions> = {}) {
     await server.close(true);
   });
   const metrics = async () => (await fetch(`http://${server.metricsAddress}/metrics`)).text();
-  /** Calls of Embed by the code they count as. */
+  /** Number of Embed calls by counted status code. */
   async function ends(): Promise<Record<string, number>> {
     const lines = (await metrics()).matchAll(/^vicregl_requests_total\{method="Embed",code="(\w+)"\} (\d+)$/gm);
     return Object.fromEntries([...lines].map(([, code, count]) => [code, Number(count)]));
@@ -67,7 +67,7 @@ const embed = (stream: number, others: Fields = []): Buffer =>
 const isEndOf = (stream: number) => (got: Frame) =>
   got.stream === stream && (got.type === FRAME.rst || (got.type === FRAME.headers && !!(got.flags & FLAG.endStream)));
 
-/** What breaks a connection, sent on its stream 3 beside a call on stream 1. */
+/** Frames that violate HTTP/2, sent on stream 3 while a call is open on stream 1. */
 const breaches: Readonly<Record<string, () => Buffer>> = {
   'a header field of 70,000 bytes': () => headers(3, callFields(embedPath, [['x', 'a'.repeat(70_000)]])),
   'a header field of 70,000 bytes in trailers': () =>
@@ -88,7 +88,7 @@ const breaches: Readonly<Record<string, () => Buffer>> = {
   'a window over its maximum': () => frame(FRAME.windowUpdate, 0, 0, Buffer.from([0x7f, 0xff, 0xff, 0xff])),
 };
 
-/** A call under way, the breach, and what has to come of it. */
+/** Opens a call, sends the violation, and checks the consequences. */
 async function breakBesideACall(
   t: TestContext,
   connection: RawConnection,
@@ -99,17 +99,17 @@ async function breakBesideACall(
   connection.send(embed(1));
   await running;
   connection.send(breach);
-  // Nothing is released: the answer of the call beside it is not what ends it.
+  // The run is not released, so the answer of the other call cannot be what ends the connection.
   await connection.closed;
   assert.ok(!connection.frames.some(({ stream }) => stream === 1), 'the call beside it has no answer');
   service.free();
   await service.until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
-  // The call beside it, and where the breach had begun another one, that.
+  // The open call, and the call that the violation started, if it did.
   const { UNAVAILABLE, NO_MESSAGE = 0, ...others } = await service.ends();
   assert.deepEqual(others, {});
   assert.equal(UNAVAILABLE, 1);
   assert.ok(NO_MESSAGE <= 1);
-  // Others are served.
+  // Other connections are served.
   const next = await connectRaw(service.server.address, connection.reopen);
   t.after(() => next.socket.destroy());
   next.send(embed(1));
@@ -117,7 +117,7 @@ async function breakBesideACall(
   assert.equal(answer.type, FRAME.headers);
 }
 
-describe('a connection on which HTTP/2 is broken is closed, and the calls on it end as UNAVAILABLE', () => {
+describe('a connection that violates HTTP/2 is closed, and its calls fail as UNAVAILABLE', () => {
   for (const [name, breach] of Object.entries(breaches)) {
     test(name, async (t) => {
       const service = await start(t);
@@ -139,7 +139,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     await breakBesideACall(t, connection, breaches['a header field of 70,000 bytes']!(), service);
   });
 
-  test('also when nothing else runs on it, and when its caller is silent after it', async (t) => {
+  test('also when no other call is open, and when the client sends nothing afterwards', async (t) => {
     const service = await start(t);
     const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
     const before = sockets();
@@ -150,14 +150,14 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     assert.ok(sockets() <= before, `${sockets()} sockets are open, ${before} were before`);
   });
 
-  test("also where one call's answer is written meanwhile: it counts as not sent", async (t) => {
+  test('also while the answer of a call is written: the call counts as not answered', async (t) => {
     const service = await start(t);
     const connection = await connectRaw(service.server.address);
     const running = service.nextRun();
     connection.send(embed(1));
     await running;
     connection.send(breaches['a header field of 70,000 bytes']!());
-    // The run ends right behind the breach.
+    // The run ends directly after the violation.
     await connection.until(({ type }) => type === FRAME.goaway);
     service.free();
     await connection.closed;
@@ -165,7 +165,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     assert.equal((await service.ends())['OK'], undefined);
   });
 
-  test("with Node's own client", async (t) => {
+  test('with the HTTP/2 client of Node', async (t) => {
     const service = await start(t);
     const session = connectHttp2(`http://${service.server.address}`, { maxSendHeaderBlockLength: 1e9 });
     session.on('error', () => {});
@@ -183,7 +183,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
     head.writeUInt32BE(request.byteLength, 1);
     beside.stream.end(Buffer.concat([head, request]));
     await running;
-    // Characters for which Huffman's code is longer than they are.
+    // Characters whose Huffman code is longer than one byte.
     call({ x: '\\'.repeat(70_000) }).stream.end();
     assert.match(await beside.end, /Session closed with error code|Stream closed with error code|hang up/);
     service.free();
@@ -194,7 +194,7 @@ describe('a connection on which HTTP/2 is broken is closed, and the calls on it 
 });
 
 describe('metadata', () => {
-  /** One GetModel with metadata. */
+  /** Calls GetModel with metadata. */
   async function ask(address: string, metadata: Metadata) {
     const Client = loadVicreglService();
     const client = new Client(address, credentials.createInsecure());
@@ -206,10 +206,10 @@ describe('metadata', () => {
     return { status, error: error as ServiceError | null };
   }
 
-  /** Metadata of so many bytes as HTTP/2 counts them, in fields of about `most`. */
+  /** Metadata of a given size as HTTP/2 counts it, in fields of about `most` bytes. */
   function metadataOf(bytes: number, most = bytes): Metadata {
     const metadata = new Metadata();
-    // What grpc-js sends of its own accord.
+    // The fields that grpc-js sends by default.
     let rest = bytes - ('user-agent'.length + `grpc-node-js/${grpcVersion}`.length + 32);
     const overhead = 'x-filler-1000'.length + 32;
     for (let i = 1000; rest > 0; i++) {
@@ -219,7 +219,7 @@ describe('metadata', () => {
     }
     return metadata;
   }
-  test('its largest size is announced to every connection', async (t) => {
+  test('its size limit is announced to every connection', async (t) => {
     const service = await start(t);
     const { frames, socket } = await connectRaw(service.server.address);
     const settings = frames.find(({ type, flags }) => type === FRAME.settings && flags === 0)!.payload;
@@ -232,7 +232,7 @@ describe('metadata', () => {
     socket.destroy();
   });
 
-  test('is taken up to the limit, as one field or as hundreds', async (t) => {
+  test('is accepted up to the limit, as one field or as hundreds', async (t) => {
     const service = await start(t);
     const { metadataBytes } = defaultServeLimits;
     for (const most of [metadataBytes, 60]) {
@@ -241,7 +241,7 @@ describe('metadata', () => {
     }
   });
 
-  test('over the limit is refused with the limit by name, counted, and harms no other call', async (t) => {
+  test('over the limit is rejected with the name of the limit and counted, and other calls are not affected', async (t) => {
     const service = await start(t);
     for (const most of [60_000, 60]) {
       const { status } = await ask(service.server.address, metadataOf(defaultServeLimits.metadataBytes + 1, most));
@@ -253,7 +253,7 @@ describe('metadata', () => {
     await service.until(/^vicregl_requests_total\{method="GetModel",code="RESOURCE_EXHAUSTED"\} 2$/m);
   });
 
-  test('over what was announced has its own call reset, also in trailers, and harms no other call', async (t) => {
+  test('over the announced limit resets its call, also in trailers, and other calls are not affected', async (t) => {
     const service = await start(t);
     const many: Fields = Array.from({ length: 40 }, (_, i) => [`x${i}`, 'a'.repeat(2000)]);
     const connection = await connectRaw(service.server.address);

@@ -15,12 +15,12 @@ import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 import { vicregl } from '../support/vicregl.js';
 
-/** Callers that send what harms, or go away: nobody else may notice. */
+/** Clients that send harmful images or disconnect. Other clients must not be affected. */
 
 const pixels = (value: number) => ({ width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(value) });
 const photo = await readFile(new URL('../../../test/fixtures/photos/chelsea.png', import.meta.url));
 
-/** The service over a fake engine whose runs wait until they are let go, where `held`. */
+/** The service with a fake engine. With `held`, its runs wait until they are released. */
 async function start(t: TestContext, options: Partial<FakeEngineOptions> & { readonly held?: boolean } = {}) {
   const { held = false, ...fakeOptions } = options;
   const { engine, runs, nextRun, release, free } = createHeldEngine(fakeOptions);
@@ -49,8 +49,8 @@ async function start(t: TestContext, options: Partial<FakeEngineOptions> & { rea
 
 const code = (name: string) => (error: unknown) => error instanceof VicreglError && error.code === name;
 
-describe('a poisoned image', () => {
-  test('that cannot be decoded costs its own call only, also when others ride beside it', async (t) => {
+describe('an image that causes a failure', () => {
+  test('that cannot be decoded fails only its own call, also when others are in the same batch', async (t) => {
     const { client } = await start(t, { delayMs: 30 });
     const alone = (await client.embed(photo)).vector;
     const poisoned = photo.subarray(0, photo.length / 2);
@@ -63,7 +63,7 @@ describe('a poisoned image', () => {
     }
   });
 
-  test('that the engine fails on is INTERNAL, and the next images are answered', async (t) => {
+  test('that makes the engine fail is INTERNAL, and the next images are answered', async (t) => {
     const POISON = 66;
     const failWith = (batch: ImageBatch) =>
       batch.data.includes(POISON) ? new EngineError('internal', 'inference failed: poison') : undefined;
@@ -73,8 +73,8 @@ describe('a poisoned image', () => {
   });
 });
 
-describe('a client that goes away', () => {
-  test('before the engine takes its image: the image is never run', async (t) => {
+describe('a client that disconnects', () => {
+  test('before inference: its image never runs', async (t) => {
     const { client, runs, nextRun, release, until } = await start(t, { held: true });
     const running = nextRun();
     const first = client.embed(pixels(1));
@@ -95,7 +95,7 @@ describe('a client that goes away', () => {
     assert.deepEqual(runs, [1, 1]);
   });
 
-  test('while its image is run: the others of the batch get their answers, and nothing stays in flight', async (t) => {
+  test('during inference: the other images of the batch are answered, and no call stays in flight', async (t) => {
     const { client, runs, nextRun, release, until } = await start(t, { held: true });
     const blocking = nextRun();
     const blocker = client.embed(pixels(1));
@@ -110,7 +110,7 @@ describe('a client that goes away', () => {
     await batched;
     abort.abort();
     await assert.rejects(leaving, code('CANCELLED'));
-    // The client knows at once; the service when the stream's end has come.
+    // The client knows immediately, but the service only when the end of the stream arrives.
     await until(/^vicregl_requests_total\{method="Embed",code="CANCELLED"\} 1$/m);
     release();
     assert.equal((await staying).vector.length, 16);
@@ -118,9 +118,9 @@ describe('a client that goes away', () => {
     await until(/^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
   });
 
-  test('after its image was run, before it has read the answer: what it held is free, and others are answered', async (t) => {
+  test('after inference, before it has read the answer: its resources are released, and other calls are answered', async (t) => {
     const { address, client, nextRun, release, until } = await start(t, { held: true });
-    // Of the answer it takes no more than this without reading.
+    // The client receives no more than this without reading.
     const session = connect(`http://${address}`, { settings: { initialWindowSize: 10 } });
     t.after(() => session.destroy());
     const running = nextRun();
@@ -145,7 +145,7 @@ describe('a client that goes away', () => {
 });
 
 describe('a model folder with a wrong checksum', () => {
-  test('is not served: the file, what it is and what it should be are named', async () => {
+  test('is not served: the error names the file, the actual and the expected checksum', async () => {
     const { folder, remove } = await withTinyModel();
     const path = join(folder.dir, 'backbone.onnx');
     const bytes = await readFile(path);

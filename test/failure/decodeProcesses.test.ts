@@ -11,13 +11,13 @@ import { type ServedProcess, startServedProcess } from '../support/servedProcess
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** The real service, of which the processes that decode crash, hang and are killed in the middle of an image. */
+/** The real service, whose decode processes crash, hang and are killed while they decode an image. */
 
 const bounded = { timeout: 120_000 };
 
 const photo = await readFile(new URL('../../../test/fixtures/photos/coffee.jpg', import.meta.url));
 
-/** Processes that decode for a service: by their title, which a process that has just begun does not have yet. */
+/** Decode processes of a service, found by their title. A process that has just started does not have it yet. */
 function decodersOf({ child }: ServedProcess): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -34,10 +34,10 @@ function decodersOf({ child }: ServedProcess): number[] {
     });
 }
 
-/** Ends a process that is held, as a crash would. */
+/** Kills a stopped process, as a crash would. */
 function crash(pid: number, signal: NodeJS.Signals): void {
   process.kill(pid, signal);
-  // A signal that a program may handle waits until it goes on.
+  // A stopped program handles other signals only when it continues.
   process.kill(pid, 'SIGCONT');
 }
 
@@ -60,7 +60,7 @@ const busy = ({ metricsAddress }: ServedProcess): Promise<void> =>
 const allIdle = ({ metricsAddress }: ServedProcess, count: number): Promise<void> =>
   untilMetric(metricsAddress, new RegExp(`^vicregl_decode_processes\\{state="idle"\\} ${count}$`, 'm'));
 
-describe('a service whose images are decoded in processes', () => {
+describe('a service that decodes images in processes', () => {
   let model: Awaited<ReturnType<typeof withTinyModel>>;
   before(async () => {
     model = await withTinyModel();
@@ -75,7 +75,7 @@ describe('a service whose images are decoded in processes', () => {
     return { served, client };
   }
 
-  test('goes on when one crashes at an image: that call alone fails, and is counted', bounded, async (t) => {
+  test('continues when an image crashes one: only that call fails, and it is counted', bounded, async (t) => {
     const { served, client } = await serve(t, '--decode-processes', '1');
     const { vector } = await client.embed(photo);
     const [pid] = decodersOf(served);
@@ -89,7 +89,7 @@ describe('a service whose images are decoded in processes', () => {
       ),
     );
     await busy(served);
-    // Waits for the only process, and gets the next.
+    // This call waits for the only process, and then gets its replacement.
     const other = client.embed(photo);
     crash(pid!, 'SIGSEGV');
     await crashed;
@@ -101,7 +101,7 @@ describe('a service whose images are decoded in processes', () => {
     assert.equal(await metric(served, 'vicregl_requests_total{method="Embed",code="INTERNAL"}'), 1);
   });
 
-  test('loses none but the images in hand when processes are killed under load', bounded, async (t) => {
+  test('loses only the images being decoded when processes are killed under load', bounded, async (t) => {
     const { served, client } = await serve(t, '--decode-processes', '2');
     let on = true;
     let answered = 0;
@@ -128,30 +128,34 @@ describe('a service whose images are decoded in processes', () => {
     await allIdle(served, 2);
   });
 
-  test('ends what hangs at decodeSeconds, and what goes on for a call that has ended', bounded, async (t) => {
-    const { served, client } = await serve(t, '--decode-processes', '1', '--decode-seconds', '2');
-    await client.embed(photo);
-    process.kill(decodersOf(served)[0]!, 'SIGSTOP');
-    await assert.rejects(
-      client.embed(photo),
-      failsWith('INVALID_ARGUMENT', /^image: image takes longer than 2 s.*\(decodeSeconds\)/, 'IMAGE_TOO_LARGE'),
-    );
-    await client.embed(photo);
-    assert.equal(await restarts(served, 'hung'), 1);
-    process.kill(decodersOf(served)[0]!, 'SIGSTOP');
-    const hasty = createClient({ address: served.address, deadlineMs: 300 });
-    t.after(() => hasty.close());
-    await assert.rejects(
-      hasty.embed(photo),
-      (error) => error instanceof VicreglError && error.code === 'DEADLINE_EXCEEDED',
-    );
-    // Still at work, and so counted, until it is stopped.
-    assert.equal(await metric(served, 'vicregl_decode_processes{state="busy"}'), 1);
-    await untilMetric(served.metricsAddress, /^vicregl_decode_process_restarts_total\{reason="hung"\} 2$/m);
-    assert.ok((await client.embed(photo)).vector.length > 0);
-  });
+  test(
+    'kills a process that hangs after decodeSeconds, and one that works for a call that has ended',
+    bounded,
+    async (t) => {
+      const { served, client } = await serve(t, '--decode-processes', '1', '--decode-seconds', '2');
+      await client.embed(photo);
+      process.kill(decodersOf(served)[0]!, 'SIGSTOP');
+      await assert.rejects(
+        client.embed(photo),
+        failsWith('INVALID_ARGUMENT', /^image: image takes longer than 2 s.*\(decodeSeconds\)/, 'IMAGE_TOO_LARGE'),
+      );
+      await client.embed(photo);
+      assert.equal(await restarts(served, 'hung'), 1);
+      process.kill(decodersOf(served)[0]!, 'SIGSTOP');
+      const hasty = createClient({ address: served.address, deadlineMs: 300 });
+      t.after(() => hasty.close());
+      await assert.rejects(
+        hasty.embed(photo),
+        (error) => error instanceof VicreglError && error.code === 'DEADLINE_EXCEEDED',
+      );
+      // The process still works, and so counts as busy, until it is killed.
+      assert.equal(await metric(served, 'vicregl_decode_processes{state="busy"}'), 1);
+      await untilMetric(served.metricsAddress, /^vicregl_decode_process_restarts_total\{reason="hung"\} 2$/m);
+      assert.ok((await client.embed(photo)).vector.length > 0);
+    },
+  );
 
-  test('takes them along when it is killed', bounded, async (t) => {
+  test('leaves no decode process when it is killed', bounded, async (t) => {
     const { served } = await serve(t, '--decode-processes', '2');
     const pids = decodersOf(served);
     assert.equal(pids.length, 2);
@@ -168,7 +172,7 @@ describe('a service whose images are decoded in processes', () => {
     while (pids.some(alive)) await delay(5, undefined, { signal: t.signal });
   });
 
-  test('with decodeProcesses 0 decodes by itself', bounded, async (t) => {
+  test('with decodeProcesses 0 decodes in its own process', bounded, async (t) => {
     const { served, client } = await serve(t, '--decode-processes', '0');
     assert.ok((await client.embed(photo)).vector.length > 0);
     assert.deepEqual(decodersOf(served), []);

@@ -13,9 +13,9 @@ import { ServeError } from '../../src/serve/call/serveError.js';
 import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 
-/** What goes wrong below is for the operator's log: a caller is told no path, stack or environment of the machine. */
+/** Internal errors belong in the log of the operator. Callers must receive no path, stack or environment of the machine. */
 
-/** Stands in whatever a caller may not see. */
+/** A marker in all text that a caller must not see. */
 const SECRET = 'secret-of-the-machine';
 const path = `/srv/${SECRET}/backbone.onnx`;
 const loading = `Load model from ${path} failed:/onnxruntime_src/onnxruntime/core/graph/model.cc:181 bad`;
@@ -43,7 +43,7 @@ const thrown: readonly (readonly [string, () => unknown])[] = [
 
 const pixels = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(7) };
 
-/** All of an error that travelled: texts, and the bytes of trailing metadata. */
+/** All parts of an error that were sent: texts and the bytes of the trailing metadata. */
 function travelled(error: VicreglError): string {
   const cause = error.cause as ServiceError;
   const trailer = Object.values(cause.metadata?.toHttp2Headers() ?? {}).flat();
@@ -51,7 +51,7 @@ function travelled(error: VicreglError): string {
   return [error.message, cause.details, ...decoded].join('\n');
 }
 
-test('callers are told a reason and no more, and the log has the rest under the id of their request', async (t) => {
+test('callers receive only a reason, and the log has the details with the request id', async (t) => {
   let failure: unknown;
   const lines: Record<string, unknown>[] = [];
   const fake = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
@@ -65,7 +65,7 @@ test('callers are told a reason and no more, and the log has the rest under the 
     models: [{ engine }],
     address: '127.0.0.1:0',
     metricsAddress: 'off',
-    // As served: stacks and causes are part of a line.
+    // The logger of the service, whose lines include stacks and causes.
     logger: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) }),
   });
   const client = createClient({ address: server.address, deadlineMs: 20_000 });

@@ -12,7 +12,7 @@ import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicregl } from '../support/vicregl.js';
 
-/** Training into a disk that fills up. */
+/** Training on a disk that becomes full. */
 
 const execute = promisify(execFile);
 
@@ -26,14 +26,14 @@ before(async () => {
     Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
   );
   config = join(scratch, 'tiny.yaml');
-  // 2 steps an epoch, a checkpoint each
+  // 2 steps per epoch, with a checkpoint each
   await writeFile(config, stringify({ ...tinyKeys(photographs), checkpoints: { every: 2, keep: 9 } }));
 });
 after(() => rm(scratch, { recursive: true }));
 
 const checkpointFiles = async (run: string) => (await readdir(join(run, 'checkpoints'))).sort();
 
-/** The run is as it was at `step`, with nothing half written, and can be resumed to its end. */
+/** Checks that the run is in the state of `step`, without partial files, and can be resumed to its end. */
 async function assertIntact(run: string, step: number, checkpoint: Buffer): Promise<void> {
   const files = (await listCheckpoints(run)).map((at) => `step-${String(at).padStart(8, '0')}.safetensors`);
   assert.deepEqual(await checkpointFiles(run), ['index.json', ...files]);
@@ -42,8 +42,8 @@ async function assertIntact(run: string, step: number, checkpoint: Buffer): Prom
   assert.ok(!(await readdir(run)).includes('run.lock'));
 }
 
-describe('a checkpoint that cannot be written whole', () => {
-  test('for the size of a file ends the run, names the good one before it, and leaves nothing behind', async () => {
+describe('a checkpoint that cannot be written completely', () => {
+  test('because of a file size limit ends the run, names the last good checkpoint, and leaves no partial file', async () => {
     const run = join(scratch, 'limited');
     const first = await vicregl('train', '--config', config, '--set', 'epochs=1', '--out', run);
     assert.equal(first.code, 0, first.stderr);
@@ -72,7 +72,7 @@ describe('a checkpoint that cannot be written whole', () => {
     );
   });
 
-  test('for a disk that is full does the same', async (t) => {
+  test('because the disk is full does the same', async (t) => {
     const disk = join(scratch, 'disk');
     await mkdir(disk);
     const size = (await stat(checkpointPath(join(scratch, 'limited'), 2))).size;
@@ -95,7 +95,7 @@ describe('a checkpoint that cannot be written whole', () => {
       const run = join(disk, 'run');
       const full = await vicregl('train', '--config', config, '--set', 'epochs=3', '--out', run);
       assert.equal(full.code, 1, full.stderr);
-      // whichever file meets the end of the disk first; curves are no reason to stop
+      // any file may be the first that does not fit; curves are not a reason to stop
       assert.match(full.stderr, /\nvicregl: .* cannot be written: ENOSPC: .*--resume \(/);
       const [latest] = (await listCheckpoints(run)).slice(-1);
       assert.ok(latest === 2 || latest === 4, `newest checkpoint: ${latest}`);

@@ -13,19 +13,19 @@ import { type ServedProcess, startServedProcessIn } from '../support/servedProce
 import { settle, settlingEnvironment } from '../support/settledMemory.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** 10,000 requests that are wrong, odd or garbage, of one seed, against the service in a process of its own. */
+/** 10,000 requests that are invalid, unusual or random bytes, from one seed, against the service in its own process. */
 
 const CASES = 10_000;
 const CONCURRENCY = 48;
-/** As many may wait for their turn as are asked at a time: that a queue is full is no answer to what is wrong with them. */
+/** The queue holds all concurrent requests, so that "queue full" does not hide the status that is tested. */
 const flags = ['--queue-reductions', String(CONCURRENCY), '--queue-matches', String(CONCURRENCY)];
 const SEED = 5;
 /**
- * Most that the process may grow over the second half of the cases, garbage collected: what its allocator keeps. A slow leak is
- * the soak's to find.
+ * Limit of the growth of the process over the second half of the cases, after garbage collection: memory that its allocator
+ * retains. The soak test finds slow leaks.
  */
 const GROWTH_BYTES = 40e6;
-/** Kinds of which some are answered and some are not: damage must not be so gross that nothing gets through, nor so slight that all does. */
+/** Kinds of which some must be answered and some rejected: the damage must be neither too large nor too small. */
 const MIXED = [
   ...['damaged JPEG', 'damaged message', 'crops at random', 'sizes at random', 'damaged mask PNG'],
   ...['boxes at random', 'cells at random', 'stages at random', 'components at random', 'small answers'],
@@ -33,7 +33,7 @@ const MIXED = [
 
 /** The same for the worker: its arena grows with the largest image that it has seen. */
 const WORKER_GROWTH_BYTES = 40e6;
-/** Descriptors that may be open more than before the first case: some libraries open files when they are first used. */
+/** Limit of additional open descriptors: some libraries open files at their first use. */
 const SPARE_DESCRIPTORS = 8;
 const DEADLINE_MS = 20_000;
 
@@ -43,7 +43,7 @@ async function descriptors({ child }: ServedProcess): Promise<number> {
   return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
 }
 
-/** Waits until a number is at most another: connections close behind the last answer. */
+/** Waits until a number falls to a limit: connections close after the last answer. */
 async function fallsTo(most: number, measure: () => Promise<number>, what: string): Promise<number> {
   for (const end = Date.now() + DEADLINE_MS; ; await delay(50)) {
     const found = await measure();
@@ -72,7 +72,7 @@ describe('malformed requests and images', () => {
     await model.remove();
   });
 
-  test('a PNG of almost the most pixels in a thousandth of their bytes is answered by every method', async () => {
+  test('a highly compressed PNG with almost the maximum number of pixels is answered by every method', async () => {
     const channel = new Client(served.address, credentials.createInsecure());
     for (const bomb of realBombs()) {
       const { code, details } = await sendRaw(channel, bomb);
@@ -81,7 +81,7 @@ describe('malformed requests and images', () => {
     channel.close();
   });
 
-  test(`${CASES} of them: the right codes, no crash, nothing leaked`, async (t) => {
+  test(`${CASES} of them: correct status codes, no crash, no leak`, async (t) => {
     const open = await descriptors(served);
     const channel = new Client(served.address, credentials.createInsecure());
     const makers = await malformedCases();
@@ -120,7 +120,7 @@ describe('malformed requests and images', () => {
       assert.deepEqual([...answers.get(kind)!.keys()].includes('OK') && answers.get(kind)!.size > 1, true, kind);
     }
     assert.equal(served.child.exitCode, null);
-    // The last answers close behind the status that the caller sees.
+    // The last calls are closed only after the caller has seen their status.
     for (const gauge of [
       /vicregl_requests_in_flight/,
       /vicregl_queue_images/,
@@ -141,7 +141,7 @@ describe('malformed requests and images', () => {
     t.diagnostic(`open file descriptors: ${open} before, ${left} after`);
   });
 
-  test('and after them the service answers as before, and ends when told to', async () => {
+  test('afterwards the service answers as before, and exits on SIGTERM', async () => {
     const client = createClient({ address: served.address });
     const { vector } = await client.embed({ width: 8, height: 8, rgb: new Uint8Array(192).fill(99) });
     assert.equal(vector.length, 16);

@@ -11,14 +11,14 @@ import { type ServedProcess, startServedProcess, startServedProcessIn } from '..
 import { tinyModelFiles, withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** The real process under load: its workers are killed, its models reloaded, and it is told to end. */
+/** The real process under load, while its workers are killed, its models are reloaded, and it is stopped. */
 
-/** Each test waits for what should come; where it does not, this ends the wait. */
+/** Time limit of the waits in each test. */
 const bounded = { timeout: 120_000 };
 
 const image = { width: 64, height: 64, rgb: new Uint8Array(64 * 64 * 3).fill(90) };
 
-/** Its inference workers: processes whose parent is this one, those that decode apart. */
+/** Its inference workers: its child processes except the decode processes. */
 function workersOf({ child }: ServedProcess): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -33,25 +33,25 @@ function workersOf({ child }: ServedProcess): number[] {
     });
 }
 
-/** Workers that were replaced so far, as the metrics say. */
+/** Number of workers that were replaced so far, from the metrics. */
 async function restarts({ metricsAddress }: ServedProcess, reason: 'died' | 'hung' | 'broken'): Promise<number> {
   const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   return Number(new RegExp(`^vicregl_worker_restarts_total\\{.*reason="${reason}"\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
 }
 
-/** Starts the service; a test that fails leaves none behind, which would keep the file from its end. */
+/** Starts the service. It is stopped when the test fails, since it would keep the test process alive. */
 async function serve(t: TestContext, ...flags: string[]): Promise<ServedProcess> {
   const served = await startServedProcess(...flags);
   t.after(() => served.child.kill('SIGKILL'));
   return served;
 }
 
-/** Waits until something holds, while the test has time. */
+/** Waits until a condition holds, within the time limit of the test. */
 async function until({ signal }: TestContext, holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await delay(5, undefined, { signal });
 }
 
-/** Callers that each send their next request when the last is answered, until they are stopped or the test is over. */
+/** Callers that each send their next request when the last one is answered, until `stop` or the end of the test. */
 function startLoad(t: TestContext, address: string, callers: number) {
   const client = createClient({ address, deadlineMs: 20_000 });
   const failures: unknown[] = [];
@@ -77,7 +77,7 @@ function startLoad(t: TestContext, address: string, callers: number) {
     get answered() {
       return answered;
     },
-    /** Waits until so many more requests are answered. */
+    /** Waits until the given number of further requests are answered. */
     async more(count: number): Promise<void> {
       const target = answered + count;
       await until(t, () => answered >= target);
@@ -114,7 +114,7 @@ describe('the process under load', () => {
       assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
       await until(t, async () => (await restarts(served, 'died')) === 1);
       await load.more(20);
-      // Both at once: the service has none for a moment, says so, and takes up again by itself.
+      // Both at the same time: the service has no worker for a moment, reports it, and recovers by itself.
       const watch = watchHealth(served.address);
       t.after(watch.end);
       await until(t, () => watch.seen.length === 1);
@@ -140,7 +140,7 @@ describe('the process under load', () => {
       await load.more(20);
       const [victim] = workersOf(served);
       process.kill(victim!, 'SIGSTOP');
-      // Under this load it was in a run, or is given the next.
+      // Under this load, the worker was in a run or gets the next one.
       await until(t, () => load.failures.length > 0);
       assert.equal(await checkHealth(served.address), 'SERVING', 'one worker is left');
       await until(t, async () => (await restarts(served, 'hung')) === 1);
@@ -157,7 +157,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'a worker whose runtime is broken is replaced: its run fails as INTERNAL, and the service is well again',
+    'a worker whose runtime is broken is replaced: its run fails as INTERNAL, and the service recovers',
     bounded,
     async (t) => {
       const flags = ['--model', model.folder.dir, '--threads', '1'];
@@ -181,7 +181,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'SIGTERM while a worker hangs: the process ends when the grace is over, and its call as UNAVAILABLE',
+    'SIGTERM while a worker hangs: the process exits after the grace period, and the call fails as UNAVAILABLE',
     bounded,
     async (t) => {
       const served = await serve(t, '--model', model.folder.dir, '--threads', '1', '--drain-ms', '500');
@@ -192,7 +192,7 @@ describe('the process under load', () => {
       const exited = once(served.child, 'exit');
       served.child.kill('SIGTERM');
       const stopped = load.stop();
-      // Without the bound, the run would be waited for until runSeconds is over: two minutes.
+      // Without the limit, the service would wait for the run until runSeconds: two minutes.
       const late = delay(60_000, 'late', { ref: false });
       assert.deepEqual(await Promise.race([exited, late]), [0, null]);
       await stopped;
@@ -201,7 +201,7 @@ describe('the process under load', () => {
   );
 
   test(
-    'a worker lost after the weights were overwritten is not replaced by other weights: health says so, a reload mends it',
+    'a worker lost after the weights were overwritten is not replaced by other weights: health reports it until a reload',
     bounded,
     async (t) => {
       const changing = await withTinyModel();
@@ -222,7 +222,7 @@ describe('the process under load', () => {
       const expected = await vector();
       const { featureRef } = await client.storeFeatures(image);
 
-      // Another model of the same name and version, whose manifest fits: a folder that was exported anew.
+      // Another model with the same name and version and a valid manifest, as after a new export into the folder.
       const { manifest } = changing.folder;
       const { files: _, ...facts } = manifest;
       const others = tinyModelFiles(7);
@@ -235,7 +235,7 @@ describe('the process under load', () => {
       const degraded = await ask('/readyz');
       assert.equal(degraded.status, 200);
       assert.match(degraded.text, /^ready\ntiny@1 lacks a worker: the files of the model have changed/);
-      // What is kept by reference is of the weights that are served still.
+      // Stored features belong to the weights that are still served.
       const { pairs } = await client.match({ featureRef }, image);
       assert.ok(pairs.length > 0);
 
@@ -304,7 +304,7 @@ describe('the process under load', () => {
   });
 
   test(
-    'SIGTERM under load: NOT_SERVING, calls are taken during the delay, and every accepted one is answered',
+    'SIGTERM under load: NOT_SERVING, calls are accepted during the drain delay, and every accepted call is answered',
     bounded,
     async (t) => {
       const flags = ['--threads', '1', '--drain-delay-ms', '300', '--log-level', 'debug'];
@@ -318,7 +318,7 @@ describe('the process under load', () => {
       });
       const load = startLoad(t, served.address, 8);
       await load.more(20);
-      // Later than 'exit': all that it has written is read.
+      // 'close' comes after 'exit', when all output has been read.
       const closed = once(served.child, 'close');
       served.child.kill('SIGTERM');
       await until(t, async () => (await checkHealth(served.address)) !== 'SERVING');
@@ -332,14 +332,14 @@ describe('the process under load', () => {
         [],
         'an accepted call was not answered',
       );
-      // The line is written before the bytes leave.
+      // The log line is written before the bytes are sent.
       assert.equal(load.answered, calls.length, 'an answer was lost on its way');
       for (const code of codes(load.failures)) assert.equal(code, 'UNAVAILABLE');
     },
   );
 
   test(
-    'SIGKILL of the service under load fails every call as UNAVAILABLE, none hangs, and ends its workers',
+    'SIGKILL of the service under load: every call fails as UNAVAILABLE, none hangs, and the workers exit',
     bounded,
     async (t) => {
       const served = await serve(t, '--model', model.folder.dir, '--workers', '2', '--threads', '1');
@@ -351,10 +351,10 @@ describe('the process under load', () => {
       const exited = once(served.child, 'exit');
       served.child.kill('SIGKILL');
       await exited;
-      // Those that wait for an answer and, as every caller tries again, those that come to nobody.
+      // Calls that wait for an answer, and retries of the callers that find no service.
       await until(t, () => load.failures.length >= 2 * callers);
       await load.stop();
-      // A call that hangs would come to its deadline.
+      // A call that hangs would reach its deadline.
       assert.deepEqual([...codes(load.failures)], ['UNAVAILABLE']);
       const alive = (pid: number): boolean => {
         try {

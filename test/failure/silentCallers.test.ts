@@ -13,7 +13,7 @@ import { createServer } from '../../src/serve/server.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
 
-/** Callers that begin something and are never heard of again. */
+/** Clients that start a call and then send nothing. */
 
 const image = { width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3).fill(7) };
 
@@ -28,7 +28,7 @@ async function start(t: TestContext, limits: Partial<ServeLimits>) {
   return server;
 }
 
-/** A router between two machines that forgets, when it is told to, what it carries: neither side hears of it. */
+/** A router between two machines that silently drops its connections on request, without a notice to either side. */
 async function forgetfulRouter(t: TestContext, address: string) {
   const [host, port] = address.split(':') as [string, string];
   const sockets: Socket[] = [];
@@ -55,7 +55,7 @@ async function forgetfulRouter(t: TestContext, address: string) {
   };
 }
 
-test('a message that never arrives whole ends its call after receiveSeconds, and says why', async (t) => {
+test('a message that never arrives completely fails its call after receiveSeconds, with the reason', async (t) => {
   const { address, metricsAddress } = await start(t, { receiveSeconds: 1 });
   const session = connectHttp2(`http://${address}`);
   // The service closes both at the end of the test.
@@ -68,7 +68,7 @@ test('a message that never arrives whole ends its call after receiveSeconds, and
     te: 'trailers',
   });
   stream.on('error', () => {});
-  // The head of a message of 1,000 bytes, and three of them.
+  // The header of a message of 1,000 bytes, and three of its bytes.
   stream.write(Buffer.from([0, 0, 0, 3, 0xe8, 1, 2, 3]));
   const [headers] = await once(stream, 'response');
   assert.equal(headers['grpc-status'], '4', 'DEADLINE_EXCEEDED');
@@ -80,13 +80,13 @@ test('a message that never arrives whole ends its call after receiveSeconds, and
   assert.equal((await client.embed(image)).vector.length, 16);
 });
 
-test('a caller that a router has forgotten is noticed: its stream ends, and nothing of it is held', async (t) => {
+test('a silently dropped connection is detected: its stream ends and its resources are released', async (t) => {
   const { address, metricsAddress } = await start(t, { keepaliveSeconds: 1, keepaliveTimeoutSeconds: 1 });
   const router = await forgetfulRouter(t, address);
   const client = createClient({ address: router.address });
   async function* items() {
     yield { id: 'one', image };
-    // The caller means to send more, and the router forgets it meanwhile.
+    // The stream of the client stays open while the router drops the connection.
     await new Promise(() => {});
   }
   const answers = client.embedStream(items())[Symbol.asyncIterator]();

@@ -11,7 +11,7 @@ import { rawCall } from '../support/rawCall.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
 
-/** Callers that stop reading, by HTTP/2 itself: a gRPC client would read ahead. */
+/** Clients that stop reading. They use HTTP/2 directly, because a gRPC client would read ahead. */
 
 const { service } = loadVicreglService();
 const image = { raw: { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, 7) } };
@@ -25,7 +25,7 @@ const requests = {
 
 type Method = keyof typeof requests;
 
-/** @param window bytes that the client takes without reading */
+/** @param window bytes that the client receives without reading */
 async function start(t: TestContext, limits: Partial<ServeLimits>, window: number) {
   const server = await createServer({
     models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
@@ -48,7 +48,7 @@ async function start(t: TestContext, limits: Partial<ServeLimits>, window: numbe
   };
 }
 
-/** Sends one message, and more where the method takes them; the answer is not read. */
+/** Sends one message, or more if the method is a client stream. The answer is not read. */
 function call(session: ClientHttp2Session, method: Method, messages = 1): ClientHttp2Stream {
   const stream = rawCall(session, `/${serviceName}/${method}`, new Array<Buffer>(messages).fill(requests[method]));
   if (!method.endsWith('Stream')) stream.end();
@@ -57,15 +57,15 @@ function call(session: ClientHttp2Session, method: Method, messages = 1): Client
 
 /** The code with which a stream is reset. */
 async function resetOf(stream: ClientHttp2Stream): Promise<number> {
-  // An error for every code but two; what is asked is the code.
+  // Node emits an error for all codes but two. Only the code matters here.
   stream.on('error', () => {});
   await new Promise((resolve) => stream.once('close', resolve));
   return stream.rstCode;
 }
 
-describe('a caller that stops reading', () => {
+describe('a client that stops reading', () => {
   for (const method of Object.keys(requests) as Method[]) {
-    test(`${method}: its stream is reset, what it held is freed, and others are answered`, async (t) => {
+    test(`${method}: its stream is reset, its resources are released, and other calls are answered`, async (t) => {
       const { session, metric } = await start(t, { readSeconds: 1 }, 10);
       const stalled = call(session, method);
       const [headers] = (await once(stalled, 'response')) as [Record<string, unknown>];
@@ -87,9 +87,9 @@ describe('a caller that stops reading', () => {
     });
   }
 
-  test('in the middle of many items: none is left unanswered in memory, and no more are taken', async (t) => {
+  test('in a stream of many items: none stays in memory unanswered, and no more are accepted', async (t) => {
     const { session, metric } = await start(t, { readSeconds: 1, streamItems: 4 }, 4000);
-    // 7 x 7 cells of 16 channels: 3 kB an answer.
+    // 7 x 7 cells of 16 channels: 3 kB per answer.
     const stalled = call(session, 'ExtractFeaturesStream', 50);
     assert.equal(await resetOf(stalled), constants.NGHTTP2_ENHANCE_YOUR_CALM);
     await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
@@ -100,13 +100,13 @@ describe('a caller that stops reading', () => {
   });
 });
 
-test('a caller that reads slowly, but reads, has its whole answer', async (t) => {
+test('a client that reads slowly receives the complete answer', async (t) => {
   const { session, metric } = await start(t, { readSeconds: 2 }, 4000);
   const stream = call(session, 'ExtractFeaturesStream', 12);
   stream.end();
   let bytes = 0;
   let pauses = 0;
-  // Longer in all than readSeconds: a window's worth is read, and the next when a fifth of a second has passed.
+  // Reading takes longer than readSeconds in total: one window is read every fifth of a second.
   stream.on('data', (data: Buffer) => {
     bytes += data.byteLength;
     pauses++;

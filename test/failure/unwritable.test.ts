@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /**
- * Every command with an output, and one that nothing can be written to: it says so before it looks at anything else, so that
- * what else it would need is not there.
+ * Every command with an output that cannot be written. The error must come before any other check, so the other inputs of
+ * these commands do not exist.
  */
 
 const folder = '/proc/vicregl/out';
@@ -30,7 +30,7 @@ const commands: readonly (readonly string[])[] = [
 ];
 
 for (const command of commands) {
-  test(`${command.slice(0, 2).join(' ')} ... ${command.at(-2)} ${command.at(-1)} fails at once`, async () => {
+  test(`${command.slice(0, 2).join(' ')} ... ${command.at(-2)} ${command.at(-1)} fails before it does any work`, async () => {
     const { code, stdout, stderr } = await vicregl(...command);
     assert.equal(code, 1, stderr);
     const path = command.at(-1)!.replaceAll('.', '\\.');

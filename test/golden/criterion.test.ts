@@ -34,7 +34,7 @@ for (const name of files) {
       return { graph, feeds, views };
     };
 
-    it('gives the loss terms within 1e-4 and every gradient within 1e-3', async (context) => {
+    it('computes the loss terms within 1e-4 and every gradient within 1e-3', async (context) => {
       const { graph, feeds, views } = build();
       const terms = vicreglLoss(views, {
         alpha: golden.setting('alpha'),

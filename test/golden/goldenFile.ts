@@ -1,11 +1,11 @@
 import { readSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
-/** A reference file made with the authors' PyTorch code: settings as JSON strings, tensors by name. */
+/** A reference file made with the authors' PyTorch code, with settings as JSON strings and tensors by name. */
 export interface GoldenFile {
   /** A setting parsed as JSON. */
   setting<T>(name: string): T;
-  /** A setting as it is written. */
+  /** A setting as the recorded string. */
   text(name: string): string;
   tensor(name: string): Tensor;
   numbers(name: string): number[];
@@ -14,7 +14,7 @@ export interface GoldenFile {
 }
 
 export async function openGolden(name: string): Promise<GoldenFile> {
-  // Compiled tests run from dist/; the files stay in the source tree.
+  // Compiled tests run from dist/, but the files are in the source tree.
   const { metadata, tensors } = await readSafetensors(`test/golden/${name}.safetensors`);
   const need = (key: string): Tensor => {
     const value = tensors.get(key);

@@ -16,7 +16,7 @@ import { openGolden } from './goldenFile.js';
 
 describe("checkpoints of the authors' code", () => {
   for (const name of ['train_convnext_adamw', 'train_resnet_lars']) {
-    it(`${name}.pth: the network is inferred, and computes the recorded outputs within 1e-5`, async (context) => {
+    it(`${name}.pth: the architecture is inferred, and the outputs equal the recorded ones within 1e-5`, async (context) => {
       const golden = await openGolden(name);
       const file = `test/golden/${name}.pth`;
       const source = await openFileSource(file);

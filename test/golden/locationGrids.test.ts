@@ -14,7 +14,7 @@ test(`location grids of ${golden.length} crops agree to 1e-4 px`, () => {
     const ours = locationGrid(crop, n, n);
     assert.equal(ours.length, grid.length * 2);
     grid.flat().forEach((value, i) => {
-      // The file holds four decimals, so half of the last one is its own rounding.
+      // The file has four decimals, so it is rounded by up to half of the last one.
       assert.ok(
         Math.abs(ours[i]! - value) <= 1e-4,
         `${JSON.stringify({ ...crop, n })} at ${i}: ${ours[i]} != ${value}`,
@@ -23,7 +23,7 @@ test(`location grids of ${golden.length} crops agree to 1e-4 px`, () => {
   }
 });
 
-test('a flipped crop without mirroring has the grid of the crop that is not flipped', () => {
+test('without mirroring, a flipped crop has the same grid as the unflipped one', () => {
   for (const { n, grid: _, ...crop } of golden) {
     const plain = locationGrid({ ...crop, flip: false }, n, n);
     const flipped = locationGrid({ ...crop, flip: true }, n, n, { mirrorFlipped: false });

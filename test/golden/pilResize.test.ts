@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { prepareImage } from '../../src/image/resize.js';
 import type { RgbImage } from '../../src/image/types.js';
 
-/** Resizing and cropping beside Pillow's, which torchvision uses (scripts/compare compares them on photographs). */
+/** Compares resizing and cropping with Pillow, which torchvision uses. (scripts/compare compares them on photographs.) */
 
 interface Recorded {
   readonly cases: readonly {
@@ -17,7 +17,7 @@ interface Recorded {
   }[];
 }
 
-/** Ramps, a fine texture and edges; the recording was made of the same picture. */
+/** An image with ramps, a fine texture and edges. The record was made from the same image. */
 function picture(width: number, height: number): RgbImage {
   const data = Uint8Array.from({ length: width * height * 3 }, (_, at) => {
     const [c, x, y] = [at % 3, Math.floor(at / 3) % width, Math.floor(at / 3 / width)];
@@ -29,9 +29,9 @@ function picture(width: number, height: number): RgbImage {
 
 const { cases } = JSON.parse(await readFile('test/golden/pil_resize.json', 'utf8')) as Recorded;
 
-describe('shortestSide beside Pillow', () => {
+describe('shortestSide compared with Pillow', () => {
   for (const { width, height, resize, crop, pixels } of cases) {
-    it(`${width} x ${height} to ${resize}, cropped to ${crop}: within half a level on average`, async () => {
+    it(`${width} x ${height} to ${resize}, cropped to ${crop}: the mean difference is below half a level`, async () => {
       const expected = Buffer.from(pixels, 'base64');
       const { image } = await prepareImage(picture(width, height), { kind: 'shortestSide', resize, crop }, 8);
       assert.deepEqual([image.width, image.height, image.data.length], [crop, crop, expected.length]);

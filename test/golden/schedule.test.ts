@@ -17,7 +17,7 @@ const recipes = JSON.parse(await readFile('test/golden/lr_schedule.json', 'utf8'
 
 describe('learning rate schedule', () => {
   for (const recipe of recipes) {
-    it(`follows base lr ${recipe.base_lr}, batch ${recipe.batch_size} within 1e-9`, () => {
+    it(`matches the recorded rates within 1e-9 for base lr ${recipe.base_lr} and batch ${recipe.batch_size}`, () => {
       recipe.lr.forEach((expected, i) => {
         const step = recipe.step[i]!;
         const actual = learningRate(step, {

@@ -7,7 +7,7 @@ import { openNearestSession, searchNearest } from '../../src/match/tiled/search.
 import { readSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
-/** The matches that the service gives, by either search, are those of the authors' code, in its order (ascending source). */
+/** Both searches of the service must return the matches of the authors' code, in its order (ascending source). */
 
 const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
 

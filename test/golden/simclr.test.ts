@@ -10,7 +10,7 @@ import { relativeError } from '../support/graphs.js';
 import { openGolden } from './goldenFile.js';
 
 describe('SimCLR-L loss on simclr_multicrop', () => {
-  it('gives both losses within 1e-5 and every gradient within 1e-4 of PyTorch', async (context) => {
+  it('computes both losses within 1e-5 and every gradient within 1e-4 of PyTorch', async (context) => {
     const inputs = await openGolden('criterion_multicrop');
     const golden = await openGolden('simclr_multicrop');
     const graph = new Graph();

@@ -31,7 +31,7 @@ function backboneOf(arch: string): BackboneConfig {
   };
 }
 
-/** docs/method.md, Optimisation. */
+/** Settings of docs/method.md, Optimisation. */
 const optimizers: Readonly<Record<string, Optimizer>> = {
   adamw: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 }),
   lars: lars({ eta: 0.001, momentum: 0.9, weightDecay: 1e-6 }),
@@ -47,7 +47,7 @@ function channelsLast({ shape, data }: Tensor): Tensor<'float32'> {
   return tensor('float32', [n, h, w, c], out);
 }
 
-/** |actual - expected| over the expected value it is compared with; large tensors stand as a head, a norm or sums. */
+/** |actual - expected| divided by the expected value. The record has only the head, the norm or sums of large tensors. */
 function gradientDifference(
   golden: GoldenFile,
   name: string,
@@ -63,17 +63,17 @@ function gradientDifference(
   return { difference: Math.max(difference, Math.abs(Math.sqrt(squares) - norm)), norm };
 }
 
-/** Whose forms of convolutions repeat a recorded run (each computed on the CPU). */
+/** Providers whose convolution forms reproduce a recorded run. Both are computed on the CPU. */
 const providers: Readonly<Record<string, readonly Provider[]>> = {
   train_convnext_adamw: ['cpu'],
   train_resnet_lars: ['cuda', 'cpu'],
 };
 
 /**
- * Factors of the pixels with which a recorded run is repeated, until one repeats it. In the ResNet's first step a cell has two
- * nearest cells whose distances differ by 6e-7 of themselves, less than float32's rounding on the way there, and the gradients
- * depend on which one is taken. The recorded run took the one that Conv gives (CUDA's forms here). The CPU's forms take the
- * other one, and that of the record for about every other change of the pixels by as little as rounding.
+ * Factors of the pixels. The run is repeated with each factor until one reproduces the record. In the first step of the
+ * ResNet, a cell has two nearest cells whose distances differ by a relative 6e-7, less than the rounding of float32, and the
+ * gradients depend on which one is chosen. The recorded run chose the one that Conv gives (CUDA's forms here). The CPU's forms
+ * choose the other one. They choose the recorded one for about half of all changes of the pixels by as little as rounding.
  */
 const PIXEL_FACTORS = [1, 1 + 1e-6, 1 + 3e-6, 1 - 3e-6, 1 + 5e-6, 1 - 5e-6, 1 + 7e-6, 1 - 7e-6];
 
@@ -96,7 +96,7 @@ for (const [name, forms] of Object.entries(providers)) {
   const optimizer = optimizers[golden.text('optimizer')]!;
 
   describe(name, () => {
-    it('gives the evaluation forward pass within 1e-4', async (context) => {
+    it('computes the evaluation forward pass within 1e-4', async (context) => {
       const graph = new Graph();
       const input = channelsLast(golden.tensor('eval.input'));
       const pixels = graph.input('pixels', 'float32', input.shape);
@@ -118,7 +118,7 @@ for (const [name, forms] of Object.entries(providers)) {
 
     for (const provider of forms) {
       const what = `in the forms of ${provider}`;
-      it(`repeats three training steps ${what}: logs, first gradients and weights within 1e-3`, async (context) => {
+      it(`reproduces three training steps ${what}: logs, first gradients and weights within 1e-3`, async (context) => {
         const sizes = golden.setting<number[]>('sizes');
         const counts = golden.setting<number[]>('crops');
         const viewSizes = counts.flatMap((count, i) => Array<number>(count).fill(sizes[i]!));
@@ -150,7 +150,7 @@ for (const [name, forms] of Object.entries(providers)) {
           for (const spec of stateSpecs(step, config)) {
             state.set(spec.name, initial.get(spec.name) ?? zeros('float32', spec.shape));
           }
-          // AdamW turns the rounding of a zero gradient into a full step, so such elements are left out (golden README).
+          // AdamW turns the rounding of a zero gradient into a full step, so such elements are skipped (golden README).
           const masked = golden.text('optimizer') === 'adamw';
           const moves = (parameter: string): boolean[] | undefined =>
             masked && golden.names.includes(`grad.${parameter}`)
@@ -174,7 +174,7 @@ for (const [name, forms] of Object.entries(providers)) {
 
             for (const log of logs) {
               if (log === 'grad_norm') continue; // every gradient is compared below
-              if (log === 'stdm' || log === 'corm') continue; // ours alone: the authors do not watch map embeddings
+              if (log === 'stdm' || log === 'corm') continue; // the authors do not log these for map embeddings
               const expected = golden.scalar(`step${at}.log.${log}`);
               const actual = Number(results.get(log)!.data[0]);
               const slack = log === 'corr' || log === 'core' ? 1e-4 : 0;
@@ -209,7 +209,7 @@ for (const [name, forms] of Object.entries(providers)) {
                 if (expected.length === 0) continue;
                 error = relativeError(kept(actual), expected);
               } else {
-                // A large tensor stands as its sum and its sum of absolute values.
+                // The record of a large tensor is its sum and its sum of absolute values.
                 const [sum, absolute] = golden.numbers(`step${at}.after_sum.${weight}`) as [number, number];
                 const sums = [0, 0];
                 for (const value of actual) {

@@ -7,12 +7,12 @@ import { parse as parseYaml } from 'yaml';
 import { loadVicreglService } from '../../src/proto/load.js';
 import { documents } from '../support/snippets.js';
 
-/** What the documentation points at exists, and what it lists is complete. */
+/** Links of the documentation lead to existing targets, and its lists are complete. */
 
 const files = await documents();
 const textOf = (file: string): string => files.find((each) => each.file === file)!.text;
 
-/** Without fenced blocks, in which `#` and `[]()` mean other things. */
+/** A text without its fenced blocks, in which `#` and `[]()` have other meanings. */
 const prose = (text: string): string => text.replace(/^```[\s\S]*?^```$/gm, '');
 
 /** Anchors that GitHub gives to the headings of a document. */
@@ -33,7 +33,7 @@ interface Link {
   readonly anchor: string | undefined;
 }
 
-/** Links and pictures of a document that point into this repository; paths from its root. */
+/** Links and images of a document that point into this repository, with paths from its root. */
 function linksOf(file: string, text: string): Link[] {
   const targets = [...prose(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!);
   return targets
@@ -44,7 +44,7 @@ function linksOf(file: string, text: string): Link[] {
     });
 }
 
-/** The links of documents that lead nowhere. */
+/** The links of documents whose target does not exist. */
 function broken(documents: readonly { readonly file: string; readonly text: string }[]): string[] {
   return documents.flatMap(({ file, text }) =>
     linksOf(file, text)
@@ -62,13 +62,13 @@ describe('links', () => {
     assert.deepEqual(broken(files), []);
   });
 
-  test('that lead nowhere are found', () => {
+  test('that are broken are found', () => {
     const text = '## A `b`, (c)\n[x](#a-b-c) [y](#none) [z](none.md) [w](../README.md) [v](https://example.org)';
     assert.deepEqual(broken([{ file: 'docs/a.md', text }]), ['docs/a.md: docs/a.md#none', 'docs/a.md: docs/none.md']);
   });
 });
 
-/** The cells of the rows of a document's tables whose first cell names something in code, by these names. */
+/** Table rows of a document whose first cell is a name in code, by this name. */
 function rowsByName(text: string): ReadonlyMap<string, readonly string[]> {
   const rows = text.split('\n').filter((line) => line.startsWith('| `'));
   return new Map(
@@ -92,7 +92,7 @@ test('the API guide has a row for every method, with its kind', () => {
   );
 });
 
-test('the guide to operations says what to do about every alert', async () => {
+test('the operations guide has instructions for every alert', async () => {
   const { groups } = parseYaml(await readFile('deploy/alerts.yml', 'utf8')) as {
     groups: { rules: { alert: string; labels: { severity: string } }[] }[];
   };

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
-/** Does the lint rule of the import directions see the files? A checker that reads no file finds nothing wrong. */
+/** Checks that the lint rules of the import directions see all files. A checker that reads no file finds no violation. */
 
 const depcruise = resolve('node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
 
@@ -28,7 +28,7 @@ describe('import directions', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  test('every source file is seen', async () => {
+  test('every source file is checked', async () => {
     const report = await cruise('.', 'src', 'test', 'scripts');
     const seen = new Set(report.modules.map(({ source }) => source));
     for (const folder of ['src', 'test', 'scripts']) {
@@ -38,7 +38,7 @@ describe('import directions', () => {
     }
   });
 
-  test('planted violations are found', async () => {
+  test('violations in a test project are found', async () => {
     const planted = {
       'src/tensor/planted.ts': "import { server } from '../serve/server.js';\nexport const planted = server;\n",
       'src/serve/server.ts': "import { train } from '../train/train.js';\nexport const server = train;\n",

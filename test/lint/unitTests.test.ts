@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** `npm run test:unit` is preloaded with a guard: planted tests prove that it sees what a unit test may not do. */
+/** `npm run test:unit` preloads a guard. Sample tests show that it detects what a unit test must not do. */
 
 const guard = new URL('../support/unitGuard.js', import.meta.url);
 
@@ -16,11 +16,11 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-/** Runs a file with one test of this body, as the command does. */
+/** Runs a file that contains one test with this body, as the command does. */
 async function planted(name: string, body: string) {
   const path = join(scratch, `${name.replace(/\W/g, '-')}.test.mjs`);
   await writeFile(path, `import { test } from 'node:test';\ntest('planted', async () => {\n${body}\n});\n`);
-  // Node runs no test files from within a test file.
+  // With this variable, Node runs no test files from within a test file.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const flags = ['--import', guard.href, '--test', path];
   const { status, stdout } = spawnSync(process.execPath, flags, { encoding: 'utf8', env });
@@ -28,7 +28,7 @@ async function planted(name: string, body: string) {
 }
 
 describe('the guard of the unit tests', () => {
-  test('passes a test that stays in its thread', async () => {
+  test('accepts a test that stays in its thread', async () => {
     const { status, stdout } = await planted('harmless', 'await import("node:child_process");');
     assert.equal(status, 0, stdout);
   });
@@ -43,14 +43,14 @@ describe('the guard of the unit tests', () => {
     fetch: 'await fetch("http://127.0.0.1:65000/")',
     lookup: 'await (await import("node:dns/promises")).lookup("localhost")',
   })) {
-    test(`fails a test that calls ${what}, also where the error is caught`, async () => {
+    test(`fails a test that calls ${what}, also if the error is caught`, async () => {
       const { status, stdout } = await planted(what, `try { ${call}; } catch {}`);
       assert.equal(status, 1, stdout);
       assert.match(stdout, /a unit test may not .*rename the file to \*\.integration\.test\.ts/);
     });
   }
 
-  test('is what npm run test:unit preloads, over all tests of src/ but the integration tests', async () => {
+  test('is preloaded by npm run test:unit for all tests of src/ except the integration tests', async () => {
     const root = new URL('../../../', import.meta.url);
     const { scripts } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
       scripts: Record<string, string>;
@@ -58,7 +58,7 @@ describe('the guard of the unit tests', () => {
     const command = scripts['test:unit:run']!;
     const [, preloaded] = /--import (\S+)/.exec(command)!;
     assert.equal(fileURLToPath(new URL(preloaded!, root)), fileURLToPath(guard));
-    // What the two commands run is what is there, each file once.
+    // Together, the two commands run every existing file once.
     const listed = (name: string): string[] => {
       const [, list] = /\$\((find .*)\)$/.exec(scripts[name]!)!;
       return execFileSync('sh', ['-c', list!], { cwd: root, encoding: 'utf8' }).trim().split('\n');

@@ -7,7 +7,7 @@ import { registeredMetrics, withMetricsTable } from '../../scripts/docs/metricsT
 import { withServeConfigTable } from '../../scripts/docs/serveConfigTable.js';
 import { withReasonsTable } from '../../scripts/docs/statusReasons.js';
 
-test('docs/training.md lists the configuration keys of this version (else: npm run docs)', async () => {
+test('docs/training.md lists the current configuration keys (otherwise run npm run docs)', async () => {
   const document = await readFile('docs/training.md', 'utf8');
   assert.equal(withConfigTable(document), document);
 });
@@ -17,7 +17,7 @@ for (const [what, rewrite] of [
   ['status reasons', withReasonsTable],
   ['metrics', withMetricsTable],
 ] as const) {
-  test(`docs/service/reference.md lists the ${what} of this version (else: npm run docs)`, async () => {
+  test(`docs/service/reference.md lists the current ${what} (otherwise run npm run docs)`, async () => {
     const document = await readFile('docs/service/reference.md', 'utf8');
     assert.equal(rewrite(document), document);
   });
@@ -36,16 +36,16 @@ test('the table of metrics has counters, gauges and histograms, with their label
       ['histogram', ['method', 'phase']],
     ],
   );
-  // These exist with decode processes and with TLS only.
+  // These exist only with decode processes and with TLS.
   assert.ok(metrics.has('vicregl_decode_processes') && metrics.has('vicregl_certificate_expiry_timestamp_seconds'));
 });
 
-test('docs/method.md lists the terms that this version logs (else: npm run docs)', async () => {
+test('docs/method.md lists the current logged terms (otherwise run npm run docs)', async () => {
   const document = await readFile('docs/method.md', 'utf8');
   assert.equal(withLoggedTerms(document), document);
 });
 
-test('a document without markers is refused', () => {
+test('a document without markers is rejected', () => {
   assert.throws(() => withConfigTable('# Training\n'), /lacks the lines/);
   for (const rewrite of [withServeConfigTable, withReasonsTable, withMetricsTable]) {
     assert.throws(() => rewrite('# Reference\n'), /lacks the lines/);

@@ -43,7 +43,7 @@ it("every variant passes Python's onnx checker", { skip: !installed && 'python3-
     });
     assert.equal(status, 0, stderr);
     assert.equal(stdout.match(/opset 17, IR 8/g)?.length, 9);
-    for (const folder of folders) await openModelFolder(folder); // the check leaves every file as it was
+    for (const folder of folders) await openModelFolder(folder); // the check must not change any file
   } finally {
     await rm(scratch, { recursive: true });
   }

@@ -10,7 +10,7 @@ const discs = [
   { x: 150, y: 190, channel: 2 },
 ] as const;
 
-/** A black picture with a disc in each channel. */
+/** A black image with a disc in each channel. */
 function picture(): Promise<Buffer> {
   const data = Buffer.alloc(size.width * size.height * 3);
   for (const { x, y, channel } of discs) {
@@ -25,7 +25,7 @@ function picture(): Promise<Buffer> {
     .toBuffer();
 }
 
-/** Centre of what is bright in one channel alone; the canvas around the picture is grey in all. */
+/** Centre of the pixels that are bright in only one channel. The canvas around the image is grey. */
 async function centreOf(file: Buffer, channel: number): Promise<[number, number]> {
   const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   let [sum, sx, sy] = [0, 0, 0];
@@ -40,7 +40,7 @@ async function centreOf(file: Buffer, channel: number): Promise<[number, number]
   return [sx / sum, sy / sum];
 }
 
-describe('a turned view', () => {
+describe('a rotated view', () => {
   for (const [degrees, scale] of [
     [0, 1],
     [20, 1],
@@ -48,7 +48,7 @@ describe('a turned view', () => {
     [90, 1],
     [10, 1.4],
   ] as const) {
-    test(`shows what was at a place where its map says: ${degrees} degrees, scale ${scale}`, async () => {
+    test(`shows each point where its homography maps it: ${degrees} degrees, scale ${scale}`, async () => {
       const { file, truth } = await turnedView(await picture(), degrees, scale);
       for (const { x, y, channel } of discs) {
         const [u, v] = await centreOf(file, channel);
@@ -60,7 +60,7 @@ describe('a turned view', () => {
   }
 });
 
-test('nine numbers are read from text and from the files of OpenCV, and anything else is refused', () => {
+test('nine numbers are read from text and from OpenCV files, and other counts are rejected', () => {
   const xml =
     '<?xml version="1.0"?><H13 type_id="opencv-matrix"><rows>3</rows><data>\n1. 2e-1 3 4 5 6 7 8 1.0</data></H13>';
   assert.deepEqual(readHomographyFile(xml), [1, 0.2, 3, 4, 5, 6, 7, 8, 1]);
@@ -68,7 +68,7 @@ test('nine numbers are read from text and from the files of OpenCV, and anything
   assert.throws(() => readHomographyFile('1 2 3'), /the file has 3/);
 });
 
-test('a map between pixel centres is the same map half a pixel on', () => {
+test('a homography between pixel centres is converted to one shifted by half a pixel', () => {
   const h = [0.76, -0.3, 225, 0.33, 1.01, -77, 3.5e-4, -1.4e-5, 1];
   const [u, v] = mapPoint(h, 99.5, 199.5);
   const [x, y] = mapPoint(fromPixelCentres(h), 100, 200);

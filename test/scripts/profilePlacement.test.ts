@@ -25,7 +25,7 @@ describe('placements', () => {
     ]);
   });
 
-  it('refuses a profile without kernels, which would prove nothing', () => {
+  it('rejects a profile without kernels, which would show nothing', () => {
     assert.throws(() => placements('[]'), /no time of an operator/);
   });
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import { readQtResources } from '../../scripts/data/qtResources.js';
 
-/** A version-1 resource file holding a/plain (stored) and a/packed (zlib). */
+/** A version-1 resource file with a/plain (uncompressed) and a/packed (zlib). */
 function resourceFile(): Buffer {
   const names: Buffer[] = [];
   const nameOffset = (text: string): number => {
@@ -43,7 +43,7 @@ function resourceFile(): Buffer {
   return Buffer.concat([head, tree, data, ...names]);
 }
 
-test('stored and zlib-packed files are read with their paths', () => {
+test('uncompressed and zlib-compressed files are read with their paths', () => {
   const files = readQtResources(resourceFile());
   assert.deepEqual(
     [...files].map(([path, bytes]) => [path, bytes.toString()]),
@@ -54,6 +54,6 @@ test('stored and zlib-packed files are read with their paths', () => {
   );
 });
 
-test('other bytes are refused', () => {
+test('other bytes are rejected', () => {
   assert.throws(() => readQtResources(Buffer.from('not a resource file at all')), /magic "qres" is missing/);
 });

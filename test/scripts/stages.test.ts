@@ -5,7 +5,7 @@ import { parseStages } from '../../scripts/container/stages.js';
 const runs = (...lines: string[]): string[] =>
   parseStages(['FROM debian:12', ...lines].join('\n'))[0]!.steps.map(({ text }) => text);
 
-test('what stands behind RUN reaches the shell as it was written', () => {
+test('the text after RUN reaches the shell unchanged', () => {
   const commands = [
     String.raw`find dist \( -name '*.test.*' -o -name "*.map" \) -delete`,
     String.raw`printf 'a\nb\\c' > "/tmp/x y" && echo \$HOME '#' "# no comment"`,
@@ -14,12 +14,12 @@ test('what stands behind RUN reaches the shell as it was written', () => {
   assert.deepEqual(runs(...commands.map((command) => `RUN ${command}`)), commands);
 });
 
-test('continued lines are joined with nothing between them, and comments and empty lines among them are left out', () => {
+test('continued lines are joined without a separator, and comments and empty lines between them are dropped', () => {
   const lines = ['RUN echo a\\', 'b \\', '  # of the second, \\', '# not the last', '', '  && echo c \\  ', ' d'];
   assert.deepEqual(runs(...lines, 'RUN echo e'), ['echo ab   && echo c  d', 'echo e']);
 });
 
-test('lines end as on Windows, and another escape character leaves backslashes alone', () => {
+test('Windows line ends are read, and with another escape character backslashes are kept', () => {
   assert.deepEqual(runs('RUN a \\\r', '  && b\r', 'RUN c\r'), ['a   && b', 'c']);
   const [stage] = parseStages('# escape=`\nFROM x\nRUN copy C:\\a `\n  C:\\b\n');
   assert.deepEqual(
@@ -28,7 +28,7 @@ test('lines end as on Windows, and another escape character leaves backslashes a
   );
 });
 
-test('flags belong to the step, and names to the stages', () => {
+test('flags belong to the step, and AS names to the stages', () => {
   const stages = parseStages(
     'FROM --platform=linux/amd64 node:20 AS build\nCOPY --from=x --chown=1:1 a b ./\nFROM build\nrun true\n',
   );
@@ -43,6 +43,6 @@ test('flags belong to the step, and names to the stages', () => {
   assert.deepEqual(stages[1]!.steps, [{ keyword: 'RUN', text: 'true', words: ['true'] }]);
 });
 
-test('a here-document is refused, not misread', () => {
+test('a here-document is rejected', () => {
   assert.throws(() => runs('RUN true', 'RUN <<EOF', 'echo a', 'EOF'), /line 3 holds a here-document/);
 });

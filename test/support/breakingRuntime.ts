@@ -1,15 +1,15 @@
 import { InferenceSession } from '../../src/onnx/runtime.js';
 
 /**
- * Loaded before a worker process begins (`breakingRuntime`), makes its runtime fail as a CUDA context does: from SIGUSR2 on
- * every run of this process fails, while the process lives on. A batch whose first image begins with the `poison` fails by
- * itself, and changes nothing.
+ * Preloaded into a worker process (`breakingRuntime`), this makes its runtime fail as a broken CUDA context does: after SIGUSR2,
+ * every run of the process fails, but the process stays alive. A batch whose first image starts with the `poison` fails alone,
+ * without an effect on later runs.
  */
 
-/** The first bytes of an image at which the runtime fails. */
+/** First bytes of an image that makes the runtime fail. */
 export const poison = [1, 2, 3, 4, 5, 6, 7] as const;
 
-/** Environment in which worker processes load this file. */
+/** Environment that makes worker processes load this file. */
 export const breakingRuntime = { NODE_OPTIONS: `--import=${import.meta.url}` };
 
 if (process.argv[1]?.endsWith('onnxWorker.js')) {

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import forge from 'node-forge';
 
-/** Certificates made for one test: an authority, and those that it signs. */
+/** Certificates for tests: an authority, and the certificates that it signs. */
 
 /** A certificate and its private key, PEM. */
 export interface Identity {
@@ -16,9 +16,9 @@ interface Signer {
 }
 
 export interface Authority {
-  /** Its own certificate, PEM. */
+  /** Certificate of the authority, PEM. */
   readonly cert: string;
-  /** Signs a certificate for 127.0.0.1 and localhost, valid from and to so many days from now. */
+  /** Signs a certificate for 127.0.0.1 and localhost. `from` and `to` are its validity in days from now. */
   sign(name: string, days?: { readonly from: number; readonly to: number }): Identity;
 }
 
@@ -40,7 +40,7 @@ function make(name: string, from: number, to: number, extensions: object[], issu
   return { keys, certificate };
 }
 
-/** An authority of its own. */
+/** Creates a new authority. */
 export function createAuthority(name: string): Authority {
   const self = make(name, -1, 30, [
     { name: 'basicConstraints', cA: true },

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { stream } from '../../src/tensor/random.js';
 
-/** Writes noisy images of 20 x 20 pixels into the folders `red` and `blue`: two classes that colour tells apart. */
+/** Writes noisy images of 20 x 20 pixels into the folders `red` and `blue`: two classes that differ in colour. */
 export async function writeColouredImages(folder: string, perClass: number): Promise<void> {
   const random = stream(1, 'colours');
   for (const [name, channel] of [

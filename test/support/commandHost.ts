@@ -1,7 +1,7 @@
 import { runProgram } from '../../src/cli/program.js';
 import type { Ended, HostedCommand } from './vicregl.js';
 
-/** The process of `vicreglInHost`: runs the command lines that it is sent, one at a time, and sends back how each ended. */
+/** The process of `vicreglInHost`. It runs the received command lines one at a time, and sends back the result of each. */
 
 const plain = { out: process.stdout.write, error: process.stderr.write, exit: process.exit };
 
@@ -10,7 +10,7 @@ async function run(words: readonly string[]): Promise<Ended> {
   let exited: number | undefined;
   const into = (name: keyof typeof written) =>
     ((chunk: Uint8Array | string, ...rest: unknown[]): boolean => {
-      // What follows process.exit would not have been written.
+      // Drop output after process.exit, which a real process would not write.
       if (exited === undefined) written[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
       const done = rest.find((each) => typeof each === 'function') as (() => void) | undefined;
       if (done) process.nextTick(done);

@@ -1,9 +1,9 @@
 import { InferenceSession } from '../../src/onnx/runtime.js';
 
 /**
- * Loaded before a process begins, this makes ONNX Runtime behave as on a machine with CUDA: sessions for it open on the CPU.
- * `create` and `run` are messages with which opening and running such a session fail; `abort` ends the process instead, as
- * cuDNN does where it cannot load a part of itself. Sessions that may leave operators to the CPU are refused.
+ * Preloaded into a process, this makes ONNX Runtime behave as on a machine with CUDA: CUDA sessions open on the CPU. With
+ * `create` or `run`, opening or running such a session fails with that message. `abort` kills the process instead, as cuDNN
+ * does if it cannot load one of its libraries. Sessions that allow operators on the CPU are rejected.
  */
 export interface CudaStub {
   readonly create?: string;
@@ -13,7 +13,7 @@ export interface CudaStub {
 
 const VARIABLE = 'VICREGL_TEST_CUDA';
 
-/** Environment of a process, and of those that it starts, in which CUDA is as described. */
+/** Environment that installs the stub in a process and in its child processes. */
 export function cudaStub(stub: CudaStub): { readonly NODE_OPTIONS: string; readonly [VARIABLE]: string } {
   return { NODE_OPTIONS: `--import=${import.meta.url}`, [VARIABLE]: JSON.stringify(stub) };
 }

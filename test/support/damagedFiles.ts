@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { type DamagedFile, damagedJpegs, imageFixtures, spliced } from './damagedJpegs.js';
 import { pngChunk } from './png.js';
 
-/** Files of every format with one fault each. The same bytes everywhere. */
+/** Files of every format with one fault each. They have the same bytes on every machine. */
 
 const others = ['still.gif', 'animated.gif', 'lossy.webp', 'lossless.webp', 'eight-bit.png', 'interlaced.png'];
 const tiffs = ['plain.tif', 'lzw.tif', 'deflate.tif'];
 
 type Changes = Record<string, Buffer>;
 
-/** Where pixels stand in all of the files: behind headers and tables. */
+/** Relative offset at which all of the files have pixel data, after headers and tables. */
 const PIXELS_AT = 0.3;
 
 function tails(file: Buffer): Changes {
@@ -25,7 +25,7 @@ function tails(file: Buffer): Changes {
   return made;
 }
 
-/** Places of the chunks of a PNG file of a type. */
+/** Offsets of the chunks of one type in a PNG file. */
 function chunksOf(file: Buffer, type: string): number[] {
   const found: number[] = [];
   for (let at = 8; at < file.length; at += 12 + file.readUInt32BE(at)) {
@@ -66,7 +66,7 @@ function gifChanges(file: Buffer): Changes {
   };
 }
 
-/** Files of the other formats, and what became of them. */
+/** Files of the other formats, and their damaged variants. */
 export function damagedFiles(): DamagedFile[] {
   const made = [...others, ...tiffs, 'picture.avif'].flatMap((from) => {
     const file = readFileSync(new URL(from, imageFixtures));

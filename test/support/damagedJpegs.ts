@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { stream } from '../../src/tensor/random.js';
 
-/** JPEG files with one fault each, made from those of test/fixtures/images. The same bytes everywhere. */
+/** JPEG files with one fault each, made from those of test/fixtures/images. They have the same bytes on every machine. */
 
-/** The folder of whole files. */
+/** The folder of undamaged files. */
 export const imageFixtures = new URL('../../../test/fixtures/images/', import.meta.url);
 const EOI = Buffer.from([0xff, 0xd9]);
 
 export interface DamagedFile {
-  /** Unique, and stable: verdicts are recorded by it. */
+  /** Unique and stable, because results are recorded by this name. */
   readonly name: string;
   /** File of test/fixtures/images that it was made from. */
   readonly from: string;
@@ -17,17 +17,17 @@ export interface DamagedFile {
 
 type Changes = Record<string, Buffer>;
 
-/** Where the coded data of the first scan start. */
+/** Offset of the coded data of the first scan. */
 function dataStart(file: Buffer): number {
   const at = file.indexOf(Buffer.from([0xff, 0xda]));
   return at + 2 + file.readUInt16BE(at + 2);
 }
 
-/** A file with some bytes removed and others put in their place. */
+/** A file with some bytes replaced by others. */
 export const spliced = (file: Buffer, at: number, removed: number, added: Uint8Array = Buffer.alloc(0)): Buffer =>
   Buffer.concat([file.subarray(0, at), added, file.subarray(at + removed)]);
 
-/** Places of the restart markers. */
+/** Offsets of the restart markers. */
 function restarts(file: Buffer): number[] {
   const found: number[] = [];
   for (let at = dataStart(file); at + 1 < file.length; at++) {
@@ -97,7 +97,7 @@ function changedRestarts(file: Buffer): Changes {
   };
 }
 
-/** What costs no pixel: decoders warn of some of it. */
+/** Faults that change no pixel. Decoders warn of some of them. */
 function harmless(file: Buffer): Changes {
   const scan = file.indexOf(Buffer.from([0xff, 0xda]));
   const table = file.indexOf(Buffer.from([0xff, 0xdb]));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { VicreglError } from '../../src/client/vicreglError.js';
 
-/** Holds an error of the client against its code, its text and, where given, its reason: for `assert.rejects`. */
+/** For `assert.rejects`: checks the code, the message and, if given, the reason of a client error. */
 export function failsWith(code: string, text: RegExp, reason?: string) {
   return (error: unknown) => {
     assert.ok(error instanceof VicreglError, String(error));

@@ -4,19 +4,19 @@ export interface GifFrame {
   readonly top: number;
   readonly width: number;
   readonly height: number;
-  /** Colour numbers, rows from the top. */
+  /** Colour indices, with rows from the top. */
   readonly pixels: ArrayLike<number>;
-  /** The colour number that shows what is behind it. */
+  /** The transparent colour index. */
   readonly transparent?: number;
 }
 
-/** Codes of 8-bit colours start with 9 bits; a clear code in time keeps them there. */
+/** Codes of 8-bit colours start with 9 bits. Regular clear codes keep that length. */
 const CODE_BITS = 9;
 const CLEAR = 256;
 const END = 257;
 const PER_CLEAR = 250;
 
-/** Colours without compression: a code each. */
+/** Colours without compression, with one code each. */
 function codesOf(pixels: ArrayLike<number>): Buffer {
   const codes: number[] = [];
   for (let i = 0; i < pixels.length; i++) {
@@ -49,7 +49,7 @@ const words = (...values: number[]): Buffer => {
   return bytes;
 };
 
-/** A GIF file. @param colours [256] of red, green and blue; the rest is black */
+/** A GIF file. @param colours up to 256 colours of red, green and blue; the others are black */
 export function writeGif(
   canvas: { readonly width: number; readonly height: number },
   colours: readonly (readonly number[])[],

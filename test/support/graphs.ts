@@ -5,10 +5,10 @@ import type { Shape } from '../../src/onnx/shapes.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
 
-/** Declares an input that is fed with the value, under the value's shape or one with dynamic dimensions. */
+/** Declares an input that is fed with the value. Its shape is that of the value, or a given one with dynamic dimensions. */
 export type Feed = (value: Tensor, options?: { readonly name?: string; readonly shape?: Shape }) => Value;
 
-/** Runs what `build` emits, on the CPU also where it is built for another provider; outputs are named by the returned record. */
+/** Runs the graph that `build` emits on the CPU, also if it is built for another provider. The returned record names the outputs. */
 export async function evaluate<K extends string>(
   build: (feed: Feed, graph: Graph) => Readonly<Record<K, Value>>,
   opset?: number,
@@ -38,7 +38,7 @@ export const doubles = (shape: readonly number[], values: readonly number[]): Te
 export const integers = (shape: readonly number[], values: readonly number[]): Tensor<'int64'> =>
   tensor('int64', shape, BigInt64Array.from(values, BigInt));
 
-/** Standard normal numbers, exact in float32. */
+/** Standard normal numbers, rounded to float32. */
 export function normals(shape: readonly number[], seed: number): number[] {
   const random = stream(seed, 'normals');
   return Array.from({ length: elementCount(shape) }, () => Math.fround(random.normal()));

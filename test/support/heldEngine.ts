@@ -1,7 +1,7 @@
 import { createFakeEngine, type FakeEngineOptions } from '../../src/engine/fakeEngine.js';
 import { tinyManifest } from './tinyModel.js';
 
-/** A fake engine whose runs begin and end as a test says; nothing has to be timed. */
+/** A fake engine whose runs start and end on request of the test, so that no test depends on time. */
 export function createHeldEngine(options: Partial<FakeEngineOptions> = {}) {
   const runs: number[] = [];
   let begun: (() => void)[] = [];
@@ -28,15 +28,15 @@ export function createHeldEngine(options: Partial<FakeEngineOptions> = {}) {
     engine,
     /** Images of every run so far. */
     runs,
-    /** Resolves when the engine begins its next run. */
+    /** Resolves when the engine starts its next run. */
     nextRun: () => new Promise<void>((resolve) => begun.push(resolve)),
-    /** Lets the runs end that wait. */
+    /** Ends the waiting runs. */
     release,
-    /** Holds the runs from now on, as at the beginning. */
+    /** Makes later runs wait, as at the start. */
     hold(): void {
       held = true;
     },
-    /** Lets the runs end that wait, and holds none from now on. */
+    /** Ends the waiting runs, and lets later runs end immediately. */
     free(): void {
       held = false;
       release();

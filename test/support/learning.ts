@@ -8,26 +8,26 @@ import { loaderOptionsOf, scheduleOf, stepConfigOf } from '../../src/train/plan.
 import type { StepTerms } from '../../src/train/stepRunner.js';
 import { numbers } from './graphs.js';
 
-/** Whether a configuration's optimizer and rates teach a network of a few thousand weights anything. */
+/** Checks whether the optimizer and rates of a configuration train a network of a few thousand weights. */
 
 export interface Learned {
-  /** Total loss: mean of the first tenth of the steps, and of the last. */
+  /** Total loss, as the mean of the first and of the last tenth of the steps. */
   readonly first: number;
   readonly last: number;
-  /** Median over the weights' matrices of |end - start| / |start|. */
+  /** Median of |end - start| / |start| over the weight matrices. */
   readonly moved: number;
 }
 
 /** Photographs of a step. */
 export const BATCH = 8;
-/** Batches that take turns. */
+/** Number of batches that alternate. */
 const BATCHES = 2;
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
- * A small relative of a configuration on one machine's terms: two views of 32 px, narrow heads, batches of 8, so many steps of
- * which the first tenth are warm-up. Optimizer and loss are the configuration's own.
+ * A small version of a configuration: two views of 32 px, narrow heads, batches of 8, and a number of steps of which the first
+ * tenth are warm-up. It keeps the optimizer and the loss of the configuration.
  */
 export function shrunk(config: TrainConfig, source: string, steps: number): TrainConfig {
   const { loss, crops } = config;
@@ -56,8 +56,8 @@ export function shrunk(config: TrainConfig, source: string, steps: number): Trai
 }
 
 /**
- * Takes the steps of a configuration on two batches in turn, once with each of the base rates, from the same start.
- * @param backbone in place of the configuration's.
+ * Runs the steps of a configuration on two alternating batches, once for each of the base rates, from the same initial weights.
+ * @param backbone replaces the backbone of the configuration
  */
 export async function learn(
   config: TrainConfig,
@@ -78,7 +78,7 @@ export async function learn(
     const start = new Map([...runner.state()].map(([name, { data }]) => [name, (data as Float32Array).slice()]));
     const learned: Learned[] = [];
     for (const baseLr of baseLrs) {
-      // The state's own tensors are what the next step reads.
+      // The next step reads the tensors of the state.
       for (const [name, { data }] of runner.state()) (data as Float32Array).set(start.get(name)!);
       const schedule = { ...scheduleOf(config, BATCHES), baseLr };
       const terms: StepTerms[] = [];

@@ -3,7 +3,7 @@ import type { LossConfig } from '../../src/vicregl/loss.js';
 
 /** The loss of docs/method.md in plain loops, in float64. */
 
-/** Numbers of one view: B images, P cells, D and D' channels. */
+/** Embeddings of one view with B images, P cells, D and D' channels. */
 export interface ReferenceView {
   readonly cells: number;
   /** [B, D] */
@@ -30,7 +30,7 @@ function regularisers(rows: Rows): [variance: number, covariance: number] {
   return [hinge / d, squares / d];
 }
 
-/** NT-Xent of matched rows: each of the 2N vectors against the 2N - 1 others. */
+/** NT-Xent of matched rows: compares each of the 2N vectors with the 2N - 1 others. */
 function contrast(x: Rows, y: Rows, temperature: number): number {
   const unit = [...x, ...y].map((row) => row.map((value) => value / Math.hypot(...row)));
   const exponentials = unit.map((a) =>
@@ -46,7 +46,7 @@ function contrast(x: Rows, y: Rows, temperature: number): number {
 
 export const TERMS = ['invariance', 'variance', 'covariance', 'contrast'] as const;
 
-/** Weight of each term; NT-Xent stands in place of the other three. */
+/** Weight of each term. NT-Xent replaces the other three. */
 export const weightsOf = (weights: CriterionWeights, { simclr }: LossConfig) =>
   TERMS.map((term) => (term === 'contrast' ? Number(simclr !== undefined) : simclr ? 0 : weights[term]));
 

@@ -19,9 +19,9 @@ import { sideCases } from './malformed/sides.js';
 import { streamCases } from './malformed/streams.js';
 import { writeTiff } from './tiff.js';
 
-/** Requests that are wrong, odd or garbage, each with the statuses that may answer it. */
+/** Requests that are invalid, unusual or random bytes, each with its allowed statuses. */
 
-/** Side of a picture just under the limit of 50 megapixels. */
+/** Side of a square image just below the limit of 50 megapixels. */
 const BOMB_SIDE = 7071;
 
 const SVG = Buffer.from(
@@ -31,7 +31,7 @@ const XML_SVG = Buffer.from(`<?xml version="1.0"?>\n${SVG.toString()}`);
 const PDF = Buffer.from('%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n');
 
 const latin = (text: string) => Buffer.from(text, 'latin1');
-/** What people send that is not read. */
+/** Unsupported files that users send in practice. */
 const otherFiles: readonly Buffer[] = [
   latin('\0\0\0\x18ftypheic\0\0\0\0mif1heic'),
   latin('\0\0\0\x18ftypisom\0\0\0\0isommp41'),
@@ -51,13 +51,13 @@ const otherTiffs: readonly Buffer[] = [
   writeTiff(Buffer.alloc(24 * 24 * 3), { ...square, samples: 3, photometric: 8 }),
   writeTiff(Buffer.alloc(24 * 24), { ...square, photometric: 32803 }),
 ];
-/** Any bytes are codes to arithmetic coding. */
+/** Random bytes, which are all valid codes in arithmetic coding. */
 const faulty = damagedFiles().filter(({ from }) => from !== 'arithmetic.jpg');
 const filesOf = (kind: RegExp) => faulty.filter(({ name }) => kind.test(name)).map(({ bytes }) => bytes);
 const cutFiles = filesOf(/\.(jpg|png|webp|avif|tif): cut at/);
 const harmlessFiles = filesOf(/: (harmless|whole)/);
 
-/** Small pictures of every odd sort that is to be read. */
+/** Small images of every unusual form that must be read. */
 async function oddPictures(): Promise<Record<string, Buffer>> {
   const noise = (width: number, height: number, channels: 3 | 4 = 3) =>
     sharp(
@@ -83,13 +83,13 @@ async function oddPictures(): Promise<Record<string, Buffer>> {
   };
 }
 
-/** A whole PNG of one colour and almost the most pixels in every method that takes images: each takes 150 MB to decode. */
+/** A valid PNG of one colour with almost the maximum number of pixels, for every method that takes images. Each takes 150 MB to decode. */
 export function realBombs(): readonly MalformedCase[] {
   const requests = imageRequests({ encoded: realBomb(BOMB_SIDE) });
   return requests.map((request) => ({ kind: 'real PNG bomb', ...request, allowed: OK }));
 }
 
-/** Makers of all kinds of cases; each call of one gives another case. */
+/** Makers of all kinds of cases. Each call of a maker returns another case. */
 export async function malformedCases(): Promise<readonly Maker[]> {
   const odd = await oddPictures();
   const jpeg = odd['EXIF-rotated']!;

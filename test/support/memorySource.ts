@@ -1,6 +1,6 @@
 import { type ByteSource, checkRange } from '../../src/checkpoint/byteSource.js';
 
-/** Bytes in memory as a source, which counts what was read from it. */
+/** Bytes in memory as a source that counts the bytes read from it. */
 export function memorySource(bytes: Uint8Array, name = 'file.pth'): ByteSource & { readonly bytesRead: () => number } {
   let total = 0;
   const source = {

@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 /**
- * What `npm test` tells the scripts that it runs of itself and of this project: another npm below would take it for the
- * user's will, as onnxruntime-node's install script does. Where the registry and the cache are stays.
+ * Environment variables that `npm test` sets about itself and this project. A nested npm, and onnxruntime-node's install
+ * script, would take them for settings of the user, so they are removed. The registry and the cache are kept.
  */
 const OURS = /^npm_(package_|lifecycle_|command$|config_(local_prefix|ignore_scripts|prefix)$)/i;
 
-/** Runs npm in a folder, with variables beside the user's, and resolves with its stdout. @throws Error with its stderr. */
+/** Runs npm in a folder with additional variables, and resolves with its stdout. @throws Error with its stderr. */
 export async function npm(
   cwd: string,
   environment: Readonly<Record<string, string>>,
@@ -20,8 +20,8 @@ export async function npm(
 }
 
 /**
- * Why a test that installs packages is skipped; false where it can run.
- * @throws Error where the registry cannot be reached and CI_NPM_REGISTRY=required, as .ci/run sets it.
+ * The reason to skip a test that installs packages, or false if it can run.
+ * @throws Error if the registry cannot be reached and CI_NPM_REGISTRY=required, which .ci/run sets.
  */
 export async function skipWithoutRegistry(environment: Readonly<Record<string, string>> = {}): Promise<string | false> {
   try {

@@ -1,4 +1,4 @@
-/** Pickles of protocol 2, opcode by opcode: what torch.save writes, and what it never would. */
+/** Builds pickles of protocol 2 opcode by opcode, both as torch.save writes them and malformed ones. */
 
 export type Pickled = Buffer;
 
@@ -18,7 +18,7 @@ export function str(value: string): Pickled {
   return Buffer.concat([text('X'), uint32(bytes.length), bytes]);
 }
 
-/** A whole number, of up to 8 bytes. */
+/** An integer of up to 8 bytes. */
 export function int(value: number): Pickled {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64LE(BigInt(value));
@@ -35,7 +35,7 @@ export const global = (module: string, name: string): Pickled => text(`c${module
 export const call = (called: Pickled, ...args: Pickled[]): Pickled =>
   Buffer.concat([called, tuple(...args), text('R')]);
 
-/** A reference to a storage of some elements. */
+/** A reference to a storage with a number of elements. */
 export const storage = (storageClass: string, key: string, elements: number): Pickled =>
   Buffer.concat([
     tuple(
@@ -56,7 +56,7 @@ export interface TensorClaim {
   readonly offset?: number;
 }
 
-/** A tensor of a storage, as PyTorch since 0.4 writes it. */
+/** A tensor over a storage, as PyTorch 0.4 and later write it. */
 export function rebuilt(of: Pickled, { shape, strides = rowMajor(shape), offset = 0 }: TensorClaim): Pickled {
   const hooks = call(global('collections', 'OrderedDict'));
   return call(
@@ -74,5 +74,5 @@ function rowMajor(shape: readonly number[]): number[] {
   return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
 }
 
-/** A whole pickle. */
+/** A complete pickle. */
 export const pickle = (value: Pickled): Uint8Array => new Uint8Array(Buffer.concat([byte(0x80, 2), value, text('.')]));

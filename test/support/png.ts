@@ -26,7 +26,7 @@ interface PngHeader {
   readonly colour: number;
 }
 
-/** @param data of IDAT @param between chunks between header and data */
+/** @param data content of IDAT @param between chunks between header and data */
 export function pngOf(header: PngHeader, data: Uint8Array, between: readonly Buffer[] = []): Buffer {
   const fields = Buffer.alloc(13);
   fields.writeUInt32BE(header.width, 0);
@@ -41,7 +41,7 @@ export function pngOf(header: PngHeader, data: Uint8Array, between: readonly Buf
   ]);
 }
 
-/** A PNG of samples as they are, rows from the top, channels interleaved; nothing is scaled or converted. */
+/** A PNG of the given samples, with rows from the top and interleaved channels. They are neither scaled nor converted. */
 export function writePng(header: PngHeader, samples: ArrayLike<number>, between: readonly Buffer[] = []): Buffer {
   const perRow = header.width * CHANNELS[header.colour]!;
   const rowBytes = Math.ceil((perRow * header.bits) / 8);

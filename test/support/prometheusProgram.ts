@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 
 /**
- * Why a test that needs one of Prometheus' programs is skipped; false where it can run.
- * @throws Error where the program is missing and CI_PROMETHEUS=required, as .ci/run sets it: there nothing may be skipped.
+ * The reason to skip a test that needs a program of Prometheus, or false if it can run.
+ * @throws Error if the program is missing and CI_PROMETHEUS=required. .ci/run sets this, because CI must not skip tests.
  */
 export function skipWithout(program: 'prometheus' | 'promtool'): string | false {
   if (spawnSync(program, ['--version']).error === undefined) return false;

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 
-/** Debian's Python, which has the packages of Debian. */
+/** Debian's Python, which finds the Python packages of Debian. */
 export const PYTHON = '/usr/bin/python3';
 
 /**
- * Why a test that needs modules of Debian's Python is skipped; false where it can run.
- * @throws Error where one is missing and CI_PYTHON=required, as .ci/run sets it: there nothing may be skipped.
+ * The reason to skip a test that needs modules of Debian's Python, or false if it can run.
+ * @throws Error if one is missing and CI_PYTHON=required. .ci/run sets this, because CI must not skip tests.
  */
 export function skipWithoutPython(...modules: readonly string[]): string | false {
   if (spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`]).status === 0) return false;

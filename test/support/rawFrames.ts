@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 /**
- * An HTTP/2 client of bare frames over a socket, for what no library sends: it breaks rules, and goes on as if nothing were
- * said when the other end closes the connection by GOAWAY.
+ * An HTTP/2 client that sends raw frames over a socket, for frames that no library sends: it can violate the protocol, and it
+ * ignores GOAWAY.
  */
 
 export const FRAME = { data: 0, headers: 1, rst: 3, settings: 4, ping: 6, goaway: 7, windowUpdate: 8, continuation: 9 };
@@ -31,7 +31,7 @@ export function frame(type: number, flags: number, stream: number, payload: Uint
   return Buffer.concat([head, payload]);
 }
 
-/** A length as HPACK writes it, in seven bits and as many bytes more as it needs (RFC 7541, 5.1). */
+/** A length in the HPACK encoding: seven bits, and further bytes if needed (RFC 7541, 5.1). */
 function hpackLength(length: number): Buffer {
   if (length < 127) return Buffer.from([length]);
   const bytes = [127];
@@ -44,12 +44,12 @@ const hpackText = (text: string): Buffer => Buffer.concat([hpackLength(Buffer.by
 
 export type Fields = readonly (readonly [string, string])[];
 
-/** Fields as a header block without any compression. */
+/** Fields as an uncompressed header block. */
 export function headerBlock(fields: Fields): Buffer {
   return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), hpackText(name), hpackText(value)]));
 }
 
-/** A header block as HEADERS and as many CONTINUATION frames as it needs. */
+/** A header block as a HEADERS frame and, if needed, CONTINUATION frames. */
 export function headers(stream: number, fields: Fields, endStream = false): Buffer {
   const block = headerBlock(fields);
   const parts: Buffer[] = [];
@@ -62,7 +62,7 @@ export function headers(stream: number, fields: Fields, endStream = false): Buff
   );
 }
 
-/** The fields of a gRPC call, and others. */
+/** The header fields of a gRPC call, and additional ones. */
 export function callFields(path: string, others: Fields = []): Fields {
   return [
     [':method', 'POST'],
@@ -88,17 +88,17 @@ export function messageFrames(stream: number, message: Buffer, endStream = true)
   return Buffer.concat(parts);
 }
 
-/** RST_STREAM with the code CANCEL, as a client gives up a call. */
+/** RST_STREAM with the code CANCEL, by which a client cancels a call. */
 export function reset(stream: number): Buffer {
   return frame(FRAME.rst, 0, stream, Buffer.from([0, 0, 0, 8]));
 }
 
 export interface RawConnection {
   readonly socket: Socket;
-  /** What has come so far. */
+  /** The frames received so far. */
   readonly frames: readonly Frame[];
   send(...frames: readonly Uint8Array[]): void;
-  /** Resolves with the first frame, of those that came or will, for which a test holds; rejects when the socket closes before. */
+  /** Resolves with the first received or future frame that matches. Rejects if the socket closes before. */
   until(test: (frame: Frame) => boolean): Promise<Frame>;
   /** Resolves when the socket has closed. */
   readonly closed: Promise<void>;
@@ -106,7 +106,7 @@ export interface RawConnection {
   readonly reopen: () => Socket;
 }
 
-/** Opens a connection and answers the service's SETTINGS, so that they hold. @param open a socket; default: TCP */
+/** Opens a connection and acknowledges the service's SETTINGS, so that they take effect. @param open opens the socket; default TCP */
 export async function connectRaw(
   address: string,
   open: () => Socket = () => {
@@ -156,7 +156,7 @@ export async function connectRaw(
   };
   connection.send(Buffer.from(PREFACE), frame(FRAME.settings, 0, 0));
   await connection.until(({ type, flags }) => type === FRAME.settings && flags === 0);
-  // Its answer: the service has heard that its settings hold.
+  // After this answer, the service has received the acknowledgement of its settings.
   const payload = Buffer.from('settled!');
   connection.send(frame(FRAME.ping, 0, 0, payload));
   await connection.until((got) => got.type === FRAME.ping && got.payload.equals(payload));

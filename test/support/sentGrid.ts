@@ -1,6 +1,6 @@
 import type { Grid__Output } from '../../src/proto/generated/vicregl/v1/Grid.js';
 
-/** The grid that a caller sends with its features, of cells of 8 pixels. */
+/** The grid that a caller sends with its features. Cells have 8 pixels. */
 export function sentGrid(rows: number, columns: number): Grid__Output {
   return {
     rows,

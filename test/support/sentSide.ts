@@ -1,7 +1,7 @@
 import type { MatchSide__Output } from '../../src/proto/generated/vicregl/v1/MatchSide.js';
 import { sentGrid } from './sentGrid.js';
 
-/** Sent features of one row of cells, all numbers the same. */
+/** Features of one row of cells in which all numbers are equal, as a caller sends them. */
 export function sentSide(columns: number, channels: number, value: number): MatchSide__Output {
   const data = Buffer.from(new Float32Array(columns * channels).fill(value).buffer);
   const features = {

@@ -7,7 +7,7 @@ import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createBatchQueue } from '../../src/serve/inference/batchQueue.js';
 import { type ScopedQueue, withScopedQueue } from '../../src/serve/inference/scopedQueue.js';
 
-/** What methods work with beside their model, for tests: the standard limits, but one of everything at a time. */
+/** The context of methods for tests: the default limits, but a concurrency of one. */
 export function sharedParts(limits = defaultServeLimits): SharedParts {
   return {
     decoder: createLocalDecoder(),
@@ -16,7 +16,7 @@ export function sharedParts(limits = defaultServeLimits): SharedParts {
   };
 }
 
-/** The queue in front of an engine, as a call has it that does not end. */
+/** The queue in front of an engine, for a call that does not end. */
 export function scopedQueueOf(engine: Engine): ScopedQueue {
   let own: ScopedQueue | undefined;
   void withScopedQueue(createBatchQueue(engine, defaultServeLimits), (queue) => {

@@ -2,15 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** The command, as users run it. */
+/** Path of the command that users run. */
 export const bin = fileURLToPath(new URL('../../../bin/vicregl.js', import.meta.url));
 
-/** What runs, and where: the repository's command, and what this process has, where absent. */
+/** Where a command runs. Absent keys: the repository's command, and the folder and environment of this process. */
 export interface Place {
   /** Path of bin/vicregl.js. */
   readonly program?: string;
   readonly cwd?: string;
-  /** All its variables. */
+  /** The complete environment. */
   readonly env?: Readonly<NodeJS.ProcessEnv>;
 }
 
@@ -24,16 +24,16 @@ export interface ServedProcess {
   readonly adminAddress: string;
 }
 
-/** Starts `vicregl serve` as a process of its own on free ports and waits until it serves. */
+/** Starts `vicregl serve` in its own process on free ports, and waits until it serves. */
 export const startServedProcess = (...flags: string[]): Promise<ServedProcess> => startServedProcessIn({}, ...flags);
 
-/** The same with variables beside those of this process. */
+/** The same with additional environment variables. */
 export const startServedProcessIn = (
   environment: Readonly<Record<string, string>>,
   ...flags: string[]
 ): Promise<ServedProcess> => startServedProcessWith({ env: { ...process.env, ...environment } }, ...flags);
 
-/** The same of another package, in another folder, or with other variables than those of this process. */
+/** The same for another package, in another folder, or with another environment. */
 export async function startServedProcessWith(
   { program = bin, ...place }: Place,
   ...extra: string[]

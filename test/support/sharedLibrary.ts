@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 
-/** Shared libraries of nothing but the names of others, for what reads those: the dynamic loader lists them, and could not run them. */
+/** Shared libraries that contain only the names of their dependencies. The dynamic loader can list these, but not load the library. */
 
 const BASE = 64;
 const PROGRAM_HEADER = 56;
 const SECTION_HEADER = 64;
 
-/** The bytes of an x86-64 ELF shared library that needs the given ones; a table of one empty section ends it, as linkers do. */
+/** The bytes of an x86-64 ELF shared library that depends on the given ones. It ends with a table of one empty section, as linkers write it. */
 export function sharedLibrary(needed: readonly string[]): Buffer {
   const names = Buffer.from(`\0${needed.map((name) => `${name}\0`).join('')}`, 'latin1');
   const padded = Math.ceil(names.length / 8) * 8;

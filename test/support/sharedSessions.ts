@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { InferenceSession } from '../../src/onnx/runtime.js';
 
 /**
- * Imported for its effect by tests that open the same graphs again and again: within the file each graph is opened once per
- * set of options, which for a training step takes longer than the steps. Every caller still gets a session of its own, which
- * cannot be used after its release and cannot be released twice.
+ * Imported for its side effect by tests that open the same graphs repeatedly. Within a test file, each graph is opened once per
+ * set of options. For a training step, opening the graph takes longer than the steps. Every caller still gets its own session
+ * object, which cannot be used after its release and cannot be released twice.
  */
 
 type Options = InferenceSession.SessionOptions;
@@ -15,7 +15,7 @@ const open = InferenceSession.create.bind(InferenceSession) as (
   options?: Options,
 ) => Promise<InferenceSession>;
 
-/** A session beside others on the same graph. */
+/** A session object that shares its ONNX Runtime session with others. */
 function lent(shared: InferenceSession): InferenceSession {
   let released = false;
   const session = Object.create(shared) as InferenceSession;
@@ -34,7 +34,7 @@ function lent(shared: InferenceSession): InferenceSession {
 }
 
 InferenceSession.create = (async (model: Uint8Array | string, options?: Options) => {
-  // A file may change, and so may weights beside the graph: they are opened anew.
+  // Graphs given as files are not shared: the file, or weights beside it, may change.
   if (typeof model === 'string' || options?.externalData !== undefined) return open(model, options);
   const key = createHash('sha256').update(model).update(JSON.stringify(options)).digest('hex');
   let session = opened.get(key);

@@ -1,16 +1,16 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** The fenced blocks of the documentation, as its readers copy them. */
+/** The fenced code blocks of the documentation. */
 
 const root = new URL('../../../', import.meta.url);
 
 export interface Snippet {
   /** FILE:LINE of its first line. */
   readonly place: string;
-  /** As the fence names it, such as `ts`; empty: a picture, or what a program prints. */
+  /** Language of the fence, such as `ts`. Empty for a diagram or the output of a program. */
   readonly language: string;
   readonly text: string;
-  /** Why it is not run, by the comment `<!-- not run: REASON -->` on the line before its fence. */
+  /** Reason why it is not run, from the comment `<!-- not run: REASON -->` on the line before its fence. */
   readonly notRun: string | undefined;
 }
 
@@ -30,7 +30,7 @@ export function snippetsOf(file: string, markdown: string): Snippet[] {
   return snippets;
 }
 
-/** The Markdown files that users read, by their paths from the root: README.md and the like, and docs/ with its folders. */
+/** The Markdown files for users, with paths from the root: README.md, CONTRIBUTING.md, SECURITY.md, and docs/ with its folders. */
 export async function documents(): Promise<{ readonly file: string; readonly text: string }[]> {
   const below = await readdir(new URL('docs/', root), { recursive: true });
   const docs = below.filter((name) => name.endsWith('.md')).sort();
@@ -43,7 +43,7 @@ export async function allSnippets(): Promise<Snippet[]> {
   return (await documents()).flatMap(({ file, text }) => snippetsOf(file, text));
 }
 
-/** The commands of a block of shell: without prompts, what is printed below them, comments and breaks of lines. */
+/** The commands of a shell block, without prompts, output, comments and line continuations. */
 export function commandsOf(text: string): string[] {
   const lines = text.replace(/\\\n\s*/g, ' ').split('\n');
   const prompted = lines.filter((line) => line.startsWith('$ '));
@@ -51,7 +51,7 @@ export function commandsOf(text: string): string[] {
   return typed.map((line) => line.replace(/(^|\s)#.*$/, '').trim()).filter((line) => line !== '');
 }
 
-/** The words of one command; quotes keep theirs together. */
+/** The words of one command. Quoted words stay together. */
 export function wordsOf(command: string): string[] {
   const words = command.matchAll(/(?:[^\s"']+|"[^"]*"|'[^']*')+/g);
   return [...words].map(([word]) => word.replace(/["']/g, ''));

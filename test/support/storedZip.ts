@@ -1,11 +1,11 @@
 import { crc32 } from 'node:zlib';
 
-/** Zip archives of stored entries, byte by byte, with room to lie. */
+/** Builds zip archives of stored entries byte by byte, optionally with wrong fields. */
 
 export interface ZipPart {
   readonly name: string;
   readonly data: Uint8Array;
-  /** Claims of the directory in place of the truth. */
+  /** Values of the central directory that replace the correct ones. */
   readonly claims?: {
     readonly method?: number;
     readonly size?: number;
@@ -21,7 +21,7 @@ function record(bytes: number, fill: (view: DataView) => void): Buffer {
   return Buffer.from(view.buffer);
 }
 
-/** @param zip64 writes sizes, offsets and counts in their 64-bit places, as for archives above 4 GiB. */
+/** @param zip64 writes sizes, offsets and counts into the 64-bit fields, as for archives above 4 GiB. */
 export function storedZip(parts: readonly ZipPart[], { zip64 = false } = {}): Uint8Array {
   const files: Buffer[] = [];
   const directory: Buffer[] = [];

@@ -1,10 +1,10 @@
-/** How a TIFF file is written. */
+/** Options of a TIFF file. */
 export interface TiffOptions {
   readonly width: number;
   readonly height: number;
-  /** Samples of a pixel. Default 1. */
+  /** Samples per pixel. Default 1. */
   readonly samples?: number;
-  /** Bits of a sample. Default 8. */
+  /** Bits per sample. Default 8. */
   readonly bits?: number;
   /** SampleFormat: 1 unsigned (the default), 2 signed, 3 floating point, 5 and 6 complex. */
   readonly format?: number;
@@ -14,14 +14,14 @@ export interface TiffOptions {
   readonly bigEndian?: boolean;
   /** BigTIFF. */
   readonly big?: boolean;
-  /** More tags, each of whole numbers of 32 bits. */
+  /** Additional tags with 32-bit integers. */
   readonly tags?: Readonly<Record<number, readonly number[]>>;
 }
 
 const LONG = 4;
 const LONG_BYTES = 4;
 
-/** A TIFF file of one strip. @param pixels as they stand in the file, in its byte order */
+/** A TIFF file with one strip. @param pixels pixel data in the byte order of the file */
 export function writeTiff(pixels: Uint8Array, options: TiffOptions): Buffer {
   const { width, height, samples = 1, bits = 8, format = 1, compression = 1, big = false } = options;
   const little = options.bigEndian !== true;

@@ -43,7 +43,7 @@ export const tinyManifest: Omit<Manifest, 'files'> = {
   training: { note: 'random weights, for tests' },
 };
 
-/** Uniform numbers in -1..1 of a small linear congruential generator: the same on every machine. */
+/** Uniform numbers in -1..1 from a small linear congruential generator, the same on every machine. */
 function randomWeights(count: number, seed: number): Float32Array {
   let state = seed >>> 0;
   return Float32Array.from({ length: count }, () => {
@@ -128,7 +128,7 @@ function headGraph(input: string, output: string, batch: string[], from: number,
   });
 }
 
-/** Files of the tiny model by name. @param seed of the backbone's weights */
+/** Files of the tiny model by name. @param seed seed of the backbone's weights */
 export function tinyModelFiles(seed = 1): Map<string, Uint8Array> {
   const { dims, stride } = tinyManifest;
   const cells = ['B', 'h', 'w'];

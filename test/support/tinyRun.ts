@@ -11,7 +11,7 @@ import './sharedSessions.js';
 
 /** Training runs of a few seconds: the smallest network on generated photographs. */
 
-/** A JPEG of 80 x 72 pixels: blobs of colour, another for each seed. */
+/** A JPEG of 80 x 72 pixels with blobs of colour that depend on the seed. */
 async function photograph(seed: number): Promise<Buffer> {
   const random = stream(seed, 'photograph');
   const coarse = Uint8Array.from({ length: 6 * 5 * 3 }, () => random.integer(256));
@@ -34,8 +34,8 @@ export async function writePhotographs(folder: string, names: readonly string[])
 }
 
 /**
- * Keys of the configuration; 64-pixel crops have maps of 64 cells. Two stages and heads of two layers have every kind of
- * layer there is, and a graph that ONNX Runtime takes half as long to open as that of four.
+ * Keys of the configuration. Crops of 64 pixels have maps of 64 cells. Two stages and heads of two layers include every kind
+ * of layer, and ONNX Runtime opens their graph in half the time of one with four stages.
  */
 export function tinyKeys(source: string) {
   return {
@@ -76,7 +76,7 @@ interface Watched {
   readonly progress?: Partial<Progress>;
 }
 
-/** Trains on the CPU, quietly. */
+/** Trains on the CPU without output. */
 export function trainTiny(
   run: string,
   config: TrainConfig,

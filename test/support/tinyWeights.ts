@@ -13,7 +13,7 @@ export const tinyModelConfig: Required<ModelConfig> = {
   localProjector: [16, 16, 12],
 };
 
-/** Weights far from the initial ones: branches count as much as what they are added to, and no bias is zero. */
+/** Weights far from the initial ones: residual branches are as large as their inputs, and no bias is zero. */
 export function tinyWeights(config: ModelConfig): ReadonlyMap<string, Tensor> {
   const graph = new Graph();
   const parameters = inputParameters(graph);

@@ -1,7 +1,7 @@
 import { dict, type Pickled, pickle } from './pickles.js';
 import { storedZip, type ZipPart } from './storedZip.js';
 
-/** A file of torch.save (since 1.6) from a pickled object and its storages. */
+/** A file in the format of torch.save (1.6 and later), from a pickled object and its storages. */
 export function torchFile(
   saved: Pickled,
   storages: Readonly<Record<string, Uint8Array>>,

@@ -1,4 +1,4 @@
-/** Turns of the event loop that others had while work was done. */
+/** Number of turns of the event loop for other tasks while `work` ran. */
 export async function turnsWhile(work: () => Promise<unknown>): Promise<number> {
   let turns = 0;
   let done = false;

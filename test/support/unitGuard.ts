@@ -6,13 +6,13 @@ import net from 'node:net';
 import workerThreads from 'node:worker_threads';
 
 /**
- * Preloaded into every file of `npm run test:unit` (node --import): a unit test starts no process and no thread, and opens no
- * socket. A call that would do so throws, and its file fails even where the code under test swallows the error.
+ * Preloaded into every file of `npm run test:unit` (node --import): a unit test must not start a process or a thread, or open a
+ * socket. Such a call throws, and its test file fails even if the code under test catches the error.
  */
 
 function refuse(holder: object, names: readonly string[], what: string): void {
   for (const name of names) {
-    // A function, not an arrow: some of these are called with new.
+    // Not an arrow function, because some of these are called with new.
     const refused = function refused(): never {
       const error = new Error(
         `a unit test may not ${what} (${name}): rename the file to *.integration.test.ts, which only npm test runs`,
@@ -27,7 +27,7 @@ function refuse(holder: object, names: readonly string[], what: string): void {
   }
 }
 
-// The runner, which starts a process for each file, is preloaded too; only its files have this variable.
+// The guard is also preloaded into the runner, which starts a process for each file. Only these processes have this variable.
 if (process.env['NODE_TEST_CONTEXT'] !== undefined) {
   refuse(childProcess.ChildProcess.prototype, ['spawn'], 'start a process');
   refuse(childProcess, ['spawnSync', 'execSync', 'execFileSync'], 'start a process');

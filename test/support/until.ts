@@ -1,11 +1,11 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Far more than any wait takes, also on a busy machine. */
+/** Time limit in milliseconds, far above any expected wait, also on a busy machine. */
 const LIMIT_MS = 60_000;
 
 /**
- * Waits until something holds, which is looked at in every turn of the event loop, or every so many milliseconds.
- * @throws after a minute, so that a regression fails instead of hanging.
+ * Waits until a condition holds. It is checked in every turn of the event loop, or at a given interval in milliseconds.
+ * @throws Error after a minute, so that a regression fails instead of hanging
  */
 export async function until(holds: () => boolean | Promise<boolean>, everyMs = 0): Promise<void> {
   const end = performance.now() + LIMIT_MS;

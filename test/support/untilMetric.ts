@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-/** Waits until the metrics of a service have a line; after 20 s it fails with what they say of queues and calls. */
+/** Waits until the metrics of a service have a line. Fails after 20 s with the metrics of queues and calls. */
 export async function untilMetric(metricsAddress: string, line: RegExp): Promise<void> {
   for (const end = Date.now() + 20_000; ; ) {
     const text = await (await fetch(`http://${metricsAddress}/metrics`)).text();

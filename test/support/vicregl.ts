@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { bin, type Place } from './servedProcess.js';
 
-/** How a command ended, and what it wrote. */
+/** Exit code and output of a command. */
 export interface Ended {
   readonly code: number;
   readonly stdout: string;
@@ -14,7 +14,7 @@ export interface Ended {
 /** Runs `node bin/vicregl.js ...` to its end. */
 export const vicregl = (...args: string[]): Promise<Ended> => vicreglIn({}, ...args);
 
-/** The same of another package, in another folder, or with other variables than those of this process. */
+/** The same for another package, in another folder, or with another environment. */
 export async function vicreglIn({ program = bin, ...place }: Place, ...args: string[]): Promise<Ended> {
   try {
     return { code: 0, ...(await promisify(execFile)(process.execPath, [program, ...args], place)) };
@@ -24,13 +24,13 @@ export async function vicreglIn({ program = bin, ...place }: Place, ...args: str
   }
 }
 
-/** What the process of `vicreglInHost` is sent. */
+/** Message to the process of `vicreglInHost`. */
 export interface HostedCommand {
   readonly cwd: string;
   readonly args: readonly string[];
 }
 
-/** The process of this file's `vicreglInHost`, and how the command that was sent last ends. */
+/** The process of `vicreglInHost`, its exit, and the result of the last command. */
 let host: ChildProcess | undefined;
 let lost: Promise<never>;
 let last: Promise<unknown> = Promise.resolve();
@@ -44,7 +44,7 @@ async function runInHost(cwd: string, args: readonly string[]): Promise<Ended> {
     });
     lost.catch(() => {});
   }
-  // Between commands it does not keep this process from its end, with which it ends.
+  // Between commands it must not keep this process alive. It exits when this process does.
   host.ref();
   host.channel!.ref();
   try {
@@ -59,9 +59,9 @@ async function runInHost(cwd: string, args: readonly string[]): Promise<Ended> {
 }
 
 /**
- * Runs `vicregl ...` to its end in a process that runs one command after another: most of a short command's time is that of
- * starting Node and loading modules. For commands that end by themselves; what a command does as a process (signals, what it
- * leaves behind, its environment) needs `vicregl`.
+ * Runs `vicregl ...` to its end in a shared process that runs one command after another. This is faster, since a short
+ * command spends most of its time starting Node and loading modules. Use it for commands that end by themselves. Tests of a
+ * command as a process (signals, leftovers, environment) need `vicregl`.
  */
 export const vicreglInHost = (...args: string[]): Promise<Ended> => vicreglInHostAt(process.cwd(), ...args);
 

@@ -1,10 +1,10 @@
-"""The service's Embed over Python: the same contract, the same network in PyTorch, Pillow for images, grpcio.
+"""Serves Embed in Python: the same API with grpcio, the same network in PyTorch, Pillow for images.
 
     /usr/bin/python3 scripts/bench/peers/pythonServer.py --weights W.safetensors --arch resnet50 --proto proto
     (Debian: apt-get install python3-torch python3-grpcio python3-grpc-tools python3-pil)
 
-Prints one JSON line with its address. Written as such servers usually are: a pool of threads decodes, one thread at a time
-runs the network, image by image, traced and frozen (batch norms folded), with all cores.
+Prints one JSON line with its address. It works as such servers usually do: a pool of threads decodes, and one thread at a
+time runs the network on one image with all cores. The network is traced and frozen (batch norms folded).
 """
 
 import argparse
@@ -34,7 +34,7 @@ NETWORKS = {
 
 
 class Embedder(torch.nn.Module):
-    """uint8 [B, 224, 224, 3] to the mean over the cells of the network's map, [B, C]."""
+    """Maps uint8 [B, 224, 224, 3] to the mean over the cells of the network's map, [B, C]."""
 
     def __init__(self, network):
         super().__init__()
@@ -60,9 +60,9 @@ def load_network(arch, path):
 
 
 def load_messages(proto):
-    """Message classes by full name, without generated code."""
+    """Returns a function from a message name to its class. No generated code is needed."""
     with tempfile.TemporaryDirectory() as folder:
-        # Debian's protoc is older than proto3's `optional`, which changes nothing on the wire.
+        # Debian's protoc does not know `optional` of proto3. Removing it does not change the wire format.
         for source in pathlib.Path(proto).rglob("*.proto"):
             copy = pathlib.Path(folder, source.relative_to(proto))
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def load_messages(proto):
 
 
 def prepare(data):
-    """Short side 256 bicubic, then the central square of 224: uint8 [1, 224, 224, 3]."""
+    """Resizes the short side to 256 (bicubic) and crops the central square of 224: uint8 [1, 224, 224, 3]."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     width, height = image.size
     short = min(width, height)
@@ -103,13 +103,13 @@ def main():
     network = load_network(flags.arch, flags.weights)
     messages = load_messages(flags.proto)
     EmbedRequest, EmbedResponse = messages("EmbedRequest"), messages("EmbedResponse")
-    turn = threading.Lock()
+    inference_lock = threading.Lock()
 
     def embed(request, context):
         if request.image.WhichOneof("source") != "encoded":
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "image: only encoded images")
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "image: only encoded images are supported")
         pixels = prepare(request.image.encoded)
-        with turn, torch.inference_mode():
+        with inference_lock, torch.inference_mode():
             vector = network(pixels)[0].numpy()
         response = EmbedResponse()
         response.embedding.dtype = 1

@@ -1,12 +1,12 @@
 /**
- * The same network behind @huggingface/transformers, in a loop of its own process: JPEG bytes to the pooled vector, with its
- * own reader of images, its own processor and its own ONNX Runtime.
+ * Runs the same network with @huggingface/transformers in a loop, from JPEG bytes to the pooled vector. The library uses its
+ * own image decoder, its own image processor and its own ONNX Runtime.
  *
  *   npm ci --prefix scripts/bench/peers
  *   node scripts/bench/peers/transformersLoop.mjs MODELS NAME IMAGES.json
  *
- * Speaks lines of JSON: first {"ready": version, "vector": [...]}; then for each line {"seconds": S, "batch": B} on stdin the
- * rate and the latency of each call.
+ * It prints lines of JSON: first {"ready": version, "vector": [...]}. Then, for each line {"seconds": S, "batch": B} on stdin,
+ * it prints the rate and the latencies of all calls.
  */
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';

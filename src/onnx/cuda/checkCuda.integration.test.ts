@@ -11,9 +11,9 @@ import { CUDA_PLATFORM } from './provider.js';
 
 const skip = `${process.platform}-${process.arch}` === CUDA_PLATFORM ? false : `CUDA is for ${CUDA_PLATFORM} alone`;
 
-describe('what the CUDA provider needs, on this machine', { skip }, () => {
+describe('the requirements of the CUDA provider on this machine', { skip }, () => {
   const linked = CUDA_LIBRARIES.filter(({ loadedAt }) => loadedAt === 'start').map(({ file }) => file);
-  /** Drivers are read from a file that is not there: this machine may have one. */
+  /** The driver version is read from a file that does not exist, because this machine may have a driver. */
   const options = { driverVersionFile: '/nowhere' };
   const before = process.env['LD_LIBRARY_PATH'];
   let scratch: string;
@@ -34,7 +34,7 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     await rm(scratch, { recursive: true });
   });
 
-  test('is all found, each by the file that would be loaded', async () => {
+  test('are found, each with the file that would be loaded', async () => {
     const { libraries, problems } = await checkCuda(provider, options);
     assert.deepEqual(problems, []);
     assert.deepEqual(
@@ -43,8 +43,8 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     );
   });
 
-  test('is named where it is missing, with the package that brings it', async () => {
-    // what this machine has by itself is found there instead
+  test('are reported if missing, with the package that has them', async () => {
+    // libraries that this machine has itself are found there instead
     const own = execFileSync('/sbin/ldconfig', ['-p']).toString();
     const foreign = CUDA_LIBRARIES.filter(({ file }) => !own.includes(file));
     for (const library of foreign) {
@@ -57,14 +57,14 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     }
   });
 
-  test('does not include the driver in the build of an image', async () => {
+  test('exclude the driver during the build of an image', async () => {
     await rm(join(folder, 'libcuda.so.1'));
     const { libraries, problems } = await checkCuda(provider, { ...options, driver: false });
     assert.deepEqual(problems, []);
     assert.ok(libraries.every(({ library }) => library.file !== 'libcuda.so.1'));
   });
 
-  test('differs for a provider of another version: what it needs beyond the list, and what it does not', async () => {
+  test('differ for a provider of another version: additional and unneeded libraries', async () => {
     await writeSharedLibrary(provider, [...linked.slice(1), 'libvicregl-absent.so.14', 'libc.so.6']);
     const { problems } = await checkCuda(provider, options);
     assert.deepEqual(problems, [
@@ -74,7 +74,7 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     ]);
   });
 
-  test('includes what the libraries themselves are linked with, also those that are loaded later', async () => {
+  test('include the dependencies of the libraries, also of those that are loaded later', async () => {
     await writeSharedLibrary(join(folder, 'libcudnn.so.9'), ['libvicregl-graph.so.9', 'libc.so.6']);
     await writeSharedLibrary(join(folder, 'libcublas.so.13'), ['libvicregl-light.so.13']);
     const { problems } = await checkCuda(provider, options);
@@ -83,7 +83,7 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     ]);
   });
 
-  test('includes a driver that is new enough, unless CUDA brings a compatible library of its own', async () => {
+  test('include a driver that is new enough, unless CUDA has its own compatibility library', async () => {
     const file = join(scratch, 'version');
     const check = async (version: string) => {
       await writeFile(file, `NVRM version: NVIDIA UNIX ${version}  Release Build\nGCC version:  gcc version 12.2.0\n`);
@@ -100,7 +100,7 @@ describe('what the CUDA provider needs, on this machine', { skip }, () => {
     assert.deepEqual(await check('x86_64 Kernel Module  535.183.01'), []);
   });
 
-  test('cannot be said of a provider that is cut off', async () => {
+  test('cannot be determined for a truncated provider', async () => {
     await writeFile(provider, Buffer.alloc(10));
     await assert.rejects(checkCuda(provider, options), /libonnxruntime_providers_cuda\.so is not a shared library/);
   });

@@ -14,7 +14,7 @@ import { CUDA_PLATFORM, PROVIDER_FILES, providerFolder, runtimePackage } from '.
 
 const skip = `${process.platform}-${process.arch}` === CUDA_PLATFORM ? false : `CUDA is for ${CUDA_PLATFORM} alone`;
 
-/** onnxruntime-node's own script, whose feed is a server of this test. */
+/** Runs onnxruntime-node's own script with a server of this test as its feed. */
 describe('the installation of the CUDA provider', { skip }, () => {
   const variables = ['NODE_EXTRA_CA_CERTS', 'ONNXRUNTIME_NODE_INSTALL', 'npm_config_local_prefix', 'npm_package_json'];
   const before = variables.map((name) => process.env[name]);
@@ -23,7 +23,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
   let runtime: string;
   let server: Server;
   let requests: string[];
-  /** The package that the feed has, and how many bytes of it are sent before the connection ends. */
+  /** The package of the feed, and the number of its bytes that are sent before the connection closes. */
   let sent: { archive: Uint8Array; until?: number } | undefined;
 
   const archive = (provider: Uint8Array) =>
@@ -73,7 +73,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
 
     await writeFile(join(scratch, 'authority.pem'), authority.cert);
     process.env['NODE_EXTRA_CA_CERTS'] = join(scratch, 'authority.pem');
-    // as `npm run` in a project that was installed without CUDA: each of these makes the script do nothing
+    // the environment of `npm run` in a project that was installed without CUDA: each of these variables disables the script
     process.env['ONNXRUNTIME_NODE_INSTALL'] = 'skip';
     process.env['npm_config_local_prefix'] = scratch;
     process.env['npm_package_json'] = join(scratch, 'package.json');
@@ -88,7 +88,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
     await rm(scratch, { recursive: true });
   });
 
-  test('fetches the version of the package and puts it beside the library; again, it fetches nothing', async () => {
+  test('downloads the version of the package next to the library; a second run downloads nothing', async () => {
     const folder = providerFolder(runtime);
     assert.deepEqual(await installProvider({ runtime }), { folder, fetched: true });
     assert.deepEqual(requests.slice(1), [
@@ -100,7 +100,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
     assert.equal(requests.length, 3);
   });
 
-  test('fetches anew what an interrupted copy left', async () => {
+  test('downloads again after an interrupted copy', async () => {
     const [provider, shared] = PROVIDER_FILES.map((file) => join(providerFolder(runtime), file));
     await writeFile(provider!, library.subarray(0, 200));
     await writeFile(shared!, library);
@@ -121,7 +121,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
       /libonnxruntime_providers_cuda\.so is cut off/,
     ],
   ] as const) {
-    test(`fails where ${what}, and says where it comes from and where it goes`, async () => {
+    test(`fails if ${what}, and names the source and the destination`, async () => {
       sent = feed;
       await assert.rejects(installProvider({ runtime }), (error: Error) => {
         assert.match(error.message, message);
@@ -137,7 +137,7 @@ describe('the installation of the CUDA provider', { skip }, () => {
   }
 });
 
-test('there is no provider for other platforms', async () => {
+test('fails on platforms that have no provider', async () => {
   await assert.rejects(installProvider({ platform: 'darwin-arm64' }), {
     message: "ONNX Runtime's CUDA provider exists for linux-x64 alone; this is darwin-arm64, which has the CPU",
   });

@@ -23,7 +23,7 @@ import { emitRepresentation, networkFeeds } from './representation.js';
 
 let root: string;
 let photographs: string;
-/** Images of two classes that colour tells apart, the last of them broken. */
+/** Images of two classes that differ in colour. The last image is broken. */
 let labelled: string;
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'vicregl-probe-'));
@@ -52,7 +52,7 @@ const probed = async (run: string): Promise<Logged[]> =>
 const withoutClock = (record: LogRecord) => ({ ...record, images_per_s: 0, wait_share: 0 });
 
 describe('probes of a run', () => {
-  it('measure when they are due and at the end, and leave the run as it is', async () => {
+  it('run on schedule and at the end, and do not change the training', async () => {
     const [run, plain] = [newRun(), newRun()];
     await trainTiny(run, keys({ knn, linear: { ...linear, everySteps: 3 } }));
     await trainTiny(plain, keys({ knn }, { probe: undefined }));
@@ -73,7 +73,7 @@ describe('probes of a run', () => {
     for (const record of log) {
       if ('probe_l' in record)
         assert.ok(record['probe_l']! > 0 && record['probe_l']! < 1 && record['probe_top5'] === 1);
-      // Two colours and five images held out: even an untrained network tells most apart.
+      // Two colours and five held-out images: even an untrained network classifies most of them correctly.
       else assert.ok(record['knn_top1']! >= 0.6 && record['knn_top5'] === 1, JSON.stringify(record));
     }
     const own = (records: LogRecord[]) => records.filter((record) => 'lr' in record).map(withoutClock);
@@ -86,7 +86,7 @@ describe('probes of a run', () => {
     );
   });
 
-  it('go on after a stop, and between runs of several steps, as if there were none', async () => {
+  it('give the same results after a stop and with several steps per run of the graph', async () => {
     const config = (stepsPerRun: number) => keys({ knn, linear: { ...linear, everySteps: 2 } }, { stepsPerRun });
     const [whole, parts] = [newRun(), newRun()];
     await trainTiny(whole, config(1));
@@ -104,7 +104,7 @@ describe('probes of a run', () => {
     );
   });
 
-  it('name a broken image once', async () => {
+  it('report a broken image once', async () => {
     const run = newRun();
     await trainTiny(run, keys({ knn: { ...knn, everyEpochs: 1, trainImages: 100 }, linear }));
     const skipped = (await readRunLog(run)).filter((record) => 'skipped' in record);
@@ -114,7 +114,7 @@ describe('probes of a run', () => {
     );
   });
 
-  it('choose the best checkpoint where its metric is theirs', async () => {
+  it('select the best checkpoint if its metric is one of theirs', async () => {
     const run = newRun();
     const best = { metric: 'knn_top1', mode: 'max' };
     await trainTiny(run, keys({ knn: { ...knn, everyEpochs: 1 } }, { checkpoints: { every: 2, best } }));
@@ -127,7 +127,7 @@ describe('probes of a run', () => {
     );
   });
 
-  it('take the training data where none are given, and refuse others on resuming', async () => {
+  it('use the training data by default, and reject other data on resuming', async () => {
     const run = newRun();
     const config = keys({ data: undefined, knn }, { data: { source: labelled, labels: 'folders' }, epochs: 0.7 });
     await trainTiny(run, config);
@@ -144,7 +144,7 @@ describe('probes of a run', () => {
     await assert.rejects(trainTiny(other, keys({ data: copy, knn }), { resume: true }), /is not what the run saw/);
   });
 
-  it('too few images are refused before anything is written', async () => {
+  it('reject too few images before anything is written', async () => {
     await assert.rejects(trainTiny(newRun(), keys({ knn: { ...knn, k: 30 } })), {
       name: 'ConfigError',
       message: /^probe\.knn\.k is 30, but .* has only 16 images to look for neighbours/,
@@ -162,7 +162,7 @@ describe('the probed representation', () => {
     resnet: { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 },
   };
   for (const [name, backbone] of Object.entries(backbones)) {
-    it(`of a ${name} is that of the exported graph, running statistics included`, async () => {
+    it(`of a ${name} equals that of the exported graph, including running statistics`, async () => {
       const specs = networkSpecs({ model: { backbone }, viewSizes: [64] });
       const weights = new Map<string, Tensor>(
         [...specs.parameters, ...specs.buffers].map((spec) => {
@@ -215,7 +215,7 @@ describe('the linear probe', () => {
     assert.ok(losses.at(-1)! < 0.35, `${losses}`);
   });
 
-  it('starts anew where it diverges', async () => {
+  it('restarts if it diverges', async () => {
     const source = await openImageSource(labelled, { labels: 'auto' });
     const { probe } = config();
     const learner = await createLinearProbe(config(), { ...probe!.linear!, lr: 1e38 }, source, { threads: 1 });

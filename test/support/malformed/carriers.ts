@@ -2,10 +2,10 @@ import { loadVicreglService } from '../../../src/proto/load.js';
 import type { RandomStream } from '../../../src/tensor/random.js';
 import { pick } from './malformedCase.js';
 
-/** Which method carries a message, and the request in which it does. */
+/** A method whose request contains a given message, and how to build that request. */
 type Carriers = Readonly<Record<string, (part: object) => object>>;
 
-/** Everything that takes an image. */
+/** All requests that contain an image. */
 const ofImages: Carriers = {
   Embed: (image) => ({ image }),
   EmbedBatch: (image) => ({ requests: [{ image }] }),
@@ -19,7 +19,7 @@ const ofImages: Carriers = {
   MatchMany: (image) => ({ query: { image }, targets: [{ image }] }),
 };
 
-/** Everything that takes a request of ExtractFeatures. */
+/** All requests that contain a request of ExtractFeatures. */
 const ofFeatureRequests: Carriers = {
   ExtractFeatures: (request) => request,
   ExtractFeaturesBatch: (request) => ({ requests: [request] }),
@@ -29,7 +29,7 @@ const ofFeatureRequests: Carriers = {
 
 const pixels = { raw: { width: 8, height: 8, rgb: Buffer.alloc(192, 90) } };
 
-/** Everything that takes a side of a match. */
+/** All requests that contain a side of a match. */
 const ofSides: Carriers = {
   Match: (side) => ({ a: side, b: { image: pixels } }),
   MatchMany: (side) => ({ query: { image: pixels }, targets: [side] }),
@@ -39,7 +39,7 @@ const definition = loadVicreglService().service as unknown as Readonly<
   Record<string, { requestSerialize(message: object): Buffer }>
 >;
 
-/** The bytes of a method's request. */
+/** Encodes the request of a method. */
 export function requestBytes(method: string, message: object): Buffer {
   return definition[method]!.requestSerialize(message);
 }
@@ -52,18 +52,18 @@ function inAny(carriers: Carriers) {
   };
 }
 
-/** An image in a request of any method that takes one. */
+/** An image in a request of one of the methods that take one. */
 export const carryImage = inAny(ofImages);
 /** An image in a request of every method that takes one. */
 export function imageRequests(image: object): { readonly method: string; readonly bytes: Buffer }[] {
   return Object.entries(ofImages).map(([method, message]) => ({ method, bytes: requestBytes(method, message(image)) }));
 }
-/** A request of ExtractFeatures as such, or as an item. */
+/** A request of ExtractFeatures, alone or as an item. */
 export const carryFeatureRequest = inAny(ofFeatureRequests);
 /** A side of a match. */
 export const carrySide = inAny(ofSides);
 
-/** A right request of every method that takes images. @param images two encoded ones */
+/** A valid request of every method that takes images. @param images two encoded images */
 export function rightRequests(images: readonly [Buffer, Buffer]): Readonly<Record<string, Buffer>> {
   const [image, other] = images.map((encoded) => ({ encoded })) as [object, object];
   const messages: Record<string, object> = {

@@ -5,9 +5,9 @@ import { carryFeatureRequest } from './carriers.js';
 import { bytesOf, damaged, EITHER, type Maker, type MalformedCase, OK, pick, REFUSED } from './malformedCase.js';
 import { announcedBomb } from './pngBombs.js';
 
-/** Side in pixels of the image on which all of these lie. */
+/** Side in pixels of the image of all these requests. */
 const SIDE = 24;
-/** Of so many bases one is right: a thread that uses one takes a fifth of a second to start. */
+/** One of this number of bases is valid. Few are, because starting the thread that uses one takes a fifth of a second. */
 const BASES_PER_RIGHT = 20;
 /** Channels of the tiny model's map. */
 const CHANNELS = 16;
@@ -23,14 +23,14 @@ const vector = (length: number, value: (i: number) => number = () => 0, shape: r
   data: floats(length, value),
 });
 
-/** Lengths of runs that together cover so many pixels. */
+/** Run lengths that together cover a number of pixels. */
 function runsOver(pixels: number, random: RandomStream): number[] {
   const counts: number[] = [];
   for (let left = pixels; left > 0; left -= counts.at(-1)!) counts.push(Math.min(left, random.integer(60)));
   return counts;
 }
 
-/** Makers of masks, principal components and parts: what ExtractFeatures and its kin take beside an image. */
+/** Makers of masks, principal components and parts of maps: the options of ExtractFeatures and similar methods. */
 export async function denseCases(): Promise<readonly Maker[]> {
   const size = { width: SIDE, height: SIDE };
   const grey = sharp(Buffer.alloc(SIDE * SIDE, 255), { raw: { ...size, channels: 1 } });

@@ -1,15 +1,15 @@
 import type { RandomStream } from '../../../src/tensor/random.js';
 
-/** A request that is wrong, odd or garbage, with the statuses that may answer it. */
+/** A request that is invalid, unusual or random bytes, with its allowed statuses. */
 export interface MalformedCase {
   readonly kind: string;
   /** A method of the service. */
   readonly method: string;
-  /** The message; of a stream, the first one. */
+  /** The message, or the first message of a stream. */
   readonly bytes: Buffer;
-  /** The messages of a stream behind the first. */
+  /** The later messages of a stream. */
   readonly further?: readonly Buffer[];
-  /** Names of the gRPC statuses that are right: of the call, or of the first item that failed. */
+  /** Names of the allowed gRPC statuses of the call or of its first failed item. */
   readonly allowed: readonly string[];
 }
 
@@ -19,7 +19,7 @@ export type Maker = (random: RandomStream) => MalformedCase;
 export const OK = ['OK'];
 export const REFUSED = ['INVALID_ARGUMENT'];
 export const EITHER = ['OK', 'INVALID_ARGUMENT'];
-/** Bytes changed at random may name a model, a space or a limit on the answer. */
+/** Statuses of requests with random changes, which may name a model, a space or a limit of the answer. */
 export const ANY_REFUSAL = ['OK', 'INVALID_ARGUMENT', 'NOT_FOUND', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION'];
 
 export const pick = <T>(random: RandomStream, list: readonly T[]): T => list[random.integer(list.length)]!;

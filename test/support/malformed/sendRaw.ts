@@ -25,24 +25,24 @@ export interface RawOutcome {
   readonly details: string;
 }
 
-/** Why the first item of an answer failed that did. */
+/** The status of the first failed item of an answer. */
 function itemFailure({ status: own, results = [] }: RawAnswer): RawOutcome | undefined {
   const found = own ?? results.find((result) => result.status)?.status;
   return found ? { code: status[found.code]!, details: found.message } : undefined;
 }
 
-/** What is sent. */
+/** The messages to send. */
 export type RawRequest = Pick<MalformedCase, 'method' | 'bytes' | 'further'>;
 
 /**
- * Sends messages as they are.
- * @param giveUpMs the call is cancelled after so long
- * @returns the status of the call, or of the first item that failed in one that was answered
+ * Sends messages unchanged.
+ * @param cancelAfterMs the call is cancelled after this time in milliseconds
+ * @returns the status of the call, or of the first failed item if the call itself succeeds
  */
 export function sendRaw(
   channel: Client,
   { method, bytes, further = [] }: RawRequest,
-  giveUpMs?: number,
+  cancelAfterMs?: number,
 ): Promise<RawOutcome> {
   const { path, requestStream, responseStream, responseDeserialize } = service[method]!;
   return new Promise((resolve) => {
@@ -62,14 +62,14 @@ export function sendRaw(
       return channel.makeUnaryRequest(path, pass, pass, bytes, (_, answer) => take(answer));
     };
     const call = open();
-    // An error is the status as well.
+    // The error has the same status.
     if ('read' in call) call.on('data', take).on('error', () => {});
     call.on('status', ({ code, details }) => {
       const end = (): void => resolve(code === status.OK && failure ? failure : { code: status[code]!, details });
-      // Messages that came before the status may still wait to be read.
+      // Messages that arrived before the status may not have been read yet.
       if (code === status.OK && 'read' in call) call.once('end', end);
       else end();
     });
-    if (giveUpMs !== undefined) setTimeout(() => call.cancel(), giveUpMs);
+    if (cancelAfterMs !== undefined) setTimeout(() => call.cancel(), cancelAfterMs);
   });
 }

@@ -2,7 +2,7 @@ import type { RandomStream } from '../../../src/tensor/random.js';
 import { carrySide, requestBytes } from './carriers.js';
 import { bytesOf, type Maker, type MalformedCase, OK, pick, REFUSED } from './malformedCase.js';
 
-/** Channels of the tiny model's local projector, in whose space it matches. */
+/** Channels of the tiny model's local projector, whose space it uses for matching. */
 const CHANNELS = 12;
 
 const image = { raw: { width: 8, height: 8, rgb: Buffer.alloc(192, 90) } };
@@ -25,7 +25,7 @@ function sentFeatures(random: RandomStream) {
   };
 }
 
-/** Makers of what is matched and stored: sent features, references, targets and times. */
+/** Makers of requests that match and store: sent features, references, targets and lifetimes. */
 export function sideCases(): readonly Maker[] {
   const side = (kind: string, given: object, allowed: readonly string[], random: RandomStream): MalformedCase => ({
     kind,

@@ -4,13 +4,13 @@ import { bytesOf, type Maker, pick, REFUSED } from './malformedCase.js';
 const methods = ['EmbedStream', 'ExtractFeaturesStream'];
 const image = { raw: { width: 8, height: 8, rgb: Buffer.alloc(192, 90) } };
 
-/** Makers of streams that go wrong at one of several messages. */
+/** Makers of streams with one invalid message among several. */
 export function streamCases(): readonly Maker[] {
   return [
     (random) => {
       const method = pick(random, methods);
       const right = requestBytes(method, { id: 'a', request: { image } });
-      // A field of number 0 is none of any message.
+      // No message has a field with number 0.
       const garbage = Buffer.concat([Buffer.from([0]), bytesOf(random, random.integer(60))]);
       const [bytes, ...further] = pick(random, [
         [right, garbage, right],
