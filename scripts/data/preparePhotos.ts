@@ -1,9 +1,12 @@
 /**
  * Collects the photographs that the bundled model was trained on: OUT/train, OUT/held-out and OUT/SOURCES.json.
  *
- *   node dist/scripts/data/preparePhotos.js --imagenet-sample DIR --out DIR [--manifest TSV] [--packages DIR] [--camvid DIR]
+ *   node dist/scripts/data/preparePhotos.js --imagenet-sample DIR --out DIR [--exclude FILE] [--manifest TSV] [--packages DIR]
+ *     [--camvid DIR]
  *
  * - imagenet-sample: a folder of photographs. The 100 whose names have the lowest sha256 are held out.
+ * - exclude: names of photographs, one per line, that are neither trained on nor held out, for example because they are also in
+ *   another data set.
  * - manifest: tab-separated columns package, path, class, kind, ... The photographs are the rows of kind `photo`. Packages
  *   that the folder --packages lacks are downloaded into it. Without --packages, the rows are skipped.
  * - camvid: every 4th frame of train/images, because neighbouring frames look alike.
@@ -38,6 +41,7 @@ interface Tally {
 const { values } = parseArgs({
   options: {
     'imagenet-sample': { type: 'string' },
+    exclude: { type: 'string' },
     manifest: { type: 'string', default: fileURLToPath(new URL('../../../scripts/data/photos.tsv', import.meta.url)) },
     camvid: { type: 'string' },
     packages: { type: 'string' },
@@ -100,7 +104,13 @@ for (const folder of Object.values(folders)) {
 }
 
 const imagenet = required('imagenet-sample');
-const photographs = (await readdir(imagenet)).filter((name) => /\.(jpe?g|png|webp)$/i.test(name)).sort();
+const found = (await readdir(imagenet)).filter((name) => /\.(jpe?g|png|webp)$/i.test(name)).sort();
+const excluded = new Set(
+  values.exclude === undefined ? [] : (await readFile(values.exclude, 'utf8')).split(/\r?\n/).filter(Boolean),
+);
+const unknown = [...excluded].filter((name) => !found.includes(name));
+if (unknown.length > 0) throw new Error(`--exclude names files that ${imagenet} lacks: ${unknown.join(', ')}`);
+const photographs = found.filter((name) => !excluded.has(name));
 const digestOf = (name: string) => createHash('sha256').update(name).digest('hex');
 const heldOut = new Set([...photographs].sort((a, b) => (digestOf(a) < digestOf(b) ? -1 : 1)).slice(0, HELD_OUT));
 // Held-out files come first: of two files with the same bytes, the training file is dropped.
@@ -153,6 +163,7 @@ const sources = {
   holdOut: `The ${HELD_OUT} imagenet-sample files whose names have the lowest sha256.`,
   sources: tallies,
   heldOutNames: [...heldOut].sort(),
+  excluded: [...excluded].sort(),
 };
 await writeFile(join(out, 'SOURCES.json'), `${JSON.stringify(sources, null, 2)}\n`);
 for (const [source, tally] of Object.entries(tallies)) {
