@@ -66,7 +66,7 @@ function parseTypes(text: string): Map<string, Set<string>> {
 /** Reads "18+", "[13, 17]" or "13". @throws Error for another form. */
 function parseRange(text: string): Pick<Kernel, 'since' | 'until'> {
   const match = /^(?:\[(\d+), (\d+)\]|(\d+)(\+?))$/.exec(text.trim());
-  if (match === null) throw new Error(`"${text}" is not a range of versions`);
+  if (match === null) throw new Error(`"${text}" is no range of versions`);
   const [, from, to, one, open] = match;
   if (from !== undefined) return { since: Number(from), until: Number(to) };
   return { since: Number(one), until: open === '+' ? null : Number(one) };
