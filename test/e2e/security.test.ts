@@ -219,7 +219,8 @@ describe('tokens', () => {
     await slow.model();
     await slow.model();
     await assert.rejects(slow.model(), (error: unknown) => {
-      failsWith('RESOURCE_EXHAUSTED', /slow has spent its calls; try again in \d+\.\d+ s/, 'RATE_LIMITED')(error);
+      const message = /slow may make 0\.01 calls per second \(requestsPerSecond\); try again in \d+\.\d+ s/;
+      failsWith('RESOURCE_EXHAUSTED', message, 'RATE_LIMITED')(error);
       assert.deepEqual((error as VicreglError).limit, { name: 'requestsPerSecond', value: 0.01 });
       const { cause } = error as { cause: { metadata: { get(key: string): Buffer[] } } };
       assert.ok(cause.metadata.get('grpc-status-details-bin')[0]!.includes('google.rpc.RetryInfo'));

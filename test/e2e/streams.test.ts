@@ -135,7 +135,10 @@ describe('batches', () => {
   test('no request and too many are refused', async () => {
     await assert.rejects(service.client.embedBatch([]), { code: 'INVALID_ARGUMENT', message: /^requests: empty/ });
     const many = new Array<Buffer>(65).fill(Buffer.alloc(1));
-    await assert.rejects(service.client.embedBatch(many), { code: 'INVALID_ARGUMENT', message: /65 are more than/ });
+    await assert.rejects(service.client.embedBatch(many), {
+      code: 'INVALID_ARGUMENT',
+      message: /65 are over the limit of 64 \(batchRequests\)/,
+    });
   });
 });
 

@@ -45,17 +45,17 @@ export function createAdmission(limits: AdmissionLimits, engines: readonly Pick<
     decoding: createConcurrencyGate({
       concurrency: limits.decodeConcurrency,
       queueLimit: queueLimit('queueImages'),
-      waiting: 'images and masks wait for decoding',
+      waiting: 'images and masks wait to be decoded',
     }),
     matching: createConcurrencyGate({
       concurrency: Math.max(1, ...engines.map(({ status }) => status.workers.length)),
       queueLimit: queueLimit('queueMatches'),
-      waiting: 'matches wait for their turn',
+      waiting: 'matches wait to be computed',
     }),
     reducing: createConcurrencyGate({
       concurrency: 1,
       queueLimit: queueLimit('queueReductions'),
-      waiting: 'poolings and PCAs wait for their turn',
+      waiting: 'poolings and PCAs wait to be computed',
     }),
   };
 }

@@ -12,7 +12,7 @@ export interface ConcurrencyGateOptions {
     readonly name: string;
     readonly value: number;
   };
-  /** What waits, as errors say it: `matches wait for their turn`. */
+  /** What waits, for errors: `matches wait to be computed`. */
   readonly waiting: string;
 }
 
@@ -37,7 +37,7 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
   const queue = createWeightedSemaphore(value);
 
   function overloaded(): ServeError {
-    const message = `${queue.held} ${waiting}, the most that may (${name}); try again later`;
+    const message = `the queue is full: ${queue.held} ${waiting} (${name}: ${value}); try again later`;
     return new ServeError('overloaded', message, { limit: { name, value } });
   }
 

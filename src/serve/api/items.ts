@@ -34,9 +34,9 @@ function phaseTimes(seconds: ReadonlyMap<Phase, number>): PhaseTimes {
  * Checks how many requests a batch has.
  * @throws ServeError `invalid_argument` for none, or for more than the limit.
  */
-export function checkBatch(requests: readonly unknown[], { batchRequests }: ServeLimits): void {
-  const ways = { none: `send 1 to ${batchRequests}`, tooMany: 'send several requests, or a stream' };
-  checkCount('requests', requests, batchRequests, ways);
+export function checkBatch(requests: readonly unknown[], limits: ServeLimits): void {
+  const ways = { none: `send 1 to ${limits.batchRequests}`, tooMany: 'send several requests, or a stream' };
+  checkCount('requests', requests, limits, 'batchRequests', ways);
 }
 
 type ItemResult<Response> = { readonly response: Response } | { readonly status: ReturnType<typeof itemStatus> };

@@ -101,6 +101,14 @@ export interface ServeLimits {
   readonly maxQueueDelayMs: number;
 }
 
+/** The limits that are one number, by the key of the configuration. */
+export type LimitKey = { [K in keyof ServeLimits]-?: ServeLimits[K] extends number ? K : never }[keyof ServeLimits];
+
+/** "over the limit of 64 (batchRequests)": what every error says that rejects work because of a limit. */
+export function overLimit<K extends LimitKey>(limits: Readonly<Record<K, number>>, key: K): string {
+  return `over the limit of ${limits[key]} (${key})`;
+}
+
 export const defaultServeLimits: ServeLimits = {
   // Two images of the largest size, as a Match carries them, and the message around them.
   maxMessageBytes: 2 * defaultImageLimits.imageBytes + MiB,

@@ -167,10 +167,13 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return new EngineError('unavailable', message(reason), { publicMessage: message(publicReason) });
   }
 
-  function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {
+  /** @param size of the image in bytes, where it was rejected for them */
+  function overloaded(limit: 'queueImages' | 'queueBytes', size = 0): ServeError {
     const message =
       `the queue is full: ${waiting.length} images wait, ${decoding()} are being decoded (queueImages: ` +
-      `${limits.queueImages}), ${bytes.held} bytes are held (queueBytes: ${limits.queueBytes}); try again later`;
+      `${limits.queueImages}), ${bytes.held} bytes are held (queueBytes: ${limits.queueBytes})` +
+      `${size > 0 ? `, and this image has ${size}` : ''}; ` +
+      (size > limits.queueBytes ? 'ask for a smaller size (resize)' : 'try again later');
     const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
     return new ServeError('overloaded', message, details);
   }
@@ -201,9 +204,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   }
 
   /** @throws ServeError `overloaded` where there is no permit */
-  function orOverloaded(permit: Permit | undefined, limit: 'queueImages' | 'queueBytes'): Permit {
+  function orOverloaded(permit: Permit | undefined, limit: 'queueImages' | 'queueBytes', size = 0): Permit {
     if (permit) return permit;
-    throw overloaded(limit);
+    throw overloaded(limit, size);
   }
 
   function remove(items: ReadonlySet<Item>): void {
@@ -381,7 +384,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         if (!reservation) permits.push(orOverloaded(places.tryAcquire(1), 'queueImages'));
         reservation?.bytes?.shrink(size);
         const lacking = size - (reservation?.bytes?.weight ?? 0);
-        permits.push(orOverloaded(size > limits.queueBytes ? undefined : bytes.tryAcquire(lacking), 'queueBytes'));
+        const own = size > limits.queueBytes ? undefined : bytes.tryAcquire(lacking);
+        permits.push(orOverloaded(own, 'queueBytes', size));
         checkDeadline(call, pixels, placed);
       } catch (error) {
         for (const permit of permits) permit.release();

@@ -1,5 +1,6 @@
 import { entryCounter } from '../../proto/entryCount.js';
 import { ServeError } from '../call/serveError.js';
+import { overLimit, type ServeLimits } from '../config/serveLimits.js';
 
 /** The part of a generated method definition that a handler needs. */
 export interface Definition<Request, Response> {
@@ -67,12 +68,12 @@ export function parseRequest<Request>(definition: Definition<Request, never>, by
   }
 }
 
-/** @throws ServeError `too_large` over the limit in bytes. */
-export function checkAnswerSize(bytes: Buffer, limit: number): Buffer {
-  if (bytes.byteLength <= limit) return bytes;
+/** @throws ServeError `too_large` for a response message over `maxResponseBytes`. */
+export function checkAnswerSize(bytes: Buffer, limits: Pick<ServeLimits, 'maxResponseBytes'>): Buffer {
+  if (bytes.byteLength <= limits.maxResponseBytes) return bytes;
   throw new ServeError(
     'too_large',
-    `the answer of ${bytes.byteLength} bytes is over the server's limit of ${limit}; ` +
-      'ask for dtype float16, or a smaller size (resize)',
+    `the response has ${bytes.byteLength} bytes, ${overLimit(limits, 'maxResponseBytes')}; ask for dtype float16, a smaller ` +
+      'size (resize), or less in one call',
   );
 }

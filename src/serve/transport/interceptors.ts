@@ -2,6 +2,7 @@ import { type Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { serviceName } from '../../proto/load.js';
 import { type Status, toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
+import { overLimit, type ServeLimits } from '../config/serveLimits.js';
 import type { ModelRegistry } from '../inference/registry.js';
 import { createAuthenticator } from '../operations/auth/bearer.js';
 import type { TokenStore } from '../operations/auth/tokenStore.js';
@@ -69,14 +70,14 @@ function sizeOfMetadata(metadata: Metadata): number {
 }
 
 /** @throws ServeError `too_large`, from the check. */
-function checkMetadataSize(limit: number): AdmissionCheck {
+function checkMetadataSize(limits: Pick<ServeLimits, 'metadataBytes'>): AdmissionCheck {
   return (_, metadata) => {
     const bytes = sizeOfMetadata(metadata);
-    if (bytes <= limit) return;
+    if (bytes <= limits.metadataBytes) return;
     throw new ServeError(
       'too_large',
-      `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), over the limit of ${limit} ` +
-        '(metadataBytes); send less metadata, and images in the message',
+      `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), ` +
+        `${overLimit(limits, 'metadataBytes')}; send less metadata, and images in the message`,
     );
   };
 }
@@ -130,7 +131,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     },
   });
   const checks: AdmissionCheck[] = [
-    checkMetadataSize(options.metadataBytes),
+    checkMetadataSize(options),
     ...(auth ? [checkToken(auth)] : []),
     checkQueues(options),
   ];

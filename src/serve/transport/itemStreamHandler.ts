@@ -48,8 +48,7 @@ export function itemStreamHandler<Item, Response, Answer>(
     const phases = ofCall.forItem();
     const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
-    const encode = (make: () => Answer): Buffer =>
-      checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
+    const encode = (make: () => Answer): Buffer => checkAnswerSize(definition.responseSerialize(make()), host);
     try {
       try {
         const response = await method.answer(item, sub);

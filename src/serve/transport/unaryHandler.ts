@@ -31,9 +31,7 @@ export function unaryHandler<Request, Response>(
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
       const response = await method(message, call);
       call.signal.throwIfAborted();
-      return await timed(call, 'encode', () =>
-        checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
-      );
+      return await timed(call, 'encode', () => checkAnswerSize(definition.responseSerialize(response), host));
     } finally {
       requestPermit.release();
     }

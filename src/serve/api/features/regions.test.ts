@@ -107,7 +107,7 @@ test('PNG masks take their turn with images: rejected or waiting when as many wa
   await assert.rejects(read(), {
     code: 'overloaded',
     limit: { name: 'queueImages', value: 2 },
-    message: '2 images and masks wait for decoding, the most that may (queueImages); try again later',
+    message: 'the queue is full: 2 images and masks wait to be decoded (queueImages: 2); try again later',
   });
   given.abort(new Error('gave up'));
   await gone;

@@ -8,6 +8,7 @@ import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/
 import { runInSlices } from '../../../tensor/slices.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from '../wire/fields.js';
 
@@ -91,8 +92,8 @@ function checkMasks({ limits }: ServeContext, regions: readonly PoolingRegion__O
   if (pixels <= limits.maskPixels) return;
   throw new ServeError(
     'too_large',
-    `pooling: the masks are ${pixels} pixels (a run length counts as one), over the limit of ${limits.maskPixels} ` +
-      '(maskPixels); send run lengths, or fewer regions at a time',
+    `pooling: the masks are ${pixels} pixels (a run length counts as one), ` +
+      `${overLimit(limits, 'maskPixels')}; send run lengths, or fewer regions at a time`,
   );
 }
 
@@ -102,8 +103,8 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
   if (products <= limits.maxReduceProducts) return;
   throw new ServeError(
     'too_large',
-    `pooling: the cells under the regions and ${channels} channels are ${products} products or more, over the limit of ` +
-      `${limits.maxReduceProducts} (maxReduceProducts); send fewer regions at a time, or ask for a smaller size (resize)`,
+    `pooling: the cells under the regions and ${channels} channels are ${products} products or more, ` +
+      `${overLimit(limits, 'maxReduceProducts')}; send fewer regions at a time, or ask for a smaller size (resize)`,
   );
 }
 

@@ -61,15 +61,15 @@ export async function matchMany(
   call: Call,
 ): Promise<MatchManyResponse> {
   const { targets, homography } = request;
-  const { matchTargets } = context.limits;
-  checkCount('targets', targets, matchTargets, {
-    none: `send 1 to ${matchTargets}`,
+  const { limits } = context;
+  checkCount('targets', targets, limits, 'matchTargets', {
+    none: `send 1 to ${limits.matchTargets}`,
     tooMany: 'send more in further calls, the query by its feature_ref',
   });
   checkHomography(homography);
   return withQuery(context, request, call, async (matchWith) => {
     // As many as fit into one run: more would only hold their pixels and maps in memory.
-    const limitRuns = pLimit(runLimits(context.limits, context.engine).batchImages);
+    const limitRuns = pLimit(runLimits(limits, context.engine).batchImages);
     const results = await answerEach(targets, call, (target, i) =>
       limitRuns(() => context.queue.scope((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
     );

@@ -3,6 +3,7 @@ import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { Grid } from '../../../image/geometry.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 
 /** The stored local vectors of one image. */
 export interface StoredFeatures {
@@ -85,7 +86,7 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
     if (bytes <= storedFeaturesBytes) return;
     throw new ServeError(
       'too_large',
-      `features of ${bytes} bytes are more than the ${storedFeaturesBytes} that may be stored; ask for a smaller size (resize)`,
+      `features of ${bytes} bytes cannot be stored: ${overLimit(limits, 'storedFeaturesBytes')}; ask for a smaller size (resize)`,
     );
   }
 

@@ -1,6 +1,7 @@
 import { FeatureOpError } from '../../../featureOps/featureOpError.js';
 import { ImageError } from '../../../image/imageError.js';
 import { ServeError } from '../../call/serveError.js';
+import { type LimitKey, overLimit } from '../../config/serveLimits.js';
 
 /** Errors about fields of a request: each names the field, its value, and what the field may be. */
 
@@ -36,16 +37,17 @@ export function checkRange(
 }
 
 /**
- * Checks how many elements a repeated field has: 1 to `most`.
+ * Checks how many elements a repeated field has: 1 to the limit of that key.
  * @param ways what to do about none, and about too many
  * @throws ServeError `invalid_argument`
  */
-export function checkCount(
+export function checkCount<K extends LimitKey>(
   field: string,
   { length }: { readonly length: number },
-  most: number,
+  limits: Readonly<Record<K, number>>,
+  key: K,
   ways: { readonly none: string; readonly tooMany: string },
 ): void {
   if (length < 1) throw invalid(`${field}: empty; ${ways.none}`);
-  if (length > most) throw invalid(`${field}: ${length} are more than the ${most} of one request; ${ways.tooMany}`);
+  if (length > limits[key]) throw invalid(`${field}: ${length} are ${overLimit(limits, key)}; ${ways.tooMany}`);
 }

@@ -25,14 +25,15 @@ export function authenticate(store: TokenStore, authorization: string | undefine
   return holder;
 }
 
-/** @throws ServeError `rate_limited` with the time to wait, when the holder has spent its calls. */
+/** @throws ServeError `rate_limited` with the time to wait, when the holder is over its rate. */
 function spend(holder: TokenHolder): void {
   const wait = holder.spend();
   if (wait === 0) return;
+  const value = holder.requestsPerSecond!;
   throw new ServeError(
     'rate_limited',
-    `the token of ${holder.name} has spent its calls; try again in ${wait.toFixed(3)} s`,
-    { retryAfterSeconds: wait, limit: { name: 'requestsPerSecond', value: holder.requestsPerSecond! } },
+    `the token of ${holder.name} may make ${value} calls per second (requestsPerSecond); try again in ${wait.toFixed(3)} s`,
+    { retryAfterSeconds: wait, limit: { name: 'requestsPerSecond', value } },
   );
 }
 
