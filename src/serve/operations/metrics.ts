@@ -75,8 +75,8 @@ export function createMetrics(): Metrics {
   const phases = new Histogram({
     name: 'vicregl_phase_duration_seconds',
     help:
-      'Time of each phase, by method. decode, queue and inference: once per image, match: once per match, receive, wait and ' +
-      'encode: once per message (a call, or an item of a stream), as the sum of its parts.',
+      'Time of each phase, by method. decode: once per image and per PNG mask; queue and inference: once per image; match: ' +
+      'once per match; receive, wait and encode: once per message (a call, or an item of a stream), as the sum of its parts.',
     labelNames: ['method', 'phase'],
     buckets: LATENCY_BUCKETS,
     registers,

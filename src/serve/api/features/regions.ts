@@ -44,7 +44,7 @@ async function maskRuns(
   if (mask.png) {
     const { png } = mask;
     const { data } = await admission.decoding.run(call, () =>
-      timed(call, 'encode', () => decoder.mask(png, original, call.signal)),
+      timed(call, 'decode', () => decoder.mask(png, original, call.signal)),
     );
     return bitmapRuns(data, original.width, original.height);
   }
