@@ -80,9 +80,9 @@ describe('what is refused', () => {
     refused(
       { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
       /^the configuration has 3 faults:\n/,
-      /^ {2}queueImages \(--queue-images\): 0 is not accepted; it takes whole number >= 2, <= 1000000$/m,
-      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; it takes auto, cpu, cuda$/m,
-      /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; it takes whole number >= 1, <= 1024$/m,
+      /^ {2}queueImages \(--queue-images\): 0 is not accepted; use whole number >= 2, <= 1000000$/m,
+      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; use auto, cpu, cuda$/m,
+      /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; use whole number >= 1, <= 1024$/m,
     );
     for (const wrong of ['', ' ', '1.5', '1e', '-1', 'NaN', 'Infinity']) {
       refused({ flags: { queueImages: wrong } }, /^queueImages \(--queue-images\): .* is not accepted/);
