@@ -162,7 +162,7 @@ describe('stages', () => {
       code: 'FAILED_PRECONDITION',
       message: /^stages: the folder of model "tiny" has no map of stage 4; it has 1, 2, and 0/,
     });
-    await assert.rejects(client.features(placed, { stages: [1, 1] }), /^VicreglError: stages: 1 is named twice/);
+    await assert.rejects(client.features(placed, { stages: [1, 1] }), /^VicreglError: stages: 1 is listed twice/);
   });
 });
 

@@ -106,7 +106,7 @@ const table: Readonly<Record<LimitKey, Refusal | readonly Refusal[] | NoRefusal>
   requestBytes: {
     config: { maxMessageBytes: 20_000, requestBytes: 20_000 },
     exceed: ({ client, free }) => Promise.all([client.embed(image), client.embed(image)]).finally(free),
-    says: /requests being answered hold 12\d{3} bytes, and 12\d{3} more would exceed .*; try again later/,
+    says: /requests in progress hold 12\d{3} bytes, and 12\d{3} more would exceed .*; try again later/,
   },
   callsPerConnection: 'none: further calls wait in the client',
   maxResponseBytes: [

@@ -112,7 +112,7 @@ describe('matching over a socket', () => {
     assert.equal((await client.match(b, { featureRef }, { space: 'backbone' })).pairs[0]?.distance, 0);
     await assert.rejects(
       client.match({ featureRef }, b, { by: 'location' }),
-      failsWith('INVALID_ARGUMENT', /^a\.feature_ref: by_location takes only crops/, 'INVALID_ARGUMENT'),
+      failsWith('INVALID_ARGUMENT', /^a\.feature_ref: by_location accepts only crops/, 'INVALID_ARGUMENT'),
     );
     await assert.rejects(
       client.storeFeatures(b, { ttlSeconds: 601 }),

@@ -45,7 +45,7 @@ export function readPca(
   const given = basis?.components.shape[0];
   const components = pca.components === 0 ? (given ?? 0) : pca.components;
   if (given !== undefined && given !== components) {
-    throw invalid(`pca.components: ${components} is not the ${given} of the basis; leave it 0`);
+    throw invalid(`pca.components: ${components} differs from the ${given} components of the basis; set it to 0`);
   }
   if (components < 1 || components > pcaComponents) {
     throw invalid(

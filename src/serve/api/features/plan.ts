@@ -29,11 +29,11 @@ export interface FeaturePlan {
 export interface PlannedMap extends RequestedMap {
   /** The whole map. */
   readonly grid: Grid;
-  /** The cells that are sent or pooled, where they are not all. */
+  /** The cells that are sent or pooled. Absent: all. */
   readonly window?: Window;
   /** The grid of those cells. */
   readonly usedGrid: Grid;
-  /** Vectors of the answer. */
+  /** Number of vectors in the response. */
   readonly vectors: number;
   /** Length of each vector. */
   readonly dimensions: number;
@@ -41,7 +41,7 @@ export interface PlannedMap extends RequestedMap {
   readonly bytes: number;
 }
 
-const countWays = { none: 'name at least one, or leave the message out', tooMany: 'send several requests' };
+const countWays = { none: 'list at least one, or omit the message', tooMany: 'send several requests' };
 
 /**
  * Reads the dense options of a request.
@@ -53,7 +53,7 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
   const maps = requestedMaps(context.engine, request);
   if (cells) {
     checkCount('cells.cells', cells.cells, limits, 'namedCells', countWays);
-    if (pooling) throw invalid('cells: pooling takes the cells under each region; leave one of the two out');
+    if (pooling) throw invalid('cells: pooling selects the cells under each region; omit one of the two');
     if (maps.length > 1) throw invalid('cells: several stages have different cells; ask for one stage at a time');
   }
   if (pooling) checkCount('pooling.regions', pooling.regions, limits, 'poolingRegions', countWays);
@@ -108,7 +108,7 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, lim
 
 /**
  * The maps of a plan for one image.
- * @throws ServeError or FeatureOpError naming the field that does not fit the image.
+ * @throws ServeError or FeatureOpError naming the field that is invalid for the image.
  */
 export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
   return plan.maps.map((map) => planMap(plan, map, image, context.limits));

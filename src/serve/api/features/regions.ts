@@ -25,7 +25,7 @@ export function readBox(box: Box__Output, field: string): Box {
   );
 }
 
-/** @throws ServeError `invalid_argument` where a mask has another size than the image. */
+/** @throws ServeError `invalid_argument` if a mask has another size than the image. */
 function checkSize(mask: Size, original: Size, field: string): void {
   if (mask.width === original.width && mask.height === original.height) return;
   throw invalid(
@@ -110,10 +110,10 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
 
 /**
  * The weights of the cells under each region of a request, on each of its maps. Each region is read once, whatever the number of
- * maps, and only one is decoded in memory at a time.
+ * maps, and only one decoded mask is in memory at a time.
  * @returns [maps][regions]
- * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` when too many images
- *   and masks wait for decoding.
+ * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` if too many images
+ *   and masks wait to be decoded.
  */
 export async function readRegions(
   context: ServeContext,

@@ -40,12 +40,12 @@ export async function extractFeatures(
   return featuresResponse(context, request, await extract(context, request, call, check));
 }
 
-/** Bytes of an item beside its tensor: grid, model, or status. */
+/** Bytes of an item in addition to its tensor: grid, model, or status. */
 const ITEM_OVERHEAD = 1024;
 
 /**
  * Divides the bytes of one response among the requests of a batch, in the order of the requests: a request is accepted or rejected
- * once all before it have been, or have failed. The result thus does not depend on timing.
+ * once all before it have been accepted or rejected, or have failed. The result thus does not depend on timing.
  * @param most bytes of any response: more than `limit` where the caller can raise that
  */
 function shareBytes(limit: ResponseLimit, most: number, requests: number) {
