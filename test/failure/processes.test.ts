@@ -295,7 +295,7 @@ describe('the process under load', () => {
     const workers = workersOf(served);
     const unknown = await reload('?model=other');
     assert.equal(unknown.status, 404);
-    assert.match(await unknown.text(), /"other" is not served here; there are "tiny", "tiny@/);
+    assert.match(await unknown.text(), /"other" is not served here; use "tiny", "tiny@/);
     await load.stop();
     assert.deepEqual(load.failures, []);
     assert.deepEqual(workersOf(served), workers);
