@@ -84,7 +84,7 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
   const { address, tls, store, reload, config, logger } = options;
   if (address !== 'off' && !store?.hasAdmin && !isLoopback(parseAddress(address, 'adminAddress').host)) {
     throw new Error(
-      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or make one ` +
+      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or create one ` +
         'with "vicregl token --admin"',
     );
   }
