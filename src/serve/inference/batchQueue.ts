@@ -166,7 +166,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return new EngineError('unavailable', message(reason), { publicMessage: message(publicReason) });
   }
 
-  /** @param size of the image in bytes, where it was rejected for them */
+  /** @param size bytes of the image, if it is rejected because of them */
   function overloaded(limit: 'queueImages' | 'queueBytes', size = 0): ServeError {
     const message =
       `the queue is full: ${waiting.length} images wait, ${decoding()} are being decoded (queueImages: ` +

@@ -46,7 +46,7 @@ const ITEM_OVERHEAD = 1024;
 /**
  * Divides the bytes of one response among the requests of a batch, in the order of the requests: a request is accepted or rejected
  * once all before it have been accepted or rejected, or have failed. The result thus does not depend on timing.
- * @param most bytes of any response: more than `limit` where the caller can raise that
+ * @param most maximum bytes of any response; the caller can raise a smaller `limit` up to this
  */
 function shareBytes(limit: ResponseLimit, most: number, requests: number) {
   let left = limit.bytes;
