@@ -203,7 +203,10 @@ describe('tokens', () => {
       failsWith('UNAUTHENTICATED', /no token; send metadata "authorization: Bearer TOKEN"/, 'UNAUTHENTICATED'),
     );
     const wrong = createToken();
-    await assert.rejects(service.client({ token: wrong }).model(), failsWith('UNAUTHENTICATED', /the token is unknown/));
+    await assert.rejects(
+      service.client({ token: wrong }).model(),
+      failsWith('UNAUTHENTICATED', /the token is unknown/),
+    );
   });
 
   test('health is open, reflection is not', async () => {

@@ -193,7 +193,8 @@ describe('streams', () => {
     const seen: string[] = [];
     for await (const answer of service.client.embedStream(ids.map((id) => ({ id, image })))) {
       seen.push(answer.id);
-      if (answer.id.length > 100) assert.match(reason(answer).message, /^id: 300 characters, over the limit of 256; send a shorter one/);
+      if (answer.id.length > 100)
+        assert.match(reason(answer).message, /^id: 300 characters, over the limit of 256; send a shorter one/);
       else assert.equal(answer.status, 'fulfilled');
     }
     assert.deepEqual(seen.sort(), ['', 'twice', 'twice', 'x'.repeat(256)]);
