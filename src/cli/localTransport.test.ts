@@ -161,7 +161,7 @@ describe('features', () => {
       narrow.features(await photo),
       failsWith(
         'RESOURCE_EXHAUSTED',
-        /7 x 7 cells.* 3136 bytes.*3000 bytes; ask for dtype float16 or int8, or a smaller size/,
+        /7 x 7 cells.* 3136 bytes.*3000 bytes \(maxResponseBytes\); ask for dtype float16 or int8, or a smaller size/,
       ),
     );
     assert.deepEqual((await narrow.features(await photo, { dtype: 'float16' })).shape, [7, 7, 16]);
@@ -310,11 +310,14 @@ describe('match', () => {
     const cheap = clientOf({}, { ...defaultServeLimits, maxMatchProducts: 1000, maxLocationPairs: 1000 });
     await assert.rejects(
       cheap.match(image, image),
-      failsWith('RESOURCE_EXHAUSTED', /products, over the limit of 1000/),
+      failsWith('RESOURCE_EXHAUSTED', /products, over the limit of 1000 \(maxMatchProducts\)/),
     );
     await assert.rejects(
       cheap.match({ crop }, { crop }, { by: 'location' }),
-      failsWith('RESOURCE_EXHAUSTED', /7 x 7 cells by location compares 2401 pairs, over the limit of 1000/),
+      failsWith(
+        'RESOURCE_EXHAUSTED',
+        /7 x 7 cells by location compares 2401 pairs, over the limit of 1000 \(maxLocationPairs\)/,
+      ),
     );
     await assert.rejects(cheap.match(image, image), { name: 'VicreglError', reason: 'TOO_LARGE' });
     await cheap.close();

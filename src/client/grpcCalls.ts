@@ -14,7 +14,7 @@ import { writeAll } from './writeAll.js';
 
 /** The three kinds of calls as promises and async iterables, over the calls of grpc-js. */
 
-/** grpc-js converts a deadline to a 32-bit number of ms; a longer one overflows and passes at once. */
+/** grpc-js converts a deadline to a 32-bit number of ms; a longer one overflows and expires immediately. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
 function deadlineIn(ms: number): GrpcCallOptions {

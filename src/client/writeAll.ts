@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 function writeOne<Request>(call: Pick<Writable, 'write'>, request: Request, closed: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      // Removed at once: a stream of a million messages would otherwise have a million listeners.
+      // Removed immediately: a stream of a million messages would otherwise have a million listeners.
       closed.removeEventListener('abort', done);
       resolve();
     };

@@ -100,7 +100,13 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
   }
   const { runSeconds } = options;
   const workMs = runSeconds === undefined ? undefined : runSeconds * 1000;
-  const pool = createWorkerPool({ workers: started, start, workMs, log });
+  const late = (): EngineError => {
+    const message =
+      `inference took longer than ${runSeconds} s (runSeconds), and its worker was killed; send smaller images, or try ` +
+      'again later';
+    return new EngineError('unavailable', message, { publicMessage: message });
+  };
+  const pool = createWorkerPool({ workers: started, start, workMs, late, log });
 
   const runBy =
     (work: PoolWorker['work']): Engine['run'] =>

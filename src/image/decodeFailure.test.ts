@@ -14,7 +14,7 @@ test('a timeout of sharp is too_large, anything else is corrupt', async () => {
   assert.ok(timeout instanceof Error, 'sharp ends it by an error');
   const { code, message } = decodeFailure('avif', timeout, 1);
   assert.equal(code, 'too_large');
-  assert.match(message, /^image takes longer than 1 s to decode as avif; send a smaller one/);
+  assert.match(message, /^image takes longer than 1 s to decode as avif \(decodeSeconds\); send a smaller one/);
   assert.equal(decodeFailure('jpeg', new Error('premature end\nmore'), 30).code, 'corrupt');
   assert.match(decodeFailure('jpeg', new Error('premature end\nmore'), 30).message, /as jpeg: premature end; check/);
 });

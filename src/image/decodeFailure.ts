@@ -18,7 +18,9 @@ function reasonOf(message: string): string {
  */
 export function decodeFailure(format: string, cause: unknown, seconds: number | undefined, what = 'image'): ImageError {
   if (isTimeout(cause)) {
-    const message = `${what} takes longer than ${seconds} s to decode as ${format}; send a smaller one, or another format`;
+    const message =
+      `${what} takes longer than ${seconds} s to decode as ${format} (decodeSeconds); send a smaller one, or another ` +
+      'format';
     return new ImageError('too_large', message, { cause });
   }
   const reason = reasonOf(cause instanceof Error ? cause.message : String(cause));

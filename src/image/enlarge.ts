@@ -30,7 +30,7 @@ function enlargeColumns(data: Uint8Array, start: number, { indices, weights }: T
  * cannot do this: its `resize` shifts the enlarged image by half an output pixel (libvips issue 4841), and the `affine` of sharp
  * always writes its whole enlarged input, with the border that the interpolation needs: gigabytes for an image of one pixel.
  *
- * Runs on the calling thread, with a turn of the event loop every few milliseconds.
+ * Runs on the calling thread, and yields to the event loop every few milliseconds.
  * @param image contains the plan's window
  * @param at first pixel of the window in the image
  * @param clock its time limit

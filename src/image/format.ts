@@ -13,14 +13,14 @@ const MIN_BASE64 = 24;
 /** The first bytes of a file. */
 interface Head {
   readonly bytes: Uint8Array;
-  /** The same, a character a byte. */
+  /** The same, one character per byte. */
   readonly text: string;
   /** Brands of an ISO base media file (its `ftyp` box, ISO/IEC 14496-12); empty for other files. */
   readonly brands: readonly string[];
 }
 
 interface KnownContent {
-  /** As it follows "is" in an error: with its article. */
+  /** Name for errors, as it follows "is": with its article. */
   readonly name: string | ((head: Head) => string);
   readonly matches: (head: Head) => boolean;
   /** Present if it is supported. */
@@ -62,7 +62,7 @@ function isBmp({ bytes, text }: Head): boolean {
   return text.startsWith('BM') && text.startsWith('\0\0\0\0', 6) && lengths.includes(bytes[14] ?? 0);
 }
 
-/** The text of an image in base64, as a JSON document or a data URL carries it. */
+/** The base64 text of an image, as in a JSON document or a data URL. */
 function base64Kind({ text }: Head): KnownContent | undefined {
   const body = text.replace(/^data:[^,]{0,80};base64,/, '').replace(/\s/g, '');
   if (body.length < MIN_BASE64 || !/^[A-Za-z0-9+/_-]+={0,2}$/.test(body)) return undefined;

@@ -13,11 +13,11 @@ export interface Grid {
    * (column + 1/2, row + 1/2).
    */
   readonly cellToPixel: AffineMap;
-  /** Size of the original; absent where only a crop of it is known. */
+  /** Size of the original; absent if only a crop of it is known. */
   readonly original?: Size;
 }
 
-/** A point mapped. */
+/** Maps a point. */
 export function mapPoint(map: AffineMap, x: number, y: number): { readonly x: number; readonly y: number } {
   return { x: x * map.scaleX + map.offsetX, y: y * map.scaleY + map.offsetY };
 }
@@ -34,7 +34,7 @@ export function composeMaps(outer: AffineMap, inner: AffineMap): AffineMap {
 
 /**
  * The inverse map.
- * @throws RangeError where a scale is 0.
+ * @throws RangeError if a scale is 0.
  */
 export function invertMap(map: AffineMap): AffineMap {
   if (map.scaleX === 0 || map.scaleY === 0) {
@@ -50,7 +50,7 @@ export function invertMap(map: AffineMap): AffineMap {
 
 /**
  * The grid of a network input.
- * @param input its size, of which the stride is a divisor, and where it lies in the original
+ * @param input its size, a multiple of the stride, and its position in the original
  * @param stride network-input pixels from one cell to the next
  */
 export function gridOf(

@@ -2,12 +2,12 @@ import { setImmediate } from 'node:timers/promises';
 import { ImageError } from './imageError.js';
 import type { Rectangle } from './types.js';
 
-/** GIF files by their blocks (GIF89a). */
+/** Reads the blocks of GIF files (GIF89a). */
 
 const EXTENSION = 0x21;
 const IMAGE = 0x2c;
 const TRAILER = 0x3b;
-/** Codes of LZW have 12 bits at most. */
+/** LZW codes have at most 12 bits. */
 const MOST_BITS = 12;
 /** Codes between two pauses: some milliseconds. */
 const CODES_PER_STEP = 500_000;
@@ -18,23 +18,23 @@ function damaged(what: string): ImageError {
 
 interface Frame {
   readonly place: Rectangle;
-  /** Bits of a colour number. */
+  /** Bits of a colour index. */
   readonly bits: number;
-  /** Where its data start. */
+  /** Offset of its data. */
   readonly from: number;
 }
 
-/** Bytes of a table of colours. */
+/** Bytes of a colour table. */
 const tableBytes = (flags: number): number => ((flags & 0x80) === 0 ? 0 : 3 << ((flags & 7) + 1));
 
-/** Where blocks of up to 255 bytes that start at `from` end: at a length of 0, or with the file. */
+/** End of the blocks of up to 255 bytes that start at `from`: a length of 0, or the end of the file. */
 function skipBlocks(bytes: Uint8Array, from: number): number {
   let at = from;
   while (at < bytes.length && bytes[at] !== 0) at += bytes[at]! + 1;
   return Math.max(from, Math.min(at, bytes.length));
 }
 
-/** The data of blocks of up to 255 bytes that start at `from`, without their lengths, and where they end. */
+/** The data of the blocks of up to 255 bytes that start at `from`, without their lengths, and the end of the blocks. */
 function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: number; ended: boolean } {
   const end = skipBlocks(bytes, from);
   const data = new Uint8Array(end - from);
@@ -47,7 +47,7 @@ function readBlocks(bytes: Uint8Array, from: number): { data: Uint8Array; end: n
   return { data: data.subarray(0, length), end, ended: end < bytes.length };
 }
 
-/** The first frame; what stands behind it is looked at by nobody. */
+/** The first frame; the rest of the file is not read. */
 function firstFrame(bytes: Uint8Array): Frame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 13) throw damaged(`it ends within its header, at byte ${bytes.length}`);
@@ -61,7 +61,7 @@ function firstFrame(bytes: Uint8Array): Frame {
   return { place, bits: bytes[data] ?? 0, from: data + 1 };
 }
 
-/** Counts the pixels that LZW codes come to, in steps; each code stands for a known number of them. */
+/** Counts the pixels of LZW codes in steps; each code represents a known number of pixels. */
 function* countPixels(data: Uint8Array, colourBits: number, most: number): Generator<number, number> {
   const clear = 1 << colourBits;
   const lengths = new Uint32Array(1 << MOST_BITS).fill(1, 0, clear);
@@ -98,15 +98,15 @@ function* countPixels(data: Uint8Array, colourBits: number, most: number): Gener
 
 /** The first frame of a GIF file. */
 export interface GifStill {
-  /** A file of that frame alone. */
+  /** A file with only that frame. */
   readonly bytes: Uint8Array;
-  /** Where it lies on the canvas. */
+  /** Its position on the canvas. */
   readonly drawn: Rectangle;
 }
 
 /**
- * Takes the first frame out of a GIF file, and sees that all of its pixels are there. Frames behind it may be cut off or broken.
- * @throws ImageError `corrupt` where it has fewer pixels than its size.
+ * Extracts the first frame of a GIF file, and checks that it has all its pixels. Later frames may be truncated or damaged.
+ * @throws ImageError `corrupt` if it has fewer pixels than its size requires.
  */
 export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
   const { place: drawn, bits, from } = firstFrame(bytes);

@@ -3,7 +3,7 @@
  * - `unsupported_format`: not a supported format
  * - `too_large`: more bytes or pixels than a limit allows
  * - `corrupt`: starts like a known format but cannot be decoded to its end
- * - `bad_dimensions`: sizes, crops or policies that do not fit the picture or the model
+ * - `bad_dimensions`: sizes, crops or policies that are invalid for the picture or the model
  */
 export type ImageErrorCode = 'unsupported_format' | 'too_large' | 'corrupt' | 'bad_dimensions';
 

@@ -7,16 +7,16 @@ import { ScanFault, walkScan } from './jpegScan.js';
 const READ_FRAMES = [0xc0, 0xc1, 0xc2, 0xc9, 0xca];
 
 /**
- * Longest file whose codes are gone over: 7 ms of a CPU, a fifth to a third of what decoding and resizing such files take. Large
- * photographs are reduced while they are decoded, and it would take longer than that.
+ * Maximum size of a file whose codes are checked: it takes 7 ms of a CPU, a fifth to a third of the time for decoding and resizing such
+ * files. Large photographs are reduced while they are decoded, and the check would take longer than that.
  */
 const MOST_WALKED_BYTES = 256 * 1024;
 
-/** A JPEG file as it is to be decoded. */
+/** A checked JPEG file. */
 export interface WholeJpeg {
-  /** The file, or a copy without what decoders warn of and that costs no pixel. */
+  /** The file, or a copy without defects of which decoders warn although they affect no pixel. */
   readonly bytes: Uint8Array;
-  /** Whether a warning of the decoder means damage. Absent where the coded data have been gone over here. */
+  /** Whether a warning of the decoder means damage. False if the coded data have been checked here. */
   readonly strict: boolean;
 }
 
@@ -24,7 +24,7 @@ function damaged(what: string): ImageError {
   return new ImageError('corrupt', `JPEG is damaged: it ${what}; check that it was transferred completely`);
 }
 
-/** @throws ImageError `unsupported_format` for what the standard calls JPEG too, and decoders of 8-bit pictures do not read. */
+/** @throws ImageError `unsupported_format` for kinds of JPEG that 8-bit decoders do not read. */
 function checkKind({ marker, precision }: Frame): void {
   const remedy = 'convert it to a standard JPEG (baseline or progressive), PNG or TIFF';
   if (precision !== 8) {
@@ -38,7 +38,7 @@ function checkKind({ marker, precision }: Frame): void {
   throw new ImageError('unsupported_format', `image is ${name}, which is not supported; ${remedy}`);
 }
 
-/** Whether scans hold every coefficient of every component to its last bit. */
+/** Whether scans contain every coefficient of every component in full precision. */
 function isComplete(frame: Frame, scans: readonly Scan[]): boolean {
   const progressive = frame.marker === 0xc2;
   return frame.components.every(({ id }) => {
@@ -49,13 +49,13 @@ function isComplete(frame: Frame, scans: readonly Scan[]): boolean {
   });
 }
 
-/** Any bytes are codes to arithmetic decoding: nothing but the end marker says that they are all there. */
+/** In arithmetic coding all bytes are valid codes, so only the end marker shows that the data are complete. */
 const isArithmetic = ({ marker }: Frame): boolean => marker >= 0xc9;
 
-/** The file without bytes between segments, with its end marker, and with bytes in the place of those that make decoders warn. */
+/** The file without bytes between segments, with an end marker, and without the values of which decoders warn. */
 function cleaned(bytes: Uint8Array, { parts, oddities, ended }: JpegFile): Uint8Array {
   const kept = parts.reduce((sum, { from, to }) => sum + to - from, 0);
-  // Behind the end marker anything may stand, and it is never read.
+  // Bytes after the end marker are never read.
   const tight = kept === parts.at(-1)!.to;
   if (tight && ended && oddities.length === 0) return bytes;
   const usual = oddities.length === 0 ? bytes : Uint8Array.from(bytes);
@@ -71,22 +71,22 @@ function cleaned(bytes: Uint8Array, { parts, oddities, ended }: JpegFile): Uint8
 }
 
 /**
- * Looks for damage that decoders pass over: they fill what is missing with grey, go on behind what they cannot read, and at most
- * warn. Up to 256 KiB a file of one sequential scan, as most are, has its codes gone over, since the decoder looks at nothing
- * behind the last row; larger ones have the decoder's warnings, which leave out the last 8 rows and what is too much. Of files of
- * several scans, progressive ones among them, the decoder reads everything before it gives the first row, and its warnings tell.
+ * Checks for damage that decoders ignore: they fill missing data with grey, continue after unreadable data, and at most warn. In
+ * files of up to 256 KiB with one sequential scan, as most have, all codes are checked, since the decoder ignores data after the last
+ * row. For larger files the decoder's warnings decide, which do not cover the last 8 rows and surplus data. For files with several
+ * scans, such as progressive ones, the decoder reads all data before it returns the first row, so its warnings are sufficient.
  *
- * Harmless are: bytes between segments and behind the end, a missing end marker where all pixels are there, filling behind the
- * data, unknown versions of JFIF's and Adobe's segments.
- * @returns what to decode, and how
- * @throws ImageError `corrupt`, or `unsupported_format` for JPEG of more than 8 bits, or without loss.
+ * Accepted defects: bytes between segments and after the end, a missing end marker if all pixels are present, padding after the data,
+ * unknown versions of JFIF and Adobe segments.
+ * @returns the data to decode, and how to treat warnings
+ * @throws ImageError `corrupt`, or `unsupported_format` for JPEG with more than 8 bits and lossless JPEG.
  */
 export async function checkJpeg(bytes: Uint8Array): Promise<WholeJpeg> {
   const file = readJpeg(bytes);
   const { frame, scans, ended } = file;
   const [first] = scans;
   if (frame) checkKind(frame);
-  // What has no header of a picture is the decoder's to name.
+  // For files without an image header, the decoder reports the error.
   if (frame === undefined || first === undefined) return { bytes, strict: true };
   const walk = bytes.byteLength <= MOST_WALKED_BYTES ? walkScan(bytes, frame, first) : undefined;
   if (walk) {

@@ -1,7 +1,7 @@
 import { ImageError } from './imageError.js';
 import { type HuffmanCodes, readHuffmanCodes } from './jpegHuffman.js';
 
-/** JPEG files by their segments (ITU-T T.81), as far as it takes to tell a whole file from a damaged one. */
+/** Reads the segments of JPEG files (ITU-T T.81), as far as needed to detect damaged files. */
 
 const MARKER = 0xff;
 export const EOI = 0xd9;
@@ -20,7 +20,7 @@ const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xcf &&
 
 export interface FrameComponent {
   readonly id: number;
-  /** Blocks of it in an interleaved unit. */
+  /** Number of its blocks in an interleaved unit. */
   readonly h: number;
   readonly v: number;
   /** Number of its quantisation table. */
@@ -38,28 +38,28 @@ export interface Frame {
 
 export interface ScanComponent {
   readonly id: number;
-  /** Absent where the file defines none. */
+  /** Absent if the file defines none. */
   readonly dc: HuffmanCodes | undefined;
   readonly ac: HuffmanCodes | undefined;
 }
 
-/** One scan, with the tables that hold when it starts. */
+/** One scan, with the tables that are in force at its start. */
 export interface Scan {
   readonly components: readonly ScanComponent[];
-  /** Coefficients, and the bit of them that the scan ends at (of progressive files). */
+  /** The coefficients, and their lowest bit in the scan (progressive files). */
   readonly first: number;
   readonly last: number;
   readonly low: number;
-  /** By the number of a quantisation table: the step of its first coefficient, the mean of a block. */
+  /** Quantisation step of the first coefficient (the mean of a block), by the number of the quantisation table. */
   readonly steps: ReadonlyMap<number, number>;
   /** Interleaved units between restart markers; 0 for none. */
   readonly restart: number;
-  /** Where its coded data starts and where the marker behind them stands, or the file ends. */
+  /** Start of its coded data, and position of the marker after them or of the end of the file. */
   readonly from: number;
   readonly to: number;
 }
 
-/** A part of a file that holds what a decoder needs. */
+/** A part of a file that a decoder needs. */
 interface Part {
   readonly from: number;
   readonly to: number;
@@ -70,13 +70,13 @@ export interface JpegFile {
   readonly scans: readonly Scan[];
   /** Whether an end marker follows the last scan. */
   readonly ended: boolean;
-  /** Everything but bytes between segments, and what follows the end. */
+  /** The file without bytes between segments and after the end. */
   readonly parts: readonly Part[];
-  /** Segments whose values make a decoder warn although it knows what to do: offset and value of a byte that says the same. */
+  /** Bytes of which a decoder warns although it handles them: offset, and a replacement with the same effect. */
   readonly oddities: readonly { readonly at: number; readonly value: number }[];
 }
 
-/** Where the coded data that start at `from` end: at a marker that is no restart, or with the file. */
+/** End of the coded data that start at `from`: a marker that is not a restart marker, or the end of the file. */
 function endOfScan(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(MARKER, from); at >= 0; at = bytes.indexOf(MARKER, at + 1)) {
     if (at + 1 >= bytes.length) return bytes.length;
@@ -106,15 +106,15 @@ function quantisationSteps(segment: Uint8Array, steps: Map<number, number>): voi
   }
 }
 
-/** Bytes of JFIF's and Adobe's segments that decoders do not know, and go on as if they were others. */
+/** Bytes of JFIF and Adobe segments that decoders do not know, and treat like other values. */
 function oddity(bytes: Uint8Array, marker: number, at: number, end: number): { at: number; value: number } | undefined {
   const title = String.fromCharCode(...bytes.subarray(at, at + 5));
-  // The major version, of which there is one.
+  // The major version; only 1 exists.
   if (marker === APP0 && title === 'JFIF\0' && end - at >= 7 && bytes[at + 5] !== 1) return { at: at + 5, value: 1 };
   return undefined;
 }
 
-/** Adobe's colour transform, 0 to 2: of others decoders take YCbCr for three components and YCCK for four. */
+/** Adobe's colour transform, 0 to 2. For other values decoders assume YCbCr for three components and YCCK for four. */
 function adobeOddity(
   bytes: Uint8Array,
   at: number,
@@ -126,7 +126,7 @@ function adobeOddity(
   return { at: at + 11, value: components === 4 ? 2 : 1 };
 }
 
-/** Files are made up of far fewer: some hundred segments of 64 kB for a large profile, ten scans or so of a progressive file. */
+/** Normal files have far fewer: some hundred segments of 64 kB for a large profile, about ten scans in a progressive file. */
 const MOST_SEGMENTS = 20_000;
 const MOST_SCANS = 1000;
 
@@ -136,8 +136,8 @@ function checkCount(count: number, most: number, what: string): void {
 }
 
 /**
- * Reads the segments of a file that starts with SOI; what is no segment is skipped, as decoders do.
- * @throws ImageError `corrupt` for a file of so many segments, tables or scans that going over them would take long.
+ * Reads the segments of a file that starts with SOI; like decoders, it skips other bytes between them.
+ * @throws ImageError `corrupt` for a file with so many segments, tables or scans that reading them would take long.
  */
 export function readJpeg(bytes: Uint8Array): JpegFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -161,7 +161,7 @@ export function readJpeg(bytes: Uint8Array): JpegFile {
       continue;
     }
     if (marker === EOI) {
-      // Some cameras write a whole small picture, or nothing, before their own.
+      // Some cameras write a complete small picture, or an empty one, before the actual image.
       ended = true;
       parts.push({ from: at, to: at + 2 });
       break;

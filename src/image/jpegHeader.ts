@@ -1,6 +1,6 @@
 import type { Size } from './types.js';
 
-/** Where the search for the frame's header ends: camera files have some tens of segments before it, others few. */
+/** Maximum segments before the frame header: camera files have some tens, others few. */
 const MOST_SEGMENTS = 64;
 
 const MARKER = 0xff;
@@ -8,8 +8,8 @@ const SOS = 0xda;
 /** Frames of Huffman-coded samples: baseline, extended, progressive. */
 const FRAMES = new Set([0xc0, 0xc1, 0xc2]);
 /**
- * Segments after which a file is not plain: other frames, EXIF (which may turn the picture), colour profiles, Adobe's
- * colour transform; and what is no segment at all.
+ * Markers that make a file not plain: other frames, EXIF (which may rotate the image), colour profiles, Adobe's colour transform, and
+ * markers that are not segments.
  */
 function isSpecial(marker: number): boolean {
   const otherFrame = marker >= 0xc0 && marker <= 0xcf && !FRAMES.has(marker) && marker !== 0xc4;
@@ -19,9 +19,9 @@ function isSpecial(marker: number): boolean {
 }
 
 /**
- * Size of a plain JPEG file, from its bytes: 8-bit, three components, no EXIF, no colour profile, nothing of Adobe's. That
- * is what most programs write, and it spares libvips a look at the header.
- * @returns undefined for any other file, whole or broken: sharp is to say what it is
+ * The size of a plain JPEG file: 8-bit, three components, no EXIF, no colour profile, no Adobe segment. Most programs write such files,
+ * for which libvips need not read the header.
+ * @returns undefined for any other file, whether valid or damaged; sharp then reads it
  */
 export function plainJpegSize(bytes: Uint8Array): Size | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

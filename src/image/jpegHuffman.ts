@@ -1,33 +1,33 @@
-/** Bits that are looked up at once; longer codes are rare. */
+/** Bits of the lookup table for one code; longer codes are rare. */
 export const FAST_BITS = 9;
-/** Bits that are looked up at once where they may hold several codes with their values. */
+/** Bits of the lookup table for several codes with their values. */
 export const SEVERAL_BITS = 11;
 
-/** Bits of the longest code. */
+/** Maximum length of a code in bits. */
 const MOST_BITS = 16;
-/** Entries hold bits to go on by, then the size of the value behind the code in bits, then coefficients to go on by. */
+/** An entry has, from its lowest bit on: bits to skip, size in bits of the value after the code, coefficients to skip. */
 export const BITS_MASK = 31;
 export const SIZE_SHIFT = 5;
 export const STEP_SHIFT = 9;
-/** Most coefficients of several codes but for the end of a block; so many must be left of it where they are looked up. */
+/** Maximum coefficients of several codes without an end of block; a lookup of several codes needs so many remaining ones in its block. */
 export const MOST_STEPS = 16;
-/** Coefficients that the end of a block goes on by: more than 64 and a run, so that it is told from a run that is too long. */
+/** Coefficients that an end of block skips: more than 64 plus the longest run, to distinguish it from a run that is too long. */
 export const END_OF_BLOCK = 96;
 
-/** A Huffman table, for going over codes and the values behind them without making coefficients of them. */
+/** A Huffman table for skipping codes and their values without computing coefficients. */
 export interface HuffmanTable {
-  /** By the next FAST_BITS bits: what their first code and its value come to; 0 where the code is longer. */
+  /** Indexed by the next FAST_BITS bits: the entry of their first code and its value; 0 if the code is longer. */
   readonly fast: Uint16Array;
-  /** By the next SEVERAL_BITS bits: what all codes that stand whole in them come to, or else as `fast`. Not of DC tables. */
+  /** Indexed by the next SEVERAL_BITS bits: the joint entry of all complete codes, or else as `fast`. Same as `fast` for DC tables. */
   readonly several: Uint16Array;
-  /** By the length of a code: the first code that is longer, and what to add to a code for its place in `entries`. */
+  /** By code length: the first code value that belongs to a longer code, and the offset from a code to its index in `entries`. */
   readonly ends: Int32Array;
   readonly offsets: Int32Array;
-  /** Per symbol, in the order of the codes, without the code's own bits. */
+  /** One per symbol, in the order of the codes, without the bits of the code itself. */
   readonly entries: Uint16Array;
 }
 
-/** What a code and the value behind it come to, without the code's own bits. */
+/** The entry of a code and its value, without the bits of the code itself. */
 function entryOf(symbol: number, isDc: boolean): number {
   const size = symbol & 15;
   const run = symbol >> 4;
@@ -36,7 +36,7 @@ function entryOf(symbol: number, isDc: boolean): number {
   return size | (size << SIZE_SHIFT) | (step << STEP_SHIFT);
 }
 
-/** Entries for windows of SEVERAL_BITS bits: of each, the codes from its start on that stand whole in it. */
+/** Entries for windows of SEVERAL_BITS bits: each covers the complete codes at the start of its window. */
 function severalOf(fast: Uint16Array): Uint16Array {
   return Uint16Array.from({ length: 1 << SEVERAL_BITS }, (_, window) => {
     let [bits, steps, all] = [0, 0, fast[window >> (SEVERAL_BITS - FAST_BITS)]!];
@@ -46,7 +46,7 @@ function severalOf(fast: Uint16Array): Uint16Array {
       const step = entry >> STEP_SHIFT;
       bits += entry & BITS_MASK;
       steps += step;
-      // A code that reaches beyond the window was looked up by bits that are not its own.
+      // A code that extends beyond the window was looked up with bits that do not belong to it.
       if (entry === 0 || bits > SEVERAL_BITS || (steps > MOST_STEPS && step !== END_OF_BLOCK)) break;
       all = bits | (steps << STEP_SHIFT);
       if (step === END_OF_BLOCK) break;
@@ -56,7 +56,7 @@ function severalOf(fast: Uint16Array): Uint16Array {
 }
 
 function tableOf(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): HuffmanTable | undefined {
-  // Differences of 8-bit samples have no more bits.
+  // Differences of 8-bit samples have at most 15 bits.
   if (isDc && symbols.some((symbol) => symbol > 15)) return undefined;
   const fast = new Uint16Array(1 << FAST_BITS);
   const ends = new Int32Array(MOST_BITS + 1);
@@ -76,19 +76,19 @@ function tableOf(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): Huffma
   return { fast, several: isDc ? fast : severalOf(fast), ends, offsets, entries };
 }
 
-/** A table as it stands in a file. */
+/** A table in the form of the file. */
 export interface HuffmanCodes {
-  /** Codes of each length, 1 to 16 bits. */
+  /** Number of codes of each length, 1 to 16 bits. */
   readonly counts: Uint8Array;
-  /** What the codes mean, in their order. */
+  /** The symbols in the order of their codes. */
   readonly symbols: Uint8Array;
 }
 
-/** Most writers take the tables that the standard proposes. */
+/** A cache: most encoders use the tables that the standard proposes. */
 const made = new Map<string, HuffmanTable | undefined>();
 const MOST_MADE = 16;
 
-/** @returns undefined where the codes are not those of a table */
+/** @returns undefined for codes that are not a valid table */
 export function huffmanTable({ counts, symbols }: HuffmanCodes, isDc: boolean): HuffmanTable | undefined {
   const key = `${isDc} ${String.fromCharCode(...counts, ...symbols)}`;
   const known = made.get(key);
@@ -99,7 +99,7 @@ export function huffmanTable({ counts, symbols }: HuffmanCodes, isDc: boolean): 
   return table;
 }
 
-/** The code behind the next FAST_BITS bits where it is longer: its entry with its own bits, or 0 where there is no such code. */
+/** The entry of a code of more than FAST_BITS bits, with the bits of the code; 0 if there is no such code. */
 export function longCode(table: HuffmanTable, bits: number, count: number): number {
   for (let length = FAST_BITS + 1; length <= MOST_BITS; length++) {
     const code = (bits >>> (count - length)) & ((1 << length) - 1);
@@ -108,7 +108,7 @@ export function longCode(table: HuffmanTable, bits: number, count: number): numb
   return 0;
 }
 
-/** Adds the tables of a DHT segment; one that is cut is left out. @returns how many there were */
+/** Adds the tables of a DHT segment, except a truncated one. @returns the number of tables */
 export function readHuffmanCodes(
   segment: Uint8Array,
   tables: { readonly dc: Map<number, HuffmanCodes>; readonly ac: Map<number, HuffmanCodes> },

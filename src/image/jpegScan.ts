@@ -12,19 +12,19 @@ import {
   STEP_SHIFT,
 } from './jpegHuffman.js';
 
-/** Going over the coded data of a sequential JPEG file, code by code, to see whether they are what its header announces. */
+/** Checks the coded data of a sequential JPEG file, code by code, against its header. */
 
-/** Coefficients of a block. */
+/** Number of coefficients of a block. */
 const BLOCK = 64;
 const FAST_MASK = (1 << FAST_BITS) - 1;
 const SEVERAL_MASK = (1 << SEVERAL_BITS) - 1;
-/** Bits that are held before a code is read: a code of FAST_BITS and its value. */
+/** Minimum bits in the buffer before a code is read: a code of FAST_BITS and its value. */
 const HELD_BITS = 24;
-/** Bytes behind the data that may be read before their end is noticed: those of one unit of ten blocks. */
+/** Bytes after the data that may be read before their end is detected: those of one unit of ten blocks. */
 const SLACK_BYTES = 4096;
 /**
- * Largest magnitude of a block's first coefficient, eight times its mean: 1024 for 8-bit samples, and what encoders add that
- * overshoot on purpose (MozJPEG, up to 31 levels). A lost difference shifts all blocks behind it, often over this.
+ * Maximum magnitude of a block's first coefficient, which is eight times its mean: 1024 for 8-bit samples, plus a margin for encoders
+ * that overshoot on purpose (MozJPEG, up to 31 levels). A lost difference shifts all later blocks, often beyond this.
  */
 const MOST_MEAN = 1280;
 /** Blocks between two pauses: a few milliseconds. */
@@ -34,21 +34,21 @@ const RST0 = 0xd0;
 
 const NO_CODE = 'has a code that does not exist';
 
-/** How the one scan of a file is made up. */
+/** The structure of the only scan of a file. */
 interface Layout {
-  /** Interleaved units of blocks in a row and in all. */
+  /** Number of interleaved units of blocks per row, and in total. */
   readonly columns: number;
   readonly units: number;
-  /** Pixels of a unit's height. */
+  /** Height of a unit in pixels. */
   readonly height: number;
   /** Tables of the blocks of one unit. */
   readonly tables: readonly { readonly dc: HuffmanTable; readonly ac: HuffmanTable }[];
-  /** Component of each block, and the largest first coefficient of each component, in steps of its quantisation. */
+  /** Component of each block, and the maximum first coefficient of each component, in its quantisation steps. */
   readonly component: readonly number[];
   readonly largest: readonly number[];
 }
 
-/** @returns undefined where it is not a sequential scan of Huffman codes with all components. */
+/** @returns undefined unless it is a sequential Huffman-coded scan of all components. */
 function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
   const { components, width, height } = frame;
   const sequential = (frame.marker === 0xc0 || frame.marker === 0xc1) && frame.precision === 8;
@@ -63,7 +63,7 @@ function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
     const { h, v, table } = components.find((each) => each.id === id) ?? { h: 0, v: 0, table: 0 };
     largest.push(MOST_MEAN / Math.max(1, scan.steps.get(table) ?? 1) + 1);
     if (h < 1 || h > 4 || v < 1 || v > 4 || !dc || !ac) return undefined;
-    // A scan of one component has its blocks one by one, whatever its sampling.
+    // A scan of one component is not interleaved, whatever its sampling.
     for (let i = single ? 1 : h * v; i > 0; i--) {
       tables.push({ dc, ac });
       component.push(c);
@@ -77,7 +77,7 @@ function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
 /** Coded data without stuffed bytes and markers. */
 interface CodedData {
   readonly bytes: Uint8Array;
-  /** Where the data end at each restart marker, and at their own end. */
+  /** End of the data before each restart marker, and of all data. */
   readonly ends: readonly number[];
   /** The restart markers. */
   readonly restarts: readonly number[];
@@ -108,25 +108,25 @@ function codedData(file: Uint8Array, { from, to }: Scan): CodedData {
   return { bytes, ends, restarts };
 }
 
-/** Whether bytes are filling: some writers pad the data to a length that they like. */
+/** Whether bytes are padding, which some encoders add. */
 function isFilling(bytes: Uint8Array): boolean {
   const first = bytes[0];
   return (first === 0 || first === 0xff) && bytes.every((byte) => byte === first);
 }
 
-/** Goes over the data of one scan in steps of a few milliseconds. */
+/** Checks the data of one scan in steps of a few milliseconds. */
 export interface ScanWalk {
   /**
-   * @returns whether all is gone over and nothing found
-   * @throws ScanFault where the data are not what the header announces
+   * @returns whether all data are checked and valid
+   * @throws ScanFault if the data do not match the header
    */
   step(): boolean;
 }
 
-/** What is wrong with coded data; the message is a sentence whose subject is to be the file. */
+/** Damage of coded data; the message is a sentence without its subject, the file. */
 export class ScanFault extends Error {}
 
-/** @returns undefined where the scan is none that this can go over: progressive, arithmetic, of 12 bits, of one component of several. */
+/** @returns undefined for scans that cannot be checked: progressive, arithmetic, of 12 bits, or of one component of several. */
 export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk | undefined {
   const layout = layoutOf(frame, scan);
   if (layout === undefined) return undefined;
@@ -136,18 +136,18 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
   const perInterval = scan.restart === 0 ? units : scan.restart;
   const perStep = Math.ceil(BLOCKS_PER_STEP / blocks);
 
-  /** Units that were gone over, the restart interval in which the next one lies, and the next byte of the data. */
+  /** Number of checked units, the restart interval of the next unit, and the next byte of the data. */
   let [unit, interval, at] = [0, 0, 0];
-  /** Bits that were read and not used: `count` of them, in the lower end. */
+  /** Buffered bits: the lowest `heldCount` bits are valid. */
   let [held, heldCount] = [0, 0];
 
-  /** The last first coefficient of each component: files hold differences. */
+  /** The previous first coefficient of each component, since files contain differences. */
   const means = largest.map(() => 0);
 
   const row = (): string => `near row ${Math.floor(unit / columns) * layout.height} of ${frame.height}`;
 
-  /** Goes over whole units of the interval, at most `most`. */
-  function goOn(most: number): void {
+  /** Checks `most` whole units of the interval. */
+  function checkUnits(most: number): void {
     const end = ends[interval]! * 8;
     let [next, bits, count] = [at, held, heldCount];
     for (let u = 0; u < most; u++) {
@@ -162,7 +162,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
         if (entry === 0) {
           entry = longCode(dc, bits, count);
           if (entry === 0) fault = NO_CODE;
-          // A long code with a long value may have more bits than are held.
+          // A long code with a long value may have more bits than the buffer.
           while (count < (entry & BITS_MASK)) {
             bits = (bits << 8) | bytes[next++]!;
             count += 8;
@@ -175,7 +175,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
         // A value whose first bit is 0 is negative.
         const mean = means[c]! + (size === 0 || value >> (size - 1) === 1 ? value : value - (1 << size) + 1);
         means[c] = mean;
-        if (mean > largest[c]! || -mean > largest[c]!) fault ??= 'comes to samples out of their range';
+        if (mean > largest[c]! || -mean > largest[c]!) fault ??= 'has samples out of range';
         const { fast, several } = ac;
         for (let k = 1; k < BLOCK; ) {
           while (count < HELD_BITS) {
@@ -202,7 +202,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
           if (k > BLOCK && k < END_OF_BLOCK) fault = `has a block of more than ${BLOCK} coefficients`;
         }
       }
-      // What is found behind the end is what zeros there come to.
+      // Errors found after the end result from the zeros there.
       if (next * 8 - count > end) fault = 'has no more data';
       if (fault === undefined) continue;
       unit += u;
@@ -212,7 +212,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
     unit += most;
   }
 
-  /** Goes on behind a restart marker; what stands between the last code and it must be filling. */
+  /** Continues after a restart marker; only padding may precede the marker. */
   function nextInterval(): void {
     const end = ends[interval]!;
     const rest = bytes.subarray(Math.ceil((at * 8 - heldCount) / 8), end);
@@ -233,7 +233,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
     step: () => {
       for (let left = perStep; left > 0 && unit < units; ) {
         const most = Math.min(left, units - unit, perInterval - (unit % perInterval));
-        goOn(most);
+        checkUnits(most);
         left -= most;
         if (unit % perInterval === 0 || unit === units) nextInterval();
       }

@@ -1,19 +1,19 @@
 import sharp from 'sharp';
 
-/** libvips' readers of `readableFormats`; each name covers its readers of memory and of files. */
+/** The loaders of libvips for `readableFormats`; each name covers the loaders from memory and from files. */
 const allowed = ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map((name) => `VipsForeignLoad${name}`);
 
-/** Renders SVG: only of pictures that this program writes itself. */
+/** Renders SVG; used only for pictures that this program creates itself. */
 const svg = 'VipsForeignLoadSvg';
 
 let restricted = false;
 
 /**
- * Lets libvips read the supported formats alone, in the whole process. It chooses its reader by the content itself, so
- * that without this a file made for the purpose could reach a reader that nobody meant (SVG, PDF, OpenEXR, ...).
+ * Restricts libvips to the loaders of the supported formats, in the whole process. libvips selects a loader by the content, so
+ * otherwise a crafted file could reach an unintended loader (SVG, PDF, OpenEXR, ...).
  *
- * To be called before the first decoding: readers are blocked for a moment before the allowed ones are let go, and a
- * decoding in another thread would fail in it.
+ * Call it before the first decoding: all loaders are blocked for a moment before the supported ones are allowed, and a concurrent
+ * decoding in another thread would fail.
  */
 export function restrictLoaders(): void {
   if (restricted) return;
@@ -22,7 +22,7 @@ export function restrictLoaders(): void {
   sharp.unblock({ operation: allowed });
 }
 
-/** Lets libvips render SVG while `work` runs: for the program's own drawings, of which a process that serves has none. */
+/** Allows libvips to render SVG while `work` runs: for the program's own drawings, which the service does not make. */
 export async function withSvg<T>(work: () => Promise<T>): Promise<T> {
   if (!restricted) return work();
   sharp.unblock({ operation: [svg] });

@@ -1,13 +1,13 @@
 import { crc32 } from 'node:zlib';
 import { ImageError } from './imageError.js';
 
-/** PNG files by their chunks (W3C, Portable Network Graphics, third edition). */
+/** Reads the chunks of PNG files (W3C, Portable Network Graphics, third edition). */
 
 const SIGNATURE_BYTES = 8;
 /** Length, type and checksum around a chunk's data. */
 const FRAME_BYTES = 12;
 const HEADER_BYTES = 13;
-/** Writers take 8 kB or more for a chunk of pixels, and a file has 32 MiB at most by default. */
+/** Encoders write chunks of 8 kB or more, and a file has at most 32 MiB by default. */
 const MOST_CHUNKS = 100_000;
 
 /** Colour types of IHDR. */
@@ -23,7 +23,7 @@ const colours: ReadonlyMap<number, PngColour> = new Map([
 const COLOUR_AT = 9;
 const GREY = 0;
 
-/** What the first chunk says. Sizes are in pixels. */
+/** The first chunk. Sizes are in pixels. */
 export interface PngHeader {
   readonly width: number;
   readonly height: number;
@@ -34,7 +34,7 @@ export interface PngHeader {
 
 interface Chunk {
   readonly type: string;
-  /** Where the chunk starts: its length, 4 bytes. */
+  /** Offset of the chunk, which starts with its length in 4 bytes. */
   readonly at: number;
   readonly data: Uint8Array;
 }
@@ -43,12 +43,12 @@ function damaged(what: string): ImageError {
   return new ImageError('corrupt', `PNG is damaged: ${what}; check that it was transferred completely`);
 }
 
-/** Chunks whose loss costs pixels: a capital first letter says so. The others are looked at by nobody here. */
+/** Whether the pixels depend on a chunk: its first letter is a capital. Other chunks are ignored here. */
 const isCritical = (type: string): boolean => /^[A-Z]/.test(type);
 
 /**
- * The chunks up to the last of the pixels. Behind the pixels anything may be missing or broken: the decoder knows whether they are all there.
- * @throws ImageError `corrupt` where a chunk ends behind the file, or the checksum of a critical one is wrong.
+ * The chunks up to the last chunk of pixels. Later chunks may be missing or damaged: the decoder detects missing pixels.
+ * @throws ImageError `corrupt` if a chunk ends beyond the file, or the checksum of a critical chunk is wrong.
  */
 function* chunks(bytes: Uint8Array): Generator<Chunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -93,7 +93,7 @@ export function pngHeader(bytes: Uint8Array): PngHeader {
   throw damaged('it has no header (IHDR)');
 }
 
-/** @throws ImageError `corrupt` for a file with a chunk that is cut off or whose checksum is wrong, or without pixels. */
+/** @throws ImageError `corrupt` for a file with a truncated chunk, with a wrong checksum, or without pixels. */
 export function checkPng(bytes: Uint8Array): void {
   let [first, pixels] = [true, false];
   for (const chunk of chunks(bytes)) {
@@ -113,8 +113,8 @@ function frame(type: string, data: Uint8Array): Buffer {
 }
 
 /**
- * The same samples without what says how they look: no colour profile, gamma, palette, transparency or orientation. The indices
- * of a palette become greys, so that a decoder gives numbers as they stand in the file.
+ * The same samples without their interpretation: no colour profile, gamma, palette, transparency or orientation. Palette indices
+ * become grey levels, so that a decoder returns the numbers in the file.
  * @throws ImageError `corrupt` as `checkPng`.
  */
 export function bareSamples(bytes: Uint8Array): Buffer {

@@ -56,7 +56,7 @@ async function shrink(
 /**
  * Resizes with the Catmull-Rom cubic kernel (a = -0.5), widened when shrinking, as torchvision's antialiased bicubic does, with
  * the same alignment (pixel edges to pixel edges). The results are not bit-identical: libvips shrinks by large factors in two
- * passes and rounds its coefficients, and it repeats the border where torchvision leaves it out. Pixels outside `from` do not
+ * passes and rounds its coefficients, and it repeats the border, which torchvision omits. Pixels outside `from` do not
  * affect the result. Work and memory are bounded by the kept part and by the source (see `planResampling`).
  * @param clock its time limit
  */

@@ -1,8 +1,8 @@
 import { ImageError } from './imageError.js';
 
-/** TIFF files by their first directory (TIFF 6.0, BigTIFF): what is in them that is no picture of 8 or 16 bits to show. */
+/** Checks the first directory of TIFF files (TIFF 6.0, BigTIFF), to reject contents that are not 8-bit or 16-bit pictures. */
 
-/** Tags that are looked at. */
+/** Tags that are read. */
 const TAGS = {
   subfile: 254,
   bits: 258,
@@ -18,11 +18,11 @@ const TAGS = {
   dngVersion: 50706,
 } as const;
 
-/** Bytes of a value by the number of its type; 0 for types that none of the tags has. */
+/** Bytes of a value by the number of its type; 0 for types that these tags do not have. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
-/** Values of a tag that are read. A file of 50 megapixels has no more strips of a row. */
+/** Maximum values read of a tag. A file of 50 megapixels does not have more strips of one row. */
 const MOST_VALUES = 1 << 17;
-/** A directory has some tens of entries. */
+/** Maximum entries of a directory; usual are some tens. */
 const MOST_ENTRIES = 4096;
 
 const READ_BITS = [1, 2, 4, 8, 16];
@@ -39,7 +39,7 @@ const photometrics: ReadonlyMap<number, string> = new Map([
   [32845, 'LogLuv (high dynamic range)'],
 ]);
 const READ_PHOTOMETRICS = [0, 1, 2, 3, 5, 6];
-/** What cameras write behind their colour filters. */
+/** Photometric interpretations of camera RAW data: colour filter array and linear RAW. */
 const CFA = 32803;
 const LINEAR_RAW = 34892;
 
@@ -83,7 +83,7 @@ type Tags = ReadonlyMap<number, readonly number[]>;
 
 const NAMED: ReadonlySet<number> = new Set(Object.values(TAGS));
 
-/** The tags of the first directory that are looked at. */
+/** The tags of the first directory that are read. */
 function readTags(reader: Reader): Tags {
   const { big } = reader;
   const word = big ? 8 : 4;
@@ -108,7 +108,7 @@ function readTags(reader: Reader): Tags {
   return tags;
 }
 
-/** @throws ImageError `unsupported_format` for samples that are no shades of 8 or 16 bits. */
+/** @throws ImageError `unsupported_format` for samples that are not 8-bit or 16-bit intensities. */
 function checkSamples(tags: Tags): void {
   const bits = tags.get(TAGS.bits) ?? [1];
   const format = tags.get(TAGS.sampleFormat)?.[0] ?? 1;
@@ -133,7 +133,7 @@ function checkSamples(tags: Tags): void {
   }
 }
 
-/** @throws ImageError `corrupt` where samples should stand behind the end of the file. */
+/** @throws ImageError `corrupt` if samples are located beyond the end of the file. */
 function checkExtent(tags: Tags, length: number): void {
   for (const [offsets, bytes, what] of [
     [TAGS.stripOffsets, TAGS.stripBytes, 'strip'],
@@ -148,15 +148,15 @@ function checkExtent(tags: Tags, length: number): void {
 }
 
 /**
- * Looks at the first directory of a TIFF or BigTIFF file.
- * @throws ImageError `unsupported_format` naming what is not read: float and integer samples, CIELab and other colour models,
- *   compressions, RAW files of cameras. `corrupt` where directory or samples are behind the end of the file.
+ * Checks the first directory of a TIFF or BigTIFF file.
+ * @throws ImageError `unsupported_format` naming the unsupported property: float and integer samples, CIELab and other colour models,
+ *   compressions, camera RAW files. `corrupt` if the directory or samples are located beyond the end of the file.
  */
 export function checkTiff(bytes: Uint8Array): void {
   const reader = new Reader(bytes);
   const tags = readTags(reader);
   const photometric = tags.get(TAGS.photometric)?.[0] ?? 1;
-  // Cameras put a small preview first, which would be taken for the picture.
+  // Camera files start with a small preview, which would be mistaken for the picture.
   const preview = ((tags.get(TAGS.subfile)?.[0] ?? 0) & 1) === 1 && tags.has(TAGS.subDirectories);
   const canon = String.fromCharCode(...bytes.subarray(8, 10)) === 'CR' && !reader.big;
   if (tags.has(TAGS.dngVersion) || preview || canon || photometric === CFA || photometric === LINEAR_RAW) {

@@ -41,7 +41,7 @@ export type ResizePolicy =
 
 /**
  * Scales and shifts each axis: (x, y) -> (x * scaleX + offsetX, y * scaleY + offsetY). Points are in edge coordinates: x to
- * the right, y down, the centre of the first pixel (or cell) at (0.5, 0.5). scaleX is negative where the map mirrors left to
+ * the right, y down, the centre of the first pixel (or cell) at (0.5, 0.5). scaleX is negative if the map mirrors left to
  * right.
  */
 export interface AffineMap {
@@ -51,7 +51,7 @@ export interface AffineMap {
   readonly offsetY: number;
 }
 
-/** A prepared network input and where it lies in the original image. */
+/** A prepared network input and its position in the original image. */
 export interface PreparedImage {
   readonly image: RgbImage;
   /** From the network input to the original. */

@@ -19,9 +19,11 @@ export function startClock(decodeSeconds?: number, signal?: AbortSignal): WorkCl
   const start = performance.now();
   const left = (): number => (decodeSeconds ?? 0) - (performance.now() - start) / 1000;
   const late = (cause?: unknown): ImageError =>
-    new ImageError('too_large', `image takes longer than ${decodeSeconds} s to decode and resize; send a smaller one`, {
-      cause,
-    });
+    new ImageError(
+      'too_large',
+      `image takes longer than ${decodeSeconds} s to decode and resize (decodeSeconds); send a smaller one`,
+      { cause },
+    );
   return {
     secondsLeft: () => (decodeSeconds === undefined ? 0 : Math.max(1, Math.ceil(left()))),
     check() {

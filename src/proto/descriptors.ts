@@ -6,8 +6,8 @@ import protobuf from 'protobufjs';
 const FILE_TAG = (1 << 3) | 2;
 
 /**
- * The FileDescriptorProtos of all that the server answers (the service, health, reflection) and of what these import, as the
- * compiler wrote them (`npm run generate`): with their names, imports and options. @throws Error where the set was not built.
+ * The FileDescriptorProtos of all services of the server (its own, health, reflection) and of their imports, as written by the
+ * compiler (`npm run generate`): with names, imports and options. @throws Error if the set was not built.
  */
 function readFileDescriptors(): Buffer[] {
   const reader = protobuf.Reader.create(readFileSync(new URL('./descriptors.binpb', import.meta.url)));
@@ -21,11 +21,11 @@ function readFileDescriptors(): Buffer[] {
 }
 
 /**
- * The same in the form that @grpc/reflection takes. What proto-loader makes of the protos would not do: it joins files by their
- * packages and loses their names, imports and options, so that no descriptor pool accepts them (grpc-node issue 2595).
+ * The same in the form that @grpc/reflection expects. The output of proto-loader is not usable: it joins files by package and drops
+ * their names, imports and options, so that no descriptor pool accepts them (grpc-node issue 2595).
  */
 export function reflectedPackage(): PackageDefinition {
   const files = { fileDescriptorProtos: readFileDescriptors() };
-  // Of a definition it reads this alone.
+  // The only part of a definition that it reads.
   return { files } as unknown as PackageDefinition;
 }

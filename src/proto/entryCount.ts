@@ -3,21 +3,21 @@ import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
 
 /**
- * How much a message of few bytes becomes when it is decoded: an entry of a repeated message may take two bytes on the wire
- * and a hundred in memory. Counted on the wire, before anything is made of it.
+ * Estimates the memory of a message from its encoded bytes, before it is decoded: an entry of a repeated message may use two bytes on
+ * the wire and a hundred in memory.
  */
 export type EntryCounter = (bytes: Uint8Array, most: number) => number;
 
-/** A message that is begun costs as much as so many plain fields, or twice as many packed numbers. */
+/** A nested message counts as much as this number of scalar fields, or twice as many packed numbers. */
 const FIELDS_OF_AN_ENTRY = 8;
 
-/** How deep messages may be nested; those of the service are less. */
+/** Maximum nesting depth of messages; the service's messages are less deep. */
 const DEPTH = 32;
 
-/** What a field becomes: messages of a type, numbers in a row (bytes of each; 0: varints), or something else. */
+/** The content of a field: messages of a type, packed numbers (bytes of each; 0: varints), or something else. */
 type FieldPlan = { readonly message: TypePlan } | { readonly packed: 0 | 4 | 8 };
 
-/** Fields of a type by their number; those that are not here are plain. */
+/** Fields of a type by number; other fields are scalars. */
 type TypePlan = Map<number, FieldPlan>;
 
 const fixedSizes: Readonly<Record<string, 0 | 4 | 8>> = {
@@ -43,7 +43,7 @@ function planOf(type: protobuf.Type, known: Map<protobuf.Type, TypePlan>): TypeP
   return plan;
 }
 
-/** Numbers of a packed field: a varint ends with the byte whose highest bit is clear. */
+/** Number of values of a packed field. A varint ends with the byte whose highest bit is 0. */
 function packedCount(bytes: Uint8Array, from: number, to: number, size: 0 | 4 | 8): number {
   if (size !== 0) return (to - from) / size;
   let count = 0;
@@ -53,21 +53,21 @@ function packedCount(bytes: Uint8Array, from: number, to: number, size: 0 | 4 | 
 
 type Definition = Pick<MessageTypeDefinition<object, object>, 'type' | 'fileDescriptorProtos'>;
 
-/** By the files of a package, which all its types share. */
+/** Keyed by the files of a package, which all its types share. */
 const roots = new WeakMap<Definition['fileDescriptorProtos'], protobuf.Root>();
 
 function rootOf({ fileDescriptorProtos }: Definition): protobuf.Root {
   const found = roots.get(fileDescriptorProtos);
   if (found) return found;
   const file = fileDescriptorProtos.map((bytes) => descriptor.FileDescriptorProto.decode(bytes));
-  // The extension adds it; its own types do not say so.
+  // Added by the extension, but not part of its types.
   const { fromDescriptor } = protobuf.Root as unknown as { fromDescriptor(set: object): protobuf.Root };
   const root = fromDescriptor({ file });
   roots.set(fileDescriptorProtos, root);
   return root;
 }
 
-/** A counter of the entries of a type's messages; it stops soon after `most`. */
+/** Creates a counter of the entries of a message; it stops soon after `most`. */
 export function entryCounter(definition: Definition): EntryCounter {
   const { name } = definition.type as { readonly name: string };
   const plan = planOf(rootOf(definition).lookupType(name), new Map());
@@ -104,7 +104,7 @@ export function entryCounter(definition: Definition): EntryCounter {
     try {
       walk(plan, bytes.byteLength, 0);
     } catch {
-      // What is no message is refused by the decoder, which says why.
+      // Invalid messages are rejected by the decoder, with a reason.
     }
     return Math.ceil(fields / FIELDS_OF_AN_ENTRY);
   };

@@ -9,7 +9,7 @@ type NamedKeys<T> = keyof { [K in keyof T as string extends K ? never : number e
 /** The name of a method in the contract. */
 export type MethodName = NamedKeys<VicreglServiceDefinition> & NamedKeys<VicreglServiceHandlers>;
 
-/** The message types of a method: as the sender writes them, and as the receiver reads them (`Read`: with all defaults). */
+/** The message types of a method: for the sender, and for the receiver (`Read`: with all defaults). */
 export type MessagesOf<M extends MethodName> =
   VicreglServiceDefinition[M] extends MethodDefinition<
     infer Request,
@@ -21,14 +21,14 @@ export type MessagesOf<M extends MethodName> =
     : never;
 
 /**
- * How many messages go each way.
+ * The number of requests and responses.
  * - `unary`: one request, one response
  * - `serverStream`: one request, several responses
- * - `itemStream`: requests and responses as they come, one response for each request
+ * - `itemStream`: any number of requests, one response for each request
  */
 export type MethodKind = 'unary' | 'serverStream' | 'itemStream';
 
-/** The first parameter of a generated handler shows the kind: a stream to read, to write, to do both, or none. */
+/** The first parameter of a generated handler shows the kind: a readable, writable or duplex stream, or none. */
 type CallOf<M extends MethodName> = Parameters<VicreglServiceHandlers[M]>[0];
 
 /** The kind of a method; `never` for a stream of requests with one response, which is not supported. */
@@ -58,7 +58,7 @@ function kindOf({ path, requestStream, responseStream }: AnyDefinition): MethodK
 }
 
 /**
- * Calls `make` of its kind for every method of the service. @returns the results by the methods' names
+ * Calls, for every method of the service, the function of `make` for the method's kind. @returns the results by method name
  */
 export function mapMethods<T>(
   definitions: MethodDefinitions,

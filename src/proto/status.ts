@@ -1,8 +1,8 @@
 import type { status as GrpcStatus } from '@grpc/grpc-js';
 
 /**
- * gRPC's status codes (https://grpc.io/docs/guides/status-codes/) for code that knows no transport: grpc-js is not loaded for
- * them. The compiler holds names and numbers against those of grpc-js.
+ * gRPC's status codes (https://grpc.io/docs/guides/status-codes/) for code without a transport, which does not load grpc-js. The
+ * compiler checks names and numbers against those of grpc-js.
  */
 export const status = {
   OK: 0,

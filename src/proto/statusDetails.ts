@@ -7,37 +7,37 @@ export interface MetLimit {
   readonly value: number;
 }
 
-/** What the details of an error say: its ErrorInfo, and its RetryInfo where it has one. */
+/** The details of an error: its ErrorInfo, and its RetryInfo if it has one. */
 export interface ErrorFacts {
   /** Stable name of the cause. */
   readonly reason: string;
   readonly limit?: MetLimit;
-  /** Present where the same request may succeed later: shortest wait in seconds. */
+  /** Minimum seconds until the same request may succeed; absent if a retry makes no sense. */
   readonly retryAfterSeconds?: number;
 }
 
-/** What programs are told of an error beside its status, in gRPC's richer error model (google.rpc.Status). */
+/** The details of an error for programs, in gRPC's richer error model (google.rpc.Status). */
 export interface StatusDetails {
   /** gRPC status code. */
   readonly code: number;
   readonly details: string;
   /** Stable name of the cause, UPPER_SNAKE_CASE. */
   readonly reason: string;
-  /** The limit that was met, where one was. */
+  /** The limit that was reached, if any. */
   readonly limit?: MetLimit;
-  /** Present where the same request may succeed later: shortest wait in seconds. */
+  /** Minimum seconds until the same request may succeed; absent if a retry makes no sense. */
   readonly retryAfterSeconds?: number;
 }
 
 /** Key of the trailing metadata that carries the details. */
 export const statusDetailsKey = 'grpc-status-details-bin';
 
-/** Who gives the reasons their meaning. */
+/** The domain that defines the reasons. */
 const DOMAIN = 'vicregl';
 
 const URL_PREFIX = 'type.googleapis.com/';
 
-/** A packed message; proto-loader keeps this name of google.protobuf.Any in its own spelling. */
+/** A packed message; proto-loader spells this field of google.protobuf.Any in this way. */
 interface Any {
   readonly type_url: string;
   readonly value: Uint8Array | string;
@@ -71,13 +71,13 @@ function packed(name: string, value: Uint8Array): Any {
   return { type_url: `${URL_PREFIX}google.rpc.${name}`, value };
 }
 
-/** Seconds as google.protobuf.Duration, in whole milliseconds and rounded up: a wait that is too short is in vain. */
+/** Seconds as google.protobuf.Duration, rounded up to milliseconds: a retry that is too early fails. */
 function duration(seconds: number): { seconds: number; nanos: number } {
   const ms = Math.ceil(seconds * 1000);
   return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 };
 }
 
-/** An error as google.rpc.Status: with an ErrorInfo, and a RetryInfo where trying again makes sense. */
+/** An error as google.rpc.Status: with an ErrorInfo, and a RetryInfo if a retry makes sense. */
 export interface StatusMessage {
   readonly code: number;
   readonly message: string;
@@ -89,7 +89,7 @@ function metadataOf(limit: MetLimit | undefined): Record<string, string> {
   return limit === undefined ? {} : { limit: limit.name, value: String(limit.value) };
 }
 
-/** An error as a message of its own: the status of one item of a batch or a stream. */
+/** An error as a message: the status of one item of a batch or a stream. */
 export function statusMessage({ code, details, reason, limit, retryAfterSeconds }: StatusDetails): StatusMessage {
   const { ErrorInfo, RetryInfo } = codecs();
   const info = packed('ErrorInfo', ErrorInfo.serialize({ reason, domain: DOMAIN, metadata: metadataOf(limit) }));
@@ -105,17 +105,17 @@ export function encodeStatusDetails(status: StatusDetails): Buffer {
   return codecs().Status.serialize(statusMessage(status));
 }
 
-/** What a value of `grpc-status-details-bin` says; undefined where it holds nothing of this domain or is no Status. */
+/** The content of `grpc-status-details-bin`; undefined if it has no details of this domain or is not a Status. */
 export function decodeFacts(bytes: Buffer): ErrorFacts | undefined {
   try {
     return factsIn(codecs().Status.deserialize(bytes).details);
   } catch {
-    // A proxy may have put something else there: the status itself still says what it says.
+    // A proxy may have written something else there; the status itself is still valid.
     return undefined;
   }
 }
 
-/** The wait that a RetryInfo among the details asks for, in seconds. */
+/** The delay of the RetryInfo in the details, in seconds. */
 function retryIn(details: readonly Any[]): number | undefined {
   const retry = details.find(({ type_url }) => type_url === `${URL_PREFIX}google.rpc.RetryInfo`);
   if (retry === undefined) return undefined;
@@ -123,7 +123,7 @@ function retryIn(details: readonly Any[]): number | undefined {
   return retryDelay === null ? undefined : retryDelay.seconds + retryDelay.nanos / 1e9;
 }
 
-/** What the details of a status say; undefined where there is nothing of this domain. */
+/** The details of a status; undefined if it has none of this domain. */
 export function factsIn(details: readonly object[]): ErrorFacts | undefined {
   const { ErrorInfo } = codecs();
   const all = details as readonly Any[];
@@ -141,7 +141,7 @@ export function factsIn(details: readonly object[]): ErrorFacts | undefined {
       };
     }
   } catch {
-    // Details that cannot be read are as good as none.
+    // Unreadable details are ignored.
   }
   return undefined;
 }

@@ -14,26 +14,26 @@ import { createShutdown, type ShutdownTimes } from './shutdown.js';
 import { createGrpcServer } from './transport/grpcServer.js';
 import type { Auth } from './transport/interceptors.js';
 
-/** Orchestrators kill after 30 s by default: running calls have 25 s. */
+/** Orchestrators kill a process after 30 s by default, so running calls have 25 s. */
 const defaultShutdown: ShutdownTimes = { delayMs: 0, graceMs: 25_000 };
 
-/** Canaries run twice a minute. Each takes a worker for one image. */
+/** Canaries run twice a minute. Each one occupies a worker for one image. */
 const CANARY = { intervalMs: 30_000, timeoutMs: 30_000 };
 
 export interface ServerOptions {
-  /** The models to serve, warmed up. The first is the default. The server closes them. */
+  /** The models to serve, already warmed up. The first is the default. The server closes them. */
   readonly models: readonly ModelSource[];
-  /** HOST:PORT of the gRPC service; port 0 takes a free port. */
+  /** HOST:PORT of the gRPC service; port 0 selects a free port. */
   readonly address: string;
-  /** HOST:PORT of /metrics, /healthz and /readyz; port 0 takes a free port, `off` disables the listener. */
+  /** HOST:PORT of /metrics, /healthz and /readyz; port 0 selects a free port, `off` disables the listener. */
   readonly metricsAddress: string;
   readonly logger: Logger;
   /** Default: no TLS. */
   readonly tls?: CertificateStore | undefined;
-  /** Who may call. Default: everyone. */
+  /** Authentication. Default: everyone may call. */
   readonly auth?: Auth | undefined;
   readonly limits?: ServeLimits;
-  /** Decodes images; the server closes it. Default: in this process, for images of trusted callers. */
+  /** Decodes images; the server closes it. Default: in this process, for images from trusted callers. */
   readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
 }
@@ -46,15 +46,15 @@ export interface RunningServer {
   /** The models that are served; `reload` replaces a model. */
   readonly models: ModelRegistry;
   /**
-   * Shuts down: NOT_SERVING, no new calls, running calls finish (within the grace period), then everything is freed.
-   * @param force cuts running calls off
+   * Shuts down: NOT_SERVING, no new calls, running calls finish (within the grace period), then everything is closed.
+   * @param force ends running calls immediately
    */
   close(force?: boolean): Promise<void>;
 }
 
 /**
  * Starts the gRPC service with health, reflection and metrics. When it resolves, calls are answered.
- * @throws Error naming the address that cannot be bound; the models are closed then too.
+ * @throws Error naming the address that cannot be bound; then the models are closed too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { models, decoder, tls, auth, logger, limits = defaultServeLimits } = options;

@@ -3,17 +3,17 @@ import type { Logger } from 'pino';
 import type { Service } from './api/service.js';
 import type { GrpcServer } from './transport/grpcServer.js';
 
-/** Exit code of a forced end, as shells give it to a process that SIGINT ended. */
+/** Exit code of a forced end; shells use it for processes that were ended by SIGINT. */
 const FORCED = 130;
 
-/** How long clients may keep open streams (health watches, reflection) after the last answer, in ms. */
+/** Milliseconds for which clients may keep streams (health watches, reflection) open after the last response. */
 const LINGER_MS = 250;
 
 /** Durations of a shutdown. */
 export interface ShutdownTimes {
-  /** How long calls are still accepted after NOT_SERVING, in ms, so that load balancers can send theirs elsewhere. */
+  /** Milliseconds for which calls are still accepted after NOT_SERVING, so that load balancers can redirect them. */
   readonly delayMs: number;
-  /** Longest wait after that for running calls, in ms. They are cut off then. */
+  /** Maximum milliseconds to wait for running calls after that. Then they are ended. */
   readonly graceMs: number;
 }
 
@@ -22,14 +22,14 @@ export interface Drained {
   readonly service: Pick<Service, 'close' | 'terminate'>;
   /** Sets NOT_SERVING. Called first. */
   readonly notServing: () => void;
-  /** Closes what observes the service. Called last. */
+  /** Closes the observers of the service. Called last. */
   readonly closeRest: () => Promise<void>;
 }
 
 /**
  * The shutdown of a server: NOT_SERVING, then a delay, then the drain: no new calls, running calls finish within the grace
  * period. Then models and observers are closed.
- * @returns to be called to shut down; calls after the first return the same promise. `force` cuts running calls off.
+ * @returns starts the shutdown; further calls return the same promise. `force` ends running calls immediately.
  */
 export function createShutdown(
   { grpc, service, notServing, closeRest }: Drained,
@@ -48,14 +48,14 @@ export function createShutdown(
     const timers = new AbortController();
     const pause = (ms: number) => delay(ms, undefined, { signal: timers.signal }).catch(() => {});
     const grace = pause(graceMs).then(() => 'over');
-    // A call whose message was still arriving may begin meanwhile: repeat until there is none.
+    // A call whose message was still arriving may begin during the wait: repeat until there is none.
     do {
       await Promise.race([grpc.idle(), grace, force]);
-      // Streams without an end, such as health watches, would block the shutdown for ever: they have LINGER_MS.
+      // Endless streams, such as health watches, would block the shutdown forever: they have LINGER_MS.
     } while ((await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' && grpc.callsInFlight > 0 && !forced);
     grpc.forceShutdown();
     const freed = service.close();
-    // A run that hangs, or whose caller has gone, must not block the process beyond the grace period.
+    // A run that hangs, or that nobody waits for, must not block the process beyond the grace period.
     await Promise.race([freed, grace, force]);
     service.terminate();
     await freed;
@@ -76,7 +76,7 @@ export function createShutdown(
 }
 
 /**
- * Serves until SIGINT or SIGTERM, then closes the server: running calls finish first. A second signal ends the process at once.
+ * Serves until SIGINT or SIGTERM, then closes the server; running calls finish first. A second signal ends the process immediately.
  * @returns a promise that resolves when the server is closed
  */
 export function serveUntilSignal(
@@ -99,7 +99,7 @@ export function serveUntilSignal(
     const onSignal = (signal: NodeJS.Signals): void => {
       signals++;
       if (signals > 1) {
-        logger.warn({ signal }, 'second signal: exiting at once');
+        logger.warn({ signal }, 'second signal: exiting immediately');
         process.exit(FORCED);
       }
       logger.info({ signal }, 'shutting down: running calls finish first');

@@ -162,7 +162,7 @@ describe('stages', () => {
       code: 'FAILED_PRECONDITION',
       message: /^stages: the folder of model "tiny" has no map of stage 4; it has 1, 2, and 0/,
     });
-    await assert.rejects(client.features(placed, { stages: [1, 1] }), /^VicreglError: stages: 1 is named twice/);
+    await assert.rejects(client.features(placed, { stages: [1, 1] }), /^VicreglError: stages: 1 is listed twice/);
   });
 });
 
@@ -305,7 +305,10 @@ describe('pooling', () => {
     await refused({ png: image }, /regions\[1\]: mask is a JPEG file; send a PNG file/);
     const colour = await sharp(image).png().toBuffer();
     await refused({ png: colour }, /regions\[1\]: mask is RGB, with several values per pixel/);
-    await assert.rejects(client.features(placed, { pooling: new Array(6).fill(box) }), /6 are more than the 5 of one/);
+    await assert.rejects(
+      client.features(placed, { pooling: new Array(6).fill(box) }),
+      /6 are over the limit of 5 \(poolingRegions\)/,
+    );
     await assert.rejects(client.features(placed, { pooling: [] }), /pooling.regions: empty/);
   });
 });

@@ -112,11 +112,11 @@ describe('matching over a socket', () => {
     assert.equal((await client.match(b, { featureRef }, { space: 'backbone' })).pairs[0]?.distance, 0);
     await assert.rejects(
       client.match({ featureRef }, b, { by: 'location' }),
-      failsWith('INVALID_ARGUMENT', /^a\.feature_ref: by_location takes only crops/, 'INVALID_ARGUMENT'),
+      failsWith('INVALID_ARGUMENT', /^a\.feature_ref: by_location accepts only crops/, 'INVALID_ARGUMENT'),
     );
     await assert.rejects(
       client.storeFeatures(b, { ttlSeconds: 601 }),
-      failsWith('INVALID_ARGUMENT', /^ttl_seconds: 601 is outside 1 to 600/, 'INVALID_ARGUMENT'),
+      failsWith('INVALID_ARGUMENT', /^ttl_seconds: 601 is outside 1 to 600 \(storedFeaturesTtl\)/, 'INVALID_ARGUMENT'),
     );
   });
 
@@ -139,7 +139,7 @@ describe('matching over a socket', () => {
     );
     for (const [count, reason] of [
       [0, /^targets: empty; send 1 to 4$/],
-      [5, /^targets: 5 are more than the 4 of one request; send more in further calls/],
+      [5, /^targets: 5 are over the limit of 4 \(matchTargets\); send more in further calls/],
     ] as const) {
       const many = client.matchMany(query!, new Array(count).fill(cat!));
       await assert.rejects(many, failsWith('INVALID_ARGUMENT', reason, 'INVALID_ARGUMENT'));

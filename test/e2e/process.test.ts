@@ -169,7 +169,7 @@ describe('node bin/vicregl.js', () => {
     // Use the host name: Node warns on stderr if a TLS server name is an IP address.
     const reach = ['--address', served.address.replace('127.0.0.1', 'localhost'), '--tls-ca', ca];
     const refused = await vicregl('model', ...reach, '--token-file', tokenFile);
-    assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is not known here/);
+    assert.match(refused.stderr, /^vicregl: UNAUTHENTICATED: the token is unknown/);
     assert.match((await vicregl('model', ...reach)).stderr, /^vicregl: UNAUTHENTICATED: the call has no token/);
 
     await writeFile(tokensFile, admin.entry + caller.entry);

@@ -135,7 +135,10 @@ describe('batches', () => {
   test('an empty batch and one with too many requests are rejected', async () => {
     await assert.rejects(service.client.embedBatch([]), { code: 'INVALID_ARGUMENT', message: /^requests: empty/ });
     const many = new Array<Buffer>(65).fill(Buffer.alloc(1));
-    await assert.rejects(service.client.embedBatch(many), { code: 'INVALID_ARGUMENT', message: /65 are more than/ });
+    await assert.rejects(service.client.embedBatch(many), {
+      code: 'INVALID_ARGUMENT',
+      message: /65 are over the limit of 64 \(batchRequests\)/,
+    });
   });
 });
 
@@ -190,7 +193,8 @@ describe('streams', () => {
     const seen: string[] = [];
     for await (const answer of service.client.embedStream(ids.map((id) => ({ id, image })))) {
       seen.push(answer.id);
-      if (answer.id.length > 100) assert.match(reason(answer).message, /^id: 300 characters; at most 256/);
+      if (answer.id.length > 100)
+        assert.match(reason(answer).message, /^id: 300 characters, over the limit of 256; send a shorter one/);
       else assert.equal(answer.status, 'fulfilled');
     }
     assert.deepEqual(seen.sort(), ['', 'twice', 'twice', 'x'.repeat(256)]);

@@ -149,7 +149,7 @@ describe('the process under load', () => {
       assert.deepEqual([await restarts(served, 'hung'), await restarts(served, 'died')], [1, 0]);
       for (const error of load.failures) {
         assert.ok(error instanceof VicreglError && error.code === 'UNAVAILABLE', String(error));
-        assert.match(error.message, /killed: its task took longer than 1 s/);
+        assert.match(error.message, /^inference took longer than 1 s \(runSeconds\), and its worker was killed/);
       }
       served.child.kill('SIGTERM');
       assert.deepEqual(await once(served.child, 'exit'), [0, null]);
@@ -295,7 +295,7 @@ describe('the process under load', () => {
     const workers = workersOf(served);
     const unknown = await reload('?model=other');
     assert.equal(unknown.status, 404);
-    assert.match(await unknown.text(), /"other" is not served here; there are "tiny", "tiny@/);
+    assert.match(await unknown.text(), /"other" is not served here; use "tiny", "tiny@/);
     await load.stop();
     assert.deepEqual(load.failures, []);
     assert.deepEqual(workersOf(served), workers);

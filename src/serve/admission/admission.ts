@@ -4,23 +4,23 @@ import { type ByteBudget, createByteBudget } from './byteBudget.js';
 import { type ConcurrencyGate, createConcurrencyGate } from './concurrencyGate.js';
 
 /**
- * What all calls of a service share of its bounded resources. (Each model's queue bounds its own images besides, see BatchQueue.)
+ * The bounded resources that all calls of a service share. (In addition, each model's queue bounds its own images, see BatchQueue.)
  *
- * So that no two calls wait for each other, a call acquires in one order: bytes of its request, its place in a model's queue,
- * bytes of its maps, bytes of its answer. What runs in a gate acquires nothing.
+ * To prevent deadlocks, every call acquires in one order: bytes of its request, a place in a model's queue, bytes of its maps,
+ * bytes of its response. Work that runs in a gate acquires nothing.
  */
 export interface Admission {
-  /** Bytes of the requests that are being answered. */
+  /** Bytes of the requests in progress. */
   readonly requestBytes: ByteBudget;
-  /** Bytes of the answers that callers have not taken yet. */
+  /** Bytes of the responses that callers have not received yet. */
   readonly responseBytes: ByteBudget;
-  /** Bytes of the maps that are, or will be, pooled or reduced, and of sent features that are read to be matched. */
+  /** Bytes of the maps that are, or will be, pooled or reduced, and of sent features that are read for a match. */
   readonly mapBytes: ByteBudget;
   /** Images and masks being decoded. */
   readonly decoding: ConcurrencyGate;
-  /** Matches being computed: as many as the largest model has workers, since more would only take turns. */
+  /** Matches being computed: as many as the largest model has workers, since more would not be faster. */
   readonly matching: ConcurrencyGate;
-  /** Poolings and PCAs being computed: one, since each takes seconds of a core at its largest. */
+  /** Poolings and PCAs being computed: one at a time, since the largest ones take seconds of a core. */
   readonly reducing: ConcurrencyGate;
 }
 
@@ -45,17 +45,17 @@ export function createAdmission(limits: AdmissionLimits, engines: readonly Pick<
     decoding: createConcurrencyGate({
       concurrency: limits.decodeConcurrency,
       queueLimit: queueLimit('queueImages'),
-      waiting: 'images and masks wait for decoding',
+      waiting: 'images and masks wait to be decoded',
     }),
     matching: createConcurrencyGate({
       concurrency: Math.max(1, ...engines.map(({ status }) => status.workers.length)),
       queueLimit: queueLimit('queueMatches'),
-      waiting: 'matches wait for their turn',
+      waiting: 'matches wait to be computed',
     }),
     reducing: createConcurrencyGate({
       concurrency: 1,
       queueLimit: queueLimit('queueReductions'),
-      waiting: 'poolings and PCAs wait for their turn',
+      waiting: 'poolings and PCAs wait to be computed',
     }),
   };
 }

@@ -1,32 +1,32 @@
 import { ServeError } from '../call/serveError.js';
 import { createWeightedSemaphore, type Permit } from './weightedSemaphore.js';
 
-/** Bounds the bytes of messages, or of what is made of them, that are held at the same time. */
+/** Bounds the bytes of messages, or of data made from them, that are held at the same time. */
 export interface ByteBudget {
   /** Bytes held now. */
   readonly held: number;
   /**
-   * Counts bytes, for a call that does not wait. More bytes than the limit fit when nothing else is held.
-   * @throws ServeError `overloaded` when they do not fit beside those that are held
+   * Acquires bytes, for a call that does not wait. More bytes than the limit are granted when nothing else is held.
+   * @throws ServeError `overloaded` if they would exceed the limit together with those that are held
    */
   tryAcquire(bytes: number): Permit;
   /**
-   * Counts bytes, for a call that waits until they fit (see WeightedSemaphore: such calls hold half of the limit at most).
+   * Waits until the bytes are available (see WeightedSemaphore: such calls hold at most half of the limit).
    * @throws the signal's reason when it is aborted
    */
   acquire(bytes: number, signal: AbortSignal): Promise<Permit>;
 }
 
-/** What each limit bounds, as errors say it. */
+/** What each limit bounds, for errors. */
 const subjects = {
-  requestBytes: (held: number) => `requests being answered hold ${held} bytes`,
-  responseBytes: (held: number) => `answers that their callers have not taken hold ${held} bytes`,
+  requestBytes: (held: number) => `requests in progress hold ${held} bytes`,
+  responseBytes: (held: number) => `responses that callers have not received hold ${held} bytes`,
   mapBytes: (held: number) => `maps for pooling, PCA and matching hold ${held} bytes`,
 };
 
 /**
  * @param name of the limit, as in the configuration
- * @param limit in bytes; not less than the largest message, so that it can fit beside others
+ * @param limit in bytes; at least the largest message
  */
 export function createByteBudget(name: keyof typeof subjects, limit: number): ByteBudget {
   const semaphore = createWeightedSemaphore(limit);

@@ -10,7 +10,7 @@ const gateOf = (value: number) =>
   createConcurrencyGate({
     concurrency: 1,
     queueLimit: { name: 'queueMatches', value },
-    waiting: 'matches wait for their turn',
+    waiting: 'matches wait to be computed',
   });
 const call = () => ({ signal: new AbortController().signal, observe: () => {} });
 
@@ -33,7 +33,7 @@ test('one runs, as many wait as may, and the next is rejected with the limit', a
     gate.run(call(), async () => 'third'),
     {
       code: 'overloaded',
-      message: /^1 matches wait .* the most that may \(queueMatches\)/,
+      message: /^the queue is full: 1 matches wait .* \(queueMatches: 1\)/,
       limit: { name: 'queueMatches', value: 1 },
     },
   );

@@ -4,28 +4,28 @@ import { ServeError } from '../call/serveError.js';
 import { createWeightedSemaphore, type Permit } from './weightedSemaphore.js';
 
 export interface ConcurrencyGateOptions {
-  /** How many pieces of work run at a time. */
+  /** Maximum number of tasks that run at a time. */
   readonly concurrency: number;
-  /** How many may wait. */
+  /** Maximum number of tasks that wait. */
   readonly queueLimit: {
     /** Its key in the configuration. */
     readonly name: string;
     readonly value: number;
   };
-  /** What waits, as errors say it: `matches wait for their turn`. */
+  /** What waits, for errors: `matches wait to be computed`. */
   readonly waiting: string;
 }
 
-/** Runs a bounded number of pieces of work at a time; a bounded number wait, first come, first served. */
+/** Runs a bounded number of tasks at a time; a bounded number of tasks wait, in first-in, first-out order. */
 export interface ConcurrencyGate {
   /**
-   * Runs the work when it is its turn, and tells the call how long it waited (phase `wait`). A call that is aborted while it
-   * waits leaves at once; its work never runs.
+   * Runs the work when a slot is free, and reports the waiting time to the call (phase `wait`). A call that is aborted while it
+   * waits releases its place immediately; its work never runs.
    *
-   * When as many wait as may, a unary call is rejected, and a stream item (`waitsForCapacity`) blocks until it may join those
-   * who wait, of whom stream items are half at most.
-   * @throws ServeError `overloaded` when as many wait as may, or the signal's reason when it is aborted before the work runs;
-   *   else whatever the work throws.
+   * When the queue is full, unary calls are rejected and stream items (`waitsForCapacity`) block until they can enter it; stream
+   * items together take at most half of the queue.
+   * @throws ServeError `overloaded` if the queue is full, the signal's reason if it is aborted before the work runs, or the error
+   *   of the work.
    */
   run<T>(call: Pick<Call, 'signal' | 'waitsForCapacity' | 'observe'>, work: () => Promise<T>): Promise<T>;
 }
@@ -33,11 +33,11 @@ export interface ConcurrencyGate {
 export function createConcurrencyGate({ concurrency, queueLimit, waiting }: ConcurrencyGateOptions): ConcurrencyGate {
   const { name, value } = queueLimit;
   const slots = pLimit(concurrency);
-  // Those who wait and have not given up: p-limit's own count has the others too, until their turn comes.
+  // Waiting calls that are not aborted. The count of p-limit also contains aborted ones, until it reaches them.
   const queue = createWeightedSemaphore(value);
 
   function overloaded(): ServeError {
-    const message = `${queue.held} ${waiting}, the most that may (${name}); try again later`;
+    const message = `the queue is full: ${queue.held} ${waiting} (${name}: ${value}); try again later`;
     return new ServeError('overloaded', message, { limit: { name, value } });
   }
 
@@ -56,7 +56,7 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
       }
       if (place === undefined) throw overloaded();
       const { release } = place;
-      // Emptied when the call gives up: p-limit keeps its function until its turn, and the work would keep the call's images.
+      // Cleared when the call is aborted: p-limit keeps its function until it runs, and the work would retain the call's images.
       let pending: typeof work | undefined = work;
       return new Promise((resolve, reject) => {
         const settle = (): void => {
@@ -74,7 +74,7 @@ export function createConcurrencyGate({ concurrency, queueLimit, waiting }: Conc
         void slots(async () => {
           const mine = pending;
           if (mine === undefined) return;
-          // Within a promise, so that what is thrown at once also rejects the call and not the slot.
+          // Within a promise, so that a synchronous throw also rejects the call and not the slot.
           await (async () => {
             settle();
             return mine();

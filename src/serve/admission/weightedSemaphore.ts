@@ -1,10 +1,10 @@
-/** Units of a semaphore that somebody holds. */
+/** Units of a semaphore that a caller holds. */
 export interface Permit {
-  /** Milliseconds that `acquire` waited for it; 0 from `tryAcquire`. */
+  /** Milliseconds that `acquire` waited; 0 from `tryAcquire`. */
   readonly waitedMs: number;
-  /** Units that it holds. */
+  /** Units that the permit holds. */
   readonly weight: number;
-  /** Releases the units above a weight; a permit that holds no more keeps what it has. */
+  /** Releases the units above a weight. Does nothing if the permit holds no more than that. */
   shrink(weight: number): void;
   /** Releases all units. A second call does nothing. */
   release(): void;
@@ -14,27 +14,27 @@ export interface Permit {
  * A semaphore whose holders take several units: places of a queue, or bytes.
  *
  * When a bounded resource is exhausted, unary calls are rejected (`tryAcquire`) and stream items block (`acquire`); stream items
- * together hold at most half of it. So a stream, which always has a next item, leaves room for calls that cannot wait, and
- * these, which come back when they were rejected, cannot keep the stream out.
+ * together hold at most half of it. Thus streams, which always have a next item, cannot starve calls that do not wait, and retried
+ * calls cannot starve the streams.
  *
- * Why our own: Semaphore of async-mutex has weights and serves in order, but no waiter of it can be aborted by itself, and no
- * group of its holders can be bounded by a share. p-limit and p-queue have no weights.
+ * Why not a library: Semaphore of async-mutex has weights and serves in order, but a single waiter cannot be aborted, and a
+ * group of holders cannot be limited to a share. p-limit and p-queue have no weights.
  */
 export interface WeightedSemaphore {
   /** Units that are held. */
   readonly held: number;
-  /** Callers that wait in `acquire`. */
+  /** Number of callers that wait in `acquire`. */
   readonly waiting: number;
   /** Whether `tryAcquire` would succeed. */
   canAcquire(weight: number): boolean;
   /**
-   * Takes units without waiting. A weight above the capacity counts as the capacity: it fits when nothing else is held.
-   * @returns undefined where they are not free
+   * Acquires units without waiting. A weight above the capacity counts as the capacity: it is granted when nothing else is held.
+   * @returns undefined if they are not free
    */
   tryAcquire(weight: number): Permit | undefined;
   /**
-   * Waits for units: first come, first served, and before any later `tryAcquire`. All permits of `acquire` together hold half of
-   * the capacity at most; a weight above that half counts as the half.
+   * Waits for units, in first-in, first-out order; released units go to waiters before any later `tryAcquire`. All permits of
+   * `acquire` together hold at most half of the capacity; a weight above that half counts as the half.
    * @throws the signal's reason when it is aborted, or the error of `rejectWaiting`
    */
   acquire(weight: number, signal: AbortSignal): Promise<Permit>;
@@ -48,17 +48,17 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** @param capacity units in all; of 1, `acquire` may hold the one */
+/** @param capacity total number of units; if it is 1, `acquire` may hold it */
 export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
   const half = Math.max(1, Math.floor(capacity / 2));
   const waiters = new Set<Waiter>();
   let held = 0;
-  /** The part of `held` that permits of `acquire` have. */
+  /** The part of `held` that permits of `acquire` hold. */
   let heldByWaiters = 0;
 
   const canAcquire = (weight: number): boolean => held + Math.min(weight, capacity) <= capacity;
 
-  /** @param waited whether it is a permit of `acquire`, which counts against their half */
+  /** @param waited whether it is a permit of `acquire`, which counts towards their half */
   function permit(initial: number, waited: boolean, waitedMs: number): Permit {
     let weight = initial;
     held += weight;
@@ -81,7 +81,7 @@ export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
     };
   }
 
-  /** Grants in order: a light waiter does not overtake a heavy one, which would else wait for ever. */
+  /** Grants in order: a light waiter does not overtake a heavy one, which might otherwise wait forever. */
   function grantWaiting(): void {
     for (const waiter of waiters) {
       if (!canAcquire(waiter.weight) || heldByWaiters + waiter.weight > half) return;

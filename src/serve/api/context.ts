@@ -3,22 +3,22 @@ import type { Admission } from '../admission/admission.js';
 import type { LentModel, ModelRegistry } from '../inference/registry.js';
 import type { FeatureStore } from './stored/featureStore.js';
 
-/** What every method works with: the model that its request names, and what all models share. */
+/** The context of a method call: the model that its request names, and what all models share. */
 export interface ServeContext extends LentModel, SharedParts {}
 
-/** What all models of a service share. */
+/** The parts that all models of a service share. */
 export interface SharedParts {
   /** Decodes images and masks. */
   readonly decoder: Decoder;
   /** Bounds bytes and concurrent work. */
   readonly admission: Admission;
-  /** Features that were kept to be matched by reference. */
+  /** Features stored for matches by reference. */
   readonly features: FeatureStore;
 }
 
-/** Lends methods their context. */
+/** Provides methods with their context. */
 export interface ContextLender {
-  /** As `ModelRegistry.use`, with all that methods work with. */
+  /** As `ModelRegistry.use`, with the whole context. */
   use<T>(name: string, work: (context: ServeContext) => Promise<T>): Promise<T>;
 }
 

@@ -7,8 +7,8 @@ import type { ServeContext } from './context.js';
 import { mostInputBytes, readImage } from './wire/image.js';
 
 /**
- * Reserves a place in the model's queue for an image, then reads the image with `readImage`. A full queue thus rejects it before
- * any processor time is spent.
+ * Reserves a place in the model's queue for an image, then reads the image with `readImage`. A full queue thus rejects it before it
+ * is decoded.
  * @throws as `readImage`, and as `BatchQueue.reserve`.
  */
 export async function admitImage(

@@ -9,7 +9,7 @@ import type { ServeLimits } from '../config/serveLimits.js';
 import type { ContextLender, ServeContext } from './context.js';
 import { checkCount, invalid } from './wire/fields.js';
 
-/** The items of batches and streams: each is handled like a unary call, and a failed one gets a status of its own. */
+/** Items of batches and streams: each is handled like a unary call, and a failed item has its own status. */
 
 /** The message of the status of one item. */
 function itemStatus(status: Status): NonNullable<EmbedStreamResponse['status']> {
@@ -31,18 +31,18 @@ function phaseTimes(seconds: ReadonlyMap<Phase, number>): PhaseTimes {
 }
 
 /**
- * Checks how many requests a batch has.
- * @throws ServeError `invalid_argument` for none, or for more than the limit.
+ * Checks the number of requests of a batch.
+ * @throws ServeError `invalid_argument` for 0, or for more than the limit.
  */
-export function checkBatch(requests: readonly unknown[], { batchRequests }: ServeLimits): void {
-  const ways = { none: `send 1 to ${batchRequests}`, tooMany: 'send several requests, or a stream' };
-  checkCount('requests', requests, batchRequests, ways);
+export function checkBatch(requests: readonly unknown[], limits: ServeLimits): void {
+  const ways = { none: `send 1 to ${limits.batchRequests}`, tooMany: 'send several requests, or a stream' };
+  checkCount('requests', requests, limits, 'batchRequests', ways);
 }
 
 type ItemResult<Response> = { readonly response: Response } | { readonly status: ReturnType<typeof itemStatus> };
 
 /**
- * Handles the requests of a batch concurrently, so that their images can share runs. A failed request gets a status in its place.
+ * Handles the requests of a batch concurrently, so that their images can share runs. A failed request has a status in its place.
  * @throws the reason of the call's signal if the call is aborted.
  */
 export async function answerEach<Request, Response>(
@@ -60,7 +60,7 @@ export async function answerEach<Request, Response>(
         // An aborted call fails as a whole; any other error is the item's.
         call.signal.throwIfAborted();
         const failure = toStatus(error);
-        // An item has no deadline of its own: after its run, only the call as a whole can miss one.
+        // An item has no deadline of its own: after its run, only the whole call can exceed its deadline.
         call.observeItem?.(failure.code, error);
         return { status: itemStatus(failure) };
       }
@@ -81,7 +81,7 @@ export function itemMethod<Request extends { readonly model: string }, Response>
   return {
     async answer(item: Item, call: Call) {
       if (item.id.length > MAX_ID) {
-        throw invalid(`id: ${item.id.length} characters; at most ${MAX_ID} are echoed`);
+        throw invalid(`id: ${item.id.length} characters, over the limit of ${MAX_ID}; send a shorter one`);
       }
       const { request } = item;
       if (request === null) throw invalid('request: missing; every item needs one');

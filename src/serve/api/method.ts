@@ -10,12 +10,12 @@ import type { Call } from '../call/call.js';
 import type { Status } from '../call/errors.js';
 import type { Phase } from '../call/phases.js';
 
-/** A method with one response: takes a decoded request. Whatever it throws, `toStatus` has a status for it. */
+/** A method with one response. `toStatus` converts whatever it throws to a status. */
 export type Method<Request, Response> = (request: Request, call: Call) => Promise<Response>;
 
 /** A response of several messages. */
 export interface StreamedAnswer<Response> {
-  /** Bytes that the response holds in memory until the caller has taken the last message. */
+  /** Bytes that the response holds in memory until the caller has received the last message. */
   readonly bytes: number;
   readonly messages: Iterable<Response>;
 }
@@ -25,7 +25,7 @@ export type StreamedMethod<Request, Response> = (request: Request, call: Call) =
 
 /** A method that answers every item of a stream. */
 export interface ItemMethod<Item, Response, Answer> {
-  /** Answers one item; whatever it throws becomes the item's status. */
+  /** Answers one item; an error becomes the item's status. */
   answer(item: Item, call: Call): Promise<Response>;
   /** The message with the answer to an item. @param seconds time of each phase */
   wrap(item: Item, response: Response, seconds: ReadonlyMap<Phase, number>): Answer;
@@ -41,20 +41,20 @@ interface Handlers<Request, Response> {
 }
 
 /**
- * What a call needs before its message is read.
- * - `image`: a place in a model's queue, since every call of the method brings an image for the network, whatever its message
- *   says. While the queues of all models are full, the service rejects the call without reading the message.
- * - `none`: nothing. The message decides whether there is work for the network, and how much.
+ * What a call needs before its message is read. test/e2e/rpcSurface.test.ts compares it with the table of docs/service/api.md.
+ * - `image`: a place in a model's queue, since every call of the method has an image for the network. While the queues of all
+ *   models are full, the service rejects the call without reading the message.
+ * - `none`: nothing. The message determines whether the network runs, and how often.
  */
 export type EarlyAdmission = 'image' | 'none';
 
-/** A method as the service offers it. */
+/** A method of the service. */
 export interface ServedMethod<Handler> {
   readonly admission: EarlyAdmission;
   readonly handle: Handler;
 }
 
-/** Every method of the contract with its handler: of the method's kind and messages, by the generated types. */
+/** Every method of the contract with its handler, whose kind and messages the generated types determine. */
 export type MethodMap = {
   readonly [M in MethodName]: ServedMethod<
     Handlers<MessagesOf<M>['requestRead'], MessagesOf<M>['response']>[KindOf<M>]
@@ -67,8 +67,8 @@ type MakeOf<T, Kind extends keyof Handlers<unknown, unknown>> = (
 ) => T;
 
 /**
- * Calls `make` of its kind for every method, with the method's definition and handler.
- * @returns the results by the methods' names
+ * Calls, for every method, the function of `make` for the method's kind with its definition and handler.
+ * @returns the results by method name
  */
 export function mapHandlers<T>(
   definitions: MethodDefinitions,

@@ -11,11 +11,11 @@ import { createGetServerInfo, listModels } from './methods/serverInfo.js';
 import { storeFeatures } from './methods/storeFeatures.js';
 
 /**
- * The methods of the service over its models: the one list of handlers. The server's handlers, the in-process transport and the
+ * The methods of the service over its models: the only list of handlers. The server's handlers, the in-process transport and the
  * early rejection of calls are derived from it and from the loaded definition.
  */
 export function createMethodMap(models: ContextLender, registry: ModelRegistry, limits: ServeLimits): MethodMap {
-  /** A method that works with the one model that its request names. */
+  /** A method that uses the model that its request names. */
   const withModel =
     <Request extends { readonly model: string }, Call, Answer>(
       work: (context: ServeContext, request: Request, call: Call) => Promise<Answer>,

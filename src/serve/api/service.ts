@@ -16,7 +16,7 @@ export interface Service {
   readonly models: ModelRegistry;
   /** Counters of the features stored by reference. */
   readonly storedFeatures: FeatureStoreStats;
-  /** Finishes what was taken, then closes the engines. */
+  /** Finishes accepted requests, then closes the engines. */
   close(): Promise<void>;
   /** Aborts what `close` waits for. */
   terminate(): void;

@@ -1,7 +1,7 @@
 import type { StatusCode } from '../../proto/status.js';
 import type { ObservePhase, Phase } from './phases.js';
 
-/** What a method needs to know of the call that it answers. */
+/** The call that a method answers, as far as the method needs it. */
 export interface Call {
   /** Aborted when the caller gives up or the deadline passes; the reason is the ServeError to answer with. */
   readonly signal: AbortSignal;
@@ -12,16 +12,16 @@ export interface Call {
    * of a stream, whose sender can be made to wait; together they hold at most half of each resource.
    */
   readonly waitsForCapacity?: boolean;
-  /** Told how long each phase took, in seconds. */
+  /** Called with the duration of each phase in seconds. */
   readonly observe: ObservePhase;
   /**
-   * Told the status of each item of a batch or a stream when it is answered, the error of one that failed, and whether a run of the
-   * engine began for it; absent where items are not counted.
+   * Called when an item of a batch or a stream is answered: with its status, its error if it failed, and whether a run of the
+   * engine began for it. Absent where items are not counted.
    */
   readonly observeItem?: (code: StatusCode, error?: unknown, ran?: boolean) => void;
 }
 
-/** Runs one phase of a call, or a part of one, and tells the call how long it took, also when it fails. */
+/** Runs one phase of a call, or a part of one, and reports its duration to the call, also if it fails. */
 export async function timed<T>(call: Call, phase: Phase, work: () => T | Promise<T>): Promise<T> {
   const start = performance.now();
   try {

@@ -36,7 +36,7 @@ const statusOf: {
   },
   engine: {
     unavailable: status.UNAVAILABLE,
-    // Requests are checked before they reach the engine: what it still refuses is a bug of the service.
+    // Requests are checked before they reach the engine: what it still rejects is a bug of the service.
     invalid_input: status.INTERNAL,
     out_of_memory: status.RESOURCE_EXHAUSTED,
     internal: status.INTERNAL,
@@ -68,29 +68,29 @@ const statusOf: {
 };
 
 /**
- * Longest message put into a status, in characters. It travels percent-encoded in a header, and HTTP/2 peers drop
- * header lists over 16 KiB: the client would see a broken stream in place of the reason.
+ * Maximum length of a status message in characters. It is sent percent-encoded in a header, and HTTP/2 peers reject header lists
+ * over 16 KiB: the client would see a broken stream instead of the reason.
  */
 const MAX_DETAILS = 1024;
 
-/** Details that a header can carry: of bounded length and without lone surrogates, on which grpc-js would throw. */
+/** Makes details safe for a header: of bounded length, and without lone surrogates, for which grpc-js throws. */
 function headerSafe(details: string): string {
   const cut = details.length > MAX_DETAILS ? `${details.slice(0, MAX_DETAILS)}...` : details;
   return cut.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
-/** Retry delay in seconds for limits that give no estimate of their own: some batches of a small CPU. */
+/** Retry delay in seconds for limits without an own estimate: some batches of a small CPU. */
 const RETRY_SECONDS = 1;
 
-/** The reason of an error that no layer threw on purpose. */
+/** The reason of an unexpected error. */
 const UNEXPECTED = 'INTERNAL';
 
-/** Reasons are the codes with their layer, such as IMAGE_CORRUPT; those of the service itself stand alone. They are API. */
+/** A reason is the code with its layer, such as IMAGE_CORRUPT; reasons of the service itself have no prefix. Reasons are API. */
 function reasonOf(layer: keyof typeof statusOf, code: string): string {
   return (layer === 'serve' ? code : `${layer}_${code}`).toUpperCase();
 }
 
-/** Every status and reason that the service can send, or count where nothing can be sent any more; for the documentation. */
+/** Every status and reason that the service can send, or count if nothing can be sent any more; for the documentation. */
 export function statusReasons(): { readonly code: StatusCode; readonly reason: string }[] {
   const known = Object.entries(statusOf).flatMap(([layer, codes]) =>
     Object.entries<StatusCode>(codes).map(([code, mapped]) => ({
@@ -101,7 +101,7 @@ export function statusReasons(): { readonly code: StatusCode; readonly reason: s
   return [...known, { code: status.INTERNAL, reason: UNEXPECTED }];
 }
 
-/** What callers read of an engine's error without a public message: the text of the runtime and the system is for the log. */
+/** Messages to callers for engine errors without a public message: texts of the runtime and the system are only logged. */
 const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
   unavailable: 'no inference worker could take the request, or it was lost with its worker; try again',
   out_of_memory: 'inference ran out of memory; send fewer or smaller images, or try again later',
@@ -110,15 +110,15 @@ const engineDetails: Readonly<Record<EngineErrorCode, string>> = {
 };
 
 /**
- * Texts that may not leave this machine: absolute paths (also of Windows and as URLs) and lines of a stack. Media types and web
+ * Texts that may not be sent to callers: absolute paths (also of Windows and as URLs) and lines of a stack. Media types and web
  * addresses do not match.
  */
 const OF_THIS_MACHINE =
   /file:\/\/|node:internal|\n\s+at |(?<![\w.:/])\/(?:[\w.@%+~-]+\/)+|(?<![\w.:/])\/(?:tmp|proc|dev|etc|home|root|usr|var|opt)\b|\b[A-Za-z]:\\/;
 
 /**
- * What a caller reads of an error. Our layers write messages for callers, but a message may quote what a library or the file system
- * said, as that of any error with a cause may. Such a message stays in the log where it names something of this machine.
+ * The message of an error for callers. Our layers write messages for callers, but a message may quote a library or the file system,
+ * as that of any error with a cause may. Such a message is only logged if it contains something of this machine.
  */
 function publicDetails(error: Error, reason: string): string {
   const { message } = error;
@@ -138,8 +138,8 @@ function publicStatus(
 }
 
 /**
- * The status of anything thrown: the one place that decides what callers see of an error. They see no path, no stack and no text
- * of the runtime.
+ * The status of any thrown value. This is the only place that decides what callers see of an error: no paths, no stacks and no
+ * texts of the runtime.
  */
 export function toStatus(error: unknown): Status {
   if (error instanceof ImageError) return publicStatus('image', statusOf.image[error.code], error);
@@ -168,7 +168,7 @@ export function toStatus(error: unknown): Status {
   };
 }
 
-/** Whether an error says more than its status, so that the log needs it too. */
+/** Whether an error contains more than its status, so that it has to be logged too. */
 export function hasMore(error: unknown, { details }: Pick<Status, 'details'>): boolean {
   return !(error instanceof Error && error.message === details);
 }

@@ -1,31 +1,37 @@
 /**
- * Phases of a request that are timed. `queue` is the wait for a worker, a place in its queue included; `wait` is every other wait
- * for capacity: for a turn to decode, to match, to pool or to reduce, and for the bytes of maps.
+ * Phases of a request that are timed.
+ * - `receive`: parsing the message
+ * - `wait`: waiting for a slot to decode, match, pool or reduce, and for the bytes of maps
+ * - `decode`: decoding, cropping and resizing images, and decoding PNG masks
+ * - `queue`: waiting for a worker, and for a place in its queue
+ * - `inference`: the run of the batch
+ * - `match`: matching
+ * - `encode`: pooling, PCA, normalising, converting and serialising
  */
 export type Phase = 'receive' | 'wait' | 'decode' | 'queue' | 'inference' | 'match' | 'encode';
 
 /**
- * Phases that one message goes through in parts, such as the tensors of each image of a batch. They are reported once for each
- * message, as the sum of the parts: quantiles of the parts would be those of a mixture.
+ * Phases that consist of several parts in one message, such as the tensors of each image of a batch. They are reported once for
+ * each message, as the sum of the parts: quantiles over the parts would mix different kinds of work.
  */
 const SUMMED: ReadonlySet<Phase> = new Set(['wait', 'encode']);
 
-/** Told how long a phase took, in seconds. */
+/** Called with the duration of a phase in seconds. */
 export type ObservePhase = (phase: Phase, seconds: number) => void;
 
-/** Records how long each phase of one message took, and reports it to whoever keeps statistics. */
+/** Records the duration of each phase of one message, and reports it to a listener that keeps statistics. */
 export interface PhaseRecorder {
   /** Seconds of each phase so far. */
   readonly seconds: ReadonlyMap<Phase, number>;
   /** Records a phase, or a part of one. */
   readonly observe: ObservePhase;
-  /** Reports the phases that are summed up. To be called when the message is answered, or has failed. */
+  /** Reports the phases that are summed. Call it when the message is answered or has failed. */
   finish(): void;
-  /** A recorder for one of the messages of a stream. What it reports is reported here, and counts among `seconds`. */
+  /** A recorder for one message of a stream. Its durations are also reported here and added to `seconds`. */
   forItem(): PhaseRecorder;
 }
 
-/** @param report called with every phase as it ends, and once, by `finish`, with those that are summed up */
+/** @param report called with each phase when it ends, and by `finish` once with each phase that is summed */
 export function createPhaseRecorder(report: ObservePhase): PhaseRecorder {
   const seconds = new Map<Phase, number>();
   const unreported = new Map<Phase, number>();

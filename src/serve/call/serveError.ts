@@ -5,19 +5,19 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * - `invalid_argument`: a field of the request is wrong
  * - `unknown_model`: no model of that name is served
  * - `missing_head`: the model lacks the head that the asked space needs
- * - `features_expired`: no features are kept under the reference, or no longer
- * - `features_mismatch`: the features kept under the reference are of another model or space
+ * - `features_expired`: no features are stored under the reference, or no longer
+ * - `features_mismatch`: the features stored under the reference belong to another model or space
  * - `overloaded`: a bounded resource is exhausted (a queue, bytes, a gate)
- * - `too_large`: the work or the answer is over a limit
+ * - `too_large`: the work or the response is over a limit
  * - `unsupported_encoding`: the message is compressed in a way that the service cannot read
- * - `cancelled`: the caller gave up
- * - `connection_broken`: the other end violated HTTP/2 on the connection of the call, which ends all calls on it
+ * - `cancelled`: the caller cancelled the call
+ * - `connection_broken`: the client violated HTTP/2 on the connection of the call, which ends all its calls
  * - `deadline_exceeded`: the caller's deadline passed
  * - `message_late`: the message of the call did not arrive in time
- * - `reader_stalled`: the caller stopped reading its answers
+ * - `reader_stalled`: the caller stopped reading responses
  * - `shutting_down`: the server accepts no more work
  * - `unauthenticated`: the call has no token, or an unknown one
- * - `rate_limited`: the token has used up its calls
+ * - `rate_limited`: the token is over its rate
  */
 export type ServeErrorCode =
   | 'invalid_argument'
@@ -37,7 +37,7 @@ export type ServeErrorCode =
   | 'unauthenticated'
   | 'rate_limited';
 
-/** Codes of requests that may succeed later, when they fit under the limit again. */
+/** Codes of requests that may succeed later, when they are within the limit again. */
 type LimitedCode = 'overloaded' | 'rate_limited';
 
 interface ServeErrorOptions extends ErrorOptions {
@@ -49,16 +49,16 @@ interface ServeErrorOptions extends ErrorOptions {
 export class ServeError extends Error {
   override readonly name = 'ServeError';
   readonly code: ServeErrorCode;
-  /** Where the same request may succeed later and more is known than the standard delay: shortest wait in seconds. */
+  /** Minimum seconds until the same request may succeed, if that is known better than by the default delay. */
   readonly retryAfterSeconds: number | undefined;
 
-  /** Of `overloaded` and `rate_limited`: the limit that was met. */
+  /** Of `overloaded` and `rate_limited`: the limit that was reached. */
   readonly limit: MetLimit | undefined;
 
   constructor(code: Exclude<ServeErrorCode, LimitedCode>, message: string, options?: ServeErrorOptions);
   constructor(code: LimitedCode, message: string, options: ServeErrorOptions & { readonly limit: MetLimit });
   constructor(code: ServeErrorCode, message: string, options?: ServeErrorOptions) {
-    // Nobody reads the stack of an answer, and an overloaded service has no time to collect one.
+    // The stack is never used, and an overloaded service has no time to collect it.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(message, options);

@@ -1,11 +1,11 @@
 import { ServeError } from '../call/serveError.js';
 
-/** HOST:PORT with a port up to 65535; an IPv6 host stands in brackets. */
+/** HOST:PORT with a port up to 65535; an IPv6 host is in brackets. */
 export const addressPattern =
   /^(\[[^\]]+\]|[^:[\]]+):(0*(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))$/;
 
 /**
- * Splits HOST:PORT; an IPv6 host stands in brackets.
+ * Splits HOST:PORT; an IPv6 host is in brackets.
  * @throws ServeError `invalid_argument` naming the option.
  */
 export function parseAddress(address: string, option: string): { readonly host: string; readonly port: number } {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { fileProblem } from '../../files/fileProblem.js';
 
-/** A configuration of the service that cannot be read or cannot work; lists every problem with its key and source. */
+/** The service's configuration is unreadable or invalid; lists every problem with its key and source. */
 export class ServeConfigError extends Error {
   override readonly name = 'ServeConfigError';
 
@@ -11,7 +11,7 @@ export class ServeConfigError extends Error {
     super(
       problems.length === 1
         ? problems[0]
-        : `the configuration has ${problems.length} faults:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+        : `the configuration has ${problems.length} problems:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
       options,
     );
   }
@@ -24,8 +24,8 @@ export interface ConfigFile {
 }
 
 /**
- * The content of a YAML or JSON file.
- * @throws ServeConfigError naming the file, when it cannot be read or is neither.
+ * Reads a YAML or JSON file.
+ * @throws ServeConfigError naming the file if it is unreadable or neither of the two.
  */
 export async function readYaml(path: string, what: string): Promise<unknown> {
   let text: string;
@@ -37,7 +37,7 @@ export async function readYaml(path: string, what: string): Promise<unknown> {
   try {
     return parse(text) as unknown;
   } catch (cause) {
-    // The parser quotes the lines around a fault, which may hold secrets: its first line says what and where.
+    // The parser quotes lines of the file, which may contain secrets. Only the first line of its message is used: error and position.
     const reason = (cause as Error).message.split('\n')[0]!.replace(/:$/, '');
     throw new ServeConfigError([`${what} ${path} is neither YAML nor JSON: ${reason}`]);
   }
@@ -45,13 +45,13 @@ export async function readYaml(path: string, what: string): Promise<unknown> {
 
 /**
  * Reads a configuration file, YAML or JSON; an empty one has no keys.
- * @throws ServeConfigError naming the file, when it cannot be read or holds no keys and values.
+ * @throws ServeConfigError naming the file if it is unreadable or has no keys and values.
  */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   const content = (await readYaml(path, 'the configuration file')) ?? {};
   if (typeof content !== 'object' || Array.isArray(content)) {
     throw new ServeConfigError([
-      `the configuration file ${path} does not hold keys and values, such as "queueImages: 64"`,
+      `the configuration file ${path} does not contain keys and values, such as "queueImages: 64"`,
     ]);
   }
   return { path, content: content as Readonly<Record<string, unknown>> };

@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { Size } from '../../image/types.js';
 import { addressPattern } from './address.js';
 
-/** What values of configuration keys may be; descriptions of ranges are made from these (valuesText.ts). */
+/** The types of configuration keys; descriptions of their values are derived from them (valuesText.ts). */
 
-/** A whole number between two bounds, both included. */
+/** A whole number between two inclusive bounds. */
 export const whole = (least: number, most: number) => z.int().min(least).max(most);
 
-/** Bytes; 2 ** 40 is more than any machine has. */
+/** Bytes; at most 2 ** 40, more than any machine has. */
 export const bytes = (least: number) => whole(least, 2 ** 40);
 
 /** HOST:PORT. */
@@ -26,7 +26,7 @@ export const inputSize = z
   .string()
   .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, 'is not WIDTHxHEIGHT in pixels, such as 448x448');
 
-/** What an `inputSize` says. */
+/** Parses an `inputSize`. */
 export function readInputSize(text: string): Size {
   const [width, height] = text.split('x').map(Number) as [number, number];
   return { width, height };

@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { keyGroups, serveConfigSchema } from './schema.js';
 import { type JsonSchema, valuesText } from './valuesText.js';
 
-/** A key of the configuration, as flags, environment, file and docs name it. */
+/** A key of the configuration, with its names as a flag and as an environment variable. */
 export interface ConfigKey {
   readonly name: string;
   readonly group: string;
-  /** --queue-images; absent for what only a file can hold. */
+  /** Such as --queue-images; absent for keys that are allowed only in a file. */
   readonly flag: string | undefined;
-  /** VICREGL_QUEUE_IMAGES; absent for what only a file can hold. */
+  /** Such as VICREGL_QUEUE_IMAGES; absent for keys that are allowed only in a file. */
   readonly env: string | undefined;
   readonly schema: JsonSchema;
-  /** What it accepts, in words. */
+  /** Description of the accepted values. */
   readonly values: string;
   readonly description: string;
 }

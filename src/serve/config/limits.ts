@@ -3,7 +3,7 @@ import { readInputSize } from './fields.js';
 import type { ServeConfig } from './schema.js';
 import { defaultServeLimits, type ServeLimits } from './serveLimits.js';
 
-/** The limits that a configuration sets. A new limit does not compile here until the schema has a key for it. */
+/** The limits of a configuration. The build fails for a new limit without a key in the schema. */
 export function limitsOf(config: ServeConfig): ServeLimits {
   const { decodeProcesses, decodeConcurrency = decodeProcesses || defaultServeLimits.decodeConcurrency } = config;
   return {
@@ -15,7 +15,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
         defaultServeLimits.messageEntries,
         2 * Math.max(config.namedCells, config.poolingRegions, config.batchRequests, config.matchTargets),
       ),
-    // A message that is allowed must also fit beside others.
+    // At least two messages of the maximum size.
     requestBytes: config.requestBytes ?? Math.max(defaultServeLimits.requestBytes, 2 * config.maxMessageBytes),
     responseBytes:
       config.responseBytes ??

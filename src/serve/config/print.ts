@@ -1,10 +1,10 @@
 import { Document, isScalar, type Pair, type Scalar } from 'yaml';
 import type { ResolvedConfig } from './resolve.js';
 
-/** What stands where a secret would. */
+/** Replaces secrets. */
 const REDACTED = '[redacted]';
 
-/** A configuration without secrets: of tokens, all but the hashes. */
+/** A configuration without secrets: the hashes of tokens are replaced. */
 export function redactConfig({ config }: ResolvedConfig): Record<string, unknown> {
   return {
     ...config,
@@ -12,7 +12,7 @@ export function redactConfig({ config }: ResolvedConfig): Record<string, unknown
   };
 }
 
-/** The configuration as YAML, in which each line says where its value comes from; secrets are redacted. */
+/** The configuration as YAML, with the source of each value as a comment; secrets are redacted. */
 export function printConfig(resolved: ResolvedConfig): string {
   const document = new Document(redactConfig(resolved));
   const { items } = document.contents as unknown as { items: Pair<Scalar<string>>[] };

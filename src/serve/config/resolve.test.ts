@@ -79,10 +79,10 @@ describe('what is refused', () => {
   test('a value names its key, its source and what would do, one line for each fault', () => {
     refused(
       { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
-      /^the configuration has 3 faults:\n/,
-      /^ {2}queueImages \(--queue-images\): 0 is not accepted; it takes whole number >= 2, <= 1000000$/m,
-      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; it takes auto, cpu, cuda$/m,
-      /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; it takes whole number >= 1, <= 1024$/m,
+      /^the configuration has 3 problems:\n/,
+      /^ {2}queueImages \(--queue-images\): 0 is not accepted; use whole number >= 2, <= 1000000$/m,
+      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; use auto, cpu, cuda$/m,
+      /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; use whole number >= 1, <= 1024$/m,
     );
     for (const wrong of ['', ' ', '1.5', '1e', '-1', 'NaN', 'Infinity']) {
       refused({ flags: { queueImages: wrong } }, /^queueImages \(--queue-images\): .* is not accepted/);
@@ -172,7 +172,7 @@ describe('files', () => {
       assert.deepEqual((await readConfigFile(await write('empty.yaml', '# nothing\n'))).content, {});
       await assert.rejects(
         readConfigFile(await write('list.yaml', '- 1\n')),
-        /list\.yaml does not hold keys and values/,
+        /list\.yaml does not contain keys and values/,
       );
       await assert.rejects(
         readConfigFile(join(folder, 'none.yaml')),

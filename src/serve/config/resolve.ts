@@ -18,7 +18,7 @@ export interface ResolvedConfig {
   readonly origins: ReadonlyMap<string, string>;
 }
 
-/** A text of a flag or variable as the key's type; what does not fit stays text, for the schema to refuse. */
+/** Converts the text of a flag or variable to the key's type; an unsuitable text stays text, and the schema rejects it. */
 function fromText(text: string, schema: JsonSchema): unknown {
   if (schema.type === 'integer' || schema.type === 'number') {
     const number = Number(text);
@@ -29,7 +29,7 @@ function fromText(text: string, schema: JsonSchema): unknown {
   return text;
 }
 
-/** The value of a key from its strongest source; undefined where none has it. */
+/** The value of a key from the source with the highest precedence; undefined if no source has it. */
 function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources): [unknown, string] | undefined {
   const given = flag === undefined ? undefined : sources.flags[name];
   if (given !== undefined) {
@@ -40,7 +40,7 @@ function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources):
     return [value, flag!];
   }
   const variable = env === undefined ? undefined : sources.env[env];
-  // Compose files and charts pass what is not set as an empty text.
+  // Compose files and charts pass unset variables as empty texts.
   if (variable !== undefined && variable !== '') return [fromText(variable, schema), env!];
   const { file } = sources;
   if (file && Object.hasOwn(file.content, name)) {
@@ -50,7 +50,7 @@ function lookUp({ name, env, flag, schema }: ConfigKey, sources: ConfigSources):
   return undefined;
 }
 
-/** A value as errors show it; long ones are cut. */
+/** A value for an error message; long ones are cut. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
@@ -58,7 +58,7 @@ function shown(value: unknown): string {
 
 type Issue = z.core.$ZodIssue;
 
-/** One line for each thing that is wrong: key, source, value, and what would do. */
+/** One line per problem: key, source, value, and the accepted values. */
 function explain(issue: Issue, origins: ReadonlyMap<string, string>, file: ConfigFile | undefined): string[] {
   const name = String(issue.path[0] ?? '');
   const where = issue.path.join('.');
@@ -70,19 +70,19 @@ function explain(issue: Issue, origins: ReadonlyMap<string, string>, file: Confi
     );
   }
   const source = origins.get(name) ?? 'default';
-  // Entries of a list are named by their place alone: a value in the wrong place may be a secret.
+  // Entries of a list are named only by their index: a value in the wrong field may be a secret.
   if (issue.path.length > 1) return [`${where} (${source}): ${issue.message}`];
   const key = configKeys().find((candidate) => candidate.name === name)!;
   const value = shown(issue.input);
   if (issue.code === 'custom' || issue.code === 'invalid_format')
     return [`${where} (${source}): ${value} ${issue.message}`];
-  return [`${where} (${source}): ${value} is not accepted; it takes ${valuesText(key.schema)}`];
+  return [`${where} (${source}): ${value} is not accepted; use ${valuesText(key.schema)}`];
 }
 
 /**
- * The configuration from flags, over environment, over file, over defaults.
- * @throws ServeConfigError listing every fault: unknown keys and variables with the nearest known one, and values with
- *   key, source and what the key takes.
+ * Resolves the configuration; flags take precedence over environment variables, these over the file, and the file over defaults.
+ * @throws ServeConfigError listing every problem: unknown keys and variables with the nearest known one, and invalid values with
+ *   key, source and accepted values.
  */
 export function resolveConfig(sources: ConfigSources): ResolvedConfig {
   const { env, file } = sources;

@@ -1,30 +1,30 @@
 import type { Engine } from '../../engine/engine.js';
 
-/** What is configured of the size of a run. */
+/** The configured size of a run. */
 export interface ConfiguredRun {
-  /** Most images in one run. Absent: what is usual on the engine's provider. */
+  /** Maximum images in one run. Absent: the default of the engine's provider. */
   readonly batchImages?: number | undefined;
-  /** Most pixels in one run; one larger image runs alone. Absent: so many images of the usual size. */
+  /** Maximum pixels in one run; a single larger image runs alone. Absent: `batchImages` of 224 x 224. */
   readonly batchPixels?: number | undefined;
 }
 
 /** How large a run of the engine may be. */
 export interface RunLimits {
-  /** Most images in one run. */
+  /** Maximum images in one run. */
   readonly batchImages: number;
-  /** Most pixels in one run; one larger image runs alone. */
+  /** Maximum pixels in one run; a single larger image runs alone. */
   readonly batchPixels: number;
 }
 
 /**
- * Images of a run where nothing else is configured. On the CPU larger batches are no faster (docs/benchmarks.md, Service), and
- * images behind one wait longer; a GPU needs more at a time.
+ * Default images of a run. On the CPU larger batches are no faster (docs/benchmarks.md, Service), and images behind one wait longer;
+ * a GPU needs larger batches.
  */
 const usualImages = { cpu: 4, cuda: 16 } as const;
 /** Pixels of an image of the usual size. */
 const USUAL_PIXELS = 224 * 224;
 
-/** The limits for an engine: what is configured, else what is usual on its provider. */
+/** The limits for an engine: the configured ones, or the defaults of its provider. */
 export function runLimits(
   { batchImages: configuredImages, batchPixels }: ConfiguredRun,
   { provider }: Pick<Engine, 'provider'>,
@@ -34,8 +34,8 @@ export function runLimits(
 }
 
 /**
- * Sizes of batches for which an engine is made ready. On CUDA, where each new one costs a search for kernels, batches have
- * these sizes alone: powers of two up to the largest.
+ * The batch sizes for which an engine is warmed up: powers of two up to the largest. On CUDA, where each new size costs a search for
+ * kernels, batches have only these sizes.
  */
 export function batchSizes(batchImages: number): number[] {
   const sizes: number[] = [];
@@ -43,7 +43,7 @@ export function batchSizes(batchImages: number): number[] {
   return [...sizes, batchImages];
 }
 
-/** Those of `batchSizes` that batches of images of so many pixels come to. */
+/** The `batchSizes` that batches of images with so many pixels can have. */
 export function batchSizesFor({ batchImages, batchPixels }: RunLimits, pixelsEach: number): number[] {
   const most = Math.min(batchImages, Math.max(1, Math.floor(batchPixels / pixelsEach)));
   const sizes = batchSizes(batchImages);

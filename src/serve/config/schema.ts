@@ -33,23 +33,25 @@ const models = {
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')
     .describe(
-      'What runs the models: auto takes CUDA where a small run on it succeeds, cuda fails where it does not. int8 is for the CPU.',
+      'Device that runs the models. auto: CUDA if a small run on it succeeds, else the CPU; cuda: an error if it does not. int8 models run on the CPU only.',
     ),
   workers: whole(1, 256).default(1).describe('Processes that run each model; each holds the whole model.'),
-  threads: whole(1, 1024).optional().describe('Threads of each worker. Absent: the cores, shared by the workers.'),
+  threads: whole(1, 1024)
+    .optional()
+    .describe('Threads of each worker. Default: the number of cores divided by the workers.'),
   inputSizes: z
     .array(inputSize)
     .min(1)
     .optional()
     .describe(
-      "Sizes that network inputs may have beside the model's own, all warmed up before the service says SERVING: for CUDA, " +
-        "where each new one costs a search for kernels. Absent: any size; the model's own is warmed up.",
+      "Allowed sizes of network inputs in addition to the model's own. All of them are warmed up before the service reports " +
+        "SERVING. Useful on CUDA, where each new size costs a search for kernels. Default: any size; the model's own is warmed up.",
     ),
-  // A worker that hangs does so for ever. The longest real run, one image of inputPixels, stays far below, also on a small CPU.
+  // A worker that hangs never recovers. The longest real run, one image of inputPixels, takes much less, also on a small CPU.
   runSeconds: whole(1, 86_400)
     .default(120)
     .describe(
-      'Seconds that a worker may take for one run or one search of a match; one that takes longer is killed and replaced.',
+      'Maximum seconds of a worker for one run or one search of a match. A worker that exceeds it is killed and replaced.',
     ),
 };
 
@@ -96,7 +98,7 @@ const limits = {
     .describe('Seconds between two keepalive pings of a connection.'),
   keepaliveTimeoutSeconds: whole(1, 3600)
     .default(defaults.keepaliveTimeoutSeconds)
-    .describe('Seconds in which a ping has to be answered; else the connection is closed, and its calls are ended.'),
+    .describe('Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end.'),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
@@ -104,9 +106,9 @@ const limits = {
     ),
   streamItems: whole(1, 4096)
     .default(defaults.streamItems)
-    .describe('Items of one stream that may be unanswered; while so many are, the server reads no further.'),
-  batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Requests in one batch request.'),
-  imageBytes: bytes(1024).default(image.imageBytes).describe('Bytes of one encoded or raw image.'),
+    .describe('Maximum unanswered items of one stream. When it is reached, the server stops reading the stream.'),
+  batchRequests: whole(1, 4096).default(defaults.batchRequests).describe('Maximum requests in one batch request.'),
+  imageBytes: bytes(1024).default(image.imageBytes).describe('Maximum bytes of one encoded or raw image.'),
   imagePixels: whole(1024, 2 ** 31 - 1)
     .default(image.imagePixels)
     .describe('Maximum pixels of a decoded image.'),
@@ -116,8 +118,9 @@ const limits = {
   pipelinePixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .optional()
     .describe(
-      'Pixels that all steps from one image to its network input may write (decoding, turning, resizing), planned before the ' +
-        'first begins. Absent: twice imagePixels plus 16 times inputPixels, more than any image within its own limits needs.',
+      'Maximum pixels that all steps from one image to its network input write (decoding, rotating by EXIF, resizing). They are ' +
+        'planned before the first step. Default: twice imagePixels plus 16 times inputPixels, more than any image within the ' +
+        'other limits needs.',
     ),
   maxMatchProducts: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxMatchProducts)
@@ -127,8 +130,8 @@ const limits = {
     .describe('Maximum product of the cells of a and the cells of b in a match by location.'),
   maxHomographyTests: whole(1, Number.MAX_SAFE_INTEGER)
     .default(defaults.maxHomographyTests)
-    .describe('Largest number of pairs times samples (max_iterations) of one homography.'),
-  matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Targets of one MatchMany.'),
+    .describe('Maximum product of the pairs and the samples (max_iterations) of one homography.'),
+  matchTargets: whole(1, 4096).default(defaults.matchTargets).describe('Maximum targets of one MatchMany.'),
   storedFeaturesBytes: bytes(1)
     .default(defaults.storedFeaturesBytes)
     .describe('Maximum total bytes of stored features (StoreFeatures); the least recently used are evicted first.'),
@@ -143,7 +146,7 @@ const limits = {
   maskPixels: whole(1024, Number.MAX_SAFE_INTEGER)
     .default(defaults.maskPixels)
     .describe(
-      'Pixels of all masks of one pooling: those of each bitmap and PNG; a run length (or a byte of compressed ones) counts as one.',
+      'Maximum pixels of all masks of one pooling. Bitmaps and PNG files count with all their pixels; a run length (or a byte of compressed ones) counts as one.',
     ),
   namedCells: whole(1, 10_000_000).default(defaults.namedCells).describe('Maximum cells that a request may list.'),
   pcaComponents: whole(1, 4096).default(defaults.pcaComponents).describe('Maximum principal components per request.'),
@@ -158,53 +161,51 @@ const limits = {
   mapBytes: bytes(1024)
     .default(defaults.mapBytes)
     .describe(
-      'Bytes of all float32 maps on their way to a pooling or a PCA, counted from before the network runs, or read of ' +
-        'features sent to be matched. The maps of one request that are larger fit when no others are held.',
+      'Maximum bytes of all float32 maps for poolings and PCAs, counted from before the network runs, and for matches of sent ' +
+        'features. A request with larger maps is accepted when no others are held.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
     .describe(
-      'Images and masks decoded at the same time. Absent: decodeProcesses, or the cores, at least 2 and at most 8. Above 4, Node needs ' +
-        'UV_THREADPOOL_SIZE of as many where decodeProcesses is 0.',
+      'Maximum images and masks decoded at the same time. Default: decodeProcesses, or the number of cores, at least 2 and at most ' +
+        '8. If decodeProcesses is 0, values above 4 need an equal UV_THREADPOOL_SIZE.',
     ),
   decodeProcesses: whole(0, 1024)
     .optional()
     .describe(
-      'Processes that decode images and masks, each one at a time: a native crash, or memory that runs out, costs one image. ' +
-        "Absent: decodeConcurrency. 0: in the service's own process, for images from trusted sources.",
+      'Processes that decode images and masks, each one at a time. A native crash, or a lack of memory, fails only one image. ' +
+        'Default: decodeConcurrency. 0: decode in the process of the service, for images from trusted sources.',
     ),
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.decodeSeconds)
     .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
-    .describe('Images that may be on their way to the engine: being decoded or waiting.'),
+    .describe('Maximum images that are being decoded or wait for the engine.'),
   queueBytes: bytes(1024)
     .default(defaults.queueBytes)
     .describe(
-      'Bytes of network inputs that may wait for the engine. Items of streams reserve theirs before they are decoded.',
+      'Maximum bytes of network inputs that wait for the engine. Stream items reserve theirs before they are decoded.',
     ),
-  batchImages: whole(1, 1024)
-    .optional()
-    .describe('Most images in one run of an engine. Absent: 4 on the CPU, 16 on CUDA.'),
+  batchImages: whole(1, 1024).optional().describe('Maximum images per batch. Default: 4 on the CPU, 16 on CUDA.'),
   batchPixels: whole(1024, 2 ** 31 - 1)
     .optional()
     .describe('Maximum pixels per batch; a single larger image runs alone. Default: batchImages of 224 x 224.'),
   maxQueueDelayMs: whole(0, 60_000)
     .default(defaults.maxQueueDelayMs)
-    .describe('How long a batch that is not full waits for more images while a worker is idle, in ms.'),
+    .describe('Maximum milliseconds that a batch that is not full waits for more images while a worker is idle.'),
 };
 
 const shutdown = {
   drainDelayMs: whole(0, 600_000)
     .default(0)
     .describe(
-      'How long calls are still taken after NOT_SERVING at a shutdown, in ms, so that load balancers send them elsewhere.',
+      'Milliseconds for which calls are still accepted after NOT_SERVING at a shutdown, so that load balancers can redirect them.',
     ),
   drainMs: whole(0, 3_600_000)
     .default(25_000)
     .describe(
-      'How long running calls may take to finish at a shutdown, after drainDelayMs, in ms; then they are cut off.',
+      'Maximum milliseconds for running calls to finish at a shutdown, after drainDelayMs. Then they are ended.',
     ),
 };
 
@@ -213,7 +214,7 @@ const logging = {
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe(
-      'Lowest severity that is logged. debug also logs every answered call, and every failed one: the other levels count those beyond ten a second.',
+      'Lowest severity that is logged. debug also logs every successful call and every failed one; the other levels log ten failures of a kind per second and count the rest.',
     ),
 };
 

@@ -1,12 +1,12 @@
 import { closestMatch } from 'leven';
 import { configKeys } from './keys.js';
 
-/** Variables that other parts of the command read, or `serve` itself outside the schema. */
+/** Variables that are read outside the schema, by `serve` or other parts of the command. */
 const otherVariables = ['VICREGL_CONFIG', 'VICREGL_DEBUG', 'VICREGL_TOKEN', 'VICREGL_TOKEN_FILE', 'VICREGL_TLS_CA'];
 
 /**
- * Kubernetes gives every container variables for every Service of its namespace (VICREGL_SERVICE_HOST,
- * VICREGL_PORT=tcp://..., VICREGL_PORT_50051_TCP_ADDR): those of a Service named vicregl are no mistakes of ours.
+ * Kubernetes sets variables in every container for every Service of its namespace (VICREGL_SERVICE_HOST,
+ * VICREGL_PORT=tcp://..., VICREGL_PORT_50051_TCP_ADDR): those of a Service named vicregl are not configuration errors.
  */
 function isServiceLink(name: string, value: string): boolean {
   return (
@@ -16,16 +16,16 @@ function isServiceLink(name: string, value: string): boolean {
   );
 }
 
-/** `; did you mean x?`, or the names there are where none is near. */
+/** `did you mean x?`, or the known names if none is similar. */
 export function suggestion(unknown: string, known: readonly string[]): string {
   const near = closestMatch(unknown, known, { maxDistance: Math.max(2, Math.floor(unknown.length / 3)) });
   return near === undefined ? `known are ${known.join(', ')}` : `did you mean ${near}?`;
 }
 
-/** Names of the file's keys. */
+/** Names of all keys. */
 export const keyNames = (): string[] => configKeys().map(({ name }) => name);
 
-/** What is wrong with the VICREGL_ variables, one line for each that nothing reads. */
+/** One problem for each unknown VICREGL_ variable. */
 export function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const known = [...configKeys().flatMap((key) => key.env ?? []), ...otherVariables];
   return Object.entries(env)

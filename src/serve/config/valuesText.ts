@@ -1,6 +1,6 @@
-/** What a schema accepts, in words: for --help, errors and the tables in docs/. */
+/** Describes the values that a schema accepts: for --help, errors and the tables in docs/. */
 
-/** The parts of a JSON Schema that zod writes for configurations. */
+/** The parts of JSON Schema that zod emits for configurations. */
 export interface JsonSchema {
   readonly type?: string;
   readonly enum?: readonly unknown[];
@@ -17,7 +17,7 @@ export interface JsonSchema {
   readonly exclusiveMaximum?: number;
 }
 
-/** Bounds of a number as an inequality; zod's bounds of whole numbers, those of safe integers, say nothing. */
+/** Bounds of a number as inequalities, without zod's default bounds of whole numbers (safe integers). */
 function bounds({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema): string {
   const parts = [
     minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER && `>= ${minimum}`,
@@ -35,7 +35,7 @@ const typeNames: Readonly<Record<string, string>> = {
   object: 'group',
 };
 
-/** @param quote how a literal value is set, such as in backticks */
+/** @param quote formats a literal value, for example in backticks */
 export function valuesText(schema: JsonSchema, quote: (literal: string) => string = (text) => text): string {
   const inner = (part: JsonSchema) => valuesText(part, quote);
   if (schema.anyOf) return schema.anyOf.map(inner).join(' or ');

@@ -8,67 +8,67 @@ import { createRunTimeEstimate } from './runTimeEstimate.js';
 import { splitRun } from './splitRun.js';
 
 export interface QueueLimits extends ConfiguredRun {
-  /** Images that may wait, or have a place and are being decoded. */
+  /** Maximum images that wait or are being decoded. */
   readonly queueImages: number;
-  /** Bytes of images that wait, or that are reserved for stream items being decoded. */
+  /** Maximum bytes of images that wait, and of those reserved for stream items that are being decoded. */
   readonly queueBytes: number;
-  /** How long a batch that is not full waits for more images while a worker is idle, in ms. Default 0. */
+  /** Maximum milliseconds that a batch that is not full waits for more images while a worker is idle. Default 0. */
   readonly maxQueueDelayMs?: number;
 }
 
-/** Told what happens in the queue, for metrics. */
+/** Observes the queue, for metrics. */
 export interface QueueObserver {
-  /** A run of so many images began. */
+  /** Called when a run of so many images begins. */
   batch?(images: number): void;
 }
 
 /** A place in the queue for an image that is not decoded yet. */
 export interface Reservation {
-  /** Milliseconds that were waited for it. */
+  /** Milliseconds that the caller waited for it. */
   readonly waitedMs: number;
-  /** Bytes of `queueBytes` for the image; absent where they are acquired when its size is known. */
+  /** Bytes of `queueBytes` for the image; absent if they are acquired when its size is known. */
   readonly bytes?: Permit;
-  /** Gives the place and the bytes back. A second call does nothing. */
+  /** Releases the place and the bytes. A second call does nothing. */
   release(): void;
 }
 
 /**
- * Puts images of one size that want the same outputs into one run of the engine.
+ * Runs images of one size that need the same outputs in batches.
  *
- * Bounded in images and in bytes, as every bounded resource: when it is exhausted, unary calls are rejected (`reserve`, `run`) and
- * stream items block (`reserveWaiting`); stream items together hold at most half of each.
+ * The queue is bounded in images and in bytes. When it is full, unary calls are rejected (`reserve`, `run`) and stream items block
+ * (`reserveWaiting`); stream items together hold at most half of each.
  */
 export interface BatchQueue {
   /**
-   * Reserves a place for an image before anything is spent on decoding it. `run` releases it.
+   * Reserves a place for an image before it is decoded. `run` releases it.
    * @throws ServeError and EngineError as `run`.
    */
   reserve(call: Call): Reservation;
   /**
-   * Waits for a place and for the bytes of the image. `run` releases the bytes that it does not need, so that an image that
-   * is not larger than was said is never rejected for them.
-   * @param mostBytes of the image
+   * Waits for a place and for the bytes of the image. `run` releases the bytes that the image does not need; it never rejects an
+   * image for its bytes if the image has at most `mostBytes`.
+   * @param mostBytes maximum bytes of the image
    * @throws ServeError and EngineError as `run`, but not for a full queue.
    */
   reserveWaiting(call: Call, mostBytes: number): Promise<Reservation>;
   /**
-   * Computes the wanted outputs of one image; each keeps a leading dimension of 1.
-   * @param reservation of the image: with one, it is not rejected for the number of images, nor while the queue closes
+   * Computes the requested outputs of one image; each has a leading dimension of 1.
+   * @param reservation of the image: with a reservation it is rejected neither for the number of images nor while the queue closes
    * @throws ServeError `overloaded` when the queue is full, `deadline_exceeded` when the call's deadline cannot be met,
-   *   `shutting_down` after `close`, or the call's own reason when it is aborted; EngineError when the run fails.
+   *   `shutting_down` after `close`, or the reason of the call's signal when it is aborted; EngineError when the run fails.
    */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call, reservation?: Reservation): Promise<EngineOutputs>;
-  /** The error with which an image of any size is rejected while the queue is full; undefined while it is not. */
+  /** The error that rejects an image of any size while the queue is full; otherwise undefined. */
   readonly full: ServeError | undefined;
-  /** Images that wait, without those that run. */
+  /** Number of images that wait, without those that run. */
   readonly depth: number;
-  /** Calls that wait in `reserveWaiting`. */
+  /** Number of calls that wait in `reserveWaiting`. */
   readonly blocked: number;
-  /** Takes no more, and resolves when what was taken, or has a reservation, has run. */
+  /** Stops accepting images. Resolves when all accepted images, and those with a reservation, have run. */
   close(): Promise<void>;
 }
 
-/** What the queue needs of an engine. */
+/** The part of an engine that the queue uses. */
 export type QueueEngine = Pick<Engine, 'run' | 'idle' | 'status' | 'watch' | 'provider'>;
 
 interface Item {
@@ -77,9 +77,9 @@ interface Item {
   readonly pixels: number;
   readonly wants: ReadonlySet<OutputName>;
   readonly call: Call;
-  /** Of `queueImages` and of `queueBytes`; released when it leaves the queue. */
+  /** Permits of `queueImages` and `queueBytes`; released when the image is removed from the queue. */
   readonly permits: readonly Pick<Permit, 'release'>[];
-  /** Milliseconds that were waited for its reservation. */
+  /** Milliseconds that the caller waited for its reservation. */
   readonly waitedMs: number;
   /** As performance.now(). */
   readonly enqueued: number;
@@ -87,37 +87,36 @@ interface Item {
   reject(error: unknown): void;
 }
 
-/** A batch and when it may run, as performance.now(). */
+/** A batch, and the earliest time at which it may run, as performance.now(). */
 interface Candidate {
   readonly batch: Item[];
   readonly runAt: number;
 }
 
-/** What may fit after memory ran out. */
+/** The reduced batch size after memory ran out. */
 interface Fitting {
   readonly images: number;
-  /** As performance.now(): whatever else took the memory may have released it by then. */
+  /** As performance.now(): other users of the memory may have released it by then. */
   readonly until: number;
 }
 
-/** How long batches stay smaller after memory ran out, in ms. */
+/** Milliseconds for which batches stay smaller after memory ran out. */
 const FITTING_MS = 60_000;
 
-/** Bounds of the retry hints in seconds, and the hint while nothing is known. */
+/** Bounds of the retry hints in seconds, and the hint before there is an estimate. */
 const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
 
 /**
- * A bounded, first-come queue in front of an engine. Batches are dispatched as soon as a worker is idle, at the end of the running
- * turn of the event loop, so that the two images of a Match share a batch; larger batches form while workers are busy. With
- * `maxQueueDelayMs`, a batch that is not full waits that long for more images. A batch is the oldest image and those behind it of
- * the same size and outputs, so that no size waits for ever. A call that is aborted, or whose deadline passes, leaves the queue at
- * once.
+ * A bounded first-in, first-out queue in front of an engine. Batches are dispatched as soon as a worker is idle, in a microtask, so
+ * that the two images of a Match share a batch; larger batches form while workers are busy. With `maxQueueDelayMs`, a batch that is
+ * not full waits that long for more images. A batch contains the oldest image and the images behind it with the same size and
+ * outputs, so that no size starves. A call that is aborted, or whose deadline passes, is removed from the queue immediately.
  */
 export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, observer: QueueObserver = {}): BatchQueue {
   let waiting: Item[] = [];
   let waitingPixels = 0;
   let runningPixels = 0;
-  /** Of the image that came last: the estimate for those that are still being decoded. */
+  /** Pixels of the last image: the estimate for images that are still being decoded. */
   let lastPixels = 0;
   let closed = false;
   let pumping = false;
@@ -126,7 +125,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   const places = createWeightedSemaphore(limits.queueImages);
   const bytes = createWeightedSemaphore(limits.queueBytes);
   const runTime = createRunTimeEstimate();
-  /** Images of a batch that fit into memory, by size and outputs; absent where memory never ran out. */
+  /** Images of a batch that fit into memory, by size and outputs; absent if memory never ran out. */
   const fitting = new Map<string, Fitting>();
   const { batchImages, batchPixels } = runLimits(limits, engine);
   const sizes = engine.provider === 'cuda' ? batchSizes(batchImages) : undefined;
@@ -136,13 +135,13 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length;
 
   /**
-   * Half of what runs is done on average.
-   * @param placed images that have a place and come before one that asks
+   * On average, half of the running work is done.
+   * @param placed images that have a place and run before the new one
    */
   const secondsToWait = (placed = 0): number | undefined =>
     runTime.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, liveWorkers());
 
-  /** Images of a batch that fit into memory, as far as is known. */
+  /** Images of a batch that fit into memory, as far as known. */
   function fittingImages(key: string): number {
     const found = fitting.get(key);
     if (found === undefined) return Number.POSITIVE_INFINITY;
@@ -153,38 +152,42 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   function retryAfter(): number {
     const { unknown, least, most } = RETRY_SECONDS;
-    // When half of the queue has run, there is room again for a while.
+    // When half of the queue has run, there are free places.
     const seconds = secondsToWait();
     return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
   }
 
-  /** Images that have a place and do not wait for a worker yet. */
+  /** Images that have a place and are not in the queue yet. */
   const decoding = (): number => places.held - waiting.length;
 
   function noWorker(): EngineError {
     const { reason, publicReason } = engine.status;
-    const message = (why = 'unknown reason'): string => `no inference worker is running: ${why}`;
+    const message = (why = 'unknown reason'): string => `no inference worker is running (${why}); try again later`;
     return new EngineError('unavailable', message(reason), { publicMessage: message(publicReason) });
   }
 
-  function overloaded(limit: 'queueImages' | 'queueBytes'): ServeError {
+  /** @param size bytes of the image, if it is rejected because of them */
+  function overloaded(limit: 'queueImages' | 'queueBytes', size = 0): ServeError {
     const message =
       `the queue is full: ${waiting.length} images wait, ${decoding()} are being decoded (queueImages: ` +
-      `${limits.queueImages}), ${bytes.held} bytes are held (queueBytes: ${limits.queueBytes}); try again later`;
+      `${limits.queueImages}), ${bytes.held} bytes are held (queueBytes: ${limits.queueBytes})` +
+      `${size > 0 ? `, and this image has ${size}` : ''}; ` +
+      (size > limits.queueBytes ? 'ask for a smaller size (resize)' : 'try again later');
     const details = { limit: { name: limit, value: limits[limit] }, retryAfterSeconds: retryAfter() } as const;
     return new ServeError('overloaded', message, details);
   }
 
-  /** @throws ServeError `shutting_down` or EngineError `unavailable` while no image is accepted, whether the queue is full or not */
+  /** @throws ServeError `shutting_down` or EngineError `unavailable` while no image is accepted, also if the queue is not full */
   function checkOpen(hasPlace = false): void {
-    if (closed && !hasPlace) throw new ServeError('shutting_down', 'the server is shutting down; ask another one');
+    if (closed && !hasPlace)
+      throw new ServeError('shutting_down', 'the server is shutting down; send the request to another one');
     if (engine.status.state === 'down') throw noWorker();
   }
 
   /**
    * @param pixels of the image; 0 while its size is not known
-   * @param placed images that are being decoded and come before this one
-   * @throws ServeError `deadline_exceeded` where the deadline cannot be met, as far as can be estimated
+   * @param placed images that are being decoded and run before this one
+   * @throws ServeError `deadline_exceeded` if, by the estimate, the deadline cannot be met
    */
   function checkDeadline({ deadline }: Call, pixels: number, placed: number): void {
     if (deadline === undefined) return;
@@ -200,10 +203,10 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** @throws ServeError `overloaded` where there is no permit */
-  function orOverloaded(permit: Permit | undefined, limit: 'queueImages' | 'queueBytes'): Permit {
+  /** @throws ServeError `overloaded` if there is no permit */
+  function orOverloaded(permit: Permit | undefined, limit: 'queueImages' | 'queueBytes', size = 0): Permit {
     if (permit) return permit;
-    throw overloaded(limit);
+    throw overloaded(limit, size);
   }
 
   function remove(items: ReadonlySet<Item>): void {
@@ -214,7 +217,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** Calls are aborted at their deadline by a timer; one that is late because this thread was busy is found here. */
+  /** Rejects calls whose deadline has passed. A timer aborts calls at their deadline, but it may be late if this thread is busy. */
   function dropLate(): void {
     const now = Date.now();
     const late = waiting.filter(({ call }) => call.deadline !== undefined && call.deadline <= now);
@@ -225,7 +228,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     }
   }
 
-  /** The batch that begins with an image, and when it may run: now (0), or when it has waited for more images. */
+  /** The batch that begins with an image, and when it may run: now (0), or after it has waited for more images. */
   function batchOf({ key, enqueued }: Item): Candidate {
     const most = Math.min(batchImages, fittingImages(key));
     const batch: Item[] = [];
@@ -242,7 +245,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
   }
 
-  /** The oldest batch that may run now; where none may, the one that may first. */
+  /** The oldest batch that may run now; if there is none, the batch that may run first. */
   function nextBatch(): Candidate {
     const seen = new Set<string>();
     let next: Candidate | undefined;
@@ -301,7 +304,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     bytes.rejectWaiting(noWorker());
   }
 
-  /** Gives every free worker a batch. */
+  /** Dispatches a batch to every idle worker. */
   function pump(): void {
     clearTimeout(alarm);
     if (engine.status.state === 'down') rejectAll();
@@ -324,7 +327,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   const blocked = (): number => places.waiting + bytes.waiting;
 
-  /** At the end of this turn, so that images that come in the same turn (both of a Match) share a batch. */
+  /** Pumps in a microtask, so that images that are added together (both of a Match) share a batch. */
   function pumpSoon(): void {
     if (pumping || (waiting.length === 0 && blocked() === 0)) return;
     pumping = true;
@@ -353,7 +356,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       const { signal } = call;
       signal.throwIfAborted();
       checkOpen();
-      // Bytes first: whoever has a place is being decoded, or waits for a worker.
+      // Bytes first: an image with a place is being decoded or waits for a worker.
       const permits = [await bytes.acquire(mostBytes, signal)];
       const release = (): void => {
         for (const permit of permits) permit.release();
@@ -376,12 +379,13 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       try {
         call.signal.throwIfAborted();
         checkOpen(reservation !== undefined);
-        // Images that have a place come before one that has none.
+        // Images that have a place run before an image without one.
         const placed = reservation ? 0 : decoding();
         if (!reservation) permits.push(orOverloaded(places.tryAcquire(1), 'queueImages'));
         reservation?.bytes?.shrink(size);
         const lacking = size - (reservation?.bytes?.weight ?? 0);
-        permits.push(orOverloaded(size > limits.queueBytes ? undefined : bytes.tryAcquire(lacking), 'queueBytes'));
+        const own = size > limits.queueBytes ? undefined : bytes.tryAcquire(lacking);
+        permits.push(orOverloaded(own, 'queueBytes', size));
         checkDeadline(call, pixels, placed);
       } catch (error) {
         for (const permit of permits) permit.release();
@@ -419,7 +423,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       });
     },
     get full() {
-      // While nothing is taken at all, `reserve` says so.
+      // While no image is accepted at all, `reserve` throws the reason.
       return places.canAcquire(1) || closed || engine.status.state === 'down' ? undefined : overloaded('queueImages');
     },
     get depth() {
@@ -432,7 +436,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       closed = true;
       pumpSoon();
       while (running.size > 0 || places.held > 0 || bytes.held > 0 || blocked() > 0) {
-        // Images that wait may be about to run, or wait for a worker that is starting; those with a reservation are being decoded.
+        // Waiting images may be about to run, or wait for a worker that is starting; images with a reservation are being decoded.
         await (running.size > 0 ? Promise.race(running) : new Promise((next) => setTimeout(next, 10)));
       }
       clearTimeout(alarm);

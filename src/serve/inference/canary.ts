@@ -3,7 +3,7 @@ import type { Size } from '../../image/types.js';
 import { elementCount, tensor } from '../../tensor/tensor.js';
 import { ownSize } from './inputSizes.js';
 
-/** Grey pictures with a gradient, so that nothing is constant. uint8 [count, height, width, 3] */
+/** Grey pictures that are not constant, uint8 [count, height, width, 3]. */
 export function testPictures({ width, height }: Size, count: number) {
   const shape = [count, height, width, 3];
   return tensor(
@@ -13,7 +13,7 @@ export function testPictures({ width, height }: Size, count: number) {
   );
 }
 
-/** One test picture of the model's own size, for which every worker is warm. */
+/** One test picture of the model's own size, for which every worker is warmed up. */
 export const ownPicture = ({ manifest }: Pick<Engine, 'manifest'>) => testPictures(ownSize(manifest), 1);
 
 /** @throws EngineError `internal` naming an output that is not finite */
@@ -24,8 +24,8 @@ export function checkFinite(outputs: EngineOutputs): void {
 }
 
 /**
- * One real inference of the model's own picture, by the next free worker.
- * @throws EngineError where it fails, or its answer is not finite.
+ * Runs one real inference of a test picture of the model's own size on the next idle worker.
+ * @throws EngineError if it fails, or an output is not finite.
  */
 export async function runCanary(engine: Engine): Promise<void> {
   checkFinite(await engine.run(ownPicture(engine), new Set<OutputName>(['representation'])));

@@ -6,56 +6,56 @@ import { type ModelRegistry, modelLabel, type ServedModel } from './registry.js'
 
 export interface HealthMonitorOptions {
   readonly models: Pick<ModelRegistry, 'served' | 'watch'>;
-  /** Without a process that decodes, no model answers to images. */
+  /** While no decode process is running, no model is serving. */
   readonly decoder?: Pick<Decoder, 'status' | 'watch'> | undefined;
-  /** Pause between two canaries of a model, in ms. */
+  /** Interval between canaries of a model in ms. */
   readonly intervalMs: number;
-  /** Longest time that a canary may take once a worker is free for it, in ms. */
+  /** Maximum time of a canary in ms, once a worker is idle. */
   readonly timeoutMs: number;
-  /** Told the state of a name when it has changed, and at first: of each model, as `name@version` and as `name`; of all, as ''. */
+  /** Called with the initial state of every name, and when it has changed: each model has `name@version` and `name`, the service ''. */
   readonly report: (name: string, serving: boolean) => void;
   readonly logger: Pick<Logger, 'info' | 'error'>;
 }
 
 export interface HealthMonitor {
-  /** Whether the default model answers: the state of the whole service. */
+  /** Whether the default model is serving: the state of the whole service. */
   readonly serving: boolean;
-  /** What is wrong with models now, as callers may read it. A model that lacks one of its workers may still serve. */
+  /** Current problems of models, in words for callers. A model that lacks one of its workers may still be serving. */
   readonly problems: readonly string[];
   /** Everything is NOT_SERVING from now on. */
   stop(): void;
 }
 
-/** One model under watch. */
-interface Watched {
+/** A monitored model. */
+interface MonitoredModel {
   readonly model: ServedModel;
-  /** The last canary failed, or did not end in time. */
+  /** Whether the last canary failed or exceeded its time. */
   unhealthy: boolean;
-  /** A canary is under way. */
+  /** Whether a canary is running. */
   checking: boolean;
-  /** Workers that were replaced so far. */
+  /** Number of workers that were replaced so far. */
   replaced: number;
   unwatch(): void;
 }
 
-/** Workers of an engine that were replaced since its start. */
-function replacedBy({ status }: Pick<Engine, 'status'>): number {
+/** Number of workers that an engine has replaced since its start. */
+function replacedWorkers({ status }: Pick<Engine, 'status'>): number {
   return Object.values(status.restarts).reduce((sum, count) => sum + count, 0);
 }
 
 /**
- * Calls back when a run that begins now takes too long. While all workers are busy the run waits, and no time counts: workers
- * that hang are killed anyway (`runSeconds`). The time starts anew with each worker that becomes idle.
- * @returns ends the watch
+ * Calls `onLate` if a run that is submitted now takes too long. The timer starts when a worker is idle, and restarts at every change
+ * of `idle` and of the engine's state. The wait for busy workers does not count: workers that hang are killed anyway (`runSeconds`).
+ * @returns stops the timer
  */
-function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, late: () => void): () => void {
+function startRunTimer(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, onLate: () => void): () => void {
   let timer: NodeJS.Timeout | undefined;
-  const begin = (): void => {
+  const restart = (): void => {
     clearTimeout(timer);
-    timer = setTimeout(late, timeoutMs);
+    timer = setTimeout(onLate, timeoutMs);
   };
-  if (engine.idle > 0) begin();
-  const unwatch = engine.watch(begin);
+  if (engine.idle > 0) restart();
+  const unwatch = engine.watch(restart);
   return () => {
     clearTimeout(timer);
     unwatch();
@@ -63,35 +63,36 @@ function whenLate(engine: Pick<Engine, 'idle' | 'watch'>, timeoutMs: number, lat
 }
 
 /**
- * Keeps the state of every model. A model serves while a worker runs and its last canary, a real inference, succeeded. Canaries
- * run every interval, also under load: callers who ignore health would else keep an unhealthy model from being found healthy
- * again, and answers that are not finite would not be noticed.
+ * Monitors the health of every model. A model is serving while a worker is running and its last canary, a real inference,
+ * succeeded. Canaries run in every interval, also under load: otherwise a model that gets requests in spite of its state would never
+ * become healthy again, and outputs that are not finite would not be noticed.
  */
 export function createHealthMonitor(options: HealthMonitorOptions): HealthMonitor {
   const { models, decoder, intervalMs, timeoutMs, report, logger } = options;
-  let watched: Watched[] = [];
+  let monitored: MonitoredModel[] = [];
   const reported = new Map<string, boolean>();
   let stopped = false;
 
-  function serves({ model, unhealthy }: Watched): boolean {
+  function isServing({ model, unhealthy }: MonitoredModel): boolean {
     const { state } = model.engine.status;
-    // One that is starting is ready in a moment, and images wait for it.
+    // A decoder that is starting counts as ready: images wait for it.
     const decodes = decoder?.status?.state !== 'down';
     return !stopped && !unhealthy && decodes && (state === 'ready' || state === 'degraded');
   }
 
-  function tell(): void {
+  /** Reports every state that has changed. */
+  function reportChanges(): void {
     const states = new Map<string, boolean>();
-    for (const each of watched) {
+    for (const each of monitored) {
       const { name } = each.model.engine.manifest;
-      // A name alone means its first version, as in requests.
-      if (!states.has(name)) states.set(name, serves(each));
-      states.set(modelLabel(each.model), serves(each));
+      // As in requests, a name without a version means its first version.
+      if (!states.has(name)) states.set(name, isServing(each));
+      states.set(modelLabel(each.model), isServing(each));
     }
-    for (const gone of reported.keys()) if (gone !== '' && !states.has(gone)) states.set(gone, false);
+    for (const name of reported.keys()) if (name !== '' && !states.has(name)) states.set(name, false);
     states.set('', serving());
     for (const [name, state] of states) {
-      // Those who watch a name are told every report.
+      // Clients that watch a name receive every report.
       if (reported.get(name) === state) continue;
       reported.set(name, state);
       report(name, state);
@@ -99,79 +100,81 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
   }
 
   function* problems(): Generator<string> {
-    for (const { model, unhealthy } of watched) {
+    for (const { model, unhealthy } of monitored) {
       const { publicReason } = model.engine.status;
       if (publicReason !== undefined) yield `${modelLabel(model)} lacks a worker: ${publicReason}`;
       if (unhealthy) yield `${modelLabel(model)} failed at its last canary`;
     }
   }
 
-  const serving = (): boolean => watched[0] !== undefined && serves(watched[0]);
+  const serving = (): boolean => monitored[0] !== undefined && isServing(monitored[0]);
 
-  /** Follows what is served: a model that was reloaded has another engine. */
-  function follow(): void {
-    const before = watched;
-    watched = models.served.map(
+  /** Updates the list of models: a reloaded model has another engine. */
+  function updateModels(): void {
+    const before = monitored;
+    monitored = models.served.map(
       (model) =>
         before.find((each) => each.model === model) ?? {
           model,
-          // Every model is warmed before it is served.
+          // Every model is warmed up before it is served.
           unhealthy: false,
           checking: false,
-          replaced: replacedBy(model.engine),
-          unwatch: model.engine.watch(() => notice(model)),
+          replaced: replacedWorkers(model.engine),
+          unwatch: model.engine.watch(() => engineChanged(model)),
         },
     );
-    for (const each of before) if (!watched.includes(each)) each.unwatch();
-    tell();
+    for (const each of before) if (!monitored.includes(each)) each.unwatch();
+    reportChanges();
   }
 
-  /** An engine's state has changed. An unhealthy model whose worker was replaced is likely healthy again: it is checked now. */
-  function notice(model: Watched['model']): void {
-    const watch = watched.find((each) => each.model === model);
-    if (watch !== undefined) {
-      const replaced = replacedBy(model.engine);
-      if (watch.unhealthy && replaced > watch.replaced) void check(watch);
-      watch.replaced = replaced;
+  /** Handles a change of an engine's state. An unhealthy model whose worker was replaced is probably healthy again: it is checked. */
+  function engineChanged(model: MonitoredModel['model']): void {
+    const each = monitored.find((one) => one.model === model);
+    if (each !== undefined) {
+      const replaced = replacedWorkers(model.engine);
+      if (each.unhealthy && replaced > each.replaced) void runCheck(each);
+      each.replaced = replaced;
     }
-    tell();
+    reportChanges();
   }
 
-  function judge(each: Watched, failure?: unknown): void {
-    if (stopped || !watched.includes(each)) return;
+  function recordResult(each: MonitoredModel, failure?: unknown): void {
+    if (stopped || !monitored.includes(each)) return;
     const unhealthy = failure !== undefined;
     const facts = { model: modelLabel(each.model) };
     if (unhealthy && !each.unhealthy) logger.error({ ...facts, err: failure }, 'the canary failed');
     else if (!unhealthy && each.unhealthy) logger.info(facts, 'the canary succeeded again');
     each.unhealthy = unhealthy;
-    tell();
+    reportChanges();
   }
 
-  async function check(each: Watched): Promise<void> {
+  async function runCheck(each: MonitoredModel): Promise<void> {
     const { engine } = each.model;
     const { state } = engine.status;
     if (each.checking || state === 'down' || state === 'recovering') return;
     each.checking = true;
-    const end = whenLate(engine, timeoutMs, () => judge(each, new Error(`no answer in ${timeoutMs} ms`)));
+    const stopTimer = startRunTimer(engine, timeoutMs, () =>
+      recordResult(each, new Error(`no answer in ${timeoutMs} ms`)),
+    );
     try {
       await runCanary(engine);
-      judge(each);
+      recordResult(each);
     } catch (error) {
-      // The loss of a worker says nothing about the model; where no worker is left, the engine's state says so.
-      if (!(error instanceof EngineError && error.code === 'unavailable')) judge(each, error);
+      // The loss of a worker does not make the model unhealthy; if no worker is left, the engine's state shows it.
+      if (!(error instanceof EngineError && error.code === 'unavailable')) recordResult(each, error);
     } finally {
-      end();
+      stopTimer();
       each.checking = false;
     }
   }
 
   const timer = setInterval(() => {
-    for (const each of watched) void check(each);
+    for (const each of monitored) void runCheck(each);
   }, intervalMs);
   timer.unref();
-  const unwatch = models.watch(follow);
-  const unwatchDecoder = decoder?.watch(tell);
-  follow();
+  const unwatch = models.watch(updateModels);
+  const unwatchDecoder = decoder?.watch(reportChanges);
+  updateModels();
 
   return {
     get serving() {
@@ -185,8 +188,8 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
       clearInterval(timer);
       unwatch();
       unwatchDecoder?.();
-      for (const each of watched) each.unwatch();
-      tell();
+      for (const each of monitored) each.unwatch();
+      reportChanges();
     },
   };
 }

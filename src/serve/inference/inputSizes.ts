@@ -3,19 +3,19 @@ import type { Size } from '../../image/types.js';
 import type { Manifest } from '../../models/manifest.js';
 import { ServeError } from '../call/serveError.js';
 
-/** The part of the limits that bounds network inputs. */
+/** The limits of network inputs. */
 interface LimitedOutput {
   readonly output: OutputLimits;
 }
 
-/** The size of a network input where a request asks for no other: the square of the model's preprocessing. */
+/** The default size of a network input: the square of the model's preprocessing. */
 export function ownSize({ preprocessing: { crop } }: Pick<Manifest, 'preprocessing'>): Size {
   return { width: crop, height: crop };
 }
 
 /**
- * Sizes for which a model is warmed up: its own, and those to which inputs are limited.
- * @throws ServeError `invalid_argument` for a size that is no multiple of the model's stride.
+ * Sizes for which a model is warmed up: its own size, and the allowed sizes.
+ * @throws ServeError `invalid_argument` for a size that is not a multiple of the model's stride.
  */
 export function warmSizes(
   manifest: Pick<Manifest, 'name' | 'stride' | 'preprocessing'>,
@@ -28,14 +28,14 @@ export function warmSizes(
     const [width, height] = [size.width, size.height].map((side) => Math.max(1, Math.round(side / stride)) * stride);
     throw new ServeError(
       'invalid_argument',
-      `inputSizes: ${sizeText(size)} is no multiple of ${name}'s stride ${stride}; use ${width}x${height}`,
+      `inputSizes: ${sizeText(size)} is not a multiple of ${name}'s stride ${stride}; use ${width}x${height}`,
     );
   }
   return [own, ...sizes.filter(({ width, height }) => width !== own.width || height !== own.height)];
 }
 
 /**
- * The limits as they hold for one model: where inputs are limited to some sizes, the model's own is among them.
+ * The limits of one model: if the sizes of inputs are limited, the model's own size is added.
  * @throws as `warmSizes`.
  */
 export function limitsForModel<T extends LimitedOutput>(limits: T, manifest: Parameters<typeof warmSizes>[0]): T {

@@ -67,7 +67,7 @@ test('the same name and version twice, or no model, is refused', () => {
   assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), limits }), {
     message: /atto@1 is given twice/,
   });
-  assert.throws(() => createModelRegistry({ models: [], limits }), { message: /there is none/ });
+  assert.throws(() => createModelRegistry({ models: [], limits }), { message: /no model is given/ });
 });
 
 test('a reload under load fails no request, and the old engine ends when its last request is answered', async () => {

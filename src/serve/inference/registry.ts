@@ -6,24 +6,24 @@ import { limitsForModel } from './inputSizes.js';
 import { type ScopedQueue, withScopedQueue } from './scopedQueue.js';
 import { warmEngine } from './warmUp.js';
 
-/** A model and how it is opened again. */
+/** A model, and how to reopen it. */
 export interface ModelSource {
   /** Closed by the registry. */
   readonly engine: Engine;
-  /** Verifies the model's folder as it is now and starts an engine on it; absent where it cannot be reloaded. */
+  /** Verifies the current model folder and starts an engine on it; absent if the model cannot be reloaded. */
   readonly reopen?: () => Promise<Engine>;
 }
 
-/** One model that is served. */
+/** A served model. */
 export interface ServedModel {
   readonly engine: Engine;
   /** In front of the engine. */
   readonly queue: BatchQueue;
-  /** As they hold for this model. */
+  /** The limits of this model. */
   readonly limits: ServeLimits;
 }
 
-/** A model as it is lent to one call. */
+/** A model in use by one call. */
 export interface LentModel extends Omit<ServedModel, 'queue'> {
   /** Releases the places that the call reserves and does not use. */
   readonly queue: ScopedQueue;
@@ -31,30 +31,30 @@ export interface LentModel extends Omit<ServedModel, 'queue'> {
 
 /** The models of a service by the names that requests give them. */
 export interface ModelRegistry {
-  /** Every model that is served; the first is the default. */
+  /** All served models; the first is the default. */
   readonly served: readonly ServedModel[];
-  /** The error with which any image is rejected while every model's queue is full; undefined while one is not. */
+  /** The error that rejects any image while the queues of all models are full; otherwise undefined. */
   readonly full: ServeError | undefined;
   /**
    * Works with the model that a request names: `name`, `name@version`, or empty for the default. The model stays open until the
-   * work is done, also when it is replaced meanwhile; a stream looks it up for every item.
-   * @throws ServeError `unknown_model` naming what is served; else whatever the work throws.
+   * work is done, even if it is replaced in the meantime; a stream looks it up for every item.
+   * @throws ServeError `unknown_model` listing the served models; otherwise the error of the work.
    */
   use<T>(name: string, work: (model: LentModel) => Promise<T>): Promise<T>;
   /**
-   * Replaces a model by what its folder holds now: verifies it, starts and warms new workers, and gives new requests to them. The
-   * old ones are closed when the requests that use them are answered. On failure the old model stays. Until then both are in
-   * memory.
+   * Replaces a model by the current contents of its folder: verifies them, starts and warms up new workers, and sends new requests
+   * to these. The old workers are closed when their requests are answered; until then both are in memory. On failure the old model
+   * stays.
    * @returns `name@version` of the old and of the new model, once the new one is served
-   * @throws ServeError `unknown_model`, or `invalid_argument` where the model cannot be reloaded or its new name is taken;
-   *   ModelFolderError or EngineError where the new model fails to open or to warm up.
+   * @throws ServeError `unknown_model`, or `invalid_argument` if the model cannot be reloaded or its new name is already served;
+   *   ModelFolderError or EngineError if the new model fails to open or to warm up.
    */
   reload(name: string): Promise<{ readonly from: string; readonly to: string }>;
-  /** Calls back when `served` has changed. @returns stops that */
+  /** Calls the listener when `served` has changed. @returns removes the listener */
   watch(listener: () => void): () => void;
   /** Finishes accepted requests, then closes every engine. */
   close(): Promise<void>;
-  /** Ends what `close` waits for: every run fails as unavailable. */
+  /** Aborts what `close` waits for: every run fails as unavailable. */
   terminate(): void;
 }
 
@@ -68,11 +68,11 @@ export interface RegistryOptions {
   readonly observer?: QueueObserver | undefined;
 }
 
-/** One model while it is served, and until the last request that uses it is answered. */
+/** A model, until it is replaced and the last request that uses it is answered. */
 interface Entry {
   readonly model: ServedModel;
   readonly reopen: ModelSource['reopen'];
-  /** Requests that use it. */
+  /** Number of requests that use it. */
   users: number;
   reloading?: Promise<{ readonly from: string; readonly to: string }>;
   /** Called when the last request that uses a replaced model is answered. */
@@ -83,7 +83,7 @@ interface Entry {
 export const modelLabel = ({ engine }: { readonly engine: Pick<Engine, 'manifest'> }): string =>
   `${engine.manifest.name}@${engine.manifest.version}`;
 
-/** @throws ServeError `invalid_argument` for two models of one name and version, or for none. */
+/** @throws ServeError `invalid_argument` for no model, or for two models with the same name and version. */
 export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   const { models, limits, onRetired, observer } = options;
   const listeners = new Set<() => void>();
@@ -102,7 +102,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
 
   const labels = (): string[] => entries.map(({ model }) => modelLabel(model));
 
-  if (entries.length === 0) throw new ServeError('invalid_argument', 'models: there is none to serve');
+  if (entries.length === 0) throw new ServeError('invalid_argument', 'models: no model is given; give at least one');
   const twice = labels().find((label, i, all) => all.indexOf(label) < i);
   if (twice !== undefined) throw new ServeError('invalid_argument', `models: ${twice} is given twice`);
 
@@ -180,7 +180,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     },
     async reload(name) {
       const entry = find(name);
-      // Two reloads at the same time are one.
+      // Concurrent reloads of a model share one reload.
       entry.reloading ??= replace(entry).finally(() => {
         delete entry.reloading;
       });
@@ -192,7 +192,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     },
     async close() {
       closed = true;
-      // A model that is being opened may take minutes, and is not needed any more.
+      // Opening a model may take minutes, and its result is no longer needed.
       await Promise.race([Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? [])), terminated]);
       await Promise.all(retiring.values());
       for (const { model } of entries) {
@@ -207,7 +207,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   };
 }
 
-/** Reloads a model by its place in the configuration, whatever version it has by now. @returns what is served then */
+/** Reloads a model by its index in the configuration, whatever its current version. @returns what is served afterwards */
 export async function reloadNth(
   { served, reload }: Pick<ModelRegistry, 'served' | 'reload'>,
   place: number,
@@ -216,7 +216,7 @@ export async function reloadNth(
   return from === to ? to : `${to} in place of ${from}`;
 }
 
-/** The names by which requests mean a model by its place in the configuration: `name`, and `name@version` as of now. */
+/** The names of a model by its index in the configuration: `name`, and the current `name@version`. */
 export function namesOfNth({ served }: Pick<ModelRegistry, 'served'>, place: number): readonly string[] {
   const model = served[place]!;
   return [model.engine.manifest.name, modelLabel(model)];

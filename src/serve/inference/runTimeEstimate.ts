@@ -1,14 +1,14 @@
-/** How much of a new measurement goes into the mean: the last ten runs count for two thirds. */
+/** Weight of a new measurement in the moving average: the last ten runs make up two thirds of it. */
 const WEIGHT = 0.1;
 
-/** Runs before an estimate is given: the first ones pay for memory and code that later ones find. */
+/** Number of runs before there is an estimate: the first runs are slower, since they allocate memory and load code. */
 const FEWEST_RUNS = 3;
 
-/** Estimates how long an engine takes for images, from what its runs have taken for each pixel. */
+/** Estimates the run time of images from the time per pixel of earlier runs. */
 export interface RunTimeEstimate {
-  /** Records a run: its pixels, and the seconds that it took. */
+  /** Records the pixels and the seconds of a run. */
   measured(pixels: number, seconds: number): void;
-  /** Seconds that so many pixels take when `workers` share them; undefined while too little is known. */
+  /** Estimated seconds for so many pixels on `workers`; undefined before there is an estimate. */
   secondsFor(pixels: number, workers: number): number | undefined;
 }
 

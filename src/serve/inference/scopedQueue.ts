@@ -4,19 +4,19 @@ import type { Call } from '../call/call.js';
 import type { BatchQueue, Reservation } from './batchQueue.js';
 
 /**
- * The queue within a scope: a call, or a part of one. Places are reserved before images are decoded, and an image that runs uses
- * one of them; those that are left when the scope ends, as images were refused or not needed, are released.
+ * The queue within a scope: a call, or a part of one. Places are reserved before images are decoded, and each image that runs uses
+ * one of them. Places that are unused when the scope ends, because images were rejected or not needed, are released.
  */
 export interface ScopedQueue {
   /**
    * Reserves a place for the next image that runs, as BatchQueue: `reserveWaiting` for a call that waits for capacity, else
    * `reserve`.
-   * @param mostBytes of the image, which is not decoded yet
+   * @param mostBytes maximum bytes of the image, which is not decoded yet
    */
   reserve(call: Call, mostBytes: number): Promise<void>;
-  /** As BatchQueue, with a place that was reserved where there is one. */
+  /** As BatchQueue, with a reserved place if there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
-  /** Works with the queue in a scope of its own, which ends before this one. */
+  /** Works with the queue in a nested scope, which ends before this one. */
   scope<T>(work: (queue: ScopedQueue) => Promise<T>): Promise<T>;
 }
 
@@ -31,7 +31,7 @@ export async function withScopedQueue<T>(
     return await work({
       reserve: async (call, mostBytes) => {
         const place = call.waitsForCapacity ? await queue.reserveWaiting(call, mostBytes) : queue.reserve(call);
-        // The scope may have ended meanwhile, as another of its images failed.
+        // The scope may have ended during the wait, because another of its images failed.
         if (ended) place.release();
         else reserved.push(place);
       },

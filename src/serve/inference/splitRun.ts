@@ -32,21 +32,21 @@ export function splitOutputs(outputs: EngineOutputs, images: number): EngineOutp
 export type Outcome = { readonly outputs: EngineOutputs } | { readonly error: unknown };
 
 export interface SplitRunOptions {
-  /** Images that a batch is padded to, such as 1, 2, 4, ...: the smallest size that holds it. Default: no padding. */
+  /** Batch sizes, such as 1, 2, 4, ...: a batch is padded to the smallest that holds it. Default: no padding. */
   readonly sizes?: readonly number[] | undefined;
-  /** Told that a batch of so many images did not fit into memory. */
+  /** Called when a batch of so many images did not fit into memory. */
   readonly onOutOfMemory?: (images: number) => void;
 }
 
-/** The images followed by copies of the last, up to the next size. */
+/** The images, padded with copies of the last one to the next size. */
 function padded(images: readonly RgbImage[], sizes: readonly number[] = []): RgbImage[] {
   const size = sizes.find((each) => each >= images.length) ?? images.length;
   return [...images, ...Array.from({ length: size - images.length }, () => images.at(-1)!)];
 }
 
 /**
- * Runs a batch. Where memory runs out, runs its halves, down to single images, so that what fits is answered. Where the runtime
- * fails otherwise, runs each image alone, so that the one that it fails at costs no other its answer.
+ * Runs a batch. If memory runs out, it runs the halves, down to single images, so that every image that fits is answered. If the
+ * runtime fails otherwise, it runs each image alone, so that one bad image does not fail the others.
  * @returns an outcome for each image, in order
  */
 export async function splitRun(
@@ -61,7 +61,7 @@ export async function splitRun(
   } catch (error) {
     const code = error instanceof EngineError ? error.code : undefined;
     if (code === 'out_of_memory') options.onOutOfMemory?.(images.length);
-    // Of a worker that died or was closed, the next run would fail as well.
+    // If the worker died or was closed, the next run would fail too.
     if (images.length === 1 || (code !== 'out_of_memory' && code !== 'internal')) return images.map(() => ({ error }));
     const size = code === 'out_of_memory' ? Math.ceil(images.length / 2) : 1;
     const outcomes: Outcome[] = [];

@@ -53,7 +53,7 @@ test('with limited input sizes, on CUDA every size in every batch that it comes 
   const odd = warmEngine(engine, { output: { inputSizes: [{ width: 100, height: 60 }] } });
   await assert.rejects(odd, {
     code: 'invalid_argument',
-    message: /inputSizes: 100x60 is no multiple of tiny's stride 8; use 104x64/,
+    message: /inputSizes: 100x60 is not a multiple of tiny's stride 8; use 104x64/,
   });
 });
 

@@ -5,7 +5,7 @@ import { batchSizesFor, type ConfiguredRun, runLimits } from '../config/runLimit
 import { checkFinite, ownPicture, testPictures } from './canary.js';
 import { warmSizes } from './inputSizes.js';
 
-/** What decides for which inputs an engine is made ready. */
+/** The limits that determine for which inputs an engine is warmed up. */
 export interface WarmLimits extends ConfiguredRun {
   readonly output?: Pick<OutputLimits, 'inputSizes'>;
 }
@@ -13,10 +13,10 @@ export interface WarmLimits extends ConfiguredRun {
 const ranOutOfMemory = (error: unknown): boolean => error instanceof EngineError && error.code === 'out_of_memory';
 
 /**
- * Computes every output for pictures of one size in batches of growing counts, up to the first that does not fit into memory: a
- * request whose batch does not fit is answered in halves (`splitRun`), so that larger ones need not be ready.
- * @param counts images, from the least
- * @throws EngineError where one image alone does not fit, a run fails otherwise, or its answer is not finite.
+ * Computes every output for pictures of one size in batches of increasing size, up to the first that does not fit into memory.
+ * Batches that do not fit are run in halves (`splitRun`), so larger ones need no warm-up.
+ * @param counts images per batch, in ascending order
+ * @throws EngineError if a single image does not fit, a run fails otherwise, or an output is not finite.
  */
 async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, counts: readonly number[]): Promise<void> {
   for (const count of counts) {
@@ -30,15 +30,15 @@ async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, cou
 }
 
 /**
- * Makes every worker of an engine, also those that are started later, ready for its first request: it computes every output at
- * the model's own size and at each size to which inputs are limited.
+ * Warms up every worker of an engine, also those that are started later: it computes every output at the model's own size and at
+ * each allowed size of inputs.
  *
- * On CUDA, where every new shape costs a search for kernels of up to a second, it does so for every batch size, so that with
- * limited sizes no request ever meets a new shape. Batches of more than one image that do not fit into memory are left out.
+ * On CUDA, where each new shape costs a search for kernels of up to a second, it does so for every batch size, so that with
+ * limited sizes no request has a new shape. Batches of more than one image that do not fit into memory are skipped.
  *
- * A worker in which a run failed has to compute every output for one image of the model's own size before it goes on; else it
- * is replaced.
- * @throws EngineError where a run fails otherwise, or its answer is not finite; ServeError as `warmSizes`.
+ * A worker in which a run failed has to compute every output for one image of the model's own size before it continues;
+ * otherwise it is replaced.
+ * @throws EngineError if a run fails otherwise, or an output is not finite; ServeError as `warmSizes`.
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
   const most = runLimits(limits, engine);

@@ -106,12 +106,12 @@ test('one model is reloaded alone by its name, with or without its version; an u
   for (const name of ['b', '']) {
     const unknown = await ask(address, 'POST', `/reload?model=${name}`);
     assert.equal(unknown.code, 404);
-    assert.equal(unknown.body, `model: "${name}" is not served here; there are "a", "a@1", "a@2"\n`);
+    assert.equal(unknown.body, `model: "${name}" is not served here; use "a", "a@1", "a@2"\n`);
   }
   for (const query of ['modle=a', 'model=a&model=b']) {
     const wrong = await ask(address, 'POST', `/reload?${query}`);
     assert.equal(wrong.code, 400);
-    assert.match(wrong.body, /one model=NAME at most/);
+    assert.match(wrong.body, /at most one model=NAME/);
   }
   assert.deepEqual(reloaded, ['second', 'first']);
   await close();

@@ -9,10 +9,10 @@ import { type HttpListener, listenHttp, sendText } from './httpListener.js';
 import type { Reload } from './reload.js';
 
 export interface AdminOptions {
-  /** HOST:PORT; port 0 takes a free one, `off` has none. */
+  /** HOST:PORT; port 0 selects a free port, `off` disables the listener. */
   readonly address: string;
   readonly tls?: CertificateStore | undefined;
-  /** Where a token of it has `admin`, calls need such a one; else this machine alone may call. */
+  /** If it has a token with `admin`, calls require such a token; otherwise only programs on this machine may call. */
   readonly store?: TokenStore | undefined;
   readonly reload: Reload;
   /** The configuration without secrets. */
@@ -25,24 +25,32 @@ function sendJson(response: ServerResponse, code: number, body: unknown): void {
 }
 
 /**
- * Rejects web pages: a browser on this machine reaches loopback. It names the page in Origin, or in Host a name that the page's
- * owner made resolve to loopback.
+ * Detects requests of web pages, since a browser on this machine can reach loopback. Such a request has an Origin header, or a Host
+ * header with a name that the owner of the page lets resolve to loopback (DNS rebinding).
  */
-function fromBrowser({ headers }: IncomingMessage): boolean {
+function isFromBrowser({ headers }: IncomingMessage): boolean {
   const host = (headers.host ?? '').replace(/:\d+$/, '');
   return headers.origin !== undefined || !isLoopback(host);
 }
 
-/** Why a request is rejected; undefined accepts it. */
-function refusal(request: IncomingMessage, store: TokenStore | undefined): { code: number; text: string } | undefined {
+/** Why a request is rejected; undefined if it is accepted. */
+function rejectionOf(
+  request: IncomingMessage,
+  store: TokenStore | undefined,
+): { code: number; text: string } | undefined {
   if (!store) {
-    return fromBrowser(request)
-      ? { code: 403, text: 'without a token, only programs on this machine may call, by 127.0.0.1, [::1] or localhost' }
+    return isFromBrowser(request)
+      ? {
+          code: 403,
+          text: 'without a token, only programs on this machine may call; use 127.0.0.1, [::1] or localhost',
+        }
       : undefined;
   }
   try {
     const holder = authenticate(store, request.headers.authorization);
-    return holder.admin ? undefined : { code: 403, text: `the token of ${holder.name} has no admin: true` };
+    return holder.admin
+      ? undefined
+      : { code: 403, text: `the token of ${holder.name} does not have admin: true; use one that has` };
   } catch (error) {
     if (error instanceof ServeError) return { code: 401, text: error.message };
     throw error;
@@ -56,7 +64,7 @@ function refusal(request: IncomingMessage, store: TokenStore | undefined): { cod
 async function answerReload(query: URLSearchParams, response: ServerResponse, reload: Reload): Promise<void> {
   const models = query.getAll('model');
   if (models.length > 1 || query.size > models.length) {
-    sendText(response, 400, 'POST /reload takes one model=NAME at most; without it everything is reloaded\n');
+    sendText(response, 400, 'POST /reload accepts at most one model=NAME; without it everything is reloaded\n');
     return;
   }
   try {
@@ -69,34 +77,30 @@ async function answerReload(query: URLSearchParams, response: ServerResponse, re
 }
 
 /**
- * HTTP for operators: POST /reload reads certificates, tokens and models again, GET /config shows what holds.
- * @throws Error naming the address that cannot be bound, or that is open to others without a token.
+ * HTTP for operators: POST /reload reloads certificates, tokens and models, GET /config shows the configuration in force.
+ * @throws Error naming an address that cannot be bound, or that other machines can reach although no token is required.
  */
 export async function startAdminServer(options: AdminOptions): Promise<HttpListener> {
   const { address, tls, store, reload, config, logger } = options;
   if (address !== 'off' && !store?.hasAdmin && !isLoopback(parseAddress(address, 'adminAddress').host)) {
     throw new Error(
-      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or make one ` +
+      `adminAddress: ${address} is not on loopback, and no token has admin: true; use 127.0.0.1:9465 or off, or create one ` +
         'with "vicregl token --admin"',
     );
   }
-  // Decided once: a list of tokens that loses its last admin while the service runs shall not open the door.
+  // Decided once: if a reload removes the last admin token, calls still require one.
   const guard = store?.hasAdmin ? store : undefined;
   return listenHttp(
     address,
     'adminAddress',
     async (request, response) => {
-      const refused = refusal(request, guard);
+      const rejection = rejectionOf(request, guard);
       const [path, query] = (request.url ?? '').split('?', 2);
       const call = `${request.method} ${path}`;
-      if (refused) {
-        logger.warn({ call, code: refused.code, peer: request.socket.remoteAddress }, 'an admin call was refused');
-        sendText(
-          response,
-          refused.code,
-          `${refused.text}\n`,
-          refused.code === 401 ? { 'www-authenticate': 'Bearer' } : {},
-        );
+      if (rejection) {
+        const { code, text } = rejection;
+        logger.warn({ call, code, peer: request.socket.remoteAddress }, 'an admin call was rejected');
+        sendText(response, code, `${text}\n`, code === 401 ? { 'www-authenticate': 'Bearer' } : {});
         return;
       }
       switch (call) {
@@ -104,7 +108,7 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
           sendJson(response, 200, config());
           break;
         case 'POST /reload':
-          logger.info({ peer: request.socket.remoteAddress, query }, 'reloading, as an admin call asked');
+          logger.info({ peer: request.socket.remoteAddress, query }, 'reloading, as requested by an admin call');
           await answerReload(new URLSearchParams(query), response, reload);
           break;
         default:

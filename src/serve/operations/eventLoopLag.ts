@@ -4,7 +4,7 @@ import { Gauge, type Registry } from 'prom-client';
 /** Sampling interval in ms. Every sample contains it. */
 const RESOLUTION_MS = 1;
 
-/** How long one histogram counts, in ms. */
+/** Milliseconds for which one histogram counts. */
 const WINDOW_MS = 20_000;
 
 /** Delay of the event loop's timers in seconds, over the last 10 to 20 s. */
@@ -15,16 +15,16 @@ export interface EventLoopLag {
   stop(): void;
 }
 
-/** The delay of a sample: Node's histogram holds the time between samples, which contains the sampling interval. */
+/** The delay of a sample: Node's histogram has the time between samples, which contains the sampling interval. */
 export function lagOf(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1000);
 }
 
 /**
- * Measures the lag of this thread's event loop. prom-client's `nodejs_eventloop_lag_*` do not replace it: they are emptied by
- * every scrape, so that of two Prometheus replicas one misses a stall, and they contain a sampling interval of 10 ms, twice the
- * lag that this service has under load. Here two histograms are emptied by turns, so that every scrape sees at least the last
- * 10 s, and nothing older than 20 s.
+ * Measures the lag of this thread's event loop. It differs from prom-client's `nodejs_eventloop_lag_*` in two ways. Those are reset
+ * by every scrape, so that with two Prometheus replicas one misses a stall, and they contain a sampling interval of 10 ms, twice the
+ * lag of this service under load. Here two histograms are reset alternately, so that every scrape covers at least the last 10 s,
+ * and nothing older than 20 s.
  */
 export function measureEventLoopLag(): EventLoopLag {
   const histograms = [0, 1].map(() => monitorEventLoopDelay({ resolution: RESOLUTION_MS })) as [

@@ -1,34 +1,34 @@
 import type { Logger } from 'pino';
 
-/** Length of the windows in which lines are counted, in ms. */
+/** Length of the windows in which failures are counted, in ms. */
 const WINDOW_MS = 1000;
 
-/** Lines of one kind of failure that a window has. */
+/** Maximum lines per window for one kind of failure. */
 const LINES = 10;
 
-/** What failures have in common that are counted together. */
+/** Failures with the same values are counted together. */
 export interface FailureKind {
   readonly method: string;
   /** Name of the gRPC status. */
   readonly code: string;
-  /** Of the status' ErrorInfo. */
+  /** Reason of the status' ErrorInfo. */
   readonly reason: string;
 }
 
 /**
- * Logs calls that were refused. A service that has too much to do, or is being probed, refuses hundreds of calls a second, and
- * a line for each would cost it a fifth of the refusal and its operator the log: of every kind so many are logged in a second,
- * and the others are counted in one line at its end. Where the logger takes debug lines, every failure has its own.
+ * Logs failed calls. Under overload, or when it is probed, a service rejects hundreds of calls per second. A line for each would
+ * take a fifth of the time of a rejection, and flood the log. Therefore `LINES` failures of each kind are logged per second, and one
+ * line at the end of the second counts the others. At the level debug every failure is logged.
  */
 export interface FailureLog {
-  /** @param line what is known of this call; asked for where it is logged */
+  /** @param line fields of this call; only called if the failure is logged */
   failed(kind: FailureKind, line: () => object, message: string): void;
-  /** Writes what was only counted so far. */
+  /** Writes the pending counts. */
   flush(): void;
 }
 
 export function createFailureLog(logger: Pick<Logger, 'info' | 'isLevelEnabled'>): FailureLog {
-  /** Of the window that runs, by kind: methods and reasons are few, and no caller makes up one. */
+  /** Counts of the current window by kind. Their number is bounded: callers cannot create methods or reasons. */
   const counts = new Map<string, { readonly kind: FailureKind; calls: number }>();
   let window: NodeJS.Timeout | undefined;
 

@@ -7,15 +7,15 @@ import type { CertificateStore } from './auth/certificates.js';
 
 /** A small HTTP server beside the gRPC service. */
 export interface HttpListener {
-  /** HOST:PORT that really listens; `off` where none does. */
+  /** HOST:PORT that is bound, or `off`. */
   readonly address: string;
   close(): Promise<void>;
 }
 
-/** Answers one request; what it throws becomes a 500, its text a line of the log. */
+/** Answers one request; an error is answered with 500 and logged. */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** What `off` in place of an address gives. */
+/** The listener of the address `off`. */
 const none: HttpListener = { address: 'off', close: async () => {} };
 
 export function sendText(
@@ -29,8 +29,8 @@ export function sendText(
 }
 
 /**
- * Listens for HTTP, or HTTPS where TLS is given.
- * @param address HOST:PORT, port 0 takes a free one; or `off`
+ * Listens for HTTP, or for HTTPS if TLS is given.
+ * @param address HOST:PORT, port 0 selects a free port; or `off`
  * @param option names the address in errors
  * @throws Error naming the option and the address that cannot be bound.
  */

@@ -1,12 +1,11 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
-/** Fields that could hold a token or its hash, wherever an object that is logged has them. */
+/** Fields that could contain a token or its hash, at any depth of a logged object. */
 const secretFields = ['authorization', 'token', 'sha256', 'key', 'privateKey'];
 
 /**
- * Standard output, written beside the service some lines at a time: under load each write of its own would take a third of a
- * millisecond of the thread that answers. Lines are late by `periodicFlush` ms at most. What is left when the process ends by
- * itself is written then; SIGKILL loses it.
+ * Buffered, asynchronous standard output: under load, a separate write for each line would take a third of a millisecond of the
+ * main thread. Lines are delayed by at most `periodicFlush` ms. The buffer is flushed when the process exits; SIGKILL loses it.
  */
 function bufferedOutput(): DestinationStream {
   return pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 });

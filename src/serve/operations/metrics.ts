@@ -1,17 +1,17 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Phase } from '../call/phases.js';
 
-/** Seconds, from a cached answer to a large map on a small CPU. */
+/** Seconds, from a cached response to a large map on a small CPU. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** What the service counts, in base units. */
+/** The metrics of the service, in base units. */
 export interface Metrics {
   readonly registry: Registry;
   requestStarted(method: string): void;
   /**
-   * A call ended, its answer sent or not.
+   * A call ended, whether its response was sent or not.
    * @param code name of the gRPC status
-   * @param seconds from its message to its answer, whether that was sent or not
+   * @param seconds from its message to its response, whether that was sent or not
    */
   requestFinished(method: string, code: string, seconds: number): void;
   /** An item of a batch or a stream was answered. @param code name of its gRPC status */
@@ -21,7 +21,7 @@ export interface Metrics {
   /** An item whose deadline passed before a model ran for it. */
   itemDeadlineDropped(method: string): void;
   /**
-   * A call that ended without anything of ours having answered it.
+   * A call that ended without being answered by a handler or an interceptor.
    * @param code name of the gRPC status that it ended with, `NO_MESSAGE` or `NOT_GRPC`
    */
   requestUnseen(method: string, code: string): void;
@@ -42,10 +42,10 @@ export interface Metrics {
   batch(images: number): void;
 }
 
-/** prom-client's own gauges that end in _total, as counters do, and add nothing to the metrics they sum up. */
+/** Gauges of prom-client that end in _total like counters, and only sum up other metrics. */
 const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
-/** Metrics with a registry of their own, so that several servers can live in one process. */
+/** Metrics with a separate registry, so that several servers can run in one process. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -75,8 +75,8 @@ export function createMetrics(): Metrics {
   const phases = new Histogram({
     name: 'vicregl_phase_duration_seconds',
     help:
-      'Time of each phase, by method. decode, queue and inference: once per image, match: once per match, receive, wait and ' +
-      'encode: once per message (a call, or an item of a stream), as the sum of its parts.',
+      'Time of each phase, by method. decode: once per image and per PNG mask; queue and inference: once per image; match: ' +
+      'once per match; receive, wait and encode: once per message (a call, or an item of a stream), as the sum of its parts.',
     labelNames: ['method', 'phase'],
     buckets: LATENCY_BUCKETS,
     registers,

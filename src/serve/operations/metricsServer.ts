@@ -2,16 +2,16 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { type HttpHandler, type HttpListener, listenHttp, sendText } from './httpListener.js';
 
-/** What /readyz says, as of now. */
+/** The current state, for /readyz. */
 export interface Readiness {
   readonly serving: boolean;
   readonly problems: readonly string[];
 }
 
 /**
- * HTTP for Prometheus and orchestrators: /metrics, /healthz (200 while the process answers: else restart it), /readyz (200
- * while it takes requests, else 503: send them elsewhere; what is wrong follows, a line each).
- * @param address HOST:PORT; port 0 takes a free one, `off` has none
+ * HTTP for Prometheus and orchestrators: /metrics; /healthz (200 while the process answers; if it does not, restart it); /readyz (200
+ * while the service accepts requests, otherwise 503: send them elsewhere; the body lists the problems, one per line).
+ * @param address HOST:PORT; port 0 selects a free port, `off` disables the listener
  * @throws Error naming the address that cannot be bound.
  */
 export function startMetricsServer(

@@ -4,18 +4,18 @@ import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
-/** The state that every scrape reads. */
+/** The state that each scrape reads. */
 export interface ServeState {
-  /** Every model that is served now. */
+  /** The models that are currently served. */
   readonly models: () => readonly Pick<ServedModel, 'engine' | 'queue'>[];
-  /** Of the processes that decode; undefined where images are decoded in this process. */
+  /** Status of the decode processes; undefined if images are decoded in this process. */
   readonly decoder: () => EngineStatus | undefined;
-  /** Of the features kept by reference. */
+  /** Statistics of the stored features. */
   readonly storedFeatures: () => FeatureStoreStats;
-  /** Bytes of the requests that are being answered, and of the answers that callers have not taken yet. */
+  /** Bytes of the requests in progress, of the responses that callers have not received yet, and of maps. */
   readonly held: () => { readonly requests: number; readonly answers: number; readonly maps: number };
   readonly isReady: () => boolean;
-  /** When the certificate ends; undefined without TLS. */
+  /** When the certificate expires; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
 }
 
@@ -64,8 +64,8 @@ function registerModels(registry: Registry, { models }: ServeState): void {
 }
 
 /**
- * The figures of worker processes, which reach this process with their answers: one registry has them all. A counter is set to
- * what the engine has counted; the engine of a model that was reloaded begins anew, as a restarted process does.
+ * Metrics of worker processes, whose figures reach this process with their responses. A counter is set to the engine's own count;
+ * the engine of a reloaded model starts at 0, as after a restart of the process.
  */
 function registerWorkers(registry: Registry, { models }: ServeState): void {
   const registers = [registry];
@@ -133,7 +133,7 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
   new Counter({
     name: 'vicregl_worker_busy_seconds_total',
-    help: 'Seconds that workers have spent on requests, by model.',
+    help: 'Seconds that workers have been busy with requests, by model.',
     labelNames,
     registers,
     collect() {
@@ -143,7 +143,7 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
 }
 
-/** The figures of decode processes; absent where images are decoded in this process. */
+/** Metrics of decode processes; absent if images are decoded in this process. */
 function registerDecoder(registry: Registry, { decoder }: ServeState): void {
   if (decoder() === undefined) return;
   const registers = [registry];
@@ -183,12 +183,12 @@ function registerDecoder(registry: Registry, { decoder }: ServeState): void {
   });
 }
 
-/** What the store of features by reference holds, and how it was used. */
+/** Metrics of the stored features. */
 function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeState): void {
   const registers = [registry];
   for (const [name, help, read] of [
-    ['vicregl_stored_features', 'Images whose features are kept by reference.', 'entries'],
-    ['vicregl_stored_features_bytes', 'Bytes of the features kept by reference.', 'bytes'],
+    ['vicregl_stored_features', 'Images with stored features.', 'entries'],
+    ['vicregl_stored_features_bytes', 'Bytes of the stored features.', 'bytes'],
   ] as const) {
     new Gauge({
       name,
@@ -202,16 +202,24 @@ function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeSta
   for (const [name, help, read] of [
     [
       'vicregl_stored_features_hits_total',
-      'Features that were asked for by reference, or to be stored, and were kept.',
+      'Lookups of stored features, by reference or to store an image, that found them.',
       'hits',
     ],
     [
       'vicregl_stored_features_misses_total',
-      'Features that were asked for by reference, or to be stored, and were not kept, or no longer.',
+      'Lookups of stored features, by reference or to store an image, that did not find them.',
       'misses',
     ],
-    ['vicregl_stored_features_evictions_total', 'Features dropped before their time, for newer ones.', 'evictions'],
-    ['vicregl_stored_features_expirations_total', 'Features dropped because nobody used them in time.', 'expirations'],
+    [
+      'vicregl_stored_features_evictions_total',
+      'Stored features evicted for newer ones before they expired.',
+      'evictions',
+    ],
+    [
+      'vicregl_stored_features_expirations_total',
+      'Stored features removed because they were not used in time.',
+      'expirations',
+    ],
   ] as const) {
     new Counter({
       name,
@@ -225,26 +233,22 @@ function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeSta
   }
 }
 
-/** Registers gauges of the server's state. @returns frees what measures */
+/** Registers gauges of the server's state. @returns stops the measurements */
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
   registerWorkers(registry, state);
   registerDecoder(registry, state);
   registerStoredFeatures(registry, state);
   for (const [name, help, read] of [
-    [
-      'vicregl_held_request_bytes',
-      'Bytes of the requests that are being answered; requestBytes bounds it.',
-      'requests',
-    ],
+    ['vicregl_held_request_bytes', 'Bytes of the requests in progress; requestBytes limits them.', 'requests'],
     [
       'vicregl_held_response_bytes',
-      'Bytes of answers that callers have not taken; responseBytes bounds it.',
+      'Bytes of responses that callers have not received yet; responseBytes limits them.',
       'answers',
     ],
     [
       'vicregl_held_map_bytes',
-      'Bytes of maps held for poolings, PCAs and matches of sent features; mapBytes bounds it.',
+      'Bytes of maps held for poolings, PCAs and matches of sent features; mapBytes limits them.',
       'maps',
     ],
   ] as const) {
@@ -268,7 +272,7 @@ export function registerState(registry: Registry, state: ServeState): () => void
   if (state.certificateExpires() !== undefined) {
     new Gauge({
       name: 'vicregl_certificate_expiry_timestamp_seconds',
-      help: 'When the certificate of the gRPC listener ends, in seconds since 1970.',
+      help: 'When the certificate of the gRPC listener expires, in seconds since 1970.',
       registers: [registry],
       collect() {
         this.set((state.certificateExpires()?.getTime() ?? 0) / 1000);

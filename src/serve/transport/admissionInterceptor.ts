@@ -6,15 +6,15 @@ import { rejectionStatus } from './trailers.js';
 import type { RejectedCall } from './wireInterceptor.js';
 
 /**
- * Decides by its path and metadata whether a call is admitted.
- * @throws the error that the call is answered with
+ * Decides by the path and the metadata whether a call is admitted.
+ * @throws the error with which the call is answered
  */
 export type AdmissionCheck = (path: string, metadata: Metadata) => void;
 
 /** Called with every call that is rejected. */
 export type OnRejected = (call: RejectedCall, status: Status) => void;
 
-/** Rejects calls before their message is read: a rejected call costs neither the memory of its message nor the work on it. */
+/** Rejects calls before their message is read, so that rejected calls use neither memory nor work. */
 export function admissionInterceptor(checks: readonly AdmissionCheck[], onRejected: OnRejected): ServerInterceptor {
   return ({ path }, call) =>
     new ServerInterceptingCall(call, {

@@ -9,10 +9,10 @@ import {
 import { endedWithSession, isProtocolError, type SocketCounts, socketCounts } from './grpcInternals.js';
 
 /**
- * Finds connections whose peer violated HTTP/2: a header block that cannot be decompressed or that holds a field over 64 KiB, a
- * frame that is too large or out of place. nghttp2 then sends GOAWAY, and neither reads nor writes any more. Node does not hear
- * of most of these faults: it keeps the socket, and accepts answers that never leave. This module destroys such a connection, so
- * that its calls end and their callers can retry elsewhere.
+ * Detects connections whose client violated HTTP/2: by a header block that cannot be decompressed or has a field over 64 KiB, or by a
+ * frame that is too large or in the wrong place. nghttp2 then sends GOAWAY, and no longer reads or writes. Node is not notified of most
+ * of these errors: it keeps the socket open, and accepts responses that are never sent. This module destroys such connections, so
+ * that their calls end and the callers can retry elsewhere.
  */
 
 /** Interval of the checks in ms. */
@@ -27,38 +27,38 @@ const PING_BYTES = 17;
 /** Checks without traffic after which the connection is pinged. */
 const QUIET_CHECKS = 3;
 
-/** Token bucket of pings per connection; times in ms. Proxies count pings: nginx ends a connection with more than 1,000. */
+/** Token bucket of pings per connection, in ms. Proxies limit pings: nginx closes a connection after more than 1,000. */
 const PINGS = { burst: 3, everyMs: 20_000 };
 
-/** Sessions that ended for a protocol error, whether Node or this module found it. */
+/** Sessions that ended because of a protocol error, which Node or this module detected. */
 const broken = new WeakSet<Http2Session>();
 
 /**
- * Whether a stream ended with its whole connection, for a protocol error or by a shutdown.
- * @param session of the stream, taken while it was open
+ * Whether a stream ended with its whole connection, because of a protocol error or a shutdown.
+ * @param session the session of the stream, which has to be read while the stream is open
  */
 export function wasCutOff(stream: ServerHttp2Stream, session: Http2Session | undefined): boolean {
   return (session !== undefined && broken.has(session)) || endedWithSession(stream);
 }
 
-/** Counters of a connection at one check. */
+/** Counters of a connection at a check. */
 interface Sample {
   readonly read: number;
   readonly written: number;
   readonly queued: number;
 }
 
-/** @returns the check to be called every CHECK_MS: whether the session is dead */
+/** @returns a check to be called every CHECK_MS; it returns whether the session is dead */
 function watchOne(session: ServerHttp2Session, socket: SocketCounts): () => boolean {
   let last: Sample = { read: socket.bytesRead, written: socket.bytesWritten, queued: 0 };
   /** Checks since a write that may have been a GOAWAY; undefined after any other write. */
   let quiet: number | undefined;
   let pings = PINGS.burst;
   let nextPing = 0;
-  /** Bytes of the answers to our own pings, which are no traffic of the peer's. */
+  /** Bytes of the answers to our own pings, which do not count as traffic of the peer. */
   let pongs = 0;
 
-  /** Queues a frame of our own: where it does not leave, nothing does. */
+  /** Queues a frame: if it is not sent, the connection is dead. */
   function ping(): void {
     const now = performance.now();
     if (pings < PINGS.burst && now >= nextPing) pings++;
@@ -74,10 +74,10 @@ function watchOne(session: ServerHttp2Session, socket: SocketCounts): () => bool
   return () => {
     const { outboundQueueSize = 0 } = session.state;
     const now = { read: socket.bytesRead - pongs, written: socket.bytesWritten, queued: outboundQueueSize };
-    // Frames are queued, the socket has room, and nothing has left since the last check: it never will.
+    // Frames are queued, the socket is writable, and nothing was sent since the last check: the session is dead.
     const stuck = now.queued > 0 && last.queued > 0 && now.written === last.written && socket.writeQueueSize === 0;
     const written = now.written - last.written;
-    // A session that writes is alive, unless the write is the GOAWAY that answers what it has read.
+    // A session that writes is alive, unless the write may be a GOAWAY in response to what it has read.
     if (written > 0) quiet = now.read > last.read && written >= GOAWAY_BYTES ? 0 : undefined;
     else if (quiet !== undefined && ++quiet >= QUIET_CHECKS) ping();
     last = now;
@@ -86,7 +86,7 @@ function watchOne(session: ServerHttp2Session, socket: SocketCounts): () => bool
 }
 
 /**
- * Destroys connections that ended by a violation of HTTP/2, within some tenths of a second.
+ * Destroys connections that ended because of an HTTP/2 violation, within some tenths of a second.
  * @param onBroken called with the peer of each such connection, before its calls end
  * @returns stops watching
  */
@@ -111,7 +111,7 @@ export function watchConnections(
     const { socket } = session;
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     const counts = socketCounts(session);
-    // Node destroys the session itself for the faults that it hears of. Other errors are those of the socket.
+    // Node itself destroys the session for the errors of which it is notified. Other errors are those of the socket.
     session.once('error', (error: NodeJS.ErrnoException) => {
       if (isProtocolError(error)) end(session, peer);
     });
@@ -121,7 +121,7 @@ export function watchConnections(
       clearInterval(timer);
       timer = undefined;
     });
-    // The socket has closed already.
+    // The socket is already closed.
     if (!counts) return;
     const isDead = watchOne(session, counts);
     watched.set(session, () => {

@@ -6,27 +6,27 @@ import type { Metadata } from '@grpc/grpc-js';
 export const requestIdKey = 'x-request-id';
 
 /**
- * What the interceptors know of a call, for its handler. The interceptor next to the wire creates it when the metadata of the
- * call arrives.
+ * Facts about a call that the interceptors pass to its handler. The innermost interceptor creates it when the metadata of the call
+ * arrives.
  */
 export interface CallContext {
-  /** Names the call in every log line and in the trailing metadata. */
+  /** Identifies the call in log lines and in the trailing metadata. */
   readonly requestId: string;
-  /** The HTTP/2 stream of the call. Absent in calls of tests that have none. */
+  /** The HTTP/2 stream of the call. Undefined only in tests. */
   readonly stream: ServerHttp2Stream | undefined;
-  /** Name of the token's holder, where calls need a token. */
+  /** Name of the token's holder, if calls need a token. */
   caller?: string;
   /**
-   * Set by a handler of streams: it is called with the error of a message that cannot be read, and ends the call itself when
-   * the items before it are answered.
+   * Set by handlers of streams: called with the error of a message that cannot be read. The handler ends the call when the earlier
+   * items are answered.
    */
   onMessageError?: (error: Error) => void;
 }
 
-/** Keyed by the call's own metadata object, so that no header of a caller can pass for it. */
+/** Keyed by the metadata object of the call, so that callers cannot forge it by headers. */
 const contexts = new WeakMap<Metadata, CallContext>();
 
-/** The id that a caller gives, where it is safe in logs and headers: up to 128 characters, such as a UUID or a trace id. */
+/** The caller's id if it is safe in logs and headers (up to 128 characters, such as a UUID or a trace id), otherwise a new id. */
 function safeRequestId(given: string | undefined): string {
   return given !== undefined && /^[\w.:/+=@-]{1,128}$/.test(given) ? given : randomUUID();
 }
@@ -43,7 +43,7 @@ export function callContext(metadata: Metadata): CallContext | undefined {
   return contexts.get(metadata);
 }
 
-/** The fields by which log lines name a call. */
+/** The fields that identify a call in log lines. */
 export function logFields(context: CallContext | undefined): { readonly requestId?: string; readonly caller?: string } {
   if (!context) return {};
   const { requestId, caller } = context;

@@ -1,5 +1,6 @@
 import { entryCounter } from '../../proto/entryCount.js';
 import { ServeError } from '../call/serveError.js';
+import { overLimit, type ServeLimits } from '../config/serveLimits.js';
 
 /** The part of a generated method definition that a handler needs. */
 export interface Definition<Request, Response> {
@@ -9,7 +10,7 @@ export interface Definition<Request, Response> {
   responseSerialize(response: Response): Buffer;
 }
 
-/** The bytes of a message in a box that can be emptied: grpc-js keeps the object that it delivered until the call ends. */
+/** The bytes of a message in an object that can be emptied, since grpc-js retains the delivered object until the call ends. */
 export interface RawRequest {
   bytes: Buffer | undefined;
 }
@@ -19,20 +20,20 @@ export function methodName(definition: { readonly path: string }): string {
   return definition.path.split('/').at(-1)!;
 }
 
-/** Takes the bytes out of their box, so that only the parsed request holds them, and images are freed as they are decoded. */
+/** Removes the bytes from their object, so that only the parsed request holds them, and images are freed when they are decoded. */
 export function unbox(request: RawRequest): Buffer {
   const bytes = request.bytes ?? Buffer.alloc(0);
   request.bytes = undefined;
   return bytes;
 }
 
-/** Memory in bytes that an entry of a message takes beside its encoded bytes. An empty request of a batch, the smallest, takes 74. */
+/** Memory of an entry of a message in bytes, in addition to its encoded bytes. An empty request of a batch, the smallest, uses 74. */
 const ENTRY_BYTES = 128;
 
 /**
- * The memory that a message takes while it is held, in bytes, computed before it is decoded.
- * @param maxEntries of one message
- * @returns throws ServeError `too_large` for a message with more entries
+ * Creates a function that computes the memory of a message in bytes before it is decoded. It throws ServeError `too_large` for a
+ * message with more entries.
+ * @param maxEntries maximum entries of one message
  */
 export function createMessageCost(
   { requestType }: Pick<Definition<never, never>, 'requestType'>,
@@ -45,15 +46,15 @@ export function createMessageCost(
     if (entries > maxEntries) {
       throw new ServeError(
         'too_large',
-        `the message has more than ${maxEntries} entries (messageEntries: messages within it; eight plain fields or sixteen ` +
-          'numbers count as one); send them in several calls',
+        `the message has more than ${maxEntries} entries (messageEntries; a nested message counts as one, ` +
+          'and so do eight scalar fields or 16 packed numbers); send them in several calls',
       );
     }
     return bytes.byteLength + entries * ENTRY_BYTES;
   };
 }
 
-/** @throws ServeError `invalid_argument` for bytes that are no request of the method. */
+/** @throws ServeError `invalid_argument` for bytes that are not a request of the method. */
 export function parseRequest<Request>(definition: Definition<Request, never>, bytes: Buffer): Request {
   try {
     return definition.requestDeserialize(bytes);
@@ -67,12 +68,12 @@ export function parseRequest<Request>(definition: Definition<Request, never>, by
   }
 }
 
-/** @throws ServeError `too_large` over the limit in bytes. */
-export function checkAnswerSize(bytes: Buffer, limit: number): Buffer {
-  if (bytes.byteLength <= limit) return bytes;
+/** @throws ServeError `too_large` for a response message over `maxResponseBytes`. */
+export function checkAnswerSize(bytes: Buffer, limits: Pick<ServeLimits, 'maxResponseBytes'>): Buffer {
+  if (bytes.byteLength <= limits.maxResponseBytes) return bytes;
   throw new ServeError(
     'too_large',
-    `the answer of ${bytes.byteLength} bytes is over the server's limit of ${limit}; ` +
-      'ask for dtype float16, or a smaller size (resize)',
+    `the response has ${bytes.byteLength} bytes, ${overLimit(limits, 'maxResponseBytes')}; ask for dtype float16, a smaller ` +
+      'size (resize), or less in one call',
   );
 }

@@ -108,8 +108,8 @@ describe('what is used of grpc-js beyond its interface', () => {
 
   test('a release without these fields fails at the start', () => {
     const changed = {} as Server;
-    assert.throws(() => setHttp2Options(changed, {}), /grpc-js has no commonServerOptions any more/);
-    assert.throws(() => http2ServersOf(changed), /grpc-js has no http2Servers any more/);
+    assert.throws(() => setHttp2Options(changed, {}), /grpc-js no longer has commonServerOptions/);
+    assert.throws(() => http2ServersOf(changed), /grpc-js no longer has http2Servers/);
   });
 
   test("a call's HTTP/2 stream and the status that it sent: without them, answers that were not sent count as OK", async (t) => {

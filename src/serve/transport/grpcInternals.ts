@@ -1,6 +1,6 @@
 /**
- * Everything that this service uses of grpc-js 1.14 and of Node's http2 beyond their public interface, and nothing else.
- * `grpcInternals.test.ts` exercises each use on a real server: run it first when either is upgraded.
+ * All uses of grpc-js 1.14 and of Node's http2 beyond their public interfaces, and nothing else.
+ * `grpcInternals.integration.test.ts` tests each of them on a real server: run it first when either is upgraded.
  */
 import type { Http2SecureServer, Http2Server, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2';
 import type { Readable } from 'node:stream';
@@ -12,15 +12,15 @@ interface ServerInternals {
   readonly http2Servers?: ReadonlyMap<Http2Server | Http2SecureServer, unknown>;
 }
 
-/** Makes an upgrade fail at the start, and not in silence. */
+/** Makes an incompatible upgrade fail when the server starts. */
 function missing(what: string): Error {
-  return new Error(`grpc-js has no ${what} any more; src/serve/transport/grpcInternals.ts was written for 1.14`);
+  return new Error(`grpc-js no longer has ${what}; src/serve/transport/grpcInternals.ts was written for 1.14`);
 }
 
 /**
- * Sets options of the HTTP/2 servers that a gRPC server will create. Call it before the server is bound. grpc-js has no option
- * for them.
- * @throws Error where grpc-js lacks the field.
+ * Sets options of the HTTP/2 servers that a gRPC server will create, for which grpc-js has no option. Call it before the server is
+ * bound.
+ * @throws Error if grpc-js does not have the field.
  */
 export function setHttp2Options(server: Server, { settings, ...options }: ServerOptions): void {
   const { commonServerOptions } = server as unknown as ServerInternals;
@@ -29,8 +29,8 @@ export function setHttp2Options(server: Server, { settings, ...options }: Server
 }
 
 /**
- * The HTTP/2 servers of a gRPC server, one for each address that it is bound to.
- * @throws Error where grpc-js lacks the field.
+ * The HTTP/2 servers of a gRPC server, one for each bound address.
+ * @throws Error if grpc-js does not have the field.
  */
 export function http2ServersOf(server: Server): readonly (Http2Server | Http2SecureServer)[] {
   const { http2Servers } = server as unknown as ServerInternals;
@@ -38,29 +38,29 @@ export function http2ServersOf(server: Server): readonly (Http2Server | Http2Sec
   return [...http2Servers.keys()];
 }
 
-/** Private fields of the call that grpc-js gives to the interceptor next to the wire. */
+/** Private fields of the call that grpc-js gives to the innermost interceptor. */
 interface CallInternals {
   readonly stream?: ServerHttp2Stream;
   /** The reader of the call's messages. Its first state is that between two messages. */
   readonly decoder?: { readonly readState: number };
 }
 
-/** The HTTP/2 stream of a call, as the interceptor next to the wire gets the call. */
+/** The HTTP/2 stream of a call, as the innermost interceptor receives it. */
 export function streamUnder(call: ServerInterceptingCallInterface): ServerHttp2Stream | undefined {
   return (call as unknown as CallInternals).stream;
 }
 
-/** Whether a part of a message has arrived, and the rest has not. */
+/** Whether only a part of a message has arrived. */
 export function isWithinMessage(call: ServerInterceptingCallInterface): boolean {
   const { decoder } = call as unknown as CallInternals;
   return decoder !== undefined && decoder.readState !== 0;
 }
 
 /**
- * Intercepts the statuses with which grpc-js ends a call by itself, beneath all interceptors: for a message that is too large
- * or cannot be decompressed, or a deadline that is no time. Such a status has neither details nor times, and it would end a
- * stream whose items are being answered.
- * @param handled called with the status; returns whether another one ends the call
+ * Intercepts the statuses with which grpc-js itself ends a call below all interceptors: for a message that is too large or cannot be
+ * decompressed, or an invalid deadline. Such a status has neither details nor times, and it would end a stream whose items are still
+ * being answered.
+ * @param handled called with the status; returns whether it is replaced by another one
  */
 export function interceptOwnStatus(
   call: ServerInterceptingCallInterface,
@@ -68,43 +68,43 @@ export function interceptOwnStatus(
 ): void {
   const send = call.sendStatus.bind(call);
   call.sendStatus = (given) => {
-    // Our own statuses carry metadata.
+    // Statuses of this service have metadata.
     const own = given.code !== status.OK && (given.metadata ?? undefined) === undefined;
     if (!own || !handled(given.code, given.details ?? '')) send(given);
   };
 }
 
-/** Drops what still arrives of a call whose message cannot be read: grpc-js would go on to parse it. */
+/** Discards further data of a call whose message cannot be read; grpc-js would continue to parse it. */
 export function dropIncoming(stream: ServerHttp2Stream): void {
   stream.removeAllListeners('data').resume();
 }
 
 /**
- * Makes a stream of messages read one message ahead. grpc-js reads 16, whatever their size: up to a gigabyte for a caller who
- * sends the largest.
+ * Limits the read-ahead of a stream to one message. grpc-js buffers 16, whatever their size: up to a gigabyte if they are of the
+ * maximum size.
  */
 export function readOneAhead(stream: Readable): void {
   const state = (stream as unknown as { _readableState: { highWaterMark: number } })._readableState;
   state.highWaterMark = 1;
 }
 
-/** libuv's own counts of a socket. TLS sockets have them too. */
+/** The counters of libuv for a socket. TLS sockets have them too. */
 export interface SocketCounts {
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Bytes that the peer has not taken yet. */
+  /** Bytes that the peer has not received yet. */
   readonly writeQueueSize: number;
 }
 
-/** The counts of a connection's socket; undefined for a socket that is closed already. */
+/** The counters of a connection's socket; undefined for a closed socket. */
 export function socketCounts({ socket }: ServerHttp2Session): SocketCounts | undefined {
   return (socket as unknown as { readonly _handle?: SocketCounts })._handle;
 }
 
-/** Codes of the errors with which Node ends a session, and its streams, for a fault in the protocol or by a shutdown. */
+/** Codes of the errors with which Node ends a session, and its streams, after a protocol error or at a shutdown. */
 const sessionErrors = ['ERR_HTTP2_ERROR', 'ERR_HTTP2_SESSION_ERROR'] as const;
 
-/** Whether Node ended a session for what nghttp2 says of it. */
+/** Whether Node ended a session because of a protocol error that nghttp2 reported. */
 export function isProtocolError({ code }: NodeJS.ErrnoException): boolean {
   return code === sessionErrors[0];
 }
@@ -116,9 +116,8 @@ export function endedWithSession(stream: ServerHttp2Stream): boolean {
 }
 
 /**
- * The gRPC status that was handed to HTTP/2, as its number. Node asks for trailers when the peer has taken all messages before
- * them, so a status in trailers says that the answer went out. A status that was sent alone, in the headers, is only known to
- * have been written.
+ * The gRPC status that was passed to HTTP/2, as a number. Node requests trailers when the peer has received all earlier messages, so
+ * a status in trailers means that the response was sent. A status that was sent alone, in the headers, is only known to be written.
  */
 export function sentStatus(stream: ServerHttp2Stream): { readonly code: number; readonly alone: boolean } | undefined {
   const inTrailers = stream.sentTrailers?.['grpc-status'];

@@ -28,7 +28,7 @@ export interface GrpcServerOptions {
   readonly metrics: Metrics;
   readonly failures: FailureLog;
   readonly logger: Logger;
-  /** Bounds the bytes of requests and answers. */
+  /** Bounds the bytes of requests and responses. */
   readonly admission: HandlerHost['admission'];
   /** Default: everyone may call. */
   readonly auth: Auth | undefined;
@@ -36,7 +36,7 @@ export interface GrpcServerOptions {
 
 /** The gRPC server with the service's methods, health (grpc.health.v1) and reflection. */
 export interface GrpcServer {
-  /** Number of calls whose answer has not been sent. */
+  /** Number of calls whose response has not been sent. */
   readonly callsInFlight: number;
   /** Resolves when no call is in flight. */
   idle(): Promise<void>;
@@ -44,9 +44,9 @@ export interface GrpcServer {
   setHealth(name: string, serving: boolean): void;
   /**
    * Listens. When it resolves, calls are answered.
-   * @param address HOST:PORT; port 0 takes a free port
+   * @param address HOST:PORT; port 0 selects a free port
    * @param certificates undefined: without TLS
-   * @returns HOST:PORT that is bound
+   * @returns the bound HOST:PORT
    * @throws Error naming the address that cannot be bound.
    */
   listen(address: string, certificates: CertificateStore | undefined): Promise<string>;
@@ -80,7 +80,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     'grpc.max_concurrent_streams': limits.callsPerConnection,
     // The handlers enforce maxResponseBytes themselves, with a message that says what to do.
     'grpc.max_send_message_length': -1,
-    // A caller that vanished without closing (a router forgot its connection) would hold its calls and connection for ever.
+    // Without pings, a client that vanished without closing its connection would hold its calls and the connection forever.
     'grpc.keepalive_time_ms': limits.keepaliveSeconds * 1000,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutSeconds * 1000,
     interceptors: interceptorsOf({
@@ -95,7 +95,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   });
   setHttp2Options(server, {
     settings: { maxHeaderListSize: MAX_METADATA_BYTES },
-    // No fewer fields than the size has room for: Node resets a stream with more than 128 without an error.
+    // As many fields as the size allows: by default Node resets a stream with more than 128 fields without an error.
     maxHeaderListPairs: MAX_METADATA_BYTES / 32,
   });
   server.addService(rawDefinition(definition), handlersOf(definition, methods, host));
@@ -118,7 +118,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       failures.failed(
         { method: 'connection', code: 'UNAVAILABLE', reason: 'CONNECTION_BROKEN' },
         () => ({ peer }),
-        'the caller violated HTTP/2 (metadata of more than 64 KiB, for instance); its connection is closed',
+        'the client violated HTTP/2 (for example by metadata of more than 64 KiB); its connection is closed',
       ),
     );
   }
@@ -139,7 +139,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
           error ? reject(new Error(`address: cannot listen on ${address}: ${error.message}`)) : resolve(bound),
         );
       });
-      // In the same turn of the event loop as the end of the bind: no connection is accepted before.
+      // In the same turn of the event loop in which the bind ends, so no connection is accepted before.
       watch();
       return `${hostname}:${port}`;
     },

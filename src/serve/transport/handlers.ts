@@ -7,7 +7,7 @@ import type { HandlerHost } from './openCall.js';
 import { serverStreamHandler } from './serverStreamHandler.js';
 import { unaryHandler } from './unaryHandler.js';
 
-/** The service's definition with boxed bytes in and bytes out: the handlers (de)serialise. */
+/** The service's definition without (de)serialisation of messages, which the handlers do themselves. */
 export function rawDefinition(definition: ServiceDefinition): ServiceDefinition {
   const box = (bytes: Buffer): RawRequest => ({ bytes });
   const pass = (bytes: Buffer): Buffer => bytes;
@@ -19,7 +19,7 @@ export function rawDefinition(definition: ServiceDefinition): ServiceDefinition 
   );
 }
 
-/** A gRPC handler of every method, of the kind that its definition says. */
+/** The gRPC handlers of all methods, each of the kind of its definition. */
 export function handlersOf(
   definitions: MethodDefinitions,
   methods: MethodMap,

@@ -1,9 +1,9 @@
-/** Counts calls that are being answered. */
+/** Counts the calls in progress. */
 export interface InFlight {
   readonly count: number;
   begin(): void;
   end(): void;
-  /** Resolves when none is left, at once when none is there. */
+  /** Resolves when there is no call in progress, immediately if there is none now. */
   idle(): Promise<void>;
 }
 

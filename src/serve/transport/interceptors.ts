@@ -2,6 +2,7 @@ import { type Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import { serviceName } from '../../proto/load.js';
 import { type Status, toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
+import { overLimit, type ServeLimits } from '../config/serveLimits.js';
 import type { ModelRegistry } from '../inference/registry.js';
 import { createAuthenticator } from '../operations/auth/bearer.js';
 import type { TokenStore } from '../operations/auth/tokenStore.js';
@@ -13,7 +14,7 @@ import { rejectionStatus } from './trailers.js';
 import { claimCount } from './uncountedCalls.js';
 import { type RejectedCall, type WrongEnd, wireInterceptor } from './wireInterceptor.js';
 
-/** Who may call a service. */
+/** The callers that a service accepts. */
 export interface Auth {
   readonly store: TokenStore;
   /** Whether grpc.health.v1 answers without a token. */
@@ -34,7 +35,7 @@ export interface InterceptorOptions {
   readonly metadataBytes: number;
 }
 
-/** The error for a status with which grpc-js would end a call by itself; undefined where its status says all there is. */
+/** The error for a status with which grpc-js itself would end a call; undefined if that status needs no further details. */
 function errorOfOwnStatus(code: status, details: string, begun: boolean): ServeError | undefined {
   if (code === status.RESOURCE_EXHAUSTED) {
     return new ServeError('too_large', `${details} bytes (maxMessageBytes); send smaller images, or fewer at a time`);
@@ -42,11 +43,14 @@ function errorOfOwnStatus(code: status, details: string, begun: boolean): ServeE
   if (code === status.UNIMPLEMENTED) {
     return new ServeError('unsupported_encoding', `${details}; send messages uncompressed, or with gzip or deflate`);
   }
-  // A handler that has begun sees the deadline itself, and answers with what it has.
+  // A handler that has begun handles the deadline itself.
   if (code === status.DEADLINE_EXCEEDED && !begun) {
-    return new ServeError('deadline_exceeded', 'the deadline of the call passed before its message had arrived');
+    return new ServeError(
+      'deadline_exceeded',
+      'the deadline of the call passed before its message arrived; allow more time',
+    );
   }
-  // What else grpc-js calls INTERNAL before an answer is written: a message that does not decompress, a deadline that is no time.
+  // Other cases of INTERNAL of grpc-js before a response is written: a message that cannot be decompressed, an invalid deadline.
   if (code === status.INTERNAL && /decompress|grpc-timeout/.test(details)) {
     return new ServeError('invalid_argument', details);
   }
@@ -54,12 +58,12 @@ function errorOfOwnStatus(code: status, details: string, begun: boolean): ServeE
 }
 
 const wrongEnds: Readonly<Record<WrongEnd, string>> = {
-  none: 'the call ended without a message; the method takes one message, which may be empty',
-  part: 'the call ended in the middle of a message; the part that arrived is dropped',
-  second: 'the call brought a second message; the method takes one',
+  none: 'the call ended without a message; send one message, which may be empty',
+  part: 'the call ended in the middle of a message; the received part is discarded',
+  second: 'the call has a second message; send only one',
 };
 
-/** The size of a call's metadata as HTTP/2 counts it: names, values and 32 bytes for each. */
+/** The size of a call's metadata as HTTP/2 counts it: names, values and 32 bytes per entry. */
 function sizeOfMetadata(metadata: Metadata): number {
   let sum = 0;
   for (const [name, values] of Object.entries(metadata.toHttp2Headers())) {
@@ -69,14 +73,14 @@ function sizeOfMetadata(metadata: Metadata): number {
 }
 
 /** @throws ServeError `too_large`, from the check. */
-function checkMetadataSize(limit: number): AdmissionCheck {
+function checkMetadataSize(limits: Pick<ServeLimits, 'metadataBytes'>): AdmissionCheck {
   return (_, metadata) => {
     const bytes = sizeOfMetadata(metadata);
-    if (bytes <= limit) return;
+    if (bytes <= limits.metadataBytes) return;
     throw new ServeError(
       'too_large',
-      `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), over the limit of ${limit} ` +
-        '(metadataBytes); send less metadata, and images in the message',
+      `the metadata of the call has ${bytes} bytes (names, values, and 32 for each), ` +
+        `${overLimit(limits, 'metadataBytes')}; send less metadata, and images in the message`,
     );
   };
 }
@@ -86,7 +90,7 @@ function checkToken(auth: Auth): AdmissionCheck {
   const authenticate = createAuthenticator(auth);
   return (path, metadata) => {
     const [authorization] = metadata.get('authorization');
-    // The handlers have no use for the secret, and cannot log what they do not get.
+    // The handlers do not need the secret, and thus cannot log it.
     metadata.remove('authorization');
     authenticate(path, authorization?.toString(), ({ name }) => {
       const context = callContext(metadata);
@@ -103,7 +107,7 @@ function checkQueues({ models, queueing }: Pick<InterceptorOptions, 'models' | '
   };
 }
 
-/** The interceptors that every call passes: the one next to the wire, then admission. */
+/** The interceptors of every call: the innermost one, then admission. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
   const { auth, metrics, failures, receiveSeconds } = options;
   function rejected({ method, context, peer }: RejectedCall, { code, details, reason }: Status): void {
@@ -130,7 +134,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     },
   });
   const checks: AdmissionCheck[] = [
-    checkMetadataSize(options.metadataBytes),
+    checkMetadataSize(options),
     ...(auth ? [checkToken(auth)] : []),
     checkQueues(options),
   ];

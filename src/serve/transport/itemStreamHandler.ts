@@ -18,22 +18,22 @@ import { readOneAhead } from './grpcInternals.js';
 import { type HandlerHost, type OpenCall, openCall } from './openCall.js';
 import { writeMessage } from './writeStall.js';
 
-/** An encoded answer, whose bytes are held until the caller has taken it. */
+/** An encoded response, whose bytes are held until the caller has received it. */
 interface HeldAnswer {
   readonly bytes: Buffer;
   readonly permit: Permit | undefined;
 }
 
 /**
- * A gRPC handler of a method that answers every message of a stream with a message, on raw bytes.
+ * A gRPC handler, on raw bytes, for methods that answer each message of a stream with one message.
  *
- * Backpressure: at most `streamItems` items are unanswered. No further message is read while that many are, while answers wait
- * for a slow reader, or while stream items hold their half of `requestBytes`; HTTP/2 then blocks the sender. A reader that stops
- * ends the call.
+ * Backpressure: at most `streamItems` items are unanswered. No further message is read while that limit is reached, while responses
+ * wait for a slow reader, or while stream items hold their half of `requestBytes`; HTTP/2 then blocks the sender. If the reader
+ * stops, the call is ended.
  *
- * Errors: the failure of one item becomes the item's status. The stream ends with INVALID_ARGUMENT for bytes that are no message,
+ * Errors: the failure of one item becomes the item's status. The stream ends with INVALID_ARGUMENT for invalid messages,
  * with RESOURCE_EXHAUSTED for a message that is too large or has too many entries, and with UNAVAILABLE at a shutdown. In each case
- * the items before it are answered first.
+ * the earlier items are answered first.
  */
 export function itemStreamHandler<Item, Response, Answer>(
   definition: Definition<Item, Answer>,
@@ -43,13 +43,12 @@ export function itemStreamHandler<Item, Response, Answer>(
   const name = methodName(definition);
   const costOf = createMessageCost(definition, host.messageEntries);
 
-  /** The encoded answer of an item; an error is encoded as its status. */
+  /** The encoded response of an item; an error is encoded as the item's status. */
   async function answerItem(request: RawRequest, { call, phases: ofCall }: OpenCall): Promise<HeldAnswer> {
     const phases = ofCall.forItem();
     const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
-    const encode = (make: () => Answer): Buffer =>
-      checkAnswerSize(definition.responseSerialize(make()), host.maxResponseBytes);
+    const encode = (make: () => Answer): Buffer => checkAnswerSize(definition.responseSerialize(make()), host);
     try {
       try {
         const response = await method.answer(item, sub);
@@ -86,7 +85,7 @@ export function itemStreamHandler<Item, Response, Answer>(
         return;
       }
       const failure = open.fail(stopped);
-      // A closed stream has its status already, and an error without a listener would be thrown.
+      // A closed stream already has its status, and an error without a listener would be thrown.
       if (!stream.cancelled) stream.emit('error', failure);
     }
 
@@ -100,7 +99,7 @@ export function itemStreamHandler<Item, Response, Answer>(
       if (stopped === undefined && !waitsForBytes && unanswered < host.streamItems) stream.resume();
     }
 
-    /** Waits for a permit for the item's bytes, and reads nothing meanwhile, so that the sender waits too. */
+    /** Waits for a permit for the item's bytes. The stream is not read during the wait, so the sender waits too. */
     async function hold(raw: RawRequest): Promise<Permit> {
       const cost = costOf(raw);
       waitsForBytes = true;
@@ -125,7 +124,7 @@ export function itemStreamHandler<Item, Response, Answer>(
 
     function onDraining(): void {
       if (stopped !== undefined) return;
-      stop(new ServeError('shutting_down', 'the server is shutting down; send the rest to another one'));
+      stop(new ServeError('shutting_down', 'the server is shutting down; send the remaining items to another one'));
     }
 
     stream.on('data', (raw: RawRequest) => {
@@ -138,7 +137,7 @@ export function itemStreamHandler<Item, Response, Answer>(
           readOn();
           finishWhenIdle();
         })
-        .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+        .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
     });
     stream.on('end', () => {
       stopped ??= null;

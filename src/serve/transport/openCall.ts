@@ -17,27 +17,27 @@ import { addDurations, type StatusWithTrailers, withDetails } from './trailers.j
 import { claimCount } from './uncountedCalls.js';
 import { createWriteStallTimer } from './writeStall.js';
 
-/** What every handler shares. */
+/** The environment of all handlers. */
 export interface HandlerHost {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly failures: Pick<FailureLog, 'failed'>;
   readonly maxResponseBytes: number;
-  /** Entries of one request message (see `entryCounter`). */
+  /** Maximum entries of one request message (see `entryCounter`). */
   readonly messageEntries: number;
-  /** Items of one stream that may be unanswered. */
+  /** Maximum unanswered items of one stream. */
   readonly streamItems: number;
-  /** Seconds in which a caller has to take each MiB of its answers. */
+  /** Maximum seconds for a caller to receive a response message, per MiB of it. */
   readonly readSeconds: number;
-  /** Bounds the bytes of requests and answers. */
+  /** Bounds the bytes of requests and responses. */
   readonly admission: Pick<Admission, 'requestBytes' | 'responseBytes'>;
-  /** Counts the calls whose answer has not been sent yet, so that a shutdown can wait for them. */
+  /** Counts the calls whose response has not been sent yet, so that a shutdown can wait for them. */
   readonly inFlight: Pick<InFlight, 'begin' | 'end'>;
-  /** Aborted when the drain begins: streams accept no more items then. */
+  /** Aborted when the drain begins: from then on, streams accept no more items. */
   readonly draining: AbortSignal;
 }
 
-/** What calls of every kind have in grpc-js. */
+/** The common part of all kinds of calls in grpc-js. */
 type GrpcCall = Pick<EventEmitter, 'once'> & {
   readonly cancelled: boolean;
   readonly metadata: Metadata;
@@ -45,50 +45,50 @@ type GrpcCall = Pick<EventEmitter, 'once'> & {
   getPeer(): string;
 };
 
-/** One call, from its start until its whole answer has been sent. */
+/** One call, from its start until its whole response has been sent. */
 export interface OpenCall {
   readonly call: Call;
-  /** The phases of its one message, or of all items of a stream. */
+  /** The phases of its message, or of all items of a stream. */
   readonly phases: PhaseRecorder;
-  /** Runs the work when the stream has closed, whoever closed it: what the call held is released then. */
+  /** Runs the work when the stream has closed for any reason, to release what the call held. */
   onceClosed(work: () => void): void;
   /**
-   * Starts the write stall timer for a message of so many bytes. When the caller does not take it in time, the call ends: its
+   * Starts the write stall timer for a message of so many bytes. If the caller does not receive it in time, the call is ended: its
    * signal is aborted with a ServeError `reader_stalled`, and its stream is reset.
-   * @returns to be called when HTTP/2 has taken the message
+   * @returns stops the timer; call it when HTTP/2 has sent the message
    */
   startWriteTimer(bytes: number): () => void;
   /**
-   * Marks the call as answered. Call it once, before the answer is handed to grpc-js. The call is counted and logged when it
-   * ends, by whether the answer was sent.
+   * Marks the call as answered. Call it once, before the response is passed to grpc-js. The call is counted and logged when it ends,
+   * by whether the response was sent.
    */
   succeed(): Metadata;
-  /** The same for one that failed. */
+  /** The same for a failed call. */
   fail(error: unknown): StatusWithTrailers;
 }
 
-/** A client's deadline passes a little before ours, in ms: its timer started before the call travelled, and it cancels then. */
+/** Tolerance in ms: the deadline of a client, which then cancels, passes before ours, since its timer started earlier. */
 const DEADLINE_SLACK_MS = 20;
 
-/** Why a call was cancelled: grpc-js only says that it was. */
+/** Why a call was cancelled; grpc-js does not report the reason. */
 function cancellation(grpcCall: GrpcCall): ServeError {
   const deadline = Number(grpcCall.getDeadline());
   return Date.now() >= deadline - DEADLINE_SLACK_MS
     ? new ServeError('deadline_exceeded', 'the deadline of the call passed before it was answered')
-    : new ServeError('cancelled', 'the caller gave up');
+    : new ServeError('cancelled', 'the caller cancelled the call');
 }
 
-/** The call's deadline, where it has one: grpc-js gives Infinity where it does not. */
+/** The call's deadline, if it has one; otherwise grpc-js returns Infinity. */
 function deadlineOf(grpcCall: GrpcCall): { readonly deadline?: number } {
   const deadline = Number(grpcCall.getDeadline());
   return Number.isFinite(deadline) ? { deadline } : {};
 }
 
-/** How a call was answered, before it is known whether the answer went out. */
+/** How a call was answered, before it is known whether the response was sent. */
 interface Outcome {
-  /** From the call's message to its answer. */
+  /** From the call's message to its response. */
   readonly seconds: number;
-  /** What it was answered with; absent: OK. */
+  /** The error with which it was answered; absent: OK. */
   readonly failure?: { readonly status: Status; readonly error: unknown };
 }
 
@@ -97,11 +97,11 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   const start = performance.now();
   const context = callContext(grpcCall.metadata);
   const stream = context?.stream;
-  // Both are gone when the connection is.
+  // Neither is available after the connection was closed.
   const session = stream?.session;
   const peer = grpcCall.getPeer();
   const cancelled = new AbortController();
-  // Every image of a batch or a stream listens while it waits: many listeners are no leak.
+  // Every waiting image of a batch or a stream listens, so many listeners are not a leak.
   setMaxListeners(0, cancelled.signal);
   const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds));
   const atClose: (() => void)[] = [];
@@ -113,16 +113,16 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
   const writeStall = createWriteStallTimer(host.readSeconds, (bytes, seconds) => {
     stalled = new ServeError(
       'reader_stalled',
-      `the caller did not take a message of ${bytes} bytes in ${seconds} s (readSeconds is ${host.readSeconds} for each ` +
-        'MiB); read while answers come',
+      `the caller did not receive a message of ${bytes} bytes in ${seconds} s (readSeconds: ${host.readSeconds} per MiB); read ` +
+        'responses as they arrive',
     );
     cancelled.abort(stalled);
-    // A status would not do: grpc-js sends it as trailers, which wait behind the messages that flow control holds back. The
-    // caller sees RESOURCE_EXHAUSTED, which is how gRPC reads this code.
+    // A status would not arrive: grpc-js sends it as trailers, which wait behind the messages that flow control blocks. gRPC maps
+    // this code to RESOURCE_EXHAUSTED.
     stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   });
 
-  /** Why a call ended before its whole answer was sent. */
+  /** Why a call ended before its whole response was sent. */
   function whyLost(): ServeError {
     if (stalled) return stalled;
     if (stream && wasCutOff(stream, session)) {
@@ -133,20 +133,20 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     return cancellation(grpcCall);
   }
 
-  /** Whether an answer that was handed over has gone out, as far as HTTP/2 can say. */
+  /** Whether a response that was passed to grpc-js has been sent, as far as HTTP/2 reports it. */
   function isSent(): boolean {
     const sent = stream && sentStatus(stream);
     return sent !== undefined && (!sent.alone || stream?.rstCode === constants.NGHTTP2_NO_ERROR);
   }
 
-  /** Milliseconds of each phase, to a tenth. */
+  /** Milliseconds of each phase, rounded to 0.1. */
   function phaseTimes(): Record<string, number> {
     return Object.fromEntries(
       [...phases.seconds].map(([phase, seconds]) => [phase, Math.round(seconds * 10_000) / 10]),
     );
   }
 
-  /** Counts and logs the call as its caller saw it: an answer that was not sent is none. */
+  /** Counts and logs the call as its caller saw it: a response that was not sent counts as a failure. */
   function end(): void {
     if (ended || !closed || outcome === undefined) return;
     ended = true;
@@ -177,13 +177,13 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     host.inFlight.end();
   }
 
-  // grpc-js emits `cancelled` when the stream closes or its status was taken; before an answer it means that the caller cancelled.
+  // grpc-js emits `cancelled` when the stream closes or its status was sent; before a response it means that the caller cancelled.
   function onClose(): void {
     closed = true;
     writeStall.stop();
     if (!outcome) cancelled.abort(whyLost());
     for (const work of atClose.splice(0)) work();
-    // For a status without messages, grpc-js only says that it was written.
+    // For a status without messages, grpc-js reports only that it was written.
     if (outcome && !outcome.failure && stream && !stream.closed && !isSent()) stream.once('close', end);
     else end();
   }

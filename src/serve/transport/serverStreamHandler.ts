@@ -6,8 +6,8 @@ import { type HandlerHost, openCall } from './openCall.js';
 import { writeMessage } from './writeStall.js';
 
 /**
- * A gRPC handler of a method that answers with several messages, on raw bytes. Each message is encoded when HTTP/2 has taken the
- * message before. The bytes of the whole answer are held until the caller has taken it.
+ * A gRPC handler, on raw bytes, for methods whose response has several messages. Each message is encoded when HTTP/2 has sent the
+ * previous one. The bytes of the whole response are held until the caller has received it.
  */
 export function serverStreamHandler<Request, Response>(
   definition: Definition<Request, Response>,
@@ -41,10 +41,10 @@ export function serverStreamHandler<Request, Response>(
         () => stream.end(open.succeed()),
         (error: unknown) => {
           const failure = open.fail(error);
-          // A closed stream has its status already, and an error without a listener would be thrown.
+          // A closed stream already has its status, and an error without a listener would be thrown.
           if (!stream.cancelled) stream.emit('error', failure);
         },
       )
-      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
   };
 }

@@ -5,7 +5,7 @@ type CaListener = Parameters<experimental.CertificateProvider['addCaCertificateL
 type IdentityListener = Parameters<experimental.CertificateProvider['addIdentityCertificateListener']>[0];
 
 /**
- * Credentials of a gRPC server that follow reloads of its certificates: new connections get the new ones, open connections stay.
+ * Credentials of a gRPC server whose certificates can be reloaded: new connections use the new ones, open connections stay.
  * With `tlsClientCa`, clients without a certificate of these authorities are rejected.
  * @param store undefined: without TLS
  */
@@ -17,7 +17,7 @@ export function serverCredentials(store: CertificateStore | undefined): ServerCr
   const sendIdentity = (listener: IdentityListener): void =>
     listener({ certificate: store.current.cert, privateKey: store.current.key });
   const provider: experimental.CertificateProvider = {
-    // A microtask later: grpc-js registers its own inner listener only after it has registered this one.
+    // In a microtask: grpc-js registers its own inner listener only after this one.
     addCaCertificateListener(listener) {
       caListeners.add(listener);
       queueMicrotask(() => sendCa(listener));
@@ -33,7 +33,7 @@ export function serverCredentials(store: CertificateStore | undefined): ServerCr
     for (const listener of identityListeners) sendIdentity(listener);
     for (const listener of caListeners) sendCa(listener);
   });
-  // The first argument is the server's own certificate, whatever grpc-js calls the parameter.
+  // The first argument is the server's own certificate; the name of the parameter in grpc-js is misleading.
   return experimental.createCertificateProviderServerCredentials(
     provider,
     store.mutual ? provider : null,

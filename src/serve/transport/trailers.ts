@@ -7,8 +7,8 @@ import type { Phase } from '../call/phases.js';
 export type StatusWithTrailers = Status & { readonly metadata: Metadata };
 
 /**
- * Puts the durations of a call into its trailing metadata: `vicregl-total-ms`, and `vicregl-phase-NAME-ms` for each phase.
- * @param start when the message of the call arrived, as performance.now(); of a call that was rejected before that, when its
+ * Adds the durations of a call to its trailing metadata: `vicregl-total-ms`, and `vicregl-phase-NAME-ms` for each phase.
+ * @param start when the message of the call arrived, as performance.now(); for a call that was rejected before that, when its
  *   metadata arrived
  */
 export function addDurations(metadata: Metadata, start: number, phases: ReadonlyMap<Phase, number> = new Map()): void {
@@ -16,13 +16,13 @@ export function addDurations(metadata: Metadata, start: number, phases: Readonly
   metadata.set('vicregl-total-ms', (performance.now() - start).toFixed(3));
 }
 
-/** Adds the details of an error that programs read (google.rpc.Status) to its trailing metadata. */
+/** Adds the details of an error for programs (google.rpc.Status) to its trailing metadata. */
 export function withDetails(failure: Status, metadata: Metadata): StatusWithTrailers {
   metadata.set(statusDetailsKey, encodeStatusDetails(failure));
   return { ...failure, metadata };
 }
 
-/** The status of a call that no handler saw, with its details and durations. @param start as of `addDurations` */
+/** The status of a call that was rejected before its handler, with details and durations. @param start as in `addDurations` */
 export function rejectionStatus(failure: Status, start: number): StatusWithTrailers {
   const metadata = new Metadata();
   addDurations(metadata, start);

@@ -13,9 +13,9 @@ import {
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
- * A gRPC handler of a unary method, on raw bytes. Messages are (de)serialised here because grpc-js answers a malformed message
- * with INTERNAL, and an answer over its send limit with an unhelpful message. Every error becomes a status, is counted and
- * logged; none escapes to the process.
+ * A gRPC handler for unary methods, on raw bytes. Messages are (de)serialised here because grpc-js answers malformed messages with
+ * INTERNAL, and responses over its send limit with an unhelpful message. Every error becomes a status, and is counted and logged;
+ * none is unhandled.
  */
 export function unaryHandler<Request, Response>(
   definition: Definition<Request, Response>,
@@ -31,9 +31,7 @@ export function unaryHandler<Request, Response>(
       const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
       const response = await method(message, call);
       call.signal.throwIfAborted();
-      return await timed(call, 'encode', () =>
-        checkAnswerSize(definition.responseSerialize(response), host.maxResponseBytes),
-      );
+      return await timed(call, 'encode', () => checkAnswerSize(definition.responseSerialize(response), host));
     } finally {
       requestPermit.release();
     }
@@ -52,7 +50,7 @@ export function unaryHandler<Request, Response>(
         (response) => callback(null, response, open.succeed()),
         (error: unknown) => callback(open.fail(error)),
       )
-      // Only sending the answer can still fail here, and an unhandled rejection would end the process.
-      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the answer could not be sent'));
+      // Only sending the response can still fail here; an unhandled rejection would end the process.
+      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
   };
 }

@@ -4,24 +4,24 @@ import { methodName } from './codec.js';
 import { sentStatus } from './grpcInternals.js';
 
 /**
- * Calls that end and were counted by no handler and no interceptor: no method has their path, they are not gRPC, grpc-js
- * answered them by itself, or the caller was gone before the whole message had arrived. Each is counted once, by the status that
- * HTTP/2 has seen, so that the counts of all codes add up to the number of calls.
+ * Counts calls that no handler and no interceptor has counted: no method has their path, they are not gRPC, grpc-js answered them
+ * itself, or they ended before their whole message had arrived. Each is counted once, by the status that HTTP/2 reports, so that the
+ * counts of all codes add up to the number of calls.
  */
 
-/** Code of a call that ended before its message had arrived, without an answer. */
+/** Code of a call that ended without an answer before its message had arrived. */
 const NO_MESSAGE = 'NO_MESSAGE';
 
-/** Code of a request whose content type is not gRPC's. It is answered with HTTP status 415. */
+/** Code of a request whose content type is not that of gRPC. It is answered with HTTP status 415. */
 const NOT_GRPC = 'NOT_GRPC';
 
-/** The label of calls whose path is no method of ours: a label must have few values. */
+/** The label of calls whose path is not a method of this service, since a label must have few values. */
 const UNKNOWN_METHOD = 'unknown';
 
 /** Calls that a handler or an interceptor counts. */
 const claimed = new WeakSet<ServerHttp2Stream>();
 
-/** Claims the count of a call, so that it is counted once. @returns false where it is claimed already */
+/** Claims the right to count a call, so that it is counted once. @returns false if it is already claimed */
 export function claimCount(stream: ServerHttp2Stream | undefined): boolean {
   if (!stream) return true;
   if (claimed.has(stream)) return false;
@@ -30,19 +30,19 @@ export function claimCount(stream: ServerHttp2Stream | undefined): boolean {
 }
 
 export interface UncountedCall {
-  /** Name of one of our methods, or `unknown`. */
+  /** Name of a method of the service, or `unknown`. */
   readonly method: string;
   /** Name of a gRPC status, `NO_MESSAGE` or `NOT_GRPC`. */
   readonly code: string;
-  /** As the caller sent it, cut to 200 characters. */
+  /** The path that the caller sent, cut to 200 characters. */
   readonly path: string;
   readonly peer: string;
 }
 
 export interface UncountedOptions {
-  /** Paths of our methods. */
+  /** Paths of the service's methods. */
   readonly paths: ReadonlySet<string>;
-  /** Whether a path is of another service on this server (health, reflection): its calls are not counted. */
+  /** Whether a path belongs to another service of this server (health, reflection), whose calls are not counted. */
   readonly isForeign: (path: string) => boolean;
   readonly ended: (call: UncountedCall) => void;
 }
@@ -79,12 +79,12 @@ export function watchUncountedCalls(
       const method = paths.has(path) ? methodName({ path }) : UNKNOWN_METHOD;
       ended({ method, code: codeOf(stream), path: path.slice(0, PATH_CHARACTERS), peer });
     };
-    // A stream that was reset before it was read closes only when it is read; `aborted` comes at once. Handlers claim their
-    // calls when these begin, so before either event.
+    // A stream that was reset before it was read is closed only when it is read, but it emits `aborted` immediately. Handlers claim
+    // their calls at the start, before either event.
     stream.once('aborted', end);
     stream.once('close', end);
   }
 
-  // Before grpc-js, which may answer and so close a stream in its own listener.
+  // Before the listener of grpc-js, which may answer, and thus close, a stream.
   for (const server of servers) server.prependListener('stream', onStream);
 }

@@ -6,49 +6,48 @@ import { dropIncoming, interceptOwnStatus, isWithinMessage, streamUnder } from '
 type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
 
 /**
- * How long after its caller's end a stream, or a call without a whole message, may still be reset, in ms. Node's client cancels
- * a call by a reset and ends it right before: of the two it is the reset that was meant.
+ * Milliseconds to wait for a reset after the caller has ended a stream, or a call without a whole message. Node's client ends a call
+ * right before it cancels it by a reset: in that case the call was cancelled.
  */
 const RESET_MS = 50;
 
-/** What is wrong with the end of a call: it came before a message, or within one; or a second message came before it. */
+/** The error of a call's end: it came before a message or within a message, or after a second message. */
 export type WrongEnd = 'none' | 'part' | 'second';
 
 /** A call that is rejected before a handler sees it. */
 export interface RejectedCall {
   readonly method: string;
-  /** Undefined where the metadata of the call has not arrived. */
+  /** Undefined if the metadata of the call has not arrived. */
   readonly context: CallContext | undefined;
   readonly peer: string;
 }
 
-/** What the interceptor reports, and the errors that it answers with. */
+/** Receives the reports of the interceptor, and supplies the errors with which it ends calls. */
 export interface WireObserver {
-  /** Longest time in ms from the metadata of a call to its whole message. Calls that stream messages have no limit. */
+  /** Maximum milliseconds from the metadata of a call to its whole message. Does not apply to streams of requests. */
   readonly receiveMs: number;
   /** The error of a call whose message took longer. */
   lateMessage(): Error;
   /**
-   * The error of a call that grpc-js would end by itself, for its message or for the metadata about the message.
-   * @param begun whether a handler answers the call
-   * @returns undefined where the status of grpc-js is sent as it is
+   * The error of a call that grpc-js itself would end because of its message or the metadata about it.
+   * @param begun whether a handler has begun to answer the call
+   * @returns undefined if the status of grpc-js is to be sent unchanged
    */
   ownStatus(code: status, details: string, begun: boolean): Error | undefined;
-  /** The error of a call that its caller ended too early, or not early enough. */
+  /** The error of a call that its caller ended too early or too late. */
   wrongEnd(end: WrongEnd): Error;
   /** Counts and logs a rejected call. @param start when its metadata arrived, as performance.now() */
   reject(error: Error, call: RejectedCall, start: number): SentStatus;
   /** A message of a call has arrived. */
   received(method: string, bytes: number): void;
-  /** A message is handed to HTTP/2. */
+  /** A message is passed to HTTP/2. */
   sent(method: string, bytes: number): void;
 }
 
 /**
- * The interceptor next to the wire. It creates the context of every call, whose request id goes into the trailing metadata
- * whatever the answer is. It also ends those calls of a service that no handler could answer: the message is too large, cannot
- * be read, ends in its middle, or is late. grpc-js would end the first two without our details, take the third for a whole
- * message, and wait for the fourth without limit.
+ * The innermost interceptor. It creates the context of every call, and adds the request id to the trailing metadata of every
+ * response. It also ends calls that no handler can answer: the message is too large, cannot be read, is incomplete, or is late.
+ * grpc-js would end the first two without our details, accept the third as a whole message, and wait for the fourth without limit.
  */
 export function wireInterceptor(service: string, observer: WireObserver): ServerInterceptor {
   return ({ path, requestStream }, call) => {
@@ -62,7 +61,7 @@ export function wireInterceptor(service: string, observer: WireObserver): Server
     let context: CallContext | undefined;
     let timer: NodeJS.Timeout | undefined;
 
-    /** Ends the call, or has its handler end it when the items before this message are answered. */
+    /** Ends the call, or lets its handler end it when the earlier items are answered. */
     function refuse(error: Error): void {
       if (answered) return;
       if (context?.onMessageError) context.onMessageError(error);

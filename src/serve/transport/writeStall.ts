@@ -2,18 +2,18 @@ import type { Writable } from 'node:stream';
 
 const MiB = 1024 * 1024;
 
-/** Detects a caller that does not take what is written to it. */
+/** Detects a caller that does not receive the messages written to it. */
 export interface WriteStallTimer {
-  /** Call it when a message is written. @returns to be called when HTTP/2 has taken the message */
+  /** Call it when a message is written. @returns call it when HTTP/2 has sent the message */
   written(bytes: number): () => void;
   stop(): void;
 }
 
 /**
- * The time of each message begins when the message before it was taken: messages that wait behind each other on a slow line are
- * no stall.
- * @param secondsPerMiB time for each MiB of a message, and for a message that is smaller
- * @param onStalled called once, with the size in bytes of the message that was not taken and the seconds that it had
+ * The time of a message starts when the previous message was sent: messages that wait behind others on a slow connection are not
+ * stalled.
+ * @param secondsPerMiB maximum time per MiB of a message; a smaller message has this time too
+ * @param onStalled called once, with the bytes of the message that was not sent in time, and its maximum time in seconds
  */
 export function createWriteStallTimer(
   secondsPerMiB: number,
@@ -44,7 +44,7 @@ export function createWriteStallTimer(
       waiting.push(bytes);
       if (waiting.length === 1) watchNext();
       return () => {
-        // HTTP/2 takes messages in the order in which they were written.
+        // HTTP/2 sends messages in the order in which they were written.
         waiting.shift();
         watchNext();
       };
@@ -53,16 +53,16 @@ export function createWriteStallTimer(
   };
 }
 
-/** The part of an open call that writing a message needs. */
+/** The part of an open call that `writeMessage` uses. */
 interface WritingCall {
   readonly call: { readonly signal: AbortSignal };
   readonly startWriteTimer: WriteStallTimer['written'];
 }
 
 /**
- * Writes one message of a call to its stream. Resolves when HTTP/2 has taken it: a slow reader slows its writer down, and a
- * reader that stops ends the call.
- * @throws the reason of the call's signal when it is aborted meanwhile.
+ * Writes one message of a call to its stream. Resolves when HTTP/2 has sent it, so that a slow reader slows the writer down; if the
+ * reader stops, the call is ended.
+ * @throws the reason of the call's signal if it is aborted in the meantime.
  */
 export async function writeMessage(
   stream: Writable,
@@ -70,15 +70,15 @@ export async function writeMessage(
   { call: { signal }, startWriteTimer }: WritingCall,
 ): Promise<void> {
   signal.throwIfAborted();
-  const taken = startWriteTimer(bytes.byteLength);
+  const stopTimer = startWriteTimer(bytes.byteLength);
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     stream.write(bytes, (error) => {
       signal.removeEventListener('abort', onAbort);
       if (!error) resolve();
-      // A destroyed stream fails its writes before it says why it was destroyed.
+      // Writes to a destroyed stream fail before the signal has the reason.
       else setImmediate(() => reject(signal.aborted ? signal.reason : error));
     });
-  }).finally(taken);
+  }).finally(stopTimer);
 }

@@ -61,9 +61,9 @@ function coverageOf(weights: readonly RegionWeights[] | undefined): { coverage?:
 }
 
 /**
- * Acquires the bytes of the maps of a request that pools or reduces them: they are held while it waits for its turn.
- * @returns undefined where it does neither
- * @throws ServeError `overloaded` where they do not fit beside those of others; a call that waits for capacity waits then.
+ * Acquires the bytes of the maps of a request that pools or reduces them: the maps are in memory while it waits for a slot.
+ * @returns undefined if the request does neither
+ * @throws ServeError `overloaded` if they exceed `mapBytes` together with those of others; calls that wait for capacity wait.
  */
 async function acquireMaps(
   { admission: { mapBytes } }: ServeContext,

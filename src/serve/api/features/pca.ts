@@ -6,6 +6,7 @@ import type { PcaResult } from '../../../proto/generated/vicregl/v1/PcaResult.js
 import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.js';
 import { runSync } from '../../../tensor/slices.js';
 import { type Tensor, tensorFromBytes } from '../../../tensor/tensor.js';
+import type { ServeLimits } from '../../config/serveLimits.js';
 import { invalid } from '../wire/fields.js';
 import { tensorMessage } from '../wire/wireTensor.js';
 
@@ -34,18 +35,22 @@ function readBasis(message: PcaBasis__Output): Basis {
 
 /**
  * Reads the PCA options of a request.
- * @param most maximum number of components
  * @throws ServeError `invalid_argument` naming the field.
  */
-export function readPca(pca: Pca__Output, most: number): Reduction & { readonly components: number } {
+export function readPca(
+  pca: Pca__Output,
+  { pcaComponents }: Pick<ServeLimits, 'pcaComponents'>,
+): Reduction & { readonly components: number } {
   const basis = pca.basis === null ? undefined : readBasis(pca.basis);
   const given = basis?.components.shape[0];
   const components = pca.components === 0 ? (given ?? 0) : pca.components;
   if (given !== undefined && given !== components) {
-    throw invalid(`pca.components: ${components} is not the ${given} of the basis; leave it 0`);
+    throw invalid(`pca.components: ${components} differs from the ${given} components of the basis; set it to 0`);
   }
-  if (components < 1 || components > most) {
-    throw invalid(`pca.components: ${components} must be 1 to ${most}; 3 are enough for an RGB picture of a map`);
+  if (components < 1 || components > pcaComponents) {
+    throw invalid(
+      `pca.components: ${components} must be 1 to ${pcaComponents} (pcaComponents); 3 are enough for an RGB picture of a map`,
+    );
   }
   return basis === undefined ? { components } : { components, basis };
 }

@@ -6,6 +6,7 @@ import type { Cell__Output } from '../../../proto/generated/vicregl/v1/Cell.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit, type ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { checkCount, inField, invalid } from '../wire/fields.js';
 import { type RequestedMap, requestedMaps } from '../wire/model.js';
@@ -28,11 +29,11 @@ export interface FeaturePlan {
 export interface PlannedMap extends RequestedMap {
   /** The whole map. */
   readonly grid: Grid;
-  /** The cells that are sent or pooled, where they are not all. */
+  /** The cells that are sent or pooled. Absent: all. */
   readonly window?: Window;
   /** The grid of those cells. */
   readonly usedGrid: Grid;
-  /** Vectors of the answer. */
+  /** Number of vectors in the response. */
   readonly vectors: number;
   /** Length of each vector. */
   readonly dimensions: number;
@@ -40,7 +41,7 @@ export interface PlannedMap extends RequestedMap {
   readonly bytes: number;
 }
 
-const countWays = { none: 'name at least one, or leave the message out', tooMany: 'send several requests' };
+const countWays = { none: 'list at least one, or omit the message', tooMany: 'send several requests' };
 
 /**
  * Reads the dense options of a request.
@@ -51,12 +52,12 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
   const { pooling, cells, region, pca, l2Normalize } = request;
   const maps = requestedMaps(context.engine, request);
   if (cells) {
-    checkCount('cells.cells', cells.cells, limits.namedCells, countWays);
-    if (pooling) throw invalid('cells: pooling takes the cells under each region; leave one of the two out');
+    checkCount('cells.cells', cells.cells, limits, 'namedCells', countWays);
+    if (pooling) throw invalid('cells: pooling selects the cells under each region; omit one of the two');
     if (maps.length > 1) throw invalid('cells: several stages have different cells; ask for one stage at a time');
   }
-  if (pooling) checkCount('pooling.regions', pooling.regions, limits.poolingRegions, countWays);
-  const reduction = pca ? readPca(pca, limits.pcaComponents) : undefined;
+  if (pooling) checkCount('pooling.regions', pooling.regions, limits, 'poolingRegions', countWays);
+  const reduction = pca ? readPca(pca, limits) : undefined;
   if (reduction && 'basis' in reduction && maps.length > 1) {
     throw invalid('pca.basis: several stages have different vectors; ask for one stage at a time');
   }
@@ -80,7 +81,7 @@ function withField<T>(field: string, work: () => T): T {
   }
 }
 
-function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, most: number): PlannedMap {
+function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, limits: ServeLimits): PlannedMap {
   const grid = gridOf(image, map.stride);
   const { region, cells } = plan;
   const window = region && withField('region', () => windowUnder(grid, region));
@@ -93,11 +94,11 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, mos
   if (pca) {
     withField('pca', () => checkReduction(pca, vectors, map.channels));
     const products = vectors * map.channels * pca.components;
-    if (products > most) {
+    if (products > limits.maxReduceProducts) {
       throw new ServeError(
         'too_large',
         `pca: ${vectors} vectors of length ${map.channels} to ${pca.components} components are ${products} products, ` +
-          `over the limit of ${most}; ask for fewer components, a region, or a smaller size (resize)`,
+          `${overLimit(limits, 'maxReduceProducts')}; ask for fewer components, a region, or a smaller size (resize)`,
       );
     }
     if (!('basis' in pca)) bytes += wireBytes(pca.components + 1, map.channels, 'float32');
@@ -107,8 +108,8 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, mos
 
 /**
  * The maps of a plan for one image.
- * @throws ServeError or FeatureOpError naming the field that does not fit the image.
+ * @throws ServeError or FeatureOpError naming the field that is invalid for the image.
  */
 export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
-  return plan.maps.map((map) => planMap(plan, map, image, context.limits.maxReduceProducts));
+  return plan.maps.map((map) => planMap(plan, map, image, context.limits));
 }

@@ -107,7 +107,7 @@ test('PNG masks take their turn with images: rejected or waiting when as many wa
   await assert.rejects(read(), {
     code: 'overloaded',
     limit: { name: 'queueImages', value: 2 },
-    message: '2 images and masks wait for decoding, the most that may (queueImages); try again later',
+    message: 'the queue is full: 2 images and masks wait to be decoded (queueImages: 2); try again later',
   });
   given.abort(new Error('gave up'));
   await gone;
@@ -117,16 +117,31 @@ test('PNG masks take their turn with images: rejected or waiting when as many wa
   assert.equal(decoded(), 1, 'that of the call that gave up was never decoded');
 });
 
-test('the wait of a mask for its turn is the phase wait, and none of encode', async (t) => {
+test('a PNG mask waits for its slot in the phase wait, and is decoded in the phase decode; its weights are encode', async (t) => {
   let now = 0;
   t.mock.method(performance, 'now', () => now);
   const { context } = counting();
+  const { decoder } = context;
+  const slow: typeof context = {
+    ...context,
+    decoder: {
+      ...decoder,
+      mask(...args) {
+        now += 5000;
+        return decoder.mask(...args);
+      },
+    },
+  };
   let free = (): void => {};
   const image = context.admission.decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
-  const { observe, seconds } = createPhaseRecorder(() => {});
-  const weights = readRegions(context, [await png(8), bitmap], maps, original, { ...call, observe });
+  const reports: string[] = [];
+  const { observe, seconds, finish } = createPhaseRecorder((phase) => reports.push(phase));
+  const file = await png(8);
+  const weights = readRegions(slow, [file, bitmap, file], maps, original, { ...call, observe });
   now += 3000;
   free();
   await Promise.all([image, weights]);
-  assert.deepEqual(Object.fromEntries(seconds), { wait: 3, encode: 0 });
+  assert.deepEqual(Object.fromEntries(seconds), { wait: 3, decode: 10, encode: 0 });
+  finish();
+  assert.deepEqual(reports, ['decode', 'decode', 'wait', 'encode'], 'decode once for each PNG mask');
 });

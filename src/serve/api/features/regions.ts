@@ -8,6 +8,7 @@ import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/
 import { runInSlices } from '../../../tensor/slices.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from '../wire/fields.js';
 
@@ -24,7 +25,7 @@ export function readBox(box: Box__Output, field: string): Box {
   );
 }
 
-/** @throws ServeError `invalid_argument` where a mask has another size than the image. */
+/** @throws ServeError `invalid_argument` if a mask has another size than the image. */
 function checkSize(mask: Size, original: Size, field: string): void {
   if (mask.width === original.width && mask.height === original.height) return;
   throw invalid(
@@ -43,7 +44,7 @@ async function maskRuns(
   if (mask.png) {
     const { png } = mask;
     const { data } = await admission.decoding.run(call, () =>
-      timed(call, 'encode', () => decoder.mask(png, original, call.signal)),
+      timed(call, 'decode', () => decoder.mask(png, original, call.signal)),
     );
     return bitmapRuns(data, original.width, original.height);
   }
@@ -91,8 +92,8 @@ function checkMasks({ limits }: ServeContext, regions: readonly PoolingRegion__O
   if (pixels <= limits.maskPixels) return;
   throw new ServeError(
     'too_large',
-    `pooling: the masks are ${pixels} pixels (a run length counts as one), over the limit of ${limits.maskPixels} ` +
-      '(maskPixels); send run lengths, or fewer regions at a time',
+    `pooling: the masks are ${pixels} pixels (a run length counts as one), ` +
+      `${overLimit(limits, 'maskPixels')}; send run lengths, or fewer regions at a time`,
   );
 }
 
@@ -102,17 +103,17 @@ function checkProducts({ limits }: ServeContext, cells: number, channels: number
   if (products <= limits.maxReduceProducts) return;
   throw new ServeError(
     'too_large',
-    `pooling: the cells under the regions and ${channels} channels are ${products} products or more, over the limit of ` +
-      `${limits.maxReduceProducts} (maxReduceProducts); send fewer regions at a time, or ask for a smaller size (resize)`,
+    `pooling: the cells under the regions and ${channels} channels are ${products} products or more, ` +
+      `${overLimit(limits, 'maxReduceProducts')}; send fewer regions at a time, or ask for a smaller size (resize)`,
   );
 }
 
 /**
  * The weights of the cells under each region of a request, on each of its maps. Each region is read once, whatever the number of
- * maps, and only one is decoded in memory at a time.
+ * maps, and only one decoded mask is in memory at a time.
  * @returns [maps][regions]
- * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` when too many images
- *   and masks wait for decoding.
+ * @throws ServeError, FeatureOpError or ImageError naming the region that is wrong; ServeError `overloaded` if too many images
+ *   and masks wait to be decoded.
  */
 export async function readRegions(
   context: ServeContext,

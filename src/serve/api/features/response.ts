@@ -2,6 +2,7 @@ import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vi
 import type { ExtractFeaturesResponse } from '../../../proto/generated/vicregl/v1/ExtractFeaturesResponse.js';
 import type { FeatureMap } from '../../../proto/generated/vicregl/v1/FeatureMap.js';
 import { ServeError } from '../../call/serveError.js';
+import type { ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { gridMessage } from '../wire/grid.js';
 import { modelId } from '../wire/model.js';
@@ -41,32 +42,58 @@ function describeMaps(maps: readonly PlannedMap[], dtype: WireDType): string {
     .join(', ');
 }
 
+/** What bounds the features of one response. */
+export interface ResponseLimit {
+  readonly bytes: number;
+  /** The configuration key, or the field of the request. */
+  readonly name: string;
+}
+
+/**
+ * The smaller of the caller's and the server's limit.
+ * @param asked `max_response_bytes` of the request
+ * @param standard its default in bytes
+ */
+export function responseLimit(
+  limits: ServeLimits,
+  key: 'maxResponseBytes' | 'maxChunkedBytes',
+  asked: number | undefined,
+  standard: number = limits[key],
+): ResponseLimit {
+  const own = asked ?? standard;
+  if (own >= limits[key]) return { bytes: limits[key], name: key };
+  return { bytes: own, name: asked === undefined ? 'the default of max_response_bytes' : 'max_response_bytes' };
+}
+
 /**
  * Checks the size of a response before any vector is computed.
- * @param limit in bytes
  * @param ways to get a smaller response, beside a smaller dtype and size
+ * @param left bytes of the limit that the other requests of a batch leave
  * @throws ServeError `too_large`
  */
 export function checkResponseSize(
-  limit: number,
+  limit: ResponseLimit,
   bytes: number,
   maps: readonly PlannedMap[],
   dtype: WireDType,
   ways: readonly string[],
+  left = limit.bytes,
 ): void {
-  if (bytes <= limit) return;
+  if (bytes <= left) return;
   const smaller = dtype === 'float32' ? ['dtype float16 or int8'] : dtype === 'float16' ? ['dtype int8'] : [];
   throw new ServeError(
     'too_large',
-    `features of ${describeMaps(maps, dtype)} are ${bytes} bytes, over the limit of ${limit} bytes; ask for ` +
+    `features of ${describeMaps(maps, dtype)} are ${bytes} bytes, over ${
+      left < limit.bytes ? `the ${left} bytes that the requests before leave of ` : ''
+    }the limit of ${limit.bytes} bytes (${limit.name}); ask for ` +
       [...smaller, 'a smaller size (resize)', ...ways].join(', or '),
   );
 }
 
 /** Ways to stay below the limit of a unary response. */
-export function unaryWays({ limits }: ServeContext, limit: number): readonly string[] {
+export function unaryWays({ limits }: ServeContext, limit: ResponseLimit): readonly string[] {
   return [
-    ...(limit < limits.maxResponseBytes
+    ...(limit.bytes < limits.maxResponseBytes
       ? [`max_response_bytes up to ${limits.maxResponseBytes} with as large a receive limit in the client`]
       : []),
     'a region',

@@ -34,7 +34,7 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
   };
 }
 
-/** Pairs that a match may come to. */
+/** Maximum number of pairs of a match. */
 function mostPairs(a: Grid, b: Grid, { topGamma, mutual }: FeatureMatchOptions): number {
   const cells = a.rows * a.columns;
   return Math.min(topGamma ?? cells, mutual ? b.rows * b.columns : cells);

@@ -50,11 +50,11 @@ export async function readCropGrid(
   const image = side?.image ?? null;
   if (image === null && side?.source) {
     const given = side.source === 'featureRef' ? 'feature_ref' : side.source;
-    throw invalid(`${field}.${given}: by_location takes only crops (image)`);
+    throw invalid(`${field}.${given}: by_location accepts only crops (image)`);
   }
-  if (image === null) throw invalid(`${field}: missing; by_location takes two crops of one original`);
+  if (image === null) throw invalid(`${field}: missing; by_location needs two crops of one original`);
   if (image.crop === null) {
-    throw invalid(`${field}.crop: missing; by_location takes two crops of one original, or use by_features`);
+    throw invalid(`${field}.crop: missing; by_location needs two crops of one original; send them, or use by_features`);
   }
   const { crop } = image;
   if (image.source === undefined) return { field, crop, grid: gridWithoutPixels(context, image, field) };
@@ -62,7 +62,7 @@ export async function readCropGrid(
   return { field, crop, grid: gridOf(prepared, context.engine.manifest.stride) };
 }
 
-/** Holds a crop whose pixels were not sent against the original, where the other side's pixels tell how large that is. */
+/** Checks that a crop without pixels is inside the original, if the size of that is known from the pixels of the other side. */
 function checkInside({ field, crop, grid }: CropGrid, { original }: Grid): void {
   if (grid.original !== undefined || original === undefined) return;
   const { top, left, height, width } = crop;
@@ -105,7 +105,7 @@ export async function matchCrops(
   if (a.original && b.original && (a.original.width !== b.original.width || a.original.height !== b.original.height)) {
     throw invalid(
       `a and b: originals of ${a.original.width} x ${a.original.height} and ${b.original.width} x ${b.original.height} ` +
-        'pixels are not one image; by_location takes two crops of one original, or use by_features',
+        'pixels are not one image; send two crops of one original, or use by_features',
     );
   }
   const topGamma = readTopGamma(matching.topGamma, a.rows * a.columns);

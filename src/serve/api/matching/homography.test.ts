@@ -31,7 +31,7 @@ test('a homography of too many pairs and samples is refused before any work, and
   const refused = {
     code: 'too_large',
     message:
-      'homography.max_iterations: 20000 samples of up to 40 pairs come to 800000 tests, over the limit of 400000; ask for ' +
+      'homography.max_iterations: 20000 samples of up to 40 pairs are 800000 tests, over the limit of 400000 (maxHomographyTests); ask for ' +
       'fewer pairs (top_gamma, mutual, or smaller sizes by resize), or for max_iterations of at most 10000',
   };
   await assert.rejects(match(request({}), call), refused);

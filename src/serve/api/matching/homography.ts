@@ -5,6 +5,7 @@ import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { checkRange } from '../wire/fields.js';
 
@@ -53,8 +54,8 @@ export function checkHomographyCost(
   const fewer = 'ask for fewer pairs (top_gamma, mutual, or smaller sizes by resize)';
   throw new ServeError(
     'too_large',
-    `homography.max_iterations: ${maxIterations} samples of up to ${pairs} pairs come to ${pairs * maxIterations} tests, over ` +
-      `the limit of ${maxHomographyTests}; ${fewer}${fitting < 1 ? '' : `, or for max_iterations of at most ${fitting}`}`,
+    `homography.max_iterations: ${maxIterations} samples of up to ${pairs} pairs are ${pairs * maxIterations} tests, ` +
+      `${overLimit(limits, 'maxHomographyTests')}; ${fewer}${fitting < 1 ? '' : `, or for max_iterations of at most ${fitting}`}`,
   );
 }
 

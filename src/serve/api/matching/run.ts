@@ -1,6 +1,7 @@
 import type { Grid } from '../../../image/geometry.js';
 import { type Call, timed } from '../../call/call.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 
 /**
@@ -15,7 +16,7 @@ export function checkMatchCost({ limits }: ServeContext, a: Grid, b: Grid, chann
   throw new ServeError(
     'too_large',
     `matching ${a.rows} x ${a.columns} with ${b.rows} x ${b.columns} cells of ${channels} channels takes ${products} products, ` +
-      `over the limit of ${limits.maxMatchProducts}; ask for smaller sizes (resize)`,
+      `${overLimit(limits, 'maxMatchProducts')}; ask for smaller sizes (resize)`,
   );
 }
 
@@ -25,8 +26,8 @@ export function checkLocationCost({ limits }: ServeContext, a: Grid, b: Grid): v
   if (pairs <= limits.maxLocationPairs) return;
   throw new ServeError(
     'too_large',
-    `matching ${a.rows} x ${a.columns} with ${b.rows} x ${b.columns} cells by location compares ${pairs} pairs, over the limit ` +
-      `of ${limits.maxLocationPairs}; ask for smaller sizes (resize)`,
+    `matching ${a.rows} x ${a.columns} with ${b.rows} x ${b.columns} cells by location compares ${pairs} pairs, ` +
+      `${overLimit(limits, 'maxLocationPairs')}; ask for smaller sizes (resize)`,
   );
 }
 

@@ -93,7 +93,7 @@ test('an empty side is told all that a side can be, by features; and crops, by l
   assert.equal(results?.[0]?.status?.message, missing('targets[0]').message);
   const byLocation = { matching: 'byLocation', byLocation: {} } as const;
   await assert.rejects(match({ ...request, ...byLocation, a: empty, b: empty }, call), {
-    message: 'a: missing; by_location takes two crops of one original',
+    message: 'a: missing; by_location needs two crops of one original',
   });
   await service.close();
 });

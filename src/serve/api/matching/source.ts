@@ -15,7 +15,7 @@ import { invalid } from '../wire/fields.js';
 import { bytesOfMap } from '../wire/grid.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
-/** One side of a match by features. Its cells are known at once; its vectors are computed or read on demand. */
+/** One side of a match by features. Its grid is known from the start; its vectors are computed or read on demand. */
 export interface MatchSource {
   readonly grid: Grid;
   readonly channels: number;
@@ -58,8 +58,8 @@ function imageSource(
 }
 
 /**
- * Counts what is made of features that were sent, which may be four times as large as their message.
- * @throws ServeError `overloaded` where they do not fit beside what others hold
+ * Acquires the bytes of the maps read from sent features, which may be four times as large as their message.
+ * @throws ServeError `overloaded` if they exceed `mapBytes` together with those of others
  */
 export function acquireRead({ admission }: ServeContext, ...sources: readonly MatchSource[]): Permit {
   return admission.mapBytes.tryAcquire(sources.reduce((sum, { readBytes = 0 }) => sum + readBytes, 0));
@@ -94,7 +94,7 @@ export async function storedImage(
   }
   const source = await imageSource(context, image, field, output, call);
   const { grid, channels } = source;
-  features.checkRoom(bytesOfMap(grid, channels));
+  features.checkBytes(bytesOfMap(grid, channels));
   async function compute(sub: Call) {
     const map = await source.vectors(sub);
     const maps: Tensor<'float32'> = { dtype: 'float32', shape: [map.rows, map.columns, channels], data: map.data };
@@ -123,7 +123,7 @@ function checkStored(context: ServeContext, stored: StoredFeatures, field: strin
 function expired(field: string): ServeError {
   return new ServeError(
     'features_expired',
-    `${field}.feature_ref: no features are stored under it, or no longer; send the image again, with store`,
+    `${field}.feature_ref: no features are stored under this reference, or no longer; send the image again, with store`,
   );
 }
 

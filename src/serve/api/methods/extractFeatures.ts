@@ -8,16 +8,22 @@ import type { Call } from '../../call/call.js';
 import { DEFAULT_CLIENT_RESPONSE_BYTES, type ServeLimits } from '../../config/serveLimits.js';
 import type { ContextLender, ServeContext } from '../context.js';
 import { extract, type SizeCheck } from '../features/extract.js';
-import { checkResponseSize, featuresResponse, unaryWays } from '../features/response.js';
+import {
+  checkResponseSize,
+  featuresResponse,
+  type ResponseLimit,
+  responseLimit,
+  unaryWays,
+} from '../features/response.js';
 import { answerEach, checkBatch, itemMethod } from '../items.js';
 import type { ItemMethod } from '../method.js';
 
 /** Checks that the caller can receive the response: its own max_response_bytes, or gRPC's default limit. */
 function checkUnarySize(
   context: ServeContext,
-  { maxResponseBytes = DEFAULT_CLIENT_RESPONSE_BYTES }: Pick<ExtractFeaturesRequest__Output, 'maxResponseBytes'>,
+  { maxResponseBytes: asked }: Pick<ExtractFeaturesRequest__Output, 'maxResponseBytes'>,
 ): SizeCheck {
-  const limit = Math.min(maxResponseBytes, context.limits.maxResponseBytes);
+  const limit = responseLimit(context.limits, 'maxResponseBytes', asked, DEFAULT_CLIENT_RESPONSE_BYTES);
   return (bytes, maps, dtype) => checkResponseSize(limit, bytes, maps, dtype, unaryWays(context, limit));
 }
 
@@ -34,15 +40,21 @@ export async function extractFeatures(
   return featuresResponse(context, request, await extract(context, request, call, check));
 }
 
-/** Bytes of an item beside its tensor: grid, model, or status. */
+/** Bytes of an item in addition to its tensor: grid, model, or status. */
 const ITEM_OVERHEAD = 1024;
 
 /**
  * Divides the bytes of one response among the requests of a batch, in the order of the requests: a request is accepted or rejected
- * once all before it have been, or have failed. The result thus does not depend on timing.
+ * once all before it have been accepted or rejected, or have failed. The result thus does not depend on timing.
+ * @param most maximum bytes of any response; the caller can raise a smaller `limit` up to this
  */
-function shareBytes(limit: number, requests: number) {
-  let left = limit;
+function shareBytes(limit: ResponseLimit, most: number, requests: number) {
+  let left = limit.bytes;
+  const ways = [
+    'fewer images at a time',
+    ...(limit.bytes < most ? [`max_response_bytes of up to ${most}`] : []),
+    'ExtractFeaturesStream',
+  ];
   const turns = Array.from({ length: requests }, () => {
     let done = (): void => {};
     const over = new Promise<void>((resolve) => {
@@ -54,8 +66,7 @@ function shareBytes(limit: number, requests: number) {
     /** @throws ServeError `too_large` if the bytes do not fit after those of the requests before. */
     async take(index: number, ...[bytes, maps, dtype]: Parameters<SizeCheck>): Promise<void> {
       await turns[index - 1]?.over;
-      const ways = ['fewer images at a time', `max_response_bytes over ${limit}`, 'ExtractFeaturesStream'];
-      checkResponseSize(left, bytes, maps, dtype, ways);
+      checkResponseSize(limit, bytes, maps, dtype, ways, left);
       left -= bytes;
     },
     /** Lets the next request proceed, once all before have. */
@@ -74,8 +85,9 @@ export async function extractFeaturesBatch(
   call: Call,
 ): Promise<ExtractFeaturesBatchResponse> {
   checkBatch(requests, limits);
-  const asked = maxResponseBytes ?? DEFAULT_CLIENT_RESPONSE_BYTES - ITEM_OVERHEAD * requests.length;
-  const share = shareBytes(Math.min(asked, limits.maxResponseBytes), requests.length);
+  const standard = DEFAULT_CLIENT_RESPONSE_BYTES - ITEM_OVERHEAD * requests.length;
+  const limit = responseLimit(limits, 'maxResponseBytes', maxResponseBytes, standard);
+  const share = shareBytes(limit, limits.maxResponseBytes, requests.length);
   const results = await answerEach(requests, call, async (request, i) => {
     try {
       return await models.use(request.model, (context) => {

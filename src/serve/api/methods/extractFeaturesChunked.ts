@@ -5,7 +5,7 @@ import { elementCount } from '../../../tensor/tensor.js';
 import type { Call } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { type ExtractedMap, extract } from '../features/extract.js';
-import { checkResponseSize, featuresResponse } from '../features/response.js';
+import { checkResponseSize, featuresResponse, responseLimit } from '../features/response.js';
 import type { StreamedAnswer } from '../method.js';
 import type { WireTensor } from '../wire/wireTensor.js';
 
@@ -65,8 +65,8 @@ export async function extractFeaturesChunked(
   call: Call,
 ): Promise<StreamedAnswer<ExtractFeaturesChunk>> {
   const { maxChunkedBytes } = context.limits;
-  const limit = Math.min(request.maxResponseBytes ?? maxChunkedBytes, maxChunkedBytes);
-  const ways = ['a region', ...(limit < maxChunkedBytes ? [`max_response_bytes up to ${maxChunkedBytes}`] : [])];
+  const limit = responseLimit(context.limits, 'maxChunkedBytes', request.maxResponseBytes);
+  const ways = ['a region', ...(limit.bytes < maxChunkedBytes ? [`max_response_bytes up to ${maxChunkedBytes}`] : [])];
   const maps = await extract(context, request, call, (bytes, planned, dtype) =>
     checkResponseSize(limit, bytes, planned, dtype, ways),
   );

@@ -54,22 +54,22 @@ async function withQuery<T>(
   }
 }
 
-/** MatchMany: one query with each target; a failed target gets a status in its place. */
+/** MatchMany: one query with each target; a failed target has a status in its place. */
 export async function matchMany(
   context: ServeContext,
   request: MatchManyRequest__Output,
   call: Call,
 ): Promise<MatchManyResponse> {
   const { targets, homography } = request;
-  const { matchTargets } = context.limits;
-  checkCount('targets', targets, matchTargets, {
-    none: `send 1 to ${matchTargets}`,
+  const { limits } = context;
+  checkCount('targets', targets, limits, 'matchTargets', {
+    none: `send 1 to ${limits.matchTargets}`,
     tooMany: 'send more in further calls, the query by its feature_ref',
   });
   checkHomography(homography);
   return withQuery(context, request, call, async (matchWith) => {
-    // As many as fit into one run: more would only hold their pixels and maps in memory.
-    const limitRuns = pLimit(runLimits(context.limits, context.engine).batchImages);
+    // At most as many as one run can contain: more would only keep their pixels and maps in memory.
+    const limitRuns = pLimit(runLimits(limits, context.engine).batchImages);
     const results = await answerEach(targets, call, (target, i) =>
       limitRuns(() => context.queue.scope((queue) => matchWith({ ...context, queue }, target, `targets[${i}]`))),
     );

@@ -86,13 +86,13 @@ export function listModels({ served }: Pick<ModelRegistry, 'served'>): { models:
   };
 }
 
-/** Read from its package.json, since only workers load the runtime. */
+/** The version from the package.json of onnxruntime-node, since only workers load the runtime. */
 function onnxruntimeVersion(): string {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   return version;
 }
 
-/** GetServerInfo: versions, models and limits. What cannot change is determined once. */
+/** GetServerInfo: versions, models and limits. Constant parts are determined once. */
 export function createGetServerInfo(
   models: Pick<ModelRegistry, 'served'>,
   limits: ServeLimits,

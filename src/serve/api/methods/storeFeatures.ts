@@ -15,7 +15,12 @@ export async function storeFeatures(
 ): Promise<StoreFeaturesResponse> {
   const { storedFeaturesTtl } = context.limits;
   const { ttlSeconds: asked = storedFeaturesTtl } = request;
-  checkRange('ttl_seconds', asked, (value) => value >= 1 && value <= storedFeaturesTtl, `1 to ${storedFeaturesTtl}`);
+  checkRange(
+    'ttl_seconds',
+    asked,
+    (value) => value >= 1 && value <= storedFeaturesTtl,
+    `1 to ${storedFeaturesTtl} (storedFeaturesTtl)`,
+  );
   const output = localOutput(context.engine, request.space, 'projector where there is one');
   const { source, found, keep } = await storedImage(context, request.image, 'image', output, call, asked);
   const ttlSeconds = await keep(call);

@@ -4,10 +4,10 @@ import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { readResizePolicy } from '../wire/image.js';
 
-/** Bytes hashed at a time, which takes a few ms. */
+/** Bytes hashed at a time; this takes a few ms. */
 const SLICE = 4 * 1024 * 1024;
 
-/** A random secret of each engine: references cannot be guessed, and those of a reloaded model differ. */
+/** A random secret per engine: references cannot be guessed, and a reloaded model has other references. */
 const instances = new WeakMap<Engine, string>();
 
 function instanceOf(engine: Engine): string {

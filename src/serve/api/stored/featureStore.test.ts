@@ -68,7 +68,7 @@ test('bytes and entries are bounded, and the least recently used goes first', ()
   assert.ok(store.stats.bytes <= 2000);
   assert.throws(() => store.keep('f', features(6), 60), {
     code: 'too_large',
-    message: /2400 bytes are more than the 2000/,
+    message: /^features of 2400 bytes cannot be stored: over the limit of 2000 \(storedFeaturesBytes\); ask/,
   });
   assert.ok(store.find('e'), 'what does not fit drops nothing');
 });

@@ -3,6 +3,7 @@ import type { Engine, OutputName } from '../../../engine/engine.js';
 import type { Grid } from '../../../image/geometry.js';
 import type { Tensor } from '../../../tensor/tensor.js';
 import { ServeError } from '../../call/serveError.js';
+import { overLimit } from '../../config/serveLimits.js';
 
 /** The stored local vectors of one image. */
 export interface StoredFeatures {
@@ -18,7 +19,7 @@ export interface StoredFeatures {
 export interface FeatureStoreStats {
   readonly hits: number;
   readonly misses: number;
-  /** Removed before their expiry, to make room. */
+  /** Removed before their expiry, to free bytes or entries for newer ones. */
   readonly evictions: number;
   /** Removed because they were not used in time. */
   readonly expirations: number;
@@ -40,15 +41,15 @@ export interface FeatureStore {
    */
   find(ref: string, ttlSeconds?: number): KeptFeatures | undefined;
   /**
-   * Stores features; removes the least recently used ones to make room.
-   * @returns their time to live in seconds: that of features stored under the reference already, if it is longer
-   * @throws ServeError `too_large` as `checkRoom`.
+   * Stores features; evicts the least recently used ones if necessary.
+   * @returns their time to live in seconds: that of features that are already stored under the reference, if it is longer
+   * @throws ServeError `too_large` as `checkBytes`.
    */
   keep(ref: string, features: StoredFeatures, ttlSeconds: number): number;
   /** Removes the features that the engine of a replaced model computed: no new request can use them. */
   dropOf(engine: Engine): void;
-  /** @throws ServeError `too_large` for more bytes than the whole store may have. */
-  checkRoom(bytes: number): void;
+  /** @throws ServeError `too_large` for more bytes than the whole store may hold. */
+  checkBytes(bytes: number): void;
   readonly stats: FeatureStoreStats;
 }
 
@@ -57,7 +58,7 @@ export interface FeatureStoreLimits {
   readonly storedFeatures: number;
 }
 
-/** Copies features to memory of their own: the output of a run is a view of the maps of all its images, which it would retain. */
+/** Copies features to separate memory: the output of a run is a view, and would retain the maps of all images of the run. */
 function owned(features: StoredFeatures): StoredFeatures {
   const { maps } = features;
   if (maps.data.byteLength === maps.data.buffer.byteLength) return features;
@@ -73,7 +74,7 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
     maxSize: storedFeaturesBytes,
     sizeCalculation: ({ maps }) => maps.data.byteLength,
     updateAgeOnGet: true,
-    ttl: 1, // each entry brings its own
+    ttl: 1, // each entry has its own
     ...(now && { perf: { now }, ttlResolution: 0 }),
     dispose: (_features, _ref, reason) => {
       if (reason === 'evict') counts.evictions++;
@@ -81,11 +82,11 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
     },
   });
 
-  function checkRoom(bytes: number): void {
+  function checkBytes(bytes: number): void {
     if (bytes <= storedFeaturesBytes) return;
     throw new ServeError(
       'too_large',
-      `features of ${bytes} bytes are more than the ${storedFeaturesBytes} that may be stored; ask for a smaller size (resize)`,
+      `features of ${bytes} bytes cannot be stored: ${overLimit(limits, 'storedFeaturesBytes')}; ask for a smaller size (resize)`,
     );
   }
 
@@ -104,7 +105,7 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
       return longer;
     },
     keep(ref, features, ttlSeconds) {
-      checkRoom(features.maps.data.byteLength);
+      checkBytes(features.maps.data.byteLength);
       // Expired entries must not be counted as evicted.
       cache.purgeStale();
       // Two concurrent calls may have computed the same features.
@@ -116,7 +117,7 @@ export function createFeatureStore(limits: FeatureStoreLimits, now?: () => numbe
       const dropped = [...cache].filter(([, features]) => features.engine === engine);
       for (const [ref] of dropped) cache.delete(ref);
     },
-    checkRoom,
+    checkBytes,
     get stats() {
       cache.purgeStale();
       return { ...counts, entries: cache.size, bytes: cache.calculatedSize };

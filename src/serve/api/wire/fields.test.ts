@@ -22,9 +22,11 @@ test('a number outside its range is rejected with its value, one that is left ou
 
 test('a repeated field has 1 to the limit', () => {
   const ways = { none: 'send one', tooMany: 'send several requests' };
-  const check = (length: number) => checkCount('targets', { length }, 2, ways);
+  const check = (length: number) => checkCount('targets', { length }, { matchTargets: 2 }, 'matchTargets', ways);
   assert.throws(() => check(0), { code: 'invalid_argument', message: 'targets: empty; send one' });
-  assert.throws(() => check(3), { message: 'targets: 3 are more than the 2 of one request; send several requests' });
+  assert.throws(() => check(3), {
+    message: 'targets: 3 are over the limit of 2 (matchTargets); send several requests',
+  });
   check(1);
   check(2);
 });

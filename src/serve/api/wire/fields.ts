@@ -1,15 +1,16 @@
 import { FeatureOpError } from '../../../featureOps/featureOpError.js';
 import { ImageError } from '../../../image/imageError.js';
 import { ServeError } from '../../call/serveError.js';
+import { type LimitKey, overLimit } from '../../config/serveLimits.js';
 
-/** Errors about fields of a request: each names the field, its value, and what the field may be. */
+/** Errors about fields of a request: each names the field, its value, and the allowed values. */
 
 /** The error for a wrong field: `invalid_argument`. */
 export function invalid(message: string, options?: ErrorOptions): ServeError {
   return new ServeError('invalid_argument', message, options);
 }
 
-/** Puts the name of the request's field before the message of an image or dense error. Other errors stay as they are. */
+/** Prefixes the message of an ImageError or a FeatureOpError with the name of the request's field. Returns other errors unchanged. */
 export function inField(field: string, error: unknown): unknown {
   if (error instanceof ImageError) return new ImageError(error.code, `${field}: ${error.message}`, { cause: error });
   if (error instanceof FeatureOpError) {
@@ -21,7 +22,7 @@ export function inField(field: string, error: unknown): unknown {
 }
 
 /**
- * Checks a number; a field that is left out passes.
+ * Checks a number; an absent field passes.
  * @param range the allowed values in words
  * @throws ServeError `invalid_argument`
  */
@@ -36,16 +37,17 @@ export function checkRange(
 }
 
 /**
- * Checks how many elements a repeated field has: 1 to `most`.
- * @param ways what to do about none, and about too many
+ * Checks the number of elements of a repeated field: 1 to the limit of the key.
+ * @param ways the ways out for an empty field and for too many elements
  * @throws ServeError `invalid_argument`
  */
-export function checkCount(
+export function checkCount<K extends LimitKey>(
   field: string,
   { length }: { readonly length: number },
-  most: number,
+  limits: Readonly<Record<K, number>>,
+  key: K,
   ways: { readonly none: string; readonly tooMany: string },
 ): void {
   if (length < 1) throw invalid(`${field}: empty; ${ways.none}`);
-  if (length > most) throw invalid(`${field}: ${length} are more than the ${most} of one request; ${ways.tooMany}`);
+  if (length > limits[key]) throw invalid(`${field}: ${length} are ${overLimit(limits, key)}; ${ways.tooMany}`);
 }

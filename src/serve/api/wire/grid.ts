@@ -7,8 +7,8 @@ export const bytesOfMap = ({ rows, columns }: Pick<Grid, 'rows' | 'columns'>, ch
   rows * columns * channels * 4;
 
 /**
- * A grid as responses carry it.
- * @param window where the grid's cells lie in the whole map, when they are not all of it
+ * The message of a grid.
+ * @param window the position of the grid's cells in the whole map, if they are only a part of it
  */
 export function gridMessage({ rows, columns, stride, cellToPixel, original }: Grid, window?: Window): GridMessage {
   return {

@@ -7,7 +7,7 @@ import { type Call, timed } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from './fields.js';
 
-/** Takes the encoded file out of a request: nothing needs it after decoding, and the wait for the engine can be long. */
+/** Removes the encoded file from a request: it is not needed after decoding, and the wait for the engine can be long. */
 function takeEncoded(image: Image__Output): Uint8Array | undefined {
   const { encoded } = image;
   if (encoded) delete image.encoded;
@@ -36,7 +36,7 @@ function readWanted({ limits, engine }: ServeContext, image: Image__Output): Wan
   };
 }
 
-/** The resize policy of a request's image; what it leaves out comes from the model (see the proto). */
+/** The resize policy of a request's image; the model supplies the values that it omits (see the proto). */
 export function readResizePolicy(
   image: Pick<Image__Output, 'shortestSide' | 'fit' | 'native' | 'crop'>,
   { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
@@ -55,8 +55,8 @@ export function readResizePolicy(
 }
 
 /**
- * The most bytes that the network input of a request's image can have (RGB, 8 bits), as far as is known before it is decoded. The
- * size of `native` is known by then only: it may be as large as the limit.
+ * Maximum bytes of the network input of a request's image (RGB, 8 bits), as far as known before it is decoded. The size of `native`
+ * is not known before that: it may be as large as the limit.
  */
 export function mostInputBytes(
   image: Parameters<typeof readResizePolicy>[0],
@@ -76,7 +76,7 @@ export function mostInputBytes(
 /**
  * Decodes, crops and resizes the image of a request.
  * @param field name of the image in the request, for errors
- * @throws ImageError or ServeError naming the field; ServeError `overloaded` when too many images wait for decoding.
+ * @throws ImageError or ServeError naming the field; ServeError `overloaded` if too many images wait to be decoded.
  */
 export async function readImage(
   context: ServeContext,

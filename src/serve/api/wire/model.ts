@@ -7,9 +7,9 @@ import type { ModelId } from '../../../proto/generated/vicregl/v1/ModelId.js';
 import { ServeError } from '../../call/serveError.js';
 import { invalid } from './fields.js';
 
-/** The model as messages name it: its id, its spaces and its stages. */
+/** The model in messages: its id, its spaces and its stages. */
 
-/** The model that answers, as responses name it. */
+/** The model's id in responses. */
 export function modelId({ engine }: { readonly engine: Engine }): ModelId {
   return { name: engine.manifest.name, version: engine.manifest.version };
 }
@@ -64,7 +64,7 @@ function unknownSpace(space: unknown): ServeError {
   return invalid(`space: ${String(space)} is not a value of this version of the API`);
 }
 
-/** The map of one stage of a backbone, which is an output of the backbone's graph. */
+/** The map of one stage of a backbone: an output of the backbone's graph. */
 interface Stage {
   /** Counted from 1. */
   readonly stage: number;
@@ -103,7 +103,7 @@ export function requestedMaps(
   const { manifest } = engine;
   const stages = stagesOf(manifest);
   const twice = request.stages.find((stage, i) => request.stages.indexOf(stage) < i);
-  if (twice !== undefined) throw invalid(`stages: ${twice} is named twice`);
+  if (twice !== undefined) throw invalid(`stages: ${twice} is listed twice; list each stage once`);
   return (request.stages.length > 0 ? request.stages : [0]).map((stage) => {
     if (stage === 0) {
       const output = localOutput(engine, request.space, 'backbone');
@@ -123,7 +123,7 @@ export function requestedMaps(
       `stages: the folder of model "${manifest.name}" has no map of stage ${stage}; ` +
         (known.length > 0
           ? `it has ${known.join(', ')}, and 0 is the map of the space`
-          : 'it has only the last map: leave the field empty, or export the model with the stages'),
+          : 'it has only the last map: omit the field, or export the model with the stages'),
     );
   });
 }

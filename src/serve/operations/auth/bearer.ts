@@ -1,14 +1,14 @@
 import { ServeError } from '../../call/serveError.js';
 import type { TokenHolder, TokenStore } from './tokenStore.js';
 
-/** The token of an `authorization: Bearer ...` value; undefined where the value has another form. */
+/** The token of an `authorization: Bearer ...` value; undefined if the value has another form. */
 export function bearerToken(authorization: string | undefined): string | undefined {
   return /^Bearer +([\w.~+/-]+=*)$/i.exec(authorization ?? '')?.[1];
 }
 
 /**
  * The holder of a call's token.
- * @throws ServeError `unauthenticated` saying what is missing.
+ * @throws ServeError `unauthenticated` describing what is missing.
  */
 export function authenticate(store: TokenStore, authorization: string | undefined): TokenHolder {
   if (authorization === undefined) {
@@ -16,23 +16,24 @@ export function authenticate(store: TokenStore, authorization: string | undefine
   }
   const token = bearerToken(authorization);
   if (token === undefined) {
-    throw new ServeError('unauthenticated', 'authorization is not of the form "Bearer TOKEN"');
+    throw new ServeError('unauthenticated', 'authorization does not have the form "Bearer TOKEN"');
   }
   const holder = store.find(token);
   if (holder === undefined) {
-    throw new ServeError('unauthenticated', 'the token is not known here; ask the operator of the service for one');
+    throw new ServeError('unauthenticated', 'the token is unknown; ask the operator of the service for one');
   }
   return holder;
 }
 
-/** @throws ServeError `rate_limited` with the time to wait, when the holder has spent its calls. */
-function spend(holder: TokenHolder): void {
+/** @throws ServeError `rate_limited` with the time to wait, when the holder is over its rate. */
+function checkRate(holder: TokenHolder): void {
   const wait = holder.spend();
   if (wait === 0) return;
+  const value = holder.requestsPerSecond!;
   throw new ServeError(
     'rate_limited',
-    `the token of ${holder.name} has spent its calls; try again in ${wait.toFixed(3)} s`,
-    { retryAfterSeconds: wait, limit: { name: 'requestsPerSecond', value: holder.requestsPerSecond! } },
+    `the token of ${holder.name} may make ${value} calls per second (requestsPerSecond); try again in ${wait.toFixed(3)} s`,
+    { retryAfterSeconds: wait, limit: { name: 'requestsPerSecond', value } },
   );
 }
 
@@ -43,8 +44,8 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Checks a call: it needs a known token with calls left.
- * @param onIdentified called with the holder, also where its calls then turn out to be spent
+ * Checks that a call has a known token that is within its rate.
+ * @param onIdentified called with the holder, also if it is over its rate
  * @throws ServeError `unauthenticated` or `rate_limited`.
  */
 export type Authenticator = (
@@ -59,6 +60,6 @@ export function createAuthenticator({ store, openHealth }: AuthenticatorOptions)
     const holder = authenticate(store, authorization);
     // Before the rate limit, so that the log says whose call was rejected.
     onIdentified(holder);
-    spend(holder);
+    checkRate(holder);
   };
 }

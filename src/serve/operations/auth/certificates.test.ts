@@ -35,14 +35,14 @@ test('what cannot work names key and file, and nothing of a key', async () => {
   const pair = (tlsCert: string, tlsKey: string, tlsClientCa?: string) => ({ tlsCert, tlsKey, tlsClientCa });
   const cases: [ReturnType<typeof pair>, RegExp][] = [
     [pair(join(folder, 'none'), good.key), /^tlsCert: .*none cannot be read: there is no such file or folder/],
-    [pair(text, good.key), /^tlsCert: .*text holds no certificate/],
+    [pair(text, good.key), /^tlsCert: .*text contains no certificate/],
     [pair(damaged, good.key), /^tlsCert: certificate 1 of .*damaged\.crt is damaged/],
-    [pair(ended.cert, ended.key), /^tlsCert: the certificate of .*old\.crt ended on \d{4}-.*; renew it/],
-    [pair(early.cert, early.key), /^tlsCert: .*early\.crt does not begin before \d{4}-/],
+    [pair(ended.cert, ended.key), /^tlsCert: the certificate of .*old\.crt expired on \d{4}-.*; renew it/],
+    [pair(early.cert, early.key), /^tlsCert: .*early\.crt is not valid before \d{4}-/],
     [pair(good.cert, other.key), /^tlsKey: .*b\.key is not the key of the certificate in .*a\.crt/],
-    [pair(good.cert, text), /^tlsKey: .*text holds no private key/],
-    [pair(good.cert, good.key, text), /^tlsClientCa: .*text holds no certificate/],
-    [pair(good.cert, good.key, ended.cert), /^tlsClientCa: every certificate of .*old\.crt has ended/],
+    [pair(good.cert, text), /^tlsKey: .*text contains no PEM private key/],
+    [pair(good.cert, good.key, text), /^tlsClientCa: .*text contains no certificate/],
+    [pair(good.cert, good.key, ended.cert), /^tlsClientCa: no certificate of .*old\.crt is valid now/],
   ];
   for (const [paths, message] of cases) {
     await assert.rejects(readCertificates(paths), (error: Error) => {

@@ -5,21 +5,21 @@ import { ServeConfigError } from '../../config/configFile.js';
 
 /** Paths of PEM files. */
 export interface CertificatePaths {
-  /** Certificate of the server, then those between it and its authority. */
+  /** Certificate of the server, followed by the intermediate certificates. */
   readonly tlsCert: string;
   readonly tlsKey: string;
-  /** Authorities of clients' certificates: with it, clients need one. */
+  /** Authorities of client certificates; if set, clients need a certificate. */
   readonly tlsClientCa?: string | undefined;
 }
 
-/** PEM files that fit together, as read. */
+/** Contents of PEM files that belong together. */
 export interface Certificates {
   readonly cert: Buffer;
   readonly key: Buffer;
   readonly clientCa?: Buffer;
-  /** When the server's certificate ends. */
+  /** When the server's certificate expires. */
   readonly expires: Date;
-  /** Names and addresses that the certificate is for. */
+  /** Names and addresses of the certificate. */
   readonly names: string;
 }
 
@@ -36,7 +36,7 @@ async function readPem(key: string, path: string): Promise<Buffer> {
 function parseCertificates(key: string, path: string, pem: Buffer): X509Certificate[] {
   const blocks = pem.toString('latin1').match(PEM_BLOCK) ?? [];
   if (blocks.length === 0) {
-    throw new ServeConfigError([`${key}: ${path} holds no certificate (-----BEGIN CERTIFICATE-----)`]);
+    throw new ServeConfigError([`${key}: ${path} contains no certificate (-----BEGIN CERTIFICATE-----)`]);
   }
   return blocks.map((block, i) => {
     try {
@@ -47,10 +47,10 @@ function parseCertificates(key: string, path: string, pem: Buffer): X509Certific
   });
 }
 
-/** What is wrong with the time of a certificate; undefined where it is valid now. */
+/** Describes why a certificate is not valid at a time; undefined if it is valid. */
 function timeFault({ validFrom, validTo }: X509Certificate, now: Date): string | undefined {
-  if (new Date(validTo) < now) return `ended on ${new Date(validTo).toISOString()}`;
-  if (new Date(validFrom) > now) return `does not begin before ${new Date(validFrom).toISOString()}`;
+  if (new Date(validTo) < now) return `expired on ${new Date(validTo).toISOString()}`;
+  if (new Date(validFrom) > now) return `is not valid before ${new Date(validFrom).toISOString()}`;
   return undefined;
 }
 
@@ -58,16 +58,16 @@ function parseKey(path: string, pem: Buffer): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (cause) {
-    // OpenSSL's own words say nothing of use, and the file is a secret.
-    throw new ServeConfigError([`tlsKey: ${path} holds no private key in PEM that can be read without a password`], {
+    // The message of OpenSSL is not helpful, and the file is a secret.
+    throw new ServeConfigError([`tlsKey: ${path} contains no PEM private key that can be read without a password`], {
       cause,
     });
   }
 }
 
 /**
- * Reads the files of TLS and checks that they can work: readable, PEM, valid now, key and certificate a pair.
- * @throws ServeConfigError naming key and file.
+ * Reads the TLS files and checks them: they are readable PEM files, the certificate is valid now, and the key belongs to it.
+ * @throws ServeConfigError naming the configuration key and the file.
  */
 export async function readCertificates(paths: CertificatePaths, now = new Date()): Promise<Certificates> {
   const { tlsCert, tlsKey, tlsClientCa } = paths;
@@ -84,28 +84,28 @@ export async function readCertificates(paths: CertificatePaths, now = new Date()
   const authorities = parseCertificates('tlsClientCa', tlsClientCa, clientCa);
   if (authorities.every((authority) => timeFault(authority, now) !== undefined)) {
     throw new ServeConfigError([
-      `tlsClientCa: every certificate of ${tlsClientCa} has ended, so that no client could connect; renew them`,
+      `tlsClientCa: no certificate of ${tlsClientCa} is valid now, so no client could connect; renew them`,
     ]);
   }
   return { ...found, clientCa };
 }
 
-/** The certificates of a running server, whose files can be read again. */
+/** The certificates of a running server; they can be reloaded from their files. */
 export interface CertificateStore {
   /** The certificates in force. */
   readonly current: Certificates;
   /** Whether clients need a certificate (`tlsClientCa`). */
   readonly mutual: boolean;
   /**
-   * Reads the files again.
-   * @throws ServeConfigError when they cannot work; the certificates in force stay then.
+   * Reloads the files.
+   * @throws ServeConfigError if they are unusable; then the current certificates stay in force.
    */
   reload(): Promise<Certificates>;
   /** Calls the listener after every reload. */
   onReload(listener: (certificates: Certificates) => void): void;
 }
 
-/** @throws ServeConfigError naming the key and file that cannot work. */
+/** @throws ServeConfigError naming the configuration key and the unusable file. */
 export async function openCertificateStore(paths: CertificatePaths): Promise<CertificateStore> {
   let current = await readCertificates(paths);
   const listeners: ((certificates: Certificates) => void)[] = [];

@@ -13,19 +13,19 @@ export interface Security {
   readonly reload: Reload;
 }
 
-/** Days before the end of a certificate from which on it is warned of. */
+/** Number of days before a certificate expires at which a warning is logged. */
 const WARN_DAYS = 14;
 
 function describeCertificates(logger: Logger, { expires, names }: Certificates): string {
   const days = (expires.getTime() - Date.now()) / 86_400_000;
-  if (days < WARN_DAYS) logger.warn({ expires, names }, 'the certificate ends soon; renew it and send SIGHUP');
-  return `the certificate of ${names}, until ${expires.toISOString()}`;
+  if (days < WARN_DAYS) logger.warn({ expires, names }, 'the certificate expires soon; renew it and send SIGHUP');
+  return `the certificate of ${names}, valid until ${expires.toISOString()}`;
 }
 
 /**
  * Opens the files that the configuration names.
- * @param others further parts that a reload includes
- * @throws ServeConfigError naming key and file that cannot work.
+ * @param others further parts to reload
+ * @throws ServeConfigError naming the configuration key and the unusable file.
  */
 export async function openSecurity(
   config: ServeConfig,
@@ -58,7 +58,7 @@ export async function openSecurity(
   if (open && !store && tlsClientCa === undefined) {
     logger.warn(
       { address },
-      'everyone who reaches this address may call; set tokensFile or tlsClientCa to restrict it',
+      'everyone who can reach this address may call; set tokensFile or tlsClientCa to restrict access',
     );
   } else if (open && store && !tls) {
     logger.warn({ address }, 'tokens are sent in plain text without TLS; set tlsCert and tlsKey');

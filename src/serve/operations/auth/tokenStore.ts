@@ -2,12 +2,12 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { TokenBucket } from 'limiter';
 import type { TokenEntry } from '../../config/securityKeys.js';
 
-/** Prefix of every token, by which scanners for leaked secrets and log filters recognise them. */
+/** Prefix of every token. Scanners for leaked secrets and log filters recognise tokens by it. */
 const PREFIX = 'vrg_';
 
 /**
- * A new token of 256 random bits. It cannot be guessed, so the configuration may hold its plain SHA-256: slow, salted hashes are
- * for secrets that people choose.
+ * Creates a token of 256 random bits. It cannot be guessed, so a plain SHA-256 of it is safe in the configuration; only secrets that
+ * people choose need slow, salted hashes.
  */
 export function createToken(): string {
   return PREFIX + randomBytes(32).toString('base64url');
@@ -22,24 +22,24 @@ export function hashToken(token: string): Buffer {
 export interface TokenHolder {
   readonly name: string;
   readonly admin: boolean;
-  /** Calls per second in the long run; undefined is no limit. */
+  /** Sustained calls per second; undefined means no limit. */
   readonly requestsPerSecond: number | undefined;
-  /** Spends one call of the holder's rate. @returns 0, or the seconds until the next call is allowed */
+  /** Counts one call towards the holder's rate. @returns 0 if it is allowed, else the seconds until the next call is allowed */
   spend(): number;
 }
 
-/** Rate of tokens whose entry sets none; undefined is no limit. */
+/** Rate of tokens whose entry does not set one; undefined means no limit. */
 export interface DefaultRate {
   readonly requestsPerSecond?: number | undefined;
   readonly burst?: number | undefined;
 }
 
 export interface TokenStore {
-  /** The holder of a token; undefined where it is unknown. Takes constant time for tokens of one length. */
+  /** The holder of a token; undefined if it is unknown. Takes constant time for tokens of the same length. */
   find(token: string): TokenHolder | undefined;
   /** Whether any holder may use the admin listener. */
   readonly hasAdmin: boolean;
-  /** Replaces the entries. Holders whose name and rate stay the same keep what they have spent. */
+  /** Replaces the entries. Holders whose name and rate stay the same keep their counted calls. */
   replace(entries: readonly TokenEntry[]): void;
 }
 
@@ -75,7 +75,7 @@ export function createTokenStore(entries: readonly TokenEntry[], standard: Defau
   return {
     find(token) {
       const hash = hashToken(token);
-      // Every entry is compared: the time must not show which one matched.
+      // Every entry is compared, so that the time does not reveal which one matched.
       return holders.reduce<StoredHolder | undefined>(
         (found, holder) => (timingSafeEqual(holder.hash, hash) ? holder : found),
         undefined,

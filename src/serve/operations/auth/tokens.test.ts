@@ -73,10 +73,10 @@ describe('tokens', () => {
       assert.deepEqual(await readTokens({ tokensFile: await write(`- ${good}`) }), [entry('a', 'one')]);
       assert.equal(await readTokens({}), undefined);
       const cases: [string, RegExp][] = [
-        ['', /tokens\.yaml is no list of tokens, as "vicregl token"/],
+        ['', /tokens\.yaml is not a list of tokens; use entries as printed by "vicregl token"/],
         ['- name: a\n  sha256: vrg_hush', /tokens\.yaml: entry 1: sha256: is not a SHA-256 hash/],
         [`- ${good}\n- {name: vrg hush, sha256: ${'0'.repeat(64)}}`, /entry 2: name: is not a valid name/],
-        [`- ${good}\n- ${good}`, /the name a stands twice/],
+        [`- ${good}\n- ${good}`, /the name a occurs twice/],
         [`- ${good}\n- ${JSON.stringify(entry('b', 'one'))}`, /a and b have the same token/],
         [`- {name: a, sha: 1}`, /entry 1: .*sha/],
       ];
