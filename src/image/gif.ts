@@ -8,7 +8,7 @@ const EXTENSION = 0x21;
 const IMAGE = 0x2c;
 const TRAILER = 0x3b;
 /** LZW codes have at most 12 bits. */
-const MOST_BITS = 12;
+const MAX_BITS = 12;
 /** Codes between two pauses: some milliseconds. */
 const CODES_PER_STEP = 500_000;
 
@@ -64,7 +64,7 @@ function firstFrame(bytes: Uint8Array): Frame {
 /** Counts the pixels of LZW codes in steps; each code represents a known number of pixels. */
 function* countPixels(data: Uint8Array, colourBits: number, most: number): Generator<number, number> {
   const clear = 1 << colourBits;
-  const lengths = new Uint32Array(1 << MOST_BITS).fill(1, 0, clear);
+  const lengths = new Uint32Array(1 << MAX_BITS).fill(1, 0, clear);
   let [next, size, last] = [clear + 2, colourBits + 1, -1];
   let [bits, count, at, pixels] = [0, 0, 0, 0];
   for (let codes = 1; pixels < most; codes++) {
@@ -87,7 +87,7 @@ function* countPixels(data: Uint8Array, colourBits: number, most: number): Gener
     if (last >= 0 && next < lengths.length) {
       lengths[next] = lengths[last]! + 1;
       next++;
-      if (next === 1 << size && size < MOST_BITS) size++;
+      if (next === 1 << size && size < MAX_BITS) size++;
     }
     pixels += lengths[code]!;
     last = code;
@@ -112,7 +112,7 @@ export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
   const { place: drawn, bits, from } = firstFrame(bytes);
   const most = drawn.width * drawn.height;
   const { data, end, ended } = readBlocks(bytes, from);
-  if (bits < 1 || bits >= MOST_BITS) throw damaged(`colours of ${bits} bits are not valid`);
+  if (bits < 1 || bits >= MAX_BITS) throw damaged(`colours of ${bits} bits are not valid`);
   const counting = countPixels(data, bits, most);
   let step = counting.next();
   for (; !step.done; step = counting.next()) await setImmediate();

@@ -127,8 +127,8 @@ function adobeOddity(
 }
 
 /** Normal files have far fewer: some hundred segments of 64 kB for a large profile, about ten scans in a progressive file. */
-const MOST_SEGMENTS = 20_000;
-const MOST_SCANS = 1000;
+const MAX_SEGMENTS = 20_000;
+const MAX_SCANS = 1000;
 
 function checkCount(count: number, most: number, what: string): void {
   if (count <= most) return;
@@ -199,9 +199,9 @@ export function readJpeg(bytes: Uint8Array): JpegFile {
     }
     parts.push({ from: at, to });
     at = to;
-    checkCount(parts.length, MOST_SEGMENTS, 'segments');
-    checkCount(tablesRead, MOST_SEGMENTS, 'tables');
-    checkCount(scans.length, MOST_SCANS, 'scans');
+    checkCount(parts.length, MAX_SEGMENTS, 'segments');
+    checkCount(tablesRead, MAX_SEGMENTS, 'tables');
+    checkCount(scans.length, MAX_SCANS, 'scans');
   }
   for (const { from, to } of adobe) {
     const odd = adobeOddity(bytes, from, to, frame?.components.length ?? 0);

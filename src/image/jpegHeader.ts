@@ -1,7 +1,7 @@
 import type { Size } from './types.js';
 
 /** Maximum segments before the frame header: camera files have some tens, others few. */
-const MOST_SEGMENTS = 64;
+const MAX_SEGMENTS = 64;
 
 const MARKER = 0xff;
 const SOS = 0xda;
@@ -27,7 +27,7 @@ export function plainJpegSize(bytes: Uint8Array): Size | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let size: Size | undefined;
   let at = 2;
-  for (let segment = 0; segment < MOST_SEGMENTS && at + 4 <= bytes.length; segment++) {
+  for (let segment = 0; segment < MAX_SEGMENTS && at + 4 <= bytes.length; segment++) {
     if (bytes[at] !== MARKER) return undefined;
     const marker = bytes[at + 1]!;
     if (marker === SOS) return size;

@@ -4,13 +4,13 @@ export const FAST_BITS = 9;
 export const SEVERAL_BITS = 11;
 
 /** Maximum length of a code in bits. */
-const MOST_BITS = 16;
+const MAX_BITS = 16;
 /** An entry has, from its lowest bit on: bits to skip, size in bits of the value after the code, coefficients to skip. */
 export const BITS_MASK = 31;
 export const SIZE_SHIFT = 5;
 export const STEP_SHIFT = 9;
 /** Maximum coefficients of several codes without an end of block; a lookup of several codes needs so many remaining ones in its block. */
-export const MOST_STEPS = 16;
+export const MAX_STEPS = 16;
 /** Coefficients that an end of block skips: more than 64 plus the longest run, to distinguish it from a run that is too long. */
 export const END_OF_BLOCK = 96;
 
@@ -47,7 +47,7 @@ function severalOf(fast: Uint16Array): Uint16Array {
       bits += entry & BITS_MASK;
       steps += step;
       // A code that extends beyond the window was looked up with bits that do not belong to it.
-      if (entry === 0 || bits > SEVERAL_BITS || (steps > MOST_STEPS && step !== END_OF_BLOCK)) break;
+      if (entry === 0 || bits > SEVERAL_BITS || (steps > MAX_STEPS && step !== END_OF_BLOCK)) break;
       all = bits | (steps << STEP_SHIFT);
       if (step === END_OF_BLOCK) break;
     }
@@ -59,11 +59,11 @@ function tableOf(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): Huffma
   // Differences of 8-bit samples have at most 15 bits.
   if (isDc && symbols.some((symbol) => symbol > 15)) return undefined;
   const fast = new Uint16Array(1 << FAST_BITS);
-  const ends = new Int32Array(MOST_BITS + 1);
-  const offsets = new Int32Array(MOST_BITS + 1);
+  const ends = new Int32Array(MAX_BITS + 1);
+  const offsets = new Int32Array(MAX_BITS + 1);
   const entries = Uint16Array.from(symbols, (symbol) => entryOf(symbol, isDc));
   let [code, at] = [0, 0];
-  for (let length = 1; length <= MOST_BITS; length++) {
+  for (let length = 1; length <= MAX_BITS; length++) {
     offsets[length] = at - code;
     for (let i = 0; i < counts[length - 1]!; i++, code++, at++) {
       if (length > FAST_BITS) continue;
@@ -86,7 +86,7 @@ export interface HuffmanCodes {
 
 /** A cache: most encoders use the tables that the standard proposes. */
 const made = new Map<string, HuffmanTable | undefined>();
-const MOST_MADE = 16;
+const MAX_MADE = 16;
 
 /** @returns undefined for codes that are not a valid table */
 export function huffmanTable({ counts, symbols }: HuffmanCodes, isDc: boolean): HuffmanTable | undefined {
@@ -94,14 +94,14 @@ export function huffmanTable({ counts, symbols }: HuffmanCodes, isDc: boolean): 
   const known = made.get(key);
   if (known) return known;
   const table = tableOf(counts, symbols, isDc);
-  if (made.size >= MOST_MADE) made.clear();
+  if (made.size >= MAX_MADE) made.clear();
   made.set(key, table);
   return table;
 }
 
 /** The entry of a code of more than FAST_BITS bits, with the bits of the code; 0 if there is no such code. */
 export function longCode(table: HuffmanTable, bits: number, count: number): number {
-  for (let length = FAST_BITS + 1; length <= MOST_BITS; length++) {
+  for (let length = FAST_BITS + 1; length <= MAX_BITS; length++) {
     const code = (bits >>> (count - length)) & ((1 << length) - 1);
     if (code < table.ends[length]!) return table.entries[table.offsets[length]! + code]! + length;
   }
@@ -114,11 +114,11 @@ export function readHuffmanCodes(
   tables: { readonly dc: Map<number, HuffmanCodes>; readonly ac: Map<number, HuffmanCodes> },
 ): number {
   let read = 0;
-  for (let at = 0; at + 1 + MOST_BITS <= segment.length; read++) {
+  for (let at = 0; at + 1 + MAX_BITS <= segment.length; read++) {
     const [kind, id] = [segment[at]! >> 4, segment[at]! & 15];
-    const counts = segment.subarray(at + 1, at + 1 + MOST_BITS);
+    const counts = segment.subarray(at + 1, at + 1 + MAX_BITS);
     const total = counts.reduce((sum, count) => sum + count, 0);
-    const from = at + 1 + MOST_BITS;
+    const from = at + 1 + MAX_BITS;
     const known = kind === 0 ? tables.dc : tables.ac;
     if (total <= 256 && from + total <= segment.length) {
       known.set(id, { counts, symbols: segment.subarray(from, from + total) });

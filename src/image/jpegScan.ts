@@ -6,7 +6,7 @@ import {
   type HuffmanTable,
   huffmanTable,
   longCode,
-  MOST_STEPS,
+  MAX_STEPS,
   SEVERAL_BITS,
   SIZE_SHIFT,
   STEP_SHIFT,
@@ -26,7 +26,7 @@ const SLACK_BYTES = 4096;
  * Maximum magnitude of a block's first coefficient, which is eight times its mean: 1024 for 8-bit samples, plus a margin for encoders
  * that overshoot on purpose (MozJPEG, up to 31 levels). A lost difference shifts all later blocks, often beyond this.
  */
-const MOST_MEAN = 1280;
+const MAX_MEAN = 1280;
 /** Blocks between two pauses: a few milliseconds. */
 const BLOCKS_PER_STEP = 20_000;
 
@@ -61,7 +61,7 @@ function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
     const dc = codes.dc && huffmanTable(codes.dc, true);
     const ac = codes.ac && huffmanTable(codes.ac, false);
     const { h, v, table } = components.find((each) => each.id === id) ?? { h: 0, v: 0, table: 0 };
-    largest.push(MOST_MEAN / Math.max(1, scan.steps.get(table) ?? 1) + 1);
+    largest.push(MAX_MEAN / Math.max(1, scan.steps.get(table) ?? 1) + 1);
     if (h < 1 || h > 4 || v < 1 || v > 4 || !dc || !ac) return undefined;
     // A scan of one component is not interleaved, whatever its sampling.
     for (let i = single ? 1 : h * v; i > 0; i--) {
@@ -183,7 +183,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
             count += 8;
           }
           entry =
-            k < BLOCK - MOST_STEPS
+            k < BLOCK - MAX_STEPS
               ? several[(bits >>> (count - SEVERAL_BITS)) & SEVERAL_MASK]!
               : fast[(bits >>> (count - FAST_BITS)) & FAST_MASK]!;
           if (entry === 0) {

@@ -8,7 +8,7 @@ const SIGNATURE_BYTES = 8;
 const FRAME_BYTES = 12;
 const HEADER_BYTES = 13;
 /** Encoders write chunks of 8 kB or more, and a file has at most 32 MiB by default. */
-const MOST_CHUNKS = 100_000;
+const MAX_CHUNKS = 100_000;
 
 /** Colour types of IHDR. */
 export type PngColour = 'grey' | 'RGB' | 'palette' | 'grey with alpha' | 'RGB with alpha';
@@ -55,7 +55,7 @@ function* chunks(bytes: Uint8Array): Generator<Chunk> {
   let pixels = false;
   let count = 0;
   for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
-    if (++count > MOST_CHUNKS) throw damaged(`it has more than ${MOST_CHUNKS} chunks`);
+    if (++count > MAX_CHUNKS) throw damaged(`it has more than ${MAX_CHUNKS} chunks`);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (pixels && type !== 'IDAT') return;
     if (at + FRAME_BYTES > bytes.length) throw damaged(`it ends within a chunk, at byte ${bytes.length}`);

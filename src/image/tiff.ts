@@ -21,9 +21,9 @@ const TAGS = {
 /** Bytes of a value by the number of its type; 0 for types that these tags do not have. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
 /** Maximum values read of a tag. A file of 50 megapixels does not have more strips of one row. */
-const MOST_VALUES = 1 << 17;
+const MAX_VALUES = 1 << 17;
 /** Maximum entries of a directory; usual are some tens. */
-const MOST_ENTRIES = 4096;
+const MAX_ENTRIES = 4096;
 
 const READ_BITS = [1, 2, 4, 8, 16];
 const CONVERT = 'convert it to a TIFF of 8 or 16 bits per sample, greyscale or RGB, or to PNG';
@@ -92,12 +92,12 @@ function readTags(reader: Reader): Tags {
   const count = reader.number(start, big ? 8 : 2, directory);
   const tags = new Map<number, number[]>();
   const entryBytes = big ? 20 : 12;
-  for (let i = 0; i < Math.min(count, MOST_ENTRIES); i++) {
+  for (let i = 0; i < Math.min(count, MAX_ENTRIES); i++) {
     const at = start + (big ? 8 : 2) + i * entryBytes;
     const tag = reader.number(at, 2, directory);
     const bytes = TYPE_BYTES[reader.number(at + 2, 2, directory)] ?? 0;
     if (!NAMED.has(tag) || bytes === 0 || tags.has(tag)) continue;
-    const values = Math.min(reader.number(at + 4, word, directory), MOST_VALUES);
+    const values = Math.min(reader.number(at + 4, word, directory), MAX_VALUES);
     const inline = at + 4 + word;
     const from = values * bytes <= word ? inline : reader.number(inline, word, directory);
     tags.set(

@@ -20,14 +20,14 @@ export interface DrawnImage {
 /** Height of both pictures in the figure, and the gap between them, in pixels. */
 const HEIGHT = 512;
 /** Widest a picture may become: at HEIGHT, one that is 1,000 x 1 pixels would become 512,000 pixels wide. */
-const MOST_WIDTH = 4096;
+const MAX_WIDTH = 4096;
 const GAP = 16;
 
 /** Degrees between the hues of consecutive pairs, by which all hues lie far apart: crossing lines can be told apart. */
 const GOLDEN_ANGLE = 137.508;
 
 function placed(side: DrawnImage, left: number) {
-  const scale = Math.min(HEIGHT / side.image.height, MOST_WIDTH / side.image.width);
+  const scale = Math.min(HEIGHT / side.image.height, MAX_WIDTH / side.image.width);
   const number = (value: number) => value.toFixed(1);
   return {
     left,

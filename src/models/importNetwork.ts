@@ -56,7 +56,7 @@ const OUTSIDE =
 const HEADS = ['projector', 'maps_projector'] as const;
 
 /** Most differences that a reason lists; it counts the rest. */
-const MOST_NAMED = 3;
+const MAX_NAMED = 3;
 
 /** A tensor of the file that has one of our names after translation. */
 interface Found {
@@ -186,10 +186,10 @@ export function readNetwork(
       ...keys.filter((key) => !taken.has(key) && !COUNTER.test(key)).map(unexpected),
     ];
     if (problems.length === 0) continue;
-    const more = problems.length > MOST_NAMED ? ` and ${problems.length - MOST_NAMED} more` : '';
+    const more = problems.length > MAX_NAMED ? ` and ${problems.length - MAX_NAMED} more` : '';
     reasons.set(
       `${root}${head}`,
-      `it does not have the form of VICRegL's heads: ${problems.slice(0, MOST_NAMED).join('; ')}${more}`,
+      `it does not have the form of VICRegL's heads: ${problems.slice(0, MAX_NAMED).join('; ')}${more}`,
     );
   }
   const refused = (head: string) => root !== undefined && reasons.has(`${root}${head}`);

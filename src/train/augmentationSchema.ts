@@ -16,7 +16,7 @@ const strength = () => perView(z.number().min(0), 'a strength of at least 0');
 const [even, odd] = paperAugmentation;
 
 /** In pixels. A larger blur is not more expensive (three box passes), but leaves nothing visible. */
-const MOST_SIGMA = 100;
+const MAX_SIGMA = 100;
 
 export const augmentationSchema = z
   .strictObject({
@@ -46,7 +46,7 @@ export const augmentationSchema = z
           .default([even.blurProbability, odd.blurProbability])
           .describe('Probability of Gaussian blur.'),
         sigma: z
-          .tuple([z.number().gt(0).max(MOST_SIGMA), z.number().gt(0).max(MOST_SIGMA)])
+          .tuple([z.number().gt(0).max(MAX_SIGMA), z.number().gt(0).max(MAX_SIGMA)])
           .default([...even.blurSigma])
           .describe('Minimum and maximum standard deviation in pixels of the view; drawn uniformly.'),
       })

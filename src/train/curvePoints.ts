@@ -21,7 +21,7 @@ interface Group {
 }
 
 /** Points of a line: more cannot be distinguished in a picture. */
-const MOST_POINTS = 512;
+const MAX_POINTS = 512;
 
 function absorb(into: Group, { step, records, sums }: Group): void {
   into.step = step;
@@ -36,7 +36,7 @@ function absorb(into: Group, { step, records, sums }: Group): void {
  * Gathers curves in constant memory: where there are too many points, neighbours are merged, so that each stands for
  * twice as many steps.
  */
-export function createCurvePoints(mostPoints: number = MOST_POINTS): CurvePoints {
+export function createCurvePoints(mostPoints: number = MAX_POINTS): CurvePoints {
   let groups: Group[] = [];
   let size = 1;
   return {

@@ -38,11 +38,11 @@ const HEADS = ['projector', 'maps_projector'] as const;
 const CLASSIFIER = 'classifier';
 
 /** Most differences that a reason lists; the rest are counted. */
-const MOST_NAMED = 3;
+const MAX_NAMED = 3;
 
 function someOf(problems: readonly string[]): string {
-  const more = problems.length - MOST_NAMED;
-  return `${problems.slice(0, MOST_NAMED).join('; ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const more = problems.length - MAX_NAMED;
+  return `${problems.slice(0, MAX_NAMED).join('; ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 const partOf = (name: string): string => name.slice(0, name.indexOf('.'));

@@ -87,12 +87,12 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
 
 /** Bytes of prefetched batches; one batch may have more. */
 const PREFETCH_BYTES = 256 * 2 ** 20;
-const MOST_PREFETCH = 3;
+const MAX_PREFETCH = 3;
 
 /** Batches that are prefetched: those of one run of the graph during the run before, and up to 3 small ones. */
 function prefetchOf(config: TrainConfig): number {
   const bytes = config.batchSize * viewsOf(config).reduce((sum, { size }) => sum + size * size * 3, 0);
-  const fit = Math.max(1, Math.min(MOST_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
+  const fit = Math.max(1, Math.min(MAX_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
   return Math.max(fit, config.stepsPerRun);
 }
 

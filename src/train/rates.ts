@@ -45,7 +45,7 @@ export function usualWarmupEpochs(epochs: number): number {
 const LOW = 5;
 const HIGH = 25;
 /** A warm-up that takes a larger share of the run gets a warning. */
-const MOST_WARMUP = 0.5;
+const MAX_WARMUP = 0.5;
 
 const number = (value: number) => String(Number(value.toPrecision(3)));
 
@@ -67,7 +67,7 @@ export function rateWarnings(
         `${peak < usualPeak ? 'hardly learn' : 'diverge'}. Usual: --set optimizer.baseLr=${usual}`,
     );
   }
-  if (warmupSteps > MOST_WARMUP * totalSteps) {
+  if (warmupSteps > MAX_WARMUP * totalSteps) {
     const reached = warmupSteps >= totalSteps ? 'is never reached' : `is reached only in step ${warmupSteps + 1}`;
     const usualWarmup = usualWarmupEpochs(epochs);
     warnings.push(

@@ -16,7 +16,7 @@ import { checkHealth, listServices } from './grpcProbe.js';
 /** The result of `npm start`: the built service with the bundled model, and real photographs. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
-const MOST_BYTES = 12_000_000;
+const MAX_BYTES = 12_000_000;
 
 describe('the service with the bundled model', () => {
   let served: ServedProcess;
@@ -122,7 +122,7 @@ describe('the service with the bundled model', () => {
     const { manifest } = await openModelFolder(bundledModelFolder);
     const sizes = await Promise.all(Object.keys(manifest.files).map((name) => stat(`${bundledModelFolder}/${name}`)));
     const total = sizes.reduce((sum, { size }) => sum + size, 0);
-    assert.ok(total < MOST_BYTES, `${total} bytes`);
+    assert.ok(total < MAX_BYTES, `${total} bytes`);
     assert.equal(manifest.precision, 'float16');
   });
 

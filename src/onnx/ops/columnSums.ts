@@ -6,7 +6,7 @@ import { reduceSum } from './reduce.js';
 import { reshape } from './shape.js';
 
 /** Blocks of rows that are summed independently: enough for the threads of one machine. */
-const MOST_BLOCKS = 16;
+const MAX_BLOCKS = 16;
 
 /**
  * Sum over the rows of a large matrix, [R, C] -> [C]: products of blocks of rows with rows of ones, then the sum of the
@@ -17,7 +17,7 @@ export function columnSums(x: Value): Value {
   if (x.shape.length !== 2 || x.dtype !== 'float32') {
     throw new GraphError(`columnSums: ${x.dtype} [${x.shape.join(', ')}] must be a matrix of float32`);
   }
-  let blocks = MOST_BLOCKS;
+  let blocks = MAX_BLOCKS;
   while (rows % blocks !== 0) blocks -= 1;
   const ones = x.graph.shared(`ones:${blocks}x${rows}`, (): Tensor => {
     return tensor('float32', [blocks, 1, rows / blocks], new Float32Array(rows).fill(1));

@@ -6,11 +6,11 @@ import type { SampleCrops, SampleView } from './sampleCrops.js';
 const SIDE = 256;
 const GAP = 12;
 /** Bounds the width of the picture of a photograph that is very wide. */
-const MOST_WIDTH = 2048;
+const MAX_WIDTH = 2048;
 
 /** How much a photograph is scaled to stand in its row. */
 const scaleOf = ({ width, height }: { readonly width: number; readonly height: number }): number =>
-  Math.min(SIDE / height, MOST_WIDTH / width);
+  Math.min(SIDE / height, MAX_WIDTH / width);
 const scaledSide = (side: number, scale: number): number => Math.max(1, Math.round(side * scale));
 
 /** Outlines of the first and the second view in the photograph. */

@@ -16,7 +16,7 @@ export interface EventFile {
 }
 
 /** Most files that processes of one machine start in one second; more indicate a restart loop. */
-const MOST_OF_A_SECOND = 1000;
+const MAX_OF_A_SECOND = 1000;
 
 async function create(folder: string): Promise<{ path: string; file: Awaited<ReturnType<typeof open>> }> {
   await makeFolder(folder);
@@ -27,7 +27,7 @@ async function create(folder: string): Promise<{ path: string; file: Awaited<Ret
     try {
       return { path, file: await open(path, 'ax') };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || i === MOST_OF_A_SECOND) throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || i === MAX_OF_A_SECOND) throw error;
     }
   }
 }

@@ -9,7 +9,7 @@ import { overLimit } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { checkRange } from '../wire/fields.js';
 
-const MOST_ITERATIONS = 100_000;
+const MAX_ITERATIONS = 100_000;
 
 /** The reasons in messages. */
 const absences = {
@@ -30,7 +30,7 @@ export function checkHomography(request: HomographyFit__Output | null): void {
   checkRange(
     'homography.max_iterations',
     request.maxIterations,
-    (value) => value >= 1 && value <= MOST_ITERATIONS,
+    (value) => value >= 1 && value <= MAX_ITERATIONS,
     '1 to 100000',
   );
   checkRange('homography.confidence', request.confidence, (value) => value > 0 && value < 1, '(0, 1)');
