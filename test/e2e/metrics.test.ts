@@ -257,9 +257,9 @@ describe('rejected items', () => {
 
   test('are counted as dropped if their deadline expires in the queue, but not if their run had started', async () => {
     const running = held.nextRun();
-    const first = assert.rejects(client.embed(image, { deadlineMs: 1000 }), { code: 'DEADLINE_EXCEEDED' });
+    const first = assert.rejects(client.embed(image, { deadlineMs: 4000 }), { code: 'DEADLINE_EXCEEDED' });
     await running;
-    const waiting = client.embedStream([{ id: 'a', image }], { deadlineMs: 300 });
+    const waiting = client.embedStream([{ id: 'a', image }], { deadlineMs: 2000 });
     await assert.rejects(all(waiting), { code: 'DEADLINE_EXCEEDED' });
     await first;
     await metricsHave('vicregl_item_deadline_drops_total{method="EmbedStream"} 1');
