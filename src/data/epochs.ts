@@ -10,7 +10,7 @@ export interface Slot {
 
 /** Which images make up which step: a pure function of seed and step. */
 export interface Epochs {
-  /** Whole batches of one epoch; the rest of the permutation is left out (it differs between epochs). */
+  /** Batches of one epoch. Without `keepLast`, the images that do not fill a batch are left out (others in each epoch). */
   readonly stepsPerEpoch: number;
   /** Epoch of a step, from 0. */
   epochOf(step: number): number;
@@ -18,9 +18,17 @@ export interface Epochs {
   slotsOf(step: number): Slot[];
 }
 
-/** Batches of `items` images, shuffled anew every epoch. */
-export function epochs(items: number, batchSize: number, seed: number): Epochs {
-  const stepsPerEpoch = Math.floor(items / batchSize);
+/**
+ * Batches of `items` images, shuffled anew every epoch.
+ * @param keepLast whether an epoch ends with a smaller batch where the items do not fill the last one. Default false.
+ */
+export function epochs(
+  items: number,
+  batchSize: number,
+  seed: number,
+  { keepLast = false }: { readonly keepLast?: boolean } = {},
+): Epochs {
+  const stepsPerEpoch = keepLast ? Math.ceil(items / batchSize) : Math.floor(items / batchSize);
   // Prefetching crosses the border between two epochs, so both are held.
   const permutations = new Map<number, Uint32Array>();
   const permutationOf = (epoch: number): Uint32Array => {
@@ -36,7 +44,8 @@ export function epochs(items: number, batchSize: number, seed: number): Epochs {
   const slotsOf = (step: number): Slot[] => {
     const order = permutationOf(epochOf(step));
     const start = (step % stepsPerEpoch) * batchSize;
-    return Array.from({ length: batchSize }, (_, i) => ({ position: start + i, index: order[start + i]! }));
+    const length = Math.min(batchSize, items - start);
+    return Array.from({ length }, (_, i) => ({ position: start + i, index: order[start + i]! }));
   };
   return { stepsPerEpoch, epochOf, slotsOf };
 }

@@ -12,6 +12,8 @@ import { drawView, renderView, type ViewSpec } from './view.js';
 /** What decides the samples of a run. */
 export interface SampleSettings {
   readonly seed: number;
+  /** Indices of the images of the source that are used. Default: all. */
+  readonly items?: Uint32Array;
   readonly views: readonly ViewSpec[];
   readonly mirrorFlippedGrid: boolean;
 }
@@ -43,7 +45,7 @@ const MOST_REPLACEMENTS = 64;
 
 /**
  * A maker of samples. Each is a pure function of (seed, epoch, position, source): view v draws from
- * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced by one of the source's other images, drawn
+ * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced by another one of the used images, drawn
  * from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
  * @param source the images, for their number and their names in reports
  * @throws DataError `undecodable`, from the sampler, where 64 images in a row are broken.
@@ -84,7 +86,7 @@ export function createSampler(
               `(${broken.get(slot.index)}); check the source`,
           );
         }
-        index = replacements.integer(source.count);
+        index = settings.items?.[replacements.integer(settings.items.length)] ?? replacements.integer(source.count);
         image = await decode(index);
       }
     }
