@@ -42,7 +42,7 @@ const MOST_SIMILARITIES = 2 ** 24;
 const MOST_QUERIES = 256;
 
 /** Rows of [N, C] divided by their L2 norms; rows of zeros stay. */
-function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
+export function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
   const [rows, channels] = shape as readonly [number, number];
   const result = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
 import type { EmbeddedSplit } from '../../evaluate/classification/embedSplit.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
@@ -20,11 +20,15 @@ export interface LabelledFlags {
 
 const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 
-/** Adds --train, --test, --train-images, --test-images, --crop and --resize. */
-export function addLabelledFlags(command: Command): Command {
+/**
+ * Adds --train, --test, --train-images, --test-images, --crop and --resize.
+ * @param required whether the command needs --train. Default true.
+ */
+export function addLabelledFlags(command: Command, { required = true } = {}): Command {
+  const train = 'labelled images: one folder per class, an archive of those, a list or shards';
   return command
-    .requiredOption('--train <path>', 'labelled images: one folder per class, an archive of those, a list or shards')
-    .option('--test <path>', 'labelled images to classify (default: a fifth of --train is held out)')
+    .addOption(new Option('--train <path>', train).makeOptionMandatory(required))
+    .option('--test <path>', 'labelled images to be tested on (default: a fifth of --train is held out)')
     .option('--train-images <count>', 'maximum number of training images (default: all)', count)
     .option('--test-images <count>', 'maximum number of test images (default: all)', count)
     .option('--crop <pixels>', "side of the network's input (default: that of the model, or of the run's probe)", count)
