@@ -101,7 +101,10 @@ async function search(
   requireImages(embedded.labels.length, embedded.skipped);
   if (gallery?.labels.length === 0) requireImages(0, gallery.skipped);
   progress.begin(`${source.name}, searching`, embedded.labels.length, 'images');
-  const found = await rankings(embedded, gallery, { progress, ...(threads !== undefined && { session: { threads } }) });
+  const found = await rankings(embedded, gallery, {
+    progress,
+    session: { spinning: false, ...(threads !== undefined && { threads }) },
+  });
   const places = answerable(found);
   if (places.length < 2) {
     throw new DataError(

@@ -18,7 +18,13 @@ describe('a share of the training images', () => {
   it('has the share of each class, and is part of a larger share of the same seed', () => {
     const ten = stratifiedSubset(images, classes, { percent: 10, seed: 4 });
     const half = stratifiedSubset(images, classes, { percent: 50, seed: 4 });
-    assert.deepEqual([counts(ten), counts(half)], [[6, 2], [30, 10]]);
+    assert.deepEqual(
+      [counts(ten), counts(half)],
+      [
+        [6, 2],
+        [30, 10],
+      ],
+    );
     assert.ok(ten.indices.every((index) => half.indices.includes(index)));
     for (const [i, index] of half.indices.entries()) assert.equal(half.labels[i], images.labels[index - 500]);
     assert.deepEqual(stratifiedSubset(images, classes, { percent: 10, seed: 4 }), ten);
@@ -39,7 +45,15 @@ describe('held-out training images', () => {
   it('are a tenth of each class', () => {
     const marks = heldOutPlaces(images, 2, 1);
     assert.deepEqual(counts(imagesAt(images, marks)), [6, 2]);
-    assert.deepEqual(counts(imagesAt(images, marks.map((mark) => !mark))), [54, 18]);
+    assert.deepEqual(
+      counts(
+        imagesAt(
+          images,
+          marks.map((mark) => !mark),
+        ),
+      ),
+      [54, 18],
+    );
   });
 
   it('cannot be taken from classes of one image', () => {
@@ -51,7 +65,10 @@ describe('held-out training images', () => {
 it('a tested class without training images is named with an image of it', () => {
   const test = { source, indices: [1, 7], labels: Uint32Array.of(0, 1) };
   requireTestedClasses(images, test, classes);
-  const cats = imagesAt(images, [...images.labels].map((label) => label === 0));
+  const cats = imagesAt(
+    images,
+    [...images.labels].map((label) => label === 0),
+  );
   assert.throws(() => requireTestedClasses(cats, test, classes), {
     name: 'DataError',
     message: /the test image 7\.jpg is of the class "dog", of which none of the 60 training images is/,
