@@ -20,9 +20,9 @@ import { createHeadTrainer } from './headTrainer.js';
 /** Parameters: `head.weight` [classes, C] and `head.bias` [classes]. */
 const NAME = 'head';
 
-/** Emits the logits [B, classes] of features [B, C]; parameters `name.weight` and `name.bias`. */
-export function linearLogits(features: Value, parameters: Parameters, name: string, classes: number): Value {
-  return linearLayer(features, parameters, name, classes, {
+/** Emits the logits [B, classes] of features [B, C]. */
+function linearLogits(features: Value, parameters: Parameters, classes: number): Value {
+  return linearLayer(features, parameters, NAME, classes, {
     weightInit: { kind: 'normal', std: 0.01 },
     biasInit: ZEROS,
   });
@@ -77,7 +77,7 @@ export async function createLinearClassifier(options: LinearClassifierOptions): 
       const features = graph.input('features', 'float32', [batchSize, channels]);
       const labels = graph.input('labels', 'int64', [batchSize]);
       const shares = graph.input('shares', 'float32', [batchSize]);
-      const logits = linearLogits(features, parameters, NAME, classes);
+      const logits = linearLogits(features, parameters, classes);
       const own = reduceSum(gatherElements(logSoftmax(logits), unsqueeze(labels, [1]), 1), [1]);
       return { loss: neg(reduceSum(mul(own, shares))), logs: {} };
     },

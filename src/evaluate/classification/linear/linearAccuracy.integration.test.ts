@@ -113,7 +113,7 @@ describe('linear accuracy of a subject', () => {
   it('says which learning rate diverges, and does without it where there are others', async () => {
     await assert.rejects(measure({ learningRates: [1e30] }), {
       name: 'DivergedError',
-      message: /the linear head diverged in epoch \d+ with a learning rate of 1e\+30: .* use a lower --lr/,
+      message: /pixels: the linear head diverged in epoch \d+ with a learning rate of 1e\+30: .* use a lower --lr/,
     });
     const found = await measure({ learningRates: [0.05, 1e30] });
     assert.equal(found.learningRate, 0.05);

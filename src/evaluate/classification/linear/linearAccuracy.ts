@@ -56,9 +56,24 @@ const TOP1 = 'top-1 accuracy';
 
 /**
  * Top-1 and top-5 accuracy of linear classifiers on representations, means over the seeds.
- * @throws DataError for fewer than two test images, ImageError for sizes that do not fit, DivergedError, EngineError.
+ * @throws DataError for fewer than two test images, ImageError for sizes that do not fit, EngineError; DivergedError that
+ *   names the subject and the learning rate.
  */
 export async function linearAccuracy(
+  subject: Subject,
+  source: SubjectSource,
+  split: LabelledSplit,
+  options: LinearAccuracyOptions,
+): Promise<LinearMeasures> {
+  try {
+    return await measured(subject, source, split, options);
+  } catch (cause) {
+    if (!(cause instanceof DivergedError)) throw cause;
+    throw new DivergedError(`${source.name}: ${cause.message}`, { cause });
+  }
+}
+
+async function measured(
   subject: Subject,
   source: SubjectSource,
   { classes: { length: classes }, train, test }: LabelledSplit,
