@@ -122,7 +122,7 @@ describe('linear and retrieval evaluation of labelled images', () => {
         ['--train', labelled, '--quick', '--lr', '1e30'],
         /trained: the linear head diverged in epoch \d with a learning rate of 1e\+30: .* use a lower --lr/,
       ],
-      ['linear', ['--train', labelled, '--crop', '100'], /crop is 100, not a multiple of the model's stride 32/],
+      ['linear', ['--train', labelled, '--crop', '100'], /crop is 100, not a multiple of the model's stride 8/],
       ['retrieval', [], /give --train \(and --test\) .*, or --images/],
       ['retrieval', ['--images', labelled, '--test', other], /use --images or --test, not both/],
       ['retrieval', ['--images', labelled, '--k', '0'], /It must be a whole number of at least 1/],
