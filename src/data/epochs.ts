@@ -10,7 +10,7 @@ export interface Slot {
 
 /** Assigns images to steps, as a pure function of seed and step. */
 export interface Epochs {
-  /** Full batches per epoch. The rest of the permutation is dropped; it differs between epochs. */
+  /** Batches per epoch. Without `keepLast`, images that do not fill a batch are dropped; they differ between epochs. */
   readonly stepsPerEpoch: number;
   /** Epoch of a step, from 0. */
   epochOf(step: number): number;
@@ -18,9 +18,17 @@ export interface Epochs {
   slotsOf(step: number): Slot[];
 }
 
-/** Batches of `items` images, reshuffled every epoch. */
-export function epochs(items: number, batchSize: number, seed: number): Epochs {
-  const stepsPerEpoch = Math.floor(items / batchSize);
+/**
+ * Batches of `items` images, reshuffled every epoch.
+ * @param keepLast whether an epoch ends with a smaller batch if the images do not fill it. Default false.
+ */
+export function epochs(
+  items: number,
+  batchSize: number,
+  seed: number,
+  { keepLast = false }: { readonly keepLast?: boolean } = {},
+): Epochs {
+  const stepsPerEpoch = keepLast ? Math.ceil(items / batchSize) : Math.floor(items / batchSize);
   // Prefetching crosses epoch boundaries, so two permutations are cached.
   const permutations = new Map<number, Uint32Array>();
   const permutationOf = (epoch: number): Uint32Array => {
@@ -36,7 +44,8 @@ export function epochs(items: number, batchSize: number, seed: number): Epochs {
   const slotsOf = (step: number): Slot[] => {
     const order = permutationOf(epochOf(step));
     const start = (step % stepsPerEpoch) * batchSize;
-    return Array.from({ length: batchSize }, (_, i) => ({ position: start + i, index: order[start + i]! }));
+    const length = Math.min(batchSize, items - start);
+    return Array.from({ length }, (_, i) => ({ position: start + i, index: order[start + i]! }));
   };
   return { stepsPerEpoch, epochOf, slotsOf };
 }

@@ -112,6 +112,52 @@ test('an epoch contains every image once, and the next epoch has another order',
   assert.notDeepEqual(order.slice(6), order.slice(0, 6));
 });
 
+test('a part of the images is used alone, and with keepLast all of it in each epoch', async () => {
+  const path = join(root, 'labelled.tar');
+  const items = Uint32Array.of(4, 0, 5);
+  const made = await batches(path, [0, 1, 2, 3], { items, keepLast: true, labels: 'folders' });
+  assert.deepEqual(
+    made.map(({ indices, views: [first], locations: [grid] }) => [indices.length, first!.shape[0], grid!.shape[0]]),
+    [
+      [2, 2, 2],
+      [1, 1, 1],
+      [2, 2, 2],
+      [1, 1, 1],
+    ],
+  );
+  for (const epoch of [made.slice(0, 2), made.slice(2)]) {
+    assert.deepEqual(epoch.flatMap(({ indices }) => indices).sort(), [0, 4, 5]);
+  }
+  assert.deepEqual(
+    made.map(({ epoch }) => epoch),
+    [0, 0, 1, 1],
+  );
+  for (const { labels, indices } of made) {
+    assert.deepEqual(
+      [...labels!.data],
+      indices.map((index) => (index < 3 ? 0n : 1n)),
+    );
+  }
+  assert.deepEqual(await batches(path, [0, 1, 2, 3], { items, keepLast: true, labels: 'folders', workers: 3 }), made);
+  // A batch larger than the part.
+  const [whole] = await batches(path, [0], { items, keepLast: true, batchSize: 32 });
+  assert.deepEqual([...whole!.indices].sort(), [0, 4, 5]);
+  await assert.rejects(batches(path, [0], { items, batchSize: 4 }), /batchSize is 4, but the source has only 3 images/);
+  await assert.rejects(batches(path, [0], { items: Uint32Array.of(6) }), /items has an index beyond the 6 images/);
+});
+
+test('a broken image is replaced by one of the used images', async () => {
+  const items = Uint32Array.of(1, 3, 5);
+  const made = await batches(join(root, 'broken'), [0, 1, 2, 3], { items, keepLast: true, batchSize: 3 });
+  for (const { indices, skipped } of made) {
+    assert.ok(indices.every((index) => index === 1 || index === 5));
+    assert.deepEqual(
+      skipped.map(({ name }) => name),
+      ['3.jpg'],
+    );
+  }
+});
+
 test('a folder and an archive of it give the same batches', async () => {
   await promisify(execFile)('tar', ['-cf', join(root, 'cat.tar'), '-C', root, 'cat']);
   assert.deepEqual(await batches(join(root, 'cat.tar'), [0, 1]), await batches(join(root, 'cat'), [0, 1]));

@@ -10,7 +10,7 @@ import type { SkippedImage } from './sample.js';
 export interface Batch {
   readonly step: number;
   readonly epoch: number;
-  /** Per view [B, size, size, 3]. */
+  /** Per view [B, size, size, 3]; B is smaller in the last batch of an epoch with `keepLast`. */
   readonly views: readonly Tensor<'uint8'>[];
   /** Per view [B, cells * cells, 2]: (row, column) of the cell centres, in pixels of the original images. */
   readonly locations: readonly Tensor<'float32'>[];
@@ -42,6 +42,7 @@ interface PendingBatch {
   readonly fail: (error: Error) => void;
   /** Allocated when the first samples arrive, so that a queued batch takes no memory. */
   pixels: Pick<Batch, 'views' | 'locations'> | undefined;
+  readonly size: number;
   readonly indices: number[];
   readonly skipped: Map<number, SkippedImage>;
   missing: number;
@@ -54,8 +55,16 @@ interface PendingBatch {
  * @throws DataError `bad_option`.
  */
 export function createLoader(options: LoaderOptions): Loader {
-  const { source, batchSize, workers: count, prefetch, cacheBytes, samples } = resolveLoaderOptions(options);
-  const order = epochs(source.count, batchSize, samples.seed);
+  const {
+    source,
+    count: images,
+    workers: count,
+    prefetch,
+    cacheBytes,
+    samples,
+    ...batches
+  } = resolveLoaderOptions(options);
+  const order = epochs(images, batches.batchSize, samples.seed, batches);
   const pending = new Map<number, PendingBatch>();
   const broken = new Set<number>();
   let failure: DataError | undefined;
@@ -74,16 +83,16 @@ export function createLoader(options: LoaderOptions): Loader {
     batch.fulfil({ step, epoch: order.epochOf(step), views, locations, indices, skipped, ...(labels && { labels }) });
   };
 
-  const emptyPixels = () => ({
-    views: samples.views.map(({ size }) => zeros('uint8', [batchSize, size, size, 3])),
-    locations: samples.views.map(({ cells }) => zeros('float32', [batchSize, cells * cells, 2])),
+  const emptyPixels = (rows: number) => ({
+    views: samples.views.map(({ size }) => zeros('uint8', [rows, size, size, 3])),
+    locations: samples.views.map(({ cells }) => zeros('float32', [rows, cells * cells, 2])),
   });
 
   /** The tensors of a batch that one worker made alone, without a copy. */
   const fromSingleReply = (reply: WorkerReply & { kind: 'samples' }) => ({
-    views: samples.views.map(({ size }, v) => tensor('uint8', [batchSize, size, size, 3], reply.views[v]!)),
+    views: samples.views.map(({ size }, v) => tensor('uint8', [reply.places.length, size, size, 3], reply.views[v]!)),
     locations: samples.views.map(({ cells }, v) =>
-      tensor('float32', [batchSize, cells * cells, 2], reply.locations[v]!),
+      tensor('float32', [reply.places.length, cells * cells, 2], reply.locations[v]!),
     ),
   });
 
@@ -100,20 +109,20 @@ export function createLoader(options: LoaderOptions): Loader {
       return;
     }
     for (const { index } of reply.skipped) broken.add(index);
-    if (broken.size > source.count / 2) {
+    if (broken.size > images / 2) {
       const { name, reason } = reply.skipped[0] ?? { name: 'one image', reason: 'broken' };
       failAll(
         new DataError(
           'undecodable',
-          `more than half of the images of the source cannot be decoded (${broken.size} of ${source.count} so far, for example ${name}: ${reason}); check the source`,
+          `more than half of the images of the source cannot be decoded (${broken.size} of ${images} so far, for example ${name}: ${reason}); check the source`,
         ),
       );
       return;
     }
     const batch = pending.get(reply.step);
     if (batch === undefined) return; // No longer wanted.
-    const isWhole = reply.places.length === batchSize;
-    const made = batch.pixels ?? (isWhole ? fromSingleReply(reply) : emptyPixels());
+    const isWhole = reply.places.length === batch.size;
+    const made = batch.pixels ?? (isWhole ? fromSingleReply(reply) : emptyPixels(batch.size));
     batch.pixels = made;
     reply.places.forEach((place, i) => {
       batch.indices[place] = reply.indices[i]!;
@@ -143,18 +152,21 @@ export function createLoader(options: LoaderOptions): Loader {
     const { promise, resolve, reject } = deferred<Batch>();
     // A prefetched batch may fail before anyone awaits it.
     promise.catch(() => undefined);
+    const slots = order
+      .slotsOf(step)
+      .map(({ position, index }) => ({ position, index: samples.items?.[index] ?? index }));
     const batch: PendingBatch = {
       promise,
       fulfil: resolve,
       fail: reject,
       pixels: undefined,
-      indices: new Array<number>(batchSize),
+      size: slots.length,
+      indices: new Array<number>(slots.length),
       skipped: new Map(),
-      missing: batchSize,
+      missing: slots.length,
       awaited: false,
     };
     pending.set(step, batch);
-    const slots = order.slotsOf(step);
     workers.forEach((worker, w) => {
       // An image always goes to the same worker, whose cache may contain it.
       const places = slots.flatMap(({ index }, place) => (index % count === w ? [place] : []));

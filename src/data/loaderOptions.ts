@@ -5,9 +5,16 @@ import type { ViewSpec } from './view.js';
 
 export interface LoaderOptions {
   readonly source: ImageSource;
+  /** Indices of the images of the source that are used, each once. Default: all. */
+  readonly items?: Uint32Array;
   readonly views: readonly ViewSpec[];
   /** Images per batch. */
   readonly batchSize: number;
+  /**
+   * Whether an epoch ends with a smaller batch, so that it has every image, instead of dropping the images that do not fill
+   * one. The batch may then be larger than the source. Default false.
+   */
+  readonly keepLast?: boolean;
   /** Determines order, crops and augmentations. */
   readonly seed: number;
   /** Number of threads that decode and crop. Does not change the result. Default: 1. */
@@ -32,7 +39,10 @@ const MAX_WORKERS = 64;
 /** Options with their defaults. */
 export interface ResolvedLoaderOptions {
   readonly source: ImageSource;
+  /** Images of an epoch. */
+  readonly count: number;
   readonly batchSize: number;
+  readonly keepLast: boolean;
   readonly workers: number;
   /** Number of steps that are made in advance. */
   readonly prefetch: number;
@@ -42,7 +52,7 @@ export interface ResolvedLoaderOptions {
 
 /** @throws DataError `bad_option` naming the option, its value and its valid range. */
 export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOptions {
-  const { source, batchSize, seed, views, workers = 1, prefetch = 3 } = options;
+  const { source, items, batchSize, keepLast = false, seed, views, workers = 1, prefetch = 3 } = options;
   const { cacheBytes = DEFAULT_CACHE_BYTES, prefetchBytes = DEFAULT_PREFETCH_BYTES } = options;
   const checkInteger = (name: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): void => {
     if (Number.isSafeInteger(value) && value >= min && value <= max) return;
@@ -56,10 +66,15 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   checkInteger('prefetchBytes', prefetchBytes, 0);
   checkInteger('seed', seed, Number.MIN_SAFE_INTEGER);
   checkInteger('number of views', views.length, 1);
-  if (batchSize > source.count) {
+  const count = items?.length ?? source.count;
+  checkInteger('number of items', count, 1);
+  if (items?.some((index) => index >= source.count)) {
+    throw new DataError('bad_option', `items has an index beyond the ${source.count} images of the source`);
+  }
+  if (batchSize > count && !keepLast) {
     throw new DataError(
       'bad_option',
-      `batchSize is ${batchSize}, but the source has only ${source.count} images; use a smaller batch or more images`,
+      `batchSize is ${batchSize}, but the source has only ${count} images; use a smaller batch or more images`,
     );
   }
   views.forEach((view, v) => {
@@ -79,11 +94,13 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   const { mirrorFlippedGrid = true } = options;
   return {
     source,
+    count,
     batchSize,
+    keepLast,
     workers,
     prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize)))),
     cacheBytes,
-    samples: { seed, views, mirrorFlippedGrid },
+    samples: { seed, views, mirrorFlippedGrid, ...(items && { items }) },
   };
 }
 

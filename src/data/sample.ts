@@ -12,6 +12,8 @@ import { drawView, renderView, type ViewSpec } from './view.js';
 /** Settings that determine the samples of a run. */
 export interface SampleSettings {
   readonly seed: number;
+  /** Indices of the images of the source that are used. Default: all. */
+  readonly items?: Uint32Array;
   readonly views: readonly ViewSpec[];
   readonly mirrorFlippedGrid: boolean;
 }
@@ -43,7 +45,7 @@ const MAX_REPLACEMENTS = 64;
 
 /**
  * Creates a function that makes samples. A sample is a pure function of (seed, epoch, position, source): view v draws from
- * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another image of the source. Replacements are
+ * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another one of the used images. Replacements are
  * drawn from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
  * @param source provides the number of images, and their names for reports
  * @returns the sampler; it throws DataError `undecodable` if 64 replacements in a row are broken
@@ -84,7 +86,7 @@ export function createSampler(
               `(${broken.get(slot.index)}); check the source`,
           );
         }
-        index = replacements.integer(source.count);
+        index = settings.items?.[replacements.integer(settings.items.length)] ?? replacements.integer(source.count);
         image = await decode(index);
       }
     }

@@ -35,6 +35,27 @@ describe('featureCache', () => {
     }
   });
 
+  it('keeps the newest state of work that goes on, and forgets a damaged one', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
+    try {
+      const saved = featureCache(dir).progressOf({ key: 'head' });
+      assert.equal(await saved.read(), undefined);
+      await saved.write(part(1));
+      await saved.write(part(2));
+      assert.deepEqual(await featureCache(dir).progressOf({ key: 'head' }).read(), part(2));
+      assert.equal(await featureCache(dir).progressOf({ key: 'other' }).read(), undefined);
+      const files = (await readdir(dir, { recursive: true })).filter((each) => each.endsWith('.safetensors'));
+      assert.equal(files.length, 1);
+      await writeFile(join(dir, files[0]!), 'truncated');
+      assert.equal(await saved.read(), undefined);
+      const nowhere = featureCache(undefined).progressOf({ key: 'head' });
+      await nowhere.write(part(1));
+      assert.equal(await nowhere.read(), undefined);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
   it('keeps nothing where the work fails, or without a folder', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
     try {

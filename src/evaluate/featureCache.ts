@@ -20,27 +20,57 @@ export interface FeatureCache {
    * there is whole.
    * @param key all that the part depends on: digest of the subject, images, sizes, number of the part.
    */
-  part(key: Readonly<Record<string, unknown>>, compute: () => Promise<CachedPart>): Promise<CachedPart>;
+  part(key: CacheKey, compute: () => Promise<CachedPart>): Promise<CachedPart>;
+  /** A part that changes while work goes on: how far it has come, to go on from after an interruption. */
+  progressOf(key: CacheKey): SavedProgress;
+}
+
+export type CacheKey = Readonly<Record<string, unknown>>;
+
+export interface SavedProgress {
+  /** What was saved last; undefined where nothing was, or the file is damaged. */
+  read(): Promise<CachedPart | undefined>;
+  /** Replaces it, atomically. */
+  write(part: CachedPart): Promise<void>;
 }
 
 /** @param dir folder of the cache, created where it is missing; undefined for none. */
 export function featureCache(dir: string | undefined): FeatureCache {
-  if (dir === undefined) return { part: (_, compute) => compute() };
+  if (dir === undefined) {
+    return {
+      part: (_, compute) => compute(),
+      progressOf: () => ({ read: async () => undefined, write: async () => undefined }),
+    };
+  }
+  const progressOf = (key: CacheKey): SavedProgress => {
+    const name = createHash('sha256').update(JSON.stringify(key)).digest('hex');
+    const folder = join(dir, name.slice(0, 2));
+    const path = join(folder, `${name}.safetensors`);
+    return {
+      async read() {
+        try {
+          return await readSafetensors(path);
+        } catch (error) {
+          // A file that another tool has damaged is computed again.
+          if (error instanceof SafetensorsError) await rm(path, { force: true });
+          else if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+          return undefined;
+        }
+      },
+      async write({ tensors, metadata }) {
+        await mkdir(folder, { recursive: true });
+        await writeSafetensors(path, tensors, metadata);
+      },
+    };
+  };
   return {
+    progressOf,
     async part(key, compute) {
-      const name = createHash('sha256').update(JSON.stringify(key)).digest('hex');
-      const folder = join(dir, name.slice(0, 2));
-      const path = join(folder, `${name}.safetensors`);
-      try {
-        return await readSafetensors(path);
-      } catch (error) {
-        // A file that another tool has damaged is computed again.
-        if (error instanceof SafetensorsError) await rm(path, { force: true });
-        else if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      }
+      const saved = progressOf(key);
+      const found = await saved.read();
+      if (found !== undefined) return found;
       const computed = await compute();
-      await mkdir(folder, { recursive: true });
-      await writeSafetensors(path, computed.tensors, computed.metadata);
+      await saved.write(computed);
       return computed;
     },
   };

@@ -57,6 +57,8 @@ export interface BackboneFamily<C extends { readonly family: string }> {
   mapCells(size: number, stride: number): number;
   /** Decisions of drop path per image; 0 where the network takes none. */
   dropPathBlocks(config: C): number;
+  /** Learning rate of the authors' linear evaluation, for batches of 256 (docs/evaluation.md). */
+  readonly linearEvaluationRate: number;
   /** Normalisation of the heads beside such a backbone (docs/method.md). */
   readonly headNorm: 'batch' | 'layer';
   /** Whether training is faster on maps of [C, N, H, W], where the provider's table says so (convolutionForms). */

@@ -42,7 +42,7 @@ const MAX_SIMILARITIES = 2 ** 24;
 const MAX_QUERIES = 256;
 
 /** Rows of [N, C] divided by their L2 norms; rows of zeros are unchanged. */
-function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
+export function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
   const [rows, channels] = shape as readonly [number, number];
   const result = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {

@@ -69,6 +69,19 @@ export function splitLabelled(train: ImageSource, test: ImageSource | undefined,
   };
 }
 
+/**
+ * Draws up to `most` images of one source.
+ * @throws DataError `no_labels` for a source without labels.
+ */
+export function allLabelled(
+  source: ImageSource,
+  { most, seed }: { readonly most: number; readonly seed: number },
+): LabelledImages {
+  classesOf(source);
+  const indices = stream(seed, 'probe', 'test').permutation(source.count).subarray(0, most);
+  return { source, indices: [...indices], labels: indices.map((index) => source.labelled!.labels[index]!) };
+}
+
 function classesOf({ labelled, nameOf }: ImageSource): readonly string[] {
   if (labelled !== undefined) return labelled.classes;
   throw new DataError('no_labels', `the source of ${nameOf(0)} was opened without labels`);

@@ -69,7 +69,7 @@ describe('vicregl evaluate knn', () => {
   });
 
   it('has no placeholder number for "all" in its help', async () => {
-    for (const command of ['knn', 'matches']) {
+    for (const command of ['knn', 'linear', 'retrieval', 'matches']) {
       assert.doesNotMatch((await vicregl('evaluate', command, '--help')).stdout, /9007199254740991|4294967295/);
     }
     assert.match((await knn('--k', '0')).stderr, /It must be a whole number of at least 1\./);

@@ -1,10 +1,14 @@
 import type { Command } from 'commander';
 import { registerEvaluateKnn } from './knn.js';
+import { registerEvaluateLinear } from './linear.js';
 import { registerEvaluateMatches } from './matches.js';
+import { registerEvaluateRetrieval } from './retrieval.js';
 
 /** `vicregl evaluate`: measures the quality of a model's features. */
 export function registerEvaluate(program: Command): void {
   const evaluate = program.command('evaluate').description("Measure the quality of a model's features.");
   registerEvaluateKnn(evaluate);
+  registerEvaluateLinear(evaluate);
+  registerEvaluateRetrieval(evaluate);
   registerEvaluateMatches(evaluate);
 }

@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
 import { knnAccuracy } from '../../evaluate/classification/knnAccuracy.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
+import { realNumber } from '../realNumber.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { askedSizes } from './evaluatedModel.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
@@ -10,12 +11,6 @@ import { addLabelledFlags, type LabelledFlags, withLabelledData } from './labell
 interface KnnFlags extends EvaluationFlags, LabelledFlags {
   readonly k?: number;
   readonly temperature?: number;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('It must be a number above 0.');
 }
 
 /** `vicregl evaluate knn`: k-NN classification by a model's representations. */
@@ -34,7 +29,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
     .option(
       '--temperature <number>',
       "the weight of a vote is exp(similarity / temperature) (default: that of the run's probe, or 0.07)",
-      positive,
+      realNumber(0),
     );
   addEvaluationFlags(command, 'the image selection').action((flags: KnnFlags) =>
     runEvaluation(

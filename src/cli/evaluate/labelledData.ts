@@ -1,8 +1,9 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
 import type { EmbeddedSplit } from '../../evaluate/classification/embedSplit.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { type Duplicates, findDuplicates } from '../../probe/duplicates.js';
+import type { EmbeddedImages } from '../../probe/embedImages.js';
 import { type LabelledSplit, splitLabelled } from '../../probe/labelledImages.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { type EvaluationContext, resultData } from './evaluation.js';
@@ -19,11 +20,15 @@ export interface LabelledFlags {
 
 const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 
-/** Adds --train, --test, --train-images, --test-images, --crop and --resize. */
-export function addLabelledFlags(command: Command): Command {
+/**
+ * Adds --train, --test, --train-images, --test-images, --crop and --resize.
+ * @param required whether the command needs --train. Default true.
+ */
+export function addLabelledFlags(command: Command, { required = true } = {}): Command {
+  const train = 'labelled images: one folder per class, an archive of those, a list or shards';
   return command
-    .requiredOption('--train <path>', 'labelled images: one folder per class, an archive of those, a list or shards')
-    .option('--test <path>', 'labelled images to classify (default: a fifth of --train is held out)')
+    .addOption(new Option('--train <path>', train).makeOptionMandatory(required))
+    .option('--test <path>', 'labelled images to be tested on (default: a fifth of --train is held out)')
     .option('--train-images <count>', 'maximum number of training images (default: all)', count)
     .option('--test-images <count>', 'maximum number of test images (default: all)', count)
     .option('--crop <pixels>', "side of the network's input (default: that of the model, or of the run's probe)", count)
@@ -34,45 +39,44 @@ export function addLabelledFlags(command: Command): Command {
     );
 }
 
+/** The images of both halves that an evaluation used, and those that it skipped. */
+export type UsedImages = Readonly<Record<keyof EmbeddedSplit, Pick<EmbeddedImages, 'labels' | 'skipped'>>>;
+
 /** Labelled images of an evaluation. */
 export interface LabelledData {
   readonly split: LabelledSplit;
   readonly duplicates: Duplicates;
-  /** How they stand in the result. @param embedded of any subject: which images are skipped does not depend on it. */
-  describe(embedded: EmbeddedSplit): { readonly data: ResultData[]; readonly notes: string[] };
+  /** How they stand in the result. @param used by any subject: which images are skipped does not depend on it. */
+  describe(used: UsedImages): { readonly data: ResultData[]; readonly notes: string[] };
 }
 
 /**
  * Opens the images for the time of an evaluation, and warns of test images that are trained on.
+ * @param select keeps a part of the images.
  * @throws DataError for a source without labels or images, or a test class without training images.
  */
 export async function withLabelledData<T>(
   flags: LabelledFlags,
   { seed, progress, log }: EvaluationContext,
   use: (data: LabelledData) => Promise<T>,
+  select: (split: LabelledSplit) => LabelledSplit = (split) => split,
 ): Promise<T> {
   const { trainImages = Number.MAX_SAFE_INTEGER, testImages = Number.MAX_SAFE_INTEGER } = flags;
   const train = await openImageSource(flags.train, { labels: 'auto', given: '--train' });
   const test =
     flags.test === undefined ? undefined : await openImageSource(flags.test, { labels: 'auto', given: '--test' });
   try {
-    const split = splitLabelled(train, test, { trainImages, testImages, seed });
+    const split = select(splitLabelled(train, test, { trainImages, testImages, seed }));
     const duplicates = await findDuplicates(split, { progress });
     const notes = duplicates.count > 0 ? [duplicatesText(duplicates, split.test.indices.length)] : [];
     for (const note of notes) log(note);
     return await use({
       split,
       duplicates,
-      describe: (embedded) => ({
+      describe: (used) => ({
         data: [
-          resultData('train', flags.train, train, embedded.train.labels.length, embedded.train.skipped),
-          resultData(
-            'test',
-            flags.test ?? flags.train,
-            test ?? train,
-            embedded.test.labels.length,
-            embedded.test.skipped,
-          ),
+          resultData('train', flags.train, train, used.train.labels.length, used.train.skipped),
+          resultData('test', flags.test ?? flags.train, test ?? train, used.test.labels.length, used.test.skipped),
         ],
         notes,
       }),

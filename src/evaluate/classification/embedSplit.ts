@@ -18,6 +18,12 @@ export interface EmbedSplitOptions {
   readonly progress?: WorkProgress;
 }
 
+/** Options of one set of images. */
+export interface EmbedLabelledOptions extends EmbedSplitOptions {
+  /** Whether the network sees the crops mirrored left to right. Default false. */
+  readonly mirrored?: boolean;
+}
+
 /** Representations of both halves of a split. */
 export interface EmbeddedSplit {
   readonly train: EmbeddedImages;
@@ -31,45 +37,80 @@ const PART = 1024;
 const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
 /**
- * Representations [N, C] of the images that can be decoded, from the cache as far as it has them.
+ * Representations of both halves of a split.
  * @throws ImageError for sizes that do not fit the subject, EngineError.
  */
 export async function embedSplit(
   subject: Subject,
-  { name, digest }: SubjectSource,
+  source: SubjectSource,
   split: LabelledSplit,
-  { resize, crop, cache, progress = silentProgress }: EmbedSplitOptions,
+  options: EmbedSplitOptions,
 ): Promise<EmbeddedSplit> {
-  planInput({ width: resize, height: resize }, { kind: 'shortestSide', resize, crop }, subject.stride);
-  const represent = async (batch: Tensor<'uint8'>) => (await subject.run(batch, WANTED)).representation!;
-  progress.begin(`${name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
-  const embed = async (images: LabelledImages): Promise<EmbeddedImages> => {
-    const fingerprint = sourceFingerprint(images.source);
-    const parts: EmbeddedImages[] = [];
-    for (let start = 0; start < images.indices.length; start += PART) {
-      const indices = images.indices.slice(start, start + PART);
-      const labels = images.labels.slice(start, start + PART);
-      let computed = false;
-      const key = { kind: 'representation', digest, fingerprint, resize, crop, indices: [...indices] };
-      const { tensors, metadata } = await cache.part(key, async () => {
-        computed = true;
-        const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };
-        const { vectors, skipped } = await embedImages({ source: images.source, indices, labels }, represent, settings);
-        return { tensors: new Map([['vectors', vectors]]), metadata: { skipped: JSON.stringify(skipped) } };
-      });
-      if (!computed) progress.advance(indices.length);
-      const skipped = JSON.parse(metadata['skipped'] ?? '[]') as SkippedImage[];
-      const missing = new Set(skipped.map(({ index }) => index));
-      parts.push({
-        vectors: tensors.get('vectors') as Tensor<'float32'>,
-        // Labels are not in the cache: they belong to the split.
-        labels: labels.filter((_, i) => !missing.has(indices[i]!)),
-        skipped,
-      });
-    }
-    return joined(parts);
+  checkSizes(subject, options);
+  const { progress = silentProgress } = options;
+  progress.begin(`${source.name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
+  return {
+    train: await embedLabelled(subject, source, split.train, options),
+    test: await embedLabelled(subject, source, split.test, options),
   };
-  return { train: await embed(split.train), test: await embed(split.test) };
+}
+
+/** @throws ImageError for sizes that do not fit the subject. */
+export function checkSizes({ stride }: Subject, { resize, crop }: Pick<EmbedSplitOptions, 'resize' | 'crop'>): void {
+  planInput({ width: resize, height: resize }, { kind: 'shortestSide', resize, crop }, stride);
+}
+
+/** A batch [B, H, W, 3] mirrored left to right. */
+function mirroredBatch({ shape, data }: Tensor<'uint8'>): Tensor<'uint8'> {
+  const width = shape[2]!;
+  const result = new Uint8Array(data.length);
+  for (let row = 0; row < data.length; row += width * 3) {
+    for (let x = 0; x < width; x++) {
+      const from = row + (width - 1 - x) * 3;
+      result.set(data.subarray(from, from + 3), row + x * 3);
+    }
+  }
+  return tensor('uint8', shape, result);
+}
+
+/**
+ * Representations [N, C] of the images that can be decoded, from the cache as far as it has them. Progress is advanced, not
+ * begun.
+ * @throws EngineError.
+ */
+export async function embedLabelled(
+  subject: Subject,
+  { digest }: SubjectSource,
+  images: LabelledImages,
+  { resize, crop, cache, progress = silentProgress, mirrored = false }: EmbedLabelledOptions,
+): Promise<EmbeddedImages> {
+  const represent = async (batch: Tensor<'uint8'>) =>
+    (await subject.run(mirrored ? mirroredBatch(batch) : batch, WANTED)).representation!;
+  const fingerprint = sourceFingerprint(images.source);
+  const parts: EmbeddedImages[] = [];
+  for (let start = 0; start < images.indices.length; start += PART) {
+    const indices = images.indices.slice(start, start + PART);
+    const labels = images.labels.slice(start, start + PART);
+    let computed = false;
+    const kind = mirrored ? 'mirrored representation' : 'representation';
+    const key = { kind, digest, fingerprint, resize, crop, indices: [...indices] };
+    const { tensors, metadata } = await cache.part(key, async () => {
+      computed = true;
+      const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };
+      const { vectors, skipped } = await embedImages({ source: images.source, indices, labels }, represent, settings);
+      return { tensors: new Map([['vectors', vectors]]), metadata: { skipped: JSON.stringify(skipped) } };
+    });
+    if (!computed) progress.advance(indices.length);
+    const skipped = JSON.parse(metadata['skipped'] ?? '[]') as SkippedImage[];
+    const missing = new Set(skipped.map(({ index }) => index));
+    parts.push({
+      vectors: tensors.get('vectors') as Tensor<'float32'>,
+      // Labels are not in the cache: they belong to the split.
+      labels: labels.filter((_, i) => !missing.has(indices[i]!)),
+      skipped,
+    });
+  }
+  return joined(parts);
 }
 
 function joined(parts: readonly EmbeddedImages[]): EmbeddedImages {

@@ -33,7 +33,7 @@ export async function knnAccuracy(
   const knn = createKnn({ k, temperature, classes }, session);
   try {
     progress.begin(`${name}, classifying`, test.labels.length, 'images');
-    return { figures: topFigures(await knn.ranks(train, test, progress), classes) };
+    return { figures: topFigures([await knn.ranks(train, test, progress)], classes) };
   } finally {
     await knn.close();
   }

@@ -62,6 +62,7 @@ export const convNextFamily: BackboneFamily<ConvNextConfig> = {
   // Every stage drops the pixels beyond a whole patch.
   mapCells: (size, stride) => Math.floor(size / stride),
   dropPathBlocks: ({ depths }) => depths.reduce((sum, depth) => sum + depth, 0),
+  linearEvaluationRate: 0.3,
   headNorm: 'layer',
   trainsChannelMajor: false,
   integerOperators: 'gemm',

@@ -40,6 +40,7 @@ export const resNetFamily: BackboneFamily<ResNetConfig> = {
   // Padded layers keep what is beyond a whole cell.
   mapCells: (size, stride) => Math.ceil(size / stride),
   dropPathBlocks: () => 0,
+  linearEvaluationRate: 0.02,
   headNorm: 'batch',
   trainsChannelMajor: true,
   integerOperators: 'conv',

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { it } from 'node:test';
+import { PYTHON } from '../support/python.js';
+
+// Found, not imported: PyTorch takes seconds.
+const finds =
+  "import importlib.util, sys; sys.exit(None in map(importlib.util.find_spec, ('torch', 'sklearn', 'numpy')))";
+const installed = spawnSync(PYTHON, ['-c', finds]).status === 0;
+const skip =
+  !installed && 'python3-torch or python3-sklearn is not installed (apt-get install python3-torch python3-sklearn)';
+
+it("heads, accuracies, neighbours and average precision agree with PyTorch's and scikit-learn's", { skip }, () => {
+  const script = 'dist/scripts/proofs/classification.js';
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--json'], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+  const rows = JSON.parse(stdout) as { difference: number; limit: number }[];
+  assert.equal(rows.length, 9);
+  for (const { difference, limit } of rows) assert.ok(difference <= limit);
+});
