@@ -3,10 +3,16 @@ import type { Block, Plot, Report, Table, Text } from './report.js';
 
 /** Reports as Markdown (GitHub's dialect, which has tables). */
 
-/** Backslashes before all that Markdown or HTML within it would obey; an underscore inside a word means nothing. */
-function escaped(text: string): string {
+/**
+ * Backslashes before all that Markdown or HTML within it would obey. An underscore inside a word means nothing, and neither
+ * do brackets without what makes them a link: `](`, `][` and `]:`.
+ * @param continues whether more text follows on the line.
+ */
+function escaped(text: string, continues = false): string {
   return printable(text)
-    .replace(/[\\`*[\]<>&|~]/g, '\\$&')
+    .replace(/[\\`*<>&|~]/g, '\\$&')
+    .replace(/\](?=[([:])/g, '\\]')
+    .replace(/\]$/, continues ? '\\]' : ']')
     .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\_');
 }
 
@@ -19,24 +25,23 @@ function codeSpan(code: string): string {
   return text === '' ? '' : `${fence}${space}${text}${space}${fence}`;
 }
 
-const textOf = (text: Text): string =>
-  typeof text === 'string'
-    ? escaped(text)
-    : text.map((part) => (typeof part === 'string' ? escaped(part) : codeSpan(part.code))).join('');
+const isCode = (part: string | { readonly code: string }): part is { readonly code: string } =>
+  typeof part !== 'string';
+
+function textOf(text: Text): string {
+  if (typeof text === 'string') return escaped(text);
+  return text.map((part, i) => (isCode(part) ? codeSpan(part.code) : escaped(part, i < text.length - 1))).join('');
+}
 
 /** In a table a bar ends the cell even inside code. */
 const cellOf = (text: Text): string =>
-  typeof text === 'string'
-    ? escaped(text)
-    : text
-        .map((part) => (typeof part === 'string' ? escaped(part) : codeSpan(part.code).replaceAll('|', '\\|')))
-        .join('');
+  typeof text === 'string' ? escaped(text) : textOf(text).replace(/(?<!\\)\|/g, '\\|');
 
-/** Without a meaning at the beginning of a line: a heading, a list, a rule. */
+/** Without a meaning at the beginning of a line: a heading, a list, a task, a rule. */
 const lineOf = (text: Text): string =>
   textOf(text)
     .trimStart()
-    .replace(/^([#+=-]|\d+(?=[.)]))/, (start) => (/\d/.test(start) ? `${start}\\` : `\\${start}`));
+    .replace(/^([#+=[-]|\d+(?=[.)]))/, (start) => (/\d/.test(start) ? `${start}\\` : `\\${start}`));
 
 /** Number of characters as they are seen: combining ones belong to the one before. */
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });

@@ -1,5 +1,7 @@
-import { differenceText, measureText, verdict } from './numbers.js';
-import type { Block, FigureInfo, Interval, Measure, Section, Table, Text } from './report.js';
+import { differencesTable } from './differencesTable.js';
+import { measureText } from './numbers.js';
+import { intervalsPlot } from './plots/intervalsPlot.js';
+import type { Block, FigureInfo, Interval, Measure, Section, Text } from './report.js';
 
 /** Tables and plots of variants that were trained with several seeds. */
 
@@ -35,38 +37,6 @@ export interface VariantsTable {
   readonly measures: readonly VariantMeasure[];
   readonly differences?: readonly VariantDifference[];
   readonly notes?: readonly Text[];
-}
-
-/** The table of paired differences, with a mark whether their intervals exclude 0. */
-export function differencesTable(
-  figures: readonly FigureInfo[],
-  differences: readonly (Omit<VariantDifference, 'variant'> & { readonly subject: string })[],
-  caption: string,
-): Table {
-  const rows = differences.flatMap(({ figure, subject, baseline, difference, interval }) => {
-    const info = figures.find(({ name }) => name === figure);
-    if (info === undefined) return [];
-    const mark = verdict(interval, info.better);
-    return [
-      [
-        info.label,
-        `${subject} - ${baseline}`,
-        differenceText({ value: difference, interval }, info.unit),
-        mark === 'not excluded' ? 'no' : `yes: ${mark}`,
-      ],
-    ];
-  });
-  return {
-    type: 'table',
-    caption,
-    columns: [
-      { label: 'figure' },
-      { label: 'compared' },
-      { label: 'difference', align: 'right' },
-      { label: 'interval excludes 0' },
-    ],
-    rows,
-  };
 }
 
 const meanOf = (values: readonly number[]): number | null =>
@@ -112,6 +82,31 @@ export function variantsSection(table: VariantsTable): Section {
     const named = differences.map(({ variant, ...rest }) => ({ ...rest, subject: variant }));
     blocks.push(differencesTable(figures, named, 'Differences, paired by seed'));
   }
+  blocks.push(
+    intervalsPlot({
+      name: `${table.id}-figures`,
+      title,
+      about,
+      figures,
+      subjects: variants.map((variant) => ({
+        name: variant,
+        figures: new Map(
+          figures.flatMap(({ name }): [string, Measure][] => {
+            const measure = overSeeds(measures, variant, name);
+            return measure === undefined ? [] : [[name, measure]];
+          }),
+        ),
+        seeds: new Map(
+          figures.map(({ name }) => [
+            name,
+            measures.flatMap(({ variant: of, seed, figure, value }) =>
+              of === variant && figure === name && seed !== null && value !== null ? [value] : [],
+            ),
+          ]),
+        ),
+      })),
+    }),
+  );
   if (seeds.length > 0) {
     blocks.push({
       type: 'table',

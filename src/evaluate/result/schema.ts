@@ -22,17 +22,23 @@ const figure = z.strictObject({
   interval: interval.optional(),
 });
 
-const curve = z.strictObject({
-  name: z.string(),
-  label: z.string(),
-  x: z.strictObject({ label: z.string(), values: z.array(z.number()) }),
-  y: z.strictObject({
+const curve = z
+  .strictObject({
+    name: z.string(),
     label: z.string(),
-    unit: figure.shape.unit,
-    values: z.array(value),
-    intervals: z.array(interval).optional(),
-  }),
-});
+    x: z.strictObject({ label: z.string(), values: z.array(z.number()) }),
+    y: z.strictObject({
+      label: z.string(),
+      unit: figure.shape.unit,
+      values: z.array(value).describe('One for each of `x.values`.'),
+      intervals: z.array(interval).optional().describe('One for each of `x.values`.'),
+    }),
+  })
+  .refine(
+    ({ x, y }) =>
+      y.values.length === x.values.length && (y.intervals === undefined || y.intervals.length === x.values.length),
+    'the curve has not as many values of y as of x',
+  );
 
 const subject = z.strictObject({
   name: z.string().describe('`trained`, `random`, `pixels`, or the name and version of a baseline model.'),
@@ -62,33 +68,53 @@ const data = z.strictObject({
   skipped: z.array(z.strictObject({ name: z.string(), reason: z.string() })).describe('Images that were left out.'),
 });
 
-export const resultSchema = z.strictObject({
-  format: z.literal(RESULT_FORMAT),
-  formatVersion: z.literal(RESULT_VERSION),
-  kind: z.enum(RESULT_KINDS),
-  protocol: z.string().describe('What was measured, in a sentence.'),
-  command: z.array(z.string()).describe('Arguments of `vicregl`.'),
-  created: z.iso.datetime(),
-  seconds: z.number().nonnegative(),
-  versions: z.strictObject({ vicregl: z.string(), onnxruntime: z.string(), node: z.string() }),
-  seed: z.int().nonnegative(),
-  options: z.record(z.string(), z.json()),
-  data: z.array(data),
-  items: z.array(z.string()).optional().describe('Names of what is resampled: images, or pairs. Only in files.'),
-  subjects: z.array(subject).min(1).describe('What was evaluated, then its baselines.'),
-  comparisons: z
-    .array(
-      z.strictObject({
-        figure: z.string(),
-        subject: z.string(),
-        baseline: z.string(),
-        difference: value,
-        interval: interval.describe('Paired: the same resampled items on both sides.'),
-      }),
-    )
-    .describe('The first subject less each baseline.'),
-  notes: z.array(z.string()).optional().describe('Warnings about the data or the figures.'),
-});
+export const resultSchema = z
+  .strictObject({
+    format: z.literal(RESULT_FORMAT),
+    formatVersion: z.literal(RESULT_VERSION),
+    kind: z.enum(RESULT_KINDS),
+    protocol: z.string().describe('What was measured, in a sentence.'),
+    command: z.array(z.string()).describe('Arguments of `vicregl`.'),
+    created: z.iso.datetime(),
+    seconds: z.number().nonnegative(),
+    versions: z.strictObject({ vicregl: z.string(), onnxruntime: z.string(), node: z.string() }),
+    seed: z.int().nonnegative(),
+    options: z.record(z.string(), z.json()),
+    data: z.array(data),
+    items: z.array(z.string()).optional().describe('Names of what is resampled: images, or pairs. Only in files.'),
+    subjects: z.array(subject).min(1).describe('What was evaluated, then its baselines.'),
+    comparisons: z
+      .array(
+        z.strictObject({
+          figure: z.string(),
+          subject: z.string(),
+          baseline: z.string(),
+          difference: value,
+          interval: interval.describe('Paired: the same resampled items on both sides.'),
+        }),
+      )
+      .describe('The first subject less each baseline.'),
+    notes: z.array(z.string()).optional().describe('Warnings about the data or the figures.'),
+  })
+  .superRefine(({ items, subjects, comparisons }, { addIssue }) => {
+    const names = subjects.map(({ name }) => name);
+    for (const [i, { name, perItem = {} }] of subjects.entries()) {
+      if (names.indexOf(name) !== i) {
+        addIssue({ code: 'custom', path: ['subjects', i, 'name'], message: `two subjects have the name "${name}"` });
+      }
+      for (const [figure, { length }] of Object.entries(perItem)) {
+        if (length === items?.length) continue;
+        const message = `${length} values of ${items?.length ?? 'no'} items`;
+        addIssue({ code: 'custom', path: ['subjects', i, 'perItem', figure], message });
+      }
+    }
+    for (const [i, { subject, baseline }] of comparisons.entries()) {
+      for (const [key, name] of Object.entries({ subject, baseline })) {
+        if (names.includes(name)) continue;
+        addIssue({ code: 'custom', path: ['comparisons', i, key], message: `there is no subject "${name}"` });
+      }
+    }
+  });
 
 export type EvaluationResult = z.infer<typeof resultSchema>;
 export type ResultSubject = EvaluationResult['subjects'][number];
