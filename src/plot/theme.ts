@@ -38,6 +38,8 @@ const GREY = '#555555';
 /** Configuration of every plot. */
 export const theme: Config = {
   background: 'white',
+  // Pages describe a picture as a whole; descriptions of every mark would be most of its bytes.
+  aria: false,
   font: FONT,
   padding: 12,
   view: { stroke: null },

@@ -76,7 +76,7 @@ function blockOf(block: Block, pictureOf: (plot: Plot) => string | undefined): s
       return block.notes.map((note) => `- ${lineOf(note)}`).join('\n');
     case 'plot': {
       const picture = pictureOf(block);
-      return picture === undefined ? undefined : `![${escaped(block.alt)}](${picture})`;
+      return picture === undefined ? undefined : `![${escaped(block.alt, true)}](${picture})`;
     }
   }
 }

@@ -82,31 +82,30 @@ export function variantsSection(table: VariantsTable): Section {
     const named = differences.map(({ variant, ...rest }) => ({ ...rest, subject: variant }));
     blocks.push(differencesTable(figures, named, 'Differences, paired by seed'));
   }
-  blocks.push(
-    intervalsPlot({
-      name: `${table.id}-figures`,
-      title,
-      about,
-      figures,
-      subjects: variants.map((variant) => ({
-        name: variant,
-        figures: new Map(
-          figures.flatMap(({ name }): [string, Measure][] => {
-            const measure = overSeeds(measures, variant, name);
-            return measure === undefined ? [] : [[name, measure]];
-          }),
-        ),
-        seeds: new Map(
-          figures.map(({ name }) => [
-            name,
-            measures.flatMap(({ variant: of, seed, figure, value }) =>
-              of === variant && figure === name && seed !== null && value !== null ? [value] : [],
-            ),
-          ]),
-        ),
-      })),
-    }),
-  );
+  const plot = intervalsPlot({
+    name: `${table.id}-figures`,
+    title,
+    about,
+    figures,
+    subjects: variants.map((variant) => ({
+      name: variant,
+      figures: new Map(
+        figures.flatMap(({ name }): [string, Measure][] => {
+          const measure = overSeeds(measures, variant, name);
+          return measure === undefined ? [] : [[name, measure]];
+        }),
+      ),
+      seeds: new Map(
+        figures.map(({ name }) => [
+          name,
+          measures.flatMap(({ variant: of, seed, figure, value }) =>
+            of === variant && figure === name && seed !== null && value !== null ? [value] : [],
+          ),
+        ]),
+      ),
+    })),
+  });
+  if (plot !== undefined) blocks.push(plot);
   if (seeds.length > 0) {
     blocks.push({
       type: 'table',

@@ -66,12 +66,12 @@ export function classesPlot({ name, title, about, label, unit, subjects, classes
     scale: { zero: true },
   };
   const drawn = classes.map(({ subject }) => labelOf(subject));
-  const legend = { orient: 'bottom' as const, columns: 2, title: null, values: drawn };
+  const legend = { orient: 'bottom' as const, columns: 2, title: null, values: drawn, symbolOpacity: 1 };
   const colour = { field: 'subject', type: 'nominal' as const, scale: color, legend };
   return {
     type: 'plot',
     name,
-    alt: `${title}: ${label} by class`,
+    alt: title,
     spec: {
       ...frame({ title, about }),
       width: PANEL_WIDTH + 40,
@@ -89,7 +89,7 @@ export function classesPlot({ name, title, about, label, unit, subjects, classes
             y,
             x,
             color: colour,
-            shape: { field: 'subject', type: 'nominal', scale: shape, legend: null },
+            shape: { field: 'subject', type: 'nominal', scale: shape, legend },
           },
         },
       ],

@@ -3,6 +3,10 @@ import type { Plot, Unit } from '../report.js';
 import { frame, PANEL_WIDTH, type PlotTitle, plotLabel, plotted } from './frame.js';
 
 const PANEL_HEIGHT = 120;
+/** The axis ends at a tick, so that titles of panels in a row are at one height. */
+const Y_TICKS = 4;
+/** More panels than these stand two in a row. */
+const ONE_COLUMN = 2;
 /** An odd number, so that one bin is centred on 0. */
 const BINS = 31;
 
@@ -43,34 +47,38 @@ export function histogram(values: readonly number[]): Bin[] {
   return counts.map((count, i) => ({ from: (i - side - 0.5) * width, to: (i - side + 0.5) * width, count }));
 }
 
-const WORSE_BETTER = 'difference';
 const UNITS: Readonly<Record<Unit, string>> = { share: 'percentage points', pixels: 'pixels', number: '' };
 
 /** Histograms of the differences of all items, a panel per figure and baseline. */
 export function differencesPlot({ name, title, about, comparisons }: DifferencesPlot): Plot {
   const { colour } = seriesStyle(0);
+  const columns = comparisons.length > ONE_COLUMN ? 2 : 1;
   return {
     type: 'plot',
     name,
-    alt: `${title}: differences item by item`,
+    alt: title,
     spec: {
       ...frame({ title, about }),
       spacing: 26,
-      vconcat: comparisons.map(({ label, unit, subject, baseline, differences }) => {
+      columns,
+      concat: comparisons.map(({ label, unit, subject, baseline, differences }) => {
         const unitText = UNITS[unit] === '' ? '' : `, ${UNITS[unit]}`;
+        const bins = histogram(differences);
+        // Bins of one whole number each are labelled by it.
+        const whole = bins[0]!.to - bins[0]!.from === 1 ? bins.map(({ from }) => from + 0.5) : undefined;
         return {
           title: {
-            text: `${plotLabel(label)}: ${plotLabel(subject)} - ${plotLabel(baseline)}`,
+            text: [plotLabel(label), `${plotLabel(subject)} - ${plotLabel(baseline)}`],
             fontSize: 13,
             fontWeight: 'normal' as const,
             offset: 8,
           },
-          width: PANEL_WIDTH + 100,
+          width: (PANEL_WIDTH + 100) / (columns === 1 ? 1 : 1.5),
           height: PANEL_HEIGHT,
           layer: [
             {
               data: {
-                values: histogram(differences).map(({ from, to, count }) => ({
+                values: bins.map(({ from, to, count }) => ({
                   from: plotted(from, unit),
                   to: plotted(to, unit),
                   count,
@@ -81,12 +89,20 @@ export function differencesPlot({ name, title, about, comparisons }: Differences
                 x: {
                   field: 'from',
                   type: 'quantitative' as const,
-                  title: `${WORSE_BETTER} of an item${unitText}`,
+                  // Binned already: else bars with two ends would be drawn as horizontal ones.
+                  bin: 'binned' as const,
+                  title: `difference of an item${unitText}`,
                   scale: { nice: false },
-                  axis: { grid: false },
+                  axis: { grid: false, ...(whole !== undefined && { values: whole.map((at) => plotted(at, unit)) }) },
                 },
                 x2: { field: 'to' },
-                y: { field: 'count', type: 'quantitative' as const, title: 'items', axis: { tickCount: 4 } },
+                y: {
+                  field: 'count',
+                  type: 'quantitative' as const,
+                  title: 'number of items',
+                  scale: { nice: Y_TICKS },
+                  axis: { tickCount: Y_TICKS },
+                },
               },
             },
             {

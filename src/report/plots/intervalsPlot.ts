@@ -27,11 +27,18 @@ export interface IntervalsPlot extends PlotTitle {
   readonly subjects: readonly PlottedSubject[];
 }
 
-/** Figures with their intervals: a panel per figure with an axis of its own, in it a dot and a line per subject. */
-export function intervalsPlot({ name, title, about, figures, subjects }: IntervalsPlot): Plot {
+/** Figures that some subject has a value of: others would have an empty panel. */
+function withValues(figures: readonly FigureInfo[], subjects: readonly PlottedSubject[]): FigureInfo[] {
+  return figures.filter(({ name }) =>
+    subjects.some(({ figures: own, seeds }) => (own.get(name)?.value ?? null) !== null || seeds?.get(name)?.length),
+  );
+}
+
+/** Figures with their intervals: a panel per figure with an axis of its own, in it a dot and a line per subject. None without a value. */
+export function intervalsPlot({ name, title, about, figures, subjects }: IntervalsPlot): Plot | undefined {
   const labels = plotLabels(subjects.map((subject) => subject.name));
   const { color, shape } = seriesScales(labels);
-  const panels = figures.map(({ name: figure, label, unit, better }) => {
+  const panels = withValues(figures, subjects).map(({ name: figure, label, unit, better }) => {
     const values = subjects.flatMap(({ figures: measures }, i) => {
       const measure = measures.get(figure);
       if (measure === undefined || measure.value === null) return [];
@@ -94,6 +101,7 @@ export function intervalsPlot({ name, title, about, figures, subjects }: Interva
       ],
     };
   });
+  if (panels.length === 0) return undefined;
   return {
     type: 'plot',
     name,

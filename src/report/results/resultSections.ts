@@ -49,7 +49,7 @@ function named(groups: readonly Group[]): Named[] {
       group,
       id: ofKind.length === 1 ? kind : `${kind}-${ofKind.indexOf(group) + 1}`,
       title: on === undefined ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} on ${nameOf(on)}`,
-      about: [protocol, dataText(data)].filter((text) => text !== '').join('. '),
+      about: [protocol.replace(/\.$/, ''), dataText(data)].filter((text) => text !== '').join('. '),
     };
   });
 }
@@ -99,28 +99,28 @@ function differenceBlocks({ files, figures, rowOf }: Group): Block[] {
   );
   const tables = [
     differencesTable(figures, [...rows.values()], 'Paired differences'),
-    differencesTable(figures, across, 'Paired differences of the models of several files'),
+    differencesTable(figures, across, 'Paired differences across files'),
   ];
   return tables.filter((table) => table.rows.length > 0);
 }
 
 function figuresPlot({ group: { rows, figures }, id, title, about }: Named): Block[] {
-  if (figures.length === 0) return [];
   const subjects = rows.map(({ label, subject }) => ({
     name: label,
     figures: new Map(subject.figures.map((figure): [string, Measure] => [figure.name, figure])),
   }));
-  return [intervalsPlot({ name: `${id}-figures`, title, about, figures, subjects })];
+  const plot = intervalsPlot({ name: `${id}-figures`, title, about, figures, subjects });
+  return plot === undefined ? [] : [plot];
 }
 
 /** A plot for each curve, with a line for each row that has it. */
 function curveBlocks({ group: { rows }, id, title, about }: Named): Block[] {
   const all = rows.flatMap(({ label, subject }) => (subject.curves ?? []).map((curve) => ({ label, curve })));
   const subjects = rows.map(({ label }) => label);
-  return [...new Set(all.map(({ curve }) => curve.name))].map((name) => {
+  return [...new Set(all.map(({ curve }) => curve.name))].flatMap((name) => {
     const own = all.filter(({ curve }) => curve.name === name);
     const { label, x, y } = own[0]!.curve;
-    return curvesPlot({
+    const plot = curvesPlot({
       name: `${id}-${name}`,
       title: `${title}: ${label}`,
       about,
@@ -134,6 +134,7 @@ function curveBlocks({ group: { rows }, id, title, about }: Named): Block[] {
         ...(curve.y.intervals && { intervals: curve.y.intervals }),
       })),
     });
+    return plot === undefined ? [] : [plot];
   });
 }
 
