@@ -13,6 +13,7 @@ describe('measureText', () => {
 
   it('names what does not exist', () => {
     assert.equal(measureText({ value: null, interval: [null, null] }, 'share'), 'n/a');
+    assert.equal(measureText({ value: 0.5, interval: [null, null] }, 'share'), '50.0 %');
     assert.equal(measureText({ value: 0.5, interval: [null, 0.75] }, 'share'), '50.0 % [n/a, 75.0]');
   });
 });

@@ -34,7 +34,8 @@ function shown({ value, interval }: Measure, unit: Unit, signed: boolean): strin
   const decimals = decimalsOf(value, unit);
   const suffix = (signed ? DIFFERENCE_SUFFIXES : SUFFIXES)[unit];
   const text = `${digits(value, unit, decimals, signed)}${suffix}`;
-  if (interval === undefined) return text;
+  // A single item has no interval.
+  if (interval === undefined || interval.every((bound) => bound === null)) return text;
   return `${text} [${interval.map((bound) => digits(bound, unit, decimals, signed)).join(', ')}]`;
 }
 

@@ -84,4 +84,10 @@ describe('differencesAcross', () => {
     const nulls = file('b', [{ ...pico, more: { perItem: { top1: [1, null, 0, 1, 0, 1, 0, 1] } } }]);
     assert.deepEqual(differencesAcross(nulls, a), []);
   });
+
+  it('has none for figures that are another statistic of the items, such as their median', () => {
+    const median = { name: 'top1', label: 'median', unit: 'share', better: 'higher', value: 1 } as const;
+    const [a, b] = [trained(), pico].map((subject) => file('a', [{ ...subject, more: { figures: [median] } }]));
+    assert.deepEqual(differencesAcross(a!, b!), []);
+  });
 });
