@@ -35,7 +35,7 @@ const layers = {
     'progress',
     'tensor',
   ],
-  report: ['evaluate/result', 'plot', 'image', 'files', 'tensor'],
+  report: ['evaluate/result', 'plot', 'image', 'files'],
   train: ['plot', 'probe', 'models', 'data', 'optim', 'vicregl', 'nn', 'image', 'onnx', 'files', 'progress', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],

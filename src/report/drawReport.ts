@@ -8,6 +8,9 @@ export interface Picture {
   readonly svg: string;
 }
 
+/** File systems have limits, and names of curves come from files. */
+const LONGEST_NAME = 100;
+
 const plotsOf = ({ sections }: Report): Plot[] =>
   sections.flatMap(({ blocks }) => blocks.filter((block): block is Plot => block.type === 'plot'));
 
@@ -17,7 +20,11 @@ export function pictureNames(report: Report): ReadonlyMap<Plot, string> {
   const used = new Set<string>();
   for (const plot of plotsOf(report)) {
     // Part of a path: nothing but these characters may stand in it.
-    const plain = plot.name.toLowerCase().replace(/[^a-z0-9]+/g, '-') || 'plot';
+    const plain =
+      plot.name
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, '-')
+        .slice(0, LONGEST_NAME) || 'plot';
     let name = plain;
     for (let i = 2; used.has(name); i++) name = `${plain}-${i}`;
     used.add(name);

@@ -3,7 +3,7 @@ import type { FigureInfo, Interval, Measure, Unit } from './report.js';
 /** Numbers as they stand in tables: shares in per cent, pixels, and others with three significant digits. */
 
 /** Shown in place of a value that does not exist. */
-export const MISSING = 'n/a';
+const MISSING = 'n/a';
 
 const SIGNIFICANT_DIGITS = 3;
 

@@ -43,7 +43,7 @@ const meanOf = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The measure of a variant over all seeds: as given, else the mean of its seeds. Undefined where it was not measured. */
-export function overSeeds(measures: readonly VariantMeasure[], variant: string, figure: string): Measure | undefined {
+function overSeeds(measures: readonly VariantMeasure[], variant: string, figure: string): Measure | undefined {
   const own = measures.filter((measure) => measure.variant === variant && measure.figure === figure);
   const given = own.find(({ seed }) => seed === null);
   if (given !== undefined || own.length === 0) return given;

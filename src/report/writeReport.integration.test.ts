@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { mixedResults, type TinySubject, tinyResult } from '../../test/support/tinyResults.js';
+import { intervalsPlot } from './plots/intervalsPlot.js';
 import { resultsReport } from './results/resultSections.js';
 import { writeReport } from './writeReport.js';
 
@@ -59,6 +60,24 @@ describe('writeReport', () => {
     const subject: TinySubject = { name: '<b>&\u0000\ud800"', model: '<b>&\u0000\ud800"', values: [0.5, 1] };
     const report = resultsReport([{ path: 'a.json', result: tinyResult([subject, { ...subject, name: '\u0001' }]) }]);
     assert.equal((await writeReport('--out', join(root, 'names'), report, ['png'])).length, 2);
+  });
+
+  it('gives every picture a plain file name of its own', async () => {
+    const plots = ['a/../b', 'a b', 'A_B', '', 'x'.repeat(300)].map((name) => {
+      const { spec } = intervalsPlot({
+        name,
+        title: 'T',
+        about: '',
+        figures: [{ name: 'f', label: 'f', unit: 'number', better: 'higher' }],
+        subjects: [{ name: 's', figures: new Map([['f', { value: 1 }]]) }],
+      })!;
+      return { type: 'plot' as const, name, alt: '', spec };
+    });
+    const report = { title: 'T', sections: [{ title: 'S', blocks: plots }] };
+    const dir = join(root, 'plain');
+    await writeReport('--out', dir, report, ['png']);
+    const names = ['a-b.png', 'a-b-2.png', 'a-b-3.png', 'plot.png', `${'x'.repeat(100)}.png`];
+    assert.deepEqual((await readdir(dir)).sort(), names.sort());
   });
 
   it('writes Markdown without pictures if these are not written', async () => {

@@ -62,7 +62,9 @@ const subject = z.strictObject({
         .describe('One for each class.'),
     })
     .optional()
-    .describe('A figure by class; null for a class that the test images lack.'),
+    .describe(
+      'A figure by class, a share unless `figures` says otherwise; null for a class that the test images lack.',
+    ),
 });
 
 const data = z.strictObject({
