@@ -38,8 +38,9 @@ export function sortedClasses(classes: readonly PlottedClasses[]): string[] {
   });
 }
 
-/** A figure by class: bars of the first subject, sorted, and dots of the others. */
-export function classesPlot({ name, title, about, label, unit, subjects, classes }: ClassesPlot): Plot {
+/** A figure by class: bars of the first subject, sorted, and dots of the others. None without a value. */
+export function classesPlot({ name, title, about, label, unit, subjects, classes }: ClassesPlot): Plot | undefined {
+  if (classes.every(({ values }) => [...values.values()].every((value) => value === null))) return undefined;
   const all = plotLabels(subjects);
   const { color, shape } = seriesScales(all);
   const labelOf = (subject: string): string => all[subjects.indexOf(subject)]!;

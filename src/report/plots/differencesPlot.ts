@@ -38,7 +38,7 @@ export function histogram(values: readonly number[]): Bin[] {
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const isWhole = values.every(Number.isInteger) && largest <= (BINS - 1) / 2;
   const side = isWhole ? Math.max(1, largest) : (BINS - 1) / 2;
-  const width = isWhole ? 1 : (2 * largest) / (2 * side);
+  const width = isWhole ? 1 : largest / side;
   const counts = new Array<number>(2 * side + 1).fill(0);
   for (const value of values) {
     const bin = side + Math.round(value / width);

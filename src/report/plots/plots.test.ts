@@ -85,7 +85,9 @@ describe('plots', () => {
     assert.ok(shown.includes('within one cell, %') && shown.includes('matches'));
   });
 
-  it('are left out if no curve has a value', () => {
+  it('are left out if no curve or class has a value', () => {
+    const classes = [{ subject: 'a', values: new Map([['sky', null]]) }];
+    assert.equal(classesPlot({ ...about, name: 'p', ...shares, subjects: ['a'], classes }), undefined);
     const curves = [{ subject: 'a', x: [1, 2], y: [null, null] }];
     assert.equal(curvesPlot({ ...about, name: 'p', x: 'x', y: shares, subjects: ['a'], curves }), undefined);
   });
@@ -110,7 +112,7 @@ describe('plots', () => {
     ];
     assert.deepEqual(sortedClasses(classes), ['road', 'sky', 'tree', 'car']);
     const plot = classesPlot({ ...about, name: 'p', label: 'IoU', unit: 'share', subjects: ['a', 'b'], classes });
-    const shown = texts(await drawPlot(plot.spec));
+    const shown = texts(await drawPlot(plot!.spec));
     assert.deepEqual(
       shown.filter((text) => ['sky', 'road', 'tree', 'car'].includes(text)),
       ['road', 'sky', 'tree', 'car'],

@@ -152,29 +152,28 @@ function classBlocks({ group: { rows, figures }, id, title, about }: Named): Blo
         values: new Map(classes.values.map(({ name, value }) => [name, value])),
       }),
     );
-    return [
-      {
-        type: 'table',
-        caption: `${label} by class`,
-        columns: [{ label: 'class' }, ...values.map(({ subject }) => ({ label: subject, align: 'right' as const }))],
-        rows: sortedClasses(values).map((name) => [
-          name,
-          ...values.map(({ values: own }) => {
-            const value = own.get(name);
-            return value === undefined ? '' : measureText({ value }, unit);
-          }),
-        ]),
-      },
-      classesPlot({
-        name: `${id}-classes-${figure}`,
-        title: `${title}: ${label} by class`,
-        about,
-        label,
-        unit,
-        subjects,
-        classes: values,
-      }),
-    ];
+    const table: Block = {
+      type: 'table',
+      caption: `${label} by class`,
+      columns: [{ label: 'class' }, ...values.map(({ subject }) => ({ label: subject, align: 'right' as const }))],
+      rows: sortedClasses(values).map((name) => [
+        name,
+        ...values.map(({ values: own }) => {
+          const value = own.get(name);
+          return value === undefined ? '' : measureText({ value }, unit);
+        }),
+      ]),
+    };
+    const plot = classesPlot({
+      name: `${id}-classes-${figure}`,
+      title: `${title}: ${label} by class`,
+      about,
+      label,
+      unit,
+      subjects,
+      classes: values,
+    });
+    return plot === undefined ? [table] : [table, plot];
   });
 }
 
