@@ -1,16 +1,18 @@
-/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons and metrics. Run by `npm run docs`. */
+/** Writes the generated parts of docs/: configuration keys, logged terms, status reasons, metrics and results. Run by `npm run docs`. */
 
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import writeFileAtomic from 'write-file-atomic';
 import { withConfigTable } from './configTable.js';
 import { withLoggedTerms } from './loggedTermsTable.js';
+import { withResultTable } from './resultTable.js';
 import { withServiceReference } from './serviceReference.js';
 
 for (const [name, rewrite] of [
   ['training.md', withConfigTable],
   ['service/reference.md', withServiceReference],
   ['method.md', withLoggedTerms],
+  ['evaluation.md', withResultTable],
 ] as const) {
   const path = fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
   await writeFileAtomic(path, rewrite(await readFile(path, 'utf8')));

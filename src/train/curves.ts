@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { drawPlot } from '../plot/draw.js';
 import type { CurvePoint } from './curvePoints.js';
 import { LOGGED_TERMS, PANELS, type Term } from './loggedTerms.js';
 
@@ -31,14 +32,11 @@ function drawn({ lines }: Panel): { step: number; value: number; line: string }[
 }
 
 /** Draws panels, two in a row, as SVG. Panels without a point are left out. */
-async function draw(title: string, panels: readonly Panel[]): Promise<string> {
-  // Imported lazily: loading the charting library takes time that only drawing needs.
-  const [{ parse, View }, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
+function draw(title: string, panels: readonly Panel[]): Promise<string> {
   const filled = panels.map((panel) => ({ ...panel, values: drawn(panel) })).filter(({ values }) => values.length > 0);
   const spec: TopLevelSpec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     title,
-    background: 'white',
     columns: 2,
     concat: filled.map(({ title: panel, lines, zero, values }) => ({
       title: panel,
@@ -55,13 +53,12 @@ async function draw(title: string, panels: readonly Panel[]): Promise<string> {
           type: 'nominal',
           title: null,
           sort: lines.map(({ name }) => name),
-          legend: { labelLimit: 0 }, // names of runs are long
         },
       },
     })),
     resolve: { scale: { color: 'independent' } },
   };
-  return new View(parse(compile(spec).spec), { renderer: 'none' }).toSVG();
+  return drawPlot(spec);
 }
 
 /** Draws a run's loss terms, collapse monitors and accuracies over its steps, as SVG. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { withConfigTable } from '../../scripts/docs/configTable.js';
 import { withLoggedTerms } from '../../scripts/docs/loggedTermsTable.js';
 import { registeredMetrics, withMetricsTable } from '../../scripts/docs/metricsTable.js';
+import { withResultTable } from '../../scripts/docs/resultTable.js';
 import { withServeConfigTable } from '../../scripts/docs/serveConfigTable.js';
 import { withReasonsTable } from '../../scripts/docs/statusReasons.js';
 
@@ -45,10 +46,20 @@ test('docs/method.md lists the current logged terms (otherwise run npm run docs)
   assert.equal(withLoggedTerms(document), document);
 });
 
+test('docs/evaluation.md lists the keys of results of this version (else: npm run docs)', async () => {
+  const document = await readFile('docs/evaluation.md', 'utf8');
+  assert.equal(withResultTable(document), document);
+  // Keys of objects in lists, of lists of numbers, and of groups.
+  for (const key of ['subjects[].figures[].value', 'subjects[].curves[].y.intervals', 'versions.node']) {
+    assert.ok(document.includes(`| \`${key}\` |`), key);
+  }
+});
+
 test('a document without markers is rejected', () => {
   assert.throws(() => withConfigTable('# Training\n'), /lacks the lines/);
   for (const rewrite of [withServeConfigTable, withReasonsTable, withMetricsTable]) {
     assert.throws(() => rewrite('# Reference\n'), /lacks the lines/);
   }
   assert.throws(() => withLoggedTerms('# Method\n'), /lacks the lines/);
+  assert.throws(() => withResultTable('# Evaluation\n'), /lacks the lines/);
 });

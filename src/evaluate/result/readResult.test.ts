@@ -41,6 +41,22 @@ describe('readResult', () => {
     assert.deepEqual(await readResult(await written(JSON.stringify(summary))), summary);
   });
 
+  it('refuses names and lengths that do not agree', async () => {
+    const [subject] = result.subjects;
+    const comparison = { figure: 'top1', subject: 'pixels', baseline: 'none', difference: 0, interval: [0, 0] };
+    const y = { label: 'y', unit: 'share', values: [0, 1] };
+    const curve = { name: 'c', label: 'c', x: { label: 'x', values: [1] }, y };
+    for (const [changed, message] of [
+      [{ items: ['a.jpg'] }, /subjects\.0\.perItem\.top1: 2 values of 1 items/],
+      [{ items: undefined }, /subjects\.0\.perItem\.top1: 2 values of no items/],
+      [{ subjects: [subject, subject] }, /subjects\.1\.name: two subjects have the name "pixels"/],
+      [{ comparisons: [comparison] }, /comparisons\.0\.baseline: there is no subject "none"/],
+      [{ subjects: [{ ...subject, curves: [curve] }] }, /subjects\.0\.curves\.0: the curve has not as many values/],
+    ] as const) {
+      await assert.rejects(readResult(await written(JSON.stringify({ ...result, ...changed }))), { message });
+    }
+  });
+
   it('names the file and what is wrong with it', async () => {
     for (const [text, message] of [
       ['{', /result\.json is not JSON/],
@@ -53,6 +69,11 @@ describe('readResult', () => {
     ] as const) {
       await assert.rejects(readResult(await written(text)), { name: 'ResultError', message });
     }
+    const many = { ...result, items: Array.from({ length: 9 }, () => 1) };
+    await assert.rejects(
+      readResult(await written(JSON.stringify(many))),
+      /items\.0: .*\n.*items\.4: .*\n {2}and \d+ more$/s,
+    );
     await assert.rejects(readResult(join(dir, 'missing.json')), /missing\.json cannot be read/);
   });
 });

@@ -1,0 +1,41 @@
+import { compareFigures, meanFigure } from '../../evaluate/result/figures.js';
+import type { ResultFile } from './readResults.js';
+
+/** Rounding of a mean, relative to the values. */
+const TOLERANCE = 1e-9;
+
+/** A figure of one subject less that of another, paired by item. */
+export interface Difference {
+  readonly figure: string;
+  readonly difference: number | null;
+  readonly interval: readonly [number | null, number | null];
+}
+
+/** Whether a figure is the mean of its items: it may be another statistic of them, such as their median. */
+function isMean(value: number | null, values: readonly (number | null)[]): values is readonly number[] {
+  if (value === null || values.includes(null)) return false;
+  const [sum, size] = [
+    values.reduce<number>((a, b) => a + b!, 0),
+    values.reduce<number>((a, b) => a + Math.abs(b!), 0),
+  ];
+  return Math.abs(sum / values.length - value) <= (TOLERANCE * size) / values.length;
+}
+
+/**
+ * Paired differences of the models that two files evaluate, for figures that are means over items. None where the files
+ * lack the values of items, or have other items.
+ */
+export function differencesAcross({ result: a }: ResultFile, { result: b }: ResultFile): Difference[] {
+  if (a.items === undefined || b.items === undefined || a.items.length < 2) return [];
+  if (JSON.stringify(a.items) !== JSON.stringify(b.items)) return [];
+  const measured = [a, b].map(({ subjects: [subject] }, i) => ({
+    name: String(i),
+    figures: subject!.figures.flatMap((figure) => {
+      const values = subject!.perItem?.[figure.name];
+      return values !== undefined && isMean(figure.value, values) ? [meanFigure(figure, values)] : [];
+    }),
+  }));
+  return compareFigures(measured, a.items.length, { seed: a.seed }).comparisons.map(
+    ({ figure, difference, interval }) => ({ figure, difference, interval }),
+  );
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { random, type TinySubject, tinyResult, trained } from '../../../test/support/tinyResults.js';
+import { differencesAcross } from './acrossFiles.js';
+import { groupResults } from './groups.js';
+
+const file = (path: string, subjects: readonly TinySubject[], over: Parameters<typeof tinyResult>[1] = {}) => ({
+  path,
+  result: tinyResult(subjects, over),
+});
+const labels = (files: Parameters<typeof groupResults>[0]): string[][] =>
+  groupResults(files).map(({ rows }) => rows.map(({ label }) => label));
+
+describe('groupResults', () => {
+  it('puts results of one kind, protocol and data together, whatever the path of the data', () => {
+    const a = file('a.json', [trained()]);
+    const moved = a.result.data.map((data) => ({ ...data, source: `/elsewhere/${data.source}` }));
+    const files = [
+      a,
+      file('kind.json', [trained()], { kind: 'matches' }),
+      file('data.json', [trained()], { data: [] }),
+      file('moved.json', [trained('pico 1')], { data: moved }),
+      file('protocol.json', [trained()], { protocol: 'another' }),
+      file('items.json', [trained()], { items: a.result.items!.map((name) => `other/${name}`) }),
+    ];
+    assert.deepEqual(
+      groupResults(files).map(({ files: own }) => own.map(({ path }) => path)),
+      [['a.json', 'moved.json'], ['data.json'], ['protocol.json'], ['items.json'], ['kind.json']],
+    );
+  });
+
+  it('takes printed results, which lack items, to the others', () => {
+    const { items: _, ...printed } = tinyResult([trained('pico 1')]);
+    const subjects = printed.subjects.map(({ perItem: __, ...subject }) => subject);
+    const files = [file('a.json', [trained()]), { path: 'printed.json', result: { ...printed, subjects } }];
+    assert.deepEqual(labels(files), [['atto 1', 'pico 1']]);
+  });
+
+  it('shows equal baselines of several files once, after the models', () => {
+    const files = [file('a.json', [trained(), random]), file('b.json', [trained('pico 1'), random])];
+    assert.deepEqual(labels(files), [['atto 1', 'pico 1', 'random']]);
+    const [{ rows }] = groupResults(files) as [ReturnType<typeof groupResults>[number]];
+    assert.deepEqual(
+      rows.map((row) => row.files.map(({ path }) => path)),
+      [['a.json'], ['b.json'], ['a.json', 'b.json']],
+    );
+  });
+
+  it('tells evaluations of one model apart by their files', () => {
+    const other = { ...random, values: random.values.map((value) => 1 - value) };
+    const files = [file('x/a.json', [trained(), random]), file('x/b.json', [trained(), other])];
+    assert.deepEqual(labels(files), [
+      ['atto 1, a.json', 'atto 1, b.json', 'random (atto-random 0), a.json', 'random (atto-random 0), b.json'],
+    ]);
+    assert.deepEqual(labels([file('x/a.json', [trained()]), file('y/a.json', [trained()])]), [
+      ['atto 1, x/a.json', 'atto 1, y/a.json'],
+    ]);
+  });
+
+  it('tells subjects apart by their models if their names are the same', () => {
+    const pico = { ...random, model: 'pico-random 0' };
+    const files = [file('a.json', [trained(), random]), file('b.json', [trained('pico 1'), pico])];
+    assert.deepEqual(labels(files), [['atto 1', 'pico 1', 'random (atto-random 0)', 'random (pico-random 0)']]);
+  });
+});
+
+describe('differencesAcross', () => {
+  const pico: TinySubject = { name: 'trained', model: 'pico 1', values: [1, 0, 0, 1, 0, 1, 0, 1] };
+
+  it('pairs the models of two files by item', () => {
+    const [difference, ...more] = differencesAcross(file('b', [pico]), file('a', [trained()]));
+    assert.deepEqual(more, []);
+    assert.equal(difference!.figure, 'top1');
+    assert.equal(difference!.difference, 0.5 - 0.75);
+    assert.ok(difference!.interval[0]! < -0.25 && difference!.interval[1]! > -0.25);
+  });
+
+  it('has none for other items, or without the values of items', () => {
+    const a = file('a', [trained()]);
+    const items = a.result.items!.toReversed();
+    assert.deepEqual(differencesAcross(file('b', [pico], { items }), a), []);
+    const { items: _, ...printed } = a.result;
+    assert.deepEqual(differencesAcross({ path: 'b', result: printed }, a), []);
+    const nulls = file('b', [{ ...pico, more: { perItem: { top1: [1, null, 0, 1, 0, 1, 0, 1] } } }]);
+    assert.deepEqual(differencesAcross(nulls, a), []);
+  });
+
+  it('has none for figures that are another statistic of the items, such as their median', () => {
+    const median = { name: 'top1', label: 'median', unit: 'share', better: 'higher', value: 1 } as const;
+    const [a, b] = [trained(), pico].map((subject) => file('a', [{ ...subject, more: { figures: [median] } }]));
+    assert.deepEqual(differencesAcross(a!, b!), []);
+  });
+});
