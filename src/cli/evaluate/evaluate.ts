@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { registerEvaluateHomography } from './homography.js';
 import { registerEvaluateKnn } from './knn.js';
 import { registerEvaluateMatches } from './matches.js';
 
@@ -7,4 +8,5 @@ export function registerEvaluate(program: Command): void {
   const evaluate = program.command('evaluate').description("Measure the quality of a model's features.");
   registerEvaluateKnn(evaluate);
   registerEvaluateMatches(evaluate);
+  registerEvaluateHomography(evaluate);
 }
