@@ -19,7 +19,7 @@ export type PlanarView =
 /** Largest distance of the corners of a random view from those of the photograph, over its width and height. */
 const INSET = 0.25;
 
-export function viewName(view: PlanarView, number: number): string {
+function viewName(view: PlanarView, number: number): string {
   return view.kind === 'rotation' ? `${view.degrees}x${view.scale}` : `perspective ${number + 1}`;
 }
 

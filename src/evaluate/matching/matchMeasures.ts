@@ -12,7 +12,7 @@ import type { Subject, SubjectSource } from '../subjects/subject.js';
 import { type MatchMeasure, type MatchQuality, type MatchQualityOptions, matchQuality } from './matchQuality.js';
 
 /** Number of best matches of the main figures: the paper's gamma of large maps. */
-export const MAIN_GAMMA = 20;
+const MAIN_GAMMA = 20;
 
 const LABELS: Readonly<Record<MatchMeasure, string>> = {
   share: 'matches within one cell',
