@@ -32,3 +32,26 @@ test('a picture of one row gets no wider than its limit', async () => {
   const { width, height } = await sharp(await drawMatches(flat, flat, [])).metadata();
   assert.deepEqual([width, height], [4096 + 16 + 4096, 512]);
 });
+
+test('outlines are drawn over their image and clipped to it', async () => {
+  const cell = { width: 8, height: 8 };
+  const points = [
+    { x: -64, y: 32 },
+    { x: 32, y: 32 },
+    { x: 32, y: 1e9 },
+    { x: -64, y: 1e9 },
+  ];
+  const png = await drawMatches(
+    { image: grey(64, 64), cell },
+    { image: grey(64, 64), cell, outlines: [{ points, colour: 'red', dashed: false }] },
+    [],
+  );
+  const { data, info } = await sharp(png).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const pixel = (x: number, y: number) => [...data.subarray((y * info.width + x) * 3, (y * info.width + x) * 3 + 3)];
+  const left = 512 + 16;
+  assert.deepEqual(pixel(left + 100, 256), [255, 0, 0]);
+  assert.deepEqual(pixel(left + 256, 400), [255, 0, 0]);
+  // Left of its image: the other image, and the gap between them.
+  assert.deepEqual(pixel(300, 256), [128, 128, 128]);
+  assert.deepEqual(pixel(520, 256), [255, 255, 255]);
+});

@@ -8,6 +8,13 @@ export interface DrawnCell {
   readonly y: number;
 }
 
+/** A polygon in an image's pixels, clipped to the image. */
+export interface DrawnOutline {
+  readonly points: readonly { readonly x: number; readonly y: number }[];
+  readonly colour: string;
+  readonly dashed: boolean;
+}
+
 /** One of the two pictures. */
 export interface DrawnImage {
   readonly image: RgbImage;
@@ -15,6 +22,7 @@ export interface DrawnImage {
   readonly cell: Size;
   /** The part that was matched, to be outlined. Absent: the whole image. */
   readonly crop?: Rectangle;
+  readonly outlines?: readonly DrawnOutline[];
 }
 
 /** Height of both pictures in the figure, and the gap between them, in pixels. */
@@ -45,6 +53,21 @@ function outline({ crop }: DrawnImage, at: Placed): string {
   if (!crop) return '';
   const box = `x="${at.x(crop.left)}" y="${at.y(crop.top)}" width="${at.size(crop.width)}" height="${at.size(crop.height)}"`;
   return `<rect ${box} stroke="white" stroke-width="2" stroke-dasharray="8 6"/>`;
+}
+
+/** Coordinates far outside, such as those near a horizon, would overflow the renderer. */
+const FARTHEST = 1e6;
+
+/** The outlines of an image. @param id of the clipping rectangle, unique in the drawing */
+function polygons({ outlines = [] }: DrawnImage, at: Placed, id: string): string {
+  if (outlines.length === 0) return '';
+  const near = (value: number) => Math.min(FARTHEST, Math.max(-FARTHEST, value));
+  const drawn = outlines.map(({ points, colour, dashed }) => {
+    const path = points.map(({ x, y }) => `${at.x(near(x))},${at.y(near(y))}`).join(' ');
+    return `<polygon points="${path}" stroke="${colour}" stroke-width="3"${dashed ? ' stroke-dasharray="10 6"' : ''}/>`;
+  });
+  const clip = `<clipPath id="${id}"><rect x="${at.left}" y="0" width="${at.width}" height="${at.height}"/></clipPath>`;
+  return `${clip}<g clip-path="url(#${id})">${drawn.join('')}</g>`;
 }
 
 function box({ x, y }: DrawnCell, { cell }: DrawnImage, at: Placed, colour: string): string {
@@ -80,7 +103,8 @@ export async function drawMatches(
   });
   const overlay =
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${HEIGHT}"><g fill="none">` +
-    `${outline(a, atA)}${outline(b, atB)}${drawn.join('')}</g></svg>`;
+    `${outline(a, atA)}${outline(b, atB)}${drawn.join('')}` +
+    `${polygons(a, atA, 'a')}${polygons(b, atB, 'b')}</g></svg>`;
   const [left, right] = [await scaled(a.image, atA), await scaled(b.image, atB)];
   return withSvg(() =>
     sharp({ create: { width, height: HEIGHT, channels: 3, background: 'white' } })

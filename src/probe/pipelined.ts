@@ -1,15 +1,16 @@
 import pLimit from 'p-limit';
 
 export interface PipelineOptions {
-  /** Items that are computed at once. */
+  /** Maximum number of items that are computed concurrently. */
   readonly runs: number;
-  /** Items that are prepared beyond those. Default 1. */
+  /** Number of further items that are prepared in advance. Default 1. */
   readonly ahead?: number;
 }
 
 /**
- * Prepares items 0 to `count` - 1 while earlier ones are computed. Computing begins, and results are given, in the order of the
- * items. No more than `runs` + `ahead` items are held. Ends only when nothing is at work any more, also where something fails.
+ * Prepares items 0 to `count` - 1 while earlier ones are computed. Computations start, and results are yielded, in the order of
+ * the items. At most `runs` + `ahead` items are held. If an item fails, its error is thrown in its turn. The generator always
+ * waits for all started work before it ends.
  */
 export async function* pipelined<Prepared, Result>(
   count: number,
@@ -17,21 +18,21 @@ export async function* pipelined<Prepared, Result>(
   compute: (prepared: Prepared, item: number) => Promise<Result>,
   { runs, ahead = 1 }: PipelineOptions,
 ): AsyncGenerator<Result> {
-  const atOnce = pLimit(runs);
+  const limit = pLimit(runs);
   const queue: { readonly prepared: Promise<Prepared>; readonly result: Promise<Result> }[] = [];
-  /** The last one that was started, when it and all before it are prepared. */
+  /** Resolves when the last started item and all earlier ones are prepared. */
   let last: Promise<unknown> = Promise.resolve();
   let ended = false;
 
   const start = (item: number): void => {
     const computeOne = async (input: Prepared): Promise<Result> => {
-      if (ended) throw new Error(`item ${item} is no longer wanted`);
+      if (ended) throw new Error(`item ${item} is no longer needed`);
       return compute(input, item);
     };
     const prepared = prepare(item);
     const inOrder = last.then(() => prepared);
-    const result = inOrder.then((input) => atOnce(computeOne, input));
-    // Each may fail before its turn to be awaited.
+    const result = inOrder.then((input) => limit(computeOne, input));
+    // Each may fail before it is awaited; without a handler that would be an unhandled rejection.
     for (const promise of [prepared, result]) promise.catch(() => undefined);
     last = inOrder;
     queue.push({ prepared, result });

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { readResult } from '../../src/evaluate/result/readResult.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
 import { vicregl } from '../support/vicregl.js';
 
@@ -34,6 +35,29 @@ describe('vicregl evaluate matches', () => {
     assert.equal(subjects[0].figures[0].name, 'share');
     const coarse = JSON.parse((await matches('--run', run, '--images', photographs, '--crop', '32')).stdout);
     assert.deepEqual([coarse.options.crop, coarse.options.top], [32, 16]);
+  });
+
+  it('gives curves over the number of matches, in the chosen space, the same from its cache', async () => {
+    const flags = ['--run', run, '--images', photographs, '--pairs', '2', '--space', 'backbone', '--flip'];
+    const cached = [...flags, '--baseline', 'pixels', '--cache', join(root, 'cache')];
+    const { code, stdout, stderr } = await matches(...cached, '--out', join(root, 'result.json'));
+    assert.equal(code, 0, stderr);
+    const { subjects, options, comparisons } = JSON.parse(stdout);
+    assert.deepEqual([options.space, options.flipped, options.augmented], ['backbone', true, false]);
+    assert.deepEqual(Object.keys(options.chance), ['trained', 'pixels']);
+    assert.deepEqual(
+      subjects[0].figures.map(({ name }: { name: string }) => name),
+      [
+        ...['share', 'visible', 'within_1px', 'within_3px', 'within_5px'],
+        ...['share_top_1', 'share_top_2', 'share_top_5', 'share_top_10', 'share_top_50', 'share_all'],
+      ],
+    );
+    const [curve] = subjects[0].curves;
+    assert.deepEqual([curve.name, curve.x.values], ['share_by_gamma', [1, 2, 5, 10, 20, 50, 64]]);
+    assert.equal(curve.y.values[4], subjects[0].figures[0].value);
+    assert.equal(comparisons.length, 11);
+    assert.equal((await readResult(join(root, 'result.json'))).subjects[0]!.perItem!['share_all']!.length, 4);
+    assert.deepEqual(JSON.parse((await matches(...cached)).stdout).subjects, subjects);
   });
 
   it('rejects contradictory flags, sizes that do not fit, and an interval over one image', async () => {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { registerEvaluateHomography } from './homography.js';
 import { registerEvaluateKnn } from './knn.js';
 import { registerEvaluateLinear } from './linear.js';
 import { registerEvaluateMatches } from './matches.js';
@@ -11,4 +12,5 @@ export function registerEvaluate(program: Command): void {
   registerEvaluateLinear(evaluate);
   registerEvaluateRetrieval(evaluate);
   registerEvaluateMatches(evaluate);
+  registerEvaluateHomography(evaluate);
 }

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
-import { type AugmentationPolicy, paperAugmentation } from '../../data/augment.js';
+import { type AugmentationPolicy, noAugmentation, paperAugmentation } from '../../data/augment.js';
 import { openImageSource } from '../../data/sources.js';
-import { measureMatches } from '../../evaluate/matching/matchMeasures.js';
+import type { LocalSpace } from '../../evaluate/localSpace.js';
+import { mainGamma, measureMatches } from '../../evaluate/matching/matchMeasures.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
-import { planInput } from '../../image/resize.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, resultData, runEvaluation } from './evaluation.js';
+import { spaceOption } from './spaceOption.js';
 
 /** The same policy for both crops of a pair, between those of the paper's even and odd views. */
 const matchAugmentation: AugmentationPolicy = {
@@ -15,21 +16,31 @@ const matchAugmentation: AugmentationPolicy = {
   solarizeProbability: 0.1,
 };
 
+/** Mirrors crops as `matchAugmentation` does, and leaves their colours. */
+const flips: AugmentationPolicy = { ...noAugmentation, flipProbability: matchAugmentation.flipProbability };
+
 interface MatchesFlags extends EvaluationFlags {
   readonly images: string;
   readonly crop?: number;
+  readonly space: LocalSpace;
   readonly augment: boolean;
+  readonly flip: boolean;
   readonly pairs: number;
 }
+
+const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** `vicregl evaluate matches`: feature matches between crops of a photograph. */
 export function registerEvaluateMatches(evaluate: Command): void {
   const command = evaluate
     .command('matches')
     .description(
-      'Measure the share of the top-20 feature matches (projector space) between overlapping crops of a photograph whose target lies within one cell of the true position, compared with random weights or other baselines.',
+      'Measure the share of the best feature matches between overlapping crops of a photograph that find the true position, to one cell and ' +
+        'refined to 1, 3 and 5 pixels, for several numbers of best matches; compared with random weights or other baselines.',
     )
     .requiredOption('--images <path>', 'folder or archive of photographs that the model was not trained on')
+    .addOption(spaceOption())
+    .option('--flip', 'mirror the crops with probability 0.5', false)
     .option(
       '--augment',
       "flip the crops and change their colours as in the paper's training, so that colour alone is not sufficient (blur and " +
@@ -46,13 +57,10 @@ export function registerEvaluateMatches(evaluate: Command): void {
     runEvaluation(
       flags,
       () => ({}),
-      async ({ evaluated, sources, seed, progress }) => {
-        const { pairs, augment } = flags;
-        const { stride } = evaluated.folder.manifest;
+      async ({ evaluated, sources, seed, cache, progress }) => {
+        const { pairs, augment, flip, space } = flags;
         const size = flags.crop ?? evaluated.sizes.crop;
-        planInput({ width: size, height: size }, { kind: 'shortestSide', resize: size, crop: size }, stride);
-        // A small map may have fewer than 20 cells.
-        const top = Math.min(20, (size / stride) ** 2);
+        const policy = augment ? matchAugmentation : flips;
         const photographs = await openImageSource(flags.images, { given: '--images' });
         try {
           requireImages(photographs.count);
@@ -61,21 +69,31 @@ export function registerEvaluateMatches(evaluate: Command): void {
               pairsPerPhotograph: pairs,
               seed,
               size,
-              topGamma: top,
+              space,
+              cache,
               progress,
-              ...(augment && { augmentation: [matchAugmentation, matchAugmentation] }),
+              ...((augment || flip) && { augmentation: [policy, policy] }),
             }),
           );
-          const { quality } = measures[0]!;
-          const skipped = new Set(quality.skipped.map(({ index }) => index));
-          const items = Array.from({ length: photographs.count }, (_, i) => i).filter((i) => !skipped.has(i));
+          const { chance, grid, skipped } = measures[0]!.quality;
+          const top = mainGamma(grid.rows * grid.columns);
+          const left = new Set(skipped.map(({ index }) => index));
+          const items = Array.from({ length: photographs.count }, (_, i) => i).filter((i) => !left.has(i));
           return {
             kind: 'matches' as const,
-            protocol: `top-${top} feature matches in projector space between ${pairs} pairs of overlapping crops of each photograph`,
-            options: { crop: size, top, pairs, augmented: augment, chance: quality.chance },
+            protocol: `top-${top} feature matches in ${space} space between ${pairs} pairs of overlapping crops of each photograph`,
+            options: {
+              crop: size,
+              top,
+              pairs,
+              space,
+              augmented: augment,
+              flipped: flip || augment,
+              chance: Object.fromEntries(sources.map(({ name }, i) => [name, mean(measures[i]!.quality.chance)])),
+            },
             items: items.map((i) => photographs.nameOf(i)),
-            measures: measures.map(({ figures }) => ({ figures })),
-            data: [resultData('images', flags.images, photographs, quality.perPhotograph.length, quality.skipped)],
+            measures: measures.map(({ figures, curves }) => ({ figures, ...(curves && { curves }) })),
+            data: [resultData('images', flags.images, photographs, chance.length, skipped)],
           };
         } finally {
           await photographs.close();

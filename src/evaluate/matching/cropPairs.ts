@@ -2,7 +2,7 @@ import { type RandomCropOptions, randomResizedCrop } from '../../data/crop.js';
 import type { Rectangle, Size } from '../../image/types.js';
 import type { RandomStream } from '../../tensor/random.js';
 
-/** Area that two crops share, over the area of the larger one: at least this share of either can be seen in both. */
+/** Area that two crops share, over the area of the larger one: both crops show at least this share of each other. */
 export function overlap(a: Rectangle, b: Rectangle): number {
   const height = Math.min(a.top + a.height, b.top + b.height) - Math.max(a.top, b.top);
   const width = Math.min(a.left + a.width, b.left + b.width) - Math.max(a.left, b.left);
@@ -10,12 +10,12 @@ export function overlap(a: Rectangle, b: Rectangle): number {
   return (height * width) / Math.max(a.height * a.width, b.height * b.width);
 }
 
-const MOST_TRIES = 1000;
+const MAX_TRIES = 1000;
 
 /**
- * Draws two random resized crops of an image that overlap by at least `least` (see `overlap`); pairs that do not are
+ * Draws two random resized crops of an image that overlap by at least `least` (see `overlap`). Pairs with less overlap are
  * drawn again.
- * @throws RangeError where 1,000 pairs overlap less.
+ * @throws RangeError if 1,000 pairs overlap less.
  */
 export function overlappingCrops(
   random: RandomStream,
@@ -23,12 +23,12 @@ export function overlappingCrops(
   options: RandomCropOptions,
   least: number,
 ): [Rectangle, Rectangle] {
-  for (let attempt = 0; attempt < MOST_TRIES; attempt++) {
+  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const first = randomResizedCrop(random, size, options);
     const second = randomResizedCrop(random, size, options);
     if (overlap(first, second) >= least) return [first, second];
   }
   throw new RangeError(
-    `no two crops of scale ${options.scale.join('..')} overlap by ${least} in ${MOST_TRIES} tries; lower minOverlap or raise the scale`,
+    `no two crops of scale ${options.scale.join('..')} overlap by ${least} in ${MAX_TRIES} tries; lower minOverlap or raise the scale`,
   );
 }

@@ -16,7 +16,7 @@ let root: string;
 before(async () => {
   root = await mkdtemp(join(tmpdir(), 'vicregl-quality-'));
   for (let i = 0; i < 12; i++) {
-    // Red tells the column, green the row, so that a mean colour is a place.
+    // Red encodes the column and green the row, so a mean colour encodes a position.
     const [width, height] = [200 + 4 * i, 240];
     const data = new Uint8Array(width * height * 3);
     for (let y = 0; y < height; y++) {
@@ -50,25 +50,58 @@ async function meanColour(batch: Tensor<'uint8'>): Promise<Tensor<'float32'>> {
   return means;
 }
 
-const options = { size: 56, resamples: 200 };
+const options = { size: 56 };
+/** Index of the 20 best matches in the gammas of 49 cells. */
+const TOP_20 = 4;
+const mean = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-test('features that tell the place find every place that is there, flipped crops too', async () => {
+test('features that encode the position find every visible position, also in flipped crops', async () => {
   const source = await openImageSource(root);
   const plain = await matchQuality(source, meanColour, options);
-  // All that is missed are places just outside the target, whose colour is near that of a cell at its edge.
-  assert.equal(plain.share, plain.visible);
-  assert.ok(plain.share > 0.99, `share ${plain.share}`);
   assert.deepEqual(plain.grid, { rows: 7, columns: 7 });
-  assert.equal(plain.matches, 12 * 4 * 20);
-  assert.ok(plain.chance > 0.04 && plain.chance < 0.1, `chance ${plain.chance}`);
+  assert.deepEqual(plain.gammas, [1, 2, 5, 10, 20, 49]);
+  // The only misses are positions just outside the target, whose colour is close to that of a cell at its edge.
+  assert.deepEqual(plain.measures.share[TOP_20], plain.measures.visible[TOP_20]);
+  assert.ok(mean(plain.measures.share[TOP_20]!) > 0.99, `share ${mean(plain.measures.share[TOP_20]!)}`);
+  const chance = mean(plain.chance);
+  assert.ok(chance > 0.04 && chance < 0.1, `chance ${chance}`);
 
   const policy = { ...noAugmentation, flipProbability: 0.5 };
   const flipped = await matchQuality(source, meanColour, {
     ...options,
     augmentation: [policy, policy],
   });
-  assert.equal(flipped.share, flipped.visible);
-  assert.ok(flipped.share > 0.99, `share ${flipped.share}`);
+  assert.deepEqual(flipped.measures.share[TOP_20], flipped.measures.visible[TOP_20]);
+  assert.ok(mean(flipped.measures.share[TOP_20]!) > 0.99);
+});
+
+test('shares fall with the number of matches, and all matches include those whose position is not visible', async () => {
+  const source = await openImageSource(root);
+  const { measures } = await matchQuality(source, meanColour, options);
+  const [first, all] = [mean(measures.share[0]!), mean(measures.share.at(-1)!)];
+  assert.equal(first, 1);
+  assert.ok(all < mean(measures.share[TOP_20]!) && all > 0.5, `${all}`);
+  assert.deepEqual(measures.share.at(-1), measures.visible.at(-1));
+});
+
+test('refined positions of smooth features lie within few pixels, and larger distances include smaller ones', async () => {
+  const source = await openImageSource(root);
+  // On a circle, cosine similarity is a monotonic function of the difference between two positions.
+  const onCircles = async (batch: Tensor<'uint8'>) => {
+    const { data } = await meanColour(batch);
+    const vectors = Float32Array.from({ length: (data.length / 3) * 4 }, (_, i) => {
+      const angle = (data[Math.floor(i / 4) * 3 + ((i >> 1) % 2)]! / 255) * Math.PI;
+      return i % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
+    });
+    return tensor('float32', [batch.shape[0]!, CELLS, CELLS, 4], vectors);
+  };
+  const { measures } = await matchQuality(source, onCircles, options);
+  const [one, three, five] = [measures.within_1px, measures.within_3px, measures.within_5px].map((values) =>
+    mean(values[TOP_20]!),
+  ) as [number, number, number];
+  assert.ok(one <= three && three <= five && five <= mean(measures.visible[TOP_20]!));
+  // A cell is 8 pixels wide: cell centres lie within 3 pixels of a random position in under half of all cases.
+  assert.ok(three > 0.9, `${one}, ${three}, ${five}`);
 });
 
 test('random features stay near chance', async () => {
@@ -82,13 +115,14 @@ test('random features stay near chance', async () => {
       Float32Array.from({ length: count }, () => random.normal()),
     );
   };
-  const { share, chance, interval, visible } = await matchQuality(source, noise, options);
-  assert.ok(Math.abs(share - chance) < 0.04, `${share} against ${chance}`);
-  assert.ok(interval[0] < share && share < interval[1]);
+  const { measures, chance } = await matchQuality(source, noise, options);
+  const share = mean(measures.share[TOP_20]!);
+  assert.ok(Math.abs(share - mean(chance)) < 0.04, `${share} against ${mean(chance)}`);
+  const visible = mean(measures.visible[TOP_20]!);
   assert.ok(visible > 0.5 && visible < 1);
 });
 
-test('the seed decides the pairs', async () => {
+test('the seed determines the pairs', async () => {
   const source = await openImageSource(root);
   const batches: Uint8Array[] = [];
   const watch = (batch: Tensor<'uint8'>) => {
@@ -100,26 +134,25 @@ test('the seed decides the pairs', async () => {
   assert.notDeepEqual(batches.slice(0, 12), batches.slice(24));
 });
 
-test('pictures that cannot be decoded are left out and named; the others have the same pairs', async () => {
+test('photographs that cannot be decoded are left out and named; the others have the same pairs', async () => {
   const source = await openImageSource(root);
   const whole = await matchQuality(source, meanColour, options);
   assert.deepEqual(whole.skipped, []);
   const broken = {
     ...source,
-    read: async (index: number) => (index === 3 ? Buffer.from('no picture') : source.read(index)),
+    read: async (index: number) => (index === 3 ? Buffer.from('not an image') : source.read(index)),
   };
-  const { skipped, perPhotograph, matches, chance } = await matchQuality(broken, meanColour, options);
+  const { skipped, measures, chance } = await matchQuality(broken, meanColour, options);
   assert.deepEqual(
     skipped.map(({ index, name }) => [index, name]),
     [[3, source.nameOf(3)]],
   );
   assert.deepEqual(
-    [...perPhotograph],
-    [...whole.perPhotograph].filter((_, i) => i !== 3),
+    [...measures.share[TOP_20]!],
+    [...whole.measures.share[TOP_20]!].filter((_, i) => i !== 3),
   );
-  assert.equal(matches, 11 * 4 * 20);
-  assert.ok(chance > 0.04 && chance < 0.1, `chance ${chance}`);
-  const none = { ...source, read: async () => Buffer.from('no picture') };
+  assert.equal(chance.length, 11);
+  const none = { ...source, read: async () => Buffer.from('not an image') };
   await assert.rejects(matchQuality(none, meanColour, options), {
     name: 'DataError',
     code: 'undecodable',
@@ -127,36 +160,35 @@ test('pictures that cannot be decoded are left out and named; the others have th
   });
 });
 
-test('several photographs at once give the same figures, bit for bit, and all are told of', async () => {
+test('concurrent photographs give identical results, and progress counts all of them', async () => {
   const source = await openImageSource(root);
   const broken = {
     ...source,
-    read: async (index: number) => (index % 5 === 3 ? Buffer.from('no picture') : source.read(index)),
+    read: async (index: number) => (index % 5 === 3 ? Buffer.from('not an image') : source.read(index)),
   };
   let called = 0;
-  const latersFirst = async (batch: Tensor<'uint8'>) => {
+  const laterFirst = async (batch: Tensor<'uint8'>) => {
     const waits = 4 - (called++ % 4);
     const found = await meanColour(batch);
     for (let i = 0; i < waits * 3; i++) await new Promise(setImmediate);
     return found;
   };
-  const told: number[] = [];
-  const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => told.push(count) };
+  const advanced: number[] = [];
+  const progress: WorkProgress = { begin: () => undefined, advance: (count = 1) => advanced.push(count) };
   const one = await matchQuality(broken, meanColour, options);
   assert.deepEqual(
     one.skipped.map(({ index }) => index),
     [3, 8],
   );
-  assert.deepEqual(await matchQuality(broken, latersFirst, { ...options, runs: 3, progress }), one);
+  assert.deepEqual(await matchQuality(broken, laterFirst, { ...options, runs: 3, progress }), one);
   assert.equal(
-    told.reduce((sum, count) => sum + count, 0),
+    advanced.reduce((sum, count) => sum + count, 0),
     12,
   );
 });
 
-test('bad input is named', async () => {
+test('features of another shape are rejected', async () => {
   const source = await openImageSource(root);
-  await assert.rejects(matchQuality(source, meanColour, { ...options, topGamma: 50 }), /50/);
   await assert.rejects(
     matchQuality(source, async () => zeros('float32', [1, 7, 7, 3]), options),
     /extract returned \[1, 7, 7, 3\]; it must be \[8, h, w, D\]/,

@@ -1,7 +1,7 @@
 /**
- * Match quality: do features find the same place again? Two overlapping crops are cut from a photograph; the matches
- * with the nearest features (paper section 3.1, feature-based matching with top-gamma) are compared with the places
- * that the crops' rectangles give.
+ * Match quality: do features find the same place again? Two overlapping crops are cut from a photograph. The matches with the
+ * nearest features (paper section 3.1, feature-based matching with top-gamma) are compared with the positions that follow from
+ * the rectangles of the crops.
  */
 
 import { type AugmentationPolicy, drawAugmentation, noAugmentation } from '../../data/augment.js';
@@ -15,10 +15,19 @@ import { pipelined } from '../../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
 import { type RandomStream, stream } from '../../tensor/random.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import { bootstrapInterval } from '../bootstrap.js';
 import { requireImages } from '../requireImages.js';
 import { overlappingCrops } from './cropPairs.js';
-import { chanceShare, isWithin, truePlaces } from './matchScore.js';
+import { chanceShare, isWithin, truePositions } from './matchScore.js';
+import { refinedPositions } from './refine.js';
+
+/** Numbers of best matches (the paper's gamma) for which shares are measured, in addition to all matches. */
+const GAMMAS = [1, 2, 5, 10, 20, 50] as const;
+
+/** Distances in pixels up to which a refined position counts as correct, by the name of the measure. */
+const PIXEL_TOLERANCES = { within_1px: 1, within_3px: 3, within_5px: 5 } as const;
+
+/** Largest distance in cells (Chebyshev) of a correct match. */
+const TOLERANCE_CELLS = 1;
 
 /** Computes features of a batch: uint8 [B, H, W, 3] -> float32 [B, h, w, D], such as a model's maps_embedding. */
 export type ExtractFeatures = (batch: Tensor<'uint8'>) => Promise<Tensor<'float32'>>;
@@ -32,40 +41,37 @@ export interface MatchQualityOptions {
   readonly scale?: readonly [number, number];
   /** Width / height of a crop. Default 3/4..4/3. */
   readonly aspect?: readonly [number, number];
-  /** Least area that both crops share, over the larger crop's area. Default 0.5. */
+  /** Minimum area that both crops share, over the larger crop's area. Default 0.5. */
   readonly minOverlap?: number;
-  /** Matches scored of each pair: those with the smallest distances. Default 20. */
-  readonly topGamma?: number;
-  /** Chebyshev distance in cells up to which a match is right. Default 1. */
-  readonly tolerance?: number;
   readonly seed?: number;
-  /** Flips and changes of colour of the first and of the second crop. Default none. */
+  /** Flips and colour changes of the first and of the second crop. Default: none. */
   readonly augmentation?: readonly [AugmentationPolicy, AugmentationPolicy];
-  /** Bootstrap samples. Default 2,000. */
-  readonly resamples?: number;
-  /** Photographs that are computed at once; `extract` is called as often before it has answered. Default 1. */
+  /** Photographs that are computed concurrently: the maximum number of unfinished calls of `extract`. Default 1. */
   readonly runs?: number;
-  /** Told of every photograph, also of those that cannot be decoded. */
+  /** Advances for every photograph, including those that cannot be decoded. */
   readonly progress?: WorkProgress;
 }
 
+/**
+ * What is measured of the best matches of a pair: `share` (the target lies within one cell of the true position), `visible` (the
+ * true position lies inside the target crop: the upper bound of the others), and `within_1px` to `within_5px` (the refined
+ * position lies within that distance of the true one, in pixels of the network's input).
+ */
+export type MatchMeasure = 'share' | 'visible' | keyof typeof PIXEL_TOLERANCES;
+
+const MEASURES = ['share', 'visible', 'within_1px', 'within_3px', 'within_5px'] as const satisfies MatchMeasure[];
+
 export interface MatchQuality {
-  /** Share of the scored matches whose target cell lies within the tolerance of the true place. */
-  readonly share: number;
-  /** 95 % percentile bootstrap interval of `share`, over photographs. */
-  readonly interval: readonly [number, number];
-  /** `share` that a random target cell for every source cell would reach. */
-  readonly chance: number;
-  /** Share of the scored matches whose true place lies inside the target crop: the most that `share` can be. */
-  readonly visible: number;
+  /** Numbers of best matches: those of `GAMMAS` below the number of cells, then the number of cells (all matches). */
+  readonly gammas: readonly number[];
   /**
-   * `share` of each photograph that can be decoded, in the order of the source; the same pairs for the same seed, so
-   * models compare paired.
+   * Shares of the best matches, by gamma, then by photograph that can be decoded, in the order of the source. Equal seeds give
+   * equal pairs, so the values of two models are paired.
    */
-  readonly perPhotograph: Float64Array;
-  /** Number of scored matches. */
-  readonly matches: number;
-  /** Photographs that cannot be decoded, and were left out. */
+  readonly measures: Readonly<Record<MatchMeasure, readonly Float64Array[]>>;
+  /** `share` that a random target cell for every source cell would reach, by photograph. */
+  readonly chance: Float64Array;
+  /** Photographs that cannot be decoded and are left out. */
   readonly skipped: readonly SkippedImage[];
   /** Size of the feature maps. */
   readonly grid: { readonly rows: number; readonly columns: number };
@@ -76,34 +82,78 @@ const unchanged = [noAugmentation, noAugmentation] as const;
 /** Why a photograph is left out. */
 type LeftOut = { readonly reason: string };
 
-/** The crops of a photograph, two by two, uint8 [2 * pairs, size, size, 3]. */
+/** The crops of a photograph, pair by pair, uint8 [2 * pairs, size, size, 3]. */
 type Prepared = { readonly views: readonly ViewParameters[]; readonly batch: Tensor<'uint8'> } | LeftOut;
 
-/** Counts of a photograph's matches, the chance of each of its pairs, and the size of its maps. */
-type Scored =
-  | {
-      readonly right: number;
-      readonly visible: number;
-      readonly matches: number;
-      readonly chances: readonly number[];
-      readonly grid: MatchQuality['grid'];
+/** Shares of one photograph's matches, by gamma, and the size of its maps. */
+interface Scored {
+  readonly measures: Readonly<Record<MatchMeasure, Float64Array>>;
+  readonly chance: number;
+  readonly grid: MatchQuality['grid'];
+}
+
+/** The numbers of best matches to measure on a map. */
+function gammasOf(cells: number): number[] {
+  return [...GAMMAS.filter((gamma) => gamma < cells), cells];
+}
+
+function forMeasures<T>(make: (measure: MatchMeasure) => T): Record<MatchMeasure, T> {
+  return Object.fromEntries(MEASURES.map((measure) => [measure, make(measure)])) as Record<MatchMeasure, T>;
+}
+
+/** Which of the matches of a pair are correct, best match first. */
+function judged(from: CellFeatures, to: CellFeatures, views: readonly [ViewParameters, ViewParameters], size: number) {
+  const { rows, columns } = from;
+  const positions = truePositions({ source: views[0].crop, target: views[1].crop, rows, columns });
+  const matches = matchFeatures(from, to);
+  const refined = refinedPositions(from, to, matches, { width: size, height: size });
+  const correct = matches.map(({ source, target }, i): Record<MatchMeasure, boolean> => {
+    const position = positions[source]!;
+    const x = (position.column * size) / columns;
+    const y = (position.row * size) / rows;
+    const distance = Math.hypot(refined[i]!.x - x, refined[i]!.y - y);
+    return forMeasures((measure) => {
+      if (measure === 'share') return isWithin(position, target, columns, TOLERANCE_CELLS);
+      return position.visible && (measure === 'visible' || distance <= PIXEL_TOLERANCES[measure]);
+    });
+  });
+  return { correct, chance: chanceShare(positions, columns, TOLERANCE_CELLS) };
+}
+
+/** Scores the pairs of crops of one photograph. @param maps two for each pair */
+function scorePhotograph(maps: readonly CellFeatures[], views: readonly ViewParameters[], size: number): Scored {
+  const { rows, columns } = maps[0]!;
+  const gammas = gammasOf(rows * columns);
+  const measures = forMeasures(() => new Float64Array(gammas.length));
+  const pairs = maps.length / 2;
+  let chance = 0;
+  for (let pair = 0; pair < maps.length; pair += 2) {
+    const scored = judged(maps[pair]!, maps[pair + 1]!, [views[pair]!, views[pair + 1]!], size);
+    chance += scored.chance / pairs;
+    for (const measure of MEASURES) {
+      for (const [g, gamma] of gammas.entries()) {
+        let count = 0;
+        for (let i = 0; i < gamma; i++) if (scored.correct[i]![measure]) count++;
+        measures[measure][g]! += count / gamma / pairs;
+      }
     }
-  | LeftOut;
+  }
+  return { measures, chance, grid: { rows, columns } };
+}
 
 /**
  * Measures match quality over all photographs of a source. Pair k of photograph i is drawn from
  * `stream(seed, 'matchQuality', i, k)`, so two models with maps of any size see the same crops. Each pair is matched in
- * one direction, from its first crop to its second. True places outside the second crop count as wrong.
+ * one direction, from its first crop to its second. True positions outside the second crop count as wrong.
  * Photographs that cannot be decoded are left out. Some are decoded while others are computed.
- * @throws DataError where fewer than two can be, MatchError where topGamma is above the number of cells, RangeError for a result of `extract` of another shape.
+ * @throws DataError if fewer than two can be decoded, RangeError for a result of `extract` of another shape.
  */
 export async function matchQuality(
   photographs: ImageSource,
   extract: ExtractFeatures,
   options: MatchQualityOptions = {},
 ): Promise<MatchQuality> {
-  const { size = 224, pairsPerPhotograph = 4, topGamma = 20, tolerance = 1, seed = 0, resamples = 2000 } = options;
-  const { runs = 1, progress = silentProgress } = options;
+  const { size = 224, pairsPerPhotograph = 4, seed = 0, runs = 1, progress = silentProgress } = options;
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
@@ -126,53 +176,29 @@ export async function matchQuality(
     return { views, batch: tensor('uint8', [views.length, size, size, 3], pixels) };
   };
 
-  const score = async (prepared: Prepared): Promise<Scored> => {
+  const score = async (prepared: Prepared): Promise<Scored | LeftOut> => {
     if ('reason' in prepared) return prepared;
     const { views, batch } = prepared;
-    const maps = splitMaps(await extract(batch), views.length);
-    const scored = { right: 0, visible: 0, matches: 0, chances: [] as number[], grid: { rows: 0, columns: 0 } };
-    for (let pair = 0; pair < views.length; pair += 2) {
-      const [from, to] = [maps[pair]!, maps[pair + 1]!];
-      const { rows, columns } = from;
-      const places = truePlaces({ source: views[pair]!.crop, target: views[pair + 1]!.crop, rows, columns });
-      for (const { source, target } of matchFeatures(from, to, { topGamma })) {
-        scored.matches++;
-        if (isWithin(places[source]!, target, columns, tolerance)) scored.right++;
-        if (places[source]!.visible) scored.visible++;
-      }
-      scored.chances.push(chanceShare(places, columns, tolerance));
-      scored.grid = { rows, columns };
-    }
-    return scored;
+    return scorePhotograph(splitMaps(await extract(batch), views.length), views, size);
   };
 
-  const shares: number[] = [];
+  const scores: Scored[] = [];
   const skipped: SkippedImage[] = [];
-  const totals = { right: 0, visible: 0, matches: 0, chance: 0 };
-  let grid = { rows: 0, columns: 0 };
   for await (const scored of pipelined(photographs.count, prepare, score, { runs })) {
-    const index = shares.length + skipped.length;
+    const index = scores.length + skipped.length;
     progress.advance();
-    if ('reason' in scored) {
-      skipped.push({ index, name: photographs.nameOf(index), reason: scored.reason });
-      continue;
-    }
-    shares.push(scored.right / scored.matches);
-    totals.right += scored.right;
-    totals.visible += scored.visible;
-    totals.matches += scored.matches;
-    for (const chance of scored.chances) totals.chance += chance;
-    grid = scored.grid;
+    if ('reason' in scored) skipped.push({ index, name: photographs.nameOf(index), reason: scored.reason });
+    else scores.push(scored);
   }
-  requireImages(shares.length, skipped);
-  const perPhotograph = Float64Array.from(shares);
+  requireImages(scores.length, skipped);
+  const { grid } = scores[0]!;
+  const gammas = gammasOf(grid.rows * grid.columns);
   return {
-    share: totals.right / totals.matches,
-    interval: bootstrapInterval(perPhotograph, { seed, resamples }),
-    chance: totals.chance / (perPhotograph.length * pairsPerPhotograph),
-    visible: totals.visible / totals.matches,
-    perPhotograph,
-    matches: totals.matches,
+    gammas,
+    measures: forMeasures((measure) =>
+      gammas.map((_, g) => Float64Array.from(scores, ({ measures }) => measures[measure][g]!)),
+    ),
+    chance: Float64Array.from(scores, ({ chance }) => chance),
     skipped,
     grid,
   };

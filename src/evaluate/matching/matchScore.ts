@@ -10,21 +10,21 @@ export interface ViewPair {
   readonly columns: number;
 }
 
-/** Where a source cell truly lies in the target view. */
-export interface TruePlace {
+/** The true position of a source cell's centre in the target view. */
+export interface TruePosition {
   /** Column and row in cells of the target, 0 at its edge: the centre of cell (c, r) is (c + 1/2, r + 1/2). */
   readonly column: number;
   readonly row: number;
-  /** Whether the place lies inside the target view. */
+  /** Whether the position lies inside the target view. */
   readonly visible: boolean;
 }
 
-/** Room for the rounding of coordinates, in cells. */
+/** Tolerance for the rounding of coordinates, in cells. */
 const EPSILON = 1e-6;
 
-/** The true places of all source cells, row-major: cell centre -> original pixels -> cells of the target. */
-export function truePlaces({ source, target, rows, columns }: ViewPair): TruePlace[] {
-  // Both maps take one cell for one pixel of a view of `columns` x `rows` pixels.
+/** The true positions of all source cells, row-major: cell centre -> original pixels -> cells of the target. */
+export function truePositions({ source, target, rows, columns }: ViewPair): TruePosition[] {
+  // For both maps, one cell is one pixel of a view of `columns` x `rows` pixels.
   const size = { width: columns, height: rows };
   const map = composeMaps(invertMap(cropToOriginal(target, size)), cropToOriginal(source, size));
   return Array.from({ length: rows * columns }, (_, cell) => {
@@ -35,21 +35,21 @@ export function truePlaces({ source, target, rows, columns }: ViewPair): TruePla
 }
 
 /**
- * Whether the centre of a target cell lies within `tolerance` cells of the true place, by the larger of the row and
- * the column difference (Chebyshev). A place outside the target view is missed by every cell, even by a near one.
+ * Whether the centre of a target cell lies within `tolerance` cells of the true position, by the larger of the row and
+ * the column difference (Chebyshev). A position outside the target view is missed by every cell, even by a near one.
  */
-export function isWithin(place: TruePlace, targetCell: number, columns: number, tolerance: number): boolean {
+export function isWithin(position: TruePosition, targetCell: number, columns: number, tolerance: number): boolean {
   const column = (targetCell % columns) + 0.5;
   const row = Math.floor(targetCell / columns) + 0.5;
-  const distance = Math.max(Math.abs(place.column - column), Math.abs(place.row - row));
-  return place.visible && distance <= tolerance + EPSILON;
+  const distance = Math.max(Math.abs(position.column - column), Math.abs(position.row - row));
+  return position.visible && distance <= tolerance + EPSILON;
 }
 
-/** Share of all (source, target) pairs of cells that count as right: what matching by chance reaches. */
-export function chanceShare(places: readonly TruePlace[], columns: number, tolerance: number): number {
-  let right = 0;
-  for (const place of places) {
-    for (let cell = 0; cell < places.length; cell++) if (isWithin(place, cell, columns, tolerance)) right++;
+/** Share of all (source, target) pairs of cells that count as correct: what random matches reach. */
+export function chanceShare(positions: readonly TruePosition[], columns: number, tolerance: number): number {
+  let correct = 0;
+  for (const position of positions) {
+    for (let cell = 0; cell < positions.length; cell++) if (isWithin(position, cell, columns, tolerance)) correct++;
   }
-  return right / places.length ** 2;
+  return correct / positions.length ** 2;
 }

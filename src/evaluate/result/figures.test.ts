@@ -43,4 +43,15 @@ describe('compareFigures', () => {
     assert.deepEqual([figures[0]![0]!.value, figures[0]![0]!.interval], [null, [null, null]]);
     assert.deepEqual(figures[0]![1]!.interval, [1, 1]);
   });
+
+  it('has no intervals for a single item', () => {
+    const subjects = [
+      { name: 'trained', figures: [meanFigure(about, [1])] },
+      { name: 'random', figures: [meanFigure(about, [0])] },
+    ];
+    const { figures, comparisons } = compareFigures(subjects, 1, { seed: 5 });
+    assert.deepEqual([figures[0]![0]!.value, figures[0]![0]!.interval], [1, [null, null]]);
+    assert.deepEqual([comparisons[0]!.difference, comparisons[0]!.interval], [1, [null, null]]);
+    assert.throws(() => compareFigures(subjects, 0, { seed: 5 }), RangeError);
+  });
 });

@@ -5,7 +5,7 @@ import type { EvaluationResult, ResultFigure } from './schema.js';
 export interface MeasuredFigure extends Pick<ResultFigure, 'name' | 'label' | 'unit' | 'better'> {
   /** The figure over the items with these indices, which may repeat. NaN where it does not exist. */
   readonly over: (indices: Uint32Array) => number;
-  /** Value of each item, where the figure is a mean over items. */
+  /** Value of each item, where the figure is a mean (or another statistic) of one value per item. */
   readonly perItem?: ArrayLike<number>;
 }
 
@@ -37,8 +37,9 @@ const intervalOf = (values: Float64Array): [number | null, number | null] => {
 
 /**
  * Values, bootstrap intervals, and paired differences of the first subject and each of the others.
+ * A single item has no intervals: they are null.
  * @param items number of items, the same for all subjects: they are resampled together.
- * @throws RangeError for fewer than two items.
+ * @throws RangeError for no items.
  */
 export function compareFigures(
   subjects: readonly MeasuredSubject[],
@@ -50,7 +51,7 @@ export function compareFigures(
     figures.map((figure) => ({
       figure,
       value: figure.over(all),
-      samples: resampled(items, figure.over, options),
+      samples: items === 1 ? new Float64Array() : resampled(items, figure.over, options),
     })),
   );
   const [first, ...baselines] = computed;

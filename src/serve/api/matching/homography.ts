@@ -1,4 +1,5 @@
 import type { Grid } from '../../../image/geometry.js';
+import { inlierThreshold } from '../../../match/homography/inlierThreshold.js';
 import { DEFAULT_ITERATIONS, type HomographyFit, ransacHomographyInSlices } from '../../../match/homography/ransac.js';
 import type { Homography } from '../../../proto/generated/vicregl/v1/Homography.js';
 import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
@@ -90,9 +91,7 @@ export async function withHomography(
   call: Call,
 ): Promise<MatchResponse> {
   if (request === null) return response;
-  const { scaleX, scaleY } = gridB.cellToPixel;
-  const pitch = Math.max(Math.abs(scaleX), Math.abs(scaleY));
-  const { threshold = pitch, maxIterations, confidence, seed } = request;
+  const { threshold = inlierThreshold(gridB), maxIterations, confidence, seed } = request;
   const pairs = response.pairs ?? [];
   const points = Float64Array.from(pairs.flatMap(({ a, b }) => [a!.x!, a!.y!, b!.x!, b!.y!]));
   const fit = await ransacHomographyInSlices(

@@ -1,0 +1,71 @@
+/** Homographies between the pixels of two pictures. Points are in edge coordinates: the centre of the first pixel is (0.5, 0.5). */
+
+import type { Size } from '../../image/types.js';
+
+/** Row-major 3 x 3: takes (x, y, 1) of one picture to another, in pixels, up to a factor. */
+export type Homography = ArrayLike<number>;
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** The image of a point. Not finite for a point on the horizon. */
+export function project(h: Homography, { x, y }: Point): Point {
+  const w = h[6]! * x + h[7]! * y + h[8]!;
+  return { x: (h[0]! * x + h[1]! * y + h[2]!) / w, y: (h[3]! * x + h[4]! * y + h[5]!) / w };
+}
+
+/** The same homography in edge coordinates, given one in which the centre of the first pixel is (0, 0), as in OpenCV. */
+export function fromPixelCentres(h: Homography): Homography {
+  // T(1/2) H T(-1/2).
+  const moved = [0, 3, 6].flatMap((r) => [h[r]!, h[r + 1]!, h[r + 2]! - 0.5 * (h[r]! + h[r + 1]!)]);
+  const last = moved.slice(6);
+  return moved.map((value, i) => (i < 6 ? value + 0.5 * last[i % 3]! : value));
+}
+
+/** The inverse map, up to a factor. */
+export function inverse(h: Homography): Homography {
+  const minor = (a: number, b: number, c: number, d: number) => h[a]! * h[d]! - h[b]! * h[c]!;
+  return [
+    minor(4, 5, 7, 8),
+    minor(2, 1, 8, 7),
+    minor(1, 2, 4, 5),
+    minor(5, 3, 8, 6),
+    minor(0, 2, 6, 8),
+    minor(2, 0, 5, 3),
+    minor(3, 4, 6, 7),
+    minor(1, 0, 7, 6),
+    minor(0, 1, 3, 4),
+  ];
+}
+
+/** The corners of a picture, around it. */
+export function cornersOf({ width, height }: Size): readonly Point[] {
+  return [
+    { x: 0, y: 0 },
+    { x: width, y: 0 },
+    { x: width, y: height },
+    { x: 0, y: height },
+  ];
+}
+
+/** Whether the whole picture lies on one side of the horizon, so that it has an image of four sides. */
+export function isInFront(h: Homography, size: Size): boolean {
+  const signs = cornersOf(size).map(({ x, y }) => Math.sign(h[6]! * x + h[7]! * y + h[8]!));
+  return signs[0] !== 0 && signs.every((sign) => sign === signs[0]);
+}
+
+/**
+ * Mean distance between the images of the four corners of a picture under two homographies, in pixels of the other picture
+ * (DeTone and others 2018, arXiv 1712.07629; also used by SuperGlue and LoFTR).
+ * @returns infinity where a corner lies on the horizon of `found`
+ */
+export function cornerError(found: Homography, truth: Homography, size: Size): number {
+  let sum = 0;
+  for (const corner of cornersOf(size)) {
+    const [is, should] = [project(found, corner), project(truth, corner)];
+    sum += Math.hypot(is.x - should.x, is.y - should.y);
+  }
+  return Number.isFinite(sum) ? sum / 4 : Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,22 @@
+import type { OutputName } from '../engine/engine.js';
+import { ParameterError } from '../nn/parameters.js';
+import type { Subject, SubjectSource } from './subjects/subject.js';
+
+/** The space in which cells are compared: the local projector's vectors, or those of the backbone. */
+export type LocalSpace = 'projector' | 'backbone';
+
+const OUTPUTS = { projector: 'maps_embedding', backbone: 'maps' } as const satisfies Record<LocalSpace, OutputName>;
+
+/**
+ * The output with a subject's vectors of a space.
+ * @throws ParameterError for the projector's space of a model without a local projector.
+ */
+export function outputOfSpace(
+  { outputs }: Pick<Subject, 'outputs'>,
+  { model }: Pick<SubjectSource, 'model'>,
+  space: LocalSpace,
+): 'maps_embedding' | 'maps' {
+  const output = OUTPUTS[space];
+  if (!outputs.has(output)) throw new ParameterError(`${model} has no local projector; use --space backbone`);
+  return output;
+}
