@@ -35,9 +35,11 @@ const layers = {
     'tensor',
   ],
   train: ['probe', 'models', 'data', 'optim', 'vicregl', 'nn', 'image', 'onnx', 'files', 'progress', 'tensor'],
+  experiments: ['evaluate', 'train', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'experiments',
     'heads',
     'optim',
     'bench',
