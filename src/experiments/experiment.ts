@@ -4,7 +4,7 @@ import { applySettings, type RawConfig, readRawConfig, type Setting, setKeys } f
 import { nearest } from '../train/configKeys.js';
 import { ExperimentError } from './experimentError.js';
 import { type ExperimentDocument, readExperimentFile } from './readExperimentFile.js';
-import { expandAll, type Variables } from './variables.js';
+import { expandAll, expandText, type Variables } from './variables.js';
 import { crossVariants, settingsOf, type VariantSettings } from './variants.js';
 
 /** A valid experiment: variants, seeds and evaluations, each checked before anything runs. */
@@ -36,7 +36,7 @@ export interface Evaluation {
   readonly flags: Readonly<Record<string, unknown>>;
   /** The flags as arguments, with the values of variables. */
   readonly argumentsIn: (place: EvaluationPlace) => string[];
-  /** Files and folders that it reads. */
+  /** Files and folders that it reads: paths with environment variables. */
   readonly inputs: readonly string[];
 }
 
@@ -55,14 +55,10 @@ export interface Experiment {
 /**
  * Checks the flags of an evaluation.
  * @param where names them in errors.
- * @returns arguments of `vicregl evaluate KIND`, and which values are paths of inputs.
+ * @returns arguments of `vicregl evaluate KIND`.
  * @throws ExperimentError for an unknown kind or flag, or a value that the command rejects.
  */
-export type EvaluationCommand = (
-  kind: string,
-  flags: Readonly<Record<string, unknown>>,
-  where: string,
-) => { readonly args: string[]; readonly inputs: string[] };
+export type EvaluationCommand = (kind: string, flags: Readonly<Record<string, unknown>>, where: string) => string[];
 
 export interface LoadOptions {
   /** Path of a bundled recipe. @throws for an unknown name */
@@ -147,6 +143,13 @@ function refuseOwnKeys(settings: readonly Setting[], path: string): void {
   }
 }
 
+/** Texts with environment variables. What is written is written to the folder of a cell. */
+function inputsOf(value: unknown): string[] {
+  if (typeof value === 'string')
+    return /\$\{(?!CELL\}|OUT\}|SEED\})/.test(value) && !/\$\{(CELL|OUT|SEED)\}/.test(value) ? [value] : [];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(inputsOf) : [];
+}
+
 function evaluationOf(
   name: string,
   { kind = name, ...own }: Readonly<Record<string, unknown>>,
@@ -160,10 +163,13 @@ function evaluationOf(
     const all = { ...variables, CELL: cell, OUT: out, SEED: String(seed) };
     return evaluationCommand(String(kind), expandAll(flags, all, where), where);
   };
+  expanded({ cell: 'CELL', out: 'OUT', seed: 0 });
   return {
     ...{ name, kind: String(kind), flags },
-    argumentsIn: (place) => expanded(place).args,
-    inputs: expanded({ cell: 'CELL', out: 'OUT', seed: 0 }).inputs,
+    argumentsIn: expanded,
+    inputs: inputsOf(flags)
+      .map((text) => expandText(text, variables, where))
+      .filter((path) => path.includes('/')),
   };
 }
 

@@ -41,8 +41,14 @@ export function settingsOf(group: SettingsGroup, where: string): Setting[] {
 interface AxisValue {
   readonly label: string;
   readonly suffix: string;
-  readonly number?: number;
+  readonly number: number | undefined;
   readonly settings: readonly Setting[];
+}
+
+/** The number that a value stands for in plots: a number, or a list of equal ones such as [4, 4] matches. */
+function numberOf(value: unknown): number | undefined {
+  const [first, ...rest] = Array.isArray(value) ? (value as unknown[]) : [value];
+  return typeof first === 'number' && rest.every((each) => each === first) ? first : undefined;
 }
 
 const plain = (value: unknown): string =>
@@ -53,13 +59,14 @@ function axisValues(axis: string, values: readonly unknown[] | Readonly<Record<s
     return Object.entries(values as Readonly<Record<string, SettingsGroup>>).map(([label, group]) => ({
       label,
       suffix: label,
+      number: undefined,
       settings: settingsOf(group, `matrix.${axis}.${label}`),
     }));
   }
   return values.map((value) => ({
+    number: numberOf(value),
     label: typeof value === 'string' ? value : JSON.stringify(value),
     suffix: `${axis.slice(axis.lastIndexOf('.') + 1)}-${plain(value)}`,
-    ...(typeof value === 'number' && { number: value }),
     settings: settingsOf({ [axis]: value }, `matrix.${axis}`),
   }));
 }

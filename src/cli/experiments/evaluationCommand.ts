@@ -84,8 +84,5 @@ export const evaluationCommand: EvaluationCommand = (kind, flags, where) => {
     if (!(error instanceof CommanderError)) throw error;
     throw new ExperimentError(`${where}: ${messageOf(error)}`, { cause: error });
   }
-  const inputs = given.flatMap(({ option, args: own }) =>
-    /<path>|<dir\|path>/.test(option.flags) ? own.map((each) => each.slice(each.indexOf('=') + 1)) : [],
-  );
-  return { args, inputs };
+  return args;
 };

@@ -179,8 +179,8 @@ interface Row {
 }
 
 /**
- * Rows of what the evaluations compare with. Random weights and raw pixels depend on architecture and seed, not on the variant: equal
- * ones are one row.
+ * Rows of what the evaluations compare with. Random weights and raw pixels depend on the architecture, not on how a variant is
+ * trained: those that measure the same are one row.
  */
 function baselineRows(cells: readonly { readonly cell: GatheredCell; readonly result: EvaluationResult }[]): Row[] {
   const groups: {
@@ -188,11 +188,12 @@ function baselineRows(cells: readonly { readonly cell: GatheredCell; readonly re
     readonly variants: Set<string>;
     readonly bySeed: Map<number, ResultSubject>;
   }[] = [];
+  const measuredOf = ({ figures }: ResultSubject) => JSON.stringify(figures);
   for (const { cell, result } of cells) {
     for (const subject of result.subjects.slice(1)) {
       let group = groups.find(({ name, bySeed, variants }) => {
         const there = bySeed.get(cell.seed);
-        const known = [...bySeed.values()].some(({ digest }) => digest === subject.digest);
+        const known = [...bySeed.values()].some((each) => measuredOf(each) === measuredOf(subject));
         const fits = known || (there === undefined && variants.has(cell.variant));
         return name === subject.name && fits;
       });
@@ -201,7 +202,7 @@ function baselineRows(cells: readonly { readonly cell: GatheredCell; readonly re
         groups.push(group);
       }
       // Evaluations with one seed compare all runs with one network of random weights: it counts once.
-      const known = [...group.bySeed.values()].some(({ digest }) => digest === subject.digest);
+      const known = [...group.bySeed.values()].some((each) => measuredOf(each) === measuredOf(subject));
       if (!known) group.bySeed.set(cell.seed, subject);
       group.variants.add(cell.variant);
     }
@@ -259,7 +260,9 @@ function tableOf(
           'Intervals of differences of figures that are no means over items are over seeds alone: the test images are taken as given.',
         ]
       : []),
-    ...(measures.some(({ seed, over }) => seed === null && over === 'items')
+    ...(measures.some(
+      ({ variant, seed, over }) => seed === null && over === 'items' && variantRows.some((row) => row.name === variant),
+    )
       ? ['With one seed, intervals are over items alone: they say nothing about other seeds.']
       : []),
   ];
