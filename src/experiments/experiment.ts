@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { parseTrainConfig, type TrainConfig } from '../train/config.js';
+import { ConfigError, parseTrainConfig, type TrainConfig } from '../train/config.js';
 import { applySettings, type RawConfig, readRawConfig, type Setting, setKeys } from '../train/configFile.js';
 import { nearest } from '../train/configKeys.js';
 import { ExperimentError } from './experimentError.js';
@@ -150,6 +150,15 @@ function inputsOf(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(inputsOf) : [];
 }
 
+/** The recipe with settings over it. @throws ExperimentError for a key that does not exist. */
+function settled(raw: RawConfig, settings: readonly Setting[], path: string): RawConfig {
+  try {
+    return applySettings(raw, settings);
+  } catch (cause) {
+    throw cause instanceof ConfigError ? new ExperimentError(`${path}: ${cause.message}`, { cause }) : cause;
+  }
+}
+
 function evaluationOf(
   name: string,
   { kind = name, ...own }: Readonly<Record<string, unknown>>,
@@ -189,7 +198,7 @@ export async function loadExperiment(path: string, options: LoadOptions): Promis
     const { settings: own, ...about } = variant;
     const all = [...common, ...own];
     refuseOwnKeys(all, path);
-    const { name: _, seed: __, ...settings } = applySettings(recipe.raw, all);
+    const { name: _, seed: __, ...settings } = settled(recipe.raw, all, path);
     const what = `variant ${variant.name} of ${path}`;
     const expanded = expandAll(settings, options.variables, what);
     const configOf = (seed: number) =>
