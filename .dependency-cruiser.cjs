@@ -37,9 +37,11 @@ const layers = {
   ],
   report: ['evaluate/result', 'plot', 'image', 'files'],
   train: ['plot', 'probe', 'models', 'data', 'optim', 'vicregl', 'nn', 'image', 'onnx', 'files', 'progress', 'tensor'],
+  experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'experiments',
     'report',
     'plot',
     'heads',

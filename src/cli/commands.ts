@@ -11,6 +11,7 @@ export const commands: Readonly<Record<string, () => Promise<(program: Command) 
   export: async () => (await import('./export.js')).registerExport,
   import: async () => (await import('./import.js')).registerImport,
   evaluate: async () => (await import('./evaluate/evaluate.js')).registerEvaluate,
+  experiments: async () => (await import('./experiments/experiments.js')).registerExperiments,
   report: async () => (await import('./report.js')).registerReport,
   serve: async () => (await import('./serve.js')).registerServe,
   token: async () => (await import('./token.js')).registerToken,

@@ -6,6 +6,8 @@ import type { StepRecord } from './runLog.js';
 export interface CollapseAlarm {
   /** Takes the records of all steps in order. Returns a warning once the monitor has been below the threshold long enough. */
   observe(record: StepRecord): string | undefined;
+  /** Whether the monitor has been below the threshold long enough, up to the last record. */
+  readonly collapsed: boolean;
 }
 
 export interface CollapseAlarmOptions {
@@ -25,6 +27,9 @@ export function createCollapseAlarm(options: CollapseAlarmOptions): CollapseAlar
   const { threshold, steps, monitor, channels, alike, hint } = options;
   let [under, over, warned] = [0, 0, false];
   return {
+    get collapsed() {
+      return under >= steps;
+    },
     observe(record) {
       const std = record[monitor];
       if (std === undefined) return undefined;

@@ -9,7 +9,7 @@ import {
   withLayerScale,
 } from '../nn/backbone.js';
 import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
-import { keyTree, unknownKey } from './configKeys.js';
+import { explainIssue, keyTree } from './configKeys.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
 
@@ -413,16 +413,6 @@ export function trainConfigKeys(): ReturnType<typeof keyTree> {
   return keys;
 }
 
-/** The problem with a value, including the value; custom messages already include it. */
-function explain(issue: z.core.$ZodIssue): string[] {
-  const { code, input, message } = issue;
-  if (code === 'custom') return [message];
-  if (code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(trainConfigKeys(), issue.path, key));
-  if (input === undefined) return [`is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`];
-  const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
-  return [`${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
-}
-
 /** A key that was set by a flag: its path, and the flag. */
 export interface SetKey {
   readonly path: readonly string[];
@@ -453,7 +443,7 @@ export function parseTrainConfig(raw: unknown, name: string, set: readonly SetKe
   const lines = problems.flatMap(({ issue, flag }) => {
     const key = issue.path.join('.') || '(top level)';
     const from = flag === undefined || (ofFlags && flags.length === 1) ? '' : ` (${flag})`;
-    return explain(issue).map((text) => `  ${key}: ${text}${from}`);
+    return explainIssue(issue, trainConfigKeys()).map((text) => `  ${key}: ${text}${from}`);
   });
   const beside = [...new Set(set.map(({ flag }) => flag))].join(' ');
   const what = ofFlags

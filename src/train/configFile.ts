@@ -115,10 +115,16 @@ async function readExtending(path: string, chain: readonly string[]): Promise<Ra
 }
 
 /**
+ * Reads a YAML (or JSON) configuration with everything that it extends, as its keys stand there: not validated, without defaults.
+ * @throws ConfigError for files that are missing, unreadable or extend each other in a circle.
+ */
+export const readRawConfig = (path: string): Promise<RawConfig> => readExtending(path, []);
+
+/**
  * Reads a YAML (or JSON) configuration with all that it extends, and applies `key=value` settings over it.
  * @throws ConfigError for files that are missing, unreadable or extend each other in a circle, and for every key that
  *   is wrong.
  */
 export async function loadTrainConfig(path: string, settings: readonly Setting[] = []): Promise<TrainConfig> {
-  return parseTrainConfig(applySettings(await readExtending(path, []), settings), path, setKeys(settings));
+  return parseTrainConfig(applySettings(await readRawConfig(path), settings), path, setKeys(settings));
 }

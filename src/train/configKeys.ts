@@ -1,7 +1,7 @@
 import { closestMatch } from 'leven';
 import { z } from 'zod';
 
-/** The keys that a configuration may have, by its schema: for what is said of a key that it has not. */
+/** The keys that a configuration may have, by its schema: for messages about others. */
 
 /** Keys of a group; null for a key that holds a value or a list. */
 export interface KeyTree {
@@ -36,8 +36,8 @@ function paths(tree: KeyTree, prefix = ''): string[] {
 
 const plain = (key: string) => key.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
 
-/** The nearest of some names, whatever their case and separators. */
-function nearest(name: string, among: readonly string[]): string | undefined {
+/** The nearest of some names, whatever their case and separators; undefined if none is near. */
+export function nearest(name: string, among: readonly string[]): string | undefined {
   const found = closestMatch(plain(name), among.map(plain), { maxDistance: Math.max(1, Math.floor(name.length / 3)) });
   return found === undefined ? undefined : among.find((one) => plain(one) === found);
 }
@@ -73,4 +73,14 @@ export function firstUnknown(
     if (unknown !== undefined) return unknown;
   }
   return undefined;
+}
+
+/** The problems of an issue, including the value; custom messages already include it. @param tree the schema's keys. */
+export function explainIssue(issue: z.core.$ZodIssue, tree: KeyTree): string[] {
+  const { code, input, message } = issue;
+  if (code === 'custom') return [message];
+  if (code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(tree, issue.path, key));
+  if (input === undefined) return [`is missing; ${message.replace(/^Invalid input: (.*), received undefined$/, '$1')}`];
+  const verdict = `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return [`${JSON.stringify(input)} is ${/^in/.test(verdict) ? 'an ' : ''}${verdict}`];
 }

@@ -5,7 +5,7 @@ import { CheckpointError } from './checkpoint.js';
 import { stepNames } from './stepConfig.js';
 
 /** The slot of the averaged weights: a checkpoint holds them as `ema/<parameter>`. */
-const EMA_SLOT = 'ema';
+export const EMA_SLOT = 'ema';
 
 /**
  * The optimizer, which also keeps an exponential moving average of the weights (Polyak and Juditsky, 1992): after every

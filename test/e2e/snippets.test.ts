@@ -12,6 +12,9 @@ import sharp from 'sharp';
 import ts from 'typescript';
 import { parse as parseYaml } from 'yaml';
 import { commands } from '../../src/cli/commands.js';
+import { evaluationCommand } from '../../src/cli/experiments/evaluationCommand.js';
+import { recipePath } from '../../src/cli/recipes.js';
+import { loadExperiment } from '../../src/experiments/experiment.js';
 import { readTokens } from '../../src/serve/operations/auth/tokensFile.js';
 import { trainConfigSchema } from '../../src/train/config.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
@@ -177,6 +180,11 @@ describe('settings', () => {
         const path = join(folder, 'tokens.yaml');
         await writeFile(path, text);
         assert.equal((await readTokens({ tokensFile: path }))?.length, value.length);
+      } else if (Object.hasOwn(value as object, 'seeds')) {
+        const path = join(folder, 'experiment.yaml');
+        await writeFile(path, text);
+        const { variants } = await loadExperiment(path, { recipePath, evaluationCommand, variables: { DATA: 'data' } });
+        assert.ok(variants.length > 0);
       } else {
         const recipe = parseYaml(await readFile(join(root, 'recipes/convnext-atto-128.yaml'), 'utf8')) as object;
         trainConfigSchema.parse({ ...recipe, ...(value as object) });

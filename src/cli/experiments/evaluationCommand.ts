@@ -1,0 +1,88 @@
+import { Command, CommanderError, type Option } from 'commander';
+import type { EvaluationCommand } from '../../experiments/experiment.js';
+import { ExperimentError } from '../../experiments/experimentError.js';
+import { nearest } from '../../train/configKeys.js';
+import { registerEvaluate } from '../evaluate/evaluate.js';
+
+/** Flags of `vicregl evaluate`, checked against its own definition before anything runs. */
+
+/** Flags that cells decide. */
+const OWN: Readonly<Record<string, string>> = {
+  run: 'each cell evaluates its own run',
+  model: 'each cell evaluates its own run',
+  checkpoint: "each cell evaluates its run's last checkpoint",
+  out: 'results stand in the folders of the cells',
+};
+
+function evaluateCommand(): Command {
+  const program = new Command();
+  registerEvaluate(program);
+  return program.commands[0]!;
+}
+
+const nameOf = (option: Option): string => option.long!.replace(/^--/, '');
+
+const known = (names: readonly string[], name: string): string => {
+  const meant = nearest(name, names);
+  return meant === undefined ? `there are ${names.join(', ')}` : `did you mean ${meant}?`;
+};
+
+/** A flag's value as arguments: true is the flag alone, false leaves it out, a list repeats it. */
+function argumentsOf(option: Option, value: unknown, where: string): string[] {
+  const flag = option.long!;
+  const takesValue = option.required || option.optional;
+  if (Array.isArray(value)) {
+    if (option.variadic) return [flag, ...value.map(String)];
+    return value.flatMap((each) => argumentsOf(option, each, where));
+  }
+  if (!takesValue) {
+    if (typeof value !== 'boolean') {
+      throw new ExperimentError(`${where}: ${JSON.stringify(value)} is not true or false, and ${flag} takes no value`);
+    }
+    return value ? [flag] : [];
+  }
+  if (typeof value !== 'string' && typeof value !== 'number') {
+    throw new ExperimentError(
+      `${where}: ${JSON.stringify(value)} is not a text or number; ${flag}: ${option.description}`,
+    );
+  }
+  // With an equals sign a value may begin with a hyphen.
+  return [`${flag}=${value}`];
+}
+
+/** The error of commander, with the flag of the command line in place. */
+const messageOf = (error: CommanderError): string => error.message.replace(/^error: /, '').replace(/\n\(.*\)$/s, '');
+
+/** See `EvaluationCommand`. */
+export const evaluationCommand: EvaluationCommand = (kind, flags, where) => {
+  const evaluate = evaluateCommand();
+  const command = evaluate.commands.find((each) => each.name() === kind);
+  if (command === undefined) {
+    const kinds = evaluate.commands.map((each) => each.name());
+    throw new ExperimentError(`${where}: there is no evaluation "${kind}"; ${known(kinds, kind)}`);
+  }
+  const options = new Map(command.options.map((option) => [nameOf(option), option]));
+  const given = Object.entries(flags).map(([key, value]) => {
+    const at = `${where}.${key}`;
+    const option = options.get(key) ?? command.options.find((each) => each.attributeName() === key);
+    if (option === undefined) {
+      const names = [...options.keys()].filter((name) => !Object.hasOwn(OWN, name));
+      throw new ExperimentError(`${at}: evaluate ${kind} has no flag --${key}; ${known(names, key)}`);
+    }
+    const own = OWN[nameOf(option)];
+    if (own !== undefined) throw new ExperimentError(`${at}: remove it; ${own}`);
+    return { option, args: argumentsOf(option, value, at) };
+  });
+  const args = given.flatMap((each) => each.args);
+  command
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined, outputError: () => undefined })
+    .action(() => undefined);
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    throw new ExperimentError(`${where}: ${messageOf(error)}`, { cause: error });
+  }
+  return args;
+};

@@ -1,0 +1,359 @@
+import { ResultError, readResult } from '../../evaluate/result/readResult.js';
+import type { EvaluationResult, ResultFigure, ResultSubject } from '../../evaluate/result/schema.js';
+import { type CurvePoint, createCurvePoints } from '../../train/curvePoints.js';
+import { readRunLog } from '../../train/runLog.js';
+import { type CellRecord, readRecord } from '../cellRecord.js';
+import { cellFolder } from '../cells.js';
+import { type Definition, readDefinition } from '../definition.js';
+import { ExperimentError } from '../experimentError.js';
+import { failuresOf, resultPath } from '../runCell.js';
+import { pairedValues, type SeedInterval, type SeedValues, seedInterval } from '../statistics/seedInterval.js';
+
+/** Results of an experiment's cells, from one or several folders, as figures of variants. */
+
+export type FigureInfo = Pick<ResultFigure, 'name' | 'label' | 'unit' | 'better'>;
+
+/** A figure of a variant: of one seed, or over all (null). */
+export interface VariantMeasure {
+  readonly variant: string;
+  readonly seed: number | null;
+  readonly figure: string;
+  readonly value: number | null;
+  readonly interval?: readonly [number | null, number | null];
+  readonly over?: SeedInterval['over'];
+}
+
+/** A variant less its baseline, paired by seed, and by item where the figure is a mean over items. */
+export interface VariantDifference {
+  readonly variant: string;
+  readonly baseline: string;
+  readonly figure: string;
+  readonly difference: number | null;
+  readonly interval: readonly [number | null, number | null];
+  readonly seeds: readonly number[];
+  readonly over?: SeedInterval['over'];
+}
+
+/** What an evaluation measured of all variants. */
+export interface EvaluationTable {
+  readonly name: string;
+  readonly kind: string;
+  readonly protocol: string;
+  readonly figures: readonly FigureInfo[];
+  /** Variants in their order, then what they were compared with by the evaluation itself, such as random weights. */
+  readonly variants: readonly string[];
+  readonly measures: readonly VariantMeasure[];
+  readonly differences: readonly VariantDifference[];
+  readonly notes: readonly string[];
+}
+
+/** Training curves of a variant, of each seed. */
+export interface VariantCurves {
+  readonly variant: string;
+  readonly runs: readonly { readonly seed: number; readonly points: readonly CurvePoint[] }[];
+}
+
+export interface ExperimentReport {
+  readonly definition: Definition;
+  readonly tables: readonly EvaluationTable[];
+  readonly curves: readonly VariantCurves[];
+  /** Cells that have no complete result, and why. */
+  readonly missing: readonly { readonly cell: string; readonly reason: string }[];
+  /** Runs that had collapsed at their end and were evaluated nevertheless. */
+  readonly collapsed: readonly string[];
+  /** Seconds of training and evaluation of all cells. */
+  readonly seconds: number;
+}
+
+/** A cell with its results. */
+interface GatheredCell {
+  readonly variant: string;
+  readonly seed: number;
+  readonly folder: string;
+  readonly record: CellRecord;
+  readonly results: ReadonlyMap<string, EvaluationResult>;
+}
+
+function union<T>(lists: readonly (readonly T[])[], keyOf: (item: T) => string | number): T[] {
+  return [...new Map(lists.flat().map((item) => [keyOf(item), item])).values()];
+}
+
+/** The definitions of several folders as one. @throws ExperimentError for folders of different experiments. */
+function mergeDefinitions(folders: readonly string[], definitions: readonly Definition[]): Definition {
+  const [first] = definitions;
+  for (const [i, { name, variants }] of definitions.entries()) {
+    if (name !== first!.name) {
+      throw new ExperimentError(
+        `${folders[0]} is of the experiment "${first!.name}", and ${folders[i]} of "${name}"; report them one by one`,
+      );
+    }
+    for (const { name: variant, digest } of variants) {
+      const other = first!.variants.find((each) => each.name === variant);
+      if (other !== undefined && other.digest !== digest) {
+        throw new ExperimentError(
+          `variant ${variant} has other settings in ${folders[i]} than in ${folders[0]}; run both with the same file`,
+        );
+      }
+    }
+  }
+  return {
+    ...first!,
+    variants: union(
+      definitions.map(({ variants }) => variants),
+      ({ name }) => name,
+    ),
+    seeds: union(
+      definitions.map(({ seeds }) => seeds),
+      (seed) => seed,
+    ),
+    evaluations: union(
+      definitions.map(({ evaluations }) => evaluations),
+      ({ name }) => name,
+    ),
+  };
+}
+
+async function readCell(
+  folders: readonly string[],
+  variant: Definition['variants'][number],
+  seed: number,
+  evaluations: Definition['evaluations'],
+): Promise<{ readonly cell?: GatheredCell; readonly problem?: string }> {
+  const place = { variant: { name: variant.name }, seed };
+  const found: GatheredCell[] = [];
+  for (const out of folders) {
+    const folder = cellFolder(out, place);
+    const record = await readRecord(folder);
+    if (record === undefined) continue;
+    const results = new Map<string, EvaluationResult>();
+    for (const { name } of evaluations) {
+      if (record.evaluations[name]?.status !== 'done') continue;
+      const result = await readResult(resultPath(folder, name)).catch((error: unknown) => {
+        if (error instanceof ResultError) return undefined;
+        throw error;
+      });
+      if (result !== undefined) results.set(name, result);
+    }
+    found.push({ variant: variant.name, seed, folder, record, results });
+  }
+  // Shards of one experiment do not overlap, but folders may.
+  const cell = found.sort((a, b) => b.results.size - a.results.size)[0];
+  if (cell === undefined) return { problem: 'not run' };
+  if (cell.record.digest !== variant.digest) {
+    throw new ExperimentError(
+      `${cell.folder} was run with other settings than ${variant.name} has now; run it again with --restart-changed`,
+    );
+  }
+  const lacking = evaluations.filter(({ name }) => !cell.results.has(name)).map(({ name }) => name);
+  if (cell.record.training.status === 'done' && lacking.length === 0) return { cell };
+  const failures = failuresOf(cell.record);
+  const state =
+    cell.record.training.status === 'done' ? `no result of ${lacking.join(', ')}` : 'training is not finished';
+  return { cell, problem: failures.length > 0 ? failures.join('; ') : state };
+}
+
+/** Variance over items of a figure that has an interval: that of a normal distribution with this 95 % interval. */
+function itemVariance({ interval }: ResultFigure): number | undefined {
+  const [lower, upper] = interval ?? [null, null];
+  return lower === null || upper === null ? undefined : ((upper - lower) / (2 * 1.959964)) ** 2;
+}
+
+/** A figure of one subject with several seeds. */
+function seedValues(subjects: readonly ResultSubject[], figure: string): SeedValues | undefined {
+  const figures = subjects.map((subject) => subject.figures.find(({ name }) => name === figure));
+  const values = figures.map((each) => each?.value ?? Number.NaN);
+  if (!values.every(Number.isFinite)) return undefined;
+  const items = subjects.map((subject) => subject.perItem?.[figure]);
+  if (items.every((each): each is number[] => each?.every((value) => value !== null) ?? false)) {
+    return { values, perItem: items };
+  }
+  const itemVariances = figures.map((each) => itemVariance(each!));
+  const known = itemVariances.every((variance) => variance !== undefined);
+  return { values, ...(known && { itemVariances: itemVariances as number[] }) };
+}
+
+/** A variant, or a baseline of the evaluations, with its results by seed. */
+interface Row {
+  readonly name: string;
+  readonly bySeed: ReadonlyMap<number, ResultSubject>;
+}
+
+/**
+ * Rows of what the evaluations compare with. Random weights and raw pixels depend on the architecture, not on how a variant is
+ * trained: those that measure the same are one row.
+ */
+function baselineRows(cells: readonly { readonly cell: GatheredCell; readonly result: EvaluationResult }[]): Row[] {
+  const groups: {
+    readonly name: string;
+    readonly variants: Set<string>;
+    readonly bySeed: Map<number, ResultSubject>;
+  }[] = [];
+  const measuredOf = ({ figures }: ResultSubject) => JSON.stringify(figures);
+  for (const { cell, result } of cells) {
+    for (const subject of result.subjects.slice(1)) {
+      let group = groups.find(({ name, bySeed, variants }) => {
+        const there = bySeed.get(cell.seed);
+        const known = [...bySeed.values()].some((each) => measuredOf(each) === measuredOf(subject));
+        const fits = known || (there === undefined && variants.has(cell.variant));
+        return name === subject.name && fits;
+      });
+      if (group === undefined) {
+        group = { name: subject.name, variants: new Set(), bySeed: new Map() };
+        groups.push(group);
+      }
+      // Evaluations with one seed compare all runs with one network of random weights: it counts once.
+      const known = [...group.bySeed.values()].some((each) => measuredOf(each) === measuredOf(subject));
+      if (!known) group.bySeed.set(cell.seed, subject);
+      group.variants.add(cell.variant);
+    }
+  }
+  return groups.map(({ name, variants, bySeed }) => {
+    const isAlone = groups.filter((each) => each.name === name).length === 1;
+    return { name: `(${isAlone ? name : `${name} of ${[...variants].join(', ')}`})`, bySeed };
+  });
+}
+
+const sameItems = (a: EvaluationResult, b: EvaluationResult): boolean =>
+  JSON.stringify(a.items) === JSON.stringify(b.items) &&
+  JSON.stringify(a.data.map(({ role, fingerprint }) => [role, fingerprint])) ===
+    JSON.stringify(b.data.map(({ role, fingerprint }) => [role, fingerprint]));
+
+function tableOf(
+  { name, kind }: Definition['evaluations'][number],
+  definition: Definition,
+  cells: readonly GatheredCell[],
+): EvaluationTable | undefined {
+  const measured = cells.flatMap((cell) => {
+    const result = cell.results.get(name);
+    return result === undefined ? [] : [{ cell, result }];
+  });
+  const [first] = measured;
+  if (first === undefined) return undefined;
+  const other = measured.find(({ result }) => !sameItems(result, first.result));
+  if (other !== undefined) {
+    throw new ExperimentError(
+      `evaluation ${name} was made on other images in ${other.cell.folder} than in ${first.cell.folder}; make it again on the same data and with the same seed`,
+    );
+  }
+  const figures = union(
+    measured.map(({ result }) =>
+      result.subjects[0]!.figures.map(({ name: key, label, unit, better }) => ({ name: key, label, unit, better })),
+    ),
+    (figure) => figure.name,
+  );
+  const variantRows = definition.variants.flatMap((variant): Row[] => {
+    const own = measured.filter(({ cell }) => cell.variant === variant.name);
+    const bySeed = new Map(own.map(({ cell, result }) => [cell.seed, result.subjects[0]!]));
+    return own.length === 0 ? [] : [{ name: variant.name, bySeed }];
+  });
+  const rows = [...variantRows, ...baselineRows(measured)];
+  const measures = rows.flatMap((row) => figures.flatMap((figure) => measuresOf(row, figure)));
+  const differences = definition.variants.flatMap(({ name: variant, baseline }) => {
+    const [of, less] = [variant, baseline].map((each) => variantRows.find((row) => row.name === each));
+    if (of === undefined || less === undefined || of === less) return [];
+    return figures.flatMap((figure) => differenceOf(of, less, figure.name));
+  });
+  const unsure = [...measures.filter(({ seed }) => seed === null), ...differences];
+  const notes = [
+    ...(unsure.some(({ over }) => over === 'seeds')
+      ? [
+          'Intervals of differences of figures that are no means over items are over seeds alone: the test images are taken as given.',
+        ]
+      : []),
+    ...(measures.some(
+      ({ variant, seed, over }) => seed === null && over === 'items' && variantRows.some((row) => row.name === variant),
+    )
+      ? ['With one seed, intervals are over items alone: they say nothing about other seeds.']
+      : []),
+  ];
+  return {
+    ...{ name, kind, figures, measures, differences, notes },
+    protocol: first.result.protocol,
+    variants: rows.map((row) => row.name),
+  };
+}
+
+const clipped = (value: number, unit: FigureInfo['unit']) =>
+  unit === 'share' ? Math.min(1, Math.max(0, value)) : value;
+
+function measuresOf({ name, bySeed }: Row, { name: figure, unit }: FigureInfo): VariantMeasure[] {
+  const seeds = [...bySeed.keys()].sort((a, b) => a - b);
+  const each = seeds.flatMap((seed): VariantMeasure[] => {
+    const found = bySeed.get(seed)!.figures.find((one) => one.name === figure);
+    if (found === undefined) return [];
+    return [{ variant: name, seed, figure, value: found.value, ...(found.interval && { interval: found.interval }) }];
+  });
+  if (each.length === 0) return [];
+  const values = seedValues(
+    seeds.map((seed) => bySeed.get(seed)!),
+    figure,
+  );
+  if (values === undefined) return [...each, { variant: name, seed: null, figure, value: null }];
+  const { value, interval, over } = seedInterval(values);
+  const bounds = interval && { interval: [clipped(interval[0], unit), clipped(interval[1], unit)] as const };
+  return [...each, { variant: name, seed: null, figure, value, ...bounds, ...(over && { over }) }];
+}
+
+function differenceOf(variant: Row, baseline: Row, figure: string): VariantDifference[] {
+  const seeds = [...variant.bySeed.keys()].filter((seed) => baseline.bySeed.has(seed)).sort((a, b) => a - b);
+  if (seeds.length === 0) return [];
+  const [of, less] = [variant, baseline].map(({ bySeed }) =>
+    seedValues(
+      seeds.map((seed) => bySeed.get(seed)!),
+      figure,
+    ),
+  );
+  const about = { variant: variant.name, baseline: baseline.name, figure, seeds };
+  if (of === undefined || less === undefined) return [{ ...about, difference: null, interval: [null, null] }];
+  const { value, interval, over } = seedInterval(pairedValues(of, less));
+  return [{ ...about, difference: value, interval: interval ?? [null, null], ...(over && { over }) }];
+}
+
+async function curvesOf(cells: readonly GatheredCell[]): Promise<VariantCurves['runs']> {
+  const runs: VariantCurves['runs'][number][] = [];
+  for (const { folder, seed } of cells) {
+    const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []; // no step yet
+      throw error;
+    });
+    const curve = createCurvePoints();
+    for (const record of log) curve.add(record);
+    const points = curve.points();
+    if (points.length > 0) runs.push({ seed, points });
+  }
+  return runs;
+}
+
+/**
+ * Reads the cells of an experiment.
+ * @param folders of `experiments run`: parts of one experiment.
+ * @throws ExperimentError for folders that do not belong together, and evaluations on different data.
+ */
+export async function gatherExperiment(folders: readonly string[]): Promise<ExperimentReport> {
+  const definition = mergeDefinitions(folders, await Promise.all(folders.map(readDefinition)));
+  const cells: GatheredCell[] = [];
+  const missing: ExperimentReport['missing'][number][] = [];
+  for (const variant of definition.variants) {
+    for (const seed of definition.seeds) {
+      const { cell, problem } = await readCell(folders, variant, seed, definition.evaluations);
+      if (cell !== undefined) cells.push(cell);
+      if (problem !== undefined) missing.push({ cell: `${variant.name}/seed-${seed}`, reason: problem });
+    }
+  }
+  const ofVariant = (name: string) => cells.filter((cell) => cell.variant === name);
+  const curves = await Promise.all(
+    definition.variants.map(async ({ name }) => ({ variant: name, runs: await curvesOf(ofVariant(name)) })),
+  );
+  return {
+    ...{ definition, missing, curves },
+    tables: definition.evaluations.flatMap((evaluation) => tableOf(evaluation, definition, cells) ?? []),
+    collapsed: cells.flatMap(({ variant, seed, record: { training } }) =>
+      training.status === 'done' && training.collapsed !== undefined ? [`${variant}/seed-${seed}`] : [],
+    ),
+    seconds: cells.reduce(
+      (sum, { record: { training, evaluations } }) =>
+        Object.values(evaluations).reduce((of, { seconds }) => of + seconds, sum + training.seconds),
+      0,
+    ),
+  };
+}

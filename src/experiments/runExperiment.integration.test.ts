@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { stringify } from 'yaml';
+import { tinyKeys, trainTiny, writePhotographs } from '../../test/support/tinyRun.js';
+import { buildResult } from '../evaluate/result/buildResult.js';
+import { meanFigure } from '../evaluate/result/figures.js';
+import { takeLock } from '../files/processLock.js';
+import { loadCheckpoint } from '../train/checkpoint.js';
+import { loadTrainConfig } from '../train/configFile.js';
+import { readRunConfig } from '../train/runFolder.js';
+import { readRecord } from './cellRecord.js';
+import { selectCells } from './cells.js';
+import type { CommandEnd, StartCommand } from './command.js';
+import { loadExperiment } from './experiment.js';
+import { gatherExperiment } from './report/gather.js';
+import { type ExperimentOptions, runExperiment } from './runExperiment.js';
+
+/** Experiments whose commands run in this process: real training, and an evaluation that hashes the trained weights. */
+
+const ended = (stdout: string): CommandEnd => ({ code: 0, signal: null, stdout, stderr: '' });
+const flagOf = (args: readonly string[], flag: string) => args[args.indexOf(flag) + 1]!;
+
+async function trainCommand(args: readonly string[], signal: AbortSignal, stopAt?: number): Promise<CommandEnd> {
+  const run = flagOf(args, '--out');
+  const resume = args.includes('--resume');
+  const config = resume ? await readRunConfig(run) : await loadTrainConfig(flagOf(args, '--config'));
+  const stop = new AbortController();
+  signal.addEventListener('abort', () => stop.abort());
+  const progress = { step: ({ step }: { readonly step: number }) => step === stopAt && stop.abort() };
+  const result = await trainTiny(run, config, { resume, signal: stop.signal, progress: progress as never });
+  return ended(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}\n`);
+}
+
+/** Writes a result whose items are bytes of a digest of the weights. */
+async function evaluateCommand(args: readonly string[]): Promise<CommandEnd> {
+  const { tensors } = await loadCheckpoint(flagOf(args, '--run'));
+  const hash = createHash('sha256');
+  for (const [name, { data }] of [...tensors].sort()) {
+    hash.update(name).update(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+  }
+  const items = [...hash.digest()].map((byte) => byte / 255);
+  const figure = meanFigure({ name: 'top1', label: 'top-1', unit: 'share', better: 'higher' }, items);
+  const result = buildResult({
+    kind: 'knn',
+    protocol: 'bytes of the weights',
+    command: [...args],
+    seed: 0,
+    options: {},
+    data: [],
+    items: items.map(String).map((_, i) => `${i}.jpg`),
+    sources: [{ name: 'trained', model: 'x', digest: 'x' } as never],
+    measures: [{ figures: [figure] }],
+    began: performance.now(),
+  });
+  await writeFile(flagOf(args, '--out'), JSON.stringify(result));
+  return ended('');
+}
+
+describe('runExperiment', () => {
+  let root: string;
+  let commands: string[];
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vicregl-experiment-'));
+    const { seed: _, ...keys } = tinyKeys(join(root, 'photographs'));
+    await writePhotographs(
+      join(root, 'photographs'),
+      Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+    );
+    await writeFile(join(root, 'base.yaml'), stringify({ ...keys, checkpoints: { every: 2 } }));
+  });
+  after(() => rm(root, { recursive: true }));
+
+  const file = {
+    name: 'tiny',
+    recipe: './base.yaml',
+    variants: { vicregl: {}, vicreg: { loss: { alpha: 1 } } } as object,
+    seeds: [1, 2],
+    baseline: 'vicreg',
+    evaluations: { knn: { train: 'x' } } as object,
+  };
+
+  async function experimentOf(changes: object = {}) {
+    const path = join(root, 'experiment.yaml');
+    await writeFile(path, stringify({ ...file, ...changes }));
+    return loadExperiment(path, {
+      recipePath: assert.fail,
+      evaluationCommand: (_, flags) => Object.entries(flags).map(([key, value]) => `--${key}=${value}`),
+      variables: {},
+    });
+  }
+
+  interface Given extends Partial<ExperimentOptions> {
+    readonly shard?: { readonly index: number; readonly count: number };
+    readonly changes?: object;
+    /** Fails evaluations. */
+    readonly broken?: boolean;
+    /** Step after which the first training stops, as by a signal to the command. */
+    readonly stopAt?: number;
+  }
+
+  async function run(out: string, { shard, changes, broken, stopAt, ...options }: Given = {}) {
+    const experiment = await experimentOf(changes);
+    commands = [];
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const startCommand: StartCommand = (args) => {
+      commands.push(args.slice(0, 2).join(' '));
+      const failed = (error: Error) => ({ code: 1, signal: null, stdout: '', stderr: `vicregl: ${error.message}\n` });
+      if (stopAt !== undefined) stop.abort();
+      const end =
+        args[0] === 'train'
+          ? trainCommand(args, new AbortController().signal, stopAt)
+          : broken
+            ? Promise.reject(new Error('no labels'))
+            : evaluateCommand(args);
+      return { ended: end.catch(failed), stop: () => undefined };
+    };
+    const summary = await runExperiment(selectCells(experiment, shard && { shard }), {
+      ...{ experiment, out: join(root, out), device: 'cpu', retryFailed: false, restartChanged: false },
+      ...{ startCommand, signal: stop.signal, say: (line: string) => lines.push(line) },
+      ...options,
+    });
+    return { summary, lines };
+  }
+
+  const figures = async (...outs: string[]) => {
+    const { seconds: _, curves: __, ...report } = await gatherExperiment(outs.map((out) => join(root, out)));
+    return report;
+  };
+
+  it('trains and evaluates all cells once, keeps small checkpoints, and compares with the baseline', async () => {
+    const { summary, lines } = await run('whole');
+    assert.deepEqual([summary.done, summary.failed, summary.stopped], [4, [], 0]);
+    assert.equal(commands.length, 8);
+    assert.match(lines.at(-1)!, /^\[4\/4\] vicreg\/seed-2: done \(.* used\)$/);
+    assert.ok(lines.some((line) => /^\[1\/4\] vicregl\/seed-1: done \(\d+ s used, about \d+ s left\)$/.test(line)));
+    const { tensors, step } = await loadCheckpoint(join(root, 'whole/vicregl/seed-1'));
+    assert.equal(step, 4);
+    assert.ok([...tensors.keys()].every((name) => !name.includes('/')));
+    const record = await readRecord(join(root, 'whole/vicregl/seed-1'));
+    assert.deepEqual([record!.status, record!.training.steps], ['done', 4]);
+    const { tables, missing } = await figures('whole');
+    assert.deepEqual(missing, []);
+    const [{ differences, measures }] = tables as [(typeof tables)[0]];
+    assert.deepEqual(
+      differences.map(({ variant, baseline, seeds, over }) => ({ variant, baseline, seeds, over })),
+      [{ variant: 'vicregl', baseline: 'vicreg', seeds: [1, 2], over: 'seeds and items' }],
+    );
+    assert.equal(measures.length, 6);
+
+    const again = await run('whole');
+    assert.equal(again.summary.done, 4);
+    assert.deepEqual(commands, []);
+  });
+
+  it('gives the same figures in two shards, and names the cells that are missing', async () => {
+    await run('shard0', { shard: { index: 0, count: 2 } });
+    assert.deepEqual(
+      (await figures('shard0')).missing.map(({ cell, reason }) => [cell, reason]),
+      [
+        ['vicreg/seed-1', 'not run'],
+        ['vicreg/seed-2', 'not run'],
+      ],
+    );
+    await run('shard1', { shard: { index: 1, count: 2 } });
+    assert.deepEqual(await figures('shard0', 'shard1'), await figures('whole'));
+  });
+
+  it('continues a training that was stopped, with the same figures', async () => {
+    const { summary } = await run('stopped', { stopAt: 1 });
+    assert.deepEqual([summary.done, summary.stopped], [0, 4]);
+    assert.equal((await readRecord(join(root, 'stopped/vicregl/seed-1')))!.status, 'unfinished');
+    const { lines } = await run('stopped');
+    assert.equal(lines[0], '[1/4] vicregl/seed-1: training resumed');
+    assert.deepEqual(await figures('stopped'), await figures('whole'));
+  });
+
+  it('records a cell that diverges, runs the others, and tries it again when asked', async () => {
+    const variants = { diverging: { optimizer: { baseLr: 1e30 } }, vicreg: { loss: { alpha: 1 } } };
+    const changes = { variants, seeds: [1] };
+    const { summary } = await run('diverging', { changes });
+    assert.equal(summary.done, 1);
+    assert.equal(summary.failed[0]!.cell, 'diverging/seed-1');
+    assert.match(summary.failed[0]!.reasons[0]!, /^training: step \d+: .* training stopped/);
+    assert.match((await figures('diverging')).missing[0]!.reason, /^training: step/);
+    await run('diverging', { changes });
+    assert.deepEqual(commands, []);
+    await run('diverging', { changes, retryFailed: true });
+    assert.deepEqual(commands, ['train --resume']);
+  });
+
+  it('fails a cell that has collapsed, or evaluates it where the file says so', async () => {
+    const alarm = { collapse: { threshold: 0.99, steps: 1 } };
+    const changes = { seeds: [1], variants: { vicreg: { loss: { alpha: 1 }, alarm } } };
+    const { summary } = await run('collapsed', { changes });
+    assert.match(summary.failed[0]!.reasons[0]!, /^training: COLLAPSE: stde is /);
+    const evaluated = { ...changes, collapsed: 'evaluate' };
+    const { summary: retried } = await run('collapsed', { changes: evaluated, retryFailed: true });
+    assert.equal(retried.done, 1);
+    assert.deepEqual((await figures('collapsed')).collapsed, ['vicreg/seed-1']);
+  });
+
+  it('records an evaluation that fails, and makes it alone when it is tried again', async () => {
+    const changes = { seeds: [1], variants: { vicregl: {} }, baseline: undefined };
+    const { summary } = await run('broken', { changes, broken: true });
+    assert.deepEqual(summary.failed[0]!.reasons, ['evaluation knn: no labels']);
+    const { summary: retried } = await run('broken', { changes, retryFailed: true });
+    assert.deepEqual([retried.done, commands], [1, ['evaluate knn']]);
+  });
+
+  it('makes an evaluation again whose result is damaged, and one that is new', async () => {
+    const changes = { seeds: [1], variants: { vicregl: {} }, baseline: undefined };
+    await writeFile(join(root, 'broken/vicregl/seed-1/knn.json'), '{');
+    await run('broken', { changes });
+    assert.deepEqual(commands, ['evaluate knn']);
+    await run('broken', { changes: { ...changes, evaluations: { knn: { train: 'x' }, other: { kind: 'knn' } } } });
+    assert.deepEqual(commands, ['evaluate knn']);
+    await stat(join(root, 'broken/vicregl/seed-1/other.json'));
+  });
+
+  it('refuses a file that has changed, naming cells and keys, and restarts what has changed when asked', async () => {
+    const changes = { seeds: [1], variants: { vicregl: {} }, baseline: undefined };
+    await run('changed', { changes });
+    const other = { ...changes, variants: { vicregl: { loss: { alpha: 0.5 } } } };
+    await assert.rejects(run('changed', { changes: other }), {
+      name: 'ExperimentError',
+      message: /has changed since .*\n {2}vicregl\/seed-1: loss\.alpha: 0\.75 -> 0\.5\n.*--restart-changed/,
+    });
+    const flags = { ...changes, evaluations: { knn: { train: 'y' } } };
+    await assert.rejects(run('changed', { changes: flags }), /evaluations\.knn: train: "x" -> "y"/);
+    await run('changed', { changes: flags, restartChanged: true });
+    assert.deepEqual(commands, ['evaluate knn']);
+    await run('changed', { changes: { ...flags, ...other, evaluations: flags.evaluations }, restartChanged: true });
+    assert.deepEqual(commands, ['train --config', 'evaluate knn']);
+    // A default that is written out, and what only says how a run proceeds, are no changes.
+    const same = { loss: { alpha: 0.5, criterion: 'vicreg' }, checkpoints: { keep: 3 } };
+    await run('changed', { changes: { ...flags, variants: { vicregl: same } } });
+    assert.deepEqual(commands, []);
+    await assert.rejects(
+      run('changed', { changes: { ...changes, name: 'other' } }),
+      /of the experiment "tiny", not of "other"/,
+    );
+  });
+
+  it('leaves a cell alone that another process runs', async () => {
+    const folder = join(root, 'busy/vicregl/seed-1');
+    await mkdir(folder, { recursive: true });
+    const lock = await takeLock(join(folder, 'cell.lock'));
+    const { summary } = await run('busy', { shard: { index: 0, count: 4 } });
+    assert.deepEqual([summary.busy, commands], [['vicregl/seed-1'], []]);
+    await lock.release();
+  });
+
+  it('refuses a run that is no cell, and folders of different settings', async () => {
+    await mkdir(join(root, 'foreign/vicregl/seed-1'), { recursive: true });
+    await writeFile(join(root, 'foreign/vicregl/seed-1/config.yaml'), await readFile(join(root, 'base.yaml')));
+    await assert.rejects(run('foreign'), /holds a run that is no cell of an experiment; choose another --out/);
+    await assert.rejects(
+      figures('whole', 'changed'),
+      /variant vicregl has other settings in .*changed than in .*whole/,
+    );
+    await assert.rejects(figures('photographs'), /is not a folder of vicregl experiments run/);
+  });
+});

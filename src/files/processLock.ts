@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+
+/** Lock files: each names the process that works in a folder, so that a second process does not. */
+
+/** The process that holds a lock. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly host: string;
+  /** Start time, where the system provides it: the number may belong to another process later. */
+  readonly began?: string;
+}
+
+/** Another process holds the lock. */
+export class LockHeldError extends Error {
+  override readonly name = 'LockHeldError';
+
+  readonly path: string;
+  /** undefined if the file cannot be read. */
+  readonly holder: LockHolder | undefined;
+  /** Whether the holder is on this machine, where it is known to be alive. */
+  readonly here: boolean;
+
+  constructor(path: string, holder: LockHolder | undefined, here: boolean) {
+    super(
+      `${path} is held by ${holder === undefined ? 'an unknown process' : `process ${holder.pid} on ${holder.host}`}`,
+    );
+    this.path = path;
+    this.holder = holder;
+    this.here = here;
+  }
+}
+
+export interface ProcessLock {
+  release(): Promise<void>;
+}
+
+/** Start time of a process in clock ticks since boot (proc(5), field 22 of stat); Linux only. */
+function processStart(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function self(): LockHolder {
+  const began = processStart(process.pid);
+  return { pid: process.pid, host: hostname(), ...(began !== undefined && { began }) };
+}
+
+/** Whether the process of this machine still runs. A process of another user answers EPERM: it runs too. */
+function alive({ pid, began }: LockHolder): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  const now = processStart(pid);
+  return began === undefined || now === undefined || began === now;
+}
+
+async function readHolder(path: string): Promise<LockHolder | undefined> {
+  try {
+    const holder = JSON.parse(await readFile(path, 'utf8')) as Partial<LockHolder>;
+    return typeof holder.pid === 'number' && typeof holder.host === 'string' ? (holder as LockHolder) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Takes a lock, whose folder must exist. A lock whose process has ended on this machine is taken over.
+ * @throws LockHeldError naming the process that holds it.
+ */
+export async function takeLock(path: string): Promise<ProcessLock> {
+  const mine = self();
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await writeFile(path, `${JSON.stringify(mine)}\n`, { flag: 'wx' });
+      return { release: () => rm(path, { force: true }) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const holder = await readHolder(path);
+    const here = holder?.host === mine.host;
+    if (holder === undefined || !here || alive(holder) || attempt > 0) throw new LockHeldError(path, holder, here);
+    // Renamed, checked, then removed: another process may have found the same dead holder and taken the lock meanwhile.
+    const aside = `${path}.${process.pid}`;
+    await rename(path, aside).catch(() => undefined);
+    const moved = await readHolder(aside);
+    if (moved !== undefined && (moved.pid !== holder.pid || moved.began !== holder.began)) {
+      await rename(aside, path);
+      throw new LockHeldError(path, moved, true);
+    }
+    await rm(aside, { force: true });
+  }
+}

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { writeColouredImages } from '../support/colouredImages.js';
+import { bin } from '../support/servedProcess.js';
+import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
+import { until } from '../support/until.js';
+import { vicreglInHost as vicregl, vicreglIn } from '../support/vicregl.js';
+
+// Before the host of commands starts, which inherits it: the committed experiments need no data to be listed.
+process.env['DATA'] = '/nonexistent';
+
+describe('vicregl experiments', () => {
+  let root: string;
+  let file: string;
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vicregl-experiments-'));
+    file = join(root, 'tiny.yaml');
+    await writePhotographs(
+      join(root, 'photographs'),
+      Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
+    );
+    await writeColouredImages(join(root, 'labelled'), 4);
+    await writeColouredImages(join(root, 'test'), 3);
+    const { seed: _, ...keys } = tinyKeys(['$', '{DATA}/photographs'].join(''));
+    await writeFile(join(root, 'base.yaml'), stringify({ ...keys, epochs: 8, checkpoints: { every: 4 } }));
+    const experiment = {
+      name: 'tiny',
+      recipe: './base.yaml',
+      matrix: { 'loss.alpha': [1, 0.5] },
+      seeds: [1, 2],
+      baseline: 'alpha-1',
+      evaluations: {
+        knn: {
+          train: ['$', '{DATA}/labelled'].join(''),
+          test: ['$', '{DATA}/test'].join(''),
+          k: 3,
+          baseline: 'pixels',
+          device: 'cpu',
+        },
+      },
+    };
+    await writeFile(file, stringify(experiment));
+  });
+  after(() => rm(root, { recursive: true }));
+
+  const place = () => ({ env: { ...process.env, DATA: root } });
+  const run = (out: string, ...flags: string[]) =>
+    vicreglIn(place(), 'experiments', 'run', file, '--out', join(root, out), ...flags);
+  const report = async (...outs: string[]) => {
+    const folders = outs.map((out) => join(root, out));
+    const { code, stdout, stderr } = await vicregl('experiments', 'report', ...folders);
+    assert.equal(code, 0, stderr);
+    const { seconds: _, ...figures } = JSON.parse(await readFile(join(folders[0]!, 'report/report.json'), 'utf8'));
+    return { figures, stdout, files: await readdir(join(folders[0]!, 'report')) };
+  };
+
+  test('a run that is killed continues, and its figures equal those of two shards that were not', async () => {
+    const killed = join(root, 'killed');
+    const child = spawn(process.execPath, [bin, 'experiments', 'run', file, '--out', killed], {
+      ...place(),
+      stdio: 'ignore',
+    });
+    const log = join(killed, 'alpha-1/seed-1/log.jsonl');
+    await until(async () => existsSync(log) && (await readFile(log, 'utf8')).split('\n').length > 3, 20);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const [resumed, first, second] = await Promise.all([
+      run('killed'),
+      run('shards', '--shard', '0/2'),
+      run('other', '--shard', '1/2'),
+    ]);
+    for (const { code, stderr } of [resumed, first, second]) assert.equal(code, 0, stderr);
+    assert.match(resumed.stderr, /\[1\/4\] alpha-1\/seed-1: training resumed\n/);
+    assert.match(resumed.stdout, /^4 of 4 cells done\n/);
+
+    const whole = await report('killed');
+    const merged = await report('shards', 'other');
+    assert.deepEqual(merged.figures, whole.figures);
+    assert.deepEqual(whole.figures.missing, []);
+    assert.deepEqual(whole.figures.tables[0].variants, ['alpha-1', 'alpha-0.5', '(pixels)']);
+    assert.match(whole.stdout, /top-1 accuracy \| alpha-0\.5 - alpha-1 \| +2 \|/);
+    for (const name of [
+      'report.md',
+      'report.html',
+      'training.png',
+      'knn-top1.png',
+      'knn-top1-against-loss-alpha.png',
+    ]) {
+      assert.ok(whole.files.includes(name), name);
+    }
+    // Nothing that is needed only for a while stays.
+    const cell = await readdir(join(killed, 'alpha-1/seed-1'));
+    for (const name of ['.scratch', 'cell.lock', 'run.lock']) assert.ok(!cell.includes(name), name);
+    const checkpoints = await readdir(join(killed, 'alpha-1/seed-1/checkpoints'));
+    assert.deepEqual(checkpoints.sort(), ['index.json', 'step-00000016.safetensors']);
+  });
+
+  test('SIGTERM stops after a checkpoint with exit code 0, and names what is left', async () => {
+    const out = join(root, 'stopped');
+    const args = [bin, 'experiments', 'run', file, '--out', out, '--only', 'alpha-1'];
+    const child = spawn(process.execPath, args, { ...place(), stdio: ['ignore', 'pipe', 'inherit'] });
+    let stdout = '';
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    const log = join(out, 'alpha-1/seed-1/log.jsonl');
+    await until(async () => existsSync(log) && (await readFile(log, 'utf8')).split('\n').length > 2, 20);
+    child.kill('SIGTERM');
+    const [code] = await once(child, 'close');
+    assert.equal(code, 0);
+    assert.equal(stdout, '0 of 2 cells done, 2 left\nstopped early; continue with the same command\n');
+    const checkpoints = await readdir(join(out, 'alpha-1/seed-1/checkpoints'));
+    assert.ok(checkpoints.some((name) => name.endsWith('.safetensors')));
+    const { figures } = await report('stopped');
+    assert.deepEqual(figures.missing[0], { cell: 'alpha-1/seed-1', reason: 'training is not finished' });
+  });
+
+  test('a cell that fails does not stop the others: exit code 3, and a summary that names it', async () => {
+    const broken = join(root, 'broken.yaml');
+    const experiment = {
+      recipe: './base.yaml',
+      name: 'broken',
+      seeds: [1],
+      variants: { bad: { 'optimizer.baseLr': 1e30 } },
+    };
+    await writeFile(broken, stringify(experiment));
+    const out = join(root, 'broken');
+    const { code, stdout } = await vicreglIn(place(), 'experiments', 'run', broken, '--out', out);
+    assert.equal(code, 3);
+    assert.match(stdout, /^0 of 1 cells done, 1 failed\n {2}bad\/seed-1: training: step \d+: .*\n.*--retry-failed\n/);
+    assert.match(await readFile(join(out, 'bad/seed-1/output.log'), 'utf8'), /\$ vicregl train --config .*\n/);
+  });
+
+  test('inputs that do not exist are found before anything runs', async () => {
+    const env = { env: { ...process.env, DATA: join(root, 'none') } };
+    const { code, stderr } = await vicreglIn(env, 'experiments', 'run', file, '--out', join(root, 'inputs'));
+    assert.equal(code, 1);
+    assert.match(stderr, /evaluations\.knn: .*none\/labelled does not exist; mend the path/);
+    assert.ok(!existsSync(join(root, 'inputs')));
+  });
+
+  test('list prints the cells with steps and settings', async () => {
+    const { code, stdout, stderr } = await vicreglIn(place(), 'experiments', 'list', file, '--shard', '1/2');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^tiny: 2 variants x 2 seeds, based on .*base\.yaml\n/);
+    assert.match(stdout, /\nalpha-0\.5\/seed-1 {2}16 {5}alpha-1 {8}loss\.alpha=0\.5\n/);
+    assert.doesNotMatch(stdout, /alpha-1\/seed/);
+  });
+});
+
+describe('the committed experiments', async () => {
+  const files = (await readdir('experiments')).filter((name) => name.endsWith('.yaml'));
+  assert.ok(files.length >= 16);
+  for (const name of files) {
+    test(`${name} is accepted by list`, async () => {
+      const { code, stdout, stderr } = await vicregl('experiments', 'list', join('experiments', name));
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, new RegExp(`^${name.replace('.yaml', '')}: `));
+    });
+  }
+});
