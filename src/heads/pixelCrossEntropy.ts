@@ -1,0 +1,32 @@
+import type { Value } from '../onnx/graph.js';
+import { add, cast, div, greater, heaviside, mul, neg, sub, where } from '../onnx/ops/elementwise.js';
+import { gatherElements } from '../onnx/ops/indexing.js';
+import { logSoftmax, reduceSum } from '../onnx/ops/reduce.js';
+import { reshape } from '../onnx/ops/shape.js';
+import { GraphError } from '../onnx/shapes.js';
+import { elementCount } from '../tensor/tensor.js';
+
+/** The label of pixels that do not count. */
+export const IGNORED = 255;
+
+/**
+ * Mean cross-entropy over the pixels that count: those whose label is a class. All others (`IGNORED`) are left out, and the
+ * loss of pixels of which none counts is 0. Scalar.
+ * @param logits [..., K]
+ * @param labels uint8 [...]
+ */
+export function pixelCrossEntropy(logits: Value, labels: Value): Value {
+  const classes = logits.shape.at(-1) as number;
+  const pixels = elementCount(logits.shape.slice(0, -1) as readonly number[]);
+  if (labels.dtype !== 'uint8' || elementCount(labels.shape as readonly number[]) !== pixels) {
+    throw new GraphError(`pixelCrossEntropy: ${labels.dtype} labels [${labels.shape}] do not fit [${logits.shape}]`);
+  }
+  const label = reshape(cast(labels, 'int64'), [pixels, 1]);
+  const counts = greater(classes, label);
+  // A class for every pixel, so that each has an entry to take; those that do not count get the weight 0.
+  const taken = gatherElements(logSoftmax(reshape(logits, [pixels, classes])), where(counts, label, label.graph.scalar(0, 'int64')), 1);
+  const weight = cast(counts, 'float32');
+  const count = reduceSum(weight);
+  const atLeastOne = add(count, sub(1, heaviside(count)));
+  return div(neg(reduceSum(mul(taken, weight))), atLeastOne);
+}
