@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import { IGNORED } from '../../heads/pixelCrossEntropy.js';
+import { encodePalettePng } from '../../image/png.js';
 import type { RgbImage, Size } from '../../image/types.js';
 import type { SegmentationClass } from './classTables.js';
 
@@ -41,13 +42,13 @@ export function comparisonPicture(
     .toBuffer();
 }
 
-/** Labels as an index PNG: 8-bit grey levels that are the labels themselves. */
-export function labelPng(labels: Uint8Array, { width, height }: Size): Promise<Buffer> {
-  return sharp(labels, { raw: { width, height, channels: 1 } })
-    .toColourspace('b-w')
-    .png()
-    .toBuffer();
-}
+/** Labels as a palette PNG, whose indices are the labels and whose colours those of the classes. */
+export const labelPicture = (labels: Uint8Array, size: Size, classes: readonly SegmentationClass[]): Buffer =>
+  encodePalettePng(
+    labels,
+    size,
+    classes.map(({ colour }) => colour),
+  );
 
 /** The photograph with the classes' colours laid over it, half transparent. @returns a PNG file. */
 export function overlayPicture({ width, height, data }: RgbImage, labels: Uint8Array, classes: readonly SegmentationClass[]): Promise<Buffer> {
