@@ -31,7 +31,7 @@ describe('vicregl evaluate segmentation', () => {
   before(async () => {
     root = await mkdtemp(join(tmpdir(), 'vicregl-segmentation-'));
     data = join(root, 'data');
-    await writeData(data, 12);
+    await writeData(data, 24);
     await writeFile(join(data, 'classes.json'), '[{"name": "dark", "colour": [10, 20, 30]}, {"name": "bright", "colour": [200, 100, 0]}]');
     model = join(root, 'model');
     const like = { ...tinyManifest, files: {}, depths: [1, 1], widths: [8, 16], stride: 8, heads: { localProjector: [10, 12, 6], norm: 'layer' as const } };
@@ -92,9 +92,12 @@ describe('vicregl evaluate segmentation', () => {
     const bad = join(root, 'bad');
     await writeData(bad, 6);
     await sharp(new Uint8Array(width * height).fill(7), { raw: { width, height, channels: 1 } }).toColourspace('b-w').png().toFile(join(bad, 'masks', '2.png'));
-    await writeFile(join(bad, 'classes.txt'), 'a\nb\n');
+    await writeFile(join(bad, 'classes.txt'), 'dark\nbright\n');
+    const few = join(root, 'few');
+    await writeData(few, 2);
     for (const [flags, message] of [
-      [['--data', bad], /masks\/2\.png has the label 7 at column 0, row 0, and there are 2 classes/],
+      [['--data', bad, '--test', data], /masks\/2\.png has the label 7 at column 0, row 0, and there are 2 classes/],
+      [['--data', few], /of the 2 images of .* fall into the part that is tested on .*--test/],
       [['--data', root], /none of the layouts/],
       [['--data', data, '--crop', '30'], /--crop is 30, not a multiple of the model's stride 8; use 24 or 32/],
       [['--data', data, '--crop', '64', '--window', '48'], /--crop is 64, larger than --window 48/],

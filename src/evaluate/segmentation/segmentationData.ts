@@ -134,8 +134,13 @@ export async function openSegmentationData(dir: string, options: SegmentationDat
   const files = await findSegmentationFiles(dir, options);
   const train = chosen(files.train, trainImages, seed, 'train');
   const test = chosen(files.test, testImages, seed, 'test');
-  if (train.length === 0) {
-    throw new DataError('no_images', `${dir}: all ${files.test.length} images fall into the part that is tested on (${files.split}); give more images, or --test`);
+  const byHash = files.layout === 'folder' && options.test === undefined;
+  if (byHash && (files.train.length === 0 || files.test.length < 2)) {
+    const all = files.train.length + files.test.length;
+    throw new DataError(
+      'no_images',
+      `${files.test.length} of the ${all} images of ${dir} fall into the part that is tested on (${files.split}); there must be two, and others to train on: give more images, or a folder to test on with --test`,
+    );
   }
   requireImages(test.length);
 
