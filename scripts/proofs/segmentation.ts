@@ -13,7 +13,12 @@ import { countClasses, segmentationMeasures } from '../../src/evaluate/segmentat
 import { decayedRate, protocolOf, type SegmentationProtocol } from '../../src/evaluate/segmentation/protocol.js';
 import { createHeadTrainer } from '../../src/heads/headTrainer.js';
 import { IGNORED } from '../../src/heads/pixelCrossEntropy.js';
-import { encodeSegmentationHead, encodeUpsampling, LOGITS_OUTPUT, PIXELS_OUTPUT } from '../../src/heads/segmentationGraph.js';
+import {
+  encodeSegmentationHead,
+  encodeUpsampling,
+  LOGITS_OUTPUT,
+  PIXELS_OUTPUT,
+} from '../../src/heads/segmentationGraph.js';
 import { channelsOf, emitSegmentationStep, type HeadMap } from '../../src/heads/segmentationHead.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Graph } from '../../src/onnx/graph.js';
@@ -29,7 +34,11 @@ const session = { threads: 1 };
 
 function normals(shape: readonly number[], ...labels: (string | number)[]): Tensor<'float32'> {
   const random = stream(0, ...labels);
-  return tensor('float32', shape, Float32Array.from({ length: elementCount(shape) }, () => random.normal()));
+  return tensor(
+    'float32',
+    shape,
+    Float32Array.from({ length: elementCount(shape) }, () => random.normal()),
+  );
 }
 
 function labelsOf(count: number, ignoredShare: number, ...labels: (string | number)[]): Uint8Array {
@@ -60,12 +69,20 @@ async function interpolations(): Promise<Map<string, Tensor>> {
 }
 
 /** Steps of training on random maps far from 0, with the state after every tenth. */
-async function training(name: string, maps: readonly HeadMap[], protocol: SegmentationProtocol): Promise<Map<string, Tensor>> {
+async function training(
+  name: string,
+  maps: readonly HeadMap[],
+  protocol: SegmentationProtocol,
+): Promise<Map<string, Tensor>> {
   const found = new Map<string, Tensor>();
   const put = (step: number | string, key: string, value: Tensor) => found.set(`${name}/${step}/${key}`, value);
   const spec = { maps, classes, dropout: protocol.dropout };
   const { optimizer, learningRate, dropout } = protocol;
-  const trainer = await createHeadTrainer((parameters) => emitSegmentationStep(parameters, spec, { batch, crop }), { optimizer, seed: 3, session });
+  const trainer = await createHeadTrainer((parameters) => emitSegmentationStep(parameters, spec, { batch, crop }), {
+    optimizer,
+    seed: 3,
+    session,
+  });
   for (const [key, value] of trainer.weights()) put('start', key, value);
   for (let step = 0; step < STEPS; step++) {
     const feeds = new Map<string, Tensor>();
@@ -74,10 +91,22 @@ async function training(name: string, maps: readonly HeadMap[], protocol: Segmen
       feeds.set(map, { ...value, data: value.data.map((x, i) => 3 * x + 5 + (i % channels)) });
     }
     // One step has no pixel that counts.
-    feeds.set('labels', tensor('uint8', [batch, crop, crop], labelsOf(batch * crop * crop, step === 7 ? 1 : 0.2, name, 'labels', step)));
+    feeds.set(
+      'labels',
+      tensor('uint8', [batch, crop, crop], labelsOf(batch * crop * crop, step === 7 ? 1 : 0.2, name, 'labels', step)),
+    );
     if (dropout > 0) {
       const random = stream(0, name, 'dropout', step);
-      feeds.set('dropout', tensor('float32', [batch, channelsOf(maps)], Float32Array.from({ length: batch * channelsOf(maps) }, () => (random.bernoulli(dropout) ? 0 : 1 / (1 - dropout)))));
+      feeds.set(
+        'dropout',
+        tensor(
+          'float32',
+          [batch, channelsOf(maps)],
+          Float32Array.from({ length: batch * channelsOf(maps) }, () =>
+            random.bernoulli(dropout) ? 0 : 1 / (1 - dropout),
+          ),
+        ),
+      );
     }
     const rate = decayedRate(step, STEPS, learningRate);
     const { loss } = await trainer.step(feeds, step, rate);
@@ -90,7 +119,12 @@ async function training(name: string, maps: readonly HeadMap[], protocol: Segmen
   const head = await createSession(encodeSegmentationHead(spec, trainer.weights()), session);
   const upsampling = await createSession(encodeUpsampling(classes, maps[0]!.stride), session);
   await trainer.close();
-  const inputs = new Map<string, Tensor>(maps.map(({ name: map, channels, stride }) => [map, normals([1, 96 / stride, 160 / stride, channels], name, map, 'test')]));
+  const inputs = new Map<string, Tensor>(
+    maps.map(({ name: map, channels, stride }) => [
+      map,
+      normals([1, 96 / stride, 160 / stride, channels], name, map, 'test'),
+    ]),
+  );
   for (const [key, value] of inputs) put('test', key, value);
   const logits = (await runSession(head, inputs)).get(LOGITS_OUTPUT)!;
   put('test', 'pixels', (await runSession(upsampling, { [LOGITS_OUTPUT]: logits })).get(PIXELS_OUTPUT)!);
@@ -108,7 +142,9 @@ function intersections(): Map<string, Tensor> {
   const predicted = guess.map((label, i) => (truth[i] !== IGNORED && random.bernoulli(0.6) ? truth[i]! : label));
   const names = Array.from({ length: classes }, (_, label) => ({ name: String(label), colour: [0, 0, 0] as const }));
   const part = (data: Uint8Array, i: number) => data.subarray(i * pixels, (i + 1) * pixels);
-  const counts = Array.from({ length: images }, (_, i) => countClasses({ data: part(truth, i) }, part(predicted, i), classes));
+  const counts = Array.from({ length: images }, (_, i) =>
+    countClasses({ data: part(truth, i) }, part(predicted, i), classes),
+  );
   const measures = segmentationMeasures(counts, names);
   const all = Uint32Array.from({ length: images }, (_, i) => i);
   return new Map<string, Tensor>([
@@ -116,7 +152,14 @@ function intersections(): Map<string, Tensor> {
     ['iou/predicted', tensor('uint8', [truth.length], predicted)],
     ['iou/miou', tensor('float64', [], Float64Array.of(measures.figures[0]!.over(all)))],
     ['iou/accuracy', tensor('float64', [], Float64Array.of(measures.figures[1]!.over(all)))],
-    ['iou/classes', tensor('float64', [classes], Float64Array.from(measures.classes!.values, ({ value }) => value!))],
+    [
+      'iou/classes',
+      tensor(
+        'float64',
+        [classes],
+        Float64Array.from(measures.classes!.values, ({ value }) => value!),
+      ),
+    ],
   ]);
 }
 

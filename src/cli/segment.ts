@@ -8,7 +8,12 @@ import { createSegmenter } from '../evaluate/segmentation/segmenter.js';
 import { modelSubject, withFeatures } from '../evaluate/subjects/modelSubject.js';
 import { weightsDigest } from '../evaluate/subjects/weightsDigest.js';
 import { checkOutputFile, OutputError, writeOutputFile } from '../files/output.js';
-import { HeadError, openSegmentationHead, requireHeadModel, type SegmentationHeadManifest } from '../heads/segmentationFolder.js';
+import {
+  HeadError,
+  openSegmentationHead,
+  requireHeadModel,
+  type SegmentationHeadManifest,
+} from '../heads/segmentationFolder.js';
 import { openModelFolder } from '../models/folder.js';
 import { bundledModelFolder } from './defaults.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
@@ -39,7 +44,10 @@ export function registerSegment(program: Command): void {
     .description('Segment a photograph with a head that vicregl evaluate segmentation --out-head has written.')
     .argument('<photo>', 'image file')
     .requiredOption('--head <dir>', 'folder of the head')
-    .requiredOption('--out <file.png>', 'where to write the segmentation: a PNG of labels with the colours of the classes as palette')
+    .requiredOption(
+      '--out <file.png>',
+      'where to write the segmentation: a PNG of labels with the colours of the classes as palette',
+    )
     .option('--overlay', 'write the photograph with the colours of the classes laid over it instead', false)
     .option('--model <dir>', 'model folder that the head was trained on (default: the bundled model)');
   addEngineFlags(command).action(async (photo: string, flags: SegmentFlags) => {
@@ -63,13 +71,22 @@ export function registerSegment(program: Command): void {
       const subject = await modelSubject('trained', full, (one) => startBatchEngine(one, flags, log)).open();
       try {
         if (subject.stride !== inputStride) {
-          throw new HeadError(`${flags.head} expects inputs of stride ${inputStride}, and the model has ${subject.stride}; train the head again`);
+          throw new HeadError(
+            `${flags.head} expects inputs of stride ${inputStride}, and the model has ${subject.stride}; train the head again`,
+          );
         }
         const session = { ...(threads !== undefined && { threads }) };
-        const segmenter = await createSegmenter(subject, head.graph, { maps, classes: classes.length, window, session });
+        const segmenter = await createSegmenter(subject, head.graph, {
+          maps,
+          classes: classes.length,
+          window,
+          session,
+        });
         try {
           const labels = await segmenter.segment(photograph);
-          const picture = overlay ? await overlayPicture(photograph, labels, classes) : labelPicture(labels, photograph, classes);
+          const picture = overlay
+            ? await overlayPicture(photograph, labels, classes)
+            : labelPicture(labels, photograph, classes);
           await writeOutputFile('--out', out, picture);
           printJson({
             model: { name: trained.name, version: trained.version },

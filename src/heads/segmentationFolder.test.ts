@@ -3,7 +3,12 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { openSegmentationHead, requireFreeHeadPlace, requireHeadModel, writeSegmentationHead } from './segmentationFolder.js';
+import {
+  openSegmentationHead,
+  requireFreeHeadPlace,
+  requireHeadModel,
+  writeSegmentationHead,
+} from './segmentationFolder.js';
 
 const manifest = {
   created: '2026-01-01T00:00:00.000Z',
@@ -34,7 +39,10 @@ describe('the folder of a segmentation head', () => {
     assert.deepEqual([...head.graph], [1, 2, 3]);
     assert.deepEqual(head.manifest.classes, manifest.classes);
     assert.deepEqual(await readdir(root), ['head']);
-    await assert.rejects(requireFreeHeadPlace('--out-head', dir), { name: 'HeadError', message: /--out-head: .*head exists already/ });
+    await assert.rejects(requireFreeHeadPlace('--out-head', dir), {
+      name: 'HeadError',
+      message: /--out-head: .*head exists already/,
+    });
   });
 
   it('is refused where it is damaged, of another version, or no head', async () => {
@@ -58,7 +66,15 @@ describe('the folder of a segmentation head', () => {
   });
 
   it('names both models where it belongs to another one', () => {
-    const head = { dir: 'h', manifest: { ...manifest, format: 'vicregl-segmentation-head', formatVersion: 1, graph: { file: 'head.onnx', sha256: '' } } } as const;
+    const head = {
+      dir: 'h',
+      manifest: {
+        ...manifest,
+        format: 'vicregl-segmentation-head',
+        formatVersion: 1,
+        graph: { file: 'head.onnx', sha256: '' },
+      },
+    } as const;
     requireHeadModel(head, { name: 'renamed', version: '3', digest: 'abc' });
     assert.throws(() => requireHeadModel(head, { name: 'n', version: '2', digest: 'def' }), {
       name: 'HeadError',

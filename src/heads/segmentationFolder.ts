@@ -29,12 +29,16 @@ const headSchema = z.strictObject({
   maps: z
     .array(z.strictObject({ name: z.string(), channels: z.int().positive(), stride: z.int().positive() }))
     .min(1)
-    .describe("Inputs of the graph, float32 [B, h, w, channels]: the model's outputs of these names; strides in pixels."),
+    .describe(
+      "Inputs of the graph, float32 [B, h, w, channels]: the model's outputs of these names; strides in pixels.",
+    ),
   stride: z.int().positive().describe('Input pixels from one logit to the next.'),
   inputStride: z.int().positive().describe('Sides of the network input are multiples of this number of pixels.'),
   window: z
     .strictObject({ side: z.int().positive(), step: z.int().positive() })
-    .describe('Photographs with a longer side are segmented in windows of this side, whose logits are averaged; in pixels.'),
+    .describe(
+      'Photographs with a longer side are segmented in windows of this side, whose logits are averaged; in pixels.',
+    ),
   outputStride: z.int().positive().optional().describe("Stride of a ResNet's last map that the head was trained on."),
   model: z
     .strictObject({ name: z.string(), version: z.string(), digest: z.string() })
@@ -148,7 +152,9 @@ export async function openSegmentationHead(dir: string): Promise<SegmentationHea
   }
   const graph = await read(join(dir, GRAPH_FILE));
   if (sha256(graph) !== parsed.data.graph.sha256) {
-    throw new HeadError(`${join(dir, GRAPH_FILE)} is damaged: its sha256 is not that of the manifest; train the head again`);
+    throw new HeadError(
+      `${join(dir, GRAPH_FILE)} is damaged: its sha256 is not that of the manifest; train the head again`,
+    );
   }
   return { dir, manifest: parsed.data, graph };
 }

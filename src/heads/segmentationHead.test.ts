@@ -43,7 +43,10 @@ function plainStep(parameters: Parameters, { maps, dropout }: SegmentationHeadSp
   const joined = concat(features, 3);
   const channels = joined.shape[3] as number;
   const normal = batchNormLayer(joined, parameters, 'bn', 3);
-  const kept = dropout > 0 ? mul(normal, reshape(graph.input('dropout', 'float32', [batch, channels]), [batch, 1, 1, channels])) : normal;
+  const kept =
+    dropout > 0
+      ? mul(normal, reshape(graph.input('dropout', 'float32', [batch, channels]), [batch, 1, 1, channels]))
+      : normal;
   const kernel = parameters.get('conv.weight', [classes, channels], { kind: 'normal', std: 0.01 });
   const logits = linear(kept, kernel, parameters.get('conv.bias', [classes], { kind: 'zeros' }));
   return { loss: pixelCrossEntropy(resizeBilinear(logits, crop, crop), labels), logs: {} };
@@ -59,11 +62,25 @@ function feedsOf({ maps, dropout }: SegmentationHeadSpec, step: number): Map<str
     ...maps.map(({ name, channels: own, stride }, i): [string, Tensor] => {
       const shape = [batch, crop / stride, crop / stride, own];
       // Far from 0: a variance by the difference of large squares would be wrong.
-      return [name, floats(shape, normals(shape, 10 * i + step).map((value) => 30 + 3 * value))];
+      return [
+        name,
+        floats(
+          shape,
+          normals(shape, 10 * i + step).map((value) => 30 + 3 * value),
+        ),
+      ];
     }),
     ['labels', tensor('uint8', [batch, crop, crop], Uint8Array.from(labels))],
     ...(dropout > 0
-      ? [['dropout', floats([batch, channels], normals([batch, channels], 7 + step).map((value) => (value < -1 ? 0 : 1 / 0.9)))] as const]
+      ? [
+          [
+            'dropout',
+            floats(
+              [batch, channels],
+              normals([batch, channels], 7 + step).map((value) => (value < -1 ? 0 : 1 / 0.9)),
+            ),
+          ] as const,
+        ]
       : []),
   ]);
 }
@@ -75,7 +92,10 @@ describe('the segmentation head', () => {
   ] as const) {
     it(`${name} trains as resizing, batch normalisation and convolution in that order`, async () => {
       const options = { optimizer, seed: 1, session: { threads: 1 } };
-      const trainer = await createHeadTrainer((parameters) => emitSegmentationStep(parameters, spec, { batch, crop }), options);
+      const trainer = await createHeadTrainer(
+        (parameters) => emitSegmentationStep(parameters, spec, { batch, crop }),
+        options,
+      );
       const plain = await createHeadTrainer((parameters) => plainStep(parameters, spec), options);
       for (let step = 0; step < 4; step++) {
         const feeds = feedsOf(spec, step);
@@ -93,11 +113,14 @@ describe('the segmentation head', () => {
   }
 
   it('is exported as a graph of any size that equals its layers in evaluation mode', async () => {
-    const trainer = await createHeadTrainer((parameters) => emitSegmentationStep(parameters, pyramid, { batch, crop }), {
-      optimizer: optimizers.sgd,
-      seed: 2,
-      session: { threads: 1 },
-    });
+    const trainer = await createHeadTrainer(
+      (parameters) => emitSegmentationStep(parameters, pyramid, { batch, crop }),
+      {
+        optimizer: optimizers.sgd,
+        seed: 2,
+        session: { threads: 1 },
+      },
+    );
     for (let step = 0; step < 3; step++) await trainer.step(feedsOf(pyramid, step), step, 0.5);
     const weights = trainer.weights();
     await trainer.close();
@@ -119,9 +142,16 @@ describe('the segmentation head', () => {
       const factor = scale.map((value, c) => value / Math.sqrt(variance[c]! + 1e-5));
       const kernel = numbers(weight('conv.weight')).map((value, i) => value * factor[i % factor.length]!);
       const bias = numbers(weight('conv.bias')).map((value, k) =>
-        factor.reduce((sum, f, c) => sum + numbers(weight('conv.weight'))[k * factor.length + c]! * (shift[c]! - mean[c]! * f), value),
+        factor.reduce(
+          (sum, f, c) => sum + numbers(weight('conv.weight'))[k * factor.length + c]! * (shift[c]! - mean[c]! * f),
+          value,
+        ),
       );
-      const out = linear(concat(resized, 3), feed(floats([classes, factor.length], kernel)), feed(floats([classes], bias)));
+      const out = linear(
+        concat(resized, 3),
+        feed(floats([classes, factor.length], kernel)),
+        feed(floats([classes], bias)),
+      );
       return { expected: out, pixels: resizeBilinear(out, 64, 32) };
     });
     assert.ok(relativeError(numbers(logits), numbers(expected)) < 1e-5);

@@ -53,7 +53,8 @@ function resizedStatistics(x: Value, rows: number, columns: number) {
   const cells = batch * height * width;
   const { graph } = x;
   const count = batch * rows * columns;
-  const sums = (values: Value, weights: Value) => reshape(gemm(weights, reshape(values, [cells, channels])), [channels]);
+  const sums = (values: Value, weights: Value) =>
+    reshape(gemm(weights, reshape(values, [cells, channels])), [channels]);
   const shared = (key: string, shape: readonly number[], make: () => Float64Array) =>
     graph.shared(`${key}:${shape}`, (): Tensor => tensor('float32', shape, Float32Array.from(make())));
 
@@ -68,12 +69,21 @@ function resizedStatistics(x: Value, rows: number, columns: number) {
   const mean = sums(x, weights);
   // The sum of the squares of R x is x' (R' R) x; centred first, which interpolation keeps.
   const centred = sub(x, mean);
-  const across = width === columns ? centred : matmul(shared('gram', [width, width], () => gram(width, columns)), centred);
+  const across =
+    width === columns
+      ? centred
+      : matmul(
+          shared('gram', [width, width], () => gram(width, columns)),
+          centred,
+        );
   const both =
     height === rows
       ? across
       : reshape(
-          matmul(shared(`gram${rows}`, [height, height], () => gram(height, rows)), reshape(across, [batch, height, width * channels])),
+          matmul(
+            shared(`gram${rows}`, [height, height], () => gram(height, rows)),
+            reshape(across, [batch, height, width * channels]),
+          ),
           [batch, height, width, channels],
         );
   const ones = shared('ones', [1, cells], () => new Float64Array(cells).fill(1 / count));
@@ -122,8 +132,14 @@ export function emitSegmentationLogits(
   const bias = parameters.get(`${convolution}.bias`, [classes], ZEROS);
 
   const statistics = features.map((x) => resizedStatistics(x, rows, columns));
-  const variance = concat(statistics.map((each) => each.variance), 0);
-  const mean = concat(statistics.map((each) => each.mean), 0);
+  const variance = concat(
+    statistics.map((each) => each.variance),
+    0,
+  );
+  const mean = concat(
+    statistics.map((each) => each.mean),
+    0,
+  );
   updateBatchNormBuffers(parameters, norm, { mean, variance, count: statistics[0]!.count });
 
   // (x^ scale + shift) kernel' = x^ (kernel scale)' + shift kernel', x^ being normalised: the gradients are small products.
@@ -133,7 +149,8 @@ export function emitSegmentationLogits(
     const [, height, width, count] = features[i]!.shape as readonly [number, number, number, number];
     const range = (axis: number) => ({ axis, start: first, end: first + count });
     const normalised = div(centred, sqrt(add(own, BATCH_NORM_EPSILON)));
-    const kept = dropout === undefined ? normalised : mul(normalised, reshape(slice(dropout, [range(1)]), [batch, 1, 1, count]));
+    const kept =
+      dropout === undefined ? normalised : mul(normalised, reshape(slice(dropout, [range(1)]), [batch, 1, 1, count]));
     const logits = linear(kept, slice(scaled, [range(1)]));
     first += count;
     return height === rows && width === columns ? logits : resizeBilinear(logits, rows, columns);

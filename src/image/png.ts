@@ -149,7 +149,8 @@ export function encodePalettePng(
   head[COLOUR_AT] = PALETTE;
   // Each row begins with its filter: 0, none.
   const rows = Buffer.alloc((width + 1) * height);
-  for (let row = 0; row < height; row++) rows.set(indices.subarray(row * width, (row + 1) * width), row * (width + 1) + 1);
+  for (let row = 0; row < height; row++)
+    rows.set(indices.subarray(row * width, (row + 1) * width), row * (width + 1) + 1);
   const parts = [frame('IHDR', head), frame('PLTE', Uint8Array.from(palette.flat())), frame('IDAT', deflateSync(rows))];
   return Buffer.concat([SIGNATURE, ...parts, frame('IEND', new Uint8Array(0))]);
 }

@@ -19,8 +19,16 @@ async function writeData(dir: string, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const bright = Uint8Array.from({ length: width * height }, (_, at) => (at % width < 16 + 8 * (i % 5) ? 0 : 1));
     const raw = { raw: { width, height, channels: 1 as const } };
-    await sharp(bright.map((value) => 50 + 150 * value + i), raw).png().toFile(join(dir, 'images', `${i}.png`));
-    await sharp(bright, raw).toColourspace('b-w').png().toFile(join(dir, 'masks', `${i}.png`));
+    await sharp(
+      bright.map((value) => 50 + 150 * value + i),
+      raw,
+    )
+      .png()
+      .toFile(join(dir, 'images', `${i}.png`));
+    await sharp(bright, raw)
+      .toColourspace('b-w')
+      .png()
+      .toFile(join(dir, 'masks', `${i}.png`));
   }
 }
 
@@ -32,28 +40,75 @@ describe('vicregl evaluate segmentation', () => {
     root = await mkdtemp(join(tmpdir(), 'vicregl-segmentation-'));
     data = join(root, 'data');
     await writeData(data, 24);
-    await writeFile(join(data, 'classes.json'), '[{"name": "dark", "colour": [10, 20, 30]}, {"name": "bright", "colour": [200, 100, 0]}]');
+    await writeFile(
+      join(data, 'classes.json'),
+      '[{"name": "dark", "colour": [10, 20, 30]}, {"name": "bright", "colour": [200, 100, 0]}]',
+    );
     model = join(root, 'model');
-    const like = { ...tinyManifest, files: {}, depths: [1, 1], widths: [8, 16], stride: 8, heads: { localProjector: [10, 12, 6], norm: 'layer' as const } };
+    const like = {
+      ...tinyManifest,
+      files: {},
+      depths: [1, 1],
+      widths: [8, 16],
+      stride: 8,
+      heads: { localProjector: [10, 12, 6], norm: 'layer' as const },
+    };
     await writeRandomModel(model, like, 1);
     await writeRandomModel(join(root, 'other'), like, 2);
   });
   after(() => rm(root, { recursive: true }));
 
   const evaluate = (...flags: string[]) =>
-    vicregl('evaluate', 'segmentation', '--device', 'cpu', '--threads', '1', '--model', model, '--crop', '32', '--batch', '4', '--steps', '80', '--lr', '0.02', ...flags);
+    vicregl(
+      'evaluate',
+      'segmentation',
+      '--device',
+      'cpu',
+      '--threads',
+      '1',
+      '--model',
+      model,
+      '--crop',
+      '32',
+      '--batch',
+      '4',
+      '--steps',
+      '80',
+      '--lr',
+      '0.02',
+      ...flags,
+    );
 
   it('measures a model and its baselines, draws pictures, and keeps the head, with which segment works', async () => {
     const [out, head, pictures] = [join(root, 'result.json'), join(root, 'head'), join(root, 'pictures')];
-    const { code, stdout, stderr } = await evaluate('--data', data, '--baseline', 'random', '--baseline', 'pixels', '--out', out, '--out-head', head, '--pictures', pictures);
+    const { code, stdout, stderr } = await evaluate(
+      '--data',
+      data,
+      '--baseline',
+      'random',
+      '--baseline',
+      'pixels',
+      '--out',
+      out,
+      '--out-head',
+      head,
+      '--pictures',
+      pictures,
+    );
     assert.equal(code, 0, stderr);
     const printed = JSON.parse(stdout);
     const result = await readResult(out);
-    assert.deepEqual(result.subjects.map(({ name }) => name), ['trained', 'random', 'pixels']);
+    assert.deepEqual(
+      result.subjects.map(({ name }) => name),
+      ['trained', 'random', 'pixels'],
+    );
     assert.deepEqual(printed.options.layout, 'folder');
     const [trained] = result.subjects;
     assert.ok(trained!.figures[0]!.value! > 0.7, JSON.stringify(trained!.figures));
-    assert.deepEqual(trained!.classes!.values.map(({ name }) => name), ['dark', 'bright']);
+    assert.deepEqual(
+      trained!.classes!.values.map(({ name }) => name),
+      ['dark', 'bright'],
+    );
     assert.equal(trained!.perItem!['image_miou']!.length, result.items!.length);
     assert.equal(result.comparisons.filter(({ figure }) => figure === 'miou').length, 2);
     assert.equal((await readdir(pictures)).length, result.items!.length);
@@ -78,7 +133,10 @@ describe('vicregl evaluate segmentation', () => {
     assert.equal(overlaid.code, 0, overlaid.stderr);
 
     for (const [flags, message] of [
-      [['--model', join(root, 'other'), '--out', file], /was trained on the features of .*Give the folder of .* with --model, or train a head/],
+      [
+        ['--model', join(root, 'other'), '--out', file],
+        /was trained on the features of .*Give the folder of .* with --model, or train a head/,
+      ],
       [['--out', file], /and the model is vicregl-convnext-atto/],
       [['--model', model, '--out', join(root, 'x.jpg')], /--out: ".*x\.jpg" must end in \.png/],
     ] as const) {
@@ -91,7 +149,10 @@ describe('vicregl evaluate segmentation', () => {
   it('refuses what it cannot measure before it computes anything, and leaves nothing behind', async () => {
     const bad = join(root, 'bad');
     await writeData(bad, 6);
-    await sharp(new Uint8Array(width * height).fill(7), { raw: { width, height, channels: 1 } }).toColourspace('b-w').png().toFile(join(bad, 'masks', '2.png'));
+    await sharp(new Uint8Array(width * height).fill(7), { raw: { width, height, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toFile(join(bad, 'masks', '2.png'));
     await writeFile(join(bad, 'classes.txt'), 'dark\nbright\n');
     const few = join(root, 'few');
     await writeData(few, 2);
@@ -105,7 +166,10 @@ describe('vicregl evaluate segmentation', () => {
       [['--data', data, '--lr', '1e30'], /lower the learning rate/],
     ] as const) {
       const head = join(root, 'never');
-      const { code, stderr, stdout } = await evaluate(...(flags.includes('--out-head' as never) ? [] : ['--out-head', head]), ...flags);
+      const { code, stderr, stdout } = await evaluate(
+        ...(flags.includes('--out-head' as never) ? [] : ['--out-head', head]),
+        ...flags,
+      );
       assert.equal(code, 1, flags.join(' '));
       assert.match(stderr, message);
       assert.equal(stdout, '');

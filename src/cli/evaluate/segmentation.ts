@@ -1,12 +1,16 @@
 import { extname, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
-import { type Layout, LAYOUTS } from '../../evaluate/segmentation/layouts.js';
+import type { ResultData } from '../../evaluate/result/schema.js';
+import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
 import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
 import { comparisonPicture } from '../../evaluate/segmentation/pictures.js';
 import { protocolOf } from '../../evaluate/segmentation/protocol.js';
-import { type CheckedPair, openSegmentationData, segmentationFingerprint } from '../../evaluate/segmentation/segmentationData.js';
-import type { ResultData } from '../../evaluate/result/schema.js';
+import {
+  type CheckedPair,
+  openSegmentationData,
+  segmentationFingerprint,
+} from '../../evaluate/segmentation/segmentationData.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
 import { checkOutputFolder, makeFolder, writeOutputFile } from '../../files/output.js';
@@ -46,15 +50,22 @@ function rate(text: string): number {
 function checkSizes({ crop, window }: Pick<SegmentationFlags, 'crop' | 'window'>, stride: number): void {
   if (crop % stride !== 0) {
     const below = Math.floor(crop / stride) * stride;
-    throw new DataError('bad_option', `--crop is ${crop}, not a multiple of the model's stride ${stride}; use ${below > 0 ? `${below} or ` : ''}${below + stride}`);
+    throw new DataError(
+      'bad_option',
+      `--crop is ${crop}, not a multiple of the model's stride ${stride}; use ${below > 0 ? `${below} or ` : ''}${below + stride}`,
+    );
   }
   if (crop > window + stride - 1) {
-    throw new DataError('bad_option', `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}`);
+    throw new DataError(
+      'bad_option',
+      `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}`,
+    );
   }
 }
 
 /** Name of a picture: the image's, without folders, which test images of one name in two folders would share. */
-const pictureName = ({ name }: CheckedPair): string => `${name.slice(0, name.length - extname(name).length).replaceAll('/', '_')}.png`;
+const pictureName = ({ name }: CheckedPair): string =>
+  `${name.slice(0, name.length - extname(name).length).replaceAll('/', '_')}.png`;
 
 /** `vicregl evaluate segmentation`: linear segmentation by a model's frozen maps. */
 export function registerEvaluateSegmentation(evaluate: Command): void {
@@ -63,18 +74,40 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     .description(
       "Train a linear segmentation head on a model's frozen maps and measure its mIoU, compared with random weights or other baselines.",
     )
-    .requiredOption('--data <dir>', 'images and masks: a folder with images/ and masks/, or VOC2012, Cityscapes, ADE20K or CamVid as published')
-    .addOption(new Option('--layout <name>', 'layout of --data; auto recognises it by its folders').choices(['auto', ...LAYOUTS]).default('auto'))
-    .option('--test <dir>', 'folder with images/ and masks/ to test on (default for plain folders: one of five images, by a hash of the name)')
-    .option('--train-split <name>', 'part of the data set to train on (default: train, trainaug or training, as published)')
+    .requiredOption(
+      '--data <dir>',
+      'images and masks: a folder with images/ and masks/, or VOC2012, Cityscapes, ADE20K or CamVid as published',
+    )
+    .addOption(
+      new Option('--layout <name>', 'layout of --data; auto recognises it by its folders')
+        .choices(['auto', ...LAYOUTS])
+        .default('auto'),
+    )
+    .option(
+      '--test <dir>',
+      'folder with images/ and masks/ to test on (default for plain folders: one of five images, by a hash of the name)',
+    )
+    .option(
+      '--train-split <name>',
+      'part of the data set to train on (default: train, trainaug or training, as published)',
+    )
     .option('--test-split <name>', 'part of the data set to test on (default: val or validation; test for CamVid)')
     .option('--train-images <count>', 'maximum number of training images (default: all)', count)
     .option('--test-images <count>', 'maximum number of test images (default: all)', count)
     .option('--steps <count>', 'training steps of the head', count, 1500)
     .option('--batch <count>', 'crops of a training step', count, 8)
     .option('--crop <pixels>', 'side of the crops, a multiple of the stride of the model', count, 256)
-    .option('--lr <number>', 'learning rate of the first step (default: 0.001 with AdamW for a ConvNeXt, 0.01 with SGD for a ResNet)', rate)
-    .option('--window <pixels>', 'photographs with a longer side are cut into overlapping windows of this side', count, 512)
+    .option(
+      '--lr <number>',
+      'learning rate of the first step (default: 0.001 with AdamW for a ConvNeXt, 0.01 with SGD for a ResNet)',
+      rate,
+    )
+    .option(
+      '--window <pixels>',
+      'photographs with a longer side are cut into overlapping windows of this side',
+      count,
+      512,
+    )
     .option('--window-step <pixels>', 'distance of neighbouring windows (default: two thirds of --window)', count)
     .option('--no-flip', 'train without mirrored images')
     .option('--pictures <dir>', 'write photograph, truth and prediction of every test image side by side, as PNG files')
@@ -90,7 +123,10 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         const { folder } = evaluated;
         const { steps, batch, crop, flip, threads } = flags;
         const protocol = protocolOf(backboneOfManifest(folder.manifest));
-        const window = { side: flags.window, step: Math.min(flags.windowStep ?? Math.floor((flags.window * 2) / 3), flags.window) };
+        const window = {
+          side: flags.window,
+          step: Math.min(flags.windowStep ?? Math.floor((flags.window * 2) / 3), flags.window),
+        };
         const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
         const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
         for (const note of data.notes) log(note);

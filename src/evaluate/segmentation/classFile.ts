@@ -49,14 +49,20 @@ export async function readClassFile(dir: string): Promise<SegmentationClass[] | 
   const [textPath, jsonPath] = [join(dir, 'classes.txt'), join(dir, 'classes.json')];
   const [text, json] = [await optional(textPath), await optional(jsonPath)];
   if (text === undefined && json === undefined) return undefined;
-  if (text !== undefined && json !== undefined) throw new DataError('malformed', `${dir} has classes.txt and classes.json; remove one`);
+  if (text !== undefined && json !== undefined)
+    throw new DataError('malformed', `${dir} has classes.txt and classes.json; remove one`);
   const path = text === undefined ? jsonPath : textPath;
   const entries =
     text === undefined
       ? fromJson(path, json!)
-      : text.replace(/^\uFEFF/, '').trimEnd().split(/\r?\n/).map((line) => ({ name: line.trim() }));
+      : text
+          .replace(/^\uFEFF/, '')
+          .trimEnd()
+          .split(/\r?\n/)
+          .map((line) => ({ name: line.trim() }));
   const empty = entries.findIndex(({ name }) => name === '');
-  if (empty >= 0) throw new DataError('malformed', `${path}: line ${empty + 1} is empty; each line is the name of a class`);
+  if (empty >= 0)
+    throw new DataError('malformed', `${path}: line ${empty + 1} is empty; each line is the name of a class`);
   const names = entries.map(({ name }) => name);
   const repeated = names.find((name, i) => names.indexOf(name) !== i);
   if (repeated !== undefined) throw new DataError('malformed', `${path} has the class "${repeated}" twice`);

@@ -99,5 +99,6 @@ export const numberedClasses = (count: number): SegmentationClass[] =>
   withPalette(Array.from({ length: count }, (_, label) => String(label)));
 
 /** Classes by name, with colours of the palette where none is given. */
-export const namedClasses = (given: readonly { readonly name: string; readonly colour?: Colour | undefined }[]): SegmentationClass[] =>
-  given.map(({ name, colour }, label) => ({ name, colour: colour ?? paletteColour(label) }));
+export const namedClasses = (
+  given: readonly { readonly name: string; readonly colour?: Colour | undefined }[],
+): SegmentationClass[] => given.map(({ name, colour }, label) => ({ name, colour: colour ?? paletteColour(label) }));

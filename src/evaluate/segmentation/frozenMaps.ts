@@ -45,7 +45,11 @@ export interface FrozenMaps {
 /** Pixels of one run of the network: some windows of 512 x 512. */
 const RUN_PIXELS = 4 * 512 * 512;
 
-function viewsOf(pair: CheckedPair, { window, crop, flip }: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip'>, stride: number) {
+function viewsOf(
+  pair: CheckedPair,
+  { window, crop, flip }: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip'>,
+  stride: number,
+) {
   const windows = windowsOf(pair.size, window);
   return { windows, size: paddedSize(windows[0]!, stride, crop), views: windows.length * (flip ? 2 : 1) };
 }
@@ -58,7 +62,10 @@ export function frozenMapsBytes(
 ): number {
   return pairs.reduce((sum, pair) => {
     const { size, views } = viewsOf(pair, options, stride);
-    const values = options.maps.reduce((all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels, 0);
+    const values = options.maps.reduce(
+      (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
+      0,
+    );
     return sum + views * values * 2;
   }, 0);
 }
@@ -80,16 +87,24 @@ async function computeMaps(
   const wants = new Set(maps.map(({ name }) => name as OutputName));
   const perRun = Math.max(1, Math.floor(RUN_PIXELS / (size.width * size.height)));
   const bytes = size.width * size.height * 3;
-  const found = new Map(maps.map(({ name, channels, stride }): [string, Float32Array] => [
-    name,
-    new Float32Array(views * (size.height / stride) * (size.width / stride) * channels),
-  ]));
+  const found = new Map(
+    maps.map(({ name, channels, stride }): [string, Float32Array] => [
+      name,
+      new Float32Array(views * (size.height / stride) * (size.width / stride) * channels),
+    ]),
+  );
   for (let first = 0; first < views; first += perRun) {
     const count = Math.min(perRun, views - first);
     const pixels = new Uint8Array(count * bytes);
     for (let i = 0; i < count; i++) {
       const view = first + i;
-      copyWindow(image, windows[view % windows.length]!, size, view >= windows.length, pixels.subarray(i * bytes, (i + 1) * bytes));
+      copyWindow(
+        image,
+        windows[view % windows.length]!,
+        size,
+        view >= windows.length,
+        pixels.subarray(i * bytes, (i + 1) * bytes),
+      );
     }
     const outputs = await subject.run(tensor('uint8', [count, size.height, size.width, 3], pixels), wants);
     for (const [name, all] of found) all.set(outputs[name as OutputName]!.data, (all.length / views) * first);
@@ -106,14 +121,26 @@ async function computeMaps(
  * Computes the maps of all training images, or takes them from the cache.
  * @throws DataError for an image that cannot be decoded, EngineError.
  */
-export async function freezeMaps(subject: Subject, pairs: readonly CheckedPair[], options: FrozenMapsOptions): Promise<FrozenMaps> {
+export async function freezeMaps(
+  subject: Subject,
+  pairs: readonly CheckedPair[],
+  options: FrozenMapsOptions,
+): Promise<FrozenMaps> {
   const { maps, window, crop, flip, digest, cache, memoryBytes, progress } = options;
   const held = new Map<number, ImageMaps>();
   let heldBytes = 0;
   const compute = async (index: number): Promise<ImageMaps> => {
     const pair = pairs[index]!;
     const views = viewsOf(pair, options, subject.stride);
-    const key = { kind: 'segmentation-maps', digest, image: pair.imageDigest, maps: maps.map(({ name }) => name), window, least: crop, flip };
+    const key = {
+      kind: 'segmentation-maps',
+      digest,
+      image: pair.imageDigest,
+      maps: maps.map(({ name }) => name),
+      window,
+      least: crop,
+      flip,
+    };
     const part = await cache.part(key, async (): Promise<CachedPart> => {
       const tensors = await computeMaps(subject, await readPhotograph(pair), views, maps);
       return { tensors, metadata: {} };

@@ -14,7 +14,11 @@ export interface ClassCounts {
 
 /** @param predicted label of every pixel. */
 export function countClasses({ data }: Pick<LabelMask, 'data'>, predicted: Uint8Array, classes: number): ClassCounts {
-  const counts = { truth: new Uint32Array(classes), predicted: new Uint32Array(classes), both: new Uint32Array(classes) };
+  const counts = {
+    truth: new Uint32Array(classes),
+    predicted: new Uint32Array(classes),
+    both: new Uint32Array(classes),
+  };
   for (let i = 0; i < data.length; i++) {
     const [label, found] = [data[i]!, predicted[i]!];
     if (label >= classes) continue;
@@ -71,7 +75,10 @@ function meanOfPresent(values: Float64Array): number {
 }
 
 /** mIoU, pixel accuracy, and the mean over images of each one's own mIoU; IoU by class. */
-export function segmentationMeasures(counts: readonly ClassCounts[], classes: readonly SegmentationClass[]): SubjectMeasures {
+export function segmentationMeasures(
+  counts: readonly ClassCounts[],
+  classes: readonly SegmentationClass[],
+): SubjectMeasures {
   const images = counts.map(sparse);
   const about = { unit: 'share', better: 'higher' } as const;
   const miou: MeasuredFigure = {
@@ -108,7 +115,10 @@ export function segmentationMeasures(counts: readonly ClassCounts[], classes: re
     classes: {
       figure: 'iou',
       label: 'IoU',
-      values: classes.map(({ name }, label) => ({ name, value: Number.isNaN(perClass[label]) ? null : perClass[label]! })),
+      values: classes.map(({ name }, label) => ({
+        name,
+        value: Number.isNaN(perClass[label]) ? null : perClass[label]!,
+      })),
     },
   };
 }

@@ -55,7 +55,11 @@ export async function readMaskNumbers(bytes: Uint8Array, name: string, size?: Si
     const { data } = await decodeMask(bytes, { width, height });
     // Numbers of fewer bits were scaled to 8, by a whole factor.
     const factor = 255 / (2 ** bits - 1);
-    return { width, height, data: factor === 1 ? (data as Uint8Array) : Uint8Array.from(data, (value) => value / factor) };
+    return {
+      width,
+      height,
+      data: factor === 1 ? (data as Uint8Array) : Uint8Array.from(data, (value) => value / factor),
+    };
   } catch (cause) {
     if (cause instanceof ImageError) throw new DataError('malformed', `${name}: ${cause.message}`, { cause });
     throw cause;
@@ -64,7 +68,10 @@ export async function readMaskNumbers(bytes: Uint8Array, name: string, size?: Si
 
 function pngHeaderOf(bytes: Uint8Array): ReturnType<typeof pngHeader> {
   if (bytes[0] === 0x89 && bytes[1] === 0x50) return pngHeader(bytes);
-  throw new ImageError('unsupported_format', 'it is not a PNG file; save the mask as an 8-bit PNG (JPEG would change its numbers)');
+  throw new ImageError(
+    'unsupported_format',
+    'it is not a PNG file; save the mask as an 8-bit PNG (JPEG would change its numbers)',
+  );
 }
 
 /**

@@ -53,7 +53,8 @@ export interface LayoutOptions {
   readonly test?: string;
 }
 
-const isFolder = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+const isFolder = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() ?? false;
 
 /** Folders by which a layout is recognised, from the folder of the data. */
@@ -80,7 +81,10 @@ async function rootOf(dir: string, layout: Layout): Promise<string | undefined> 
   return undefined;
 }
 
-async function recognise(dir: string, asked: Layout | 'auto'): Promise<{ readonly layout: Layout; readonly root: string }> {
+async function recognise(
+  dir: string,
+  asked: Layout | 'auto',
+): Promise<{ readonly layout: Layout; readonly root: string }> {
   if (!(await isFolder(dir))) throw new DataError('not_found', `--data: ${dir} is not a folder, or cannot be read`);
   const text = (layout: Layout) => `${layout}: ${marks[layout].join(', ')}`;
   const tried = asked === 'auto' ? (Object.keys(marks) as Layout[]) : [asked];
@@ -116,7 +120,10 @@ function byKey(folder: string, names: readonly string[], keyOf: (name: string) =
     const key = keyOf(name);
     const other = found.get(key);
     if (other !== undefined) {
-      throw new DataError('malformed', `${folder} has ${other} and ${name}, which belong to one pair; remove one of them`);
+      throw new DataError(
+        'malformed',
+        `${folder} has ${other} and ${name}, which belong to one pair; remove one of them`,
+      );
     }
     found.set(key, name);
   }
@@ -141,7 +148,15 @@ const isPng = (name: string): boolean => /\.png$/i.test(name);
  * Pairs the images of a folder with the masks of another by their names.
  * @throws DataError `malformed` for an image without a mask or a mask without an image, `no_images` for none at all.
  */
-async function paired({ root, images, masks, imageKey = stem, maskKey = stem, isImage = isImageName, isMask = isPng }: Halves): Promise<SegmentationPair[]> {
+async function paired({
+  root,
+  images,
+  masks,
+  imageKey = stem,
+  maskKey = stem,
+  isImage = isImageName,
+  isMask = isPng,
+}: Halves): Promise<SegmentationPair[]> {
   const [imageDir, maskDir] = [join(root, images), join(root, masks)];
   const [imageNames, maskNames] = [await filesBelow(imageDir, isImage), await filesBelow(maskDir, isMask)];
   if (imageNames.length === 0) throw new DataError('no_images', `${imageDir} holds no images`);
@@ -168,13 +183,19 @@ async function paired({ root, images, masks, imageKey = stem, maskKey = stem, is
   }));
 }
 
-const others = (names: readonly string[]): string => (names.length > 1 ? ` (and so have ${names.length - 1} others)` : '');
+const others = (names: readonly string[]): string =>
+  names.length > 1 ? ` (and so have ${names.length - 1} others)` : '';
 
 /** @throws DataError `bad_option` for a part that the data set does not have. */
 async function requirePart(flag: string, name: string, folder: string): Promise<void> {
   if (await isFolder(join(folder, name))) return;
-  const found = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  throw new DataError('bad_option', `${flag}: there is no ${join(folder, name)}; choose from ${found.sort(byCodeUnits).join(', ')}`);
+  const found = (await readdir(folder, { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name);
+  throw new DataError(
+    'bad_option',
+    `${flag}: there is no ${join(folder, name)}; choose from ${found.sort(byCodeUnits).join(', ')}`,
+  );
 }
 
 /** Share of a plain folder that is tested on: one of this number. */
@@ -182,7 +203,14 @@ const TEST_PART = 5;
 
 /** Whether an image of a plain folder is tested on: by a hash of its name without extension, the same everywhere. */
 export function isTestName(name: string): boolean {
-  return createHash('sha256').update(stem(basename(name))).digest().readUInt32BE(0) % TEST_PART === 0;
+  return (
+    createHash('sha256')
+      .update(stem(basename(name)))
+      .digest()
+      .readUInt32BE(0) %
+      TEST_PART ===
+    0
+  );
 }
 
 async function plainFolder(root: string, test: string | undefined): Promise<Omit<SegmentationFiles, 'layout'>> {
@@ -195,7 +223,11 @@ async function plainFolder(root: string, test: string | undefined): Promise<Omit
       throw new DataError('not_found', `--test: ${test} has no folders images and masks`);
     }
     const own = await readClassFile(test);
-    if (own !== undefined && classes !== undefined && own.map(({ name }) => name).join('\n') !== classes.map(({ name }) => name).join('\n')) {
+    if (
+      own !== undefined &&
+      classes !== undefined &&
+      own.map(({ name }) => name).join('\n') !== classes.map(({ name }) => name).join('\n')
+    ) {
       throw new DataError(
         'malformed',
         `--test: the classes of ${test} (${own.map(({ name }) => name).join(', ')}) are not those of ${root} (${classes.map(({ name }) => name).join(', ')})`,
@@ -218,7 +250,11 @@ async function vocList(root: string, flag: string, name: string): Promise<string
   const path = join(folder, `${name}.txt`);
   const text = await readFile(path, 'utf8').catch(async (cause: unknown) => {
     const found = (await readdir(folder)).filter((file) => file.endsWith('.txt')).map(stem);
-    throw new DataError('bad_option', `${flag}: ${path} cannot be read: ${fileProblem(cause)}; choose from ${found.sort(byCodeUnits).join(', ')}`, { cause });
+    throw new DataError(
+      'bad_option',
+      `${flag}: ${path} cannot be read: ${fileProblem(cause)}; choose from ${found.sort(byCodeUnits).join(', ')}`,
+      { cause },
+    );
   });
   const ids = text.split('\n').flatMap((line) => {
     const [first] = line.trim().split(/\s+/);
@@ -226,12 +262,18 @@ async function vocList(root: string, flag: string, name: string): Promise<string
   });
   if (ids.length === 0) throw new DataError('no_images', `${path} lists no images`);
   const repeated = ids.find((id, i) => ids.indexOf(id) !== i);
-  if (repeated !== undefined) throw new DataError('malformed', `${path} lists ${repeated} twice; remove one of the lines`);
+  if (repeated !== undefined)
+    throw new DataError('malformed', `${path} lists ${repeated} twice; remove one of the lines`);
   return ids;
 }
 
-async function voc(root: string, { trainSplit, testSplit = 'val' }: LayoutOptions): Promise<Omit<SegmentationFiles, 'layout'>> {
-  const augmented = (await isFolder(join(root, 'SegmentationClassAug'))) && (await isFile(join(root, 'ImageSets/Segmentation/trainaug.txt')));
+async function voc(
+  root: string,
+  { trainSplit, testSplit = 'val' }: LayoutOptions,
+): Promise<Omit<SegmentationFiles, 'layout'>> {
+  const augmented =
+    (await isFolder(join(root, 'SegmentationClassAug'))) &&
+    (await isFile(join(root, 'ImageSets/Segmentation/trainaug.txt')));
   const train = trainSplit ?? (augmented ? 'trainaug' : 'train');
   const pairsOf = async (flag: string, split: string): Promise<SegmentationPair[]> => {
     const pairs: SegmentationPair[] = [];
@@ -241,7 +283,11 @@ async function voc(root: string, { trainSplit, testSplit = 'val' }: LayoutOption
       if (!(await isFile(image))) throw new DataError('malformed', `${image} is missing, and ${split}.txt lists it`);
       const masks = [`SegmentationClass/${id}.png`, `SegmentationClassAug/${id}.png`].map((mask) => join(root, mask));
       const mask = (await isFile(masks[0]!)) ? masks[0] : (await isFile(masks[1]!)) ? masks[1] : undefined;
-      if (mask === undefined) throw new DataError('malformed', `${image} has no mask: neither ${masks.join(' nor ')} exists, and ${split}.txt lists it`);
+      if (mask === undefined)
+        throw new DataError(
+          'malformed',
+          `${image} has no mask: neither ${masks.join(' nor ')} exists, and ${split}.txt lists it`,
+        );
       pairs.push({ name, image, mask });
     }
     return pairs;
@@ -264,7 +310,10 @@ const cityscapesTables = {
   labelTrainIds: directLabels(cityscapesClasses.length),
 } satisfies Readonly<Record<string, LabelTable>>;
 
-async function cityscapes(root: string, { trainSplit = 'train', testSplit = 'val' }: LayoutOptions): Promise<Omit<SegmentationFiles, 'layout'>> {
+async function cityscapes(
+  root: string,
+  { trainSplit = 'train', testSplit = 'val' }: LayoutOptions,
+): Promise<Omit<SegmentationFiles, 'layout'>> {
   const pairsOf = async (flag: string, split: string): Promise<SegmentationPair[]> => {
     for (const folder of marks.cityscapes) await requirePart(flag, split, join(root, folder));
     const masks = `gtFine/${split}`;
@@ -290,7 +339,10 @@ async function cityscapes(root: string, { trainSplit = 'train', testSplit = 'val
   };
 }
 
-async function ade20k(root: string, { trainSplit = 'training', testSplit = 'validation' }: LayoutOptions): Promise<Omit<SegmentationFiles, 'layout'>> {
+async function ade20k(
+  root: string,
+  { trainSplit = 'training', testSplit = 'validation' }: LayoutOptions,
+): Promise<Omit<SegmentationFiles, 'layout'>> {
   const pairsOf = async (flag: string, split: string): Promise<SegmentationPair[]> => {
     for (const folder of ['images', 'annotations']) await requirePart(flag, split, join(root, folder));
     return paired({ root, images: `images/${split}`, masks: `annotations/${split}` });
@@ -298,14 +350,19 @@ async function ade20k(root: string, { trainSplit = 'training', testSplit = 'vali
   const count = ade20kClasses.length;
   return {
     classes: ade20kClasses,
-    table: Array.from({ length: 256 }, (_, value) => (value === 0 || value === IGNORED ? IGNORED : value <= count ? value - 1 : undefined)),
+    table: Array.from({ length: 256 }, (_, value) =>
+      value === 0 || value === IGNORED ? IGNORED : value <= count ? value - 1 : undefined,
+    ),
     train: await pairsOf('--train-split', trainSplit),
     test: await pairsOf('--test-split', testSplit),
     split: `${trainSplit} and ${testSplit}`,
   };
 }
 
-async function camvid(root: string, { trainSplit = 'train', testSplit = 'test' }: LayoutOptions): Promise<Omit<SegmentationFiles, 'layout'>> {
+async function camvid(
+  root: string,
+  { trainSplit = 'train', testSplit = 'test' }: LayoutOptions,
+): Promise<Omit<SegmentationFiles, 'layout'>> {
   const pairsOf = async (flag: string, split: string): Promise<SegmentationPair[]> => {
     await requirePart(flag, split, root);
     return paired({ root, images: `${split}/images`, masks: `${split}/labels` });
@@ -329,10 +386,18 @@ export async function findSegmentationFiles(dir: string, options: LayoutOptions)
   const { test, trainSplit, testSplit } = options;
   if (layout === 'folder') {
     const named = trainSplit !== undefined ? '--train-split' : testSplit !== undefined ? '--test-split' : undefined;
-    if (named !== undefined) throw new DataError('bad_option', `${named}: a plain folder has no named parts; use --test, or one folder, which is split by a hash of the names`);
+    if (named !== undefined)
+      throw new DataError(
+        'bad_option',
+        `${named}: a plain folder has no named parts; use --test, or one folder, which is split by a hash of the names`,
+      );
     return { layout, ...(await plainFolder(root, test)) };
   }
-  if (test !== undefined) throw new DataError('bad_option', `--test is for plain folders, and ${dir} has the layout ${layout}; use --test-split`);
+  if (test !== undefined)
+    throw new DataError(
+      'bad_option',
+      `--test is for plain folders, and ${dir} has the layout ${layout}; use --test-split`,
+    );
   const read = { voc, cityscapes, ade20k, camvid }[layout];
   return { layout, ...(await read(root, options)) };
 }

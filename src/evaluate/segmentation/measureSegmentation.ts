@@ -73,7 +73,8 @@ export async function measureSegmentation(
   data: SegmentationData,
   options: MeasureSegmentationOptions,
 ): Promise<MeasuredSegmentation> {
-  const { protocol, steps, batch, crop, learningRate, window, flip, seed, session, cacheDir, progress, onPrediction } = options;
+  const { protocol, steps, batch, crop, learningRate, window, flip, seed, session, cacheDir, progress, onPrediction } =
+    options;
   const maps = headMaps(protocol, subject);
   const classes = data.classes.length;
   const spec = { maps, classes, dropout: protocol.dropout };
@@ -81,11 +82,25 @@ export async function measureSegmentation(
   const bytes = frozenMapsBytes(data.train, { maps, window, crop, flip }, subject.stride);
   const fits = bytes <= memoryBytes;
   const mapsDir = cacheDir ?? (fits ? undefined : join(options.scratch, 'maps', digest));
-  if (mapsDir !== undefined) await requireSpace(mapsDir, bytes, cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder');
+  if (mapsDir !== undefined)
+    await requireSpace(
+      mapsDir,
+      bytes,
+      cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder',
+    );
 
   progress.begin(`${name}, maps`, data.train.length, 'images');
   const cache = featureCache(mapsDir);
-  const frozen = await freezeMaps(subject, data.train, { maps, window, crop, flip, digest, cache, memoryBytes, progress });
+  const frozen = await freezeMaps(subject, data.train, {
+    maps,
+    window,
+    crop,
+    flip,
+    digest,
+    cache,
+    memoryBytes,
+    progress,
+  });
 
   progress.begin(`${name}, training`, steps, 'steps');
   const training = {
@@ -98,7 +113,18 @@ export async function measureSegmentation(
     seed,
   };
   const saved = savedState(cacheDir, { kind: 'segmentation-head', ...training });
-  const weights = await trainHead(data.train, frozen, data.labels, { protocol, spec, steps, batch, crop, learningRate, seed, session, saved, progress });
+  const weights = await trainHead(data.train, frozen, data.labels, {
+    protocol,
+    spec,
+    steps,
+    batch,
+    crop,
+    learningRate,
+    seed,
+    session,
+    saved,
+    progress,
+  });
   const head = encodeSegmentationHead(spec, weights);
 
   progress.begin(`${name}, testing`, data.test.length, 'images');

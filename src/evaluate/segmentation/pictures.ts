@@ -51,7 +51,11 @@ export const labelPicture = (labels: Uint8Array, size: Size, classes: readonly S
   );
 
 /** The photograph with the classes' colours laid over it, half transparent. @returns a PNG file. */
-export function overlayPicture({ width, height, data }: RgbImage, labels: Uint8Array, classes: readonly SegmentationClass[]): Promise<Buffer> {
+export function overlayPicture(
+  { width, height, data }: RgbImage,
+  labels: Uint8Array,
+  classes: readonly SegmentationClass[],
+): Promise<Buffer> {
   const painted = paintLabels(labels, classes);
   const mixed = painted.map((value, i) => (value + data[i]! + 1) >> 1);
   return sharp(mixed, { raw: { width, height, channels: 3 } })

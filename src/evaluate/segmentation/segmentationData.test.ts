@@ -24,9 +24,12 @@ const photograph = (seed: number, type: 'jpeg' | 'png' = 'jpeg') =>
     .toBuffer();
 /** A grey mask whose pixels take the numbers in turn. */
 const grey = (numbers: readonly number[], size = { width, height }) =>
-  sharp(Uint8Array.from({ length: size.width * size.height }, (_, i) => numbers[i % numbers.length]!), {
-    raw: { ...size, channels: 1 },
-  })
+  sharp(
+    Uint8Array.from({ length: size.width * size.height }, (_, i) => numbers[i % numbers.length]!),
+    {
+      raw: { ...size, channels: 1 },
+    },
+  )
     .toColourspace('b-w')
     .png()
     .toBuffer();
@@ -45,7 +48,11 @@ async function folder(files: Files): Promise<string> {
     const path = join(dir, name);
     await mkdir(dirname(path), { recursive: true });
     const bytes =
-      content === 'image' ? await photograph(seed++, name.endsWith('.png') ? 'png' : 'jpeg') : Array.isArray(content) ? await grey(content) : content;
+      content === 'image'
+        ? await photograph(seed++, name.endsWith('.png') ? 'png' : 'jpeg')
+        : Array.isArray(content)
+          ? await grey(content)
+          : content;
     await writeFile(path, bytes as string | Uint8Array);
   }
   return dir;
@@ -59,7 +66,12 @@ async function contents(dir: string, options: Partial<LayoutOptions> = {}) {
   const data = await open(dir, options);
   const labels = async (pairs: typeof data.train) =>
     Promise.all(pairs.map(async (pair) => [pair.name, [...(await data.labels(pair)).data.subarray(0, 6)]] as const));
-  return { layout: data.layout, classes: data.classes.length, train: await labels(data.train), test: await labels(data.test) };
+  return {
+    layout: data.layout,
+    classes: data.classes.length,
+    train: await labels(data.train),
+    test: await labels(data.test),
+  };
 }
 
 /** Two masks that hold all labels of a data set between them. */
@@ -85,8 +97,14 @@ describe('layouts of segmentation data', () => {
       ['test/images/b.jpg', [255, 3, 255, 3, 255, 3]],
       ['test/images/c.jpg', [255, 10, 255, 10, 255, 10]],
     ]);
-    assert.deepEqual((await contents(dir, { testSplit: 'val' })).test.map(([name]) => name), ['val/images/d.jpg', 'val/images/e.jpg']);
-    await assert.rejects(open(dir, { testSplit: 'dev' }), /--test-split: there is no .*dev; choose from test, train, val/);
+    assert.deepEqual(
+      (await contents(dir, { testSplit: 'val' })).test.map(([name]) => name),
+      ['val/images/d.jpg', 'val/images/e.jpg'],
+    );
+    await assert.rejects(
+      open(dir, { testSplit: 'dev' }),
+      /--test-split: there is no .*dev; choose from test, train, val/,
+    );
   });
 
   it('VOC 2012: lists, palette masks, the border of 255 ignored, and the augmented masks where they are', async () => {
@@ -109,22 +127,34 @@ describe('layouts of segmentation data', () => {
       Object.fromEntries(
         Object.entries({
           ...files,
-          'ImageSets/Segmentation/trainaug.txt': '/JPEGImages/a.jpg /SegmentationClassAug/a.png\n/JPEGImages/d.jpg /SegmentationClassAug/d.png\n',
+          'ImageSets/Segmentation/trainaug.txt':
+            '/JPEGImages/a.jpg /SegmentationClassAug/a.png\n/JPEGImages/d.jpg /SegmentationClassAug/d.png\n',
           'SegmentationClassAug/d.png': [3, 255],
         }).map(([name, content]) => [`VOCdevkit/VOC2012/${name}`, content]),
       ),
     );
-    assert.deepEqual((await contents(augmented)).train.map(([name]) => name), ['JPEGImages/a.jpg', 'JPEGImages/d.jpg']);
+    assert.deepEqual(
+      (await contents(augmented)).train.map(([name]) => name),
+      ['JPEGImages/a.jpg', 'JPEGImages/d.jpg'],
+    );
     assert.deepEqual((await contents(augmented, { trainSplit: 'train' })).train.length, 1);
-    await assert.rejects(open(augmented, { trainSplit: 'x' }), /--train-split: .*x\.txt cannot be read.*choose from train, trainaug, val/);
-    await assert.rejects(open(await folder({ ...files, 'ImageSets/Segmentation/val.txt': 'b\nd\n' })), /d\.jpg has no mask: neither .* val\.txt lists it/);
+    await assert.rejects(
+      open(augmented, { trainSplit: 'x' }),
+      /--train-split: .*x\.txt cannot be read.*choose from train, trainaug, val/,
+    );
+    await assert.rejects(
+      open(await folder({ ...files, 'ImageSets/Segmentation/val.txt': 'b\nd\n' })),
+      /d\.jpg has no mask: neither .* val\.txt lists it/,
+    );
   });
 
   it('Cityscapes: ids become the 19 classes, and files of train ids are taken as they are', async () => {
     const ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33];
     const city = (split: string, name: string, masks: Files): Files => ({
       [`leftImg8bit/${split}/ulm/${name}_leftImg8bit.png`]: 'image',
-      ...Object.fromEntries(Object.entries(masks).map(([kind, numbers]) => [`gtFine/${split}/ulm/${name}_gtFine_${kind}.png`, numbers])),
+      ...Object.fromEntries(
+        Object.entries(masks).map(([kind, numbers]) => [`gtFine/${split}/ulm/${name}_gtFine_${kind}.png`, numbers]),
+      ),
     });
     const dir = await folder({
       ...city('train', 'u0', { labelIds: ids, instanceIds: 'not read', color: 'not read' }),
@@ -147,7 +177,10 @@ describe('layouts of segmentation data', () => {
       ...city('val', 'u1', { labelIds: [34] }),
       ...city('val', 'u2', { labelIds: [1] }),
     });
-    await assert.rejects(open(wrong), /u1_gtFine_labelIds\.png has the label 34 at column 0, row 0, and there are 19 classes/);
+    await assert.rejects(
+      open(wrong),
+      /u1_gtFine_labelIds\.png has the label 34 at column 0, row 0, and there are 19 classes/,
+    );
   });
 
   it('ADE20K: 0 is ignored, and labels are one less than the numbers', async () => {
@@ -175,7 +208,12 @@ describe('layouts of segmentation data', () => {
   it('a plain folder: classes by the highest label or by name, split by the hash of the names or by --test', async () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'];
     const pairs = (of: readonly string[], numbers: readonly number[] = [0, 2, 1]): Files =>
-      Object.fromEntries(of.flatMap((name) => [[`images/${name}.jpg`, 'image'], [`masks/${name}.png`, numbers]]));
+      Object.fromEntries(
+        of.flatMap((name) => [
+          [`images/${name}.jpg`, 'image'],
+          [`masks/${name}.png`, numbers],
+        ]),
+      );
     const dir = await folder(pairs(names));
     const found = await contents(dir);
     assert.deepEqual([found.layout, found.classes], ['folder', 3]);
@@ -187,18 +225,36 @@ describe('layouts of segmentation data', () => {
     assert.ok(found.test.length >= 2);
 
     const named = await folder({ ...pairs(['a', 'b'], [0, 1, 255]), 'classes.txt': 'ground\nhorse\n' });
-    const test = await folder({ ...pairs(['c', 'd'], [1, 0]), 'classes.json': '[{"name": "ground", "colour": [1, 2, 3]}, "horse"]' });
+    const test = await folder({
+      ...pairs(['c', 'd'], [1, 0]),
+      'classes.json': '[{"name": "ground", "colour": [1, 2, 3]}, "horse"]',
+    });
     const data = await open(named, { test });
-    assert.deepEqual([data.classes.map(({ name }) => name), data.train.length, data.test.length], [['ground', 'horse'], 2, 2]);
+    assert.deepEqual(
+      [data.classes.map(({ name }) => name), data.train.length, data.test.length],
+      [['ground', 'horse'], 2, 2],
+    );
     const other = await folder({ ...pairs(['c', 'd'], [1, 0]), 'classes.json': '["ground", "cow"]' });
-    await assert.rejects(open(named, { test: other }), /--test: the classes of .* \(ground, cow\) are not those of .* \(ground, horse\)/);
-    assert.match((await open(named, { test: named })).notes[0]!, /2 of 2 test images are also training images .*: the figures are too high/);
+    await assert.rejects(
+      open(named, { test: other }),
+      /--test: the classes of .* \(ground, cow\) are not those of .* \(ground, horse\)/,
+    );
+    assert.match(
+      (await open(named, { test: named })).notes[0]!,
+      /2 of 2 test images are also training images .*: the figures are too high/,
+    );
     await assert.rejects(open(named, { test, testSplit: 'val' }), /--test-split: a plain folder has no named parts/);
   });
 
   it('that are none are refused with what is there and what each layout holds', async () => {
-    await assert.rejects(open(await folder({ 'photos/a.jpg': 'image' })), /holds photos, which is none of the layouts; .*cityscapes: leftImg8bit, gtFine; .*folder: images, masks/);
-    await assert.rejects(open(await folder({ 'images/a.jpg': 'image', 'masks/a.png': [0, 1] }), { layout: 'voc' as Layout }), /not the layout voc/);
+    await assert.rejects(
+      open(await folder({ 'photos/a.jpg': 'image' })),
+      /holds photos, which is none of the layouts; .*cityscapes: leftImg8bit, gtFine; .*folder: images, masks/,
+    );
+    await assert.rejects(
+      open(await folder({ 'images/a.jpg': 'image', 'masks/a.png': [0, 1] }), { layout: 'voc' as Layout }),
+      /not the layout voc/,
+    );
     await assert.rejects(open(join(root, 'nowhere')), /--data: .*nowhere is not a folder/);
   });
 });
@@ -207,7 +263,12 @@ describe('masks', () => {
   /** A folder to train on, with one more pair. */
   const withMask = async (mask: readonly number[] | Uint8Array | string, more: Files = {}) => {
     const dir = await folder({ 'images/a.jpg': 'image', 'masks/a.png': mask, 'classes.txt': 'x\ny', ...more });
-    const test = await folder({ 'images/t.jpg': 'image', 'masks/t.png': [0, 1], 'images/u.jpg': 'image', 'masks/u.png': [0, 1] });
+    const test = await folder({
+      'images/t.jpg': 'image',
+      'masks/t.png': [0, 1],
+      'images/u.jpg': 'image',
+      'masks/u.png': [0, 1],
+    });
     return open(dir, { test });
   };
 
@@ -215,7 +276,9 @@ describe('masks', () => {
     for (const colours of [2, 4, 16]) {
       const indices = Uint8Array.from({ length: width * height }, (_, i) => i % 2);
       const rgb = Uint8Array.from([...indices].flatMap((index) => [index * 255, 0, 0]));
-      const packed = await sharp(rgb, { raw: { width, height, channels: 3 } }).png({ palette: true, colours }).toBuffer();
+      const packed = await sharp(rgb, { raw: { width, height, channels: 3 } })
+        .png({ palette: true, colours })
+        .toBuffer();
       const data = await withMask(packed);
       const { data: labels } = await data.labels(data.train[0]!);
       // sharp orders its palette itself: two numbers in turn.
@@ -224,8 +287,13 @@ describe('masks', () => {
   });
 
   it('that do not fit are refused with their file', async () => {
-    const rgb = await sharp({ create: { width, height, channels: 3, background: '#102030' } }).png().toBuffer();
-    const wide = await sharp(new Uint16Array(width * height), { raw: { width, height, channels: 1 } }).toColourspace('grey16').png().toBuffer();
+    const rgb = await sharp({ create: { width, height, channels: 3, background: '#102030' } })
+      .png()
+      .toBuffer();
+    const wide = await sharp(new Uint16Array(width * height), { raw: { width, height, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toBuffer();
     const jpeg = await photograph(1);
     const whole = await grey([0, 1]);
     for (const [mask, message] of [
@@ -241,14 +309,25 @@ describe('masks', () => {
     }
     await assert.rejects(withMask([0, 1], { 'images/b.jpg': 'image' }), /b\.jpg has no mask in .*masks/);
     await assert.rejects(withMask([0, 1], { 'masks/b.png': [0, 1] }), /b\.png has no image in .*images/);
-    await assert.rejects(withMask([0, 1], { 'images/a.png': 'image' }), /has a\.jpg and a\.png, which belong to one pair/);
+    await assert.rejects(
+      withMask([0, 1], { 'images/a.png': 'image' }),
+      /has a\.jpg and a\.png, which belong to one pair/,
+    );
     await assert.rejects(withMask([0, 1], { 'images/b.jpg': 'no image', 'masks/b.png': [0, 1] }), /b\.jpg: image/);
   });
 
   it('of 0 and 255 alone, and lists of classes that cannot be understood, are refused', async () => {
-    const pairs = { 'images/a.jpg': 'image', 'masks/a.png': [0, 255], 'images/b.jpg': 'image', 'masks/b.png': [0, 255] } as const;
+    const pairs = {
+      'images/a.jpg': 'image',
+      'masks/a.png': [0, 255],
+      'images/b.jpg': 'image',
+      'masks/b.png': [0, 255],
+    } as const;
     const dir = await folder(pairs);
-    await assert.rejects(open(dir, { test: dir }), /have the label 0 and nothing else but 255, .*save masks of 0 and 255 as 0 and 1/);
+    await assert.rejects(
+      open(dir, { test: dir }),
+      /have the label 0 and nothing else but 255, .*save masks of 0 and 255 as 0 and 1/,
+    );
     for (const [list, message] of [
       [{ 'classes.txt': 'a\n\nb\n' }, /line 2 is empty/],
       [{ 'classes.txt': 'a\na\n' }, /the class "a" twice/],

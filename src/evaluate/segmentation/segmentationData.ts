@@ -107,7 +107,8 @@ async function scan(pair: SegmentationPair): Promise<ScannedPair> {
 function classesOfNumbers(dir: string, pairs: readonly ScannedPair[]): SegmentationClass[] {
   const highest = Math.max(-1, ...pairs.flatMap(({ numbers }) => [...numbers].filter((value) => value !== IGNORED)));
   if (highest >= 1) return numberedClasses(highest + 1);
-  const found = highest < 0 ? `only ${IGNORED}, which is ignored` : `the label 0 and nothing else but ${IGNORED}, which is ignored`;
+  const found =
+    highest < 0 ? `only ${IGNORED}, which is ignored` : `the label 0 and nothing else but ${IGNORED}, which is ignored`;
   throw new DataError(
     'malformed',
     `the masks of ${dir}, such as ${pairs[0]!.mask}, have ${found}; labels are 0, 1, 2, ... (save masks of 0 and 255 as 0 and 1)`,
@@ -115,7 +116,11 @@ function classesOfNumbers(dir: string, pairs: readonly ScannedPair[]): Segmentat
 }
 
 /** @throws DataError for a label outside the classes, with its place in the file. */
-async function checkLabels(pairs: readonly ScannedPair[], tableOf: (pair: SegmentationPair) => LabelTable, classes: number): Promise<void> {
+async function checkLabels(
+  pairs: readonly ScannedPair[],
+  tableOf: (pair: SegmentationPair) => LabelTable,
+  classes: number,
+): Promise<void> {
   for (const pair of pairs) {
     const table = tableOf(pair);
     if ([...pair.numbers].every((value) => table[value] !== undefined)) continue;
@@ -192,7 +197,12 @@ export async function openSegmentationData(dir: string, options: SegmentationDat
       if (digestOf(bytes) !== pair.maskDigest) {
         throw new DataError('malformed', `${pair.mask} has changed since it was checked; run the evaluation again`);
       }
-      const mask = applyLabels(await readMaskNumbers(bytes, pair.mask, pair.size), tableOf(pair), pair.mask, classes.length);
+      const mask = applyLabels(
+        await readMaskNumbers(bytes, pair.mask, pair.size),
+        tableOf(pair),
+        pair.mask,
+        classes.length,
+      );
       if (keptBytes + mask.data.byteLength <= KEPT_MASK_BYTES) {
         kept.set(pair.mask, mask);
         keptBytes += mask.data.byteLength;
@@ -222,7 +232,10 @@ function missingClasses(
   const holder = tested.find((pair) => labelsOf(pair).has(first));
   const text = `no training mask has the class "${classes[first]!.name}" (label ${first})${more}${holder ? `, and the test mask ${holder.mask} has it` : ''}`;
   if (partial) return `warning: ${text}; more training images (--train-images) would have it`;
-  throw new DataError('malformed', `${text} (${trained.length} masks such as ${trained[0]!.mask}); correct the masks, the list of classes or the split`);
+  throw new DataError(
+    'malformed',
+    `${text} (${trained.length} masks such as ${trained[0]!.mask}); correct the masks, the list of classes or the split`,
+  );
 }
 
 /** Number of images and a digest of their names, order and classes, as the result has it. */

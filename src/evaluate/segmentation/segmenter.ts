@@ -83,7 +83,11 @@ class LogitBand {
  * @param head graph of `encodeSegmentationHead`
  * @param subject stays the caller's
  */
-export async function createSegmenter(subject: Subject, head: Uint8Array, options: SegmenterOptions): Promise<Segmenter> {
+export async function createSegmenter(
+  subject: Subject,
+  head: Uint8Array,
+  options: SegmenterOptions,
+): Promise<Segmenter> {
   const { maps, classes, window, session = {} } = options;
   const wants = new Set(maps.map(({ name }) => name as OutputName));
   const headSession = await createSession(head, session);

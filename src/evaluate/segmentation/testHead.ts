@@ -14,7 +14,11 @@ export interface TestHeadOptions {
   /** All that the predictions depend on beside the images. */
   readonly key: Readonly<Record<string, unknown>>;
   /** Receives every prediction; all are then computed, whatever the cache has. */
-  readonly onPrediction?: (pair: CheckedPair, photograph: Awaited<ReturnType<typeof readPhotograph>>, predicted: Uint8Array) => Promise<void>;
+  readonly onPrediction?: (
+    pair: CheckedPair,
+    photograph: Awaited<ReturnType<typeof readPhotograph>>,
+    predicted: Uint8Array,
+  ) => Promise<void>;
   readonly progress: WorkProgress;
 }
 
@@ -56,15 +60,20 @@ export async function testHead(
       const shape = [chunk.length, classes];
       return {
         // Counts are less than 2^31: images have fewer pixels.
-        tensors: new Map(names.map((name) => [name, tensor('int32', shape, Int32Array.from(found.flatMap((one) => [...one[name]])))])),
+        tensors: new Map(
+          names.map((name) => [name, tensor('int32', shape, Int32Array.from(found.flatMap((one) => [...one[name]])))]),
+        ),
         metadata: {},
       };
     };
     const images = chunk.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]);
-    const { tensors } = onPrediction ? await compute() : await cache.part({ kind: 'segmentation-counts', ...key, images }, compute);
+    const { tensors } = onPrediction
+      ? await compute()
+      : await cache.part({ kind: 'segmentation-counts', ...key, images }, compute);
     if (computed === 0) progress.advance(chunk.length);
     for (let i = 0; i < chunk.length; i++) {
-      const row = (name: string) => Uint32Array.from((tensors.get(name)!.data as Int32Array).subarray(i * classes, (i + 1) * classes));
+      const row = (name: string) =>
+        Uint32Array.from((tensors.get(name)!.data as Int32Array).subarray(i * classes, (i + 1) * classes));
       counts.push({ truth: row('truth'), predicted: row('predicted'), both: row('both') });
     }
   }

@@ -1,6 +1,12 @@
 import { createHeadTrainer } from '../../heads/headTrainer.js';
 import { IGNORED } from '../../heads/pixelCrossEntropy.js';
-import { channelsOf, DROPOUT_INPUT, emitSegmentationStep, LABELS_INPUT, type SegmentationHeadSpec } from '../../heads/segmentationHead.js';
+import {
+  channelsOf,
+  DROPOUT_INPUT,
+  emitSegmentationStep,
+  LABELS_INPUT,
+  type SegmentationHeadSpec,
+} from '../../heads/segmentationHead.js';
 import type { SessionConfig } from '../../onnx/session.js';
 import type { WorkProgress } from '../../progress/work.js';
 import { float16ToFloat32 } from '../../tensor/float16.js';
@@ -59,7 +65,13 @@ function copyMap({ shape, data, dtype }: Tensor, top: number, left: number, side
 }
 
 /** Copies a crop of the labels to `target` [crop, crop]; padding is ignored. */
-export function copyLabels(mask: LabelMask, { windows }: Pick<ImageMaps, 'windows'>, { view, top, left }: CropPlace, crop: number, target: Uint8Array): void {
+export function copyLabels(
+  mask: LabelMask,
+  { windows }: Pick<ImageMaps, 'windows'>,
+  { view, top, left }: CropPlace,
+  crop: number,
+  target: Uint8Array,
+): void {
   const window = windows[view % windows.length]!;
   const flip = view >= windows.length;
   target.fill(IGNORED);

@@ -8,7 +8,12 @@ import { bilinearMatrix, enlargeBilinear, resizeBilinear } from './resize.js';
 import { transpose } from './shape.js';
 
 /** The definition, pixel by pixel: positions are clamped to the outermost centres. */
-function reference(values: readonly number[], [batch, h, w, c]: readonly number[], rows: number, columns: number): number[] {
+function reference(
+  values: readonly number[],
+  [batch, h, w, c]: readonly number[],
+  rows: number,
+  columns: number,
+): number[] {
   const result: number[] = [];
   const at = (b: number, y: number, x: number, k: number) => values[((b * h! + y) * w! + x) * c! + k]!;
   const axis = (i: number, from: number, to: number) => {
@@ -48,7 +53,11 @@ describe('bilinear interpolation of maps', () => {
   }
 
   it('keeps constants: every row of the matrix sums to 1', () => {
-    for (const [from, to] of [[1, 9], [7, 3], [16, 64]] as const) {
+    for (const [from, to] of [
+      [1, 9],
+      [7, 3],
+      [16, 64],
+    ] as const) {
       const matrix = bilinearMatrix(from, to);
       for (let row = 0; row < to; row++) {
         const sum = matrix.subarray(row * from, (row + 1) * from).reduce((total, share) => total + share, 0);

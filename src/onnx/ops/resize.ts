@@ -28,8 +28,9 @@ export function bilinearMatrix(from: number, to: number): Float64Array {
 }
 
 function matrixConstant(x: Value, from: number, to: number): Value {
-  return x.graph.shared(`bilinear:${from}:${to}`, (): Tensor =>
-    tensor('float32', [to, from], Float32Array.from(bilinearMatrix(from, to))),
+  return x.graph.shared(
+    `bilinear:${from}:${to}`,
+    (): Tensor => tensor('float32', [to, from], Float32Array.from(bilinearMatrix(from, to))),
   );
 }
 
@@ -41,7 +42,9 @@ function matrixConstant(x: Value, from: number, to: number): Value {
 export function resizeBilinear(x: Value, rows: number, columns: number): Value {
   const [batch, height, width, channels] = x.shape as readonly [number, number, number, number];
   if (x.dtype !== 'float32' || x.shape.length !== 4 || x.shape.some((dim) => typeof dim === 'string')) {
-    throw new GraphError(`resizeBilinear: ${x.dtype} ${formatShape(x.shape)} must be a static float32 map [B, h, w, C]`);
+    throw new GraphError(
+      `resizeBilinear: ${x.dtype} ${formatShape(x.shape)} must be a static float32 map [B, h, w, C]`,
+    );
   }
   // The columns first: the second product is then one Gemm for each image.
   const wide = width === columns ? x : matmul(matrixConstant(x, width, columns), x);
@@ -57,12 +60,16 @@ export function resizeBilinear(x: Value, rows: number, columns: number): Value {
  */
 export function enlargeBilinear(x: Value, factor: number, names?: readonly [string, string]): Value {
   if (!Number.isSafeInteger(factor) || factor < 1 || x.shape.length !== 4) {
-    throw new GraphError(`Resize: factor ${factor} of ${formatShape(x.shape)}; give a whole factor and a map [B, C, h, w]`);
+    throw new GraphError(
+      `Resize: factor ${factor} of ${formatShape(x.shape)}; give a whole factor and a map [B, C, h, w]`,
+    );
   }
   if (factor === 1) return x;
   const larger = (dim: number | string) => (typeof dim === 'number' ? dim * factor : `${dim}*${factor}`);
   const [batch, channels, height, width] = x.shape as [number | string, number, number | string, number | string];
-  const scales = x.graph.shared(`scales:${factor}`, () => tensor('float32', [4], Float32Array.of(1, 1, factor, factor)));
+  const scales = x.graph.shared(`scales:${factor}`, () =>
+    tensor('float32', [4], Float32Array.of(1, 1, factor, factor)),
+  );
   return emitOne(
     'Resize',
     [x, undefined, scales],
