@@ -7,9 +7,9 @@ import { checkOutputFolder, makeFolder, writeOutput } from '../files/output.js';
 
 /** A folder that holds a segmentation head: `head.onnx` and `manifest.json`. */
 
-export const HEAD_FORMAT = 'vicregl-segmentation-head';
+const HEAD_FORMAT = 'vicregl-segmentation-head';
 /** Raised when a reader of the previous version would misread a folder. */
-export const HEAD_VERSION = 1;
+const HEAD_VERSION = 1;
 
 const GRAPH_FILE = 'head.onnx';
 const MANIFEST_FILE = 'manifest.json';

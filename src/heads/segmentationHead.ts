@@ -118,7 +118,7 @@ function gram(from: number, to: number): Float64Array {
  * @param dropout masks [B, C] over all channels; undefined for none.
  * @returns [B, h, w, K] of the first map's size.
  */
-export function emitSegmentationLogits(
+function emitSegmentationLogits(
   parameters: Parameters,
   features: readonly Value[],
   classes: number,

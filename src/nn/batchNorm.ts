@@ -20,7 +20,7 @@ export interface RunningStatistics {
 }
 
 /** The running statistics of the layer `name`, as buffers. */
-export function batchNormBuffers(parameters: Parameters, name: string, channels: number): RunningStatistics {
+function batchNormBuffers(parameters: Parameters, name: string, channels: number): RunningStatistics {
   return {
     mean: parameters.buffer(`${name}.running_mean`, [channels], ZEROS),
     variance: parameters.buffer(`${name}.running_var`, [channels], ONES),

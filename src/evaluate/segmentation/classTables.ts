@@ -13,7 +13,7 @@ export interface SegmentationClass {
  * The colour of a label in PASCAL VOC's palette: the bits of the label, three by three, become the high bits of red, green and
  * blue. Label 0 is black.
  */
-export function paletteColour(label: number): Colour {
+function paletteColour(label: number): Colour {
   const colour = [0, 0, 0];
   for (let bit = 7, rest = label; rest > 0; bit--, rest >>= 3) {
     for (let c = 0; c < 3; c++) colour[c]! |= ((rest >> c) & 1) << bit;

@@ -15,7 +15,7 @@ const pixel = (classes: readonly SegmentationClass[], label: number) =>
   label === IGNORED ? IGNORED_COLOUR : classes[label]!.colour;
 
 /** Labels as RGB pixels [height, width, 3]. */
-export function paintLabels(labels: Uint8Array, classes: readonly SegmentationClass[]): Uint8Array {
+function paintLabels(labels: Uint8Array, classes: readonly SegmentationClass[]): Uint8Array {
   const painted = new Uint8Array(labels.length * 3);
   for (let i = 0; i < labels.length; i++) painted.set(pixel(classes, labels[i]!), i * 3);
   return painted;

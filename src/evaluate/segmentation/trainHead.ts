@@ -65,7 +65,7 @@ function copyMap({ shape, data, dtype }: Tensor, top: number, left: number, side
 }
 
 /** Copies a crop of the labels to `target` [crop, crop]; padding is ignored. */
-export function copyLabels(
+function copyLabels(
   mask: LabelMask,
   { windows }: Pick<ImageMaps, 'windows'>,
   { view, top, left }: CropPlace,
