@@ -1,8 +1,8 @@
 // A segmentation backend: maps from the service, and a head that vicregl evaluate segmentation has trained.
 //
-//   npx vicregl evaluate segmentation --data DIR --out-head HEAD        # the bundled model, or --model DIR
-//   npx vicregl models convert --stages 1,2,3,4 ...                     # a model with the maps of its stages, if it lacks them
-//   npx vicregl serve --model THAT_MODEL
+//   npx vicregl models convert MODEL --stages 1,2,3,4 --out models/staged      # a ConvNeXt with the maps of its stages
+//   npx vicregl evaluate segmentation --model models/staged --data DIR --out-head HEAD
+//   npx vicregl serve --model models/staged
 //   node examples/segmentation.mjs HEAD [HOST:PORT of the service] [port to listen on; 0 selects a free one]
 //   curl --data-binary @photo.jpg http://127.0.0.1:8080/segment > labels.png     # a label per pixel, as a grey level
 import { readFile } from 'node:fs/promises';

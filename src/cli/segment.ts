@@ -80,6 +80,7 @@ export function registerSegment(program: Command): void {
           maps,
           classes: classes.length,
           window,
+          windowsAtOnce: subject.runs,
           session,
         });
         try {

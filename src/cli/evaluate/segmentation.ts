@@ -116,6 +116,8 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     const { pictures, outHead } = flags;
     if (outHead !== undefined) await requireFreeHeadPlace('--out-head', outHead);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    // After the result is printed and written, so that a full disk does not lose it.
+    let keepHead = async (): Promise<void> => undefined;
     await runEvaluation(
       flags,
       ({ folder }) => protocolOf(backboneOfManifest(folder.manifest)).needs,
@@ -160,28 +162,30 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         if (outHead !== undefined) {
           const all = Uint32Array.from(data.test.keys());
           const { name, version } = folder.manifest;
-          await writeSegmentationHead(
-            '--out-head',
-            outHead,
-            {
-              created: new Date().toISOString(),
-              classes: data.classes.map((each) => ({ name: each.name, colour: [...each.colour] })),
-              protocol: text,
-              maps: [...trained!.maps],
-              stride: trained!.maps[0]!.stride,
-              inputStride,
-              window,
-              ...(protocol.needs.outputStride !== undefined && { outputStride: protocol.needs.outputStride }),
-              model: { name, version, digest: await weightsDigest(folder) },
-              scores: Object.fromEntries(
-                trained!.figures.map(({ name: figure, over }) => {
-                  const value = over(all);
-                  return [figure, Number.isFinite(value) ? value : null];
-                }),
-              ),
-            },
-            trained!.head,
-          );
+          const digest = await weightsDigest(folder);
+          keepHead = () =>
+            writeSegmentationHead(
+              '--out-head',
+              outHead,
+              {
+                created: new Date().toISOString(),
+                classes: data.classes.map((each) => ({ name: each.name, colour: [...each.colour] })),
+                protocol: text,
+                maps: [...trained!.maps],
+                stride: trained!.maps[0]!.stride,
+                inputStride,
+                window,
+                ...(protocol.needs.outputStride !== undefined && { outputStride: protocol.needs.outputStride }),
+                model: { name, version, digest },
+                scores: Object.fromEntries(
+                  trained!.figures.map(({ name: figure, over }) => {
+                    const value = over(all);
+                    return [figure, Number.isFinite(value) ? value : null];
+                  }),
+                ),
+              },
+              trained!.head,
+            );
         }
         const dataOf = (role: ResultData['role'], source: string, pairs: readonly CheckedPair[]): ResultData => ({
           role,
@@ -201,5 +205,6 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         };
       },
     );
+    await keepHead();
   });
 }

@@ -52,6 +52,9 @@ export interface MeasuredSegmentation extends SubjectMeasures {
 /** Maps are held in memory up to this share of what is available. */
 const MEMORY_SHARE = 0.25;
 
+/** Logits of photographs that are segmented at once, in bytes: those of a window of 512 x 512 pixels and 150 classes take 157 MB. */
+const LOGIT_BYTES = 512 * 1024 * 1024;
+
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
 
@@ -132,7 +135,7 @@ export async function measureSegmentation(
   try {
     const counts = await testHead(segmenter, data.test, data.labels, {
       classes,
-      runs: subject.runs,
+      runs: Math.max(1, Math.min(subject.runs, Math.floor(LOGIT_BYTES / (window.side ** 2 * classes * 4)))),
       cache: featureCache(cacheDir),
       key: { digest, head: sha256(head), window },
       progress,

@@ -23,6 +23,8 @@ export interface SegmenterOptions {
   readonly maps: readonly HeadMap[];
   readonly classes: number;
   readonly window: WindowOptions;
+  /** Windows of one photograph that are computed at once. Default 1: for callers that segment several photographs at once. */
+  readonly windowsAtOnce?: number;
   readonly session?: SessionConfig;
 }
 
@@ -88,7 +90,7 @@ export async function createSegmenter(
   head: Uint8Array,
   options: SegmenterOptions,
 ): Promise<Segmenter> {
-  const { maps, classes, window, session = {} } = options;
+  const { maps, classes, window, windowsAtOnce = 1, session = {} } = options;
   const wants = new Set(maps.map(({ name }) => name as OutputName));
   const headSession = await createSession(head, session);
   const upsampling = await createSession(encodeUpsampling(classes, maps[0]!.stride), session);
@@ -112,7 +114,7 @@ export async function createSegmenter(
         return tensor('uint8', [1, size.height, size.width, 3], pixels);
       };
       let i = 0;
-      for await (const logits of pipelined(windows.length, cut, pixelLogits, { runs: subject.runs })) {
+      for await (const logits of pipelined(windows.length, cut, pixelLogits, { runs: windowsAtOnce })) {
         band.add(windows[i]!, logits);
         const next = windows[++i];
         if (next === undefined) band.finish(image.height, labels);
