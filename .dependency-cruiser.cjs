@@ -9,6 +9,7 @@ const layers = {
   nn: ['onnx', 'tensor'],
   optim: ['nn', 'onnx', 'tensor'],
   vicregl: ['nn', 'onnx', 'tensor'],
+  heads: ['optim', 'vicregl', 'nn', 'onnx', 'files', 'tensor'],
   image: ['tensor'],
   data: ['files', 'image', 'tensor'],
   checkpoint: ['files', 'tensor'],

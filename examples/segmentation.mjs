@@ -1,125 +1,90 @@
-// A segmentation backend: dense maps from the service, with its own linear head.
+// A segmentation backend: maps from the service, and a head that vicregl evaluate segmentation has trained.
 //
-//   node examples/segmentation.mjs [HOST:PORT of the service] [port to listen on; 0 selects a free one]
-//   curl --data-binary @photo.jpg http://127.0.0.1:8080/segment > mask.png     # one grey level per class
-//
-// The head is trained at the start, on strips of three photographs; every cell has the label of its photograph. This set is tiny,
-// but sufficient as an example. With your own labels, `train` is the same. The network's weights do not change.
+//   npx vicregl models convert MODEL --stages 1,2,3,4 --out models/staged      # a ConvNeXt with the maps of its stages
+//   npx vicregl evaluate segmentation --model models/staged --data DIR --out-head HEAD
+//   npx vicregl serve --model models/staged
+//   node examples/segmentation.mjs HEAD [HOST:PORT of the service] [port to listen on; 0 selects a free one]
+//   curl --data-binary @photo.jpg http://127.0.0.1:8080/segment > labels.png     # a label per pixel, as a grey level
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { createClient, VicreglError } from 'vicregl';
 
+// ONNX Runtime reports its use unless this is set before it is loaded.
+process.env.ORT_DISABLE_TELEMETRY = '1';
+const ort = await import('onnxruntime-node');
+
 const MAX_BYTES = 32 * 1024 * 1024;
-const CLASSES = [
-  { name: 'astronaut', file: 'astronaut.jpg' },
-  { name: 'cat', file: 'chelsea.png' },
-  { name: 'coffee', file: 'coffee.jpg' },
-];
-/** The grey level of a class in the mask. */
-const level = (label) => Math.round((255 * label) / (CLASSES.length - 1));
 
-const client = createClient({ address: process.argv[2] ?? '127.0.0.1:50051' });
-
-/** The vectors of an image's cells and the grid; the image is resized to `width` x `height`. */
-async function cellVectors(pixels, { width, height, crop, signal }) {
-  const image = { pixels, resize: { kind: 'fit', width, height }, ...(crop && { crop }) };
-  return client.features(image, { dtype: 'float16', ...(signal && { signal }) });
+const dir = process.argv[2];
+if (dir === undefined)
+  throw new Error('give the folder of a head: node examples/segmentation.mjs HEAD [HOST:PORT] [port]');
+const head = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
+if (head.format !== 'vicregl-segmentation-head' || head.formatVersion !== 1) {
+  throw new Error(`${dir} is not a segmentation head of version 1`);
 }
+const session = await ort.InferenceSession.create(join(dir, 'head.onnx'));
+const client = createClient({ address: process.argv[3] ?? '127.0.0.1:50051' });
 
-/** Strips of a quarter of the width: the first and the third are for training, the others for a test. */
-async function trainingStrips(file) {
-  const pixels = await readFile(new URL(`../test/fixtures/photos/${file}`, import.meta.url));
-  const { width, height } = await sharp(pixels).metadata();
-  const strip = Math.floor(width / 4);
-  return [0, 2].map((i) => ({ pixels, crop: { left: i * strip, top: 0, width: strip, height } }));
-}
+/** Numbers of the stages that the head reads; 0 is the last map. */
+const stages = head.maps.map(({ name }) => (name === 'maps' ? 0 : Number(name.replace('stage', ''))));
 
-/** Class scores of one vector; `weights` [K, C + 1], the last column is the bias. */
-function scores(weights, data, start, channels) {
-  return weights.map((row) => {
-    let sum = row[channels];
-    for (let c = 0; c < channels; c++) sum += row[c] * data[start + c];
-    return sum;
-  });
-}
-
-/** Mean and standard deviation of every channel over all samples. */
-function channelStatistics(samples, channels) {
-  const mean = new Float64Array(channels);
-  const square = new Float64Array(channels);
-  const total = samples.reduce((sum, { count }) => sum + count, 0);
-  for (const { data } of samples) {
-    for (const [i, value] of data.entries()) {
-      mean[i % channels] += value / total;
-      square[i % channels] += value ** 2 / total;
-    }
+/** Logits [rows, columns, K] of a photograph, which the service resizes to a multiple of the model's stride. */
+async function logitsOf(pixels, signal) {
+  const image = { pixels, resize: { kind: 'native' } };
+  const { maps, model } = await client.features(image, { stages, dtype: 'float16', chunked: true, signal });
+  if (model.name !== head.model.name || model.version !== head.model.version) {
+    const [own, other] = [head.model, model].map(({ name, version }) => `${name} ${version}`);
+    throw new Error(`the head was trained on ${own}, and the service answers with ${other}: serve that model`);
   }
-  return { mean, std: square.map((value, c) => Math.sqrt(value - mean[c] ** 2 + 1e-6)) };
+  const feeds = Object.fromEntries(
+    maps.map(({ data, shape }, i) => [
+      head.maps[i].name,
+      new ort.Tensor('float32', Float32Array.from(data), [1, ...shape]),
+    ]),
+  );
+  const { logits } = await session.run(feeds);
+  return { data: logits.data, rows: logits.dims[1], columns: logits.dims[2] };
 }
 
-/**
- * Softmax regression by gradient descent, on channels normalised to mean 0 and standard deviation 1.
- * @param samples { data, count, label }: vectors [count, channels] of one class
- * @returns weights for the original vectors, without normalisation
- */
-function train(samples, channels, classes, { steps = 150, rate = 0.1 } = {}) {
-  const weights = Array.from({ length: classes }, () => new Float64Array(channels + 1));
-  const total = samples.reduce((sum, { count }) => sum + count, 0);
-  const { mean, std } = channelStatistics(samples, channels);
-  const scaled = samples.map(({ data, ...sample }) => ({
-    ...sample,
-    data: data.map((value, i) => (value - mean[i % channels]) / std[i % channels]),
-  }));
-  for (let step = 0; step < steps; step++) {
-    const gradient = weights.map(() => new Float64Array(channels + 1));
-    for (const { data, count, label } of scaled) {
-      for (let i = 0; i < count; i++) {
-        const found = scores(weights, data, i * channels, channels);
-        const most = Math.max(...found);
-        const exps = found.map((score) => Math.exp(score - most));
-        const sum = exps.reduce((a, b) => a + b);
-        for (let k = 0; k < classes; k++) {
-          const error = exps[k] / sum - (k === label ? 1 : 0);
-          for (let c = 0; c < channels; c++) gradient[k][c] += error * data[i * channels + c];
-          gradient[k][channels] += error;
-        }
+/** Nearest cells of every pixel along one axis, and the share of the second. */
+const axis = (pixels, cells) =>
+  Array.from({ length: pixels }, (_, i) => {
+    const position = Math.min(cells - 1, Math.max(0, ((i + 0.5) * cells) / pixels - 0.5));
+    const first = Math.floor(position);
+    return [first, Math.min(cells - 1, first + 1), position - first];
+  });
+
+/** The most likely class of every pixel: logits upsampled bilinearly to the photograph. */
+function labelsOf({ data, rows, columns }, width, height) {
+  const classes = head.classes.length;
+  const labels = new Uint8Array(width * height);
+  const across = axis(width, columns);
+  for (const [y, [top, bottom, down]] of axis(height, rows).entries()) {
+    for (const [x, [left, right, along]] of across.entries()) {
+      const at = (row, column) => (row * columns + column) * classes;
+      const corners = [at(top, left), at(top, right), at(bottom, left), at(bottom, right)];
+      let [best, most] = [0, Number.NEGATIVE_INFINITY];
+      for (let k = 0; k < classes; k++) {
+        const [a, b, c, d] = corners.map((corner) => data[corner + k]);
+        const value = (a * (1 - along) + b * along) * (1 - down) + (c * (1 - along) + d * along) * down;
+        if (value > most) [best, most] = [k, value];
       }
-    }
-    for (let k = 0; k < classes; k++) {
-      for (let c = 0; c <= channels; c++) weights[k][c] -= (rate / total) * gradient[k][c];
+      labels[y * width + x] = best;
     }
   }
-  return weights.map((row) => {
-    const own = Float64Array.from(row, (value, c) => (c < channels ? value / std[c] : value));
-    for (let c = 0; c < channels; c++) own[channels] -= own[c] * mean[c];
-    return own;
-  });
+  return labels;
 }
 
-const samples = [];
-let channels = 0;
-for (const [label, { file }] of CLASSES.entries()) {
-  for (const { pixels, crop } of await trainingStrips(file)) {
-    const { data, shape } = await cellVectors(pixels, { width: 448, height: 896, crop });
-    channels = shape[2];
-    samples.push({ data, count: shape[0] * shape[1], label });
-  }
-}
-const weights = train(samples, channels, CLASSES.length);
-const cells = samples.reduce((sum, { count }) => sum + count, 0);
-
-/** A PNG of the image's size with the class of every cell as a grey level. */
+/** A grey PNG of the photograph's size whose levels are the labels. */
 async function segment(pixels, signal) {
-  const { width, height } = await sharp(pixels).metadata();
-  const sized = (side) => Math.max(32, Math.round(side / 32) * 32);
-  const { data, shape, grid } = await cellVectors(pixels, { width: sized(width), height: sized(height), signal });
-  const labels = Uint8Array.from({ length: shape[0] * shape[1] }, (_, cell) => {
-    const found = scores(weights, data, cell * channels, channels);
-    return level(found.indexOf(Math.max(...found)));
-  });
-  const mask = sharp(labels, { raw: { width: grid.columns, height: grid.rows, channels: 1 } });
-  return mask.resize(width, height, { fit: 'fill', kernel: 'nearest' }).toColourspace('b-w').png().toBuffer();
+  const logits = await logitsOf(pixels, signal);
+  const { width, height } = (await sharp(pixels).metadata()).autoOrient;
+  return sharp(labelsOf(logits, width, height), { raw: { width, height, channels: 1 } })
+    .toColourspace('b-w')
+    .png()
+    .toBuffer();
 }
 
 async function body(request) {
@@ -144,7 +109,7 @@ const server = createServer(async (request, response) => {
     }
     const mask = await segment(await body(request), gone.signal);
     response
-      .writeHead(200, { 'content-type': 'image/png', 'x-classes': CLASSES.map(({ name }) => name).join() })
+      .writeHead(200, { 'content-type': 'image/png', 'x-classes': head.classes.map(({ name }) => name).join() })
       .end(mask);
   } catch (error) {
     const busy = error instanceof VicreglError && ['RESOURCE_EXHAUSTED', 'UNAVAILABLE'].includes(error.code);
@@ -154,8 +119,8 @@ const server = createServer(async (request, response) => {
     response.writeHead(busy ? 503 : 400, headers).end(`${error.message}\n`);
   }
 });
-server.listen(Number(process.argv[3] ?? 8080), '127.0.0.1', () => {
-  console.log(`trained on ${cells} cells; POST images to http://127.0.0.1:${server.address().port}/segment`);
+server.listen(Number(process.argv[4] ?? 8080), '127.0.0.1', () => {
+  console.log(`${head.classes.length} classes; POST images to http://127.0.0.1:${server.address().port}/segment`);
 });
 process.once('SIGTERM', () => {
   server.close();

@@ -1,9 +1,10 @@
-import { crc32 } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 import { ImageError } from './imageError.js';
 
 /** Reads the chunks of PNG files (W3C, Portable Network Graphics, third edition). */
 
-const SIGNATURE_BYTES = 8;
+const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+const SIGNATURE_BYTES = SIGNATURE.length;
 /** Length, type and checksum around a chunk's data. */
 const FRAME_BYTES = 12;
 const HEADER_BYTES = 13;
@@ -22,6 +23,7 @@ const colours: ReadonlyMap<number, PngColour> = new Map([
 ]);
 const COLOUR_AT = 9;
 const GREY = 0;
+const PALETTE = 3;
 
 /** The first chunk. Sizes are in pixels. */
 export interface PngHeader {
@@ -128,4 +130,27 @@ export function bareSamples(bytes: Uint8Array): Buffer {
   }
   parts.push(frame('IEND', new Uint8Array(0)));
   return Buffer.concat(parts);
+}
+
+/**
+ * A PNG file of 8-bit palette indices, as the label images of PASCAL VOC: readers of masks see the indices, viewers the colours.
+ * @param indices of every pixel, rows from the top
+ * @param palette red, green and blue of each index, at most 256
+ */
+export function encodePalettePng(
+  indices: Uint8Array,
+  { width, height }: Pick<PngHeader, 'width' | 'height'>,
+  palette: readonly (readonly [number, number, number])[],
+): Buffer {
+  const head = Buffer.alloc(HEADER_BYTES);
+  head.writeUInt32BE(width, 0);
+  head.writeUInt32BE(height, 4);
+  head[8] = 8;
+  head[COLOUR_AT] = PALETTE;
+  // Each row begins with its filter: 0, none.
+  const rows = Buffer.alloc((width + 1) * height);
+  for (let row = 0; row < height; row++)
+    rows.set(indices.subarray(row * width, (row + 1) * width), row * (width + 1) + 1);
+  const parts = [frame('IHDR', head), frame('PLTE', Uint8Array.from(palette.flat())), frame('IDAT', deflateSync(rows))];
+  return Buffer.concat([SIGNATURE, ...parts, frame('IEND', new Uint8Array(0))]);
 }

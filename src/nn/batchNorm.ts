@@ -9,8 +9,39 @@ import { ONES, ZEROS } from './layers.js';
 import type { Initialiser, Parameters } from './parameters.js';
 
 /** PyTorch's defaults. */
-const EPSILON = 1e-5;
+export const BATCH_NORM_EPSILON = 1e-5;
+const EPSILON = BATCH_NORM_EPSILON;
 const MOMENTUM = 0.1;
+
+/** Running statistics of a layer [C], before a step. */
+export interface RunningStatistics {
+  readonly mean: Value;
+  readonly variance: Value;
+}
+
+/** The running statistics of the layer `name`, as buffers. */
+function batchNormBuffers(parameters: Parameters, name: string, channels: number): RunningStatistics {
+  return {
+    mean: parameters.buffer(`${name}.running_mean`, [channels], ZEROS),
+    variance: parameters.buffer(`${name}.running_var`, [channels], ONES),
+  };
+}
+
+/**
+ * Moves the running statistics of the layer `name` to those of a batch, by the momentum 0.1.
+ * @param batch mean and biased variance over `count` elements of every channel.
+ */
+export function updateBatchNormBuffers(
+  parameters: Parameters,
+  name: string,
+  { mean, variance, count }: RunningStatistics & { readonly count: number },
+): void {
+  const channels = mean.shape[0] as number;
+  const running = batchNormBuffers(parameters, name, channels);
+  const blend = (old: Value, batch: Value) => add(mul(old, 1 - MOMENTUM), mul(stopGradient(batch), MOMENTUM));
+  parameters.updateBuffer(`${name}.running_mean`, blend(running.mean, mean));
+  parameters.updateBuffer(`${name}.running_var`, blend(running.variance, mul(variance, count / (count - 1))));
+}
 
 /**
  * Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) over all axes but `channelAxis`; parameters `name.weight`,
@@ -29,21 +60,18 @@ export function batchNormLayer(
   const channels = x.shape[channelAxis] as number;
   const weight = parameters.get(`${name}.weight`, [channels], weightInit);
   const bias = parameters.get(`${name}.bias`, [channels], ZEROS);
-  const runningMean = parameters.buffer(`${name}.running_mean`, [channels], ZEROS);
-  const runningVariance = parameters.buffer(`${name}.running_var`, [channels], ONES);
+  const running = batchNormBuffers(parameters, name, channels);
   const along = x.shape.map((_, axis) => (axis === channelAxis ? channels : 1));
   const spread = (vector: Value) => reshape(vector, along);
 
   if (!parameters.training) {
-    const scale = div(weight, sqrt(add(runningVariance, EPSILON)));
-    return add(mul(x, spread(scale)), spread(sub(bias, mul(runningMean, scale))));
+    const scale = div(weight, sqrt(add(running.variance, EPSILON)));
+    return add(mul(x, spread(scale)), spread(sub(bias, mul(running.mean, scale))));
   }
   const { mean, variance, y } = normalise(x, weight, bias, channelAxis);
   const count = elementCount(x.shape as readonly number[]) / channels;
-  const blend = (running: Value, batch: Value) =>
-    add(mul(running, 1 - MOMENTUM), mul(stopGradient(reshape(batch, [channels])), MOMENTUM));
-  parameters.updateBuffer(`${name}.running_mean`, blend(runningMean, mean));
-  parameters.updateBuffer(`${name}.running_var`, blend(runningVariance, mul(variance, count / (count - 1))));
+  const vector = (statistic: Value) => reshape(statistic, [channels]);
+  updateBatchNormBuffers(parameters, name, { mean: vector(mean), variance: vector(variance), count });
   return y;
 }
 

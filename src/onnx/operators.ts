@@ -119,6 +119,13 @@ const table = {
   Expand: { ...USUAL, types: { T: ANY, inputs: ['T', INDICES], outputs: ['T'] } },
   // The kernel is registered for the form of 18 alone, and Pad changed in 19.
   Pad: { ...USUAL, types: { T: ANY, inputs: ['T', INDICES, 'T'], outputs: ['T'] }, cuda: { lastOpset: 18 } },
+  // Only in exported graphs.
+  Resize: {
+    ...USUAL,
+    types: { T: FLOATS, inputs: ['T', ['float32'], ['float32'], INDICES], outputs: ['T'] },
+    // The kernel is registered for the form of 18 alone, and Resize changed in 19.
+    cuda: { lastOpset: 18 },
+  },
   // matrix products and convolutions
   MatMul: { ...USUAL, types: binary([...FLOATS, 'int32', 'int64']), multiplyAdds: 'row' },
   Gemm: {

@@ -1,21 +1,44 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import sharp from 'sharp';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
+import { withFeatures } from '../../src/evaluate/subjects/modelSubject.js';
+import { writeSegmentationHead } from '../../src/heads/segmentationFolder.js';
+import { encodeSegmentationHead } from '../../src/heads/segmentationGraph.js';
+import { openModelFolder } from '../../src/models/folder.js';
 import { ServeError } from '../../src/serve/call/serveError.js';
 import { createServer } from '../../src/serve/server.js';
+import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { tinyManifest } from '../support/tinyModel.js';
+import { vicregl } from '../support/vicregl.js';
+
+const bundled = fileURLToPath(new URL('../../../models/vicregl-convnext-atto', import.meta.url));
 
 /** The programs in examples/, each in its own process, with a service that has the bundled model. */
 
 const photo = (name: string) => readFile(new URL(`../../../test/fixtures/photos/${name}`, import.meta.url));
+
+const photographs = ['astronaut.jpg', 'chelsea.png', 'coffee.jpg'];
+/** Size of a strip in pixels. */
+const STRIP = { width: 224, height: 448 } as const;
+
+/** One of the four vertical strips of a photograph, stretched to `STRIP`. */
+async function strip(name: string, part: number): Promise<Buffer> {
+  const file = await photo(name);
+  const size = await sharp(file).metadata();
+  const width = Math.floor(size.width / 4);
+  const cut = sharp(file).extract({ left: part * width, top: 0, width, height: size.height });
+  return cut.resize(STRIP.width, STRIP.height, { fit: 'fill' }).png().toBuffer();
+}
 
 interface Example {
   readonly child: ChildProcess;
@@ -23,9 +46,9 @@ interface Example {
 }
 
 /** Starts an example and waits for the line with its address. */
-async function startExample(name: string, address: string): Promise<Example> {
+async function startExample(name: string, ...args: string[]): Promise<Example> {
   const script = fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
-  const child = spawn(process.execPath, [script, address, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, ...args, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /http:\S+/.exec(line)?.[0];
     if (url !== undefined) return { child, url };
@@ -53,25 +76,69 @@ async function encoded(value: FormData | string) {
 
 describe('examples', () => {
   let served: ServedProcess;
+  let root: string;
+  let head: string;
   before(async () => {
-    served = await startServedProcess();
+    root = await mkdtemp(join(tmpdir(), 'vicregl-examples-'));
+    head = join(root, 'head');
+    const staged = await withFeatures(await openModelFolder(bundled), { stages: true }, join(root, 'model'));
+    served = await startServedProcess('--model', staged.dir);
+    await trainHead();
   });
-  after(() => stop(served));
+  after(async () => {
+    await stop(served);
+    await rm(root, { recursive: true });
+  });
+
+  /** Trains a head on strips of a quarter of the width of each photograph: the first and the third, of which each is one class. */
+  async function trainHead(): Promise<void> {
+    const data = join(root, 'data');
+    for (const folder of ['images', 'masks']) await mkdir(join(data, folder), { recursive: true });
+    for (const [label, name] of photographs.entries()) {
+      for (const part of [0, 2]) {
+        await writeFile(join(data, 'images', `${label}${part}.png`), await strip(name, part));
+        const raw = { width: STRIP.width, height: STRIP.height, channels: 1 as const };
+        const mask = sharp(new Uint8Array(raw.width * raw.height).fill(label), { raw }).toColourspace('b-w');
+        await writeFile(join(data, 'masks', `${label}${part}.png`), await mask.png().toBuffer());
+      }
+    }
+    await writeFile(join(data, 'classes.txt'), 'astronaut\ncat\ncoffee\n');
+    const flags = [
+      '--steps',
+      '60',
+      '--crop',
+      '128',
+      '--batch',
+      '3',
+      '--lr',
+      '0.01',
+      '--no-flip',
+      '--baseline',
+      'pixels',
+    ];
+    const ended = await vicregl(
+      'evaluate',
+      'segmentation',
+      '--device',
+      'cpu',
+      '--data',
+      data,
+      '--test',
+      data,
+      ...flags,
+      '--out-head',
+      head,
+    );
+    assert.equal(ended.code, 0, ended.stderr);
+  }
 
   test('the segmentation backend separates the parts of an image that it was not trained on', async (t) => {
-    const example = await startExample('segmentation.mjs', served.address);
+    const example = await startExample('segmentation.mjs', head, served.address);
     t.after(() => example.child.kill());
     // A strip of each photograph that was not used in training, side by side.
-    const [width, height] = [448, 896];
+    const { width, height } = STRIP;
     const strips = await Promise.all(
-      ['astronaut.jpg', 'chelsea.png', 'coffee.jpg'].map(async (name, i) => {
-        const file = await photo(name);
-        const size = await sharp(file).metadata();
-        const quarter = Math.floor(size.width / 4);
-        const strip = sharp(file).extract({ left: quarter, top: 0, width: quarter, height: size.height });
-        const input = await strip.resize(width, height, { fit: 'fill' }).png().toBuffer();
-        return { input, left: i * width, top: 0 };
-      }),
+      photographs.map(async (name, i) => ({ input: await strip(name, 1), left: i * width, top: 0 })),
     );
     const blank = { width: 3 * width, height, channels: 3, background: '#000000' } as const;
     const mosaic = await sharp({ create: blank }).composite(strips).jpeg({ quality: 95 }).toBuffer();
@@ -82,12 +149,11 @@ describe('examples', () => {
       .raw()
       .toBuffer({ resolveWithObject: true });
     assert.deepEqual({ width: info.width, height: info.height }, { width: 3 * width, height });
-    const levels = [0, 128, 255];
     const right = [0, 0, 0];
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < 3 * width; x++) {
         const part = Math.floor(x / width);
-        if (data[(y * 3 * width + x) * info.channels] === levels[part]) right[part]!++;
+        if (data[(y * 3 * width + x) * info.channels] === part) right[part]!++;
       }
     }
     const shares = right.map((count) => count / (width * height));
@@ -134,9 +200,37 @@ describe('examples', () => {
       logger: pino({ level: 'silent' }),
     });
     t.after(() => service.close());
-    const [matching, segmentation] = await Promise.all(
-      ['matching.mjs', 'segmentation.mjs'].map((name) => startExample(name, service.address)),
+    // A head of the last map: this model has no stages.
+    const last = join(root, 'last');
+    const spec = { maps: [{ name: 'maps', channels: 16, stride: 8 }], classes: 2, dropout: 0 };
+    const vector = (length: number) => tensor('float32', [length], new Float32Array(length).fill(1));
+    const weights = new Map<string, Tensor>(
+      ['bn.weight', 'bn.bias', 'bn.running_mean', 'bn.running_var'].map((name) => [name, vector(16)]),
     );
+    weights.set('conv.weight', vector(32)).set('conv.bias', vector(2));
+    const classes = ['a', 'b'].map((name): { name: string; colour: [number, number, number] } => ({
+      name,
+      colour: [0, 0, 0],
+    }));
+    const model = { name: tinyManifest.name, version: tinyManifest.version, digest: '' };
+    const about = {
+      created: new Date().toISOString(),
+      protocol: '',
+      stride: 8,
+      inputStride: 8,
+      window: { side: 512, step: 341 },
+      scores: {},
+    };
+    await writeSegmentationHead(
+      'head',
+      last,
+      { ...about, classes, maps: spec.maps, model },
+      encodeSegmentationHead(spec, weights),
+    );
+    const [matching, segmentation] = await Promise.all([
+      startExample('matching.mjs', service.address),
+      startExample('segmentation.mjs', last, service.address),
+    ]);
     t.after(() => {
       for (const { child } of [matching!, segmentation!]) child.kill();
     });

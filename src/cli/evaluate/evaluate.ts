@@ -4,6 +4,7 @@ import { registerEvaluateKnn } from './knn.js';
 import { registerEvaluateLinear } from './linear.js';
 import { registerEvaluateMatches } from './matches.js';
 import { registerEvaluateRetrieval } from './retrieval.js';
+import { registerEvaluateSegmentation } from './segmentation.js';
 
 /** `vicregl evaluate`: measures the quality of a model's features. */
 export function registerEvaluate(program: Command): void {
@@ -12,5 +13,6 @@ export function registerEvaluate(program: Command): void {
   registerEvaluateLinear(evaluate);
   registerEvaluateRetrieval(evaluate);
   registerEvaluateMatches(evaluate);
+  registerEvaluateSegmentation(evaluate);
   registerEvaluateHomography(evaluate);
 }

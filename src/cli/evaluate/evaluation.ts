@@ -57,6 +57,8 @@ export interface EvaluationContext {
   readonly sources: readonly SubjectSource[];
   readonly seed: number;
   readonly cache: FeatureCache;
+  /** Temporary folder, which is removed when the evaluation ends. */
+  readonly scratch: string;
   readonly progress: ShownProgress;
   /** Prints a message once, above the progress bar. */
   readonly log: (message: string) => void;
@@ -97,7 +99,7 @@ export async function runEvaluation(
       scratch,
       needs: needs(evaluated),
     });
-    const parts = await evaluate({ evaluated, sources, seed, cache: featureCache(cache), progress, log });
+    const parts = await evaluate({ evaluated, sources, seed, cache: featureCache(cache), scratch, progress, log });
     progress.stop();
     const result = buildResult({ ...parts, command: process.argv.slice(2), seed, sources, began });
     // Printed first, so that a full disk does not lose the results.

@@ -22,6 +22,7 @@ export const gradientRules: Readonly<Record<Operator, Gradient>> = {
   // Only in exported graphs.
   QuantizeLinear: 'unsupported',
   DequantizeLinear: 'unsupported',
+  Resize: 'unsupported',
   // Only around whole training steps.
   Scan: 'unsupported',
 };

@@ -1,0 +1,210 @@
+import { extname, join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DataError } from '../../data/dataError.js';
+import type { ResultData } from '../../evaluate/result/schema.js';
+import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
+import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
+import { comparisonPicture } from '../../evaluate/segmentation/pictures.js';
+import { protocolOf } from '../../evaluate/segmentation/protocol.js';
+import {
+  type CheckedPair,
+  openSegmentationData,
+  segmentationFingerprint,
+} from '../../evaluate/segmentation/segmentationData.js';
+import { measureSubjects } from '../../evaluate/subjects/subject.js';
+import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
+import { checkOutputFolder, makeFolder, writeOutputFile } from '../../files/output.js';
+import { requireFreeHeadPlace, writeSegmentationHead } from '../../heads/segmentationFolder.js';
+import { backboneOfManifest } from '../../models/architecture.js';
+import { wholeNumber } from '../wholeNumber.js';
+import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
+
+interface SegmentationFlags extends EvaluationFlags {
+  readonly data: string;
+  readonly layout: Layout | 'auto';
+  readonly test?: string;
+  readonly trainSplit?: string;
+  readonly testSplit?: string;
+  readonly trainImages?: number;
+  readonly testImages?: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly crop: number;
+  readonly lr?: number;
+  readonly window: number;
+  readonly windowStep?: number;
+  readonly flip: boolean;
+  readonly pictures?: string;
+  readonly outHead?: string;
+}
+
+const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
+
+function rate(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a number above 0.');
+}
+
+/** @throws DataError `bad_option` for a crop that does not fit the maps or the windows. */
+function checkSizes({ crop, window }: Pick<SegmentationFlags, 'crop' | 'window'>, stride: number): void {
+  if (crop % stride !== 0) {
+    const below = Math.floor(crop / stride) * stride;
+    throw new DataError(
+      'bad_option',
+      `--crop is ${crop}, not a multiple of the model's stride ${stride}; use ${below > 0 ? `${below} or ` : ''}${below + stride}`,
+    );
+  }
+  if (crop > window + stride - 1) {
+    throw new DataError(
+      'bad_option',
+      `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}`,
+    );
+  }
+}
+
+/** Name of a picture: the image's, without folders, which test images of one name in two folders would share. */
+const pictureName = ({ name }: CheckedPair): string =>
+  `${name.slice(0, name.length - extname(name).length).replaceAll('/', '_')}.png`;
+
+/** `vicregl evaluate segmentation`: linear segmentation by a model's frozen maps. */
+export function registerEvaluateSegmentation(evaluate: Command): void {
+  const command = evaluate
+    .command('segmentation')
+    .description(
+      "Train a linear segmentation head on a model's frozen maps and measure its mIoU, compared with random weights or other baselines.",
+    )
+    .requiredOption(
+      '--data <dir>',
+      'images and masks: a folder with images/ and masks/, or VOC2012, Cityscapes, ADE20K or CamVid as published',
+    )
+    .addOption(
+      new Option('--layout <name>', 'layout of --data; auto recognises it by its folders')
+        .choices(['auto', ...LAYOUTS])
+        .default('auto'),
+    )
+    .option(
+      '--test <dir>',
+      'folder with images/ and masks/ to test on (default for plain folders: one of five images, by a hash of the name)',
+    )
+    .option(
+      '--train-split <name>',
+      'part of the data set to train on (default: train, trainaug or training, as published)',
+    )
+    .option('--test-split <name>', 'part of the data set to test on (default: val or validation; test for CamVid)')
+    .option('--train-images <count>', 'maximum number of training images (default: all)', count)
+    .option('--test-images <count>', 'maximum number of test images (default: all)', count)
+    .option('--steps <count>', 'training steps of the head', count, 1500)
+    .option('--batch <count>', 'crops of a training step', count, 8)
+    .option('--crop <pixels>', 'side of the crops, a multiple of the stride of the model', count, 256)
+    .option(
+      '--lr <number>',
+      'learning rate of the first step (default: 0.001 with AdamW for a ConvNeXt, 0.01 with SGD for a ResNet)',
+      rate,
+    )
+    .option(
+      '--window <pixels>',
+      'photographs with a longer side are cut into overlapping windows of this side',
+      count,
+      512,
+    )
+    .option('--window-step <pixels>', 'distance of neighbouring windows (default: two thirds of --window)', count)
+    .option('--no-flip', 'train without mirrored images')
+    .option('--pictures <dir>', 'write photograph, truth and prediction of every test image side by side, as PNG files')
+    .option('--out-head <dir>', 'write the trained head, for vicregl segment');
+  addEvaluationFlags(command, "the image selection, the head's training").action(async (flags: SegmentationFlags) => {
+    const { pictures, outHead } = flags;
+    if (outHead !== undefined) await requireFreeHeadPlace('--out-head', outHead);
+    if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    // After the result is printed and written, so that a full disk does not lose it.
+    let keepHead = async (): Promise<void> => undefined;
+    await runEvaluation(
+      flags,
+      ({ folder }) => protocolOf(backboneOfManifest(folder.manifest)).needs,
+      async ({ evaluated, sources, seed, progress, log, scratch }) => {
+        const { folder } = evaluated;
+        const { steps, batch, crop, flip, threads } = flags;
+        const protocol = protocolOf(backboneOfManifest(folder.manifest));
+        const window = {
+          side: flags.window,
+          step: Math.min(flags.windowStep ?? Math.floor((flags.window * 2) / 3), flags.window),
+        };
+        const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
+        const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
+        for (const note of data.notes) log(note);
+        if (pictures !== undefined) await makeFolder(pictures);
+
+        let inputStride = 0;
+        const measures = await measureSubjects(sources, (subject, source): Promise<MeasuredSegmentation> => {
+          checkSizes(flags, subject.stride);
+          const first = source === sources[0];
+          if (first) inputStride = subject.stride;
+          return measureSegmentation(subject, source, data, {
+            ...settings,
+            protocol,
+            seed,
+            session: { ...(threads !== undefined && { threads }) },
+            cacheDir: flags.cache,
+            scratch,
+            progress,
+            ...(first &&
+              pictures !== undefined && {
+                async onPrediction(pair, photograph, predicted) {
+                  const { data: truth } = await data.labels(pair);
+                  const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
+                  await writeOutputFile('--pictures', join(pictures, pictureName(pair)), picture);
+                },
+              }),
+          });
+        });
+        const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px, learning rate ${settings.learningRate} with polynomial decay 0.9`;
+        const [trained] = measures;
+        if (outHead !== undefined) {
+          const all = Uint32Array.from(data.test.keys());
+          const { name, version } = folder.manifest;
+          const digest = await weightsDigest(folder);
+          keepHead = () =>
+            writeSegmentationHead(
+              '--out-head',
+              outHead,
+              {
+                created: new Date().toISOString(),
+                classes: data.classes.map((each) => ({ name: each.name, colour: [...each.colour] })),
+                protocol: text,
+                maps: [...trained!.maps],
+                stride: trained!.maps[0]!.stride,
+                inputStride,
+                window,
+                ...(protocol.needs.outputStride !== undefined && { outputStride: protocol.needs.outputStride }),
+                model: { name, version, digest },
+                scores: Object.fromEntries(
+                  trained!.figures.map(({ name: figure, over }) => {
+                    const value = over(all);
+                    return [figure, Number.isFinite(value) ? value : null];
+                  }),
+                ),
+              },
+              trained!.head,
+            );
+        }
+        const dataOf = (role: ResultData['role'], source: string, pairs: readonly CheckedPair[]): ResultData => ({
+          role,
+          source,
+          fingerprint: segmentationFingerprint(pairs),
+          images: pairs.length,
+          skipped: [],
+        });
+        return {
+          kind: 'segmentation' as const,
+          protocol: text,
+          options: { layout: data.layout, split: data.split, classes: data.classes.length, ...settings },
+          items: data.test.map(({ name }) => name),
+          measures: measures.map(({ figures, classes }) => ({ figures, ...(classes && { classes }) })),
+          data: [dataOf('train', flags.data, data.train), dataOf('test', flags.test ?? flags.data, data.test)],
+          notes: [...data.notes],
+        };
+      },
+    );
+    await keepHead();
+  });
+}

@@ -1,0 +1,108 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import type { Command } from 'commander';
+import { labelPicture, overlayPicture } from '../evaluate/segmentation/pictures.js';
+import { readPhotograph } from '../evaluate/segmentation/segmentationData.js';
+import { createSegmenter } from '../evaluate/segmentation/segmenter.js';
+import { modelSubject, withFeatures } from '../evaluate/subjects/modelSubject.js';
+import { weightsDigest } from '../evaluate/subjects/weightsDigest.js';
+import { checkOutputFile, OutputError, writeOutputFile } from '../files/output.js';
+import {
+  HeadError,
+  openSegmentationHead,
+  requireHeadModel,
+  type SegmentationHeadManifest,
+} from '../heads/segmentationFolder.js';
+import { openModelFolder } from '../models/folder.js';
+import { bundledModelFolder } from './defaults.js';
+import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from './engine.js';
+import { ofInput } from './ofInput.js';
+import { printJson } from './printJson.js';
+
+interface SegmentFlags extends EngineFlags {
+  readonly head: string;
+  readonly out: string;
+  readonly overlay: boolean;
+  readonly model?: string;
+}
+
+/** Share of the pixels of every class that was found, from the largest. */
+function shares(labels: Uint8Array, classes: SegmentationHeadManifest['classes']) {
+  const counts = new Float64Array(classes.length);
+  for (const label of labels) counts[label]!++;
+  return [...counts.entries()]
+    .filter(([, count]) => count > 0)
+    .sort(([, a], [, b]) => b - a)
+    .map(([label, count]) => ({ label, name: classes[label]!.name, share: count / labels.length }));
+}
+
+/** `vicregl segment PHOTO`: the class of every pixel, by a head of `evaluate segmentation --out-head`. */
+export function registerSegment(program: Command): void {
+  const command = program
+    .command('segment')
+    .description('Segment a photograph with a head that vicregl evaluate segmentation --out-head has written.')
+    .argument('<photo>', 'image file')
+    .requiredOption('--head <dir>', 'folder of the head')
+    .requiredOption(
+      '--out <file.png>',
+      'where to write the segmentation: a PNG of labels with the colours of the classes as palette',
+    )
+    .option('--overlay', 'write the photograph with the colours of the classes laid over it instead', false)
+    .option('--model <dir>', 'model folder that the head was trained on (default: the bundled model)');
+  addEngineFlags(command).action(async (photo: string, flags: SegmentFlags) => {
+    const { out, overlay, threads } = flags;
+    if (extname(out).toLowerCase() !== '.png') throw new OutputError(`--out: "${out}" must end in .png`);
+    await checkOutputFile('--out', out);
+    const head = await openSegmentationHead(flags.head);
+    const { classes, maps, window, inputStride, outputStride, model: trained } = head.manifest;
+    const modelDir = flags.model ?? bundledModelFolder;
+    const folder = await ofInput('--model', modelDir, () => openModelFolder(modelDir));
+    const { name, version } = folder.manifest;
+    requireHeadModel(head, { name, version, digest: await weightsDigest(folder) });
+    const photograph = await readPhotograph({ image: photo });
+
+    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
+    try {
+      const stages = maps.some(({ name: map }) => map !== 'maps');
+      const needs = { stages, ...(outputStride !== undefined && { outputStride }) };
+      const full = await withFeatures(folder, needs, join(scratch, 'model'));
+      const log = sayOnce((message) => console.error(message));
+      const subject = await modelSubject('trained', full, (one) => startBatchEngine(one, flags, log)).open();
+      try {
+        if (subject.stride !== inputStride) {
+          throw new HeadError(
+            `${flags.head} expects inputs of stride ${inputStride}, and the model has ${subject.stride}; train the head again`,
+          );
+        }
+        const session = { ...(threads !== undefined && { threads }) };
+        const segmenter = await createSegmenter(subject, head.graph, {
+          maps,
+          classes: classes.length,
+          window,
+          windowsAtOnce: subject.runs,
+          session,
+        });
+        try {
+          const labels = await segmenter.segment(photograph);
+          const picture = overlay
+            ? await overlayPicture(photograph, labels, classes)
+            : labelPicture(labels, photograph, classes);
+          await writeOutputFile('--out', out, picture);
+          printJson({
+            model: { name: trained.name, version: trained.version },
+            size: { width: photograph.width, height: photograph.height },
+            classes: shares(labels, classes),
+            out,
+          });
+        } finally {
+          await segmenter.close();
+        }
+      } finally {
+        await subject.close();
+      }
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+  });
+}

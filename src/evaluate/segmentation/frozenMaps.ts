@@ -1,0 +1,169 @@
+import type { OutputName } from '../../engine/engine.js';
+import type { HeadMap } from '../../heads/segmentationHead.js';
+import type { Rectangle, RgbImage, Size } from '../../image/types.js';
+import { pipelined } from '../../probe/pipelined.js';
+import type { WorkProgress } from '../../progress/work.js';
+import { float32ToFloat16 } from '../../tensor/float16.js';
+import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
+import type { CachedPart, FeatureCache } from '../featureCache.js';
+import type { Subject } from '../subjects/subject.js';
+import { type CheckedPair, readPhotograph } from './segmentationData.js';
+import { copyWindow, paddedSize, type WindowOptions, windowsOf } from './windows.js';
+
+/** Frozen maps of the training images: each is computed once, and kept in float16. */
+
+/** Maps of an image's windows, by output: float16 (float32 where it would overflow) [views, h, w, C]. */
+export interface ImageMaps {
+  readonly windows: readonly Rectangle[];
+  /** Size of a window with its padding, in pixels. */
+  readonly size: Size;
+  /** Views 0 .. windows - 1 are the windows; further ones are the windows mirrored left to right. */
+  readonly views: number;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+export interface FrozenMapsOptions {
+  readonly maps: readonly HeadMap[];
+  readonly window: WindowOptions;
+  /** Least sides of a padded window, in pixels: those of the crops. */
+  readonly crop: number;
+  /** Whether mirrored windows are computed too. */
+  readonly flip: boolean;
+  /** Identifies what the subject computes. */
+  readonly digest: string;
+  readonly cache: FeatureCache;
+  /** Maps that are held in memory, in bytes. The others are read from the cache for every crop. */
+  readonly memoryBytes: number;
+  readonly progress: WorkProgress;
+}
+
+export interface FrozenMaps {
+  /** The maps of a training image. */
+  of(index: number): Promise<ImageMaps>;
+}
+
+/** Pixels of one run of the network: some windows of 512 x 512. */
+const RUN_PIXELS = 4 * 512 * 512;
+
+function viewsOf(
+  pair: CheckedPair,
+  { window, crop, flip }: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip'>,
+  stride: number,
+) {
+  const windows = windowsOf(pair.size, window);
+  return { windows, size: paddedSize(windows[0]!, stride, crop), views: windows.length * (flip ? 2 : 1) };
+}
+
+/** Bytes that the maps of all images take in float16. */
+export function frozenMapsBytes(
+  pairs: readonly CheckedPair[],
+  options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
+  stride: number,
+): number {
+  return pairs.reduce((sum, pair) => {
+    const { size, views } = viewsOf(pair, options, stride);
+    const values = options.maps.reduce(
+      (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
+      0,
+    );
+    return sum + views * values * 2;
+  }, 0);
+}
+
+function halved(value: Tensor<'float32'>): Tensor {
+  const halves = float32ToFloat16(value.data);
+  // An exponent of ones: infinity, or NaN.
+  const overflows = halves.some((half) => (half & 0x7c00) === 0x7c00);
+  return overflows ? value : tensor('float16', value.shape, halves);
+}
+
+/** Maps of all views of one image. */
+async function computeMaps(
+  subject: Subject,
+  image: RgbImage,
+  { windows, size, views }: Omit<ImageMaps, 'tensors'>,
+  maps: readonly HeadMap[],
+): Promise<ReadonlyMap<string, Tensor>> {
+  const wants = new Set(maps.map(({ name }) => name as OutputName));
+  const perRun = Math.max(1, Math.floor(RUN_PIXELS / (size.width * size.height)));
+  const bytes = size.width * size.height * 3;
+  const found = new Map(
+    maps.map(({ name, channels, stride }): [string, Float32Array] => [
+      name,
+      new Float32Array(views * (size.height / stride) * (size.width / stride) * channels),
+    ]),
+  );
+  for (let first = 0; first < views; first += perRun) {
+    const count = Math.min(perRun, views - first);
+    const pixels = new Uint8Array(count * bytes);
+    for (let i = 0; i < count; i++) {
+      const view = first + i;
+      copyWindow(
+        image,
+        windows[view % windows.length]!,
+        size,
+        view >= windows.length,
+        pixels.subarray(i * bytes, (i + 1) * bytes),
+      );
+    }
+    const outputs = await subject.run(tensor('uint8', [count, size.height, size.width, 3], pixels), wants);
+    for (const [name, all] of found) all.set(outputs[name as OutputName]!.data, (all.length / views) * first);
+  }
+  return new Map(
+    maps.map(({ name, channels, stride }) => {
+      const shape = [views, size.height / stride, size.width / stride, channels];
+      return [name, halved(tensor('float32', shape, found.get(name)!))];
+    }),
+  );
+}
+
+/**
+ * Computes the maps of all training images, or takes them from the cache.
+ * @throws DataError for an image that cannot be decoded, EngineError.
+ */
+export async function freezeMaps(
+  subject: Subject,
+  pairs: readonly CheckedPair[],
+  options: FrozenMapsOptions,
+): Promise<FrozenMaps> {
+  const { maps, window, crop, flip, digest, cache, memoryBytes, progress } = options;
+  const held = new Map<number, ImageMaps>();
+  let heldBytes = 0;
+  const compute = async (index: number): Promise<ImageMaps> => {
+    const pair = pairs[index]!;
+    const views = viewsOf(pair, options, subject.stride);
+    const key = {
+      kind: 'segmentation-maps',
+      digest,
+      image: pair.imageDigest,
+      maps: maps.map(({ name }) => name),
+      window,
+      least: crop,
+      flip,
+    };
+    const part = await cache.part(key, async (): Promise<CachedPart> => {
+      const tensors = await computeMaps(subject, await readPhotograph(pair), views, maps);
+      return { tensors, metadata: {} };
+    });
+    return { ...views, tensors: part.tensors };
+  };
+  const hold = (index: number, found: ImageMaps): void => {
+    const bytes = [...found.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    if (heldBytes + bytes > memoryBytes) return;
+    held.set(index, found);
+    heldBytes += bytes;
+  };
+  const all = pipelined(pairs.length, async (index) => index, compute, { runs: subject.runs });
+  let index = 0;
+  for await (const found of all) {
+    hold(index++, found);
+    progress.advance();
+  }
+  return { of: async (item) => held.get(item) ?? compute(item) };
+}
+
+/** The maps of one view, [h, w, C]. */
+export function viewOf(found: ImageMaps, name: string, view: number): Tensor {
+  const whole = rows(found.tensors.get(name)!, view, view + 1);
+  return { ...whole, shape: whole.shape.slice(1) };
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
+import type { OutputName } from '../../engine/engine.js';
+import { silentProgress } from '../../progress/work.js';
+import { pixelSubject } from '../subjects/pixelSubject.js';
+import type { Subject } from '../subjects/subject.js';
+import { countClasses, segmentationMeasures } from './iou.js';
+import { measureSegmentation } from './measureSegmentation.js';
+import { protocolOf } from './protocol.js';
+import { openSegmentationData, type SegmentationData } from './segmentationData.js';
+import { createSegmenter } from './segmenter.js';
+import { copyWindow, paddedSize, windowsOf } from './windows.js';
+
+const convNext = protocolOf({ family: 'convnext', depths: [1, 1], widths: [4, 8], layerScale: 0 });
+const resNet = protocolOf({ family: 'resnet', block: 'basic', layers: [1], width: 8 });
+const stages = pixelSubject(
+  new Map<OutputName, number>([
+    ['maps', 8],
+    ['stage1', 4],
+    ['stage2', 8],
+  ]),
+);
+const lastMap = pixelSubject(new Map<OutputName, number>([['maps', 8]]));
+
+describe('linear segmentation of frozen maps', () => {
+  let root: string;
+  let data: SegmentationData;
+  /** Photographs of 50 x 40 pixels: the right part, from some column on, is bright, and of class 1. */
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vicregl-measure-'));
+    for (const part of ['train', 'test']) {
+      for (const folder of ['images', 'masks']) await mkdir(join(root, part, folder), { recursive: true });
+      for (let i = 0; i < 4; i++) {
+        const edge = 12 + 8 * i;
+        const bright = Uint8Array.from({ length: 50 * 40 }, (_, at) => (at % 50 < edge ? 0 : 1));
+        const raw = { raw: { width: 50, height: 40, channels: 1 as const } };
+        const name = `${part}${i}.png`;
+        await sharp(
+          bright.map((value) => 60 + 120 * value + ((i * 7) % 5)),
+          raw,
+        )
+          .png()
+          .toFile(join(root, part, 'images', name));
+        await sharp(bright, raw)
+          .toColourspace('b-w')
+          .png()
+          .toFile(join(root, part, 'masks', name));
+      }
+    }
+    data = await openSegmentationData(join(root, 'train'), { layout: 'folder', test: join(root, 'test'), seed: 0 });
+  });
+  after(() => rm(root, { recursive: true }));
+
+  const settings = {
+    steps: 60,
+    batch: 2,
+    crop: 32,
+    learningRate: 0.05,
+    window: { side: 512, step: 341 },
+    flip: true,
+    seed: 1,
+    session: { threads: 1 },
+    cacheDir: undefined,
+    progress: silentProgress,
+  };
+  const measure = async (
+    source: typeof stages,
+    more: Partial<Parameters<typeof measureSegmentation>[3]> = {},
+    subject?: Subject,
+  ) => {
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    const protocol = source === stages ? convNext : resNet;
+    return measureSegmentation(subject ?? (await source.open()), source, data, {
+      ...settings,
+      protocol,
+      scratch,
+      ...more,
+    });
+  };
+  const all = Uint32Array.of(0, 1, 2, 3);
+
+  for (const [name, source] of [
+    ['of stages', stages],
+    ['of a last map', lastMap],
+  ] as const) {
+    it(`${name} finds what a threshold of brightness tells apart`, async () => {
+      const { figures, classes } = await measure(source);
+      assert.deepEqual(
+        figures.map((figure) => figure.name),
+        ['miou', 'pixel_accuracy', 'image_miou'],
+      );
+      assert.ok(figures[0]!.over(all) > 0.85, String(figures[0]!.over(all)));
+      assert.equal(classes!.values.length, 2);
+    });
+  }
+
+  it('goes on after it was killed, to the same head and figures as without a break', async () => {
+    const whole = await measure(stages);
+    const cacheDir = join(root, 'cache');
+    /** Fails after some runs of the network, in the maps or in the test. */
+    const failing = async (after: number): Promise<Subject> => {
+      const subject = await stages.open();
+      let runs = 0;
+      return {
+        ...subject,
+        run: (batch, wants) => (runs++ < after ? subject.run(batch, wants) : Promise.reject(new Error('killed'))),
+      };
+    };
+    await assert.rejects(measure(stages, { cacheDir }, await failing(2)), /killed/);
+    await assert.rejects(measure(stages, { cacheDir, steps: 60, progress: killedAt('steps', 52) }), /killed/);
+    // The maps are complete now: what fails is the test.
+    await assert.rejects(measure(stages, { cacheDir }, await failing(1)), /killed/);
+    const resumed = await measure(stages, { cacheDir });
+    assert.deepEqual(Buffer.from(resumed.head), Buffer.from(whole.head));
+    assert.deepEqual(
+      resumed.figures.map(({ over }) => over(all)),
+      whole.figures.map(({ over }) => over(all)),
+    );
+    // Another seed is another head.
+    const other = await measure(stages, { cacheDir, seed: 2 });
+    assert.notDeepEqual(Buffer.from(other.head), Buffer.from(whole.head));
+    // Nothing runs when all is known.
+    const known = await measure(stages, { cacheDir }, await failing(0));
+    assert.deepEqual(
+      known.figures.map(({ over }) => over(all)),
+      whole.figures.map(({ over }) => over(all)),
+    );
+    assert.ok((await readdir(cacheDir, { recursive: true })).every((file) => !file.endsWith('.tmp')));
+  });
+
+  /** Progress that fails at a unit of a part of the work. */
+  function killedAt(unit: string, at: number) {
+    let [current, done] = ['', 0];
+    return {
+      begin(_: string, __: number, of: string) {
+        [current, done] = [of, 0];
+      },
+      advance(units = 1) {
+        done += units;
+        if (current === unit && done >= at) throw new Error('killed');
+      },
+    };
+  }
+
+  it('in windows equals the whole photograph, where cells see no further than themselves', async () => {
+    const subject = await lastMap.open();
+    const { head, maps } = await measure(lastMap);
+    const pixels = Uint8Array.from({ length: 70 * 45 * 3 }, (_, i) => ((i % 210) * 3 + Math.floor(i / 210) * 5) % 256);
+    const image = { width: 70, height: 45, data: pixels };
+    const segmented = async (side: number, step: number) => {
+      const segmenter = await createSegmenter(subject, head, {
+        maps,
+        classes: 2,
+        window: { side, step },
+        session: { threads: 1 },
+      });
+      const labels = await segmenter.segment(image);
+      await segmenter.close();
+      return labels;
+    };
+    const whole = await segmented(512, 341);
+    const windowed = await segmented(32, 16);
+    assert.equal(whole.length, 70 * 45);
+    const differ = whole.filter((label, i) => label !== windowed[i]).length;
+    // At the edges of windows and in shifted cells alone.
+    assert.ok(differ < 0.1 * whole.length, `${differ} of ${whole.length}`);
+    assert.ok(whole.includes(0) && whole.includes(1));
+  });
+});
+
+describe('windows', () => {
+  it('cover a photograph, the last at its edge, and have one size', () => {
+    assert.deepEqual(windowsOf({ width: 480, height: 360 }, { side: 512, step: 341 }), [
+      { left: 0, top: 0, width: 480, height: 360 },
+    ]);
+    const cut = windowsOf({ width: 1000, height: 500 }, { side: 512, step: 341 });
+    assert.deepEqual(
+      cut.map(({ left }) => left),
+      [0, 341, 488],
+    );
+    assert.ok(cut.every(({ width, height, top }) => width === 512 && height === 500 && top === 0));
+    assert.deepEqual(paddedSize({ width: 33, height: 64 }, 32), { width: 64, height: 64 });
+    assert.deepEqual(paddedSize({ width: 33, height: 10 }, 32, 96), { width: 96, height: 96 });
+  });
+
+  it('are mirrored without their padding', () => {
+    const image = { width: 3, height: 1, data: Uint8Array.of(1, 1, 1, 2, 2, 2, 3, 3, 3) };
+    const target = new Uint8Array(4 * 3);
+    copyWindow(image, { left: 1, top: 0, width: 2, height: 1 }, { width: 4, height: 1 }, true, target);
+    assert.deepEqual([...target.subarray(0, 6)], [3, 3, 3, 2, 2, 2]);
+    assert.deepEqual([...target.subarray(6)], [124, 116, 104, 124, 116, 104]);
+  });
+});
+
+describe('intersection over union', () => {
+  const classes = ['a', 'b', 'c', 'd'].map((name) => ({ name, colour: [0, 0, 0] as const }));
+  const count = (truth: number[], predicted: number[]) =>
+    countClasses({ data: Uint8Array.from(truth) }, Uint8Array.from(predicted), 4);
+
+  it('comes from the sums over all images, and classes that are absent have none', () => {
+    const images = [count([0, 0, 1, 255], [0, 1, 1, 1]), count([1, 1, 1, 1], [1, 1, 2, 1]), count([255], [3])];
+    const { figures, classes: each } = segmentationMeasures(images, classes);
+    // a: 1 of 2; b: 4 of 6; c: 0 of 1; d is predicted for an ignored pixel alone.
+    assert.deepEqual(
+      each!.values.map(({ value }) => value),
+      [1 / 2, 4 / 6, 0, null],
+    );
+    const [miou, accuracy, own] = figures;
+    const indices = Uint32Array.of(0, 1, 2);
+    assert.ok(Math.abs(miou!.over(indices) - (1 / 2 + 4 / 6) / 3) < 1e-12);
+    assert.ok(Math.abs(accuracy!.over(indices) - 5 / 7) < 1e-12);
+    assert.ok(Number.isNaN(own!.perItem![2]!));
+    assert.ok(Math.abs(miou!.over(Uint32Array.of(1, 1)) - (3 / 4 + 0) / 2) < 1e-12);
+    assert.ok(Number.isNaN(miou!.over(Uint32Array.of(2, 2))));
+  });
+});

@@ -1,0 +1,178 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { fileProblem } from '../files/fileProblem.js';
+import { checkOutputFolder, makeFolder, writeOutput } from '../files/output.js';
+
+/** A folder that holds a segmentation head: `head.onnx` and `manifest.json`. */
+
+const HEAD_FORMAT = 'vicregl-segmentation-head';
+/** Raised when a reader of the previous version would misread a folder. */
+const HEAD_VERSION = 1;
+
+const GRAPH_FILE = 'head.onnx';
+const MANIFEST_FILE = 'manifest.json';
+
+const channel = z.int().min(0).max(255);
+
+const headSchema = z.strictObject({
+  format: z.literal(HEAD_FORMAT),
+  formatVersion: z.literal(HEAD_VERSION),
+  created: z.iso.datetime(),
+  classes: z
+    .array(z.strictObject({ name: z.string().min(1), colour: z.tuple([channel, channel, channel]) }))
+    .min(2)
+    .max(255)
+    .describe('By label, from 0, with the colours (red, green, blue) in which segmentations are drawn.'),
+  protocol: z.string().describe('How the head was trained, in a sentence.'),
+  maps: z
+    .array(z.strictObject({ name: z.string(), channels: z.int().positive(), stride: z.int().positive() }))
+    .min(1)
+    .describe(
+      "Inputs of the graph, float32 [B, h, w, channels]: the model's outputs of these names; strides in pixels.",
+    ),
+  stride: z.int().positive().describe('Input pixels from one logit to the next.'),
+  inputStride: z.int().positive().describe('Sides of the network input are multiples of this number of pixels.'),
+  window: z
+    .strictObject({ side: z.int().positive(), step: z.int().positive() })
+    .describe(
+      'Photographs with a longer side are segmented in windows of this side, whose logits are averaged; in pixels.',
+    ),
+  outputStride: z.int().positive().optional().describe("Stride of a ResNet's last map that the head was trained on."),
+  model: z
+    .strictObject({ name: z.string(), version: z.string(), digest: z.string() })
+    .describe('The model whose maps it reads; `digest` identifies its weights.'),
+  scores: z.record(z.string(), z.number().nullable()).describe('Figures on the test images, such as miou.'),
+  graph: z.strictObject({ file: z.literal(GRAPH_FILE), sha256: z.string() }),
+});
+
+export type SegmentationHeadManifest = z.infer<typeof headSchema>;
+
+/** A head that was read from its folder. */
+export interface SegmentationHeadFolder {
+  readonly dir: string;
+  readonly manifest: SegmentationHeadManifest;
+  readonly graph: Uint8Array;
+}
+
+/** A folder that is not a head, or not one of this version or model. */
+export class HeadError extends Error {
+  override readonly name = 'HeadError';
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/**
+ * Checks that a head can be written to a folder, before any work is done for it.
+ * @param flag that names it in errors, such as `--out-head`
+ * @throws HeadError if something stands at the path; OutputError if it cannot be written.
+ */
+export async function requireFreeHeadPlace(flag: string, dir: string): Promise<void> {
+  if ((await stat(dir).catch(() => undefined)) !== undefined) {
+    throw new HeadError(`${flag}: ${dir} exists already; choose another folder, or remove it`);
+  }
+  await checkOutputFolder(flag, dir);
+}
+
+/**
+ * Writes a head: both files to a temporary folder beside the target, which is synced and renamed.
+ * @param flag see `requireFreeHeadPlace`
+ */
+export async function writeSegmentationHead(
+  flag: string,
+  dir: string,
+  manifest: Omit<SegmentationHeadManifest, 'format' | 'formatVersion' | 'graph'>,
+  graph: Uint8Array,
+): Promise<void> {
+  const target = resolve(dir);
+  await requireFreeHeadPlace(flag, target);
+  const complete = headSchema.parse({
+    format: HEAD_FORMAT,
+    formatVersion: HEAD_VERSION,
+    ...manifest,
+    graph: { file: GRAPH_FILE, sha256: sha256(graph) },
+  });
+  const temporary = join(dirname(target), `.${randomUUID()}.tmp`);
+  await writeOutput(flag, target, async () => {
+    try {
+      await makeFolder(temporary);
+      for (const [name, content] of [
+        [GRAPH_FILE, graph],
+        [MANIFEST_FILE, new TextEncoder().encode(`${JSON.stringify(complete, null, 2)}\n`)],
+      ] as const) {
+        const file = await open(join(temporary, name), 'wx');
+        try {
+          await file.writeFile(content);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+      }
+      await rename(temporary, target);
+    } finally {
+      await rm(temporary, { recursive: true, force: true });
+    }
+  });
+}
+
+/**
+ * Reads a head.
+ * @throws HeadError that names the file and what is wrong with it.
+ */
+export async function openSegmentationHead(dir: string): Promise<SegmentationHeadFolder> {
+  const path = join(dir, MANIFEST_FILE);
+  const read = (file: string) =>
+    readFile(file).catch((cause: unknown) => {
+      throw new HeadError(
+        `${file} cannot be read: ${fileProblem(cause)}; a head is a folder that vicregl evaluate segmentation --out-head wrote`,
+        { cause },
+      );
+    });
+  const text = (await read(path)).toString();
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new HeadError(`${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  const { format, formatVersion } = (json ?? {}) as Record<string, unknown>;
+  if (format !== HEAD_FORMAT) {
+    throw new HeadError(`${path} is not the manifest of a segmentation head: it has no "format": "${HEAD_FORMAT}"`);
+  }
+  if (formatVersion !== HEAD_VERSION) {
+    throw new HeadError(
+      `${path} has the format version ${JSON.stringify(formatVersion)}, and this version of vicregl reads ${HEAD_VERSION}; train the head again, or use the version that wrote it`,
+    );
+  }
+  const parsed = headSchema.safeParse(json);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path: keys, message }) => `${keys.join('.')}: ${message}`);
+    throw new HeadError(`${path} is damaged; train the head again:\n  ${problems.join('\n  ')}`);
+  }
+  const graph = await read(join(dir, GRAPH_FILE));
+  if (sha256(graph) !== parsed.data.graph.sha256) {
+    throw new HeadError(
+      `${join(dir, GRAPH_FILE)} is damaged: its sha256 is not that of the manifest; train the head again`,
+    );
+  }
+  return { dir, manifest: parsed.data, graph };
+}
+
+/**
+ * Checks that a head was trained on the features of a model.
+ * @param model name, version and digest of the model that is to be used
+ * @throws HeadError that names both, and the way out.
+ */
+export function requireHeadModel(
+  { dir, manifest }: Pick<SegmentationHeadFolder, 'dir' | 'manifest'>,
+  model: SegmentationHeadManifest['model'],
+): void {
+  const own = manifest.model;
+  if (own.digest === model.digest) return;
+  throw new HeadError(
+    `the head ${dir} was trained on the features of ${own.name} ${own.version} (digest ${own.digest.slice(0, 12)}), and the model is ` +
+      `${model.name} ${model.version} (digest ${model.digest.slice(0, 12)}): its logits would mean nothing. ` +
+      `Give the folder of ${own.name} ${own.version} with --model, or train a head on this model with vicregl evaluate segmentation --out-head`,
+  );
+}

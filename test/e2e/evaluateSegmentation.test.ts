@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
+import { readResult } from '../../src/evaluate/result/readResult.js';
+import { decodeMask } from '../../src/image/mask.js';
+import { pngHeader } from '../../src/image/png.js';
+import { writeRandomModel } from '../../src/models/randomModel.js';
+import { tinyManifest } from '../support/tinyModel.js';
+import { vicregl } from '../support/vicregl.js';
+
+const [width, height] = [72, 56];
+
+/** Photographs of a dark and a bright part, of which the bright one is labelled 1. */
+async function writeData(dir: string, count: number): Promise<void> {
+  for (const folder of ['images', 'masks']) await mkdir(join(dir, folder), { recursive: true });
+  for (let i = 0; i < count; i++) {
+    const bright = Uint8Array.from({ length: width * height }, (_, at) => (at % width < 16 + 8 * (i % 5) ? 0 : 1));
+    const raw = { raw: { width, height, channels: 1 as const } };
+    await sharp(
+      bright.map((value) => 50 + 150 * value + i),
+      raw,
+    )
+      .png()
+      .toFile(join(dir, 'images', `${i}.png`));
+    await sharp(bright, raw)
+      .toColourspace('b-w')
+      .png()
+      .toFile(join(dir, 'masks', `${i}.png`));
+  }
+}
+
+describe('vicregl evaluate segmentation', () => {
+  let root: string;
+  let data: string;
+  let model: string;
+  before(async () => {
+    root = await mkdtemp(join(tmpdir(), 'vicregl-segmentation-'));
+    data = join(root, 'data');
+    await writeData(data, 24);
+    await writeFile(
+      join(data, 'classes.json'),
+      '[{"name": "dark", "colour": [10, 20, 30]}, {"name": "bright", "colour": [200, 100, 0]}]',
+    );
+    model = join(root, 'model');
+    const like = {
+      ...tinyManifest,
+      files: {},
+      depths: [1, 1],
+      widths: [8, 16],
+      stride: 8,
+      heads: { localProjector: [10, 12, 6], norm: 'layer' as const },
+    };
+    await writeRandomModel(model, like, 1);
+    await writeRandomModel(join(root, 'other'), like, 2);
+  });
+  after(() => rm(root, { recursive: true }));
+
+  const evaluate = (...flags: string[]) =>
+    vicregl(
+      'evaluate',
+      'segmentation',
+      '--device',
+      'cpu',
+      '--threads',
+      '1',
+      '--model',
+      model,
+      '--crop',
+      '32',
+      '--batch',
+      '4',
+      '--steps',
+      '80',
+      '--lr',
+      '0.02',
+      ...flags,
+    );
+
+  it('measures a model and its baselines, draws pictures, and keeps the head, with which segment works', async () => {
+    const [out, head, pictures] = [join(root, 'result.json'), join(root, 'head'), join(root, 'pictures')];
+    const { code, stdout, stderr } = await evaluate(
+      '--data',
+      data,
+      '--baseline',
+      'random',
+      '--baseline',
+      'pixels',
+      '--out',
+      out,
+      '--out-head',
+      head,
+      '--pictures',
+      pictures,
+    );
+    assert.equal(code, 0, stderr);
+    const printed = JSON.parse(stdout);
+    const result = await readResult(out);
+    assert.deepEqual(
+      result.subjects.map(({ name }) => name),
+      ['trained', 'random', 'pixels'],
+    );
+    assert.deepEqual(printed.options.layout, 'folder');
+    const [trained] = result.subjects;
+    assert.ok(trained!.figures[0]!.value! > 0.7, JSON.stringify(trained!.figures));
+    assert.deepEqual(
+      trained!.classes!.values.map(({ name }) => name),
+      ['dark', 'bright'],
+    );
+    assert.equal(trained!.perItem!['image_miou']!.length, result.items!.length);
+    assert.equal(result.comparisons.filter(({ figure }) => figure === 'miou').length, 2);
+    assert.equal((await readdir(pictures)).length, result.items!.length);
+    const picture = await sharp(join(pictures, (await readdir(pictures))[0]!)).metadata();
+    assert.deepEqual([picture.width, picture.height], [3 * width + 16, height]);
+
+    const photo = join(data, 'images', '3.png');
+    const segment = (...flags: string[]) => vicregl('segment', photo, '--head', head, '--device', 'cpu', ...flags);
+    const file = join(root, 'segmented.png');
+    const ended = await segment('--model', model, '--out', file);
+    assert.equal(ended.code, 0, ended.stderr);
+    const bytes = await readFile(file);
+    assert.equal(pngHeader(bytes).colour, 'palette');
+    const { data: labels } = await decodeMask(bytes, { width, height });
+    const { data: truth } = await decodeMask(await readFile(join(data, 'masks', '3.png')), { width, height });
+    const right = labels.filter((label, i) => label === truth[i]).length / labels.length;
+    assert.ok(right > 0.8, String(right));
+    // Viewers see the colours of the classes.
+    const { data: rgb } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+    assert.deepEqual([...rgb.subarray(0, 3)], labels[0] === 0 ? [10, 20, 30] : [200, 100, 0]);
+    const overlaid = await segment('--model', model, '--out', join(root, 'overlay.png'), '--overlay');
+    assert.equal(overlaid.code, 0, overlaid.stderr);
+
+    for (const [flags, message] of [
+      [
+        ['--model', join(root, 'other'), '--out', file],
+        /was trained on the features of .*Give the folder of .* with --model, or train a head/,
+      ],
+      [['--out', file], /and the model is vicregl-convnext-atto/],
+      [['--model', model, '--out', join(root, 'x.jpg')], /--out: ".*x\.jpg" must end in \.png/],
+    ] as const) {
+      const refused = await segment(...flags);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, message);
+    }
+  });
+
+  it('refuses what it cannot measure before it computes anything, and leaves nothing behind', async () => {
+    const bad = join(root, 'bad');
+    await writeData(bad, 6);
+    await sharp(new Uint8Array(width * height).fill(7), { raw: { width, height, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toFile(join(bad, 'masks', '2.png'));
+    await writeFile(join(bad, 'classes.txt'), 'dark\nbright\n');
+    const few = join(root, 'few');
+    await writeData(few, 2);
+    for (const [flags, message] of [
+      [['--data', bad, '--test', data], /masks\/2\.png has the label 7 at column 0, row 0, and there are 2 classes/],
+      [['--data', few], /of the 2 images of .* fall into the part that is tested on .*--test/],
+      [['--data', root], /none of the layouts/],
+      [['--data', data, '--crop', '30'], /--crop is 30, not a multiple of the model's stride 8; use 24 or 32/],
+      [['--data', data, '--crop', '64', '--window', '48'], /--crop is 64, larger than --window 48/],
+      [['--data', data, '--out-head', data], /--out-head: .*data exists already/],
+      [['--data', data, '--lr', '1e30'], /lower the learning rate/],
+    ] as const) {
+      const head = join(root, 'never');
+      const { code, stderr, stdout } = await evaluate(
+        ...(flags.includes('--out-head' as never) ? [] : ['--out-head', head]),
+        ...flags,
+      );
+      assert.equal(code, 1, flags.join(' '));
+      assert.match(stderr, message);
+      assert.equal(stdout, '');
+      await assert.rejects(readdir(head), { code: 'ENOENT' });
+    }
+  });
+});
