@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { convNextConfigs } from '../nn/convnext.js';
+import { resNetConfigs } from '../nn/resnet.js';
 import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
 /** The keys that the documentation calls required, and no other. */
@@ -84,7 +85,7 @@ describe('the configuration', () => {
     'a batch of one, which has no variance': [{ batchSize: 1 }, /\n {2}batchSize: 1 is too small: .*>=2/],
     'an unknown architecture': [
       { model: { architecture: 'resnet51' } },
-      /\n {2}model\.architecture: "resnet51" is unknown; use one of convnext_atto,.*, or custom/,
+      /\n {2}model\.architecture: "resnet51" is unknown; use one of convnext_atto,.*, or custom, resnet_basic, resnet_bottleneck with model\.depths/,
     ],
     'an architecture that every object has': [
       { model: { architecture: 'constructor' } },
@@ -97,6 +98,18 @@ describe('the configuration', () => {
     'custom with depths for other stages': [
       { model: { ...custom, depths: [1] } },
       /\n {2}model\.architecture: custom requires .* same length/,
+    ],
+    'a ResNet whose widths do not double': [
+      { model: { architecture: 'resnet_basic', depths: [1, 1], widths: [8, 24] } },
+      /\n {2}model\.architecture: a ResNet of basic blocks cannot have the widths 8, 24: each is twice the one before/,
+    ],
+    'an output stride of a ConvNeXt': [
+      { model: { architecture: 'convnext_atto', outputStride: 16 } },
+      /\n {2}model\.architecture: "convnext_atto": output stride 16: a ConvNeXt's is 32 and cannot be changed/,
+    ],
+    'an output stride that no ResNet has': [
+      { model: { architecture: 'resnet18', outputStride: 12 } },
+      /\n {2}model\.outputStride: 12 /,
     ],
     'depths of a named architecture': [
       { model: { architecture: 'convnext_atto', depths: [1, 1, 1, 1] } },
@@ -232,6 +245,17 @@ describe('the configuration', () => {
     const plain = { family: 'convnext', depths: [1, 1], widths: [8, 16] };
     assert.deepEqual(backboneOf(custom), plain);
     assert.deepEqual(backboneOf({ ...custom, layerScale: 0.1 }), { ...plain, layerScale: 0.1 });
+    const three = { architecture: 'resnet_basic', depths: [2, 2, 2], widths: [32, 64, 128] };
+    assert.deepEqual(backboneOf(three), { family: 'resnet', block: 'basic', layers: [2, 2, 2], width: 32 });
+    assert.deepEqual(backboneOf({ architecture: 'resnet18', outputStride: 16 }), {
+      ...resNetConfigs['resnet18'],
+      outputStride: 16,
+    });
+    // Stride 16 after three stages, and by dilation: 96 pixels have 36 cells.
+    const fine = { batchSize: 4, crops: { size: 96 }, loss: { numMatches: [36, 36] } };
+    for (const model of [three, { architecture: 'resnet18', outputStride: 16 }]) {
+      parseTrainConfig({ ...least, ...fine, model }, 'x.yaml');
+    }
     // stride 8, so that 72 pixels are 81 cells
     parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
   });

@@ -7,6 +7,7 @@ import {
   headNorm,
   mapCells,
   withLayerScale,
+  withOutputStride,
 } from '../nn/backbone.js';
 import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
 import { explainIssue, keyTree } from './configKeys.js';
@@ -117,9 +118,25 @@ export const trainConfigSchema = z
         architecture: z
           .string()
           .default('convnext_atto')
-          .describe('Name of a ConvNeXt or ResNet, or custom for a ConvNeXt with the given depths and widths.'),
-        depths: widths.optional().describe('Number of blocks of each stage, for architecture custom.'),
-        widths: widths.optional().describe('Number of channels of each stage, for architecture custom.'),
+          .describe(
+            'Name of a ConvNeXt or ResNet; or custom (a ConvNeXt), resnet_basic or resnet_bottleneck, with the given depths and widths.',
+          ),
+        depths: widths
+          .optional()
+          .describe(
+            'Number of blocks of each stage, for custom, resnet_basic and resnet_bottleneck. Three stages end at stride 16.',
+          ),
+        widths: widths
+          .optional()
+          .describe(
+            'Number of output channels of each stage, for custom, resnet_basic and resnet_bottleneck. Those of a ResNet double from stage to stage.',
+          ),
+        outputStride: z
+          .union([z.literal(8), z.literal(16), z.literal(32)])
+          .optional()
+          .describe(
+            'ResNet: input pixels from one cell of the map to the next, 8, 16 or 32, by dilation of the last stages. Default: 32 with four stages.',
+          ),
         layerScale: z
           .number()
           .gt(0)
@@ -375,32 +392,40 @@ export function backboneOf(model: {
   depths?: number[] | undefined;
   widths?: number[] | undefined;
   layerScale?: number | undefined;
+  outputStride?: number | undefined;
 }): BackboneConfig {
-  const { architecture, depths, widths: channels, layerScale } = model;
+  const { architecture, depths, widths: channels, layerScale, outputStride } = model;
   const backbone = namedBackbone(architecture, depths, channels);
-  if (layerScale === undefined) return backbone;
   try {
-    return withLayerScale(backbone, layerScale);
+    const strided = outputStride === undefined ? backbone : withOutputStride(backbone, outputStride);
+    return layerScale === undefined ? strided : withLayerScale(strided, layerScale);
   } catch (cause) {
     throw new ConfigError(`"${architecture}": ${(cause as Error).message}`, { cause });
   }
 }
 
+/** Architecture names whose depths and widths are set in the configuration. */
+const SIZED = ['custom', 'resnet_basic', 'resnet_bottleneck'] as const;
+
 function namedBackbone(architecture: string, depths?: number[], channels?: number[]): BackboneConfig {
-  if (architecture === 'custom') {
+  if ((SIZED as readonly string[]).includes(architecture)) {
     if (depths === undefined || channels === undefined || depths.length !== channels.length) {
-      throw new ConfigError('custom requires model.depths and model.widths of the same length');
+      throw new ConfigError(`${architecture} requires model.depths and model.widths of the same length`);
     }
-    return backboneOfArchitecture(architecture, { depths, widths: channels });
+    try {
+      return backboneOfArchitecture(architecture, { depths, widths: channels });
+    } catch (cause) {
+      throw new ConfigError((cause as Error).message, { cause });
+    }
   }
   if (!Object.hasOwn(backboneConfigs, architecture)) {
     throw new ConfigError(
-      `"${architecture}" is unknown; use one of ${Object.keys(backboneConfigs).join(', ')}, or custom`,
+      `"${architecture}" is unknown; use one of ${Object.keys(backboneConfigs).join(', ')}, or ${SIZED.join(', ')} with model.depths and model.widths`,
     );
   }
   if (depths !== undefined || channels !== undefined) {
     throw new ConfigError(
-      `"${architecture}" has fixed depths and widths; remove model.depths and model.widths, or use custom`,
+      `"${architecture}" has fixed depths and widths; remove model.depths and model.widths, or use ${SIZED.join(' or ')}`,
     );
   }
   return backboneConfigs[architecture]!;

@@ -7,7 +7,7 @@ export const RESULT_FORMAT = 'vicregl-result';
 export const RESULT_VERSION = 1;
 
 /** Kinds of evaluation: the subcommands of `vicregl evaluate`. */
-export const RESULT_KINDS = ['knn', 'linear', 'segmentation', 'retrieval', 'matches', 'homography'] as const;
+const RESULT_KINDS = ['knn', 'linear', 'segmentation', 'retrieval', 'matches', 'homography'] as const;
 
 /** JSON has no NaN: a value that does not exist is null. */
 const value = z.number().nullable().describe('null where the figure does not exist.');
