@@ -103,7 +103,7 @@ describe('linear and retrieval evaluation of labelled images', () => {
     const unlabelled = join(root, 'photographs');
     for (const [kind, flags, message] of [
       ['linear', [], /required option '--train <path>' not specified/],
-      ['linear', ['--train', unlabelled], /--train: labels were asked for, but 0\.jpg lies at the top of/],
+      ['linear', ['--train', unlabelled], /--train: labels are required, but 0\.jpg is at the top level of/],
       ['linear', ['--train', labelled, '--train-percent', '0'], /It must be a number above 0, and at most 100/],
       [
         'linear',
