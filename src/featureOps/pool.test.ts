@@ -80,14 +80,14 @@ describe('pooling is the mean over the area of the region', () => {
   });
 });
 
-test('a region without cells gives zeros and says so; one without area is refused', () => {
+test('a region without cells gives zeros and is marked; one without area is rejected', () => {
   const [outside] = runSync(regionWeights([grid], [[46, 48, 0, 36]])) as [RegionWeights];
   assert.equal(outside.coverage, 0);
   assert.deepEqual([...runSync(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
   assert.throws(() => runSync(regionWeights([grid], [])), { code: 'bad_region', message: 'has no area' });
 });
 
-test('several grids have their weights from one pass over the region', () => {
+test('the weights of several grids come from one pass over the region', () => {
   const coarse: Grid = {
     rows: 2,
     columns: 2,

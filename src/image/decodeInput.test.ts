@@ -25,7 +25,7 @@ function meanDifference(a: Uint8Array, b: Uint8Array): number {
 
 const square: ResizePolicy = { kind: 'shortestSide', resize: 256, crop: 224 };
 
-test('files that the decoder cannot reduce itself come to the same pixels as decoding and resizing one after the other', async () => {
+test('files that the decoder cannot downscale give the same pixels as decoding and resizing in two steps', async () => {
   const files: [string, Promise<Buffer>, ResizePolicy][] = [
     ['as large as its resize', sized(384, 256).jpeg().toBuffer(), square],
     ['a little larger', sized(500, 333).jpeg().toBuffer(), square],
@@ -45,7 +45,7 @@ test('files that the decoder cannot reduce itself come to the same pixels as dec
   }
 });
 
-test('a large photograph differs by less than a level in the mean, at every edge too', async () => {
+test('a large photograph differs by less than one level on average, also at every edge', async () => {
   for (const [width, height] of [
     [2400, 1600],
     [4032, 3024],
@@ -65,7 +65,7 @@ test('a large photograph differs by less than a level in the mean, at every edge
   }
 });
 
-test('what is wrong is told as by the two steps', async () => {
+test('errors are the same as those of the two steps', async () => {
   const refused = (code: string) => (error: unknown) => error instanceof ImageError && error.code === code;
   const file = await sized(640, 480).jpeg().toBuffer();
   await assert.rejects(inOneStep(file.subarray(0, file.length / 2), square), refused('corrupt'));
@@ -79,7 +79,7 @@ test('what is wrong is told as by the two steps', async () => {
   );
 });
 
-test('a crop is cut and mirrored before the policy is applied, whatever is kept of it', async () => {
+test('a crop is cut and mirrored before the policy is applied, whatever part the policy keeps', async () => {
   const decoded = await decodeImage(photo);
   const policies: ResizePolicy[] = [
     { kind: 'shortestSide', resize: 96, crop: 64 },
@@ -107,7 +107,7 @@ test('a crop is cut and mirrored before the policy is applied, whatever is kept 
   }
 });
 
-test('what a file would make the pipeline write is refused before it is decoded', async () => {
+test('a file for which the pipeline would write too many pixels is rejected before decoding', async () => {
   const upright = await sized(640, 480).jpeg().toBuffer();
   const rotated = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
   // Enough for the picture and its input, and not for a rotated copy.

@@ -44,7 +44,7 @@ const total = (stages: readonly { readonly pixels: number }[]): number =>
 const limits: OutputLimits = { inputPixels: Number.MAX_SAFE_INTEGER };
 
 describe('the plan of a resampling', () => {
-  it('writes no more than some times what is kept, for every shape, policy, crop and flip', () => {
+  it('writes at most a small multiple of the kept pixels, for every shape, policy, crop and flip', () => {
     const cases = size(20_000).chain((image) =>
       fc.record({
         image: fc.constant(image),
@@ -84,7 +84,7 @@ describe('the plan of a resampling', () => {
     );
   });
 
-  it('stays below the default limit for every image and input within theirs', () => {
+  it('stays below the default limit for every image and input within their limits', () => {
     const allowed = { imagePixels: 50_000_000, inputPixels: 2 ** 22 };
     fc.assert(
       fc.property(size(20_000), size(2048), fc.boolean(), (image, kept, turned) => {
@@ -161,7 +161,7 @@ const steps = (image: RgbImage, least: (side: number) => number): fc.Arbitrary<R
   );
 
 describe('resample', () => {
-  it('gives the window of what is enlarged whole by the definition, to within a level', async () => {
+  it('equals the window of the complete enlargement by definition, to within a level', async () => {
     const cases = picture.chain((image) =>
       fc.tuple(
         fc.constant(image),
@@ -177,7 +177,7 @@ describe('resample', () => {
     );
   });
 
-  it('gives the window of what is resized whole, to within a level, where an axis gets shorter too', async () => {
+  it('equals the window of the complete resize, to within a level, also if an axis is reduced', async () => {
     const cases = picture.chain((image) =>
       fc.tuple(
         fc.constant(image),
@@ -193,7 +193,7 @@ describe('resample', () => {
     );
   });
 
-  it('shows what lies under the window at any scale', async () => {
+  it('shows the content of the window at any scale', async () => {
     const image: RgbImage = { width: 2, height: 1, data: Uint8Array.of(10, 20, 30, 200, 210, 220) };
     const whole = { width: 2 ** 33, height: 2 ** 32 };
     // Around the centres of its two pixels.
@@ -207,8 +207,8 @@ describe('resample', () => {
   });
 });
 
-describe('the limit of what is written', () => {
-  it('names itself, the steps and the way out', () => {
+describe('the limit of written pixels', () => {
+  it('is an error that names the limit, the steps and the way out', () => {
     const { stages } = planResampling({ width: 10, height: 500 }, { size: { width: 100, height: 100 } });
     assert.throws(() => checkPipelinePixels(stages, { inputPixels: 1e6, pipelinePixels: 10_999 }), {
       name: 'ImageError',

@@ -78,7 +78,7 @@ describe('readNetwork', () => {
   });
 
   for (const [name, shapes] of Object.entries({ convNext, resNet })) {
-    it(`reads or refuses inconsistent checkpoints of a ${name} (250 tables of names and shapes)`, () => {
+    it(`reads or rejects inconsistent checkpoints of a ${name} (250 tables of names and shapes)`, () => {
       let refused = 0;
       fc.assert(
         fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (list) => {
@@ -117,7 +117,7 @@ describe('readNetwork', () => {
     assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 24, 'projector');
   });
 
-  it('refuses weights that claim more elements than the file has bytes', () => {
+  it('rejects weights that claim more elements than the file has bytes', () => {
     assert.throws(
       () => readNetwork(open(convNext), { fileBytes: 100 }),
       /claim \d+ elements, more than a file of 100 bytes/,
@@ -140,7 +140,7 @@ describe('readNetwork', () => {
     ['ConvNeXt', convNext, 16],
     ['ResNet', resNet, 128],
   ] as const) {
-    it(`imports the backbone of a ${name} with heads of other forms, and reports what it left out`, () => {
+    it(`imports the backbone of a ${name} with heads of other forms, and reports what it omitted`, () => {
       const table = new Map([...backboneOf(shapes), ...foreign('projector', channels), ...foreign('predictor', 24)]);
       const network = readNetwork(open(table), options);
       assert.equal(network.expander, undefined);
@@ -171,7 +171,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('leaves out heads inside the backbone, and refuses tensors that would change what it computes', () => {
+  it('omits heads inside the backbone, and rejects tensors that would change its result', () => {
     const bare = backboneOf(resNet).filter(([key]) => !key.startsWith('backbone.fc'));
     for (const key of ['fc.0.weight', 'head.mlp.0.weight', 'projection_head.2.bias', 'prototypes.weight', 'queue']) {
       const { leftOut, classes } = readNetwork(open(new Map([...bare, [`backbone.${key}`, [9, 128]]])), options);
@@ -185,7 +185,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('imports the encoder of a prefix from a file of several', () => {
+  it('imports one of several encoders by its prefix', () => {
     const at = (prefix: string) => backboneOf(resNet).map(([key, shape]) => [prefix + key.slice(9), shape] as const);
     const moco = new Map([
       ...at('module.encoder_q.'),

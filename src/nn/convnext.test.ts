@@ -71,7 +71,7 @@ describe('ConvNeXt', () => {
     });
   }
 
-  it('has the published numbers of parameters, less classifier and layer scale', () => {
+  it('has the published numbers of parameters, without classifier and layer scale', () => {
     const complete = (config: ConvNextConfig) => {
       const own = specsOf(config).reduce((sum, { shape }) => sum + elementCount(shape), 0);
       const classifier = 1000 * config.widths.at(-1)! + 1000;
@@ -131,7 +131,7 @@ describe('ConvNeXt', () => {
 });
 
 describe('layer scale', () => {
-  it('multiplies each branch by its gamma, which scaling the last layer of the branch does too', async () => {
+  it('multiplies each branch by its gamma, which equals scaling the last layer of the branch', async () => {
     const weights = tinyWeights();
     const scaled = new Map(weights);
     const folded = new Map(weights);
@@ -183,7 +183,7 @@ describe('drop path', () => {
     assert.deepEqual(keepProbabilities(1, 0.5), [1]);
   });
 
-  it('scales each residual branch: scales of 1 change nothing, scales of 0 leave a block out', async () => {
+  it('scales each residual branch: a scale of 1 changes nothing, and 0 skips the block', async () => {
     const weights = tinyWeights();
     const pixels = floats([2, 32, 32, 3], normals([2, 32, 32, 3], 78));
     const forward = async (config: ConvNextConfig, scales?: readonly number[]) => {
@@ -201,7 +201,7 @@ describe('drop path', () => {
     assert.notDeepEqual(await forward(tiny, [1, 1, 2, 1]), whole);
   });
 
-  it('decides for each image apart', async () => {
+  it('decides for each image separately', async () => {
     const weights = tinyWeights();
     const image = normals([1, 32, 32, 3], 79);
     const pixels = floats([2, 32, 32, 3], [...image, ...image]);

@@ -45,7 +45,7 @@ describe('depthwiseProduct', () => {
     });
   }
 
-  it('shares the matrix of a kernel between the views of one size, and adds up their gradients', async () => {
+  it('shares the matrix of a kernel between the views of one size, and sums their gradients', async () => {
     const shape = [1, 3, 3, 2];
     const both = async (layer: typeof depthwiseConv) => {
       const { gw } = await evaluate((feed) => {

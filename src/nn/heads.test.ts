@@ -7,7 +7,7 @@ import { mlp } from './heads.js';
 import { constantParameters, inputParameters } from './parameters.js';
 
 describe('mlp', () => {
-  it('numbers its layers as a PyTorch Sequential and starts them as PyTorch does', () => {
+  it('numbers and initialises its layers as a PyTorch Sequential does', () => {
     const graph = new Graph();
     const parameters = inputParameters(graph);
     mlp(graph.input('x', 'float32', [2, 4]), parameters, 'projector', [6, 8, 5]);

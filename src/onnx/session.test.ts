@@ -32,7 +32,7 @@ async function timesRun(config: SessionConfig): Promise<number> {
   }
 }
 
-it('equal nodes are merged in a session, but not in that of a training step, which means to compute twice', async () => {
+it('equal nodes are merged in a session, but not in that of a training step, which recomputes on purpose', async () => {
   assert.equal(await timesRun({}), 1);
   assert.equal(await timesRun(TRAINING_SESSION), 2);
 });

@@ -205,7 +205,7 @@ describe('the configuration', () => {
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
   for (const [what, [keys, message]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => assert.match(problem(keys), message));
+    it(`rejects ${what}`, () => assert.match(problem(keys), message));
   }
 
   it('lists every problem at once', () => {
@@ -215,7 +215,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('has no use for the weights of a loss that alpha leaves out, nor for any with simclr', () => {
+  it('requires no weights for a loss that alpha omits, and none with simclr', () => {
     const none = { invariance: 0, variance: 0, covariance: 0 };
     for (const loss of [
       { alpha: 0, ...none, local: { variance: 1 } },
@@ -226,19 +226,19 @@ describe('the configuration', () => {
     }
   });
 
-  it('has no use for numMatches with alpha 1', () => {
+  it('does not check numMatches with alpha 1', () => {
     const { loss } = parseTrainConfig({ ...least, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
     assert.deepEqual(loss.numMatches, [20, 4]);
   });
 
-  it('written and read again is the same text, keys in the same order', () => {
+  it('round-trips to the same text, with keys in the same order', () => {
     for (const keys of [{}, { optimizer: { weightDecay: 0.1 }, warmupEpochs: 1, threads: 2 }]) {
       const text = stringify(parseTrainConfig({ ...least, ...keys }, 'x.yaml'));
       assert.equal(stringify(parseTrainConfig(parse(text), 'x.yaml')), text);
     }
   });
 
-  it('names every backbone, and takes custom ones', () => {
+  it('accepts every backbone by name, and custom ones', () => {
     for (const [architecture, backbone] of Object.entries(convNextConfigs)) {
       assert.deepEqual(backboneOf({ architecture }), backbone);
     }

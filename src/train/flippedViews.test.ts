@@ -25,7 +25,7 @@ function mirrored(values: readonly number[], n: number, d: number): number[] {
   );
 }
 
-it('a flipped view, its grid mirrored, is matched at the same places of the photograph', async () => {
+it('a flipped view with a mirrored grid is matched at the same places of the photograph', async () => {
   const cases = fc.record({
     a: crop,
     b: crop,

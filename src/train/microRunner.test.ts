@@ -139,7 +139,7 @@ const stepOf = (config: StepConfig, batch = batchOf(config)) =>
 
 describe('a step in micro-batches', () => {
   for (const [name, config] of Object.entries(configs)) {
-    it(`has the gradients and the log of the whole batch: ${name}`, async (context) => {
+    it(`has the gradients and the log of the complete batch: ${name}`, async (context) => {
       const whole = await stepOf(config);
       const gradients = [...whole.state].filter(([key]) => key.startsWith('kept/'));
       const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
@@ -161,7 +161,7 @@ describe('a step in micro-batches', () => {
     });
   }
 
-  it('leads to the weights, their average and the state of the whole batch, clipped, step after step', async () => {
+  it('gives the weights, their average and the state of the complete batch, clipped, over several steps', async () => {
     const optimizer = withEma(lars({ eta: 0.01, momentum: 0.9, weightDecay: 1e-3 }), 0.9);
     // The gradients' norm is some 80.
     const config = { ...multiCrop, optimizer, clipNorm: 2, classes: 3 };
@@ -180,7 +180,7 @@ describe('a step in micro-batches', () => {
     }
   });
 
-  it('updates running statistics once for each part, as whole steps over the parts do', async () => {
+  it('updates running statistics once for each part, as complete steps over the parts do', async () => {
     const batch = batchOf(resNet);
     const half = (start: number): StepBatch => ({
       views: batch.views.map((view) => rows(view, start, start + 4)),
@@ -200,7 +200,7 @@ describe('a step in micro-batches', () => {
     }
   });
 
-  it('leaves all state as it was when a term is not finite', async () => {
+  it('does not change any state if a term is not finite', async () => {
     const config = { ...resNet, microBatch: 4, optimizer: fullAdamw };
     const initial = weightsOf(config);
     const head = initial.get('projector.3.weight')!;
@@ -217,7 +217,7 @@ describe('a step in micro-batches', () => {
     );
   });
 
-  it('leaves all state as it was when the gradients are not finite though the loss is', async () => {
+  it('does not change any state if the gradients are not finite, even with a finite loss', async () => {
     const config = {
       ...resNet,
       microBatch: 4,
@@ -242,7 +242,7 @@ describe('updateGroups', () => {
       most,
     ).map((group) => group.map(({ name }) => name).join(''));
 
-  it('fills groups in order up to their size, and gives a larger parameter one of its own', () => {
+  it('fills groups in order up to the size limit, and puts a larger parameter into a group alone', () => {
     assert.deepEqual(names([[2], [2, 2], [3], [9], [1], [5]], 6), ['01', '2', '3', '45']);
     assert.deepEqual(names([[100]], 6), ['0']);
   });

@@ -144,7 +144,7 @@ describe('the step graph', () => {
       .graph.inputs.map(({ name }) => name)
       .filter((name) => /^(view|locations|drop_path|labels)/.test(name));
 
-  it('asks only for what its configuration needs', () => {
+  it('has only the inputs that its configuration needs', () => {
     const views = [0, 1, 2].map((v) => `view.${v}`);
     const locations = [0, 1, 2].map((v) => `locations.${v}`);
     const dropPath = [0, 1, 2].map((v) => `drop_path.${v}`);
@@ -160,7 +160,7 @@ describe('the step graph', () => {
     );
   });
 
-  it('writes out every parameter and its two moments, updated', () => {
+  it('outputs every updated parameter and its two moments', () => {
     const step = buildStep(small);
     const expected = stateSpecs(step, config).map(({ name }) => stepNames.updated(name));
     assert.deepEqual(new Set(step.graph.outputs.keys()), new Set([...step.logs, ...expected]));

@@ -218,7 +218,7 @@ describe('vicreglLoss', () => {
     assert.equal(viewPairs(8).length, 14);
   });
 
-  it('with alpha 0 needs no embedding, with alpha 1 no maps and no locations', async () => {
+  it('needs no embedding with alpha 0, and no maps and locations with alpha 1', async () => {
     const views = randomViews([4, 4], 3);
     const expected = reference(views, paper, B);
     const [local, global] = [await loss(views, { ...paper, alpha: 0 }), await loss(views, { ...paper, alpha: 1 })];
@@ -241,7 +241,7 @@ describe('vicreglLoss', () => {
     );
   });
 
-  it('refuses more matches than cells when the graph is built', () => {
+  it('rejects more matches than cells when the graph is built', () => {
     const graph = new Graph();
     const view = (v: number) => ({
       mapsEmbedding: graph.input(`maps.${v}`, 'float32', [B, 4, DM]),

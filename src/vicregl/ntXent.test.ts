@@ -77,7 +77,7 @@ describe('NT-Xent, in float64', () => {
     });
   }
 
-  it('is the same in chunks of positions', async () => {
+  it('does not depend on the chunks of positions', async () => {
     const shape = [3, 5, 4];
     const [x, y] = [normals(shape, 3), normals(shape, 4)];
     const whole = await run(shape, x, y, 0.125);
@@ -121,7 +121,7 @@ describe('NT-Xent, in float64', () => {
     }
   });
 
-  it('ignores the lengths of vectors, the order of the batch and which side is which', async () => {
+  it('does not depend on the lengths of vectors, the order of the batch or the order of the views', async () => {
     const batches = fc.tuple(fc.integer({ min: 2, max: 6 }), fc.integer({ min: 0, max: 10_000 })).chain(([n, seed]) =>
       fc.record({
         n: fc.constant(n),

@@ -36,7 +36,7 @@ describe('the weight gradient of a depthwise convolution', () => {
     [[2, 2, 1, 1], { size: 5, dilation: 1 }],
   ];
   for (const [shape, kernel] of cases) {
-    it(`is the same in both forms and by loops: ${shape.join(' x ')}, ${kernel.size} taps, every ${kernel.dilation}`, async () => {
+    it(`is the same in both forms and in plain loops: ${shape.join(' x ')}, ${kernel.size} taps, dilation ${kernel.dilation}`, async () => {
       const [x, gy] = [normals(shape, 1), normals(shape, 2)];
       const { planes, rows } = await evaluate((feed) => {
         const maps = [feed(floats(shape, x)), feed(floats(shape, gy))] as const;

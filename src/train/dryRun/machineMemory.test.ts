@@ -22,7 +22,7 @@ async function found(files: Readonly<Record<string, string>>) {
 }
 
 describe('the memory of the machine', () => {
-  it('is all of it without cgroups, and without a limit in them', async () => {
+  it('is the total without cgroups, and without a limit in them', async () => {
     const all = { bytes: 16 * GIB, limit: 'machine' };
     assert.deepEqual(await found({}), all);
     assert.deepEqual(await found({ 'proc/self/cgroup': '0::/a', 'sys/fs/cgroup/a/memory.max': 'max' }), all);

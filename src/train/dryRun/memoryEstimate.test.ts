@@ -5,7 +5,7 @@ import { adamw } from '../../optim/adamw.js';
 import type { StepConfig } from '../stepConfig.js';
 import { stepMemory } from './memoryEstimate.js';
 
-it('micro-batches take the memory of fewer photographs, and hold weights and optimizer state once', () => {
+it('micro-batches need the memory of fewer photographs, and hold weights and optimizer state once', () => {
   const config: StepConfig = {
     model: { backbone: convNextConfigs['convnext_atto']!, expander: [64, 64, 64], localProjector: [32, 32, 32] },
     loss: {
