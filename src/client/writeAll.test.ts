@@ -8,7 +8,7 @@ async function* numbers(count: number) {
   for (let i = 0; i < count; i++) yield i;
 }
 
-test('messages go out in order and the stream is ended; each leaves no listener behind', async () => {
+test('messages are sent in order and the stream is ended, without a remaining listener', async () => {
   const closed = new AbortController();
   const written: number[] = [];
   let most = 0;
@@ -31,7 +31,7 @@ test('messages go out in order and the stream is ended; each leaves no listener 
   assert.equal(getEventListeners(closed.signal, 'abort').length, 0);
 });
 
-test('a call that is over is neither waited for nor written to', async () => {
+test('a call that has ended is neither waited for nor written to', async () => {
   const closed = new AbortController();
   const written: number[] = [];
   let begun = (): void => {};

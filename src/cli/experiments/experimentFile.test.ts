@@ -116,7 +116,7 @@ describe('loadExperiment', () => {
     'files that extend each other': ['extends: ./experiment.yaml', /extends goes round in a circle/],
   };
   for (const [what, [text, message]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => assert.rejects(load(text), message));
+    it(`rejects ${what}`, () => assert.rejects(load(text), message));
   }
 
   it('crosses variants with the axes of the matrix, and compares along the axis of the baseline', async () => {
@@ -166,7 +166,7 @@ evaluations:
     assert.deepEqual(few!.inputs, ['/data/x']);
   });
 
-  it('lays files over those that they extend, the later ones over the earlier', async () => {
+  it('merges files over those that they extend, later ones over earlier ones', async () => {
     await write('shared/a.yaml', `${least}set: {loss.alpha: 0.9, epochs: 5}\nevaluations: {knn: {train: x, k: 5}}`);
     await write('shared/b.yaml', 'set: {loss: {alpha: 0.8}}\nvariants: {one: {}, two: {}}');
     const { name, variants, evaluations } = await load(
@@ -178,7 +178,7 @@ evaluations:
     assert.deepEqual(evaluations[0]!.flags, { seed: 0, train: 'x' });
   });
 
-  it('selects cells by seed first, in shards that neither overlap nor leave one out', async () => {
+  it('selects cells by seed first, in shards that are disjoint and complete', async () => {
     const experiment = await load(`${least}matrix: {loss.alpha: [1, 0.5, 0]}`);
     const names = (options?: Parameters<typeof selectCells>[1]) => selectCells(experiment, options).map(cellName);
     const all = names();

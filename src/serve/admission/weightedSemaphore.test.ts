@@ -14,7 +14,7 @@ function acquiring(semaphore: WeightedSemaphore, ...weights: number[]) {
 }
 
 describe('weighted semaphore', () => {
-  test('units that are acquired and released are counted once', () => {
+  test('units of a permit that is released twice are counted once', () => {
     const semaphore = createWeightedSemaphore(10);
     const permit = semaphore.tryAcquire(6)!;
     assert.deepEqual([semaphore.held, semaphore.canAcquire(4), semaphore.canAcquire(5)], [6, true, false]);
@@ -35,7 +35,7 @@ describe('weighted semaphore', () => {
     assert.equal(semaphore.held, 0);
   });
 
-  test('waiters are served in order: a light one does not overtake a heavy one', async () => {
+  test('waiters are served in order: a small one does not overtake a large one', async () => {
     const semaphore = createWeightedSemaphore(10);
     const taken = semaphore.tryAcquire(8)!;
     const granted = acquiring(semaphore, 3, 1);
@@ -47,7 +47,7 @@ describe('weighted semaphore', () => {
     for (const { waitedMs } of granted) assert.ok(waitedMs > 0);
   });
 
-  test('waiters hold half at most, and what is released goes to them first', async () => {
+  test('waiters hold at most half, and released units go to them first', async () => {
     const semaphore = createWeightedSemaphore(4);
     const granted = acquiring(semaphore, 1, 1, 1);
     await turn();
@@ -59,7 +59,7 @@ describe('weighted semaphore', () => {
     others.release();
   });
 
-  test('a waiter that is aborted lets those behind it pass, and leaves no listener', async () => {
+  test('an aborted waiter does not block those behind it, and no listener remains', async () => {
     const semaphore = createWeightedSemaphore(4);
     semaphore.tryAcquire(3);
     const given = new AbortController();
@@ -73,7 +73,7 @@ describe('weighted semaphore', () => {
     await assert.rejects(semaphore.acquire(1, given.signal), /gave up/);
   });
 
-  test('a permit that is made smaller releases the difference to those who wait', async () => {
+  test('a permit that is reduced releases the difference to the waiters', async () => {
     const semaphore = createWeightedSemaphore(8);
     const granted = acquiring(semaphore, 4, 1);
     await turn();

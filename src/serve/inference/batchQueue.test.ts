@@ -67,7 +67,7 @@ function isServeError(code: string, text: RegExp) {
 }
 
 describe('batch queue', () => {
-  test('images of one turn share a batch at once; those that came meanwhile share the next', async () => {
+  test('images of one event loop turn share a batch; those that arrive meanwhile share the next', async () => {
     const engine = gatedEngine();
     const seen: number[] = [];
     const queue = createBatchQueue(engine, limits, { batch: (images) => seen.push(images) });
@@ -84,7 +84,7 @@ describe('batch queue', () => {
     await Promise.all([...first, ...later]);
   });
 
-  test('an observer that throws costs its own batch, and the queue goes on', async () => {
+  test('an observer that throws fails its own batch, and the queue continues', async () => {
     const engine = createFakeEngine({ manifest });
     let batches = 0;
     const queue = createBatchQueue(engine, limits, {
@@ -101,7 +101,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('every image gets its own answer, the one it would get alone', async () => {
+  test('every image gets its own result, the same as alone', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 2 });
     const queue = createBatchQueue(engine, limits);
     const together = await Promise.all([10, 20, 30].map((value) => queue.run(image(value), embedding, call())));
@@ -112,7 +112,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('images of another size or with other outputs are not in the batch, and none is overtaken for ever', async () => {
+  test('images of another size or with other outputs are not in the batch, and none starves', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const answers = [
@@ -135,7 +135,7 @@ describe('batch queue', () => {
     );
   });
 
-  test('a batch holds at most batchImages images and batchPixels pixels', async () => {
+  test('a batch has at most batchImages images and batchPixels pixels', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, batchImages: 3, batchPixels: 2 * 64 });
     const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
@@ -146,7 +146,7 @@ describe('batch queue', () => {
     assert.deepEqual(engine.sizes(), [2, 2, 1]);
   });
 
-  test('full by images or by bytes: overloaded, and the queue goes on', async () => {
+  test('full by images or by bytes: rejects as overloaded, and the queue continues', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const answers = [1, 2].map((value) => queue.run(image(value), embedding, call()));
@@ -164,7 +164,7 @@ describe('batch queue', () => {
     );
   });
 
-  test('an aborted call leaves the queue at once and never reaches the engine', async () => {
+  test('an aborted call is removed from the queue immediately and never reaches the engine', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const first = queue.run(image(1), embedding, call());
@@ -181,7 +181,7 @@ describe('batch queue', () => {
     await assert.rejects(queue.run(image(3), embedding, call(given.signal)), isServeError('deadline_exceeded', /late/));
   });
 
-  test('a call aborted while it runs is answered at once; the others of its batch are not affected', async () => {
+  test('a call aborted while it runs is answered immediately; the others of its batch are not affected', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const given = new AbortController();
@@ -208,7 +208,7 @@ describe('batch queue', () => {
     assert.ok((await whole).representation);
   });
 
-  test('close finishes what was taken and refuses the rest', async () => {
+  test('close finishes accepted images and rejects the rest', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 5 });
     const queue = createBatchQueue(engine, limits);
     const answers = [1, 2, 3].map((value) => queue.run(image(value), embedding, call()));
@@ -218,7 +218,7 @@ describe('batch queue', () => {
     assert.equal((await Promise.all(answers)).length, 3);
   });
 
-  test('every free worker pulls a batch of its own', async () => {
+  test('every idle worker takes a batch of its own', async () => {
     const engine = gatedEngine(2);
     const queue = createBatchQueue(engine, { ...limits, batchImages: 2 });
     const answers = [1, 2, 3, 4, 5, 6].map((value) => queue.run(image(value), embedding, call()));
@@ -263,7 +263,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a batch that waits for more images holds back no full one of another size', async () => {
+  test('a batch that waits for more images does not delay a full one of another size', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, batchImages: 2, maxQueueDelayMs: 60_000 });
     const waiting = queue.run(image(1), embedding, call());
@@ -280,7 +280,7 @@ describe('batch queue', () => {
     assert.deepEqual(engine.sizes(), [2, 1]);
   });
 
-  test('refusals are quick, name their limit, and carry a retry hint from the measured rate', async () => {
+  test('rejections are immediate, name their limit, and have a retry hint from the measured rate', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 40 });
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 });
     for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
@@ -295,7 +295,7 @@ describe('batch queue', () => {
     await Promise.all(answers);
   });
 
-  test('a deadline that cannot be met is refused at once; one that passes in the queue is dropped before inference', async () => {
+  test('a deadline that cannot be met is rejected immediately; an image whose deadline passes in the queue is dropped before inference', async () => {
     let runs = 0;
     const failWith = () => {
       runs++;
@@ -320,7 +320,7 @@ describe('batch queue', () => {
     assert.equal(runs, 1 + 3 + 4);
   });
 
-  test('a deadline shorter than a run is refused at once by an idle engine, and images being decoded count', async () => {
+  test('a deadline shorter than a run is rejected immediately by an idle engine, and images being decoded count', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 40 });
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
     for (let i = 0; i < 4; i++) await queue.run(image(i), embedding, call());
@@ -335,7 +335,7 @@ describe('batch queue', () => {
     await queue.run(image(9), embedding, soon(10_000));
   });
 
-  test('one image at which the runtime fails costs the others of its batch nothing', async () => {
+  test('an image at which the runtime fails does not affect the others of its batch', async () => {
     const sizes: number[] = [];
     const engine = createFakeEngine({
       manifest,
@@ -354,7 +354,7 @@ describe('batch queue', () => {
     assert.deepEqual(sizes, [8, 1, 1, 1, 1, 1, 1, 1, 1]);
   });
 
-  test('batches that were made smaller for want of memory grow again after a minute', async (t) => {
+  test('batches that were made smaller for lack of memory grow again after a minute', async (t) => {
     let now = 0;
     t.mock.method(performance, 'now', () => now);
     const sizes: number[] = [];
@@ -378,7 +378,7 @@ describe('batch queue', () => {
     assert.deepEqual(sizes, [4]);
   });
 
-  test('where memory runs out, halves are run, what fits is answered, and later batches are smaller', async () => {
+  test('if memory runs out, halves are run, those that fit are answered, and later batches are smaller', async () => {
     const sizes: number[] = [];
     const engine = createFakeEngine({
       manifest,
@@ -403,7 +403,7 @@ describe('batch queue', () => {
     );
   });
 
-  test('on CUDA batches are padded to powers of two, and the padding is not answered', async () => {
+  test('on CUDA batches are padded to powers of two, and the padding is not in the results', async () => {
     const fake = createFakeEngine({ manifest });
     const shapes: number[] = [];
     const engine = {
@@ -419,7 +419,7 @@ describe('batch queue', () => {
     assert.deepEqual(answers[2], await queue.run(image(3), embedding, call()));
   });
 
-  test('without a worker what waits is refused, and what comes too', async () => {
+  test('without a worker, waiting and new images are rejected', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 60_000 });
     const queue = createBatchQueue(engine, limits);
     const running = assert.rejects(queue.run(image(1), embedding, call()), { code: 'unavailable' });
@@ -431,7 +431,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a place counts as an image until it is used or released', async () => {
+  test('a reservation counts as an image until it is used or released', async () => {
     const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
     const [first] = [queue.reserve(call()), queue.reserve(call())];
     assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded \(queueImages: 2\)/));
@@ -449,7 +449,7 @@ describe('batch queue', () => {
     queue.reserve(call());
   });
 
-  test('says that it is full while no image would be let in, and takes no place by that', async () => {
+  test('reports that it is full while no image would be accepted, without a reservation', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     assert.equal(queue.full, undefined);
@@ -462,7 +462,7 @@ describe('batch queue', () => {
     assert.equal(queue.full, undefined, 'what is wrong then is another thing');
   });
 
-  test('a stream item blocks where a unary call is rejected, and its wait counts as time in the queue', async () => {
+  test('a stream item blocks when a unary call is rejected, and its wait counts as time in the queue', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const running = queue.run(image(1), embedding, call());
@@ -491,7 +491,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('stream items hold half of the images, and half of the bytes by what they may come to, at most', async () => {
+  test('stream items hold at most half of the images, and by their largest inputs half of the bytes', async () => {
     const most = bytesOf(image(1, 16, 16));
     for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * most }]) {
       const queue = createBatchQueue(gatedEngine(), { ...limits, ...bound });
@@ -507,7 +507,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('stream items that reserve the largest input still fill batches: what they do not need goes to the next', async () => {
+  test('stream items that reserve the largest input still fill batches: the next ones get the bytes that they do not need', async () => {
     const engine = gatedEngine();
     const most = bytesOf(image(1, 64, 64));
     // Half of it holds three of the largest inputs, or 192 of those that come.
@@ -528,7 +528,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('an image that is smaller than what was reserved gives the difference back when it is decoded', async () => {
+  test('an image that is smaller than its reservation releases the difference when it is decoded', async () => {
     const engine = gatedEngine();
     const most = bytesOf(image(1, 16, 16));
     const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * most });
@@ -546,7 +546,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a reserved image is never rejected for bytes; one larger than its reservation has to find the rest free', async () => {
+  test('a reserved image is never rejected for bytes; one larger than its reservation needs the rest to be free', async () => {
     const engine = gatedEngine();
     const size = bytesOf(image(1));
     const queue = createBatchQueue(engine, { ...limits, queueBytes: 4 * size });
@@ -568,7 +568,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a stream item waits no longer than its call and its workers, and is let in by a queue that closes', async () => {
+  test('a stream item waits no longer than its call and its workers, and is accepted by a queue that closes', async () => {
     const engine = createFakeEngine({ manifest });
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     const place = queue.reserve(call());
@@ -596,7 +596,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('an image that has a place is run after close, which waits for it', async () => {
+  test('an image with a reservation is run after close, which waits for it', async () => {
     const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
     const place = queue.reserve(call());
     let closed = false;

@@ -13,7 +13,7 @@ const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {},
 const limits = defaultServeLimits;
 const logger = { info: () => {}, error: () => {} };
 
-test('each model has a state of its own; the default decides for the service', async () => {
+test('each model has its own state; the default model decides for the service', async () => {
   const [a, b] = [createFakeEngine({ manifest: manifest('a') }), createFakeEngine({ manifest: manifest('b') })];
   const models = createModelRegistry({ models: [{ engine: a }, { engine: b }], limits });
   const states = new Map<string, boolean>();
@@ -34,7 +34,7 @@ test('each model has a state of its own; the default decides for the service', a
   await models.close();
 });
 
-test('without a process that decodes nothing serves; one that starts is waited for', async () => {
+test('without a decode process no model is SERVING; one that starts is waited for', async () => {
   const models = createModelRegistry({
     models: [{ engine: createFakeEngine({ manifest: manifest('a') }) }],
     limits,
@@ -151,7 +151,7 @@ test('a canary that fails, or does not end in time, is NOT_SERVING until one suc
   assert.equal(monitor.serving, true);
 });
 
-test('a busy model is checked too: one that fails under load is noticed, and when it succeeds again', async (t) => {
+test('a busy model is also checked: failure under load is noticed, and so is recovery', async (t) => {
   const scripted = scriptedEngine({ idle: 0 });
   const { monitor, pass } = watchOne(t, scripted.engine);
   for (const illness of [new EngineError('out_of_memory', 'memory ran out'), answer(Number.NaN)]) {
@@ -164,7 +164,7 @@ test('a busy model is checked too: one that fails under load is noticed, and whe
   }
 });
 
-test('a canary is not late while it waits for a worker, but is when the worker that took it does not come back', async (t) => {
+test('a canary is not late while it waits for a worker, but is if its worker does not answer', async (t) => {
   const scripted = scriptedEngine({ idle: 0 });
   const { monitor, pass } = watchOne(t, scripted.engine);
   pass(1000);
@@ -178,7 +178,7 @@ test('a canary is not late while it waits for a worker, but is when the worker t
   assert.equal(monitor.serving, false);
 });
 
-test('a worker that is lost with the canary leaves the state to the engine', async (t) => {
+test('if a worker is lost with the canary, the engine decides the state', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   const lost = new EngineError('unavailable', 'the inference worker ended (signal SIGKILL)');
@@ -192,7 +192,7 @@ test('a worker that is lost with the canary leaves the state to the engine', asy
   assert.equal(monitor.serving, false, 'nor does it make an unhealthy model healthy');
 });
 
-test('an unhealthy model whose worker was replaced is checked at once, and a healthy one is not', async (t) => {
+test('an unhealthy model whose worker was replaced is checked immediately, and a healthy one is not', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   await scripted.replace();
@@ -207,7 +207,7 @@ test('an unhealthy model whose worker was replaced is checked at once, and a hea
   assert.equal(monitor.serving, true);
 });
 
-test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {
+test('a reloaded model is checked in place of the old one, and a removed version is not SERVING', async () => {
   const second = createFakeEngine({ manifest: manifest('a', '2') });
   const sources = [{ engine: createFakeEngine({ manifest: manifest('a') }), reopen: async () => second }];
   const models = createModelRegistry({ models: sources, limits });

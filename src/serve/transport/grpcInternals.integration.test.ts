@@ -89,14 +89,14 @@ async function statusOf(call: ReturnType<typeof rawCall>): Promise<number> {
   return found;
 }
 
-describe('what is used of grpc-js beyond its interface', () => {
+describe('private parts of grpc-js in use', () => {
   test('options of its HTTP/2 servers: without them, no limit of metadata is announced', async (t) => {
     const { session } = await start(t);
     const [settings] = (await once(session, 'remoteSettings')) as [{ maxHeaderListSize: number }];
     assert.equal(settings.maxHeaderListSize, 12_345);
   });
 
-  test('its HTTP/2 servers: without them, broken connections and uncounted calls go unseen', async (t) => {
+  test('its HTTP/2 servers: without them, broken connections and uncounted calls are not noticed', async (t) => {
     const { server, session } = await start(t);
     const [http2Server] = http2ServersOf(server);
     assert.ok(http2Server);
@@ -144,7 +144,7 @@ describe('what is used of grpc-js beyond its interface', () => {
     await until(() => !isWithinMessage(calls[0]!));
   });
 
-  test('its own statuses: without them, a message that is too large ends a stream without our details', async (t) => {
+  test("its own statuses: without them, a message that is too large ends a stream without the service's details", async (t) => {
     const seen: [number, string][] = [];
     const { session } = await start(t, {}, (call) =>
       interceptOwnStatus(call, (code, details) => {
@@ -181,8 +181,8 @@ describe('what is used of grpc-js beyond its interface', () => {
   });
 });
 
-describe("what is used of Node's http2 beyond its interface", () => {
-  test('the counts of a socket: without them, connections that nghttp2 has given up stay open', async (t) => {
+describe("private parts of Node's http2 in use", () => {
+  test('the counts of a socket: without them, connections that nghttp2 has abandoned stay open', async (t) => {
     const { server, session } = await start(t);
     const [http2Server] = http2ServersOf(server);
     const opened = once(http2Server!, 'session') as Promise<[ServerHttp2Session]>;

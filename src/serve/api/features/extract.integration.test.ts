@@ -28,7 +28,7 @@ function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 2
 }
 const pca = { components: 1, basis: null };
 
-test('the bytes of maps to be pooled or reduced are bounded before the network runs', async () => {
+test('the bytes of maps to be pooled or reduced are reserved before the network runs', async () => {
   const { engine, runs, free, nextRun } = createHeldEngine();
   const { stride, dims } = engine.manifest;
   const bytes = (side / stride) ** 2 * dims.representation * 4;
@@ -66,7 +66,7 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   await service.close();
 });
 
-test('what is made of a large map leaves the event loop to others', async () => {
+test('processing a large map does not block the event loop', async () => {
   // 256 x 256 cells of 16 channels: 4 slices.
   const large = 2048;
   async function turnsOf(options: Partial<ExtractFeaturesRequest__Output>): Promise<number> {
@@ -93,7 +93,7 @@ test('what is made of a large map leaves the event loop to others', async () => 
   }
 });
 
-test('the waits of pooling and PCA for their turn are the phase wait, and none of encode', async (t) => {
+test('the waits of pooling and PCA are in the phase wait, and not in encode', async (t) => {
   let now = 0;
   t.mock.method(performance, 'now', () => now);
   const { engine, free, nextRun } = createHeldEngine();

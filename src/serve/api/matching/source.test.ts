@@ -11,7 +11,7 @@ import { createService } from '../service.js';
 
 const call = { signal: new AbortController().signal, observe: () => {} };
 
-test('a match that is too large is refused before the numbers that were sent are gone through', async () => {
+test('a match that is too large is rejected before the sent numbers are checked', async () => {
   const { engine } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const service = createService({
@@ -43,7 +43,7 @@ test('a match that is too large is refused before the numbers that were sent are
   await service.close();
 });
 
-test('what is read of sent features is bounded in bytes with all other maps, and released', async () => {
+test('the bytes of sent features count against the budget of all maps, and are released', async () => {
   const { engine, free, nextRun } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const bytes = 10 * channels * 4;
@@ -72,7 +72,7 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   await service.close();
 });
 
-test('an empty side is told all that a side can be, by features; and crops, by location', async () => {
+test('the error of an empty side lists its options: all by features, and crops by location', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
   const { handle: match } = service.methods.Match;
@@ -98,7 +98,7 @@ test('an empty side is told all that a side can be, by features; and crops, by l
   await service.close();
 });
 
-test('a crop without its pixels must lie inside the original that the other side shows', async () => {
+test('a crop without its pixels must be inside the original that the other side shows', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
   const { handle: match } = service.methods.Match;

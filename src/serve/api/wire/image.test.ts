@@ -18,7 +18,7 @@ const context: ServeContext = {
   ...sharedParts(),
 };
 
-test('the encoded file is let go once it is decoded', async () => {
+test('the encoded file is released once it is decoded', async () => {
   const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
     .png()
     .toBuffer();
@@ -32,7 +32,7 @@ test('the encoded file is let go once it is decoded', async () => {
 const preprocessing = { resize: 256, crop: 224 } as Manifest['preprocessing'];
 const nothing = { native: null, crop: null };
 
-test('a shortest side without a crop takes the model’s own, or what fits a smaller side', () => {
+test('a shortest side without a crop uses the model’s own, or one that fits a smaller side', () => {
   for (const [resize, expected] of [
     [0, { resize: 256, crop: 224 }],
     [512, { resize: 512, crop: 224 }],
@@ -46,14 +46,14 @@ test('a shortest side without a crop takes the model’s own, or what fits a sma
   }
 });
 
-test('a crop that is asked for is kept', () => {
+test('a requested crop is kept', () => {
   assert.deepEqual(
     readResizePolicy({ ...nothing, shortestSide: { resize: 0, crop: 96 } }, { preprocessing, stride: 32 }),
     { kind: 'shortestSide', resize: 256, crop: 96 },
   );
 });
 
-test('the bytes of a network input are known before its image is decoded, except for native, which may come to the limit', () => {
+test('the bytes of a network input are known before decoding, except for native, which counts as the limit', () => {
   const limits = { inputPixels: 600 * 600 };
   const most = (image: Parameters<typeof readResizePolicy>[0]) =>
     mostInputBytes(image, { preprocessing, stride: 32 }, limits);

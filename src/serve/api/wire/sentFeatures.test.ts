@@ -32,7 +32,7 @@ const halves = Uint16Array.from({ length: count }, (_, i) => (i * 7919) % 0x7c00
 const integers = Int8Array.from({ length: count }, (_, i) => ((i * 31) % 255) - 127);
 const scales = Float32Array.from({ length: rows * columns }, (_, i) => Math.fround(0.1 + i / 1000));
 
-test('numbers of every type are read as they were sent, wherever they stand in the message', async () => {
+test('numbers of every type are read as they were sent, at any offset in the message', async () => {
   const cases = [
     [{ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }, floats],
     [{ dtype: 'DATA_TYPE_FLOAT16', data: bytesOf(halves) }, float16ToFloat32(halves)],
@@ -55,7 +55,7 @@ test('numbers of every type are read as they were sent, wherever they stand in t
   }
 });
 
-test('reading large maps leaves the event loop to others, and stops when the call is given up', async () => {
+test('reading large maps does not block the event loop, and stops when the call is aborted', async () => {
   const { read } = readSentFeatures(
     sent({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }),
     'a.features',
@@ -69,7 +69,7 @@ test('reading large maps leaves the event loop to others, and stops when the cal
   await assert.rejects(reading, /given up/);
 });
 
-test('what is wrong about the sizes is refused at once, a number that is not finite when they are read', async () => {
+test('wrong sizes are rejected immediately, and numbers that are not finite when they are read', async () => {
   const of = (features: Parameters<typeof sent>[0], shape?: number[]) =>
     readSentFeatures(sent(features, shape), 'a.features', channels);
   const wrong = [

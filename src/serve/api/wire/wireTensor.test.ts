@@ -30,7 +30,7 @@ function paused<T>(steps: Generator<void, T>): T {
 const singleRows = (of: Tensor<'float32'>): Tensor<'float32'>[] =>
   Array.from({ length: of.shape[0]! }, (_, row) => rowsOf(of, row, row + 1));
 
-test('large maps become the same bytes in slices as their rows do one by one', () => {
+test('large maps are encoded in slices to the same bytes as row by row', () => {
   for (const dtype of ['float16', 'int8'] as const) {
     const whole = paused(tensorMessage(map, dtype));
     const parts = singleRows(map).map((row) => runSync(tensorMessage(row, dtype)));
@@ -45,7 +45,7 @@ test('large maps become the same bytes in slices as their rows do one by one', (
   assert.ok(bytesOf(unit.data).equals(Buffer.concat(units)));
 });
 
-test('large parts of a map hold its vectors, in slices', () => {
+test('large parts of a map contain its vectors, in slices', () => {
   const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, columns: 50 }));
   const cells = Array.from({ length: 2000 }, (_, i) => ({
     row: 1 + Math.floor(i / 50),
