@@ -14,7 +14,7 @@ import { createService } from '../serve/api/service.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
 import { createLocalTransport } from './localTransport.js';
 
-/** The four methods without a socket, over the fake engine: what requests mean. Stride 8, input 56 x 56, 7 x 7 cells. */
+/** The four methods without a socket on the fake engine: the meaning of requests. Stride 8, input 56 x 56, 7 x 7 cells. */
 
 const manifest = { ...tinyManifest, files: {} };
 const photo = readFile(new URL('../../../test/fixtures/photos/coffee.jpg', import.meta.url));

@@ -11,12 +11,12 @@ async function* numbers(count: number) {
 test('messages are sent in order and the stream is ended, without a remaining listener', async () => {
   const closed = new AbortController();
   const written: number[] = [];
-  let most = 0;
+  let maxListeners = 0;
   const call = new Writable({
     objectMode: true,
     write(value: number, _, done) {
       written.push(value);
-      most = Math.max(most, getEventListeners(closed.signal, 'abort').length);
+      maxListeners = Math.max(maxListeners, getEventListeners(closed.signal, 'abort').length);
       setImmediate(done);
     },
   });
@@ -27,7 +27,7 @@ test('messages are sent in order and the stream is ended, without a remaining li
     written,
     Array.from({ length: 300 }, (_, i) => i),
   );
-  assert.equal(most, 1);
+  assert.equal(maxListeners, 1);
   assert.equal(getEventListeners(closed.signal, 'abort').length, 0);
 });
 

@@ -47,7 +47,7 @@ export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promi
 }
 
 /**
- * Releases the memory of the bytes at once. Sessions have copies of what they need, and the garbage collector of an idle worker
+ * Releases the memory of the bytes immediately. Sessions have copies of what they need, and the garbage collector of an idle worker
  * may not run for hours. It transfers the buffers in a message that nobody receives, which is freed with its channel.
  */
 export function freeModelBytes({ graphs, externalData }: ModelBytes): void {

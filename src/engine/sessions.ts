@@ -14,7 +14,7 @@ export interface OpenedSessions {
   readonly sessions: Sessions;
   /** The provider that really runs. */
   readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried in vain. */
+  /** Why CUDA could not be used. */
   readonly cudaFailure?: string;
 }
 

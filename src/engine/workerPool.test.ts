@@ -8,7 +8,7 @@ import { createWorkerPool, type PoolWorker, type WorkerPool } from './workerPool
 
 const work: Work = { kind: 'run', wants: ['maps'] };
 
-/** A worker whose work is answered, and which dies, when the test says so. */
+/** A worker that answers and exits under control of the test. */
 function fakeWorker(pid: number) {
   let end: (how: string) => void = () => {};
   const ended = new Promise<string>((resolve) => {
@@ -31,7 +31,7 @@ function fakeWorker(pid: number) {
   };
   return {
     worker,
-    /** Pieces of work that it was given. */
+    /** Tasks that it received. */
     get asked() {
       return asked;
     },
@@ -60,7 +60,7 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
   });
   const unwatch = pool.watch(() => states.push(pool.status.state));
   const reached = (state: string): Promise<void> => until(() => pool.status.state === state);
-  /** Waits until a worker was given so many pieces of work. */
+  /** Waits until a worker has received so many tasks. */
   const given = (worker: { readonly asked: number }, count: number): Promise<void> =>
     until(() => worker.asked >= count);
   return { pool, logged, states, unwatch, reached, given };
@@ -138,7 +138,7 @@ describe('worker pool', () => {
       message: /no inference worker is running \(ended/,
     });
     assert.deepEqual([pool.status.state, states.at(-1)], ['down', 'down']);
-    await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'at once from now on');
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'immediately from now on');
     await pool.close();
   });
 
@@ -155,15 +155,15 @@ describe('worker pool', () => {
     await hanging;
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 2);
-    const given = new AbortController();
-    const searching = pool.work({ kind: 'nearest' }, {}, given.signal);
-    given.abort(new Error('given up'));
+    const controller = new AbortController();
+    const searching = pool.work({ kind: 'nearest' }, {}, controller.signal);
+    controller.abort(new Error('given up'));
     await assert.rejects(searching, /given up/);
-    assert.equal(pool.idle, 0, 'it still computes, as far as anyone knows');
+    assert.equal(pool.idle, 0, 'the worker still counts as busy');
     t.mock.timers.tick(20);
     await second.worker.ended;
     await turn();
-    t.mock.timers.tick(4); // The longest pause before another is started.
+    t.mock.timers.tick(4); // The longest delay before a restart.
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
@@ -196,7 +196,7 @@ describe('worker pool', () => {
       await until(() => pool.idle > 0);
       assert.equal(pool.status.restarts.died, i + 1);
     }
-    // Idle, it dies by itself.
+    // It exits while it is idle.
     workers[3]!.die('ended (exit code 1)');
     await turn();
     assert.deepEqual(
@@ -217,10 +217,10 @@ describe('worker pool', () => {
       givenUpMs: 20,
       log: () => {},
     });
-    const given = new AbortController();
-    const done = pool.work(work, {}, given.signal);
+    const controller = new AbortController();
+    const done = pool.work(work, {}, controller.signal);
     await turn();
-    given.abort(new Error('given up'));
+    controller.abort(new Error('given up'));
     await assert.rejects(done, /given up/);
     assert.match(await first.worker.ended, /its task was aborted and did not end within 0\.02 s/);
     while (pool.idle === 0) await turn();
@@ -270,7 +270,7 @@ describe('worker pool', () => {
     assert.equal(pool.idle, 1);
 
     first.die('ended (signal SIGKILL)');
-    // Nobody has heard of it in this turn.
+    // The pool is notified only in the next turn of the event loop.
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (signal SIGKILL)' });
     const done: string[] = [];
     const waiting = pool.work(work, {}).then(() => done.push('work'));
@@ -303,7 +303,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  /** Warms a pool by nothing; a worker that failed is checked by one piece of work. */
+  /** Warms up a pool without a task; a worker that failed is checked by one task. */
   const warmChecked = (pool: WorkerPool): Promise<void> =>
     pool.warm(
       async () => {},
@@ -359,10 +359,10 @@ describe('worker pool', () => {
     await given(first, 1);
     first.fail(new EngineError('out_of_memory', 'memory ran out'));
     await running;
-    const giving = new AbortController();
-    const searching = assert.rejects(pool.work({ kind: 'nearest' }, {}, giving.signal), /given up/);
+    const controller = new AbortController();
+    const searching = assert.rejects(pool.work({ kind: 'nearest' }, {}, controller.signal), /given up/);
     await given(first, 2);
-    giving.abort(new Error('given up'));
+    controller.abort(new Error('given up'));
     await searching;
     first.fail(new EngineError('internal', 'inference failed: cancelled'));
     await until(() => pool.idle > 0);

@@ -68,10 +68,10 @@ export interface WorkerPoolOptions<W = Work> {
 }
 
 export interface BackOff {
-  /** Before the second attempt; doubles with each further one. The first attempt is made at once. */
+  /** Before the second attempt; doubles with each further one. The first attempt is immediate. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** A worker that lived this long counts as healthy: after its death the first attempt is made at once. */
+  /** A worker that lived this long counts as healthy: after it exits the first attempt is immediate. */
   readonly wellMs: number;
 }
 
@@ -197,7 +197,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
   /**
-   * A worker died or could not start: starts a replacement, the first time at once.
+   * A worker died or could not start: starts a replacement, the first time immediately.
    * @param publicReason `how` as callers may read it
    */
   function lose(place: Place<W>, how: string, publicReason: string): void {
@@ -357,7 +357,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       suspect = isRuntimeFailure(error) && signal?.aborted !== true;
       throw error;
     } finally {
-      // Not awaited: the caller of the task gets its error at once.
+      // Not awaited: the caller of the task gets its error immediately.
       if (suspect && check !== undefined && !nothingLeft()) void track(examine(taken, work, check));
       else release(taken);
     }

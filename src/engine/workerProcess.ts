@@ -21,7 +21,7 @@ export interface WorkerProcess<W = Work> {
    * @throws the error of `WorkerKind.lost` where the worker dies first, that of `WorkerKind.failed` where the task fails.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Kills the worker. Its task fails at once with `how`, even while the process still exists. */
+  /** Kills the worker. Its task fails immediately with `how`, even while the process still exists. */
   kill(how: string): void;
   /** Ends an idle worker; kills it where it does not end. */
   close(): Promise<void>;
@@ -36,7 +36,7 @@ export interface WorkerKind<Failure> {
   readonly name: string;
   /** The script that calls `runWorkerLoop`. */
   readonly script: URL;
-  /** Environment variables beside those of this process. */
+  /** Environment variables in addition to those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
   /**
    * The error of a task whose worker ended, or of a worker that could not start.

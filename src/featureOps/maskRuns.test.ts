@@ -62,7 +62,7 @@ test('a large mask is processed in batches, also where it is empty', () => {
     13,
     'one for every million pixels, and an end',
   );
-  // One row, which is cut where a batch ends.
+  // One row, which is split at the end of a batch.
   const row = new Uint8Array(3_000_000).fill(1);
   assert.deepEqual(
     boxes(bitmapRuns(row, row.length, 1)).map(({ left, right }) => [left, right]),

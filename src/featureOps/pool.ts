@@ -14,7 +14,7 @@ export interface RegionWeights {
   readonly coverage: number;
 }
 
-/** Cells visited between two pauses, beside the pauses between batches: a few milliseconds. */
+/** Cells visited between two pauses, in addition to the pauses between batches: a few milliseconds. */
 const VISITS_PER_STEP = 50_000;
 
 /** What a region covers of one grid. */

@@ -33,11 +33,11 @@ export function checkReduction(how: Reduction, vectors: number, channels: number
       `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
     );
   }
-  const most = Math.min(channels, vectors - 1);
-  if (how.components <= most) return;
+  const max = Math.min(channels, vectors - 1);
+  if (how.components <= max) return;
   throw new FeatureOpError(
     'bad_components',
-    `${vectors} vectors of length ${channels} have at most ${Math.max(0, most)} principal components, not ` +
+    `${vectors} vectors of length ${channels} have at most ${Math.max(0, max)} principal components, not ` +
       `${how.components}; ask for fewer, or give a basis`,
   );
 }

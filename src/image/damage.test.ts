@@ -7,20 +7,20 @@ import { type DamagedFile, imageFixtures } from '../../test/support/damagedJpegs
 import { decodeImage } from './decode.js';
 import { ImageError } from './imageError.js';
 
-/** What becomes of damaged files of every format, beside the verdicts of PIL (`scripts/compare/damagedFiles.ts`). */
+/** The results for damaged files of every format, compared with those of PIL (`scripts/compare/damagedFiles.ts`). */
 
 interface Verdict {
   readonly file: DamagedFile;
-  /** Mean difference of 8-bit samples to the whole file's; absent where it is refused. */
+  /** Mean difference of 8-bit samples to the intact file's; absent if the file is rejected. */
   readonly difference?: number;
   readonly error?: ImageError;
   readonly readByPil: boolean;
 }
 
 const isHarmless = ({ file }: Verdict) => /: (harmless|whole)/.test(file.name);
-/** Arithmetic coding takes any bytes for codes, and gives no sign of their end. */
+/** Arithmetic coding accepts any bytes as codes, and does not mark their end. */
 const isArithmetic = ({ file }: Verdict) => file.from === 'arithmetic.jpg';
-/** Formats without checksums cannot tell a change of some bytes that comes to as many codes, nor one of plain samples. */
+/** Without checksums a format cannot detect changed bytes that are as many valid codes, or changed plain samples. */
 const isSmall = ({ file }: Verdict) => /: \d+ bytes? (removed|inserted|overwritten)/.test(file.name);
 
 function meanDifference(a: Uint8Array, b: Uint8Array): number {
@@ -61,7 +61,7 @@ describe('damaged files', () => {
     const harmless = all.filter(isHarmless);
     assert.ok(harmless.length > 150, `${harmless.length} files`);
     const wrong = harmless.filter(({ difference }) => difference !== 0);
-    // That arithmetic codes are all there is said by the end marker alone.
+    // Only the end marker shows that all arithmetic codes are present.
     const expected = ['no end marker', 'half an end marker'].map((what) => `arithmetic.jpg: harmless: ${what}`);
     assert.deepEqual(wrong.map(({ file }) => file.name).sort(), expected.sort());
   });
@@ -118,7 +118,7 @@ describe('damaged files', () => {
     assert.deepEqual(named(ours.filter(({ file }) => file.from !== 'picture.avif')), []);
     const better = all.filter((verdict) => !verdict.error && !verdict.readByPil && verdict.difference === 0);
     const what = new Set(better.map(({ file }) => file.name.replace(/^\S+: /, '')));
-    // PIL takes a missing end marker for a cut file.
+    // PIL treats a missing end marker as truncation.
     assert.ok(what.has('harmless: no end marker') && what.has('without the last 2'), [...what].join('; '));
   });
 
@@ -138,7 +138,7 @@ describe('damaged files', () => {
       const found = await lenient(file.bytes).catch(() => undefined);
       if (found && meanDifference(whole, found) === 0) same.push(file.name);
     }
-    // The codes end too early, and those that are missing would have said that nothing follows; or the checksum is missing.
+    // The codes end too early, and only the end-of-data code is missing; or the checksum is missing.
     const early = /: without the last (1 of the data|3)$/;
     const unproved =
       /\.png: (cut in the last IDAT|the last byte of the last IDAT missing|the checksum of the last IDAT changed)$/;

@@ -55,7 +55,7 @@ describe('decodeImage', () => {
   });
 
   it('applies EXIF orientation', async () => {
-    const rotated = await card().withMetadata({ orientation: 6 }).png().toBuffer(); // shown turned clockwise by 90 degrees
+    const rotated = await card().withMetadata({ orientation: 6 }).png().toBuffer(); // displayed rotated by 90 degrees clockwise
     const image = await decodeImage(rotated, limits);
     assert.deepEqual([image.width, image.height], [16, 24]);
     assert.deepEqual(pixel(image, 15, 3), [0, 255, 0], 'the top row became the right column');

@@ -90,15 +90,18 @@ test('a crop is cut and mirrored before the policy is applied, whatever part the
   for (const policy of policies) {
     for (const flip of [false, true]) {
       const crop = { left: 101, top: 33, width: 211, height: 147, flip };
-      // The crop as a picture of its own.
+      // The crop as a separate image.
       const cut = await cropImage(decoded, crop, crop);
       const expected = await prepareImage(cut.image, policy, 32);
       for (const picture of [{ encoded: photo }, { raw: decoded }]) {
         const { image, toOriginal, original } = await decodeInput(picture, { crop, policy, stride: 32, limits });
         assert.deepEqual([image.width, image.height], [expected.image.width, expected.image.height]);
-        const most = image.data.reduce((m, value, i) => Math.max(m, Math.abs(value - expected.image.data[i]!)), 0);
+        const maxDifference = image.data.reduce(
+          (m, value, i) => Math.max(m, Math.abs(value - expected.image.data[i]!)),
+          0,
+        );
         // libvips shrinks by large factors in two steps, which are not quite symmetric.
-        assert.ok(most <= 8, `${policy.kind}, ${flip}: ${most} levels apart`);
+        assert.ok(maxDifference <= 8, `${policy.kind}, ${flip}: ${maxDifference} levels apart`);
         assert.ok(meanDifference(image.data, expected.image.data) < 0.5);
         assert.deepEqual(toOriginal, composeMaps(cut.toOriginal, expected.toOriginal));
         assert.deepEqual(original, { width: decoded.width, height: decoded.height });
@@ -110,7 +113,7 @@ test('a crop is cut and mirrored before the policy is applied, whatever part the
 test('a file for which the pipeline would write too many pixels is rejected before decoding', async () => {
   const upright = await sized(640, 480).jpeg().toBuffer();
   const rotated = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
-  // Enough for the picture and its input, and not for a rotated copy.
+  // Enough for the image and its input, but not for a rotated copy.
   const output = { ...defaultOutputLimits, pipelinePixels: 640 * 480 + 224 * 224 * 4 };
   const wanted = { policy: square, stride: 32, limits: { ...limits, output } };
   await decodeInput({ encoded: upright }, wanted);
@@ -119,7 +122,7 @@ test('a file for which the pipeline would write too many pixels is rejected befo
     (error: unknown) =>
       error instanceof ImageError && error.code === 'too_large' && /decode 307200, orient 307200/.test(error.message),
   );
-  // What only the decoder would find damaged: the plan comes first.
+  // Damage that only the decoder detects, after the plan was checked.
   const damaged = await sized(640, 480).webp({ lossless: true }).withMetadata({ orientation: 6 }).toBuffer();
   const { length } = damaged;
   damaged.fill(0xff, length >> 2, length >> 1);

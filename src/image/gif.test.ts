@@ -10,7 +10,7 @@ import type { RgbImage } from './types.js';
 const RED = [255, 0, 0];
 const BLUE = [0, 0, 255];
 const WHITE = [255, 255, 255];
-/** The background that old writers name, which browsers ignore, is colour 0. */
+/** Colour 0 is the background colour that old encoders set and browsers ignore. */
 const colours = [[0, 128, 0], RED, BLUE];
 const canvas = { width: 40, height: 30 };
 

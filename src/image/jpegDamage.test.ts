@@ -9,7 +9,7 @@ const images = new URL('../../../test/fixtures/images/', import.meta.url);
 const read = (name: string) => readFile(new URL(name, images));
 const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
 
-/** Noise of more bytes than have their codes gone over. */
+/** Noise with more bytes than the limit up to which codes are checked. */
 const large = await sharp(
   Uint8Array.from({ length: 1200 * 700 * 3 }, (_, i) => (i * 2_654_435_761) >>> 24),
   { raw: { width: 1200, height: 700, channels: 3 } },

@@ -9,7 +9,7 @@ import { decodeMask } from './mask.js';
 const size = { width: 13, height: 5 };
 const count = size.width * size.height;
 
-/** Numbers of all sorts that so many bits hold: 0, 1 and the largest among them. */
+/** Various values of so many bits, with 0, 1 and the largest. */
 const numbers = (bits: number) =>
   Array.from({ length: count }, (_, i) => [0, 1, 2 ** bits - 1, i % 2 ** bits, 0][i % 5]!);
 const grey = (bits: number) => ({ ...size, bits, colour: GREY });
@@ -21,7 +21,7 @@ const long = (...values: number[]) => {
   return bytes;
 };
 
-/** A profile of a grey gamma, from a mask on which they were applied once. */
+/** A grey gamma profile, from a mask to which it was applied by mistake. */
 async function greyProfile(): Promise<Buffer> {
   const { icc } = await sharp(await readFile('test/fixtures/images/cases/mask_gray22_values_1_255.png')).metadata();
   const { deflateSync } = await import('node:zlib');
@@ -83,7 +83,7 @@ describe('a mask with a palette', () => {
   for (const bits of [1, 2, 4, 8]) {
     test(`uses its indices of ${bits} bits, not their colours`, async () => {
       const values = numbers(bits);
-      // Index 0 is white, and all others are black: by colours the mask would be turned over.
+      // Index 0 is white, and all others are black: by colours the mask would be inverted.
       const palette = Buffer.alloc(3 * 2 ** bits);
       palette.fill(255, 0, 3);
       const transparent = pngChunk('tRNS', Buffer.alloc(2 ** bits));

@@ -136,13 +136,13 @@ describe('prepareImage', () => {
     ];
     for (const [policy, message] of cases)
       await assert.rejects(prepareImage(image, policy, 32), badDimensions(message));
-    const most = 2 ** 32 - 1;
+    const maxUint32 = 2 ** 32 - 1;
     for (const [policy, message] of [
       [
-        { kind: 'shortestSide', resize: 256, crop: most },
+        { kind: 'shortestSide', resize: 256, crop: maxUint32 },
         /^crop 4294967295 is larger than resize 256; crop at most 256$/,
       ],
-      [{ kind: 'fit', width: most, height: 32 }, /network input of 4294967295 x 32 .* exceeds the limit/],
+      [{ kind: 'fit', width: maxUint32, height: 32 }, /network input of 4294967295 x 32 .* exceeds the limit/],
     ] satisfies [ResizePolicy, RegExp][]) {
       await assert.rejects(prepareImage(image, policy, 32), { name: 'ImageError', message });
     }

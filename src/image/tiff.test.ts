@@ -50,7 +50,7 @@ describe('a TIFF is decoded', () => {
   });
 
   test('of CMYK', async () => {
-    // Cyan, magenta, yellow, nothing.
+    // Cyan, magenta, yellow, no ink.
     const inks = Uint8Array.from({ length: count * 4 }, (_, i) =>
       Math.floor(i / 4) % 4 === i % 4 && i % 4 < 3 ? 255 : 0,
     );

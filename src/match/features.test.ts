@@ -28,7 +28,7 @@ const vector = (map: CellFeatures, cell: number) => [
 ];
 const l2 = (a: number[], b: number[]) => Math.hypot(...a.map((value, i) => value - b[i]!));
 
-/** Every source with its first nearest target, the plain way. */
+/** Every source with its first nearest target, in plain loops. */
 function nearestByHand(a: CellFeatures, b: CellFeatures) {
   return Array.from({ length: a.rows * a.columns }, (_, source) => {
     const distances = Array.from({ length: b.rows * b.columns }, (__, cell) => l2(vector(a, source), vector(b, cell)));
@@ -101,7 +101,7 @@ describe('matchFeatures', () => {
   it('with ratio drops pairs whose second target is nearly as near', () => {
     const a = row(1, [0], [10]);
     const b = row(1, [1], [-1.1], [10.5]);
-    // Source 0: 1 against 1.1; source 1: 0.5 against 9.
+    // Source 0: 1 and 1.1; source 1: 0.5 and 9.
     assert.deepEqual(
       matchFeatures(a, b, { ratio: 0.8 }).map(({ source, target }) => [source, target]),
       [[1, 2]],

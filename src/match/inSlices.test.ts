@@ -24,10 +24,10 @@ describe('matchFeaturesInSlices', () => {
   });
 
   it('stops at its next pause after an abort', async () => {
-    const given = new AbortController();
-    setImmediate(() => given.abort(new Error('given up')));
+    const controller = new AbortController();
+    setImmediate(() => controller.abort(new Error('given up')));
     const turns = await turnsWhile(() =>
-      assert.rejects(matchFeaturesInSlices(large, large, {}, given.signal), /given up/),
+      assert.rejects(matchFeaturesInSlices(large, large, {}, controller.signal), /given up/),
     );
     assert.ok(turns <= 3, `${turns} turns`);
   });

@@ -24,7 +24,7 @@ function median(list: readonly number[]): number {
 }
 
 /**
- * Runs the backbones of two models on the same images, in turn, and compares embeddings, cells and speed.
+ * Runs the backbones of two models on the same images, alternately, and compares embeddings, cells and speed.
  * @throws ModelFolderError for models whose representations differ in size.
  */
 export async function compareModels(

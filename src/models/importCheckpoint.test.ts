@@ -28,7 +28,7 @@ describe('importCheckpoint', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  /** Refused, with nothing written. */
+  /** Asserts that an import is rejected, with nothing written. */
   async function refuses(file: string, message: RegExp, architecture?: string): Promise<void> {
     const out = join(scratch, 'refused');
     await assert.rejects(importCheckpoint(file, out, { ...options, architecture }), fileError(message));

@@ -32,7 +32,7 @@ function open(shapes: Shapes): Checkpoint {
 
 const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const size = fc.oneof(fc.nat(40), fc.constantFrom(0, 1, 2 ** 16, 2 ** 31, 2 ** 53 - 1));
-/** Tensors removed, renamed to others' places, reshaped, and added beside. */
+/** Tensors that are removed, exchanged, reshaped and added. */
 const change = fc.oneof(
   place.map((at) => ({ at, act: 'remove' as const })),
   fc.tuple(place, fc.array(size, { maxLength: 5 })).map(([at, shape]) => ({ at, act: 'reshape' as const, shape })),
@@ -155,7 +155,7 @@ describe('readNetwork', () => {
         /does not have the form of VICRegL's heads: .*unexpected: projector\.3\.bias \[24\]/,
       );
       assert.deepEqual(predictor, { name: 'predictor', tensors: 8 });
-      // The other head is taken all the same.
+      // The other head is imported nevertheless.
       const both = new Map([...shapes, ...foreign('projector', channels)]);
       assert.deepEqual(readNetwork(open(both), options).localProjector, tinyModelConfig.localProjector);
     });
@@ -221,14 +221,14 @@ describe('readNetwork', () => {
       () => readNetwork(open(dino), { ...options, prefix: 'momentum' }),
       /no backbone under the prefix "momentum"/,
     );
-    // Averaged weights and optimizer states in dicts beside the weights do not make a choice necessary.
+    // Averaged weights and optimizer states in dicts next to the weights do not make a choice necessary.
     const averaged = new Map([...resNet, ...at('ema/backbone.'), ...at('state_dict_ema/')]);
     assert.deepEqual(
       readNetwork(open(averaged), options).leftOut.map(({ name }) => name),
       ['ema', 'state_dict_ema'],
     );
     assert.equal(readNetwork(open(averaged), { ...options, prefix: 'ema' }).expander, undefined);
-    // With a momentum encoder beside it, as in solo-learn, heads go with their own encoder.
+    // With an additional momentum encoder, as in solo-learn, heads belong to their own encoder.
     const heads = [...resNet].filter(([key]) => key.startsWith('maps_projector.'));
     const momentum = new Map([...at('backbone.'), ...at('momentum_backbone.')]);
     for (const [key, shape] of heads) momentum.set(`momentum_${key}`, shape);

@@ -118,7 +118,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       const found = await operators(integer);
       assert.ok(found.includes('QuantizeLinear') && found.includes('DequantizeLinear'));
       assert.ok(!found.includes('LayerNormalization'));
-      // The heads take maps as they are.
+      // The heads take maps without further changes.
       const heads = await Promise.all(
         [float, integer].map(async (folder) => {
           const { maps } = Object.fromEntries(await outputsOf(float, image(300)));

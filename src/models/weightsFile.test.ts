@@ -18,7 +18,7 @@ import { verifyModel } from './verifyModel.js';
 
 const { onnx } = onnxProto;
 
-/** Where weights stand: once, in weights.safetensors, or inside the graphs. */
+/** The location of weights: once in weights.safetensors, or inside the graphs. */
 describe('weights of a model folder', () => {
   const { backbone, localProjector, expander } = tinyModelConfig;
   const weights = tinyWeights(tinyModelConfig);

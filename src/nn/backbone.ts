@@ -109,7 +109,7 @@ export function dropPathBlocks(config: BackboneConfig): number {
   return familyOf(config).dropPathBlocks(config);
 }
 
-/** The normalisation of the heads beside this backbone (docs/method.md). */
+/** The normalisation of the heads for this backbone (docs/method.md). */
 export function headNorm(config: BackboneConfig): 'batch' | 'layer' {
   return familyOf(config).headNorm;
 }

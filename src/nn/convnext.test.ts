@@ -17,7 +17,7 @@ function specsOf(config: ConvNextConfig) {
   return parameters.specs;
 }
 
-/** Names and shapes as the authors' ConvNeXt has them, from its rules alone. */
+/** Names and shapes of the authors' ConvNeXt, from its naming rules. */
 function namesAndShapes({ depths, widths }: ConvNextConfig): [string, number[]][] {
   const layer = (name: string, ...weight: number[]): [string, number[]][] => [
     [`${name}.weight`, weight],
@@ -45,7 +45,7 @@ function namesAndShapes({ depths, widths }: ConvNextConfig): [string, number[]][
 const tiny: ConvNextConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] };
 
 function tinyWeights(): Map<string, Tensor> {
-  // Far from the initial ones: branches count as much as what they are added to, and no bias is zero.
+  // Far from the initial values: branches are as large as what they are added to, and no bias is zero.
   return new Map(
     specsOf(tiny).map(({ name, shape }, i) => {
       const scale = shape.length > 1 ? 1 / Math.sqrt(elementCount(shape.slice(1))) : 0.2;
@@ -81,7 +81,7 @@ describe('ConvNeXt', () => {
     // Exact counts of torchvision's documentation, and timm's in millions.
     const exact = { convnext_tiny: 28_589_128, convnext_small: 50_223_688, convnext_base: 88_591_464 };
     for (const [name, count] of Object.entries(exact)) assert.equal(complete(convNextConfigs[name]!), count, name);
-    // With layer scale the count has it in itself.
+    // With layer scale the count includes it.
     const scaled = specsOf({ ...convNextConfigs['convnext_tiny']!, layerScale: 1e-6 });
     const own = scaled.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     assert.equal(own + 1000 * 768 + 1000, exact.convnext_tiny);

@@ -15,7 +15,7 @@ function depthwiseConv(x: Value, weight: Value): Value {
   return transpose(y, [0, 2, 3, 1]);
 }
 
-/** Output of a weighted sum, and its gradients, of one of the two ways. */
+/** Output and gradients of a weighted sum, by one of the two methods. */
 async function run(layer: typeof depthwiseConv, shape: readonly number[], size: number) {
   const channels = shape[3]!;
   const { y, gx, gw } = await evaluate((feed) => {

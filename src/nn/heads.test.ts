@@ -27,7 +27,7 @@ describe('mlp', () => {
 
   it('is Linear, LayerNorm with epsilon 1e-5, ReLU, Linear without bias, on the last axis', async () => {
     const [inputs, hidden, outputs, rows] = [3, 4, 2, 6];
-    // Small activations, so that the epsilon counts.
+    // Small activations, so that the epsilon has an effect.
     const x = normals([rows, inputs], 1).map((value) => value / 100);
     const w0 = normals([hidden, inputs], 2).map((value) => value / 10);
     const [b0, scale, shift] = [normals([hidden], 3).map((v) => v / 1000), normals([hidden], 4), normals([hidden], 5)];

@@ -102,7 +102,7 @@ describe('resNet', () => {
     const weights = new Map<string, Tensor>(
       [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, 4)]),
     );
-    // Sides that differ, and more images than one, so that no two axes can be exchanged unseen.
+    // Different sides and more than one image, so that exchanged axes are detected.
     const pixels = floats([3, 96, 64, 3], normals([3, 96, 64, 3], 6));
     const stages = config.layers.map((_, i) => i + 1);
     for (const training of [false, true]) {

@@ -5,18 +5,18 @@ import { convolutionForm, convolutionForms, depthwiseGradientForm, multipliesDep
 test('a row of the depthwise products applies from its number of images to that of the next, up to its cells', () => {
   const rows = convolutionForms.cpu.depthwiseProduct;
   assert.equal(rows[0]!.images, 1, 'every batch has a row');
-  for (const [at, { images, mostCells }] of rows.entries()) {
+  for (const [at, { images, maxCells }] of rows.entries()) {
     const next = rows[at + 1];
     for (const count of [images, next === undefined ? 1000 * images : next.images - 1]) {
-      assert.equal(multipliesDepthwise('cpu', count, mostCells), true, `${count} images, ${mostCells} cells`);
-      assert.equal(multipliesDepthwise('cpu', count, mostCells + 1), false, `${count} images, ${mostCells + 1} cells`);
+      assert.equal(multipliesDepthwise('cpu', count, maxCells), true, `${count} images, ${maxCells} cells`);
+      assert.equal(multipliesDepthwise('cpu', count, maxCells + 1), false, `${count} images, ${maxCells + 1} cells`);
     }
   }
 });
 
 test('the more images share the matrix of a depthwise product, the larger the maps that are multiplied', () => {
-  const cells = convolutionForms.cpu.depthwiseProduct.map(({ mostCells }) => mostCells);
-  for (const [at, most] of cells.entries()) assert.ok(at === 0 || most > cells[at - 1]!, `row ${at}`);
+  const cells = convolutionForms.cpu.depthwiseProduct.map(({ maxCells }) => maxCells);
+  for (const [at, max] of cells.entries()) assert.ok(at === 0 || max > cells[at - 1]!, `row ${at}`);
 });
 
 test('rows are sorted by number of images, which the lookup requires', () => {

@@ -58,7 +58,7 @@ export const EXPORT_OPSET = 17;
 
 /**
  * An ONNX graph under construction. Operators are emitted by the functions of onnx/ops, which infer and check shapes;
- * nodes stand in topological order because a value must exist before it is used.
+ * nodes are in topological order because a value must exist before it is used.
  */
 export class Graph {
   readonly opset: number;

@@ -50,14 +50,14 @@ describe('the peak memory of a graph', () => {
     const a = matmul(input(graph), graph.inputs[0]!);
     const flat = reshape(a, [256]);
     graph.output('y', reduceSum(mul(flat, flat), [0]));
-    // a is alive through its view while the product is computed in its place
+    // a is live through its view while the product is computed in its place
     assert.equal(peakMemory(graph).peakBytes, MATRIX);
   });
 
   it('orders nodes depth first from the last output, as ONNX Runtime does', () => {
     const graph = new Graph();
     const x = input(graph);
-    // two branches, each wide for a moment; emitted breadth first, they would be alive together
+    // two branches, each briefly wide; breadth first, both would be live at the same time
     const [a, b] = [reshape(matmul(x, x), [1, 256]), reshape(matmul(x, x), [1, 256])];
     const tall = graph.input('t', 'float32', [256, 1]);
     const [c, d] = [matmul(a, tall), matmul(b, tall)];

@@ -4,7 +4,7 @@ import { floats, numbers } from '../../test/support/graphs.js';
 import { sgd } from './sgd.js';
 import { startState, stateSpecs } from './state.js';
 
-// As an optimizer that also averages the weights.
+// The state of an optimizer that also averages the weights.
 const optimizer = {
   ...sgd({ momentum: 0.9, weightDecay: 0, decayVectors: false }),
   slots: ['momentum', 'ema'],

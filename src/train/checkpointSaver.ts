@@ -51,7 +51,7 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
     const good = checkpoints.at(-1);
     const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
     const stopped = `step ${step}: ${what}; training stopped, `;
-    // Finite numbers can be wrong too, such as a negative mean of squares: such a checkpoint would end every run alike.
+    // Finite numbers can be wrong too, such as a negative mean of squares: every run from such a checkpoint would fail.
     if (good !== undefined && good === resumed && step - resumed <= SOON) {
       const older = checkpoints.at(-2);
       const back = older === undefined ? 'there is none before it' : `go back with --checkpoint ${older}`;

@@ -10,7 +10,7 @@ const options = {
   steps: 3,
   monitor: 'stde' as const,
   channels: 100,
-  alike: 'All is one',
+  symptom: 'All is one',
   hint: 'Do this.',
 };
 const record = (step: number, monitors: Record<string, number>): StepRecord => ({
@@ -18,7 +18,7 @@ const record = (step: number, monitors: Record<string, number>): StepRecord => (
   ...monitors,
 });
 
-/** Steps at which the alarm speaks. */
+/** Steps at which the alarm warns. */
 function warnings(values: readonly number[], monitor: Term = 'stde', change = {}): number[] {
   const alarm = createCollapseAlarm({ ...options, monitor, ...change });
   return values.flatMap((value, step) => (alarm.observe(record(step, { [monitor]: value })) ? [step] : []));
@@ -50,11 +50,11 @@ describe('the collapse alarm', () => {
   });
 
   it('watches each kind of vectors that the loss trains, with advice for the criterion', () => {
-    const least = { name: 'a', data: { source: 'p' }, crops: {}, model: { expander: [100], localProjector: [25] } };
-    /** Warnings of a run whose vectors are all alike. */
+    const minimal = { name: 'a', data: { source: 'p' }, crops: {}, model: { expander: [100], localProjector: [25] } };
+    /** Warnings of a run whose vectors are all equal. */
     const warningsOf = (loss: object, monitors: object = { stdr: 0, stde: 0, stdm: 0 }) => {
       const keys = { batchSize: 8, epochs: 6, optimizer: { baseLr: 0.1 }, alarm: { collapse: { steps: 1 } } };
-      const alarms = collapseAlarms(parseTrainConfig({ ...least, ...keys, loss }, 'x'));
+      const alarms = collapseAlarms(parseTrainConfig({ ...minimal, ...keys, loss }, 'x'));
       return alarms.flatMap((alarm) => alarm.observe(record(1, { ...monitors })) ?? []);
     };
     const watched = (loss: object, monitors?: object) =>

@@ -6,12 +6,12 @@ import { resNetConfigs } from '../nn/resnet.js';
 import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
 /** The keys that the documentation calls required, and no other. */
-const least = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
+const minimal = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
 const custom = { architecture: 'custom', depths: [1, 1], widths: [8, 16] };
 
 const problem = (keys: object) => {
   try {
-    parseTrainConfig({ ...least, ...keys }, 'x.yaml');
+    parseTrainConfig({ ...minimal, ...keys }, 'x.yaml');
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     return error.message;
@@ -21,7 +21,7 @@ const problem = (keys: object) => {
 
 describe('the configuration', () => {
   it("has the paper's defaults", () => {
-    const config = parseTrainConfig({ ...least, batchSize: 384, epochs: 400 }, 'x.yaml');
+    const config = parseTrainConfig({ ...minimal, batchSize: 384, epochs: 400 }, 'x.yaml');
     assert.deepEqual(config.loss, {
       alpha: 0.75,
       numMatches: [20, 4],
@@ -222,18 +222,18 @@ describe('the configuration', () => {
       { alpha: 1, local: none },
       { criterion: 'simclr', ...none },
     ]) {
-      parseTrainConfig({ ...least, loss }, 'x.yaml');
+      parseTrainConfig({ ...minimal, loss }, 'x.yaml');
     }
   });
 
   it('does not check numMatches with alpha 1', () => {
-    const { loss } = parseTrainConfig({ ...least, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
+    const { loss } = parseTrainConfig({ ...minimal, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
     assert.deepEqual(loss.numMatches, [20, 4]);
   });
 
   it('round-trips to the same text, with keys in the same order', () => {
     for (const keys of [{}, { optimizer: { weightDecay: 0.1 }, warmupEpochs: 1, threads: 2 }]) {
-      const text = stringify(parseTrainConfig({ ...least, ...keys }, 'x.yaml'));
+      const text = stringify(parseTrainConfig({ ...minimal, ...keys }, 'x.yaml'));
       assert.equal(stringify(parseTrainConfig(parse(text), 'x.yaml')), text);
     }
   });
@@ -254,9 +254,9 @@ describe('the configuration', () => {
     // Stride 16 after three stages, and by dilation: 96 pixels have 36 cells.
     const fine = { batchSize: 4, crops: { size: 96 }, loss: { numMatches: [36, 36] } };
     for (const model of [three, { architecture: 'resnet18', outputStride: 16 }]) {
-      parseTrainConfig({ ...least, ...fine, model }, 'x.yaml');
+      parseTrainConfig({ ...minimal, ...fine, model }, 'x.yaml');
     }
     // stride 8, so that 72 pixels are 81 cells
-    parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
+    parseTrainConfig({ ...minimal, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
   });
 });

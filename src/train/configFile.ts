@@ -115,7 +115,7 @@ async function readExtending(path: string, chain: readonly string[]): Promise<Ra
 }
 
 /**
- * Reads a YAML (or JSON) configuration with everything that it extends, as its keys stand there: not validated, without defaults.
+ * Reads a YAML (or JSON) configuration with everything that it extends, with the keys as written: not validated, without defaults.
  * @throws ConfigError for files that are missing, unreadable or extend each other in a circle.
  */
 export const readRawConfig = (path: string): Promise<RawConfig> => readExtending(path, []);

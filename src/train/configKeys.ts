@@ -43,7 +43,7 @@ export function nearest(name: string, among: readonly string[]): string | undefi
 }
 
 /**
- * What to say of a key that a group has not: the key that was meant, in this group or, under the same name, in another;
+ * The message for a key that a group does not have: the key that was probably meant, in this group or, under the same name, in another;
  * else the keys that there are.
  * @param path of the group, from the top.
  */
@@ -51,7 +51,7 @@ export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: str
   const known = Object.keys(groupAt(tree, path) ?? tree);
   const inGroup = nearest(key, known);
   const elsewhere = paths(tree).find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === plain(key));
-  // A name that another group has as it is beats one that is merely like it.
+  // An equal name in another group is preferred to a similar one.
   const exact = inGroup !== undefined && plain(inGroup) === plain(key) ? inGroup : undefined;
   const meant = exact ?? elsewhere ?? inGroup;
   return `"${key}" is no key; ${meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`}`;

@@ -131,7 +131,7 @@ function drawnNotes(drawn: InitialSource['drawn']): string[] {
   ];
 }
 
-/** The file that a path stands for: a run folder's checkpoint, read once to see that it is whole. */
+/** Resolves a path to a file: for a run folder its checkpoint, which is read once to check that it is intact. */
 async function fileOf({ path, checkpoint }: InitialWeightsOptions): Promise<{ path: string; folder?: string }> {
   const found = await stat(path).catch((cause: unknown) => {
     throw new ConfigError(`the weights to start from, ${path}, cannot be read: ${fileProblem(cause)}`, { cause });

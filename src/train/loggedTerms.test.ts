@@ -36,7 +36,7 @@ describe('the logged terms of a run', () => {
       wait_share: 'run/wait_share',
     };
     for (const [term, tag] of Object.entries(expected)) assert.equal(tensorboardTag(term), tag);
-    // By the rule that tags had before the terms were declared: curves of old and new runs stand under one tag.
+    // By the rule that tags had before the terms were declared: curves of old and new runs have the same tags.
     for (const term of terms) {
       const group = /(^|_)l$/.test(term)
         ? 'loss'

@@ -1,5 +1,5 @@
 /**
- * What a run logs beside the step's number, in the order in which it is shown. Each term is declared here once: its group
+ * What a run logs in addition to the step number, in the order in which it is shown. Each term is declared here once: its group
  * (TensorBoard's tags, and whether it is summarised and compared), its panel in the curves, and its row in
  * docs/method.md, which `npm run docs` writes.
  */
@@ -20,7 +20,7 @@ export type Panel = keyof typeof PANELS;
 
 export interface LoggedTerm {
   /**
-   * Its group of TensorBoard's tags. Terms of all groups but `run` are averaged in a run's summary and stand in
+   * Its group of TensorBoard's tags. Terms of all groups but `run` are averaged in a run's summary and are in
    * `runs compare`.
    */
   readonly group: 'loss' | 'monitor' | 'accuracy' | 'run';

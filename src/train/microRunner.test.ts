@@ -91,7 +91,7 @@ function batchOf({ batchSize, viewSizes, model, classes }: StepConfig, seed = 0)
   return { views, locations, ...(classes !== undefined && { labels }) };
 }
 
-/** Weights of a trained scale: with the initial .02 of ConvNeXt the residual branches would hardly count. */
+/** Weights of a trained scale: with the initial .02 of ConvNeXt the residual branches would have little effect. */
 function weightsOf(config: StepConfig): Map<string, Tensor> {
   return new Map(
     networkSpecs(config).parameters.map((spec, i) => {
@@ -133,7 +133,7 @@ const near = (actual: number, expected: number, tolerance: number, name: string)
 
 const norm = (values: Iterable<number>) => Math.hypot(...values);
 
-/** One step: what it logs, and all state after it. */
+/** One step: its log, and all state after it. */
 const stepOf = (config: StepConfig, batch = batchOf(config)) =>
   withRunner(config, async (runner) => ({ terms: await takeStep(runner, 0, 0.1, batch), state: copy(runner.state()) }));
 
@@ -186,7 +186,7 @@ describe('a step in micro-batches', () => {
       views: batch.views.map((view) => rows(view, start, start + 4)),
       locations: batch.locations.map((grid) => rows(grid, start, start + 4)),
     });
-    // The weights stay, so that the statistics of two steps over the halves are those of one step in halves.
+    // The weights are constant, so that the statistics of two steps over the halves are those of one step in halves.
     const expected = await withRunner({ ...resNet, batchSize: 4 }, async (runner) => {
       for (const start of [0, 4]) await takeStep(runner, 0, 0, half(start));
       return copy(runner.state());
@@ -236,10 +236,10 @@ describe('a step in micro-batches', () => {
 
 describe('updateGroups', () => {
   const spec = (name: string, shape: number[]) => ({ name, shape, initialiser: ZEROS });
-  const names = (shapes: number[][], most: number) =>
+  const names = (shapes: number[][], maxElements: number) =>
     updateGroups(
       shapes.map((shape, i) => spec(`${i}`, shape)),
-      most,
+      maxElements,
     ).map((group) => group.map(({ name }) => name).join(''));
 
   it('fills groups in order up to the size limit, and puts a larger parameter into a group alone', () => {

@@ -40,7 +40,7 @@ describe('viewsOf', () => {
         changed.update(pixels);
       }
     }
-    // Recorded with the code of before.
+    // Recorded with the earlier code.
     assert.equal(draws.digest('hex'), 'cc653c2f8fd7c2efdf19ead7c9274718beaf6cc13e4d33e819daf4662126a0f1');
     assert.equal(changed.digest('hex'), '969547680a906e6f7815db9aa8a868b932772a06adee8df89fca276485e69f58');
   });

@@ -78,8 +78,8 @@ export async function loadRun(
 }
 
 /**
- * Writes config.yaml and environment.json. A file that says the same stays as it is; a configuration that a resumed run
- * changed stays beside as `config.until-step-N.yaml`.
+ * Writes config.yaml and environment.json. An equal file is not rewritten; a configuration that a resumed run
+ * changed is kept next to it as `config.until-step-N.yaml`.
  * @param before what the steps until now were taken with; config.yaml by default.
  * @param init the weights that the run started from; by default those that environment.json names.
  */

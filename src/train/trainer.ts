@@ -36,7 +36,7 @@ import type { StepRunner, TrainingStep } from './stepRunner.js';
 /** Pretraining: from photographs to checkpoints and a log. */
 
 export interface TrainOptions {
-  /** Run folder (docs/training.md says what stands in it). */
+  /** Run folder (docs/training.md lists its files). */
   readonly run: string;
   readonly device: 'cpu' | 'cuda';
   /** Continue the run in the folder; its own configuration is used. */

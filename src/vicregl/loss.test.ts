@@ -39,14 +39,14 @@ const tensorsOf = ({ cells, embedding, maps, locations }: View): Record<keyof Vi
   locations: doubles([B, cells, 2], locations),
 });
 
-/** What a view gives to the loss, by the names of the graph's inputs. */
+/** The inputs of the loss for one view, by the names of the graph's inputs. */
 function feedsOf(view: View, v: number, { alpha }: LossConfig): [key: string, name: string, value: Tensor][] {
   return Object.entries(tensorsOf(view))
     .filter(([key]) => (key === 'embedding' ? alpha > 0 : alpha < 1))
     .map(([key, value]) => [key, `${key}.${v}`, value]);
 }
 
-/** The inputs of a graph for views like these, and what they are fed with. */
+/** The inputs of a graph for such views, and their feeds. */
 function declare(graph: Graph, views: readonly View[], config: LossConfig) {
   const feeds = new Map<string, Tensor>();
   const inputs = views.map((view, v) => {

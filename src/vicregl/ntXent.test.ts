@@ -84,7 +84,7 @@ describe('NT-Xent, in float64', () => {
     for (const positionsAtOnce of [1, 2]) {
       const parts = await run(shape, x, y, 0.125, positionsAtOnce);
       near(parts.loss, whole.loss, 1e-12);
-      // Where there is one chunk ONNX Runtime folds the gradient's scale into a product, as a float32.
+      // With one chunk ONNX Runtime folds the gradient's scale into a product, as a float32.
       assert.ok(relativeError(parts.gx, whole.gx) < 1e-7);
       assert.ok(relativeError(parts.gy, whole.gy) < 1e-7);
     }

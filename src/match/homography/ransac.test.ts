@@ -15,7 +15,7 @@ function map(h: ArrayLike<number>, x: number, y: number): [number, number] {
   return [(h[0]! * x + h[1]! * y + h[2]!) / w, (h[3]! * x + h[4]! * y + h[5]!) / w];
 }
 
-/** Points of 640 x 480 pixels and their images; the first `outliers` go anywhere. */
+/** Points of 640 x 480 pixels and their images; the first `outliers` are random. */
 function pairsOf(h: ArrayLike<number>, count: number, outliers: number, noise: number, seed: number): PointPairs {
   const random = stream(seed, 'pairs');
   const pairs = new Float64Array(count * 4);
@@ -27,7 +27,7 @@ function pairsOf(h: ArrayLike<number>, count: number, outliers: number, noise: n
   return pairs;
 }
 
-/** Largest distance in pixels between where two homographies take the corners of 640 x 480 pixels. */
+/** Largest distance in pixels between the images of the corners of 640 x 480 pixels under two homographies. */
 function cornerError(h: ArrayLike<number>, other: ArrayLike<number>): number {
   const corners = [
     [0, 0],
@@ -206,15 +206,15 @@ describe('ransacHomography', () => {
 
   it('yields to the event loop, and stops when it is aborted', async () => {
     const pairs = pairsOf(view, 4000, 3990, 1, 8);
-    const given = new AbortController();
-    const fitting = ransacHomographyInSlices(pairs, { threshold: 1, maxIterations: 100_000 }, given.signal);
-    setImmediate(() => given.abort(new Error('given up')));
+    const controller = new AbortController();
+    const fitting = ransacHomographyInSlices(pairs, { threshold: 1, maxIterations: 100_000 }, controller.signal);
+    setImmediate(() => controller.abort(new Error('given up')));
     await assert.rejects(fitting, /given up/);
   });
 
   it('also yields to the event loop between fits of very many pairs', async () => {
     const pairs = pairsOf(view, 20_000, 1000, 1, 9);
-    // One sample is no work worth a pause.
+    // One sample is too little work for a pause.
     const options = { threshold: 3, maxIterations: 1 };
     const turns = await turnsWhile(async () => {
       const fit = await ransacHomographyInSlices(pairs, options, new AbortController().signal);

@@ -139,15 +139,15 @@ describe('searchNearest', () => {
   });
 
   it('stops at the tile during which it is aborted', async () => {
-    const given = new AbortController();
+    const controller = new AbortController();
     const a = normals(70, 16, 10);
     let turns = 0;
     const count = setInterval(() => turns++, 0);
-    const searching = searchNearest(session, { a, b: a, channels: 16 }, given.signal, { a: 1, b: 1 });
-    setImmediate(() => given.abort(new Error('given up')));
+    const searching = searchNearest(session, { a, b: a, channels: 16 }, controller.signal, { a: 1, b: 1 });
+    setImmediate(() => controller.abort(new Error('given up')));
     await assert.rejects(searching, /given up/);
     clearInterval(count);
     assert.ok(turns < 1000, `${turns} turns for 4,900 tiles`);
-    await assert.rejects(searchNearest(session, { a, b: a, channels: 16 }, given.signal), /given up/);
+    await assert.rejects(searchNearest(session, { a, b: a, channels: 16 }, controller.signal), /given up/);
   });
 });

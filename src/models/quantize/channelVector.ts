@@ -48,7 +48,7 @@ export function composeAffine(outer: Affine, inner: Affine): Affine {
   };
 }
 
-/** Leaves every channel as it is. */
+/** Does not change any channel. */
 export function identityAffine(channels: number): Affine {
   return { scale: new Float32Array(channels).fill(1), shift: new Float32Array(channels) };
 }

@@ -73,6 +73,6 @@ describe('integers', () => {
     const { integers } = quantiseWeight(Float32Array.of(-8, 8, 7.99, -7.99), 1, () => 0);
     const largest = Math.max(...integers.map(Math.abs));
     assert.ok(2 * 255 * largest <= 2 ** 15 - 1, `${largest}`);
-    assert.ok(2 * 255 * (largest + 1) > 2 ** 15 - 1, 'no level is given away');
+    assert.ok(2 * 255 * (largest + 1) > 2 ** 15 - 1, 'all levels are used');
   });
 });

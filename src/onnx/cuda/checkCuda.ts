@@ -26,7 +26,7 @@ const SYSTEM = /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s))\.so\.\d
 
 /** Output of a program of glibc's, whatever its exit code: ldd fails for some of what it reports. */
 async function output(program: string, ...args: string[]): Promise<string> {
-  // ldconfig stands in a folder that users other than root do not have on their path
+  // ldconfig is in a folder that is only on the path of root
   const env = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
   try {
     const { stdout, stderr } = await promisify(execFile)(program, args, { env });

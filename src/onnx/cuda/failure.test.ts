@@ -8,7 +8,7 @@ const libraries: readonly KnownLibrary[] = [
 ];
 const missing = (file: string) => `${file}: cannot open shared object file: No such file or directory`;
 
-/** What was said, its cause, what is wrong and what to do. */
+/** Message, cause, reason and remedy. */
 const cases: readonly (readonly [string, CudaCause, RegExp, RegExp | undefined])[] = [
   [
     `Failed to load library libonnxruntime_providers_cuda.so with error: ${missing('libcublasLt.so.13')}`,

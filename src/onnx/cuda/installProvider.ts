@@ -28,7 +28,7 @@ async function faultOf(runtime: string): Promise<string | undefined> {
 /**
  * Runs onnxruntime-node's own install script, and returns how it ended.
  *
- * The variable stands above the script's flags and npm's, and true is the one value of 1.29 that fetches: `cuda12`, which the
+ * The variable overrides the flags of the script and of npm, and true is the one value of 1.29 that fetches: `cuda12`, which the
  * script documents, is dropped by its parser, and without a value it does nothing for a package that `npm run` works on.
  */
 async function runInstallScript(runtime: string): Promise<string> {
@@ -41,7 +41,7 @@ async function runInstallScript(runtime: string): Promise<string> {
 }
 
 /**
- * Puts ONNX Runtime's CUDA provider beside its library: a download of some hundred MB from nuget.org.
+ * Installs ONNX Runtime's CUDA provider next to its library: a download of some hundred MB from nuget.org.
  * @returns the folder, and whether anything had to be fetched
  * @throws Error on another platform, and where the provider is not there and whole afterwards, with what to do.
  */

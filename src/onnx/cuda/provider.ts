@@ -9,7 +9,7 @@ export const runtimePackage = (): string =>
 /** The only platform for which onnxruntime-node has a CUDA provider. */
 export const CUDA_PLATFORM = 'linux-x64';
 
-/** Folder of ONNX Runtime's library, beside which its providers stand. */
+/** Folder of ONNX Runtime's library and its providers. */
 export const providerFolder = (runtime = runtimePackage()): string => join(runtime, 'bin/napi-v6/linux/x64');
 
 /** The provider, and what it shares with ONNX Runtime. */

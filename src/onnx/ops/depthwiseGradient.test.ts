@@ -5,7 +5,7 @@ import { type DepthwiseKernel, depthwiseWeightGradient } from './depthwiseGradie
 
 type Four = readonly [number, number, number, number];
 
-/** The gradient by loops: what each tap saw, times what came back for it. */
+/** The gradient in plain loops: the input of each tap times the output gradient. */
 function reference(x: readonly number[], gy: readonly number[], shape: Four, { size, dilation }: DepthwiseKernel) {
   const [n, c, h, w] = shape;
   const at = (image: number, channel: number, row: number, column: number) =>

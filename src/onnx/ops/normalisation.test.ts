@@ -23,7 +23,7 @@ describe('batchNorm', () => {
     const results = await evaluate((feed) => {
       const [s, t] = [feed(floats([channels], scale!)), feed(floats([channels], bias!))];
       const [first, second] = [a, b].map((values) => batchNorm(feed(floats(shape, values)), s, t, EPSILON));
-      // Sums read the statistics after both operators have run.
+      // Sums that read the statistics after both operators have run.
       return {
         first: first!.y,
         second: second!.y,

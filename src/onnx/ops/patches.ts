@@ -23,7 +23,7 @@ export interface Windows {
   readonly columns: number;
 }
 
-/** Row of each window's cells in a table of all cells; the row past the last stands for zeros. */
+/** Row of each window's cells in a table of all cells; the row past the last means zeros. */
 function windowIndices(images: number, height: number, width: number, windows: Windows): BigInt64Array {
   const { size, stride, dilation, padding, rows, columns } = windows;
   const indices = new BigInt64Array(images * rows * columns * size * size);

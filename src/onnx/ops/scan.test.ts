@@ -8,7 +8,7 @@ import { add, mul } from './elementwise.js';
 import { reduceSum } from './reduce.js';
 import { type ScanBinding, scan } from './scan.js';
 
-/** weight <- weight + x * factor; logged: sum of the new weight. Its names are those of the outer graph, too. */
+/** weight <- weight + x * factor; logged: sum of the new weight. Its names also occur in the outer graph. */
 function body(): Graph {
   const graph = new Graph();
   const weight = graph.input('weight', 'float32', [2]);

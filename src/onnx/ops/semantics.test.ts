@@ -20,7 +20,7 @@ const counting = (shape: readonly number[]) =>
     Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i),
   );
 
-/** Runs and checks that the graph declared the shape that came out. */
+/** Runs a graph and checks that the result has the declared shape. */
 async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number, provider?: Provider) {
   let declared: Value['shape'] = [];
   const { y } = await evaluate<'y'>(

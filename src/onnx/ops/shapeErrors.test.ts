@@ -14,7 +14,7 @@ import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from './sha
 
 type Make = (shape: Shape, dtype?: DType) => Value;
 
-/** Calls that cannot work, beside what the error must say. */
+/** Invalid calls and the error message that each must have. */
 const bad: Record<string, readonly [(v: Make) => unknown, RegExp]> = {
   'add of shapes that do not broadcast': [
     (v) => add(v([2, 3]), v([4, 3])),

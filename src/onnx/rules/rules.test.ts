@@ -376,7 +376,7 @@ describe('gradient rules', () => {
   }
 });
 
-/** Composed operators that bring their own gradients. */
+/** Composed operators with gradients of their own. */
 const composed: Record<string, GradientCase> = {
   'channelMajorConv 1 x 1': {
     shapes: [

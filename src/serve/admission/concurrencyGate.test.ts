@@ -14,7 +14,7 @@ const gateOf = (value: number) =>
   });
 const call = () => ({ signal: new AbortController().signal, observe: () => {} });
 
-/** Work that ends when the test says so. */
+/** Work that ends when the test requests it. */
 function held<T>(value: T) {
   let end = (): void => {};
   const done = new Promise<T>((resolve) => {
@@ -46,19 +46,19 @@ test('a call that is aborted while it waits frees its place immediately, and its
   const first = held('first');
   const one = gate.run(call(), first.work);
   await turn();
-  const given = new AbortController();
+  const controller = new AbortController();
   let worked = false;
-  const two = gate.run({ ...call(), signal: given.signal }, async () => {
+  const two = gate.run({ ...call(), signal: controller.signal }, async () => {
     worked = true;
   });
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await assert.rejects(two, /gave up/);
   const three = gate.run(call(), async () => 'third');
   first.end();
   assert.deepEqual(await Promise.all([one, three]), ['first', 'third']);
   assert.equal(worked, false);
   await assert.rejects(
-    gate.run({ ...call(), signal: given.signal }, async () => {}),
+    gate.run({ ...call(), signal: controller.signal }, async () => {}),
     /gave up/,
   );
 });
@@ -109,17 +109,17 @@ test('the time until the work begins is the phase wait, also of an aborted call,
   const one = gate.run(observed('first'), first.work);
   await turn();
   now += 1000;
-  const given = new AbortController();
+  const controller = new AbortController();
   const gone = [
-    gate.run(observed('gone', { signal: given.signal }), async () => {}),
-    gate.run(observed('gone while others wait', { signal: given.signal, waitsForCapacity: true }), async () => {}),
+    gate.run(observed('gone', { signal: controller.signal }), async () => {}),
+    gate.run(observed('gone while others wait', { signal: controller.signal, waitsForCapacity: true }), async () => {}),
   ];
   await assert.rejects(
     gate.run(observed('rejected'), async () => {}),
     { code: 'overloaded' },
   );
   now += 2000;
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await Promise.allSettled(gone);
   const two = gate.run(observed('second'), async () => 'second');
   now += 4000;

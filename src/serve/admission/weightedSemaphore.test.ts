@@ -30,7 +30,7 @@ describe('weighted semaphore', () => {
     assert.deepEqual([permit.weight, semaphore.held, semaphore.tryAcquire(1)], [10, 10, undefined]);
     permit.release();
     const waited = await semaphore.acquire(15, signal);
-    assert.deepEqual([waited.weight, semaphore.held], [5, 5], 'who waits holds half at most');
+    assert.deepEqual([waited.weight, semaphore.held], [5, 5], 'waiters hold at most half');
     waited.release();
     assert.equal(semaphore.held, 0);
   });
@@ -62,15 +62,15 @@ describe('weighted semaphore', () => {
   test('an aborted waiter does not block those behind it, and no listener remains', async () => {
     const semaphore = createWeightedSemaphore(4);
     semaphore.tryAcquire(3);
-    const given = new AbortController();
-    const heavy = semaphore.acquire(2, given.signal);
+    const controller = new AbortController();
+    const heavy = semaphore.acquire(2, controller.signal);
     const light = semaphore.acquire(1, signal);
     const before = getEventListeners(signal, 'abort').length;
-    given.abort(new Error('gave up'));
+    controller.abort(new Error('gave up'));
     await assert.rejects(heavy, /gave up/);
     (await light).release();
     assert.equal(getEventListeners(signal, 'abort').length, before - 1);
-    await assert.rejects(semaphore.acquire(1, given.signal), /gave up/);
+    await assert.rejects(semaphore.acquire(1, controller.signal), /gave up/);
   });
 
   test('a permit that is reduced releases the difference to the waiters', async () => {

@@ -146,7 +146,7 @@ describe('limits', () => {
     const numbers = configKeys().filter(({ group, schema }) => group === 'Limits' && schema.type === 'integer');
     const leaves = (value: object): unknown[] =>
       Object.values(value).flatMap((inner) => (typeof inner === 'object' ? leaves(inner as object) : [inner]));
-    // Each its own value, and one that is within every range: maxMessageBytes and requestBytes have their order.
+    // A different value for each, within its range: maxMessageBytes and requestBytes are in the required order.
     const flags = Object.fromEntries(
       numbers.map(({ name, schema }, i) => [name, String((schema.minimum ?? 0) + i + 1)]),
     );

@@ -146,7 +146,7 @@ export const defaultServeLimits: ServeLimits = {
   maxMatchProducts: 2 ** 35,
   // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.
   maxLocationPairs: 300_000_000,
-  // All pairs of 4,096 cells with the most samples, or 26,000 with the usual ones: 1.5 s on one core (measured), in steps of
+  // All pairs of 4,096 cells with the maximum of samples, or 26,000 with the default: 1.5 s on one core (measured), in steps of
   // some ms, of the thread that also answers health checks.
   maxHomographyTests: 2 ** 29,
   // 4 full batches, and some seconds on a small CPU.

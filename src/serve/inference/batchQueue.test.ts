@@ -22,7 +22,7 @@ function call(signal: AbortSignal = new AbortController().signal) {
   return { signal, observe: () => {} };
 }
 
-/** The fake engine, whose runs wait until they are let go one by one. */
+/** The fake engine, whose runs wait until they are released one by one. */
 function gatedEngine(workers = 1) {
   const engine = createFakeEngine({ manifest, workers });
   const gates: (() => Promise<unknown>)[] = [];
@@ -169,26 +169,29 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, limits);
     const first = queue.run(image(1), embedding, call());
     await turn();
-    const given = new AbortController();
-    const second = queue.run(image(2), embedding, call(given.signal));
+    const controller = new AbortController();
+    const second = queue.run(image(2), embedding, call(controller.signal));
     assert.equal(queue.depth, 1);
-    given.abort(new ServeError('deadline_exceeded', 'too late'));
+    controller.abort(new ServeError('deadline_exceeded', 'too late'));
     await assert.rejects(second, isServeError('deadline_exceeded', /too late/));
     assert.equal(queue.depth, 0);
     await engine.letOneGo();
     await first;
     assert.deepEqual(engine.sizes(), [1]);
-    await assert.rejects(queue.run(image(3), embedding, call(given.signal)), isServeError('deadline_exceeded', /late/));
+    await assert.rejects(
+      queue.run(image(3), embedding, call(controller.signal)),
+      isServeError('deadline_exceeded', /late/),
+    );
   });
 
   test('a call aborted while it runs is answered immediately; the others of its batch are not affected', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
-    const given = new AbortController();
-    const gone = queue.run(image(1), embedding, call(given.signal));
+    const controller = new AbortController();
+    const gone = queue.run(image(1), embedding, call(controller.signal));
     await turn();
     const next = queue.run(image(2), embedding, call());
-    given.abort(new ServeError('cancelled', 'the caller gave up'));
+    controller.abort(new ServeError('cancelled', 'the caller gave up'));
     await assert.rejects(gone, isServeError('cancelled', /gave up/));
     await engine.letOneGo();
     await engine.letOneGo();
@@ -288,7 +291,7 @@ describe('batch queue', () => {
     await assert.rejects(queue.run(image(5), embedding, call()), (error: ServeError) => {
       assert.equal(error.code, 'overloaded');
       assert.deepEqual(error.limit, { name: 'queueImages', value: 4 });
-      // 4 images of 40 ms, of which half must go.
+      // 4 images of 40 ms, of which half must finish.
       assert.ok(error.retryAfterSeconds! >= 0.05 && error.retryAfterSeconds! < 1, String(error.retryAfterSeconds));
       return true;
     });
@@ -305,7 +308,7 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
     const unknown = queue.run(image(1), embedding, call());
     await turn();
-    // Too little is known yet to refuse it; it waits, and its time passes.
+    // There is no estimate yet that would reject it; it waits, and its deadline passes.
     const late = queue.run(image(2), embedding, { ...call(), deadline: Date.now() + 1 });
     await assert.rejects(late, isServeError('deadline_exceeded', /passed before a worker was free/));
     await unknown;
@@ -492,11 +495,13 @@ describe('batch queue', () => {
   });
 
   test('stream items hold at most half of the images, and by their largest inputs half of the bytes', async () => {
-    const most = bytesOf(image(1, 16, 16));
-    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * most }]) {
+    const maxBytes = bytesOf(image(1, 16, 16));
+    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * maxBytes }]) {
       const queue = createBatchQueue(gatedEngine(), { ...limits, ...bound });
       const granted: Reservation[] = [];
-      const reserving = [1, 2, 3].map(() => queue.reserveWaiting(call(), most).then((given) => granted.push(given)));
+      const reserving = [1, 2, 3].map(() =>
+        queue.reserveWaiting(call(), maxBytes).then((given) => granted.push(given)),
+      );
       await turn();
       assert.deepEqual([granted.length, queue.blocked], [2, 1], JSON.stringify(bound));
       queue.reserve(call()).release();
@@ -509,11 +514,11 @@ describe('batch queue', () => {
 
   test('stream items that reserve the largest input still fill batches: the next ones get the bytes that they do not need', async () => {
     const engine = gatedEngine();
-    const most = bytesOf(image(1, 64, 64));
-    // Half of it holds three of the largest inputs, or 192 of those that come.
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * most });
+    const maxBytes = bytesOf(image(1, 64, 64));
+    // Half of it has room for three of the largest inputs, or 192 of the actual ones.
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * maxBytes });
     const items = Array.from({ length: 27 }, async (_, i) =>
-      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), most)),
+      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), maxBytes)),
     );
     for (let i = 0; i < 7; i++) {
       await turn();
@@ -530,12 +535,12 @@ describe('batch queue', () => {
 
   test('an image that is smaller than its reservation releases the difference when it is decoded', async () => {
     const engine = gatedEngine();
-    const most = bytesOf(image(1, 16, 16));
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * most });
+    const maxBytes = bytesOf(image(1, 16, 16));
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * maxBytes });
     const running = queue.run(image(1), embedding, call());
     await turn();
-    const first = await queue.reserveWaiting(call(), most);
-    const second = queue.reserveWaiting(call(), most / 2);
+    const first = await queue.reserveWaiting(call(), maxBytes);
+    const second = queue.reserveWaiting(call(), maxBytes / 2);
     await turn();
     assert.equal(queue.blocked, 1, 'half of the bytes is reserved');
     const small = queue.run(image(2), embedding, call(), first);
@@ -572,9 +577,9 @@ describe('batch queue', () => {
     const engine = createFakeEngine({ manifest });
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     const place = queue.reserve(call());
-    const given = new AbortController();
-    const gaveUp = assert.rejects(queue.reserveWaiting(call(given.signal), 192), /gave up/);
-    given.abort(new Error('gave up'));
+    const controller = new AbortController();
+    const gaveUp = assert.rejects(queue.reserveWaiting(call(controller.signal), 192), /gave up/);
+    controller.abort(new Error('gave up'));
     await gaveUp;
     const admitted = queue.reserveWaiting(call(), 192);
     const closing = queue.close();

@@ -42,13 +42,13 @@ test('without a decode process no model is SERVING; one that starts is waited fo
   const states = new Map<string, boolean>();
   const status = createFakeEngine({ manifest: manifest('a') }).status;
   let state: EngineStatus['state'] = 'ready';
-  let tell = (): void => {};
+  let notify = (): void => {};
   const decoder = {
     get status() {
       return { ...status, state };
     },
     watch(listener: () => void) {
-      tell = listener;
+      notify = listener;
       return () => {};
     },
   };
@@ -61,14 +61,14 @@ test('without a decode process no model is SERVING; one that starts is waited fo
     ['recovering', true],
   ] as const) {
     state = next;
-    tell();
+    notify();
     assert.deepEqual([states.get(''), states.get('a@1'), monitor.serving], [serving, serving, serving], next);
   }
   monitor.stop();
   await models.close();
 });
 
-/** An engine whose runs end as the test says, each by itself, and which is as busy as it says. */
+/** An engine whose runs and load are controlled by the test. */
 function scriptedEngine({ idle = 1 } = {}) {
   const fake = createFakeEngine({ manifest: manifest('a') });
   const listeners = new Set<() => void>();
@@ -96,20 +96,20 @@ function scriptedEngine({ idle = 1 } = {}) {
     get waiting() {
       return runs.length;
     },
-    /** Ends all runs. @returns when whoever waited for them knows */
+    /** Ends all runs. @returns when those who waited for them have been notified */
     async end(outcome: EngineOutputs | EngineError): Promise<void> {
       const ending = runs;
       runs = [];
       for (const run of ending) run(outcome);
       await turn();
     },
-    /** Its worker is lost, and another stands. */
+    /** Its worker is lost and has been replaced. */
     async replace(): Promise<void> {
       fake.kill(1, 'gone');
       await fake.revive();
       this.free();
     },
-    /** A worker comes free, and takes what waits for one. */
+    /** A worker becomes idle, and takes the waiting run. */
     free(): void {
       for (const listener of listeners) listener();
     },
@@ -121,7 +121,7 @@ const answer = (value: number): EngineOutputs => ({
 });
 const well = answer(1);
 
-/** A monitor of one model whose clock is turned by the test. */
+/** A monitor of one model with a clock that the test controls. */
 function watchOne(t: TestContext, engine: Engine) {
   t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   const models = createModelRegistry({ models: [{ engine }], limits });

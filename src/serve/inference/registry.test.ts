@@ -108,7 +108,7 @@ test('a reload under load fails no request, and the old engine closes when its l
   await until(() => versions.length >= 20);
   const [one, two] = await Promise.all([models.reload('tiny@1'), models.reload('')]);
   assert.deepEqual(one, { from: 'tiny@1', to: 'tiny@2' });
-  assert.equal(one, two, 'two reloads at once are one');
+  assert.equal(one, two, 'two concurrent reloads are one');
   await until(() => versions.includes('2'));
   on = false;
   await Promise.all(clients);

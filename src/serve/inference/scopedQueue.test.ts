@@ -8,7 +8,7 @@ import { withScopedQueue } from './scopedQueue.js';
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
 const image = { width: 1, height: 1, data: new Uint8Array(3) };
 
-/** A queue that tells which places are taken, and which the images that ran had. */
+/** A queue that records which reservations are held, and with which ones images ran. */
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
   const taken = new Set<Reservation>();
   const used: (Reservation | undefined)[] = [];

@@ -7,7 +7,7 @@ import { warmEngine } from './warmUp.js';
 
 const manifest = { ...tinyManifest, files: {} };
 
-/** A fake engine of two workers that writes down the images and the outputs of its runs. */
+/** A fake engine of two workers that records the images and the outputs of its runs. */
 function recording(provider: 'cpu' | 'cuda') {
   const runs: string[] = [];
   const engine = createFakeEngine({
@@ -57,7 +57,7 @@ test('with limited input sizes, CUDA workers run every size in every possible ba
   });
 });
 
-/** A fake engine on CUDA that writes down its runs as [images, width], and whose memory holds so many pixels. */
+/** A fake engine on CUDA that records its runs as [images, width], with memory for so many pixels. */
 function small(pixels: number) {
   const runs: [number, number][] = [];
   const engine = createFakeEngine({

@@ -13,7 +13,7 @@ const entry = (name: string, token: string, admin: boolean) => ({
   sha256: hashToken(token).toString('hex'),
 });
 
-/** One request whose headers, Host too, are as given. */
+/** One request with the given headers, including Host. */
 function ask(address: string, method: string, path: string, headers: Record<string, string> = {}) {
   const [host, port] = address.split(':') as [string, string];
   return new Promise<{ code: number; body: string }>((resolve, reject) => {

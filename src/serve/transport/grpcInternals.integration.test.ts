@@ -31,7 +31,7 @@ import {
   streamUnder,
 } from './grpcInternals.js';
 
-/** The contract with grpc-js and Node's http2: each test says which behaviour is lost when an upgrade breaks it. */
+/** The contract with grpc-js and Node's http2: each test names the behaviour that is lost if an upgrade breaks it. */
 
 const bytes = (buffer: Buffer): Buffer => buffer;
 const method = (name: string, streams: boolean) => ({
@@ -207,7 +207,7 @@ describe("private parts of Node's http2 in use", () => {
     client.send(headers(1, callFields('/test.Service/Bidi')));
     const [stream] = await opened;
     assert.equal(endedWithSession(stream), false);
-    // One of the few faults that Node hears of.
+    // One of the few errors of which Node is notified.
     const continuation = frame(FRAME.continuation, 0, 3, headerBlock([['x', 'a']]));
     client.send(frame(FRAME.headers, 0, 3, headerBlock(callFields('/none'))), ...Array(100).fill(continuation));
     assert.equal(isProtocolError(await failed), true);

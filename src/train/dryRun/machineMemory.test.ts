@@ -7,7 +7,7 @@ import { machineMemory } from './machineMemory.js';
 
 const GIB = 2 ** 30;
 
-/** What is found where a file system holds these files, on a machine of 16 GiB. */
+/** The result with a file system of these files, on a machine of 16 GiB. */
 async function found(files: Readonly<Record<string, string>>) {
   const root = await mkdtemp(join(tmpdir(), 'vicregl-cgroup-'));
   try {

@@ -42,6 +42,6 @@ export async function machineMemory(root = '/', total = totalmem()): Promise<Mac
   const read = (path: string) => readFile(posix.join(root, path), 'utf8').catch(() => '');
   const texts = await Promise.all(limitFiles(await read('proc/self/cgroup')).map(read));
   const limits = texts.filter((text) => /^\d+\s*$/.test(text)).map(Number);
-  const least = Math.min(...limits);
-  return least < total ? { bytes: least, limit: 'cgroup' } : { bytes: total, limit: 'machine' };
+  const smallest = Math.min(...limits);
+  return smallest < total ? { bytes: smallest, limit: 'cgroup' } : { bytes: total, limit: 'machine' };
 }

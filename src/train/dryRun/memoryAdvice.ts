@@ -41,14 +41,14 @@ export function memoryWarnings(
   { bytes, limit }: MachineMemory,
   stepsPerRun = 1,
 ): string[] {
-  const least = needed(memory);
+  const minimum = needed(memory);
   const has = limit === 'cgroup' ? "this process's cgroup allows" : 'this machine has';
-  if (least <= bytes) {
-    const cache = Math.max(0, bytes - least);
+  if (minimum <= bytes) {
+    const cache = Math.max(0, bytes - minimum);
     if (memory.cache <= cache) return [];
     return [
       `with all decoded photographs that it may keep (data.cacheBytes, ${gibibytes(memory.cache)}) the run needs at least ` +
-        `${gibibytes(least + memory.cache)} of memory, and ${has} ${gibibytes(bytes)}; ` +
+        `${gibibytes(minimum + memory.cache)} of memory, and ${has} ${gibibytes(bytes)}; ` +
         `set data.cacheBytes to at most ${Math.floor(cache / 2 ** 20) * 2 ** 20}`,
     ];
   }
@@ -70,5 +70,5 @@ export function memoryWarnings(
           ? 'smaller micro-batches there are none'
           : `--micro-batch ${smallest} would need ${gibibytes(estimate(smallest))}`) +
         ': take a smaller network, narrower heads (model.expander, model.localProjector), smaller crops or a smaller batchSize';
-  return [`the run needs at least ${gibibytes(least)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
+  return [`the run needs at least ${gibibytes(minimum)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
 }

@@ -30,7 +30,7 @@ export interface ProbesOptions {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly session: SessionConfig;
-  /** State of the checkpoint that the run goes on from. */
+  /** State of the checkpoint from which the run continues. */
   readonly resumed?: ReadonlyMap<string, Tensor>;
 }
 

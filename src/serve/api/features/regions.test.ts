@@ -45,7 +45,7 @@ const pixels = Uint8Array.from({ length: original.width * original.height }, (_,
 const region = (mask: Mask__Output): PoolingRegion__Output => ({ mask, shape: 'mask' });
 const png = async (bits: 8 | 16): Promise<PoolingRegion__Output> => {
   const raw = { ...original, channels: 1 } as const;
-  // A value of 1 is one of 256 in 16 bits, which 8 bits would lose.
+  // A value of 1 in 16 bits would be lost in 8 bits.
   const picture = bits === 8 ? sharp(pixels, { raw }) : sharp(Uint16Array.from(pixels), { raw });
   const encoded = picture.toColourspace(bits === 8 ? 'b-w' : 'grey16').png();
   return region({ png: await encoded.toBuffer(), form: 'png' });
@@ -101,15 +101,15 @@ test('PNG masks pass the same gate as images: with a full queue they are rejecte
   const read = (own: Partial<Call> = {}) => readRegions(context, [file], maps, original, { ...call, ...own });
   let free = (): void => {};
   const image = decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
-  const given = new AbortController();
-  const gone = assert.rejects(read({ signal: given.signal }), /gave up/);
+  const controller = new AbortController();
+  const gone = assert.rejects(read({ signal: controller.signal }), /gave up/);
   const ofStream = read({ waitsForCapacity: true });
   await assert.rejects(read(), {
     code: 'overloaded',
     limit: { name: 'queueImages', value: 2 },
     message: 'the queue is full: 2 images and masks wait to be decoded (queueImages: 2); try again later',
   });
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await gone;
   assert.equal(decoded(), 0, 'an image is being decoded');
   free();

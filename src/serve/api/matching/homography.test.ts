@@ -35,7 +35,7 @@ test('a homography of too many pairs and samples is rejected before any work, wi
       'fewer pairs (top_gamma, mutual, or smaller sizes by resize), or for max_iterations of at most 10000',
   };
   await assert.rejects(match(request({}), call), refused);
-  // Nothing was looked at before: not even whether the numbers are finite.
+  // Nothing was checked before, not even that the numbers are finite.
   await assert.rejects(match(request({ a: sentSide(40, channels, Number.NaN) }), call), refused);
   for (const fitting of [
     { homography: { maxIterations: 10_000 } },

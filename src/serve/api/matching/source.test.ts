@@ -29,7 +29,7 @@ test('a match that is too large is rejected before the sent numbers are checked'
   const broken = sentSide(101, channels, Number.NaN);
   const others = [sentSide(10, channels, 1), sentSide(9, channels, 1)] as const;
   await assert.rejects(match(request(broken, others[0]), call), { code: 'too_large' });
-  // Within the limit they are, and refused for what they hold; so is the query of several, as a whole.
+  // Within the limit they are checked, and rejected for their content; so is the query of several matches as a whole.
   const refused = { code: 'invalid_argument', message: /features\.features: element 0 is NaN; all must be finite$/ };
   await assert.rejects(match(request(broken, others[1]), call), refused);
   await assert.rejects(match(request(others[1], broken), call), refused);
@@ -58,7 +58,7 @@ test('the bytes of sent features count against the budget of all maps, and are r
   const image = { source: 'image' as const, image: { encoded, source: 'encoded' as const, crop: null }, store: false };
   const running = nextRun();
   const request = { model: '', homography: null };
-  // Its query is held while its target's image runs.
+  // The bytes of its query are held while its target's image runs.
   const many = matchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
   await running;
   assert.equal(admission.mapBytes.held, bytes);
@@ -131,7 +131,7 @@ test('a crop without its pixels must be inside the original that the other side 
     assert.match(results![0]!.status!.message!, outside('targets\\[0\\]', at).message);
   }
   assert.ok((await match({ ...request, a: shown, b: claimed(36, 16, 64, 64) }, call)).pairs!.length > 0);
-  // Of an original that nobody has shown, everything may be so.
+  // Nothing is known of an original that was not sent.
   assert.ok((await match({ ...request, a: claimed(900, 900, 64, 64), b: claimed(910, 900, 64, 64) }, call)).pairs);
   await service.close();
 });

@@ -8,7 +8,7 @@ import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
-import { mostInputBytes, readImage, readResizePolicy } from './image.js';
+import { maxInputBytes, readImage, readResizePolicy } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
@@ -55,11 +55,15 @@ test('a requested crop is kept', () => {
 
 test('the bytes of a network input are known before decoding, except for native, which counts as the limit', () => {
   const limits = { inputPixels: 600 * 600 };
-  const most = (image: Parameters<typeof readResizePolicy>[0]) =>
-    mostInputBytes(image, { preprocessing, stride: 32 }, limits);
-  assert.equal(most({ crop: null }), 3 * 224 * 224);
-  assert.equal(most({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
-  assert.equal(most({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
-  assert.equal(most({ crop: null, native: {} }), 3 * 600 * 600);
-  assert.equal(most({ crop: null, fit: { width: 2 ** 31, height: 2 ** 31 } }), 3 * 600 * 600, 'it is refused later');
+  const maxBytes = (image: Parameters<typeof readResizePolicy>[0]) =>
+    maxInputBytes(image, { preprocessing, stride: 32 }, limits);
+  assert.equal(maxBytes({ crop: null }), 3 * 224 * 224);
+  assert.equal(maxBytes({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
+  assert.equal(maxBytes({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
+  assert.equal(maxBytes({ crop: null, native: {} }), 3 * 600 * 600);
+  assert.equal(
+    maxBytes({ crop: null, fit: { width: 2 ** 31, height: 2 ** 31 } }),
+    3 * 600 * 600,
+    'it is rejected later',
+  );
 });

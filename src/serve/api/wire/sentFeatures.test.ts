@@ -6,14 +6,14 @@ import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.
 import { float16ToFloat32 } from '../../../tensor/float16.js';
 import { readSentFeatures } from './sentFeatures.js';
 
-/** Enough for several slices, of which the vectors do not tile the last. */
+/** Enough for several slices, of which the last is not full. */
 const [rows, columns, channels] = [51, 53, 384];
 const count = rows * columns * channels;
 const { signal } = new AbortController();
 
 const bytesOf = ({ buffer }: { readonly buffer: ArrayBufferLike }): Buffer => Buffer.from(buffer);
 
-/** As the bytes of a field stand in a message: anywhere. */
+/** The bytes of a field at any offset in a message. */
 function unaligned(bytes: Uint8Array): Buffer {
   const shifted = Buffer.alloc(bytes.length + 1).subarray(1);
   shifted.set(bytes);
@@ -63,9 +63,9 @@ test('reading large maps does not block the event loop, and stops when the call 
   );
   const turns = await turnsWhile(() => read(signal));
   assert.ok(turns >= 3, `${turns} turns`);
-  const given = new AbortController();
-  const reading = read(given.signal);
-  given.abort(new Error('given up'));
+  const controller = new AbortController();
+  const reading = read(controller.signal);
+  controller.abort(new Error('given up'));
   await assert.rejects(reading, /given up/);
 });
 
@@ -100,7 +100,7 @@ test('wrong sizes are rejected immediately, and numbers that are not finite when
     code: 'invalid_argument',
     message: `a.features.features: element ${at} is -Infinity; all must be finite`,
   });
-  // A scale that takes its vector beyond float32.
+  // A scale with which a vector exceeds float32.
   const large = scales.slice();
   large[1] = 3e38;
   await assert.rejects(of({ dtype: 'DATA_TYPE_INT8', data: bytesOf(integers), scales: bytesOf(large) }).read(signal), {

@@ -20,13 +20,13 @@ const map = tensor(
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 
-/** What the steps give, which must have paused. */
+/** The result of steps that must have paused. */
 function paused<T>(steps: Generator<void, T>): T {
   assert.equal(steps.next().done, false, 'a large map is not done at once');
   return runSync(steps);
 }
 
-/** The rows of the map one by one, each small enough to be done at once. */
+/** The rows of the map one by one, each small enough for one slice. */
 const singleRows = (of: Tensor<'float32'>): Tensor<'float32'>[] =>
   Array.from({ length: of.shape[0]! }, (_, row) => rowsOf(of, row, row + 1));
 
