@@ -43,8 +43,8 @@ export function nearest(name: string, among: readonly string[]): string | undefi
 }
 
 /**
- * The message for a key that a group does not have: the key that was probably meant, in this group or, under the same name, in another;
- * else the keys that there are.
+ * The message for a key that a group does not have: the key that was probably meant, in this group or, under the same
+ * name, in another; otherwise the known keys.
  * @param path of the group, from the top.
  */
 export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: string): string {

@@ -13,7 +13,7 @@ export const PANELS = {
   redundancy: { title: 'redundancy monitors (mean correlation)', zero: true },
   gradient: { title: 'gradient norm (before clipping)', zero: true },
   classifierLoss: { title: 'classifiers (cross-entropy)', zero: true },
-  accuracy: { title: 'classifiers (share that is right)', zero: true },
+  accuracy: { title: 'classifiers (accuracy)', zero: true },
 } as const;
 
 export type Panel = keyof typeof PANELS;

@@ -41,7 +41,7 @@ function floatBytes(values: readonly { readonly shape: readonly number[] }[]): n
   return 4 * values.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
-/** Memory of the graphs of a step in micro-batches, which run one after the other, and the cache between them with its gradients. */
+/** Memory of the graphs of a step in micro-batches, which run one by one, and of the cache between them with its gradients. */
 function microBytes(config: MicroConfig): number {
   const sizes = [...new Set(config.viewSizes)];
   const loss = buildLoss(config).graph;
