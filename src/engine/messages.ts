@@ -60,7 +60,7 @@ export interface WorkFailure {
   readonly code: EngineErrorCode;
   /** Of vectors that cannot be matched: why. */
   readonly match?: MatchErrorCode;
-  /** A file of the model is not what was verified. */
+  /** A file of the model differs from the verified one. */
   readonly modelChanged?: true;
 }
 

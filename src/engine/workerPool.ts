@@ -14,7 +14,7 @@ export interface WorkerPool<W = Work> {
    * Warms all running workers, and from then on each new one before it takes a task.
    * @param check run by a worker whose task failed as `internal`, before its next task; where it throws, the worker is killed
    *   and replaced. Absent: no check.
-   * @throws what the warm-up throws
+   * @throws the error of the warm-up
    */
   warm(up: WarmWorker<W>, check?: CheckWorker<W>): Promise<void>;
   /**
@@ -259,7 +259,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     }
   }
 
-  /** The `work` of a worker with its time limits: nothing else tells a worker that hangs from a busy one. */
+  /** The `work` of a worker with its time limits: nothing else distinguishes a worker that hangs from a busy one. */
   function boundedWork({ place, worker }: Taken<W>): PoolWorker<W>['work'] {
     return async (work, tensors, signal) => {
       let isLate = false;

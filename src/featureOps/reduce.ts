@@ -7,7 +7,7 @@ import type { Basis } from './pca.js';
 export interface Reduced {
   /** [..., k]. */
   readonly vectors: Tensor<'float32'>;
-  /** The basis that was computed; absent where it was given. */
+  /** The basis that was computed; absent if it was given. */
   readonly basis?: Basis;
   /** Variance along each component, [k]. */
   readonly variances: readonly number[];

@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 
 export interface ImageAgreement {
   readonly representation: number;
-  /** Of each pair of cells; absent where the maps differ in size. */
+  /** Of each pair of cells; absent if the maps differ in size. */
   readonly cells?: readonly number[];
 }
 

@@ -140,7 +140,7 @@ export function finalNorm(x: Value, config: BackboneConfig, parameters: Paramete
   return family.finalNorm(x, parameters, prefix);
 }
 
-/** Initial value of layer scale; undefined where the backbone has none. */
+/** Initial value of layer scale; undefined if the backbone has none. */
 export function layerScaleOf(config: BackboneConfig): number | undefined {
   return familyOf(config).layerScale?.(config);
 }

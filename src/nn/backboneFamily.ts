@@ -66,11 +66,11 @@ export interface BackboneFamily<C extends { readonly family: string }> {
   /** Which operators an 8-bit network computes with integers. */
   readonly integerOperators: 'conv' | 'gemm';
 
-  /** The normalisation after the last stage, on any [..., C], with the map's parameters. Absent where there is none. */
+  /** The normalisation after the last stage, on any [..., C], with the map's parameters. Absent if there is none. */
   finalNorm?(x: Value, parameters: Parameters, prefix: string): Value;
-  /** Initial value of layer scale; undefined where the network has none. Absent where the family has none. */
+  /** Initial value of layer scale; undefined if the network has none. Absent if the family has none. */
   layerScale?(config: C): number | undefined;
-  /** The network with layer scale of an initial value. Absent where the family has none. */
+  /** The network with layer scale of an initial value. Absent if the family has none. */
   withLayerScale?(config: C, layerScale: number): C;
   /**
    * The network with another stride of its map and the same weights.

@@ -57,17 +57,17 @@ export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
   cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [], depthwiseRowCells: Number.POSITIVE_INFINITY },
 };
 
-/** The form for an output map of so many cells. */
+/** The form for an output map by its number of cells. */
 export function convolutionForm(provider: Provider, cells: number): ConvolutionForm {
   return cells <= convolutionForms[provider].patchCells ? 'patches' : 'conv';
 }
 
-/** The form of a depthwise weight gradient over maps of so many cells. */
+/** The form of a depthwise weight gradient by the number of cells of its maps. */
 export function depthwiseGradientForm(provider: Provider, cells: number): DepthwiseGradientForm {
   return cells <= convolutionForms[provider].depthwiseRowCells ? 'rows' : 'planes';
 }
 
-/** Whether a depthwise convolution over maps of so many cells is a product per channel, in a batch of so many images. */
+/** Whether a depthwise convolution is a product per channel, by images of the batch and cells of a map. */
 export function multipliesDepthwise(provider: Provider, images: number, cells: number): boolean {
   const row = convolutionForms[provider].depthwiseProduct.findLast((entry) => entry.images <= images);
   return row !== undefined && cells <= row.maxCells;

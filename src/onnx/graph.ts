@@ -135,7 +135,7 @@ export class Graph {
     if (shape !== undefined) this.declaredShapes.set(name, shape);
   }
 
-  /** Emits nodes of `build` under a name prefix, so that errors and profiles say which layer they belong to. */
+  /** Emits nodes of `build` under a name prefix, so that errors and profiles name their layer. */
   scope<T>(name: string, build: () => T): T {
     const outer = this.#scope;
     this.#scope = [...outer, name];

@@ -63,7 +63,7 @@ function executionOrder(graph: Graph): Node[] {
 }
 
 /**
- * Walks a graph of static shapes and adds up what is alive: a value from the node that computes it to the last node that
+ * Walks a graph of static shapes and adds up live values: a value from the node that computes it to the last node that
  * reads it. Values that are written into the caller's own buffers (the graph's outputs) do not count, nor does what a
  * kernel takes for itself while it runs.
  * @throws GraphError for a value whose shape is not static.

@@ -19,7 +19,7 @@ export function keyTree(schema: z.ZodType): KeyTree {
   return treeOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema);
 }
 
-/** The keys of the group at a path; undefined where there is no such group. */
+/** The keys of the group at a path; undefined if there is no such group. */
 function groupAt(tree: KeyTree, path: readonly PropertyKey[]): KeyTree | undefined {
   let group: KeyTree | null | undefined = tree;
   for (const key of path) group = group && Object.hasOwn(group, key) ? group[String(key)] : undefined;
@@ -57,7 +57,7 @@ export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: str
   return `"${key}" is no key; ${meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`}`;
 }
 
-/** The first key of a path or of the groups of a value that the tree has not; undefined where it has all. */
+/** The first key of a path or of the groups of a value that the tree lacks; undefined if it has all. */
 export function firstUnknown(
   tree: KeyTree,
   path: readonly string[],

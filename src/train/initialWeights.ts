@@ -29,7 +29,7 @@ export interface InitialWeights {
   /** By parameter; absent ones are initialised randomly. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly source: InitialSource;
-  /** Lines for the user: what was taken, what was not and why. */
+  /** Lines for the user: which weights were loaded, which were not, and why. */
   readonly notes: readonly string[];
 }
 
@@ -48,7 +48,7 @@ function someOf(problems: readonly string[]): string {
 const partOf = (name: string): string => name.slice(0, name.indexOf('.'));
 const tensorCount = (count: number) => `${count} ${count === 1 ? 'tensor' : 'tensors'}`;
 
-/** What is wrong with the given form of a parameter; undefined where it fits. */
+/** What is wrong with the given form of a parameter; undefined if it fits. */
 function problemOf({ name, shape }: ParameterSpec, given: GivenWeights): string | undefined {
   const found = given.shapes.get(name);
   if (found === undefined) return `${name} ${formatShape(shape)} is missing`;

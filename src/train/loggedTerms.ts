@@ -24,7 +24,7 @@ export interface LoggedTerm {
    * `runs compare`.
    */
   readonly group: 'loss' | 'monitor' | 'accuracy' | 'run';
-  /** The panel of the curves that draws it; none for what only tells how the run proceeds. */
+  /** The panel of the curves that draws it; none for terms that only describe progress. */
   readonly panel: Panel | undefined;
   readonly what: string;
 }
@@ -86,12 +86,12 @@ export type Term = keyof typeof table;
 /** Logged terms by name. */
 export const LOGGED_TERMS: Readonly<Record<Term, LoggedTerm>> = table;
 
-/** Losses, monitors and accuracies: what a run's summary and `runs compare` show. */
+/** Losses, monitors and accuracies, as in a run's summary and in `runs compare`. */
 export const COMPARED_TERMS: readonly Term[] = (Object.keys(table) as Term[]).filter(
   (name) => table[name].group !== 'run',
 );
 
-/** Whether a name of the log is a figure of how the run proceeds, not of what the network learns. */
+/** Whether a name of the log describes the progress of the run, not what the network learns. */
 export function isRunFigure(name: string): boolean {
   return (LOGGED_TERMS as Readonly<Record<string, LoggedTerm | undefined>>)[name]?.group === 'run';
 }

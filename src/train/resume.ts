@@ -26,7 +26,7 @@ export function checkResumedSettings(settings: readonly Setting[]): void {
   throw new ConfigError(`${refused.flag}: a resumed run may change ${CHANGEABLE_TEXT}; start another run for the rest`);
 }
 
-/** A key in which two configurations differ; a value is undefined where the key is absent. */
+/** A key in which two configurations differ; a value is undefined if the key is absent. */
 interface KeyDifference {
   readonly key: string;
   readonly before: unknown;

@@ -11,7 +11,7 @@ interface InstallOptions {
   readonly platform?: string;
 }
 
-/** What is wrong with the files of the provider, in words; undefined where they are there and whole. */
+/** What is wrong with the files of the provider, in words; undefined if they are there and whole. */
 async function faultOf(runtime: string): Promise<string | undefined> {
   const missing = missingProviderFiles(runtime);
   if (missing.length > 0) return `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not there`;
@@ -43,7 +43,7 @@ async function runInstallScript(runtime: string): Promise<string> {
 /**
  * Installs ONNX Runtime's CUDA provider next to its library: a download of some hundred MB from nuget.org.
  * @returns the folder, and whether anything had to be fetched
- * @throws Error on another platform, and where the provider is not there and whole afterwards, with what to do.
+ * @throws Error on another platform, and if the provider is not there and whole afterwards, with what to do.
  */
 export async function installProvider({
   runtime = runtimePackage(),

@@ -100,7 +100,7 @@ export function kernelRowPatches(
 }
 
 /**
- * Tiles of size x size cells that do not overlap, cell by cell and channel by channel; what is left over at the right and
+ * Tiles of size x size cells that do not overlap, cell by cell and channel by channel; the remainder at the right and
  * at the bottom is in no tile: x [N, H, W, C] -> [N, floor(H / size), floor(W / size), size * size * C].
  */
 export function tiles(x: Value, size: number): Value {

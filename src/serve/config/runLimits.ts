@@ -43,7 +43,7 @@ export function batchSizes(batchImages: number): number[] {
   return [...sizes, batchImages];
 }
 
-/** The `batchSizes` that batches of images with so many pixels can have. */
+/** The `batchSizes` that batches of images with `pixelsEach` pixels can have. */
 export function batchSizesFor({ batchImages, batchPixels }: RunLimits, pixelsEach: number): number[] {
   const maxBatch = Math.min(batchImages, Math.max(1, Math.floor(batchPixels / pixelsEach)));
   const sizes = batchSizes(batchImages);

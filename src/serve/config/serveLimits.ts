@@ -104,7 +104,7 @@ export interface ServeLimits {
 /** The limits that are one number, by the key of the configuration. */
 export type LimitKey = { [K in keyof ServeLimits]-?: ServeLimits[K] extends number ? K : never }[keyof ServeLimits];
 
-/** "over the limit of 64 (batchRequests)": what every error says that rejects work because of a limit. */
+/** "over the limit of 64 (batchRequests)": the common part of every error that rejects work because of a limit. */
 export function overLimit<K extends LimitKey>(limits: Readonly<Record<K, number>>, key: K): string {
   return `over the limit of ${limits[key]} (${key})`;
 }

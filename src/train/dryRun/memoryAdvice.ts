@@ -10,13 +10,13 @@ export interface RunMemory extends StepMemory {
   readonly cache: number;
 }
 
-/** Estimates are lower bounds; what is proposed leaves the room that measurements ask for (docs/training.md). */
+/** Estimates are lower bounds; proposals leave the margin that measurements require (docs/training.md). */
 const ROOM = 1.25;
 
 const needed = ({ state, graph, program, batches }: RunMemory): number => state + graph + program + batches;
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
 
-/** The largest micro-batch under the present one whose estimate is at most so many bytes; memory grows with it. */
+/** The largest micro-batch under the present one whose estimate is at most `bytes`; memory grows with it. */
 function largestFitting(
   choices: readonly number[],
   bytes: number,
@@ -32,7 +32,7 @@ function largestFitting(
 }
 
 /**
- * What to say of a run that needs more memory than there is, with the micro-batch that fits; nothing of one that does not.
+ * Warnings for a run that needs more memory than there is, with the micro-batch that fits; none for one that fits.
  * @param stepsPerRun of the configuration; micro-batches take one step a run.
  */
 export function memoryWarnings(

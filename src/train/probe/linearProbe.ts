@@ -35,7 +35,7 @@ export interface LinearProbe {
 }
 
 export interface LinearMeasure {
-  /** Absent where loss or weights were not finite: the classifier then starts again. */
+  /** Absent if loss or weights were not finite: the classifier then starts again. */
   readonly terms?: { readonly probe_l: number; readonly probe_top1: number; readonly probe_top5: number };
   /** Images that cannot be decoded, and were replaced. */
   readonly skipped: readonly SkippedImage[];
@@ -79,7 +79,7 @@ export function linearProbeGraph(
 
 /**
  * @param resumed the state of the checkpoint from which the run continues.
- * @throws CheckpointError where that lacks the classifier, DataError.
+ * @throws CheckpointError if that lacks the classifier, DataError.
  */
 export async function createLinearProbe(
   config: TrainConfig,
