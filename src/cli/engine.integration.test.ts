@@ -11,7 +11,7 @@ it('an engine for many batches has a worker for each thread, up to four, as memo
   assert.equal(batchWorkers(2, 10e6, 64 * GIB), 2);
   assert.equal(batchWorkers(6, 10e6, 64 * GIB), 3);
   assert.equal(batchWorkers(16, 10e6, 64 * GIB), 4);
-  // Five GiB for each worker, half of what is free.
+  // Five GiB for each worker, of half the free memory.
   assert.equal(batchWorkers(16, 2 * GIB, 21 * GIB), 2);
   assert.equal(batchWorkers(16, 2 * GIB, 1 * GIB), 1);
 });

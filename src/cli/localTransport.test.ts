@@ -14,7 +14,7 @@ import { createService } from '../serve/api/service.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
 import { createLocalTransport } from './localTransport.js';
 
-/** The four methods without a socket, over the fake engine: what requests mean. Stride 8, input 56 x 56, 7 x 7 cells. */
+/** The four methods without a socket on the fake engine: the meaning of requests. Stride 8, input 56 x 56, 7 x 7 cells. */
 
 const manifest = { ...tinyManifest, files: {} };
 const photo = readFile(new URL('../../../test/fixtures/photos/coffee.jpg', import.meta.url));
@@ -41,7 +41,7 @@ describe('embed', () => {
   });
   after(() => client.close());
 
-  test('the backbone by default, the expander where asked', async () => {
+  test('uses the backbone by default, and the expander on request', async () => {
     const { vector, tensor, model } = await client.embed(await photo);
     assert.deepEqual(tensor.shape, [16]);
     assert.equal(vector.length, 16);
@@ -49,7 +49,7 @@ describe('embed', () => {
     assert.deepEqual((await client.embed(await photo, { space: 'expander' })).tensor.shape, [20]);
   });
 
-  test('l2 gives length 1; float16 is decoded and close', async () => {
+  test('l2 normalises to length 1, and float16 is decoded within its precision', async () => {
     const { vector } = await client.embed(await photo, { l2Normalize: true });
     assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-6);
     const half = await client.embed(await photo, { l2Normalize: true, dtype: 'float16' });
@@ -95,7 +95,7 @@ describe('embed', () => {
     );
   });
 
-  test('a model without an expander says so', async () => {
+  test('a model without an expander is an error that says so', async () => {
     const { expander: _, ...graphs } = manifest.graphs;
     const { embedding: __, ...dims } = manifest.dims;
     const small = clientOf({ manifest: { ...manifest, graphs, dims } });
@@ -107,7 +107,7 @@ describe('embed', () => {
     await small.close();
   });
 
-  test('a failing engine is a status, and the next request works', async () => {
+  test('a failing engine is an error status, and the next request works', async () => {
     let runs = 0;
     const flaky = clientOf({
       failWith: () => (++runs === 1 ? new EngineError('unavailable', 'worker died') : undefined),
@@ -132,7 +132,7 @@ describe('features', () => {
   });
   after(() => client.close());
 
-  test('the grid leads from cells to the original', async () => {
+  test('the grid maps cells to the original image', async () => {
     const { shape, grid, data } = await client.features(await photo, { space: 'localProjector' });
     assert.deepEqual(shape, [7, 7, 12]);
     assert.equal(data.length, 7 * 7 * 12);
@@ -148,14 +148,14 @@ describe('features', () => {
     assert.deepEqual(grid.cellToPixel, { scaleX: 8, scaleY: 8, offsetX: 0, offsetY: 0 });
   });
 
-  test('a flipped crop gives pixels of the original', async () => {
+  test('a flipped crop maps to pixels of the original image', async () => {
     const crop = { left: 100, top: 50, width: 280, height: 140, flip: true };
     const { grid } = await client.features({ pixels: await photo, crop });
     assert.deepEqual(grid.cellToPixel, { scaleX: -40, scaleY: 20, offsetX: 380, offsetY: 50 });
     assert.deepEqual(cellCentre(grid, 0, 0), { x: 360, y: 60 });
   });
 
-  test('an answer over the limit is refused with the ways out', async () => {
+  test('a response over the limit is rejected with the ways out', async () => {
     const narrow = clientOf({}, { ...defaultServeLimits, maxResponseBytes: 3000 });
     await assert.rejects(
       narrow.features(await photo),
@@ -187,7 +187,7 @@ describe('match', () => {
     }
   });
 
-  test('20 pairs by default, in the order of the source cells', async () => {
+  test('returns 20 pairs by default, in the order of the source cells', async () => {
     const { pairs } = await client.match(await photo, gradient(64, 64));
     assert.equal(pairs.length, 20);
     const cells = pairs.map(({ a }) => a.row * 7 + a.column);
@@ -210,7 +210,7 @@ describe('match', () => {
     assert.ok(clear.pairs.length < all.pairs.length);
   });
 
-  test('by location: a crop and its mirror image meet at the same places, with or without pixels', async () => {
+  test('by location: a crop and its mirror image match at the same positions, with or without pixels', async () => {
     const a = { crop: { left: 0, top: 0, width: 224, height: 224 } };
     const b = { crop: { left: 112, top: 0, width: 224, height: 224, flip: true } };
     const { pairs, gridA } = await client.match(a, b, { by: 'location', topGamma: 0, maxDistance: 17 });
@@ -247,7 +247,7 @@ describe('match', () => {
     }
   });
 
-  test('a large match lets timers tick, and one that is given up stops', async () => {
+  test('a large match lets timers run, and an aborted one stops', async () => {
     const image = { pixels: gradient(64, 64), resize: { kind: 'fit', width: 360, height: 360 } } as const;
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
@@ -324,7 +324,7 @@ describe('match', () => {
   });
 });
 
-test('where a service stands, libvips does not render SVG', async () => {
+test('in a service, libvips does not render SVG', async () => {
   const client = clientOf();
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>');
   await assert.rejects(sharp(svg).raw().toBuffer(), /unsupported image format/);

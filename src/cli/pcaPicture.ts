@@ -21,14 +21,14 @@ export async function pcaPicture({ shape, data, grid }: FeatureMap): Promise<Buf
   }
   const pixels = new Uint8Array(rows * columns * 3);
   for (let component = 0; component < 3; component++) {
-    let [least, largest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     for (let i = component; i < data.length; i += components) {
-      least = Math.min(least, data[i]!);
-      largest = Math.max(largest, data[i]!);
+      min = Math.min(min, data[i]!);
+      max = Math.max(max, data[i]!);
     }
-    const scale = largest > least ? 255 / (largest - least) : 0;
+    const scale = max > min ? 255 / (max - min) : 0;
     for (let cell = 0; cell < rows * columns; cell++) {
-      pixels[cell * 3 + component] = Math.round((data[cell * components + component]! - least) * scale);
+      pixels[cell * 3 + component] = Math.round((data[cell * components + component]! - min) * scale);
     }
   }
   const [width, height] = [Math.abs(grid.cellToPixel.scaleX) * columns, grid.cellToPixel.scaleY * rows];

@@ -15,7 +15,7 @@ export interface GrpcTransportOptions extends SecurityOptions {
   readonly maxMessageBytes: number;
 }
 
-/** Bytes of a message beside its tensor: some hundred, with a margin. */
+/** Bytes of a message in addition to its tensor: a few hundred, with a margin. */
 const MESSAGE_OVERHEAD = 4096;
 
 /**

@@ -20,18 +20,18 @@ const response: GetModelResponse__Output = {
   compute: 'float32',
 };
 
-test('no training_json is no knowledge, not an error', () => {
+test('a missing training_json is unknown, and not an error', () => {
   assert.deepEqual(readModelInfo(response).training, {});
   assert.deepEqual(readModelInfo({ ...response, trainingJson: '{"steps":3}' }).training, { steps: 3 });
 });
 
-test('an alpha that is not sent is unknown, and 0 is 0', () => {
+test('an absent alpha is unknown, and 0 is 0', () => {
   const { alpha: _, ...silent } = response;
   assert.equal(readModelInfo(silent).alpha, null);
   assert.equal(readModelInfo({ ...response, alpha: 0 }).alpha, 0);
 });
 
-test('a training_json that is no JSON object is INTERNAL', () => {
+test('a training_json that is not a JSON object is INTERNAL', () => {
   for (const trainingJson of ['{', '[1]', 'null', '3']) {
     assert.throws(() => readModelInfo({ ...response, trainingJson }), {
       name: 'VicreglError',

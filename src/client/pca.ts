@@ -15,7 +15,7 @@ export interface PcaBasis {
 /** The number of principal components to compute, or the basis of an earlier result, so that images share their axes. */
 export type Pca = { readonly components: number } | { readonly basis: PcaBasis };
 
-/** The result of a PCA beside the vectors. */
+/** The result of a PCA in addition to the vectors. */
 export interface PcaResult {
   /** The computed basis; absent if the request had one. */
   readonly basis?: PcaBasis;

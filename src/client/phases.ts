@@ -1,7 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { PhaseTimes__Output } from '../proto/generated/vicregl/v1/PhaseTimes.js';
 
-/** Milliseconds that the service spent in each phase; what it did not go through is absent. */
+/** Milliseconds that the service spent in each phase; phases that did not occur are absent. */
 export type Phases = Readonly<Partial<Record<(typeof names)[number], number>>>;
 
 const names = ['receive', 'wait', 'decode', 'queue', 'inference', 'match', 'encode'] as const;

@@ -6,11 +6,11 @@ import { uint32 } from './uint32.js';
 
 const rgb = new Uint8Array(3);
 
-test('whole numbers of 32 bits pass', () => {
+test('32-bit integers are accepted', () => {
   for (const value of [0, 20, 2 ** 32 - 1]) assert.equal(uint32('topGamma', value), value);
 });
 
-test('what would wrap or be cut off is INVALID_ARGUMENT with the name of its field', () => {
+test('numbers that would overflow or be truncated are INVALID_ARGUMENT with the name of the field', () => {
   const wrong: [() => unknown, RegExp][] = [
     [() => matchingMessage({ topGamma: -1 }), /^topGamma: -1 must be a whole number between 0 and 4294967295/],
     [() => matchingMessage({ by: 'location', topGamma: 2.7 }), /^topGamma: 2\.7/],

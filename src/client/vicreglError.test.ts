@@ -14,7 +14,7 @@ test('a gRPC error keeps its status and its details', () => {
   assert.equal(VicreglError.from(error), error);
 });
 
-test('reason, limit and wait come from the trailing metadata, from an item, and from an error without a socket', () => {
+test('reason, limit and retry delay come from the trailing metadata, from an item, and from a local error', () => {
   const facts = { reason: 'OVERLOADED', limit: { name: 'queueImages', value: 256 }, retryAfterSeconds: 2.25 };
   const sent = { code: status.RESOURCE_EXHAUSTED, details: 'the queue is full', ...facts };
   const metadata = new Metadata();
@@ -31,7 +31,7 @@ test('reason, limit and wait come from the trailing metadata, from an item, and 
   assert.equal(VicreglError.from({ code, details }).retryAfterSeconds, undefined);
 });
 
-test('aborts are CANCELLED, the rest is UNKNOWN', () => {
+test('aborts are CANCELLED, and other errors UNKNOWN', () => {
   assert.equal(VicreglError.from(new DOMException('stop', 'AbortError')).code, 'CANCELLED');
   assert.equal(VicreglError.from(new Error('odd')).code, 'UNKNOWN');
   assert.equal(VicreglError.from('text').message, 'text');

@@ -8,15 +8,15 @@ async function* numbers(count: number) {
   for (let i = 0; i < count; i++) yield i;
 }
 
-test('messages go out in order and the stream is ended; each leaves no listener behind', async () => {
+test('messages are sent in order and the stream is ended, without a remaining listener', async () => {
   const closed = new AbortController();
   const written: number[] = [];
-  let most = 0;
+  let maxListeners = 0;
   const call = new Writable({
     objectMode: true,
     write(value: number, _, done) {
       written.push(value);
-      most = Math.max(most, getEventListeners(closed.signal, 'abort').length);
+      maxListeners = Math.max(maxListeners, getEventListeners(closed.signal, 'abort').length);
       setImmediate(done);
     },
   });
@@ -27,11 +27,11 @@ test('messages go out in order and the stream is ended; each leaves no listener 
     written,
     Array.from({ length: 300 }, (_, i) => i),
   );
-  assert.equal(most, 1);
+  assert.equal(maxListeners, 1);
   assert.equal(getEventListeners(closed.signal, 'abort').length, 0);
 });
 
-test('a call that is over is neither waited for nor written to', async () => {
+test('a call that has ended is neither waited for nor written to', async () => {
   const closed = new AbortController();
   const written: number[] = [];
   let begun = (): void => {};

@@ -46,7 +46,7 @@ export interface WorkerStatus {
  */
 export type WorkerLoss = 'died' | 'hung' | 'broken';
 
-/** Why a worker could not be started. `model_changed`: a file of the model is no longer what was verified. `other`: the rest. */
+/** Why a worker could not be started. `model_changed`: a file of the model differs from the verified one. `other`: any other reason. */
 export type StartFailure = 'model_changed' | 'other';
 
 export interface EngineStatus {
@@ -90,7 +90,7 @@ export interface Engine {
    * Warms all workers in parallel, and from then on each replacement before it takes other runs. Call it before the first run.
    * @param check run by a worker that failed as `internal`, before its next run; where it throws, the worker is killed and
    *   replaced. Default: the warm-up.
-   * @throws what the warm-up throws. A replacement that cannot be warmed counts as one that could not start.
+   * @throws the error of the warm-up. A replacement whose warm-up fails counts as one that failed to start.
    */
   warm(up: WarmUp, check?: WarmUp): Promise<void>;
   /**

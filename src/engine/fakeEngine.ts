@@ -110,7 +110,7 @@ function compute(manifest: Manifest, batch: ImageBatch, wants: ReadonlySet<Outpu
   return outputs;
 }
 
-/** A fake engine whose workers die and are replaced when a test says so. */
+/** A fake engine whose workers exit and are replaced under control of a test. */
 export interface FakeEngine extends Engine {
   /** Kills workers: current runs reject as `unavailable`, and later ones too where no worker is left. */
   kill(workers: number, reason: string): void;

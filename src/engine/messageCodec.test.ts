@@ -31,7 +31,7 @@ const sent: Message<Facts>[] = [
 ];
 
 describe('frames', () => {
-  it('bring messages and their tensors, however the stream is cut into chunks', () => {
+  it('carry messages and their tensors, however the stream is split into chunks', () => {
     const bytes = bytesOf(...sent);
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: bytes.length - 1 }), { maxLength: 40 }), (cuts) => {
@@ -44,7 +44,7 @@ describe('frames', () => {
     );
   });
 
-  it('view tensors in the memory of their message, which belongs to them alone', () => {
+  it('view tensors in the memory of their message, which is not shared', () => {
     const got: Message<Facts>[] = [];
     const read = createMessageReader<Facts>((message) => got.push(message));
     read(bytesOf(sent[0]!, sent[0]!));

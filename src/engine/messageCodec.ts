@@ -27,7 +27,7 @@ const padded = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNME
 
 /**
  * Writes one message. Tensors are not copied: they must not change until the peer has responded.
- * @throws RangeError where the tensors are 4 GiB or more.
+ * @throws RangeError if the tensors are 4 GiB or more.
  */
 export function writeMessage<Facts>(stream: Writable, facts: Facts, tensors: NamedTensors = {}): void {
   const entries = Object.entries(tensors);

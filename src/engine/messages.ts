@@ -1,4 +1,4 @@
-/** Messages between a worker process and the process that started it. Their tensors are sent beside them (`messageCodec.ts`). */
+/** Messages between a worker process and the process that started it. Their tensors are sent after them (`messageCodec.ts`). */
 
 import type { MatchErrorCode } from '../match/matchError.js';
 import type { ModelFolder } from '../models/folder.js';
@@ -51,7 +51,7 @@ export type Work =
 /** Where the model was opened. */
 export interface OpenedModel {
   readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried in vain (device auto). */
+  /** Why CUDA could not be used (device auto). */
   readonly cudaFailure?: string;
 }
 
@@ -60,7 +60,7 @@ export interface WorkFailure {
   readonly code: EngineErrorCode;
   /** Of vectors that cannot be matched: why. */
   readonly match?: MatchErrorCode;
-  /** A file of the model is not what was verified. */
+  /** A file of the model differs from the verified one. */
   readonly modelChanged?: true;
 }
 

@@ -20,7 +20,7 @@ export interface ModelBytes {
  * Reads all files from which a model's sessions are made. Sessions are opened from these bytes and never by path, for two
  * reasons: a file can change between its check and its opening; and ONNX Runtime maps weight files into memory, so a file
  * written to in place would change the results of an open session (and a truncated one would end its process).
- * @throws ModelFolderError where a file is missing or is not what was verified, or a graph refers to one that was not.
+ * @throws ModelFolderError if a file is missing or is not what was verified, or a graph refers to one that was not.
  */
 export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promise<ModelBytes> {
   const read = new Map<string, Promise<Uint8Array>>();
@@ -47,7 +47,7 @@ export async function readModelBytes({ dir, graphs, files }: WorkerSetup): Promi
 }
 
 /**
- * Releases the memory of the bytes at once. Sessions have copies of what they need, and the garbage collector of an idle worker
+ * Releases the memory of the bytes immediately. Sessions have copies of what they need, and the garbage collector of an idle worker
  * may not run for hours. It transfers the buffers in a message that nobody receives, which is freed with its channel.
  */
 export function freeModelBytes({ graphs, externalData }: ModelBytes): void {

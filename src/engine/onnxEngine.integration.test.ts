@@ -158,22 +158,22 @@ describe('createOnnxEngine', () => {
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
-      const given = new AbortController();
+      const controller = new AbortController();
       const searching = worker.work(
         { kind: 'nearest' },
         pairTensors({ a: large, b: large, channels: 256 }),
-        given.signal,
+        controller.signal,
       );
-      given.abort();
+      controller.abort();
       await assert.rejects(searching, { code: 'internal', message: /cancelled/ });
     } finally {
       await worker.close();
     }
     const engine = await createOnnxEngine(folder, { device: 'cpu', threads: 1 });
-    const given = new AbortController();
+    const controller = new AbortController();
     const pair = { a: vectors(2048, 64), b: vectors(2048, 64), channels: 64 };
-    const [running, waiting] = [engine.nearest(pair, given.signal), engine.nearest(pair, given.signal)];
-    given.abort(new Error('given up'));
+    const [running, waiting] = [engine.nearest(pair, controller.signal), engine.nearest(pair, controller.signal)];
+    controller.abort(new Error('given up'));
     await assert.rejects(running, /given up/);
     await assert.rejects(waiting, /given up/);
     assert.deepEqual((await engine.run(images(1, 16, 16), everything)).maps?.shape, [1, 2, 2, 16]);
@@ -224,7 +224,7 @@ describe('createOnnxEngine', () => {
       const pending = engine.run(images(2, 64, 64), new Set<OutputName>(['representation'])).finally(() => {
         answered = true;
       });
-      // The run takes until the test ends it.
+      // The run lasts until the test ends it.
       const { pid } = engine.status.workers[0]!;
       process.kill(pid!, 'SIGSTOP');
       for (let turn = 0; turn < 1000; turn++) await nextTurn();

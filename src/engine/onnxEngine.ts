@@ -8,7 +8,7 @@ import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { type InferenceProcess, startWorkerProcess, WorkerEndedError } from './workerProcess.js';
 
 export interface OnnxEngineOptions {
-  /** `auto`: CUDA where it works, else the CPU. `cuda`: fails where CUDA does not work. An int8 model runs on the CPU alone. */
+  /** `auto`: CUDA if it works, else the CPU. `cuda`: fails if CUDA does not work. An int8 model runs on the CPU alone. */
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** Worker processes, each with a copy of the model. Default: 1. */
   readonly workers?: number;
@@ -75,7 +75,7 @@ async function startFirst(
  *
  * Every worker, replacements included, opens the files that `folder` lists and compares their checksums, so that what was
  * verified is what is served. While a file differs, lost workers cannot be replaced.
- * @throws EngineError `unavailable` where the graphs or the device cannot be used.
+ * @throws EngineError `unavailable` if the graphs or the device cannot be used.
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
   const { manifest } = folder;

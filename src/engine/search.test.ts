@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { InferenceSession } from '../onnx/runtime.js';
 import { createSearch, pairTensors, readNearest, smallPair } from './search.js';
 
-test('a search whose session could not be opened fails alone: the next one opens it', async (t) => {
+test('a search whose session cannot be opened fails, and the next one opens it', async (t) => {
   const { signal } = new AbortController();
   const search = createSearch(1);
   const create = t.mock.method(InferenceSession, 'create');

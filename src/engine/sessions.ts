@@ -14,7 +14,7 @@ export interface OpenedSessions {
   readonly sessions: Sessions;
   /** The provider that really runs. */
   readonly provider: 'cpu' | 'cuda';
-  /** Why CUDA was tried in vain. */
+  /** Why CUDA could not be used. */
   readonly cudaFailure?: string;
 }
 
@@ -73,9 +73,9 @@ async function openAll(
 /**
  * Opens a model's graphs on a device: `auto` tries CUDA, then the CPU; `cuda` never falls back. The sessions are made from
  * exactly the bytes that were verified, and later changes of the files do not affect them.
- * @throws ModelFolderError where a file is no longer what was verified.
- * @throws DeviceError naming what is missing where `cuda` is asked for and is not available.
- * @throws Error where a graph cannot be read or does not fit its contract.
+ * @throws ModelFolderError if a file is no longer what was verified.
+ * @throws DeviceError naming what is missing if `cuda` is asked for and is not available.
+ * @throws Error if a graph cannot be read or does not fit its contract.
  */
 export async function openSessions(setup: WorkerSetup): Promise<OpenedSessions> {
   const model = await readModelBytes(setup);

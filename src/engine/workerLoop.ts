@@ -15,7 +15,7 @@ export interface ProcessWork<Setup, Opened, W, Failure> {
     work(work: W, tensors: NamedTensors, signal: AbortSignal): Promise<NamedTensors>;
     close(): Promise<void>;
   }>;
-  /** What is sent of an error of `work` or `open`, beside its message. */
+  /** Fields of an error of `work` or `open` that are sent in addition to its message. */
   failureOf(error: unknown): Failure;
 }
 

@@ -8,7 +8,7 @@ import { createWorkerPool, type PoolWorker, type WorkerPool } from './workerPool
 
 const work: Work = { kind: 'run', wants: ['maps'] };
 
-/** A worker whose work is answered, and which dies, when the test says so. */
+/** A worker that answers and exits under control of the test. */
 function fakeWorker(pid: number) {
   let end: (how: string) => void = () => {};
   const ended = new Promise<string>((resolve) => {
@@ -31,7 +31,7 @@ function fakeWorker(pid: number) {
   };
   return {
     worker,
-    /** Pieces of work that it was given. */
+    /** Tasks that it received. */
     get asked() {
       return asked;
     },
@@ -60,14 +60,14 @@ function poolOf(first: PoolWorker, outcomes: (PoolWorker | Error)[], workMs?: nu
   });
   const unwatch = pool.watch(() => states.push(pool.status.state));
   const reached = (state: string): Promise<void> => until(() => pool.status.state === state);
-  /** Waits until a worker was given so many pieces of work. */
+  /** Waits until a worker has received so many tasks. */
   const given = (worker: { readonly asked: number }, count: number): Promise<void> =>
     until(() => worker.asked >= count);
   return { pool, logged, states, unwatch, reached, given };
 }
 
 describe('worker pool', () => {
-  it('gives work to free workers in order, and lets the rest wait', async () => {
+  it('assigns tasks to idle workers in order, and queues the rest', async () => {
     const [a, b] = [fakeWorker(1), fakeWorker(2)];
     const pool = createWorkerPool({ workers: [a.worker, b.worker], start: async () => a.worker, log: () => {} });
     const done: number[] = [];
@@ -86,7 +86,7 @@ describe('worker pool', () => {
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: /closed/ });
   });
 
-  it('starts again at once, then after longer and longer pauses while workers keep dying', async () => {
+  it('restarts immediately, then with increasing delays while workers keep exiting', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const third = fakeWorker(3);
     const { pool, logged, reached } = poolOf(first.worker, [
@@ -114,7 +114,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('lets work wait for a worker that is starting, and refuses it when none can be started', async () => {
+  it('keeps tasks waiting for a worker that starts, and rejects them if none can be started', async () => {
     const first = fakeWorker(1);
     const { pool, reached } = poolOf(first.worker, [new EngineError('unavailable', 'no graph')]);
     const running = assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (exit code 1)' });
@@ -126,7 +126,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('lets work wait for a worker only so long: where the next one hangs at its start, it is unavailable', async () => {
+  it('rejects waiting tasks as unavailable if a replacement hangs at its start', async () => {
     const first = fakeWorker(1);
     // Its start never ends.
     const { pool, states } = poolOf(first.worker, [], undefined, 20);
@@ -138,11 +138,11 @@ describe('worker pool', () => {
       message: /no inference worker is running \(ended/,
     });
     assert.deepEqual([pool.status.state, states.at(-1)], ['down', 'down']);
-    await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'at once from now on');
+    await assert.rejects(pool.work(work, {}), { code: 'unavailable' }, 'immediately from now on');
     await pool.close();
   });
 
-  it('kills a worker whose work does not come back in time, also a search that was given up, and replaces it', async (t) => {
+  it('kills and replaces a worker whose task exceeds its time, also an aborted search', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
     const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker], 20);
@@ -155,15 +155,15 @@ describe('worker pool', () => {
     await hanging;
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 2);
-    const given = new AbortController();
-    const searching = pool.work({ kind: 'nearest' }, {}, given.signal);
-    given.abort(new Error('given up'));
+    const controller = new AbortController();
+    const searching = pool.work({ kind: 'nearest' }, {}, controller.signal);
+    controller.abort(new Error('given up'));
     await assert.rejects(searching, /given up/);
-    assert.equal(pool.idle, 0, 'it still computes, as far as anyone knows');
+    assert.equal(pool.idle, 0, 'the worker still counts as busy');
     t.mock.timers.tick(20);
     await second.worker.ended;
     await turn();
-    t.mock.timers.tick(4); // The longest pause before another is started.
+    t.mock.timers.tick(4); // The longest delay before a restart.
     await reached('ready');
     assert.equal(pool.status.workers[0]!.pid, 3);
     assert.deepEqual(pool.status.restarts, { died: 0, hung: 2, broken: 0 });
@@ -177,7 +177,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it("takes a death at work for the work's doing where it is told to, and starts the next at once each time", async () => {
+  it('with blamesWork, restarts without a delay whenever a worker exits during a task', async () => {
     const workers = [1, 2, 3, 4].map(fakeWorker);
     const logged: string[] = [];
     const rest = workers.slice(1);
@@ -196,7 +196,7 @@ describe('worker pool', () => {
       await until(() => pool.idle > 0);
       assert.equal(pool.status.restarts.died, i + 1);
     }
-    // Idle, it dies by itself.
+    // It exits while it is idle.
     workers[3]!.die('ended (exit code 1)');
     await turn();
     assert.deepEqual(
@@ -209,7 +209,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('kills a worker that goes on with work that was given up', async () => {
+  it('kills a worker that continues an aborted task', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const pool = createWorkerPool({
       workers: [first.worker],
@@ -217,10 +217,10 @@ describe('worker pool', () => {
       givenUpMs: 20,
       log: () => {},
     });
-    const given = new AbortController();
-    const done = pool.work(work, {}, given.signal);
+    const controller = new AbortController();
+    const done = pool.work(work, {}, controller.signal);
     await turn();
-    given.abort(new Error('given up'));
+    controller.abort(new Error('given up'));
     await assert.rejects(done, /given up/);
     assert.match(await first.worker.ended, /its task was aborted and did not end within 0\.02 s/);
     while (pool.idle === 0) await turn();
@@ -228,7 +228,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('terminated, it waits for nothing: what runs and waits is unavailable, and no other is started', async () => {
+  it('terminate rejects running and waiting tasks as unavailable, and starts no replacement', async () => {
     const first = fakeWorker(1);
     const toStart = [fakeWorker(2).worker];
     const { pool, logged } = poolOf(first.worker, toStart);
@@ -247,7 +247,7 @@ describe('worker pool', () => {
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'the engine is closed' });
   });
 
-  it('starts no other in the place of one that dies while the pool closes', async () => {
+  it('does not replace a worker that exits while the pool closes', async () => {
     const first = fakeWorker(1);
     const toStart = [fakeWorker(2).worker];
     const { pool, logged } = poolOf(first.worker, toStart);
@@ -260,7 +260,7 @@ describe('worker pool', () => {
     assert.equal(toStart.length, 1);
   });
 
-  it('warms the workers of the start, and each later one before it takes work', async () => {
+  it('warms up the first workers, and each replacement before its first task', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const { pool, logged, given } = poolOf(first.worker, [second.worker]);
     const warming = pool.warm(async (workOf) => void (await workOf(work, {})));
@@ -270,7 +270,7 @@ describe('worker pool', () => {
     assert.equal(pool.idle, 1);
 
     first.die('ended (signal SIGKILL)');
-    // Nobody has heard of it in this turn.
+    // The pool is notified only in the next turn of the event loop.
     await assert.rejects(pool.work(work, {}), { code: 'unavailable', message: 'ended (signal SIGKILL)' });
     const done: string[] = [];
     const waiting = pool.work(work, {}).then(() => done.push('work'));
@@ -286,7 +286,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('counts a replacement that cannot be warmed as one that could not start, and ends it', async () => {
+  it('treats a replacement whose warm-up fails as one that failed to start, and closes it', async () => {
     const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
     const { pool, logged, reached } = poolOf(first.worker, [second.worker, third.worker]);
     let warmed = 0;
@@ -303,7 +303,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  /** Warms a pool by nothing; a worker that failed is checked by one piece of work. */
+  /** Warms up a pool without a task; a worker that failed is checked by one task. */
   const warmChecked = (pool: WorkerPool): Promise<void> =>
     pool.warm(
       async () => {},
@@ -311,7 +311,7 @@ describe('worker pool', () => {
     );
   const illegal = new EngineError('internal', 'CUDA failure 700: an illegal memory access was encountered');
 
-  it('replaces a worker whose work fails and whose check fails too, which takes no other work from then on', async () => {
+  it('replaces a worker whose task and then check fail, and gives it no further task', async () => {
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const { pool, logged, given, reached } = poolOf(first.worker, [second.worker]);
     await warmChecked(pool);
@@ -333,7 +333,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('keeps a worker that failed by its input alone, once it is checked', async () => {
+  it('keeps a worker whose check succeeds after a failed task', async () => {
     const first = fakeWorker(1);
     const { pool, logged, given } = poolOf(first.worker, []);
     await warmChecked(pool);
@@ -351,7 +351,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('checks no worker after a failure that says nothing of its runtime', async () => {
+  it('does not check a worker after a failure that does not concern its runtime', async () => {
     const first = fakeWorker(1);
     const { pool, given } = poolOf(first.worker, []);
     await warmChecked(pool);
@@ -359,10 +359,10 @@ describe('worker pool', () => {
     await given(first, 1);
     first.fail(new EngineError('out_of_memory', 'memory ran out'));
     await running;
-    const giving = new AbortController();
-    const searching = assert.rejects(pool.work({ kind: 'nearest' }, {}, giving.signal), /given up/);
+    const controller = new AbortController();
+    const searching = assert.rejects(pool.work({ kind: 'nearest' }, {}, controller.signal), /given up/);
     await given(first, 2);
-    giving.abort(new Error('given up'));
+    controller.abort(new Error('given up'));
     await searching;
     first.fail(new EngineError('internal', 'inference failed: cancelled'));
     await until(() => pool.idle > 0);
@@ -370,7 +370,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('kills a worker whose check does not come back in time', async (t) => {
+  it('kills a worker whose check exceeds its time', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const [first, second] = [fakeWorker(1), fakeWorker(2)];
     const { pool, logged, given, reached } = poolOf(first.worker, [second.worker], 20);
@@ -393,7 +393,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('pauses longer and longer while replacements fail at their checks too, and is down where none can be warmed', async () => {
+  it('increases the delay while replacements also fail their checks, and is down if none can be warmed up', async () => {
     const [first, second, third] = [fakeWorker(1), fakeWorker(2), fakeWorker(3)];
     const { pool, logged, states, given, reached } = poolOf(first.worker, [second.worker, third.worker]);
     let warmed = 0;
@@ -428,7 +428,7 @@ describe('worker pool', () => {
     await pool.close();
   });
 
-  it('closes without checking a worker that nobody waits for', async () => {
+  it('closes without checking a worker that no task waits for', async () => {
     const first = fakeWorker(1);
     const { pool, logged, given } = poolOf(first.worker, []);
     await warmChecked(pool);

@@ -14,7 +14,7 @@ export interface WorkerPool<W = Work> {
    * Warms all running workers, and from then on each new one before it takes a task.
    * @param check run by a worker whose task failed as `internal`, before its next task; where it throws, the worker is killed
    *   and replaced. Absent: no check.
-   * @throws what the warm-up throws
+   * @throws the error of the warm-up
    */
   warm(up: WarmWorker<W>, check?: CheckWorker<W>): Promise<void>;
   /**
@@ -68,10 +68,10 @@ export interface WorkerPoolOptions<W = Work> {
 }
 
 export interface BackOff {
-  /** Before the second attempt; doubles with each further one. The first attempt is made at once. */
+  /** Before the second attempt; doubles with each further one. The first attempt is immediate. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** A worker that lived this long counts as healthy: after its death the first attempt is made at once. */
+  /** A worker that lived this long counts as healthy: after it exits the first attempt is immediate. */
   readonly wellMs: number;
 }
 
@@ -197,7 +197,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
   const nothingLeft = (): boolean => terminated || (closing !== undefined && waiters.length === 0);
 
   /**
-   * A worker died or could not start: starts a replacement, the first time at once.
+   * A worker died or could not start: starts a replacement, the first time immediately.
    * @param publicReason `how` as callers may read it
    */
   function lose(place: Place<W>, how: string, publicReason: string): void {
@@ -259,7 +259,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     }
   }
 
-  /** The `work` of a worker with its time limits: nothing else tells a worker that hangs from a busy one. */
+  /** The `work` of a worker with its time limits: nothing else distinguishes a worker that hangs from a busy one. */
   function boundedWork({ place, worker }: Taken<W>): PoolWorker<W>['work'] {
     return async (work, tensors, signal) => {
       let isLate = false;
@@ -357,7 +357,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       suspect = isRuntimeFailure(error) && signal?.aborted !== true;
       throw error;
     } finally {
-      // Not awaited: the caller of the task gets its error at once.
+      // Not awaited: the caller of the task gets its error immediately.
       if (suspect && check !== undefined && !nothingLeft()) void track(examine(taken, work, check));
       else release(taken);
     }

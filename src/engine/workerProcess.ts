@@ -18,10 +18,10 @@ export interface WorkerProcess<W = Work> {
   /**
    * Does one task.
    * @param signal tells the worker that the result is no longer wanted; the promise still settles with the worker's response
-   * @throws the error of `WorkerKind.lost` where the worker dies first, that of `WorkerKind.failed` where the task fails.
+   * @throws the error of `WorkerKind.lost` if the worker dies first, that of `WorkerKind.failed` if the task fails.
    */
   work(work: W, tensors: NamedTensors, signal?: AbortSignal): Promise<NamedTensors>;
-  /** Kills the worker. Its task fails at once with `how`, even while the process still exists. */
+  /** Kills the worker. Its task fails immediately with `how`, even while the process still exists. */
   kill(how: string): void;
   /** Ends an idle worker; kills it where it does not end. */
   close(): Promise<void>;
@@ -36,11 +36,11 @@ export interface WorkerKind<Failure> {
   readonly name: string;
   /** The script that calls `runWorkerLoop`. */
   readonly script: URL;
-  /** Environment variables beside those of this process. */
+  /** Environment variables in addition to those of this process. */
   readonly environment?: Readonly<Record<string, string>>;
   /**
    * The error of a task whose worker ended, or of a worker that could not start.
-   * @param signal that ended the worker; absent where it exited, or was killed by `kill`
+   * @param signal that ended the worker; absent if it exited, or was killed by `kill`
    */
   readonly lost: (reason: string, signal?: NodeJS.Signals) => Error;
   /** The error of a worker that could not be made ready. */
@@ -70,7 +70,7 @@ function hasStreams(child: ChildProcess): boolean {
  * @param setup sent to it at its start
  * @param log called with every line that it writes to stdout or stderr
  * @param openMs longest time until it is ready, after which it is killed: a device may hang
- * @throws `WorkerKind.unready` where it cannot be made ready, `WorkerKind.lost` where it ends or no process can be started.
+ * @throws `WorkerKind.unready` if it cannot be made ready, `WorkerKind.lost` if it ends or no process can be started.
  */
 export async function startProcess<Setup, Opened, W, Failure>(
   kind: WorkerKind<Failure>,

@@ -27,7 +27,7 @@ function subtract(from: Float64Array, scale: number, what: Float64Array): void {
   for (let i = 0; i < from.length; i++) from[i]! -= scale * what[i]!;
 }
 
-/** The part of a vector orthogonal to a basis, scaled to length 1; undefined where there is none. */
+/** The part of a vector orthogonal to a basis, scaled to length 1; undefined if there is none. */
 function orthonormalTo(basis: readonly Float64Array[], vector: Float64Array): Float64Array | undefined {
   const rest = Float64Array.from(vector);
   const before = Math.sqrt(dot(rest, rest));
@@ -39,7 +39,7 @@ function orthonormalTo(basis: readonly Float64Array[], vector: Float64Array): Fl
   return rest;
 }
 
-/** An orthonormal basis of what the vectors add to the span of a basis. */
+/** An orthonormal basis of the part of the vectors outside the span of a basis. */
 function extend(basis: readonly Float64Array[], vectors: readonly Float64Array[]): Float64Array[] {
   const block: Float64Array[] = [];
   for (const vector of vectors) {

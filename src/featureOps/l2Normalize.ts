@@ -12,7 +12,7 @@ function scaleVectors(data: Float32Array, channels: number, scaled: Float32Array
 }
 
 /**
- * Scales every vector along the last dimension to length 1; a zero vector stays zero. The input is left as it is. Pauses
+ * Scales every vector along the last dimension to length 1; a zero vector stays zero. The input is not changed. Pauses
  * (yields) every few milliseconds.
  */
 export function* l2Normalize({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float32'>> {

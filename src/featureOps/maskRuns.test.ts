@@ -23,31 +23,31 @@ function painted(runs: Runs, width: number, height: number): number[] {
 
 const mask = [0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1];
 
-test('a bitmap is its runs', () => {
+test('a bitmap is converted to its runs', () => {
   assert.deepEqual(painted(bitmapRuns(Uint8Array.from(mask), 4, 3), 4, 3), mask);
   assert.deepEqual(boxes(bitmapRuns(new Uint8Array(12), 4, 3)), []);
 });
 
-test("run lengths go down the columns, as COCO's", () => {
+test('run lengths are column by column, as in COCO', () => {
   // The columns of the mask: 0 1 1, 1 1 0, 1 0 1, 0 0 1.
   assert.deepEqual(painted(runLengthRuns([1, 4, 1, 1, 1, 1, 2, 1], 4, 3), 4, 3), mask);
   assert.throws(() => [...runLengthRuns([1, 4], 4, 3)], /cover 5 pixels, and the mask has 4 x 3 = 12/);
 });
 
-test('compressed run lengths are the string of the counts', () => {
+test('compressed run lengths decode to the same counts', () => {
   // A mask of 100 rows and 200 columns with rows 10 to 49 of columns 20 to 119 set: as COCO's maskApi.c writes its counts.
   const counts = [2010, ...Array.from({ length: 199 }, (_, i) => (i % 2 === 0 ? 40 : 60)), 8050];
   assert.deepEqual([...compressedLengths(Buffer.from(`jn1X1l1${'0'.repeat(197)}fi7`))], counts);
   assert.deepEqual([...compressedLengths(Buffer.from('141M0010'))], [1, 4, 1, 1, 1, 1, 2, 1]);
 });
 
-test('what is no run length is refused', () => {
+test('invalid run lengths are rejected', () => {
   for (const text of ['\n', 'P', 'ooooooooo', '0000000O']) {
     assert.throws(() => [...compressedLengths(Buffer.from(text))], { code: 'bad_region' }, text);
   }
 });
 
-test('whole columns are one rectangle, however many', () => {
+test('complete columns are one rectangle, however many', () => {
   // From the third pixel of the first column to the second of the fifth.
   assert.deepEqual(boxes(runLengthRuns([2, 12, 4], 6, 3)), [
     { left: 0, right: 1, top: 2, bottom: 3 },
@@ -56,13 +56,13 @@ test('whole columns are one rectangle, however many', () => {
   ]);
 });
 
-test('a large mask comes in batches, also where nothing is found in it', () => {
+test('a large mask is processed in batches, also where it is empty', () => {
   assert.equal(
     [...bitmapRuns(new Uint8Array(12_000_000), 4000, 3000)].length,
     13,
     'one for every million pixels, and an end',
   );
-  // One row, which is cut where a batch ends.
+  // One row, which is split at the end of a batch.
   const row = new Uint8Array(3_000_000).fill(1);
   assert.deepEqual(
     boxes(bitmapRuns(row, row.length, 1)).map(({ left, right }) => [left, right]),
@@ -76,7 +76,7 @@ test('a large mask comes in batches, also where nothing is found in it', () => {
   assert.deepEqual([first.next().value, first.next().value], [[], []], 'lengths of 0');
 });
 
-test('run lengths end where the mask does, and are no more than it has pixels', () => {
+test('run lengths end with the mask, and are not more than its pixels', () => {
   function* endless(length: number): Generator<number> {
     for (;;) yield length;
   }

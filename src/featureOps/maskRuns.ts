@@ -74,7 +74,7 @@ function pushColumnRun(batch: number[], from: number, to: number, height: number
 
 /**
  * The runs of a mask in COCO's run lengths: column-major, alternately outside and inside, outside first.
- * @throws FeatureOpError `bad_region`, while it is read, where the lengths do not sum to width * height pixels.
+ * @throws FeatureOpError `bad_region`, while it is read, if the lengths do not sum to width * height pixels.
  */
 export function* runLengthRuns(lengths: Iterable<number>, width: number, height: number): Generator<number[]> {
   const pixels = width * height;

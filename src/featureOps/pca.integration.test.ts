@@ -70,7 +70,7 @@ function near(actual: number, expected: number, share: number, what: string): vo
   );
 }
 
-describe('principal components against plain numbers', () => {
+describe('principal components against a reference computation', () => {
   for (const [name, vectors, deviations, k] of [
     ['more vectors than channels', 300, [5, 3, 2, 1, 0.5, 0.3, 0.2, 0.1, 0.05], 4],
     ['fewer vectors than channels', 12, Array.from({ length: 40 }, (_, i) => 1 / (i + 1)), 5],
@@ -137,7 +137,7 @@ describe('principal components against plain numbers', () => {
 });
 
 describe('reduceDimensions', () => {
-  test('returns the same result from its thread as the functions, and accepts a basis', async () => {
+  test('returns the same result in its thread as the functions, and accepts a basis', async () => {
     const data = cloud(60, [3, 2, 1, 0.5], 4);
     const { signal } = new AbortController();
     const reduced = await reduceDimensions(data, { components: 2 }, signal);
@@ -151,7 +151,7 @@ describe('reduceDimensions', () => {
     near(again.variances[0]!, variances[0]!, 1e-5, 'variance under the given basis');
   });
 
-  test('ends when it is aborted', async () => {
+  test('stops when it is aborted', async () => {
     const aborted = new AbortController();
     const running = reduceDimensions(cloud(3000, new Array(200).fill(1), 5), { components: 60 }, aborted.signal);
     aborted.abort(new Error('given up'));

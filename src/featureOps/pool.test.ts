@@ -13,7 +13,7 @@ const numbers = ({ left, right, top, bottom }: Box) => [left, right, top, bottom
 const [width, height, channels] = [48, 36, 5];
 const random = stream(3, 'pool');
 
-/** Cells of 8.5 x 7 pixels, mirrored, that leave a border of the image out. */
+/** Cells of 8.5 x 7 pixels, mirrored, that do not cover the border of the image. */
 const grid: Grid = {
   rows: 4,
   columns: 5,
@@ -26,7 +26,7 @@ const map = tensor(
   Float32Array.from({ length: 20 * channels }, () => random.normal()),
 );
 
-/** Plain loops: the mean over a fine grid of points inside the region, each with the vector of the cell it lies in. */
+/** Plain loops: the mean over a fine grid of points inside the region, each with the vector of its cell. */
 function sampled(inside: (x: number, y: number) => boolean) {
   const steps = 4;
   const sum = new Float64Array(channels);
@@ -55,7 +55,7 @@ function close(actual: ArrayLike<number>, expected: readonly number[], tolerance
 
 describe('pooling is the mean over the area of the region', () => {
   test('of boxes', () => {
-    // Edges on the sampling grid, and on neither border of cells nor of pixels.
+    // Edges on the sampling grid, but not on borders of cells or pixels.
     const boxes: Box[] = [
       { left: 5.5, right: 30.25, top: 4.25, bottom: 20.5 },
       { left: 0, right: 48, top: 0, bottom: 36 },
@@ -80,14 +80,14 @@ describe('pooling is the mean over the area of the region', () => {
   });
 });
 
-test('a region without cells gives zeros and says so; one without area is refused', () => {
+test('a region without cells gives zeros and is marked; one without area is rejected', () => {
   const [outside] = runSync(regionWeights([grid], [[46, 48, 0, 36]])) as [RegionWeights];
   assert.equal(outside.coverage, 0);
   assert.deepEqual([...runSync(poolRegions(map, [outside])).data], [0, 0, 0, 0, 0]);
   assert.throws(() => runSync(regionWeights([grid], [])), { code: 'bad_region', message: 'has no area' });
 });
 
-test('several grids have their weights from one pass over the region', () => {
+test('the weights of several grids come from one pass over the region', () => {
   const coarse: Grid = {
     rows: 2,
     columns: 2,

@@ -8,13 +8,13 @@ import type { Runs } from './maskRuns.js';
 export interface RegionWeights {
   /** Indices of the cells, row-major. */
   readonly cells: readonly number[];
-  /** The share of the covered area in each cell; they sum to 1. Empty where no cell is covered. */
+  /** The share of the covered area in each cell; they sum to 1. Empty if no cell is covered. */
   readonly weights: readonly number[];
   /** The share of the region's area that lies on cells, 0 to 1. */
   readonly coverage: number;
 }
 
-/** Cells visited between two pauses, beside the pauses between batches: a few milliseconds. */
+/** Cells visited between two pauses, in addition to the pauses between batches: a few milliseconds. */
 const VISITS_PER_STEP = 50_000;
 
 /** What a region covers of one grid. */

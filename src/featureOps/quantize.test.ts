@@ -5,7 +5,7 @@ import { runSync } from '../tensor/slices.js';
 import { tensor } from '../tensor/tensor.js';
 import { quantizeVectors } from './quantize.js';
 
-test('no value is off by more than half a scale, and the range is used', () => {
+test('no error exceeds half a scale, and the full range is used', () => {
   const random = stream(1, 'quantize');
   const [vectors, channels] = [200, 37];
   const data = Float32Array.from(

@@ -7,7 +7,7 @@ import type { Basis } from './pca.js';
 export interface Reduced {
   /** [..., k]. */
   readonly vectors: Tensor<'float32'>;
-  /** The basis that was computed; absent where it was given. */
+  /** The basis that was computed; absent if it was given. */
   readonly basis?: Basis;
   /** Variance along each component, [k]. */
   readonly variances: readonly number[];
@@ -33,11 +33,11 @@ export function checkReduction(how: Reduction, vectors: number, channels: number
       `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
     );
   }
-  const most = Math.min(channels, vectors - 1);
-  if (how.components <= most) return;
+  const max = Math.min(channels, vectors - 1);
+  if (how.components <= max) return;
   throw new FeatureOpError(
     'bad_components',
-    `${vectors} vectors of length ${channels} have at most ${Math.max(0, most)} principal components, not ` +
+    `${vectors} vectors of length ${channels} have at most ${Math.max(0, max)} principal components, not ` +
       `${how.components}; ask for fewer, or give a basis`,
   );
 }

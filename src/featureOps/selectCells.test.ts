@@ -21,27 +21,27 @@ const map = tensor(
 );
 
 describe('the cells under a rectangle', () => {
-  test('are those that share area with it, borders not counted', () => {
+  test('are those that overlap it in area, not only at a border', () => {
     const box = { left: 110, right: 130, top: 69.9, bottom: 70.1 };
     assert.deepEqual(windowUnder(grid, box), { firstRow: 0, firstColumn: 1, rows: 2, columns: 2 });
     const inside = { left: 113, right: 114, top: 111, bottom: 112 };
     assert.deepEqual(windowUnder(grid, inside), { firstRow: 3, firstColumn: 1, rows: 1, columns: 1 });
   });
 
-  test('end with the map, and are mirrored where it is', () => {
+  test('end with the map, and are mirrored if it is', () => {
     const box = { left: -1e6, right: 105, top: 0, bottom: 1e6 };
     assert.deepEqual(windowUnder(grid, box), { firstRow: 0, firstColumn: 0, rows: 4, columns: 1 });
     assert.deepEqual(windowUnder(mirrored, box), { firstRow: 0, firstColumn: 4, rows: 4, columns: 1 });
   });
 
-  test('must be some', () => {
+  test('must not be empty', () => {
     assert.throws(() => windowUnder(grid, { left: 0, right: 100, top: 50, bottom: 60 }), {
       code: 'bad_region',
       message: /covers no cell; the network saw \[100.0, 150.0\) x \[50.0, 130.0\)/,
     });
   });
 
-  test('keep their vectors and their place', () => {
+  test('keep their vectors and their positions', () => {
     const window = { firstRow: 1, firstColumn: 2, rows: 2, columns: 3 };
     const cut = runSync(cutWindow(map, window));
     assert.deepEqual(cut.shape, [2, 3, 2]);
@@ -50,7 +50,7 @@ describe('the cells under a rectangle', () => {
   });
 });
 
-test('named cells come in their order, twice where they are named twice', () => {
+test('selected cells are returned in the given order, also repeatedly', () => {
   const cells = [
     { row: 3, column: 4 },
     { row: 0, column: 0 },

@@ -16,7 +16,7 @@ export interface Window {
 /**
  * The cells that overlap a box.
  * @param box in the original's pixels
- * @throws FeatureOpError `bad_region` where no cell does.
+ * @throws FeatureOpError `bad_region` if no cell does.
  */
 export function windowUnder(grid: Grid, box: Box): Window {
   const columns = columnsUnder(grid, box.left, box.right);

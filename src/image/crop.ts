@@ -8,9 +8,9 @@ import type { AffineMap, Crop, PreparedImage, RgbImage, Size } from './types.js'
 export function checkCrop(image: Size, crop: Crop): void {
   const describe = `crop (top ${crop.top}, left ${crop.left}, height ${crop.height}, width ${crop.width})`;
   for (const side of ['top', 'left', 'height', 'width'] as const) {
-    const least = side === 'top' || side === 'left' ? 0 : 1;
-    if (!Number.isInteger(crop[side]) || crop[side] < least) {
-      throw new ImageError('bad_dimensions', `${describe}: ${side} must be a whole number of at least ${least}`);
+    const min = side === 'top' || side === 'left' ? 0 : 1;
+    if (!Number.isInteger(crop[side]) || crop[side] < min) {
+      throw new ImageError('bad_dimensions', `${describe}: ${side} must be a whole number of at least ${min}`);
     }
   }
   if (crop.left + crop.width > image.width || crop.top + crop.height > image.height) {

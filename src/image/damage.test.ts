@@ -7,20 +7,20 @@ import { type DamagedFile, imageFixtures } from '../../test/support/damagedJpegs
 import { decodeImage } from './decode.js';
 import { ImageError } from './imageError.js';
 
-/** What becomes of damaged files of every format, beside the verdicts of PIL (`scripts/compare/damagedFiles.ts`). */
+/** The results for damaged files of every format, compared with those of PIL (`scripts/compare/damagedFiles.ts`). */
 
 interface Verdict {
   readonly file: DamagedFile;
-  /** Mean difference of 8-bit samples to the whole file's; absent where it is refused. */
+  /** Mean difference of 8-bit samples to the intact file's; absent if the file is rejected. */
   readonly difference?: number;
   readonly error?: ImageError;
   readonly readByPil: boolean;
 }
 
 const isHarmless = ({ file }: Verdict) => /: (harmless|whole)/.test(file.name);
-/** Arithmetic coding takes any bytes for codes, and gives no sign of their end. */
+/** Arithmetic coding accepts any bytes as codes, and does not mark their end. */
 const isArithmetic = ({ file }: Verdict) => file.from === 'arithmetic.jpg';
-/** Formats without checksums cannot tell a change of some bytes that comes to as many codes, nor one of plain samples. */
+/** Without checksums a format cannot detect changed bytes that are as many valid codes, or changed plain samples. */
 const isSmall = ({ file }: Verdict) => /: \d+ bytes? (removed|inserted|overwritten)/.test(file.name);
 
 function meanDifference(a: Uint8Array, b: Uint8Array): number {
@@ -51,28 +51,28 @@ async function verdicts(): Promise<readonly Verdict[]> {
 const named = (list: readonly Verdict[]) =>
   list.map(({ file, error }) => `${file.name}${error ? ` (${error.message})` : ''}`);
 
-describe('of damaged files', () => {
+describe('damaged files', () => {
   let all: readonly Verdict[];
   before(async () => {
     all = await verdicts();
   });
 
-  test('those that lack no pixel are answered, with the same pixels', () => {
+  test('are decoded to the same pixels if no pixel is missing', () => {
     const harmless = all.filter(isHarmless);
     assert.ok(harmless.length > 150, `${harmless.length} files`);
     const wrong = harmless.filter(({ difference }) => difference !== 0);
-    // That arithmetic codes are all there is said by the end marker alone.
+    // Only the end marker shows that all arithmetic codes are present.
     const expected = ['no end marker', 'half an end marker'].map((what) => `arithmetic.jpg: harmless: ${what}`);
     assert.deepEqual(wrong.map(({ file }) => file.name).sort(), expected.sort());
   });
 
-  test('those that are answered have the pixels of the whole file, but for changes that leave no trace', () => {
+  test('that are decoded have the pixels of the intact file, except for undetectable changes', () => {
     const answered = all.filter(({ error }) => error === undefined);
     const wrong = answered.filter((verdict) => verdict.difference !== 0 && !isSmall(verdict) && !isArithmetic(verdict));
     assert.deepEqual(named(wrong), []);
   });
 
-  test('all that are refused are said to be damaged, by where', () => {
+  test('that are rejected are reported as damaged, with the position', () => {
     const refused = all.filter(({ error }) => error);
     assert.ok(refused.length > 500, `${refused.length} files`);
     for (const { file, error } of refused) {
@@ -86,20 +86,20 @@ describe('of damaged files', () => {
     }
   });
 
-  test('those cut in their pixels are refused', () => {
+  test('that are truncated within their pixels are rejected', () => {
     const cut = all.filter(({ file, difference }) => /: cut (at|in)/.test(file.name) && difference !== 0);
     assert.ok(cut.length > 200, `${cut.length} files`);
     const answered = cut.filter((verdict) => !verdict.error && !isArithmetic(verdict));
     assert.deepEqual(named(answered), []);
   });
 
-  test('JPEG files with restart markers in another order, missing or doubled, or intervals missing, are refused', () => {
+  test('in JPEG are rejected if restart markers are out of order, missing or doubled, or intervals are missing', () => {
     const changed = all.filter(({ file }) => /: .*restart (marker|interval)/.test(file.name));
     assert.ok(changed.length >= 18, `${changed.length} files`);
     assert.deepEqual(named(changed.filter(({ error }) => !error)), []);
   });
 
-  test('most JPEG files with some bytes removed or put in are refused, which PIL answers', () => {
+  test('in JPEG with some bytes removed or inserted are mostly rejected, though PIL decodes them', () => {
     const [few, many] = ['1|3', '50'].map((bytes) =>
       all.filter(
         (verdict) =>
@@ -113,16 +113,16 @@ describe('of damaged files', () => {
     assert.ok(byPil.length < 0.1 * (few.length + many.length), `PIL refuses ${byPil.length}`);
   });
 
-  test('none is answered that PIL refuses, unless all of its pixels are there or PIL does not know its format', () => {
+  test('that PIL rejects are rejected, unless all pixels are present or PIL does not support the format', () => {
     const ours = all.filter((verdict) => !verdict.error && !verdict.readByPil && verdict.difference !== 0);
     assert.deepEqual(named(ours.filter(({ file }) => file.from !== 'picture.avif')), []);
     const better = all.filter((verdict) => !verdict.error && !verdict.readByPil && verdict.difference === 0);
     const what = new Set(better.map(({ file }) => file.name.replace(/^\S+: /, '')));
-    // PIL takes a missing end marker for a cut file.
+    // PIL treats a missing end marker as truncation.
     assert.ok(what.has('harmless: no end marker') && what.has('without the last 2'), [...what].join('; '));
   });
 
-  test('those that PIL answers and that are refused have other pixels, or lack the proof that they have not', async () => {
+  test('that PIL decodes and that are rejected have other pixels, or no proof that they have the same', async () => {
     const ours = all.filter(({ error, readByPil }) => error && readByPil);
     assert.ok(ours.length > 300, `${ours.length} files`);
     const same: string[] = [];
@@ -138,7 +138,7 @@ describe('of damaged files', () => {
       const found = await lenient(file.bytes).catch(() => undefined);
       if (found && meanDifference(whole, found) === 0) same.push(file.name);
     }
-    // The codes end too early, and those that are missing would have said that nothing follows; or the checksum is missing.
+    // The codes end too early, and only the end-of-data code is missing; or the checksum is missing.
     const early = /: without the last (1 of the data|3)$/;
     const unproved =
       /\.png: (cut in the last IDAT|the last byte of the last IDAT missing|the checksum of the last IDAT changed)$/;
@@ -149,14 +149,14 @@ describe('of damaged files', () => {
   });
 });
 
-describe('files of millions of empty parts are refused or read, and hold up nobody', () => {
+describe('with millions of empty parts are rejected or read without blocking other work', () => {
   const MIB = 2 ** 20;
   const repeated = (head: Buffer, part: readonly number[], bytes = 4 * MIB) =>
     Buffer.concat([head, Buffer.alloc(bytes, Buffer.from(part))]);
   const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
   const soi = Buffer.from([0xff, 0xd8]);
 
-  test('JPEG: segments, tables of codes, scans', async () => {
+  test('JPEG: segments, code tables, scans', async () => {
     await assert.rejects(decodeImage(repeated(soi, [0xff, 0xe0, 0, 2])), refused(/more than 20000 segments/));
     const tables = Buffer.concat([Buffer.from([0xff, 0xc4, 0xff, 0xff]), Buffer.alloc(65_533)]);
     await assert.rejects(
@@ -173,7 +173,7 @@ describe('files of millions of empty parts are refused or read, and hold up nobo
     await assert.rejects(decodeImage(repeated(file.subarray(0, 33), chunk)), refused(/more than 100000 chunks/));
   });
 
-  test('GIF: blocks of a byte', async () => {
+  test('GIF: blocks of one byte', async () => {
     const file = await readFile(new URL('still.gif', imageFixtures));
     const whole = await decodeImage(file);
     const comment = Buffer.concat([
@@ -190,7 +190,7 @@ describe('files of millions of empty parts are refused or read, and hold up nobo
     );
   });
 
-  test('TIFF: one tag again and again', async () => {
+  test('TIFF: one tag many times', async () => {
     const file = Buffer.alloc(8 + 2 + 4096 * 12 + 4 + 2 ** 19);
     file.write('II*\0\x08', 'latin1');
     file.writeUInt16LE(4096, 8);

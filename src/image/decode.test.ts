@@ -55,14 +55,14 @@ describe('decodeImage', () => {
   });
 
   it('applies EXIF orientation', async () => {
-    const rotated = await card().withMetadata({ orientation: 6 }).png().toBuffer(); // shown turned clockwise by 90 degrees
+    const rotated = await card().withMetadata({ orientation: 6 }).png().toBuffer(); // displayed rotated by 90 degrees clockwise
     const image = await decodeImage(rotated, limits);
     assert.deepEqual([image.width, image.height], [16, 24]);
     assert.deepEqual(pixel(image, 15, 3), [0, 255, 0], 'the top row became the right column');
     assert.deepEqual(pixel(image, 3, 3), [255, 0, 0]);
   });
 
-  it('makes greyscale, 16-bit and CMYK three 8-bit channels', async () => {
+  it('converts greyscale, 16-bit and CMYK to three 8-bit channels', async () => {
     const grey = await sharp(new Uint8Array(16).fill(100), { raw: { width: 4, height: 4, channels: 1 } })
       .toColourspace('b-w')
       .png()
@@ -80,7 +80,7 @@ describe('decodeImage', () => {
     assert.ok(red > 180 && green < 90 && blue < 90, `${[red, green, blue]} is not red`);
   });
 
-  it('lays transparent pixels over white', async () => {
+  it('composites transparent pixels over white', async () => {
     const data = new Uint8Array(4 * 4 * 4); // black, fully transparent
     data.set([255, 0, 0, 255], 0);
     data.set([0, 0, 0, 128], 4);
@@ -104,7 +104,7 @@ describe('decodeImage', () => {
     assert.deepEqual(pixel(await decodeImage(deep), 3, 3), [255, 255, 255]);
   });
 
-  it('takes the first frame of an animation', async () => {
+  it('decodes the first frame of an animation', async () => {
     const frames = new Uint8Array(8 * 16 * 3).fill(255, 8 * 8 * 3); // black, then white
     const raw = { width: 8, height: 16, channels: 3, pageHeight: 8 } as const;
     for (const animated of [sharp(frames, { raw }).gif(), sharp(frames, { raw }).webp({ lossless: true })]) {
@@ -115,7 +115,7 @@ describe('decodeImage', () => {
     }
   });
 
-  it('lays the first frame of an animated WebP over white where it does not cover the canvas', async () => {
+  it('composites the first frame of an animated WebP over white where it does not cover the canvas', async () => {
     const still = await sharp({ create: { width: 20, height: 16, channels: 3, background: 'red' } })
       .webp({ lossless: true })
       .toBuffer();
@@ -148,7 +148,7 @@ describe('decodeImage', () => {
     }
   });
 
-  it('refuses other formats, whatever sharp could make of them', async () => {
+  it('rejects other formats, even those that sharp supports', async () => {
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>');
     const polyglot = Buffer.from(`GIF89a<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>`);
     for (const bytes of [svg, Buffer.from('%PDF-1.7\n'), Buffer.from('BM\0\0'), Buffer.from('hello')]) {
@@ -161,7 +161,7 @@ describe('decodeImage', () => {
     await assert.rejects(decodeImage(polyglot, limits), { name: 'ImageError' });
   });
 
-  it('refuses every truncation of a file as corrupt', async () => {
+  it('rejects every truncation of a file as corrupt', async () => {
     const photo = await readFile('test/fixtures/photos/coffee.jpg');
     const image = sharp(photo).resize(200, 150, { fit: 'fill' });
     const files = {
@@ -187,7 +187,7 @@ describe('decodeImage', () => {
     await assert.rejects(decodeImage(noise, limits), imageError('corrupt', /cannot be decoded as jpeg/));
   });
 
-  it('refuses what is over a limit before it decodes', async () => {
+  it('rejects images over a limit before decoding', async () => {
     const bytes = await card(1200, 1000).png().toBuffer();
     await assert.rejects(
       decodeImage(bytes, limits),
@@ -201,12 +201,12 @@ describe('decodeImage', () => {
 });
 
 describe('rawImage', () => {
-  it('takes pixels without a copy', () => {
+  it('uses the pixels without a copy', () => {
     const data = new Uint8Array(2 * 3 * 3);
     assert.equal(rawImage(data, 2, 3).data, data);
   });
 
-  it('refuses sizes that do not fit the bytes', () => {
+  it('rejects sizes that do not match the number of bytes', () => {
     assert.throws(() => rawImage(new Uint8Array(17), 2, 3), imageError('bad_dimensions', /needs 18 bytes.*got 17/));
     assert.throws(() => rawImage(new Uint8Array(0), 0, 3), imageError('bad_dimensions', /width is 0/));
     assert.throws(() => rawImage(new Uint8Array(9), 3, 1.5), imageError('bad_dimensions', /height is 1.5/));

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { decodeFailure } from './decodeFailure.js';
 
 test('a timeout of sharp is too_large, anything else is corrupt', async () => {
-  // Minutes of work: no machine is done in a second.
+  // Minutes of work, which no machine finishes in a second.
   const slow = sharp({ create: { width: 12_000, height: 12_000, channels: 3, background: 'red' } }).median(75);
   const timeout = await slow
     .timeout({ seconds: 1 })

@@ -25,7 +25,7 @@ function meanDifference(a: Uint8Array, b: Uint8Array): number {
 
 const square: ResizePolicy = { kind: 'shortestSide', resize: 256, crop: 224 };
 
-test('files that the decoder cannot reduce itself come to the same pixels as decoding and resizing one after the other', async () => {
+test('files that the decoder cannot downscale give the same pixels as decoding and resizing in two steps', async () => {
   const files: [string, Promise<Buffer>, ResizePolicy][] = [
     ['as large as its resize', sized(384, 256).jpeg().toBuffer(), square],
     ['a little larger', sized(500, 333).jpeg().toBuffer(), square],
@@ -45,7 +45,7 @@ test('files that the decoder cannot reduce itself come to the same pixels as dec
   }
 });
 
-test('a large photograph differs by less than a level in the mean, at every edge too', async () => {
+test('a large photograph differs by less than one level on average, also at every edge', async () => {
   for (const [width, height] of [
     [2400, 1600],
     [4032, 3024],
@@ -65,7 +65,7 @@ test('a large photograph differs by less than a level in the mean, at every edge
   }
 });
 
-test('what is wrong is told as by the two steps', async () => {
+test('errors are the same as those of the two steps', async () => {
   const refused = (code: string) => (error: unknown) => error instanceof ImageError && error.code === code;
   const file = await sized(640, 480).jpeg().toBuffer();
   await assert.rejects(inOneStep(file.subarray(0, file.length / 2), square), refused('corrupt'));
@@ -79,7 +79,7 @@ test('what is wrong is told as by the two steps', async () => {
   );
 });
 
-test('a crop is cut and mirrored before the policy is applied, whatever is kept of it', async () => {
+test('a crop is cut and mirrored before the policy is applied, whatever part the policy keeps', async () => {
   const decoded = await decodeImage(photo);
   const policies: ResizePolicy[] = [
     { kind: 'shortestSide', resize: 96, crop: 64 },
@@ -90,15 +90,18 @@ test('a crop is cut and mirrored before the policy is applied, whatever is kept 
   for (const policy of policies) {
     for (const flip of [false, true]) {
       const crop = { left: 101, top: 33, width: 211, height: 147, flip };
-      // The crop as a picture of its own.
+      // The crop as a separate image.
       const cut = await cropImage(decoded, crop, crop);
       const expected = await prepareImage(cut.image, policy, 32);
       for (const picture of [{ encoded: photo }, { raw: decoded }]) {
         const { image, toOriginal, original } = await decodeInput(picture, { crop, policy, stride: 32, limits });
         assert.deepEqual([image.width, image.height], [expected.image.width, expected.image.height]);
-        const most = image.data.reduce((m, value, i) => Math.max(m, Math.abs(value - expected.image.data[i]!)), 0);
+        const maxDifference = image.data.reduce(
+          (m, value, i) => Math.max(m, Math.abs(value - expected.image.data[i]!)),
+          0,
+        );
         // libvips shrinks by large factors in two steps, which are not quite symmetric.
-        assert.ok(most <= 8, `${policy.kind}, ${flip}: ${most} levels apart`);
+        assert.ok(maxDifference <= 8, `${policy.kind}, ${flip}: ${maxDifference} levels apart`);
         assert.ok(meanDifference(image.data, expected.image.data) < 0.5);
         assert.deepEqual(toOriginal, composeMaps(cut.toOriginal, expected.toOriginal));
         assert.deepEqual(original, { width: decoded.width, height: decoded.height });
@@ -107,10 +110,10 @@ test('a crop is cut and mirrored before the policy is applied, whatever is kept 
   }
 });
 
-test('what a file would make the pipeline write is refused before it is decoded', async () => {
+test('a file for which the pipeline would write too many pixels is rejected before decoding', async () => {
   const upright = await sized(640, 480).jpeg().toBuffer();
   const rotated = await sized(640, 480).jpeg().withMetadata({ orientation: 6 }).toBuffer();
-  // Enough for the picture and its input, and not for a rotated copy.
+  // Enough for the image and its input, but not for a rotated copy.
   const output = { ...defaultOutputLimits, pipelinePixels: 640 * 480 + 224 * 224 * 4 };
   const wanted = { policy: square, stride: 32, limits: { ...limits, output } };
   await decodeInput({ encoded: upright }, wanted);
@@ -119,7 +122,7 @@ test('what a file would make the pipeline write is refused before it is decoded'
     (error: unknown) =>
       error instanceof ImageError && error.code === 'too_large' && /decode 307200, orient 307200/.test(error.message),
   );
-  // What only the decoder would find damaged: the plan comes first.
+  // Damage that only the decoder detects, after the plan was checked.
   const damaged = await sized(640, 480).webp({ lossless: true }).withMetadata({ orientation: 6 }).toBuffer();
   const { length } = damaged;
   damaged.fill(0xff, length >> 2, length >> 1);

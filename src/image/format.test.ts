@@ -17,7 +17,7 @@ const picture = sharp({ create: { width: 9, height: 8, channels: 3, background: 
 const jpeg = await picture.clone().jpeg().toBuffer();
 const png = await picture.clone().png().toBuffer();
 
-describe('a file that is not read is refused by its name, with the way out:', () => {
+describe('an unsupported file is rejected with the name of its format and the way out:', () => {
   const refused: Record<string, [Buffer, RegExp]> = {
     'HEIC of an iPhone': [
       ftyp('heic', 'mif1', 'MiHE', 'heic'),
@@ -75,7 +75,7 @@ describe('a file that is not read is refused by its name, with the way out:', ()
   }
 });
 
-describe('what is read is told by its first bytes:', () => {
+describe('a supported file is recognised by its first bytes:', () => {
   const read: Record<string, [Buffer, string]> = {
     jpeg: [jpeg, 'is a JPEG file'],
     png: [png, 'is a PNG file'],

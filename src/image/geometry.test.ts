@@ -30,7 +30,7 @@ function close(actual: { x: number; y: number }, expected: { x: number; y: numbe
 }
 
 describe('affine maps', () => {
-  it('compose as functions do, inner first', () => {
+  it('compose as functions, the inner one first', () => {
     fc.assert(
       fc.property(affineMap, affineMap, point, (outer, inner, { x, y }) => {
         const once = mapPoint(inner, x, y);
@@ -39,7 +39,7 @@ describe('affine maps', () => {
     );
   });
 
-  it('come back by their inverse', () => {
+  it('are undone by their inverse', () => {
     fc.assert(
       fc.property(affineMap, point, (map, { x, y }) => {
         const there = mapPoint(map, x, y);
@@ -83,12 +83,12 @@ describe('cropToOriginal', () => {
 });
 
 describe('cell centres', () => {
-  it('lie in the middle of their cells', () => {
+  it('are in the middle of their cells', () => {
     const grid = gridOf({ image: { width: 96, height: 32 }, toOriginal: identity }, 32);
     assert.deepEqual([...cellCentres(grid)], [16, 16, 48, 16, 80, 16]);
   });
 
-  it('agree with the map of the cells and with that of the network input', () => {
+  it('agree with the affine maps of the cells and of the network input', () => {
     fc.assert(
       fc.property(affineMap, fc.nat(9), fc.nat(9), fc.constantFrom(8, 16, 32), (toOriginal, row, column, stride) => {
         const grid = gridOf({ image: { width: 10 * stride, height: 10 * stride }, toOriginal }, stride);

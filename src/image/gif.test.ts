@@ -10,7 +10,7 @@ import type { RgbImage } from './types.js';
 const RED = [255, 0, 0];
 const BLUE = [0, 0, 255];
 const WHITE = [255, 255, 255];
-/** The background that old writers name, which browsers ignore, is colour 0. */
+/** Colour 0 is the background colour that old encoders set and browsers ignore. */
 const colours = [[0, 128, 0], RED, BLUE];
 const canvas = { width: 40, height: 30 };
 
@@ -23,7 +23,7 @@ const frame = (place: Omit<GifFrame, 'pixels'>, colour = 1): GifFrame => ({
 });
 
 describe('the first frame of a GIF', () => {
-  test('lies on a white canvas where it does not cover it', async () => {
+  test('is composited over a white canvas that it does not cover', async () => {
     const image = await decodeImage(writeGif(canvas, colours, [frame({ left: 10, top: 5, width: 20, height: 15 })]));
     assert.deepEqual([image.width, image.height], [40, 30]);
     for (let y = 0; y < 30; y++) {
@@ -34,7 +34,7 @@ describe('the first frame of a GIF', () => {
     }
   });
 
-  test('lies so at each edge', async () => {
+  test('may be at each edge of the canvas', async () => {
     const places = [
       { left: 0, top: 0, width: 40, height: 10 },
       { left: 0, top: 20, width: 40, height: 10 },
@@ -51,7 +51,7 @@ describe('the first frame of a GIF', () => {
     }
   });
 
-  test('shows white through its transparent pixels, and around itself', async () => {
+  test('has white in place of its transparent pixels and around it', async () => {
     const place = { left: 10, top: 5, width: 20, height: 15, transparent: 2 };
     const pixels = Uint8Array.from({ length: 300 }, (_, i) => (i % 20 < 10 ? 1 : 2));
     const image = await decodeImage(writeGif(canvas, colours, [{ ...place, pixels }]));
@@ -61,7 +61,7 @@ describe('the first frame of a GIF', () => {
     );
   });
 
-  test('is all that is seen of an animation, whatever follows', async () => {
+  test('is the only one that is decoded, whatever follows it', async () => {
     const first = frame({ left: 4, top: 4, width: 8, height: 8 });
     const second = frame({ left: 0, top: 0, width: 40, height: 30, transparent: 1 }, 2);
     const file = writeGif(canvas, colours, [first, second]);
@@ -71,7 +71,7 @@ describe('the first frame of a GIF', () => {
       assert.deepEqual(await decodeImage(file.subarray(0, -cut)), whole, `without ${cut}`);
   });
 
-  test('of a file that a client sent, 160 x 112 at (80, 56) of 320 x 224', async () => {
+  test('of a real file is 160 x 112 at (80, 56) of 320 x 224', async () => {
     const file = await readFile(new URL('../../../test/fixtures/images/cases/offset.gif', import.meta.url));
     const { drawn } = await firstGifFrame(file);
     assert.deepEqual(drawn, { left: 80, top: 56, width: 160, height: 112 });
@@ -89,7 +89,7 @@ describe('the first frame of a GIF', () => {
     assert.notDeepEqual(at(image, 160, 112), WHITE);
   });
 
-  test('has its pixels counted through all sizes of codes, with clear codes and without', async () => {
+  test('has its pixels counted for all code sizes, with and without clear codes', async () => {
     const noise = Uint8Array.from({ length: 200 * 150 * 3 }, (_, i) => (i * 2_654_435_761) >>> 24);
     for (const colourCount of [2, 4, 16, 256]) {
       const picture = sharp(noise, { raw: { width: 200, height: 150, channels: 3 } });
@@ -99,10 +99,10 @@ describe('the first frame of a GIF', () => {
   });
 });
 
-describe('a GIF is refused', () => {
+describe('a GIF is rejected', () => {
   const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
 
-  test('where its first frame lacks pixels, though all blocks are closed', async () => {
+  test('if its first frame lacks pixels, even with all blocks terminated', async () => {
     const short = { left: 0, top: 0, width: 20, height: 10, pixels: new Uint8Array(150).fill(1) };
     await assert.rejects(
       decodeImage(writeGif(canvas, colours, [short])),
@@ -110,7 +110,7 @@ describe('a GIF is refused', () => {
     );
   });
 
-  test('where it has no frame, or ends before it', async () => {
+  test('if it has no frame, or ends before the first one', async () => {
     const empty = writeGif(canvas, colours, []);
     await assert.rejects(
       decodeImage(empty),

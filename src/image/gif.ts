@@ -62,12 +62,12 @@ function firstFrame(bytes: Uint8Array): Frame {
 }
 
 /** Counts the pixels of LZW codes in steps; each code represents a known number of pixels. */
-function* countPixels(data: Uint8Array, colourBits: number, most: number): Generator<number, number> {
+function* countPixels(data: Uint8Array, colourBits: number, expectedPixels: number): Generator<number, number> {
   const clear = 1 << colourBits;
   const lengths = new Uint32Array(1 << MAX_BITS).fill(1, 0, clear);
   let [next, size, last] = [clear + 2, colourBits + 1, -1];
   let [bits, count, at, pixels] = [0, 0, 0, 0];
-  for (let codes = 1; pixels < most; codes++) {
+  for (let codes = 1; pixels < expectedPixels; codes++) {
     while (count < size && at < data.length) {
       bits |= data[at++]! << count;
       count += 8;
@@ -82,7 +82,7 @@ function* countPixels(data: Uint8Array, colourBits: number, most: number): Gener
       continue;
     }
     if (code > next || (last < 0 && code >= clear) || (code === next && next >= lengths.length)) {
-      throw damaged(`its first frame has an invalid code after ${pixels} of ${most} pixels`);
+      throw damaged(`its first frame has an invalid code after ${pixels} of ${expectedPixels} pixels`);
     }
     if (last >= 0 && next < lengths.length) {
       lengths[next] = lengths[last]! + 1;
@@ -110,15 +110,15 @@ export interface GifStill {
  */
 export async function firstGifFrame(bytes: Uint8Array): Promise<GifStill> {
   const { place: drawn, bits, from } = firstFrame(bytes);
-  const most = drawn.width * drawn.height;
+  const expectedPixels = drawn.width * drawn.height;
   const { data, end, ended } = readBlocks(bytes, from);
   if (bits < 1 || bits >= MAX_BITS) throw damaged(`colours of ${bits} bits are not valid`);
-  const counting = countPixels(data, bits, most);
+  const counting = countPixels(data, bits, expectedPixels);
   let step = counting.next();
   for (; !step.done; step = counting.next()) await setImmediate();
-  if (step.value < most) {
+  if (step.value < expectedPixels) {
     const where = ended ? '' : `, where it ends at byte ${bytes.length}`;
-    throw damaged(`its first frame has ${step.value} of ${most} pixels${where}`);
+    throw damaged(`its first frame has ${step.value} of ${expectedPixels} pixels${where}`);
   }
   return { bytes: Buffer.concat([bytes.subarray(0, end), Buffer.from([0, TRAILER])]), drawn };
 }

@@ -9,7 +9,7 @@ const images = new URL('../../../test/fixtures/images/', import.meta.url);
 const read = (name: string) => readFile(new URL(name, images));
 const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
 
-/** Noise of more bytes than have their codes gone over. */
+/** Noise with more bytes than the limit up to which codes are checked. */
 const large = await sharp(
   Uint8Array.from({ length: 1200 * 700 * 3 }, (_, i) => (i * 2_654_435_761) >>> 24),
   { raw: { width: 1200, height: 700, channels: 3 } },
@@ -17,30 +17,30 @@ const large = await sharp(
   .jpeg({ quality: 95 })
   .toBuffer();
 
-describe('files on which the service was wrong', () => {
-  test('half of the data and an end marker is damaged, near the row where it ends', async () => {
+describe('regression files', () => {
+  test('half of the data with an end marker is damaged, near the row where it ends', async () => {
     await assert.rejects(
       decodeImage(await read('cases/half_EOI_astronaut.jpg')),
       refused(/^JPEG is damaged: it has no more data near row 272 of 512; check that it was transferred completely$/),
     );
   });
 
-  test('a fifth cut out of the middle is damaged', async () => {
+  test('a file without a fifth in the middle is damaged', async () => {
     await assert.rejects(
       decodeImage(await read('cases/64_astronaut.jpg')),
       refused(/^JPEG is damaged: .* near row 224 of 512/),
     );
   });
 
-  test('a file that lacks its end marker alone is answered with all of its pixels', async () => {
+  test('a file that lacks only its end marker is decoded with all pixels', async () => {
     const file = await read('cases/trunc_2.jpg');
     const whole = await decodeImage(Buffer.concat([file, Buffer.from([0xff, 0xd9])]));
     assert.deepEqual(await decodeImage(file), whole);
   });
 });
 
-describe('a whole file', () => {
-  test('is decoded as it is, without a copy', async () => {
+describe('an intact file', () => {
+  test('is decoded unchanged, without a copy', async () => {
     for (const name of ['baseline-420.jpg', 'restarts-blocks.jpg', 'grey.jpg', 'cmyk.jpg']) {
       const bytes = await read(name);
       assert.deepEqual(await checkJpeg(bytes), { bytes, strict: false }, name);
@@ -48,7 +48,7 @@ describe('a whole file', () => {
     }
   });
 
-  test('of several scans is left to the warnings of the decoder', async () => {
+  test('of several scans is checked by the warnings of the decoder', async () => {
     for (const name of ['progressive-420.jpg', 'progressive-444.jpg', 'scans-420.jpg', 'arithmetic.jpg']) {
       const bytes = await read(name);
       const checked = await checkJpeg(bytes);
@@ -56,7 +56,7 @@ describe('a whole file', () => {
     }
   });
 
-  test('may have filling of zeros behind its data, as some cameras write it', async () => {
+  test('may have zero padding after its data, as some cameras write it', async () => {
     const bytes = await read('baseline-444.jpg');
     const filled = (filling: number[]) =>
       Buffer.concat([bytes.subarray(0, -2), Buffer.from(filling), bytes.subarray(-2)]);
@@ -64,7 +64,7 @@ describe('a whole file', () => {
     await assert.rejects(decodeImage(filled([1, 2, 3])), refused(/it has 3 bytes of data too many/));
   });
 
-  test('may name another spectrum for its one scan, which is all of it', async () => {
+  test('may declare another spectral range for its only scan, which has all coefficients', async () => {
     const bytes = Buffer.from(await read('baseline-444.jpg'));
     const scan = bytes.indexOf(Buffer.from([0xff, 0xda]));
     const whole = await decodeImage(bytes);
@@ -74,14 +74,14 @@ describe('a whole file', () => {
 });
 
 describe('a file of more than 256 KiB', () => {
-  test('is left to the warnings of the decoder', async () => {
+  test('is checked by the warnings of the decoder', async () => {
     assert.ok(large.length > 600 * 1024);
     const checked = await checkJpeg(large);
     assert.ok(checked.strict && checked.bytes === large);
     assert.equal((await decodeImage(large)).width, 1200);
   });
 
-  test('is refused where data are missing, with an end marker or without', async () => {
+  test('is rejected if data are missing, with or without an end marker', async () => {
     const half = large.subarray(0, large.length >> 1);
     await assert.rejects(decodeImage(half), refused(/decoded as jpeg: VipsJpeg: .*premature end/));
     await assert.rejects(decodeImage(Buffer.concat([half, large.subarray(-2)])), refused(/premature end/));
@@ -89,7 +89,7 @@ describe('a file of more than 256 KiB', () => {
     await assert.rejects(decodeImage(cut), refused(/Corrupt JPEG data|premature end/));
   });
 
-  test('is answered where it lacks its end marker alone, or bytes stand between its segments', async () => {
+  test('is decoded if it lacks only its end marker, or has extra bytes between its segments', async () => {
     const whole = await decodeImage(large);
     assert.deepEqual(await decodeImage(large.subarray(0, -2)), whole);
     const table = large.indexOf(Buffer.from([0xff, 0xc4]));
@@ -98,7 +98,7 @@ describe('a file of more than 256 KiB', () => {
   });
 });
 
-test('a JPEG of 12 bits and one without loss are refused as what they are', async () => {
+test('12-bit and lossless JPEG files are rejected with the name of their kind', async () => {
   const bytes = await read('baseline-444.jpg');
   const frame = bytes.indexOf(Buffer.from([0xff, 0xc0]));
   for (const [at, value, message] of [
@@ -118,7 +118,7 @@ test('a progressive file without its end marker and its last scans is damaged', 
   await assert.rejects(decodeImage(bytes.subarray(0, last)), refused(/it ends before its last scan does/));
 });
 
-test('no damaged file spoils the verdict on another that is decoded at the same time', async () => {
+test('a damaged file does not change the result of another that is decoded concurrently', async () => {
   const whole = await read('progressive-444.jpg');
   const damaged = Buffer.concat([whole.subarray(0, 6000), whole.subarray(6100)]);
   const spaced = await read('baseline-420.jpg');

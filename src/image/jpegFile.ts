@@ -130,9 +130,9 @@ function adobeOddity(
 const MAX_SEGMENTS = 20_000;
 const MAX_SCANS = 1000;
 
-function checkCount(count: number, most: number, what: string): void {
-  if (count <= most) return;
-  throw new ImageError('corrupt', `JPEG is damaged: it has more than ${most} ${what}; encode it again`);
+function checkCount(count: number, max: number, what: string): void {
+  if (count <= max) return;
+  throw new ImageError('corrupt', `JPEG is damaged: it has more than ${max} ${what}; encode it again`);
 }
 
 /**

@@ -18,7 +18,7 @@ describe('the size of a plain JPEG file', () => {
     });
   }
 
-  test('is that of sharp for photographs, or is left to it', async () => {
+  test("equals sharp's for photographs, or is left to sharp", async () => {
     const files = (await readdir(photos)).filter((name) => name.endsWith('.jpg'));
     let plain = 0;
     for (const name of files) {
@@ -43,7 +43,7 @@ describe('the size of a plain JPEG file', () => {
     test(`is left to sharp with ${what}`, async () => assert.equal(plainJpegSize(await make()), undefined));
   }
 
-  test('is left to sharp wherever a file is cut before its samples, or a byte of its header is another', async () => {
+  test('is left to sharp if a file is cut before its samples, or a byte of its header is changed', async () => {
     const bytes = await jpeg().toBuffer();
     const samples = bytes.indexOf(Buffer.from([0xff, 0xda]));
     for (let end = 0; end < samples; end++)
@@ -62,7 +62,7 @@ describe('the size of a plain JPEG file', () => {
     assert.equal(plainJpegSize(empty), undefined);
   });
 
-  test('is searched for in the first segments alone', async () => {
+  test('is searched for only in the first segments', async () => {
     const bytes = await jpeg().toBuffer();
     const comment = [0xff, 0xfe, 0x00, 0x02];
     const behind = (comments: number) =>

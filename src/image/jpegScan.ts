@@ -69,9 +69,16 @@ function layoutOf(frame: Frame, scan: Scan): Layout | undefined {
       component.push(c);
     }
   }
-  const most = (of: 'h' | 'v') => 8 * (single ? 1 : Math.max(...components.map((each) => each[of])));
-  const columns = Math.ceil(width / most('h'));
-  return { columns, units: columns * Math.ceil(height / most('v')), height: most('v'), tables, component, largest };
+  const unitSide = (of: 'h' | 'v') => 8 * (single ? 1 : Math.max(...components.map((each) => each[of])));
+  const columns = Math.ceil(width / unitSide('h'));
+  return {
+    columns,
+    units: columns * Math.ceil(height / unitSide('v')),
+    height: unitSide('v'),
+    tables,
+    component,
+    largest,
+  };
 }
 
 /** Coded data without stuffed bytes and markers. */
@@ -146,11 +153,11 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
 
   const row = (): string => `near row ${Math.floor(unit / columns) * layout.height} of ${frame.height}`;
 
-  /** Checks `most` whole units of the interval. */
-  function checkUnits(most: number): void {
+  /** Checks `unitCount` complete units of the interval. */
+  function checkUnits(unitCount: number): void {
     const end = ends[interval]! * 8;
     let [next, bits, count] = [at, held, heldCount];
-    for (let u = 0; u < most; u++) {
+    for (let u = 0; u < unitCount; u++) {
       let fault: string | undefined;
       for (let b = 0; b < blocks && fault === undefined; b++) {
         const { dc, ac } = tables[b]!;
@@ -209,7 +216,7 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
       throw new ScanFault(`${fault} ${row()}`);
     }
     [at, held, heldCount] = [next, bits, count];
-    unit += most;
+    unit += unitCount;
   }
 
   /** Continues after a restart marker; only padding may precede the marker. */
@@ -232,9 +239,9 @@ export function walkScan(file: Uint8Array, frame: Frame, scan: Scan): ScanWalk |
   return {
     step: () => {
       for (let left = perStep; left > 0 && unit < units; ) {
-        const most = Math.min(left, units - unit, perInterval - (unit % perInterval));
-        checkUnits(most);
-        left -= most;
+        const unitCount = Math.min(left, units - unit, perInterval - (unit % perInterval));
+        checkUnits(unitCount);
+        left -= unitCount;
         if (unit % perInterval === 0 || unit === units) nextInterval();
       }
       if (unit < units) return false;

@@ -15,7 +15,7 @@ const reads = (bytes: Buffer) =>
       () => false,
     );
 
-test('restricted loaders read no other format any more, whatever asks for it', async () => {
+test('after the restriction no code can load another format', async () => {
   assert.equal(await reads(svg), true, 'libvips itself could');
   assert.equal(await withSvg(() => reads(svg)), true);
   restrictLoaders();

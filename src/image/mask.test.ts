@@ -9,7 +9,7 @@ import { decodeMask } from './mask.js';
 const size = { width: 13, height: 5 };
 const count = size.width * size.height;
 
-/** Numbers of all sorts that so many bits hold: 0, 1 and the largest among them. */
+/** Various values of so many bits, with 0, 1 and the largest. */
 const numbers = (bits: number) =>
   Array.from({ length: count }, (_, i) => [0, 1, 2 ** bits - 1, i % 2 ** bits, 0][i % 5]!);
 const grey = (bits: number) => ({ ...size, bits, colour: GREY });
@@ -21,7 +21,7 @@ const long = (...values: number[]) => {
   return bytes;
 };
 
-/** A profile of a grey gamma, from a mask on which they were applied once. */
+/** A grey gamma profile, from a mask to which it was applied by mistake. */
 async function greyProfile(): Promise<Buffer> {
   const { icc } = await sharp(await readFile('test/fixtures/images/cases/mask_gray22_values_1_255.png')).metadata();
   const { deflateSync } = await import('node:zlib');
@@ -40,9 +40,9 @@ const colourChunks: Record<string, () => Promise<Buffer> | Buffer> = {
   'an orientation': () => pngChunk('eXIf', Buffer.from('4d4d002a00000008000101120003000000010006000000000000', 'hex')),
 };
 
-describe('a mask of one channel', () => {
+describe('a mask with one channel', () => {
   for (const bits of [1, 2, 4, 8, 16]) {
-    test(`has all of its numbers of ${bits} bits that are not 0 inside, 1 among them`, async () => {
+    test(`is inside wherever a value of ${bits} bits is not 0, also where it is 1`, async () => {
       const values = numbers(bits);
       const { data, ...found } = await decodeMask(writePng(grey(bits), values), size);
       assert.deepEqual(found, size);
@@ -71,7 +71,7 @@ describe('a mask of one channel', () => {
     assert.deepEqual([...(await decodeMask(png, size)).data], values);
   });
 
-  test('as a client sent it, with a profile of gamma 2.2, keeps its ones', async () => {
+  test('with a colour profile of gamma 2.2 keeps its ones', async () => {
     const file = await readFile('test/fixtures/images/cases/mask_gray22_values_1_255.png');
     const { data } = await decodeMask(file, { width: 600, height: 400 });
     const of = (number: number) => data.filter((value) => value === number).length;
@@ -81,9 +81,9 @@ describe('a mask of one channel', () => {
 
 describe('a mask with a palette', () => {
   for (const bits of [1, 2, 4, 8]) {
-    test(`has its indices of ${bits} bits, not their colours`, async () => {
+    test(`uses its indices of ${bits} bits, not their colours`, async () => {
       const values = numbers(bits);
-      // Index 0 is white, and all others are black: by colours the mask would be turned over.
+      // Index 0 is white, and all others are black: by colours the mask would be inverted.
       const palette = Buffer.alloc(3 * 2 ** bits);
       palette.fill(255, 0, 3);
       const transparent = pngChunk('tRNS', Buffer.alloc(2 ** bits));
@@ -95,7 +95,7 @@ describe('a mask with a palette', () => {
   }
 });
 
-describe('is refused, with the reason:', () => {
+describe('is rejected with the reason:', () => {
   const refused = (code: string, message: RegExp) => (error: unknown) => {
     assert.ok(error instanceof ImageError);
     assert.equal(error.code, code);
@@ -117,7 +117,7 @@ describe('is refused, with the reason:', () => {
     });
   }
 
-  test('a mask of another format, by its name', async () => {
+  test('a mask of another format, with its name', async () => {
     const picture = sharp(new Uint8Array(count), { raw: { ...size, channels: 1 } });
     for (const [format, name] of [
       ['jpeg', 'JPEG'],
@@ -141,7 +141,7 @@ describe('is refused, with the reason:', () => {
     await assert.rejects(decodeMask(file, size), refused('bad_dimensions', /mask of 5 x 13 .* image of 13 x 5/));
   });
 
-  test('a mask that is cut or changed', async () => {
+  test('a mask that is truncated or changed', async () => {
     const file = writePng(grey(8), numbers(8));
     const data = file.indexOf('IDAT');
     for (let end = 8; end < file.length - 12; end++) {

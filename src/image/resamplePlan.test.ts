@@ -6,13 +6,12 @@ import { planResampling, type Resampling } from './resamplePlan.js';
 import { checkPipelinePixels, enoughPipelinePixels, type OutputLimits, planInput } from './resize.js';
 import type { ResizePolicy, RgbImage, Size } from './types.js';
 
-/** Sides of pictures, small ones and powers of two more often. */
-const side = (most: number) =>
-  fc.oneof(fc.integer({ min: 1, max: Math.min(8, most) }), fc.integer({ min: 1, max: most }));
+/** Sides of images, with small ones and powers of two more often. */
+const side = (max: number) => fc.oneof(fc.integer({ min: 1, max: Math.min(8, max) }), fc.integer({ min: 1, max }));
 
-const size = (most: number): fc.Arbitrary<Size> => fc.record({ width: side(most), height: side(most) });
+const size = (max: number): fc.Arbitrary<Size> => fc.record({ width: side(max), height: side(max) });
 
-/** A part of something of this length. */
+/** A range within this length. */
 const part = (length: number): fc.Arbitrary<{ start: number; length: number }> =>
   fc
     .integer({ min: 0, max: length - 1 })
@@ -24,7 +23,7 @@ const within = ({ width, height }: Size) =>
     .tuple(part(width), part(height))
     .map(([x, y]) => ({ left: x.start, top: y.start, width: x.length, height: y.length }));
 
-/** Every policy; stride 1, so that nothing but the limits refuses one. */
+/** Every policy; stride 1, so that only the limits reject one. */
 const policy: fc.Arbitrary<ResizePolicy> = fc.oneof(
   side(8192).chain((crop) =>
     fc.record({
@@ -40,11 +39,11 @@ const policy: fc.Arbitrary<ResizePolicy> = fc.oneof(
 const total = (stages: readonly { readonly pixels: number }[]): number =>
   stages.reduce((sum, { pixels }) => sum + pixels, 0);
 
-/** No limit on the output: its cost alone is looked at. */
+/** No limit on the output: only its cost is checked. */
 const limits: OutputLimits = { inputPixels: Number.MAX_SAFE_INTEGER };
 
 describe('the plan of a resampling', () => {
-  it('writes no more than some times what is kept, for every shape, policy, crop and flip', () => {
+  it('writes at most a small multiple of the kept pixels, for every shape, policy, crop and flip', () => {
     const cases = size(20_000).chain((image) =>
       fc.record({
         image: fc.constant(image),
@@ -68,9 +67,9 @@ describe('the plan of a resampling', () => {
           assert.ok(stage.pixels <= 4 * output, `${stage.name} writes ${stage.pixels} for ${output}`);
         }
         assert.ok(total(plan.stages) <= 10 * output, `${total(plan.stages)} for ${output}`);
-        // Sides of a usual network input: hardly more than the result itself, once for each step.
+        // Sides of a usual network input: little more than the result itself, once for each step.
         if (Math.min(kept.width, kept.height) >= 32) assert.ok(total(plan.stages) <= 4.3 * output);
-        // What is read lies in the source, and an axis that gets longer reads no more than it writes and the kernel's support.
+        // Reads are within the source, and an enlarged axis reads at most what it writes plus the kernel's support.
         for (const [axis, length, written] of [
           [plan.x, image.width, kept.width],
           [plan.y, image.height, kept.height],
@@ -84,12 +83,12 @@ describe('the plan of a resampling', () => {
     );
   });
 
-  it('stays below the default limit for every image and input within theirs', () => {
+  it('stays below the default limit for every image and input within their limits', () => {
     const allowed = { imagePixels: 50_000_000, inputPixels: 2 ** 22 };
     fc.assert(
-      fc.property(size(20_000), size(2048), fc.boolean(), (image, kept, turned) => {
+      fc.property(size(20_000), size(2048), fc.boolean(), (image, kept, rotated) => {
         fc.pre(image.width * image.height <= allowed.imagePixels);
-        const decoded = image.width * image.height * (turned ? 2 : 1);
+        const decoded = image.width * image.height * (rotated ? 2 : 1);
         const { stages } = planResampling(image, { size: kept, flip: true });
         assert.ok(decoded + total(stages) <= enoughPipelinePixels(allowed.imagePixels, allowed.inputPixels));
       }),
@@ -104,7 +103,7 @@ function kernel(x: number): number {
   return t < 2 ? 2 + t * (-4 + t * (2.5 - 0.5 * t)) : 0;
 }
 
-/** The whole of `from` enlarged by the definition, in float64; for axes that do not get shorter. */
+/** All of `from`, enlarged by definition in float64; for axes that are not reduced. */
 function enlargedByDefinition(image: RgbImage, { from, size: to }: Resampling): RgbImage {
   const part = from ?? { left: 0, top: 0, width: image.width, height: image.height };
   const data = new Uint8ClampedArray(to.width * to.height * 3);
@@ -125,7 +124,7 @@ function enlargedByDefinition(image: RgbImage, { from, size: to }: Resampling): 
   return { ...to, data: new Uint8Array(data.buffer) };
 }
 
-/** What is kept of a resized picture, mirrored where that is asked for. */
+/** The kept part of a resized image, mirrored on request. */
 function cutOut(image: RgbImage, { keep, flip }: Resampling): RgbImage {
   const { left, top, width, height } = keep ?? { left: 0, top: 0, width: image.width, height: image.height };
   const data = Uint8Array.from({ length: width * height * 3 }, (_, at) => {
@@ -135,25 +134,25 @@ function cutOut(image: RgbImage, { keep, flip }: Resampling): RgbImage {
   return { width, height, data };
 }
 
-function mostApart(a: RgbImage, b: RgbImage): number {
+function maxDifference(a: RgbImage, b: RgbImage): number {
   assert.deepEqual([a.width, a.height, a.data.length], [b.width, b.height, b.data.length]);
-  return a.data.reduce((most, value, i) => Math.max(most, Math.abs(value - b.data[i]!)), 0);
+  return a.data.reduce((max, value, i) => Math.max(max, Math.abs(value - b.data[i]!)), 0);
 }
 
-/** Pictures of noise, which no other interpolation could meet by chance. */
+/** Images of noise, for which no other interpolation gives the same result by chance. */
 const picture = size(24).chain(({ width, height }) =>
   fc
     .uint8Array({ minLength: width * height * 3, maxLength: width * height * 3 })
     .map((data): RgbImage => ({ width, height, data })),
 );
 
-/** Any resampling of a picture. */
-const steps = (image: RgbImage, least: (side: number) => number): fc.Arbitrary<Resampling> =>
+/** Any resampling of an image. */
+const steps = (image: RgbImage, minSide: (side: number) => number): fc.Arbitrary<Resampling> =>
   within(image).chain((from) =>
     fc
       .record({
-        width: fc.integer({ min: least(from.width), max: 60 }),
-        height: fc.integer({ min: least(from.height), max: 60 }),
+        width: fc.integer({ min: minSide(from.width), max: 60 }),
+        height: fc.integer({ min: minSide(from.height), max: 60 }),
       })
       .chain((to) =>
         fc.record({ from: fc.constant(from), size: fc.constant(to), keep: within(to), flip: fc.boolean() }),
@@ -161,7 +160,7 @@ const steps = (image: RgbImage, least: (side: number) => number): fc.Arbitrary<R
   );
 
 describe('resample', () => {
-  it('gives the window of what is enlarged whole by the definition, to within a level', async () => {
+  it('equals the window of the complete enlargement by definition, to within a level', async () => {
     const cases = picture.chain((image) =>
       fc.tuple(
         fc.constant(image),
@@ -171,13 +170,13 @@ describe('resample', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ([image, way]) => {
         const naive = cutOut(enlargedByDefinition(image, way), way);
-        assert.ok(mostApart(await resample(image, way), naive) <= 1);
+        assert.ok(maxDifference(await resample(image, way), naive) <= 1);
       }),
       { numRuns: 150 },
     );
   });
 
-  it('gives the window of what is resized whole, to within a level, where an axis gets shorter too', async () => {
+  it('equals the window of the complete resize, to within a level, also if an axis is reduced', async () => {
     const cases = picture.chain((image) =>
       fc.tuple(
         fc.constant(image),
@@ -187,13 +186,13 @@ describe('resample', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ([image, way]) => {
         const whole = await resample(image, { ...(way.from && { from: way.from }), size: way.size });
-        assert.ok(mostApart(await resample(image, way), cutOut(whole, way)) <= 1);
+        assert.ok(maxDifference(await resample(image, way), cutOut(whole, way)) <= 1);
       }),
       { numRuns: 150 },
     );
   });
 
-  it('shows what lies under the window at any scale', async () => {
+  it('shows the content of the window at any scale', async () => {
     const image: RgbImage = { width: 2, height: 1, data: Uint8Array.of(10, 20, 30, 200, 210, 220) };
     const whole = { width: 2 ** 33, height: 2 ** 32 };
     // Around the centres of its two pixels.
@@ -207,8 +206,8 @@ describe('resample', () => {
   });
 });
 
-describe('the limit of what is written', () => {
-  it('names itself, the steps and the way out', () => {
+describe('the limit of written pixels', () => {
+  it('is an error that names the limit, the steps and the way out', () => {
     const { stages } = planResampling({ width: 10, height: 500 }, { size: { width: 100, height: 100 } });
     assert.throws(() => checkPipelinePixels(stages, { inputPixels: 1e6, pipelinePixels: 10_999 }), {
       name: 'ImageError',

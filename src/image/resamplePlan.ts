@@ -33,7 +33,7 @@ export interface AxisPlan {
   readonly shrunk: number;
   /** Part of the shrunk axis that is written. */
   readonly window: Span;
-  /** Pixels and weights of the enlargement. Absent where the axis is not enlarged. */
+  /** Pixels and weights of the enlargement. Absent if the axis is not enlarged. */
   readonly taps?: Taps;
 }
 

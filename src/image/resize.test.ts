@@ -59,7 +59,7 @@ describe('prepareImage', () => {
     assert.equal(even.toOriginal.offsetY, 16);
   });
 
-  it('native rounds each side to the nearest multiple of the stride, one stride at least', async () => {
+  it('native rounds each side to the nearest multiple of the stride, and at least to one stride', async () => {
     for (const [width, height, expected] of [
       [100, 47, [96, 32]],
       [5, 48, [32, 64]],
@@ -70,7 +70,7 @@ describe('prepareImage', () => {
     }
   });
 
-  it('gives whole pictures when it enlarges, to the last row and column', async () => {
+  it('enlarges complete images, including the last row and column', async () => {
     const white = blank(37, 53);
     white.data.fill(255);
     for (const policy of [
@@ -83,14 +83,14 @@ describe('prepareImage', () => {
     }
   });
 
-  it('leaves an image alone that has the right size', async () => {
+  it('does not change an image that has the right size', async () => {
     const image = blank(64, 32);
     const prepared = await prepareImage(image, { kind: 'fit', width: 64, height: 32 }, 32);
     assert.equal(prepared.image, image);
     assert.deepEqual(prepared.toOriginal, { scaleX: 1, scaleY: 1, offsetX: 0, offsetY: 0 });
   });
 
-  it('maps what it shows back to where it was, within a twentieth of a pixel, shrunk or enlarged', async () => {
+  it('maps input pixels to their original positions within a twentieth of a pixel, reduced or enlarged', async () => {
     const original = spot(300, 200, 131.3, 88.8, 9);
     const policies: ResizePolicy[] = [
       { kind: 'native' },
@@ -105,7 +105,7 @@ describe('prepareImage', () => {
     }
   });
 
-  it('gives a window of a picture of one pixel, or one long and thin, at the cost of the window', async () => {
+  it('computes a window of a one-pixel or a long thin image at the cost of the window', async () => {
     for (const [width, height, resize] of [
       [1, 1, 8192],
       [1, 1000, 256],
@@ -120,7 +120,7 @@ describe('prepareImage', () => {
     }
   });
 
-  it('refuses policies that do not fit, with the way out', async () => {
+  it('rejects policies that do not fit, with the way out', async () => {
     const image = blank(300, 200);
     const cases: [ResizePolicy, RegExp][] = [
       [{ kind: 'shortestSide', resize: 200, crop: 224 }, /crop 224 is larger than resize 200; crop at most 192$/],
@@ -136,19 +136,19 @@ describe('prepareImage', () => {
     ];
     for (const [policy, message] of cases)
       await assert.rejects(prepareImage(image, policy, 32), badDimensions(message));
-    const most = 2 ** 32 - 1;
+    const maxUint32 = 2 ** 32 - 1;
     for (const [policy, message] of [
       [
-        { kind: 'shortestSide', resize: 256, crop: most },
+        { kind: 'shortestSide', resize: 256, crop: maxUint32 },
         /^crop 4294967295 is larger than resize 256; crop at most 256$/,
       ],
-      [{ kind: 'fit', width: most, height: 32 }, /network input of 4294967295 x 32 .* exceeds the limit/],
+      [{ kind: 'fit', width: maxUint32, height: 32 }, /network input of 4294967295 x 32 .* exceeds the limit/],
     ] satisfies [ResizePolicy, RegExp][]) {
       await assert.rejects(prepareImage(image, policy, 32), { name: 'ImageError', message });
     }
   });
 
-  it('refuses more output pixels than the limit', async () => {
+  it('rejects more output pixels than the limit', async () => {
     const limits = { inputPixels: 64 * 64 };
     for (const policy of [
       { kind: 'native' },
@@ -164,7 +164,7 @@ describe('prepareImage', () => {
   });
 });
 
-describe('sizes that are allowed', () => {
+describe('allowed input sizes', () => {
   const limits = {
     inputPixels: 2 ** 20,
     inputSizes: [
@@ -173,7 +173,7 @@ describe('sizes that are allowed', () => {
     ],
   };
 
-  it('are taken by every policy that comes to one of them', async () => {
+  it('are accepted from every policy that results in one of them', async () => {
     for (const [image, policy] of [
       [blank(300, 200), { kind: 'fit', width: 96, height: 64 }],
       [blank(300, 200), { kind: 'shortestSide', resize: 96, crop: 64 }],
@@ -184,7 +184,7 @@ describe('sizes that are allowed', () => {
     }
   });
 
-  it('are named where an input would have another', async () => {
+  it('are named if an input would have another size', async () => {
     for (const [policy, size] of [
       [{ kind: 'fit', width: 64, height: 96 }, '64x96'],
       [{ kind: 'shortestSide', resize: 96, crop: 96 }, '96x96'],
@@ -199,7 +199,7 @@ describe('sizes that are allowed', () => {
 describe('cropImage', () => {
   const size = { width: 64, height: 96 };
 
-  it('maps what it shows back to the original, flipped or not', async () => {
+  it('maps input pixels to their original positions, flipped or not', async () => {
     const original = spot(300, 200, 140.4, 93.7, 8);
     for (const flip of [false, true]) {
       const prepared = await cropImage(original, { top: 40, left: 90, height: 120, width: 111, flip }, size);
@@ -220,7 +220,7 @@ describe('cropImage', () => {
     }
   });
 
-  it('lets nothing from outside the rectangle bleed in', async () => {
+  it('does not blend in pixels from outside the rectangle', async () => {
     const original = blank(100, 100);
     original.data.fill(255);
     for (let row = 20; row < 60; row++) original.data.fill(0, (row * 100 + 20) * 3, (row * 100 + 60) * 3);
@@ -228,7 +228,7 @@ describe('cropImage', () => {
     assert.ok(image.data.every((value) => value === 0));
   });
 
-  it('refuses crops outside the image and sizes that are not whole', async () => {
+  it('rejects crops outside the image and sizes that are not integers', async () => {
     const image = blank(100, 80);
     const crop = { top: 0, left: 0, height: 80, width: 100, flip: false };
     await assert.rejects(

@@ -59,11 +59,11 @@ function checkSide(name: string, value: number): void {
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
  * @throws ImageError `bad_dimensions` naming the nearest multiples.
  */
-function checkMultiple(name: string, value: number, stride: number, most = Number.POSITIVE_INFINITY): void {
+function checkMultiple(name: string, value: number, stride: number, max = Number.POSITIVE_INFINITY): void {
   checkSide(name, value);
   if (value % stride === 0) return;
   const below = Math.floor(value / stride) * stride;
-  const near = [below, below + stride].filter((side) => side >= stride && side <= most);
+  const near = [below, below + stride].filter((side) => side >= stride && side <= max);
   throw new ImageError(
     'bad_dimensions',
     `${name} is ${value}, not a multiple of the model's stride ${stride}; use ${near.join(' or ')}`,
@@ -85,13 +85,13 @@ export function checkInputPixels(width: number, height: number, limits: OutputLi
  * @throws ImageError `too_large` over the limit.
  */
 export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimits): void {
-  const most = limits.pipelinePixels ?? enoughPipelinePixels(defaultImageLimits.imagePixels, limits.inputPixels);
+  const max = limits.pipelinePixels ?? enoughPipelinePixels(defaultImageLimits.imagePixels, limits.inputPixels);
   const pixels = stages.reduce((sum, stage) => sum + stage.pixels, 0);
-  if (pixels <= most) return;
+  if (pixels <= max) return;
   const parts = stages.map((stage) => `${stage.name} ${stage.pixels}`).join(', ');
   throw new ImageError(
     'too_large',
-    `making the network input would write ${pixels} pixels (${parts}), over the limit of ${most} (pipelinePixels); ` +
+    `making the network input would write ${pixels} pixels (${parts}), over the limit of ${max} (pipelinePixels); ` +
       'send a smaller image, or choose a smaller size',
   );
 }
@@ -124,11 +124,11 @@ function planShortestSide(
     throw new ImageError('bad_dimensions', message);
   }
   checkSide('crop', crop);
-  const mostCrop = Math.floor(resize / stride) * stride;
+  const maxCrop = Math.floor(resize / stride) * stride;
   if (crop > resize) {
-    throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${mostCrop}`);
+    throw new ImageError('bad_dimensions', `crop ${crop} is larger than resize ${resize}; crop at most ${maxCrop}`);
   }
-  checkMultiple('crop', crop, stride, mostCrop);
+  checkMultiple('crop', crop, stride, maxCrop);
   checkInputPixels(crop, crop, limits);
   const portrait = image.width <= image.height;
   // torchvision: int(size * long / short), the product first.

@@ -16,7 +16,7 @@ const near = (found: readonly number[], expected: ArrayLike<number>, by: number)
     assert.ok(Math.abs(value - expected[i]!) <= by, `${i}: ${value}, ${expected[i]}`);
 };
 
-describe('a TIFF is read', () => {
+describe('a TIFF is decoded', () => {
   for (const [name, options] of [
     ['of either byte order', { bigEndian: true }],
     ['of BigTIFF', { big: true }],
@@ -27,7 +27,7 @@ describe('a TIFF is read', () => {
     );
   }
 
-  test('with white as zero', async () => {
+  test('with zero as white', async () => {
     const inverted = ramp.map((value) => 255 - value);
     assert.deepEqual(greyOf(await decodeImage(writeTiff(inverted, { ...size, photometric: 0 }))), [...ramp]);
   });
@@ -50,7 +50,7 @@ describe('a TIFF is read', () => {
   });
 
   test('of CMYK', async () => {
-    // Cyan, magenta, yellow, nothing.
+    // Cyan, magenta, yellow, no ink.
     const inks = Uint8Array.from({ length: count * 4 }, (_, i) =>
       Math.floor(i / 4) % 4 === i % 4 && i % 4 < 3 ? 255 : 0,
     );
@@ -62,7 +62,7 @@ describe('a TIFF is read', () => {
     assert.deepEqual(white, [255, 255, 255]);
   });
 
-  test('of several pages: the first', async () => {
+  test('of several pages, of which the first is used', async () => {
     const page = (level: number) =>
       ({ create: { width: 8, height: 8, channels: 3, background: { r: level, g: level, b: level } } }) as const;
     const pages = await Promise.all([40, 200].map((level) => sharp(page(level)).png().toBuffer()));
@@ -89,7 +89,7 @@ describe('a TIFF is read', () => {
   }
 });
 
-describe('a TIFF is refused by what is in it:', () => {
+describe('a TIFF is rejected with the unsupported feature:', () => {
   const grey = (pixels: Uint8Array, options: Partial<TiffOptions>) => writeTiff(pixels, { ...size, ...options });
   const cases: Record<string, [Buffer, RegExp]> = {
     'floating point': [
@@ -147,12 +147,12 @@ describe('a TIFF is refused by what is in it:', () => {
 describe('a TIFF is damaged', () => {
   const refused = (message: RegExp) => ({ name: 'ImageError', code: 'corrupt', message });
 
-  test('where its samples end behind the file', async () => {
+  test('if its samples extend past the end of the file', async () => {
     const file = writeTiff(ramp, size);
     await assert.rejects(decodeImage(file.subarray(0, -1)), refused(/strip 0 ends at byte \d+, but the file has/));
   });
 
-  test('wherever it is cut', async () => {
+  test('if it is truncated anywhere', async () => {
     for (const options of [{}, { big: true }, { bigEndian: true }]) {
       const file = writeTiff(ramp, { ...size, ...options });
       for (let end = 4; end < file.length; end += 3) {

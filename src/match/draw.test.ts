@@ -5,7 +5,7 @@ import { drawMatches } from './draw.js';
 
 const grey = (width: number, height: number) => ({ width, height, data: new Uint8Array(width * height * 3).fill(128) });
 
-test('both images stand side by side, with boxes and a line drawn over them', async () => {
+test('both images are side by side, with boxes and a line drawn over them', async () => {
   const png = await drawMatches(
     { image: grey(64, 64), cell: { width: 8, height: 8 } },
     { image: grey(128, 64), cell: { width: 8, height: 8 }, crop: { left: 8, top: 8, width: 64, height: 48 } },
@@ -22,12 +22,12 @@ test('both images stand side by side, with boxes and a line drawn over them', as
   assert.ok(box[0]! > box[1]! + 50, `the box is red: ${box}`);
 });
 
-test('no pairs: the images alone', async () => {
+test('without pairs only the images are drawn', async () => {
   const side = { image: grey(10, 20), cell: { width: 8, height: 8 } };
   assert.equal((await sharp(await drawMatches(side, side, [])).metadata()).width, 256 + 16 + 256);
 });
 
-test('a picture of one row gets no wider than its limit', async () => {
+test('an image of one row does not exceed the maximum width', async () => {
   const flat = { image: grey(20_000, 1), cell: { width: 8, height: 8 } };
   const { width, height } = await sharp(await drawMatches(flat, flat, [])).metadata();
   assert.deepEqual([width, height], [4096 + 16 + 4096, 512]);

@@ -31,7 +31,7 @@ const HEIGHT = 512;
 const MAX_WIDTH = 4096;
 const GAP = 16;
 
-/** Degrees between the hues of consecutive pairs, by which all hues lie far apart: crossing lines can be told apart. */
+/** Degrees between the hues of consecutive pairs, so that all hues are far apart and crossing lines are distinguishable. */
 const GOLDEN_ANGLE = 137.508;
 
 function placed(side: DrawnImage, left: number) {

@@ -28,7 +28,7 @@ const vector = (map: CellFeatures, cell: number) => [
 ];
 const l2 = (a: number[], b: number[]) => Math.hypot(...a.map((value, i) => value - b[i]!));
 
-/** Every source with its first nearest target, the plain way. */
+/** Every source with its first nearest target, in plain loops. */
 function nearestByHand(a: CellFeatures, b: CellFeatures) {
   return Array.from({ length: a.rows * a.columns }, (_, source) => {
     const distances = Array.from({ length: b.rows * b.columns }, (__, cell) => l2(vector(a, source), vector(b, cell)));
@@ -38,7 +38,7 @@ function nearestByHand(a: CellFeatures, b: CellFeatures) {
 }
 
 describe('matchFeatures', () => {
-  it('gives every source its nearest target, ties to the lower index', () => {
+  it('pairs every source with its nearest target, ties with the lower index', () => {
     fc.assert(
       fc.property(mapPair, ([a, b]) => {
         const matches = matchFeatures(a, b, { order: 'source' });
@@ -52,7 +52,7 @@ describe('matchFeatures', () => {
     );
   });
 
-  it('keeps the topGamma nearest, ties to the lower source, in either order', () => {
+  it('keeps the topGamma nearest pairs, of ties the lower source, in either order', () => {
     fc.assert(
       fc.property(mapPair, fc.double({ min: 0.01, max: 1, noNaN: true }), ([a, b], share) => {
         const topGamma = Math.ceil(share * a.rows * a.columns);
@@ -78,7 +78,7 @@ describe('matchFeatures', () => {
     }
   });
 
-  it('with mutual keeps a pair only where each is the other one’s nearest', () => {
+  it('with mutual keeps a pair only if each is the nearest of the other', () => {
     const a = row(1, [0], [1], [10]);
     const b = row(1, [0.4], [11], [30]);
     assert.deepEqual(
@@ -98,10 +98,10 @@ describe('matchFeatures', () => {
     );
   });
 
-  it('with ratio drops what is nearly as near to a second target', () => {
+  it('with ratio drops pairs whose second target is nearly as near', () => {
     const a = row(1, [0], [10]);
     const b = row(1, [1], [-1.1], [10.5]);
-    // Source 0: 1 against 1.1; source 1: 0.5 against 9.
+    // Source 0: 1 and 1.1; source 1: 0.5 and 9.
     assert.deepEqual(
       matchFeatures(a, b, { ratio: 0.8 }).map(({ source, target }) => [source, target]),
       [[1, 2]],
@@ -110,7 +110,7 @@ describe('matchFeatures', () => {
     assert.equal(matchFeatures(row(1, [0]), row(1, [2], [2]), { ratio: 1 }).length, 0, 'an exact tie is ambiguous');
   });
 
-  it('filters before it counts topGamma', () => {
+  it('filters before topGamma is applied', () => {
     const a = row(1, [0], [10]);
     const b = row(1, [0], [0], [10.5]); // source 0 is nearest of all, but ambiguous
     assert.deepEqual(
@@ -119,7 +119,7 @@ describe('matchFeatures', () => {
     );
   });
 
-  it('with cosine compares directions, and measures between unit vectors', () => {
+  it('with cosine compares directions, with distances between unit vectors', () => {
     const a = row(2, [10, 0]);
     const b = row(2, [9, 5], [1, 0.01]);
     assert.equal(matchFeatures(a, b)[0]?.target, 0);
@@ -129,7 +129,7 @@ describe('matchFeatures', () => {
     assert.ok(Math.abs(match!.similarity - 1 / Math.hypot(1, 0.01)) < 1e-6);
   });
 
-  it('gives the same similarity under both distances, filters by it, and calls that of a zero vector 0', () => {
+  it('returns the same similarity for both distances, filters by it, and defines it as 0 for a zero vector', () => {
     const a = row(2, [1, 1], [0, 0], [-1, 0]);
     const b = row(2, [2, 0]);
     for (const distance of ['l2', 'cosine'] as const) {
@@ -144,7 +144,7 @@ describe('matchFeatures', () => {
     }
   });
 
-  it('refuses input that cannot be matched, naming it', () => {
+  it('rejects input that cannot be matched, and names it', () => {
     const map = row(2, [1, 2], [3, 4]);
     const cases: [() => unknown, RegExp, string?][] = [
       [() => matchFeatures(map, row(1, [1])), /a has 2 channels and b has 1/, 'bad_input'],

@@ -139,7 +139,7 @@ export function matchFeatures(a: CellFeatures, b: CellFeatures, options: Feature
 }
 
 /**
- * `matchFeatures` in slices: the event loop turns every few milliseconds.
+ * `matchFeatures` in slices: it yields to the event loop every few milliseconds.
  * @throws the signal's reason soon after it is aborted, and what `matchFeatures` throws.
  */
 export function matchFeaturesInSlices(

@@ -14,7 +14,7 @@ const large: CellFeatures = {
 };
 
 describe('matchFeaturesInSlices', () => {
-  it('gives what matchFeatures gives, and lets the event loop turn in between', async () => {
+  it('equals matchFeatures, and yields to the event loop', async () => {
     let matches: readonly Match[] = [];
     const turns = await turnsWhile(async () => {
       matches = await matchFeaturesInSlices(large, large, { order: 'source' }, new AbortController().signal);
@@ -23,11 +23,11 @@ describe('matchFeaturesInSlices', () => {
     assert.deepEqual(matches, matchFeatures(large, large, { order: 'source' }));
   });
 
-  it('stops at its next pause when it is aborted', async () => {
-    const given = new AbortController();
-    setImmediate(() => given.abort(new Error('given up')));
+  it('stops at its next pause after an abort', async () => {
+    const controller = new AbortController();
+    setImmediate(() => controller.abort(new Error('given up')));
     const turns = await turnsWhile(() =>
-      assert.rejects(matchFeaturesInSlices(large, large, {}, given.signal), /given up/),
+      assert.rejects(matchFeaturesInSlices(large, large, {}, controller.signal), /given up/),
     );
     assert.ok(turns <= 3, `${turns} turns`);
   });
@@ -47,7 +47,7 @@ describe('matchFeaturesInSlices', () => {
     );
   });
 
-  it('refuses what matchFeatures refuses, as a rejection', async () => {
+  it('rejects with the errors of matchFeatures', async () => {
     const wrong = matchFeaturesInSlices(large, large, { ratio: 2 }, new AbortController().signal);
     await assert.rejects(wrong, { name: 'MatchError', code: 'bad_option' });
   });

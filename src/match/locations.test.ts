@@ -21,7 +21,7 @@ describe('matchLocations', () => {
     assert.ok(matches.every(({ distance }) => distance < 1e-4));
   });
 
-  it('keeps the nearest topGamma, with distances in pixels and ties to the lower cells', () => {
+  it('keeps the topGamma nearest pairs, with distances in pixels, of ties the lower cells', () => {
     const a = Float32Array.of(0, 0, 10, 0, 20, 0);
     const b = Float32Array.of(3, 4, 13, 4, 20, 1, 13, -4);
     assert.deepEqual(matchLocations(a, b, { topGamma: 2 }), [
@@ -34,7 +34,7 @@ describe('matchLocations', () => {
     );
   });
 
-  it('refuses what is no list of points', () => {
+  it('rejects input that is not a list of points', () => {
     const one = Float32Array.of(1, 2);
     assert.throws(() => matchLocations(new Float32Array(0), one), { name: 'MatchError', message: /centresA holds 0/ });
     assert.throws(() => matchLocations(one, new Float32Array(3)), { name: 'MatchError', message: /centresB holds 3/ });

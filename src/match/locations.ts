@@ -75,7 +75,7 @@ export function matchLocations(
 }
 
 /**
- * `matchLocations` in slices: the event loop turns every few milliseconds.
+ * `matchLocations` in slices: it yields to the event loop every few milliseconds.
  * @throws the signal's reason soon after it is aborted, and what `matchLocations` throws.
  */
 export function matchLocationsInSlices(

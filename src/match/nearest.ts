@@ -1,4 +1,4 @@
-/** Nearest neighbours between two sets of vectors: what a search takes and gives, and the exact search by blocked loops. */
+/** Nearest neighbours between two sets of vectors: input and output of a search, and the exact search by blocked loops. */
 
 import { MatchError } from './matchError.js';
 
@@ -17,7 +17,7 @@ export interface Nearest {
   readonly index: Int32Array;
   /** [count] squared L2 distance. */
   readonly squared: Float64Array;
-  /** [count] squared distance of the second nearest, equal to that of the nearest on a tie; infinite where the other set has one vector. */
+  /** [count] squared distance of the second nearest, equal to that of the nearest on a tie; infinite if the other set has one vector. */
   readonly secondSquared: Float64Array;
 }
 

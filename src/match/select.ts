@@ -5,7 +5,7 @@ export type MatchOrder = 'source' | 'distance';
 
 /**
  * Checks the number of matches to keep.
- * @throws MatchError `bad_option` where it is not a whole number between 1 and the number of source cells.
+ * @throws MatchError `bad_option` if it is not a whole number between 1 and the number of source cells.
  */
 export function checkTopGamma(topGamma: number | undefined, sourceCells: number): void {
   if (topGamma === undefined) return;

@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 
 export interface ImageAgreement {
   readonly representation: number;
-  /** Of each pair of cells; absent where the maps differ in size. */
+  /** Of each pair of cells; absent if the maps differ in size. */
   readonly cells?: readonly number[];
 }
 
@@ -55,5 +55,5 @@ export function imageAgreement(a: BackboneOutputs, b: BackboneOutputs): ImageAgr
 /** Mean and smallest of a list of cosines. */
 export function summariseCosines(cosines: readonly number[]): CosineSummary {
   const mean = cosines.reduce((sum, value) => sum + value, 0) / cosines.length;
-  return { mean, worst: cosines.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY) };
+  return { mean, worst: cosines.reduce((min, value) => Math.min(min, value), Number.POSITIVE_INFINITY) };
 }

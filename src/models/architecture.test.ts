@@ -25,14 +25,14 @@ describe('the architecture of a manifest', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  it('gives the backbone of every configuration', () => {
+  it('resolves to the backbone of every configuration', () => {
     for (const [architecture, config] of Object.entries(backboneConfigs)) {
       const manifest = { architecture, ...stageSizes(config), stride: backboneStride(config) };
       assert.equal(backboneOfManifest(manifest), config);
     }
   });
 
-  it('is known, or an error that names it and those that are known', async () => {
+  it('is known, or an error with its name and the known ones', async () => {
     const { manifest, ...folder } = await openModelFolder(join(scratch, 'tiny'));
     assert.deepEqual(backboneOfManifest(manifest), backbone);
     const other = { ...manifest, architecture: 'vit_small' };
@@ -45,7 +45,7 @@ describe('the architecture of a manifest', () => {
     await assert.rejects(writeRandomModel(join(scratch, 'random'), other, 1), unknown);
   });
 
-  it('is refused with a stride or a layer scale that it cannot have', async () => {
+  it('is rejected with a stride or a layer scale that it cannot have', async () => {
     const { manifest } = await openModelFolder(join(scratch, 'tiny'));
     assert.throws(() => backboneOfManifest({ ...manifest, stride: 16 }), {
       name: 'ModelFolderError',
@@ -58,7 +58,7 @@ describe('the architecture of a manifest', () => {
     });
   });
 
-  it('is only written where it leads back to the backbone', async () => {
+  it('is only written if it resolves to the backbone', async () => {
     for (const [architecture, message] of [
       ['vit_small', /^architecture "vit_small" is unknown; known are convnext_atto, /],
       ['convnext_atto', /^architecture "convnext_atto" is not that of the backbone, convnext$/],

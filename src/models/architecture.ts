@@ -28,7 +28,7 @@ export function backboneOfManifest(
 }
 
 /**
- * Checks that an architecture name, with the sizes that a manifest gives beside it, leads back to the same backbone.
+ * Checks that an architecture name, with the sizes in its manifest, resolves to the same backbone.
  * @throws RangeError for an unknown name, or one of another backbone.
  */
 export function requireArchitecture(architecture: string, config: BackboneConfig): void {

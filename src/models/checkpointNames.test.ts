@@ -56,7 +56,7 @@ const torchvisionName = (name: string) =>
 const renamed = (rename: (name: string) => string) => [...ours].map(([name, value]) => [rename(name), value] as const);
 const reshaped = ({ dtype, data }: Tensor, shape: readonly number[]) => tensor(dtype, shape, data);
 
-describe('checkpoints under the names of other libraries', () => {
+describe('checkpoints with the names of other libraries', () => {
   let scratch: string;
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-names-'));
@@ -131,13 +131,13 @@ describe('checkpoints under the names of other libraries', () => {
     });
   }
 
-  it('keep the pooling order where timm normalises first', async () => {
+  it('keep the pooling order if timm normalises first', async () => {
     const first = new Map(renamed((name) => timmName(name).replace(/^head\.norm\./, 'norm_pre.')));
     first.set('head.fc.weight', matrix).set('head.fc.bias', bias);
     assert.equal((await imported('norm-first', first)).manifest.poolingOrder, undefined);
   });
 
-  it('are refused with differences under the names of the file', async () => {
+  it('are rejected with the differences, in the names of the file', async () => {
     const weights = new Map(renamed(torchvisionName));
     weights.delete('classifier.0.bias');
     weights.delete('features.5.0.block.5.weight');
@@ -152,7 +152,7 @@ describe('checkpoints under the names of other libraries', () => {
     assert.ok(!(await readdir(scratch)).includes('unfit'));
   });
 
-  it('are found under usual prefixes, and refused where there is none or more than one', () => {
+  it('are found under usual prefixes, and rejected if there is none or more than one', () => {
     assert.equal(findBackbone(['module.backbone.layer1.0.conv1.weight', 'fc.weight']).prefix, 'module.backbone.');
     assert.equal(findBackbone(['encoder.q.layer1.0.conv1.weight']).prefix, 'encoder.q.');
     assert.throws(
@@ -165,7 +165,7 @@ describe('checkpoints under the names of other libraries', () => {
     );
   });
 
-  it('are refused where one prefix has the names of two families', () => {
+  it('are rejected if one prefix has the names of two families', () => {
     const both = ['encoder.layer1.0.conv1.weight', 'encoder.downsample_layers.0.0.weight'];
     assert.throws(() => findBackbone(both), {
       name: 'CheckpointFileError',
@@ -175,7 +175,7 @@ describe('checkpoints under the names of other libraries', () => {
     });
   });
 
-  it('without a stem are refused as incomplete, and not inferred as another family', async () => {
+  it('without a stem are rejected as incomplete, and not inferred as another family', async () => {
     for (const [name, rename, stem] of [
       ['no-stem-timm', timmName, 'stem.0.weight'],
       ['no-stem-torchvision', torchvisionName, 'features.0.0.weight'],

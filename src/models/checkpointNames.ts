@@ -49,7 +49,7 @@ const namings: readonly Naming[] = backboneFamilies.flatMap((family) =>
   family.checkpoints.namings.map((naming) => namingOf(family, naming)),
 );
 
-/** A backbone of a file: how its parameters are named, and what stands before their names. */
+/** A backbone of a file: how its parameters are named, and the prefix of their names. */
 export interface FoundBackbone {
   readonly naming: Naming;
   readonly prefix: string;

@@ -13,7 +13,7 @@ export interface NamedInput {
 export interface ModelComparison {
   readonly images: number;
   readonly representation: CosineSummary & { readonly worstImage: string };
-  /** Absent where the two maps differ in size (another output stride). */
+  /** Absent if the two maps differ in size (another output stride). */
   readonly cells?: CosineSummary;
   /** Images per second of each, at batch size 1: medians of alternating runs; and the ratio b / a. */
   readonly speed: { readonly a: number; readonly b: number; readonly ratio: number };
@@ -24,7 +24,7 @@ function median(list: readonly number[]): number {
 }
 
 /**
- * Runs the backbones of two models on the same images, in turn, and compares embeddings, cells and speed.
+ * Runs the backbones of two models on the same images, alternately, and compares embeddings, cells and speed.
  * @throws ModelFolderError for models whose representations differ in size.
  */
 export async function compareModels(

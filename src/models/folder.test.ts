@@ -29,7 +29,7 @@ describe('model folders', () => {
     await writeFile(join(dir, 'manifest.json'), JSON.stringify(manifest));
   }
 
-  it('open as they were written, with checksums and absolute graph paths', async () => {
+  it('are read as they were written, with checksums and absolute graph paths', async () => {
     const dir = await written();
     const { manifest, graphPath } = await openModelFolder(dir);
     const { files, ...rest } = manifest;
@@ -39,7 +39,7 @@ describe('model folders', () => {
     assert.equal(graphPath('localProjector'), join(dir, 'local_projector.onnx'));
   });
 
-  it('may lack heads and hold files that the manifest does not list', async () => {
+  it('may lack heads and contain files that the manifest does not list', async () => {
     const dir = freshDir();
     const { representation } = tinyManifest.dims;
     const files = new Map([['backbone.onnx', tinyModelFiles().get('backbone.onnx')!]]);
@@ -50,7 +50,7 @@ describe('model folders', () => {
     assert.deepEqual([folder.graphPath('localProjector'), folder.graphPath('expander')], [undefined, undefined]);
   });
 
-  it('are refused with every problem of the manifest, by key', async () => {
+  it('are rejected with every problem of the manifest, by key', async () => {
     const dir = await written();
     await editManifest(dir, (manifest) => {
       manifest['alpha'] = 2;
@@ -65,7 +65,7 @@ describe('model folders', () => {
     });
   });
 
-  it('are refused where graphs, dims and files do not agree', async () => {
+  it('are rejected if graphs, dims and files do not agree', async () => {
     const dir = await written();
     await editManifest(dir, (manifest) => {
       manifest['graphs'] = { backbone: 'other.onnx', expander: 'expander.onnx' };
@@ -78,7 +78,7 @@ describe('model folders', () => {
     );
   });
 
-  it('are refused with every damaged file, expected and found', async () => {
+  it('are rejected with every damaged file, with expected and actual checksum', async () => {
     const dir = await written();
     await appendFile(join(dir, 'backbone.onnx'), 'x');
     const expander = await readFile(join(dir, 'expander.onnx'));
@@ -93,14 +93,14 @@ describe('model folders', () => {
     });
   });
 
-  it('are refused where there is no manifest, or no JSON in it', async () => {
+  it('are rejected without a manifest, or if it is not JSON', async () => {
     await assert.rejects(openModelFolder(join(parent, 'absent')), folderError(/cannot read .*absent\/manifest\.json/));
     const dir = await written();
     await writeFile(join(dir, 'manifest.json'), '{');
     await assert.rejects(openModelFolder(dir), folderError(/manifest\.json is not JSON/));
   });
 
-  it('are overwritten only with force, and leave nothing beside them', async () => {
+  it('are overwritten only with force, and without leftover files', async () => {
     const dir = await written();
     await assert.rejects(writeModelFolder(dir, tinyManifest, tinyModelFiles()), folderError(/exists already.*force/));
     await writeModelFolder(dir, { ...tinyManifest, version: '2' }, tinyModelFiles(), { force: true });
@@ -111,7 +111,7 @@ describe('model folders', () => {
     );
   });
 
-  it('never replace anything but a model folder, force or not', async () => {
+  it('never replace anything but a model folder, even with force', async () => {
     const dir = await written();
     await writeFile(join(dir, 'thesis.txt'), 'mine');
     const force = { force: true };
@@ -131,7 +131,7 @@ describe('model folders', () => {
     await openModelFolder(empty);
   });
 
-  it('are not written from a manifest that would not open', async () => {
+  it('are not written from an invalid manifest', async () => {
     const dir = freshDir();
     await assert.rejects(writeModelFolder(dir, tinyManifest, new Map()), folderError(/backbone\.onnx is not listed/));
     const files = new Map([...tinyModelFiles(), ['../escape', new Uint8Array(1)]]);

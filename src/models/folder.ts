@@ -16,7 +16,7 @@ export interface ModelFolder {
   /** Absolute path. */
   readonly dir: string;
   readonly manifest: Manifest;
-  /** Absolute path of a graph; undefined where the model has none of that kind. */
+  /** Absolute path of a graph; undefined if the model has none of that kind. */
   graphPath(kind: GraphKind): string | undefined;
 }
 
@@ -80,7 +80,7 @@ export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
 /** One write call takes at most 2^31 - 1 bytes. */
 const WRITE_BYTES = 2 ** 30;
 
-/** Writes a new file to the disk. @returns what the manifest says of it. */
+/** Writes a new file to the disk. @returns its entry of the manifest. */
 async function writeSynced(path: string, content: FileContent): Promise<Manifest['files'][string]> {
   const hash = createHash('sha256');
   let bytes = 0;

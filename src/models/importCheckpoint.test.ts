@@ -28,7 +28,7 @@ describe('importCheckpoint', () => {
   });
   after(() => rm(scratch, { recursive: true }));
 
-  /** Refused, with nothing written. */
+  /** Asserts that an import is rejected, with nothing written. */
   async function refuses(file: string, message: RegExp, architecture?: string): Promise<void> {
     const out = join(scratch, 'refused');
     await assert.rejects(importCheckpoint(file, out, { ...options, architecture }), fileError(message));
@@ -63,7 +63,7 @@ describe('importCheckpoint', () => {
     }
   });
 
-  it('writes a ResNet of any depths and widths, of which other forms can be made', async () => {
+  it('writes a ResNet of any depths and widths, which can be exported in other forms', async () => {
     const out = join(scratch, 'resnet');
     const { manifest, network } = await importCheckpoint('test/golden/train_resnet_lars.pth', out, options);
     assert.equal(manifest.architecture, 'resnet_bottleneck');
@@ -75,7 +75,7 @@ describe('importCheckpoint', () => {
     assert.deepEqual({ ...network.backbone, outputStride: 8 }, backboneOfManifest(converted));
   });
 
-  it('lists all that is missing, unexpected or of another shape at once', async () => {
+  it('lists all missing and unexpected tensors and those of another shape', async () => {
     const changed = new Map(weights);
     changed.delete('backbone.stages.2.1.norm.bias');
     changed.set('backbone.norm.weight', tensor('float32', [3], new Float32Array(3)));
@@ -88,7 +88,7 @@ describe('importCheckpoint', () => {
     );
   });
 
-  it('takes a local projector as it comes: a file without one gives a model without one', async () => {
+  it('imports a local projector only if the file has one', async () => {
     const file = join(scratch, 'bare.safetensors');
     const bare = [...weights].filter(([name]) => name.startsWith('backbone.'));
     await writeSafetensors(file, new Map(bare.map(([name, value]) => [name.slice('backbone.'.length), value])));
@@ -96,7 +96,7 @@ describe('importCheckpoint', () => {
     assert.deepEqual(manifest.graphs, { backbone: 'backbone.onnx' });
   });
 
-  it('refuses another architecture than the one asked for', async () => {
+  it('rejects another architecture than the requested one', async () => {
     await refuses(
       `${golden}.pth`,
       /does not fit convnext_atto:\n {2}of another shape: .*downsample_layers\.0\.0\.weight/,
@@ -105,7 +105,7 @@ describe('importCheckpoint', () => {
     await refuses(`${golden}.pth`, /there is no architecture "vit"; choose from convnext_atto/, 'vit');
   });
 
-  it('refuses a file that would run a program, and a cut one', async () => {
+  it('rejects a file that would execute code, and a truncated one', async () => {
     const file = join(scratch, 'evil.pth');
     await writeFile(file, torchFile(call(global('posix', 'system'), str(`touch ${scratch}/owned`)), {}));
     await refuses(file, /evil\.pth: .*"posix\.system", which is refused/);
@@ -116,7 +116,7 @@ describe('importCheckpoint', () => {
     assert.ok(!(await readdir(scratch)).includes('owned'));
   });
 
-  it("takes alpha and the authors' licence from a file's name", () => {
+  it("reads alpha and the authors' licence from the file name", () => {
     assert.equal(alphaOfFile('a/resnet50_alpha0.75.pth'), 0.75);
     assert.equal(alphaOfFile('convnext_small_alpha0.9_fullckpt.pth'), 0.9);
     assert.equal(alphaOfFile('weights.pth'), undefined);

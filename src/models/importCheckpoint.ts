@@ -20,7 +20,7 @@ export function licenseOfFile(file: string): string {
   return AUTHORS_FILE.test(basename(file)) ? AUTHORS_LICENSE : UNKNOWN_LICENSE;
 }
 
-/** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined where it has none. */
+/** The weight of the global loss in a file's name, such as resnet50_alpha0.75.pth; undefined if it has none. */
 export function alphaOfFile(file: string): number | undefined {
   const text = /_alpha([01](?:\.\d+)?)(?=[_.]|$)/.exec(basename(file))?.[1];
   return text === undefined ? undefined : Number(text);

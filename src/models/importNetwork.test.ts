@@ -32,7 +32,7 @@ function open(shapes: Shapes): Checkpoint {
 
 const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const size = fc.oneof(fc.nat(40), fc.constantFrom(0, 1, 2 ** 16, 2 ** 31, 2 ** 53 - 1));
-/** Tensors removed, renamed to others' places, reshaped, and added beside. */
+/** Tensors that are removed, exchanged, reshaped and added. */
 const change = fc.oneof(
   place.map((at) => ({ at, act: 'remove' as const })),
   fc.tuple(place, fc.array(size, { maxLength: 5 })).map(([at, shape]) => ({ at, act: 'reshape' as const, shape })),
@@ -78,7 +78,7 @@ describe('readNetwork', () => {
   });
 
   for (const [name, shapes] of Object.entries({ convNext, resNet })) {
-    it(`reads or refuses inconsistent checkpoints of a ${name} (250 tables of names and shapes)`, () => {
+    it(`reads or rejects inconsistent checkpoints of a ${name} (250 tables of names and shapes)`, () => {
       let refused = 0;
       fc.assert(
         fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (list) => {
@@ -117,7 +117,7 @@ describe('readNetwork', () => {
     assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 24, 'projector');
   });
 
-  it('refuses weights that claim more elements than the file has bytes', () => {
+  it('rejects weights that claim more elements than the file has bytes', () => {
     assert.throws(
       () => readNetwork(open(convNext), { fileBytes: 100 }),
       /claim \d+ elements, more than a file of 100 bytes/,
@@ -140,7 +140,7 @@ describe('readNetwork', () => {
     ['ConvNeXt', convNext, 16],
     ['ResNet', resNet, 128],
   ] as const) {
-    it(`imports the backbone of a ${name} with heads of other forms, and reports what it left out`, () => {
+    it(`imports the backbone of a ${name} with heads of other forms, and reports what it omitted`, () => {
       const table = new Map([...backboneOf(shapes), ...foreign('projector', channels), ...foreign('predictor', 24)]);
       const network = readNetwork(open(table), options);
       assert.equal(network.expander, undefined);
@@ -155,7 +155,7 @@ describe('readNetwork', () => {
         /does not have the form of VICRegL's heads: .*unexpected: projector\.3\.bias \[24\]/,
       );
       assert.deepEqual(predictor, { name: 'predictor', tensors: 8 });
-      // The other head is taken all the same.
+      // The other head is imported nevertheless.
       const both = new Map([...shapes, ...foreign('projector', channels)]);
       assert.deepEqual(readNetwork(open(both), options).localProjector, tinyModelConfig.localProjector);
     });
@@ -171,7 +171,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('leaves out heads inside the backbone, and refuses tensors that would change what it computes', () => {
+  it('omits heads inside the backbone, and rejects tensors that would change its result', () => {
     const bare = backboneOf(resNet).filter(([key]) => !key.startsWith('backbone.fc'));
     for (const key of ['fc.0.weight', 'head.mlp.0.weight', 'projection_head.2.bias', 'prototypes.weight', 'queue']) {
       const { leftOut, classes } = readNetwork(open(new Map([...bare, [`backbone.${key}`, [9, 128]]])), options);
@@ -185,7 +185,7 @@ describe('readNetwork', () => {
     }
   });
 
-  it('imports the encoder of a prefix from a file of several', () => {
+  it('imports one of several encoders by its prefix', () => {
     const at = (prefix: string) => backboneOf(resNet).map(([key, shape]) => [prefix + key.slice(9), shape] as const);
     const moco = new Map([
       ...at('module.encoder_q.'),
@@ -221,14 +221,14 @@ describe('readNetwork', () => {
       () => readNetwork(open(dino), { ...options, prefix: 'momentum' }),
       /no backbone under the prefix "momentum"/,
     );
-    // Averaged weights and optimizer states in dicts beside the weights do not make a choice necessary.
+    // Averaged weights and optimizer states in dicts next to the weights do not make a choice necessary.
     const averaged = new Map([...resNet, ...at('ema/backbone.'), ...at('state_dict_ema/')]);
     assert.deepEqual(
       readNetwork(open(averaged), options).leftOut.map(({ name }) => name),
       ['ema', 'state_dict_ema'],
     );
     assert.equal(readNetwork(open(averaged), { ...options, prefix: 'ema' }).expander, undefined);
-    // With a momentum encoder beside it, as in solo-learn, heads go with their own encoder.
+    // With an additional momentum encoder, as in solo-learn, heads belong to their own encoder.
     const heads = [...resNet].filter(([key]) => key.startsWith('maps_projector.'));
     const momentum = new Map([...at('backbone.'), ...at('momentum_backbone.')]);
     for (const [key, shape] of heads) momentum.set(`momentum_${key}`, shape);

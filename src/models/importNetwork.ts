@@ -114,7 +114,7 @@ export function readNetwork(
   const { tensors } = checkpoint;
   const { naming, prefix, oneOfSeveral } = findBackbone([...tensors.keys()], wanted, prefixFlag);
   const { checkpoints } = naming.family;
-  // Heads stand beside a backbone that is named as such.
+  // If the backbone has a prefix of its own, the heads have theirs.
   const root = prefix.endsWith('backbone.') ? prefix.slice(0, -'backbone.'.length) : undefined;
   const inside = new Map<string, Found>();
   for (const [key, { shape }] of tensors) {

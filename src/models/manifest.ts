@@ -10,7 +10,7 @@ const agreement = z.strictObject({
   worst: z.number().describe('Smallest cosine.'),
 });
 
-/** manifest.json of a model folder: all that serving needs to know of a model, and where it came from. */
+/** manifest.json of a model folder: all facts about a model that serving needs, and its origin. */
 export const manifestSchema = z.strictObject({
   schemaVersion: z.literal(2).describe('2; folders of version 1 are read as well.'),
   name: z.string().min(1).describe('Name that requests use.'),

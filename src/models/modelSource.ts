@@ -6,7 +6,7 @@ import type { ModelFolder } from './folder.js';
 import { readWeights } from './readWeights.js';
 
 /**
- * A float model folder as the source of an export in another form: weights, metadata, and the files beside the graphs.
+ * A float model folder as the source of an export in another form: weights, metadata, and the files next to the graphs.
  * @param name of the new model.
  * @throws ModelFolderError for a folder whose weights are not float (see readWeights).
  */

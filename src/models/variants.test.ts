@@ -91,7 +91,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       float = await write('float', {});
     });
 
-    it('say what goes in and comes out, where the weights came from, and what was measured', () => {
+    it('record inputs, outputs, the origin of the weights, and measurements', () => {
       const { input, outputs, stride, source, evaluation, precision, compute } = float.manifest;
       assert.deepEqual(input, { name: 'images', dtype: 'uint8', shape: ['batch', 'height', 'width', 3] });
       assert.deepEqual(Object.keys(outputs), ['representation', 'maps', 'maps_embedding']);
@@ -118,7 +118,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       const found = await operators(integer);
       assert.ok(found.includes('QuantizeLinear') && found.includes('DequantizeLinear'));
       assert.ok(!found.includes('LayerNormalization'));
-      // The heads take maps as they are.
+      // The heads take maps without further changes.
       const heads = await Promise.all(
         [float, integer].map(async (folder) => {
           const { maps } = Object.fromEntries(await outputsOf(float, image(300)));
@@ -131,7 +131,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       assert.ok(relativeError(heads[1]!, heads[0]!) < 0.1);
     });
 
-    it('with float16 arithmetic agree to 5e-3, with float32 outputs and norms', async () => {
+    it('with float16 arithmetic agree within 5e-3, with float32 outputs and norms', async () => {
       const half = await write('half', { compute: 'float16' });
       const [expected, found] = [await outputsOf(float, image(1)), await outputsOf(half, image(1))];
       for (const output of ['representation', 'maps']) {
@@ -170,7 +170,7 @@ for (const [name, backbone] of Object.entries(networks)) {
       });
     });
 
-    it('are made of a float folder alone, and are the same as those made of the weights', async () => {
+    it('can be made from a float folder, and equal those made from the weights', async () => {
       const source = await modelSource(float, 'again');
       const read = await readAllWeights(weightSource(source.weights));
       assert.deepEqual([...read.keys()].sort(), [...weights.keys()].sort());
@@ -199,7 +199,7 @@ describe('output strides', () => {
       { precision: 'float32', outputStride, stages: [3, 4] },
     );
 
-  it('of 16 and 8 give a ResNet finer maps with the same weights', async () => {
+  it('of 16 and 8 give finer maps of a ResNet with the same weights', async () => {
     for (const stride of [32, 16, 8]) {
       const manifest = await write(`stride-${stride}`, backbone, stride);
       assert.equal(manifest.stride, stride);
@@ -210,7 +210,7 @@ describe('output strides', () => {
     }
   });
 
-  it('other than those of the architecture are refused, and nothing is written', async () => {
+  it('other than those of the architecture are rejected, and nothing is written', async () => {
     await assert.rejects(write('stride-4', backbone, 4), { name: 'RangeError', message: /stride 4: .* 32, 16 or 8/ });
     await assert.rejects(write('stride-c', networks['convnext']!, 16), {
       name: 'RangeError',
@@ -228,7 +228,7 @@ describe('verifyModel, listModels and compareModels', () => {
     assert.ok(check!.difference <= 1e-5, `${check!.difference}`);
   });
 
-  it('refuse a model whose output is not the recorded one', async () => {
+  it('reject a model whose output is not the recorded one', async () => {
     const dir = join(scratch, 'resnet-half');
     const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
     manifest.check.values[3] += manifest.check.norm;
@@ -239,7 +239,7 @@ describe('verifyModel, listModels and compareModels', () => {
     });
   });
 
-  it('refuse a model that lacks an output which its manifest lists', async () => {
+  it('reject a model that lacks an output which its manifest lists', async () => {
     const dir = join(scratch, 'convnext-half');
     const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8'));
     manifest.outputs.stage9 = { graph: 'backbone', shape: ['batch', 1] };
@@ -247,7 +247,7 @@ describe('verifyModel, listModels and compareModels', () => {
     await assert.rejects(verifyModel(dir), { name: 'ModelFolderError', message: /does not give stage9/ });
   });
 
-  it('lists folders with a manifest, also those that cannot be read, and no others', async () => {
+  it('list folders with a manifest, also those that cannot be read, and no others', async () => {
     await writeFile(join(scratch, 'resnet-half', 'manifest.json'), '{}');
     const found = await listModels([scratch, join(scratch, 'absent')]);
     const half = found.find(({ dir }) => dir.endsWith('resnet-half'))!;
@@ -255,7 +255,7 @@ describe('verifyModel, listModels and compareModels', () => {
     assert.ok(found.some((model) => 'manifest' in model && model.manifest.name === 'float'));
   });
 
-  it('refuse to compare different networks, and to compare on nothing', async () => {
+  it('reject a comparison of different networks, or without images', async () => {
     const [a, b] = [
       await openModelFolder(join(scratch, 'convnext-float')),
       await openModelFolder(join(scratch, 'resnet-float')),
@@ -264,7 +264,7 @@ describe('verifyModel, listModels and compareModels', () => {
     await assert.rejects(compareModels(a, a, named([])), { message: /no image/ });
   });
 
-  it('refuses to make another form of an int8 model, naming the way out', async () => {
+  it('reject another form of an int8 model, with the way out', async () => {
     const integer = await openModelFolder(join(scratch, 'convnext-int8'));
     await assert.rejects(readWeights(integer), { name: 'ModelFolderError', message: /int8.*give the float model/ });
   });

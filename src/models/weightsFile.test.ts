@@ -18,7 +18,7 @@ import { verifyModel } from './verifyModel.js';
 
 const { onnx } = onnxProto;
 
-/** Where weights stand: once, in weights.safetensors, or inside the graphs. */
+/** The location of weights: once in weights.safetensors, or inside the graphs. */
 describe('weights of a model folder', () => {
   const { backbone, localProjector, expander } = tinyModelConfig;
   const weights = tinyWeights(tinyModelConfig);
@@ -58,7 +58,7 @@ describe('weights of a model folder', () => {
     return found;
   }
 
-  it('stand once, in one safetensors file under the names of the checkpoint, to which every graph refers', async () => {
+  it('are stored once, in one safetensors file under the names of the checkpoint, to which every graph refers', async () => {
     const folder = await write('beside');
     assert.equal(folder.manifest.weights, 'weights.safetensors');
     const { tensors } = await readSafetensors(join(folder.dir, 'weights.safetensors'));
@@ -86,7 +86,7 @@ describe('weights of a model folder', () => {
     await session.release();
   });
 
-  it('of int8 and float16 forms stand beside the graphs too, and compute what they do inside', async () => {
+  it('of int8 and float16 forms may also be separate from the graphs, with the same results', async () => {
     const forms: Record<string, Partial<ExportOptions>> = {
       int8: { quantize: { calibration: [image], heldOut: [], ranges: 'minmax' } },
       half: { compute: 'float16' },
@@ -103,7 +103,7 @@ describe('weights of a model folder', () => {
     }
   });
 
-  it('are converted from either kind of folder, and a folder of weights is a checkpoint of its own', async () => {
+  it('are converted from either kind of folder, and a folder with a weights file is itself a checkpoint', async () => {
     const [beside, single] = [await write('b'), await write('c', { singleFile: true })];
     const made = [];
     for (const [i, folder] of [beside, single].entries()) {
@@ -125,7 +125,7 @@ describe('weights of a model folder', () => {
     assert.deepEqual(manifest.files, beside.manifest.files);
   });
 
-  it('whose file is damaged, missing or elsewhere are refused', async () => {
+  it('whose file is damaged, missing or outside the folder are rejected', async () => {
     const folder = await write('damaged');
     const file = join(folder.dir, 'weights.safetensors');
     const bytes = await readFile(file);
@@ -150,7 +150,7 @@ describe('weights of a model folder', () => {
     });
   });
 
-  it('that are not finite are refused before anything is in place', async () => {
+  it('that are not finite are rejected before the folder is replaced', async () => {
     const broken = new Map(weights);
     const name = 'backbone.norm.weight';
     const { shape } = broken.get(name)!;

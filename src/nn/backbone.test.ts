@@ -58,7 +58,7 @@ describe('the families of backbones', () => {
     for (const name of Object.keys(backboneConfigs)) assert.ok(architectureNames.includes(name), name);
   });
 
-  it('have one tag each, which all their configurations carry', () => {
+  it('have one tag each, which all their configurations have', () => {
     assert.deepEqual(backboneFamilies.map(({ family }) => family).sort(), Object.keys(small).sort());
     for (const family of backboneFamilies) {
       const sizes = stageSizes(small[family.family]);
@@ -67,7 +67,7 @@ describe('the families of backbones', () => {
     }
   });
 
-  it('have signatures by which no file of one family is taken for another', () => {
+  it('have signatures that match no file of another family', () => {
     const signatures = backboneFamilies.flatMap(({ checkpoints }) => checkpoints.namings.map((one) => one.signature));
     assert.equal(new Set(signatures).size, signatures.length);
     for (const config of Object.values(small)) {
@@ -81,7 +81,7 @@ describe('the families of backbones', () => {
   });
 
   for (const [name, config] of Object.entries(small)) {
-    it(`say of a ${name} what the network that they emit is`, () => {
+    it(`describe the network that they emit for a ${name}`, () => {
       const { map, seen } = emit(config);
       const stages = backboneStages(config);
       assert.deepEqual(
@@ -98,7 +98,7 @@ describe('the families of backbones', () => {
       }
     });
 
-    it(`infer a ${name} from the names and shapes of its parameters, and give it a name that leads back to it`, () => {
+    it(`infer a ${name} from the names and shapes of its parameters, under a name that resolves to it`, () => {
       const { shapes } = emit(config);
       const shapeOf: ShapeOf = (parameter) => shapes.get(parameter);
       const inferred = familyOf(config).checkpoints.infer(shapeOf);
@@ -118,7 +118,7 @@ describe('the families of backbones', () => {
     }
   });
 
-  it('refuse an unknown architecture and an unknown tag, and name what there is', () => {
+  it('reject an unknown architecture and an unknown tag, and list the known ones', () => {
     for (const unknown of ['vit_small', 'ConvNeXt', 'resnet', 'constructor', '']) {
       assert.throws(() => backboneOfArchitecture(unknown, { depths: [1], widths: [8] }), {
         name: 'RangeError',
@@ -137,7 +137,7 @@ describe('the families of backbones', () => {
     });
   });
 
-  it('refuse sizes that an architecture cannot have', () => {
+  it('reject sizes that an architecture cannot have', () => {
     for (const [architecture, depths, widths, message] of [
       ['custom', [], [], /"custom" needs depths and widths of one or more stages; there are 0 depths and 0 widths/],
       ['convnext', [1, 1], [8], /there are 2 depths and 1 widths/],
@@ -148,7 +148,7 @@ describe('the families of backbones', () => {
     }
   });
 
-  it('refuse what a family does not have, with its name', () => {
+  it('reject options that a family does not have, with its name', () => {
     const { map, parameters } = emit(small.resnet);
     assert.throws(() => withLayerScale(small.resnet, 1), /a ResNet has no layer scale/);
     assert.throws(() => finalNorm(map, small.resnet, parameters, ''), /a ResNet has no normalisation after/);
@@ -158,7 +158,7 @@ describe('the families of backbones', () => {
 });
 
 describe('a ResNet of fewer stages', () => {
-  it('has the stride that its stages make, and cannot have a wider one', () => {
+  it('has the stride that results from its stages, and cannot have a larger one', () => {
     assert.deepEqual(
       backboneStages(small.resnet).map(({ stride }) => stride),
       [4, 8, 16],

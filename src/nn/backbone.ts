@@ -109,7 +109,7 @@ export function dropPathBlocks(config: BackboneConfig): number {
   return familyOf(config).dropPathBlocks(config);
 }
 
-/** The normalisation of the heads beside this backbone (docs/method.md). */
+/** The normalisation of the heads for this backbone (docs/method.md). */
 export function headNorm(config: BackboneConfig): 'batch' | 'layer' {
   return familyOf(config).headNorm;
 }
@@ -140,7 +140,7 @@ export function finalNorm(x: Value, config: BackboneConfig, parameters: Paramete
   return family.finalNorm(x, parameters, prefix);
 }
 
-/** Initial value of layer scale; undefined where the backbone has none. */
+/** Initial value of layer scale; undefined if the backbone has none. */
 export function layerScaleOf(config: BackboneConfig): number | undefined {
   return familyOf(config).layerScale?.(config);
 }

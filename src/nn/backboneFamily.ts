@@ -31,7 +31,7 @@ export interface BackboneOptions {
  * Everything that training, export and import need to know of a kind of backbone. A family is one object in
  * src/nn/families, and an entry of `backboneFamilies` (src/nn/backbone.ts).
  *
- * Functions are methods on purpose: TypeScript then lets a family of one configuration stand for a family of any.
+ * Functions are methods on purpose: TypeScript then accepts a family of one configuration as a family of any.
  * `familyOf` only hands a family its own configurations.
  */
 export interface BackboneFamily<C extends { readonly family: string }> {
@@ -59,18 +59,18 @@ export interface BackboneFamily<C extends { readonly family: string }> {
   dropPathBlocks(config: C): number;
   /** Learning rate of the authors' linear evaluation, for batches of 256 (docs/evaluation.md). */
   readonly linearEvaluationRate: number;
-  /** Normalisation of the heads beside such a backbone (docs/method.md). */
+  /** Normalisation of the heads for such a backbone (docs/method.md). */
   readonly headNorm: 'batch' | 'layer';
   /** Whether training is faster on maps of [C, N, H, W], where the provider's table says so (convolutionForms). */
   readonly trainsChannelMajor: boolean;
   /** Which operators an 8-bit network computes with integers. */
   readonly integerOperators: 'conv' | 'gemm';
 
-  /** The normalisation after the last stage, on any [..., C], with the map's parameters. Absent where there is none. */
+  /** The normalisation after the last stage, on any [..., C], with the map's parameters. Absent if there is none. */
   finalNorm?(x: Value, parameters: Parameters, prefix: string): Value;
-  /** Initial value of layer scale; undefined where the network has none. Absent where the family has none. */
+  /** Initial value of layer scale; undefined if the network has none. Absent if the family has none. */
   layerScale?(config: C): number | undefined;
-  /** The network with layer scale of an initial value. Absent where the family has none. */
+  /** The network with layer scale of an initial value. Absent if the family has none. */
   withLayerScale?(config: C, layerScale: number): C;
   /**
    * The network with another stride of its map and the same weights.

@@ -16,7 +16,7 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 const squares = (values: readonly number[]) => values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0);
 
 describe('batchNormLayer', () => {
-  it('normalises by the biased variance of the batch and blends the unbiased one into the running variance', async () => {
+  it('normalises by the biased variance of the batch and averages the unbiased one into the running variance', async () => {
     const results = await evaluate((feed, graph) => {
       const named = { 'n.weight': weight, 'n.bias': bias, 'n.running_mean': [1, 1, 1], 'n.running_var': [2, 2, 2] };
       const inputs = new Map(

@@ -17,7 +17,7 @@ function specsOf(config: ConvNextConfig) {
   return parameters.specs;
 }
 
-/** Names and shapes as the authors' ConvNeXt has them, from its rules alone. */
+/** Names and shapes of the authors' ConvNeXt, from its naming rules. */
 function namesAndShapes({ depths, widths }: ConvNextConfig): [string, number[]][] {
   const layer = (name: string, ...weight: number[]): [string, number[]][] => [
     [`${name}.weight`, weight],
@@ -45,7 +45,7 @@ function namesAndShapes({ depths, widths }: ConvNextConfig): [string, number[]][
 const tiny: ConvNextConfig = { family: 'convnext', depths: [1, 1, 1, 1], widths: [8, 8, 16, 16] };
 
 function tinyWeights(): Map<string, Tensor> {
-  // Far from the initial ones: branches count as much as what they are added to, and no bias is zero.
+  // Far from the initial values: branches are as large as what they are added to, and no bias is zero.
   return new Map(
     specsOf(tiny).map(({ name, shape }, i) => {
       const scale = shape.length > 1 ? 1 / Math.sqrt(elementCount(shape.slice(1))) : 0.2;
@@ -71,7 +71,7 @@ describe('ConvNeXt', () => {
     });
   }
 
-  it('has the published numbers of parameters, less classifier and layer scale', () => {
+  it('has the published numbers of parameters, without classifier and layer scale', () => {
     const complete = (config: ConvNextConfig) => {
       const own = specsOf(config).reduce((sum, { shape }) => sum + elementCount(shape), 0);
       const classifier = 1000 * config.widths.at(-1)! + 1000;
@@ -81,7 +81,7 @@ describe('ConvNeXt', () => {
     // Exact counts of torchvision's documentation, and timm's in millions.
     const exact = { convnext_tiny: 28_589_128, convnext_small: 50_223_688, convnext_base: 88_591_464 };
     for (const [name, count] of Object.entries(exact)) assert.equal(complete(convNextConfigs[name]!), count, name);
-    // With layer scale the count has it in itself.
+    // With layer scale the count includes it.
     const scaled = specsOf({ ...convNextConfigs['convnext_tiny']!, layerScale: 1e-6 });
     const own = scaled.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     assert.equal(own + 1000 * 768 + 1000, exact.convnext_tiny);
@@ -131,7 +131,7 @@ describe('ConvNeXt', () => {
 });
 
 describe('layer scale', () => {
-  it('multiplies each branch by its gamma, which scaling the last layer of the branch does too', async () => {
+  it('multiplies each branch by its gamma, which equals scaling the last layer of the branch', async () => {
     const weights = tinyWeights();
     const scaled = new Map(weights);
     const folded = new Map(weights);
@@ -183,7 +183,7 @@ describe('drop path', () => {
     assert.deepEqual(keepProbabilities(1, 0.5), [1]);
   });
 
-  it('scales each residual branch: scales of 1 change nothing, scales of 0 leave a block out', async () => {
+  it('scales each residual branch: a scale of 1 changes nothing, and 0 skips the block', async () => {
     const weights = tinyWeights();
     const pixels = floats([2, 32, 32, 3], normals([2, 32, 32, 3], 78));
     const forward = async (config: ConvNextConfig, scales?: readonly number[]) => {
@@ -201,7 +201,7 @@ describe('drop path', () => {
     assert.notDeepEqual(await forward(tiny, [1, 1, 2, 1]), whole);
   });
 
-  it('decides for each image apart', async () => {
+  it('decides for each image separately', async () => {
     const weights = tinyWeights();
     const image = normals([1, 32, 32, 3], 79);
     const pixels = floats([2, 32, 32, 3], [...image, ...image]);

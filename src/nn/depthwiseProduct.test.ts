@@ -15,7 +15,7 @@ function depthwiseConv(x: Value, weight: Value): Value {
   return transpose(y, [0, 2, 3, 1]);
 }
 
-/** Output of a weighted sum, and its gradients, of one of the two ways. */
+/** Output and gradients of a weighted sum, by one of the two methods. */
 async function run(layer: typeof depthwiseConv, shape: readonly number[], size: number) {
   const channels = shape[3]!;
   const { y, gx, gw } = await evaluate((feed) => {
@@ -45,7 +45,7 @@ describe('depthwiseProduct', () => {
     });
   }
 
-  it('shares the matrix of a kernel between the views of one size, and adds up their gradients', async () => {
+  it('shares the matrix of a kernel between the views of one size, and sums their gradients', async () => {
     const shape = [1, 3, 3, 2];
     const both = async (layer: typeof depthwiseConv) => {
       const { gw } = await evaluate((feed) => {

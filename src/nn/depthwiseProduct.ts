@@ -77,7 +77,7 @@ function productMatrix(weight: Value, rows: number, columns: number, transposed:
 /**
  * x [B, H, W, C] and weight [C, 1, size, size] -> [B, H, W, C]; static shapes, stride 1, same size, no bias.
  *
- * The gradient to x fills the transpose of T anew, so that T, of cells^2 elements per channel, is not kept in memory until
+ * The gradient to x builds the transpose of T again, so that T, of cells^2 elements per channel, is not kept in memory until
  * then.
  */
 export function depthwiseProduct(x: Value, weight: Value): Value {

@@ -7,7 +7,7 @@ import { mlp } from './heads.js';
 import { constantParameters, inputParameters } from './parameters.js';
 
 describe('mlp', () => {
-  it('numbers its layers as a PyTorch Sequential and starts them as PyTorch does', () => {
+  it('numbers and initialises its layers as a PyTorch Sequential does', () => {
     const graph = new Graph();
     const parameters = inputParameters(graph);
     mlp(graph.input('x', 'float32', [2, 4]), parameters, 'projector', [6, 8, 5]);
@@ -27,7 +27,7 @@ describe('mlp', () => {
 
   it('is Linear, LayerNorm with epsilon 1e-5, ReLU, Linear without bias, on the last axis', async () => {
     const [inputs, hidden, outputs, rows] = [3, 4, 2, 6];
-    // Small activations, so that the epsilon counts.
+    // Small activations, so that the epsilon has an effect.
     const x = normals([rows, inputs], 1).map((value) => value / 100);
     const w0 = normals([hidden, inputs], 2).map((value) => value / 10);
     const [b0, scale, shift] = [normals([hidden], 3).map((v) => v / 1000), normals([hidden], 4), normals([hidden], 5)];

@@ -7,7 +7,7 @@
 /** Whose names the parameters of a checkpoint have. */
 export type NamedBy = 'authors' | 'timm' | 'torchvision';
 
-/** Pairs of a library's name and ours, up to `.weight` or `.bias`; `#` stands for a number. */
+/** Pairs of a library's name and ours, up to `.weight` or `.bias`; `#` means a number. */
 export type NameTemplates = readonly (readonly [theirs: string, ours: string])[];
 
 /** The names of a family's parameters in one library. */
@@ -15,13 +15,13 @@ export interface ParameterNaming {
   readonly by: NamedBy;
   /** Full name of a parameter that every such backbone has and no other. */
   readonly signature: string;
-  /** Matches the names that belong to the backbone where it stands at the top of a file, beside anything else. */
+  /** Matches the names that belong to the backbone if it is at the top level of a file, possibly with other tensors. */
   readonly own: RegExp;
-  /** Absent where the names are ours. */
+  /** Absent if the names are ours. */
   readonly templates?: NameTemplates;
 }
 
-/** The shape of a parameter by our name, without prefix; undefined where the checkpoint has none. */
+/** The shape of a parameter by our name, without prefix; undefined if the checkpoint has none. */
 export type ShapeOf = (name: string) => readonly number[] | undefined;
 
 /** What the pooling order of a checkpoint is inferred from. */
@@ -29,7 +29,7 @@ export interface PoolingEvidence {
   readonly by: NamedBy;
   /** Whether a linear classifier of the representation comes with the backbone. */
   readonly hasClassifier: boolean;
-  /** Key of the checkpoint for one of our names, without prefix on our side; undefined where it has none. */
+  /** Key of the checkpoint for one of our names, without prefix on our side; undefined if it has none. */
   keyOf(name: string): string | undefined;
 }
 

@@ -39,13 +39,13 @@ describe('initialise', () => {
     assert.ok(values.some((value) => value > 0.499) && values.some((value) => value < -0.499));
   });
 
-  it('knows zeros, ones and other constants', () => {
+  it('returns zeros, ones and other constants', () => {
     assert.ok(drawn(zeros).every((value) => value === 0));
     assert.ok(drawn({ kind: 'ones' }).every((value) => value === 1));
     assert.ok(drawn({ kind: 'constant', value: 0.25 }).every((value) => value === 0.25));
   });
 
-  it('gives the same numbers for the same seed and name, others for any other', () => {
+  it('returns the same numbers for the same seed and name, and others otherwise', () => {
     const normal: Initialiser = { kind: 'truncatedNormal', std: 1 };
     assert.deepEqual(drawn(normal, 'a', 1), drawn(normal, 'a', 1));
     assert.notDeepEqual(drawn(normal, 'a', 1), drawn(normal, 'b', 1));
@@ -54,7 +54,7 @@ describe('initialise', () => {
 });
 
 describe('parameters', () => {
-  it('are the same value when a second view asks, and an error under another shape', () => {
+  it('are shared between views, and an error under another shape', () => {
     const graph = new Graph();
     const parameters = inputParameters(graph);
     const first = parameters.get('w', [2, 3], zeros);
@@ -67,7 +67,7 @@ describe('parameters', () => {
     );
   });
 
-  it('list everything that a checkpoint lacks or has in another shape', () => {
+  it('list every tensor that a checkpoint lacks or has in another shape', () => {
     const specs = [
       { name: 'a', shape: [2, 3], initialiser: zeros },
       { name: 'b', shape: [2], initialiser: zeros },
@@ -90,7 +90,7 @@ describe('parameters', () => {
     assert.throws(() => constants.get('a', [2, 3], zeros), ParameterError);
   });
 
-  it('of a checkpoint in float16 are computed with in float32', async () => {
+  it('of a float16 checkpoint are used in float32', async () => {
     const values = [0.1, -3];
     const halves = float32ToFloat16(Float32Array.from(values));
     const { y } = await evaluate((_, graph) => ({

@@ -25,7 +25,7 @@ export interface ParameterSpec {
 
 /**
  * Source of a network's parameters. One network definition serves training (parameters are graph inputs), export
- * (constants) and import (the specs say what a checkpoint must hold).
+ * (constants) and import (the specs define what a checkpoint must contain).
  */
 export interface Parameters {
   readonly graph: Graph;

@@ -57,7 +57,7 @@ describe('resNet', () => {
     assert.equal(backboneChannels(resNetConfigs['resnet18']!), 512);
   });
 
-  it('keeps more cells where stages dilate in place of striding', () => {
+  it('has more cells if stages use dilation instead of stride', () => {
     for (const outputStride of [32, 16, 8] as const) {
       const config = { ...tiny, outputStride };
       assert.equal(backboneStride(config), outputStride);
@@ -76,14 +76,14 @@ describe('resNet', () => {
     assert.deepEqual(dilations, [1, 1, 1, 2, 2, 4]);
   });
 
-  it('starts its blocks as identities, unless told otherwise', () => {
+  it('initialises its blocks as identities by default', () => {
     const initial = (config: ResNetConfig) =>
       emit(config).parameters.specs.find(({ name }) => name === 'layer3.1.bn3.weight')!.initialiser.kind;
     assert.equal(initial(tiny), 'zeros');
     assert.equal(initial({ ...tiny, zeroInit: false }), 'ones');
   });
 
-  it('gives the same in static and dynamic graphs', async () => {
+  it('computes the same in static and dynamic graphs', async () => {
     const { parameters } = emit({ ...tiny, zeroInit: false });
     const weights = new Map<string, Tensor>(
       [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, 3)]),
@@ -96,13 +96,13 @@ describe('resNet', () => {
     assert.ok(relativeError(numbers(fixed.y), numbers(dynamic.y)) < 1e-5);
   });
 
-  it('gives every stage as [B, h, w, C] in both memory layouts', async () => {
+  it('returns every stage as [B, h, w, C] in both memory layouts', async () => {
     const config: ResNetConfig = { ...tiny, layers: [1, 2, 1, 1], zeroInit: false };
     const { parameters } = emit(config);
     const weights = new Map<string, Tensor>(
       [...parameters.specs, ...parameters.buffers].map((spec) => [spec.name, initialise(spec, 4)]),
     );
-    // Sides that differ, and more images than one, so that no two axes can be exchanged unseen.
+    // Different sides and more than one image, so that exchanged axes are detected.
     const pixels = floats([3, 96, 64, 3], normals([3, 96, 64, 3], 6));
     const stages = config.layers.map((_, i) => i + 1);
     for (const training of [false, true]) {

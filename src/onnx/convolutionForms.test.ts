@@ -2,24 +2,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { convolutionForm, convolutionForms, depthwiseGradientForm, multipliesDepthwise } from './convolutionForms.js';
 
-test('a row of the depthwise products holds from its number of images to that of the next, up to its cells', () => {
+test('a row of the depthwise products applies from its number of images to that of the next, up to its cells', () => {
   const rows = convolutionForms.cpu.depthwiseProduct;
   assert.equal(rows[0]!.images, 1, 'every batch has a row');
-  for (const [at, { images, mostCells }] of rows.entries()) {
+  for (const [at, { images, maxCells }] of rows.entries()) {
     const next = rows[at + 1];
     for (const count of [images, next === undefined ? 1000 * images : next.images - 1]) {
-      assert.equal(multipliesDepthwise('cpu', count, mostCells), true, `${count} images, ${mostCells} cells`);
-      assert.equal(multipliesDepthwise('cpu', count, mostCells + 1), false, `${count} images, ${mostCells + 1} cells`);
+      assert.equal(multipliesDepthwise('cpu', count, maxCells), true, `${count} images, ${maxCells} cells`);
+      assert.equal(multipliesDepthwise('cpu', count, maxCells + 1), false, `${count} images, ${maxCells + 1} cells`);
     }
   }
 });
 
 test('the more images share the matrix of a depthwise product, the larger the maps that are multiplied', () => {
-  const cells = convolutionForms.cpu.depthwiseProduct.map(({ mostCells }) => mostCells);
-  for (const [at, most] of cells.entries()) assert.ok(at === 0 || most > cells[at - 1]!, `row ${at}`);
+  const cells = convolutionForms.cpu.depthwiseProduct.map(({ maxCells }) => maxCells);
+  for (const [at, max] of cells.entries()) assert.ok(at === 0 || max > cells[at - 1]!, `row ${at}`);
 });
 
-test('rows stand by ascending images, which is how one is found', () => {
+test('rows are sorted by number of images, which the lookup requires', () => {
   const images = convolutionForms.cpu.depthwiseProduct.map((row) => row.images);
   assert.deepEqual(
     images,
@@ -27,7 +27,7 @@ test('rows stand by ascending images, which is how one is found', () => {
   );
 });
 
-test('a form holds up to the most cells of its table, these included', () => {
+test('a form applies up to and including the number of cells in its table', () => {
   const { patchCells, depthwiseRowCells } = convolutionForms.cpu;
   assert.deepEqual(
     [0, 1].map((more) => convolutionForm('cpu', patchCells + more)),

@@ -29,7 +29,7 @@ interface ConvolutionForms {
    * number of images in the batch, which share the cost of filling its matrix. A row applies from its number of images up
    * to the next row's.
    */
-  readonly depthwiseProduct: readonly { readonly images: number; readonly mostCells: number }[];
+  readonly depthwiseProduct: readonly { readonly images: number; readonly maxCells: number }[];
   /** Most cells of a map for which a depthwise weight gradient is computed by `rows`. */
   readonly depthwiseRowCells: number;
 }
@@ -40,13 +40,13 @@ export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
     patchCells: 14 * 14,
     // Measured by scripts/bench/depthwise.ts (docs/benchmarks.md).
     depthwiseProduct: [
-      { images: 1, mostCells: 5 * 5 },
-      { images: 2, mostCells: 7 * 7 },
-      { images: 4, mostCells: 8 * 8 },
-      { images: 8, mostCells: 10 * 10 },
-      { images: 16, mostCells: 12 * 12 },
-      { images: 32, mostCells: 16 * 16 },
-      { images: 64, mostCells: 20 * 20 },
+      { images: 1, maxCells: 5 * 5 },
+      { images: 2, maxCells: 7 * 7 },
+      { images: 4, maxCells: 8 * 8 },
+      { images: 8, maxCells: 10 * 10 },
+      { images: 16, maxCells: 12 * 12 },
+      { images: 32, maxCells: 16 * 16 },
+      { images: 64, maxCells: 20 * 20 },
     ],
     // Measured by scripts/bench/depthwiseGradient.ts (docs/benchmarks.md).
     depthwiseRowCells: 20 * 20,
@@ -57,18 +57,18 @@ export const convolutionForms: Readonly<Record<Provider, ConvolutionForms>> = {
   cuda: { channelMajor: false, patchCells: 0, depthwiseProduct: [], depthwiseRowCells: Number.POSITIVE_INFINITY },
 };
 
-/** The form for an output map of so many cells. */
+/** The form for an output map by its number of cells. */
 export function convolutionForm(provider: Provider, cells: number): ConvolutionForm {
   return cells <= convolutionForms[provider].patchCells ? 'patches' : 'conv';
 }
 
-/** The form of a depthwise weight gradient over maps of so many cells. */
+/** The form of a depthwise weight gradient by the number of cells of its maps. */
 export function depthwiseGradientForm(provider: Provider, cells: number): DepthwiseGradientForm {
   return cells <= convolutionForms[provider].depthwiseRowCells ? 'rows' : 'planes';
 }
 
-/** Whether a depthwise convolution over maps of so many cells is a product per channel, in a batch of so many images. */
+/** Whether a depthwise convolution is a product per channel, by images of the batch and cells of a map. */
 export function multipliesDepthwise(provider: Provider, images: number, cells: number): boolean {
   const row = convolutionForms[provider].depthwiseProduct.findLast((entry) => entry.images <= images);
-  return row !== undefined && cells <= row.mostCells;
+  return row !== undefined && cells <= row.maxCells;
 }

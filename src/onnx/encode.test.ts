@@ -21,7 +21,7 @@ async function run(graph: Graph, feeds: Record<string, Tensor>): Promise<Record<
 }
 
 describe('encodeModel', () => {
-  it('gives outputs their own names, also where another node reads them', async () => {
+  it('names outputs, also those that another node reads', async () => {
     const graph = new Graph();
     const y = neg(graph.input('x', 'float32', [2]));
     graph.output('negated', y);
@@ -30,7 +30,7 @@ describe('encodeModel', () => {
     assert.ok(decode(graph).graph!.node!.every(({ opType }) => opType !== 'Identity'));
   });
 
-  it('gives one value two output names, one to an input and one to a constant', async () => {
+  it('names an input, a constant and one value under two names as outputs', async () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     const y = exp(x);
@@ -54,7 +54,7 @@ describe('encodeModel', () => {
     assert.deepEqual(await run(graph, { x: row(5, 3, 4) }), { indices: [1, 2], values: [3, 4] });
   });
 
-  it('writes constants and inputs that lie in another file as references to it, and the rest as before', () => {
+  it('writes constants and inputs in another file as references to it, and the rest inline', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     const scale = graph.input('scale', 'float32', [2]);
@@ -83,7 +83,7 @@ describe('encodeModel', () => {
     ]);
   });
 
-  it('leaves out nodes and constants that no output depends on, but keeps every input', () => {
+  it('omits nodes and constants that no output depends on, but keeps every input', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     graph.input('unused', 'float32', [2]);
@@ -104,7 +104,7 @@ describe('encodeModel', () => {
     );
   });
 
-  it('leaves out the indices of a maximum pooling where nothing reads them', () => {
+  it('omits the indices of a maximum pooling if nothing reads them', () => {
     const outputsOf = (indices: boolean) => {
       const graph = new Graph();
       const pooled = maxPool(graph.input('x', 'float32', [1, 1, 4, 4]), { size: 2, stride: 2, padding: 0 });
@@ -155,7 +155,7 @@ describe('encodeModel', () => {
     }
   });
 
-  it('writes constants of every dtype that the runtime reads back', async () => {
+  it('writes constants of every dtype, which the runtime reads back', async () => {
     const graph = new Graph();
     const values: readonly Tensor[] = [
       tensor('float32', [2], Float32Array.of(0.5, -1)),
@@ -174,7 +174,7 @@ describe('encodeModel', () => {
     for (const value of values) assert.deepEqual(results.get(value.dtype), value);
   });
 
-  it('refuses constants that pass 2 GiB before it copies them', () => {
+  it('rejects constants of more than 2 GiB before it copies them', () => {
     const graph = new Graph();
     const data = { length: 2 ** 29, byteLength: 2 ** 31 } as Float32Array;
     graph.output('y', neg(graph.constant({ dtype: 'float32', shape: [2 ** 29], data })));

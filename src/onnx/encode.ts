@@ -28,7 +28,7 @@ function encodeValueInfo(name: string, dtype: DType, shape: Shape): onnxProto.on
   return { name, type: { tensorType: { elemType: typeCodes[dtype], shape: { dim } } } };
 }
 
-/** Elements of constants and parameters that stand in a file beside the graph's. */
+/** Elements of constants and parameters in a separate file next to the graph's. */
 export interface ExternalData {
   /** Name of the file, in the graph's folder. */
   readonly location: string;
@@ -178,7 +178,7 @@ function constantBytes(graph: Graph, outputs: Iterable<Value>, external?: Extern
 
 /**
  * Encodes a graph as a ModelProto; nodes that no output depends on are left out.
- * @param options.external where elements stand that are not written into the graph; inputs that have a place there become
+ * @param options.external positions of elements that are not written into the graph; inputs with a position become
  *   constants. Such a model is loaded by its path.
  * @throws RangeError when it would pass protobuf's limit of 2 GiB.
  */

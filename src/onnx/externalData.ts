@@ -15,7 +15,7 @@ function* tensorsOf(graph: Graph): Generator<TensorProto> {
   }
 }
 
-/** Names of the files beside it to which a model refers for its tensors. @param model a ModelProto's bytes */
+/** Names of the files in its folder to which a model refers for its tensors. @param model a ModelProto's bytes */
 export function externalFiles(model: Uint8Array): Set<string> {
   const { graph } = onnx.ModelProto.decode(model);
   const files = new Set<string>();

@@ -12,7 +12,7 @@ const refused = (message: RegExp) => (error: unknown) => {
 };
 
 describe('Graph', () => {
-  it('refuses a name twice, for inputs, constants and outputs alike', () => {
+  it('rejects duplicate names of inputs, constants and outputs', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     assert.throws(() => graph.input('x', 'float32', [2]), refused(/the name "x" is used twice/));
@@ -25,7 +25,7 @@ describe('Graph', () => {
     assert.throws(() => graph.output('x', neg(x)), refused(/the name "x" is taken by another value/));
   });
 
-  it('refuses values of another graph, naming operator and value', () => {
+  it('rejects values of another graph, with operator and value', () => {
     const x = new Graph().input('x', 'float32', [2]);
     const other = new Graph();
     const y = other.input('y', 'float32', [2]);
@@ -33,7 +33,7 @@ describe('Graph', () => {
     assert.throws(() => other.output('x', x), refused(/output: "x" belongs to another graph/));
   });
 
-  it('shares equal scalars and vectors, and only those', () => {
+  it('shares equal scalars and vectors, but no other constants', () => {
     const graph = new Graph();
     assert.equal(graph.scalar(2), graph.scalar(2));
     assert.notEqual(graph.scalar(2), graph.scalar(2, 'float64'));
@@ -44,7 +44,7 @@ describe('Graph', () => {
     assert.deepEqual(graph.scalar(0.5, 'float64').constant, tensor('float64', [], Float64Array.of(0.5)));
   });
 
-  it('names nodes after their scope, and leaves a scope that throws', () => {
+  it('names nodes after their scope, and exits a scope that throws', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     const inside = graph.scope('stage', () => graph.scope('block', () => neg(x)));
@@ -57,7 +57,7 @@ describe('Graph', () => {
     assert.match(neg(x).name, /^Neg_\d+$/);
   });
 
-  it('tells what must be constant or static', () => {
+  it('reports values that must be constant and shapes that must be static', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['batch', 3]);
     assert.throws(() => constantIntegers(x), refused(/"x" \[batch, 3\] must be an int64 constant/));

@@ -58,7 +58,7 @@ export const EXPORT_OPSET = 17;
 
 /**
  * An ONNX graph under construction. Operators are emitted by the functions of onnx/ops, which infer and check shapes;
- * nodes stand in topological order because a value must exist before it is used.
+ * nodes are in topological order because a value must exist before it is used.
  */
 export class Graph {
   readonly opset: number;
@@ -135,7 +135,7 @@ export class Graph {
     if (shape !== undefined) this.declaredShapes.set(name, shape);
   }
 
-  /** Emits nodes of `build` under a name prefix, so that errors and profiles say which layer they belong to. */
+  /** Emits nodes of `build` under a name prefix, so that errors and profiles name their layer. */
   scope<T>(name: string, build: () => T): T {
     const outer = this.#scope;
     this.#scope = [...outer, name];

@@ -15,7 +15,7 @@ function input(graph: Graph, name = 'x') {
 }
 
 describe('the peak memory of a graph', () => {
-  it('counts what is alive together, not inputs and not the outputs that the caller holds', () => {
+  it('counts values that are live at the same time, without inputs and the outputs that the caller holds', () => {
     const graph = new Graph();
     const x = input(graph);
     const a = matmul(x, x);
@@ -35,7 +35,7 @@ describe('the peak memory of a graph', () => {
     assert.equal(peakMemory(graph).peakBytes, 3 * MATRIX);
   });
 
-  it('lets elementwise operators write over an input that nothing reads any more', () => {
+  it('lets elementwise operators overwrite an input after its last use', () => {
     const chain = new Graph();
     chain.output('y', matmul(relu(relu(matmul(input(chain), input(chain, 'z')))), chain.inputs[0]!));
     assert.equal(peakMemory(chain).peakBytes, MATRIX);
@@ -45,19 +45,19 @@ describe('the peak memory of a graph', () => {
     assert.equal(peakMemory(kept).peakBytes, 2 * MATRIX);
   });
 
-  it('takes a reshaped value for the same bytes', () => {
+  it('counts a reshaped value as the same bytes', () => {
     const graph = new Graph();
     const a = matmul(input(graph), graph.inputs[0]!);
     const flat = reshape(a, [256]);
     graph.output('y', reduceSum(mul(flat, flat), [0]));
-    // a is alive through its view while the product is computed in its place
+    // a is live through its view while the product is computed in its place
     assert.equal(peakMemory(graph).peakBytes, MATRIX);
   });
 
-  it('takes nodes depth first from the last output, as ONNX Runtime does', () => {
+  it('orders nodes depth first from the last output, as ONNX Runtime does', () => {
     const graph = new Graph();
     const x = input(graph);
-    // two branches, each wide for a moment; emitted breadth first, they would be alive together
+    // two branches, each briefly wide; breadth first, both would be live at the same time
     const [a, b] = [reshape(matmul(x, x), [1, 256]), reshape(matmul(x, x), [1, 256])];
     const tall = graph.input('t', 'float32', [256, 1]);
     const [c, d] = [matmul(a, tall), matmul(b, tall)];
@@ -65,7 +65,7 @@ describe('the peak memory of a graph', () => {
     assert.equal(peakMemory(graph).peakBytes, MATRIX + 4 + 4);
   });
 
-  it('counts constants apart', () => {
+  it('counts constants separately', () => {
     const graph = new Graph();
     graph.output('y', mul(input(graph), 3));
     assert.deepEqual(peakMemory(graph), { peakBytes: 0, node: '', constantBytes: 4 });

@@ -63,7 +63,7 @@ function executionOrder(graph: Graph): Node[] {
 }
 
 /**
- * Walks a graph of static shapes and adds up what is alive: a value from the node that computes it to the last node that
+ * Walks a graph of static shapes and adds up live values: a value from the node that computes it to the last node that
  * reads it. Values that are written into the caller's own buffers (the graph's outputs) do not count, nor does what a
  * kernel takes for itself while it runs.
  * @throws GraphError for a value whose shape is not static.
@@ -88,10 +88,10 @@ export function peakMemory(graph: Graph): PeakMemory {
   let [now, peakBytes, peakNode] = [0, 0, ''];
   order.forEach((node, at) => {
     const inner = Object.values(node.attributes).reduce<number>(
-      (most, attribute) =>
+      (max, attribute) =>
         typeof attribute === 'object' && 'body' in attribute
-          ? Math.max(most, peakMemory(attribute.body.graph).peakBytes)
-          : most,
+          ? Math.max(max, peakMemory(attribute.body.graph).peakBytes)
+          : max,
       0,
     );
     const ending = [...new Set(node.inputs.flatMap((input) => (input === undefined ? [] : [ownerOf(input)])))].filter(
@@ -115,7 +115,7 @@ export function peakMemory(graph: Graph): PeakMemory {
       now -= alive.get(value)!;
       alive.delete(value);
     }
-    // A value that nothing reads is freed at once.
+    // A value that nothing reads is freed immediately.
     for (const output of node.outputs) {
       if (alive.has(output) && !lastUse.has(output)) {
         now -= alive.get(output)!;

@@ -27,11 +27,11 @@ describe('the table of operators', () => {
     assert.ok(rule && withoutFacts && withoutRule && withoutHalf);
   });
 
-  it('has a gradient for every operator, and no gradient of another', () => {
+  it('has a gradient for every operator, and no other gradients', () => {
     assert.deepEqual(Object.keys(gradientRules).sort(), Object.keys(operators).sort());
   });
 
-  it('refuses element types that an operator does not take, with its name', () => {
+  it('rejects element types that an operator does not support, with its name', () => {
     const graph = new Graph();
     const integers = graph.input('i', 'int64', [2, 2]);
     assert.throws(() => erf(integers), {
@@ -60,7 +60,7 @@ describe('the table of operators', () => {
     );
   });
 
-  it('refuses an operator that is newer than the operator set of the graph', () => {
+  it('rejects an operator that is newer than the operator set of the graph', () => {
     const old = new Graph(17);
     const x = old.input('x', 'float32', [2]);
     assert.throws(() => emitOne('Gelu', [x], x), {

@@ -2,7 +2,7 @@ import type { DType } from '../tensor/tensor.js';
 
 /**
  * What is known of every ONNX operator that graphs may hold. One table: the graph builder takes no other operator, and
- * rules/table.ts must say of each how it is differentiated, so that an operator without its facts does not compile.
+ * rules/table.ts must define how each is differentiated, so that an operator without its facts does not compile.
  * Element types are those of the operator sets that are built (17 and 20), among the types that tensors here have.
  */
 
@@ -200,7 +200,7 @@ function allowedTypes({ T, U = [], variadic }: Signature, parameters: readonly P
 }
 
 /**
- * Why element types do not fit an operator, or undefined where they do.
+ * Why element types do not fit an operator, or undefined if they do.
  * @param inputs undefined where an optional input is absent.
  */
 export function typeProblem(

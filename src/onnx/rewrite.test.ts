@@ -30,7 +30,7 @@ function example(): { graph: Graph; inner: Value } {
 }
 
 describe('rewriteGraph', () => {
-  it('copies a graph: inputs, outputs, declared shapes and scopes, without what no output depends on', async () => {
+  it('copies inputs, outputs, declared shapes and scopes, without nodes that no output depends on', async () => {
     const { graph } = example();
     const copy = rewriteGraph(graph, () => undefined);
     assert.deepEqual(await run(copy, [-3, 2]), await run(graph, [-3, 2]));
@@ -46,7 +46,7 @@ describe('rewriteGraph', () => {
     assert.deepEqual(copy.declaredShapes.get('y'), ['rows']);
   });
 
-  it('puts other values in the place of a node, and leaves the source as it was', async () => {
+  it('replaces a node by other values, and does not change the source', async () => {
     const { graph } = example();
     const negated = rewriteGraph(graph, (node, { of }) =>
       node.operator === 'Relu' ? [neg(of(node.inputs[0]!))] : undefined,
@@ -55,7 +55,7 @@ describe('rewriteGraph', () => {
     assert.deepEqual(await run(graph, [-3, 2]), { half: [0, 3], y: [0, 6] });
   });
 
-  it('gives other outputs on request: values inside the source', async () => {
+  it('outputs inner values of the source on request', async () => {
     const { graph } = example();
     const sum = graph.nodes[0]!.outputs[0]!;
     assert.deepEqual(
@@ -79,7 +79,7 @@ it('consumers lists a node once, however often it reads a value', () => {
 });
 
 describe('foldConstants', () => {
-  it('computes what depends on constants alone, through several nodes and dtypes, and keeps the rest', async () => {
+  it('computes values that depend only on constants, through several nodes and dtypes, and keeps the rest', async () => {
     const graph = new Graph(EXPORT_OPSET);
     const x = graph.input('x', 'float32', [2]);
     const halves = graph.constant({ dtype: 'float16', shape: [1, 2], data: Uint16Array.of(0x3c00, 0x4000) }, 'weights');

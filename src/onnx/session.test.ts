@@ -9,7 +9,7 @@ import { Graph } from './graph.js';
 import { add, exp } from './ops/elementwise.js';
 import { createSession, runSession, type SessionConfig, TRAINING_SESSION } from './session.js';
 
-/** How many nodes of a kind run in a graph that computes exp(x) twice. */
+/** Number of nodes of a type that run in a graph that computes exp(x) twice. */
 async function timesRun(config: SessionConfig): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'vicregl-session-'));
   try {
@@ -32,7 +32,7 @@ async function timesRun(config: SessionConfig): Promise<number> {
   }
 }
 
-it('equal nodes are merged in a session, but not in that of a training step, which means to compute twice', async () => {
+it('equal nodes are merged in a session, but not in that of a training step, which recomputes on purpose', async () => {
   assert.equal(await timesRun({}), 1);
   assert.equal(await timesRun(TRAINING_SESSION), 2);
 });

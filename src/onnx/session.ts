@@ -45,7 +45,7 @@ export interface SessionConfig {
 /** How a training step's graph runs: with no more memory than its values need. */
 export const TRAINING_SESSION = { memoryPlan: false, mergeEqualNodes: false } as const satisfies SessionConfig;
 
-/** CUDA was asked for and cannot be used; the message says why and what to do. */
+/** CUDA was requested and cannot be used; the message has the reason and the remedy. */
 export class DeviceError extends Error {
   override readonly name = 'DeviceError';
   readonly why: CudaCause;

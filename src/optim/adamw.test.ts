@@ -53,7 +53,7 @@ describe('adamw', () => {
     });
   }
 
-  it('feeds the learning rate and the bias corrections of the step, counted from 0', () => {
+  it('feeds the learning rate and the bias corrections of the step, which counts from 0', () => {
     const near = (actual: number, expected: number) => assert.ok(Math.abs(actual - expected) < 1e-12, `${actual}`);
     for (const [step, first, second] of [
       [0, 0.2, 0.05],

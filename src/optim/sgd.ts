@@ -13,7 +13,7 @@ export interface SgdConfig {
 
 /**
  * One update: g' = g + wd p; mu <- momentum mu + g'; p <- p - lr mu. The velocity starts at 0, so that the first step
- * takes g' as it is.
+ * uses g' itself.
  */
 export function sgd({ momentum, weightDecay, decayVectors }: SgdConfig): Optimizer {
   return {

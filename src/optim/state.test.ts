@@ -4,7 +4,7 @@ import { floats, numbers } from '../../test/support/graphs.js';
 import { sgd } from './sgd.js';
 import { startState, stateSpecs } from './state.js';
 
-// As an optimizer that also averages the weights.
+// The state of an optimizer that also averages the weights.
 const optimizer = {
   ...sgd({ momentum: 0.9, weightDecay: 0, decayVectors: false }),
   slots: ['momentum', 'ema'],
@@ -17,8 +17,8 @@ const network = {
 const start = (initial: Parameters<typeof startState>[1]['initial']) =>
   startState(stateSpecs(network, { optimizer }), { initial, seed: 1 });
 
-describe('the state in which a run starts', () => {
-  it('has velocities of zero and averages at the initial weights, in memory of their own', () => {
+describe('the initial state of a run', () => {
+  it('has velocities of zero and averages equal to the initial weights, in separate memory', () => {
     const state = start(new Map());
     assert.deepEqual([...state.keys()], ['w', 'momentum/w', 'ema/w', 'running_mean']);
     assert.ok(numbers(state.get('w')!).every((value) => value !== 0));
@@ -28,7 +28,7 @@ describe('the state in which a run starts', () => {
     assert.deepEqual(numbers(state.get('running_mean')!), [1]);
   });
 
-  it('takes what is given, and averages start at given weights', () => {
+  it('uses given tensors, and averages start at given weights', () => {
     const w = floats([3], [1, 2, 3]);
     assert.deepEqual(numbers(start(new Map([['w', w]])).get('ema/w')!), [1, 2, 3]);
     const given = new Map([

@@ -43,7 +43,7 @@ export function startState(
   const state = new Map<string, Tensor>();
   for (const spec of specs) {
     const { name, startsAt } = spec;
-    // Parameters stand before what starts at them. A copy, since the steps write into the state's tensors.
+    // Parameters come before the state that starts at them. A copy, since the steps write into the state's tensors.
     const parameter = startsAt && state.get(startsAt.name);
     const start = parameter && { ...parameter, data: parameter.data.slice() };
     state.set(name, initial.get(name) ?? start ?? initialise(spec, seed));

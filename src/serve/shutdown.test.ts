@@ -4,7 +4,7 @@ import { serveUntilSignal } from './shutdown.js';
 
 const logger = { info: () => {}, warn: () => {} };
 
-test('a signal closes the server, and leaves no listener behind', async () => {
+test('a signal closes the server, and no listener remains', async () => {
   const listeners = process.listenerCount('SIGTERM');
   let closed = 0;
   const close = async () => {

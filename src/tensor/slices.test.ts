@@ -64,9 +64,9 @@ test('runInSlices yields to the event loop at every pause', async () => {
 
 test('runInSlices stops at the first pause after the signal is aborted', async () => {
   const { steps, seen } = counting(3);
-  const given = new AbortController();
-  const running = runInSlices(steps, given.signal);
-  given.abort(new Error('given up'));
+  const controller = new AbortController();
+  const running = runInSlices(steps, controller.signal);
+  controller.abort(new Error('given up'));
   await assert.rejects(running, /given up/);
   assert.deepEqual(seen, [1]);
 });

@@ -73,12 +73,12 @@ export type AugmentationKeys = z.output<typeof augmentationSchema>;
 export function augmentationProblems({
   blur,
 }: AugmentationKeys): { readonly path: string[]; readonly message: string }[] {
-  const [least, greatest] = blur.sigma;
-  if (least <= greatest) return [];
+  const [min, max] = blur.sigma;
+  if (min <= max) return [];
   return [
     {
       path: ['augmentation', 'blur', 'sigma'],
-      message: `the minimum ${least} exceeds the maximum ${greatest}`,
+      message: `the minimum ${min} exceeds the maximum ${max}`,
     },
   ];
 }

@@ -26,12 +26,12 @@ const weights = (value: number): ReadonlyMap<string, Tensor> =>
 const path = (step: number) => join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`);
 
 describe('checkpoints', () => {
-  it('come back with step, seed and tensors', async () => {
+  it('are read back with step, seed and tensors', async () => {
     assert.equal(await saveCheckpoint(run, { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) }, 2), path(7));
     assert.deepEqual(await loadCheckpoint(run), { step: 7, seed: 3, data: 'photos', tensors: weights(1.5) });
   });
 
-  it('keep the newest ones only, by number and not by name', async () => {
+  it('are removed except for the newest, ordered by number and not by name', async () => {
     for (const step of [9, 10, 100_000_000 - 1]) {
       await saveCheckpoint(run, { step, seed: 0, data: 'photos', tensors: weights(step) }, 2);
     }
@@ -47,7 +47,7 @@ describe('checkpoints', () => {
     assert.deepEqual(await listCheckpoints(run), [5]);
   });
 
-  it('survive a write that fails: the one before stays and is the newest', async () => {
+  it('survive a failed write: the previous one remains the newest', async () => {
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 1);
     const before = await readFile(path(1));
     await mkdir(path(2)); // a folder in its place: the rename at the end of the write fails
@@ -66,7 +66,7 @@ describe('checkpoints', () => {
     assert.equal((await loadCheckpoint(run)).step, 1);
   });
 
-  it('that are damaged are named with what is wrong and the newest whole one before, never skipped in silence', async () => {
+  it('that are damaged are an error with the reason and the newest intact one before, and are never skipped silently', async () => {
     for (const step of [1, 2, 3])
       await saveCheckpoint(run, { step, seed: 0, data: 'photos', tensors: weights(step) }, 9);
     const whole = await readFile(path(3));
@@ -107,13 +107,13 @@ describe('checkpoints', () => {
     await assert.rejects(loadCheckpoint(run), /no other checkpoint that is whole: start another run$/);
   });
 
-  it('hold the configuration that they are given', async () => {
+  it('contain the given configuration', async () => {
     const config = { name: 'a', loss: { alpha: 0.75 }, crops: { scale: [0.4, 1] } };
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', config, tensors: weights(1) }, 2);
     assert.deepEqual((await loadCheckpoint(run)).config, config);
   });
 
-  it('whose metadata names another step are refused', async () => {
+  it('whose metadata names another step are rejected', async () => {
     await mkdir(join(run, 'checkpoints'));
     for (const metadata of [{ step: '3', seed: '0' }, { step: '2' }, {}]) {
       await writeFile(path(2), encodeSafetensors(weights(1), metadata));
@@ -121,14 +121,14 @@ describe('checkpoints', () => {
     }
   });
 
-  it('are asked for by name where a run has none', async () => {
+  it('that a run does not have are an error that names the run folder', async () => {
     await assert.rejects(loadCheckpoint(run), {
       name: 'CheckpointError',
       message: `${run} has no checkpoint under checkpoints/; nothing to resume or export`,
     });
   });
 
-  it('that are set aside stay on the disk but are resumed from no more', async () => {
+  it('that are set aside remain on disk but are no longer resumed from', async () => {
     await saveCheckpoint(run, { step: 1, seed: 0, data: 'photos', tensors: weights(1) }, 2);
     await saveCheckpoint(run, { step: 2, seed: 0, data: 'photos', tensors: weights(2) }, 2);
     await setCheckpointAside(run, 2);
@@ -136,7 +136,7 @@ describe('checkpoints', () => {
     assert.ok((await readdir(join(run, 'checkpoints'))).includes('step-00000002.safetensors.diverged'));
   });
 
-  describe('the best of which', () => {
+  describe('the best checkpoint', () => {
     const save = (step: number, value?: number, score: Partial<Score> = {}) =>
       saveCheckpoint(
         run,
@@ -145,7 +145,7 @@ describe('checkpoints', () => {
         value === undefined ? undefined : { metric: 'l', mode: 'min', value, ...score },
       );
 
-    it('is kept beside the newest ones, and named in the index', async () => {
+    it('is kept in addition to the newest ones, and named in the index', async () => {
       for (const [step, value] of [
         [1, 5],
         [2, 3],
@@ -166,13 +166,13 @@ describe('checkpoints', () => {
       assert.deepEqual(await listCheckpoints(run), [5, 6]);
     });
 
-    it('is the one with the largest value where the mode is max', async () => {
+    it('has the largest value if the mode is max', async () => {
       const max = { metric: 'knn_top1', mode: 'max' } as const;
       for (const [step, value] of [0.1, 0.3, 0.2].entries()) await save(step, value, max);
       assert.equal((await readCheckpointIndex(run)).best?.step, 1);
     });
 
-    it('does not change where a checkpoint has no score, and starts anew with another metric', async () => {
+    it('does not change if a checkpoint has no score, and is reset by another metric', async () => {
       await save(1, 5);
       await save(2);
       assert.equal((await readCheckpointIndex(run)).best?.step, 1);
@@ -180,13 +180,13 @@ describe('checkpoints', () => {
       assert.deepEqual((await readCheckpointIndex(run)).best, { step: 3, metric: 'stdr', mode: 'min', value: 9 });
     });
 
-    it('is asked for in vain where none was scored, as is a step without a checkpoint', async () => {
+    it('is an error if none was scored, as is a step without a checkpoint', async () => {
       await save(1);
       await assert.rejects(loadCheckpoint(run, 'best'), { name: 'CheckpointError', message: /has no best checkpoint/ });
       await assert.rejects(loadCheckpoint(run, 7), /has no checkpoint of step 7; it has 1$/);
     });
 
-    it('is not one that the run has gone back behind', async () => {
+    it('is not later than the step to which the run went back', async () => {
       await save(1, 5);
       await save(2, 3);
       await setLaterCheckpointsAside(run, 1);

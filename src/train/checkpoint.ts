@@ -30,7 +30,7 @@ export interface Score {
   readonly value: number;
 }
 
-/** What `checkpoints/index.json` says: which checkpoint is the newest and which the best so far. */
+/** The content of `checkpoints/index.json`: the newest and the best checkpoint. */
 export interface CheckpointIndex {
   readonly latest?: number;
   readonly best?: Score & { readonly step: number };
@@ -50,7 +50,7 @@ function folder(run: string): string {
   return join(run, 'checkpoints');
 }
 
-/** Where a run's checkpoint of a step stands. */
+/** Path of a run's checkpoint of a step. */
 export function checkpointPath(run: string, step: number): string {
   return join(folder(run), fileName(step));
 }
@@ -119,8 +119,8 @@ export async function saveCheckpoint(
       ...(config !== undefined && { config: JSON.stringify(config) }),
     });
     const { best } = await readCheckpointIndex(run);
-    const stands = best !== undefined && best.step < step ? best : undefined;
-    const winner = score !== undefined && isBetter(score, stands) ? { step, ...score } : stands;
+    const current = best !== undefined && best.step < step ? best : undefined;
+    const winner = score !== undefined && isBetter(score, current) ? { step, ...score } : current;
     await writeIndex(run, { latest: step, ...(winner && { best: winner }) });
     const stale = (await listCheckpoints(run)).slice(0, -keep).filter((old) => old !== winner?.step);
     await Promise.all(stale.map((old) => rm(checkpointPath(run, old))));

@@ -14,7 +14,7 @@ export class NonFiniteLossError extends Error {
 export interface CheckpointSaver {
   /** Step of the newest checkpoint; -1 before the first one. */
   readonly saved: number;
-  /** Saves the state after so many steps. @throws NonFiniteLossError for weights that are not finite. */
+  /** Saves the state after a number of steps. @throws NonFiniteLossError for weights that are not finite. */
   save(steps: number): Promise<void>;
   /** The error of a step that was not finite. A checkpoint of the state before that very step is set aside. */
   diverged(step: number, what: string): Promise<NonFiniteLossError>;
@@ -35,7 +35,7 @@ export interface CheckpointSaverOptions {
   readonly progress: Progress;
 }
 
-/** A run that diverges within so many steps after a checkpoint may have diverged because of it. */
+/** A run that diverges within this number of steps after a checkpoint may have diverged because of it. */
 const SOON = 5;
 
 export function createCheckpointSaver(options: CheckpointSaverOptions): CheckpointSaver {
@@ -51,7 +51,7 @@ export function createCheckpointSaver(options: CheckpointSaverOptions): Checkpoi
     const good = checkpoints.at(-1);
     const last = good === undefined ? 'there is no checkpoint from before' : `the checkpoint of step ${good} is good`;
     const stopped = `step ${step}: ${what}; training stopped, `;
-    // Finite numbers can be wrong too, such as a negative mean of squares: such a checkpoint would end every run alike.
+    // Finite numbers can be wrong too, such as a negative mean of squares: every run from such a checkpoint would fail.
     if (good !== undefined && good === resumed && step - resumed <= SOON) {
       const older = checkpoints.at(-2);
       const back = older === undefined ? 'there is none before it' : `go back with --checkpoint ${older}`;

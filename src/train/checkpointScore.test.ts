@@ -13,7 +13,7 @@ describe('the score of a checkpoint', () => {
     assert.deepEqual(scores.score(), { metric: 'l', mode: 'min', value: 7 });
   });
 
-  it('is absent where nothing of that name was logged since', () => {
+  it('is absent if nothing of that name was logged since', () => {
     const scores = createCheckpointScore({ metric: 'knn_top1', mode: 'max' }, 2);
     scores.observe({ step: 2, l: 1 });
     assert.equal(scores.score(), undefined);

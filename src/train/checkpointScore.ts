@@ -1,11 +1,11 @@
 import type { Score } from './checkpoint.js';
 import type { LogRecord } from './runLog.js';
 
-/** Scores a checkpoint by what was logged since the one before it. */
+/** Scores a checkpoint by the values logged since the previous one. */
 export interface CheckpointScore {
   /** Takes the log's records in their order. */
   observe(record: LogRecord): void;
-  /** Mean of the metric since the last scheduled checkpoint; none where it was not logged since. */
+  /** Mean of the metric since the last scheduled checkpoint; none if it was not logged since. */
   score(): Score | undefined;
 }
 

@@ -37,11 +37,11 @@ describe('clipping by the global norm', () => {
   };
   const near = (actual: number, expected: number) => assert.ok(Math.abs(actual - expected) <= 1e-12 * expected);
 
-  it('takes all gradients of the network as one vector, without the online classifier', async () => {
+  it('treats all gradients of the network as one vector, without the online classifier', async () => {
     near((await clip(1)).norm, norm);
   });
 
-  it('scales larger ones down to the limit, as clip_grad_norm_ of PyTorch', async () => {
+  it('scales gradients over the limit down to it, as clip_grad_norm_ of PyTorch', async () => {
     const { scale, scaled } = await clip(0.5);
     near(scale, 0.5 / (norm + 1e-6));
     const [classifier, ...network] = [...scaled].reverse();
@@ -49,7 +49,7 @@ describe('clipping by the global norm', () => {
     assert.deepEqual(classifier, [100]);
   });
 
-  it('leaves smaller ones, and gradients of zero, as they are', async () => {
+  it('does not change smaller gradients, or gradients of zero', async () => {
     const { scale, scaled } = await clip(norm + 0.1);
     assert.equal(scale, 1);
     assert.deepEqual(scaled, Object.values(gradients));

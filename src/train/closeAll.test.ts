@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeAll } from './closeAll.js';
 
-test('closes in order, and the rest when one fails', async () => {
+test('closes in order, and continues with the rest when one fails', async () => {
   const closed: number[] = [];
   const thing = (i: number, error?: Error) => ({
     close: async () => {

@@ -3,7 +3,7 @@ export interface Closable {
   close(): Promise<void>;
 }
 
-/** Closes one after the other; one that fails does not leave the rest open. @throws what the last failing one threw. */
+/** Closes one after the other, and continues after errors. @throws the error of the last one that failed. */
 export async function closeAll([first, ...rest]: readonly Closable[]): Promise<void> {
   if (first === undefined) return;
   try {

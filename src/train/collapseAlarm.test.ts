@@ -10,7 +10,7 @@ const options = {
   steps: 3,
   monitor: 'stde' as const,
   channels: 100,
-  alike: 'All is one',
+  symptom: 'All is one',
   hint: 'Do this.',
 };
 const record = (step: number, monitors: Record<string, number>): StepRecord => ({
@@ -18,7 +18,7 @@ const record = (step: number, monitors: Record<string, number>): StepRecord => (
   ...monitors,
 });
 
-/** Steps at which the alarm speaks. */
+/** Steps at which the alarm warns. */
 function warnings(values: readonly number[], monitor: Term = 'stde', change = {}): number[] {
   const alarm = createCollapseAlarm({ ...options, monitor, ...change });
   return values.flatMap((value, step) => (alarm.observe(record(step, { [monitor]: value })) ? [step] : []));
@@ -28,33 +28,33 @@ describe('the collapse alarm', () => {
   // 0.2 / sqrt(100) = 0.02
   const [high, low] = [0.021, 0.019];
 
-  it('speaks at the last of so many steps in a row under the threshold, once an episode', () => {
+  it('warns after the configured number of consecutive steps under the threshold, once per episode', () => {
     assert.deepEqual(warnings([high, low, low, low, low, low, low]), [3]);
     assert.deepEqual(warnings([low, low, high, low, low, high]), []);
   });
 
-  it('speaks again only when the run had recovered for as long', () => {
+  it('warns again only after the run had recovered for as many steps', () => {
     assert.deepEqual(warnings([low, low, low, high, high, low, low, low, low]), [2]);
     assert.deepEqual(warnings([low, low, low, high, high, high, low, low, low]), [2, 8]);
   });
 
-  it('measures each monitor against its own number of channels', () => {
+  it('compares each monitor with its own number of channels', () => {
     // 0.2 / sqrt(25) = 0.04
     assert.deepEqual(warnings([0.039, 0.039, 0.039], 'stdm', { channels: 25 }), [2]);
     assert.deepEqual(warnings([0.041, 0.041, 0.041], 'stdm', { channels: 25 }), []);
   });
 
-  it('does not take part in records without its monitor', () => {
+  it('ignores records without its monitor', () => {
     const alarm = createCollapseAlarm(options);
     for (let step = 0; step < 5; step++) assert.equal(alarm.observe(record(step, { stdr: 0, stdm: 0 })), undefined);
   });
 
-  it('watches what the loss shapes, each kind on its own, and advises by the criterion', () => {
-    const least = { name: 'a', data: { source: 'p' }, crops: {}, model: { expander: [100], localProjector: [25] } };
-    /** Warnings of a run whose vectors are all alike. */
+  it('watches each kind of vectors that the loss trains, with advice for the criterion', () => {
+    const minimal = { name: 'a', data: { source: 'p' }, crops: {}, model: { expander: [100], localProjector: [25] } };
+    /** Warnings of a run whose vectors are all equal. */
     const warningsOf = (loss: object, monitors: object = { stdr: 0, stde: 0, stdm: 0 }) => {
       const keys = { batchSize: 8, epochs: 6, optimizer: { baseLr: 0.1 }, alarm: { collapse: { steps: 1 } } };
-      const alarms = collapseAlarms(parseTrainConfig({ ...least, ...keys, loss }, 'x'));
+      const alarms = collapseAlarms(parseTrainConfig({ ...minimal, ...keys, loss }, 'x'));
       return alarms.flatMap((alarm) => alarm.observe(record(1, { ...monitors })) ?? []);
     };
     const watched = (loss: object, monitors?: object) =>
@@ -81,11 +81,11 @@ describe('the collapse alarm', () => {
     }
   });
 
-  it('is silent with threshold 0', () => {
+  it('is off with threshold 0', () => {
     assert.deepEqual(warnings([0, 0, 0, 0], 'stde', { threshold: 0 }), []);
   });
 
-  it('says what it saw and what to do', () => {
+  it('reports the measured values and what to do', () => {
     const alarm = createCollapseAlarm({ ...options, steps: 1 });
     assert.equal(
       alarm.observe(record(9, { stde: 0.005 })),

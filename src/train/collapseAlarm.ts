@@ -19,12 +19,12 @@ export interface CollapseAlarmOptions {
   readonly monitor: Term;
   readonly channels: number;
   /** What has collapsed and what to change, for the warning. */
-  readonly alike: string;
+  readonly symptom: string;
   readonly hint: string;
 }
 
 export function createCollapseAlarm(options: CollapseAlarmOptions): CollapseAlarm {
-  const { threshold, steps, monitor, channels, alike, hint } = options;
+  const { threshold, steps, monitor, channels, symptom, hint } = options;
   let [under, over, warned] = [0, 0, false];
   return {
     get collapsed() {
@@ -40,7 +40,7 @@ export function createCollapseAlarm(options: CollapseAlarmOptions): CollapseAlar
       warned = true;
       return (
         `COLLAPSE: ${monitor} is ${std.toPrecision(2)}, ${spread.toPrecision(2)} of what evenly spread vectors have, and ` +
-        `under ${threshold} of it for ${under} steps: ${alike}. ${hint}`
+        `under ${threshold} of it for ${under} steps: ${symptom}. ${hint}`
       );
     },
   };
@@ -71,7 +71,7 @@ export function collapseAlarms({
           {
             monitor: 'stde' as const,
             channels: model.expander.at(-1)!,
-            alike: 'the network gives nearly the same embedding to all photographs',
+            symptom: 'the network gives nearly the same embedding to all photographs',
             hint: hintOf('loss.variance', loss.variance),
           },
         ]
@@ -81,7 +81,7 @@ export function collapseAlarms({
           {
             monitor: 'stdm' as const,
             channels: model.localProjector.at(-1)!,
-            alike: 'the network gives nearly the same map embedding to all cells of all photographs',
+            symptom: 'the network gives nearly the same map embedding to all cells of all photographs',
             hint: hintOf('loss.local.variance', loss.local?.variance ?? loss.variance),
           },
         ]

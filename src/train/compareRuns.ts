@@ -19,7 +19,7 @@ export interface RunReport extends RunCurves {
   readonly best?: { readonly step: number; readonly metric: string; readonly value: number };
 }
 
-/** A key whose value is not the same in all runs; undefined where a run has none. */
+/** A key whose value is not the same in all runs; undefined if a run has none. */
 export interface ConfigDifference {
   readonly key: string;
   readonly values: readonly (string | undefined)[];

@@ -6,12 +6,12 @@ import { resNetConfigs } from '../nn/resnet.js';
 import { backboneOf, ConfigError, parseTrainConfig } from './config.js';
 
 /** The keys that the documentation calls required, and no other. */
-const least = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
+const minimal = { name: 'a', data: { source: 'photos' }, batchSize: 8, epochs: 20 };
 const custom = { architecture: 'custom', depths: [1, 1], widths: [8, 16] };
 
 const problem = (keys: object) => {
   try {
-    parseTrainConfig({ ...least, ...keys }, 'x.yaml');
+    parseTrainConfig({ ...minimal, ...keys }, 'x.yaml');
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     return error.message;
@@ -21,7 +21,7 @@ const problem = (keys: object) => {
 
 describe('the configuration', () => {
   it("has the paper's defaults", () => {
-    const config = parseTrainConfig({ ...least, batchSize: 384, epochs: 400 }, 'x.yaml');
+    const config = parseTrainConfig({ ...minimal, batchSize: 384, epochs: 400 }, 'x.yaml');
     assert.deepEqual(config.loss, {
       alpha: 0.75,
       numMatches: [20, 4],
@@ -205,7 +205,7 @@ describe('the configuration', () => {
     'a drop path of 1': [{ model: { dropPath: 1 } }, /\n {2}model\.dropPath: /],
   };
   for (const [what, [keys, message]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => assert.match(problem(keys), message));
+    it(`rejects ${what}`, () => assert.match(problem(keys), message));
   }
 
   it('lists every problem at once', () => {
@@ -215,30 +215,30 @@ describe('the configuration', () => {
     }
   });
 
-  it('has no use for the weights of a loss that alpha leaves out, nor for any with simclr', () => {
+  it('requires no weights for a loss that alpha omits, and none with simclr', () => {
     const none = { invariance: 0, variance: 0, covariance: 0 };
     for (const loss of [
       { alpha: 0, ...none, local: { variance: 1 } },
       { alpha: 1, local: none },
       { criterion: 'simclr', ...none },
     ]) {
-      parseTrainConfig({ ...least, loss }, 'x.yaml');
+      parseTrainConfig({ ...minimal, loss }, 'x.yaml');
     }
   });
 
-  it('has no use for numMatches with alpha 1', () => {
-    const { loss } = parseTrainConfig({ ...least, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
+  it('does not check numMatches with alpha 1', () => {
+    const { loss } = parseTrainConfig({ ...minimal, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
     assert.deepEqual(loss.numMatches, [20, 4]);
   });
 
-  it('written and read again is the same text, keys in the same order', () => {
+  it('round-trips to the same text, with keys in the same order', () => {
     for (const keys of [{}, { optimizer: { weightDecay: 0.1 }, warmupEpochs: 1, threads: 2 }]) {
-      const text = stringify(parseTrainConfig({ ...least, ...keys }, 'x.yaml'));
+      const text = stringify(parseTrainConfig({ ...minimal, ...keys }, 'x.yaml'));
       assert.equal(stringify(parseTrainConfig(parse(text), 'x.yaml')), text);
     }
   });
 
-  it('names every backbone, and takes custom ones', () => {
+  it('accepts every backbone by name, and custom ones', () => {
     for (const [architecture, backbone] of Object.entries(convNextConfigs)) {
       assert.deepEqual(backboneOf({ architecture }), backbone);
     }
@@ -254,9 +254,9 @@ describe('the configuration', () => {
     // Stride 16 after three stages, and by dilation: 96 pixels have 36 cells.
     const fine = { batchSize: 4, crops: { size: 96 }, loss: { numMatches: [36, 36] } };
     for (const model of [three, { architecture: 'resnet18', outputStride: 16 }]) {
-      parseTrainConfig({ ...least, ...fine, model }, 'x.yaml');
+      parseTrainConfig({ ...minimal, ...fine, model }, 'x.yaml');
     }
     // stride 8, so that 72 pixels are 81 cells
-    parseTrainConfig({ ...least, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
+    parseTrainConfig({ ...minimal, model: custom, crops: { size: 72 }, loss: { numMatches: [81, 81] } }, 'x.yaml');
   });
 });

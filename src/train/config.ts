@@ -21,8 +21,8 @@ const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 /** The possible micro-batch sizes of a batch, ascending; the last is the whole batch. @param norm of the network's heads. */
 export function microBatchChoices(batchSize: number, norm: 'layer' | 'batch'): number[] {
   // The variance of a single vector is undefined.
-  const least = norm === 'batch' ? 2 : 1;
-  return Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= least && batchSize % m === 0);
+  const min = norm === 'batch' ? 2 : 1;
+  return Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= min && batchSize % m === 0);
 }
 
 /** Problems of a micro-batch size, with values that are valid. */
@@ -456,7 +456,7 @@ function flagOf(issue: z.core.$ZodIssue, set: readonly SetKey[]): string | undef
 /**
  * Validates a configuration.
  * @param name of its file, for the error.
- * @param set what was set beside the file: a problem with it is said to be the flag's.
+ * @param set settings in addition to the file: problems with them are reported with their flag.
  * @throws ConfigError listing every problem.
  */
 export function parseTrainConfig(raw: unknown, name: string, set: readonly SetKey[] = []): TrainConfig {

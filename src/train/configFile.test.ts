@@ -20,7 +20,7 @@ describe('a configuration file', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  it('may be changed key by key; values are YAML', async () => {
+  it('can be overridden key by key, with values in YAML', async () => {
     await assert.rejects(loadTrainConfig(file('a.yaml')), /loss: /); // the file has an empty group
     const config = await loadTrainConfig(file('a.yaml'), [
       'optimizer.baseLr=2e-3',
@@ -52,7 +52,7 @@ describe('a configuration file', () => {
     'model.depths.x=null': /model\.depths|"depths" is not a group/,
   };
   for (const [setting, message] of Object.entries(settings)) {
-    it(`refuses --set ${setting}`, async () => {
+    it(`rejects --set ${setting}`, async () => {
       await assert.rejects(loadTrainConfig(file('a.yaml'), ['loss.alpha=1', setting]), (error: unknown) => {
         assert.ok(error instanceof ConfigError, String(error));
         assert.match(error.message, message);
@@ -62,7 +62,7 @@ describe('a configuration file', () => {
     });
   }
 
-  it('is not blamed for what a flag says, nor a flag for what the file says', async () => {
+  it('is not named in errors of a flag, nor a flag in errors of the file', async () => {
     await writeFile(file('wrong.yaml'), 'name: a\ndata: {source: p}\nbatchSize: 8\nepochs: -1\n');
     const settings = ['loss.alpha=3', { text: 'microBatch=3', flag: '--micro-batch 3' }];
     await assert.rejects(loadTrainConfig(file('wrong.yaml'), settings), (error: Error) => {
@@ -78,7 +78,7 @@ describe('a configuration file', () => {
     });
   });
 
-  it('is named when it is not there, not YAML, or holds no keys', async () => {
+  it('is named if it is missing, is not YAML, or contains no keys', async () => {
     await assert.rejects(loadTrainConfig(file('none.yaml')), {
       name: 'ConfigError',
       message: /none\.yaml cannot be read: there is no such file or folder/,
@@ -106,7 +106,7 @@ describe('a configuration file', () => {
       await write('nested/leaf.yaml', 'extends: ./middle.yaml\nname: leaf\nepochs: 30\ncrops: {small: null}\n');
     });
 
-    it('merges groups, replaces lists and values, and takes away what is null', async () => {
+    it('merges groups, replaces lists and values, and removes keys that are null', async () => {
       const config = await loadTrainConfig(file('nested/leaf.yaml'), ['loss.alpha=0.5']);
       assert.deepEqual(
         [config.name, config.epochs, config.batchSize, config.loss.alpha, config.loss.numMatches, config.crops.size],
@@ -131,14 +131,14 @@ describe('a configuration file', () => {
       ],
     };
     for (const [what, [text, message]] of Object.entries(refused)) {
-      it(`refuses ${what}`, async () => {
+      it(`rejects ${what}`, async () => {
         await write('x.yaml', text);
         await write('y.yaml', 'extends: ./x.yaml');
         await assert.rejects(loadTrainConfig(file('x.yaml')), { name: 'ConfigError', message });
       });
     }
 
-    it('reports a wrong key under the name of the file that was asked for', async () => {
+    it('reports a wrong key under the name of the requested file', async () => {
       await write('x.yaml', 'extends: ./root.yaml\nepoch: 3\n');
       await assert.rejects(loadTrainConfig(file('x.yaml')), /x\.yaml is not a valid .*\n {2}\(top level\): .*"epoch"/);
     });

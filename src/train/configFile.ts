@@ -7,7 +7,7 @@ import { firstUnknown, unknownKey } from './configKeys.js';
 
 /**
  * Configuration files: YAML or JSON, one extending another (`extends: ./other.yaml`), and `key=value` settings over
- * them. What the keys mean and which values work is said in config.ts.
+ * them. config.ts defines the keys and their valid values.
  */
 
 /** Keys and values as a file has them. */
@@ -30,13 +30,13 @@ function mergeConfig(base: unknown, over: RawConfig): RawConfig {
   return Object.fromEntries(merged);
 }
 
-/** A `key=value` that changes a configuration; another flag than --set that means one says what it is. */
+/** A `key=value` that changes a configuration; `flag` names a flag other than --set that it comes from. */
 export type Setting = string | { readonly text: string; readonly flag: string };
 
 const textOf = (setting: Setting): string => (typeof setting === 'string' ? setting : setting.text);
 const flagOf = (setting: Setting): string => (typeof setting === 'string' ? `--set ${setting}` : setting.flag);
 
-/** The keys that settings set, for what is said of them. */
+/** The keys that settings set, for messages. */
 export function setKeys(settings: readonly Setting[]): SetKey[] {
   return settings.map((setting) => ({
     path: textOf(setting).split('=')[0]!.split('.'),
@@ -99,7 +99,7 @@ async function readOne(path: string, from: string | undefined): Promise<RawConfi
   return raw;
 }
 
-/** A file and what it extends, as one set of keys without `extends`. @param chain files that led here. */
+/** A file and those that it extends, as one set of keys without `extends`. @param chain files that led here. */
 async function readExtending(path: string, chain: readonly string[]): Promise<RawConfig> {
   const { extends: base, ...own } = await readOne(path, chain.at(-1));
   if (base === undefined) return own;
@@ -115,13 +115,13 @@ async function readExtending(path: string, chain: readonly string[]): Promise<Ra
 }
 
 /**
- * Reads a YAML (or JSON) configuration with everything that it extends, as its keys stand there: not validated, without defaults.
+ * Reads a YAML (or JSON) configuration with everything that it extends, with the keys as written: not validated, without defaults.
  * @throws ConfigError for files that are missing, unreadable or extend each other in a circle.
  */
 export const readRawConfig = (path: string): Promise<RawConfig> => readExtending(path, []);
 
 /**
- * Reads a YAML (or JSON) configuration with all that it extends, and applies `key=value` settings over it.
+ * Reads a YAML (or JSON) configuration with all files that it extends, and applies `key=value` settings over it.
  * @throws ConfigError for files that are missing, unreadable or extend each other in a circle, and for every key that
  *   is wrong.
  */

@@ -19,7 +19,7 @@ export function keyTree(schema: z.ZodType): KeyTree {
   return treeOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema);
 }
 
-/** The keys of the group at a path; undefined where there is no such group. */
+/** The keys of the group at a path; undefined if there is no such group. */
 function groupAt(tree: KeyTree, path: readonly PropertyKey[]): KeyTree | undefined {
   let group: KeyTree | null | undefined = tree;
   for (const key of path) group = group && Object.hasOwn(group, key) ? group[String(key)] : undefined;
@@ -43,21 +43,21 @@ export function nearest(name: string, among: readonly string[]): string | undefi
 }
 
 /**
- * What to say of a key that a group has not: the key that was meant, in this group or, under the same name, in another;
- * else the keys that there are.
+ * The message for a key that a group does not have: the key that was probably meant, in this group or, under the same
+ * name, in another; otherwise the known keys.
  * @param path of the group, from the top.
  */
 export function unknownKey(tree: KeyTree, path: readonly PropertyKey[], key: string): string {
   const known = Object.keys(groupAt(tree, path) ?? tree);
   const inGroup = nearest(key, known);
   const elsewhere = paths(tree).find((one) => plain(one.slice(one.lastIndexOf('.') + 1)) === plain(key));
-  // A name that another group has as it is beats one that is merely like it.
+  // An equal name in another group is preferred to a similar one.
   const exact = inGroup !== undefined && plain(inGroup) === plain(key) ? inGroup : undefined;
   const meant = exact ?? elsewhere ?? inGroup;
   return `"${key}" is no key; ${meant === undefined ? `there are ${known.join(', ')}` : `did you mean ${meant}?`}`;
 }
 
-/** The first key of a path or of the groups of a value that the tree has not; undefined where it has all. */
+/** The first key of a path or of the groups of a value that the tree lacks; undefined if it has all. */
 export function firstUnknown(
   tree: KeyTree,
   path: readonly string[],

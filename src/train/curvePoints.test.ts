@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createCurvePoints } from './curvePoints.js';
 
 describe('points of curves', () => {
-  it('are the records themselves while they are few', () => {
+  it('are the records themselves while there are few', () => {
     const curve = createCurvePoints();
     curve.add({ step: 1, l: 3 });
     curve.add({ step: 1, skipped: 'a.jpg', reason: 'broken' });
@@ -14,7 +14,7 @@ describe('points of curves', () => {
     ]);
   });
 
-  it('are means over equal numbers of steps where they are many, never more than the limit', () => {
+  it('are means over equal numbers of steps if there are many, never more than the limit', () => {
     const curve = createCurvePoints(8);
     for (let step = 1; step <= 100; step++) {
       curve.add({ step, l: step });
@@ -32,7 +32,7 @@ describe('points of curves', () => {
     );
   });
 
-  it('take what is logged now and then into the point of its step', () => {
+  it('include terms that are logged occasionally in the point of their step', () => {
     const curve = createCurvePoints(2);
     for (let step = 1; step <= 4; step++) {
       curve.add({ step, l: step });

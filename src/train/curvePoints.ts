@@ -1,6 +1,6 @@
 import type { LogRecord } from './runLog.js';
 
-/** A point of a curve: means over the steps it stands for. */
+/** A point of a curve: means over its steps. */
 export interface CurvePoint {
   /** The last of its steps. */
   readonly step: number;
@@ -33,10 +33,10 @@ function absorb(into: Group, { step, records, sums }: Group): void {
 }
 
 /**
- * Gathers curves in constant memory: where there are too many points, neighbours are merged, so that each stands for
+ * Gathers curves in constant memory: where there are too many points, neighbours are merged, so that each covers
  * twice as many steps.
  */
-export function createCurvePoints(mostPoints: number = MAX_POINTS): CurvePoints {
+export function createCurvePoints(maxPoints: number = MAX_POINTS): CurvePoints {
   let groups: Group[] = [];
   let size = 1;
   return {
@@ -51,7 +51,7 @@ export function createCurvePoints(mostPoints: number = MAX_POINTS): CurvePoints 
       const group: Group = { step: record.step, records: beside ? 0 : 1, sums };
       if (last !== undefined && (beside || last.records < size)) absorb(last, group);
       else groups.push(group);
-      if (groups.length > mostPoints) {
+      if (groups.length > maxPoints) {
         size *= 2;
         groups = groups.reduce<Group[]>((merged, next, i) => {
           if (i % 2 === 0) merged.push(next);

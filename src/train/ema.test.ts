@@ -5,7 +5,7 @@ import { sgd } from '../optim/sgd.js';
 import { averagedWeights, withEma } from './ema.js';
 
 describe('withEma', () => {
-  it('averages the weights after each update, and leaves the update as it is', async () => {
+  it('averages the weights after each update, and does not change the update', async () => {
     const [decay, rate, shape] = [0.9, 0.1, [2, 3]];
     const plain = sgd({ momentum: 0.5, weightDecay: 0.1, decayVectors: true });
     const averaged = withEma(plain, decay);
@@ -38,7 +38,7 @@ describe('withEma', () => {
 });
 
 describe('averagedWeights', () => {
-  it('puts the averages in place of the weights, and leaves running statistics', () => {
+  it('replaces the weights by their averages, but not running statistics', () => {
     const tensors = new Map(
       ['a.weight', 'ema/a.weight', 'momentum/a.weight', 'a.running_mean'].map((name, i) => [name, floats([1], [i])]),
     );
@@ -47,7 +47,7 @@ describe('averagedWeights', () => {
     assert.deepEqual([...averaged.get('a.running_mean')!.data], [3]);
   });
 
-  it('says how to get them where a run kept none', () => {
+  it('fails for a run without averages, and says how to get them', () => {
     assert.throws(() => averagedWeights(new Map([['a.weight', floats([1], [0])]])), {
       name: 'CheckpointError',
       message: /optimizer\.emaDecay; export --weights last/,

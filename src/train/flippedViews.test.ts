@@ -5,7 +5,7 @@ import { evaluate, floats, numbers } from '../../test/support/graphs.js';
 import { locationGrid } from '../data/crop.js';
 import { featureDistances, locationDistances, nearestPairs } from '../vicregl/matching.js';
 
-/** What the loader's grids and the loss's matches have to agree on: where in the photograph a matched cell is. */
+/** The loader's grids and the loss's matches must agree on the position of a matched cell in the photograph. */
 
 const side = fc.double({ min: 60, max: 300, noNaN: true });
 const crop = fc.record({
@@ -15,17 +15,17 @@ const crop = fc.record({
   width: side,
 });
 
-/** What a cell at a place of the photograph looks like: a smooth map of the place. */
+/** Features of a cell at a position of the photograph: a smooth function of the position. */
 const look = (row: number, column: number) => [row / 50, column / 50, Math.sin(row / 40), Math.cos(column / 30)];
 
-/** The columns of [n, n, d] run backwards: what a turned view's pixels do. */
+/** Reverses the columns of [n, n, d], as in the pixels of a flipped view. */
 function mirrored(values: readonly number[], n: number, d: number): number[] {
   return Array.from({ length: n * n }, (_, cell) => Math.floor(cell / n) * n + (n - 1 - (cell % n))).flatMap((cell) =>
     values.slice(cell * d, (cell + 1) * d),
   );
 }
 
-it('a flipped view, its grid mirrored, is matched at the same places of the photograph', async () => {
+it('a flipped view with a mirrored grid is matched at the same places of the photograph', async () => {
   const cases = fc.record({
     a: crop,
     b: crop,

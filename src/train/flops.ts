@@ -23,7 +23,7 @@ function multiplyAdds({ operator, inputs, outputs }: Node): number {
 /**
  * Forward model FLOPs of one image over all its views: 2 x multiply-adds of convolutions and linear layers; norms,
  * activations and the loss are not counted. They are counted off the forward graph, in which a depthwise convolution
- * stands as such even where the training step multiplies instead (src/nn/depthwiseProduct.ts).
+ * counts as such even where the training step multiplies instead (src/nn/depthwiseProduct.ts).
  */
 export function modelFlops(config: ModelConfig, viewSizes: readonly number[]): number {
   return viewSizes.reduce((total, size) => {

@@ -18,7 +18,7 @@ function viewGroups(backbone: BackboneConfig, viewSizes: readonly number[]): num
   return [...new Set(viewSizes)].map((size) => views.filter((v) => viewSizes[v] === size));
 }
 
-/** Images `index * batch` to `(index + 1) * batch` of what a group of views gives. */
+/** Images `index * batch` to `(index + 1) * batch` of the outputs of a group of views. */
 function ofView(group: ViewForward, index: number, batch: number): ViewForward {
   const own = (x: Value) => slice(x, [{ axis: 0, start: index * batch, end: (index + 1) * batch }]);
   const { maps, representation, embedding, mapsEmbedding } = group;

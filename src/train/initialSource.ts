@@ -1,6 +1,6 @@
-/** What a run's environment.json and its exports say of the weights that it started from. */
+/** The source of a run's initial weights, as recorded in its environment.json and its exports. */
 export interface InitialSource {
-  /** Checkpoint file, or manifest of the model folder, with the folder that it stands in where that has a name of its own. */
+  /** Checkpoint file, or manifest of the model folder, with its folder if that has a name of its own. */
   readonly file: string;
   readonly sha256: string;
   /** Prefix of the names of the backbone's weights. */

@@ -29,7 +29,7 @@ export interface InitialWeights {
   /** By parameter; absent ones are initialised randomly. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly source: InitialSource;
-  /** Lines for the user: what was taken, what was not and why. */
+  /** Lines for the user: which weights were loaded, which were not, and why. */
   readonly notes: readonly string[];
 }
 
@@ -48,7 +48,7 @@ function someOf(problems: readonly string[]): string {
 const partOf = (name: string): string => name.slice(0, name.indexOf('.'));
 const tensorCount = (count: number) => `${count} ${count === 1 ? 'tensor' : 'tensors'}`;
 
-/** What is wrong with the given form of a parameter; undefined where it fits. */
+/** What is wrong with the given form of a parameter; undefined if it fits. */
 function problemOf({ name, shape }: ParameterSpec, given: GivenWeights): string | undefined {
   const found = given.shapes.get(name);
   if (found === undefined) return `${name} ${formatShape(shape)} is missing`;
@@ -131,7 +131,7 @@ function drawnNotes(drawn: InitialSource['drawn']): string[] {
   ];
 }
 
-/** The file that a path stands for: a run folder's checkpoint, read once to see that it is whole. */
+/** Resolves a path to a file: for a run folder its checkpoint, which is read once to check that it is intact. */
 async function fileOf({ path, checkpoint }: InitialWeightsOptions): Promise<{ path: string; folder?: string }> {
   const found = await stat(path).catch((cause: unknown) => {
     throw new ConfigError(`the weights to start from, ${path}, cannot be read: ${fileProblem(cause)}`, { cause });

@@ -5,15 +5,15 @@ import { COMPARED_TERMS, isRunFigure, LOGGED_TERMS, PANELS, type Term, tensorboa
 
 const terms = Object.keys(LOGGED_TERMS) as Term[];
 
-describe('the terms that runs log', () => {
-  it('are each drawn in the curves, but for the figures of how a run proceeds', async () => {
+describe('the logged terms of a run', () => {
+  it('are all drawn in the curves, except for those that describe progress', async () => {
     const means = Object.fromEntries(terms.map((term, i) => [term, i]));
     const svg = await drawRun({ name: 'run', points: [1, 2].map((step) => ({ step, means })) });
     for (const term of terms) assert.equal(svg.includes(`>${term}<`), !isRunFigure(term), term);
     for (const { title } of Object.values(PANELS)) assert.ok(svg.includes(`>${title}<`), title);
   });
 
-  it('are compared with the same exceptions', () => {
+  it('are all compared, with the same exceptions', () => {
     assert.deepEqual(
       terms.filter((term) => !COMPARED_TERMS.includes(term)),
       ['epoch', 'lr', 'images_per_s', 'wait_share'],
@@ -36,7 +36,7 @@ describe('the terms that runs log', () => {
       wait_share: 'run/wait_share',
     };
     for (const [term, tag] of Object.entries(expected)) assert.equal(tensorboardTag(term), tag);
-    // By the rule that tags had before the terms were declared: curves of old and new runs stand under one tag.
+    // By the rule that tags had before the terms were declared: curves of old and new runs have the same tags.
     for (const term of terms) {
       const group = /(^|_)l$/.test(term)
         ? 'loss'

@@ -1,5 +1,5 @@
 /**
- * What a run logs beside the step's number, in the order in which it is shown. Each term is declared here once: its group
+ * What a run logs in addition to the step number, in the order in which it is shown. Each term is declared here once: its group
  * (TensorBoard's tags, and whether it is summarised and compared), its panel in the curves, and its row in
  * docs/method.md, which `npm run docs` writes.
  */
@@ -13,18 +13,18 @@ export const PANELS = {
   redundancy: { title: 'redundancy monitors (mean correlation)', zero: true },
   gradient: { title: 'gradient norm (before clipping)', zero: true },
   classifierLoss: { title: 'classifiers (cross-entropy)', zero: true },
-  accuracy: { title: 'classifiers (share that is right)', zero: true },
+  accuracy: { title: 'classifiers (accuracy)', zero: true },
 } as const;
 
 export type Panel = keyof typeof PANELS;
 
 export interface LoggedTerm {
   /**
-   * Its group of TensorBoard's tags. Terms of all groups but `run` are averaged in a run's summary and stand in
+   * Its group of TensorBoard's tags. Terms of all groups but `run` are averaged in a run's summary and are in
    * `runs compare`.
    */
   readonly group: 'loss' | 'monitor' | 'accuracy' | 'run';
-  /** The panel of the curves that draws it; none for what only tells how the run proceeds. */
+  /** The panel of the curves that draws it; none for terms that only describe progress. */
   readonly panel: Panel | undefined;
   readonly what: string;
 }
@@ -86,12 +86,12 @@ export type Term = keyof typeof table;
 /** Logged terms by name. */
 export const LOGGED_TERMS: Readonly<Record<Term, LoggedTerm>> = table;
 
-/** Losses, monitors and accuracies: what a run's summary and `runs compare` show. */
+/** Losses, monitors and accuracies, as in a run's summary and in `runs compare`. */
 export const COMPARED_TERMS: readonly Term[] = (Object.keys(table) as Term[]).filter(
   (name) => table[name].group !== 'run',
 );
 
-/** Whether a name of the log is a figure of how the run proceeds, not of what the network learns. */
+/** Whether a name of the log describes the progress of the run, not what the network learns. */
 export function isRunFigure(name: string): boolean {
   return (LOGGED_TERMS as Readonly<Record<string, LoggedTerm | undefined>>)[name]?.group === 'run';
 }

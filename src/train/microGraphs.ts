@@ -103,7 +103,7 @@ interface LossGraph {
 }
 
 /**
- * Loss of the whole batch from the views' cached outputs: what is logged, the gradient to each of these outputs, and to
+ * Loss of the whole batch from the views' cached outputs: the logged terms, the gradient to each of these outputs, and to
  * the online classifier's parameters, which the other graphs do not contain.
  */
 export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LossGraph {

@@ -91,7 +91,7 @@ function batchOf({ batchSize, viewSizes, model, classes }: StepConfig, seed = 0)
   return { views, locations, ...(classes !== undefined && { labels }) };
 }
 
-/** Weights of a trained scale: with the initial .02 of ConvNeXt the residual branches would hardly count. */
+/** Weights of a trained scale: with the initial .02 of ConvNeXt the residual branches would have little effect. */
 function weightsOf(config: StepConfig): Map<string, Tensor> {
   return new Map(
     networkSpecs(config).parameters.map((spec, i) => {
@@ -133,13 +133,13 @@ const near = (actual: number, expected: number, tolerance: number, name: string)
 
 const norm = (values: Iterable<number>) => Math.hypot(...values);
 
-/** One step: what it logs, and all state after it. */
+/** One step: its log, and all state after it. */
 const stepOf = (config: StepConfig, batch = batchOf(config)) =>
   withRunner(config, async (runner) => ({ terms: await takeStep(runner, 0, 0.1, batch), state: copy(runner.state()) }));
 
 describe('a step in micro-batches', () => {
   for (const [name, config] of Object.entries(configs)) {
-    it(`has the gradients and the log of the whole batch: ${name}`, async (context) => {
+    it(`has the gradients and the log of the complete batch: ${name}`, async (context) => {
       const whole = await stepOf(config);
       const gradients = [...whole.state].filter(([key]) => key.startsWith('kept/'));
       const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
@@ -161,7 +161,7 @@ describe('a step in micro-batches', () => {
     });
   }
 
-  it('leads to the weights, their average and the state of the whole batch, clipped, step after step', async () => {
+  it('gives the weights, their average and the state of the complete batch, clipped, over several steps', async () => {
     const optimizer = withEma(lars({ eta: 0.01, momentum: 0.9, weightDecay: 1e-3 }), 0.9);
     // The gradients' norm is some 80.
     const config = { ...multiCrop, optimizer, clipNorm: 2, classes: 3 };
@@ -180,13 +180,13 @@ describe('a step in micro-batches', () => {
     }
   });
 
-  it('updates running statistics once for each part, as whole steps over the parts do', async () => {
+  it('updates running statistics once for each part, as complete steps over the parts do', async () => {
     const batch = batchOf(resNet);
     const half = (start: number): StepBatch => ({
       views: batch.views.map((view) => rows(view, start, start + 4)),
       locations: batch.locations.map((grid) => rows(grid, start, start + 4)),
     });
-    // The weights stay, so that the statistics of two steps over the halves are those of one step in halves.
+    // The weights are constant, so that the statistics of two steps over the halves are those of one step in halves.
     const expected = await withRunner({ ...resNet, batchSize: 4 }, async (runner) => {
       for (const start of [0, 4]) await takeStep(runner, 0, 0, half(start));
       return copy(runner.state());
@@ -200,7 +200,7 @@ describe('a step in micro-batches', () => {
     }
   });
 
-  it('leaves all state as it was when a term is not finite', async () => {
+  it('does not change any state if a term is not finite', async () => {
     const config = { ...resNet, microBatch: 4, optimizer: fullAdamw };
     const initial = weightsOf(config);
     const head = initial.get('projector.3.weight')!;
@@ -217,7 +217,7 @@ describe('a step in micro-batches', () => {
     );
   });
 
-  it('leaves all state as it was when the gradients are not finite though the loss is', async () => {
+  it('does not change any state if the gradients are not finite, even with a finite loss', async () => {
     const config = {
       ...resNet,
       microBatch: 4,
@@ -236,13 +236,13 @@ describe('a step in micro-batches', () => {
 
 describe('updateGroups', () => {
   const spec = (name: string, shape: number[]) => ({ name, shape, initialiser: ZEROS });
-  const names = (shapes: number[][], most: number) =>
+  const names = (shapes: number[][], maxElements: number) =>
     updateGroups(
       shapes.map((shape, i) => spec(`${i}`, shape)),
-      most,
+      maxElements,
     ).map((group) => group.map(({ name }) => name).join(''));
 
-  it('fills groups in order up to their size, and gives a larger parameter one of its own', () => {
+  it('fills groups in order up to the size limit, and puts a larger parameter into a group alone', () => {
     assert.deepEqual(names([[2], [2, 2], [3], [9], [1], [5]], 6), ['01', '2', '3', '45']);
     assert.deepEqual(names([[100]], 6), ['0']);
   });

@@ -198,8 +198,10 @@ function updatedTensors(updates: readonly Pass[]): Tensors[] {
   const shapes = updates.map(({ graph }) =>
     [...graph.outputs].map(([name, { shape }]) => ({ name, shape: shape as readonly number[] })),
   );
-  const most = Math.max(...shapes.map((group) => group.reduce((sum, { shape }) => sum + elementCount(shape), 0)));
-  const memory = new Float32Array(most);
+  const maxElements = Math.max(
+    ...shapes.map((group) => group.reduce((sum, { shape }) => sum + elementCount(shape), 0)),
+  );
+  const memory = new Float32Array(maxElements);
   return shapes.map((group) => {
     let offset = 0;
     return new Map(

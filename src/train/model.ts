@@ -10,9 +10,9 @@ import { reshape } from '../onnx/ops/shape.js';
 
 export interface ModelConfig {
   readonly backbone: BackboneConfig;
-  /** Widths of the expander; absent where there is no global loss. */
+  /** Widths of the expander; absent if there is no global loss. */
   readonly expander?: readonly number[];
-  /** Widths of the local projector; absent where there is no local loss. */
+  /** Widths of the local projector; absent if there is no local loss. */
   readonly localProjector?: readonly number[];
 }
 

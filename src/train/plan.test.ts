@@ -15,7 +15,7 @@ const parse = (keys: object) =>
   );
 
 describe('viewsOf', () => {
-  it('gives the two views of the paper: blur on the first, solarization on the second', () => {
+  it('returns the two views of the paper: blur on the first, solarization on the second', () => {
     const common = { size: 224, cells: 7, scale: [0.08, 1], aspect: [3 / 4, 4 / 3] };
     assert.deepEqual(viewsOf(parse({})), [
       { ...common, augmentation: paperAugmentation[0] },
@@ -23,7 +23,7 @@ describe('viewsOf', () => {
     ]);
   });
 
-  it('draws and changes with the defaults what it did before augmentations were configuration, bit for bit', () => {
+  it('gives bit-identical views with the defaults as before augmentations were configurable', () => {
     const config = parse({ crops: { small: { count: 2 } }, loss: { numMatches: [9, 4] } });
     const [draws, changed] = [createHash('sha256'), createHash('sha256')];
     for (let i = 0; i < 64; i++) {
@@ -40,12 +40,12 @@ describe('viewsOf', () => {
         changed.update(pixels);
       }
     }
-    // Recorded with the code of before.
+    // Recorded with the earlier code.
     assert.equal(draws.digest('hex'), 'cc653c2f8fd7c2efdf19ead7c9274718beaf6cc13e4d33e819daf4662126a0f1');
     assert.equal(changed.digest('hex'), '969547680a906e6f7815db9aa8a868b932772a06adee8df89fca276485e69f58');
   });
 
-  it('gives even and odd views what the configuration says, one value for both or two', () => {
+  it('applies the configuration to even and odd views, as one value for both or two', () => {
     const views = viewsOf(
       parse({
         augmentation: {
@@ -74,7 +74,7 @@ describe('viewsOf', () => {
     );
   });
 
-  it('changes nothing but the crop where augmentation is off', () => {
+  it('changes nothing but the crop if augmentation is off', () => {
     for (const { augmentation } of viewsOf(parse({ augmentation: { enabled: false } }))) {
       const drawn = Array.from({ length: 50 }, (_, i) => drawAugmentation(stream(i), augmentation));
       assert.ok(drawn.every((one) => one.jitter.length === 0 && !one.greyscale && one.blurSigma === undefined));
@@ -102,7 +102,7 @@ describe('viewsOf', () => {
     );
   });
 
-  it('gives a ResNet that dilates nothing the cells of stride 32', () => {
+  it('uses the cells of stride 32 for a ResNet without dilation', () => {
     const views = viewsOf(
       parse({ model: { architecture: 'resnet50' }, crops: { size: 96 }, loss: { numMatches: [9, 4] } }),
     );
@@ -111,19 +111,19 @@ describe('viewsOf', () => {
 });
 
 describe('stepConfigOf', () => {
-  it('decays as the optimizer of the paper where the configuration does not say', async () => {
+  it("uses the weight decay of the paper's optimizer by default", async () => {
     // AdamW keeps two state tensors for each parameter, LARS one.
     assert.deepEqual(stepConfigOf(parse({}), undefined).optimizer.slots, ['exp_avg', 'exp_avg_sq']);
     assert.deepEqual(stepConfigOf(parse({ optimizer: { kind: 'lars' } }), undefined).optimizer.slots, ['momentum']);
   });
 
-  it('asks for no drop-path decisions where a ResNet takes none', () => {
+  it('draws no drop-path decisions for a ResNet, which has none', () => {
     assert.equal(stepConfigOf(parse({}), undefined).dropPath, true);
     assert.equal(stepConfigOf(parse({ model: { architecture: 'resnet18' } }), undefined).dropPath, false);
     assert.equal(stepConfigOf(parse({ model: { dropPath: 0 } }), undefined).dropPath, false);
   });
 
-  it('hands every switch of the loss on, under the name that the paper has for it', () => {
+  it('passes on every switch of the loss, under its name in the paper', () => {
     const weights = { invariance: 25, variance: 25, covariance: 1 };
     const defaults = {
       alpha: 0.75,
@@ -156,7 +156,7 @@ describe('stepConfigOf', () => {
     }
   });
 
-  it('makes fewer batches ahead the larger they are, and always those of the next run', () => {
+  it('prepares fewer batches ahead the larger they are, and always those of the next run', () => {
     const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
     const prefetch = (keys: object) => loaderOptionsOf(parse(keys), source).prefetch;
     assert.equal(prefetch({ batchSize: 64 }), 3);
@@ -165,7 +165,7 @@ describe('stepConfigOf', () => {
     assert.equal(prefetch({ batchSize: 64, stepsPerRun: 8 }), 8);
   });
 
-  it('hands the mirroring of flipped grids on to the loader', () => {
+  it('passes the mirroring of flipped grids on to the loader', () => {
     const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
     for (const mirrorFlippedGrid of [true, false]) {
       assert.equal(

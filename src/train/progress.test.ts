@@ -47,7 +47,7 @@ describe('progress without a terminal', () => {
     }
   });
 
-  it('writes notes as they come, without control characters', () => {
+  it('writes notes immediately, without control characters', () => {
     const { stream, lines } = plain();
     createProgress(0, 10, stream).note('skipped a.jpg: broken (1 so far)');
     assert.deepEqual(lines(), ['skipped a.jpg: broken (1 so far)']);

@@ -18,7 +18,7 @@ function figures(record: StepRecord): string {
   return `loss ${number('l')} stdr ${number('stdr')} ${record.images_per_s.toFixed(1)} images/s`;
 }
 
-/** @param stream where it is written; a bar only when it is a terminal. */
+/** @param stream the output; a bar is drawn only on a terminal. */
 export function createProgress(start: number, total: number, stream: NodeJS.WriteStream): Progress {
   const bar = createBar({
     ...{ stream, start, total },

@@ -21,8 +21,8 @@ before(async () => {
 });
 after(() => rm(photographs, { recursive: true }));
 
-const least = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 6 };
-const config = (keys: object) => parseTrainConfig({ ...least, ...keys }, 'x.yaml');
+const minimal = { name: 'a', data: { source: 'photos' }, crops: {}, model: {}, batchSize: 8, epochs: 6 };
+const config = (keys: object) => parseTrainConfig({ ...minimal, ...keys }, 'x.yaml');
 /** Warnings for a configuration with a number of steps per epoch. */
 const warnings = (keys: object, stepsPerEpoch = 10) => {
   const given = config(keys);

@@ -1,6 +1,6 @@
 import { peakRate, type ScheduleConfig } from '../optim/schedule.js';
 
-/** Learning rates that are known to work, and a run's own beside them (docs/training.md, Learning rates). */
+/** Learning rates that are known to work, and the comparison with a run's rate (docs/training.md, Learning rates). */
 
 export type OptimizerKind = 'adamw' | 'lars' | 'sgd';
 
@@ -9,7 +9,7 @@ interface KnownRate {
   readonly baseLr: number;
   readonly batchSize: number;
   /** Largest base rate, for small batches. */
-  readonly most?: number;
+  readonly maxBaseLr?: number;
 }
 
 /**
@@ -18,7 +18,7 @@ interface KnownRate {
  */
 const KNOWN: Readonly<Record<OptimizerKind, KnownRate>> = {
   adamw: { baseLr: 0.00075, batchSize: 384 },
-  lars: { baseLr: 0.4, batchSize: 512, most: 0.8 },
+  lars: { baseLr: 0.4, batchSize: 512, maxBaseLr: 0.8 },
   sgd: { baseLr: 0.01, batchSize: 256 },
 };
 
@@ -33,7 +33,7 @@ export const WEIGHT_DECAY: Readonly<Record<OptimizerKind, number>> = { adamw: 0.
 export function usualBaseLr(kind: OptimizerKind, batchSize: number): number {
   const known = KNOWN[kind];
   const scaled = known.baseLr * Math.sqrt(known.batchSize / batchSize);
-  return Number(Math.min(known.most ?? Number.POSITIVE_INFINITY, scaled).toPrecision(3));
+  return Number(Math.min(known.maxBaseLr ?? Number.POSITIVE_INFINITY, scaled).toPrecision(3));
 }
 
 /** Epochs of warm-up where a configuration gives none: the authors' 10, and at most a tenth of the run. */

@@ -43,7 +43,7 @@ describe('steps repeated in one run', () => {
     },
   };
   for (const [what, config] of Object.entries(configs))
-    it(`give the state and the log of the same steps taken one by one, for any number of steps: ${what}`, async () => {
+    it(`give the state and the log of the same steps run one by one, for any number of steps: ${what}`, async () => {
       const step = buildStep(config);
       const specs = stateSpecs(step, config);
       const state = specs.map(({ name }) => name);

@@ -7,7 +7,7 @@ import { scheduleOf } from './plan.js';
 /** What a resumed run may change, and what has changed since its checkpoint was written. */
 
 /**
- * Keys that a resumed run may change: how fast and how long it goes on, not what it is. Anything else would make the
+ * Keys that a resumed run may change: how fast and how long it continues, not what it trains. Anything else would make the
  * checkpoint mean something different.
  */
 const CHANGEABLE =
@@ -26,7 +26,7 @@ export function checkResumedSettings(settings: readonly Setting[]): void {
   throw new ConfigError(`${refused.flag}: a resumed run may change ${CHANGEABLE_TEXT}; start another run for the rest`);
 }
 
-/** A key in which two configurations differ; a value is undefined where the key is absent. */
+/** A key in which two configurations differ; a value is undefined if the key is absent. */
 interface KeyDifference {
   readonly key: string;
   readonly before: unknown;
@@ -56,7 +56,7 @@ export function configOf({ step, config }: Checkpoint): TrainConfig | undefined 
 }
 
 /**
- * Compares a run's configuration with that of the checkpoint that it goes on from.
+ * Compares a run's configuration with that of the checkpoint from which it continues.
  * @throws CheckpointError listing the keys that differ and may not.
  */
 export function checkResumedConfig(checkpoint: Checkpoint, now: TrainConfig): void {

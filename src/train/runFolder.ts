@@ -62,7 +62,7 @@ export async function readRunConfig(run: string, settings: readonly Setting[] = 
 
 /**
  * A run's checkpoint with the configuration of its network: the checkpoint's own, since config.yaml may have been edited
- * since; that of config.yaml for a checkpoint of an older version. The licence is the one that config.yaml says now: it is no
+ * since; that of config.yaml for a checkpoint of an older version. The licence is that of the current config.yaml: it is not
  * part of what the checkpoint was trained with.
  * @throws ConfigError for a folder without a run, CheckpointError.
  */
@@ -78,9 +78,9 @@ export async function loadRun(
 }
 
 /**
- * Writes config.yaml and environment.json. A file that says the same stays as it is; a configuration that a resumed run
- * changed stays beside as `config.until-step-N.yaml`.
- * @param before what the steps until now were taken with; config.yaml by default.
+ * Writes config.yaml and environment.json. An equal file is not rewritten; a configuration that a resumed run
+ * changed is kept next to it as `config.until-step-N.yaml`.
+ * @param before the configuration of the steps so far; config.yaml by default.
  * @param init the weights that the run started from; by default those that environment.json names.
  */
 export async function writeRunFolder(

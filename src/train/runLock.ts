@@ -23,7 +23,7 @@ function busy(run: string, { path, holder, here }: LockHeldError): string {
 
 /**
  * Takes the lock of an existing run folder. One whose process has ended on this machine is taken over.
- * @throws RunLockError naming the process that has it, and the file to remove where that cannot be checked from here.
+ * @throws RunLockError naming the process that has it, and the file to remove if that cannot be checked from here.
  */
 export async function lockRun(run: string): Promise<RunLock> {
   try {

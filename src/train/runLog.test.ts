@@ -22,7 +22,7 @@ const record = (step: number): StepRecord => ({
 });
 
 describe('the run log', () => {
-  it('holds one JSON line for every record, in order', async () => {
+  it('has one JSON line for every record, in order', async () => {
     const log = await openRunLog(run, 0);
     await log.write(record(1));
     await log.write({ step: 2, skipped: 'a "b".jpg', reason: 'cut\nshort' });
@@ -50,7 +50,7 @@ describe('the run log', () => {
     assert.deepEqual(records.slice(1), [1, 2, 3, 4].map(record));
   });
 
-  it('is kept beside before a run goes back', async () => {
+  it('is copied before a run goes back', async () => {
     const log = await openRunLog(run, 0);
     for (const step of [1, 2, 3]) await log.write(record(step));
     await keepRunLog(run, 3);
@@ -63,7 +63,7 @@ describe('the run log', () => {
     assert.deepEqual(await readRunLog(run), [record(1)]);
   });
 
-  it('that cannot be written says which file and how to go on', async () => {
+  it('that cannot be written is an error with the file and how to continue', async () => {
     const log = await openRunLog(run, 0);
     await rm(join(run, 'log.jsonl'));
     await mkdir(join(run, 'log.jsonl'));
@@ -73,13 +73,13 @@ describe('the run log', () => {
     });
   });
 
-  it('of a run from the start replaces what was there', async () => {
+  it('of a run from the start replaces an existing log', async () => {
     await (await openRunLog(run, 0)).write(record(1));
     await openRunLog(run, 0);
     assert.deepEqual(await readRunLog(run), []);
   });
 
-  it('is summed up as means over the last 50 steps and the newest probes up to the checkpoint', async () => {
+  it('is summarised as means over the last 50 steps and the newest probes up to the checkpoint', async () => {
     const log = await openRunLog(run, 0);
     await log.write({ step: 1, skipped: 'a.jpg', reason: 'broken' });
     await log.write({ step: 1, skipped: `${PROBED}b.jpg`, reason: 'broken' });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import type { Term } from './loggedTerms.js';
 
-/** One line of log.jsonl: what a step computed and how fast. */
+/** One line of log.jsonl: the results and the speed of a step. */
 export interface StepRecord {
   /** Steps taken, this one included. */
   readonly step: number;
@@ -49,7 +49,7 @@ class RunLogError extends Error {
 export interface RunLog {
   /** What a resumed run had logged, in order. */
   readonly records: readonly LogRecord[];
-  /** @throws RunLogError when the disk is full, say; the checkpoints are not touched. */
+  /** @throws RunLogError for example if the disk is full; the checkpoints are not touched. */
   write(record: LogRecord): Promise<void>;
 }
 

@@ -20,7 +20,7 @@ export interface RunRecorder {
   step(record: StepRecord): Promise<readonly string[]>;
   /** Records a photograph that was skipped. */
   skip(record: SkipRecord): Promise<void>;
-  /** Records what a probe measured. */
+  /** Records the result of a probe. */
   probe(record: ProbeRecord): Promise<void>;
   /** Score of a checkpoint at this step, by `checkpoints.best`; none if its metric was not logged since the last one. */
   score(): Score | undefined;

@@ -31,7 +31,7 @@ const config: StepConfig = {
   pixels: 'float32',
   dropPath: true,
 };
-// a map of one cell is matched in one way
+// a map of one cell has only one match
 const small: StepConfig = { ...config, loss: { ...config.loss, numMatches: [3, 1] } };
 
 function feedsOf({ batchSize, viewSizes, model }: StepConfig): Map<string, Tensor> {
@@ -63,7 +63,7 @@ describe('the step graph', () => {
     for (const { name, shape } of stateSpecs(step, config))
       feeds.set(name, floats(shape, Array(elementCount(shape)).fill(0)));
     for (const [i, spec] of step.parameters.entries()) {
-      // Weights of a trained scale; with the initial .02 a branch would hardly count.
+      // Weights of a trained scale; with the initial .02 a branch would have little effect.
       const fanIn = spec.shape.length > 1 ? elementCount(spec.shape.slice(1)) : 25;
       const drawn = normals(spec.shape, 100 + i).map((value) => value / Math.sqrt(fanIn));
       const start = initialise(spec, 0).data;
@@ -78,8 +78,8 @@ describe('the step graph', () => {
     const names = step.parameters.map(({ name }) => name);
     const gradients = await runSession(session, feeds, names.map(stepNames.gradient));
     const lossAt = async () => Number((await runSession(session, feeds, ['l'])).get('l')!.data[0]);
-    // The loss is smooth but for the places where a match changes or a hinge opens, which a long step may cross and a
-    // short one does not; a short one drowns in float32's rounding where the gradient is small. A wrong gradient is
+    // The loss is smooth except where a match or the side of a hinge changes, which a long step may cross and a
+    // short one does not; float32 rounding dominates a short one if the gradient is small. A wrong gradient is
     // wrong for both.
     const lengths = [2e-3, 5e-4];
     for (const name of names) {
@@ -116,7 +116,7 @@ describe('the step graph', () => {
     ['ConvNeXt', small.model.backbone, [128, 128, 64]],
   ] as const) {
     it(`has the same loss and gradients in the CPU's forms and in CUDA's: ${name}`, async () => {
-      // Matches by location do not hang on rounding.
+      // Matches by location do not depend on rounding.
       const loss = { ...small.loss, numMatches: [4, 4], matches: 'location' } as const;
       const model = { ...small.model, backbone };
       const compared: StepConfig = { ...small, model, loss, viewSizes, dropPath: false };
@@ -144,7 +144,7 @@ describe('the step graph', () => {
       .graph.inputs.map(({ name }) => name)
       .filter((name) => /^(view|locations|drop_path|labels)/.test(name));
 
-  it('asks only for what its configuration needs', () => {
+  it('has only the inputs that its configuration needs', () => {
     const views = [0, 1, 2].map((v) => `view.${v}`);
     const locations = [0, 1, 2].map((v) => `locations.${v}`);
     const dropPath = [0, 1, 2].map((v) => `drop_path.${v}`);
@@ -160,7 +160,7 @@ describe('the step graph', () => {
     );
   });
 
-  it('writes out every parameter and its two moments, updated', () => {
+  it('outputs every updated parameter and its two moments', () => {
     const step = buildStep(small);
     const expected = stateSpecs(step, config).map(({ name }) => stepNames.updated(name));
     assert.deepEqual(new Set(step.graph.outputs.keys()), new Set([...step.logs, ...expected]));

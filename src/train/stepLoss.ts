@@ -10,7 +10,7 @@ import { crossEntropy, meanCorrelation, normalisedStd, topAccuracy } from '../vi
 import type { Term } from './loggedTerms.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
-/** The scalar that a step minimises, and all that it logs. */
+/** The scalar that a step minimises, and its logged terms. */
 export interface StepLoss {
   /** The method's loss, with the online classifier's where there is one. */
   readonly total: Value;

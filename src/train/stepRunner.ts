@@ -39,7 +39,7 @@ export interface StepRunner {
 export interface RunnerOptions {
   /** Drop probability of the last block. */
   readonly dropPathRate: number;
-  /** Weights and state by name; what is absent starts as its initialiser says. */
+  /** Weights and state by name; absent ones start as their initialiser defines. */
   readonly initial: ReadonlyMap<string, Tensor>;
   /** Seed of the initial values and of the drop-path decisions. */
   readonly seed: number;

@@ -36,7 +36,7 @@ import type { StepRunner, TrainingStep } from './stepRunner.js';
 /** Pretraining: from photographs to checkpoints and a log. */
 
 export interface TrainOptions {
-  /** Run folder (docs/training.md says what stands in it). */
+  /** Run folder (docs/training.md lists its files). */
   readonly run: string;
   readonly device: 'cpu' | 'cuda';
   /** Continue the run in the folder; its own configuration is used. */
@@ -112,7 +112,7 @@ async function goBackTo(run: string, step: number): Promise<void> {
 /**
  * Trains to the end of the configured epochs, or to the end of the step during which the signal is aborted.
  * @throws ConfigError, DataError, CheckpointError, RunLockError, DeviceError before the first step; NonFiniteLossError,
- *   RunLogError and CheckpointError (a full disk, say) during the run.
+ *   RunLogError and CheckpointError (such as a full disk) during the run.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const { run, resume } = options;

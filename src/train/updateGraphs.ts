@@ -7,19 +7,19 @@ import { type StepConfig, stepNames } from './stepConfig.js';
 
 /** The optimizer as separate graphs, for gradients that are summed over several runs. */
 
-/** Elements of the parameters that are updated at a time (16 MiB of float32); a larger parameter stands alone. */
+/** Elements of the parameters that are updated at a time (16 MiB of float32); a larger parameter is a group by itself. */
 const GROUP_ELEMENTS = 2 ** 22;
 
 /** Parameters in order, in groups that are updated in turn: only one group's old and new values are in memory at a time. */
 export function updateGroups(
   parameters: readonly ParameterSpec[],
-  mostElements = GROUP_ELEMENTS,
+  maxElements = GROUP_ELEMENTS,
 ): readonly (readonly ParameterSpec[])[] {
   const groups: ParameterSpec[][] = [];
   let elements = Number.POSITIVE_INFINITY;
   for (const parameter of parameters) {
     const count = elementCount(parameter.shape);
-    if (elements + count > mostElements) {
+    if (elements + count > maxElements) {
       groups.push([]);
       elements = 0;
     }

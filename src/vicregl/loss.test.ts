@@ -39,14 +39,14 @@ const tensorsOf = ({ cells, embedding, maps, locations }: View): Record<keyof Vi
   locations: doubles([B, cells, 2], locations),
 });
 
-/** What a view gives to the loss, by the names of the graph's inputs. */
+/** The inputs of the loss for one view, by the names of the graph's inputs. */
 function feedsOf(view: View, v: number, { alpha }: LossConfig): [key: string, name: string, value: Tensor][] {
   return Object.entries(tensorsOf(view))
     .filter(([key]) => (key === 'embedding' ? alpha > 0 : alpha < 1))
     .map(([key, value]) => [key, `${key}.${v}`, value]);
 }
 
-/** The inputs of a graph for views like these, and what they are fed with. */
+/** The inputs of a graph for such views, and their feeds. */
 function declare(graph: Graph, views: readonly View[], config: LossConfig) {
   const feeds = new Map<string, Tensor>();
   const inputs = views.map((view, v) => {
@@ -218,7 +218,7 @@ describe('vicreglLoss', () => {
     assert.equal(viewPairs(8).length, 14);
   });
 
-  it('with alpha 0 needs no embedding, with alpha 1 no maps and no locations', async () => {
+  it('needs no embedding with alpha 0, and no maps and locations with alpha 1', async () => {
     const views = randomViews([4, 4], 3);
     const expected = reference(views, paper, B);
     const [local, global] = [await loss(views, { ...paper, alpha: 0 }), await loss(views, { ...paper, alpha: 1 })];
@@ -241,7 +241,7 @@ describe('vicreglLoss', () => {
     );
   });
 
-  it('refuses more matches than cells when the graph is built', () => {
+  it('rejects more matches than cells when the graph is built', () => {
     const graph = new Graph();
     const view = (v: number) => ({
       mapsEmbedding: graph.input(`maps.${v}`, 'float32', [B, 4, DM]),

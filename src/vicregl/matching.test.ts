@@ -50,7 +50,7 @@ describe('distances', () => {
     assert.ok(relativeError(numbers(y), allDistances(a!, b!, [batch, p, q, 2]).flat()) < 1e-12);
   });
 
-  it('of features are squared L2 distances, and pass no gradient', async () => {
+  it('of features are squared L2 distances, without a gradient', async () => {
     const [a, b] = [normals([batch, p, 7], 3), normals([batch, q, 7], 4)];
     const { y } = await evaluate((feed) => ({
       y: featureDistances(feed(doubles([batch, p, 7], a)), feed(doubles([batch, q, 7], b))),
@@ -63,7 +63,7 @@ describe('distances', () => {
 });
 
 describe('nearestPairs', () => {
-  it('takes the lower cell on ties, of targets and of sources', async () => {
+  it('selects the lower cell on ties, of targets and of sources', async () => {
     const distances = [
       [2, 1, 1],
       [0, 0, 5],
@@ -138,7 +138,7 @@ describe('nearestPairs', () => {
     }
   });
 
-  it('refuses more matches than cells, naming both', () => {
+  it('rejects more matches than cells, with both numbers', () => {
     const distances = new Graph().input('d', 'float32', [2, 4, 9]);
     assert.throws(
       () => nearestPairs(distances, 5),
@@ -152,7 +152,7 @@ describe('nearestPairs', () => {
   });
 });
 
-it('selectCells picks vectors, and its gradient adds up cells that were picked twice', async () => {
+it('selectCells gathers vectors, and its gradient sums repeated cells', async () => {
   const maps = normals([2, 3, 2], 8);
   const picked = [1, 1, 0, 2, 2, 2];
   const gy = normals([2, 3, 2], 9);

@@ -48,8 +48,8 @@ describe('online classifier', () => {
   it('crossEntropy is the mean of -log softmax at the label', async () => {
     const losses = labels.map((label, i) => {
       const row = logits.slice(4 * i, 4 * i + 4);
-      const most = Math.max(...row);
-      return most + Math.log(row.reduce((sum, v) => sum + Math.exp(v - most), 0)) - row[label]!;
+      const max = Math.max(...row);
+      return max + Math.log(row.reduce((sum, v) => sum + Math.exp(v - max), 0)) - row[label]!;
     });
     near(await run(crossEntropy), mean(losses), 1e-6);
   });

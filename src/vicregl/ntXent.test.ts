@@ -77,14 +77,14 @@ describe('NT-Xent, in float64', () => {
     });
   }
 
-  it('is the same in chunks of positions', async () => {
+  it('does not depend on the chunks of positions', async () => {
     const shape = [3, 5, 4];
     const [x, y] = [normals(shape, 3), normals(shape, 4)];
     const whole = await run(shape, x, y, 0.125);
     for (const positionsAtOnce of [1, 2]) {
       const parts = await run(shape, x, y, 0.125, positionsAtOnce);
       near(parts.loss, whole.loss, 1e-12);
-      // Where there is one chunk ONNX Runtime folds the gradient's scale into a product, as a float32.
+      // With one chunk ONNX Runtime folds the gradient's scale into a product, as a float32.
       assert.ok(relativeError(parts.gx, whole.gx) < 1e-7);
       assert.ok(relativeError(parts.gy, whole.gy) < 1e-7);
     }
@@ -121,7 +121,7 @@ describe('NT-Xent, in float64', () => {
     }
   });
 
-  it('ignores the lengths of vectors, the order of the batch and which side is which', async () => {
+  it('does not depend on the lengths of vectors, the order of the batch or the order of the views', async () => {
     const batches = fc.tuple(fc.integer({ min: 2, max: 6 }), fc.integer({ min: 0, max: 10_000 })).chain(([n, seed]) =>
       fc.record({
         n: fc.constant(n),

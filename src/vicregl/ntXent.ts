@@ -64,7 +64,7 @@ interface NtXentOptions {
  * The loss of unit vectors (see unitVectors). Scalar.
  *
  * With W all 2N vectors of a position and A = softmax(W W^T / t) - partner, the derivative is (A + A^T) W / t: one tensor
- * of the shape of W gives the gradient beside the value, and no [2N, 2N] matrix lives longer than one product.
+ * of the shape of W gives the gradient as well as the value, and no [2N, 2N] matrix is kept longer than one product.
  */
 export function ntXentLoss(x: Value, y: Value, options: NtXentOptions): Value {
   const n = x.shape[0] as number;

@@ -132,7 +132,7 @@ describe('VICReg criterion, for any vectors', () => {
         const [first, second] = [await losses(shape, values), await losses(shape, shuffled)];
         const [rows] = positions(shape, values);
         near(first.v, variance(rows!));
-        // the sum of all squares less the diagonal ones: exact to 1e-12 of the squares
+        // the sum of all squares minus the diagonal ones: exact to 1e-12 of the squares
         const squares = covariances(rows!)
           .flat()
           .reduce((sum, value) => sum + value * value, 0);

@@ -45,7 +45,7 @@ const CHUNK_ELEMENTS = 2 ** 22;
  * c(X): sum of the squared off-diagonal covariances over D, mean over positions. Scalar.
  *
  * With S the off-diagonal part of X^T X = (N - 1) C, sum_ij S_ij^2 = <X, X S>, and its derivative is 4 X S: one tensor of
- * the shape of X gives both the value and the gradient, and no [D, D] matrix lives longer than one product. X S is
+ * the shape of X gives both the value and the gradient, and no [D, D] matrix is kept longer than one product. X S is
  * X X^T X minus the diagonal's part. It is computed through the smaller matrix ([N, N] where the batch is smaller than D,
  * else [D, D]), over chunks of positions.
  * @param chunkElements bound of the matrices of one chunk, in elements; at least one position is taken.

@@ -51,5 +51,5 @@ export async function startServedProcessWith(
     const { address, metricsAddress, adminAddress } = entry;
     return { child, address, metricsAddress, adminAddress };
   }
-  throw new Error('the service ended before it served');
+  throw new Error('the service ended before it was ready');
 }

@@ -1,7 +1,7 @@
 import { runProgram } from '../program.js';
 
 /**
- * The process of a command that `vicregl experiments run` starts. It stops as by SIGTERM if it is told to, or if the process that
+ * The process of a command that `vicregl experiments run` starts. It stops as by SIGTERM on request, or if the process that
  * started it ends by whatever cause.
  */
 

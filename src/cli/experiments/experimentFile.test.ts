@@ -23,20 +23,20 @@ describe('loadExperiment', () => {
   const loadFile = (path: string, variables = { DATA: '/data' }) =>
     loadExperiment(path, { recipePath, evaluationCommand, variables });
   const load = async (text: string) => loadFile(await write('experiment.yaml', text));
-  const least = 'name: a\nrecipe: convnext-atto-128\nseeds: [1, 2]\n';
+  const minimal = 'name: a\nrecipe: convnext-atto-128\nseeds: [1, 2]\n';
 
   const refused: Readonly<Record<string, readonly [string, RegExp]>> = {
     'text that is not YAML': ['name: [', /experiment\.yaml is not YAML: .*line 1/],
-    'an unknown key': [`${least}variant: {}`, /line 4, \(top level\): "variant" is no key; did you mean variants\?/],
-    'a value of another type': [`${least}baseline: 3`, /line 4, baseline: 3 is an invalid input/],
+    'an unknown key': [`${minimal}variant: {}`, /line 4, \(top level\): "variant" is no key; did you mean variants\?/],
+    'a value of another type': [`${minimal}baseline: 3`, /line 4, baseline: 3 is an invalid input/],
     'seeds that are no numbers': [`name: a\nseeds:\n  - 1\n  - b`, /line 4, seeds\.1: "b" is an invalid input/],
     'a seed that is there twice': ['name: a\nseeds: [1, 1]', /line 2, seeds\.1: 1 is there twice/],
     'a name that leads out of the folder': [
-      `${least}variants:\n  ../x: {}`,
+      `${minimal}variants:\n  ../x: {}`,
       /line 5, variants\.\.\.\/x: "\.\.\/x" cannot be a name/,
     ],
     'an evaluation that is named as another file of a cell': [
-      `${least}evaluations: {cell: {kind: knn}}`,
+      `${minimal}evaluations: {cell: {kind: knn}}`,
       /"cell" is the name of another file of a cell/,
     ],
     'no name': ['seeds: [1]', /: name is missing; add a name/],
@@ -51,62 +51,62 @@ describe('loadExperiment', () => {
       /the configuration .*none\.yaml cannot be read/,
     ],
     'a misspelt key of the training configuration': [
-      `${least}variants: {b: {loss.alpa: 1}}`,
+      `${minimal}variants: {b: {loss.alpa: 1}}`,
       /experiment\.yaml: variants\.b: loss\.alpa=1: loss: "alpa" is no key; did you mean alpha\?/,
     ],
     'a value that training rejects': [
-      `${least}variants: {ok: {}, b: {loss: {alpha: 2}}}`,
+      `${minimal}variants: {ok: {}, b: {loss: {alpha: 2}}}`,
       /variants\.b: loss\.alpha=2 does not fit variant b of .*\n {2}loss\.alpha: 2 is too big/,
     ],
     'a value of the matrix that training rejects': [
-      `${least}matrix: {loss.alpha: [1, 2]}`,
+      `${minimal}matrix: {loss.alpha: [1, 2]}`,
       /matrix\.loss\.alpha: loss\.alpha=2 does not fit variant alpha-2 of/,
     ],
-    'a seed among the keys': [`${least}set: {seed: 3}`, /set: seed=3: remove it; list them under seeds/],
-    'two variants of one name': [`${least}matrix: {loss.alpha: [1, 1]}`, /two variants are named alpha-1/],
+    'a seed among the keys': [`${minimal}set: {seed: 3}`, /set: seed=3: remove it; list them under seeds/],
+    'two variants of one name': [`${minimal}matrix: {loss.alpha: [1, 1]}`, /two variants are named alpha-1/],
     'a baseline that does not exist': [
-      `${least}matrix: {loss.alpha: [1, 0.5]}\nbaseline: alpha1`,
+      `${minimal}matrix: {loss.alpha: [1, 0.5]}\nbaseline: alpha1`,
       /baseline: there is no variant "alpha1"; did you mean alpha-1\?/,
     ],
     'a baseline on an axis that does not exist': [
-      `${least}matrix: {loss.alpha: [1, 0.5]}\nbaseline: {alpha: 1}`,
+      `${minimal}matrix: {loss.alpha: [1, 0.5]}\nbaseline: {alpha: 1}`,
       /baseline: the matrix has no axis "alpha"/,
     ],
     'a baseline whose value does not exist': [
-      `${least}matrix: {loss.alpha: [1, 0.5]}\nbaseline: {loss.alpha: 0.7}`,
+      `${minimal}matrix: {loss.alpha: [1, 0.5]}\nbaseline: {loss.alpha: 0.7}`,
       /baseline: the matrix has no \{"loss\.alpha":0\.7\}/,
     ],
     'an unknown evaluation': [
-      `${least}evaluations: {kn: {train: x}}`,
+      `${minimal}evaluations: {kn: {train: x}}`,
       /evaluations\.kn: there is no evaluation "kn"; did you mean knn\?/,
     ],
     'an unknown flag': [
-      `${least}evaluations: {knn: {trai: x}}`,
+      `${minimal}evaluations: {knn: {trai: x}}`,
       /evaluations\.knn\.trai: evaluate knn has no flag --trai; did you mean train\?/,
     ],
-    'a missing flag': [`${least}evaluations: {knn: {k: 3}}`, /evaluations\.knn: required option '--train <path>'/],
+    'a missing flag': [`${minimal}evaluations: {knn: {k: 3}}`, /evaluations\.knn: required option '--train <path>'/],
     'a value that the command rejects': [
-      `${least}evaluations: {knn: {train: x, k: 0}}`,
+      `${minimal}evaluations: {knn: {train: x, k: 0}}`,
       /evaluations\.knn: option '--k <count>' argument '0' is invalid\. It must be a whole number/,
     ],
     'a flag that cells decide': [
-      `${least}evaluations: {knn: {train: x, model: y}}`,
+      `${minimal}evaluations: {knn: {train: x, model: y}}`,
       /evaluations\.knn\.model: remove it; each cell evaluates its own run/,
     ],
     'a switch with a value': [
-      `${least}evaluations: {matches: {images: x, augment: 3}}`,
+      `${minimal}evaluations: {matches: {images: x, augment: 3}}`,
       /evaluations\.matches\.augment: 3 is not true or false/,
     ],
     'a variable that is not set': [
-      `${least}evaluations: {knn: {train: "\${DATAA}/x"}}`,
+      `${minimal}evaluations: {knn: {train: "\${DATAA}/x"}}`,
       /evaluations\.knn, train: the variable DATAA is not set; set it/,
     ],
     'a variable that is not set in the configuration': [
-      `${least}set: {data.source: "\${DATAA}/x"}`,
+      `${minimal}set: {data.source: "\${DATAA}/x"}`,
       /variant base of .*, data\.source: the variable DATAA is not set/,
     ],
     'a variable that is not closed': [
-      `${least}set: {data.source: "\${DATA"}`,
+      `${minimal}set: {data.source: "\${DATA"}`,
       /write \$\{NAME\} for the value of a variable/,
     ],
     'a base file that does not exist': [
@@ -116,11 +116,11 @@ describe('loadExperiment', () => {
     'files that extend each other': ['extends: ./experiment.yaml', /extends goes round in a circle/],
   };
   for (const [what, [text, message]] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => assert.rejects(load(text), message));
+    it(`rejects ${what}`, () => assert.rejects(load(text), message));
   }
 
   it('crosses variants with the axes of the matrix, and compares along the axis of the baseline', async () => {
-    const { variants, evaluations } = await load(`${least}
+    const { variants, evaluations } = await load(`${minimal}
 variants: {plain: {}, top: {loss.featureMatches: top}}
 matrix:
   loss.alpha: [1, 0.5]
@@ -152,7 +152,7 @@ evaluations:
       ],
       [2, 'a-top_alpha-0.5_resnet-seed-2', '/data/photographs', 'resnet18', 0.5, 'lars'],
     );
-    // Where the data stand is no part of the settings: parts of an experiment may run on several machines.
+    // The location of the data is not part of the settings: parts of an experiment may run on several machines.
     assert.equal((last.settings['data'] as { source: string }).source, ['$', '{DATA}/photographs'].join(''));
     const [few] = evaluations;
     assert.deepEqual(few!.argumentsIn({ cell: 'C', out: 'O', seed: 5 }), [
@@ -166,8 +166,8 @@ evaluations:
     assert.deepEqual(few!.inputs, ['/data/x']);
   });
 
-  it('lays files over those that they extend, the later ones over the earlier', async () => {
-    await write('shared/a.yaml', `${least}set: {loss.alpha: 0.9, epochs: 5}\nevaluations: {knn: {train: x, k: 5}}`);
+  it('merges files over those that they extend, later ones over earlier ones', async () => {
+    await write('shared/a.yaml', `${minimal}set: {loss.alpha: 0.9, epochs: 5}\nevaluations: {knn: {train: x, k: 5}}`);
     await write('shared/b.yaml', 'set: {loss: {alpha: 0.8}}\nvariants: {one: {}, two: {}}');
     const { name, variants, evaluations } = await load(
       'name: b\nextends: [./shared/a.yaml, ./shared/b.yaml]\nset: {batchSize: 8}\nvariants: {two: null, three: {epochs: 6}}\nevaluations: {knn: {k: null}}',
@@ -178,8 +178,8 @@ evaluations:
     assert.deepEqual(evaluations[0]!.flags, { seed: 0, train: 'x' });
   });
 
-  it('selects cells by seed first, in shards that neither overlap nor leave one out', async () => {
-    const experiment = await load(`${least}matrix: {loss.alpha: [1, 0.5, 0]}`);
+  it('selects cells by seed first, in shards that are disjoint and complete', async () => {
+    const experiment = await load(`${minimal}matrix: {loss.alpha: [1, 0.5, 0]}`);
     const names = (options?: Parameters<typeof selectCells>[1]) => selectCells(experiment, options).map(cellName);
     const all = names();
     assert.deepEqual(all.slice(0, 4), ['alpha-1/seed-1', 'alpha-0.5/seed-1', 'alpha-0/seed-1', 'alpha-1/seed-2']);

@@ -83,8 +83,8 @@ const VANISHED = 1e-9;
  * Least squares homography of pairs by the normalised direct linear transform (Hartley and Zisserman, Multiple View
  * Geometry, algorithm 4.2).
  * @param chosen indices of at least 4 pairs
- * @returns undefined where the pairs do not determine one (points that coincide or lie on a line), where it maps the plane
- *   to a line, or where it takes the pixel (0, 0) to infinity, which a last element of 1 cannot say.
+ * @returns undefined if the pairs do not determine one (points that coincide or lie on a line), if it maps the plane
+ *   to a line, or if it maps the pixel (0, 0) to infinity, which a last element of 1 cannot represent.
  */
 export function fitHomography(pairs: PointPairs, chosen: ArrayLike<number>): HomographyMatrix | undefined {
   if (chosen.length < 4) return undefined;

@@ -81,7 +81,7 @@ function cross(pairs: PointPairs, i: number, j: number): readonly [number, numbe
  * With points p and q as (x, y, 1), and c1 = p2 x p3 and so on: p4 = sum of l_i p_i with l_i = p4 . c_i (up to a common
  * factor), q4 = sum of m_i q_i likewise, and H = sum of (m_i / l_i) q_i c_i^T, because c_i . p_j is 0 for i != j and the same
  * for all i = j.
- * @returns undefined where the pixel (0, 0) maps to infinity, which a matrix with a last element of 1 cannot express.
+ * @returns undefined if the pixel (0, 0) maps to infinity, which a matrix with a last element of 1 cannot express.
  */
 export function homographyOfFour(
   pairs: PointPairs,

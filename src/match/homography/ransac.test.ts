@@ -15,7 +15,7 @@ function map(h: ArrayLike<number>, x: number, y: number): [number, number] {
   return [(h[0]! * x + h[1]! * y + h[2]!) / w, (h[3]! * x + h[4]! * y + h[5]!) / w];
 }
 
-/** Points of 640 x 480 pixels and their images; the first `outliers` go anywhere. */
+/** Points of 640 x 480 pixels and their images; the first `outliers` are random. */
 function pairsOf(h: ArrayLike<number>, count: number, outliers: number, noise: number, seed: number): PointPairs {
   const random = stream(seed, 'pairs');
   const pairs = new Float64Array(count * 4);
@@ -27,7 +27,7 @@ function pairsOf(h: ArrayLike<number>, count: number, outliers: number, noise: n
   return pairs;
 }
 
-/** Largest distance in pixels between where two homographies take the corners of 640 x 480 pixels. */
+/** Largest distance in pixels between the images of the corners of 640 x 480 pixels under two homographies. */
 function cornerError(h: ArrayLike<number>, other: ArrayLike<number>): number {
   const corners = [
     [0, 0],
@@ -49,7 +49,7 @@ function found(fit: HomographyFit): HomographyFit & { found: true } {
 }
 
 describe('fitHomography', () => {
-  it('gives any homography back from pairs without noise, its last element 1', () => {
+  it('recovers any homography from pairs without noise, with last element 1', () => {
     const number = (size: number) => fc.double({ min: -size, max: size, noNaN: true });
     fc.assert(
       fc.property(
@@ -70,7 +70,7 @@ describe('fitHomography', () => {
     );
   });
 
-  it('has no answer where the pairs leave several', () => {
+  it('has no result if several homographies fit the pairs', () => {
     const pairs = pairsOf(view, 8, 0, 0, 2);
     assert.equal(fitHomography(pairs, [0, 1, 2]), undefined);
     assert.equal(fitHomography(pairs, [0, 1, 2, 2]), undefined);
@@ -78,14 +78,14 @@ describe('fitHomography', () => {
     assert.equal(fitHomography(pairs, [0, 1, 2, 3, 4, 5, 6, 7]), undefined);
   });
 
-  it('has no answer where sums of the coordinates overflow', () => {
+  it('has no result if sums of the coordinates overflow', () => {
     const pairs = pairsOf(view, 8, 0, 0, 2).map((value, i) => value * (i % 4 < 2 ? 1e306 : 1));
     assert.equal(fitHomography(pairs, [0, 1, 2, 3, 4, 5, 6, 7]), undefined);
   });
 });
 
 describe('homographyOfFour', () => {
-  it('takes four points in general position exactly to four others, as least squares does', () => {
+  it('maps four points in general position exactly to four others, as least squares does', () => {
     const corner = (x: number, y: number) =>
       fc.tuple(
         fc.double({ min: x - 200, max: x + 200, noNaN: true }),
@@ -108,7 +108,7 @@ describe('homographyOfFour', () => {
     );
   });
 
-  it('takes its points in any order and from anywhere among the pairs', () => {
+  it('accepts points in any order and from any position among the pairs', () => {
     const pairs = pairsOf(view, 30, 0, 0, 3);
     for (const sample of [
       [0, 7, 19, 4],
@@ -119,7 +119,7 @@ describe('homographyOfFour', () => {
     }
   });
 
-  it('has no answer where the pixel (0, 0) goes to infinity', () => {
+  it('has no result if the pixel (0, 0) maps to infinity', () => {
     // x' = 1 / x, y' = y / x.
     const points = [
       [1, 1],
@@ -133,7 +133,7 @@ describe('homographyOfFour', () => {
 });
 
 describe('ransacHomography', () => {
-  it('finds the inliers and the map among half outliers, to parts of a pixel', () => {
+  it('finds the inliers and the homography with half outliers, to fractions of a pixel', () => {
     for (let seed = 0; seed < 5; seed++) {
       const pairs = pairsOf(view, 200, 100, 0.5, seed);
       const fit = found(ransacHomography(pairs, { threshold: 3, seed }));
@@ -144,20 +144,20 @@ describe('ransacHomography', () => {
     }
   });
 
-  it('still finds it among 80 % outliers, with as many samples as that takes', () => {
+  it('finds it with 80 % outliers, with as many samples as required', () => {
     const fit = found(ransacHomography(pairsOf(view, 400, 320, 0.3, 7), { threshold: 2, maxIterations: 20_000 }));
     assert.ok(cornerError(fit.matrix, view) < 2, `${cornerError(fit.matrix, view)} px`);
     assert.ok(fit.iterations > 1000, `${fit.iterations} samples`);
   });
 
-  it('finds it among as many outliers as the pairs of dense maps have, without being asked for more samples', () => {
+  it('finds it with the outlier share of dense maps and the default number of samples', () => {
     for (let seed = 0; seed < 5; seed++) {
       const fit = found(ransacHomography(pairsOf(view, 400, 340, 1, seed), { threshold: 8, seed }));
       assert.ok(cornerError(fit.matrix, view) < 12, `seed ${seed}: ${cornerError(fit.matrix, view)} px`);
     }
   });
 
-  it('stops early where nearly all pairs agree, later for more confidence', () => {
+  it('stops early if nearly all pairs agree, and later for a higher confidence', () => {
     const pairs = pairsOf(view, 100, 20, 0.2, 3);
     const [few, many] = [0.9, 0.999999].map((confidence) => ransacHomography(pairs, { threshold: 3, confidence }));
     assert.ok(few!.iterations < many!.iterations, `${few!.iterations}, ${many!.iterations}`);
@@ -173,13 +173,13 @@ describe('ransacHomography', () => {
     assert.deepEqual(await ransacHomographyInSlices(pairs, { threshold: 3, seed: 9 }, signal), fit);
   });
 
-  it('maps mirror images', () => {
+  it('fits mirror images', () => {
     const mirror = Float64Array.of(-1, 0, 640, 0, 1, 0, 0, 0, 1);
     const fit = found(ransacHomography(pairsOf(mirror, 60, 20, 0, 6), { threshold: 1 }));
     assert.ok(cornerError(fit.matrix, mirror) < 1e-6);
   });
 
-  it('says why there is none', () => {
+  it('reports why there is no result', () => {
     const reason = (pairs: PointPairs) => {
       const fit = ransacHomography(pairs, { threshold: 3, maxIterations: 200 });
       return fit.found ? 'found' : fit.reason;
@@ -204,17 +204,17 @@ describe('ransacHomography', () => {
     assert.equal(reason(three), 'degenerate');
   });
 
-  it('lets the event loop turn, and stops when it is given up', async () => {
+  it('yields to the event loop, and stops when it is aborted', async () => {
     const pairs = pairsOf(view, 4000, 3990, 1, 8);
-    const given = new AbortController();
-    const fitting = ransacHomographyInSlices(pairs, { threshold: 1, maxIterations: 100_000 }, given.signal);
-    setImmediate(() => given.abort(new Error('given up')));
+    const controller = new AbortController();
+    const fitting = ransacHomographyInSlices(pairs, { threshold: 1, maxIterations: 100_000 }, controller.signal);
+    setImmediate(() => controller.abort(new Error('given up')));
     await assert.rejects(fitting, /given up/);
   });
 
-  it('lets the event loop turn between the fits of very many pairs too', async () => {
+  it('also yields to the event loop between fits of very many pairs', async () => {
     const pairs = pairsOf(view, 20_000, 1000, 1, 9);
-    // One sample is no work worth a pause.
+    // One sample is too little work for a pause.
     const options = { threshold: 3, maxIterations: 1 };
     const turns = await turnsWhile(async () => {
       const fit = await ransacHomographyInSlices(pairs, options, new AbortController().signal);

@@ -42,7 +42,7 @@ export const DEFAULT_ITERATIONS = 20_000;
 /** Pairs measured between two pauses: a few milliseconds on one core. */
 const PAUSE_PAIRS = 200_000;
 
-/** Cost of a sample beside measuring, in measured pairs. */
+/** Cost of a sample without measuring, in measured pairs. */
 const SAMPLE_PAIRS = 150;
 
 /** Refits after a better sample; each can only lower the cost. */
@@ -118,7 +118,7 @@ export function ransacHomography(pairs: PointPairs, options: RansacOptions): Hom
 }
 
 /**
- * `ransacHomography` in slices: the event loop turns every few milliseconds.
+ * `ransacHomography` in slices: it yields to the event loop every few milliseconds.
  * @throws the signal's reason soon after it is aborted.
  */
 export function ransacHomographyInSlices(

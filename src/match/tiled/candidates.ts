@@ -2,7 +2,7 @@
 export interface Candidates {
   /** Candidates of each vector. */
   readonly kept: number;
-  /** [count, kept] squared distances of normalised vectors, ascending; infinite where there are fewer candidates. */
+  /** [count, kept] squared distances of normalised vectors, ascending; infinite if there are fewer candidates. */
   readonly values: Float32Array;
   /** [count, kept] indices of the candidates; -1 where there are fewer. */
   readonly indices: Int32Array;

@@ -22,7 +22,7 @@ export interface FactorRows {
  * Vectors as rows of a factor: (-2x, |x|^2, 1) on the left and (x, 1, |x|^2) on the right, where x is the normalised vector. A
  * left row times a right row is |x|^2 - 2xy + |y|^2.
  * @param vectors [count, channels]
- * @param into overwritten and returned where it has the right length
+ * @param into overwritten and returned if it has the right length
  */
 export function factorRows(
   side: 'left' | 'right',

@@ -52,7 +52,7 @@ export function commonNormalisation(pair: VectorPair, largestNorm: number): Norm
   if (size === 0) return { centre: mean, scale: 1 };
   const grid = powerOfTwo(size);
   for (let k = 0; k < channels; k++) mean[k] = Math.round(mean[k]! / grid) * grid;
-  // A vector far larger than the others must not overflow. The others may then vanish beside it.
+  // A vector far larger than the others must not overflow. The others may then underflow to 0.
   const scale = largestNorm / grid ** 2 < LARGEST_SQUARE ? 1 / grid : 1 / powerOfTwo(Math.sqrt(largestNorm));
   return { centre: mean, scale };
 }

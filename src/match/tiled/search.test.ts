@@ -83,7 +83,7 @@ describe('searchNearest', () => {
     );
   });
 
-  it('agrees where a large common part would use up the digits of a product', async () => {
+  it('agrees with it if a large common offset would exhaust the precision of a product', async () => {
     const [a, b] = [normals(60, 64, 1, 1000, 0.01), normals(80, 64, 2, 1000, 0.01)];
     const pair = { a, b, channels: 64 };
     const exact = runSync(nearestNeighbours(pair));
@@ -100,7 +100,7 @@ describe('searchNearest', () => {
     }
   });
 
-  it('gives the lowest of many equal vectors, however many tiles they fill, and says that it is a tie', async () => {
+  it('returns the lowest of many equal vectors, in any number of tiles, and reports the tie', async () => {
     const channels = 33;
     const [white, other] = [normals(1, channels, 4), normals(1, channels, 5)];
     const b = new Float32Array(40 * channels);
@@ -117,7 +117,7 @@ describe('searchNearest', () => {
     );
   });
 
-  it('takes a vector far beyond the others', async () => {
+  it('accepts a vector far larger than the others', async () => {
     const pair = { a: normals(10, 8, 6), b: normals(12, 8, 7), channels: 8 };
     pair.b[17] = 3e30;
     const found = await searchNearest(session, pair, signal, smallTile);
@@ -125,7 +125,7 @@ describe('searchNearest', () => {
     assert.ok(Number.isFinite(found.fromB.squared[2]!));
   });
 
-  it('refuses what is not finite, naming the cell', async () => {
+  it('rejects values that are not finite, and names the cell', async () => {
     const a = normals(4, 3, 8);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
       const b = normals(5, 3, 9);
@@ -139,15 +139,15 @@ describe('searchNearest', () => {
   });
 
   it('stops at the tile during which it is aborted', async () => {
-    const given = new AbortController();
+    const controller = new AbortController();
     const a = normals(70, 16, 10);
     let turns = 0;
     const count = setInterval(() => turns++, 0);
-    const searching = searchNearest(session, { a, b: a, channels: 16 }, given.signal, { a: 1, b: 1 });
-    setImmediate(() => given.abort(new Error('given up')));
+    const searching = searchNearest(session, { a, b: a, channels: 16 }, controller.signal, { a: 1, b: 1 });
+    setImmediate(() => controller.abort(new Error('given up')));
     await assert.rejects(searching, /given up/);
     clearInterval(count);
     assert.ok(turns < 1000, `${turns} turns for 4,900 tiles`);
-    await assert.rejects(searchNearest(session, { a, b: a, channels: 16 }, given.signal), /given up/);
+    await assert.rejects(searchNearest(session, { a, b: a, channels: 16 }, controller.signal), /given up/);
   });
 });

@@ -58,8 +58,8 @@ const largest = (values: Float64Array | Float32Array): number => {
  * than four vectors are as near within the rounding of the product, at most 4 (C + 6) 2^-24 (|a|^2 + |b|^2) for vectors around
  * their centre (5e-4 of their squared lengths at 2,048 channels); then it is one of these.
  *
- * Memory beside the two maps: one copy of b, one tile of a, and one tile of distances. The event loop turns once between
- * tiles.
+ * Memory in addition to the two maps: one copy of b, one tile of a, and one tile of distances. It yields to the event loop
+ * once between tiles.
  * @param session from `openNearestSession`
  * @throws MatchError `not_finite`; the signal's reason after the tile during which it is aborted.
  */

@@ -13,7 +13,7 @@ export function vectorConstant(graph: Value['graph'], data: Float32Array): Value
 }
 
 /**
- * The elements of a constant that broadcasts along one axis of a value alone, one for each channel; undefined where it
+ * The elements of a constant that broadcasts along one axis of a value alone, one for each channel; undefined if it
  * varies along another axis.
  * @param axis counted from the front of `rank` axes
  */
@@ -48,7 +48,7 @@ export function composeAffine(outer: Affine, inner: Affine): Affine {
   };
 }
 
-/** Leaves every channel as it is. */
+/** Does not change any channel. */
 export function identityAffine(channels: number): Affine {
   return { scale: new Float32Array(channels).fill(1), shift: new Float32Array(channels) };
 }

@@ -6,7 +6,7 @@ import { activationScale, quantiseWeight } from './integers.js';
 import { chooseRange } from './ranges.js';
 
 describe('Histogram', () => {
-  it('counts every element in the bin that holds it, whatever order they came in', () => {
+  it('counts every element in its bin, in any order of input', () => {
     const random = stream(1, 'elements');
     const elements = Float32Array.from({ length: 5000 }, (_, i) => random.normal() * (i % 7 === 0 ? 100 : 0.1));
     const [whole, parts] = [new Histogram(), new Histogram()];
@@ -24,7 +24,7 @@ describe('Histogram', () => {
     assert.ok(elements.every(near));
   });
 
-  it('holds an element at a power of two, where the limit doubles', () => {
+  it('counts an element at a power of two, where the limit doubles', () => {
     const histogram = new Histogram();
     histogram.add(Float32Array.of(1, -1, 0.5));
     assert.deepEqual(histogram.range, [-1, 1]);
@@ -37,13 +37,13 @@ describe('chooseRange', () => {
   const random = stream(2, 'outlier');
   withOutlier.add(Float32Array.from({ length: 300_000 }, (_, i) => (i === 0 ? 50 : random.uniform(-1, 1))));
 
-  it('minmax covers all, percentile leaves a single outlier outside', () => {
+  it('minmax covers all values, percentile excludes a single outlier', () => {
     assert.equal(chooseRange(withOutlier, 'minmax')[1], 50);
     const [low, high] = chooseRange(withOutlier, 'percentile');
     assert.ok(high > 0.9 && high < 1.1 && low < -0.9 && low > -1.1, `${low}..${high}`);
   });
 
-  it('always holds 0', () => {
+  it('always contains 0', () => {
     const positive = new Histogram();
     positive.add(Float32Array.of(3, 4));
     assert.deepEqual(chooseRange(positive, 'minmax'), [0, 4]);
@@ -58,7 +58,7 @@ describe('integers', () => {
     assert.deepEqual(activationScale([0, 0]), { scale: 1, zeroPoint: 0 });
   });
 
-  it('a weight is symmetric with one scale for each output, and within half a step', () => {
+  it('a weight is quantised symmetrically with one scale for each output, within half a step', () => {
     const weight = Float32Array.of(1, 0.01, -0.5, 0.02, 0.25, 0);
     const { integers, scales } = quantiseWeight(weight, 2, (at) => at % 2);
     assert.deepEqual([integers[0], integers[3]], [64, 64]);
@@ -69,10 +69,10 @@ describe('integers', () => {
     assert.deepEqual([...quantiseWeight(new Float32Array(2), 1, () => 0).scales], [1]);
   });
 
-  it('two products of a weight and an activation fit 16 bits, in which processors without VNNI add them', () => {
+  it('the sum of two products of weights and activations fits 16 bits, as processors without VNNI require', () => {
     const { integers } = quantiseWeight(Float32Array.of(-8, 8, 7.99, -7.99), 1, () => 0);
     const largest = Math.max(...integers.map(Math.abs));
     assert.ok(2 * 255 * largest <= 2 ** 15 - 1, `${largest}`);
-    assert.ok(2 * 255 * (largest + 1) > 2 ** 15 - 1, 'no level is given away');
+    assert.ok(2 * 255 * (largest + 1) > 2 ** 15 - 1, 'all levels are used');
   });
 });

@@ -16,7 +16,7 @@ function afterOnlyRelu(value: Value, readers: ReadonlyMap<Value, readonly Node[]
   return reading.length === 1 && reading[0]!.operator === 'Relu' ? reading[0]!.outputs[0]! : value;
 }
 
-/** Matrix products: uint8 in, float out. What stands between them (norms, GELU, sums, depthwise convolutions) is float. */
+/** Matrix products: uint8 in, float out. Everything between them (norms, GELU, sums, depthwise convolutions) is float. */
 export function placeInGemms(graph: Graph): Placement {
   const weighted = new Set(graph.nodes.filter((node) => weightedNode(node)?.kind === 'Gemm'));
   return { activations: new Set([...weighted].map((node) => node.inputs[0]!)), weighted };

@@ -71,7 +71,7 @@ export async function quantizeGraphs(
   const backbone = await quantizeGraph(float.backbone, counted(calibration, progress), { operators, ranges });
   const outputs = heads > 0 ? await runOnImages(float.backbone, calibration, progress) : [];
   const representations = outputs.map(({ representation }) => representation);
-  // The heads are linear layers beside every backbone.
+  // The heads are linear layers with every backbone.
   const head = { operators: 'gemm', ranges } as const;
   const graphs: ModelGraphs = {
     backbone,

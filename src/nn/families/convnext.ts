@@ -2,7 +2,7 @@ import type { BackboneFamily, StageSizes } from '../backboneFamily.js';
 import { type ConvNextConfig, convNext, convNextConfigs, convNextNorm, stageStride } from '../convnext.js';
 import { countFromZero, type NameTemplates } from '../parameterNames.js';
 
-/** timm's name of the normalisation where it stands before the mean (head_norm_first). */
+/** timm's name of the normalisation if it is before the mean (head_norm_first). */
 const TIMM_NORM_FIRST = 'norm_pre';
 
 const timm: NameTemplates = [

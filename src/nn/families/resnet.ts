@@ -37,7 +37,7 @@ export const resNetFamily: BackboneFamily<ResNetConfig> = {
       stride: strides[stage]!,
     }));
   },
-  // Padded layers keep what is beyond a whole cell.
+  // Padded layers keep the part beyond a whole cell.
   mapCells: (size, stride) => Math.ceil(size / stride),
   dropPathBlocks: () => 0,
   linearEvaluationRate: 0.02,

@@ -44,7 +44,7 @@ describe('the requirements of the CUDA provider on this machine', { skip }, () =
   });
 
   test('are reported if missing, with the package that has them', async () => {
-    // libraries that this machine has itself are found there instead
+    // libraries that are installed on this machine are found there instead
     const own = execFileSync('/sbin/ldconfig', ['-p']).toString();
     const foreign = CUDA_LIBRARIES.filter(({ file }) => !own.includes(file));
     for (const library of foreign) {

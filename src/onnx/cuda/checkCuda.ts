@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 import { readNeeded } from './elf.js';
 import { CUDA, CUDA_LIBRARIES, type CudaLibrary, PROVIDER_VERSION } from './libraries.js';
 
-/** What a machine has of what the CUDA provider needs, as the dynamic loader sees it. Loads nothing and needs no card. */
+/** The requirements of the CUDA provider that a machine has, as the dynamic loader sees them. Loads nothing and needs no GPU. */
 export interface CudaCheck {
-  /** Each library of the list with the file that would be loaded; absent where there is none. */
+  /** Each library of the list with the file that would be loaded; absent if there is none. */
   readonly libraries: readonly { readonly library: CudaLibrary; readonly path?: string }[];
   /** What is wrong and what to do, a sentence or two each; empty where CUDA can be loaded. */
   readonly problems: readonly string[];
@@ -17,7 +17,7 @@ export interface CudaCheck {
 interface CheckOptions {
   /** Whether the driver has to be there; the build of an image has none. Default true. */
   readonly driver?: boolean;
-  /** What the kernel's module says of itself. */
+  /** The version information of the kernel module. */
   readonly driverVersionFile?: string;
 }
 
@@ -26,7 +26,7 @@ const SYSTEM = /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s))\.so\.\d
 
 /** Output of a program of glibc's, whatever its exit code: ldd fails for some of what it reports. */
 async function output(program: string, ...args: string[]): Promise<string> {
-  // ldconfig stands in a folder that users other than root do not have on their path
+  // ldconfig is in a folder that is only on the path of root
   const env = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
   try {
     const { stdout, stderr } = await promisify(execFile)(program, args, { env });
@@ -38,7 +38,7 @@ async function output(program: string, ...args: string[]): Promise<string> {
   }
 }
 
-/** What ldd says of a library: the file of each one that is linked, also by others; undefined where there is none. */
+/** The output of ldd for a library: the file of each one that is linked, also by others; undefined if there is none. */
 async function linked(path: string): Promise<{ files: Map<string, string | undefined>; faults: string[] }> {
   const lines = (await output('ldd', path)).split('\n').map((line) => line.trim());
   const files = new Map<string, string | undefined>();
@@ -104,7 +104,7 @@ async function driverProblem(file: string, library: string | undefined): Promise
 /**
  * Compares what a provider needs with what the machine has.
  * @param provider path of libonnxruntime_providers_cuda.so
- * @throws Error where the provider is not there or not whole.
+ * @throws Error if the provider is not there or not whole.
  */
 export async function checkCuda(
   provider: string,

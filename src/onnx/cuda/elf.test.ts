@@ -13,8 +13,8 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-describe('the libraries that a shared library is linked with', () => {
-  test('are read in their order from one that a linker made, of either processor', async () => {
+describe('the libraries that a shared library needs', () => {
+  test("are read in order from a linker's output, for both processors", async () => {
     for (const arch of ['x64', 'arm64']) {
       const binding = join(runtimePackage(), 'bin/napi-v6/linux', arch, 'onnxruntime_binding.node');
       const needed = await readNeeded(binding);
@@ -23,13 +23,13 @@ describe('the libraries that a shared library is linked with', () => {
     }
   });
 
-  test('may be none', async () => {
+  test('may be an empty list', async () => {
     const path = join(scratch, 'alone.so');
     await writeFile(path, sharedLibrary([]));
     assert.deepEqual(await readNeeded(path), []);
   });
 
-  test('are not read from a file that is cut off at any byte, or is something else', async () => {
+  test('are not read from a truncated file or another kind of file', async () => {
     const whole = sharedLibrary(['libcudart.so.13', 'libc.so.6']);
     const path = join(scratch, 'cut.so');
     for (let length = 0; length < whole.length; length++) {

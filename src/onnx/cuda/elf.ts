@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
-/** The part of the ELF format (64 bits, little-endian; elf(5)) that says what a shared library needs. */
+/** The part of the ELF format (64 bits, little-endian; elf(5)) that lists the libraries that a shared library needs. */
 
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;
@@ -19,7 +19,7 @@ const word = (view: DataView, offset: number): number => Number(view.getBigUint6
 
 /**
  * Names of the shared libraries that one is linked with, in its order: the NEEDED lines of `readelf -d`.
- * @throws Error where the file is no such library, or not whole.
+ * @throws Error if the file is no such library, or not whole.
  */
 export async function readNeeded(path: string): Promise<string[]> {
   const file = await open(path);

@@ -8,7 +8,7 @@ const libraries: readonly KnownLibrary[] = [
 ];
 const missing = (file: string) => `${file}: cannot open shared object file: No such file or directory`;
 
-/** What was said, its cause, what is wrong and what to do. */
+/** Message, cause, reason and remedy. */
 const cases: readonly (readonly [string, CudaCause, RegExp, RegExp | undefined])[] = [
   [
     `Failed to load library libonnxruntime_providers_cuda.so with error: ${missing('libcublasLt.so.13')}`,
@@ -61,7 +61,7 @@ const cases: readonly (readonly [string, CudaCause, RegExp, RegExp | undefined])
 
 describe('why CUDA cannot be used', () => {
   for (const [said, cause, reason, wayOut] of cases) {
-    it(`is "${cause}" where "${said.slice(0, 60)}" is said`, () => {
+    it(`is "${cause}" for the message "${said.slice(0, 60)}"`, () => {
       const failure = explainCudaFailure([said], libraries);
       assert.equal(failure.cause, cause);
       assert.match(failure.reason, reason);
@@ -70,14 +70,14 @@ describe('why CUDA cannot be used', () => {
     });
   }
 
-  it('names installing the provider for no other cause than its absence', () => {
+  it('suggests to install the provider only if it is missing', () => {
     for (const [said, cause] of cases) {
       const { wayOut = '' } = explainCudaFailure([said], libraries);
       assert.equal(/install:cuda/.test(wayOut), cause === 'provider', said);
     }
   });
 
-  it("takes the loader's words before the runtime's, which say less", () => {
+  it("prefers the loader's message to the runtime's, which is less specific", () => {
     const { reason } = explainCudaFailure([missing('libcudart.so.13'), 'Failed to load shared library'], libraries);
     assert.equal(reason, 'libcudart.so.13 is not found');
   });

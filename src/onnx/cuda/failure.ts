@@ -1,4 +1,4 @@
-/** Why CUDA cannot be used, from what ONNX Runtime, CUDA and the dynamic loader say. */
+/** Why CUDA cannot be used, by the messages of ONNX Runtime, CUDA and the dynamic loader. */
 
 /** A library that CUDA needs, with the names for users. */
 export interface KnownLibrary {

@@ -11,7 +11,7 @@ interface InstallOptions {
   readonly platform?: string;
 }
 
-/** What is wrong with the files of the provider, in words; undefined where they are there and whole. */
+/** What is wrong with the files of the provider, in words; undefined if they are there and whole. */
 async function faultOf(runtime: string): Promise<string | undefined> {
   const missing = missingProviderFiles(runtime);
   if (missing.length > 0) return `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not there`;
@@ -28,7 +28,7 @@ async function faultOf(runtime: string): Promise<string | undefined> {
 /**
  * Runs onnxruntime-node's own install script, and returns how it ended.
  *
- * The variable stands above the script's flags and npm's, and true is the one value of 1.29 that fetches: `cuda12`, which the
+ * The variable overrides the flags of the script and of npm, and true is the one value of 1.29 that fetches: `cuda12`, which the
  * script documents, is dropped by its parser, and without a value it does nothing for a package that `npm run` works on.
  */
 async function runInstallScript(runtime: string): Promise<string> {
@@ -41,9 +41,9 @@ async function runInstallScript(runtime: string): Promise<string> {
 }
 
 /**
- * Puts ONNX Runtime's CUDA provider beside its library: a download of some hundred MB from nuget.org.
+ * Installs ONNX Runtime's CUDA provider next to its library: a download of some hundred MB from nuget.org.
  * @returns the folder, and whether anything had to be fetched
- * @throws Error on another platform, and where the provider is not there and whole afterwards, with what to do.
+ * @throws Error on another platform, and if the provider is not there and whole afterwards, with what to do.
  */
 export async function installProvider({
   runtime = runtimePackage(),

@@ -18,7 +18,7 @@ export interface CudaLibrary {
   readonly file: string;
   /** Its name for people. */
   readonly name: string;
-  /** Debian and Ubuntu package in NVIDIA's archive; absent where the driver brings it. */
+  /** Debian and Ubuntu package in NVIDIA's archive; absent if the driver brings it. */
   readonly package?: string;
   /**
    * `start`: linked, the provider cannot be loaded without it. `use`: loaded when an operator first needs it, so that a

@@ -29,7 +29,7 @@ export function loadProblem(file: string): string | undefined {
   return undefined;
 }
 
-/** Why ONNX Runtime's library for CUDA cannot be loaded; undefined where it can. */
+/** Why ONNX Runtime's library for CUDA cannot be loaded; undefined if it can. */
 export function providerProblem(path = providerPath()): string | undefined {
   if (!existsSync(path)) return `${path}: cannot open shared object file`;
   return loadProblem(path);

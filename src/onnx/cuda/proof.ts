@@ -10,7 +10,7 @@ import { conv } from '../ops/convolution.js';
 export interface Proof {
   readonly model: Uint8Array;
   readonly feeds: Readonly<Record<string, Tensor>>;
-  /** @throws Error where the device computed something else. */
+  /** @throws Error if the device computed something else. */
   check(outputs: ReadonlyMap<string, Tensor>): void;
 }
 

@@ -9,10 +9,10 @@ export const runtimePackage = (): string =>
 /** The only platform for which onnxruntime-node has a CUDA provider. */
 export const CUDA_PLATFORM = 'linux-x64';
 
-/** Folder of ONNX Runtime's library, beside which its providers stand. */
+/** Folder of ONNX Runtime's library and its providers. */
 export const providerFolder = (runtime = runtimePackage()): string => join(runtime, 'bin/napi-v6/linux/x64');
 
-/** The provider, and what it shares with ONNX Runtime. */
+/** The provider, and the library that it shares with ONNX Runtime. */
 export const PROVIDER_FILES = ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'] as const;
 
 /** Path of the provider itself, whether or not it is there. */

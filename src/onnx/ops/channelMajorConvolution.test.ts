@@ -33,7 +33,7 @@ describe('channelMajorConv', () => {
     }
   }
 
-  it('refuses a weight of other channels', () => {
+  it('rejects a weight with another number of channels', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [3, 2, 5, 5]);
     const weight = graph.input('weight', 'float32', [4, 2, 3, 3]);
@@ -46,7 +46,7 @@ describe('channelMajorConv', () => {
 });
 
 describe('patches', () => {
-  it('puts the cells of every window side by side, zeros where it reaches past the map', async () => {
+  it('contain the cells of every window, with zeros outside the map', async () => {
     const x = floats(
       [1, 2, 3, 1],
       Array.from({ length: 6 }, (_, i) => i + 1),
@@ -57,7 +57,7 @@ describe('patches', () => {
     assert.deepEqual(numbers(y), [0, 0, 0, 1, 0, 0, 2, 3]);
   });
 
-  it('that do not overlap leave out what no whole one fits into', async () => {
+  it('that do not overlap omit the cells of an incomplete window', async () => {
     const x = floats(
       [1, 3, 5, 1],
       Array.from({ length: 15 }, (_, i) => i),

@@ -25,7 +25,7 @@ describe('columnSums', () => {
     [13, 2],
     [1, 4],
   ]) {
-    it(`adds up the rows of [${shape.join(', ')}], whatever divides their number`, async () => {
+    it(`sums the rows of [${shape.join(', ')}], for any number of rows`, async () => {
       const values = normals(shape, 1);
       const { y } = await evaluate((feed) => ({ y: columnSums(feed(floats(shape, values))) }));
       assert.deepEqual(y.shape, [shape[1]]);
@@ -33,14 +33,14 @@ describe('columnSums', () => {
     });
   }
 
-  it('refuses what is not a matrix of float32', () => {
+  it('rejects anything but a matrix of float32', () => {
     const graph = new Graph();
     assert.throws(() => columnSums(graph.input('x', 'float32', [2, 3, 4])), GraphError);
     assert.throws(() => columnSums(graph.input('d', 'float64', [2, 3])), GraphError);
   });
 });
 
-describe('the gradient of what was repeated over the rows of a large value', () => {
+describe('the gradient of a vector that is broadcast over the rows of a large value', () => {
   // 2^19 elements: from there on the sum is a product
   const [shape, columns] = [[16, 32, 32, 32], 32];
   const gradientOf = (provider: Provider) => {
@@ -61,7 +61,7 @@ describe('the gradient of what was repeated over the rows of a large value', () 
     assert.ok(relativeError(numbers(y), expectedSums(values, columns)) < 1e-5);
   });
 
-  it('is a product on the CPU alone', () => {
+  it('is a product only on the CPU', () => {
     assert.ok(gradientOf('cpu').includes('MatMul'));
     assert.ok(!gradientOf('cuda').includes('MatMul'));
   });

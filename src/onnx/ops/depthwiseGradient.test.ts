@@ -5,7 +5,7 @@ import { type DepthwiseKernel, depthwiseWeightGradient } from './depthwiseGradie
 
 type Four = readonly [number, number, number, number];
 
-/** The gradient by loops: what each tap saw, times what came back for it. */
+/** The gradient in plain loops: the input of each tap times the output gradient. */
 function reference(x: readonly number[], gy: readonly number[], shape: Four, { size, dilation }: DepthwiseKernel) {
   const [n, c, h, w] = shape;
   const at = (image: number, channel: number, row: number, column: number) =>
@@ -36,7 +36,7 @@ describe('the weight gradient of a depthwise convolution', () => {
     [[2, 2, 1, 1], { size: 5, dilation: 1 }],
   ];
   for (const [shape, kernel] of cases) {
-    it(`is the same in both forms and by loops: ${shape.join(' x ')}, ${kernel.size} taps, every ${kernel.dilation}`, async () => {
+    it(`is the same in both forms and in plain loops: ${shape.join(' x ')}, ${kernel.size} taps, dilation ${kernel.dilation}`, async () => {
       const [x, gy] = [normals(shape, 1), normals(shape, 2)];
       const { planes, rows } = await evaluate((feed) => {
         const maps = [feed(floats(shape, x)), feed(floats(shape, gy))] as const;

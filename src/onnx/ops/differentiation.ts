@@ -1,7 +1,7 @@
 import type { Value } from '../graph.js';
 import { identity } from './elementwise.js';
 
-/** What a graph says to `gradients` beside the rules of its operators. */
+/** Information of a graph for `gradients` in addition to the rules of its operators. */
 
 /**
  * Declares y's derivative with respect to x, where it is cheaper than the rules of the nodes between them: `gradients`

@@ -113,7 +113,7 @@ const ONNX_TYPE_CODES: Record<DType, number> = {
   float64: 11,
 };
 
-/** Conversion to another dtype; the value itself where it already has it. */
+/** Conversion to another dtype; the value itself if it already has it. */
 export function cast(x: Value, dtype: DType): Value {
   if (x.dtype === dtype) return x;
   return emitOne('Cast', [x], { dtype, shape: x.shape }, { to: ONNX_TYPE_CODES[dtype] });

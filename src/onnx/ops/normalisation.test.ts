@@ -14,7 +14,7 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 const variance = (values: readonly number[]) => mean(values.map((value) => (value - mean(values)) ** 2));
 
 describe('batchNorm', () => {
-  it('gives the mean and the biased variance of each of several inputs, read by later nodes', async () => {
+  it('returns the mean and the biased variance of each of several inputs, readable by later nodes', async () => {
     const [a, b] = [normals(shape, 1), normals(shape, 2).map((value) => 3 * value + 5)];
     const [scale, bias] = [
       [1, -2, 0.5],
@@ -23,7 +23,7 @@ describe('batchNorm', () => {
     const results = await evaluate((feed) => {
       const [s, t] = [feed(floats([channels], scale!)), feed(floats([channels], bias!))];
       const [first, second] = [a, b].map((values) => batchNorm(feed(floats(shape, values)), s, t, EPSILON));
-      // Sums read the statistics after both operators have run.
+      // Sums that read the statistics after both operators have run.
       return {
         first: first!.y,
         second: second!.y,
@@ -48,7 +48,7 @@ describe('batchNorm', () => {
     assert.ok(relativeError(numbers(results.variances), sums(variance)) < 1e-5);
   });
 
-  it('refuses vectors of other channels and a single element', () => {
+  it('rejects vectors of other lengths and a single element', () => {
     const graph = new Graph();
     const input = (name: string, of: readonly number[]) => graph.input(name, 'float32', of);
     const [two, three] = [input('two', [2]), input('three', [3])];

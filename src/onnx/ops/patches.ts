@@ -23,7 +23,7 @@ export interface Windows {
   readonly columns: number;
 }
 
-/** Row of each window's cells in a table of all cells; the row past the last stands for zeros. */
+/** Row of each window's cells in a table of all cells; the row past the last means zeros. */
 function windowIndices(images: number, height: number, width: number, windows: Windows): BigInt64Array {
   const { size, stride, dilation, padding, rows, columns } = windows;
   const indices = new BigInt64Array(images * rows * columns * size * size);
@@ -100,7 +100,7 @@ export function kernelRowPatches(
 }
 
 /**
- * Tiles of size x size cells that do not overlap, cell by cell and channel by channel; what is left over at the right and
+ * Tiles of size x size cells that do not overlap, cell by cell and channel by channel; the remainder at the right and
  * at the bottom is in no tile: x [N, H, W, C] -> [N, floor(H / size), floor(W / size), size * size * C].
  */
 export function tiles(x: Value, size: number): Value {

@@ -66,7 +66,7 @@ describe('bilinear interpolation of maps', () => {
     }
   });
 
-  it('has the gradient of its numeric differences', async () => {
+  it('has the gradient of finite differences', async () => {
     const { error } = await compareGradients({
       shapes: [[2, 3, 4, 2]],
       dtype: 'float32',
@@ -75,7 +75,7 @@ describe('bilinear interpolation of maps', () => {
     assert.ok(error < 1e-3, String(error));
   });
 
-  it('by the operator, for dynamic sizes, equals that by products', async () => {
+  it('by the operator, for dynamic sizes, equals that by matrix products', async () => {
     const shape = [2, 3, 5, 4];
     const results = await evaluate((feed) => {
       const x = feed(floats(shape, normals(shape, 3)), { shape: ['batch', 'rows', 'columns', 4] });
@@ -88,7 +88,7 @@ describe('bilinear interpolation of maps', () => {
     assert.ok(relativeError(numbers(results.operator), numbers(results.products)) < 1e-6);
   });
 
-  it('refuses dynamic maps, and factors that are not whole', () => {
+  it('rejects dynamic maps, and factors that are not integers', () => {
     const graph = new Graph();
     assert.throws(() => resizeBilinear(graph.input('x', 'float32', ['batch', 3, 4, 2]), 6, 8), GraphError);
     assert.throws(() => enlargeBilinear(graph.input('y', 'float32', [1, 2, 3, 4]), 1.5), /factor 1.5/);

@@ -8,7 +8,7 @@ import { add, mul } from './elementwise.js';
 import { reduceSum } from './reduce.js';
 import { type ScanBinding, scan } from './scan.js';
 
-/** weight <- weight + x * factor; logged: sum of the new weight. Its names are those of the outer graph, too. */
+/** weight <- weight + x * factor; logged: sum of the new weight. Its names also occur in the outer graph. */
 function body(): Graph {
   const graph = new Graph();
   const weight = graph.input('weight', 'float32', [2]);
@@ -38,7 +38,7 @@ function outer(change: (binding: ScanBinding, graph: Graph) => ScanBinding = (bi
 }
 
 describe('scan', () => {
-  it('hands the state on, gives each repetition its slice and collects outputs, for any number of repetitions', async () => {
+  it('passes on the state, gives each repetition its slice and collects outputs, for any number of repetitions', async () => {
     const session = await createSession(encodeModel(outer()), { threads: 1 });
     const weight = floats([2], [1, 2]);
     const three = await runSession(session, {
@@ -81,6 +81,6 @@ describe('scan', () => {
     'nothing to repeat over': [(b) => ({ ...b, slices: [] }), /at least one stacked value/],
   };
   for (const [name, [change, message]] of Object.entries(refused)) {
-    it(`refuses ${name}`, () => assert.throws(() => outer(change), message));
+    it(`rejects ${name}`, () => assert.throws(() => outer(change), message));
   }
 });

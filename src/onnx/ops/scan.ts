@@ -20,7 +20,7 @@ export interface ScanOutputs {
 
 /**
  * Runs a graph once for each slice along the first axis of the stacked values.
- * @throws GraphError where the binding and the body do not fit: an input that is bound to nothing, an unknown name,
+ * @throws GraphError if the binding and the body do not fit: an input that is bound to nothing, an unknown name,
  *   another dtype or shape, stacked values of different lengths or none.
  */
 export function scan(body: Graph, { state, slices, collected }: ScanBinding): ScanOutputs {

@@ -20,7 +20,7 @@ const counting = (shape: readonly number[]) =>
     Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i),
   );
 
-/** Runs and checks that the graph declared the shape that came out. */
+/** Runs a graph and checks that the result has the declared shape. */
 async function one(build: Parameters<typeof evaluate<'y'>>[0], opset?: number, provider?: Provider) {
   let declared: Value['shape'] = [];
   const { y } = await evaluate<'y'>(
@@ -122,14 +122,14 @@ describe('moving elements', () => {
 });
 
 describe('selecting', () => {
-  it('oneHot puts a 1 at each index, in rows of the depth', async () => {
+  it('oneHot sets a 1 at each index, in rows of the given depth', async () => {
     const x = integers([2, 2], [0, 2, 2, 1]);
     const { shape, values } = await one((feed) => ({ y: oneHot(feed(x), 3) }));
     assert.deepEqual(shape, [2, 2, 3]);
     assert.deepEqual(values, [1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0]);
   });
 
-  it('argMin takes the lower index on ties', async () => {
+  it('argMin returns the lower index on ties', async () => {
     const x = floats([3, 4], [2, 1, 1, 1, 0, 0, 0, 0, 3, 2, -0, 0]);
     assert.deepEqual((await one((feed) => ({ y: argMin(feed(x), 1) }))).values, [1, 0, 2]);
     assert.deepEqual((await one((feed) => ({ y: argMin(feed(x), 0) }))).values, [1, 1, 1, 1]);
@@ -144,7 +144,7 @@ describe('selecting', () => {
     [3000, 4],
     [3000, 2000],
   ] as const) {
-    it(`the ${k} smallest of ${length} come in ascending order, ties by the lower index`, async () => {
+    it(`the ${k} smallest of ${length} are in ascending order, ties by the lower index`, async () => {
       const row = normals([length], k).map((value) => Math.round(3 * value)); // many ties
       const expected = row
         .map((value, index) => ({ value, index }))
@@ -169,14 +169,14 @@ describe('computing', () => {
     assert.ok(error < tolerance, `relative error ${error}`);
   };
 
-  it('numbers stand on either side of an operator, in the order written', async () => {
+  it('numbers may be either operand of an operator, in the order written', async () => {
     const x = floats([2], [4, 8]);
     assert.deepEqual((await one((feed) => ({ y: sub(1, feed(x)) }))).values, [-3, -7]);
     assert.deepEqual((await one((feed) => ({ y: div(16, feed(x)) }))).values, [4, 2]);
     assert.deepEqual((await one((feed) => ({ y: greater(5, feed(x)) }))).values, [1, 0]);
   });
 
-  it('where and broadcasting pick elements as NumPy does', async () => {
+  it('where and broadcasting select elements as NumPy does', async () => {
     const { shape, values } = await one((feed) => {
       const [a, b] = [feed(floats([2, 1], [1, -1])), feed(floats([3], [10, 20, 30]))];
       return { y: where(greater(a, 0), mul(a, b), sub(a, b)) };
@@ -185,7 +185,7 @@ describe('computing', () => {
     assert.deepEqual(values, [10, 20, 30, -11, -21, -31]);
   });
 
-  it('reductions over no axis leave the value, over all give a scalar', async () => {
+  it('reductions over no axis return the value, and over all axes a scalar', async () => {
     const x = counting([2, 3]);
     for (const reduce of [reduceSum, reduceMean]) {
       assert.deepEqual((await one((feed) => ({ y: reduce(feed(x), []) }))).values, [0, 1, 2, 3, 4, 5]);
@@ -198,7 +198,7 @@ describe('computing', () => {
     assert.deepEqual((await one((feed) => ({ y: reduceMean(feed(x), [1]) }), EXPORT_OPSET)).values, [1, 4]);
   });
 
-  it('sumOfSquares of any rank, and of millions of elements without losing small ones', async () => {
+  it('sumOfSquares of any rank, and of millions of elements without loss of small ones', async () => {
     for (const shape of [[], [3], [2, 3], [2, 3, 2]]) {
       const x = counting(shape);
       const expected = numbers(x).reduce((sum, value) => sum + value * value, 0);
@@ -231,13 +231,13 @@ describe('computing', () => {
     );
   });
 
-  it('logSoftmax holds for large logits', async () => {
+  it('logSoftmax is stable for large logits', async () => {
     const { values } = await one((feed) => ({ y: logSoftmax(feed(floats([1, 3], [1000, 1000, 999]))) }));
     const total = Math.log(2 + Math.exp(-1));
     close(values, [-total, -total, -1 - total]);
   });
 
-  it('matrix products agree with loops, whatever is transposed', async () => {
+  it('matrix products agree with plain loops for all transpositions', async () => {
     const [m, k, n] = [3, 4, 2];
     const [a, b, bias] = [normals([m, k], 1), normals([k, n], 2), normals([n], 3)];
     const product = Array.from({ length: m * n }, (_, i) => {
@@ -313,7 +313,7 @@ describe('computing', () => {
             products.push([from, out * i * kh * kw + tap, (b * o + out) * rows * columns + p]);
           }
 
-    it(`conv ${what} agrees with loops`, async () => {
+    it(`conv ${what} agrees with plain loops`, async () => {
       const expected = Array.from(
         { length: n * o * rows * columns },
         (_, at) => bias[Math.floor(at / (rows * columns)) % o]!,
@@ -339,7 +339,7 @@ describe('computing', () => {
 });
 
 describe('quantisation', () => {
-  it('rounds half to even and saturates, and comes back as (integer - zeroPoint) x scale', async () => {
+  it('rounds half to even and saturates, and is inverted as (integer - zeroPoint) x scale', async () => {
     const build = (back: boolean) => async () =>
       one((feed, graph) => {
         const scale = graph.scalar(0.5);

@@ -137,7 +137,7 @@ export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): V
   return expand(zero, shape);
 }
 
-/** Zeros around the value: `before` and `after` elements for every axis. The value itself where there are none. */
+/** Zeros around the value: `before` and `after` elements for every axis. The value itself if there are none. */
 export function pad(x: Value, before: readonly number[], after: readonly number[]): Value {
   const from = staticShape(x.shape, 'Pad');
   if (before.length !== from.length || after.length !== from.length || [...before, ...after].some((n) => n < 0)) {

@@ -14,7 +14,7 @@ import { concat, expand, pad, reshape, slice, transpose, unsqueeze } from './sha
 
 type Make = (shape: Shape, dtype?: DType) => Value;
 
-/** Calls that cannot work, beside what the error must say. */
+/** Invalid calls and the error message that each must have. */
 const bad: Record<string, readonly [(v: Make) => unknown, RegExp]> = {
   'add of shapes that do not broadcast': [
     (v) => add(v([2, 3]), v([4, 3])),
@@ -161,7 +161,7 @@ const bad: Record<string, readonly [(v: Make) => unknown, RegExp]> = {
   'two and a half smallest': [(v) => smallest(v([2, 3]), 2.5), /^TopK: k = 2\.5 is outside 1\.\.3/],
 };
 
-describe('a wrong shape is an error at the call, naming operator and dimensions', () => {
+describe('a wrong shape is an error at the call with operator and dimensions', () => {
   for (const [what, [call, message]] of Object.entries(bad)) {
     it(what, () => {
       const graph = new Graph();

@@ -34,7 +34,7 @@ export const elementwiseRules = {
   Gelu: ({ x: [x], gy }) => {
     const scaled = mul(x!, Math.SQRT1_2);
     const cumulative = halfAbove(erf(scaled));
-    // the density's factor stands in the exponent, where it takes no pass of its own
+    // the density's factor is in the exponent, where it needs no pass of its own
     const density = exp(sub(-0.5 * Math.log(2 * Math.PI), mul(scaled, scaled)));
     return [() => mul(gy, add(mul(density, x!), cumulative))];
   },

@@ -376,7 +376,7 @@ describe('gradient rules', () => {
   }
 });
 
-/** Composed operators that bring their own gradients. */
+/** Composed operators with gradients of their own. */
 const composed: Record<string, GradientCase> = {
   'channelMajorConv 1 x 1': {
     shapes: [
@@ -441,7 +441,7 @@ describe('gradients', () => {
     assert.throws(() => gradients(loss, [x]), /the loss does not depend on "x"/);
   });
 
-  it('take a declared derivative in place of the nodes between', async () => {
+  it('use a declared derivative in place of the nodes it covers', async () => {
     const cube = (x: Value) => {
       const square = e.mul(x, x);
       return differentiateBy(e.mul(square, x), x, (gy) => e.mul(gy, e.mul(square, 3)));
@@ -465,13 +465,13 @@ describe('gradients', () => {
     );
   });
 
-  it('refuse a loss that is not a scalar', () => {
+  it('reject a loss that is not a scalar', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2]);
     assert.throws(() => gradients(e.neg(x), [x]), /must be a scalar, got \[2\]/);
   });
 
-  it('add up over several uses of a value', async () => {
+  it('are summed over several uses of a value', async () => {
     const { error } = await compareGradients({
       shapes: [[2, 2]],
       build: ([x]) => e.add(e.mul(x!, matmul(x!, x!)), e.exp(x!)),

@@ -74,7 +74,7 @@ export const shapeRules = {
       return () => slice(gy, [{ axis, start: from, end: from + (value.shape[axis] as number) }]);
     });
   },
-  // `gradients` sums over what was repeated
+  // `gradients` sums over repeated elements
   Expand: ({ gy }) => [() => gy],
   Pad: ({ node, x: [x], gy }) => {
     const shape = staticShape(x!.shape, 'Pad');

@@ -4,7 +4,7 @@ import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { createAdmission } from './admission.js';
 
-test('every budget and gate has its own limit, and rejects by its name', async () => {
+test('every budget and gate has its own limit, and rejects with its name', async () => {
   const limits = {
     ...{ requestBytes: 11, responseBytes: 12, mapBytes: 13 },
     ...{ decodeConcurrency: 2, queueImages: 3, queueMatches: 4, queueReductions: 5 },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createByteBudget } from './byteBudget.js';
 
-test('bytes are held up to the limit, and fit again when others are released', () => {
+test('bytes are granted up to the limit, and fit again when others are released', () => {
   const budget = createByteBudget('requestBytes', 100);
   const permit = budget.tryAcquire(60);
   assert.throws(() => budget.tryAcquire(41), {

@@ -14,7 +14,7 @@ const gateOf = (value: number) =>
   });
 const call = () => ({ signal: new AbortController().signal, observe: () => {} });
 
-/** Work that ends when the test says so. */
+/** Work that ends when the test requests it. */
 function held<T>(value: T) {
   let end = (): void => {};
   const done = new Promise<T>((resolve) => {
@@ -23,7 +23,7 @@ function held<T>(value: T) {
   return { work: () => done, end: () => end() };
 }
 
-test('one runs, as many wait as may, and the next is rejected with the limit', async () => {
+test('one task runs, the queue fills, and the next task is rejected with the limit', async () => {
   const gate = gateOf(1);
   const first = held('first');
   const one = gate.run(call(), first.work);
@@ -41,29 +41,29 @@ test('one runs, as many wait as may, and the next is rejected with the limit', a
   assert.deepEqual(await Promise.all([one, two]), ['first', 'second']);
 });
 
-test('a call that is aborted while it waits leaves at once: its place is free, its work never runs', async () => {
+test('a call that is aborted while it waits frees its place immediately, and its work never runs', async () => {
   const gate = gateOf(1);
   const first = held('first');
   const one = gate.run(call(), first.work);
   await turn();
-  const given = new AbortController();
+  const controller = new AbortController();
   let worked = false;
-  const two = gate.run({ ...call(), signal: given.signal }, async () => {
+  const two = gate.run({ ...call(), signal: controller.signal }, async () => {
     worked = true;
   });
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await assert.rejects(two, /gave up/);
   const three = gate.run(call(), async () => 'third');
   first.end();
   assert.deepEqual(await Promise.all([one, three]), ['first', 'third']);
   assert.equal(worked, false);
   await assert.rejects(
-    gate.run({ ...call(), signal: given.signal }, async () => {}),
+    gate.run({ ...call(), signal: controller.signal }, async () => {}),
     /gave up/,
   );
 });
 
-test('stream items block beyond the limit, and are half of those who wait at most', async () => {
+test('stream items block beyond the limit, and take at most half of the queue', async () => {
   const gate = gateOf(2);
   const first = held('first');
   const one = gate.run(call(), first.work);
@@ -82,7 +82,7 @@ test('stream items block beyond the limit, and are half of those who wait at mos
   assert.deepEqual(order, [2, 5, 3, 4], 'a unary call comes behind one stream item, not behind all');
 });
 
-test('work that fails fails its own call; the next runs, and no listener stays', async () => {
+test('work that fails only fails its own call; the next runs, and no listener remains', async () => {
   const gate = gateOf(1);
   const { signal } = call();
   await assert.rejects(
@@ -95,7 +95,7 @@ test('work that fails fails its own call; the next runs, and no listener stays',
   assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
-test('the time until the work begins is the phase wait, also of a call that gives up, and not of one that is rejected', async (t) => {
+test('the time until the work begins is the phase wait, also of an aborted call, and not of a rejected one', async (t) => {
   let now = 0;
   t.mock.method(performance, 'now', () => now);
   const gate = gateOf(1);
@@ -109,17 +109,17 @@ test('the time until the work begins is the phase wait, also of a call that give
   const one = gate.run(observed('first'), first.work);
   await turn();
   now += 1000;
-  const given = new AbortController();
+  const controller = new AbortController();
   const gone = [
-    gate.run(observed('gone', { signal: given.signal }), async () => {}),
-    gate.run(observed('gone while others wait', { signal: given.signal, waitsForCapacity: true }), async () => {}),
+    gate.run(observed('gone', { signal: controller.signal }), async () => {}),
+    gate.run(observed('gone while others wait', { signal: controller.signal, waitsForCapacity: true }), async () => {}),
   ];
   await assert.rejects(
     gate.run(observed('rejected'), async () => {}),
     { code: 'overloaded' },
   );
   now += 2000;
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await Promise.allSettled(gone);
   const two = gate.run(observed('second'), async () => 'second');
   now += 4000;

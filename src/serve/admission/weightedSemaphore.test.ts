@@ -14,7 +14,7 @@ function acquiring(semaphore: WeightedSemaphore, ...weights: number[]) {
 }
 
 describe('weighted semaphore', () => {
-  test('units that are acquired and released are counted once', () => {
+  test('units of a permit that is released twice are counted once', () => {
     const semaphore = createWeightedSemaphore(10);
     const permit = semaphore.tryAcquire(6)!;
     assert.deepEqual([semaphore.held, semaphore.canAcquire(4), semaphore.canAcquire(5)], [6, true, false]);
@@ -30,12 +30,12 @@ describe('weighted semaphore', () => {
     assert.deepEqual([permit.weight, semaphore.held, semaphore.tryAcquire(1)], [10, 10, undefined]);
     permit.release();
     const waited = await semaphore.acquire(15, signal);
-    assert.deepEqual([waited.weight, semaphore.held], [5, 5], 'who waits holds half at most');
+    assert.deepEqual([waited.weight, semaphore.held], [5, 5], 'waiters hold at most half');
     waited.release();
     assert.equal(semaphore.held, 0);
   });
 
-  test('waiters are served in order: a light one does not overtake a heavy one', async () => {
+  test('waiters are served in order: a small one does not overtake a large one', async () => {
     const semaphore = createWeightedSemaphore(10);
     const taken = semaphore.tryAcquire(8)!;
     const granted = acquiring(semaphore, 3, 1);
@@ -47,7 +47,7 @@ describe('weighted semaphore', () => {
     for (const { waitedMs } of granted) assert.ok(waitedMs > 0);
   });
 
-  test('waiters hold half at most, and what is released goes to them first', async () => {
+  test('waiters hold at most half, and released units go to them first', async () => {
     const semaphore = createWeightedSemaphore(4);
     const granted = acquiring(semaphore, 1, 1, 1);
     await turn();
@@ -59,21 +59,21 @@ describe('weighted semaphore', () => {
     others.release();
   });
 
-  test('a waiter that is aborted lets those behind it pass, and leaves no listener', async () => {
+  test('an aborted waiter does not block those behind it, and no listener remains', async () => {
     const semaphore = createWeightedSemaphore(4);
     semaphore.tryAcquire(3);
-    const given = new AbortController();
-    const heavy = semaphore.acquire(2, given.signal);
+    const controller = new AbortController();
+    const heavy = semaphore.acquire(2, controller.signal);
     const light = semaphore.acquire(1, signal);
     const before = getEventListeners(signal, 'abort').length;
-    given.abort(new Error('gave up'));
+    controller.abort(new Error('gave up'));
     await assert.rejects(heavy, /gave up/);
     (await light).release();
     assert.equal(getEventListeners(signal, 'abort').length, before - 1);
-    await assert.rejects(semaphore.acquire(1, given.signal), /gave up/);
+    await assert.rejects(semaphore.acquire(1, controller.signal), /gave up/);
   });
 
-  test('a permit that is made smaller releases the difference to those who wait', async () => {
+  test('a permit that is reduced releases the difference to the waiters', async () => {
     const semaphore = createWeightedSemaphore(8);
     const granted = acquiring(semaphore, 4, 1);
     await turn();

@@ -8,7 +8,7 @@ import { ServeError } from '../call/serveError.js';
 import { defaultServeLimits } from '../config/serveLimits.js';
 import { createService } from './service.js';
 
-test('what a full queue turns away is not decoded', async () => {
+test('an image that a full queue rejects is not decoded', async () => {
   const { engine, free } = createHeldEngine();
   const limits = { ...defaultServeLimits, queueImages: 1, batchImages: 1 };
   const service = createService({ models: [{ engine }], limits });

@@ -4,7 +4,7 @@ import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import type { Call } from '../call/call.js';
 import type { ServeContext } from './context.js';
-import { mostInputBytes, readImage } from './wire/image.js';
+import { maxInputBytes, readImage } from './wire/image.js';
 
 /**
  * Reserves a place in the model's queue for an image, then reads the image with `readImage`. A full queue thus rejects it before it
@@ -18,7 +18,7 @@ export async function admitImage(
   call: Call,
 ): Promise<PreparedImage> {
   const { queue, engine, limits } = context;
-  if (image !== null) await queue.reserve(call, mostInputBytes(image, engine.manifest, limits.output));
+  if (image !== null) await queue.reserve(call, maxInputBytes(image, engine.manifest, limits.output));
   return readImage(context, image, field, call);
 }
 

@@ -7,7 +7,7 @@ import { status } from '../../proto/status.js';
 import { toStatus } from './errors.js';
 import { ServeError } from './serveError.js';
 
-test('each layer keeps its own reason and gets its status', () => {
+test('errors of each layer keep their reason and get its status', () => {
   assert.deepEqual(toStatus(new ImageError('corrupt', 'cut off')), {
     code: status.INVALID_ARGUMENT,
     details: 'cut off',
@@ -20,7 +20,7 @@ test('each layer keeps its own reason and gets its status', () => {
   assert.equal(toStatus(new ServeError('unknown_model', 'x')).code, status.NOT_FOUND);
 });
 
-test('reasons tell an overload, which passes, from work that never fits', () => {
+test('reasons distinguish a temporary overload from work that never fits', () => {
   const limit = { name: 'queueImages', value: 256 };
   assert.deepEqual(toStatus(new ServeError('overloaded', 'full', { limit })), {
     code: status.RESOURCE_EXHAUSTED,
@@ -37,7 +37,7 @@ test('reasons tell an overload, which passes, from work that never fits', () => 
   assert.equal(toStatus(new Error('x')).reason, 'INTERNAL');
 });
 
-test('anything else is INTERNAL without its text', () => {
+test('other errors are INTERNAL without their text', () => {
   for (const thrown of [new TypeError('secret path'), 'text', undefined, null]) {
     const { code, details } = toStatus(thrown);
     assert.equal(code, status.INTERNAL);
@@ -45,7 +45,7 @@ test('anything else is INTERNAL without its text', () => {
   }
 });
 
-test('details stay short enough for a header and never hold a lone surrogate', () => {
+test('details are short enough for a header and never contain a lone surrogate', () => {
   const { details } = toStatus(new ImageError('corrupt', `\ud800${'x'.repeat(5000)}`));
   assert.ok(details.length < 1100);
   assert.doesNotThrow(() => encodeURI(details));

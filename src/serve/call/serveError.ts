@@ -4,7 +4,7 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * Errors of the service layer itself; `errors.ts` gives the status of each code.
  * - `invalid_argument`: a field of the request is wrong
  * - `unknown_model`: no model of that name is served
- * - `missing_head`: the model lacks the head that the asked space needs
+ * - `missing_head`: the model lacks the head that the requested space needs
  * - `features_expired`: no features are stored under the reference, or no longer
  * - `features_mismatch`: the features stored under the reference belong to another model or space
  * - `overloaded`: a bounded resource is exhausted (a queue, bytes, a gate)

@@ -5,10 +5,10 @@ import { addressPattern } from './address.js';
 /** The types of configuration keys; descriptions of their values are derived from them (valuesText.ts). */
 
 /** A whole number between two inclusive bounds. */
-export const whole = (least: number, most: number) => z.int().min(least).max(most);
+export const whole = (min: number, max: number) => z.int().min(min).max(max);
 
 /** Bytes; at most 2 ** 40, more than any machine has. */
-export const bytes = (least: number) => whole(least, 2 ** 40);
+export const bytes = (min: number) => whole(min, 2 ** 40);
 
 /** HOST:PORT. */
 export const listener = z.string().regex(addressPattern, 'is not HOST:PORT, such as 127.0.0.1:50051');

@@ -40,14 +40,14 @@ describe('sources of the configuration', () => {
     );
   });
 
-  test('lists are repeated flags, texts with commas, or lists and texts in a file', () => {
+  test('lists are repeated flags, comma-separated text, or lists and text in a file', () => {
     assert.deepEqual(resolve({ flags: { model: ['a', 'b'] } }).config.model, ['a', 'b']);
     assert.deepEqual(resolve({ env: { VICREGL_MODEL: 'a, b' } }).config.model, ['a', 'b']);
     assert.deepEqual(resolve({ file: file({ model: 'a' }) }).config.model, ['a']);
     assert.deepEqual(resolve({ file: file({ model: ['a', 'b'] }) }).config.model, ['a', 'b']);
   });
 
-  test('input sizes are texts in pixels, and become limits of network inputs', () => {
+  test('input sizes are text in pixels, and become limits of network inputs', () => {
     const { config } = resolve({ env: { VICREGL_INPUT_SIZES: '448x448, 640x480' } });
     assert.deepEqual(limitsOf(config).output.inputSizes, [
       { width: 448, height: 448 },
@@ -58,11 +58,11 @@ describe('sources of the configuration', () => {
     refused({ flags: { inputSizes: ['4096x4096'] } }, /--input-sizes/, /4096x4096 exceeds inputPixels \(4194304\)/);
   });
 
-  test('an empty variable is not set', () => {
+  test('an empty variable counts as unset', () => {
     assert.equal(resolve({ env: { VICREGL_LOG_LEVEL: '' } }).config.logLevel, 'info');
   });
 
-  test('every key has a group, values and, unless a file alone can hold it, a flag and a variable', () => {
+  test('every key has a group, values and, unless it is only for files, a flag and a variable', () => {
     for (const { name, group, flag, env, values, description } of configKeys()) {
       assert.ok(group && values && description.endsWith('.'), name);
       assert.equal(flag === undefined, env === undefined);
@@ -75,8 +75,8 @@ describe('sources of the configuration', () => {
   });
 });
 
-describe('what is refused', () => {
-  test('a value names its key, its source and what would do, one line for each fault', () => {
+describe('errors name', () => {
+  test('the key, the source and valid values of each wrong value, on one line each', () => {
     refused(
       { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
       /^the configuration has 3 problems:\n/,
@@ -132,21 +132,21 @@ describe('what is refused', () => {
 });
 
 describe('limits', () => {
-  test('without keys they are the defaults', () => {
+  test('are the defaults without keys', () => {
     assert.deepEqual(limitsOf(resolve({}).config), defaultServeLimits);
   });
 
-  test('those that depend on others follow them', () => {
+  test('follow others on which they depend', () => {
     const limits = (flags: Record<string, string>) => limitsOf(resolve({ flags }).config);
     assert.equal(limits({ maxMessageBytes: '1000000000' }).requestBytes, 2e9);
     assert.equal(limits({ maxMessageBytes: '1048576' }).requestBytes, defaultServeLimits.requestBytes);
   });
 
-  test('every one of them can be set', () => {
+  test('can all be set', () => {
     const numbers = configKeys().filter(({ group, schema }) => group === 'Limits' && schema.type === 'integer');
     const leaves = (value: object): unknown[] =>
       Object.values(value).flatMap((inner) => (typeof inner === 'object' ? leaves(inner as object) : [inner]));
-    // Each its own value, and one that is within every range: maxMessageBytes and requestBytes have their order.
+    // A different value for each, within its range: maxMessageBytes and requestBytes are in the required order.
     const flags = Object.fromEntries(
       numbers.map(({ name, schema }, i) => [name, String((schema.minimum ?? 0) + i + 1)]),
     );
@@ -157,7 +157,7 @@ describe('limits', () => {
 });
 
 describe('files', () => {
-  test('YAML and JSON are read; what is neither, or holds no keys, names the file and quotes no line of it', async () => {
+  test('YAML and JSON are read; errors of anything else name the file and quote no line of it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vicregl-config-'));
     const write = async (name: string, text: string) => {
       await writeFile(join(folder, name), text);
@@ -188,7 +188,7 @@ describe('files', () => {
     }
   });
 
-  test('the printed configuration says where values come from and can be read again', () => {
+  test('the printed configuration shows the sources of values and can be read again', () => {
     const printed = printConfig(
       resolve({ flags: { queueImages: '3', model: ['a', 'b'] }, file: file({ threads: 2 }) }),
     );

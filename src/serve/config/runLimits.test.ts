@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { batchSizes, batchSizesFor, runLimits } from './runLimits.js';
 
-test('what is configured holds, and pixels follow the images', () => {
+test('configured limits apply, and pixels follow the images', () => {
   assert.deepEqual(runLimits({ batchImages: 3 }, { provider: 'cuda' }), {
     batchImages: 3,
     batchPixels: 3 * 224 * 224,
@@ -13,18 +13,18 @@ test('what is configured holds, and pixels follow the images', () => {
   });
 });
 
-test('without it, a GPU takes more images at a time than the CPU, each of the usual size', () => {
+test('by default a GPU runs larger batches than the CPU, of images of the usual size', () => {
   const [cpu, cuda] = (['cpu', 'cuda'] as const).map((provider) => runLimits({}, { provider }));
   assert.ok(cuda!.batchImages > cpu!.batchImages, `${cuda!.batchImages} and ${cpu!.batchImages}`);
   for (const { batchImages, batchPixels } of [cpu!, cuda!]) assert.equal(batchPixels, batchImages * 224 * 224);
 });
 
-test('an engine is made ready for powers of two up to the largest batch', () => {
+test('an engine is warmed up for powers of two up to the largest batch', () => {
   assert.deepEqual(batchSizes(6), [1, 2, 4, 6]);
   assert.deepEqual(batchSizes(1), [1]);
 });
 
-test('for large images, up to the size to which their largest batch is padded', () => {
+test('for large images an engine is warmed up to the padded size of their largest batch', () => {
   const run = { batchImages: 16, batchPixels: 16 * 224 * 224 };
   assert.deepEqual(batchSizesFor(run, 224 * 224), [1, 2, 4, 8, 16]);
   assert.deepEqual(batchSizesFor(run, 448 * 448), [1, 2, 4]);

@@ -43,9 +43,9 @@ export function batchSizes(batchImages: number): number[] {
   return [...sizes, batchImages];
 }
 
-/** The `batchSizes` that batches of images with so many pixels can have. */
+/** The `batchSizes` that batches of images with `pixelsEach` pixels can have. */
 export function batchSizesFor({ batchImages, batchPixels }: RunLimits, pixelsEach: number): number[] {
-  const most = Math.min(batchImages, Math.max(1, Math.floor(batchPixels / pixelsEach)));
+  const maxBatch = Math.min(batchImages, Math.max(1, Math.floor(batchPixels / pixelsEach)));
   const sizes = batchSizes(batchImages);
-  return sizes.slice(0, sizes.findIndex((size) => size >= most) + 1);
+  return sizes.slice(0, sizes.findIndex((size) => size >= maxBatch) + 1);
 }

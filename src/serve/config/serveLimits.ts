@@ -104,7 +104,7 @@ export interface ServeLimits {
 /** The limits that are one number, by the key of the configuration. */
 export type LimitKey = { [K in keyof ServeLimits]-?: ServeLimits[K] extends number ? K : never }[keyof ServeLimits];
 
-/** "over the limit of 64 (batchRequests)": what every error says that rejects work because of a limit. */
+/** "over the limit of 64 (batchRequests)": the common part of every error that rejects work because of a limit. */
 export function overLimit<K extends LimitKey>(limits: Readonly<Record<K, number>>, key: K): string {
   return `over the limit of ${limits[key]} (${key})`;
 }
@@ -146,7 +146,7 @@ export const defaultServeLimits: ServeLimits = {
   maxMatchProducts: 2 ** 35,
   // 0.4 s on one core (measured), in steps of some ms: these are compared on the thread that also answers health checks.
   maxLocationPairs: 300_000_000,
-  // All pairs of 4,096 cells with the most samples, or 26,000 with the usual ones: 1.5 s on one core (measured), in steps of
+  // All pairs of 4,096 cells with the maximum of samples, or 26,000 with the default: 1.5 s on one core (measured), in steps of
   // some ms, of the thread that also answers health checks.
   maxHomographyTests: 2 ** 29,
   // 4 full batches, and some seconds on a small CPU.

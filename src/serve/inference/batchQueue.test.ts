@@ -22,7 +22,7 @@ function call(signal: AbortSignal = new AbortController().signal) {
   return { signal, observe: () => {} };
 }
 
-/** The fake engine, whose runs wait until they are let go one by one. */
+/** The fake engine, whose runs wait until they are released one by one. */
 function gatedEngine(workers = 1) {
   const engine = createFakeEngine({ manifest, workers });
   const gates: (() => Promise<unknown>)[] = [];
@@ -67,7 +67,7 @@ function isServeError(code: string, text: RegExp) {
 }
 
 describe('batch queue', () => {
-  test('images of one turn share a batch at once; those that came meanwhile share the next', async () => {
+  test('images of one event loop turn share a batch; those that arrive meanwhile share the next', async () => {
     const engine = gatedEngine();
     const seen: number[] = [];
     const queue = createBatchQueue(engine, limits, { batch: (images) => seen.push(images) });
@@ -84,7 +84,7 @@ describe('batch queue', () => {
     await Promise.all([...first, ...later]);
   });
 
-  test('an observer that throws costs its own batch, and the queue goes on', async () => {
+  test('an observer that throws fails its own batch, and the queue continues', async () => {
     const engine = createFakeEngine({ manifest });
     let batches = 0;
     const queue = createBatchQueue(engine, limits, {
@@ -101,7 +101,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('every image gets its own answer, the one it would get alone', async () => {
+  test('every image gets its own result, the same as alone', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 2 });
     const queue = createBatchQueue(engine, limits);
     const together = await Promise.all([10, 20, 30].map((value) => queue.run(image(value), embedding, call())));
@@ -112,7 +112,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('images of another size or with other outputs are not in the batch, and none is overtaken for ever', async () => {
+  test('images of another size or with other outputs are not in the batch, and none starves', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const answers = [
@@ -135,7 +135,7 @@ describe('batch queue', () => {
     );
   });
 
-  test('a batch holds at most batchImages images and batchPixels pixels', async () => {
+  test('a batch has at most batchImages images and batchPixels pixels', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, batchImages: 3, batchPixels: 2 * 64 });
     const answers = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
@@ -146,7 +146,7 @@ describe('batch queue', () => {
     assert.deepEqual(engine.sizes(), [2, 2, 1]);
   });
 
-  test('full by images or by bytes: overloaded, and the queue goes on', async () => {
+  test('full by images or by bytes: rejects as overloaded, and the queue continues', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const answers = [1, 2].map((value) => queue.run(image(value), embedding, call()));
@@ -164,31 +164,34 @@ describe('batch queue', () => {
     );
   });
 
-  test('an aborted call leaves the queue at once and never reaches the engine', async () => {
+  test('an aborted call is removed from the queue immediately and never reaches the engine', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
     const first = queue.run(image(1), embedding, call());
     await turn();
-    const given = new AbortController();
-    const second = queue.run(image(2), embedding, call(given.signal));
+    const controller = new AbortController();
+    const second = queue.run(image(2), embedding, call(controller.signal));
     assert.equal(queue.depth, 1);
-    given.abort(new ServeError('deadline_exceeded', 'too late'));
+    controller.abort(new ServeError('deadline_exceeded', 'too late'));
     await assert.rejects(second, isServeError('deadline_exceeded', /too late/));
     assert.equal(queue.depth, 0);
     await engine.letOneGo();
     await first;
     assert.deepEqual(engine.sizes(), [1]);
-    await assert.rejects(queue.run(image(3), embedding, call(given.signal)), isServeError('deadline_exceeded', /late/));
+    await assert.rejects(
+      queue.run(image(3), embedding, call(controller.signal)),
+      isServeError('deadline_exceeded', /late/),
+    );
   });
 
-  test('a call aborted while it runs is answered at once; the others of its batch are not affected', async () => {
+  test('a call aborted while it runs is answered immediately; the others of its batch are not affected', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, limits);
-    const given = new AbortController();
-    const gone = queue.run(image(1), embedding, call(given.signal));
+    const controller = new AbortController();
+    const gone = queue.run(image(1), embedding, call(controller.signal));
     await turn();
     const next = queue.run(image(2), embedding, call());
-    given.abort(new ServeError('cancelled', 'the caller gave up'));
+    controller.abort(new ServeError('cancelled', 'the caller gave up'));
     await assert.rejects(gone, isServeError('cancelled', /gave up/));
     await engine.letOneGo();
     await engine.letOneGo();
@@ -208,7 +211,7 @@ describe('batch queue', () => {
     assert.ok((await whole).representation);
   });
 
-  test('close finishes what was taken and refuses the rest', async () => {
+  test('close finishes accepted images and rejects the rest', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 5 });
     const queue = createBatchQueue(engine, limits);
     const answers = [1, 2, 3].map((value) => queue.run(image(value), embedding, call()));
@@ -218,7 +221,7 @@ describe('batch queue', () => {
     assert.equal((await Promise.all(answers)).length, 3);
   });
 
-  test('every free worker pulls a batch of its own', async () => {
+  test('every idle worker takes a batch of its own', async () => {
     const engine = gatedEngine(2);
     const queue = createBatchQueue(engine, { ...limits, batchImages: 2 });
     const answers = [1, 2, 3, 4, 5, 6].map((value) => queue.run(image(value), embedding, call()));
@@ -263,7 +266,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a batch that waits for more images holds back no full one of another size', async () => {
+  test('a batch that waits for more images does not delay a full one of another size', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, batchImages: 2, maxQueueDelayMs: 60_000 });
     const waiting = queue.run(image(1), embedding, call());
@@ -280,7 +283,7 @@ describe('batch queue', () => {
     assert.deepEqual(engine.sizes(), [2, 1]);
   });
 
-  test('refusals are quick, name their limit, and carry a retry hint from the measured rate', async () => {
+  test('rejections are immediate, name their limit, and have a retry hint from the measured rate', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 40 });
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1, queueImages: 4 });
     for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
@@ -288,14 +291,14 @@ describe('batch queue', () => {
     await assert.rejects(queue.run(image(5), embedding, call()), (error: ServeError) => {
       assert.equal(error.code, 'overloaded');
       assert.deepEqual(error.limit, { name: 'queueImages', value: 4 });
-      // 4 images of 40 ms, of which half must go.
+      // 4 images of 40 ms, of which half must finish.
       assert.ok(error.retryAfterSeconds! >= 0.05 && error.retryAfterSeconds! < 1, String(error.retryAfterSeconds));
       return true;
     });
     await Promise.all(answers);
   });
 
-  test('a deadline that cannot be met is refused at once; one that passes in the queue is dropped before inference', async () => {
+  test('a deadline that cannot be met is rejected immediately; an image whose deadline passes in the queue is dropped before inference', async () => {
     let runs = 0;
     const failWith = () => {
       runs++;
@@ -305,7 +308,7 @@ describe('batch queue', () => {
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
     const unknown = queue.run(image(1), embedding, call());
     await turn();
-    // Too little is known yet to refuse it; it waits, and its time passes.
+    // There is no estimate yet that would reject it; it waits, and its deadline passes.
     const late = queue.run(image(2), embedding, { ...call(), deadline: Date.now() + 1 });
     await assert.rejects(late, isServeError('deadline_exceeded', /passed before a worker was free/));
     await unknown;
@@ -320,7 +323,7 @@ describe('batch queue', () => {
     assert.equal(runs, 1 + 3 + 4);
   });
 
-  test('a deadline shorter than a run is refused at once by an idle engine, and images being decoded count', async () => {
+  test('a deadline shorter than a run is rejected immediately by an idle engine, and images being decoded count', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 40 });
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
     for (let i = 0; i < 4; i++) await queue.run(image(i), embedding, call());
@@ -335,7 +338,7 @@ describe('batch queue', () => {
     await queue.run(image(9), embedding, soon(10_000));
   });
 
-  test('one image at which the runtime fails costs the others of its batch nothing', async () => {
+  test('an image at which the runtime fails does not affect the others of its batch', async () => {
     const sizes: number[] = [];
     const engine = createFakeEngine({
       manifest,
@@ -354,7 +357,7 @@ describe('batch queue', () => {
     assert.deepEqual(sizes, [8, 1, 1, 1, 1, 1, 1, 1, 1]);
   });
 
-  test('batches that were made smaller for want of memory grow again after a minute', async (t) => {
+  test('batches that were made smaller for lack of memory grow again after a minute', async (t) => {
     let now = 0;
     t.mock.method(performance, 'now', () => now);
     const sizes: number[] = [];
@@ -378,7 +381,7 @@ describe('batch queue', () => {
     assert.deepEqual(sizes, [4]);
   });
 
-  test('where memory runs out, halves are run, what fits is answered, and later batches are smaller', async () => {
+  test('if memory runs out, halves are run, those that fit are answered, and later batches are smaller', async () => {
     const sizes: number[] = [];
     const engine = createFakeEngine({
       manifest,
@@ -403,7 +406,7 @@ describe('batch queue', () => {
     );
   });
 
-  test('on CUDA batches are padded to powers of two, and the padding is not answered', async () => {
+  test('on CUDA batches are padded to powers of two, and the padding is not in the results', async () => {
     const fake = createFakeEngine({ manifest });
     const shapes: number[] = [];
     const engine = {
@@ -419,7 +422,7 @@ describe('batch queue', () => {
     assert.deepEqual(answers[2], await queue.run(image(3), embedding, call()));
   });
 
-  test('without a worker what waits is refused, and what comes too', async () => {
+  test('without a worker, waiting and new images are rejected', async () => {
     const engine = createFakeEngine({ manifest, delayMs: 60_000 });
     const queue = createBatchQueue(engine, limits);
     const running = assert.rejects(queue.run(image(1), embedding, call()), { code: 'unavailable' });
@@ -431,7 +434,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a place counts as an image until it is used or released', async () => {
+  test('a reservation counts as an image until it is used or released', async () => {
     const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 2 });
     const [first] = [queue.reserve(call()), queue.reserve(call())];
     assert.throws(() => queue.reserve(call()), isServeError('overloaded', /2 are being decoded \(queueImages: 2\)/));
@@ -449,7 +452,7 @@ describe('batch queue', () => {
     queue.reserve(call());
   });
 
-  test('says that it is full while no image would be let in, and takes no place by that', async () => {
+  test('reports that it is full while no image would be accepted, without a reservation', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     assert.equal(queue.full, undefined);
@@ -462,7 +465,7 @@ describe('batch queue', () => {
     assert.equal(queue.full, undefined, 'what is wrong then is another thing');
   });
 
-  test('a stream item blocks where a unary call is rejected, and its wait counts as time in the queue', async () => {
+  test('a stream item blocks when a unary call is rejected, and its wait counts as time in the queue', async () => {
     const engine = gatedEngine();
     const queue = createBatchQueue(engine, { ...limits, queueImages: 2 });
     const running = queue.run(image(1), embedding, call());
@@ -491,12 +494,14 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('stream items hold half of the images, and half of the bytes by what they may come to, at most', async () => {
-    const most = bytesOf(image(1, 16, 16));
-    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * most }]) {
+  test('stream items hold at most half of the images, and by their largest inputs half of the bytes', async () => {
+    const maxBytes = bytesOf(image(1, 16, 16));
+    for (const bound of [{ queueImages: 4 }, { queueImages: 100, queueBytes: 4 * maxBytes }]) {
       const queue = createBatchQueue(gatedEngine(), { ...limits, ...bound });
       const granted: Reservation[] = [];
-      const reserving = [1, 2, 3].map(() => queue.reserveWaiting(call(), most).then((given) => granted.push(given)));
+      const reserving = [1, 2, 3].map(() =>
+        queue.reserveWaiting(call(), maxBytes).then((given) => granted.push(given)),
+      );
       await turn();
       assert.deepEqual([granted.length, queue.blocked], [2, 1], JSON.stringify(bound));
       queue.reserve(call()).release();
@@ -507,13 +512,13 @@ describe('batch queue', () => {
     }
   });
 
-  test('stream items that reserve the largest input still fill batches: what they do not need goes to the next', async () => {
+  test('stream items that reserve the largest input still fill batches: the next ones get the bytes that they do not need', async () => {
     const engine = gatedEngine();
-    const most = bytesOf(image(1, 64, 64));
-    // Half of it holds three of the largest inputs, or 192 of those that come.
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * most });
+    const maxBytes = bytesOf(image(1, 64, 64));
+    // Half of it has room for three of the largest inputs, or 192 of the actual ones.
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 6 * maxBytes });
     const items = Array.from({ length: 27 }, async (_, i) =>
-      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), most)),
+      queue.run(image(i), embedding, call(), await queue.reserveWaiting(call(), maxBytes)),
     );
     for (let i = 0; i < 7; i++) {
       await turn();
@@ -528,14 +533,14 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('an image that is smaller than what was reserved gives the difference back when it is decoded', async () => {
+  test('an image that is smaller than its reservation releases the difference when it is decoded', async () => {
     const engine = gatedEngine();
-    const most = bytesOf(image(1, 16, 16));
-    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * most });
+    const maxBytes = bytesOf(image(1, 16, 16));
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 100, queueBytes: 2 * maxBytes });
     const running = queue.run(image(1), embedding, call());
     await turn();
-    const first = await queue.reserveWaiting(call(), most);
-    const second = queue.reserveWaiting(call(), most / 2);
+    const first = await queue.reserveWaiting(call(), maxBytes);
+    const second = queue.reserveWaiting(call(), maxBytes / 2);
     await turn();
     assert.equal(queue.blocked, 1, 'half of the bytes is reserved');
     const small = queue.run(image(2), embedding, call(), first);
@@ -546,7 +551,7 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a reserved image is never rejected for bytes; one larger than its reservation has to find the rest free', async () => {
+  test('a reserved image is never rejected for bytes; one larger than its reservation needs the rest to be free', async () => {
     const engine = gatedEngine();
     const size = bytesOf(image(1));
     const queue = createBatchQueue(engine, { ...limits, queueBytes: 4 * size });
@@ -568,13 +573,13 @@ describe('batch queue', () => {
     await queue.close();
   });
 
-  test('a stream item waits no longer than its call and its workers, and is let in by a queue that closes', async () => {
+  test('a stream item waits no longer than its call and its workers, and is accepted by a queue that closes', async () => {
     const engine = createFakeEngine({ manifest });
     const queue = createBatchQueue(engine, { ...limits, queueImages: 1 });
     const place = queue.reserve(call());
-    const given = new AbortController();
-    const gaveUp = assert.rejects(queue.reserveWaiting(call(given.signal), 192), /gave up/);
-    given.abort(new Error('gave up'));
+    const controller = new AbortController();
+    const gaveUp = assert.rejects(queue.reserveWaiting(call(controller.signal), 192), /gave up/);
+    controller.abort(new Error('gave up'));
     await gaveUp;
     const admitted = queue.reserveWaiting(call(), 192);
     const closing = queue.close();
@@ -596,7 +601,7 @@ describe('batch queue', () => {
     }
   });
 
-  test('an image that has a place is run after close, which waits for it', async () => {
+  test('an image with a reservation is run after close, which waits for it', async () => {
     const queue = createBatchQueue(createFakeEngine({ manifest }), limits);
     const place = queue.reserve(call());
     let closed = false;

@@ -46,11 +46,11 @@ export interface BatchQueue {
   reserve(call: Call): Reservation;
   /**
    * Waits for a place and for the bytes of the image. `run` releases the bytes that the image does not need; it never rejects an
-   * image for its bytes if the image has at most `mostBytes`.
-   * @param mostBytes maximum bytes of the image
+   * image for its bytes if the image has at most `maxBytes`.
+   * @param maxBytes maximum bytes of the image
    * @throws ServeError and EngineError as `run`, but not for a full queue.
    */
-  reserveWaiting(call: Call, mostBytes: number): Promise<Reservation>;
+  reserveWaiting(call: Call, maxBytes: number): Promise<Reservation>;
   /**
    * Computes the requested outputs of one image; each has a leading dimension of 1.
    * @param reservation of the image: with a reservation it is rejected neither for the number of images nor while the queue closes
@@ -104,7 +104,7 @@ interface Fitting {
 const FITTING_MS = 60_000;
 
 /** Bounds of the retry hints in seconds, and the hint before there is an estimate. */
-const RETRY_SECONDS = { unknown: 1, least: 0.05, most: 30 };
+const RETRY_SECONDS = { unknown: 1, min: 0.05, max: 30 };
 
 /**
  * A bounded first-in, first-out queue in front of an engine. Batches are dispatched as soon as a worker is idle, in a microtask, so
@@ -151,10 +151,10 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   }
 
   function retryAfter(): number {
-    const { unknown, least, most } = RETRY_SECONDS;
+    const { unknown, min, max } = RETRY_SECONDS;
     // When half of the queue has run, there are free places.
     const seconds = secondsToWait();
-    return seconds === undefined ? unknown : Math.min(most, Math.max(least, seconds / 2));
+    return seconds === undefined ? unknown : Math.min(max, Math.max(min, seconds / 2));
   }
 
   /** Images that have a place and are not in the queue yet. */
@@ -230,18 +230,18 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   /** The batch that begins with an image, and when it may run: now (0), or after it has waited for more images. */
   function batchOf({ key, enqueued }: Item): Candidate {
-    const most = Math.min(batchImages, fittingImages(key));
+    const maxImages = Math.min(batchImages, fittingImages(key));
     const batch: Item[] = [];
     let pixels = 0;
     let full = false;
     for (const item of waiting) {
       if (item.key !== key) continue;
-      full = batch.length > 0 && (batch.length >= most || pixels + item.pixels > batchPixels);
+      full = batch.length > 0 && (batch.length >= maxImages || pixels + item.pixels > batchPixels);
       if (full) break;
       batch.push(item);
       pixels += item.pixels;
     }
-    full ||= batch.length >= most || pixels + batch[0]!.pixels > batchPixels;
+    full ||= batch.length >= maxImages || pixels + batch[0]!.pixels > batchPixels;
     return { batch, runAt: full || closed ? 0 : enqueued + maxQueueDelayMs };
   }
 
@@ -352,12 +352,12 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         throw error;
       }
     },
-    async reserveWaiting(call, mostBytes) {
+    async reserveWaiting(call, maxBytes) {
       const { signal } = call;
       signal.throwIfAborted();
       checkOpen();
       // Bytes first: an image with a place is being decoded or waits for a worker.
-      const permits = [await bytes.acquire(mostBytes, signal)];
+      const permits = [await bytes.acquire(maxBytes, signal)];
       const release = (): void => {
         for (const permit of permits) permit.release();
       };

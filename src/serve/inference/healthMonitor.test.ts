@@ -13,7 +13,7 @@ const manifest = (name: string, version = '1') => ({ ...tinyManifest, files: {},
 const limits = defaultServeLimits;
 const logger = { info: () => {}, error: () => {} };
 
-test('each model has a state of its own; the default decides for the service', async () => {
+test('each model has its own state; the default model decides for the service', async () => {
   const [a, b] = [createFakeEngine({ manifest: manifest('a') }), createFakeEngine({ manifest: manifest('b') })];
   const models = createModelRegistry({ models: [{ engine: a }, { engine: b }], limits });
   const states = new Map<string, boolean>();
@@ -34,7 +34,7 @@ test('each model has a state of its own; the default decides for the service', a
   await models.close();
 });
 
-test('without a process that decodes nothing serves; one that starts is waited for', async () => {
+test('without a decode process no model is SERVING; one that starts is waited for', async () => {
   const models = createModelRegistry({
     models: [{ engine: createFakeEngine({ manifest: manifest('a') }) }],
     limits,
@@ -42,13 +42,13 @@ test('without a process that decodes nothing serves; one that starts is waited f
   const states = new Map<string, boolean>();
   const status = createFakeEngine({ manifest: manifest('a') }).status;
   let state: EngineStatus['state'] = 'ready';
-  let tell = (): void => {};
+  let notify = (): void => {};
   const decoder = {
     get status() {
       return { ...status, state };
     },
     watch(listener: () => void) {
-      tell = listener;
+      notify = listener;
       return () => {};
     },
   };
@@ -61,14 +61,14 @@ test('without a process that decodes nothing serves; one that starts is waited f
     ['recovering', true],
   ] as const) {
     state = next;
-    tell();
+    notify();
     assert.deepEqual([states.get(''), states.get('a@1'), monitor.serving], [serving, serving, serving], next);
   }
   monitor.stop();
   await models.close();
 });
 
-/** An engine whose runs end as the test says, each by itself, and which is as busy as it says. */
+/** An engine whose runs and load are controlled by the test. */
 function scriptedEngine({ idle = 1 } = {}) {
   const fake = createFakeEngine({ manifest: manifest('a') });
   const listeners = new Set<() => void>();
@@ -96,20 +96,20 @@ function scriptedEngine({ idle = 1 } = {}) {
     get waiting() {
       return runs.length;
     },
-    /** Ends all runs. @returns when whoever waited for them knows */
+    /** Ends all runs. @returns when those who waited for them have been notified */
     async end(outcome: EngineOutputs | EngineError): Promise<void> {
       const ending = runs;
       runs = [];
       for (const run of ending) run(outcome);
       await turn();
     },
-    /** Its worker is lost, and another stands. */
+    /** Its worker is lost and has been replaced. */
     async replace(): Promise<void> {
       fake.kill(1, 'gone');
       await fake.revive();
       this.free();
     },
-    /** A worker comes free, and takes what waits for one. */
+    /** A worker becomes idle, and takes the waiting run. */
     free(): void {
       for (const listener of listeners) listener();
     },
@@ -121,7 +121,7 @@ const answer = (value: number): EngineOutputs => ({
 });
 const well = answer(1);
 
-/** A monitor of one model whose clock is turned by the test. */
+/** A monitor of one model with a clock that the test controls. */
 function watchOne(t: TestContext, engine: Engine) {
   t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   const models = createModelRegistry({ models: [{ engine }], limits });
@@ -151,7 +151,7 @@ test('a canary that fails, or does not end in time, is NOT_SERVING until one suc
   assert.equal(monitor.serving, true);
 });
 
-test('a busy model is checked too: one that fails under load is noticed, and when it succeeds again', async (t) => {
+test('a busy model is also checked: failure under load is noticed, and so is recovery', async (t) => {
   const scripted = scriptedEngine({ idle: 0 });
   const { monitor, pass } = watchOne(t, scripted.engine);
   for (const illness of [new EngineError('out_of_memory', 'memory ran out'), answer(Number.NaN)]) {
@@ -164,7 +164,7 @@ test('a busy model is checked too: one that fails under load is noticed, and whe
   }
 });
 
-test('a canary is not late while it waits for a worker, but is when the worker that took it does not come back', async (t) => {
+test('a canary is not late while it waits for a worker, but is if its worker does not answer', async (t) => {
   const scripted = scriptedEngine({ idle: 0 });
   const { monitor, pass } = watchOne(t, scripted.engine);
   pass(1000);
@@ -178,7 +178,7 @@ test('a canary is not late while it waits for a worker, but is when the worker t
   assert.equal(monitor.serving, false);
 });
 
-test('a worker that is lost with the canary leaves the state to the engine', async (t) => {
+test('if a worker is lost with the canary, the engine decides the state', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   const lost = new EngineError('unavailable', 'the inference worker ended (signal SIGKILL)');
@@ -192,7 +192,7 @@ test('a worker that is lost with the canary leaves the state to the engine', asy
   assert.equal(monitor.serving, false, 'nor does it make an unhealthy model healthy');
 });
 
-test('an unhealthy model whose worker was replaced is checked at once, and a healthy one is not', async (t) => {
+test('an unhealthy model whose worker was replaced is checked immediately, and a healthy one is not', async (t) => {
   const scripted = scriptedEngine();
   const { monitor, pass } = watchOne(t, scripted.engine);
   await scripted.replace();
@@ -207,7 +207,7 @@ test('an unhealthy model whose worker was replaced is checked at once, and a hea
   assert.equal(monitor.serving, true);
 });
 
-test('a reloaded model is watched in place of the old one, and a version that is gone does not serve', async () => {
+test('a reloaded model is checked in place of the old one, and a removed version is not SERVING', async () => {
   const second = createFakeEngine({ manifest: manifest('a', '2') });
   const sources = [{ engine: createFakeEngine({ manifest: manifest('a') }), reopen: async () => second }];
   const models = createModelRegistry({ models: sources, limits });

@@ -28,7 +28,7 @@ test('requests name a model by name, by name and version, or not at all', async 
   await models.close();
 });
 
-test('a close waits no longer for a reload that hangs when it is terminated', async () => {
+test('a close does not wait for a hanging reload once it is terminated', async () => {
   const models = createModelRegistry({
     models: [{ engine: engine('atto', '1'), reopen: () => new Promise(() => {}) }],
     limits,
@@ -45,7 +45,7 @@ test('a close waits no longer for a reload that hangs when it is terminated', as
   await closing;
 });
 
-test('the models are full when every queue is', async () => {
+test('the registry is full when every queue is', async () => {
   const models = createModelRegistry({
     models: [{ engine: engine('atto', '1') }, { engine: engine('resnet', '1') }],
     limits: { ...limits, queueImages: 1 },
@@ -62,7 +62,7 @@ test('the models are full when every queue is', async () => {
   await models.close();
 });
 
-test('the same name and version twice, or no model, is refused', () => {
+test('a duplicate name and version, or no model, is rejected', () => {
   const engines = [engine('atto', '1'), engine('atto', '1')];
   assert.throws(() => createModelRegistry({ models: engines.map((each) => ({ engine: each })), limits }), {
     message: /atto@1 is given twice/,
@@ -70,7 +70,7 @@ test('the same name and version twice, or no model, is refused', () => {
   assert.throws(() => createModelRegistry({ models: [], limits }), { message: /no model is given/ });
 });
 
-test('a reload under load fails no request, and the old engine ends when its last request is answered', async () => {
+test('a reload under load fails no request, and the old engine closes when its last request is answered', async () => {
   const old = createFakeEngine({ manifest: { ...tinyManifest, files: {}, version: '1' }, delayMs: 2 });
   let oldClosed = false;
   const close = async (): Promise<void> => {
@@ -108,7 +108,7 @@ test('a reload under load fails no request, and the old engine ends when its las
   await until(() => versions.length >= 20);
   const [one, two] = await Promise.all([models.reload('tiny@1'), models.reload('')]);
   assert.deepEqual(one, { from: 'tiny@1', to: 'tiny@2' });
-  assert.equal(one, two, 'two reloads at once are one');
+  assert.equal(one, two, 'two concurrent reloads are one');
   await until(() => versions.includes('2'));
   on = false;
   await Promise.all(clients);
@@ -120,7 +120,7 @@ test('a reload under load fails no request, and the old engine ends when its las
   assert.deepEqual(changes, ['2']);
 });
 
-test('a replaced engine is retired when the last request that has it is answered, and before it is closed', async () => {
+test('a replaced engine is retired after the last request that uses it is answered, and before it is closed', async () => {
   const events: string[] = [];
   const old = { ...engine('atto', '1'), close: async () => void events.push('closed') };
   const models = createModelRegistry({
@@ -140,7 +140,7 @@ test('a replaced engine is retired when the last request that has it is answered
   );
 });
 
-test('a model that is not fit leaves the old one in place', async () => {
+test('an unusable model does not replace the old one', async () => {
   let closed = 0;
   const broken = createFakeEngine({
     manifest: { ...tinyManifest, files: {}, version: '2' },

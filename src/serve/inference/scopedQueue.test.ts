@@ -8,7 +8,7 @@ import { withScopedQueue } from './scopedQueue.js';
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
 const image = { width: 1, height: 1, data: new Uint8Array(3) };
 
-/** A queue that tells which places are taken, and which the images that ran had. */
+/** A queue that records which reservations are held, and with which ones images ran. */
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
   const taken = new Set<Reservation>();
   const used: (Reservation | undefined)[] = [];
@@ -29,7 +29,7 @@ function countingQueue(answer: () => EngineOutputs = () => ({})) {
   return { queue, taken, used };
 }
 
-test('a scope within a call releases what it did not use when it ends', async () => {
+test('a scope within a call releases its unused reservations when it ends', async () => {
   const { queue, taken } = countingQueue();
   await withScopedQueue(queue, async (own) => {
     const part = own.scope(async (its) => {
@@ -45,7 +45,7 @@ test('a scope within a call releases what it did not use when it ends', async ()
   assert.equal(taken.size, 0);
 });
 
-test('an image runs with the place that its call took, and one without a place runs as well', async () => {
+test('an image runs with the reservation of its call, and one without a reservation also runs', async () => {
   const { queue, taken, used } = countingQueue();
   await withScopedQueue(queue, async (own) => {
     await own.reserve(call, 3);
@@ -56,7 +56,7 @@ test('an image runs with the place that its call took, and one without a place r
   assert.equal(taken.size, 0);
 });
 
-test('a place that is granted when its call has ended is released', async () => {
+test('a reservation that is granted after its call has ended is released', async () => {
   const { queue, taken } = countingQueue();
   let letIn = (): void => {};
   const room = new Promise<void>((resolve) => {
@@ -74,7 +74,7 @@ test('a place that is granted when its call has ended is released', async () => 
   assert.equal(taken.size, 0);
 });
 
-test('places of images that were refused before they ran are released when the call ends', async () => {
+test('reservations of images that were rejected before they ran are released when the call ends', async () => {
   const { queue, taken } = countingQueue();
   const work = withScopedQueue(queue, async (own) => {
     await own.reserve(call, 3);

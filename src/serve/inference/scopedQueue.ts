@@ -11,9 +11,9 @@ export interface ScopedQueue {
   /**
    * Reserves a place for the next image that runs, as BatchQueue: `reserveWaiting` for a call that waits for capacity, else
    * `reserve`.
-   * @param mostBytes maximum bytes of the image, which is not decoded yet
+   * @param maxBytes maximum bytes of the image, which is not decoded yet
    */
-  reserve(call: Call, mostBytes: number): Promise<void>;
+  reserve(call: Call, maxBytes: number): Promise<void>;
   /** As BatchQueue, with a reserved place if there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
   /** Works with the queue in a nested scope, which ends before this one. */
@@ -29,8 +29,8 @@ export async function withScopedQueue<T>(
   let ended = false;
   try {
     return await work({
-      reserve: async (call, mostBytes) => {
-        const place = call.waitsForCapacity ? await queue.reserveWaiting(call, mostBytes) : queue.reserve(call);
+      reserve: async (call, maxBytes) => {
+        const place = call.waitsForCapacity ? await queue.reserveWaiting(call, maxBytes) : queue.reserve(call);
         // The scope may have ended during the wait, because another of its images failed.
         if (ended) place.release();
         else reserved.push(place);

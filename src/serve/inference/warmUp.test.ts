@@ -7,7 +7,7 @@ import { warmEngine } from './warmUp.js';
 
 const manifest = { ...tinyManifest, files: {} };
 
-/** A fake engine of two workers that writes down the images and the outputs of its runs. */
+/** A fake engine of two workers that records the images and the outputs of its runs. */
 function recording(provider: 'cpu' | 'cuda') {
   const runs: string[] = [];
   const engine = createFakeEngine({
@@ -24,7 +24,7 @@ function recording(provider: 'cpu' | 'cuda') {
 
 const everything = 'embedding,maps,maps_embedding,representation';
 
-test('every worker runs everything once on the CPU, and every batch size on CUDA', async () => {
+test('every worker runs all outputs once on the CPU, and every batch size on CUDA', async () => {
   const cpu = recording('cpu');
   await warmEngine(cpu.engine, { batchImages: 6 });
   const one = `1x56x56x3 ${everything}`;
@@ -39,7 +39,7 @@ test('every worker runs everything once on the CPU, and every batch size on CUDA
   );
 });
 
-test('with limited input sizes, on CUDA every size in every batch that it comes to', async () => {
+test('with limited input sizes, CUDA workers run every size in every possible batch size', async () => {
   const sizes = [
     { width: 56, height: 56 },
     { width: 112, height: 112 },
@@ -57,7 +57,7 @@ test('with limited input sizes, on CUDA every size in every batch that it comes 
   });
 });
 
-/** A fake engine on CUDA that writes down its runs as [images, width], and whose memory holds so many pixels. */
+/** A fake engine on CUDA that records its runs as [images, width], with memory for so many pixels. */
 function small(pixels: number) {
   const runs: [number, number][] = [];
   const engine = createFakeEngine({
@@ -73,7 +73,7 @@ function small(pixels: number) {
   return { engine, runs: () => runs.splice(0) };
 }
 
-test('batches that do not fit into memory are left out, for each size by itself, and for a replacement too', async () => {
+test('batches that do not fit into memory are skipped, separately for each size, also for a replacement', async () => {
   const { engine, runs } = small(4 * 56 * 56);
   const sizes = [
     { width: 112, height: 112 },
@@ -90,12 +90,12 @@ test('batches that do not fit into memory are left out, for each size by itself,
   assert.equal(engine.status.state, 'ready');
 });
 
-test('a model of which one image alone does not fit into memory is not warmed', async () => {
+test('the warm-up fails if a single image does not fit into memory', async () => {
   const { engine } = small(56 * 56 - 1);
   await assert.rejects(warmEngine(engine, { batchImages: 4 }), { name: 'EngineError', code: 'out_of_memory' });
 });
 
-test('a worker that takes the place of a lost one is warmed as those of the start, before it is one', async () => {
+test('a replacement of a lost worker is warmed up as the first ones, before it gets tasks', async () => {
   const { engine, runs } = recording('cuda');
   await warmEngine(engine, { batchImages: 4 });
   runs();
@@ -110,7 +110,7 @@ test('a worker that takes the place of a lost one is warmed as those of the star
   );
 });
 
-test('a model that fails, or gives what is not finite, is not warmed', async () => {
+test('the warm-up fails if the model fails or returns values that are not finite', async () => {
   const failure = new EngineError('internal', 'no such kernel');
   await assert.rejects(warmEngine(createFakeEngine({ manifest, failWith: () => failure }), {}), failure);
   const engine = createFakeEngine({ manifest });
@@ -125,7 +125,7 @@ test('a model that fails, or gives what is not finite, is not warmed', async () 
   await assert.rejects(warmEngine({ ...engine, warm }, {}), { code: 'internal', message: /output maps .* not finite/ });
 });
 
-test('a worker that failed is checked by everything for one image of the own size, which has to be finite', async () => {
+test("a worker that failed is checked by all outputs for one image of the model's size, which must be finite", async () => {
   const { engine, runs } = recording('cuda');
   let check: WarmUp | undefined;
   const warm: typeof engine.warm = async (_, checkAfter) => {

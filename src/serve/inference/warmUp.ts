@@ -41,11 +41,11 @@ async function warmSize({ outputs }: Engine, run: Engine['run'], size: Size, cou
  * @throws EngineError if a run fails otherwise, or an output is not finite; ServeError as `warmSizes`.
  */
 export async function warmEngine(engine: Engine, limits: WarmLimits): Promise<void> {
-  const most = runLimits(limits, engine);
+  const batchLimits = runLimits(limits, engine);
   const sizes = warmSizes(engine.manifest, limits.output?.inputSizes);
   const warmUp: WarmUp = async (run) => {
     for (const size of sizes) {
-      const batches = engine.provider === 'cuda' ? batchSizesFor(most, size.width * size.height) : [1];
+      const batches = engine.provider === 'cuda' ? batchSizesFor(batchLimits, size.width * size.height) : [1];
       await warmSize(engine, run, size, batches);
     }
   };

@@ -13,7 +13,7 @@ const entry = (name: string, token: string, admin: boolean) => ({
   sha256: hashToken(token).toString('hex'),
 });
 
-/** One request whose headers, Host too, are as given. */
+/** One request with the given headers, including Host. */
 function ask(address: string, method: string, path: string, headers: Record<string, string> = {}) {
   const [host, port] = address.split(':') as [string, string];
   return new Promise<{ code: number; body: string }>((resolve, reject) => {
@@ -48,7 +48,7 @@ function start(store?: ReturnType<typeof createTokenStore>) {
   };
 }
 
-test('without an admin token, programs on this machine may call, web pages may not', async () => {
+test('without an admin token, local programs may call, and web pages may not', async () => {
   const { server, fail } = start(createTokenStore([entry('a', 'one', false)]));
   const { address, close } = await server;
   const shown = await ask(address, 'GET', '/config');
@@ -72,7 +72,7 @@ test('without an admin token, programs on this machine may call, web pages may n
   await close();
 });
 
-test('with one, calls need it, also after the list has lost it', async () => {
+test('with an admin token, calls need it, also after it was removed from the list', async () => {
   const [admin, plain] = [createToken(), createToken()];
   const store = createTokenStore([entry('root', admin, true), entry('app', plain, false)]);
   const { address, close } = await start(store).server;
@@ -86,7 +86,7 @@ test('with one, calls need it, also after the list has lost it', async () => {
   await close();
 });
 
-test('one model is reloaded alone by its name, with or without its version; an unknown one not at all', async () => {
+test('a single model is reloaded by its name, with or without its version; an unknown one is an error', async () => {
   const reloaded: string[] = [];
   const part = (name: string, modelNames: string[] | undefined) => ({
     name,
@@ -117,7 +117,7 @@ test('one model is reloaded alone by its name, with or without its version; an u
   await close();
 });
 
-test('beyond loopback it takes a token; off listens nowhere', async () => {
+test('beyond loopback a token is required; off does not listen', async () => {
   const options = { reload: createReload([], logger), config: () => ({}), logger };
   await assert.rejects(
     async () => startAdminServer({ ...options, address: '0.0.0.0:0' }),

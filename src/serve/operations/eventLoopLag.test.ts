@@ -4,7 +4,7 @@ import { type Gauge, Registry } from 'prom-client';
 import { until } from '../../../test/support/until.js';
 import { lagOf, measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 
-test('a blocked event loop shows in the maximum, at every scrape', async () => {
+test('a blocked event loop is visible in the maximum at every scrape', async () => {
   const lag = measureEventLoopLag();
   try {
     await until(() => lag.max > 0, 5);
@@ -27,6 +27,6 @@ test('a blocked event loop shows in the maximum, at every scrape', async () => {
   }
 });
 
-test('the sampling interval is no lag', () => {
+test('the sampling interval does not count as lag', () => {
   assert.deepEqual([lagOf(1_000_000), lagOf(900_000), lagOf(21_000_000)], [0, 0, 0.02]);
 });

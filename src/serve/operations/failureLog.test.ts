@@ -18,7 +18,7 @@ describe('the log of failed calls', () => {
   });
   afterEach(() => mock.timers.reset());
 
-  test('has a line for each of ten calls in a second, and counts the others', () => {
+  test('has a line for each of the first ten calls in a second, and counts the others', () => {
     const log = createFailureLog(logger);
     for (let call = 0; call < 25; call++) log.failed(overloaded, () => ({ requestId: `call-${call}` }), 'full');
     assert.equal(lines.length, 10);
@@ -31,7 +31,7 @@ describe('the log of failed calls', () => {
     });
   });
 
-  test('begins anew with every second', () => {
+  test('starts again with every second', () => {
     const log = createFailureLog(logger);
     for (let second = 0; second < 3; second++) {
       for (let call = 0; call < 11; call++) log.failed(overloaded, () => ({}), 'full');
@@ -42,7 +42,7 @@ describe('the log of failed calls', () => {
     assert.equal(lines.length, 33, 'a second without failures has no line');
   });
 
-  test('counts kinds apart, so that a flood of one hides no other', () => {
+  test('counts kinds separately, so that a flood of one hides no other', () => {
     const log = createFailureLog(logger);
     for (let call = 0; call < 100; call++) log.failed(overloaded, () => ({}), 'full');
     log.failed({ ...overloaded, method: 'Match' }, () => ({}), 'full');
@@ -50,14 +50,14 @@ describe('the log of failed calls', () => {
     assert.equal(lines.length, 12);
   });
 
-  test('asks for nothing that it does not log', () => {
+  test('does not compute fields that it does not log', () => {
     const log = createFailureLog(logger);
     const line = mock.fn(() => ({}));
     for (let call = 0; call < 50; call++) log.failed(overloaded, line, 'full');
     assert.equal(line.mock.callCount(), 10);
   });
 
-  test('has a line for every call where debug lines are logged', () => {
+  test('has a line for every call at log level debug', () => {
     debug = true;
     const log = createFailureLog(logger);
     for (let call = 0; call < 50; call++) log.failed(overloaded, () => ({}), 'full');
@@ -65,7 +65,7 @@ describe('the log of failed calls', () => {
     assert.equal(lines.length, 50);
   });
 
-  test('writes what it only counted when it is flushed, once', () => {
+  test('writes the counted calls once when it is flushed', () => {
     const log = createFailureLog(logger);
     for (let call = 0; call < 12; call++) log.failed(overloaded, () => ({}), 'full');
     log.flush();

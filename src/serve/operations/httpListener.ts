@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { parseAddress } from '../config/address.js';
 import type { CertificateStore } from './auth/certificates.js';
 
-/** A small HTTP server beside the gRPC service. */
+/** A small HTTP server in addition to the gRPC service. */
 export interface HttpListener {
   /** HOST:PORT that is bound, or `off`. */
   readonly address: string;

@@ -31,7 +31,7 @@ import {
   streamUnder,
 } from './grpcInternals.js';
 
-/** The contract with grpc-js and Node's http2: each test says which behaviour is lost when an upgrade breaks it. */
+/** The contract with grpc-js and Node's http2: each test names the behaviour that is lost if an upgrade breaks it. */
 
 const bytes = (buffer: Buffer): Buffer => buffer;
 const method = (name: string, streams: boolean) => ({
@@ -89,14 +89,14 @@ async function statusOf(call: ReturnType<typeof rawCall>): Promise<number> {
   return found;
 }
 
-describe('what is used of grpc-js beyond its interface', () => {
+describe('private parts of grpc-js in use', () => {
   test('options of its HTTP/2 servers: without them, no limit of metadata is announced', async (t) => {
     const { session } = await start(t);
     const [settings] = (await once(session, 'remoteSettings')) as [{ maxHeaderListSize: number }];
     assert.equal(settings.maxHeaderListSize, 12_345);
   });
 
-  test('its HTTP/2 servers: without them, broken connections and uncounted calls go unseen', async (t) => {
+  test('its HTTP/2 servers: without them, broken connections and uncounted calls are not noticed', async (t) => {
     const { server, session } = await start(t);
     const [http2Server] = http2ServersOf(server);
     assert.ok(http2Server);
@@ -144,7 +144,7 @@ describe('what is used of grpc-js beyond its interface', () => {
     await until(() => !isWithinMessage(calls[0]!));
   });
 
-  test('its own statuses: without them, a message that is too large ends a stream without our details', async (t) => {
+  test("its own statuses: without them, a message that is too large ends a stream without the service's details", async (t) => {
     const seen: [number, string][] = [];
     const { session } = await start(t, {}, (call) =>
       interceptOwnStatus(call, (code, details) => {
@@ -181,8 +181,8 @@ describe('what is used of grpc-js beyond its interface', () => {
   });
 });
 
-describe("what is used of Node's http2 beyond its interface", () => {
-  test('the counts of a socket: without them, connections that nghttp2 has given up stay open', async (t) => {
+describe("private parts of Node's http2 in use", () => {
+  test('the counts of a socket: without them, connections that nghttp2 has abandoned stay open', async (t) => {
     const { server, session } = await start(t);
     const [http2Server] = http2ServersOf(server);
     const opened = once(http2Server!, 'session') as Promise<[ServerHttp2Session]>;
@@ -207,7 +207,7 @@ describe("what is used of Node's http2 beyond its interface", () => {
     client.send(headers(1, callFields('/test.Service/Bidi')));
     const [stream] = await opened;
     assert.equal(endedWithSession(stream), false);
-    // One of the few faults that Node hears of.
+    // One of the few errors of which Node is notified.
     const continuation = frame(FRAME.continuation, 0, 3, headerBlock([['x', 'a']]));
     client.send(frame(FRAME.headers, 0, 3, headerBlock(callFields('/none'))), ...Array(100).fill(continuation));
     assert.equal(isProtocolError(await failed), true);

@@ -11,7 +11,7 @@ function start(t: TestContext) {
   return { timer, stalls, pass: (seconds: number) => t.mock.timers.tick(seconds * 1000) };
 }
 
-test('a message that is not taken in its time is reported once', (t) => {
+test('a message that is not written in time is reported once', (t) => {
   const { timer, stalls, pass } = start(t);
   timer.written(500);
   timer.written(600);
@@ -23,7 +23,7 @@ test('a message that is not taken in its time is reported once', (t) => {
   assert.equal(stalls.length, 1);
 });
 
-test('large messages have more time', (t) => {
+test('large messages get more time', (t) => {
   const { timer, stalls, pass } = start(t);
   timer.written(4 * MiB);
   pass(39);
@@ -32,7 +32,7 @@ test('large messages have more time', (t) => {
   assert.deepEqual(stalls, [[4 * MiB, 40]]);
 });
 
-test('messages that wait behind others on a slow line have their time one after the other', (t) => {
+test('messages that wait behind others on a slow connection get their time one after the other', (t) => {
   const { timer, stalls, pass } = start(t);
   const taken = Array.from({ length: 5 }, () => timer.written(500));
   for (const each of taken) {

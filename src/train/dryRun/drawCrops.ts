@@ -8,7 +8,7 @@ const GAP = 12;
 /** Bounds the width of the picture of a photograph that is very wide. */
 const MAX_WIDTH = 2048;
 
-/** How much a photograph is scaled to stand in its row. */
+/** Factor by which a photograph is scaled to fit its row. */
 const scaleOf = ({ width, height }: { readonly width: number; readonly height: number }): number =>
   Math.min(SIDE / height, MAX_WIDTH / width);
 const scaledSide = (side: number, scale: number): number => Math.max(1, Math.round(side * scale));
@@ -16,7 +16,7 @@ const scaledSide = (side: number, scale: number): number => Math.max(1, Math.rou
 /** Outlines of the first and the second view in the photograph. */
 const OUTLINES = ['#ff8c00', '#00bfff'] as const;
 
-/** Pairs get hues far from each other by the golden angle, so that lines that cross can be told apart. */
+/** Pairs get hues far from each other by the golden angle, so that crossing lines are distinguishable. */
 const GOLDEN_ANGLE = 137.508;
 const colour = (pair: number) => `hsl(${((pair * GOLDEN_ANGLE) % 360).toFixed(0)}, 90%, 55%)`;
 const number = (value: number) => value.toFixed(1);

@@ -31,7 +31,7 @@ export interface DryRunReport {
   readonly forwardFlops: number;
   /** The same of the training step: three times as many, since each product has two gradients. */
   readonly stepFlops: number;
-  /** In bytes. batches: the one of the step and those that the loader has ready; cache: the most that decoded photographs take. */
+  /** In bytes. batches: the one of the step and those that the loader has ready; cache: maximum size of decoded photographs. */
   readonly memory: RunMemory;
   readonly stepsPerEpoch: number;
   readonly warmupSteps: number;
@@ -114,7 +114,7 @@ export async function dryRun(
       ? memoryWarnings(stepConfig, memory, available ?? (await machineMemory()), config.stepsPerRun)
       : [];
 
-  const told = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
+  const shownSteps = [...new Set([1, warmupSteps + 1, Math.ceil((warmupSteps + totalSteps) / 2), totalSteps])];
   return {
     photographs: source.count,
     ...(source.labelled && { classes: source.labelled.classes.length }),
@@ -131,7 +131,7 @@ export async function dryRun(
     stepsPerEpoch,
     warmupSteps,
     totalSteps,
-    learningRates: told
+    learningRates: shownSteps
       .filter((step) => step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
     ...(init && { init }),

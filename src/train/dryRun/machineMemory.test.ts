@@ -7,7 +7,7 @@ import { machineMemory } from './machineMemory.js';
 
 const GIB = 2 ** 30;
 
-/** What is found where a file system holds these files, on a machine of 16 GiB. */
+/** The result with a file system of these files, on a machine of 16 GiB. */
 async function found(files: Readonly<Record<string, string>>) {
   const root = await mkdtemp(join(tmpdir(), 'vicregl-cgroup-'));
   try {
@@ -22,7 +22,7 @@ async function found(files: Readonly<Record<string, string>>) {
 }
 
 describe('the memory of the machine', () => {
-  it('is all of it without cgroups, and without a limit in them', async () => {
+  it('is the total without cgroups, and without a limit in them', async () => {
     const all = { bytes: 16 * GIB, limit: 'machine' };
     assert.deepEqual(await found({}), all);
     assert.deepEqual(await found({ 'proc/self/cgroup': '0::/a', 'sys/fs/cgroup/a/memory.max': 'max' }), all);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { posix } from 'node:path';
 
-/** How much memory this process may have, and what says so. */
+/** The memory that this process may use, and what limits it. */
 export interface MachineMemory {
   readonly bytes: number;
   readonly limit: 'machine' | 'cgroup';
@@ -35,13 +35,13 @@ function limitFiles(groups: string): string[] {
 
 /**
  * The memory of the machine, or less where a cgroup (a container, a systemd unit) allows less. A file that is not there or
- * says `max` is no limit, and neither is one beyond the machine's memory, as version 1 writes it.
+ * contains `max` is no limit, and neither is one beyond the machine's memory, as version 1 writes it.
  * @param root of the file system; of another one in tests.
  */
 export async function machineMemory(root = '/', total = totalmem()): Promise<MachineMemory> {
   const read = (path: string) => readFile(posix.join(root, path), 'utf8').catch(() => '');
   const texts = await Promise.all(limitFiles(await read('proc/self/cgroup')).map(read));
   const limits = texts.filter((text) => /^\d+\s*$/.test(text)).map(Number);
-  const least = Math.min(...limits);
-  return least < total ? { bytes: least, limit: 'cgroup' } : { bytes: total, limit: 'machine' };
+  const smallest = Math.min(...limits);
+  return smallest < total ? { bytes: smallest, limit: 'cgroup' } : { bytes: total, limit: 'machine' };
 }

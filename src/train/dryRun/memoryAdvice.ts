@@ -10,13 +10,13 @@ export interface RunMemory extends StepMemory {
   readonly cache: number;
 }
 
-/** Estimates are lower bounds; what is proposed leaves the room that measurements ask for (docs/training.md). */
+/** Estimates are lower bounds; proposals leave the margin that measurements require (docs/training.md). */
 const ROOM = 1.25;
 
 const needed = ({ state, graph, program, batches }: RunMemory): number => state + graph + program + batches;
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
 
-/** The largest micro-batch under the present one whose estimate is at most so many bytes; memory grows with it. */
+/** The largest micro-batch under the present one whose estimate is at most `bytes`; memory grows with it. */
 function largestFitting(
   choices: readonly number[],
   bytes: number,
@@ -32,7 +32,7 @@ function largestFitting(
 }
 
 /**
- * What to say of a run that needs more memory than there is, with the micro-batch that fits; nothing of one that does not.
+ * Warnings for a run that needs more memory than there is, with the micro-batch that fits; none for one that fits.
  * @param stepsPerRun of the configuration; micro-batches take one step a run.
  */
 export function memoryWarnings(
@@ -41,14 +41,14 @@ export function memoryWarnings(
   { bytes, limit }: MachineMemory,
   stepsPerRun = 1,
 ): string[] {
-  const least = needed(memory);
+  const minimum = needed(memory);
   const has = limit === 'cgroup' ? "this process's cgroup allows" : 'this machine has';
-  if (least <= bytes) {
-    const cache = Math.max(0, bytes - least);
+  if (minimum <= bytes) {
+    const cache = Math.max(0, bytes - minimum);
     if (memory.cache <= cache) return [];
     return [
       `with all decoded photographs that it may keep (data.cacheBytes, ${gibibytes(memory.cache)}) the run needs at least ` +
-        `${gibibytes(least + memory.cache)} of memory, and ${has} ${gibibytes(bytes)}; ` +
+        `${gibibytes(minimum + memory.cache)} of memory, and ${has} ${gibibytes(bytes)}; ` +
         `set data.cacheBytes to at most ${Math.floor(cache / 2 ** 20) * 2 ** 20}`,
     ];
   }
@@ -70,5 +70,5 @@ export function memoryWarnings(
           ? 'smaller micro-batches there are none'
           : `--micro-batch ${smallest} would need ${gibibytes(estimate(smallest))}`) +
         ': take a smaller network, narrower heads (model.expander, model.localProjector), smaller crops or a smaller batchSize';
-  return [`the run needs at least ${gibibytes(least)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
+  return [`the run needs at least ${gibibytes(minimum)} of memory, and ${has} ${gibibytes(bytes)}; ${wayOut}`];
 }

@@ -5,7 +5,7 @@ import { adamw } from '../../optim/adamw.js';
 import type { StepConfig } from '../stepConfig.js';
 import { stepMemory } from './memoryEstimate.js';
 
-it('micro-batches take the memory of fewer photographs, and hold weights and optimizer state once', () => {
+it('micro-batches need the memory of fewer photographs, and hold weights and optimizer state once', () => {
   const config: StepConfig = {
     model: { backbone: convNextConfigs['convnext_atto']!, expander: [64, 64, 64], localProjector: [32, 32, 32] },
     loss: {
@@ -26,7 +26,7 @@ it('micro-batches take the memory of fewer photographs, and hold weights and opt
   // A pass has one view, the one graph has both: eight times as many images.
   assert.ok(parts!.graph < whole!.graph / 5, `${parts!.graph} of ${whole!.graph}`);
   assert.ok(finer!.graph < parts!.graph / 2, `${finer!.graph} of ${parts!.graph}`);
-  // AdamW keeps weights and two moments: six tensors a weight, against these three and the gradient.
+  // AdamW keeps weights and two moments: six tensors a weight, compared with these three and the gradient.
   assert.equal(parts!.state, (4 / 6) * whole!.state);
   assert.deepEqual(stepMemory({ ...config, microBatch: 64 }), whole);
 });

@@ -24,7 +24,7 @@ const PROGRAM_BYTES = 250 * 2 ** 20;
 
 /**
  * Estimates the memory of a step from its graph's static shapes. What kernels take for themselves and what lies unused
- * between the arena's pieces is not in it: it is a lower bound (docs/training.md has it beside measurements).
+ * between the arena's pieces is not in it: it is a lower bound (docs/training.md compares it with measurements).
  */
 export function stepMemory(config: StepConfig): StepMemory {
   const specs = networkSpecs(config);
@@ -41,7 +41,7 @@ function floatBytes(values: readonly { readonly shape: readonly number[] }[]): n
   return 4 * values.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
-/** What the graphs of a step in micro-batches take in turn, and the cache between them with its gradients. */
+/** Memory of the graphs of a step in micro-batches, which run one by one, and of the cache between them with its gradients. */
 function microBytes(config: MicroConfig): number {
   const sizes = [...new Set(config.viewSizes)];
   const loss = buildLoss(config).graph;

@@ -35,7 +35,7 @@ export interface LinearProbe {
 }
 
 export interface LinearMeasure {
-  /** Absent where loss or weights were not finite: the classifier then starts anew. */
+  /** Absent if loss or weights were not finite: the classifier then starts again. */
   readonly terms?: { readonly probe_l: number; readonly probe_top1: number; readonly probe_top5: number };
   /** Images that cannot be decoded, and were replaced. */
   readonly skipped: readonly SkippedImage[];
@@ -51,7 +51,7 @@ function optimizerOf({ momentum, weightDecay }: LinearKeys) {
   return sgd({ momentum, weightDecay, decayVectors: true });
 }
 
-/** A step of the classifier: uint8 `images` [B, crop, crop, 3] and int64 `labels` [B] through the network as it stands. */
+/** A step of the classifier: uint8 `images` [B, crop, crop, 3] and int64 `labels` [B] through the current network. */
 export function linearProbeGraph(
   config: Pick<TrainConfig, 'model' | 'crops' | 'probe'>,
   keys: LinearKeys,
@@ -78,8 +78,8 @@ export function linearProbeGraph(
 }
 
 /**
- * @param resumed the state of the checkpoint that the run goes on from.
- * @throws CheckpointError where that lacks the classifier, DataError.
+ * @param resumed the state of the checkpoint from which the run continues.
+ * @throws CheckpointError if that lacks the classifier, DataError.
  */
 export async function createLinearProbe(
   config: TrainConfig,

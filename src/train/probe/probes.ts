@@ -13,7 +13,7 @@ import type { ProbeData } from './probeData.js';
 export interface Probes {
   /** Steps from `step` to the next after which the weights are needed; infinite without probes. */
   stepsToNext(step: number): number;
-  /** Measures what is due after so many steps, and records it. */
+  /** Runs the probes that are due after a number of steps, and records the results. */
   afterStep(
     step: number,
     weights: ReadonlyMap<string, Tensor>,
@@ -30,7 +30,7 @@ export interface ProbesOptions {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly session: SessionConfig;
-  /** State of the checkpoint that the run goes on from. */
+  /** State of the checkpoint from which the run continues. */
   readonly resumed?: ReadonlyMap<string, Tensor>;
 }
 

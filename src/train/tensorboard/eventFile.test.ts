@@ -81,12 +81,12 @@ const message = (parent: Map<number, Field[]>, field: number) => fields(parent.g
 const string = (parent: Map<number, Field[]>, field: number) => String(parent.get(field)![0]);
 const events = async (path: string) => records(await readFile(path)).map(fields);
 
-describe('the checksum of the test', () => {
+describe("the test's checksum", () => {
   it('is CRC-32C', () => assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283)); // RFC 3720, B.4
 });
 
 describe('an event file', () => {
-  it('has version, step, time and scalars as TensorFlow writes them', async () => {
+  it("has version, step, time and scalars in TensorFlow's encoding", async () => {
     const file = await createEventFile(folder, 0);
     const before = Date.now() / 1e3;
     await file.scalars(300, { 'loss/l': 24.5, 'run/lr': 1e-3 });
@@ -107,7 +107,7 @@ describe('an event file', () => {
     );
   });
 
-  it('has texts of the text plug-in', async () => {
+  it('has texts for the text plug-in', async () => {
     const file = await createEventFile(folder, 0);
     await file.text(7, 'alarm', 'a **collapse**');
     await file.close();
@@ -120,7 +120,7 @@ describe('an event file', () => {
     assert.equal(message(message(tensor, 2), 2).get(1)![0], 1);
   });
 
-  it('of a resumed run is another file, which says from which step it holds', async () => {
+  it('of a resumed run is another file, which names the step from which it applies', async () => {
     const first = await createEventFile(folder, 0);
     const second = await createEventFile(folder, 40);
     await Promise.all([first.close(), second.close()]);

@@ -15,7 +15,7 @@ export interface EventFile {
   close(): Promise<void>;
 }
 
-/** Most files that processes of one machine start in one second; more indicate a restart loop. */
+/** Maximum number of files that processes of one machine start in one second; more indicate a restart loop. */
 const MAX_OF_A_SECOND = 1000;
 
 async function create(folder: string): Promise<{ path: string; file: Awaited<ReturnType<typeof open>> }> {

@@ -63,7 +63,7 @@ interface Named {
   readonly tag: string;
 }
 
-/** What one event says. */
+/** The content of one event. */
 export type EventContent =
   | { readonly fileVersion: string }
   /** A process begins at the event's step: readers drop what earlier files have from that step on. */

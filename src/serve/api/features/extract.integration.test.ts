@@ -11,7 +11,7 @@ import { createService } from '../service.js';
 const side = 224;
 const call = { signal: new AbortController().signal, observe: () => {} };
 
-/** Asks for the map of one image, which the fake engine makes of its colours. */
+/** Requests the map of one image, which the fake engine computes from its colours. */
 function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 224): ExtractFeaturesRequest__Output {
   const rgb = Buffer.from(Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 7919) % 251));
   return {
@@ -28,7 +28,7 @@ function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 2
 }
 const pca = { components: 1, basis: null };
 
-test('the bytes of maps to be pooled or reduced are bounded before the network runs', async () => {
+test('the bytes of maps to be pooled or reduced are reserved before the network runs', async () => {
   const { engine, runs, free, nextRun } = createHeldEngine();
   const { stride, dims } = engine.manifest;
   const bytes = (side / stride) ** 2 * dims.representation * 4;
@@ -52,7 +52,7 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
   const plain = extractFeatures(request(), call);
-  // Half of the bytes is less than one map: a stream item waits for all that waited before it.
+  // Half of the bytes is less than one map: a stream item waits for all earlier waiters.
   const ofStream = extractFeatures(request({ pooling }), { ...call, waitsForCapacity: true });
   free();
   assert.deepEqual((await ofStream).features?.shape, [1, dims.representation]);
@@ -66,7 +66,7 @@ test('the bytes of maps to be pooled or reduced are bounded before the network r
   await service.close();
 });
 
-test('what is made of a large map leaves the event loop to others', async () => {
+test('processing a large map does not block the event loop', async () => {
   // 256 x 256 cells of 16 channels: 4 slices.
   const large = 2048;
   async function turnsOf(options: Partial<ExtractFeaturesRequest__Output>): Promise<number> {
@@ -85,7 +85,7 @@ test('what is made of a large map leaves the event loop to others', async () => 
     await service.close();
     return turns;
   }
-  // The first answer takes some turns for what is loaded with it.
+  // The first response takes several turns of the event loop because modules are loaded.
   await turnsOf({});
   for (const dtype of ['DATA_TYPE_FLOAT16', 'DATA_TYPE_INT8'] as const) {
     const turns = await turnsOf({ l2Normalize: true, dtype });
@@ -93,7 +93,7 @@ test('what is made of a large map leaves the event loop to others', async () => 
   }
 });
 
-test('the waits of pooling and PCA for their turn are the phase wait, and none of encode', async (t) => {
+test('the waits of pooling and PCA are in the phase wait, and not in encode', async (t) => {
   let now = 0;
   t.mock.method(performance, 'now', () => now);
   const { engine, free, nextRun } = createHeldEngine();
@@ -110,7 +110,7 @@ test('the waits of pooling and PCA for their turn are the phase wait, and none o
     await running;
     free();
     while (!seconds.has('inference')) await new Promise(setImmediate);
-    // What waits for the reduction that runs does so for 3 s.
+    // A request that waits for the running reduction waits for 3 s.
     await new Promise(setImmediate);
     now += 3000;
     end();

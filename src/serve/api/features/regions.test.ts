@@ -45,7 +45,7 @@ const pixels = Uint8Array.from({ length: original.width * original.height }, (_,
 const region = (mask: Mask__Output): PoolingRegion__Output => ({ mask, shape: 'mask' });
 const png = async (bits: 8 | 16): Promise<PoolingRegion__Output> => {
   const raw = { ...original, channels: 1 } as const;
-  // A value of 1 is one of 256 in 16 bits, which 8 bits would lose.
+  // A value of 1 in 16 bits would be lost in 8 bits.
   const picture = bits === 8 ? sharp(pixels, { raw }) : sharp(Uint16Array.from(pixels), { raw });
   const encoded = picture.toColourspace(bits === 8 ? 'b-w' : 'grey16').png();
   return region({ png: await encoded.toBuffer(), form: 'png' });
@@ -54,7 +54,7 @@ const bitmap = region({ bitmap: { ...original, data: Buffer.from(pixels) }, form
 const lengths = (counts: number[], compressed = ''): PoolingRegion__Output =>
   region({ runLengths: { ...original, counts, compressed: Buffer.from(compressed) }, form: 'runLengths' });
 
-test('a PNG mask is decoded once, whatever the number of maps', async () => {
+test('a PNG mask is decoded once for any number of maps', async () => {
   const { context, decoded } = counting();
   const regions = [await png(8), await png(16), bitmap, lengths([0, 450, 750])];
   const weights = await readRegions(context, regions, maps, original, call);
@@ -71,7 +71,7 @@ test('a PNG mask is decoded once, whatever the number of maps', async () => {
   }
 });
 
-test('the pixels of all masks of a request are bounded, and run lengths take one each', async () => {
+test('the pixels of all masks of a request are limited, and each run length counts as one', async () => {
   const { context, decoded } = counting({ maskPixels: 2500 });
   const read = (regions: PoolingRegion__Output[]) => readRegions(context, regions, maps, original, call);
   const file = await png(8);
@@ -85,7 +85,7 @@ test('the pixels of all masks of a request are bounded, and run lengths take one
   await read(new Array(100).fill(lengths([0, 450, 750])));
 });
 
-test('regions of more products than pooling may cost end where they come to that', async () => {
+test('regions that exceed the limit of pooling products fail as soon as they reach it', async () => {
   const { context, decoded } = counting({ maxReduceProducts: 18 * 8 });
   await assert.rejects(readRegions(context, [bitmap, bitmap, await png(8)], maps, original, call), {
     code: 'too_large',
@@ -94,22 +94,22 @@ test('regions of more products than pooling may cost end where they come to that
   assert.equal(decoded(), 0);
 });
 
-test('PNG masks take their turn with images: rejected or waiting when as many wait as may, and gone with their call', async () => {
+test('PNG masks pass the same gate as images: with a full queue they are rejected or wait, and an abort removes them', async () => {
   const { context, decoded } = counting({ queueImages: 2 });
   const { decoding } = context.admission;
   const file = await png(8);
   const read = (own: Partial<Call> = {}) => readRegions(context, [file], maps, original, { ...call, ...own });
   let free = (): void => {};
   const image = decoding.run(call, () => new Promise<void>((resolve) => (free = resolve)));
-  const given = new AbortController();
-  const gone = assert.rejects(read({ signal: given.signal }), /gave up/);
+  const controller = new AbortController();
+  const gone = assert.rejects(read({ signal: controller.signal }), /gave up/);
   const ofStream = read({ waitsForCapacity: true });
   await assert.rejects(read(), {
     code: 'overloaded',
     limit: { name: 'queueImages', value: 2 },
     message: 'the queue is full: 2 images and masks wait to be decoded (queueImages: 2); try again later',
   });
-  given.abort(new Error('gave up'));
+  controller.abort(new Error('gave up'));
   await gone;
   assert.equal(decoded(), 0, 'an image is being decoded');
   free();

@@ -67,7 +67,7 @@ export function responseLimit(
 
 /**
  * Checks the size of a response before any vector is computed.
- * @param ways to get a smaller response, beside a smaller dtype and size
+ * @param ways to get a smaller response, in addition to a smaller dtype and size
  * @param left bytes of the limit that the other requests of a batch leave
  * @throws ServeError `too_large`
  */

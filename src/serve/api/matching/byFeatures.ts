@@ -35,7 +35,7 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
 }
 
 /** Maximum number of pairs of a match. */
-function mostPairs(a: Grid, b: Grid, { topGamma, mutual }: FeatureMatchOptions): number {
+function maxPairs(a: Grid, b: Grid, { topGamma, mutual }: FeatureMatchOptions): number {
   const cells = a.rows * a.columns;
   return Math.min(topGamma ?? cells, mutual ? b.rows * b.columns : cells);
 }
@@ -56,7 +56,7 @@ export async function matchFeatureSources(
 ): Promise<MatchResponse> {
   const options = readOptions(matching, a.grid.rows * a.grid.columns);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
-  checkHomographyCost(context, homography, mostPairs(a.grid, b.grid, options));
+  checkHomographyCost(context, homography, maxPairs(a.grid, b.grid, options));
   const permit = acquireRead(context, a, b);
   try {
     const [mapA, mapB] = await runBoth(call, (sub) => [a.vectors(sub), b.vectors(sub)]);

@@ -8,7 +8,7 @@ import { createService } from '../service.js';
 
 const call = { signal: new AbortController().signal, observe: () => {} };
 
-test('a homography of too many pairs and samples is refused before any work, and says what would fit', async () => {
+test('a homography of too many pairs and samples is rejected before any work, with what would fit', async () => {
   const { engine } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const service = createService({
@@ -35,7 +35,7 @@ test('a homography of too many pairs and samples is refused before any work, and
       'fewer pairs (top_gamma, mutual, or smaller sizes by resize), or for max_iterations of at most 10000',
   };
   await assert.rejects(match(request({}), call), refused);
-  // Nothing was looked at before: not even whether the numbers are finite.
+  // Nothing was checked before, not even that the numbers are finite.
   await assert.rejects(match(request({ a: sentSide(40, channels, Number.NaN) }), call), refused);
   for (const fitting of [
     { homography: { maxIterations: 10_000 } },
@@ -51,7 +51,7 @@ test('a homography of too many pairs and samples is refused before any work, and
   await service.close();
 });
 
-test('pairs by location count alike', async () => {
+test('pairs by location count in the same way', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }], limits: { ...defaultServeLimits, maxHomographyTests: 15 } });
   const { stride } = engine.manifest;
@@ -79,7 +79,7 @@ test('pairs by location count alike', async () => {
   await service.close();
 });
 
-test('by default all pairs of the largest picture may have the most samples', () => {
+test('by default all pairs of the largest image may have the maximum number of samples', () => {
   const { maxHomographyTests, output } = defaultServeLimits;
   assert.ok((output.inputPixels / 32 ** 2) * 100_000 <= maxHomographyTests);
 });

@@ -11,7 +11,7 @@ import { createService } from '../service.js';
 
 const call = { signal: new AbortController().signal, observe: () => {} };
 
-test('a match that is too large is refused before the numbers that were sent are gone through', async () => {
+test('a match that is too large is rejected before the sent numbers are checked', async () => {
   const { engine } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const service = createService({
@@ -29,7 +29,7 @@ test('a match that is too large is refused before the numbers that were sent are
   const broken = sentSide(101, channels, Number.NaN);
   const others = [sentSide(10, channels, 1), sentSide(9, channels, 1)] as const;
   await assert.rejects(match(request(broken, others[0]), call), { code: 'too_large' });
-  // Within the limit they are, and refused for what they hold; so is the query of several, as a whole.
+  // Within the limit they are checked, and rejected for their content; so is the query of several matches as a whole.
   const refused = { code: 'invalid_argument', message: /features\.features: element 0 is NaN; all must be finite$/ };
   await assert.rejects(match(request(broken, others[1]), call), refused);
   await assert.rejects(match(request(others[1], broken), call), refused);
@@ -43,7 +43,7 @@ test('a match that is too large is refused before the numbers that were sent are
   await service.close();
 });
 
-test('what is read of sent features is bounded in bytes with all other maps, and released', async () => {
+test('the bytes of sent features count against the budget of all maps, and are released', async () => {
   const { engine, free, nextRun } = createHeldEngine();
   const channels = engine.manifest.dims.mapsEmbedding!;
   const bytes = 10 * channels * 4;
@@ -58,7 +58,7 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   const image = { source: 'image' as const, image: { encoded, source: 'encoded' as const, crop: null }, store: false };
   const running = nextRun();
   const request = { model: '', homography: null };
-  // Its query is held while its target's image runs.
+  // The bytes of its query are held while its target's image runs.
   const many = matchMany({ ...request, query: sentSide(10, channels, 1), targets: [image] }, call);
   await running;
   assert.equal(admission.mapBytes.held, bytes);
@@ -72,7 +72,7 @@ test('what is read of sent features is bounded in bytes with all other maps, and
   await service.close();
 });
 
-test('an empty side is told all that a side can be, by features; and crops, by location', async () => {
+test('the error of an empty side lists its options: all by features, and crops by location', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
   const { handle: match } = service.methods.Match;
@@ -98,7 +98,7 @@ test('an empty side is told all that a side can be, by features; and crops, by l
   await service.close();
 });
 
-test('a crop without its pixels must lie inside the original that the other side shows', async () => {
+test('a crop without its pixels must be inside the original that the other side shows', async () => {
   const { engine } = createHeldEngine();
   const service = createService({ models: [{ engine }] });
   const { handle: match } = service.methods.Match;
@@ -131,7 +131,7 @@ test('a crop without its pixels must lie inside the original that the other side
     assert.match(results![0]!.status!.message!, outside('targets\\[0\\]', at).message);
   }
   assert.ok((await match({ ...request, a: shown, b: claimed(36, 16, 64, 64) }, call)).pairs!.length > 0);
-  // Of an original that nobody has shown, everything may be so.
+  // Nothing is known of an original that was not sent.
   assert.ok((await match({ ...request, a: claimed(900, 900, 64, 64), b: claimed(910, 900, 64, 64) }, call)).pairs);
   await service.close();
 });

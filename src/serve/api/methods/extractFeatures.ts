@@ -46,13 +46,13 @@ const ITEM_OVERHEAD = 1024;
 /**
  * Divides the bytes of one response among the requests of a batch, in the order of the requests: a request is accepted or rejected
  * once all before it have been accepted or rejected, or have failed. The result thus does not depend on timing.
- * @param most maximum bytes of any response; the caller can raise a smaller `limit` up to this
+ * @param maxBytes maximum bytes of any response; the caller can raise a smaller `limit` up to this
  */
-function shareBytes(limit: ResponseLimit, most: number, requests: number) {
+function shareBytes(limit: ResponseLimit, maxBytes: number, requests: number) {
   let left = limit.bytes;
   const ways = [
     'fewer images at a time',
-    ...(limit.bytes < most ? [`max_response_bytes of up to ${most}`] : []),
+    ...(limit.bytes < maxBytes ? [`max_response_bytes of up to ${maxBytes}`] : []),
     'ExtractFeaturesStream',
   ];
   const turns = Array.from({ length: requests }, () => {

@@ -8,11 +8,11 @@ import { limitList } from './serverInfo.js';
 const snakeCase = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const named = new Set(limitList(defaultServeLimits, { provider: 'cpu' }).map(({ name }) => name));
 
-test('GetServerInfo has the limits of the group Limits, all of them and no others', () => {
+test('GetServerInfo has exactly the limits of the group Limits', () => {
   assert.deepEqual([...named].sort(), Object.keys(keyGroups.Limits).map(snakeCase).sort());
 });
 
-test('every limit of which the documentation says what happens beyond it can be asked for', async () => {
+test('GetServerInfo returns every limit whose excess the documentation describes', async () => {
   const docs = await readFile(new URL('../../../../../docs/service/reference.md', import.meta.url), 'utf8');
   const table = docs.slice(docs.indexOf('Beyond a limit:')).split('\n\n')[1]!;
   const keys = table.split('\n').flatMap((row) => [...row.split('|')[1]!.matchAll(/`(\w+)`/g)].map(([, key]) => key!));

@@ -16,7 +16,7 @@ const features = (rows: number): StoredFeatures => ({
   maps: zeros('float32', [rows, 10, 10]),
 });
 
-test('features are found until their time after the last use is over', () => {
+test('features are found until their time after the last use has passed', () => {
   let now = 1000;
   const store = createFeatureStore({ storedFeaturesBytes: 10_000, storedFeatures: 10 }, () => now);
   const kept = features(1);
@@ -33,7 +33,7 @@ test('features are found until their time after the last use is over', () => {
   assert.deepEqual(store.stats, { hits: 4, misses: 1, evictions: 0, expirations: 1, entries: 1, bytes: 400 });
 });
 
-test('features that are stored again stay for the longer of the two times', () => {
+test('features that are stored again remain for the longer of the two times', () => {
   let now = 1000;
   const store = createFeatureStore({ storedFeaturesBytes: 10_000, storedFeatures: 10 }, () => now);
   assert.equal(store.keep('a', features(1), 10), 10);
@@ -54,7 +54,7 @@ test('features that are stored again stay for the longer of the two times', () =
   assert.deepEqual(store.stats, { hits: 4, misses: 1, evictions: 0, expirations: 2, entries: 1, bytes: 400 });
 });
 
-test('bytes and entries are bounded, and the least recently used goes first', () => {
+test('bytes and entries are limited, and the least recently used features are evicted first', () => {
   const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
   for (const ref of ['a', 'b', 'c']) store.keep(ref, features(1), 60);
   store.find('a');
@@ -73,7 +73,7 @@ test('bytes and entries are bounded, and the least recently used goes first', ()
   assert.ok(store.find('e'), 'what does not fit drops nothing');
 });
 
-test('features are kept in memory of their own, whatever rode with them', () => {
+test('features are copied, so that they do not retain the memory of their batch', () => {
   const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
   const batch = Float32Array.from({ length: 400 }, (_, i) => i);
   const maps = { dtype: 'float32' as const, shape: [1, 10, 10], data: batch.subarray(100, 200) };
@@ -86,7 +86,7 @@ test('features are kept in memory of their own, whatever rode with them', () => 
   assert.equal(store.find('b')!.maps.data, alone.maps.data, 'nothing to copy');
 });
 
-test('what one engine computed goes together', () => {
+test('the features of one engine are removed together', () => {
   const store = createFeatureStore({ storedFeaturesBytes: 2000, storedFeatures: 3 });
   const other = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
   store.keep('a', features(1), 60);

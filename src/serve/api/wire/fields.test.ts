@@ -13,14 +13,14 @@ test('errors of the image and dense layers get the name of the field, with an in
   assert.equal(inField('image', other), other);
 });
 
-test('a number outside its range is rejected with its value, one that is left out passes', () => {
+test('a number outside its range is rejected with its value, and an absent one is accepted', () => {
   const check = (value?: number) => checkRange('ratio', value, (given) => given > 0, 'the numbers above 0');
   assert.throws(() => check(0), { code: 'invalid_argument', message: 'ratio: 0 is outside the numbers above 0' });
   check(1);
   check();
 });
 
-test('a repeated field has 1 to the limit', () => {
+test('a repeated field has from 1 up to the limit of values', () => {
   const ways = { none: 'send one', tooMany: 'send several requests' };
   const check = (length: number) => checkCount('targets', { length }, { matchTargets: 2 }, 'matchTargets', ways);
   assert.throws(() => check(0), { code: 'invalid_argument', message: 'targets: empty; send one' });

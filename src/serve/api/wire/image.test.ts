@@ -8,7 +8,7 @@ import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { defaultServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
-import { mostInputBytes, readImage, readResizePolicy } from './image.js';
+import { maxInputBytes, readImage, readResizePolicy } from './image.js';
 
 const engine = createFakeEngine({ manifest: { ...tinyManifest, files: {} } });
 const context: ServeContext = {
@@ -18,7 +18,7 @@ const context: ServeContext = {
   ...sharedParts(),
 };
 
-test('the encoded file is let go once it is decoded', async () => {
+test('the encoded file is released once it is decoded', async () => {
   const encoded = await sharp(new Uint8Array(64 * 64 * 3), { raw: { width: 64, height: 64, channels: 3 } })
     .png()
     .toBuffer();
@@ -32,7 +32,7 @@ test('the encoded file is let go once it is decoded', async () => {
 const preprocessing = { resize: 256, crop: 224 } as Manifest['preprocessing'];
 const nothing = { native: null, crop: null };
 
-test('a shortest side without a crop takes the model’s own, or what fits a smaller side', () => {
+test('a shortest side without a crop uses the model’s own, or one that fits a smaller side', () => {
   for (const [resize, expected] of [
     [0, { resize: 256, crop: 224 }],
     [512, { resize: 512, crop: 224 }],
@@ -46,20 +46,24 @@ test('a shortest side without a crop takes the model’s own, or what fits a sma
   }
 });
 
-test('a crop that is asked for is kept', () => {
+test('a requested crop is kept', () => {
   assert.deepEqual(
     readResizePolicy({ ...nothing, shortestSide: { resize: 0, crop: 96 } }, { preprocessing, stride: 32 }),
     { kind: 'shortestSide', resize: 256, crop: 96 },
   );
 });
 
-test('the bytes of a network input are known before its image is decoded, except for native, which may come to the limit', () => {
+test('the bytes of a network input are known before decoding, except for native, which counts as the limit', () => {
   const limits = { inputPixels: 600 * 600 };
-  const most = (image: Parameters<typeof readResizePolicy>[0]) =>
-    mostInputBytes(image, { preprocessing, stride: 32 }, limits);
-  assert.equal(most({ crop: null }), 3 * 224 * 224);
-  assert.equal(most({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
-  assert.equal(most({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
-  assert.equal(most({ crop: null, native: {} }), 3 * 600 * 600);
-  assert.equal(most({ crop: null, fit: { width: 2 ** 31, height: 2 ** 31 } }), 3 * 600 * 600, 'it is refused later');
+  const maxBytes = (image: Parameters<typeof readResizePolicy>[0]) =>
+    maxInputBytes(image, { preprocessing, stride: 32 }, limits);
+  assert.equal(maxBytes({ crop: null }), 3 * 224 * 224);
+  assert.equal(maxBytes({ crop: null, shortestSide: { resize: 512, crop: 448 } }), 3 * 448 * 448);
+  assert.equal(maxBytes({ crop: null, fit: { width: 320, height: 64 } }), 3 * 320 * 64);
+  assert.equal(maxBytes({ crop: null, native: {} }), 3 * 600 * 600);
+  assert.equal(
+    maxBytes({ crop: null, fit: { width: 2 ** 31, height: 2 ** 31 } }),
+    3 * 600 * 600,
+    'it is rejected later',
+  );
 });

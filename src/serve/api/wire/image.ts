@@ -58,7 +58,7 @@ export function readResizePolicy(
  * Maximum bytes of the network input of a request's image (RGB, 8 bits), as far as known before it is decoded. The size of `native`
  * is not known before that: it may be as large as the limit.
  */
-export function mostInputBytes(
+export function maxInputBytes(
   image: Parameters<typeof readResizePolicy>[0],
   manifest: Parameters<typeof readResizePolicy>[1],
   { inputPixels }: OutputLimits,

@@ -6,14 +6,14 @@ import type { Tensor__Output } from '../../../proto/generated/vicregl/v1/Tensor.
 import { float16ToFloat32 } from '../../../tensor/float16.js';
 import { readSentFeatures } from './sentFeatures.js';
 
-/** Enough for several slices, of which the vectors do not tile the last. */
+/** Enough for several slices, of which the last is not full. */
 const [rows, columns, channels] = [51, 53, 384];
 const count = rows * columns * channels;
 const { signal } = new AbortController();
 
 const bytesOf = ({ buffer }: { readonly buffer: ArrayBufferLike }): Buffer => Buffer.from(buffer);
 
-/** As the bytes of a field stand in a message: anywhere. */
+/** The bytes of a field at any offset in a message. */
 function unaligned(bytes: Uint8Array): Buffer {
   const shifted = Buffer.alloc(bytes.length + 1).subarray(1);
   shifted.set(bytes);
@@ -32,7 +32,7 @@ const halves = Uint16Array.from({ length: count }, (_, i) => (i * 7919) % 0x7c00
 const integers = Int8Array.from({ length: count }, (_, i) => ((i * 31) % 255) - 127);
 const scales = Float32Array.from({ length: rows * columns }, (_, i) => Math.fround(0.1 + i / 1000));
 
-test('numbers of every type are read as they were sent, wherever they stand in the message', async () => {
+test('numbers of every type are read as they were sent, at any offset in the message', async () => {
   const cases = [
     [{ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }, floats],
     [{ dtype: 'DATA_TYPE_FLOAT16', data: bytesOf(halves) }, float16ToFloat32(halves)],
@@ -55,7 +55,7 @@ test('numbers of every type are read as they were sent, wherever they stand in t
   }
 });
 
-test('reading large maps leaves the event loop to others, and stops when the call is given up', async () => {
+test('reading large maps does not block the event loop, and stops when the call is aborted', async () => {
   const { read } = readSentFeatures(
     sent({ dtype: 'DATA_TYPE_FLOAT32', data: bytesOf(floats) }),
     'a.features',
@@ -63,13 +63,13 @@ test('reading large maps leaves the event loop to others, and stops when the cal
   );
   const turns = await turnsWhile(() => read(signal));
   assert.ok(turns >= 3, `${turns} turns`);
-  const given = new AbortController();
-  const reading = read(given.signal);
-  given.abort(new Error('given up'));
+  const controller = new AbortController();
+  const reading = read(controller.signal);
+  controller.abort(new Error('given up'));
   await assert.rejects(reading, /given up/);
 });
 
-test('what is wrong about the sizes is refused at once, a number that is not finite when they are read', async () => {
+test('wrong sizes are rejected immediately, and numbers that are not finite when they are read', async () => {
   const of = (features: Parameters<typeof sent>[0], shape?: number[]) =>
     readSentFeatures(sent(features, shape), 'a.features', channels);
   const wrong = [
@@ -100,7 +100,7 @@ test('what is wrong about the sizes is refused at once, a number that is not fin
     code: 'invalid_argument',
     message: `a.features.features: element ${at} is -Infinity; all must be finite`,
   });
-  // A scale that takes its vector beyond float32.
+  // A scale with which a vector exceeds float32.
   const large = scales.slice();
   large[1] = 3e38;
   await assert.rejects(of({ dtype: 'DATA_TYPE_INT8', data: bytesOf(integers), scales: bytesOf(large) }).read(signal), {

@@ -20,17 +20,17 @@ const map = tensor(
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
   Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 
-/** What the steps give, which must have paused. */
+/** The result of steps that must have paused. */
 function paused<T>(steps: Generator<void, T>): T {
   assert.equal(steps.next().done, false, 'a large map is not done at once');
   return runSync(steps);
 }
 
-/** The rows of the map one by one, each small enough to be done at once. */
+/** The rows of the map one by one, each small enough for one slice. */
 const singleRows = (of: Tensor<'float32'>): Tensor<'float32'>[] =>
   Array.from({ length: of.shape[0]! }, (_, row) => rowsOf(of, row, row + 1));
 
-test('large maps become the same bytes in slices as their rows do one by one', () => {
+test('large maps are encoded in slices to the same bytes as row by row', () => {
   for (const dtype of ['float16', 'int8'] as const) {
     const whole = paused(tensorMessage(map, dtype));
     const parts = singleRows(map).map((row) => runSync(tensorMessage(row, dtype)));
@@ -45,7 +45,7 @@ test('large maps become the same bytes in slices as their rows do one by one', (
   assert.ok(bytesOf(unit.data).equals(Buffer.concat(units)));
 });
 
-test('large parts of a map hold its vectors, in slices', () => {
+test('large parts of a map contain its vectors, in slices', () => {
   const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, columns: 50 }));
   const cells = Array.from({ length: 2000 }, (_, i) => ({
     row: 1 + Math.floor(i / 50),

@@ -58,7 +58,7 @@ export function createAuthenticator({ store, openHealth }: AuthenticatorOptions)
   return (path, authorization, onIdentified) => {
     if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return;
     const holder = authenticate(store, authorization);
-    // Before the rate limit, so that the log says whose call was rejected.
+    // Before the rate limit, so that the log names the holder of a rejected call.
     onIdentified(holder);
     checkRate(holder);
   };

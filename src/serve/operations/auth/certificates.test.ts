@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-test('files that fit are read, with names and end', async () => {
+test('valid files are read, with names and expiry', async () => {
   const { cert, key } = await writeIdentity(folder, 'good', authority.sign('good', { from: -1, to: 10 }));
   const ca = join(folder, 'ca.crt');
   await writeFile(ca, authority.cert);
@@ -23,7 +23,7 @@ test('files that fit are read, with names and end', async () => {
   assert.equal(found.clientCa?.toString(), authority.cert);
 });
 
-test('what cannot work names key and file, and nothing of a key', async () => {
+test('errors name the configuration key and the file, and show nothing of a private key', async () => {
   const good = await writeIdentity(folder, 'a', authority.sign('a'));
   const other = await writeIdentity(folder, 'b', authority.sign('b'));
   const ended = await writeIdentity(folder, 'old', authority.sign('old', { from: -20, to: -10 }));

@@ -19,7 +19,7 @@ const entry = (
 });
 
 describe('tokens', () => {
-  test('a new one each time, of 256 bits, that a header can carry', () => {
+  test('are new each time, have 256 bits, and are valid in a header', () => {
     const [a, b] = [createToken(), createToken()];
     assert.notEqual(a, b);
     assert.match(a, /^vrg_[\w-]{43}$/);
@@ -30,7 +30,7 @@ describe('tokens', () => {
     }
   });
 
-  test('the store knows holders by their hash alone', () => {
+  test('are stored only as hashes', () => {
     const store = createTokenStore([entry('a', 'one'), entry('b', 'two', { admin: true })]);
     assert.deepEqual([store.find('one')?.name, store.find('two')?.name], ['a', 'b']);
     for (const wrong of ['', 'on', 'one ', hashToken('one').toString('hex')])
@@ -40,7 +40,7 @@ describe('tokens', () => {
     assert.deepEqual([store.find('one'), store.find('three')?.name, store.hasAdmin], [undefined, 'c', false]);
   });
 
-  test('an allowance is a burst, then so many a second; a reload of the same entry does not fill it', () => {
+  test('have a rate limit with a burst, which a reload of the same entry does not refill', () => {
     const slow = { requestsPerSecond: 0.001, burst: 2 };
     const store = createTokenStore([entry('slow', 'one', slow), entry('free', 'two')]);
     const spend = (token: string) => store.find(token)!.spend();
@@ -61,7 +61,7 @@ describe('tokens', () => {
     assert.deepEqual([standard.spend(), standard.spend() > 0], [0, true]);
   });
 
-  test('a tokens file with a fault names file and entry, and shows no value', async () => {
+  test('with an error in their file are reported by file and entry, without a value', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'vicregl-tokens-'));
     const write = async (text: string) => {
       const path = join(folder, 'tokens.yaml');
