@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import type { Command } from 'commander';
 import { labelPicture, overlayPicture } from '../evaluate/segmentation/pictures.js';
@@ -8,6 +6,7 @@ import { createSegmenter } from '../evaluate/segmentation/segmenter.js';
 import { modelSubject, withFeatures } from '../evaluate/subjects/modelSubject.js';
 import { weightsDigest } from '../evaluate/subjects/weightsDigest.js';
 import { checkOutputFile, OutputError, writeOutputFile } from '../files/output.js';
+import { withScratch } from '../files/scratch.js';
 import {
   HeadError,
   openSegmentationHead,
@@ -62,8 +61,7 @@ export function registerSegment(program: Command): void {
     requireHeadModel(head, { name, version, digest: await weightsDigest(folder) });
     const photograph = await readPhotograph({ image: photo });
 
-    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
-    try {
+    await withScratch(async (scratch) => {
       const stages = maps.some(({ name: map }) => map !== 'maps');
       const needs = { stages, ...(outputStride !== undefined && { outputStride }) };
       const full = await withFeatures(folder, needs, join(scratch, 'model'));
@@ -101,8 +99,6 @@ export function registerSegment(program: Command): void {
       } finally {
         await subject.close();
       }
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
-    }
+    });
   });
 }

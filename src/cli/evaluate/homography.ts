@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
-import { measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
+import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
 import type { PhotographSize } from '../../evaluate/homography/matchPair.js';
 import { openPair, openPairsFolder, type PlanarPairs } from '../../evaluate/homography/planarPairs.js';
 import { type PlanarView, pairsOfViews } from '../../evaluate/homography/planarViews.js';
@@ -148,22 +148,25 @@ export function registerEvaluateHomography(evaluate: Command): void {
         const session = await openNearestSession(threads ?? 0);
         try {
           if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
-          const measures = await measureSubjects(sources, (subject, source) =>
-            measureHomographies(subject, source, pairs, {
-              size: resize,
-              space,
-              seeds: Array.from({ length: flags.seeds }, (_, i) => seed + i),
-              search: (pair, signal) => searchNearest(session, pair, signal),
-              cache,
-              progress,
-              ...(pictures !== undefined && {
-                drawn: (item: number, name: string, png: Buffer) => {
-                  const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
-                  const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
-                  return writeOutputFile('--pictures', join(pictures, file), png);
-                },
+          const measures = await measureSubjects(
+            sources,
+            (subject, source) =>
+              measureHomographies(subject, source, pairs, {
+                size: resize,
+                space,
+                seeds: Array.from({ length: flags.seeds }, (_, i) => seed + i),
+                search: (pair, signal) => searchNearest(session, pair, signal),
+                cache,
+                progress,
+                ...(pictures !== undefined && {
+                  drawn: (item: number, name: string, png: Buffer) => {
+                    const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
+                    const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
+                    return writeOutputFile('--pictures', join(pictures, file), png);
+                  },
+                }),
               }),
-            }),
+            (source) => homographyOutput(source, { space, size: resize }),
           );
           const { skipped } = measures[0]!;
           const left = new Set(skipped.map(({ index }) => index));

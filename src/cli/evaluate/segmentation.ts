@@ -5,7 +5,7 @@ import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
 import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
 import { comparisonPicture } from '../../evaluate/segmentation/pictures.js';
-import { protocolOf } from '../../evaluate/segmentation/protocol.js';
+import { headMaps, protocolOf } from '../../evaluate/segmentation/protocol.js';
 import {
   type CheckedPair,
   openSegmentationData,
@@ -135,28 +135,34 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         if (pictures !== undefined) await makeFolder(pictures);
 
         let inputStride = 0;
-        const measures = await measureSubjects(sources, (subject, source): Promise<MeasuredSegmentation> => {
-          checkSizes(flags, subject.stride);
-          const first = source === sources[0];
-          if (first) inputStride = subject.stride;
-          return measureSegmentation(subject, source, data, {
-            ...settings,
-            protocol,
-            seed,
-            session: { ...(threads !== undefined && { threads }) },
-            cacheDir: flags.cache,
-            scratch,
-            progress,
-            ...(first &&
-              pictures !== undefined && {
-                async onPrediction(pair, photograph, predicted) {
-                  const { data: truth } = await data.labels(pair);
-                  const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
-                  await writeOutputFile('--pictures', join(pictures, pictureName(pair)), picture);
-                },
-              }),
-          });
-        });
+        const measures = await measureSubjects(
+          sources,
+          (subject, source): Promise<MeasuredSegmentation> => {
+            const first = source === sources[0];
+            if (first) inputStride = subject.stride;
+            return measureSegmentation(subject, source, data, {
+              ...settings,
+              protocol,
+              seed,
+              session: { ...(threads !== undefined && { threads }) },
+              cacheDir: flags.cache,
+              scratch,
+              progress,
+              ...(first &&
+                pictures !== undefined && {
+                  async onPrediction(pair, photograph, predicted) {
+                    const { data: truth } = await data.labels(pair);
+                    const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
+                    await writeOutputFile('--pictures', join(pictures, pictureName(pair)), picture);
+                  },
+                }),
+            });
+          },
+          (source) => {
+            checkSizes(flags, source.stride);
+            headMaps(protocol, source);
+          },
+        );
         const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px, learning rate ${settings.learningRate} with polynomial decay 0.9`;
         const [trained] = measures;
         if (outHead !== undefined) {
