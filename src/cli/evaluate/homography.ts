@@ -1,5 +1,4 @@
 import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
 import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
@@ -8,13 +7,14 @@ import { openPair, openPairsFolder, type PlanarPairs } from '../../evaluate/homo
 import { type PlanarView, pairsOfViews } from '../../evaluate/homography/planarViews.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
-import { checkOutputFolder, makeFolder, writeOutput, writeOutputFile } from '../../files/output.js';
+import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import { openNearestSession, searchNearest } from '../../match/tiled/search.js';
 import { ConfigError } from '../../train/config.js';
 import { parseResize } from '../imageFlags.js';
 import { ofInput } from '../ofInput.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
+import { picturesIn } from './pictures.js';
 import { spaceOption } from './spaceOption.js';
 
 interface HomographyFlags extends EvaluationFlags {
@@ -140,6 +140,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
     const { pictures, resize, space, threads } = flags;
     checkFlags(flags);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    const drawn = pictures === undefined ? undefined : picturesIn(pictures);
     await runEvaluation(
       flags,
       () => ({}),
@@ -158,11 +159,11 @@ export function registerEvaluateHomography(evaluate: Command): void {
                 search: (pair, signal) => searchNearest(session, pair, signal),
                 cache,
                 progress,
-                ...(pictures !== undefined && {
+                ...(drawn !== undefined && {
                   drawn: (item: number, name: string, png: Buffer) => {
                     const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
                     const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
-                    return writeOutputFile('--pictures', join(pictures, file), png);
+                    return drawn.write(file, png);
                   },
                 }),
               }),
@@ -201,5 +202,6 @@ export function registerEvaluateHomography(evaluate: Command): void {
         }
       },
     );
+    drawn?.finish();
   });
 }

@@ -1,4 +1,4 @@
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
@@ -13,11 +13,12 @@ import {
 } from '../../evaluate/segmentation/segmentationData.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
-import { checkOutputFolder, makeFolder, writeOutputFile } from '../../files/output.js';
+import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import { requireFreeHeadPlace, writeSegmentationHead } from '../../heads/segmentationFolder.js';
 import { backboneOfManifest } from '../../models/architecture.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
+import { picturesIn } from './pictures.js';
 
 interface SegmentationFlags extends EvaluationFlags {
   readonly data: string;
@@ -116,6 +117,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     const { pictures, outHead } = flags;
     if (outHead !== undefined) await requireFreeHeadPlace('--out-head', outHead);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    const drawn = pictures === undefined ? undefined : picturesIn(pictures);
     // After the result is printed and written, so that a full disk does not lose it.
     let keepHead = async (): Promise<void> => undefined;
     await runEvaluation(
@@ -132,7 +134,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
         const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
         for (const note of data.notes) log(note);
-        if (pictures !== undefined) await makeFolder(pictures);
+        if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
 
         let inputStride = 0;
         const measures = await measureSubjects(
@@ -149,11 +151,11 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
               scratch,
               progress,
               ...(first &&
-                pictures !== undefined && {
+                drawn !== undefined && {
                   async onPrediction(pair, photograph, predicted) {
                     const { data: truth } = await data.labels(pair);
                     const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
-                    await writeOutputFile('--pictures', join(pictures, pictureName(pair)), picture);
+                    await drawn.write(pictureName(pair), picture);
                   },
                 }),
             });
@@ -212,5 +214,6 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
       },
     );
     await keepHead();
+    drawn?.finish();
   });
 }

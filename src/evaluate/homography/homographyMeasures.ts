@@ -133,7 +133,7 @@ export async function measureHomographies(
   pairs: PlanarPairs,
   options: HomographyOptions,
 ): Promise<MeasuredHomographies> {
-  const { size, space, seeds, search, drawn, cache = featureCache(undefined), progress = silentProgress } = options;
+  const { size, seeds, search, drawn, cache = featureCache(undefined), progress = silentProgress } = options;
   const { output, stride } = homographyOutput(source, options);
   progress.begin(source.name, pairs.names.length, 'pairs');
 

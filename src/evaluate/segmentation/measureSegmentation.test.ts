@@ -148,6 +148,23 @@ describe('linear segmentation of frozen maps', () => {
     assert.throws(() => headMaps(convNext, lastMap), /no maps of stages/);
   });
 
+  it('names the head where its graph is none, or of another number of classes', async () => {
+    const { head, maps } = await measure(stages, { steps: 2 });
+    const subject = await stages.open();
+    const options = { maps, classes: 3, window: settings.window, session: settings.session };
+    await assert.rejects(createSegmenter(subject, Uint8Array.of(1, 2), options), {
+      name: 'HeadError',
+      message: /^the graph of the head cannot be used: .*train the head again$/s,
+    });
+    const segmenter = await createSegmenter(subject, head, options);
+    const image = { width: 16, height: 8, data: new Uint8Array(16 * 8 * 3) };
+    await assert.rejects(segmenter.segment(image), {
+      name: 'HeadError',
+      message: /logits of \[1,2,4,2\], .* \[1,2,4,3\]/,
+    });
+    await segmenter.close();
+  });
+
   it('refuses a photograph that has changed since it was checked', async () => {
     const path = data.test[1]!.image;
     const bytes = await readFile(path);
