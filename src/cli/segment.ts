@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import type { Command } from 'commander';
 import { labelPicture, overlayPicture } from '../evaluate/segmentation/pictures.js';
@@ -8,9 +6,10 @@ import { createSegmenter } from '../evaluate/segmentation/segmenter.js';
 import { modelSubject, withFeatures } from '../evaluate/subjects/modelSubject.js';
 import { weightsDigest } from '../evaluate/subjects/weightsDigest.js';
 import { checkOutputFile, OutputError, writeOutputFile } from '../files/output.js';
+import { withScratch } from '../files/scratch.js';
 import {
-  HeadError,
   openSegmentationHead,
+  requireHeadMaps,
   requireHeadModel,
   type SegmentationHeadManifest,
 } from '../heads/segmentationFolder.js';
@@ -55,26 +54,22 @@ export function registerSegment(program: Command): void {
     if (extname(out).toLowerCase() !== '.png') throw new OutputError(`--out: "${out}" must end in .png`);
     await checkOutputFile('--out', out);
     const head = await openSegmentationHead(flags.head);
-    const { classes, maps, window, inputStride, outputStride, model: trained } = head.manifest;
+    const { classes, maps, window, outputStride, model: trained } = head.manifest;
     const modelDir = flags.model ?? bundledModelFolder;
     const folder = await ofInput('--model', modelDir, () => openModelFolder(modelDir));
     const { name, version } = folder.manifest;
     requireHeadModel(head, { name, version, digest: await weightsDigest(folder) });
     const photograph = await readPhotograph({ image: photo });
 
-    const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
-    try {
+    await withScratch(async (scratch) => {
       const stages = maps.some(({ name: map }) => map !== 'maps');
       const needs = { stages, ...(outputStride !== undefined && { outputStride }) };
       const full = await withFeatures(folder, needs, join(scratch, 'model'));
       const log = sayOnce((message) => console.error(message));
-      const subject = await modelSubject('trained', full, (one) => startBatchEngine(one, flags, log)).open();
+      const source = modelSubject('trained', full, (one) => startBatchEngine(one, flags, log));
+      requireHeadMaps(head, source);
+      const subject = await source.open();
       try {
-        if (subject.stride !== inputStride) {
-          throw new HeadError(
-            `${flags.head} expects inputs of stride ${inputStride}, and the model has ${subject.stride}; train the head again`,
-          );
-        }
         const session = { ...(threads !== undefined && { threads }) };
         const segmenter = await createSegmenter(subject, head.graph, {
           maps,
@@ -101,8 +96,6 @@ export function registerSegment(program: Command): void {
       } finally {
         await subject.close();
       }
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
-    }
+    });
   });
 }

@@ -15,6 +15,7 @@ import { findModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
+import { stopOnSignals } from './stopOnSignals.js';
 import { wholeNumber } from './wholeNumber.js';
 
 interface TrainFlags {
@@ -85,8 +86,7 @@ export function registerTrain(program: Command): void {
       await checkOutputFolder('--out', out);
       const init = await initOf(flags);
       const stop = new AbortController();
-      const onSignal = () => stop.abort();
-      process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+      const off = stopOnSignals(() => stop.abort());
       // Exceeding the file size limit (ulimit -f) must be a write error, like a full disk. Node ignores the signal initially,
       // but signal-exit (of write-file-atomic) handles it and then restores the default, which kills the process.
       process.on('SIGXFSZ', ignore);
@@ -107,7 +107,8 @@ export function registerTrain(program: Command): void {
             : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
         );
       } finally {
-        process.off('SIGINT', onSignal).off('SIGTERM', onSignal).off('SIGXFSZ', ignore);
+        off();
+        process.off('SIGXFSZ', ignore);
       }
     });
 }

@@ -56,6 +56,19 @@ describe('featureCache', () => {
     }
   });
 
+  it('names the folder of what cannot be written', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
+    try {
+      const file = join(dir, 'file');
+      await writeFile(file, '');
+      const error = { name: 'OutputError', message: /^--cache: .*file.* cannot be written: .*\(ENOTDIR\)$/ };
+      await assert.rejects(featureCache(file).progressOf({ key: 1 }).write(part(1)), error);
+      await assert.rejects(featureCache(file, 'maps').progressOf({ key: 1 }).write(part(1)), { message: /^maps: / });
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
   it('keeps nothing where the work fails, or without a folder', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
     try {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeOutput } from '../files/output.js';
 import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -15,10 +16,13 @@ export interface CachedPart {
  * need not compute them again. Without a folder nothing is kept.
  */
 export interface FeatureCache {
+  /** Whether anything is kept: not without a folder. */
+  readonly keeps: boolean;
   /**
    * The part of this key from the disk, else computed and kept. Parts are written beside their place and renamed: what is
    * there is whole.
    * @param key all that the part depends on: digest of the subject, images, sizes, number of the part.
+   * @throws OutputError if the part cannot be written, and what `compute` throws.
    */
   part(key: CacheKey, compute: () => Promise<CachedPart>): Promise<CachedPart>;
   /** A part that changes while work goes on: how far it has come, to go on from after an interruption. */
@@ -30,14 +34,18 @@ export type CacheKey = Readonly<Record<string, unknown>>;
 export interface SavedProgress {
   /** What was saved last; undefined where nothing was, or the file is damaged. */
   read(): Promise<CachedPart | undefined>;
-  /** Replaces it, atomically. */
+  /** Replaces it, atomically. @throws OutputError */
   write(part: CachedPart): Promise<void>;
 }
 
-/** @param dir folder of the cache, created where it is missing; undefined for none. */
-export function featureCache(dir: string | undefined): FeatureCache {
+/**
+ * @param dir folder of the cache, created where it is missing; undefined for none.
+ * @param what names the folder in errors
+ */
+export function featureCache(dir: string | undefined, what = '--cache'): FeatureCache {
   if (dir === undefined) {
     return {
+      keeps: false,
       part: (_, compute) => compute(),
       progressOf: () => ({ read: async () => undefined, write: async () => undefined }),
     };
@@ -58,12 +66,15 @@ export function featureCache(dir: string | undefined): FeatureCache {
         }
       },
       async write({ tensors, metadata }) {
-        await mkdir(folder, { recursive: true });
-        await writeSafetensors(path, tensors, metadata);
+        await writeOutput(what, path, async () => {
+          await mkdir(folder, { recursive: true });
+          await writeSafetensors(path, tensors, metadata);
+        });
       },
     };
   };
   return {
+    keeps: true,
     progressOf,
     async part(key, compute) {
       const saved = progressOf(key);

@@ -1,6 +1,6 @@
 import type { OutputName } from '../engine/engine.js';
 import { ParameterError } from '../nn/parameters.js';
-import type { Subject, SubjectSource } from './subjects/subject.js';
+import type { SubjectSource } from './subjects/subject.js';
 
 /** The space in which cells are compared: the local projector's vectors, or those of the backbone. */
 export type LocalSpace = 'projector' | 'backbone';
@@ -12,8 +12,7 @@ const OUTPUTS = { projector: 'maps_embedding', backbone: 'maps' } as const satis
  * @throws ParameterError for the projector's space of a model without a local projector.
  */
 export function outputOfSpace(
-  { outputs }: Pick<Subject, 'outputs'>,
-  { model }: Pick<SubjectSource, 'model'>,
+  { model, outputs }: Pick<SubjectSource, 'model' | 'outputs'>,
   space: LocalSpace,
 ): 'maps_embedding' | 'maps' {
   const output = OUTPUTS[space];

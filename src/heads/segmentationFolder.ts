@@ -16,7 +16,33 @@ const MANIFEST_FILE = 'manifest.json';
 
 const channel = z.int().min(0).max(255);
 
-const headSchema = z.strictObject({
+/** The parts of a manifest that must agree with each other. */
+interface HeadGeometry {
+  readonly maps: readonly { readonly name: string; readonly stride: number }[];
+  readonly stride: number;
+  readonly window: { readonly side: number; readonly step: number };
+}
+
+/** What contradicts itself in a manifest, by its key. */
+function contradictions({ maps, stride, window }: HeadGeometry): { readonly key: string; readonly message: string }[] {
+  const finest = maps[0]!.stride;
+  const problems: { key: string; message: string }[] = [];
+  if (new Set(maps.map(({ name }) => name)).size < maps.length)
+    problems.push({ key: 'maps', message: 'a map is named twice' });
+  if (maps.some((map) => map.stride % finest !== 0)) {
+    problems.push({ key: 'maps', message: `strides must be multiples of the first, ${finest}` });
+  }
+  if (stride !== finest) problems.push({ key: 'stride', message: `it must be that of the first map, ${finest}` });
+  if (window.step > window.side) {
+    problems.push({
+      key: 'window',
+      message: 'the step must be at most the side: pixels between windows would have no class',
+    });
+  }
+  return problems;
+}
+
+const headShape = z.strictObject({
   format: z.literal(HEAD_FORMAT),
   formatVersion: z.literal(HEAD_VERSION),
   created: z.iso.datetime(),
@@ -45,6 +71,10 @@ const headSchema = z.strictObject({
     .describe('The model whose maps it reads; `digest` identifies its weights.'),
   scores: z.record(z.string(), z.number().nullable()).describe('Figures on the test images, such as miou.'),
   graph: z.strictObject({ file: z.literal(GRAPH_FILE), sha256: z.string() }),
+});
+
+const headSchema = headShape.superRefine((manifest, context) => {
+  for (const { key, message } of contradictions(manifest)) context.addIssue({ code: 'custom', path: [key], message });
 });
 
 export type SegmentationHeadManifest = z.infer<typeof headSchema>;
@@ -175,4 +205,36 @@ export function requireHeadModel(
       `${model.name} ${model.version} (digest ${model.digest.slice(0, 12)}): its logits would mean nothing. ` +
       `Give the folder of ${own.name} ${own.version} with --model, or train a head on this model with vicregl evaluate segmentation --out-head`,
   );
+}
+
+/**
+ * Checks that a model computes the maps that a head reads. It does if the head's manifest was not changed by hand.
+ * @param model its outputs by name, and the stride of its inputs
+ * @throws HeadError that names the first difference.
+ */
+export function requireHeadMaps(
+  { dir, manifest }: Pick<SegmentationHeadFolder, 'dir' | 'manifest'>,
+  model: {
+    readonly stride: number;
+    readonly outputs: ReadonlyMap<string, { readonly channels: number; readonly stride?: number }>;
+  },
+): void {
+  const problem = mapProblem(manifest, model);
+  if (problem === undefined) return;
+  throw new HeadError(`the manifest of ${dir} does not fit the model: ${problem}; train the head again`);
+}
+
+function mapProblem(
+  { maps, inputStride }: SegmentationHeadManifest,
+  { stride, outputs }: Parameters<typeof requireHeadMaps>[1],
+): string | undefined {
+  if (inputStride !== stride) return `it has inputs of stride ${inputStride}, and the model of ${stride}`;
+  for (const { name, ...map } of maps) {
+    const output = outputs.get(name);
+    if (output === undefined) return `it reads "${name}", and the model has ${[...outputs.keys()].join(', ')}`;
+    if (output.channels !== map.channels || output.stride !== map.stride) {
+      return `its "${name}" has ${map.channels} channels and stride ${map.stride}, and the model's ${output.channels} and ${output.stride ?? 'none'}`;
+    }
+  }
+  return undefined;
 }

@@ -82,7 +82,10 @@ describe('vicregl evaluate knn', () => {
       [['--temperature', '0'], /It must be a number above 0/],
       [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 /],
       [['--test-images', '1', '--train-images', '25'], /one image alone can be evaluated, and an interval needs two/],
-      [['--test-images', '2', '--train-images', '10'], /k is 20, but the bank has only 10 vectors/],
+      [
+        ['--test-images', '2', '--train-images', '10'],
+        /--k is 20, and there are only 10 training images; use at most 10/,
+      ],
     ] as const) {
       const { code, stderr } = await knn(...flags);
       assert.notEqual(code, 0);

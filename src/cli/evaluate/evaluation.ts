@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SkippedImage } from '../../data/sample.js';
 import { sourceFingerprint } from '../../data/sourceFingerprint.js';
@@ -11,6 +8,7 @@ import type { ResultData } from '../../evaluate/result/schema.js';
 import { type Baseline, openSubjects } from '../../evaluate/subjects/openSubjects.js';
 import type { FeatureNeeds, SubjectSource } from '../../evaluate/subjects/subject.js';
 import { checkOutputFile, checkOutputFolder, writeOutputFile } from '../../files/output.js';
+import { withScratch } from '../../files/scratch.js';
 import { openModelFolder } from '../../models/folder.js';
 import { type ShownProgress, showProgress } from '../../progress/work.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from '../engine.js';
@@ -86,9 +84,8 @@ export async function runEvaluation(
   const began = performance.now();
   if (out !== undefined) await checkOutputFile('--out', out);
   if (cache !== undefined) await checkOutputFolder('--cache', cache);
-  const scratch = await mkdtemp(join(tmpdir(), 'vicregl-'));
   const progress = showProgress();
-  try {
+  const evaluateIn = async (scratch: string): Promise<void> => {
     const evaluated = await openEvaluated(flags, scratch);
     const baselines = await Promise.all((flags.baseline ?? ['random']).map(openBaseline));
     const seed = flags.seed ?? evaluated.config?.seed ?? 0;
@@ -105,9 +102,11 @@ export async function runEvaluation(
     // Printed first, so that a full disk does not lose the results.
     printJson(summaryOf(result));
     if (out !== undefined) await writeOutputFile('--out', out, `${JSON.stringify(result)}\n`);
+  };
+  try {
+    await withScratch(evaluateIn);
   } finally {
     progress.stop();
-    await rm(scratch, { recursive: true, force: true });
   }
 }
 

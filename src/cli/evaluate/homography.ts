@@ -1,20 +1,20 @@
 import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openImageSource } from '../../data/sources.js';
-import { measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
+import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
 import type { PhotographSize } from '../../evaluate/homography/matchPair.js';
 import { openPair, openPairsFolder, type PlanarPairs } from '../../evaluate/homography/planarPairs.js';
 import { type PlanarView, pairsOfViews } from '../../evaluate/homography/planarViews.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
-import { checkOutputFolder, makeFolder, writeOutput, writeOutputFile } from '../../files/output.js';
+import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import { openNearestSession, searchNearest } from '../../match/tiled/search.js';
 import { ConfigError } from '../../train/config.js';
 import { parseResize } from '../imageFlags.js';
 import { ofInput } from '../ofInput.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
+import { picturesIn } from './pictures.js';
 import { spaceOption } from './spaceOption.js';
 
 interface HomographyFlags extends EvaluationFlags {
@@ -140,6 +140,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
     const { pictures, resize, space, threads } = flags;
     checkFlags(flags);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    const drawn = pictures === undefined ? undefined : picturesIn(pictures);
     await runEvaluation(
       flags,
       () => ({}),
@@ -148,22 +149,25 @@ export function registerEvaluateHomography(evaluate: Command): void {
         const session = await openNearestSession(threads ?? 0);
         try {
           if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
-          const measures = await measureSubjects(sources, (subject, source) =>
-            measureHomographies(subject, source, pairs, {
-              size: resize,
-              space,
-              seeds: Array.from({ length: flags.seeds }, (_, i) => seed + i),
-              search: (pair, signal) => searchNearest(session, pair, signal),
-              cache,
-              progress,
-              ...(pictures !== undefined && {
-                drawn: (item: number, name: string, png: Buffer) => {
-                  const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
-                  const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
-                  return writeOutputFile('--pictures', join(pictures, file), png);
-                },
+          const measures = await measureSubjects(
+            sources,
+            (subject, source) =>
+              measureHomographies(subject, source, pairs, {
+                size: resize,
+                space,
+                seeds: Array.from({ length: flags.seeds }, (_, i) => seed + i),
+                search: (pair, signal) => searchNearest(session, pair, signal),
+                cache,
+                progress,
+                ...(drawn !== undefined && {
+                  drawn: (item: number, name: string, png: Buffer) => {
+                    const number = String(item + 1).padStart(String(pairs.names.length).length, '0');
+                    const file = `${number}-${safeName(name)}-${safeName(source.name)}.png`;
+                    return drawn.write(file, png);
+                  },
+                }),
               }),
-            }),
+            (source) => homographyOutput(source, { space, size: resize }),
           );
           const { skipped } = measures[0]!;
           const left = new Set(skipped.map(({ index }) => index));
@@ -198,5 +202,6 @@ export function registerEvaluateHomography(evaluate: Command): void {
         }
       },
     );
+    drawn?.finish();
   });
 }

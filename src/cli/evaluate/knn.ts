@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
+import { DataError } from '../../data/dataError.js';
+import { checkSizes, embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
 import { knnAccuracy } from '../../evaluate/classification/knnAccuracy.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { realNumber } from '../realNumber.js';
@@ -44,17 +45,28 @@ export function registerEvaluateKnn(evaluate: Command): void {
           const [k, temperature] = [flags.k ?? probe?.k ?? 20, flags.temperature ?? probe?.temperature ?? 0.07];
           const sizes = askedSizes(flags, evaluated.sizes);
           const classes = split.classes.length;
-          const measures = await measureSubjects(sources, async (subject, source) => {
-            const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
-            const settings = {
-              k,
-              temperature,
-              classes,
-              progress,
-              ...(threads !== undefined && { session: { threads } }),
-            };
-            return { embedded, ...(await knnAccuracy(source, embedded, settings)) };
-          });
+          const trained = split.train.indices.length;
+          if (k > trained) {
+            throw new DataError(
+              'bad_option',
+              `--k is ${k}, and there are only ${trained} training images; use at most ${trained}, or more images`,
+            );
+          }
+          const measures = await measureSubjects(
+            sources,
+            async (subject, source) => {
+              const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
+              const settings = {
+                k,
+                temperature,
+                classes,
+                progress,
+                ...(threads !== undefined && { session: { threads } }),
+              };
+              return { embedded, ...(await knnAccuracy(source, embedded, settings)) };
+            },
+            (source) => checkSizes(source, sizes),
+          );
           const { embedded } = measures[0]!;
           return {
             kind: 'knn' as const,

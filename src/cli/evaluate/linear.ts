@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { embeddedNames } from '../../evaluate/classification/embedSplit.js';
+import { checkSizes, embeddedNames } from '../../evaluate/classification/embedSplit.js';
 import { linearAccuracy } from '../../evaluate/classification/linear/linearAccuracy.js';
 import { requireTestedClasses, stratifiedSubset } from '../../evaluate/classification/trainSubset.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
@@ -79,22 +79,25 @@ export function registerEvaluateLinear(evaluate: Command): void {
             const family = familyOf(backboneOfManifest(evaluated.folder.manifest));
             const learningRates = [...new Set(flags.lr ?? [family.linearEvaluationRate])];
             const sizes = askedSizes(flags, evaluated.sizes);
-            const measures = await measureSubjects(sources, (subject, source) =>
-              linearAccuracy(subject, source, split, {
-                ...sizes,
-                quick,
-                epochs,
-                batchSize: batch,
-                learningRates,
-                momentum: MOMENTUM,
-                weightDecay,
-                seeds,
-                seed,
-                cache,
-                progress,
-                // Threads that spin would take the cores from the network.
-                session: { spinning: false, ...(threads !== undefined && { threads }) },
-              }),
+            const measures = await measureSubjects(
+              sources,
+              (subject, source) =>
+                linearAccuracy(subject, source, split, {
+                  ...sizes,
+                  quick,
+                  epochs,
+                  batchSize: batch,
+                  learningRates,
+                  momentum: MOMENTUM,
+                  weightDecay,
+                  seeds,
+                  seed,
+                  cache,
+                  progress,
+                  // Threads that spin would take the cores from the network.
+                  session: { spinning: false, ...(threads !== undefined && { threads }) },
+                }),
+              (source) => checkSizes(source, sizes),
             );
             const [first] = measures;
             return {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type AugmentationPolicy, noAugmentation, paperAugmentation } from '../../data/augment.js';
 import { openImageSource } from '../../data/sources.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
-import { mainGamma, measureMatches } from '../../evaluate/matching/matchMeasures.js';
+import { mainGamma, matchedOutput, measureMatches } from '../../evaluate/matching/matchMeasures.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { wholeNumber } from '../wholeNumber.js';
@@ -64,16 +64,19 @@ export function registerEvaluateMatches(evaluate: Command): void {
         const photographs = await openImageSource(flags.images, { given: '--images' });
         try {
           requireImages(photographs.count);
-          const measures = await measureSubjects(sources, (subject, source) =>
-            measureMatches(subject, source, photographs, {
-              pairsPerPhotograph: pairs,
-              seed,
-              size,
-              space,
-              cache,
-              progress,
-              ...((augment || flip) && { augmentation: [policy, policy] }),
-            }),
+          const measures = await measureSubjects(
+            sources,
+            (subject, source) =>
+              measureMatches(subject, source, photographs, {
+                pairsPerPhotograph: pairs,
+                seed,
+                size,
+                space,
+                cache,
+                progress,
+                ...((augment || flip) && { augmentation: [policy, policy] }),
+              }),
+            (source) => matchedOutput(source, { size, space }),
           );
           const { chance, grid, skipped } = measures[0]!.quality;
           const top = mainGamma(grid.rows * grid.columns);

@@ -150,11 +150,15 @@ async function fromTest(
   return withLabelledData(flags, context, async ({ split, duplicates, describe }) => {
     const { evaluated, sources, cache, progress } = context;
     const sizes = askedSizes(flags, evaluated.sizes);
-    const measures = await measureSubjects(sources, async (subject, source) => {
-      const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
-      const queries = { images: split.test, embedded: embedded.test };
-      return { embedded, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
-    });
+    const measures = await measureSubjects(
+      sources,
+      async (subject, source) => {
+        const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
+        const queries = { images: split.test, embedded: embedded.test };
+        return { embedded, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
+      },
+      (source) => checkSizes(source, sizes),
+    );
     const { data, notes } = describe(measures[0]!.embedded);
     const { count, by } = duplicates;
     const options = { ...sizes, classes: split.classes.length, duplicates: { count, by } };
@@ -174,12 +178,15 @@ async function amongEachOther(
     const images = allLabelled(opened, { most: flags.testImages ?? Number.MAX_SAFE_INTEGER, seed });
     const sizes = askedSizes(flags, evaluated.sizes);
     const options: EmbedSplitOptions = { ...sizes, cache, progress };
-    const measures = await measureSubjects(sources, async (subject: Subject, source) => {
-      checkSizes(subject, sizes);
-      progress.begin(`${source.name}, embedding`, images.indices.length, 'images');
-      const embedded = await embedLabelled(subject, source, images, options);
-      return { embedded, ...(await search(source, { images, embedded }, undefined, { flags, progress, ks })) };
-    });
+    const measures = await measureSubjects(
+      sources,
+      async (subject: Subject, source) => {
+        progress.begin(`${source.name}, embedding`, images.indices.length, 'images');
+        const embedded = await embedLabelled(subject, source, images, options);
+        return { embedded, ...(await search(source, { images, embedded }, undefined, { flags, progress, ks })) };
+      },
+      (source) => checkSizes(source, sizes),
+    );
     const { embedded } = measures[0]!;
     return {
       ...partsOf(measures, ks, { ...sizes, classes: opened.labelled!.classes.length }, 'each image among the others'),

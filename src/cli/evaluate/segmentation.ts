@@ -1,11 +1,11 @@
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
 import { type MeasuredSegmentation, measureSegmentation } from '../../evaluate/segmentation/measureSegmentation.js';
 import { comparisonPicture } from '../../evaluate/segmentation/pictures.js';
-import { protocolOf } from '../../evaluate/segmentation/protocol.js';
+import { headMaps, protocolOf } from '../../evaluate/segmentation/protocol.js';
 import {
   type CheckedPair,
   openSegmentationData,
@@ -13,11 +13,12 @@ import {
 } from '../../evaluate/segmentation/segmentationData.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
-import { checkOutputFolder, makeFolder, writeOutputFile } from '../../files/output.js';
+import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import { requireFreeHeadPlace, writeSegmentationHead } from '../../heads/segmentationFolder.js';
 import { backboneOfManifest } from '../../models/architecture.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
+import { picturesIn } from './pictures.js';
 
 interface SegmentationFlags extends EvaluationFlags {
   readonly data: string;
@@ -116,6 +117,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     const { pictures, outHead } = flags;
     if (outHead !== undefined) await requireFreeHeadPlace('--out-head', outHead);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
+    const drawn = pictures === undefined ? undefined : picturesIn(pictures);
     // After the result is printed and written, so that a full disk does not lose it.
     let keepHead = async (): Promise<void> => undefined;
     await runEvaluation(
@@ -132,31 +134,37 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
         const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
         for (const note of data.notes) log(note);
-        if (pictures !== undefined) await makeFolder(pictures);
+        if (pictures !== undefined) await writeOutput('--pictures', pictures, () => makeFolder(pictures));
 
         let inputStride = 0;
-        const measures = await measureSubjects(sources, (subject, source): Promise<MeasuredSegmentation> => {
-          checkSizes(flags, subject.stride);
-          const first = source === sources[0];
-          if (first) inputStride = subject.stride;
-          return measureSegmentation(subject, source, data, {
-            ...settings,
-            protocol,
-            seed,
-            session: { ...(threads !== undefined && { threads }) },
-            cacheDir: flags.cache,
-            scratch,
-            progress,
-            ...(first &&
-              pictures !== undefined && {
-                async onPrediction(pair, photograph, predicted) {
-                  const { data: truth } = await data.labels(pair);
-                  const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
-                  await writeOutputFile('--pictures', join(pictures, pictureName(pair)), picture);
-                },
-              }),
-          });
-        });
+        const measures = await measureSubjects(
+          sources,
+          (subject, source): Promise<MeasuredSegmentation> => {
+            const first = source === sources[0];
+            if (first) inputStride = subject.stride;
+            return measureSegmentation(subject, source, data, {
+              ...settings,
+              protocol,
+              seed,
+              session: { ...(threads !== undefined && { threads }) },
+              cacheDir: flags.cache,
+              scratch,
+              progress,
+              ...(first &&
+                drawn !== undefined && {
+                  async onPrediction(pair, photograph, predicted) {
+                    const { data: truth } = await data.labels(pair);
+                    const picture = await comparisonPicture(photograph, truth, predicted, data.classes);
+                    await drawn.write(pictureName(pair), picture);
+                  },
+                }),
+            });
+          },
+          (source) => {
+            checkSizes(flags, source.stride);
+            headMaps(protocol, source);
+          },
+        );
         const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px, learning rate ${settings.learningRate} with polynomial decay 0.9`;
         const [trained] = measures;
         if (outHead !== undefined) {
@@ -206,5 +214,6 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
       },
     );
     await keepHead();
+    drawn?.finish();
   });
 }

@@ -6,8 +6,9 @@ import { type EmbeddedImages, embedImages } from '../../probe/embedImages.js';
 import type { LabelledImages, LabelledSplit } from '../../probe/labelledImages.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
+import { contentDigest, DIGEST_PART } from '../contentDigest.js';
 import type { FeatureCache } from '../featureCache.js';
-import type { Subject, SubjectSource } from '../subjects/subject.js';
+import type { Subject, SubjectShape, SubjectSource } from '../subjects/subject.js';
 
 /** How the images of a split become representations. */
 export interface EmbedSplitOptions {
@@ -33,7 +34,7 @@ export interface EmbeddedSplit {
 /** Images of one run of the network. */
 const BATCH = 32;
 /** Images of one part of the cache: some seconds of work. */
-const PART = 1024;
+const PART = DIGEST_PART;
 const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
 /**
@@ -56,7 +57,10 @@ export async function embedSplit(
 }
 
 /** @throws ImageError for sizes that do not fit the subject. */
-export function checkSizes({ stride }: Subject, { resize, crop }: Pick<EmbedSplitOptions, 'resize' | 'crop'>): void {
+export function checkSizes(
+  { stride }: Pick<SubjectShape, 'stride'>,
+  { resize, crop }: Pick<EmbedSplitOptions, 'resize' | 'crop'>,
+): void {
   planInput({ width: resize, height: resize }, { kind: 'shortestSide', resize, crop }, stride);
 }
 
@@ -93,7 +97,8 @@ export async function embedLabelled(
     const labels = images.labels.slice(start, start + PART);
     let computed = false;
     const kind = mirrored ? 'mirrored representation' : 'representation';
-    const key = { kind, digest, fingerprint, resize, crop, indices: [...indices] };
+    const contents = cache.keeps ? await contentDigest(images.source, indices) : '';
+    const key = { kind, digest, fingerprint, contents, resize, crop, indices: [...indices] };
     const { tensors, metadata } = await cache.part(key, async () => {
       computed = true;
       const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -95,5 +95,27 @@ describe('k-NN accuracy of a subject', () => {
     const [second] = await embed();
     assert.equal(runs, computed);
     assert.deepEqual(second, first);
+  });
+
+  it('computes an image again that has changed under the same name, or that was broken and is repaired', async () => {
+    const images = join(root, 'changing');
+    await writeColouredImages(images, 4);
+    await writeFile(join(images, 'red', 'broken.png'), 'no image');
+    const cache = featureCache(join(root, 'changing-cache'));
+    const embed = async (of: typeof cache) => {
+      const source = await openImageSource(images, { labels: 'auto' });
+      const own = splitLabelled(source, undefined, { trainImages: 100, testImages: 100, seed: 2 });
+      const [found] = await measureSubjects([pixels], (subject, from) =>
+        embedSplit(subject, from, own, { ...sizes, cache: of }),
+      );
+      return found!;
+    };
+    const before = await embed(cache);
+    const name = (await readdir(join(images, 'blue')))[0]!;
+    await copyFile(join(images, 'blue', name), join(images, 'red', 'broken.png'));
+    await writeFile(join(images, 'blue', name), 'no image');
+    const after = await embed(cache);
+    assert.notDeepEqual(after, before);
+    assert.deepEqual(after, await embed(featureCache(undefined)));
   });
 });

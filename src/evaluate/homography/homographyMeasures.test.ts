@@ -140,6 +140,15 @@ describe('homographies of a subject', () => {
     );
   });
 
+  it('name the pair whose photographs are too large for the network', async () => {
+    const wide = { width: 2048, height: 2056, data: new Uint8Array(2048 * 2056 * 3) };
+    const pair = { ...shifted(), name: 'wide', a: wide };
+    await assert.rejects(measureHomographies(await source.open(), source, pairsOf([[shifted()], [pair]]), options), {
+      name: 'DataError',
+      message: /^wide: network input of 2048 x 2056 .* exceeds the limit .*\(--resize\)$/,
+    });
+  });
+
   it('are drawn for every pair', async () => {
     const drawn: [number, string, number | undefined][] = [];
     const subject = await source.open();

@@ -1,6 +1,7 @@
 import { DataError } from '../../data/dataError.js';
 import type { SkippedImage } from '../../data/sample.js';
 import { ImageError } from '../../image/imageError.js';
+import { planInput } from '../../image/resize.js';
 import type { NearestSearch } from '../../match/nearest.js';
 import { pipelined } from '../../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
@@ -106,10 +107,25 @@ function figuresOf(items: readonly Outcomes[]): MeasuredFigure[] {
 }
 
 /**
+ * Checks that homographies can be estimated from a subject's features, and finds the output with its vectors.
+ * @throws ParameterError for the projector's space of a model without a local projector, ImageError for a size that is not a
+ *   multiple of the subject's stride.
+ */
+export function homographyOutput(
+  source: Pick<SubjectSource, 'model' | 'outputs' | 'stride'>,
+  { space, size }: Pick<HomographyOptions, 'space' | 'size'>,
+): { readonly output: ReturnType<typeof outputOfSpace>; readonly stride: number } {
+  const output = outputOfSpace(source, space);
+  const stride = source.outputs.get(output)!.stride ?? source.stride;
+  if (size.kind === 'fit') planInput(size, size, stride);
+  return { output, stride };
+}
+
+/**
  * Matches the photographs of all pairs by a subject's features, estimates their homographies, and compares these with the true
  * ones. A pair without enough matches counts as not found. Pairs whose pictures cannot be decoded are left out.
- * @throws ParameterError for the projector's space of a model without a local projector; DataError for a picture that does not fit
- *   its homography, or if no pair is left; ImageError for a size that does not fit the subject.
+ * @throws what homographyOutput throws; DataError for a picture that does not fit its homography, for one that is too large as
+ *   network input, or if no pair is left.
  */
 export async function measureHomographies(
   subject: Subject,
@@ -117,9 +133,8 @@ export async function measureHomographies(
   pairs: PlanarPairs,
   options: HomographyOptions,
 ): Promise<MeasuredHomographies> {
-  const { size, space, seeds, search, drawn, cache = featureCache(undefined), progress = silentProgress } = options;
-  const output = outputOfSpace(subject, source, space);
-  const stride = subject.outputs.get(output)!.stride ?? subject.stride;
+  const { size, seeds, search, drawn, cache = featureCache(undefined), progress = silentProgress } = options;
+  const { output, stride } = homographyOutput(source, options);
   progress.begin(source.name, pairs.names.length, 'pairs');
 
   const load = async (item: number): Promise<Loaded> => {
@@ -135,7 +150,10 @@ export async function measureHomographies(
     const perPair: Outcomes[] = [];
     for (const pair of loaded.pairs) {
       const extract = (batch: Parameters<Subject['run']>[0]) => cachedMaps(cache, subject, source, batch, output);
-      const matched = await matchPair(pair, size, stride, extract, search);
+      const matched = await matchPair(pair, size, stride, extract, search).catch((cause: unknown) => {
+        if (!(cause instanceof ImageError)) throw cause;
+        throw new DataError('bad_option', `${pair.name}: ${cause.message} (--resize)`, { cause });
+      });
       const estimates = seeds.map((seed) => estimate(matched, pair, seed));
       perPair.push({
         cornerErrors: estimates.map((each) => each.cornerError),

@@ -73,9 +73,21 @@ function curvesOf({ measures, gammas }: MatchQuality, seed: number): ResultCurve
 }
 
 /**
- * Measures the feature matches of a subject on pairs of crops; equal seeds give all subjects the same pairs.
+ * Checks that matches of a subject can be measured, and finds the output with its vectors.
  * @throws ParameterError for the projector's space of a model without a local projector, ImageError for a size that is not a
- *   multiple of the subject's stride, and what matchQuality throws.
+ *   multiple of the subject's stride.
+ */
+export function matchedOutput(
+  subject: Pick<SubjectSource, 'model' | 'outputs' | 'stride'>,
+  { space = 'projector', size }: Pick<MeasureMatchesOptions, 'space' | 'size'>,
+): ReturnType<typeof outputOfSpace> {
+  planInput({ width: size, height: size }, { kind: 'shortestSide', resize: size, crop: size }, subject.stride);
+  return outputOfSpace(subject, space);
+}
+
+/**
+ * Measures the feature matches of a subject on pairs of crops; equal seeds give all subjects the same pairs.
+ * @throws what matchedOutput and matchQuality throw.
  */
 export async function measureMatches(
   subject: Subject,
@@ -83,9 +95,8 @@ export async function measureMatches(
   photographs: ImageSource,
   options: MeasureMatchesOptions,
 ): Promise<MeasuredMatches> {
-  const { progress = silentProgress, cache = featureCache(undefined), space = 'projector', size, seed = 0 } = options;
-  const output = outputOfSpace(subject, source, space);
-  planInput({ width: size, height: size }, { kind: 'shortestSide', resize: size, crop: size }, subject.stride);
+  const { progress = silentProgress, cache = featureCache(undefined), seed = 0 } = options;
+  const output = matchedOutput(source, options);
   progress.begin(source.name, photographs.count, 'photographs');
   const quality = await matchQuality(photographs, (batch) => cachedMaps(cache, subject, source, batch, output), {
     ...options,

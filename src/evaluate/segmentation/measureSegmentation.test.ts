@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import { pixelSubject } from '../subjects/pixelSubject.js';
 import type { Subject } from '../subjects/subject.js';
 import { countClasses, segmentationMeasures } from './iou.js';
 import { measureSegmentation } from './measureSegmentation.js';
-import { protocolOf } from './protocol.js';
+import { headMaps, protocolOf } from './protocol.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
 import { createSegmenter } from './segmenter.js';
 import { copyWindow, paddedSize, windowsOf } from './windows.js';
@@ -130,6 +130,52 @@ describe('linear segmentation of frozen maps', () => {
       whole.figures.map(({ over }) => over(all)),
     );
     assert.ok((await readdir(cacheDir, { recursive: true })).every((file) => !file.endsWith('.tmp')));
+  });
+
+  it('reads all stages of a baseline that has another number of them than the model', async () => {
+    const three = pixelSubject(
+      new Map<OutputName, number>([
+        ['maps', 16],
+        ['stage1', 4],
+        ['stage2', 8],
+        ['stage3', 16],
+      ]),
+    );
+    const names = async (source: typeof stages) =>
+      (await measure(source, { protocol: convNext, steps: 2 })).maps.map(({ name }) => name);
+    assert.deepEqual(await names(three), ['stage1', 'stage2', 'stage3']);
+    assert.deepEqual(await names(stages), ['stage1', 'stage2']);
+    assert.throws(() => headMaps(convNext, lastMap), /no maps of stages/);
+  });
+
+  it('names the head where its graph is none, or of another number of classes', async () => {
+    const { head, maps } = await measure(stages, { steps: 2 });
+    const subject = await stages.open();
+    const options = { maps, classes: 3, window: settings.window, session: settings.session };
+    await assert.rejects(createSegmenter(subject, Uint8Array.of(1, 2), options), {
+      name: 'HeadError',
+      message: /^the graph of the head cannot be used: .*train the head again$/s,
+    });
+    const segmenter = await createSegmenter(subject, head, options);
+    const image = { width: 16, height: 8, data: new Uint8Array(16 * 8 * 3) };
+    await assert.rejects(segmenter.segment(image), {
+      name: 'HeadError',
+      message: /logits of \[1,2,4,2\], .* \[1,2,4,3\]/,
+    });
+    await segmenter.close();
+  });
+
+  it('refuses a photograph that has changed since it was checked', async () => {
+    const path = data.test[1]!.image;
+    const bytes = await readFile(path);
+    await writeFile(path, await readFile(data.test[0]!.image));
+    try {
+      await assert.rejects(measure(stages, { steps: 2 }), {
+        message: `${path} has changed since it was checked; run the evaluation again`,
+      });
+    } finally {
+      await writeFile(path, bytes);
+    }
   });
 
   /** Progress that fails at a unit of a part of the work. */

@@ -8,7 +8,6 @@ import type { SessionConfig } from '../../onnx/session.js';
 import type { WorkProgress } from '../../progress/work.js';
 import { featureCache } from '../featureCache.js';
 import type { SubjectMeasures } from '../result/buildResult.js';
-import { savedState } from '../savedState.js';
 import type { Subject, SubjectSource } from '../subjects/subject.js';
 import { freezeMaps, frozenMapsBytes } from './frozenMaps.js';
 import { segmentationMeasures } from './iou.js';
@@ -93,7 +92,7 @@ export async function measureSegmentation(
     );
 
   progress.begin(`${name}, maps`, data.train.length, 'images');
-  const cache = featureCache(mapsDir);
+  const cache = featureCache(mapsDir, cacheDir === undefined ? 'the temporary folder' : '--cache');
   const frozen = await freezeMaps(subject, data.train, {
     maps,
     window,
@@ -108,6 +107,8 @@ export async function measureSegmentation(
   progress.begin(`${name}, training`, steps, 'steps');
   const training = {
     digest,
+    // Which numbers of the masks are which classes.
+    layout: data.layout,
     images: data.train.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]),
     classes: data.classes.map((each) => each.name),
     maps,
@@ -115,7 +116,8 @@ export async function measureSegmentation(
     settings: { steps, batch, crop, learningRate, window, flip },
     seed,
   };
-  const saved = savedState(cacheDir, { kind: 'segmentation-head', ...training });
+  const kept = featureCache(cacheDir);
+  const saved = kept.progressOf({ kind: 'segmentation-head', ...training });
   const weights = await trainHead(data.train, frozen, data.labels, {
     protocol,
     spec,
@@ -136,8 +138,8 @@ export async function measureSegmentation(
     const counts = await testHead(segmenter, data.test, data.labels, {
       classes,
       runs: Math.max(1, Math.min(subject.runs, Math.floor(LOGIT_BYTES / (window.side ** 2 * classes * 4)))),
-      cache: featureCache(cacheDir),
-      key: { digest, head: sha256(head), window },
+      cache: kept,
+      key: { digest, head: sha256(head), window, layout: data.layout },
       progress,
       ...(onPrediction && { onPrediction }),
     });

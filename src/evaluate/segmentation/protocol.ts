@@ -1,19 +1,17 @@
-import type { OutputName } from '../../engine/engine.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
-import { stageOutputName } from '../../models/modelOutputs.js';
 import { type BackboneConfig, backboneStages } from '../../nn/backbone.js';
 import { adamw } from '../../optim/adamw.js';
 import type { Optimizer } from '../../optim/optimizer.js';
 import { sgd } from '../../optim/sgd.js';
-import type { FeatureNeeds, Subject } from '../subjects/subject.js';
+import type { FeatureNeeds, SubjectShape } from '../subjects/subject.js';
 
 /** The two protocols of the paper's linear frozen segmentation, by the backbone's family (docs/evaluation.md, Segmentation). */
 export interface SegmentationProtocol {
   /** In a sentence. */
   readonly text: string;
   readonly needs: FeatureNeeds;
-  /** Outputs of the model that the head reads, the finest first. */
-  readonly maps: readonly OutputName[];
+  /** Outputs of a subject that the head reads, the finest first: of a baseline all of its own stages, however many. */
+  readonly maps: 'last' | 'stages';
   readonly dropout: number;
   readonly optimizer: Optimizer;
   /** Names the optimizer and its settings. */
@@ -33,18 +31,17 @@ export function protocolOf(backbone: BackboneConfig): SegmentationProtocol {
     return {
       text: `linear frozen segmentation: last map at output stride ${RESNET_STRIDE}, batch normalisation, dropout 0.1, 1 x 1 convolution`,
       needs: { outputStride: RESNET_STRIDE },
-      maps: ['maps'],
+      maps: 'last',
       dropout: 0.1,
       optimizer: sgd({ momentum: 0.9, weightDecay: 5e-4, decayVectors: true }),
       optimizerName: 'SGD, momentum 0.9, weight decay 5e-4',
       learningRate: 0.01,
     };
   }
-  const maps = backboneStages(backbone).map((_, i) => stageOutputName(i + 1) as OutputName);
   return {
-    text: `linear frozen segmentation: the maps of ${maps.length} stages, not normalised, resized to the first one's and concatenated, batch normalisation, 1 x 1 convolution`,
+    text: `linear frozen segmentation: the maps of ${backboneStages(backbone).length} stages, not normalised, resized to the first one's and concatenated, batch normalisation, 1 x 1 convolution`,
     needs: { stages: true },
-    maps,
+    maps: 'stages',
     dropout: 0,
     optimizer: adamw({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 }),
     optimizerName: 'AdamW, betas 0.9 and 0.999, weight decay 0.01 of the kernel',
@@ -58,10 +55,15 @@ export function decayedRate(step: number, steps: number, first: number): number 
 }
 
 /** The maps of a protocol with the sizes that they have in a subject. */
-export function headMaps({ maps }: SegmentationProtocol, { outputs }: Subject): HeadMap[] {
-  return maps.map((name) => {
-    const output = outputs.get(name);
-    if (output?.stride === undefined) throw new RangeError(`the subject has no map "${name}"`);
-    return { name, channels: output.channels, stride: output.stride };
-  });
+export function headMaps(
+  { maps }: Pick<SegmentationProtocol, 'maps'>,
+  { outputs }: Pick<SubjectShape, 'outputs'>,
+): HeadMap[] {
+  const found = [...outputs].flatMap(([name, { channels, stride }]): HeadMap[] =>
+    stride !== undefined && (maps === 'last' ? name === 'maps' : /^stage\d+$/.test(name))
+      ? [{ name, channels, stride }]
+      : [],
+  );
+  if (found.length === 0) throw new RangeError(`the subject has no ${maps === 'last' ? 'map' : 'maps of stages'}`);
+  return found.sort((a, b) => a.stride - b.stride);
 }

@@ -107,6 +107,18 @@ describe('layouts of segmentation data', () => {
     );
   });
 
+  it('test masks of which all pixels are ignored are an error that names one', async () => {
+    const dir = await folder({
+      'train/images/a.jpg': 'image',
+      'train/labels/a.png': all(12),
+      'test/images/b.jpg': 'image',
+      'test/labels/b.png': [11, 255],
+      'test/images/c.jpg': 'image',
+      'test/labels/c.png': [255],
+    });
+    await assert.rejects(open(dir), { code: 'malformed', message: /none of the 2 test masks, such as .*b\.png, has/ });
+  });
+
   it('VOC 2012: lists, palette masks, the border of 255 ignored, and the augmented masks where they are', async () => {
     const files = {
       'ImageSets/Segmentation/train.txt': 'a\n',

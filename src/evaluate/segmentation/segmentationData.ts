@@ -69,9 +69,23 @@ const ofImage = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
   }
 };
 
-/** An image as 8-bit RGB. @throws DataError that names the file. */
-export async function readPhotograph({ image }: Pick<SegmentationPair, 'image'>): Promise<RgbImage> {
+/** @throws DataError `malformed` for a file that is not the one that was checked. */
+function requireUnchanged(bytes: Uint8Array, path: string, digest: string): void {
+  if (digestOf(bytes) === digest) return;
+  throw new DataError('malformed', `${path} has changed since it was checked; run the evaluation again`);
+}
+
+/**
+ * An image as 8-bit RGB.
+ * @param pair with a digest, if the file was checked before: its size and features in the cache belong to that
+ * @throws DataError that names the file.
+ */
+export async function readPhotograph({
+  image,
+  imageDigest,
+}: Pick<SegmentationPair, 'image'> & Partial<Pick<CheckedPair, 'imageDigest'>>): Promise<RgbImage> {
   const bytes = await readData(image);
+  if (imageDigest !== undefined) requireUnchanged(bytes, image, imageDigest);
   return ofImage(image, () => decodeImage(bytes, LIMITS));
 }
 
@@ -169,6 +183,12 @@ export async function openSegmentationData(dir: string, options: SegmentationDat
   const table = files.table ?? directLabels(classes.length);
   const tableOf = (pair: SegmentationPair): LabelTable => pair.table ?? table;
   await checkLabels([...trained, ...tested], tableOf, classes.length);
+  if (tested.every(({ numbers, ...pair }) => [...numbers].every((value) => tableOf(pair)[value] === IGNORED))) {
+    throw new DataError(
+      'malformed',
+      `none of the ${tested.length} test masks, such as ${tested[0]!.mask}, has a pixel of a class: all are ignored, so nothing can be measured; correct the masks, or choose others to test on`,
+    );
+  }
 
   const notes: string[] = [];
   const note = missingClasses(trained, tested, classes, tableOf, train.length < files.train.length);
@@ -194,9 +214,7 @@ export async function openSegmentationData(dir: string, options: SegmentationDat
       const held = kept.get(pair.mask);
       if (held !== undefined) return held;
       const bytes = await readData(pair.mask);
-      if (digestOf(bytes) !== pair.maskDigest) {
-        throw new DataError('malformed', `${pair.mask} has changed since it was checked; run the evaluation again`);
-      }
+      requireUnchanged(bytes, pair.mask, pair.maskDigest);
       const mask = applyLabels(
         await readMaskNumbers(bytes, pair.mask, pair.size),
         tableOf(pair),

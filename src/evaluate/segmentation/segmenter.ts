@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { OutputName } from '../../engine/engine.js';
+import { HeadError } from '../../heads/segmentationFolder.js';
 import { encodeUpsampling, LOGITS_OUTPUT, PIXELS_OUTPUT } from '../../heads/segmentationGraph.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { Rectangle, RgbImage } from '../../image/types.js';
@@ -13,7 +15,7 @@ export interface Segmenter {
   /**
    * The most likely label of every pixel, rows from the top: uint8 [height * width]. A photograph that is larger than a window
    * is segmented window by window; where windows overlap, their logits are averaged.
-   * @throws EngineError.
+   * @throws EngineError; HeadError for a head that does not fit the maps or the classes.
    */
   segment(image: RgbImage): Promise<Uint8Array>;
   close(): Promise<void>;
@@ -81,9 +83,20 @@ class LogitBand {
   }
 }
 
+/** @throws HeadError for a graph that the runtime refuses, in its words. */
+async function ofHead<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new HeadError(`the graph of the head cannot be used: ${message.trim()}; train the head again`, { cause });
+  }
+}
+
 /**
  * @param head graph of `encodeSegmentationHead`
  * @param subject stays the caller's
+ * @throws HeadError for another graph.
  */
 export async function createSegmenter(
   subject: Subject,
@@ -92,14 +105,21 @@ export async function createSegmenter(
 ): Promise<Segmenter> {
   const { maps, classes, window, windowsAtOnce = 1, session = {} } = options;
   const wants = new Set(maps.map(({ name }) => name as OutputName));
-  const headSession = await createSession(head, session);
+  const headSession = await ofHead(createSession(head, session));
   const upsampling = await createSession(encodeUpsampling(classes, maps[0]!.stride), session);
 
   async function pixelLogits(pixels: Tensor<'uint8'>): Promise<Tensor<'float32'>> {
     const outputs = await subject.run(pixels, wants);
     const feeds = Object.fromEntries(maps.map(({ name }) => [name, outputs[name as OutputName]! as Tensor]));
-    const logits = (await runSession(headSession, feeds)).get(LOGITS_OUTPUT)!;
-    return (await runSession(upsampling, { [LOGITS_OUTPUT]: logits })).get(PIXELS_OUTPUT) as Tensor<'float32'>;
+    const logits = (await ofHead(runSession(headSession, feeds))).get(LOGITS_OUTPUT);
+    const [rows, columns] = [1, 2].map((axis) => pixels.shape[axis]! / maps[0]!.stride);
+    const expected = [1, rows, columns, classes];
+    if (!isDeepStrictEqual(logits?.shape, expected)) {
+      throw new HeadError(
+        `the graph of the head gives logits of [${logits?.shape ?? 'none'}], and its manifest says [${expected}]; train the head again`,
+      );
+    }
+    return (await runSession(upsampling, { [LOGITS_OUTPUT]: logits! })).get(PIXELS_OUTPUT) as Tensor<'float32'>;
   }
 
   return {

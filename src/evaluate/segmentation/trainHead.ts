@@ -12,7 +12,7 @@ import type { WorkProgress } from '../../progress/work.js';
 import { float16ToFloat32 } from '../../tensor/float16.js';
 import { type RandomStream, stream } from '../../tensor/random.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import type { SavedState } from '../savedState.js';
+import type { SavedProgress } from '../featureCache.js';
 import { type FrozenMaps, type ImageMaps, viewOf } from './frozenMaps.js';
 import type { LabelMask } from './labelMask.js';
 import { decayedRate, type SegmentationProtocol } from './protocol.js';
@@ -32,7 +32,7 @@ export interface TrainHeadOptions {
   readonly learningRate: number;
   readonly seed: number;
   readonly session: SessionConfig;
-  readonly saved: SavedState;
+  readonly saved: SavedProgress;
   readonly progress: WorkProgress;
 }
 

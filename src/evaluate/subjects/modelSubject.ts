@@ -34,15 +34,16 @@ export function modelDigest({ graphs, weights, files }: Manifest): string {
 /** A model folder as a subject. @param name see `SubjectSource`. */
 export function modelSubject(name: string, folder: ModelFolder, startEngine: StartEngine): SubjectSource {
   const { manifest } = folder;
+  const shape = { stride: manifest.stride, outputs: outputsOf(manifest) };
   return {
+    ...shape,
     name,
     model: `${manifest.name} ${manifest.version}`,
     digest: modelDigest(manifest),
     async open(): Promise<Subject> {
       const engine = await startEngine(folder);
       return {
-        stride: manifest.stride,
-        outputs: outputsOf(manifest),
+        ...shape,
         runs: runsOf(engine),
         run: (batch, wants) => engine.run(batch, wants),
         close: () => engine.close(),

@@ -10,6 +10,7 @@ import { type ModelFolder, openModelFolder } from '../../models/folder.js';
 import { writeRandomModel } from '../../models/randomModel.js';
 import { tensor } from '../../tensor/tensor.js';
 import { openSubjects } from './openSubjects.js';
+import { measureSubjects } from './subject.js';
 
 const heads = { localProjector: [10, 12, 6], norm: 'layer' as const };
 
@@ -56,6 +57,40 @@ describe('the subjects of an evaluation', () => {
       await subject.close();
     }
     assert.notEqual(means[0], means[1]);
+  });
+
+  it('tell models of one name and version apart by their folders', async () => {
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    await writeRandomModel(join(root, 'b'), model.manifest, 2);
+    const other = await openModelFolder(join(root, 'b'));
+    const named = { ...other, manifest: { ...other.manifest, name: model.manifest.name } };
+    const title = `${model.manifest.name} ${model.manifest.version}`;
+    const namesOf = async (...models: ModelFolder[]) =>
+      (
+        await openSubjects(
+          model,
+          models.map((each) => ({ model: each })),
+          { startEngine, seed: 3, scratch },
+        )
+      ).map(({ name }) => name);
+    assert.deepEqual(await namesOf(model, named), ['trained', `${title} (${model.dir})`, `${title} (${other.dir})`]);
+    assert.deepEqual(await namesOf(named), ['trained', title]);
+    await assert.rejects(namesOf(model, model), /is given twice/);
+  });
+
+  it('are all checked before any of them is measured', async () => {
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    const sources = await openSubjects(model, ['pixels'], { startEngine, seed: 3, scratch });
+    assert.deepEqual([sources[0]!.stride, sources[1]!.outputs.get('maps')?.stride], [32, 32]);
+    let measured = 0;
+    const check = ({ name }: { readonly name: string }) => {
+      if (name === 'pixels') throw new Error('does not fit');
+    };
+    await assert.rejects(
+      measureSubjects(sources, async () => measured++, check),
+      /does not fit/,
+    );
+    assert.equal(measured, 0);
   });
 
   it('reject a baseline that is given twice', async () => {

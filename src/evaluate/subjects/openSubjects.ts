@@ -20,6 +20,7 @@ export interface SubjectsOptions {
 
 /**
  * The model, then its baselines in their order, ready to be measured. Needed outputs that a folder lacks are exported.
+ * Baselines of one name and version are told apart by their folders.
  * @throws ModelFolderError, see `withFeatures`; RangeError for a repeated baseline.
  */
 export async function openSubjects(
@@ -27,6 +28,17 @@ export async function openSubjects(
   baselines: readonly Baseline[],
   { startEngine, seed, scratch, needs = {} }: SubjectsOptions,
 ): Promise<SubjectSource[]> {
+  const titles = baselines.map((baseline) =>
+    typeof baseline === 'string' ? baseline : `${baseline.model.manifest.name} ${baseline.model.manifest.version}`,
+  );
+  const names = baselines.map((baseline, i) => {
+    const title = titles[i]!;
+    const shared = typeof baseline !== 'string' && titles.filter((other) => other === title).length > 1;
+    return shared ? `${title} (${baseline.model.dir})` : title;
+  });
+  const repeated = names.find((name, i) => names.indexOf(name) !== i);
+  if (repeated !== undefined) throw new RangeError(`the baseline "${repeated}" is given twice; give it once`);
+
   const place = (name: string) => join(scratch, `with-features-${name}`);
   const trained = await withFeatures(folder, needs, place('trained'));
   const sources = [modelSubject('trained', trained, startEngine)];
@@ -42,13 +54,9 @@ export async function openSubjects(
       );
       sources.push(pixelSubject(new Map(maps)));
     } else {
-      const { manifest } = baseline.model;
       const other = await withFeatures(baseline.model, needs, place(String(i)));
-      sources.push(modelSubject(`${manifest.name} ${manifest.version}`, other, startEngine));
+      sources.push(modelSubject(names[i]!, other, startEngine));
     }
   }
-  const names = sources.map(({ name }) => name);
-  const repeated = names.find((name, i) => names.indexOf(name) !== i);
-  if (repeated !== undefined) throw new RangeError(`the baseline "${repeated}" is given twice; give it once`);
   return sources;
 }

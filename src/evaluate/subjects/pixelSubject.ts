@@ -88,6 +88,8 @@ export function pixelSubject(maps: ReadonlyMap<OutputName, number>): SubjectSour
     ]),
   ]);
   return {
+    stride,
+    outputs,
     name: 'pixels',
     model: 'raw pixels',
     digest: `pixels ${JSON.stringify([...maps])}`,

@@ -7,11 +7,15 @@ export interface SubjectOutput {
   readonly stride?: number;
 }
 
-/** Something that turns images into features and is measured: a model, the same network with random weights, raw pixels. */
-export interface Subject {
+/** What is known of a subject before it runs. */
+export interface SubjectShape {
   /** Input pixels from one cell of `maps` to the next. Inputs must be multiples of it. */
   readonly stride: number;
   readonly outputs: ReadonlyMap<OutputName, SubjectOutput>;
+}
+
+/** Something that turns images into features and is measured: a model, the same network with random weights, raw pixels. */
+export interface Subject extends SubjectShape {
   /** Batches that keep it busy: callers may have that many unanswered calls of `run`. */
   readonly runs: number;
   /**
@@ -23,7 +27,7 @@ export interface Subject {
 }
 
 /** A subject that is not running yet. Only one runs at a time, so that each has the whole machine. */
-export interface SubjectSource {
+export interface SubjectSource extends SubjectShape {
   /** `trained` for what is evaluated; `random`, `pixels`, or the model's name and version for a baseline. */
   readonly name: string;
   /** Model and version, or what the baseline is. */
@@ -41,11 +45,17 @@ export interface FeatureNeeds {
   readonly outputStride?: number;
 }
 
-/** Measures all subjects one after the other, in the given order, and closes each. */
+/**
+ * Measures all subjects one after the other, in the given order, and closes each.
+ * @param check throws for a subject that cannot be measured. All are checked before any is measured, so that a baseline that
+ *   does not fit costs no work.
+ */
 export async function measureSubjects<T>(
   sources: readonly SubjectSource[],
   measure: (subject: Subject, source: SubjectSource) => Promise<T>,
+  check: (source: SubjectSource) => void = () => undefined,
 ): Promise<T[]> {
+  sources.forEach(check);
   const measured: T[] = [];
   for (const source of sources) {
     const subject = await source.open();

@@ -8,6 +8,7 @@ import type { LabelledImages, LabelledSplit } from '../../../probe/labelledImage
 import { silentProgress, type WorkProgress } from '../../../progress/work.js';
 import { stream } from '../../../tensor/random.js';
 import { tensor } from '../../../tensor/tensor.js';
+import { contentDigest } from '../../contentDigest.js';
 import type { FeatureCache } from '../../featureCache.js';
 import { requireImages } from '../../requireImages.js';
 import type { SubjectMeasures } from '../../result/buildResult.js';
@@ -111,10 +112,13 @@ async function measured(
   const choosers: HeadPlan[] = held
     ? learningRates.map((learningRate) => ({ learningRate, seed: headSeeds[0]!, learns: held.map((own) => !own) }))
     : [];
+  if (cache.keeps) progress.begin(`${source.name}, checking for changes`, train.indices.length, 'images');
+  const contents = cache.keeps ? await contentDigest(train.source, train.indices, progress.advance) : '';
   const saved = cache.progressOf({
     kind: 'linear heads',
     digest: source.digest,
     fingerprint: sourceFingerprint(train.source),
+    contents,
     indices: [...train.indices],
     ...{ resize, crop, quick, epochs, batchSize, learningRates, momentum, weightDecay, seeds, seed },
   });

@@ -1,0 +1,24 @@
+/**
+ * Asks for a graceful stop at the first SIGINT or SIGTERM; the second ends the process.
+ *
+ * The listeners stay until then: signal-exit (of write-file-atomic), which is active while a file is written, ends the process
+ * if it finds no other listener, and `process.once` removes its listener before it calls it.
+ * @returns a function that removes the listeners
+ */
+export function stopOnSignals(stop: () => void): () => void {
+  let asked = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (asked) {
+      off();
+      process.kill(process.pid, signal);
+      return;
+    }
+    asked = true;
+    stop();
+  };
+  const off = (): void => {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  return off;
+}
