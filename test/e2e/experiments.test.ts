@@ -14,7 +14,7 @@ import { until } from '../support/until.js';
 import { vicreglInHost as vicregl, vicreglIn } from '../support/vicregl.js';
 
 // Before the host of commands starts, which inherits it: the committed experiments need no data to be listed.
-process.env['DATA'] = '/nonexistent';
+for (const name of ['DATA', 'COMPOSITES', 'PHOTOS']) process.env[name] = '/nonexistent';
 
 describe('vicregl experiments', () => {
   let root: string;
@@ -90,7 +90,7 @@ describe('vicregl experiments', () => {
       'report.md',
       'report.html',
       'training.png',
-      'knn-top1.png',
+      'knn-figures.png',
       'knn-top1-against-loss-alpha.png',
     ]) {
       assert.ok(whole.files.includes(name), name);

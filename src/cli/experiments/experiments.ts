@@ -28,6 +28,11 @@ interface RunFlags extends CellFlags {
   readonly restartChanged: boolean;
 }
 
+interface ReportFlags {
+  readonly out?: string;
+  readonly floors?: string;
+}
+
 function shardOf(text: string): Shard {
   const [, index, count] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
   if (index === undefined || count === undefined || index >= count) {
@@ -171,9 +176,12 @@ export function registerExperiments(program: Command): void {
     .description('Compare the variants: tables, differences to the baseline, and plots. Several folders are merged.')
     .argument('<dir...>', 'folders of experiments run')
     .option('--out <dir>', 'folder of the report (default: report in the first folder)')
-    .action(async (folders: string[], { out = `${folders[0]}/report` }: { readonly out?: string }) => {
+    .option(
+      '--floors <dir>',
+      'folder of an experiment that measured what all are compared with, such as random weights: its rows stand in brackets',
+    )
+    .action(async (folders: string[], { out = `${folders[0]}/report`, ...floors }: ReportFlags) => {
       await checkOutputFolder('--out', out);
-      const report = await gatherExperiment(folders);
-      console.log(await writeExperimentReport(report, out));
+      process.stdout.write(await writeExperimentReport(await gatherExperiment(folders, floors), out));
     });
 }

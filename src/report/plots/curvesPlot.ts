@@ -22,6 +22,8 @@ export interface PlottedCurve {
 export interface CurvesPlot extends PlotTitle {
   readonly name: string;
   readonly x: string;
+  /** Default linear. A logarithmic axis has a tick at each position. */
+  readonly xScale?: 'linear' | 'log';
   readonly y: { readonly label: string; readonly unit: Unit };
   /** All subjects of the report, so that each has the same colour in all plots. */
   readonly subjects: readonly string[];
@@ -34,7 +36,7 @@ const MOST_DOTS = 12;
 const GAP = 'break-paths-filter-domains' as const;
 
 /** Lines with bands of their 95 % intervals. None without a value. */
-export function curvesPlot({ name, title, about, x, y, subjects, curves }: CurvesPlot): Plot | undefined {
+export function curvesPlot({ name, title, about, x, xScale = 'linear', y, subjects, curves }: CurvesPlot): Plot | undefined {
   if (curves.every((curve) => curve.y.every((value) => value === null))) return undefined;
   const all = plotLabels(subjects);
   const { color, dash } = seriesScales(all);
@@ -61,7 +63,8 @@ export function curvesPlot({ name, title, about, x, y, subjects, curves }: Curve
     field: 'at',
     type: 'quantitative' as const,
     title: plotLabel(x),
-    scale: { zero: false, nice: false },
+    scale: { type: xScale, zero: false, nice: false },
+    ...(xScale === 'log' && { axis: { values: [...new Set(curves.flatMap((curve) => curve.x))] } }),
   };
   const yAxis = { field: 'value', type: 'quantitative' as const, title: yTitle, scale: { zero: false } };
   const few = Math.max(0, ...curves.map((curve) => curve.x.length)) <= MOST_DOTS;

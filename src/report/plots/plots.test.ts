@@ -85,6 +85,17 @@ describe('plots', () => {
     assert.ok(shown.includes('within one cell, %') && shown.includes('matches'));
   });
 
+  it('show curves on a logarithmic axis, with a tick at each position', async () => {
+    const x = [1, 2, 4, 16];
+    const curves = [{ subject: 'a', x, y: [0.1, 0.2, 0.15, 0.1] }];
+    const options = { ...about, name: 'p', x: 'matches', y: shares, subjects: ['a'], curves };
+    const shown = texts(await drawPlot(curvesPlot({ ...options, xScale: 'log' })!.spec));
+    assert.deepEqual(
+      shown.filter((text) => x.includes(Number(text))),
+      ['1', '2', '4', '16'],
+    );
+  });
+
   it('are left out if no curve or class has a value', () => {
     const classes = [{ subject: 'a', values: new Map([['sky', null]]) }];
     assert.equal(classesPlot({ ...about, name: 'p', ...shares, subjects: ['a'], classes }), undefined);
