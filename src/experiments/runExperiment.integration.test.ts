@@ -9,6 +9,7 @@ import { tinyKeys, trainTiny, writePhotographs } from '../../test/support/tinyRu
 import { buildResult } from '../evaluate/result/buildResult.js';
 import { meanFigure } from '../evaluate/result/figures.js';
 import { takeLock } from '../files/processLock.js';
+import type { Report } from '../report/report.js';
 import { loadCheckpoint } from '../train/checkpoint.js';
 import { loadTrainConfig } from '../train/configFile.js';
 import { readRunConfig } from '../train/runFolder.js';
@@ -16,7 +17,6 @@ import { readRecord } from './cellRecord.js';
 import { selectCells } from './cells.js';
 import type { CommandEnd, StartCommand } from './command.js';
 import { loadExperiment } from './experiment.js';
-import type { Report } from '../report/report.js';
 import { experimentReport } from './report/experimentReport.js';
 import { gatherExperiment } from './report/gather.js';
 import { type ExperimentOptions, runExperiment } from './runExperiment.js';
@@ -194,7 +194,7 @@ describe('runExperiment', () => {
     assert.deepEqual(both.curves, own.curves);
     assert.deepEqual(both.definition, own.definition);
     const names = sectionNames(experimentReport(both));
-    assert.deepEqual(names, ['Experiment', 'knn: k-NN classification', 'Training']);
+    assert.deepEqual(names, ['Experiment', 'k-NN classification', 'Training']);
   });
 
   it('continues a training that was stopped, with the same figures', async () => {

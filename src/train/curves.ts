@@ -59,13 +59,19 @@ function panelsSpec(title: string, panels: readonly Panel[], legends: 'own' | 's
       const colour = { domain, range: styles.map((style) => style.colour) };
       const ranged = values.filter(({ low, high }) => low !== high);
       return {
-        title: panel,
+        title: { text: panel, frame: 'group' as const },
         width: 360,
         height: 200,
         data: { values },
         encoding: {
           x: { field: 'step', type: 'quantitative' as const },
-          color: { field: 'line', type: 'nominal' as const, title: null, scale: colour },
+          color: {
+            field: 'line',
+            type: 'nominal' as const,
+            title: null,
+            scale: colour,
+            ...(legends === 'shared' && { legend: { orient: 'top' as const, columns: 4 } }),
+          },
         },
         layer: [
           // A band over one value would be a line of its own.

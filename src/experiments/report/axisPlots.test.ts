@@ -30,10 +30,13 @@ function experiment(matches: readonly number[], networks: readonly string[]) {
 describe('plots against an axis of the matrix', () => {
   it('have a line for each combination of the other axes, sorted by the axis, with means over seeds', async () => {
     const [plot, ...others] = experiment([16, 1, 4], ['atto', 'resnet18']);
-    assert.deepEqual([plot!.name, others], ['knn-top1-against-loss.numMatches', []]);
-    const { layer } = plot!.spec as unknown as { layer: { data: { values: { at: number; value: number }[] } }[] };
+    assert.deepEqual([plot!.name, others], ['knn-against-loss.numMatches', []]);
+    interface Spec {
+      concat: { layer: { data: { values: { at: number; value: number }[] } }[] }[];
+    }
+    const [panel] = (plot!.spec as unknown as Spec).concat;
     assert.deepEqual(
-      layer[0]!.data.values.map(({ at, value }) => [at, value]),
+      panel!.layer[0]!.data.values.map(({ at, value }) => [at, value]),
       [
         [1, 20],
         [4, 40],

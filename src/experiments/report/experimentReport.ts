@@ -48,9 +48,7 @@ export function experimentReport(report: ExperimentReport): Report {
     title: definition.name,
     sections: [
       { title: 'Experiment', blocks: overview(report) },
-      ...tables.map((table) =>
-        variantsSection({ ...table, id: table.name, plots: axisPlots(table, definition) }),
-      ),
+      ...tables.map((table) => variantsSection({ ...table, id: table.name, plots: axisPlots(table, definition) })),
       ...(training ? [{ title: 'Training', blocks: [training] }] : []),
     ],
   };

@@ -291,10 +291,10 @@ function tableOf(
       : []),
     ...new Set(measured.flatMap(({ result }) => result.notes ?? [])),
   ];
-  const kindTitle = KIND_TITLES[first.result.kind];
+  const { kind } = first.result;
   return {
     ...{ name, figures, measures, differences, notes },
-    title: `${name}: ${kindTitle}`,
+    title: name === kind ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} (${name})`,
     about: aboutText(first.result),
     variants: rows.map((row) => row.name),
   };

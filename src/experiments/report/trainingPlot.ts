@@ -6,7 +6,9 @@ import { COMPARED_TERMS } from '../../train/loggedTerms.js';
 import type { VariantCurves } from './gather.js';
 
 /** Means over seeds, with the range of the seeds, where all seeds have a point: else the mean would jump. */
-function overSeeds(runs: VariantCurves['runs']): (CurvePoint & { readonly ranges: Record<string, [number, number]> })[] {
+function overSeeds(
+  runs: VariantCurves['runs'],
+): (CurvePoint & { readonly ranges: Record<string, [number, number]> })[] {
   const bySeed = runs.map(({ points }) => new Map(points.map(({ step, means }) => [step, means])));
   const steps = [...(bySeed[0]?.keys() ?? [])].filter((step) => bySeed.every((points) => points.has(step)));
   return steps.map((step) => {
