@@ -9,6 +9,7 @@ import { tinyKeys, trainTiny, writePhotographs } from '../../test/support/tinyRu
 import { buildResult } from '../evaluate/result/buildResult.js';
 import { meanFigure } from '../evaluate/result/figures.js';
 import { takeLock } from '../files/processLock.js';
+import type { Report } from '../report/report.js';
 import { loadCheckpoint } from '../train/checkpoint.js';
 import { loadTrainConfig } from '../train/configFile.js';
 import { readRunConfig } from '../train/runFolder.js';
@@ -16,6 +17,7 @@ import { readRecord } from './cellRecord.js';
 import { selectCells } from './cells.js';
 import type { CommandEnd, StartCommand } from './command.js';
 import { loadExperiment } from './experiment.js';
+import { experimentReport } from './report/experimentReport.js';
 import { gatherExperiment } from './report/gather.js';
 import { type ExperimentOptions, runExperiment } from './runExperiment.js';
 
@@ -59,6 +61,8 @@ async function evaluateCommand(args: readonly string[]): Promise<CommandEnd> {
   await writeFile(flagOf(args, '--out'), JSON.stringify(result));
   return ended('');
 }
+
+const sectionNames = ({ sections }: Report): string[] => sections.map(({ title }) => title);
 
 describe('runExperiment', () => {
   let root: string;
@@ -127,8 +131,12 @@ describe('runExperiment', () => {
     return { summary, lines };
   }
 
+  const gather = async (outs: readonly string[], floors?: string) => {
+    const folders = outs.map((out) => join(root, out));
+    return gatherExperiment(folders, floors === undefined ? {} : { floors: join(root, floors) });
+  };
   const figures = async (...outs: string[]) => {
-    const { seconds: _, curves: __, ...report } = await gatherExperiment(outs.map((out) => join(root, out)));
+    const { seconds: _, curves: __, ...report } = await gather(outs);
     return report;
   };
 
@@ -168,6 +176,25 @@ describe('runExperiment', () => {
     );
     await run('shard1', { shard: { index: 1, count: 2 } });
     assert.deepEqual(await figures('shard0', 'shard1'), await figures('whole'));
+  });
+
+  it('has rows of floors, which another experiment measured, beside the variants', async () => {
+    const random = { name: 'floors', seeds: [1], variants: { random: { epochs: 0, warmupEpochs: 0 } } };
+    const { summary } = await run('floors', { changes: { ...random, baseline: undefined } });
+    assert.equal(summary.done, 1);
+    assert.equal((await readRecord(join(root, 'floors/random/seed-1')))!.training.steps, 0);
+    const [own, both] = [await gather(['whole']), await gather(['whole'], 'floors')];
+    const [table] = both.tables;
+    assert.deepEqual(table!.variants, ['vicregl', 'vicreg', '(random)']);
+    const floor = (await gather(['floors'])).tables[0]!.measures.find(({ seed }) => seed === null);
+    assert.deepEqual(
+      table!.measures.filter(({ variant, seed }) => variant === '(random)' && seed === null),
+      [{ ...floor, variant: '(random)' }],
+    );
+    assert.deepEqual(both.curves, own.curves);
+    assert.deepEqual(both.definition, own.definition);
+    const names = sectionNames(experimentReport(both));
+    assert.deepEqual(names, ['Experiment', 'k-NN classification', 'Training']);
   });
 
   it('continues a training that was stopped, with the same figures', async () => {

@@ -12,6 +12,29 @@ export interface MaskImage {
   readonly data: Uint8Array | Uint16Array;
 }
 
+/**
+ * Decodes an 8-bit RGB PNG file whose three channels are equal: a grey image that was saved in colour. Values are as in the file, as
+ * `decodeMask` has them.
+ * @returns undefined where a pixel has different channels.
+ * @throws ImageError `corrupt`.
+ */
+export async function decodeEqualChannels(bytes: Uint8Array): Promise<Uint8Array | undefined> {
+  const { width, height } = pngHeader(bytes);
+  const rgb = await sharp(bareSamples(bytes), { failOn: 'warning', limitInputPixels: width * height })
+    .raw()
+    .toBuffer()
+    .catch((cause: unknown) => {
+      throw decodeFailure('png', cause, 0, 'mask');
+    });
+  const values = new Uint8Array(width * height);
+  for (let i = 0; i < values.length; i++) {
+    const value = rgb[3 * i]!;
+    if (value !== rgb[3 * i + 1] || value !== rgb[3 * i + 2]) return undefined;
+    values[i] = value;
+  }
+  return values;
+}
+
 /** Colour types with one value per pixel. */
 const singleNumbers: readonly string[] = ['grey', 'palette'];
 

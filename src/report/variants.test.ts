@@ -36,7 +36,7 @@ describe('variantsSection', () => {
 
 ## Alpha
 
-two variants, two seeds
+two variants, two seeds.
 
 | variant     | seeds |               top-1 | mIoU |
 | ----------- | ----: | ------------------: | ---: |
@@ -65,6 +65,35 @@ Each seed:
     assert.deepEqual(
       section.blocks.flatMap((block) => (block.type === 'plot' ? [block.name] : [])),
       ['alpha-figures'],
+    );
+  });
+
+  it('has columns of the seeds of differences and of what their intervals are over, and further plots', () => {
+    const [difference] = table.differences!;
+    const plot = { type: 'plot' as const, name: 'further', alt: 'further', spec: {} as never };
+    const { blocks } = variantsSection({
+      ...table,
+      differences: [
+        { ...difference!, seeds: [1, 2], over: 'seeds and items' },
+        { ...difference!, figure: 'miou', interval: [null, null] },
+      ],
+      plots: [plot],
+    });
+    const compared = blocks.filter((block) => block.type === 'table')[1]!;
+    assert.deepEqual(
+      compared.columns.map(({ label }) => label),
+      ['figure', 'compared', 'seeds', 'difference', 'interval over', 'interval excludes 0'],
+    );
+    assert.deepEqual(
+      compared.rows.map((row) => [row[2], row[4], row[5]]),
+      [
+        ['2', 'seeds and items', 'yes: better'],
+        ['', '', 'no'],
+      ],
+    );
+    assert.deepEqual(
+      blocks.flatMap((block) => (block.type === 'plot' ? [block.name] : [])),
+      ['alpha-figures', 'further'],
     );
   });
 

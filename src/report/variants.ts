@@ -1,7 +1,7 @@
-import { differencesTable } from './differencesTable.js';
+import { differencesTable, type SubjectDifference } from './differencesTable.js';
 import { measureText } from './numbers.js';
 import { intervalsPlot } from './plots/intervalsPlot.js';
-import type { Block, FigureInfo, Interval, Measure, Section, Text } from './report.js';
+import type { Block, FigureInfo, Measure, Plot, Section, Text } from './report.js';
 
 /** Tables and plots of variants that were trained with several seeds. */
 
@@ -15,19 +15,15 @@ export interface VariantMeasure extends Measure {
 }
 
 /** A variant less another, paired by seed. */
-export interface VariantDifference {
+export interface VariantDifference extends Omit<SubjectDifference, 'subject'> {
   readonly variant: string;
-  readonly baseline: string;
-  readonly figure: string;
-  readonly difference: number | null;
-  readonly interval: Interval;
 }
 
 export interface VariantsTable {
   /** Begins the names of its pictures: lower-case letters, digits and hyphens. */
   readonly id: string;
   readonly title: string;
-  /** Protocol and data; the plot has it as its subtitle. */
+  /** Protocol and data, without a point at the end; the plot has it as its subtitle. */
   readonly about: string;
   /** In the order of the columns. */
   readonly figures: readonly FigureInfo[];
@@ -36,6 +32,8 @@ export interface VariantsTable {
   /** Of each variant and figure, those of single seeds and one of all; where that is missing, the seeds' mean stands for it. */
   readonly measures: readonly VariantMeasure[];
   readonly differences?: readonly VariantDifference[];
+  /** Further plots, after that of the figures. */
+  readonly plots?: readonly Plot[];
   readonly notes?: readonly Text[];
 }
 
@@ -55,7 +53,7 @@ function overSeeds(measures: readonly VariantMeasure[], variant: string, figure:
  * @throws RangeError for a measure or difference of a figure or variant that is not listed.
  */
 export function variantsSection(table: VariantsTable): Section {
-  const { title, about, figures, variants, measures, differences = [], notes = [] } = table;
+  const { title, about, figures, variants, measures, differences = [], plots = [], notes = [] } = table;
   for (const { figure, variant } of [...measures, ...differences]) {
     if (!figures.some(({ name }) => name === figure)) throw new RangeError(`the figure "${figure}" is not listed`);
     if (!variants.includes(variant)) throw new RangeError(`the variant "${variant}" is not listed`);
@@ -67,7 +65,7 @@ export function variantsSection(table: VariantsTable): Section {
   const seedsOf = (variant: string): number[] =>
     seeds.filter((seed) => measures.some((measure) => measure.variant === variant && measure.seed === seed));
   const blocks: Block[] = [
-    { type: 'paragraph', text: about },
+    { type: 'paragraph', text: `${about}.` },
     {
       type: 'table',
       columns: [{ label: 'variant' }, { label: 'seeds', align: 'right' }, ...figureColumns],
@@ -106,6 +104,7 @@ export function variantsSection(table: VariantsTable): Section {
     })),
   });
   if (plot !== undefined) blocks.push(plot);
+  blocks.push(...plots);
   if (seeds.length > 0) {
     blocks.push({
       type: 'table',

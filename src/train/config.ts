@@ -247,7 +247,9 @@ export const trainConfigSchema = z
       .describe(
         'Photographs per forward pass, a divisor of batchSize. Reduces memory; loss and gradients remain those of the whole batch. Default: batchSize.',
       ),
-    epochs: z.number().gt(0).describe('Number of passes over the photographs; may be fractional.'),
+    epochs: nonNegative.describe(
+      'Number of passes over the photographs; may be fractional. 0: the run consists of its initial weights.',
+    ),
     warmupEpochs: nonNegative
       .optional()
       .describe('Epochs over which the learning rate rises from 0. Default: 10, but at most a tenth of epochs.'),
@@ -352,7 +354,7 @@ export const trainConfigSchema = z
     for (const message of microBatchProblems(config, backbone)) problem(['microBatch'], message);
     for (const { path, message } of augmentationProblems(config.augmentation)) problem(path, message);
     for (const { path, message } of probeProblems(config, stride)) problem(path, message);
-    if (config.warmupEpochs !== undefined && config.warmupEpochs >= config.epochs) {
+    if (config.warmupEpochs !== undefined && config.warmupEpochs > 0 && config.warmupEpochs >= config.epochs) {
       problem(['warmupEpochs'], `${config.warmupEpochs} must be less than epochs (${config.epochs})`);
     }
   });

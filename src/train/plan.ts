@@ -117,7 +117,7 @@ export function scheduleOf(config: TrainConfig, stepsPerEpoch: number): Schedule
     baseLr: config.optimizer.baseLr,
     batchSize: config.batchSize,
     warmupSteps: Math.round(config.warmupEpochs * stepsPerEpoch),
-    totalSteps: Math.max(1, Math.round(config.epochs * stepsPerEpoch)),
+    totalSteps: config.epochs === 0 ? 0 : Math.max(1, Math.round(config.epochs * stepsPerEpoch)),
     endLrRatio: config.endLrRatio,
   };
 }

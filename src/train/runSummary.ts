@@ -35,7 +35,7 @@ export function summariseRun(log: readonly LogRecord[], step: number): RunSummar
   }
   return {
     steps: step,
-    epochs: (records.at(-1)?.epoch ?? 0) + 1,
+    epochs: (records.at(-1)?.epoch ?? -1) + 1,
     lastTerms,
     skippedPhotographs: log.filter((record) => 'skipped' in record && !String(record.skipped).startsWith(PROBED))
       .length,

@@ -145,6 +145,25 @@ describe('train', () => {
   });
 });
 
+describe('a run of 0 epochs', () => {
+  it('consists of its initial weights, and can be continued', async () => {
+    const run = newRun();
+    const result = await trainTiny(run, tinyConfig(photographs, { epochs: 0, warmupEpochs: 0 }));
+    assert.deepEqual([result.steps, result.totalSteps], [0, 0]);
+    const initial = await loadCheckpoint(run);
+    assert.equal(initial.step, 0);
+    assert.deepEqual(await steps(run), []);
+    const stopped = new AbortController();
+    stopped.abort();
+    const other = newRun();
+    await trainTiny(other, tinyConfig(photographs), { signal: stopped.signal });
+    assert.deepEqual(initial.tensors, (await loadCheckpoint(other)).tensors);
+    const { steps: taken } = await trainTiny(run, tinyConfig(photographs), { resume: true });
+    assert.equal(taken, 4);
+    assert.deepEqual((await loadCheckpoint(run)).tensors, (await loadCheckpoint(plain)).tensors);
+  });
+});
+
 describe('a stopped and resumed run', () => {
   // one broken photograph, so that its report is compared too
   let source: string;

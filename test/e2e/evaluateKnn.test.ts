@@ -57,6 +57,16 @@ describe('vicregl evaluate knn', () => {
     assert.deepEqual(file.comparisons, result.comparisons);
   });
 
+  it('measures the model alone with --baseline none, which excludes others', async () => {
+    const alone = await knn('--run', run, '--baseline', 'none');
+    assert.equal(alone.code, 0, alone.stderr);
+    const { subjects, comparisons } = JSON.parse(alone.stdout);
+    assert.deepEqual([subjects.map(({ name }: { name: string }) => name), comparisons], [['trained'], []]);
+    const both = await knn('--run', run, '--baseline', 'none', '--baseline', 'pixels');
+    assert.equal(both.code, 1);
+    assert.match(both.stderr, /--baseline none excludes --baseline pixels; leave out one of them/);
+  });
+
   it('warns of test images that are also training images', async () => {
     const { stdout, stderr } = await knn('--run', run, '--test', labelled);
     assert.match(

@@ -39,13 +39,14 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 describe('the packed files', () => {
-  test('are complete: programs, proto files, recipes and the bundled model', async () => {
+  test('are complete: programs, proto files, recipes, experiments and the bundled model', async () => {
     const paths = packed.files.map(({ path }) => path);
     const sources = (await filesIn('src')).filter((path) => path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path));
     const expected = [
       ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'bin/vicregl.js'],
       ...(await filesIn('proto')),
       ...(await filesIn('recipes')),
+      ...(await filesIn('experiments')),
       ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
       ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
       'dist/src/proto/descriptors.binpb', // needed by reflection

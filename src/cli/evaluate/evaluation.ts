@@ -11,6 +11,7 @@ import { checkOutputFile, checkOutputFolder, writeOutputFile } from '../../files
 import { withScratch } from '../../files/scratch.js';
 import { openModelFolder } from '../../models/folder.js';
 import { type ShownProgress, showProgress } from '../../progress/work.js';
+import { ConfigError } from '../../train/config.js';
 import { addEngineFlags, type EngineFlags, sayOnce, startBatchEngine } from '../engine.js';
 import { ofInput } from '../ofInput.js';
 import { printJson } from '../printJson.js';
@@ -34,8 +35,8 @@ export function addEvaluationFlags(command: Command, seedOf: string): Command {
     .addOption(
       new Option(
         '--baseline <name>',
-        'what to compare with, paired by item: random (the same network with random weights), pixels (raw pixels) or a ' +
-          'model folder; repeat it for several (default: random)',
+        'what to compare with, paired by item: random (the same network with random weights), pixels (raw pixels), a ' +
+          'model folder, or none; repeat it for several (default: random)',
       ).argParser((name: string, previous: readonly string[] = []) => [...previous, name]),
     )
     .option('--cache <dir>', 'keep computed features in this folder, and use those that it has')
@@ -65,6 +66,14 @@ export interface EvaluationContext {
 /** The parts of a result that differ between evaluations. */
 export type EvaluationParts = Omit<ResultParts, 'command' | 'seed' | 'sources' | 'began'>;
 
+/** @throws ConfigError for none beside others. */
+function baselinesOf({ baseline = ['random'] }: EvaluationFlags): readonly string[] {
+  if (!baseline.includes('none')) return baseline;
+  const other = baseline.find((name) => name !== 'none');
+  if (other !== undefined) throw new ConfigError(`--baseline none excludes --baseline ${other}; leave out one of them`);
+  return [];
+}
+
 async function openBaseline(name: string): Promise<Baseline> {
   if (name === 'random' || name === 'pixels') return name;
   return { model: await ofInput('--baseline', name, () => openModelFolder(name)) };
@@ -82,12 +91,13 @@ export async function runEvaluation(
 ): Promise<void> {
   const { out, cache } = flags;
   const began = performance.now();
+  const names = baselinesOf(flags);
   if (out !== undefined) await checkOutputFile('--out', out);
   if (cache !== undefined) await checkOutputFolder('--cache', cache);
   const progress = showProgress();
   const evaluateIn = async (scratch: string): Promise<void> => {
     const evaluated = await openEvaluated(flags, scratch);
-    const baselines = await Promise.all((flags.baseline ?? ['random']).map(openBaseline));
+    const baselines = await Promise.all(names.map(openBaseline));
     const seed = flags.seed ?? evaluated.config?.seed ?? 0;
     const log = sayOnce(progress.note);
     const sources = await openSubjects(evaluated.folder, baselines, {

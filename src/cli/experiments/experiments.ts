@@ -9,6 +9,7 @@ import { writeExperimentReport } from '../../experiments/report/writeReport.js';
 import { runExperiment } from '../../experiments/runExperiment.js';
 import { checkOutputFolder } from '../../files/output.js';
 import { recipePath } from '../recipes.js';
+import { stopOnSignals } from '../stopOnSignals.js';
 import { table } from '../table.js';
 import { evaluationCommand } from './evaluationCommand.js';
 import { startCommand } from './startCommand.js';
@@ -26,6 +27,11 @@ interface RunFlags extends CellFlags {
   readonly device: 'cpu' | 'cuda';
   readonly retryFailed: boolean;
   readonly restartChanged: boolean;
+}
+
+interface ReportFlags {
+  readonly out?: string;
+  readonly floors?: string;
 }
 
 function shardOf(text: string): Shard {
@@ -75,11 +81,10 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const estimate = createStepsEstimate();
   for (const { variant, seed } of cells) await estimate(variant.configOf(seed));
   const stop = new AbortController();
-  const onSignal = () => {
+  const ignoreSignals = stopOnSignals(() => {
     console.error('stopping: training saves a checkpoint after its step');
     stop.abort();
-  };
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  });
   try {
     const { done, failed, busy, stopped } = await runExperiment(cells, {
       ...{ experiment, out, device, retryFailed, restartChanged, startCommand },
@@ -102,7 +107,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       stopped > 0 ? 'stopped early; continue with the same command' : `report: npx vicregl experiments report ${out}`,
     );
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    ignoreSignals();
   }
 }
 
@@ -171,9 +176,12 @@ export function registerExperiments(program: Command): void {
     .description('Compare the variants: tables, differences to the baseline, and plots. Several folders are merged.')
     .argument('<dir...>', 'folders of experiments run')
     .option('--out <dir>', 'folder of the report (default: report in the first folder)')
-    .action(async (folders: string[], { out = `${folders[0]}/report` }: { readonly out?: string }) => {
+    .option(
+      '--floors <dir>',
+      'folder of an experiment that measured what all are compared with, such as random weights: its rows stand in brackets',
+    )
+    .action(async (folders: string[], { out = `${folders[0]}/report`, ...floors }: ReportFlags) => {
       await checkOutputFolder('--out', out);
-      const report = await gatherExperiment(folders);
-      console.log(await writeExperimentReport(report, out));
+      process.stdout.write(await writeExperimentReport(await gatherExperiment(folders, floors), out));
     });
 }

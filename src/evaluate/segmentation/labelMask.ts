@@ -1,7 +1,7 @@
 import { DataError } from '../../data/dataError.js';
 import { IGNORED } from '../../heads/pixelCrossEntropy.js';
 import { ImageError } from '../../image/imageError.js';
-import { decodeMask } from '../../image/mask.js';
+import { decodeEqualChannels, decodeMask } from '../../image/mask.js';
 import { pngHeader } from '../../image/png.js';
 import type { Size } from '../../image/types.js';
 
@@ -26,7 +26,8 @@ export function directLabels(classes: number, ignored: readonly number[] = []): 
 }
 
 /**
- * Reads a mask's numbers as they stand in the file. Nothing is converted: no palette, no colour profile, no resizing.
+ * Reads a mask's numbers as they stand in the file. Nothing is converted: no palette, no colour profile, no resizing. A grey mask may
+ * have been saved as RGB.
  * @param name of the file, for errors
  * @param size that it must have: its image's
  * @throws DataError `malformed` that names the file, for another format, another size or damage.
@@ -45,6 +46,10 @@ export async function readMaskNumbers(bytes: Uint8Array, name: string, size?: Si
         'malformed',
         `${name} is a mask of ${width} x ${height} pixels, and its image has ${size.width} x ${size.height}; save it at the size of the image`,
       );
+    }
+    if (colour === 'RGB') {
+      const data = await decodeEqualChannels(bytes);
+      if (data !== undefined) return { width, height, data };
     }
     if (colour !== 'grey' && colour !== 'palette') {
       throw new DataError(

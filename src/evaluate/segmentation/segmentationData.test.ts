@@ -298,6 +298,20 @@ describe('masks', () => {
     }
   });
 
+  it('that were saved as RGB have the numbers of their three equal channels', async () => {
+    const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => Math.floor(i / 3) % 2);
+    const data = await withMask(
+      await sharp(rgb, { raw: { width, height, channels: 3 } })
+        .png()
+        .toBuffer(),
+    );
+    const { data: labels } = await data.labels(data.train[0]!);
+    assert.deepEqual(
+      [...labels],
+      Array.from({ length: width * height }, (_, i) => i % 2),
+    );
+  });
+
   it('that do not fit are refused with their file', async () => {
     const rgb = await sharp({ create: { width, height, channels: 3, background: '#102030' } })
       .png()

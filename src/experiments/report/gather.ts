@@ -1,48 +1,35 @@
 import { ResultError, readResult } from '../../evaluate/result/readResult.js';
 import type { EvaluationResult, ResultFigure, ResultSubject } from '../../evaluate/result/schema.js';
+import type { FigureInfo } from '../../report/report.js';
+import { aboutText, KIND_TITLES } from '../../report/results/about.js';
+import type { VariantDifference, VariantMeasure } from '../../report/variants.js';
 import { type CurvePoint, createCurvePoints } from '../../train/curvePoints.js';
 import { readRunLog } from '../../train/runLog.js';
 import { type CellRecord, readRecord } from '../cellRecord.js';
 import { cellFolder } from '../cells.js';
 import { type Definition, readDefinition } from '../definition.js';
 import { ExperimentError } from '../experimentError.js';
-import { failuresOf, resultPath } from '../runCell.js';
+import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, type SeedValues, seedInterval } from '../statistics/seedInterval.js';
 
 /** Results of an experiment's cells, from one or several folders, as figures of variants. */
 
-export type FigureInfo = Pick<ResultFigure, 'name' | 'label' | 'unit' | 'better'>;
-
-/** A figure of a variant: of one seed, or over all (null). */
-export interface VariantMeasure {
-  readonly variant: string;
-  readonly seed: number | null;
-  readonly figure: string;
-  readonly value: number | null;
-  readonly interval?: readonly [number | null, number | null];
-  readonly over?: SeedInterval['over'];
-}
-
-/** A variant less its baseline, paired by seed, and by item where the figure is a mean over items. */
-export interface VariantDifference {
-  readonly variant: string;
-  readonly baseline: string;
-  readonly figure: string;
-  readonly difference: number | null;
-  readonly interval: readonly [number | null, number | null];
-  readonly seeds: readonly number[];
+/** A figure of a variant. */
+export interface GatheredMeasure extends VariantMeasure {
+  /** Of all seeds: what its interval is over. */
   readonly over?: SeedInterval['over'];
 }
 
 /** What an evaluation measured of all variants. */
 export interface EvaluationTable {
   readonly name: string;
-  readonly kind: string;
-  readonly protocol: string;
+  readonly title: string;
+  /** Protocol and data. */
+  readonly about: string;
   readonly figures: readonly FigureInfo[];
-  /** Variants in their order, then what they were compared with by the evaluation itself, such as random weights. */
+  /** Variants in their order, then in brackets the floors, and what the evaluations themselves compared with. */
   readonly variants: readonly string[];
-  readonly measures: readonly VariantMeasure[];
+  readonly measures: readonly GatheredMeasure[];
   readonly differences: readonly VariantDifference[];
   readonly notes: readonly string[];
 }
@@ -218,23 +205,55 @@ const sameItems = (a: EvaluationResult, b: EvaluationResult): boolean =>
   JSON.stringify(a.data.map(({ role, fingerprint }) => [role, fingerprint])) ===
     JSON.stringify(b.data.map(({ role, fingerprint }) => [role, fingerprint]));
 
-function tableOf(
-  { name, kind }: Definition['evaluations'][number],
-  definition: Definition,
-  cells: readonly GatheredCell[],
-): EvaluationTable | undefined {
-  const measured = cells.flatMap((cell) => {
-    const result = cell.results.get(name);
+/** Cells that have a result of an evaluation. */
+function measuredCells(cells: readonly GatheredCell[], evaluation: string) {
+  return cells.flatMap((cell) => {
+    const result = cell.results.get(evaluation);
     return result === undefined ? [] : [{ cell, result }];
   });
+}
+
+/** @throws ExperimentError for cells that were evaluated on other images, or in another way, than the first. */
+function requireSame(evaluation: string, measured: ReturnType<typeof measuredCells>): void {
   const [first] = measured;
-  if (first === undefined) return undefined;
-  const other = measured.find(({ result }) => !sameItems(result, first.result));
-  if (other !== undefined) {
+  for (const { cell, result } of measured.slice(1)) {
+    const what = !sameItems(result, first!.result)
+      ? 'on other images'
+      : result.protocol !== first!.result.protocol
+        ? 'with another protocol'
+        : undefined;
+    if (what === undefined) continue;
     throw new ExperimentError(
-      `evaluation ${name} was made on other images in ${other.cell.folder} than in ${first.cell.folder}; make it again on the same data and with the same seed`,
+      `evaluation ${evaluation} was made ${what} in ${cell.folder} than in ${first!.cell.folder}; make it again on the same data and with the same flags and seed`,
     );
   }
+}
+
+const rowOf = (name: string, measured: ReturnType<typeof measuredCells>): Row => ({
+  name,
+  bySeed: new Map(measured.map(({ cell, result }) => [cell.seed, result.subjects[0]!])),
+});
+
+/** Rows by name; a name that is there already has a number. */
+function distinctRows(rows: readonly Row[]): Row[] {
+  const names = rows.map(({ name }) => name);
+  return rows.map((row, i) => {
+    const before = names.slice(0, i).filter((name) => name === row.name).length;
+    return before === 0 ? row : { ...row, name: `${row.name} ${before + 1}` };
+  });
+}
+
+function tableOf(
+  { name }: Definition['evaluations'][number],
+  definition: Definition,
+  cells: readonly GatheredCell[],
+  floors: readonly GatheredCell[],
+): EvaluationTable | undefined {
+  const measured = measuredCells(cells, name);
+  const [first] = measured;
+  if (first === undefined) return undefined;
+  const floor = measuredCells(floors, name);
+  requireSame(name, [...measured, ...floor]);
   const figures = union(
     measured.map(({ result }) =>
       result.subjects[0]!.figures.map(({ name: key, label, unit, better }) => ({ name: key, label, unit, better })),
@@ -243,10 +262,15 @@ function tableOf(
   );
   const variantRows = definition.variants.flatMap((variant): Row[] => {
     const own = measured.filter(({ cell }) => cell.variant === variant.name);
-    const bySeed = new Map(own.map(({ cell, result }) => [cell.seed, result.subjects[0]!]));
-    return own.length === 0 ? [] : [{ name: variant.name, bySeed }];
+    return own.length === 0 ? [] : [rowOf(variant.name, own)];
   });
-  const rows = [...variantRows, ...baselineRows(measured)];
+  const floorRows = [...new Set(floor.map(({ cell }) => cell.variant))].map((variant) =>
+    rowOf(
+      `(${variant})`,
+      floor.filter(({ cell }) => cell.variant === variant),
+    ),
+  );
+  const rows = distinctRows([...variantRows, ...floorRows, ...baselineRows([...floor, ...measured])]);
   const measures = rows.flatMap((row) => figures.flatMap((figure) => measuresOf(row, figure)));
   const differences = definition.variants.flatMap(({ name: variant, baseline }) => {
     const [of, less] = [variant, baseline].map((each) => variantRows.find((row) => row.name === each));
@@ -265,10 +289,13 @@ function tableOf(
     )
       ? ['With one seed, intervals are over items alone: they say nothing about other seeds.']
       : []),
+    ...new Set(measured.flatMap(({ result }) => result.notes ?? [])),
   ];
+  const { kind } = first.result;
   return {
-    ...{ name, kind, figures, measures, differences, notes },
-    protocol: first.result.protocol,
+    ...{ name, figures, measures, differences, notes },
+    title: name === kind ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} (${name})`,
+    about: aboutText(first.result),
     variants: rows.map((row) => row.name),
   };
 }
@@ -276,9 +303,9 @@ function tableOf(
 const clipped = (value: number, unit: FigureInfo['unit']) =>
   unit === 'share' ? Math.min(1, Math.max(0, value)) : value;
 
-function measuresOf({ name, bySeed }: Row, { name: figure, unit }: FigureInfo): VariantMeasure[] {
+function measuresOf({ name, bySeed }: Row, { name: figure, unit }: FigureInfo): GatheredMeasure[] {
   const seeds = [...bySeed.keys()].sort((a, b) => a - b);
-  const each = seeds.flatMap((seed): VariantMeasure[] => {
+  const each = seeds.flatMap((seed): GatheredMeasure[] => {
     const found = bySeed.get(seed)!.figures.find((one) => one.name === figure);
     if (found === undefined) return [];
     return [{ variant: name, seed, figure, value: found.value, ...(found.interval && { interval: found.interval }) }];
@@ -324,13 +351,8 @@ async function curvesOf(cells: readonly GatheredCell[]): Promise<VariantCurves['
   return runs;
 }
 
-/**
- * Reads the cells of an experiment.
- * @param folders of `experiments run`: parts of one experiment.
- * @throws ExperimentError for folders that do not belong together, and evaluations on different data.
- */
-export async function gatherExperiment(folders: readonly string[]): Promise<ExperimentReport> {
-  const definition = mergeDefinitions(folders, await Promise.all(folders.map(readDefinition)));
+/** The cells of folders, and those that have no complete result. */
+async function readCells(folders: readonly string[], definition: Definition) {
   const cells: GatheredCell[] = [];
   const missing: ExperimentReport['missing'][number][] = [];
   for (const variant of definition.variants) {
@@ -340,20 +362,32 @@ export async function gatherExperiment(folders: readonly string[]): Promise<Expe
       if (problem !== undefined) missing.push({ cell: `${variant.name}/seed-${seed}`, reason: problem });
     }
   }
+  return { cells, missing };
+}
+
+/**
+ * Reads the cells of an experiment.
+ * @param folders of `experiments run`: parts of one experiment.
+ * @param floors folder of another experiment whose variants and baselines stand in the tables of evaluations of the same names.
+ * @throws ExperimentError for folders that do not belong together, and evaluations on different data.
+ */
+export async function gatherExperiment(
+  folders: readonly string[],
+  { floors }: { readonly floors?: string } = {},
+): Promise<ExperimentReport> {
+  const definition = mergeDefinitions(folders, await Promise.all(folders.map(readDefinition)));
+  const { cells, missing } = await readCells(folders, definition);
+  const floorCells = floors === undefined ? [] : (await readCells([floors], await readDefinition(floors))).cells;
   const ofVariant = (name: string) => cells.filter((cell) => cell.variant === name);
   const curves = await Promise.all(
     definition.variants.map(async ({ name }) => ({ variant: name, runs: await curvesOf(ofVariant(name)) })),
   );
   return {
     ...{ definition, missing, curves },
-    tables: definition.evaluations.flatMap((evaluation) => tableOf(evaluation, definition, cells) ?? []),
+    tables: definition.evaluations.flatMap((evaluation) => tableOf(evaluation, definition, cells, floorCells) ?? []),
     collapsed: cells.flatMap(({ variant, seed, record: { training } }) =>
       training.status === 'done' && training.collapsed !== undefined ? [`${variant}/seed-${seed}`] : [],
     ),
-    seconds: cells.reduce(
-      (sum, { record: { training, evaluations } }) =>
-        Object.values(evaluations).reduce((of, { seconds }) => of + seconds, sum + training.seconds),
-      0,
-    ),
+    seconds: cells.reduce((sum, { record }) => sum + secondsOf(record), 0),
   };
 }

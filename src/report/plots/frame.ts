@@ -74,5 +74,16 @@ export function seriesScales(labels: readonly string[]) {
 /** As plots show it: shares in per cent. */
 export const plotted = (value: number, unit: Unit): number => (unit === 'share' ? value * 100 : value);
 
+/**
+ * The scale of a quantity. Equal values have no extent of their own: Vega would label them with six digits after the point.
+ * @param values as plotted, the ends of intervals among them.
+ */
+export function valueScale(values: readonly (number | null | undefined)[]) {
+  const known = values.filter((value): value is number => typeof value === 'number');
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  const margin = Math.abs(least) / 10 || 1;
+  return { zero: false, ...(least === most && { domain: [least === 0 ? 0 : least - margin, least + margin] }) };
+}
+
 /** What stands after a quantity on an axis. */
 export const UNIT_LABELS: Readonly<Record<Unit, string>> = { share: ', %', pixels: ', pixels', number: '' };

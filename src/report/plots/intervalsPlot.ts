@@ -8,6 +8,7 @@ import {
   plotted,
   seriesScales,
   UNIT_LABELS,
+  valueScale,
 } from './frame.js';
 
 /** Height of a subject's line in pixels. */
@@ -63,7 +64,8 @@ export function intervalsPlot({ name, title, about, figures, subjects }: Interva
       axis: { grid: true, ticks: false, domain: false, labelPadding: 8 },
     };
     const colour = { field: 'subject', type: 'nominal' as const, scale: color, legend: null };
-    const scale = { zero: false, nice: true };
+    const ends = values.flatMap(({ value, lower, upper }) => [value, lower, upper]);
+    const scale = { nice: true, ...valueScale([...ends, ...seeds.map(({ value }) => value)]) };
     return {
       width: PANEL_WIDTH,
       height: { step: ROW_HEIGHT },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { drawPlot } from '../../plot/draw.js';
 import { classesPlot, sortedClasses } from './classesPlot.js';
-import { curvesPlot } from './curvesPlot.js';
+import { curvePanelsPlot, curvesPlot } from './curvesPlot.js';
 import { differencesPlot, histogram } from './differencesPlot.js';
 import { plotLabel, plotLabels } from './frame.js';
 import { intervalsPlot } from './intervalsPlot.js';
@@ -83,6 +83,34 @@ describe('plots', () => {
       ['a', 'b'],
     );
     assert.ok(shown.includes('within one cell, %') && shown.includes('matches'));
+  });
+
+  it('show panels of curves with a tick at each position, and no legend for a single line', async () => {
+    const x = [0.75, 1, 4, 64];
+    const none = {
+      y: { label: 'none', unit: 'share' } as const,
+      curves: [{ subject: 'line', x, y: x.map(() => null) }],
+    };
+    const panels = [{ y: shares, curves: [{ subject: 'line', x, y: [0.1, 0.2, 0.15, 0.1] }] }, none];
+    const options = { ...about, name: 'p', x: 'matches', subjects: ['line'], positions: 'log' } as const;
+    const shown = texts(await drawPlot(curvePanelsPlot({ ...options, panels })!.spec));
+    assert.deepEqual(
+      shown.filter((text) => x.includes(Number(text))),
+      ['0.75', '1', '4', '64'],
+    );
+    for (const text of ['line', 'none, %']) assert.ok(!shown.includes(text), text);
+    assert.equal(curvePanelsPlot({ ...options, panels: [none] }), undefined);
+  });
+
+  it('show values that are all equal with plain numbers', async () => {
+    const figures = new Map([['top1', { value: 0, interval: [0, 0] as const }]]);
+    const plot = intervalsPlot({ ...about, name: 'p', figures: [top1], subjects: [{ name: 'a', figures }] });
+    const curves = [{ subject: 'a', x: [1, 2], y: [0.5, 0.5] }];
+    const line = curvesPlot({ ...about, name: 'p', x: 'x', y: shares, subjects: ['a'], curves });
+    for (const { spec } of [plot!, line!]) {
+      const shown = texts(await drawPlot(spec));
+      assert.ok(!shown.some((text) => /\.0000/.test(text)), shown.join('; '));
+    }
   });
 
   it('are left out if no curve or class has a value', () => {

@@ -1,5 +1,3 @@
-import { basename } from 'node:path';
-import type { EvaluationResult, ResultData } from '../../evaluate/result/schema.js';
 import { differencesTable } from '../differencesTable.js';
 import { measureText } from '../numbers.js';
 import { classesPlot, type PlottedClasses, sortedClasses } from '../plots/classesPlot.js';
@@ -7,28 +5,12 @@ import { curvesPlot } from '../plots/curvesPlot.js';
 import { differencesPlot, type PlottedDifferences } from '../plots/differencesPlot.js';
 import { intervalsPlot } from '../plots/intervalsPlot.js';
 import type { Block, Measure, Report, Section, Text, Unit } from '../report.js';
+import { aboutText, countText, dataName, KIND_TITLES, plural } from './about.js';
 import { differencesAcross } from './acrossFiles.js';
 import { type Group, groupResults } from './groups.js';
 import type { ResultFile } from './readResults.js';
 
 /** Reports of results: a section of tables and plots for each group of comparable results. */
-
-const KIND_TITLES: Readonly<Record<EvaluationResult['kind'], string>> = {
-  knn: 'k-NN classification',
-  linear: 'Linear classification',
-  segmentation: 'Linear segmentation',
-  retrieval: 'Image retrieval',
-  matches: 'Feature matches',
-  homography: 'Homographies',
-};
-
-const count = (value: number): string => value.toLocaleString('en');
-const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
-const nameOf = ({ source }: ResultData): string => basename(source) || source;
-
-/** Such as `train: train.tar (2,000 images), test: val.tar (500 images)`. */
-const dataText = (data: readonly ResultData[]): string =>
-  data.map((each) => `${each.role}: ${nameOf(each)} (${plural(each.images, 'image')})`).join(', ');
 
 interface Named {
   readonly group: Group;
@@ -42,14 +24,14 @@ interface Named {
 /** Titles of groups name the kind and the data. Groups of one kind have numbered pictures. */
 function named(groups: readonly Group[]): Named[] {
   return groups.map((group) => {
-    const { kind, protocol, data } = group;
+    const { kind, data } = group;
     const ofKind = groups.filter((other) => other.kind === kind);
     const on = data.find(({ role }) => role !== 'train') ?? data[0];
     return {
       group,
       id: ofKind.length === 1 ? kind : `${kind}-${ofKind.indexOf(group) + 1}`,
-      title: on === undefined ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} on ${nameOf(on)}`,
-      about: [protocol.replace(/\.$/, ''), dataText(data)].filter((text) => text !== '').join('. '),
+      title: on === undefined ? KIND_TITLES[kind] : `${KIND_TITLES[kind]} on ${dataName(on)}`,
+      about: aboutText(group),
     };
   });
 }
@@ -225,7 +207,7 @@ function notes({ data, files }: Group): Text[] {
     ({ role, source, fingerprint, images, skipped }): Text => [
       `Data (${role}): `,
       { code: source },
-      `, ${fingerprint}; ${plural(images, 'image')} used${skipped.length > 0 ? `, ${count(skipped.length)} skipped` : ''}.`,
+      `, ${fingerprint}; ${plural(images, 'image')} used${skipped.length > 0 ? `, ${countText(skipped.length)} skipped` : ''}.`,
     ],
   );
   const fileNotes = files.map(

@@ -132,7 +132,7 @@ export async function dryRun(
     warmupSteps,
     totalSteps,
     learningRates: shownSteps
-      .filter((step) => step <= totalSteps)
+      .filter((step) => step >= 1 && step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
     ...(init && { init }),
     warnings: [...configWarnings(config, schedule), ...ofMemory],
