@@ -67,7 +67,7 @@ describe('a configuration file', () => {
     const settings = ['loss.alpha=3', { text: 'microBatch=3', flag: '--micro-batch 3' }];
     await assert.rejects(loadTrainConfig(file('wrong.yaml'), settings), (error: Error) => {
       assert.match(error.message, /wrong\.yaml with --set loss\.alpha=3 --micro-batch 3 is not a valid training/);
-      assert.match(error.message, /\n {2}epochs: -1 is too small: .*>0$/m);
+      assert.match(error.message, /\n {2}epochs: -1 is too small: .*>=0$/m);
       assert.match(error.message, /\n {2}loss\.alpha: 3 is too big: .* \(--set loss\.alpha=3\)$/m);
       return true;
     });
