@@ -25,7 +25,8 @@ function loggedTerms(runs: readonly RunReport[], asked: readonly string[] | unde
   return (asked ?? COMPARED_TERMS).filter((term) => logged.has(term));
 }
 
-const figure = (value: number | undefined) => (value === undefined || Number.isNaN(value) ? '' : String(Number(value.toPrecision(4))));
+const figure = (value: number | undefined) =>
+  value === undefined || Number.isNaN(value) ? '' : String(Number(value.toPrecision(4)));
 
 /** One row per value and one column per run. */
 function compared(runs: readonly RunReport[], terms: readonly string[]): string {

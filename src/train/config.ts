@@ -230,7 +230,9 @@ export const trainConfigSchema = z
       .describe(
         'Photographs per forward pass, a divisor of batchSize. Reduces memory; loss and gradients remain those of the whole batch. Default: batchSize.',
       ),
-    epochs: nonNegative.describe('Number of passes over the photographs; may be fractional. 0: the run consists of its initial weights.'),
+    epochs: nonNegative.describe(
+      'Number of passes over the photographs; may be fractional. 0: the run consists of its initial weights.',
+    ),
     warmupEpochs: nonNegative
       .optional()
       .describe('Epochs over which the learning rate rises from 0. Default: 10, but at most a tenth of epochs.'),
