@@ -1,5 +1,5 @@
 import { ResultError, readResult } from '../../evaluate/result/readResult.js';
-import type { EvaluationResult, ResultFigure, ResultSubject } from '../../evaluate/result/schema.js';
+import type { EvaluationResult, ResultSubject } from '../../evaluate/result/schema.js';
 import type { FigureInfo } from '../../report/report.js';
 import { aboutText, KIND_TITLES } from '../../report/results/about.js';
 import type { VariantDifference, VariantMeasure } from '../../report/variants.js';
@@ -10,7 +10,8 @@ import { cellFolder } from '../cells.js';
 import { type Definition, readDefinition } from '../definition.js';
 import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
-import { pairedValues, type SeedInterval, type SeedValues, seedInterval } from '../statistics/seedInterval.js';
+import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
+import { seedValues } from './seedValues.js';
 
 /** Results of an experiment's cells, from one or several folders, as figures of variants. */
 
@@ -137,26 +138,6 @@ async function readCell(
   const state =
     cell.record.training.status === 'done' ? `no result of ${lacking.join(', ')}` : 'training is not finished';
   return { cell, problem: failures.length > 0 ? failures.join('; ') : state };
-}
-
-/** Variance over items of a figure that has an interval: that of a normal distribution with this 95 % interval. */
-function itemVariance({ interval }: ResultFigure): number | undefined {
-  const [lower, upper] = interval ?? [null, null];
-  return lower === null || upper === null ? undefined : ((upper - lower) / (2 * 1.959964)) ** 2;
-}
-
-/** A figure of one subject with several seeds. */
-function seedValues(subjects: readonly ResultSubject[], figure: string): SeedValues | undefined {
-  const figures = subjects.map((subject) => subject.figures.find(({ name }) => name === figure));
-  const values = figures.map((each) => each?.value ?? Number.NaN);
-  if (!values.every(Number.isFinite)) return undefined;
-  const items = subjects.map((subject) => subject.perItem?.[figure]);
-  if (items.every((each): each is number[] => each?.every((value) => value !== null) ?? false)) {
-    return { values, perItem: items };
-  }
-  const itemVariances = figures.map((each) => itemVariance(each!));
-  const known = itemVariances.every((variance) => variance !== undefined);
-  return { values, ...(known && { itemVariances: itemVariances as number[] }) };
 }
 
 /** A variant, or a baseline of the evaluations, with its results by seed. */
