@@ -33,9 +33,9 @@ describe('the digest of the files of images', () => {
     const count = DIGEST_PART + 5;
     const source = sourceOf(Array.from({ length: count }, (_, i) => i % 256));
     const indices = Array.from({ length: count }, (_, i) => i);
-    const told: number[] = [];
-    const whole = await contentDigest(source, indices, (read) => told.push(read));
-    assert.deepEqual(told, [DIGEST_PART, 5]);
+    const reported: number[] = [];
+    const whole = await contentDigest(source, indices, (read) => reported.push(read));
+    assert.deepEqual(reported, [DIGEST_PART, 5]);
     assert.equal(await contentDigest(source, indices), whole);
     await contentDigest(source, indices.slice(0, DIGEST_PART));
     assert.equal(source.reads(), count);

@@ -13,7 +13,7 @@ const known = new WeakMap<object, Map<string, Promise<string>>>();
  * A digest of the files of some images, in their order: cached features of images that have changed under the same name are not
  * used again. An image that cannot be read counts as such, and is another one as soon as it can. Digests are computed once for
  * each source and part of `DIGEST_PART` images.
- * @param onRead is told of every number of images that have been read
+ * @param onRead receives the number of images of each part that has been read
  */
 export async function contentDigest(
   source: Pick<ImageSource, 'read'>,
