@@ -9,6 +9,7 @@ import { logSoftmax, reduceSum } from '../onnx/ops/reduce.js';
 import { unsqueeze } from '../onnx/ops/shape.js';
 import { createSession, runSession, type SessionConfig } from '../onnx/session.js';
 import { type SgdConfig, sgd } from '../optim/sgd.js';
+import { classRank, paddedRows } from '../tensor/rows.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import { createHeadTrainer } from './headTrainer.js';
 
@@ -115,7 +116,7 @@ export async function createLinearClassifier(options: LinearClassifierOptions): 
 }
 
 /** Logits that one run holds: 64 MiB. */
-const MOST_LOGITS = 2 ** 24;
+const MAX_LOGITS = 2 ** 24;
 
 /**
  * Ranks of the true classes by the logits of trained weights, from 0: an image counts for top-5 accuracy where its rank is
@@ -132,7 +133,7 @@ export async function classRanks(
   const [count, channels] = vectors.shape as readonly [number, number];
   const weight = weights.get(`${NAME}.weight`)!;
   const classes = weight.shape[0]!;
-  const batch = Math.max(1, Math.min(count, Math.floor(MOST_LOGITS / Math.max(classes, channels))));
+  const batch = Math.max(1, Math.min(count, Math.floor(MAX_LOGITS / Math.max(classes, channels))));
   const graph = new Graph(undefined, session.device ?? 'cpu');
   const features = graph.input('features', 'float32', [batch, channels]);
   graph.output(
@@ -143,24 +144,14 @@ export async function classRanks(
   try {
     const ranks = new Uint32Array(count);
     for (let start = 0; start < count; start += batch) {
-      const part = new Float32Array(batch * channels); // The last one is filled up with zeros.
-      part.set(vectors.data.subarray(start * channels, (start + batch) * channels));
-      const found = await runSession(running, { features: tensor('float32', [batch, channels], part) });
+      const found = await runSession(running, { features: paddedRows(vectors, start, batch) });
       const logits = found.get('logits')!.data as Float32Array;
       for (let i = 0; i < batch && start + i < count; i++) {
-        ranks[start + i] = rankOf(logits.subarray(i * classes, (i + 1) * classes), labels[start + i]!);
+        ranks[start + i] = classRank(logits.subarray(i * classes, (i + 1) * classes), labels[start + i]!);
       }
     }
     return ranks;
   } finally {
     await running.release();
   }
-}
-
-function rankOf(logits: Float32Array, own: number): number {
-  if (!logits.every(Number.isFinite)) return logits.length;
-  let rank = 0;
-  for (let c = 0; c < logits.length; c++)
-    if (logits[c]! > logits[own]! || (logits[c] === logits[own] && c < own)) rank++;
-  return rank;
 }

@@ -5,7 +5,8 @@ import { smallest } from '../onnx/ops/indexing.js';
 import { gemm } from '../onnx/ops/linear.js';
 import { createSession, runSession, type SessionConfig } from '../onnx/session.js';
 import { silentProgress, type WorkProgress } from '../progress/work.js';
-import { type Tensor, tensor } from '../tensor/tensor.js';
+import { classRank, normalisedRows, paddedRows } from '../tensor/rows.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /**
  * Weighted k-nearest-neighbour classification (Wu et al., arXiv 1805.01978, section 3.4): the k training vectors of
@@ -41,18 +42,9 @@ export interface KnnClassifier {
 const MAX_SIMILARITIES = 2 ** 24;
 const MAX_QUERIES = 256;
 
-/** Rows of [N, C] divided by their L2 norms; rows of zeros are unchanged. */
-export function normalised({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
-  const [rows, channels] = shape as readonly [number, number];
-  const result = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) {
-    const at = row * channels;
-    let squares = 0;
-    for (let c = 0; c < channels; c++) squares += data[at + c]! ** 2;
-    const scale = squares === 0 ? 0 : 1 / Math.sqrt(squares);
-    for (let c = 0; c < channels; c++) result[at + c] = data[at + c]! * scale;
-  }
-  return tensor('float32', shape, result);
+/** Queries of one run, of `count`, against a bank of so many rows. */
+export function queryBatch(count: number, rows: number): number {
+  return Math.max(1, Math.min(MAX_QUERIES, count, Math.floor(MAX_SIMILARITIES / rows)));
 }
 
 /** `queries` [Q, C] and `bank` [N, C] -> the k largest products of each query, negated, and their rows of the bank. */
@@ -90,31 +82,18 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
     return search;
   };
 
-  const rankOf = (scores: Float64Array, own: number): number => {
-    let rank = 0;
-    for (let c = 0; c < classes; c++) {
-      if (scores[c]! > scores[own]! || (scores[c] === scores[own] && c < own)) rank++;
-    }
-    return rank;
-  };
-
   return {
     async ranks(bank, queries, progress = silentProgress) {
       const [rows, channels] = bank.vectors.shape as readonly [number, number];
       if (rows < k)
         throw new RangeError(`k is ${k}, but the bank has only ${rows} vectors; lower k or give more images`);
       const count = queries.labels.length;
-      const batch = Math.max(1, Math.min(MAX_QUERIES, count, Math.floor(MAX_SIMILARITIES / rows)));
+      const batch = queryBatch(count, rows);
       const { session: running } = await searchOf(batch, rows, channels);
-      const [bankRows, queryRows] = [normalised(bank.vectors), normalised(queries.vectors)];
+      const [bankRows, queryRows] = [normalisedRows(bank.vectors), normalisedRows(queries.vectors)];
       const ranks = new Uint32Array(count);
       for (let start = 0; start < count; start += batch) {
-        const part = new Float32Array(batch * channels); // The last part is padded with zeros.
-        part.set(queryRows.data.subarray(start * channels, (start + batch) * channels));
-        const found = await runSession(running, {
-          queries: tensor('float32', [batch, channels], part),
-          bank: bankRows,
-        });
+        const found = await runSession(running, { queries: paddedRows(queryRows, start, batch), bank: bankRows });
         const distances = found.get('distances')!.data as Float32Array;
         const neighbours = found.get('neighbours')!.data as BigInt64Array;
         for (let q = 0; q < batch && start + q < count; q++) {
@@ -123,8 +102,7 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
             const label = bank.labels[Number(neighbours[i])]!;
             scores[label] = scores[label]! + Math.exp(-distances[i]! / temperature);
           }
-          const finite = scores.every(Number.isFinite);
-          ranks[start + q] = finite ? rankOf(scores, queries.labels[start + q]!) : classes;
+          ranks[start + q] = classRank(scores, queries.labels[start + q]!);
         }
         progress.advance(Math.min(batch, count - start));
       }

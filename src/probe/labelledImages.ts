@@ -70,15 +70,15 @@ export function splitLabelled(train: ImageSource, test: ImageSource | undefined,
 }
 
 /**
- * Draws up to `most` images of one source.
+ * Draws up to `max` images of one source.
  * @throws DataError `no_labels` for a source without labels.
  */
 export function allLabelled(
   source: ImageSource,
-  { most, seed }: { readonly most: number; readonly seed: number },
+  { max, seed }: { readonly max: number; readonly seed: number },
 ): LabelledImages {
   classesOf(source);
-  const indices = stream(seed, 'probe', 'test').permutation(source.count).subarray(0, most);
+  const indices = stream(seed, 'probe', 'test').permutation(source.count).subarray(0, max);
   return { source, indices: [...indices], labels: indices.map((index) => source.labelled!.labels[index]!) };
 }
 

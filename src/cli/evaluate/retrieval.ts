@@ -175,7 +175,7 @@ async function amongEachOther(
 ): Promise<EvaluationParts> {
   const opened = await openImageSource(path, { labels: 'auto', given: '--images' });
   try {
-    const images = allLabelled(opened, { most: flags.testImages ?? Number.MAX_SAFE_INTEGER, seed });
+    const images = allLabelled(opened, { max: flags.testImages ?? Number.MAX_SAFE_INTEGER, seed });
     const sizes = askedSizes(flags, evaluated.sizes);
     const options: EmbedSplitOptions = { ...sizes, cache, progress };
     const measures = await measureSubjects(

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
@@ -16,6 +16,7 @@ import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
 import { requireFreeHeadPlace, writeSegmentationHead } from '../../heads/segmentationFolder.js';
 import { backboneOfManifest } from '../../models/architecture.js';
+import { realNumber } from '../realNumber.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
 import { picturesIn } from './pictures.js';
@@ -40,12 +41,6 @@ interface SegmentationFlags extends EvaluationFlags {
 }
 
 const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
-
-function rate(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('It must be a number above 0.');
-}
 
 /** @throws DataError `bad_option` for a crop that does not fit the maps or the windows. */
 function checkSizes({ crop, window }: Pick<SegmentationFlags, 'crop' | 'window'>, stride: number): void {
@@ -101,7 +96,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     .option(
       '--lr <number>',
       'learning rate of the first step (default: 0.001 with AdamW for a ConvNeXt, 0.01 with SGD for a ResNet)',
-      rate,
+      realNumber(0),
     )
     .option(
       '--window <pixels>',

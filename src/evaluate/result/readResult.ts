@@ -17,7 +17,7 @@ export class ResultError extends Error {
 }
 
 /** A damaged file may have thousands of problems. */
-const MOST_PROBLEMS = 5;
+const MAX_PROBLEMS = 5;
 
 /**
  * Reads a result of `vicregl evaluate`.
@@ -52,7 +52,7 @@ export async function readResult(path: string): Promise<EvaluationResult> {
   const parsed = resultSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path: keys, message }) => `${keys.join('.')}: ${message}`);
-  const more = problems.length - MOST_PROBLEMS;
-  const shown = [...problems.slice(0, MOST_PROBLEMS), ...(more > 0 ? [`and ${more} more`] : [])];
+  const more = problems.length - MAX_PROBLEMS;
+  const shown = [...problems.slice(0, MAX_PROBLEMS), ...(more > 0 ? [`and ${more} more`] : [])];
   throw new ResultError('damaged', `${path} is a damaged result; run the evaluation again:\n  ${shown.join('\n  ')}`);
 }

@@ -2,9 +2,9 @@ import { encodeModel } from '../../onnx/encode.js';
 import { Graph } from '../../onnx/graph.js';
 import { gemm } from '../../onnx/ops/linear.js';
 import { createSession, runSession, type SessionConfig } from '../../onnx/session.js';
-import { type LabelledVectors, normalised } from '../../probe/knn.js';
+import { type LabelledVectors, queryBatch } from '../../probe/knn.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
-import { tensor } from '../../tensor/tensor.js';
+import { normalisedRows, paddedRows } from '../../tensor/rows.js';
 import { type MeasuredFigure, meanFigure } from '../result/figures.js';
 import { type QueryRanking, rankQuery } from './rankQuery.js';
 
@@ -13,13 +13,9 @@ import { type QueryRanking, rankQuery } from './rankQuery.js';
 export interface RetrievalOptions {
   /** Session for the similarities. */
   readonly session?: SessionConfig;
-  /** Told of every query. */
+  /** Advances with every query. */
   readonly progress?: WorkProgress;
 }
-
-/** Similarities that one run holds: 64 MiB. */
-const MOST_SIMILARITIES = 2 ** 24;
-const MOST_QUERIES = 256;
 
 /**
  * Ranks the gallery for each query.
@@ -33,20 +29,18 @@ export async function rankings(
   const bank = gallery ?? queries;
   const count = queries.labels.length;
   const [rows, channels] = bank.vectors.shape as readonly [number, number];
-  const batch = Math.max(1, Math.min(MOST_QUERIES, count, Math.floor(MOST_SIMILARITIES / rows)));
+  const batch = queryBatch(count, rows);
   const graph = new Graph(undefined, session.device ?? 'cpu');
   const left = graph.input('queries', 'float32', [batch, channels]);
   const right = graph.input('gallery', 'float32', [rows, channels]);
   graph.output('similarities', gemm(left, right, { transB: true }));
   const running = await createSession(encodeModel(graph), { memoryPlan: false, ...session });
   try {
-    const bankRows = normalised(bank.vectors);
-    const queryRows = gallery === undefined ? bankRows : normalised(queries.vectors);
+    const bankRows = normalisedRows(bank.vectors);
+    const queryRows = gallery === undefined ? bankRows : normalisedRows(queries.vectors);
     const found: QueryRanking[] = [];
     for (let start = 0; start < count; start += batch) {
-      const part = new Float32Array(batch * channels); // The last one is filled up with zeros.
-      part.set(queryRows.data.subarray(start * channels, (start + batch) * channels));
-      const feeds = { queries: tensor('float32', [batch, channels], part), gallery: bankRows };
+      const feeds = { queries: paddedRows(queryRows, start, batch), gallery: bankRows };
       const similarities = (await runSession(running, feeds)).get('similarities')!.data as Float32Array;
       const last = Math.min(batch, count - start);
       for (let q = 0; q < last; q++) {

@@ -90,9 +90,9 @@ export async function readPhotograph({
 }
 
 /** Some of the pairs, in their order. */
-function chosen<T>(pairs: readonly T[], most: number | undefined, seed: number, part: string): readonly T[] {
-  if (most === undefined || most >= pairs.length) return pairs;
-  const picked = new Set(stream(seed, 'segmentation', part).permutation(pairs.length).subarray(0, most));
+function chosen<T>(pairs: readonly T[], max: number | undefined, seed: number, part: string): readonly T[] {
+  if (max === undefined || max >= pairs.length) return pairs;
+  const picked = new Set(stream(seed, 'segmentation', part).permutation(pairs.length).subarray(0, max));
   return pairs.filter((_, i) => picked.has(i));
 }
 

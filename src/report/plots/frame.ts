@@ -16,7 +16,7 @@ export const PANEL_WIDTH = 460;
 const TITLE_CHARACTERS = 70;
 const ABOUT_CHARACTERS = 88;
 const LABEL_CHARACTERS = 40;
-const MOST_ABOUT_LINES = 4;
+const MAX_ABOUT_LINES = 4;
 
 /** Lines of at most so many characters, broken at spaces where there are some. */
 function wrapped(text: string, characters: number): string[] {
@@ -51,9 +51,9 @@ export function plotLabels(names: readonly string[]): string[] {
 export function frame({ title, about }: PlotTitle): Pick<TopLevelSpec, '$schema' | 'title'> {
   const lines = wrapped(printable(about), ABOUT_CHARACTERS);
   const subtitle =
-    lines.length <= MOST_ABOUT_LINES
+    lines.length <= MAX_ABOUT_LINES
       ? lines
-      : [...lines.slice(0, MOST_ABOUT_LINES - 1), `${lines[MOST_ABOUT_LINES - 1]} \u2026`];
+      : [...lines.slice(0, MAX_ABOUT_LINES - 1), `${lines[MAX_ABOUT_LINES - 1]} \u2026`];
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     title: { text: wrapped(printable(title), TITLE_CHARACTERS), subtitle },

@@ -51,7 +51,7 @@ export interface RandomCropOptions {
 const BATCH = 32;
 const WINDOW_BYTES = 256 * 2 ** 20;
 /** Loader threads: beyond so many, the network is slower than they are. */
-const MOST_LOADERS = 8;
+const MAX_LOADERS = 8;
 const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
 /**
@@ -72,7 +72,7 @@ export function randomCropFeatures(
     batchSize: BATCH,
     keepLast: true,
     seed,
-    workers: Math.max(1, Math.min(MOST_LOADERS, Math.floor(availableParallelism() / 2))),
+    workers: Math.max(1, Math.min(MAX_LOADERS, Math.floor(availableParallelism() / 2))),
     views: [
       {
         size: crop,
