@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { fileProblem } from '../files/fileProblem.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../files/output.js';
+import { syncFolder, writeSynced } from '../files/syncedFile.js';
 
 /** A folder that holds a segmentation head: `head.onnx` and `manifest.json`. */
 
@@ -127,19 +128,12 @@ export async function writeSegmentationHead(
   await writeOutput(flag, target, async () => {
     try {
       await makeFolder(temporary);
-      for (const [name, content] of [
-        [GRAPH_FILE, graph],
-        [MANIFEST_FILE, new TextEncoder().encode(`${JSON.stringify(complete, null, 2)}\n`)],
-      ] as const) {
-        const file = await open(join(temporary, name), 'wx');
-        try {
-          await file.writeFile(content);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-      }
+      await writeSynced(join(temporary, GRAPH_FILE), graph);
+      const text = new TextEncoder().encode(`${JSON.stringify(complete, null, 2)}\n`);
+      await writeSynced(join(temporary, MANIFEST_FILE), text);
+      await syncFolder(temporary);
       await rename(temporary, target);
+      await syncFolder(dirname(target));
     } finally {
       await rm(temporary, { recursive: true, force: true });
     }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { FileContent } from '../files/syncedFile.js';
 import {
   type BackboneConfig,
   backboneChannels,
@@ -16,7 +17,7 @@ import { counted, silentProgress } from '../progress/work.js';
 import { requireArchitecture } from './architecture.js';
 import { recordCheck } from './check.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
-import { type FileContent, type GraphKind, requireFreePlace, writeModelFolder } from './folder.js';
+import { type GraphKind, requireFreePlace, writeModelFolder } from './folder.js';
 import type { Manifest } from './manifest.js';
 import { buildGraphs } from './modelGraphs.js';
 import { modelInput, modelOutputs, type StageOutput } from './modelOutputs.js';

@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileProblem } from '../files/fileProblem.js';
 import { checkOutputFolder, makeFolder } from '../files/output.js';
+import { type FileContent, syncFolder, writeSynced } from '../files/syncedFile.js';
 import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
@@ -72,42 +73,6 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
       return file === undefined ? undefined : join(root, file);
     },
   };
-}
-
-/** Content of a file: its bytes, or the pieces of one that is too large to be held in memory. */
-export type FileContent = Uint8Array | AsyncIterable<Uint8Array>;
-
-/** One write call takes at most 2^31 - 1 bytes. */
-const WRITE_BYTES = 2 ** 30;
-
-/** Writes a new file to the disk. @returns its entry of the manifest. */
-async function writeSynced(path: string, content: FileContent): Promise<Manifest['files'][string]> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  const file = await open(path, 'wx');
-  try {
-    for await (const piece of content instanceof Uint8Array ? [content] : content) {
-      hash.update(piece);
-      for (let done = 0; done < piece.byteLength; ) {
-        const length = Math.min(WRITE_BYTES, piece.byteLength - done);
-        done += (await file.write(piece, done, length)).bytesWritten;
-      }
-      bytes += piece.byteLength;
-    }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  return { sha256: hash.digest('hex'), bytes };
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -208,9 +173,9 @@ export async function writeModelFolder(
     const whole = parseManifest({ ...manifest, ...(await complete(temporary)), files: listed }, about);
     const text = new TextEncoder().encode(`${JSON.stringify(whole, null, 2)}\n`);
     await writeSynced(join(temporary, manifestFileName), text);
-    await syncDirectory(temporary);
+    await syncFolder(temporary);
     await moveIntoPlace(temporary, target);
-    await syncDirectory(dirname(target));
+    await syncFolder(dirname(target));
     return whole;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
