@@ -144,10 +144,11 @@ export function registerMatch(program: Command): void {
       throw new VicreglError('INVALID_ARGUMENT', '--out draws two images; pass only one second image');
     }
     if (out !== undefined) await checkOutputFile('--out', out);
-    const [a, b, ...others] = await Promise.all([
-      readSide(pathA, flags, flags.cropA),
-      ...pathsB.map((path) => readSide(path, flags, flags.cropB)),
-    ] as [Promise<MatchInput>, Promise<MatchInput>, ...Promise<MatchInput>[]]);
+    // One after the other: where several are unusable, the first one is reported in every run.
+    const a = await readSide(pathA, flags, flags.cropA);
+    const sides: MatchInput[] = [];
+    for (const path of pathsB) sides.push(await readSide(path, flags, flags.cropB));
+    const [b, ...others] = sides as [MatchInput, ...MatchInput[]];
     await withClient(flags, async (client) => {
       if (more.length > 0) return printMany(client, a, [b, ...others], pathsB, flags);
       const matches = await client.match(a, b, matchOptions(flags));

@@ -71,7 +71,9 @@ function parseKey(path: string, pem: Buffer): KeyObject {
  */
 export async function readCertificates(paths: CertificatePaths, now = new Date()): Promise<Certificates> {
   const { tlsCert, tlsKey, tlsClientCa } = paths;
-  const [cert, key] = await Promise.all([readPem('tlsCert', tlsCert), readPem('tlsKey', tlsKey)]);
+  // One after the other: where both are unusable, the first one is reported in every run.
+  const cert = await readPem('tlsCert', tlsCert);
+  const key = await readPem('tlsKey', tlsKey);
   const [leaf] = parseCertificates('tlsCert', tlsCert, cert);
   const fault = timeFault(leaf!, now);
   if (fault !== undefined) throw new ServeConfigError([`tlsCert: the certificate of ${tlsCert} ${fault}; renew it`]);
