@@ -1,5 +1,5 @@
-import { openImageSource } from '../data/sources.js';
-import type { TrainConfig } from '../train/config.js';
+import { openImageSource, sourceText } from '../data/sources.js';
+import { ConfigError, type TrainConfig } from '../train/config.js';
 import { drawCrops } from '../train/dryRun/drawCrops.js';
 import { sampleCrops } from '../train/dryRun/sampleCrops.js';
 
@@ -9,9 +9,19 @@ const PICTURED = 4;
 /**
  * Draws the crops of the run's first step with their location-based matches, as a dry run does.
  * @returns a PNG file
- * @throws DataError if the photographs are not where the configuration says; ImageError.
+ * @throws DataError, ConfigError if the photographs are not where the configuration says; ImageError.
  */
 export async function drawRunCrops(config: TrainConfig): Promise<Buffer> {
   const source = await openImageSource(config.data.source, { given: 'data.source' });
-  return drawCrops(await sampleCrops(config, source, PICTURED));
+  try {
+    if (source.count < config.batchSize) {
+      throw new ConfigError(
+        `data.source: ${sourceText(config.data.source)} has ${source.count} photographs now, fewer than a batch of ` +
+          `${config.batchSize}; they are not those of the run`,
+      );
+    }
+    return await drawCrops(await sampleCrops(config, source, PICTURED));
+  } finally {
+    await source.close();
+  }
 }

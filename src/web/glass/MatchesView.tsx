@@ -114,9 +114,9 @@ export function MatchesView({ a, b, settings, model }: ViewProps) {
           </label>
         ))}
       </fieldset>
-      {!b && <p class="hint">Show a second photograph (button 2) to match two photographs.</p>}
+      {!b && <p class="hint lead">Show a second photograph (button 2) to match two photographs.</p>}
       {mode === 'location' && (
-        <p class="hint">By location, cells are paired by their places in the photograph; the network does not run.</p>
+        <p class="hint lead">By location, cells are paired by their places in the photograph; the network does not run.</p>
       )}
       {mode !== 'photos' && a.bitmap && (
         <CropEditor photo={a} crops={crops} onCrops={(next) => setDrawn({ photo: a, crops: next })} />

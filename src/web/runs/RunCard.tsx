@@ -15,7 +15,7 @@ export function RunCard({ run, coloured }: RunCardProps) {
     ['Epoch', `${epoch} of ${epochs}`],
     ['Images per second', figure(imagesPerSecond) || '–'],
     ['Best checkpoint', best ? `step ${best.step} (${best.metric} ${figure(best.value)})` : '–'],
-    ['Skipped photographs', skipped],
+    ['Skipped', skipped],
   ] as const;
   return (
     <article class="run">

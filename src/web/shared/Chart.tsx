@@ -106,7 +106,7 @@ export function Chart(props: ChartProps) {
         },
         axes: [
           { ...axis, size: 32 },
-          { ...axis, size: 56 },
+          { ...axis, size: 60, values: (_, ticks) => ticks.map(figure) },
         ],
         series: [
           {},
