@@ -76,17 +76,26 @@ const layers = {
 };
 
 /** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
-const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'operations', 'transport'];
+const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'operations', 'dispatch'];
+
+/** The last two wings do not know each other. */
+const serveTransports = ['transport', 'http'];
+
+/** The wings that a wing may import, by its name. */
+const serveImports = Object.fromEntries([
+  ...serveWings.map((wing, i) => [wing, serveWings.slice(0, i + 1)]),
+  ...serveTransports.map((wing) => [wing, [...serveWings, wing]]),
+]);
 
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
-    ...serveWings.map((wing, i) => ({
+    ...Object.entries(serveImports).map(([wing, allowed]) => ({
       name: `serve-${wing}`,
-      comment: `src/serve/${wing} may import, within src/serve, only: ${serveWings.slice(0, i + 1).join(', ')}.`,
+      comment: `src/serve/${wing} may import, within src/serve, only: ${allowed.join(', ')}.`,
       severity: 'error',
       from: { path: `^src/serve/${wing}/`, pathNot: '\\.test\\.ts$' },
-      to: { path: '^src/serve/', pathNot: serveWings.slice(0, i + 1).map((name) => `^src/serve/${name}/`) },
+      to: { path: '^src/serve/', pathNot: allowed.map((name) => `^src/serve/${name}/`) },
     })),
     {
       name: 'grpc-in-one-wing',
@@ -94,6 +103,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/serve/', pathNot: ['^src/serve/transport/', '\\.test\\.ts$'] },
       to: { path: '(^|/)(@grpc/(grpc-js|reflection)|grpc-health-check)(/|$)' },
+    },
+    {
+      name: 'fastify-in-one-wing',
+      comment: 'Fastify is imported from src/serve/http alone.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/serve/http/' },
+      to: { path: '(^|/)(fastify|@fastify/[\\w-]+)(/|$)' },
     },
     ...Object.entries(layers).map(([layer, allowed]) => ({
       name: `layer-${layer}`,

@@ -153,6 +153,7 @@ const table: Readonly<Record<LimitKey, Refusal | readonly Refusal[] | NoRefusal>
     exceed: ({ address }) => halfMessage(address),
     says: /did not arrive in 1 s.*; send less at a time/,
   },
+  httpDeadlineSeconds: 'none: over HTTP alone; http.test.ts checks its message',
   keepaliveSeconds: 'none: pings are sent',
   keepaliveTimeoutSeconds: 'none: the connection is closed, and nothing can be sent on it',
   readSeconds: 'none: the stream is reset, since a status would not be read either; the log names the key',

@@ -64,6 +64,11 @@ const statusOf: {
     shutting_down: status.UNAVAILABLE,
     unauthenticated: status.UNAUTHENTICATED,
     rate_limited: status.RESOURCE_EXHAUSTED,
+    unknown_route: status.NOT_FOUND,
+    wrong_method: status.UNIMPLEMENTED,
+    unsupported_media_type: status.INVALID_ARGUMENT,
+    not_acceptable: status.INVALID_ARGUMENT,
+    forbidden_origin: status.PERMISSION_DENIED,
   },
 };
 

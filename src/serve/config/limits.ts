@@ -22,6 +22,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
       Math.max(defaultServeLimits.responseBytes, 2 * config.maxResponseBytes, 2 * config.maxChunkedBytes),
     maxChunkedBytes: config.maxChunkedBytes,
     receiveSeconds: config.receiveSeconds,
+    httpDeadlineSeconds: config.httpDeadlineSeconds,
     keepaliveSeconds: config.keepaliveSeconds,
     keepaliveTimeoutSeconds: config.keepaliveTimeoutSeconds,
     readSeconds: config.readSeconds,

@@ -38,6 +38,8 @@ export interface ServeLimits {
   readonly responseBytes: number;
   /** Maximum seconds until the whole message of a call has arrived; does not apply to streams. */
   readonly receiveSeconds: number;
+  /** Maximum seconds for a request over HTTP, from its header to its response. */
+  readonly httpDeadlineSeconds: number;
   /** Seconds between two keepalive pings of a connection. */
   readonly keepaliveSeconds: number;
   /** Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end. */
@@ -128,6 +130,8 @@ export const defaultServeLimits: ServeLimits = {
   responseBytes: 512 * MiB,
   // 230 kB a second for the largest message.
   receiveSeconds: 300,
+  // As long as proxies wait by default; a queue that is full of large images takes less on a small CPU.
+  httpDeadlineSeconds: 60,
   // Routers drop connections that are silent for some minutes; a ping has 17 bytes.
   keepaliveSeconds: 60,
   keepaliveTimeoutSeconds: 20,
