@@ -20,6 +20,7 @@ const layers = {
   featureOps: ['image', 'tensor'],
   client: ['proto', 'tensor'],
   probe: ['data', 'onnx', 'image', 'progress', 'tensor'],
+  extract: ['client', 'probe', 'featureOps', 'engine', 'data', 'image', 'files', 'progress', 'tensor'],
   evaluate: [
     'probe',
     'match',
@@ -42,6 +43,7 @@ const layers = {
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'extract',
     'experiments',
     'report',
     'plot',
