@@ -197,15 +197,14 @@ export async function beginFolder(
   };
   let existing = await readManifest(out);
   if (existing === undefined) {
+    await writeOutput('--out', out, () => makeFolder(out));
+    const others = (await readdir(out)).filter((name) => !name.startsWith('.') && name !== MANIFEST);
+    // Another process may have begun the folder in the meantime.
+    if (others.length > 0 && (await readManifest(out)) === undefined) {
+      const found = others.slice(0, 3).join(', ');
+      throw new ExtractError('bad_option', `--out: ${out} holds other files (${found}); choose a new or empty folder`);
+    }
     await writeOutput('--out', out, async () => {
-      await makeFolder(out);
-      const others = (await readdir(out)).filter((name) => !name.startsWith('.') && name !== MANIFEST);
-      if (others.length > 0 && (await readManifest(out)) === undefined) {
-        throw new ExtractError(
-          'bad_option',
-          `--out: ${out} holds other files (${others.slice(0, 3).join(', ')}); choose a new or empty folder`,
-        );
-      }
       await createWhole(join(out, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
       await syncFolder(out);
     });

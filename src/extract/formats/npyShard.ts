@@ -3,7 +3,7 @@ import { tensorBytes } from '../../tensor/tensor.js';
 import type { OutputSpec } from '../features.js';
 import { type StagedFile, stageFile } from '../stagedFile.js';
 import { describingColumns } from './columns.js';
-import { parquetTable } from './parquetTable.js';
+import { type ParquetTable, parquetTable } from './parquetTable.js';
 import type { ShardFormat, TableSpec } from './shardWriter.js';
 
 /** Bytes of the header of an array whose number of rows is not known yet; fits any shape of four numbers. */
@@ -43,6 +43,18 @@ async function growingArray(
   };
 }
 
+/** The values of one output, and with int8 their scales. */
+interface ValueArrays {
+  readonly values: GrowingArray;
+  readonly scales?: GrowingArray;
+}
+
+interface TableWriter {
+  readonly described: ReturnType<typeof describingColumns>;
+  readonly metadata: ParquetTable;
+  readonly arrays: readonly ValueArrays[];
+}
+
 /**
  * NumPy arrays in the layout of clip-retrieval: `img_emb/img_emb_0.npy` [rows, D] and `metadata/metadata_0.parquet`, whose row i
  * describes row i of the array. Maps are `features/features_0.npy` [rows, h, w, C] and `stage1/...`; they have one size. Vectors
@@ -57,30 +69,21 @@ export const npyShard: ShardFormat = async ({ out, shard, tables, dtype, model }
     return file;
   };
   try {
-    const writers = new Map(
-      await Promise.all(
-        tables.map(async (table) => {
-          const described = describingColumns(table);
-          const metadata = parquetTable(
-            await stage(metadataOf(table), 'parquet'),
-            described.map(([column]) => column),
-            GROUP_ROWS,
-            { model },
-          );
-          const arrays = await Promise.all(
-            table.outputs.map(async (output) => {
-              const empty = output.kind === 'map' ? [0, 0, output.channels] : [output.channels];
-              const values = await growingArray(await stage(prefixOf(output), 'npy'), dtype, empty);
-              if (dtype !== 'int8') return { values };
-              const scaleShape = empty.slice(0, -1);
-              const scales = await growingArray(await stage(`${prefixOf(output)}_scale`, 'npy'), 'float32', scaleShape);
-              return { values, scales };
-            }),
-          );
-          return [table.name, { described, metadata, arrays }] as const;
-        }),
-      ),
-    );
+    const writers = new Map<TableSpec['name'], TableWriter>();
+    // One after the other, so that the record of the shard lists the files in one order.
+    for (const table of tables) {
+      const described = describingColumns(table);
+      const columns = described.map(([column]) => column);
+      const metadata = parquetTable(await stage(metadataOf(table), 'parquet'), columns, GROUP_ROWS, { model });
+      const arrays: ValueArrays[] = [];
+      for (const output of table.outputs) {
+        const empty = output.kind === 'map' ? [0, 0, output.channels] : [output.channels];
+        const values = await growingArray(await stage(prefixOf(output), 'npy'), dtype, empty);
+        const scaled = dtype === 'int8' ? await stage(`${prefixOf(output)}_scale`, 'npy') : undefined;
+        arrays.push({ values, ...(scaled && { scales: await growingArray(scaled, 'float32', empty.slice(0, -1)) }) });
+      }
+      writers.set(table.name, { described, metadata, arrays });
+    }
     return {
       files,
       async append(table, rows) {
