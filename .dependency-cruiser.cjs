@@ -21,6 +21,7 @@ const layers = {
   featureOps: ['image', 'tensor'],
   client: ['proto', 'tensor'],
   probe: ['data', 'onnx', 'image', 'progress', 'tensor'],
+  extract: ['client', 'probe', 'featureOps', 'engine', 'data', 'image', 'files', 'progress', 'tensor'],
   evaluate: [
     'probe',
     'match',
@@ -46,6 +47,7 @@ const layers = {
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'runsView',
+    'extract',
     'experiments',
     'report',
     'plot',
