@@ -2,13 +2,16 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { svgToPng } from '../image/svg.js';
+import { serveRuns } from '../runsView/runsServer.js';
 import { configDifferences, findRuns, type RunReport, readRuns } from '../train/compareRuns.js';
 import { ConfigError } from '../train/config.js';
 import { drawComparison } from '../train/curves.js';
 import { COMPARED_TERMS } from '../train/loggedTerms.js';
 import { ofInput } from './ofInput.js';
 import { printJson } from './printJson.js';
+import { stopOnSignals } from './stopOnSignals.js';
 import { table } from './table.js';
+import { wholeNumber } from './wholeNumber.js';
 
 interface CompareFlags {
   readonly terms?: readonly string[];
@@ -98,5 +101,23 @@ export function registerRuns(program: Command): void {
       const picture = out.endsWith('.png') ? await svgToPng(svg, 2) : svg;
       await writeOutputFile('--out', out, picture);
       console.log(`curves: ${out}`);
+    });
+  runs
+    .command('view')
+    .description(
+      'Serve a page that draws runs over each other while they train: curves, collapse monitors, crops with their matches. On loopback, until Ctrl-C.',
+    )
+    .argument('<run...>', 'run folders')
+    .option('--port <port>', 'port on 127.0.0.1; 0 selects a free one', wholeNumber(0), 6007)
+    .action(async (folders: string[], { port }: { readonly port: number }) => {
+      const server = await serveRuns(folders, port);
+      console.log(`runs: ${server.url} (Ctrl-C stops)`);
+      await new Promise<void>((stopped) => {
+        const off = stopOnSignals(() => {
+          off();
+          stopped();
+        });
+      });
+      await server.close();
     });
 }

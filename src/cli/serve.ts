@@ -18,7 +18,7 @@ const EXIT_MS = 1000;
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('Serve models over gRPC, with health, reflection and metrics.')
+    .description('Serve models over gRPC and HTTP, with health, reflection and metrics.')
     .option('--print-config', 'print the resolved configuration with the source of each value, and exit', false);
   addServeFlags(command).action(async ({ printConfig: print, ...flags }: ServeFlags & { printConfig: boolean }) => {
     const resolved = await readServeConfig(flags, process.env);
@@ -27,7 +27,8 @@ export function registerServe(program: Command): void {
       return;
     }
     const { config } = resolved;
-    const { address, metricsAddress, adminAddress, openHealth, drainDelayMs, drainMs } = config;
+    const { address, httpAddress, httpCorsOrigins, metricsAddress, adminAddress, openHealth, drainDelayMs, drainMs } =
+      config;
     const logger = createLogger(config.logLevel);
     const modelParts = (config.model ?? ['bundled']).map((name, place) => ({
       name: `model ${name}`,
@@ -46,6 +47,8 @@ export function registerServe(program: Command): void {
     const server = await createServer({
       models,
       address,
+      httpAddress,
+      httpCorsOrigins,
       metricsAddress,
       logger,
       limits,
@@ -72,6 +75,7 @@ export function registerServe(program: Command): void {
     logger.info(
       {
         address: server.address,
+        httpAddress: server.httpAddress,
         metricsAddress: server.metricsAddress,
         adminAddress: admin.address,
         tls: tls === undefined ? 'off' : config.tlsClientCa === undefined ? 'server' : 'mutual',

@@ -71,6 +71,12 @@ async function readHolder(path: string): Promise<LockHolder | undefined> {
   }
 }
 
+/** Whether a process holds a lock: one of this machine that runs, or one of another machine. */
+export async function isLocked(path: string): Promise<boolean> {
+  const holder = await readHolder(path);
+  return holder !== undefined && (holder.host !== hostname() || alive(holder));
+}
+
 /**
  * Takes a lock, whose folder must exist. A lock whose process has ended on this machine is taken over.
  * @throws LockHeldError naming the process that holds it.

@@ -1,6 +1,5 @@
-import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
-import descriptor from 'protobufjs/ext/descriptor/index.js';
+import { type MessageDefinition, messageType } from './messageType.js';
 
 /**
  * Estimates the memory of a message from its encoded bytes, before it is decoded: an entry of a repeated message may use two bytes on
@@ -51,26 +50,9 @@ function packedCount(bytes: Uint8Array, from: number, to: number, size: 0 | 4 | 
   return count;
 }
 
-type Definition = Pick<MessageTypeDefinition<object, object>, 'type' | 'fileDescriptorProtos'>;
-
-/** Keyed by the files of a package, which all its types share. */
-const roots = new WeakMap<Definition['fileDescriptorProtos'], protobuf.Root>();
-
-function rootOf({ fileDescriptorProtos }: Definition): protobuf.Root {
-  const found = roots.get(fileDescriptorProtos);
-  if (found) return found;
-  const file = fileDescriptorProtos.map((bytes) => descriptor.FileDescriptorProto.decode(bytes));
-  // Added by the extension, but not part of its types.
-  const { fromDescriptor } = protobuf.Root as unknown as { fromDescriptor(set: object): protobuf.Root };
-  const root = fromDescriptor({ file });
-  roots.set(fileDescriptorProtos, root);
-  return root;
-}
-
 /** Creates a counter of the entries of a message; it stops soon after `most`. */
-export function entryCounter(definition: Definition): EntryCounter {
-  const { name } = definition.type as { readonly name: string };
-  const plan = planOf(rootOf(definition).lookupType(name), new Map());
+export function entryCounter(definition: MessageDefinition): EntryCounter {
+  const plan = planOf(messageType(definition), new Map());
 
   return (bytes, most) => {
     const reader = protobuf.Reader.create(bytes);

@@ -29,3 +29,10 @@ export const status = {
 };
 
 export type StatusCode = GrpcStatus;
+
+const names = new Map<StatusCode, string>(Object.entries(status).map(([name, code]) => [code, name]));
+
+/** The name of a status code, such as INVALID_ARGUMENT. */
+export function statusName(code: StatusCode): string {
+  return names.get(code) ?? 'UNKNOWN';
+}

@@ -33,9 +33,9 @@ export interface StatusDetails {
 export const statusDetailsKey = 'grpc-status-details-bin';
 
 /** The domain that defines the reasons. */
-const DOMAIN = 'vicregl';
+export const errorDomain = 'vicregl';
 
-const URL_PREFIX = 'type.googleapis.com/';
+export const URL_PREFIX = 'type.googleapis.com/';
 
 /** A packed message; proto-loader spells this field of google.protobuf.Any in this way. */
 interface Any {
@@ -72,7 +72,7 @@ function packed(name: string, value: Uint8Array): Any {
 }
 
 /** Seconds as google.protobuf.Duration, rounded up to milliseconds: a retry that is too early fails. */
-function duration(seconds: number): { seconds: number; nanos: number } {
+export function durationOf(seconds: number): { seconds: number; nanos: number } {
   const ms = Math.ceil(seconds * 1000);
   return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 };
 }
@@ -85,18 +85,21 @@ export interface StatusMessage {
 }
 
 /** Keys of the ErrorInfo's metadata. */
-function metadataOf(limit: MetLimit | undefined): Record<string, string> {
+export function limitMetadata(limit: MetLimit | undefined): Record<string, string> {
   return limit === undefined ? {} : { limit: limit.name, value: String(limit.value) };
 }
 
 /** An error as a message: the status of one item of a batch or a stream. */
 export function statusMessage({ code, details, reason, limit, retryAfterSeconds }: StatusDetails): StatusMessage {
   const { ErrorInfo, RetryInfo } = codecs();
-  const info = packed('ErrorInfo', ErrorInfo.serialize({ reason, domain: DOMAIN, metadata: metadataOf(limit) }));
+  const info = packed(
+    'ErrorInfo',
+    ErrorInfo.serialize({ reason, domain: errorDomain, metadata: limitMetadata(limit) }),
+  );
   const retry =
     retryAfterSeconds === undefined
       ? []
-      : [packed('RetryInfo', RetryInfo.serialize({ retryDelay: duration(retryAfterSeconds) }))];
+      : [packed('RetryInfo', RetryInfo.serialize({ retryDelay: durationOf(retryAfterSeconds) }))];
   return { code, message: details, details: [info, ...retry] };
 }
 
@@ -131,7 +134,7 @@ export function factsIn(details: readonly object[]): ErrorFacts | undefined {
     for (const { type_url, value } of all) {
       if (type_url !== `${URL_PREFIX}google.rpc.ErrorInfo`) continue;
       const { reason, domain, metadata } = ErrorInfo.deserialize(Buffer.from(value as Uint8Array));
-      if (domain !== DOMAIN) continue;
+      if (domain !== errorDomain) continue;
       const { limit: name, value: most } = metadata;
       const retryAfterSeconds = retryIn(all);
       return {

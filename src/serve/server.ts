@@ -3,6 +3,8 @@ import type { Decoder } from '../decode/decoder.js';
 import { createAdmission } from './admission/admission.js';
 import { createService } from './api/service.js';
 import { defaultServeLimits, type ServeLimits } from './config/serveLimits.js';
+import { type HttpServer, startHttpServer } from './http/httpServer.js';
+import { pageFolder } from './http/page.js';
 import { createHealthMonitor } from './inference/healthMonitor.js';
 import type { ModelRegistry, ModelSource } from './inference/registry.js';
 import type { CertificateStore } from './operations/auth/certificates.js';
@@ -27,6 +29,12 @@ export interface ServerOptions {
   readonly address: string;
   /** HOST:PORT of /metrics, /healthz and /readyz; port 0 selects a free port, `off` disables the listener. */
   readonly metricsAddress: string;
+  /** HOST:PORT of the same methods over HTTP; port 0 selects a free port. Default: `off`. */
+  readonly httpAddress?: string | undefined;
+  /** Origins of web pages that may call over HTTP. Default: none but the listener's own. */
+  readonly httpCorsOrigins?: readonly string[] | undefined;
+  /** Folder of the page at / of the HTTP listener. Default: that of the build, if it exists. */
+  readonly page?: string | undefined;
   readonly logger: Logger;
   /** Default: no TLS. */
   readonly tls?: CertificateStore | undefined;
@@ -41,6 +49,8 @@ export interface ServerOptions {
 export interface RunningServer {
   /** HOST:PORT where gRPC listens. */
   readonly address: string;
+  /** HOST:PORT where HTTP listens, or `off`. */
+  readonly httpAddress: string;
   /** HOST:PORT where metrics listen, or `off`. */
   readonly metricsAddress: string;
   /** The models that are served; `reload` replaces a model. */
@@ -53,11 +63,12 @@ export interface RunningServer {
 }
 
 /**
- * Starts the gRPC service with health, reflection and metrics. When it resolves, calls are answered.
+ * Starts the service: gRPC with health and reflection, HTTP, and metrics. When it resolves, calls are answered.
  * @throws Error naming the address that cannot be bound; then the models are closed too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
   const { models, decoder, tls, auth, logger, limits = defaultServeLimits } = options;
+  const { httpAddress = 'off', httpCorsOrigins: corsOrigins, page = pageFolder } = options;
 
   // Admission and the service.
   const admission = createAdmission(
@@ -104,14 +115,23 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     },
   );
 
-  const address = await grpc.listen(options.address, tls).catch(async (error: unknown) => {
+  let http: HttpServer | undefined;
+  async function closeAll(error: unknown): Promise<never> {
     stopMeasuring();
-    await Promise.all([metricsServer.close(), service.close()]);
+    http?.forceShutdown();
+    await Promise.all([http?.drain(), metricsServer.close(), service.close()]);
     throw error;
-  });
+  }
+  if (httpAddress !== 'off') {
+    http = await startHttpServer({
+      ...{ address: httpAddress, methods: service.methods, models: service.models, limits, admission, metrics },
+      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page },
+    }).catch(closeAll);
+  }
+  const address = await grpc.listen(options.address, tls).catch(closeAll);
   const shutdown = createShutdown(
     {
-      grpc,
+      transports: [grpc, ...(http ? [http] : [])],
       service,
       notServing: () => monitor.stop(),
       async closeRest() {
@@ -124,6 +144,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   );
   return {
     address,
+    httpAddress: http?.address ?? 'off',
     metricsAddress: metricsServer.address,
     models: service.models,
     close: (force = false) => shutdown(force),

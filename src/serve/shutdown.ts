@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Service } from './api/service.js';
-import type { GrpcServer } from './transport/grpcServer.js';
 
 /** Exit code of a forced end; shells use it for processes that were ended by SIGINT. */
 const FORCED = 130;
@@ -17,8 +16,37 @@ export interface ShutdownTimes {
   readonly graceMs: number;
 }
 
+/** A listener with calls in progress. */
+export interface Drainable {
+  /** Number of calls whose response has not been sent. */
+  readonly callsInFlight: number;
+  /** Resolves when no call is in flight. */
+  idle(): Promise<void>;
+  /** Accepts no new calls. Resolves when every connection is closed. */
+  drain(): Promise<void>;
+  /** Closes every connection, with its calls. */
+  forceShutdown(): void;
+}
+
+/** Several listeners as one. */
+function joined(transports: readonly Drainable[]): Drainable {
+  const all = async (act: (transport: Drainable) => Promise<void>): Promise<void> => {
+    await Promise.all(transports.map(act));
+  };
+  return {
+    get callsInFlight() {
+      return transports.reduce((sum, { callsInFlight }) => sum + callsInFlight, 0);
+    },
+    idle: () => all((transport) => transport.idle()),
+    drain: () => all((transport) => transport.drain()),
+    forceShutdown() {
+      for (const transport of transports) transport.forceShutdown();
+    },
+  };
+}
+
 export interface Drained {
-  readonly grpc: GrpcServer;
+  readonly transports: readonly Drainable[];
   readonly service: Pick<Service, 'close' | 'terminate'>;
   /** Sets NOT_SERVING. Called first. */
   readonly notServing: () => void;
@@ -32,9 +60,10 @@ export interface Drained {
  * @returns starts the shutdown; further calls return the same promise. `force` ends running calls immediately.
  */
 export function createShutdown(
-  { grpc, service, notServing, closeRest }: Drained,
+  { transports, service, notServing, closeRest }: Drained,
   { delayMs, graceMs }: ShutdownTimes,
 ): (force: boolean) => Promise<void> {
+  const listeners = joined(transports);
   let forced = false;
   let release = (): void => {};
   const force = new Promise<void>((resolve) => {
@@ -44,16 +73,20 @@ export function createShutdown(
   async function stop(): Promise<void> {
     notServing();
     await Promise.race([delay(delayMs), force]);
-    const closed = grpc.drain();
+    const closed = listeners.drain();
     const timers = new AbortController();
     const pause = (ms: number) => delay(ms, undefined, { signal: timers.signal }).catch(() => {});
     const grace = pause(graceMs).then(() => 'over');
     // A call whose message was still arriving may begin during the wait: repeat until there is none.
     do {
-      await Promise.race([grpc.idle(), grace, force]);
+      await Promise.race([listeners.idle(), grace, force]);
       // Endless streams, such as health watches, would block the shutdown forever: they have LINGER_MS.
-    } while ((await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' && grpc.callsInFlight > 0 && !forced);
-    grpc.forceShutdown();
+    } while (
+      (await Promise.race([closed, pause(LINGER_MS), grace])) !== 'over' &&
+      listeners.callsInFlight > 0 &&
+      !forced
+    );
+    listeners.forceShutdown();
     const freed = service.close();
     // A run that hangs, or that nobody waits for, must not block the process beyond the grace period.
     await Promise.race([freed, grace, force]);
@@ -69,7 +102,7 @@ export function createShutdown(
     if (forceNow) {
       forced = true;
       release();
-      grpc.forceShutdown();
+      listeners.forceShutdown();
     }
     return stopping;
   };

@@ -48,16 +48,16 @@ const table = {
     'collapse',
     'collapse monitor: std over the batch of the L2-normalised representation of view 0, mean over channels. Near 1/sqrt(channels) when healthy, near 0 when collapsed',
   ),
-  stde: monitor('collapse', 'the same of the embedding (with a global loss)'),
+  stde: monitor('collapse', 'collapse monitor of the embedding (with a global loss)'),
   stdm: monitor(
     'collapse',
-    'the same of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
+    'collapse monitor of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
   ),
   corr: monitor('redundancy', 'redundancy monitor: mean off-diagonal correlation of the representation of view 0'),
-  core: monitor('redundancy', 'the same of the embedding (with a global loss)'),
+  core: monitor('redundancy', 'redundancy monitor of the embedding (with a global loss)'),
   corm: monitor(
     'redundancy',
-    'the same of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
+    'redundancy monitor of the map embedding (with a local loss): each cell of each photograph is one vector of B x P',
   ),
   grad_norm: monitor(
     'gradient',

@@ -18,6 +18,13 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * - `shutting_down`: the server accepts no more work
  * - `unauthenticated`: the call has no token, or an unknown one
  * - `rate_limited`: the token is over its rate
+ *
+ * Of the HTTP listener alone:
+ * - `unknown_route`: no route has the path
+ * - `wrong_method`: the route does not have the method
+ * - `unsupported_media_type`: the content type of the body is none that the route reads
+ * - `not_acceptable`: the response does not exist in a form that the caller accepts
+ * - `forbidden_origin`: the request comes from a web page of another origin
  */
 export type ServeErrorCode =
   | 'invalid_argument'
@@ -35,7 +42,12 @@ export type ServeErrorCode =
   | 'reader_stalled'
   | 'shutting_down'
   | 'unauthenticated'
-  | 'rate_limited';
+  | 'rate_limited'
+  | 'unknown_route'
+  | 'wrong_method'
+  | 'unsupported_media_type'
+  | 'not_acceptable'
+  | 'forbidden_origin';
 
 /** Codes of requests that may succeed later, when they are within the limit again. */
 type LimitedCode = 'overloaded' | 'rate_limited';

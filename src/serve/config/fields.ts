@@ -21,6 +21,11 @@ export const optionalListener = z
     'is neither HOST:PORT, such as 127.0.0.1:9464, nor off',
   );
 
+/** The origin of a web page, or *. */
+export const webOrigin = z
+  .string()
+  .regex(/^(\*|https?:\/\/[^/\s,]+)$/, 'is neither an origin, such as https://example.com without a path, nor *');
+
 /** WIDTHxHEIGHT in pixels. */
 export const inputSize = z
   .string()

@@ -101,7 +101,7 @@ describe('errors name', () => {
   test('an unknown key of the file, with the nearest known one', () => {
     refused({ file: file({ queueImage: 3 }) }, /^queueImage \(serve\.yaml\): no such key; did you mean queueImages\?$/);
     refused({ file: file({ 'queue-images': 3 }) }, /did you mean queueImages\?$/);
-    refused({ file: file({ zzzzzzzzzzzz: 3 }) }, /no such key; known are address, metricsAddress/);
+    refused({ file: file({ zzzzzzzzzzzz: 3 }) }, /no such key; known are address, httpAddress/);
     refused(
       { file: file(JSON.parse('{"__proto__": {"a": 1}}') as Record<string, unknown>) },
       /__proto__ .*no such key/,

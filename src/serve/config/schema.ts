@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { bytes, inputSize, listener, optionalListener, readInputSize, whole } from './fields.js';
+import { bytes, inputSize, listener, optionalListener, readInputSize, webOrigin, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
@@ -13,6 +13,18 @@ const listeners = {
   address: listener
     .default('127.0.0.1:50051')
     .describe('Listen address for gRPC, HOST:PORT; port 0 selects a free port.'),
+  httpAddress: optionalListener
+    .default('off')
+    .describe(
+      'Listen address for the same methods over HTTP with JSON (docs/service/http.md), HOST:PORT; off disables it. Port 0 selects a free port.',
+    ),
+  httpCorsOrigins: z
+    .array(webOrigin)
+    .min(1)
+    .optional()
+    .describe(
+      'Origins of web pages that may call over HTTP from a browser (CORS), such as https://example.com; * for all. Default: only pages of the listener itself.',
+    ),
   metricsAddress: optionalListener
     .default('127.0.0.1:9464')
     .describe('Listen address for /metrics, /healthz and /readyz over HTTP; off disables it.'),
@@ -93,6 +105,11 @@ const limits = {
   receiveSeconds: whole(1, 86_400)
     .default(defaults.receiveSeconds)
     .describe('Maximum seconds until the whole request message of a call has arrived. Does not apply to streams.'),
+  httpDeadlineSeconds: whole(1, 86_400)
+    .default(defaults.httpDeadlineSeconds)
+    .describe(
+      'Maximum seconds for a request over HTTP, from its header to its response. A caller can shorten it by the header x-request-timeout-ms.',
+    ),
   keepaliveSeconds: whole(1, 86_400)
     .default(defaults.keepaliveSeconds)
     .describe('Seconds between two keepalive pings of a connection.'),
@@ -161,8 +178,8 @@ const limits = {
   mapBytes: bytes(1024)
     .default(defaults.mapBytes)
     .describe(
-      'Maximum bytes of all float32 maps for poolings and PCAs, counted from before the network runs, and for matches of sent ' +
-        'features. A request with larger maps is accepted when no others are held.',
+      'Maximum bytes of all float32 maps for poolings and PCAs, merged from tiles and enlarged (upsample), counted from before the ' +
+        'network runs, and for matches of sent features. Larger maps for poolings and PCAs are accepted when no others are held.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
@@ -179,6 +196,9 @@ const limits = {
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.decodeSeconds)
     .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
+  tilesPerImage: whole(1, 1_000_000)
+    .default(defaults.tilesPerImage)
+    .describe('Maximum tiles (overlapping windows) of one image. Each of them takes a place of queueImages.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Maximum images that are being decoded or wait for the engine.'),

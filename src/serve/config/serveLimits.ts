@@ -38,6 +38,8 @@ export interface ServeLimits {
   readonly responseBytes: number;
   /** Maximum seconds until the whole message of a call has arrived; does not apply to streams. */
   readonly receiveSeconds: number;
+  /** Maximum seconds for a request over HTTP, from its header to its response. */
+  readonly httpDeadlineSeconds: number;
   /** Seconds between two keepalive pings of a connection. */
   readonly keepaliveSeconds: number;
   /** Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end. */
@@ -89,6 +91,8 @@ export interface ServeLimits {
   readonly decodeConcurrency: number;
   /** Processes in which they are decoded; 0: in the process of the service. */
   readonly decodeProcesses: number;
+  /** Maximum tiles of one image. */
+  readonly tilesPerImage: number;
   /** Maximum images that are being decoded or wait for the engine. */
   readonly queueImages: number;
   /** Maximum bytes of network inputs that wait for the engine; stream items reserve theirs before they are decoded. */
@@ -128,6 +132,8 @@ export const defaultServeLimits: ServeLimits = {
   responseBytes: 512 * MiB,
   // 230 kB a second for the largest message.
   receiveSeconds: 300,
+  // As long as proxies wait by default; a queue that is full of large images takes less on a small CPU.
+  httpDeadlineSeconds: 60,
   // Routers drop connections that are silent for some minutes; a ping has 17 bytes.
   keepaliveSeconds: 60,
   keepaliveTimeoutSeconds: 20,
@@ -178,6 +184,9 @@ export const defaultServeLimits: ServeLimits = {
   // Decoding uses one core per image, and up to 150 MB for the largest.
   decodeConcurrency: DECODE_CONCURRENCY,
   decodeProcesses: DECODE_CONCURRENCY,
+  // Half of the places that streams can have in the queue, so that two such images are computed at a time. At 2,048 pixels more
+  // than the largest photograph; a photograph of 12 megapixels needs 48 of 640 with an overlap of 128.
+  tilesPerImage: 64,
   // Some seconds of work on a small CPU: images that wait longer would miss their deadlines.
   queueImages: 256,
   queueBytes: 512 * MiB,

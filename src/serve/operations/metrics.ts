@@ -40,6 +40,10 @@ export interface Metrics {
   sent(method: string, bytes: number): void;
   phase(method: string, phase: Phase, seconds: number): void;
   batch(images: number): void;
+  /** A request of the HTTP listener, whether it is for a method, a page or the health. */
+  httpStarted(): void;
+  /** @param route its pattern, or `unknown` @param status HTTP status; 499 if the caller went away before there was one */
+  httpFinished(route: string, status: number): void;
 }
 
 /** Gauges of prom-client that end in _total like counters, and only sum up other metrics. */
@@ -129,8 +133,26 @@ export function createMetrics(): Metrics {
     labelNames: ['method'],
     registers,
   });
+  const httpRequests = new Counter({
+    name: 'vicregl_http_requests_total',
+    help:
+      'Finished requests of the HTTP listener by route and HTTP status; 499: the caller went away. Requests for a method of the ' +
+      'service are also in vicregl_requests_total, with those of gRPC.',
+    labelNames: ['route', 'status'],
+    registers,
+  });
+  const httpInFlight = new Gauge({
+    name: 'vicregl_http_requests_in_flight',
+    help: 'Requests of the HTTP listener that are open, from their header to the end of their response.',
+    registers,
+  });
   return {
     registry,
+    httpStarted: () => httpInFlight.inc(),
+    httpFinished(route, httpStatus) {
+      httpInFlight.dec();
+      httpRequests.inc({ route, status: String(httpStatus) });
+    },
     requestStarted: (method) => inFlight.inc({ method }),
     requestFinished(method, code, seconds) {
       inFlight.dec({ method });

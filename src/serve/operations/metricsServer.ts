@@ -8,6 +8,11 @@ export interface Readiness {
   readonly problems: readonly string[];
 }
 
+/** The status and the text of /readyz: 200 while the service accepts requests; the text lists the problems, one per line. */
+export function readinessAnswer({ serving, problems }: Readiness): { readonly code: number; readonly text: string } {
+  return { code: serving ? 200 : 503, text: [serving ? 'ready' : 'not ready', ...problems, ''].join('\n') };
+}
+
 /**
  * HTTP for Prometheus and orchestrators: /metrics; /healthz (200 while the process answers; if it does not, restart it); /readyz (200
  * while the service accepts requests, otherwise 503: send them elsewhere; the body lists the problems, one per line).
@@ -28,13 +33,11 @@ export function startMetricsServer(
       case '/healthz':
         sendText(response, 200, 'ok\n');
         break;
-      case '/readyz':
-        sendText(
-          response,
-          readiness.serving ? 200 : 503,
-          [readiness.serving ? 'ready' : 'not ready', ...readiness.problems, ''].join('\n'),
-        );
+      case '/readyz': {
+        const { code, text } = readinessAnswer(readiness);
+        sendText(response, code, text);
         break;
+      }
       default:
         sendText(response, 404, 'not found; there are /metrics, /healthz and /readyz\n');
     }

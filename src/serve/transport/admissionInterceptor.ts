@@ -1,7 +1,7 @@
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { type Status, toStatus } from '../call/errors.js';
+import { methodName } from '../dispatch/codec.js';
 import { callContext } from './callContext.js';
-import { methodName } from './codec.js';
 import { rejectionStatus } from './trailers.js';
 import type { RejectedCall } from './wireInterceptor.js';
 

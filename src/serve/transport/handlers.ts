@@ -1,7 +1,7 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { MethodDefinitions } from '../../proto/methods.js';
 import { type MethodMap, mapHandlers } from '../api/method.js';
-import type { RawRequest } from './codec.js';
+import type { RawRequest } from '../dispatch/codec.js';
 import { itemStreamHandler } from './itemStreamHandler.js';
 import type { HandlerHost } from './openCall.js';
 import { serverStreamHandler } from './serverStreamHandler.js';

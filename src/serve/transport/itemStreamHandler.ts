@@ -4,7 +4,6 @@ import type { ItemMethod } from '../api/method.js';
 import { type Call, timed } from '../call/call.js';
 import { toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
-import { callContext } from './callContext.js';
 import {
   checkAnswerSize,
   createMessageCost,
@@ -13,10 +12,11 @@ import {
   parseRequest,
   type RawRequest,
   unbox,
-} from './codec.js';
+} from '../dispatch/codec.js';
+import { writeMessage } from '../dispatch/writeStall.js';
+import { callContext } from './callContext.js';
 import { readOneAhead } from './grpcInternals.js';
 import { type HandlerHost, type OpenCall, openCall } from './openCall.js';
-import { writeMessage } from './writeStall.js';
 
 /** An encoded response, whose bytes are held until the caller has received it. */
 interface HeldAnswer {

@@ -1,9 +1,16 @@
 import type { handleServerStreamingCall } from '@grpc/grpc-js';
 import type { StreamedMethod } from '../api/method.js';
 import { timed } from '../call/call.js';
-import { createMessageCost, type Definition, methodName, parseRequest, type RawRequest, unbox } from './codec.js';
+import {
+  createMessageCost,
+  type Definition,
+  methodName,
+  parseRequest,
+  type RawRequest,
+  unbox,
+} from '../dispatch/codec.js';
+import { writeMessage } from '../dispatch/writeStall.js';
 import { type HandlerHost, openCall } from './openCall.js';
-import { writeMessage } from './writeStall.js';
 
 /**
  * A gRPC handler, on raw bytes, for methods whose response has several messages. Each message is encoded when HTTP/2 has sent the

@@ -8,12 +8,16 @@ export type StatusWithTrailers = Status & { readonly metadata: Metadata };
 
 /**
  * Adds the durations of a call to its trailing metadata: `vicregl-total-ms`, and `vicregl-phase-NAME-ms` for each phase.
- * @param start when the message of the call arrived, as performance.now(); for a call that was rejected before that, when its
- *   metadata arrived
+ * @param totalMs milliseconds since the message of the call arrived; for a call that was rejected before that, since its metadata
+ *   arrived
  */
-export function addDurations(metadata: Metadata, start: number, phases: ReadonlyMap<Phase, number> = new Map()): void {
+export function addDurations(
+  metadata: Metadata,
+  totalMs: number,
+  phases: ReadonlyMap<Phase, number> = new Map(),
+): void {
   for (const [phase, seconds] of phases) metadata.set(`vicregl-phase-${phase}-ms`, (seconds * 1000).toFixed(3));
-  metadata.set('vicregl-total-ms', (performance.now() - start).toFixed(3));
+  metadata.set('vicregl-total-ms', totalMs.toFixed(3));
 }
 
 /** Adds the details of an error for programs (google.rpc.Status) to its trailing metadata. */
@@ -22,9 +26,9 @@ export function withDetails(failure: Status, metadata: Metadata): StatusWithTrai
   return { ...failure, metadata };
 }
 
-/** The status of a call that was rejected before its handler, with details and durations. @param start as in `addDurations` */
+/** The status of a call that was rejected before its handler, with details and durations. @param start when its metadata arrived, as performance.now() */
 export function rejectionStatus(failure: Status, start: number): StatusWithTrailers {
   const metadata = new Metadata();
-  addDurations(metadata, start);
+  addDurations(metadata, performance.now() - start);
   return withDetails(failure, metadata);
 }

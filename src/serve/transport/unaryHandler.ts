@@ -1,15 +1,7 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
 import type { Method } from '../api/method.js';
-import { type Call, timed } from '../call/call.js';
-import {
-  checkAnswerSize,
-  createMessageCost,
-  type Definition,
-  methodName,
-  parseRequest,
-  type RawRequest,
-  unbox,
-} from './codec.js';
+import { unaryAnswerer } from '../dispatch/answerUnary.js';
+import { type Definition, methodName, type RawRequest } from '../dispatch/codec.js';
 import { type HandlerHost, openCall } from './openCall.js';
 
 /**
@@ -23,19 +15,7 @@ export function unaryHandler<Request, Response>(
   host: HandlerHost,
 ): handleUnaryCall<RawRequest, Buffer> {
   const name = methodName(definition);
-  const costOf = createMessageCost(definition, host.messageEntries);
-
-  async function answer(request: RawRequest, call: Call): Promise<Buffer> {
-    const requestPermit = host.admission.requestBytes.tryAcquire(costOf(request));
-    try {
-      const message = await timed(call, 'receive', () => parseRequest(definition, unbox(request)));
-      const response = await method(message, call);
-      call.signal.throwIfAborted();
-      return await timed(call, 'encode', () => checkAnswerSize(definition.responseSerialize(response), host));
-    } finally {
-      requestPermit.release();
-    }
-  }
+  const answer = unaryAnswerer(definition, method, host);
 
   return (grpcCall, callback) => {
     const open = openCall(grpcCall, name, host);

@@ -1,6 +1,6 @@
 import type { Http2SecureServer, Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
-import { methodName } from './codec.js';
+import { methodName } from '../dispatch/codec.js';
 import { sentStatus } from './grpcInternals.js';
 
 /**

@@ -1,6 +1,7 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, type status } from '@grpc/grpc-js';
-import { type CallContext, createCallContext, requestIdKey } from './callContext.js';
-import { methodName } from './codec.js';
+import { requestIdKey } from '../dispatch/callIdentity.js';
+import { methodName } from '../dispatch/codec.js';
+import { type CallContext, createCallContext } from './callContext.js';
 import { dropIncoming, interceptOwnStatus, isWithinMessage, streamUnder } from './grpcInternals.js';
 
 type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];

@@ -1,0 +1,27 @@
+import { randomUUID } from 'node:crypto';
+
+/** Name of the metadata entry or header with the id of a call, in both directions. */
+export const requestIdKey = 'x-request-id';
+
+/** What identifies a call in log lines. */
+export interface CallIdentity {
+  /** Also sent to the caller. */
+  readonly requestId: string;
+  /** Name of the token's holder, if calls need a token. */
+  caller?: string;
+}
+
+/** The caller's id if it is safe in logs and headers (up to 128 characters, such as a UUID or a trace id), otherwise a new id. */
+export function safeRequestId(given: string | undefined): string {
+  return given !== undefined && /^[\w.:/+=@-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/** The fields that identify a call in log lines. */
+export function logFields(identity: CallIdentity | undefined): {
+  readonly requestId?: string;
+  readonly caller?: string;
+} {
+  if (!identity) return {};
+  const { requestId, caller } = identity;
+  return { requestId, ...(caller !== undefined && { caller }) };
+}
