@@ -19,6 +19,7 @@ const layers = {
   match: ['onnx', 'image', 'tensor'],
   featureOps: ['image', 'tensor'],
   client: ['proto', 'tensor'],
+  matchSet: ['client', 'match', 'data', 'image', 'files', 'progress', 'tensor'],
   probe: ['data', 'onnx', 'image', 'progress', 'tensor'],
   evaluate: [
     'probe',
@@ -42,6 +43,7 @@ const layers = {
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'matchSet',
     'experiments',
     'report',
     'plot',
