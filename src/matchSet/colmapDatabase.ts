@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import sqlite from 'node-sqlite3-wasm';
 import { storedSize, uprightToStored } from '../image/orientation.js';
 import { type ImageFeatures, keypointsOf } from './features.js';
@@ -130,6 +130,8 @@ export function writeColmapDatabase(path: string, set: MatchedSet, singleCamera:
     } finally {
       database.close();
     }
+    // COLMAP uses a write-ahead log. What one left would be applied to the new file.
+    for (const log of ['-wal', '-shm']) await rm(`${path}${log}`, { force: true });
   };
   // The library locks a file by a folder beside it.
   return writeWholeFile(path, write, (temporary) => [`${temporary}.lock`]);
