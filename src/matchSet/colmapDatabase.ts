@@ -1,9 +1,9 @@
 import { open, rm } from 'node:fs/promises';
 import sqlite from 'node-sqlite3-wasm';
 import { storedSize, uprightToStored } from '../image/orientation.js';
-import { type ImageFeatures, keypointsOf } from './features.js';
+import { storedKeypoints } from './features.js';
 import type { MatchedSet } from './output.js';
-import { inverted, multiply, normalised, project } from './projective.js';
+import { inverted, multiply, normalised } from './projective.js';
 import { writeWholeFile } from './wholeFile.js';
 
 /** The tables that COLMAP 3.8 creates; later versions open them and add their own. */
@@ -41,17 +41,6 @@ const bytesOf = (numbers: Float32Array | Float64Array | Uint32Array): Uint8Array
 
 /** COLMAP's number of a pair. @param first the lower number of an image, from 1 */
 const pairId = (first: number, second: number): bigint => BigInt(first) * MAX_IMAGES + BigInt(second);
-
-/**
- * The cells' centres in COLMAP's coordinates, [N, 2]: pixels as they are stored in the file, since COLMAP ignores EXIF orientation.
- * Like ours, the centre of the first pixel is (0.5, 0.5).
- */
-function storedKeypoints(features: ImageFeatures): Float32Array {
-  const toStored = uprightToStored(features);
-  const points = keypointsOf(features);
-  for (let i = 0; i < points.length; i += 2) points.set(project(toStored, points[i]!, points[i + 1]!), i);
-  return points;
-}
 
 /** Rows of keypoint numbers, the lower image first. */
 function matchRows(source: readonly number[], target: readonly number[], swapped: boolean): Uint8Array {

@@ -1,6 +1,6 @@
 import { Dataset, type Group } from 'h5wasm/node';
-import type { Orientation } from '../image/orientation.js';
-import { type ImageFeatures, keypointsOf, uncertaintyOf } from './features.js';
+import { type Orientation, storedSize } from '../image/orientation.js';
+import { type ImageFeatures, storedKeypoints, uncertaintyOf } from './features.js';
 import { groupAt, type Hdf5Reader, type Hdf5Writer, readHdf5, writeHdf5, writeNumbers } from './hdf5.js';
 import { MatchSetError } from './matchSetError.js';
 
@@ -27,15 +27,16 @@ function transposed(data: Float32Array, rows: number, columns: number): Float32A
 
 /** hloc's data sets of an image, and as attributes of its group what hloc does not have. */
 function writeImage(root: Group, name: string, features: ImageFeatures): void {
-  const { rows, columns, channels, descriptors, norms, upright, orientation, stride, cellToPixel, global } = features;
+  const { rows, columns, channels, descriptors, norms, orientation, stride, cellToPixel, global } = features;
   const cells = rows * columns;
   const group = groupAt(root, name);
-  const points = keypointsOf(features).map((value) => value + HLOC_SHIFT);
+  const points = storedKeypoints(features).map((value) => value + HLOC_SHIFT);
   writeNumbers(group, 'keypoints', [cells, 2], points);
   (group.get('keypoints') as Dataset).create_attribute('uncertainty', uncertaintyOf(features), null, '<d');
   writeNumbers(group, 'descriptors', [channels, cells], transposed(descriptors, cells, channels));
   writeNumbers(group, 'scores', [cells], norms);
-  writeNumbers(group, 'image_size', [2], Int32Array.of(upright.width, upright.height));
+  const { width, height } = storedSize(features);
+  writeNumbers(group, 'image_size', [2], Int32Array.of(width, height));
   if (global) writeNumbers(group, 'global_descriptor', [global.length], global);
   group.create_attribute('grid', Int32Array.of(rows, columns, stride, orientation), [4], '<i');
   const { scaleX, scaleY, offsetX, offsetY } = cellToPixel;
@@ -58,7 +59,8 @@ function readImage(root: Group, name: string): ImageFeatures {
     channels,
     stride,
     orientation: orientation as Orientation,
-    upright: { width, height },
+    // The same map leads back.
+    upright: storedSize({ upright: { width, height }, orientation: orientation as Orientation }),
     cellToPixel: { scaleX, scaleY, offsetX, offsetY },
     descriptors: transposed(flat, channels, cells),
     norms: values('scores') as Float32Array,

@@ -1,6 +1,7 @@
 import { cellCentres, type Grid } from '../image/geometry.js';
-import type { StoredImage } from '../image/orientation.js';
+import { type StoredImage, uprightToStored } from '../image/orientation.js';
 import type { CellFeatures } from '../match/features.js';
+import { project } from './projective.js';
 
 /** The features of one image: a vector for every cell, and where the cells lie. */
 export interface ImageFeatures extends StoredImage {
@@ -48,6 +49,17 @@ export function cellFeatures({ rows, columns, channels, descriptors, norms }: Im
 /** Centres of the cells in pixels of the upright image, [N, 2]; the centre of the first pixel is (0.5, 0.5). */
 export function keypointsOf(features: Pick<ImageFeatures, 'rows' | 'columns' | 'cellToPixel'>): Float32Array {
   return cellCentres(features);
+}
+
+/**
+ * The cells' centres in pixels as they are stored in the file, [N, 2], since COLMAP and hloc ignore EXIF orientation; the centre of the
+ * first pixel is (0.5, 0.5).
+ */
+export function storedKeypoints(features: ImageFeatures): Float32Array {
+  const toStored = uprightToStored(features);
+  const points = keypointsOf(features);
+  for (let i = 0; i < points.length; i += 2) points.set(project(toStored, points[i]!, points[i + 1]!), i);
+  return points;
 }
 
 /** Half of the distance of adjacent cells, in pixels of the upright image: how far a place may be from the centre of its cell. */

@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Dataset } from 'h5wasm/node';
 import sqlite from 'node-sqlite3-wasm';
 import sharp from 'sharp';
 import { createLocalTransport } from '../../src/cli/localTransport.js';
@@ -13,6 +14,7 @@ import { openImageSource } from '../../src/data/sources.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { openNearestSession, searchNearest } from '../../src/match/tiled/search.js';
 import { openFeatureFile } from '../../src/matchSet/featureFile.js';
+import { readHdf5 } from '../../src/matchSet/hdf5.js';
 import { type MatchSetOptions, matchSet } from '../../src/matchSet/matchSet.js';
 import type { InferenceSession } from '../../src/onnx/runtime.js';
 import { silentProgress } from '../../src/progress/work.js';
@@ -226,6 +228,8 @@ describe('a COLMAP database', () => {
     const summary = await run(turned, 'colmap', { format: 'colmap', choice, matching });
     assert.deepEqual([summary.images, summary.pairs, summary.homographies], [8, 7, 7]);
     const upright = await sharp(join(turned, '1.tif')).raw().toBuffer();
+    const hloc = await readHdf5(join(root, 'colmap', 'features.h5'));
+    const inHloc = (name: string, set: string) => (hloc.root.get(`${name}/${set}`) as Dataset).value as Float32Array;
     const { grid } = await client.features({
       pixels: await readFile(join(turned, '1.tif')),
       resize: { kind: 'native' },
@@ -252,6 +256,11 @@ describe('a COLMAP database', () => {
         assert.deepEqual([info.width, info.height], size);
         const found = float32(data);
         points.set(Number(image_id), found);
+        assert.deepEqual([...inHloc(name as string, 'image_size')], size);
+        assert.deepEqual(
+          inHloc(name as string, 'keypoints'),
+          found.map((value) => value - 0.5),
+        );
         for (let row = 0; row < grid.rows; row++) {
           for (let column = 0; column < grid.columns; column++) {
             const [x, y] = centre(grid, row, column);
@@ -291,6 +300,7 @@ describe('a COLMAP database', () => {
         }
       }
     } finally {
+      hloc.close();
       database.close();
     }
   });
