@@ -23,6 +23,8 @@ import { timeoutHeader } from './answerCall.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
+import { EMBEDDINGS_METHOD, embeddingsRoute } from './openai/embeddings.js';
+import { openapiDocument } from './openapi/document.js';
 import { servePage } from './page.js';
 import { routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
@@ -223,7 +225,22 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       ),
     });
   }
+  app.route({
+    method: 'POST',
+    url: '/v1/embeddings',
+    config: { rpc: EMBEDDINGS_METHOD, errors: 'openai', queueing: true },
+    handler: embeddingsRoute(
+      definitions[EMBEDDINGS_METHOD] as AnyDefinition,
+      methods[EMBEDDINGS_METHOD].handle as Method<unknown, unknown>,
+      host,
+    ),
+  });
   const withoutToken = { config: { open: true } };
+  let description: string | undefined;
+  app.get('/openapi.json', withoutToken, async (_request, reply) => {
+    description ??= JSON.stringify(openapiDocument(definitions, store !== undefined));
+    return reply.type('application/json').send(description);
+  });
   app.get('/healthz', withoutToken, async (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', withoutToken, async (_request, reply) => {
     const { code, text } = readinessAnswer(readiness);
