@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import cors from '@fastify/cors';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyRequest } from 'fastify';
 import { loadVicreglService } from '../../proto/load.js';
 import type { AnyDefinition } from '../../proto/methods.js';
 import { statusName } from '../../proto/status.js';
@@ -23,7 +23,7 @@ import { timeoutHeader } from './answerCall.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
-import { EMBEDDINGS_METHOD, embeddingsRoute } from './openai/embeddings.js';
+import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/embeddings.js';
 import { openapiDocument } from './openapi/document.js';
 import { servePage } from './page.js';
 import { routes, type UnaryMethodName } from './routes.js';
@@ -76,15 +76,12 @@ function frameworkError(error: unknown): unknown {
   return new ServeError('invalid_argument', `the request cannot be read: ${message}`);
 }
 
-/** The verbs of a path that no route with its verb has; empty for a path that does not exist. */
-function otherVerbs(app: FastifyInstance, { url }: FastifyRequest): string[] {
+/** The verb of a path that has no route for the verb of a request; undefined for a path that has none. */
+function otherVerb({ url, method }: FastifyRequest): string | undefined {
   const path = url.split('?', 1)[0]!;
-  const known = ['GET', 'POST'].filter((verb) => app.findRoute({ method: verb, url: path }) !== null);
-  if (known.length > 0) return known;
-  const match = Object.values(routes).find((route) =>
-    new RegExp(`^${route.path.replace(/:\w+/g, '[^/]+')}$`).test(path),
-  );
-  return match ? [match.verb] : [];
+  const known = [...Object.values(routes), { verb: 'POST', path: EMBEDDINGS_PATH }];
+  const found = known.find((route) => new RegExp(`^${route.path.replace(/:\w+/g, '[^/]+')}$`).test(path));
+  return found && found.verb !== method ? found.verb : undefined;
 }
 
 /**
@@ -199,12 +196,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   app.addHook('onRequest', async (request) => admit(request));
   app.setErrorHandler((error, request, reply) => fail(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
-    const verbs = otherVerbs(app, request);
+    const verb = otherVerb(request);
     const path = request.url.split('?', 1)[0]!.slice(0, 100);
-    if (verbs.length === 0)
+    if (verb === undefined)
       throw new ServeError('unknown_route', `not found: ${path}; see /openapi.json for the routes`);
-    reply.header('allow', verbs.join(', '));
-    throw new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verbs.join(' or ')}`);
+    reply.header('allow', verb);
+    throw new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verb}`);
   });
 
   const definitions = loadVicreglService().service;
@@ -227,7 +224,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
   app.route({
     method: 'POST',
-    url: '/v1/embeddings',
+    url: EMBEDDINGS_PATH,
     config: { rpc: EMBEDDINGS_METHOD, errors: 'openai', queueing: true },
     handler: embeddingsRoute(
       definitions[EMBEDDINGS_METHOD] as AnyDefinition,

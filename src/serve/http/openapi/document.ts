@@ -5,6 +5,7 @@ import { messagePlan } from '../../../proto/json/messagePlan.js';
 import { messageType } from '../../../proto/messageType.js';
 import type { AnyDefinition, MethodDefinitions } from '../../../proto/methods.js';
 import { timeoutHeader } from '../answerCall.js';
+import { EMBEDDINGS_PATH } from '../openai/embeddings.js';
 import { embeddingsSchema } from '../openai/embeddingsRequest.js';
 import { type Route, routes, type UnaryMethodName } from '../routes.js';
 import { createMessageSchemas, type MessageSchemas, type Schema } from './messageSchemas.js';
@@ -163,7 +164,7 @@ export function openapiDocument(definitions: MethodDefinitions, needsToken: bool
     const verb = route.verb.toLowerCase();
     paths[path] = { ...paths[path], [verb]: operation(name, definitions[name] as AnyDefinition, route, schemas) };
   }
-  paths['/v1/embeddings'] = { post: embeddingsOperation() };
+  paths[EMBEDDINGS_PATH] = { post: embeddingsOperation() };
   paths['/healthz'] = { get: textOperation('healthz', 'Whether the process answers') };
   paths['/readyz'] = {
     get: textOperation('readyz', 'Whether the service accepts requests', { 503: 'No; the text lists the problems.' }),
