@@ -67,10 +67,10 @@ const PARAMETER_CHARACTERS = 500;
 /** Headers of responses that pages of allowed origins may read. */
 const exposedHeaders = [requestIdKey, 'server-timing', 'retry-after', 'vicregl-response'];
 
-/** Fastify's own errors have a status; they are about the form of the request. */
+/** The errors of Fastify and its plugins have a status; they are about the form of the request. */
 function frameworkError(error: unknown): unknown {
-  const { statusCode, message, code } = error as { statusCode?: number; message?: string; code?: string };
-  if (code?.startsWith('FST_') !== true || statusCode === undefined || statusCode >= 500) return error;
+  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return error;
   if (statusCode === 404) return new ServeError('unknown_route', `not found: ${message}`);
   if (statusCode === 415) return new ServeError('unsupported_media_type', 'the content-type cannot be read');
   return new ServeError('invalid_argument', `the request cannot be read: ${message}`);
@@ -195,13 +195,16 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   });
   app.addHook('onRequest', async (request) => admit(request));
   app.setErrorHandler((error, request, reply) => fail(error, request, reply));
+  // An error thrown here would not reach the error handler, where the page's files call it.
   app.setNotFoundHandler((request, reply) => {
     const verb = otherVerb(request);
     const path = request.url.split('?', 1)[0]!.slice(0, 100);
-    if (verb === undefined)
-      throw new ServeError('unknown_route', `not found: ${path}; see /openapi.json for the routes`);
-    reply.header('allow', verb);
-    throw new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verb}`);
+    if (verb !== undefined) reply.header('allow', verb);
+    const error =
+      verb === undefined
+        ? new ServeError('unknown_route', `not found: ${path}; see /openapi.json for the routes`)
+        : new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verb}`);
+    fail(error, request, reply);
   });
 
   const definitions = loadVicreglService().service;
