@@ -47,7 +47,7 @@ export async function servePage(app: FastifyInstance, folder: string): Promise<v
       root: folder,
       prefix: '/',
       index: ['index.html'],
-      dotfiles: 'deny',
+      dotfiles: 'ignore',
       list: false,
       cacheControl: false,
       setHeaders: (reply, path) => void reply.headers(fileHeaders(path)),
