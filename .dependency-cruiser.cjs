@@ -5,7 +5,6 @@ const layers = {
   progress: [],
   plot: [],
   proto: [],
-  page: [],
   onnx: ['tensor'],
   nn: ['onnx', 'tensor'],
   optim: ['nn', 'onnx', 'tensor'],
@@ -41,8 +40,8 @@ const layers = {
   train: ['plot', 'probe', 'models', 'data', 'optim', 'vicregl', 'nn', 'image', 'onnx', 'files', 'progress', 'tensor'],
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
-  runsView: ['page', 'train', 'data', 'files'],
-  web: ['runsView/contract'],
+  runsView: ['serve/http', 'train', 'data', 'files'],
+  web: [],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'runsView',
