@@ -88,7 +88,7 @@ describe('the looking glass', { skip }, () => {
   /** Waits until what the view asked for is there. */
   const settled = async (page: Page, text: string | RegExp) => {
     await page.getByText(text).first().waitFor();
-    await page.waitForFunction("document.querySelector('.loading') === null");
+    await page.locator('.loading').first().waitFor({ state: 'detached' });
   };
   const tab = (page: Page, name: string) => page.getByRole('tab', { name }).click();
   /** Colour of a canvas at shares of its size: red, green and blue. */
@@ -363,7 +363,7 @@ describe('the looking glass', { skip }, () => {
           document.body.dispatchEvent(event);
         })()`,
       );
-      await page.getByRole('button', { name: `Remove ${name}` }).waitFor();
+      await page.getByRole('button', { name: `× Remove ${name}` }).waitFor();
     }
     assert.deepEqual(problems, []);
   });
@@ -472,7 +472,7 @@ describe('the looking glass', { skip }, () => {
           programs[name] = {};
           await page.getByText('Copy as gRPC').click();
           for (const language of ['gRPC (grpcurl)', 'TypeScript', 'Python', 'curl']) {
-            await page.getByRole('radio', { name: language }).check();
+            await page.getByRole('radio', { name: language, exact: true }).check();
             const text = (await page.locator('.code pre').textContent())!;
             programs[name]![language] = text.replaceAll('127.0.0.1:50051', server.address);
           }
