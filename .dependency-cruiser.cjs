@@ -20,6 +20,7 @@ const layers = {
   featureOps: ['image', 'tensor'],
   client: ['proto', 'tensor'],
   probe: ['data', 'onnx', 'image', 'progress', 'tensor'],
+  extract: ['client', 'probe', 'featureOps', 'engine', 'data', 'image', 'files', 'progress', 'tensor'],
   evaluate: [
     'probe',
     'match',
@@ -45,6 +46,7 @@ const layers = {
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'runsView',
+    'extract',
     'experiments',
     'report',
     'plot',

@@ -83,7 +83,10 @@ const sections: readonly Section[] = [
   {
     name: 'placement',
     title: 'Operators that ran on another device',
-    ...node('cuda/operatorPlacement.js', '--model', model, ...small),
+    ...node(
+      'cuda/operatorPlacement.js',
+      ...['--model', model, ...small, ...(quick ? ['--arch', 'smallest_convnext,smallest_resnet'] : [])],
+    ),
     budget: 60,
   },
   ...inBothPrecisions({
@@ -105,7 +108,7 @@ const sections: readonly Section[] = [
     ...node(
       'cuda/cardChecks.js',
       'training',
-      ...['--arch', quick ? 'resnet18' : 'convnext_atto,resnet18', '--size', '64', '--batch', '8'],
+      ...['--arch', quick ? 'smallest_resnet' : 'convnext_atto,resnet18', '--size', '64', '--batch', '8'],
     ),
     budget: 45,
   }),
@@ -118,8 +121,8 @@ const sections: readonly Section[] = [
     ),
     budget: 40,
   },
-  stepComparison(quick ? 'resnet18' : 'resnet50', 90),
-  stepComparison(quick ? 'convnext_atto' : 'convnext_tiny', 70),
+  stepComparison(quick ? 'smallest_resnet' : 'resnet50', 90),
+  stepComparison(quick ? 'smallest_convnext' : 'convnext_tiny', 70),
   {
     name: 'service',
     title: 'Images a second of the service, from JPEG files',

@@ -18,6 +18,7 @@ export const commands: Readonly<Record<string, () => Promise<(program: Command) 
   health: async () => (await import('./health.js')).registerHealth,
   embed: async () => (await import('./embed.js')).registerEmbed,
   features: async () => (await import('./features.js')).registerFeatures,
+  extract: async () => (await import('./extract.js')).registerExtract,
   match: async () => (await import('./match.js')).registerMatch,
   segment: async () => (await import('./segment.js')).registerSegment,
   model: async () => (await import('./model.js')).registerModel,

@@ -5,6 +5,7 @@ import type { Box } from '../client/regions.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
+import { addDenseFlags, type DenseFlags, denseOptions } from './denseFlags.js';
 import { addCropFlag, addResizeFlag, type ImageFlags, readImageFile } from './imageFlags.js';
 import { pcaPicture } from './pcaPicture.js';
 import { printJson } from './printJson.js';
@@ -12,7 +13,7 @@ import { addVectorFlags, type VectorFlags } from './vectorFlags.js';
 import { wholeNumber } from './wholeNumber.js';
 import { checkTensorFile, writeTensor } from './writeTensor.js';
 
-interface FeaturesFlags extends ConnectFlags, ImageFlags, VectorFlags {
+interface FeaturesFlags extends ConnectFlags, ImageFlags, VectorFlags, DenseFlags {
   readonly space: 'backbone' | 'localProjector';
   readonly region?: Box;
   readonly stage?: number;
@@ -39,6 +40,7 @@ function featureOptions(flags: FeaturesFlags): FeatureOptions {
     dtype,
     l2Normalize: l2,
     chunked,
+    ...denseOptions(flags),
     ...(region && { region }),
     ...(stage !== undefined && { stages: [stage] }),
     ...(components !== undefined && { pca: { components } }),
@@ -69,7 +71,7 @@ export function registerFeatures(program: Command): void {
     .option('--pca <components>', 'reduce the vectors to this number of principal components', wholeNumber(1))
     .option('--picture <file.png>', 'draw the first three principal components as red, green and blue')
     .option('--chunked', 'receive the map in chunks, for maps that exceed the limits of one message', false);
-  for (const add of [addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
+  for (const add of [addDenseFlags, addVectorFlags, addResizeFlag, addCropFlag, addConnectFlags]) add(command);
   command.action(async (path: string, flags: FeaturesFlags) => {
     const { out, picture, space, dtype, stage } = flags;
     await checkTensorFile(out, dtype);

@@ -4,7 +4,7 @@ import type { FeatureMap__Output } from '../proto/generated/vicregl/v1/FeatureMa
 import { type Grid, readGrid } from './grid.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
-import { dataTypes, type FeatureFields, localSpaces } from './options.js';
+import { dataTypes, type FeatureFields, localSpaces, tilesMessage, upsampleMessage } from './options.js';
 import { type PcaResult, pcaMessage, readPca } from './pca.js';
 import { regionMessage } from './regions.js';
 import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
@@ -41,7 +41,7 @@ export interface Features extends FeatureMap {
  */
 export function featuresMessage(image: ImageInput, options: FeatureFields, field = 'image'): ExtractFeaturesRequest {
   const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
-  const { region, cells, stages, pooling, pca } = options;
+  const { region, cells, stages, pooling, pca, upsample, tiles } = options;
   if (region && cells)
     throw new VicreglError('INVALID_ARGUMENT', 'region and cells exclude each other; set one of them');
   return {
@@ -57,6 +57,8 @@ export function featuresMessage(image: ImageInput, options: FeatureFields, field
     ...(stages && { stages: stages.map((stage) => uint32('stages', stage)) }),
     ...(pooling && { pooling: { regions: pooling.map((one, i) => regionMessage(one, `pooling[${i}]`)) } }),
     ...(pca && { pca: pcaMessage(pca) }),
+    ...(upsample !== undefined && { upsample: upsampleMessage(upsample) }),
+    ...(tiles && { tiles: tilesMessage(tiles) }),
   };
 }
 

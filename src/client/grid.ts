@@ -5,7 +5,7 @@ import { VicreglError } from './vicreglError.js';
 export interface Grid {
   readonly rows: number;
   readonly columns: number;
-  /** Distance of adjacent cells in pixels of the network input. */
+  /** Distance of adjacent cells in pixels of the network input; with `upsample`, of the cells of the map that was enlarged. */
   readonly stride: number;
   /** Row and column of the whole map at which this grid starts; above 0 only if the request had a region. */
   readonly firstRow: number;

@@ -22,6 +22,8 @@ export type {
   MatchOptions,
   RequestOptions,
   StoreOptions,
+  Tiles,
+  Upsample,
   WithHomography,
 } from './options.js';
 export type { Pca, PcaBasis, PcaResult } from './pca.js';

@@ -1,10 +1,12 @@
 import type { FeatureMatching } from '../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { HomographyFit } from '../proto/generated/vicregl/v1/HomographyFit.js';
 import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMatching.js';
+import type { Tiles as TilesMessage } from '../proto/generated/vicregl/v1/Tiles.js';
+import type { Upsample as UpsampleMessage } from '../proto/generated/vicregl/v1/Upsample.js';
 import type { Pca } from './pca.js';
 import type { Box, PoolingRegion } from './regions.js';
 import type { CallOptions } from './transport.js';
-import { uint32 } from './uint32.js';
+import { uint32, uint32Fields } from './uint32.js';
 
 /** Options of every call. */
 export interface RequestOptions extends CallOptions {
@@ -27,7 +29,20 @@ export interface EmbedFields extends VectorFields {
   readonly space?: 'backbone' | 'expander';
 }
 
-/** Options of one image's local vectors, applied in this order: region or cells, pooling, l2Normalize, pca, dtype. */
+/** The size of an enlarged map: a factor for rows and columns, or their numbers. */
+export type Upsample = number | { readonly rows: number; readonly columns: number };
+
+/** Overlapping windows of the resized image; lengths in its pixels, multiples of the model's stride. */
+export interface Tiles {
+  /** Default: the side of the model's own input. */
+  readonly width?: number;
+  /** Default: the width. */
+  readonly height?: number;
+  /** Pixels that adjacent windows share. Default: half of the shorter side, rounded down to the stride. */
+  readonly overlap?: number;
+}
+
+/** Options of one image's local vectors, applied in this order: tiles, upsample, region or cells, pooling, l2Normalize, pca, dtype. */
 export interface FeatureFields extends VectorFields {
   /** Space of the vectors. Default backbone. */
   readonly space?: 'backbone' | 'localProjector';
@@ -41,6 +56,13 @@ export interface FeatureFields extends VectorFields {
   readonly pooling?: readonly PoolingRegion[];
   /** Principal components instead of all dimensions. */
   readonly pca?: Pca;
+  /** Enlarges the map bilinearly, as torch's interpolate without align_corners; `region` and `cells` refer to the enlarged map. */
+  readonly upsample?: Upsample;
+  /**
+   * Runs the network on overlapping windows of the image and merges their maps, for images larger than the network's input.
+   * Without a `resize` the image keeps its size.
+   */
+  readonly tiles?: Tiles;
 }
 
 export type EmbedOptions = RequestOptions & EmbedFields;
@@ -100,6 +122,20 @@ export interface StoreOptions extends RequestOptions {
   readonly space?: 'backbone' | 'localProjector';
   /** How long the features are stored after their last use, in seconds. Default: the server's maximum. */
   readonly ttlSeconds?: number;
+}
+
+/** The message of an upsampling. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
+export function upsampleMessage(to: Upsample): UpsampleMessage {
+  if (typeof to === 'number') return { factor: uint32('upsample', to) };
+  return { size: uint32Fields('upsample', { rows: to.rows, columns: to.columns }) };
+}
+
+/** The message of tiles. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
+export function tilesMessage({ width = 0, height = 0, overlap }: Tiles): TilesMessage {
+  return {
+    ...uint32Fields('tiles', { width, height }),
+    ...(overlap !== undefined && { overlap: uint32('tiles.overlap', overlap) }),
+  };
 }
 
 /** Protocol names of the options' values. */

@@ -24,6 +24,7 @@ const cellSchema = z.strictObject({
   settings: z.record(z.string(), z.json()).describe('Keys of the training configuration, without defaults.'),
   digest: z.string().describe('Of the settings.'),
   versions: z.strictObject({ vicregl: z.string(), onnxruntime: z.string(), node: z.string() }),
+  reused: z.string().optional().describe('Experiment and cell from which training and results were copied.'),
   status: z.enum(['unfinished', 'done', 'failed']),
   started: z.iso.datetime(),
   updated: z.iso.datetime(),

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import writeFileAtomic from 'write-file-atomic';
@@ -19,6 +19,7 @@ import { collapseOf } from './collapse.js';
 import { failureOf, type RunningCommand, type StartCommand } from './command.js';
 import { digestOf, type Evaluation, type Experiment } from './experiment.js';
 import { ExperimentError } from './experimentError.js';
+import { cellLockPath, clearCell, clearUnfinishedCopy, copyCell, sameCell, type TrainedCell } from './reuseCell.js';
 
 /** Trains and evaluates one cell, from where an earlier attempt stopped. */
 
@@ -31,13 +32,14 @@ export interface CellContext {
   readonly device: 'cpu' | 'cuda';
   readonly retryFailed: boolean;
   readonly restartChanged: boolean;
+  /** Cells of other experiments: those that are the same are copied. */
+  readonly reuse: readonly TrainedCell[];
   readonly startCommand: StartCommand;
   readonly signal: AbortSignal;
   /** Reports an event of the cell. */
   readonly say: (event: string) => void;
 }
 
-const cellLockPath = (folder: string) => join(folder, 'cell.lock');
 const logPath = (folder: string) => join(folder, 'output.log');
 
 /** The result file of an evaluation. */
@@ -157,13 +159,6 @@ async function evaluateCell(
   return { ...record, evaluations: { ...record.evaluations, [name]: entry } };
 }
 
-/** Removes everything in a cell but its lock. */
-async function clearCell(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (name !== 'cell.lock') await rm(join(folder, name), { recursive: true });
-  }
-}
-
 /** What a changed file does to a cell: it starts again, as a whole or in some evaluations. */
 async function restartChanged(folder: string, record: CellRecord, cell: Cell, context: CellContext) {
   const { training, evaluations } = changesOf(record, cell, context.experiment.evaluations);
@@ -216,22 +211,43 @@ export function failuresOf(record: CellRecord): string[] {
 export const secondsOf = ({ training, evaluations }: CellRecord): number =>
   Object.values(evaluations).reduce((sum, { seconds }) => sum + seconds, training.seconds);
 
+/** The record of a new cell, with what can be copied from a cell of another experiment. */
+async function reusedRecord(
+  start: CellRecord,
+  cell: Cell,
+  folder: string,
+  { experiment, reuse, say }: CellContext,
+): Promise<CellRecord> {
+  const same = sameCell(cell, experiment, reuse);
+  const copy = same && (await copyCell(same, cell, folder, experiment, start));
+  if (copy === undefined) return start;
+  const names = Object.keys(copy.evaluations);
+  say(`copied from ${same!.folder}: training${names.length > 0 ? `, ${names.join(', ')}` : ''}`);
+  return copy;
+}
+
 async function runLocked(cell: Cell, folder: string, context: CellContext): Promise<CellOutcome> {
   const { experiment, signal, say, retryFailed } = context;
+  await clearUnfinishedCopy(folder);
   let record = await readRecord(folder);
   if (record === undefined && (await holdsRun(folder))) {
     throw new ExperimentError(`${folder} holds a run that is no cell of an experiment; choose another --out`);
   }
   if (record !== undefined && context.restartChanged) record = await restartChanged(folder, record, cell, context);
   const resolvedSettings = cell.variant.settings as CellRecord['settings'];
-  record ??= newRecord({
-    experiment: experiment.name,
-    variant: cell.variant.name,
-    seed: cell.seed,
-    settings: resolvedSettings,
-    digest: digestOf(resolvedSettings),
-    versions: { vicregl: packageVersion(), onnxruntime: env.versions.node!, node: process.versions.node },
-  });
+  record ??= await reusedRecord(
+    newRecord({
+      experiment: experiment.name,
+      variant: cell.variant.name,
+      seed: cell.seed,
+      settings: resolvedSettings,
+      digest: digestOf(resolvedSettings),
+      versions: { vicregl: packageVersion(), onnxruntime: env.versions.node!, node: process.versions.node },
+    }),
+    cell,
+    folder,
+    context,
+  );
   const keep = async (next: CellRecord) => {
     record = { ...next, status: statusOf(next, experiment) };
     await writeRecord(folder, record);

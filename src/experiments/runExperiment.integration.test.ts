@@ -19,6 +19,7 @@ import type { CommandEnd, StartCommand } from './command.js';
 import { loadExperiment } from './experiment.js';
 import { experimentReport } from './report/experimentReport.js';
 import { gatherExperiment } from './report/gather.js';
+import { trainedCells } from './reuseCell.js';
 import { type ExperimentOptions, runExperiment } from './runExperiment.js';
 
 /** Experiments whose commands run in this process: real training, and an evaluation that hashes the trained weights. */
@@ -124,7 +125,7 @@ describe('runExperiment', () => {
       return { ended: end.catch(failed), stop: () => undefined };
     };
     const summary = await runExperiment(selectCells(experiment, shard && { shard }), {
-      ...{ experiment, out: join(root, out), device: 'cpu', retryFailed: false, restartChanged: false },
+      ...{ experiment, out: join(root, out), device: 'cpu', retryFailed: false, restartChanged: false, reuse: [] },
       ...{ startCommand, signal: stop.signal, say: (line: string) => lines.push(line) },
       ...options,
     });
@@ -271,6 +272,47 @@ describe('runExperiment', () => {
       run('changed', { changes: { ...changes, name: 'other' } }),
       /of the experiment "tiny", not of "other"/,
     );
+  });
+
+  it('copies cells of another experiment that are the same, and the results that are measured in the same way', async () => {
+    const changes = {
+      name: 'other',
+      seeds: [2, 3],
+      // The settings of vicregl with a default written out, and another loss.
+      variants: { same: { loss: { criterion: 'vicreg' } }, location: { loss: { matches: 'location' } } },
+      baseline: 'same',
+      evaluations: { knn: { train: 'x' }, other: { kind: 'knn', train: 'y' } },
+    };
+    const reuse = await trainedCells([join(root, 'whole')]);
+    const { summary, lines } = await run('reused', { changes, reuse });
+    assert.equal(summary.done, 4);
+    assert.deepEqual(commands, [
+      'evaluate knn',
+      ...Array(3).fill(['train --config', 'evaluate knn', 'evaluate knn']).flat(),
+    ]);
+    assert.ok(lines[0]!.endsWith(`copied from ${join(root, 'whole/vicregl/seed-2')}: training, knn`), lines[0]);
+    const record = await readRecord(join(root, 'reused/same/seed-2'));
+    assert.deepEqual([record!.reused, record!.experiment], ['tiny: vicregl/seed-2', 'other']);
+    for (const file of ['knn.json', 'log.jsonl']) {
+      const [copy, origin] = ['reused/same', 'whole/vicregl'].map((cell) => join(root, cell, 'seed-2', file));
+      assert.deepEqual(await readFile(copy!), await readFile(origin!));
+    }
+    const { name: _, ...without } = changes;
+    await run('computed', { changes: without });
+    const own = await figures('computed');
+    const copied = await figures('reused');
+    assert.deepEqual(copied.tables, own.tables);
+  });
+
+  it('starts a copy again that was interrupted', async () => {
+    const folder = join(root, 'interrupted/vicregl/seed-1');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, '.copying'), '');
+    await writeFile(join(folder, 'config.yaml'), '');
+    const reuse = await trainedCells([join(root, 'whole')]);
+    const { summary } = await run('interrupted', { reuse });
+    assert.deepEqual([summary.done, commands], [4, []]);
+    await assert.rejects(stat(join(folder, '.copying')), { code: 'ENOENT' });
   });
 
   it('leaves a cell alone that another process runs', async () => {

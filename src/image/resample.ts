@@ -13,7 +13,8 @@ async function pixels(pipeline: Sharp): Promise<RgbImage> {
   };
 }
 
-function cut(image: RgbImage, { left, top, width, height }: Rectangle): RgbImage {
+/** Copies a part of an image. */
+export function cut(image: RgbImage, { left, top, width, height }: Rectangle): RgbImage {
   const data = new Uint8Array(width * height * 3);
   for (let row = 0; row < height; row++) {
     const start = ((top + row) * image.width + left) * 3;

@@ -59,7 +59,7 @@ function checkSide(name: string, value: number): void {
  * Checks that a side is a multiple of the model's stride, so that cells tile the input.
  * @throws ImageError `bad_dimensions` naming the nearest multiples.
  */
-function checkMultiple(name: string, value: number, stride: number, max = Number.POSITIVE_INFINITY): void {
+export function checkMultiple(name: string, value: number, stride: number, max = Number.POSITIVE_INFINITY): void {
   checkSide(name, value);
   if (value % stride === 0) return;
   const below = Math.floor(value / stride) * stride;
@@ -100,7 +100,7 @@ export function checkPipelinePixels(stages: readonly Stage[], limits: OutputLimi
 export const sizeText = ({ width, height }: Size): string => `${width}x${height}`;
 
 /** @throws ImageError `bad_dimensions` if the size of a network input is not allowed. */
-function checkSize(size: Size, { inputSizes }: OutputLimits): void {
+export function checkInputSize(size: Size, { inputSizes }: OutputLimits): void {
   if (inputSizes === undefined) return;
   if (inputSizes.some(({ width, height }) => width === size.width && height === size.height)) return;
   throw new ImageError(
@@ -172,7 +172,7 @@ function planPolicy(image: Size, policy: ResizePolicy, stride: number, limits: O
 
 function plan(image: Size, policy: ResizePolicy, stride: number, limits: OutputLimits): ResizePlan {
   const planned = planPolicy(image, policy, stride, limits);
-  checkSize(planned.keep ?? planned, limits);
+  checkInputSize(planned.keep ?? planned, limits);
   return planned;
 }
 

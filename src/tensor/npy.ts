@@ -16,16 +16,23 @@ const descriptors: Record<DType, string> = {
 /** Magic, version and header length. */
 const PREFIX_BYTES = 10;
 
-/** Encodes a tensor as a .npy file, which `numpy.load` reads. */
-export function encodeNpy(value: Tensor): Uint8Array {
-  const shape = value.shape.length === 1 ? `(${value.shape[0]},)` : `(${value.shape.join(', ')})`;
-  const header = `{'descr': '${descriptors[value.dtype]}', 'fortran_order': False, 'shape': ${shape}, }`;
+/**
+ * Everything before the data of a .npy file.
+ * @param leastBytes minimum length, a multiple of 64; for files whose number of rows is not known when they are begun
+ */
+export function npyHeader(dtype: DType, shape: readonly number[], leastBytes = 64): Uint8Array {
+  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
+  const header = `{'descr': '${descriptors[dtype]}', 'fortran_order': False, 'shape': ${tuple}, }`;
   // The data starts at a multiple of 64 bytes; the header ends with a newline.
-  const headerBytes = Math.ceil((PREFIX_BYTES + header.length + 1) / 64) * 64 - PREFIX_BYTES;
-  const data = tensorBytes(value);
-  const bytes = new Uint8Array(PREFIX_BYTES + headerBytes + data.byteLength);
+  const length = Math.max(leastBytes, Math.ceil((PREFIX_BYTES + header.length + 1) / 64) * 64);
+  const headerBytes = length - PREFIX_BYTES;
+  const bytes = new Uint8Array(length);
   bytes.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, headerBytes & 0xff, headerBytes >> 8]);
   bytes.set(new TextEncoder().encode(`${header.padEnd(headerBytes - 1)}\n`), PREFIX_BYTES);
-  bytes.set(data, PREFIX_BYTES + headerBytes);
   return bytes;
+}
+
+/** Encodes a tensor as a .npy file, which `numpy.load` reads. */
+export function encodeNpy(value: Tensor): Uint8Array {
+  return Buffer.concat([npyHeader(value.dtype, value.shape), tensorBytes(value)]);
 }

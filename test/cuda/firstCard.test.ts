@@ -28,8 +28,8 @@ it('the GPU check runs on the CPU with tiny sizes, and every section reports its
         'inference-float32 ok',
         'training-float32 ok',
         'depthwise ok',
-        'step-resnet18 ok',
-        'step-convnext_atto ok',
+        'step-smallest_resnet ok',
+        'step-smallest_convnext ok',
         'service ok',
       ],
     );
@@ -42,7 +42,7 @@ it('the GPU check runs on the CPU with tiny sizes, and every section reports its
     // The graph for CUDA has other forms, so its rounding must differ.
     for (const row of rows('training-float32')) assert.ok((row['gradient_difference'] as number) > 0);
     for (const { ms } of rows('depthwise')) assert.deepEqual(Object.keys(ms as object), ['planes', 'rows']);
-    assert.ok((rows('step-resnet18')[0]!['step_s'] as number) > 0);
+    assert.ok((rows('step-smallest_resnet')[0]!['step_s'] as number) > 0);
     assert.equal((rows('service')[0]!['loads'] as readonly unknown[]).length, 2);
     const text = await readFile(join(out, 'report.md'), 'utf8');
     assert.match(text, /^# First run on the CPU/);

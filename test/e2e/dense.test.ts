@@ -166,6 +166,186 @@ describe('stages', () => {
   });
 });
 
+describe('upsample', () => {
+  test('the enlarged map lies between the vectors of the map, on a grid of smaller cells; a region and cells are of it', async () => {
+    const enlarged = await client.features(placed, { upsample: 2, l2Normalize: false });
+    assert.deepEqual(enlarged.shape, [16, 24, whole.shape[2]]);
+    assert.deepEqual(enlarged.grid.cellToPixel, { scaleX: 25, scaleY: 25, offsetX: 0, offsetY: 0 });
+    assert.equal(enlarged.grid.stride, whole.grid.stride);
+    assert.deepEqual(
+      vector(enlarged, 0, 0),
+      vector(whole, 0, 0),
+      'beyond the outermost centres nothing is extrapolated',
+    );
+    const [a, b, c, d] = [vector(whole, 2, 4), vector(whole, 2, 5), vector(whole, 3, 4), vector(whole, 3, 5)];
+    close(
+      vector(enlarged, 5, 9),
+      a.map((value, i) => (9 * value + 3 * b[i]! + 3 * c[i]! + d[i]!) / 16),
+    );
+    const region = { left: 101, top: 51, right: 174, bottom: 99 };
+    const part = await client.features(placed, { upsample: { rows: 16, columns: 24 }, region });
+    assert.deepEqual([part.shape, part.grid.firstRow, part.grid.firstColumn], [[2, 3, whole.shape[2]], 2, 4]);
+    assert.deepEqual(vector(part, 1, 2), vector(enlarged, 3, 6));
+    const cells = [
+      { row: 15, column: 23 },
+      { row: 3, column: 6 },
+    ];
+    const picked = await client.features(placed, { upsample: 2, cells, dtype: 'float16' });
+    close(picked.data, [...vector(enlarged, 15, 23), ...vector(enlarged, 3, 6)], 2e-3);
+  });
+
+  test('maps of several stages get one size, and their vectors are normalised, pooled and sent in chunks as others', async () => {
+    const upsample = { rows: 64, columns: 100 };
+    const options = { stages: [1, 0], upsample, l2Normalize: true } as const;
+    const { maps } = await client.features(placed, options);
+    for (const { shape, grid, data } of maps) {
+      assert.deepEqual(shape.slice(0, 2), [64, 100]);
+      assert.deepEqual(grid.cellToPixel, { scaleX: 6, scaleY: 6.25, offsetX: 0, offsetY: 0 });
+      close([Math.hypot(...data.subarray(0, shape[2]!))], [1]);
+    }
+    assert.deepEqual((await client.features(placed, { ...options, chunked: true })).maps, maps);
+    const pooling = [{ box: { left: 50, top: 50, right: 100, bottom: 100 } }];
+    const { data, coverage } = await client.features(placed, { upsample: 2, pooling });
+    const enlarged = await client.features(placed, { upsample: 2 });
+    const four = [2, 3].flatMap((row) => [2, 3].map((column) => vector(enlarged, row, column)));
+    close(
+      data,
+      four[0]!.map((_, i) => four.reduce((sum, one) => sum + one[i]!, 0) / 4),
+    );
+    assert.deepEqual(coverage, [1]);
+  });
+
+  test('a size below the map, none, and one over the limits are rejected before the network runs', async () => {
+    const refused = (upsample: Parameters<Client['features']>[1], code: string, message: RegExp) =>
+      assert.rejects(client.features(placed, upsample), { code, message });
+    await refused({ upsample: 0 }, 'INVALID_ARGUMENT', /^upsample.factor: 0 must be at least 1/);
+    await refused({ upsample: { rows: 7, columns: 12 } }, 'INVALID_ARGUMENT', /^upsample: 7 rows .* 8 x 12 cells/);
+    await refused({ upsample: { rows: 0, columns: 0 } }, 'INVALID_ARGUMENT', /^upsample: 0 rows/);
+    await refused({ upsample: 2 ** 32 - 1 }, 'RESOURCE_EXHAUSTED', /over the limit of 536870912 \(mapBytes\)/);
+    const pooling = [{ box: { left: 0, top: 0, right: 10, bottom: 10 } }];
+    await refused(
+      { upsample: 500, pooling },
+      'RESOURCE_EXHAUSTED',
+      /^upsample: maps with 4000 x 6000 cells .*mapBytes/,
+    );
+    await refused(
+      { upsample: 150 },
+      'RESOURCE_EXHAUSTED',
+      /1200 x 1800 cells with 16 channels .* \(max_response_bytes\)/,
+    );
+  });
+});
+
+describe('tiles', () => {
+  const size = { width: 160, height: 96 };
+  let pixels: { readonly width: number; readonly height: number; readonly rgb: Uint8Array };
+  before(async () => {
+    const rgb = await sharp(image).resize(size.width, size.height, { fit: 'fill' }).removeAlpha().raw().toBuffer();
+    pixels = { ...size, rgb };
+  });
+
+  test('the merged map is the weighted mean of the maps of the windows, on the grid of the whole image', async () => {
+    const options = { stages: [0, 1] } as const;
+    const merged = await client.features(
+      { pixels, resize: { kind: 'native' } },
+      { ...options, tiles: { width: 96, overlap: 64 } },
+    );
+    assert.deepEqual(merged.shape, [3, 5, whole.shape[2]]);
+    const plain = await client.features({ pixels, resize: { kind: 'native' } }, options);
+    assert.deepEqual(
+      merged.maps.map(({ grid }) => grid),
+      plain.maps.map(({ grid }) => grid),
+    );
+    assert.notDeepEqual(merged.data, plain.data);
+    const lefts = [0, 32, 64];
+    const windows = await Promise.all(
+      lefts.map((left) =>
+        client.features({ pixels, crop: { left, top: 0, width: 96, height: 96 }, resize: { kind: 'native' } }, options),
+      ),
+    );
+    for (const [at, map] of merged.maps.entries()) {
+      const [rows, columns, channels] = map.shape as [number, number, number];
+      const cells = 96 / (size.width / columns);
+      const expected = Float32Array.from(map.data, (_, i) => {
+        const [row, column, channel] = [
+          Math.floor(i / channels / columns),
+          Math.floor(i / channels) % columns,
+          i % channels,
+        ];
+        let [sum, weights] = [0, 0];
+        for (const [w, left] of lefts.entries()) {
+          const own = column - (left * columns) / size.width;
+          if (own < 0 || own >= cells) continue;
+          const weight = Math.min(own + 1, cells - own);
+          sum += weight * windows[w]!.maps[at]!.data[(row * cells + own) * channels + channel]!;
+          weights += weight;
+        }
+        return sum / weights;
+      });
+      assert.equal(rows, cells);
+      close(map.data, expected);
+    }
+  });
+
+  test('one window gives the same numbers as no tiles; without a resize the image, or its crop, keeps its size', async () => {
+    const native = { pixels, resize: { kind: 'native' } } as const;
+    const plain = await client.features(native);
+    assert.deepEqual((await client.features(pixels, { tiles: {} })).data, plain.data);
+    const crop = { left: 10, top: 20, width: 128, height: 64, flip: true };
+    const cropped = await client.features({ pixels, crop, resize: { kind: 'native' } });
+    assert.deepEqual(
+      await client.features({ pixels, crop }, { tiles: { width: 128, height: 64, overlap: 0 } }),
+      cropped,
+    );
+  });
+
+  test('a photograph may be larger than a network input', async () => {
+    // Over the 4,194,304 pixels of a network input.
+    const large = { pixels: image, resize: { kind: 'fit', width: 2560, height: 1664 } } as const;
+    await assert.rejects(client.features(large), /inputPixels/);
+    const { shape, grid } = await client.features(large, { tiles: { width: 1664, overlap: 128 } });
+    assert.deepEqual(shape, [52, 80, whole.shape[2]]);
+    assert.deepEqual(grid.cellToPixel, { scaleX: 7.5, scaleY: 400 / 52, offsetX: 0, offsetY: 0 });
+  });
+
+  test('the other options apply to the merged map, also in streams and batches', async () => {
+    const options = { tiles: { width: 128 }, upsample: 2, pca: { components: 3 }, dtype: 'float16' } as const;
+    const once = await client.features(placed, options);
+    assert.deepEqual(once.shape, [16, 24, 3]);
+    const items = [1, 2, 3].map((i) => ({ id: `${i}`, image: placed }));
+    let answers = 0;
+    for await (const answer of client.featuresStream(items, options)) {
+      assert.ok(answer.status === 'fulfilled', String(answer.status === 'rejected' && answer.reason));
+      // Tiles of several images share batches, which changes the last digits.
+      close(answer.value.data, once.data, 0.02);
+      answers++;
+    }
+    assert.equal(answers, 3);
+    const [batched] = await client.featuresBatch([{ pixels, resize: { kind: 'native' } }], { tiles: { width: 64 } });
+    assert.equal(batched?.status, 'fulfilled');
+  });
+
+  test('windows that the model or the service cannot take are rejected with the field', async () => {
+    const refused = (tiles: object, code: string, message: RegExp) =>
+      assert.rejects(client.features(placed, { tiles }), { code, message });
+    await refused({ width: 100 }, 'INVALID_ARGUMENT', /^tiles: width is 100, not a multiple/);
+    await refused({ width: 64, overlap: 64 }, 'INVALID_ARGUMENT', /^tiles: overlap is 64, not less than/);
+    await refused(
+      { width: 32, overlap: 0 },
+      'RESOURCE_EXHAUSTED',
+      /^tiles: .* has 96 tiles, over the limit of 64 \(tilesPerImage/,
+    );
+    await assert.rejects(
+      client.features(
+        { pixels: image, resize: { kind: 'fit', width: 4096, height: 2048 } },
+        { tiles: { width: 4096 } },
+      ),
+      { code: 'INVALID_ARGUMENT', message: /^tiles: network input of 4096 x 2048 .* \(inputPixels\)/ },
+    );
+    await assert.rejects(client.features({ resize }, { tiles: {} }), /^VicreglError: image: no pixels/);
+  });
+});
+
 describe('int8', () => {
   test('differs by at most half a scale and has a quarter of the bytes', async () => {
     const { data, tensor } = await client.features(placed, { dtype: 'int8' });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { readResult } from '../../src/evaluate/result/readResult.js';
 import { tinyConfig, trainTiny, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 describe('vicregl evaluate homography', () => {
   let root: string;

@@ -9,7 +9,7 @@ import { decodeMask } from '../../src/image/mask.js';
 import { pngHeader } from '../../src/image/png.js';
 import { writeRandomModel } from '../../src/models/randomModel.js';
 import { tinyManifest } from '../support/tinyModel.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 const [width, height] = [72, 56];
 

@@ -262,11 +262,34 @@ const table: Readonly<Record<LimitKey, Refusal | readonly Refusal[] | NoRefusal>
     exceed: ({ limits }) => overfill(limits, 'reducing', limits.queueReductions),
     says: /2 poolings and PCAs wait.*; try again later/,
   },
-  mapBytes: {
-    config: { mapBytes: 1024 },
-    exceed: ({ limits }) => overspend(limits, 'mapBytes'),
-    says: /hold 1024 bytes, and 7 more.*; try again later/,
-  },
+  mapBytes: [
+    {
+      config: { mapBytes: 1024 },
+      exceed: ({ limits }) => overspend(limits, 'mapBytes'),
+      says: /hold 1024 bytes, and 7 more.*; try again later/,
+    },
+    {
+      config: { mapBytes: 4096 },
+      exceed: ({ client }) => client.features(image, { upsample: 3 }),
+      says: /^upsample: maps with 24 x 24 cells of 16 channels are 40960 bytes.*; ask for a smaller size of upsample, or a region/,
+    },
+  ],
+  tilesPerImage: [
+    {
+      config: { tilesPerImage: 2 },
+      exceed: ({ client }) => client.features(image, { tiles: { width: 32, overlap: 8 } }),
+      says: /^tiles: an image of 64 x 64 pixels in windows of 32 x 32 with an overlap of 8 has 9 tiles.*; ask for larger windows/,
+    },
+    {
+      config: { tilesPerImage: 2 },
+      exceed: ({ client }) =>
+        client.features(
+          { ...image, resize: { kind: 'fit', width: 96, height: 32 } },
+          { tiles: { width: 32, overlap: 0 } },
+        ),
+      says: /an image of 96 x 32 pixels .* has 3 tiles/,
+    },
+  ],
   decodeConcurrency: 'none: further images wait; queueImages bounds them',
   decodeProcesses: 'none: further images wait',
   decodeSeconds: {

@@ -1,11 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Cell, cellName, type Shard, selectCells } from '../../experiments/cells.js';
+import { readDefinition } from '../../experiments/definition.js';
 import { createStepsEstimate, type StepsEstimate } from '../../experiments/estimateSteps.js';
 import { type Experiment, loadExperiment } from '../../experiments/experiment.js';
 import { ExperimentError } from '../../experiments/experimentError.js';
 import { gatherExperiment } from '../../experiments/report/gather.js';
 import { writeExperimentReport } from '../../experiments/report/writeReport.js';
+import { trainedCells } from '../../experiments/reuseCell.js';
 import { runExperiment } from '../../experiments/runExperiment.js';
 import { checkOutputFolder } from '../../files/output.js';
 import { recipePath } from '../recipes.js';
@@ -27,6 +29,7 @@ interface RunFlags extends CellFlags {
   readonly device: 'cpu' | 'cuda';
   readonly retryFailed: boolean;
   readonly restartChanged: boolean;
+  readonly reuse: readonly string[];
 }
 
 interface ReportFlags {
@@ -78,6 +81,8 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const cells = selectCells(experiment, flags);
   await checkOutputFolder('--out', out);
   await checkInputs(experiment);
+  for (const folder of flags.reuse) await readDefinition(folder);
+  const reuse = await trainedCells(flags.reuse);
   const estimate = createStepsEstimate();
   for (const { variant, seed } of cells) await estimate(variant.configOf(seed));
   const stop = new AbortController();
@@ -87,7 +92,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   });
   try {
     const { done, failed, busy, stopped } = await runExperiment(cells, {
-      ...{ experiment, out, device, retryFailed, restartChanged, startCommand },
+      ...{ experiment, out, device, retryFailed, restartChanged, reuse, startCommand },
       signal: stop.signal,
       say: (line) => console.error(line),
     });
@@ -163,7 +168,12 @@ export function registerExperiments(program: Command): void {
         new Option('--device <device>', 'device for the training step').choices(['cpu', 'cuda']).default('cpu'),
       )
       .option('--retry-failed', 'try failed cells again', false)
-      .option('--restart-changed', 'run what has changed in the file again, from the beginning', false),
+      .option('--restart-changed', 'run what has changed in the file again, from the beginning', false)
+      .option(
+        '--reuse <dir...>',
+        'folders of other experiments: cells with the same training settings and seed are copied, with the results of the same evaluations',
+        [],
+      ),
   ).action(run);
   addCellFlags(
     experiments

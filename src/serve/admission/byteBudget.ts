@@ -21,7 +21,7 @@ export interface ByteBudget {
 const subjects = {
   requestBytes: (held: number) => `requests in progress hold ${held} bytes`,
   responseBytes: (held: number) => `responses that callers have not received hold ${held} bytes`,
-  mapBytes: (held: number) => `maps for pooling, PCA and matching hold ${held} bytes`,
+  mapBytes: (held: number) => `maps for pooling, PCA, upsampling, tiles and matching hold ${held} bytes`,
 };
 
 /**

@@ -1,4 +1,4 @@
-import type { OutputName } from '../../engine/engine.js';
+import type { EngineOutputs, OutputName } from '../../engine/engine.js';
 import type { PreparedImage, RgbImage } from '../../image/types.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
@@ -29,7 +29,11 @@ export async function inferAll(
   outputs: readonly OutputName[],
   call: Call,
 ): Promise<readonly Tensor<'float32'>[]> {
-  const computed = await context.queue.run(image, new Set(outputs), call);
+  return namedOutputs(await context.queue.run(image, new Set(outputs), call), outputs);
+}
+
+/** The named outputs of one image, without the batch dimension: [C] or [h, w, C] each. */
+export function namedOutputs(computed: EngineOutputs, outputs: readonly OutputName[]): readonly Tensor<'float32'>[] {
   return outputs.map((output) => {
     const found = computed[output];
     if (found === undefined) throw new Error(`the engine did not return the requested output ${output}`);

@@ -22,7 +22,11 @@ const statusOf: {
   readonly serve: Readonly<Record<ServeErrorCode, StatusCode>>;
 } = {
   // Of src/featureOps. Its reasons on the wire begin with DENSE_.
-  dense: { bad_region: status.INVALID_ARGUMENT, bad_components: status.INVALID_ARGUMENT },
+  dense: {
+    bad_region: status.INVALID_ARGUMENT,
+    bad_size: status.INVALID_ARGUMENT,
+    bad_components: status.INVALID_ARGUMENT,
+  },
   image: {
     unsupported_format: status.INVALID_ARGUMENT,
     too_large: status.INVALID_ARGUMENT,

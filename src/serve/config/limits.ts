@@ -53,6 +53,7 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     queueMatches: config.queueMatches,
     decodeConcurrency,
     decodeProcesses: decodeProcesses ?? decodeConcurrency,
+    tilesPerImage: config.tilesPerImage,
     queueImages: config.queueImages,
     queueBytes: config.queueBytes,
     batchImages: config.batchImages,

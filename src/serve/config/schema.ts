@@ -178,8 +178,8 @@ const limits = {
   mapBytes: bytes(1024)
     .default(defaults.mapBytes)
     .describe(
-      'Maximum bytes of all float32 maps for poolings and PCAs, counted from before the network runs, and for matches of sent ' +
-        'features. A request with larger maps is accepted when no others are held.',
+      'Maximum bytes of all float32 maps for poolings and PCAs, merged from tiles and enlarged (upsample), counted from before the ' +
+        'network runs, and for matches of sent features. Larger maps for poolings and PCAs are accepted when no others are held.',
     ),
   decodeConcurrency: whole(1, 1024)
     .optional()
@@ -196,6 +196,9 @@ const limits = {
   decodeSeconds: whole(1, 3600)
     .default(defaultImageLimits.decodeSeconds)
     .describe('Maximum seconds for decoding and resizing an image, or for decoding a mask.'),
+  tilesPerImage: whole(1, 1_000_000)
+    .default(defaults.tilesPerImage)
+    .describe('Maximum tiles (overlapping windows) of one image. Each of them takes a place of queueImages.'),
   queueImages: whole(2, 1_000_000)
     .default(defaults.queueImages)
     .describe('Maximum images that are being decoded or wait for the engine.'),

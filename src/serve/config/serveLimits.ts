@@ -91,6 +91,8 @@ export interface ServeLimits {
   readonly decodeConcurrency: number;
   /** Processes in which they are decoded; 0: in the process of the service. */
   readonly decodeProcesses: number;
+  /** Maximum tiles of one image. */
+  readonly tilesPerImage: number;
   /** Maximum images that are being decoded or wait for the engine. */
   readonly queueImages: number;
   /** Maximum bytes of network inputs that wait for the engine; stream items reserve theirs before they are decoded. */
@@ -182,6 +184,9 @@ export const defaultServeLimits: ServeLimits = {
   // Decoding uses one core per image, and up to 150 MB for the largest.
   decodeConcurrency: DECODE_CONCURRENCY,
   decodeProcesses: DECODE_CONCURRENCY,
+  // Half of the places that streams can have in the queue, so that two such images are computed at a time. At 2,048 pixels more
+  // than the largest photograph; a photograph of 12 megapixels needs 48 of 640 with an overlap of 128.
+  tilesPerImage: 64,
   // Some seconds of work on a small CPU: images that wait longer would miss their deadlines.
   queueImages: 256,
   queueBytes: 512 * MiB,

@@ -614,4 +614,49 @@ describe('batch queue', () => {
     assert.ok((await queue.run(image(1), embedding, call(), place)).representation);
     await closing;
   });
+
+  test('the tiles of an image have a place each, reserved together, and release it one by one', async () => {
+    const engine = gatedEngine();
+    const size = bytesOf(image(1));
+    const queue = createBatchQueue(engine, { ...limits, queueImages: 4, queueBytes: 8 * size });
+    const tiles = await queue.reserveTiles(call(), 3, 6 * size);
+    await assert.rejects(queue.reserveTiles(call(), 2, size), isServeError('overloaded', /full/));
+    await assert.rejects(queue.reserveTiles(call(), 1, 3 * size), {
+      code: 'overloaded',
+      limit: { name: 'queueBytes', value: 8 * size },
+    });
+    // The decoded image needs two tiles only.
+    tiles.shrink(2, 4 * size);
+    const other = await queue.reserveTiles(call(), 2, size);
+    assert.throws(() => queue.reserve(call()), isServeError('overloaded', /full/));
+    const running = queue.run(image(1), embedding, call(), tiles.place(size));
+    await turn();
+    queue.reserve(call()).release();
+    const second = queue.run(image(2), embedding, call(), tiles.place(size));
+    other.release();
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all([running, second]);
+    tiles.release();
+    tiles.release();
+    await queue.close();
+  });
+
+  test('a stream item waits for the places of all its tiles; one with more than there are takes the half of stream items', async () => {
+    const queue = createBatchQueue(gatedEngine(), { ...limits, queueImages: 8 });
+    const ofStream = { ...call(), waitsForCapacity: true };
+    const first = await queue.reserveTiles(ofStream, 100, 192);
+    let granted = false;
+    const next = queue.reserveTiles(ofStream, 3, 192).then((given) => {
+      granted = true;
+      return given;
+    });
+    await turn();
+    assert.deepEqual([granted, queue.blocked], [false, 1]);
+    queue.reserve(call()).release();
+    first.shrink(1, 0);
+    (await next).release();
+    first.release();
+    await queue.close();
+  });
 });

@@ -32,6 +32,19 @@ export interface Reservation {
   release(): void;
 }
 
+/** Places in the queue for the tiles of one image, and bytes of `queueBytes` for the image, which is not decoded yet. */
+export interface TileReservation {
+  /** Releases the places and the bytes that the decoded image does not need. */
+  shrink(tiles: number, bytes: number): void;
+  /**
+   * One of the places, for a tile of so many bytes, which are part of the image's. Its release does not release them: the image
+   * stays in memory until all of its tiles have run.
+   */
+  place(bytes: number): Reservation;
+  /** Releases the bytes and the places that were not used. A second call does nothing. */
+  release(): void;
+}
+
 /**
  * Runs images of one size that need the same outputs in batches.
  *
@@ -51,6 +64,14 @@ export interface BatchQueue {
    * @throws ServeError and EngineError as `run`, but not for a full queue.
    */
   reserveWaiting(call: Call, maxBytes: number): Promise<Reservation>;
+  /**
+   * Reserves a place for every tile of an image, and the bytes of the image, all at once: a call that waits for capacity waits for
+   * them, others are rejected.
+   * @param tiles maximum number; more than the queue has places count as all of them (for calls that wait: half of them)
+   * @param maxBytes maximum bytes of the image and of the tiles that are copied from it at the same time
+   * @throws ServeError and EngineError as `run`.
+   */
+  reserveTiles(call: Call, tiles: number, maxBytes: number): Promise<TileReservation>;
   /**
    * Computes the requested outputs of one image; each has a leading dimension of 1.
    * @param reservation of the image: with a reservation it is rejected neither for the number of images nor while the queue closes
@@ -157,8 +178,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     return seconds === undefined ? unknown : Math.min(max, Math.max(min, seconds / 2));
   }
 
-  /** Images that have a place and are not in the queue yet. */
-  const decoding = (): number => places.held - waiting.length;
+  /** Images that have a place and are not in the queue yet. (The tiles of an image may be more than the places that exist.) */
+  const decoding = (): number => Math.max(0, places.held - waiting.length);
 
   function noWorker(): EngineError {
     const { reason, publicReason } = engine.status;
@@ -371,6 +392,52 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       }
       const waitedMs = permits.reduce((sum, permit) => sum + permit.waitedMs, 0);
       return { waitedMs, bytes: permits[0]!, release };
+    },
+    async reserveTiles(call, tiles, maxBytes) {
+      const { signal } = call;
+      signal.throwIfAborted();
+      checkOpen();
+      const placed = decoding();
+      const permits: Permit[] = [];
+      const release = (): void => {
+        for (const permit of permits) permit.release();
+      };
+      try {
+        // In the order of `reserveWaiting`.
+        if (call.waitsForCapacity) {
+          permits.push(await bytes.acquire(maxBytes, signal), await places.acquire(tiles, signal));
+          checkOpen(true);
+        } else {
+          permits.push(orOverloaded(bytes.tryAcquire(maxBytes), 'queueBytes', maxBytes));
+          permits.push(orOverloaded(places.tryAcquire(tiles), 'queueImages'));
+        }
+        checkDeadline(call, 0, call.waitsForCapacity ? 0 : placed);
+      } catch (error) {
+        release();
+        throw error;
+      }
+      const [held, ofTiles] = permits as [Permit, Permit];
+      let waitedMs = held.waitedMs + ofTiles.waitedMs;
+      return {
+        shrink(needed, size) {
+          ofTiles.shrink(needed);
+          held.shrink(size);
+        },
+        place(size) {
+          let used = false;
+          const place: Reservation = {
+            waitedMs,
+            bytes: { waitedMs: 0, weight: size, shrink: () => {}, release: () => {} },
+            release() {
+              if (!used) ofTiles.shrink(ofTiles.weight - 1);
+              used = true;
+            },
+          };
+          waitedMs = 0;
+          return place;
+        },
+        release,
+      };
     },
     async run(image, wants, call, reservation) {
       const pixels = image.width * image.height;

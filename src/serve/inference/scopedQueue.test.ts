@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOutputs } from '../../engine/engine.js';
 import type { Call } from '../call/call.js';
-import type { BatchQueue, Reservation } from './batchQueue.js';
+import type { BatchQueue, Reservation, TileReservation } from './batchQueue.js';
 import { withScopedQueue } from './scopedQueue.js';
 
 const call: Call = { signal: new AbortController().signal, observe: () => {} };
@@ -10,16 +10,27 @@ const image = { width: 1, height: 1, data: new Uint8Array(3) };
 
 /** A queue that records which reservations are held, and with which ones images ran. */
 function countingQueue(answer: () => EngineOutputs = () => ({})) {
-  const taken = new Set<Reservation>();
+  const taken = new Set<Reservation | TileReservation>();
   const used: (Reservation | undefined)[] = [];
   function take(): Reservation {
     const place = { waitedMs: 0, release: () => void taken.delete(place) };
     taken.add(place);
     return place;
   }
-  const queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'run'> = {
+  const queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'run'> = {
     reserve: take,
     reserveWaiting: async () => take(),
+    reserveTiles: async () => {
+      const tiles: TileReservation = {
+        ...take(),
+        shrink: () => {},
+        place: take,
+        release: () => void taken.delete(tiles),
+      };
+      taken.clear();
+      taken.add(tiles);
+      return tiles;
+    },
     async run(_image, _wants, _call, place) {
       used.push(place);
       place?.release();
@@ -83,5 +94,19 @@ test('reservations of images that were rejected before they ran are released whe
     throw new Error('not an image');
   });
   await assert.rejects(work, /not an image/);
+  assert.equal(taken.size, 0);
+});
+
+test('the places of tiles are released when the scope ends, and each tile runs with one of them', async () => {
+  const { queue, taken, used } = countingQueue();
+  const work = withScopedQueue(queue, async (own) => {
+    const tiles = await own.reserveTiles(call, 2, 9);
+    assert.equal(taken.size, 1);
+    await tiles.run(image, new Set(), call);
+    assert.equal(used.length, 1);
+    assert.ok(used[0], 'it ran with a place');
+    throw new Error('the next tile failed');
+  });
+  await assert.rejects(work, /the next tile failed/);
   assert.equal(taken.size, 0);
 });

@@ -1,7 +1,7 @@
 import type { EngineOutputs, OutputName } from '../../engine/engine.js';
 import type { RgbImage } from '../../image/types.js';
 import type { Call } from '../call/call.js';
-import type { BatchQueue, Reservation } from './batchQueue.js';
+import type { BatchQueue, Reservation, TileReservation } from './batchQueue.js';
 
 /**
  * The queue within a scope: a call, or a part of one. Places are reserved before images are decoded, and each image that runs uses
@@ -14,18 +14,27 @@ export interface ScopedQueue {
    * @param maxBytes maximum bytes of the image, which is not decoded yet
    */
   reserve(call: Call, maxBytes: number): Promise<void>;
+  /** As BatchQueue. What is not released when the scope ends is released then. */
+  reserveTiles(call: Call, tiles: number, maxBytes: number): Promise<ScopedTiles>;
   /** As BatchQueue, with a reserved place if there is one. */
   run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
   /** Works with the queue in a nested scope, which ends before this one. */
   scope<T>(work: (queue: ScopedQueue) => Promise<T>): Promise<T>;
 }
 
+/** The places of the tiles of one image. */
+export interface ScopedTiles extends Pick<TileReservation, 'shrink' | 'release'> {
+  /** As BatchQueue, with one of the places. */
+  run(image: RgbImage, wants: ReadonlySet<OutputName>, call: Call): Promise<EngineOutputs>;
+}
+
 /** Works with a queue in a scope that ends with the work. */
 export async function withScopedQueue<T>(
-  queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'run'>,
+  queue: Pick<BatchQueue, 'reserve' | 'reserveWaiting' | 'reserveTiles' | 'run'>,
   work: (queue: ScopedQueue) => Promise<T>,
 ): Promise<T> {
   const reserved: Reservation[] = [];
+  const tiled: TileReservation[] = [];
   let ended = false;
   try {
     return await work({
@@ -35,11 +44,21 @@ export async function withScopedQueue<T>(
         if (ended) place.release();
         else reserved.push(place);
       },
+      reserveTiles: async (call, tiles, maxBytes) => {
+        const places = await queue.reserveTiles(call, tiles, maxBytes);
+        if (ended) places.release();
+        else tiled.push(places);
+        return {
+          shrink: places.shrink,
+          release: places.release,
+          run: (image, wants, own) => queue.run(image, wants, own, places.place(image.data.byteLength)),
+        };
+      },
       run: (image, wants, call) => queue.run(image, wants, call, reserved.pop()),
       scope: (part) => withScopedQueue(queue, part),
     });
   } finally {
     ended = true;
-    for (const place of reserved) place.release();
+    for (const place of [...reserved, ...tiled]) place.release();
   }
 }

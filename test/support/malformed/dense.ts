@@ -120,6 +120,22 @@ export async function denseCases(): Promise<readonly Maker[]> {
       const maxResponseBytes = random.integer(8000);
       return ask('small answers', { maxResponseBytes }, ['OK', 'RESOURCE_EXHAUSTED'], random);
     },
+    (random) => {
+      const number = () => pick(random, [0, 1, 2, 3, 5, 64, 2 ** 31, 2 ** 32 - 1]);
+      const upsample = pick(random, [
+        {},
+        { factor: number() },
+        { size: { rows: number(), columns: number() } },
+        { size: {} },
+      ]);
+      return ask('enlargements at random', { upsample }, [...EITHER, 'RESOURCE_EXHAUSTED'], random);
+    },
+    (random) => {
+      const pixels = () => pick(random, [0, 1, 8, 16, 24, 32, 2 ** 31, 2 ** 32 - 1]);
+      const overlap = pick(random, [{}, { overlap: pixels() }]);
+      const tiles = { width: pixels(), height: pixels(), ...overlap };
+      return ask('tiles at random', { tiles }, [...EITHER, 'RESOURCE_EXHAUSTED'], random);
+    },
     (random) => ask('components at random', { pca: { components: random.integer(400) } }, EITHER, random),
     (random) => {
       const mean = vector(CHANNELS);

@@ -23,6 +23,8 @@ function request(options: Partial<ExtractFeaturesRequest__Output> = {}, side = 2
     stages: [],
     pooling: null,
     pca: null,
+    upsample: null,
+    tiles: null,
     ...options,
   };
 }
@@ -47,7 +49,7 @@ test('the bytes of maps to be pooled or reduced are reserved before the network 
     code: 'overloaded',
     limit: { name: 'mapBytes', value: 2 * bytes - 1 },
     message: new RegExp(
-      `^maps for pooling, PCA and matching hold ${bytes} bytes, and ${bytes} more would exceed .* \\(mapBytes\\)`,
+      `^maps for pooling, PCA, upsampling, tiles and matching hold ${bytes} bytes, and ${bytes} more would exceed .* \\(mapBytes\\)`,
     ),
   });
   assert.equal(runs.length, 1, 'what is refused costs no run');
@@ -63,6 +65,44 @@ test('the bytes of maps to be pooled or reduced are reserved before the network 
   // Calls that were answered and calls that failed have released their bytes.
   assert.deepEqual((await extractFeatures(request({ pooling }), call)).features?.shape, [1, dims.representation]);
   assert.equal(mapBytes.held, 0);
+  await service.close();
+});
+
+test('an image in tiles reserves a place for each before it is decoded, and the bytes of the merged and enlarged map', async () => {
+  const { engine, runs, free, nextRun } = createHeldEngine();
+  const { stride, dims } = engine.manifest;
+  const cells = (side / stride) ** 2;
+  const limits = { ...defaultServeLimits, queueImages: 8, tilesPerImage: 8, batchImages: 1 };
+  const admission = createAdmission(limits, [engine]);
+  const service = createService({ models: [{ engine }], limits, admission });
+  const { handle } = service.methods.ExtractFeatures;
+  // 224 pixels in windows of 112 without overlap: 4 tiles. `fit` states them, `native` reserves all 8 places.
+  const tiles = { width: 112, height: 0, overlap: 0 };
+  const fit = { width: side, height: side };
+  const tiled = (options: Partial<ExtractFeaturesRequest__Output> = {}) => {
+    const { image } = request();
+    return request({ tiles, image: { ...image!, fit, resize: 'fit', native: null }, ...options });
+  };
+  const running = nextRun();
+  const first = handle(tiled({ upsample: { factor: 2, to: 'factor' } }), call);
+  await running;
+  assert.equal(admission.mapBytes.held, cells * (1 + 4) * dims.representation * 4);
+  await assert.rejects(handle(request({ tiles }), call), {
+    code: 'overloaded',
+    limit: { name: 'queueImages', value: 8 },
+  });
+  const second = handle(tiled(), call);
+  await assert.rejects(handle(tiled(), call), { code: 'overloaded', limit: { name: 'queueImages', value: 8 } });
+  assert.equal(runs.length, 1, 'what is refused costs no run');
+  const ofStream = handle(request({ tiles }), { ...call, waitsForCapacity: true });
+  free();
+  assert.deepEqual((await first).features?.shape, [(2 * side) / stride, (2 * side) / stride, dims.representation]);
+  for (const answer of [await second, await ofStream]) {
+    assert.deepEqual(answer.features?.shape, [side / stride, side / stride, dims.representation]);
+  }
+  assert.equal(runs.length, 12);
+  assert.equal(admission.mapBytes.held, 0);
+  assert.ok((await handle(request({ tiles }), call)).features, 'all places are free again');
   await service.close();
 });
 

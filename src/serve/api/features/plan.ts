@@ -1,14 +1,19 @@
 import { checkReduction, type Reduction } from '../../../featureOps/reduce.js';
 import { checkCells, type Window, windowGrid, windowUnder } from '../../../featureOps/selectCells.js';
+import { type MapSize, type Upsampling, upsampledGrid, upsampledSize } from '../../../featureOps/upsample.js';
 import { type Grid, gridOf } from '../../../image/geometry.js';
+import { readTiling, type Tiling } from '../../../image/tiles.js';
 import type { Box, PreparedImage } from '../../../image/types.js';
 import type { Cell__Output } from '../../../proto/generated/vicregl/v1/Cell.js';
 import type { ExtractFeaturesRequest__Output } from '../../../proto/generated/vicregl/v1/ExtractFeaturesRequest.js';
 import type { PoolingRegion__Output } from '../../../proto/generated/vicregl/v1/PoolingRegion.js';
+import type { Tiles__Output } from '../../../proto/generated/vicregl/v1/Tiles.js';
+import type { Upsample__Output } from '../../../proto/generated/vicregl/v1/Upsample.js';
 import { ServeError } from '../../call/serveError.js';
 import { overLimit, type ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { checkCount, inField, invalid } from '../wire/fields.js';
+import { bytesOfMap } from '../wire/grid.js';
 import { type RequestedMap, requestedMaps } from '../wire/model.js';
 import { readDType, type WireDType, wireBytes } from '../wire/wireTensor.js';
 import { readPca } from './pca.js';
@@ -23,13 +28,17 @@ export interface FeaturePlan {
   readonly cells?: readonly Cell__Output[];
   readonly regions?: readonly PoolingRegion__Output[];
   readonly pca?: Reduction & { readonly components: number };
+  readonly upsampling?: Upsampling;
+  readonly tiling?: Tiling;
 }
 
 /** One map of a plan for a known image. */
 export interface PlannedMap extends RequestedMap {
-  /** The whole map. */
+  /** The whole map as the network computes it, merged from tiles. */
   readonly grid: Grid;
-  /** The cells that are sent or pooled. Absent: all. */
+  /** The size to which it is enlarged. Absent: it is not. */
+  readonly upsampled?: MapSize;
+  /** The cells (of the enlarged map) that are sent or pooled. Absent: all. */
   readonly window?: Window;
   /** The grid of those cells. */
   readonly usedGrid: Grid;
@@ -39,6 +48,8 @@ export interface PlannedMap extends RequestedMap {
   readonly dimensions: number;
   /** Bytes in the response. */
   readonly bytes: number;
+  /** Bytes of float32 maps in memory: the map, and its enlarged cells. */
+  readonly mapBytes: number;
 }
 
 const countWays = { none: 'list at least one, or omit the message', tooMany: 'send several requests' };
@@ -58,6 +69,8 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
   }
   if (pooling) checkCount('pooling.regions', pooling.regions, limits, 'poolingRegions', countWays);
   const reduction = pca ? readPca(pca, limits) : undefined;
+  const upsampling = request.upsample ? readUpsampling(request.upsample) : undefined;
+  const tiling = request.tiles ? tilingOf(context, request.tiles) : undefined;
   if (reduction && 'basis' in reduction && maps.length > 1) {
     throw invalid('pca.basis: several stages have different vectors; ask for one stage at a time');
   }
@@ -69,7 +82,24 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
     ...(cells && { cells: cells.cells }),
     ...(pooling && { regions: pooling.regions }),
     ...(reduction && { pca: reduction }),
+    ...(upsampling && { upsampling }),
+    ...(tiling && { tiling }),
   };
+}
+
+/** @throws ServeError `invalid_argument` naming the field. */
+function readUpsampling({ factor, size }: Upsample__Output): Upsampling {
+  if (size) return { rows: size.rows, columns: size.columns };
+  if (factor === undefined) throw invalid('upsample: empty; set factor or size');
+  if (factor >= 1) return { factor };
+  throw invalid(`upsample.factor: ${factor} must be at least 1`);
+}
+
+/** @throws ImageError `bad_dimensions` naming the field. */
+function tilingOf({ engine: { manifest } }: ServeContext, tiles: Tiles__Output): Tiling {
+  const { width, height, overlap } = tiles;
+  const given = { width, height, ...(overlap !== undefined && { overlap }) };
+  return withField('tiles', () => readTiling(given, manifest.preprocessing.crop, manifest.stride));
 }
 
 /** Runs `work`; adds the name of the field to errors of the dense layer. */
@@ -83,9 +113,11 @@ function withField<T>(field: string, work: () => T): T {
 
 function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, limits: ServeLimits): PlannedMap {
   const grid = gridOf(image, map.stride);
-  const { region, cells } = plan;
-  const window = region && withField('region', () => windowUnder(grid, region));
-  const usedGrid = window ? windowGrid(grid, window) : grid;
+  const { region, cells, upsampling } = plan;
+  const upsampled = upsampling && withField('upsample', () => upsampledSize(grid, upsampling));
+  const whole = upsampled ? upsampledGrid(grid, upsampled) : grid;
+  const window = region && withField('region', () => windowUnder(whole, region));
+  const usedGrid = window ? windowGrid(whole, window) : whole;
   const vectors = plan.regions?.length ?? plan.cells?.length ?? usedGrid.rows * usedGrid.columns;
   const dimensions = plan.pca?.components ?? map.channels;
   if (cells) withField('cells.cells', () => checkCells(usedGrid, cells));
@@ -103,7 +135,19 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, lim
     }
     if (!('basis' in pca)) bytes += wireBytes(pca.components + 1, map.channels, 'float32');
   }
-  return { ...map, grid, usedGrid, vectors, dimensions, bytes, ...(window && { window }) };
+  const enlarged = upsampled ? bytesOfMap(cells ? { rows: 1, columns: cells.length } : usedGrid, map.channels) : 0;
+  const mapBytes = bytesOfMap(grid, map.channels) + enlarged;
+  return {
+    ...map,
+    grid,
+    usedGrid,
+    vectors,
+    dimensions,
+    bytes,
+    mapBytes,
+    ...(upsampled && { upsampled }),
+    ...(window && { window }),
+  };
 }
 
 /**
@@ -111,5 +155,26 @@ function planMap(plan: FeaturePlan, map: RequestedMap, image: PreparedImage, lim
  * @throws ServeError or FeatureOpError naming the field that is invalid for the image.
  */
 export function planMaps(context: ServeContext, plan: FeaturePlan, image: PreparedImage): readonly PlannedMap[] {
-  return plan.maps.map((map) => planMap(plan, map, image, context.limits));
+  const maps = plan.maps.map((map) => planMap(plan, map, image, context.limits));
+  if (plan.upsampling || plan.tiling) checkMapBytes(maps, plan, context.limits);
+  return maps;
+}
+
+/**
+ * Checks the maps that a request alone makes in memory. Maps as the network computes them from one input are bounded by its size;
+ * enlarged and merged ones are not.
+ * @throws ServeError `too_large`
+ */
+function checkMapBytes(maps: readonly PlannedMap[], { upsampling }: FeaturePlan, limits: ServeLimits): void {
+  const bytes = maps.reduce((sum, map) => sum + map.mapBytes, 0);
+  if (bytes <= limits.mapBytes) return;
+  const sizes = maps.map(
+    ({ usedGrid, channels }) => `${usedGrid.rows} x ${usedGrid.columns} cells of ${channels} channels`,
+  );
+  const ways = ['a region', 'a smaller size (resize)', ...(maps.length > 1 ? ['fewer stages'] : [])];
+  throw new ServeError(
+    'too_large',
+    `${upsampling ? 'upsample' : 'tiles'}: maps with ${sizes.join(', ')} are ${bytes} bytes in float32, ` +
+      `${overLimit(limits, 'mapBytes')}; ask for ${[...(upsampling ? ['a smaller size of upsample'] : []), ...ways].join(', or ')}`,
+  );
 }

@@ -1,9 +1,10 @@
 import type { SentPicture, WantedInput } from '../../../image/decodeInput.js';
 import type { OutputLimits } from '../../../image/resize.js';
-import type { PreparedImage, ResizePolicy } from '../../../image/types.js';
+import type { PreparedImage, ResizePolicy, Size } from '../../../image/types.js';
 import type { Manifest } from '../../../models/manifest.js';
 import type { Image__Output } from '../../../proto/generated/vicregl/v1/Image.js';
 import { type Call, timed } from '../../call/call.js';
+import type { ServeLimits } from '../../config/serveLimits.js';
 import type { ServeContext } from '../context.js';
 import { inField, invalid } from './fields.js';
 
@@ -25,21 +26,31 @@ function takePicture(image: Image__Output, field: string): SentPicture {
   throw invalid(`${field}: no pixels; set ${field}.encoded to the bytes of an image file, or ${field}.raw`);
 }
 
-/** How the image becomes a network input. */
-function readWanted({ limits, engine }: ServeContext, image: Image__Output): WantedInput {
+/** How the image becomes a network input, or the image that is cut into tiles. */
+function readWanted({ limits, engine }: ServeContext, image: Image__Output, tiled: boolean): WantedInput {
   const { manifest } = engine;
+  const { image: ofImage, output } = limits;
   return {
-    policy: readResizePolicy(image, manifest),
+    policy: readResizePolicy(image, manifest, tiled),
     ...(image.crop && { crop: image.crop }),
     stride: manifest.stride,
-    limits: { image: limits.image, output: limits.output },
+    limits: { image: ofImage, output: tiled ? tiledLimits(limits) : output },
   };
 }
 
-/** The resize policy of a request's image; the model supplies the values that it omits (see the proto). */
+/** The limits of an image that is cut into tiles: the sizes of network inputs apply to each of its tiles. */
+function tiledLimits({ image, output }: Pick<ServeLimits, 'image' | 'output'>): OutputLimits {
+  return { inputPixels: image.imagePixels, pipelinePixels: output.pipelinePixels };
+}
+
+/**
+ * The resize policy of a request's image; the model supplies the values that it omits (see the proto).
+ * @param tiled whether the image is cut into tiles, so that without a policy it keeps its size
+ */
 export function readResizePolicy(
   image: Pick<Image__Output, 'shortestSide' | 'fit' | 'native' | 'crop'>,
   { preprocessing, stride }: Pick<Manifest, 'preprocessing' | 'stride'>,
+  tiled = false,
 ): ResizePolicy {
   const { resize, crop } = preprocessing;
   if (image.shortestSide) {
@@ -49,7 +60,7 @@ export function readResizePolicy(
     return { kind: 'shortestSide', resize: side, crop: image.shortestSide.crop || fitting };
   }
   if (image.fit) return { kind: 'fit', width: image.fit.width, height: image.fit.height };
-  if (image.native) return { kind: 'native' };
+  if (image.native || tiled) return { kind: 'native' };
   // Training stretches crops to a square. Cutting off the sides of a given crop would surprise.
   return image.crop ? { kind: 'fit', width: crop, height: crop } : { kind: 'shortestSide', resize, crop };
 }
@@ -63,19 +74,20 @@ export function maxInputBytes(
   manifest: Parameters<typeof readResizePolicy>[1],
   { inputPixels }: OutputLimits,
 ): number {
-  const policy = readResizePolicy(image, manifest);
-  const pixels =
-    policy.kind === 'fit'
-      ? policy.width * policy.height
-      : policy.kind === 'shortestSide'
-        ? policy.crop ** 2
-        : inputPixels;
-  return 3 * Math.min(pixels, inputPixels);
+  const size = knownSize(readResizePolicy(image, manifest));
+  return 3 * Math.min(size ? size.width * size.height : inputPixels, inputPixels);
+}
+
+/** The size of the input of a policy; undefined for `native`, whose size is that of the image. */
+export function knownSize(policy: ResizePolicy): Size | undefined {
+  if (policy.kind === 'fit') return policy;
+  return policy.kind === 'shortestSide' ? { width: policy.crop, height: policy.crop } : undefined;
 }
 
 /**
  * Decodes, crops and resizes the image of a request.
  * @param field name of the image in the request, for errors
+ * @param tiled whether the image is cut into tiles: then it may have `imagePixels`
  * @throws ImageError or ServeError naming the field; ServeError `overloaded` if too many images wait to be decoded.
  */
 export async function readImage(
@@ -83,13 +95,14 @@ export async function readImage(
   image: Image__Output | null,
   field: string,
   call: Call,
+  tiled = false,
 ): Promise<PreparedImage> {
   if (image === null) throw invalid(`${field}: missing; every request needs an image`);
   const { decoder, admission } = context;
   return admission.decoding.run(call, () =>
     timed(call, 'decode', async () => {
       try {
-        return await decoder.input(takePicture(image, field), readWanted(context, image), call.signal);
+        return await decoder.input(takePicture(image, field), readWanted(context, image, tiled), call.signal);
       } catch (error) {
         throw inField(field, error);
       }

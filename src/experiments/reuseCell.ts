@@ -1,0 +1,118 @@
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LockHeldError, takeLock } from '../files/processLock.js';
+import { type CellRecord, readRecord, writeRecord } from './cellRecord.js';
+import { type Cell, cellName } from './cells.js';
+import { changesOf } from './changes.js';
+import type { Experiment } from './experiment.js';
+
+/** Cells of other experiments that are the same: their training and results are copied in place of being computed again. */
+
+/** A trained cell in the folder of another experiment. */
+export interface TrainedCell {
+  readonly folder: string;
+  readonly record: CellRecord;
+}
+
+export const cellLockPath = (folder: string): string => join(folder, 'cell.lock');
+
+/** Present while a cell is copied. Where it is left behind, the copy is incomplete. */
+const COPYING = '.copying';
+
+/** What belongs to a process or can be computed again. */
+const NOT_COPIED = new Set(['cell.json', 'cell.lock', 'run.lock', '.scratch', 'cache']);
+
+/**
+ * The trained cells in folders of experiments.
+ * @throws ExperimentError for a record that is damaged.
+ */
+export async function trainedCells(folders: readonly string[]): Promise<TrainedCell[]> {
+  const found: TrainedCell[] = [];
+  for (const out of folders) {
+    const paths = await readdir(out, { recursive: true });
+    for (const path of paths.filter((each) => /^[^/]+\/seed-\d+$/.test(each)).sort()) {
+      const folder = join(out, path);
+      const record = await readRecord(folder);
+      if (record?.training.status === 'done') found.push({ folder, record });
+    }
+  }
+  return found;
+}
+
+/**
+ * The trained cell that is the same as another experiment's cell: equal seed and training settings (keys that do not change what is
+ * computed may differ). Undefined if there is none.
+ */
+export function sameCell(
+  cell: Cell,
+  { evaluations, collapsed }: Experiment,
+  trained: readonly TrainedCell[],
+): TrainedCell | undefined {
+  return trained.find(
+    ({ record }) =>
+      record.seed === cell.seed &&
+      (collapsed === 'evaluate' || record.training.collapsed === undefined) &&
+      changesOf(record, cell, evaluations).training.length === 0,
+  );
+}
+
+/** Removes everything in a cell but its lock. */
+export async function clearCell(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name !== 'cell.lock') await rm(join(folder, name), { recursive: true });
+  }
+}
+
+/** Removes a copy that was interrupted. */
+export async function clearUnfinishedCopy(folder: string): Promise<void> {
+  const unfinished = await readFile(join(folder, COPYING)).then(
+    () => true,
+    () => false,
+  );
+  if (unfinished) await clearCell(folder);
+}
+
+/**
+ * Copies a trained cell into the folder of a new one: the run, and the results of the evaluations that the new experiment has with
+ * the same flags under the same names.
+ * @param start the record of the new cell
+ * @returns the record of the copy; undefined if a process works on the other cell now.
+ */
+export async function copyCell(
+  from: TrainedCell,
+  cell: Cell,
+  folder: string,
+  { evaluations }: Experiment,
+  start: CellRecord,
+): Promise<CellRecord | undefined> {
+  let lock: Awaited<ReturnType<typeof takeLock>>;
+  try {
+    lock = await takeLock(cellLockPath(from.folder));
+  } catch (error) {
+    if (error instanceof LockHeldError) return undefined;
+    throw error;
+  }
+  try {
+    const { record } = from;
+    const changed = changesOf(record, cell, evaluations).evaluations;
+    const same = evaluations.filter(({ name }) => record.evaluations[name]?.status === 'done' && !changed.has(name));
+    const others = Object.keys(record.evaluations).filter((name) => !same.some((each) => each.name === name));
+    const left = new Set([...NOT_COPIED, ...others.map((name) => `${name}.json`)]);
+    await writeFile(join(folder, COPYING), '');
+    for (const name of await readdir(from.folder)) {
+      if (!left.has(name)) await cp(join(from.folder, name), join(folder, name), { recursive: true });
+    }
+    const kept = same.map(({ name }) => [name, record.evaluations[name]!] as const);
+    const { training, versions } = record;
+    const origin = `${record.experiment}: ${cellName({ variant: { name: record.variant }, seed: record.seed })}`;
+    const copy: CellRecord = {
+      ...{ ...start, versions, training },
+      ...{ evaluations: Object.fromEntries(kept), reused: record.reused ?? origin },
+    };
+    await writeRecord(folder, copy);
+    await rm(join(folder, COPYING));
+    return copy;
+  } finally {
+    await lock.release();
+  }
+}

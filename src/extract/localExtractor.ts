@@ -1,0 +1,196 @@
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../engine/engine.js';
+import { poolRegions, regionWeights } from '../featureOps/pool.js';
+import { defaultImageLimits } from '../image/decode.js';
+import { decodeInput } from '../image/decodeInput.js';
+import { gridOf } from '../image/geometry.js';
+import { restrictLoaders } from '../image/loaders.js';
+import { defaultOutputLimits, enoughPipelinePixels } from '../image/resize.js';
+import type { Box, PreparedImage, ResizePolicy } from '../image/types.js';
+import { runSync } from '../tensor/slices.js';
+import { rows, type Tensor, tensor } from '../tensor/tensor.js';
+import { encodeVectors } from './encode.js';
+import { ExtractError } from './extractError.js';
+import { type Extractor, mapName, type Outcome, type OutputSpec, type Wanted, type WantedImage } from './features.js';
+import { GROUP_IMAGES } from './shardPlan.js';
+
+/** Number of images that are decoded at the same time, at least: the default number of libuv's threads. */
+const MIN_DECODED = 4;
+/** Images of a run on CUDA, which larger batches keep busy; a multiple of the groups that stay together. */
+const CUDA_BATCH = 8 * GROUP_IMAGES;
+/** A run whose worker died is repeated this often; the engine starts another worker meanwhile. */
+const RUN_ATTEMPTS = 3;
+const RETRY_MS = 1000;
+
+const limits = {
+  image: defaultImageLimits,
+  output: {
+    ...defaultOutputLimits,
+    pipelinePixels: enoughPipelinePixels(defaultImageLimits.imagePixels, defaultOutputLimits.inputPixels),
+  },
+};
+
+interface LocalOptions {
+  readonly wanted: Wanted;
+  readonly policy: ResizePolicy;
+  /** SHA-256 of the files that compute the features. */
+  readonly sha256: string;
+  /** Whether features are pooled over regions. */
+  readonly pooled: boolean;
+}
+
+/** A computed output and how it is written. */
+interface LocalOutput extends OutputSpec {
+  readonly output: OutputName;
+}
+
+function localOutputs({ manifest }: Engine, { embedding, features }: Wanted, pooled: boolean): LocalOutput[] {
+  const { dims, stride, outputs } = manifest;
+  const lacks = (flag: string, what: string) =>
+    new ExtractError('bad_option', `${flag}: the model ${manifest.name} has no ${what}`);
+  const found: LocalOutput[] = [];
+  if (embedding !== undefined) {
+    const expander = embedding.space === 'expander';
+    if (expander && dims.embedding === undefined) throw lacks('--space expander', 'expander; use the space backbone');
+    const channels = expander ? dims.embedding! : dims.representation;
+    found.push({ name: 'embedding', kind: 'vector', channels, output: expander ? 'embedding' : 'representation' });
+  }
+  const kind = pooled ? ('regions' as const) : ('map' as const);
+  for (const stage of features?.stages ?? []) {
+    const name = mapName(stage);
+    if (stage === 0) {
+      const projected = features!.space === 'localProjector';
+      if (projected && dims.mapsEmbedding === undefined) {
+        throw lacks('--space localProjector', 'local projector; use the space backbone');
+      }
+      const channels = projected ? dims.mapsEmbedding! : dims.representation;
+      found.push({ name, kind, channels, stride, output: projected ? 'maps_embedding' : 'maps' });
+      continue;
+    }
+    const output = `stage${stage}` as const;
+    const described = Object.hasOwn(outputs, output) ? outputs[output] : undefined;
+    const channels = described?.shape.at(-1);
+    if (described?.stride === undefined || typeof channels !== 'number') {
+      throw lacks('--stages', `map of stage ${stage}; export it with that stage, or omit it`);
+    }
+    found.push({ name, kind, channels, stride: described.stride, output });
+  }
+  return found;
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Runs a batch, again if its worker died. @throws ExtractError `stopped` if none answers, or memory runs out */
+async function runBatch(engine: Engine, batch: ImageBatch, wants: ReadonlySet<OutputName>): Promise<EngineOutputs> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await engine.run(batch, wants);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      if (error.code === 'out_of_memory') {
+        const fewer = `a batch of ${batch.shape[0]} images does not fit into memory (${error.message}); use a smaller --batch-size`;
+        throw new ExtractError('stopped', fewer, { cause: error });
+      }
+      if (error.code !== 'unavailable' || attempt >= RUN_ATTEMPTS) throw error;
+      await delay(RETRY_MS * attempt);
+    }
+  }
+}
+
+/** The prepared images of one size, as one tensor. */
+function stacked(images: readonly PreparedImage[]): Tensor<'uint8'> {
+  const { width, height } = images[0]!.image;
+  const data = new Uint8Array(images.length * height * width * 3);
+  for (const [i, { image }] of images.entries()) data.set(image.data, i * height * width * 3);
+  return tensor('uint8', [images.length, height, width, 3], data);
+}
+
+/** Means of a map [h, w, C] under boxes, and the share of each box that cells cover. */
+function pooledOver(map: Tensor<'float32'>, image: PreparedImage, stride: number, boxes: readonly Box[]) {
+  const grid = gridOf(image, stride);
+  const weights = boxes.map(
+    ({ left, right, top, bottom }) => runSync(regionWeights([grid], [[left, right, top, bottom]]))[0]!,
+  );
+  return { pooled: runSync(poolRegions(map, weights)), coverage: weights.map(({ coverage }) => coverage) };
+}
+
+/**
+ * Computes features by a model in this process' workers. Images are decoded on libvips' threads, as the service does it: vectors
+ * equal the service's for batches of the same images. The engine is closed with the extractor.
+ * @throws ExtractError `bad_option` for a space or stage that the model lacks
+ */
+export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, pooled }: LocalOptions): Extractor {
+  restrictLoaders();
+  const { manifest, provider } = engine;
+  const outputs = localOutputs(engine, wanted, pooled);
+  const wants = new Set(outputs.map(({ output }) => output));
+  const signal = new AbortController().signal;
+  const decoding = pLimit(Math.max(MIN_DECODED, availableParallelism()));
+
+  const decode = async ({ read }: WantedImage): Promise<PreparedImage | { readonly failed: string }> => {
+    let encoded: Uint8Array;
+    try {
+      encoded = await read();
+      return await decodeInput({ encoded }, { policy, stride: manifest.stride, limits }, signal);
+    } catch (error) {
+      return { failed: reasonOf(error) };
+    }
+  };
+
+  const describe = (image: PreparedImage, boxes: readonly Box[] | undefined, computed: EngineOutputs, at: number) => {
+    let coverage: readonly number[] | undefined;
+    const values = outputs.map(({ name, output, kind, stride }) => {
+      const all = computed[output]!;
+      const one = rows(all, at, at + 1);
+      const value = tensor('float32', one.shape.slice(1), one.data);
+      if (kind !== 'regions') return [name, encodeVectors(value, wanted)] as const;
+      const found = pooledOver(value, image, stride!, boxes!);
+      coverage ??= found.coverage;
+      return [name, encodeVectors(found.pooled, wanted)] as const;
+    });
+    return {
+      width: image.original.width,
+      height: image.original.height,
+      values: new Map(values),
+      ...(wanted.features && { toOriginal: image.toOriginal }),
+      ...(coverage && { coverage }),
+    };
+  };
+
+  return {
+    model: { name: manifest.name, version: manifest.version, sha256 },
+    runsOn: provider,
+    outputs: outputs.map(({ output: _, ...spec }) => spec),
+    // One batch more than workers, so that none waits.
+    runs: engine.status.workers.length + 1,
+    batch: provider === 'cuda' ? CUDA_BATCH : GROUP_IMAGES,
+    async prepare(images) {
+      const prepared = await Promise.all(images.map((image) => decoding(decode, image)));
+      return async () => {
+        const outcomes: Outcome[] = prepared.map((one) => ('failed' in one ? one : { failed: '' }));
+        // Images of one size are a batch; by default all are.
+        const sizes = new Map<string, number[]>();
+        for (const [i, one] of prepared.entries()) {
+          if ('failed' in one) continue;
+          const size = `${one.image.width}x${one.image.height}`;
+          sizes.set(size, [...(sizes.get(size) ?? []), i]);
+        }
+        for (const members of sizes.values()) {
+          const ready = members.map((i) => prepared[i] as PreparedImage);
+          const computed = await runBatch(engine, stacked(ready), wants);
+          for (const [at, i] of members.entries()) {
+            try {
+              outcomes[i] = { features: describe(ready[at]!, images[i]!.boxes, computed, at) };
+            } catch (error) {
+              outcomes[i] = { failed: reasonOf(error) };
+            }
+          }
+        }
+        return outcomes;
+      };
+    },
+    close: () => engine.close(),
+  };
+}
