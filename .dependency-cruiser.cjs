@@ -42,7 +42,6 @@ const layers = {
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   runsView: ['serve/http', 'train', 'data', 'files'],
-  web: [],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'runsView',
@@ -107,9 +106,9 @@ module.exports = {
     },
     {
       name: 'fastify-in-one-wing',
-      comment: 'Fastify is imported from src/serve/http alone.',
+      comment: 'Fastify is imported from src/serve/http and, for the page of runs, from src/runsView alone.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/serve/http/' },
+      from: { path: '^src/', pathNot: ['^src/serve/http/', '^src/runsView/'] },
       to: { path: '(^|/)(fastify|@fastify/[\\w-]+)(/|$)' },
     },
     ...Object.entries(layers).map(([layer, allowed]) => ({
@@ -119,6 +118,20 @@ module.exports = {
       from: { path: `^src/${layer}/` },
       to: { path: '^src/', pathNot: [layer, ...allowed].map((name) => `^src/${name}/`) },
     })),
+    {
+      name: 'layer-web',
+      comment: 'The pages run in browsers: src/web may import itself and the types of src/runsView/contract.ts.',
+      severity: 'error',
+      from: { path: '^src/web/' },
+      to: { path: '^src/', pathNot: ['^src/web/', '^src/runsView/contract\\.ts$'] },
+    },
+    {
+      name: 'web-stands-alone',
+      comment: 'Nothing imports the pages: Vite builds them.',
+      severity: 'error',
+      from: { pathNot: '^src/web/' },
+      to: { path: '^src/web/' },
+    },
     {
       name: 'src-stands-alone',
       comment: 'src may not import test/ or scripts/; tests beside the code may use test/support.',
@@ -142,7 +155,7 @@ module.exports = {
     {
       name: 'no-dev-dependency',
       severity: 'error',
-      from: { path: '^src/', pathNot: '\\.test\\.ts$' },
+      from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/web/'] },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
     },
   ],
