@@ -1,8 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { basename, resolve } from 'node:path';
+import fastify, { type FastifyInstance } from 'fastify';
 import { isLocked } from '../files/processLock.js';
-import { PAGES, readStaticFiles, sendStatic } from '../page/staticFiles.js';
+import { pageFolder, servePage } from '../serve/http/page.js';
 import { readCheckpointIndex } from '../train/checkpoint.js';
 import { configDifferences } from '../train/compareRuns.js';
 import { ConfigError, type TrainConfig } from '../train/config.js';
@@ -78,26 +77,59 @@ async function answerOf(runs: readonly Run[]): Promise<RunsAnswer> {
   };
 }
 
-function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-  });
-  response.end(JSON.stringify(body));
-}
-
 /** Host names under which a browser on this machine reaches a loopback address. */
 const LOCAL_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
+
+interface OfRun {
+  readonly Params: { readonly id: string };
+  readonly Querystring: { readonly seen?: string };
+}
+
+/** The requests of the page. Errors are answered as `{"message": ...}`. */
+function answerRequests(app: FastifyInstance, runs: readonly Run[]): void {
+  app.addHook('onRequest', async ({ headers }, reply) => {
+    reply.header('x-content-type-options', 'nosniff');
+    // A page of another site whose name was made to lead here (DNS rebinding) must not read the runs.
+    if (!LOCAL_HOST.test(headers.host ?? '')) {
+      return reply.code(403).send({ message: 'the runs are served to this machine only' });
+    }
+    return undefined;
+  });
+  app.setErrorHandler((error: Error & { readonly statusCode?: number }, _request, reply) =>
+    reply.code(error.statusCode ?? 500).send({ message: error.message }),
+  );
+  app.setNotFoundHandler(({ url }, reply) => reply.code(404).send({ message: `there is no ${url}` }));
+  const runOf = (id: string): Run => {
+    const run = /^\d+$/.test(id) ? runs[Number(id)] : undefined;
+    if (run === undefined) throw Object.assign(new Error(`there is no run ${id}`), { statusCode: 404 });
+    return run;
+  };
+  app.get('/api/runs', async (_request, reply) => reply.header('cache-control', 'no-store').send(await answerOf(runs)));
+  app.get<OfRun>('/api/runs/:id/curves', async ({ params, query }, reply) => {
+    const { log } = runOf(params.id);
+    const { revision } = await log.read();
+    if (query.seen === String(revision)) return reply.code(304).send();
+    return reply.header('cache-control', 'no-store').send(log.curves());
+  });
+  app.get<OfRun>('/api/runs/:id/crops.png', async ({ params }, reply) => {
+    const run = runOf(params.id);
+    run.crops ??= drawRunCrops(run.config);
+    const png = await run.crops.catch((error: Error) => {
+      // The photographs may be there next time.
+      delete run.crops;
+      throw Object.assign(error, { statusCode: 422 });
+    });
+    return reply.type('image/png').header('cache-control', 'no-store').send(png);
+  });
+}
 
 /**
  * Serves the page of runs on loopback. It reads the run folders and writes nothing.
  * @param folders run folders, finished or not
  * @param port 0 selects a free one
- * @throws ConfigError for a folder that holds no run; Error naming a port that cannot be bound.
+ * @throws ConfigError for a folder that holds no run, a port that cannot be bound, and a package that is not built.
  */
 export async function serveRuns(folders: readonly string[], port: number): Promise<RunsServer> {
-  const files = await readStaticFiles(PAGES, 'runs.html');
   const names = folders.map((folder) => basename(resolve(folder)));
   const runs: Run[] = await Promise.all(
     folders.map(async (folder, id) => ({
@@ -108,54 +140,14 @@ export async function serveRuns(folders: readonly string[], port: number): Promi
       log: followLog(folder),
     })),
   );
-
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    // A page of another site whose name was made to lead here (DNS rebinding) must not read the runs.
-    if (!LOCAL_HOST.test(request.headers.host ?? '')) return sendJson(response, 403, { message: 'not this host' });
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return sendJson(response, 405, { message: `${request.method} is not answered here` });
-    }
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-    if (sendStatic(files, pathname, request, response)) return;
-    if (pathname === '/api/runs') return sendJson(response, 200, await answerOf(runs));
-    const [, id, part] = /^\/api\/runs\/(\d+)\/(curves|crops\.png)$/.exec(pathname) ?? [];
-    const run = id === undefined ? undefined : runs[Number(id)];
-    if (run === undefined) return sendJson(response, 404, { message: `there is no ${pathname}` });
-    if (part === 'curves') {
-      const { revision } = await run.log.read();
-      if (searchParams.get('seen') === String(revision)) {
-        response.writeHead(304).end();
-        return;
-      }
-      return sendJson(response, 200, run.log.curves());
-    }
-    run.crops ??= drawRunCrops(run.config);
-    try {
-      const png = await run.crops;
-      response.writeHead(200, { 'content-type': 'image/png', 'cache-control': 'no-store' }).end(png);
-    } catch (error) {
-      delete run.crops;
-      sendJson(response, 422, { message: error instanceof Error ? error.message : String(error) });
-    }
-  };
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      if (response.headersSent) response.destroy();
-      else sendJson(response, 500, { message: error instanceof Error ? error.message : String(error) });
-    });
+  const app = fastify({ forceCloseConnections: true });
+  answerRequests(app, runs);
+  if (!(await servePage(app, pageFolder, 'runs.html'))) {
+    throw new ConfigError(`the page is not built: ${pageFolder} has no runs.html; run \`npm run build\``);
+  }
+  const url = await app.listen({ host: '127.0.0.1', port }).catch(async (cause: Error) => {
+    await app.close();
+    throw new ConfigError(`--port: cannot listen on 127.0.0.1:${port}: ${cause.message}; 0 selects a free port`);
   });
-  await new Promise<void>((started, failed) => {
-    server.once('error', (cause) =>
-      failed(new ConfigError(`--port: cannot listen on 127.0.0.1:${port}: ${cause.message}; 0 selects a free port`)),
-    );
-    server.listen(port, '127.0.0.1', started);
-  });
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    close: () =>
-      new Promise((closed) => {
-        server.close(() => closed());
-        server.closeAllConnections();
-      }),
-  };
+  return { url: `${url}/`, close: () => app.close() };
 }

@@ -41,7 +41,10 @@ async function filesIn(folder: string): Promise<string[]> {
 describe('the packed files', () => {
   test('are complete: programs, proto files, recipes, experiments and the bundled model', async () => {
     const paths = packed.files.map(({ path }) => path);
-    const sources = (await filesIn('src')).filter((path) => path.endsWith('.ts') && !/\.(test|d)\.ts$/.test(path));
+    const isProgram = (path: string) => path.endsWith('.ts') && !/\.(test|d)\.ts$|^src\/web\//.test(path);
+    const sources = (await filesIn('src')).filter(isProgram);
+    const pages = await filesIn('dist/web');
+    assert.ok(pages.includes('dist/web/index.html') && pages.includes('dist/web/runs.html'));
     const expected = [
       ...['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'bin/vicregl.js'],
       ...(await filesIn('proto')),
@@ -49,6 +52,7 @@ describe('the packed files', () => {
       ...(await filesIn('experiments')),
       ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
       ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
+      ...pages,
       'dist/src/proto/descriptors.binpb', // needed by reflection
     ];
     const programs = paths.filter((path) => !path.endsWith('.d.ts'));

@@ -246,6 +246,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     const { code, text } = readinessAnswer(readiness);
     return reply.code(code).type('text/plain').send(text);
   });
+  // For the page's live view. The listener of the metrics has no authentication; here callers need a token as for any method.
+  app.get('/metrics', async (_request, reply) => {
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
   if (page !== undefined) await servePage(app, page);
 
   await app.listen({ host: hostname.replace(/^\[|\]$/g, ''), port }).catch(async (cause: Error) => {

@@ -1,25 +1,22 @@
 import { access } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import serveStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 
-/** The folder of the page that `npm run build` makes, dist/web. */
+/** The folder of the pages that `npm run build` makes, dist/web. */
 export const pageFolder = fileURLToPath(new URL('../../../web/', import.meta.url));
 
 /**
- * What the page may do: load its own scripts, styles and images, call its own origin, and show images that it made. Nothing inline,
- * nothing from elsewhere, no frame around it.
+ * What a page may do: load its own scripts, styles and images, and call its own origin. Nothing inline, nothing from elsewhere, no
+ * frame around it.
  */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
-  "img-src 'self' blob: data:",
+  "img-src 'self'",
   "connect-src 'self'",
-  "font-src 'self'",
-  "manifest-src 'self'",
-  "worker-src 'self' blob:",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
@@ -29,16 +26,18 @@ const policy = [
 const HASHED = /-[\w-]{8}\.\w+$/;
 
 /**
- * Serves the files of a folder at /, without a token: the page that asks for one. Nothing is served if the folder has no index.html.
+ * Serves the files of a folder at /, without a token: the page that asks for one. Nothing is served if the folder does not have it.
  * Files with a hash in their name are cached for a year, others are checked for changes each time. There is no listing of folders,
  * and no file whose name begins with a dot.
+ * @param index the page at /; other pages of the folder are not served
+ * @returns whether the page is served
  */
-export async function servePage(app: FastifyInstance, folder: string): Promise<void> {
-  const exists = await access(join(folder, 'index.html')).then(
+export async function servePage(app: FastifyInstance, folder: string, index = 'index.html'): Promise<boolean> {
+  const exists = await access(join(folder, index)).then(
     () => true,
     () => false,
   );
-  if (!exists) return;
+  if (!exists) return false;
   await app.register(async (scope) => {
     scope.addHook('onRoute', (route) => {
       route.config = { ...route.config, open: true };
@@ -46,13 +45,15 @@ export async function servePage(app: FastifyInstance, folder: string): Promise<v
     await scope.register(serveStatic, {
       root: folder,
       prefix: '/',
-      index: ['index.html'],
-      dotfiles: 'ignore',
+      index: [index],
+      allowedPath: (path) => extname(path) !== '.html' || path === `/${index}`,
+      dotfiles: 'deny',
       list: false,
       cacheControl: false,
       setHeaders: (reply, path) => void reply.headers(fileHeaders(path)),
     });
   });
+  return true;
 }
 
 function fileHeaders(path: string): Record<string, string> {

@@ -7,15 +7,45 @@ import type { Photo } from './photo.js';
 interface CropEditorProps {
   readonly photo: Photo;
   readonly crops: readonly [CropRequest, CropRequest];
-  readonly onCrops: (crops: readonly [CropRequest, CropRequest]) => void;
+  /** Changes one crop, as it is then. */
+  readonly onCrop: (index: 0 | 1, change: (crop: CropRequest) => CropRequest) => void;
 }
 
 const NAMES = ['First crop', 'Second crop'] as const;
 const FIELDS = ['left', 'top', 'width', 'height'] as const;
 const LONGEST = 800;
 
+interface NumberFieldProps {
+  readonly label: string;
+  readonly min: number;
+  readonly max: number;
+  readonly value: number;
+  readonly onValue: (value: number) => void;
+}
+
+/** A number that takes effect when it is complete: what is being typed survives an answer that arrives meanwhile. */
+function NumberField({ label, min, max, value, onValue }: NumberFieldProps) {
+  const [draft, setDraft] = useState<string | undefined>(undefined);
+  return (
+    <label>
+      {label}
+      <input
+        type="number"
+        min={min}
+        max={max}
+        value={draft ?? value}
+        onInput={(event) => setDraft(event.currentTarget.value)}
+        onChange={(event) => {
+          setDraft(undefined);
+          onValue(event.currentTarget.valueAsNumber);
+        }}
+      />
+    </label>
+  );
+}
+
 /** Draws two crops of a photograph by hand, or by numbers. */
-export function CropEditor({ photo, crops, onCrops }: CropEditorProps) {
+export function CropEditor({ photo, crops, onCrop }: CropEditorProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const start = useRef<{ readonly x: number; readonly y: number } | undefined>(undefined);
   const [active, setActive] = useState<0 | 1>(0);
@@ -25,10 +55,8 @@ export function CropEditor({ photo, crops, onCrops }: CropEditorProps) {
   useEffect(() => {
     if (photo.bitmap) canvas.current!.getContext('2d')!.drawImage(photo.bitmap, 0, 0, width, height);
   }, [photo, width, height]);
-  const change = (index: 0 | 1, crop: CropRequest) => {
-    const valid = inside(crop, size);
-    onCrops(index === 0 ? [valid, crops[1]] : [crops[0], valid]);
-  };
+  const change = (index: 0 | 1, fields: Partial<CropRequest>) =>
+    onCrop(index, (crop) => inside({ ...crop, ...fields }, size));
   const pixel = (event: TargetedPointerEvent<SVGSVGElement>) => {
     const box = event.currentTarget.getBoundingClientRect();
     return {
@@ -47,7 +75,6 @@ export function CropEditor({ photo, crops, onCrops }: CropEditorProps) {
       top: Math.min(from.y, to.y),
       width: w,
       height: h,
-      flip: crops[active].flip ?? false,
     });
   };
   return (
@@ -87,22 +114,20 @@ export function CropEditor({ photo, crops, onCrops }: CropEditorProps) {
               </label>
             </legend>
             {FIELDS.map((field) => (
-              <label key={field}>
-                {field}
-                <input
-                  type="number"
-                  min={field === 'left' || field === 'top' ? 0 : 1}
-                  max={field === 'left' || field === 'width' ? size.width : size.height}
-                  value={crop[field]}
-                  onChange={(event) => change(i as 0 | 1, { ...crop, [field]: event.currentTarget.valueAsNumber })}
-                />
-              </label>
+              <NumberField
+                key={field}
+                label={field}
+                min={field === 'left' || field === 'top' ? 0 : 1}
+                max={field === 'left' || field === 'width' ? size.width : size.height}
+                value={crop[field]}
+                onValue={(value) => change(i as 0 | 1, { [field]: value })}
+              />
             ))}
             <label class="check">
               <input
                 type="checkbox"
                 checked={crop.flip ?? false}
-                onChange={(event) => change(i as 0 | 1, { ...crop, flip: event.currentTarget.checked })}
+                onChange={(event) => change(i as 0 | 1, { flip: event.currentTarget.checked })}
               />
               flip
             </label>

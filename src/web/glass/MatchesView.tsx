@@ -61,6 +61,11 @@ export function MatchesView({ a, b, settings, model }: ViewProps) {
   const [drawn, setDrawn] = useState<{ readonly photo: Photo; readonly crops: readonly [CropRequest, CropRequest] }>();
   const [overlay, setOverlay] = useState(0.5);
   const [selected, setSelected] = useState<(Selected & { readonly subject: string }) | undefined>(undefined);
+  const onCrop = (index: 0 | 1, change: (crop: CropRequest) => CropRequest) =>
+    setDrawn((before) => {
+      const [one, other] = before?.photo === a ? before.crops : defaultCrops(sizeOf(a));
+      return { photo: a, crops: index === 0 ? [change(one), other] : [one, change(other)] };
+    });
   const crops = useMemo(() => (drawn?.photo === a ? drawn.crops : defaultCrops(sizeOf(a))), [drawn, a]);
   const sides: readonly [Side, Side] | undefined = useMemo(() => {
     if (mode === 'photos') return b && [{ photo: a }, { photo: b }];
@@ -116,11 +121,11 @@ export function MatchesView({ a, b, settings, model }: ViewProps) {
       </fieldset>
       {!b && <p class="hint lead">Show a second photograph (button 2) to match two photographs.</p>}
       {mode === 'location' && (
-        <p class="hint lead">By location, cells are paired by their places in the photograph; the network does not run.</p>
+        <p class="hint lead">
+          By location, cells are paired by their places in the photograph; the network does not run.
+        </p>
       )}
-      {mode !== 'photos' && a.bitmap && (
-        <CropEditor photo={a} crops={crops} onCrops={(next) => setDrawn({ photo: a, crops: next })} />
-      )}
+      {mode !== 'photos' && a.bitmap && <CropEditor photo={a} crops={crops} onCrop={onCrop} />}
       {mode !== 'photos' && !a.bitmap && (
         <p class="empty">This browser cannot show {a.name}, and so no crops can be drawn on it.</p>
       )}

@@ -98,7 +98,7 @@ export function PhotoBar({ photos, a, b, reading, onFiles, onSamples, onPlace, o
                 <button
                   type="button"
                   aria-pressed={photo === a}
-                  aria-label={`Show ${photo.name} as the first photograph`}
+                  aria-label={`1: show ${photo.name} as the first photograph`}
                   onClick={() => onPlace(0, photo)}
                 >
                   1
@@ -106,12 +106,12 @@ export function PhotoBar({ photos, a, b, reading, onFiles, onSamples, onPlace, o
                 <button
                   type="button"
                   aria-pressed={photo === b}
-                  aria-label={`Show ${photo.name} as the second photograph`}
+                  aria-label={`2: show ${photo.name} as the second photograph`}
                   onClick={() => onPlace(1, photo === b ? undefined : photo)}
                 >
                   2
                 </button>
-                <button type="button" aria-label={`Remove ${photo.name}`} onClick={() => onRemove(photo)}>
+                <button type="button" aria-label={`× Remove ${photo.name}`} onClick={() => onRemove(photo)}>
                   ×
                 </button>
               </span>

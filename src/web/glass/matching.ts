@@ -1,7 +1,8 @@
 import type { Size } from './geometry.js';
 import type { CropRequest, ModelJson } from './messages.js';
 import type { Photo } from './photo.js';
-import { type Call, type Program, Reference } from './program.js';
+import type { Call, Program } from './program.js';
+import { Reference } from './reference.js';
 import { featuresRequest, imageRequest, mapPath, type Settings } from './settings.js';
 
 /** One side of a match: a photograph, or a crop of it. */

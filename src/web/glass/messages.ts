@@ -1,5 +1,5 @@
 import type { Photo } from './photo.js';
-import type { Reference } from './program.js';
+import type { Reference } from './reference.js';
 
 /** Messages of proto/vicregl/v1 as proto3 JSON, as far as the page uses them. Bytes are base64; defaults may be absent. */
 

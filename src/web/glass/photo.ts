@@ -17,7 +17,7 @@ export class Photo {
 /** In blocks: a call with millions of arguments would overflow the stack. */
 const BLOCK = 0x8000;
 
-export function toBase64(bytes: Uint8Array): string {
+function toBase64(bytes: Uint8Array): string {
   const parts: string[] = [];
   for (let i = 0; i < bytes.length; i += BLOCK) parts.push(String.fromCharCode(...bytes.subarray(i, i + BLOCK)));
   return btoa(parts.join(''));

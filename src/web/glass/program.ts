@@ -1,6 +1,7 @@
 import { postJson } from '../shared/api.js';
 import type { EmbedJson, EmbedRequest, FeaturesJson, FeaturesRequest, MatchJson, MatchRequest } from './messages.js';
 import { Photo } from './photo.js';
+import { Reference } from './reference.js';
 
 /**
  * What a view asks of the service: calls in order, of which later ones may use the answers of earlier ones. The page runs
@@ -14,18 +15,6 @@ export type Call =
   | { readonly method: 'Match'; readonly request: MatchRequest };
 
 export type Answer = EmbedJson | FeaturesJson | MatchJson;
-
-/** A part of the answer to an earlier call. */
-export class Reference {
-  /** Index of the call. */
-  readonly call: number;
-  /** Keys from the answer to the part. */
-  readonly path: readonly (string | number)[];
-  constructor(call: number, ...path: readonly (string | number)[]) {
-    this.call = call;
-    this.path = path;
-  }
-}
 
 /** Path of each method over HTTP. */
 export const PATHS = { Embed: 'v1/embed', ExtractFeatures: 'v1/features', Match: 'v1/match' } as const;

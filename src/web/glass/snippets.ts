@@ -1,6 +1,7 @@
 import type { FeaturesRequest, ImageRequest, MatchRequest, MatchSide } from './messages.js';
 import type { Photo } from './photo.js';
-import { type Call, PATHS, type Program, Reference, toJson } from './program.js';
+import { type Call, PATHS, type Program, toJson } from './program.js';
+import { Reference } from './reference.js';
 
 /** Writes programs down for other clients. */
 

@@ -7,7 +7,7 @@ import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/M
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
 import type { ServeContext } from '../context.js';
-import { checkRange } from '../wire/fields.js';
+import { checkRange, invalid } from '../wire/fields.js';
 import { localOutput } from '../wire/model.js';
 import { checkHomographyCost, withHomography } from './homography.js';
 import { matchResponse, readTopGamma } from './response.js';
@@ -54,6 +54,11 @@ export async function matchFeatureSources(
   homography: HomographyFit__Output | null,
   call: Call,
 ): Promise<MatchResponse> {
+  if (a.channels !== b.channels) {
+    throw invalid(
+      `a and b: vectors of ${a.channels} and of ${b.channels} channels cannot be compared; both sides must be of one space or of one stage`,
+    );
+  }
   const options = readOptions(matching, a.grid.rows * a.grid.columns);
   const products = checkMatchCost(context, a.grid, b.grid, a.channels);
   checkHomographyCost(context, homography, maxPairs(a.grid, b.grid, options));

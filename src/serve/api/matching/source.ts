@@ -13,6 +13,7 @@ import { featureRef } from '../stored/featureRef.js';
 import type { StoredFeatures } from '../stored/featureStore.js';
 import { invalid } from '../wire/fields.js';
 import { bytesOfMap } from '../wire/grid.js';
+import { stagesOf } from '../wire/model.js';
 import { readSentFeatures } from '../wire/sentFeatures.js';
 
 /** One side of a match by features. Its grid is known from the start; its vectors are computed or read on demand. */
@@ -145,8 +146,9 @@ export async function readSource(
     return keptSource(stored.grid, stored.maps);
   }
   if (side?.features) {
-    const channels = channelsOf(context, output);
-    const { grid, read } = readSentFeatures(side.features, `${field}.features`, channels);
+    const ofStages = stagesOf(context.engine.manifest).map(({ channels }) => channels);
+    const sent = readSentFeatures(side.features, `${field}.features`, channelsOf(context, output), ofStages);
+    const { grid, channels, read } = sent;
     const readBytes = bytesOfMap(grid, channels);
     return { grid, channels, readBytes, vectors: async ({ signal }) => featureMap(await read(signal)) };
   }

@@ -69,6 +69,25 @@ test('reading large maps does not block the event loop, and stops when the call 
   await assert.rejects(reading, /given up/);
 });
 
+test('vectors may be those of a stage of the model, and of no other length', () => {
+  const [own, stage] = [4, 2];
+  const of = (length: number) => {
+    const features = {
+      dtype: 'DATA_TYPE_FLOAT32',
+      data: Buffer.alloc(3 * 5 * length * 4),
+      scales: Buffer.alloc(0),
+    } as const;
+    return { features: { ...features, shape: [3, 5, length] }, grid: sentGrid(3, 5) };
+  };
+  assert.equal(readSentFeatures(of(own), 'a.features', own, [stage]).channels, own);
+  assert.equal(readSentFeatures(of(stage), 'a.features', own, [stage]).channels, stage);
+  assert.throws(() => readSentFeatures(of(3), 'a.features', own, [stage]), {
+    code: 'invalid_argument',
+    message:
+      'a.features.features.shape: [3, 5, 3] is not [rows, columns, C] = [3, 5, 4] of the grid and of the model in this space',
+  });
+});
+
 test('wrong sizes are rejected immediately, and numbers that are not finite when they are read', async () => {
   const of = (features: Parameters<typeof sent>[0], shape?: number[]) =>
     readSentFeatures(sent(features, shape), 'a.features', channels);

@@ -80,6 +80,8 @@ function* readSteps(write: WriteVectors, shape: readonly number[], field: string
 /** Local vectors in a request. */
 export interface SentVectors {
   readonly grid: Grid;
+  /** Length of a vector. */
+  readonly channels: number;
   /**
    * Reads the vectors, [rows, columns, C], large ones in slices of a few milliseconds.
    * @throws ServeError `invalid_argument` naming the field and the first element that is not finite, or the signal's reason
@@ -91,19 +93,22 @@ export interface SentVectors {
 /**
  * Checks grid, dtype and shape of the vectors in a request. Their elements, which may fill a whole message, are only read by
  * `read`.
- * @param channels required length of the vectors
+ * @param channels length of the vectors of the request's space
+ * @param stageChannels lengths of the vectors of the model's stages, which are allowed too
  * @throws ServeError `invalid_argument` naming the field.
  */
 export function readSentFeatures(
   { features, grid }: SentFeatures__Output,
   field: string,
   channels: number,
+  stageChannels: readonly number[] = [],
 ): SentVectors {
   if (features === null) throw invalid(`${field}.features: missing`);
   if (!grid?.cellToPixel)
     throw invalid(`${field}.grid: missing, or without cell_to_pixel; send the grid that ExtractFeatures returned`);
   const { shape } = features;
-  const expected = [grid.rows, grid.columns, channels];
+  const last = shape[2];
+  const expected = [grid.rows, grid.columns, last !== undefined && stageChannels.includes(last) ? last : channels];
   if (shape.length !== 3 || shape.some((dim, i) => dim !== expected[i]) || elementCount(shape) === 0) {
     throw invalid(
       `${field}.features.shape: [${shape.join(', ')}] is not [rows, columns, C] = [${expected.join(', ')}] of the grid ` +
@@ -122,6 +127,7 @@ export function readSentFeatures(
   }
   const { originalWidth: width, originalHeight: height } = grid;
   return {
+    channels: expected[2]!,
     read: (signal) => runInSlices(readSteps(write, shape, `${field}.features`), signal),
     grid: {
       rows: grid.rows,
