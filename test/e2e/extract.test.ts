@@ -52,7 +52,20 @@ after(async () => {
 let folders = 0;
 const fresh = () => join(scratch, `out-${folders++}`);
 const local = (out: string, ...flags: string[]) => {
-  const fixed = ['--source', source, '--out', out, '--model', model, '--device', 'cpu', '--threads', '1', '--shard-images', '8'];
+  const fixed = [
+    '--source',
+    source,
+    '--out',
+    out,
+    '--model',
+    model,
+    '--device',
+    'cpu',
+    '--threads',
+    '1',
+    '--shard-images',
+    '8',
+  ];
   return ['extract', ...fixed, ...flags];
 };
 const leftovers = async (out: string) =>

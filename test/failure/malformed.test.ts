@@ -7,15 +7,16 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { treePids } from '../../src/bench/processCpu.js';
 import { createClient } from '../../src/client/index.js';
 import { stream } from '../../src/tensor/random.js';
+import { longTests } from '../support/longTests.js';
 import { sendRaw } from '../support/malformed/sendRaw.js';
 import { malformedCases, realBombs } from '../support/malformed.js';
 import { type ServedProcess, startServedProcessIn } from '../support/servedProcess.js';
 import { settle, settlingEnvironment } from '../support/settledMemory.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
-/** 10,000 requests that are invalid, unusual or random bytes, from one seed, against the service in its own process. */
+/** Requests that are invalid, unusual or random bytes, from one seed, against the service in its own process. */
 
-const CASES = 10_000;
+const CASES = longTests ? 10_000 : 2500;
 const CONCURRENCY = 48;
 /** The queue holds all concurrent requests, so that "queue full" does not hide the status that is tested. */
 const flags = ['--queue-reductions', String(CONCURRENCY), '--queue-matches', String(CONCURRENCY)];

@@ -11,6 +11,7 @@ import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createLogger } from '../../src/serve/operations/logger.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { stream } from '../../src/tensor/random.js';
+import { longTests } from '../support/longTests.js';
 import { type HttpCase, httpCase, httpMakers } from '../support/malformed/httpCases.js';
 import { malformedCases } from '../support/malformed.js';
 import { tinyManifest } from '../support/tinyModel.js';
@@ -18,7 +19,7 @@ import { untilMetric } from '../support/untilMetric.js';
 
 /** The malformed requests of gRPC as JSON, and those that only HTTP can have, from one seed: no crash, right codes, nothing leaked. */
 
-const CASES = 2000;
+const CASES = longTests ? 10_000 : 1500;
 const CONCURRENCY = 16;
 const SEED = 6;
 /** What must not be in an answer: paths of this machine, lines of a stack. */
