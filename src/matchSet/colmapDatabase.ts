@@ -101,7 +101,8 @@ async function fill(database: sqlite.Database, set: MatchedSet, singleCamera: bo
 
 /**
  * Writes a COLMAP database: cameras (SIMPLE_RADIAL with COLMAP's own first guess), images, keypoints, matches, and two-view geometries
- * of the pairs with a homography that has as many inliers as COLMAP asks for. It is written beside its place, synced and renamed. There are no descriptors: COLMAP's are SIFT.
+ * of the pairs with a homography that has as many inliers as COLMAP asks for. There are no descriptors: COLMAP's are SIFT. The file is
+ * written beside its place, synced and renamed.
  * @param singleCamera one camera for all images, which must have one size
  */
 export function writeColmapDatabase(path: string, set: MatchedSet, singleCamera: boolean): Promise<void> {
@@ -116,6 +117,9 @@ export function writeColmapDatabase(path: string, set: MatchedSet, singleCamera:
       database.exec('BEGIN');
       await fill(database, set, singleCamera);
       database.exec('COMMIT');
+    } catch (cause) {
+      if (!(cause instanceof sqlite.SQLite3Error)) throw cause;
+      throw new Error(`${path} cannot be written: ${cause.message} (is the disk full?)`, { cause });
     } finally {
       database.close();
     }

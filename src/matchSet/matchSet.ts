@@ -23,7 +23,7 @@ import { type MatchJournal, openMatchJournal } from './matchJournal.js';
 import { MatchSetError } from './matchSetError.js';
 import type { MatchedSet, NamedPair } from './output.js';
 import { matchImages, type PairOptions } from './pairMatches.js';
-import { exhaustivePairs, type ImagePair, readPairs, retrievalPairs } from './pairs.js';
+import { checkNames, exhaustivePairs, type ImagePair, readPairs, retrievalPairs } from './pairs.js';
 
 /** Which images are matched with each other. */
 export type PairChoice =
@@ -226,6 +226,7 @@ export async function matchSet(options: MatchSetOptions): Promise<MatchSetSummar
   const wanted = listed
     ? [...new Set(listed.flatMap(({ a, b }) => [a, b]))].sort((a, b) => a - b)
     : names.map((_, i) => i);
+  checkNames(wanted.map((image) => names[image]!));
   if (options.format === 'hloc') checkHlocNames(wanted.map((image) => names[image]!));
   const model = await client.model();
   const { space = model.dimensions.localProjector === undefined ? 'backbone' : 'localProjector' } = options.features;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { exhaustivePairs, readPairs, retrievalPairs } from './pairs.js';
+import { checkNames, exhaustivePairs, readPairs, retrievalPairs } from './pairs.js';
 
 const names = ['a.jpg', 'b.jpg', 'sub/c d.jpg'];
 
@@ -25,6 +25,17 @@ describe('a list of pairs', () => {
     refused('a.jpg\t', /is not a pair/);
     refused('# nothing\n', /pairs.txt: has no pairs/);
   });
+});
+
+test('names that are no relative paths are rejected', () => {
+  checkNames(['a.jpg', 'sub/..a/b.jpg', '...']);
+  for (const name of ['/data/a.jpg', '../a.jpg', 'sub/../a.jpg', './a.jpg', 'sub//a.jpg', '']) {
+    assert.throws(
+      () => checkNames(['a.jpg', name]),
+      { code: 'bad_images', message: /is not named by a path relative/ },
+      name,
+    );
+  }
 });
 
 test('all pairs of some images', () => {

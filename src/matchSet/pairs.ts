@@ -6,11 +6,24 @@ export interface ImagePair {
   readonly b: number;
 }
 
+/**
+ * Checks that images can be named in the output: by relative paths without . and .. as parts.
+ * @throws MatchSetError `bad_images`
+ */
+export function checkNames(names: readonly string[]): void {
+  const odd = names.find((name) => name.split('/').some((part) => part === '' || part === '.' || part === '..'));
+  if (odd === undefined) return;
+  throw new MatchSetError(
+    'bad_images',
+    `image "${odd}" is not named by a path relative to the images; pass their folder as --images, and a list of pairs as --pairs`,
+  );
+}
+
 /** A key that is the same for both orders of a pair. */
 const keyOf = ({ a, b }: ImagePair): string => (a < b ? `${a} ${b}` : `${b} ${a}`);
 
 /** The pairs without repetitions, in either order; the first one is kept. */
-export function distinctPairs(pairs: Iterable<ImagePair>): ImagePair[] {
+function distinctPairs(pairs: Iterable<ImagePair>): ImagePair[] {
   const seen = new Set<string>();
   const distinct: ImagePair[] = [];
   for (const pair of pairs) {

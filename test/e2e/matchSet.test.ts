@@ -453,6 +453,8 @@ describe('vicregl match-set', () => {
     await refused(['--pairs', list], /bad.txt, line 2: there is no image "nowhere.png"/);
     await refused(['--exhaustive', '--ratio', '1.5'], /--ratio .* at most 1/);
     await refused(['--exhaustive', '--resize', 'longest:0'], /It must be longest:SIDE/);
+    const gone = await vicreglInHost('match-set', ...base('none'), '--exhaustive', '--address', '127.0.0.1:1');
+    assert.match(gone.stderr, /^vicregl: UNAVAILABLE: no answer from 127.0.0.1:1 /m, 'and not an error of --out');
     await assert.rejects(readdir(join(root, 'none')), { code: 'ENOENT' });
     await writeFile(list, 'a.png b.png\n');
     const { code, stdout, stderr } = await command(
