@@ -37,6 +37,8 @@ export const settingsSchema = z.object({
     }),
   ),
   resize: z.string(),
+  upsample: z.string().optional(),
+  tiles: z.string().optional(),
   pool: z.string().optional(),
   batchSize: z.number(),
 });
@@ -78,8 +80,7 @@ const MANIFEST = 'manifest.json';
 const FAILED = 'failed.jsonl';
 
 const recordPath = (shard: number, shards: number): string => `shards/shard_${shardName(shard, shards)}.json`;
-const failedPath = (shard: number, shards: number): string =>
-  `shards/shard_${shardName(shard, shards)}.failed.jsonl`;
+const failedPath = (shard: number, shards: number): string => `shards/shard_${shardName(shard, shards)}.failed.jsonl`;
 export const lockPath = (out: string, shard: number, shards: number): string =>
   join(out, 'shards', `shard_${shardName(shard, shards)}.lock`);
 
