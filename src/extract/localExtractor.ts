@@ -35,6 +35,8 @@ const CUDA_BATCH = 8 * GROUP_IMAGES;
 /** A run whose worker died is repeated this often; the engine starts another worker meanwhile. */
 const RUN_ATTEMPTS = 3;
 const RETRY_MS = 1000;
+/** Input pixels per image of a full batch; runs of larger images have fewer. */
+const RUN_PIXELS = 512 ** 2;
 
 const limits = {
   image: defaultImageLimits,
@@ -119,6 +121,34 @@ function stacked(images: readonly PreparedImage[]): Tensor<'uint8'> {
   return tensor('uint8', [images.length, height, width, 3], data);
 }
 
+/**
+ * Divides images into runs: of one size each, and smaller ones for large images (`--resize native`), whose memory grows with the
+ * pixels. By default all images have one size, and are one run.
+ */
+function batchesBySize<T extends PreparedImage>(images: readonly T[], batch: number): T[][] {
+  const sizes = new Map<string, T[]>();
+  for (const one of images) {
+    const size = `${one.image.width}x${one.image.height}`;
+    sizes.set(size, [...(sizes.get(size) ?? []), one]);
+  }
+  return [...sizes.values()].flatMap((members) => {
+    const { width, height } = members[0]!.image;
+    const count = Math.max(1, Math.floor((batch * RUN_PIXELS) / Math.max(RUN_PIXELS, width * height)));
+    return Array.from({ length: Math.ceil(members.length / count) }, (_, k) =>
+      members.slice(k * count, (k + 1) * count),
+    );
+  });
+}
+
+/** One image's part of an output, without the batch dimension. */
+function element(all: Tensor<'float32'>, at: number): Tensor<'float32'> {
+  const { shape, data } = rows(all, at, at + 1);
+  return tensor('float32', shape.slice(1), data);
+}
+
+/** Takes the computed outputs of image i of a batch. */
+type Settle = (i: number, computedOf: (output: OutputName) => Tensor<'float32'>) => void;
+
 function coveredPart({ image, toOriginal }: PreparedImage): CoveredPart {
   const { scaleX, scaleY, offsetX, offsetY } = toOriginal;
   return { left: offsetX, top: offsetY, width: scaleX * image.width, height: scaleY * image.height };
@@ -202,40 +232,29 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
       const prepared = await Promise.all(images.map((image) => decoding(decode, image)));
       return async () => {
         const outcomes: Outcome[] = prepared.map((one) => ('failed' in one ? one : { failed: '' }));
-        const settle = async (i: number, computedOf: Parameters<typeof describe>[2]): Promise<void> => {
+        const settle: Settle = (i, computedOf) => {
           try {
             outcomes[i] = { features: describe(prepared[i] as PreparedImage, images[i]!.boxes, computedOf) };
           } catch (error) {
             outcomes[i] = { failed: reasonOf(error) };
           }
         };
-        for (const [i, one] of tiling ? prepared.entries() : []) {
-          if ('failed' in one) continue;
+        const ready = prepared.flatMap((one, i) => ('failed' in one ? [] : [{ i, ...one }]));
+        if (tiling === undefined) {
+          for (const batch of batchesBySize(ready, images.length)) {
+            const computed = await run(stacked(batch));
+            for (const [at, { i }] of batch.entries()) settle(i, (output) => element(computed[output]!, at));
+          }
+          return outcomes;
+        }
+        for (const { i, image } of ready) {
           try {
-            const found = await tiledMaps(one.image, tiling!, mapOutputs, images.length, run);
-            await settle(i, (output) => found.get(output)!);
+            const found = await tiledMaps(image, tiling, mapOutputs, images.length, run);
+            settle(i, (output) => found.get(output)!);
           } catch (error) {
             // Windows that no network input may have; other errors are not those of the image.
             if (!(error instanceof ImageError)) throw error;
             outcomes[i] = { failed: error.message };
-          }
-        }
-        if (tiling) return outcomes;
-        // Images of one size are a batch; by default all are.
-        const sizes = new Map<string, number[]>();
-        for (const [i, one] of prepared.entries()) {
-          if ('failed' in one) continue;
-          const size = `${one.image.width}x${one.image.height}`;
-          sizes.set(size, [...(sizes.get(size) ?? []), i]);
-        }
-        for (const members of sizes.values()) {
-          const ready = members.map((i) => prepared[i] as PreparedImage);
-          const computed = await run(stacked(ready));
-          for (const [at, i] of members.entries()) {
-            await settle(i, (output) => {
-              const { shape, data } = rows(computed[output]!, at, at + 1);
-              return tensor('float32', shape.slice(1), data);
-            });
           }
         }
         return outcomes;

@@ -8,7 +8,7 @@ import { runSync } from '../tensor/slices.js';
 import { rows, type Tensor, tensor } from '../tensor/tensor.js';
 
 /** A map that is merged from windows. */
-export interface TiledOutput {
+interface TiledOutput {
   readonly output: OutputName;
   readonly channels: number;
   readonly stride: number;
