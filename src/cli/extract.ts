@@ -20,6 +20,7 @@ import { readResizePolicy } from '../serve/api/wire/image.js';
 import { addConnectFlags, type ConnectFlags } from './connect.js';
 import { hinted } from './connectionHint.js';
 import { bundledModelFolder, DEFAULT_ADDRESS } from './defaults.js';
+import { addDenseFlags, type DenseFlags, denseOptions } from './denseFlags.js';
 import { sayOnce, startBatchEngine } from './engine.js';
 import { addResizeFlag } from './imageFlags.js';
 import { ofInput } from './ofInput.js';
@@ -34,7 +35,7 @@ const SOME_FAILED = 3;
 const kinds = ['embedding', 'features'] as const;
 const spaces = ['backbone', 'expander', 'localProjector'] as const;
 
-interface ExtractFlags extends ConnectFlags {
+interface ExtractFlags extends ConnectFlags, DenseFlags {
   readonly source: string;
   readonly out: string;
   readonly what: readonly (typeof kinds)[number][];
@@ -71,7 +72,8 @@ function parseStages(text: string): readonly number[] {
 }
 
 /** @throws ExtractError `bad_option` for flags that contradict each other or would be ignored */
-function wantedOf({ what, space, stages, pool, dtype, l2 }: ExtractFlags): Wanted {
+function wantedOf({ what, space, stages, pool, dtype, l2, ...dense }: ExtractFlags): Wanted {
+  const { upsample, tiles } = dense;
   const [embedding, features] = kinds.map((kind) => what.includes(kind));
   const without = (flag: string, needed: string) =>
     new ExtractError('bad_option', `${flag}: applies to ${needed}; add it to --what, or remove the flag`);
@@ -79,20 +81,39 @@ function wantedOf({ what, space, stages, pool, dtype, l2 }: ExtractFlags): Wante
   if (space.includes('localProjector') && !features) throw without('--space localProjector', 'features');
   if (stages !== undefined && !features) throw without('--stages', 'features');
   if (pool !== undefined && !features) throw without('--pool', 'features');
+  if (upsample !== undefined && !features) throw without('--upsample', 'features');
+  if (tiles !== undefined && !features) throw without('--tiles', 'features');
+  if (tiles !== undefined && embedding) {
+    throw new ExtractError(
+      'bad_option',
+      '--tiles: an embedding has no tiles; extract the embeddings and the features in two runs, with two output folders',
+    );
+  }
   return {
     dtype,
     l2,
     ...(embedding && { embedding: { space: space.includes('expander') ? 'expander' : 'backbone' } }),
     ...(features && {
-      features: { space: space.includes('localProjector') ? 'localProjector' : 'backbone', stages: stages ?? [0] },
+      features: {
+        space: space.includes('localProjector') ? 'localProjector' : 'backbone',
+        stages: stages ?? [0],
+        ...denseOptions({ ...(upsample !== undefined && { upsample }), ...(tiles && { tiles }) }),
+      },
     }),
   };
 }
 
-function policyOf(resize: Resize | undefined, model: Parameters<typeof readResizePolicy>[1]): ResizePolicy {
+function policyOf(
+  { resize, tiles }: Pick<ExtractFlags, 'resize' | 'tiles'>,
+  model: Parameters<typeof readResizePolicy>[1],
+): ResizePolicy {
   // The message of a request, so that flag and request mean the same.
   const { shortestSide = null, fit = null, native = null } = imageMessage({ ...(resize && { resize }) }, '--resize');
-  return readResizePolicy({ shortestSide, fit, native, crop: null } as Parameters<typeof readResizePolicy>[0], model);
+  return readResizePolicy(
+    { shortestSide, fit, native, crop: null } as Parameters<typeof readResizePolicy>[0],
+    model,
+    tiles !== undefined,
+  );
 }
 
 interface Opened {
@@ -108,7 +129,7 @@ async function openLocal(
 ): Promise<Opened> {
   const folder = await ofInput('--model', dir, () => openModelFolder(dir));
   const { manifest } = folder;
-  const policy = policyOf(flags.resize, manifest);
+  const policy = policyOf(flags, manifest);
   const engine = await startBatchEngine(folder, flags, sayOnce(note));
   try {
     const sha256 = modelDigest(manifest);
@@ -132,7 +153,7 @@ async function openService(
   const { resize, pool } = flags;
   const { preprocessing, stride } = await client.model({ signal });
   const extractor = await createServiceExtractor(client, { wanted, resize, pooled: pool !== undefined, signal, note });
-  return { extractor, policy: policyOf(resize, { preprocessing, stride } as Parameters<typeof policyOf>[1]) };
+  return { extractor, policy: policyOf(flags, { preprocessing, stride } as Parameters<typeof policyOf>[1]) };
 }
 
 async function openPool(path: string | undefined, source: { count: number; nameOf(i: number): string }) {
@@ -187,7 +208,7 @@ async function extract(flags: ExtractFlags, progress: ShownProgress, signal: Abo
     }
     const { extractor, policy } = opened;
     const { outputs } = extractor;
-    const oneSize = policy.kind !== 'native';
+    const oneSize = policy.kind !== 'native' || typeof flags.upsample === 'object';
     const formatName = flags.format ?? defaultFormat(outputs);
     const format = await openFormat(formatName, { outputs, oneSize, dtype: wanted.dtype });
     note(`part ${share.index} of ${share.count} (${share.origin})`);
@@ -287,7 +308,7 @@ export function registerExtract(program: Command): void {
         .argParser(wholeNumber(0))
         .default(Number.POSITIVE_INFINITY, 'no limit'),
     );
-  for (const add of [addResizeFlag, addConnectFlags]) add(command);
+  for (const add of [addDenseFlags, addResizeFlag, addConnectFlags]) add(command);
   command.action(async (flags: ExtractFlags) => {
     const progress = process.stderr.isTTY ? showProgress() : jsonProgress();
     const stop = new AbortController();

@@ -45,7 +45,7 @@ function fakeExtractor(outputs: readonly OutputSpec[], dtype: Wanted['dtype'], f
   const featuresOf = ({ name, boxes }: WantedImage): ImageFeatures => ({
     width: 40,
     height: 30,
-    toOriginal: { scaleX: 2, scaleY: 2, offsetX: 1, offsetY: 0 },
+    covered: { left: 1, top: 0, width: 38, height: 30 },
     values: new Map(
       outputs.map(({ name: output, kind, channels }) => {
         const shape = kind === 'vector' ? [channels] : kind === 'map' ? [2, 3, channels] : [boxes!.length, channels];

@@ -72,7 +72,10 @@ export interface Extracted {
 function defaultShardImages({ source, extractor, wanted, boxes, inputPixels }: ExtractOptions): number {
   const maps = extractor.outputs.filter(({ kind }) => kind === 'map');
   if (maps.length > 0) {
-    const numbers = maps.reduce((sum, { channels, stride }) => sum + (inputPixels / stride! ** 2) * channels, 0);
+    const upsample = wanted.features?.upsample ?? 1;
+    const cells = (stride: number) =>
+      typeof upsample === 'number' ? (inputPixels / stride ** 2) * upsample ** 2 : upsample.rows * upsample.columns;
+    const numbers = maps.reduce((sum, { channels, stride }) => sum + cells(stride!) * channels, 0);
     return Math.max(1, Math.floor(SHARD_BYTES / (numbers * ELEMENT_BYTES[wanted.dtype])));
   }
   const regionsPerImage = (boxes?.count ?? 0) / source.count;
@@ -97,6 +100,8 @@ function settingsOf(options: ExtractOptions): Settings {
       ...(stride !== undefined && { stride }),
     })),
     resize,
+    ...(wanted.features?.upsample !== undefined && { upsample: JSON.stringify(wanted.features.upsample) }),
+    ...(wanted.features?.tiles && { tiles: JSON.stringify(wanted.features.tiles) }),
     ...(boxes && { pool: `sha256 ${boxes.sha256}` }),
     batchSize: batch,
   };
@@ -109,8 +114,8 @@ function rowsOf(
   features: ImageFeatures,
   boxes: ReturnType<Boxes['of']>,
 ): Row[] {
-  const { width, height, toOriginal, values, coverage } = features;
-  const image = { path, width, height, ...(toOriginal && { toOriginal }) };
+  const { width, height, covered, values, coverage } = features;
+  const image = { path, width, height, ...(covered && { covered }) };
   if (name === 'images') return [{ ...image, values: outputs.map(({ name: output }) => values.get(output)!) }];
   return (boxes ?? []).map((box, index) => ({
     ...image,

@@ -1,5 +1,6 @@
+import type { Tiles, Upsample } from '../client/options.js';
 import type { ReceivedTensor } from '../client/tensor.js';
-import type { AffineMap, Box } from '../image/types.js';
+import type { Box, Size } from '../image/types.js';
 
 /** What is computed for every image. */
 export interface OutputSpec {
@@ -16,13 +17,24 @@ export interface OutputSpec {
 export interface Wanted {
   readonly embedding?: { readonly space: 'backbone' | 'expander' };
   /** `stages`: 0 is the map of the space. */
-  readonly features?: { readonly space: 'backbone' | 'localProjector'; readonly stages: readonly number[] };
+  readonly features?: {
+    readonly space: 'backbone' | 'localProjector';
+    readonly stages: readonly number[];
+    readonly upsample?: Upsample;
+    readonly tiles?: Tiles;
+  };
   readonly dtype: 'float32' | 'float16' | 'int8';
   readonly l2: boolean;
 }
 
 /** The name of a map's output. */
 export const mapName = (stage: number): string => (stage === 0 ? 'features' : `stage${stage}`);
+
+/** The rectangle of the original that a map [h, w, C] covers: each cell is 1/w of its width and 1/h of its height. */
+export interface CoveredPart extends Size {
+  readonly left: number;
+  readonly top: number;
+}
 
 /** The features of one image. */
 export interface ImageFeatures {
@@ -31,8 +43,8 @@ export interface ImageFeatures {
   readonly height: number;
   /** By the name of the output: [D], [h, w, C], or [regions, C]. */
   readonly values: ReadonlyMap<string, ReceivedTensor>;
-  /** From pixels of the network input to those of the original; only with features. */
-  readonly toOriginal?: AffineMap;
+  /** The part of the original that the maps cover, in its pixels; only with features. */
+  readonly covered?: CoveredPart;
   /** With regions: the share of each one's area that cells cover. */
   readonly coverage?: readonly number[];
 }

@@ -3,18 +3,30 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../engine/engine.js';
 import { poolRegions, regionWeights } from '../featureOps/pool.js';
+import { upsample, upsampledGrid, upsampledSize } from '../featureOps/upsample.js';
 import { defaultImageLimits } from '../image/decode.js';
 import { decodeInput } from '../image/decodeInput.js';
-import { gridOf } from '../image/geometry.js';
+import { type Grid, gridOf } from '../image/geometry.js';
+import { ImageError } from '../image/imageError.js';
 import { restrictLoaders } from '../image/loaders.js';
 import { defaultOutputLimits, enoughPipelinePixels } from '../image/resize.js';
+import { readTiling } from '../image/tiles.js';
 import type { Box, PreparedImage, ResizePolicy } from '../image/types.js';
 import { runSync } from '../tensor/slices.js';
 import { rows, type Tensor, tensor } from '../tensor/tensor.js';
 import { encodeVectors } from './encode.js';
 import { ExtractError } from './extractError.js';
-import { type Extractor, mapName, type Outcome, type OutputSpec, type Wanted, type WantedImage } from './features.js';
+import {
+  type CoveredPart,
+  type Extractor,
+  mapName,
+  type Outcome,
+  type OutputSpec,
+  type Wanted,
+  type WantedImage,
+} from './features.js';
 import { GROUP_IMAGES } from './shardPlan.js';
+import { tiledMaps } from './tiledMaps.js';
 
 /** Number of images that are decoded at the same time, at least: the default number of libuv's threads. */
 const MIN_DECODED = 4;
@@ -23,6 +35,8 @@ const CUDA_BATCH = 8 * GROUP_IMAGES;
 /** A run whose worker died is repeated this often; the engine starts another worker meanwhile. */
 const RUN_ATTEMPTS = 3;
 const RETRY_MS = 1000;
+/** Input pixels per image of a full batch; runs of larger images have fewer. */
+const RUN_PIXELS = 512 ** 2;
 
 const limits = {
   image: defaultImageLimits,
@@ -107,9 +121,41 @@ function stacked(images: readonly PreparedImage[]): Tensor<'uint8'> {
   return tensor('uint8', [images.length, height, width, 3], data);
 }
 
+/**
+ * Divides images into runs: of one size each, and smaller ones for large images (`--resize native`), whose memory grows with the
+ * pixels. By default all images have one size, and are one run.
+ */
+function batchesBySize<T extends PreparedImage>(images: readonly T[], batch: number): T[][] {
+  const sizes = new Map<string, T[]>();
+  for (const one of images) {
+    const size = `${one.image.width}x${one.image.height}`;
+    sizes.set(size, [...(sizes.get(size) ?? []), one]);
+  }
+  return [...sizes.values()].flatMap((members) => {
+    const { width, height } = members[0]!.image;
+    const count = Math.max(1, Math.floor((batch * RUN_PIXELS) / Math.max(RUN_PIXELS, width * height)));
+    return Array.from({ length: Math.ceil(members.length / count) }, (_, k) =>
+      members.slice(k * count, (k + 1) * count),
+    );
+  });
+}
+
+/** One image's part of an output, without the batch dimension. */
+function element(all: Tensor<'float32'>, at: number): Tensor<'float32'> {
+  const { shape, data } = rows(all, at, at + 1);
+  return tensor('float32', shape.slice(1), data);
+}
+
+/** Takes the computed outputs of image i of a batch. */
+type Settle = (i: number, computedOf: (output: OutputName) => Tensor<'float32'>) => void;
+
+function coveredPart({ image, toOriginal }: PreparedImage): CoveredPart {
+  const { scaleX, scaleY, offsetX, offsetY } = toOriginal;
+  return { left: offsetX, top: offsetY, width: scaleX * image.width, height: scaleY * image.height };
+}
+
 /** Means of a map [h, w, C] under boxes, and the share of each box that cells cover, as float32 as in the service's answers. */
-function pooledOver(map: Tensor<'float32'>, image: PreparedImage, stride: number, boxes: readonly Box[]) {
-  const grid = gridOf(image, stride);
+function pooledOver(map: Tensor<'float32'>, grid: Grid, boxes: readonly Box[]) {
   const weights = boxes.map(
     ({ left, right, top, bottom }) => runSync(regionWeights([grid], [[left, right, top, bottom]]))[0]!,
   );
@@ -127,26 +173,42 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
   const outputs = localOutputs(engine, wanted, pooled);
   const wants = new Set(outputs.map(({ output }) => output));
   const signal = new AbortController().signal;
+  const { upsample: enlargement, tiles } = wanted.features ?? {};
+  const upsampling = typeof enlargement === 'number' ? { factor: enlargement } : enlargement;
+  const { crop } = manifest.preprocessing;
+  const tiling = tiles && readTiling({ width: 0, height: 0, ...tiles }, crop, manifest.stride);
+  const mapOutputs = outputs.map(({ output, channels, stride }) => ({ output, channels, stride: stride ?? 1 }));
+  const run = (batch: ImageBatch) => runBatch(engine, batch, wants);
+  // The sizes of network inputs apply to each window.
+  const ofDecoding = tiling
+    ? { ...limits, output: { ...limits.output, inputPixels: limits.image.imagePixels } }
+    : limits;
   const decoding = pLimit(Math.max(MIN_DECODED, availableParallelism()));
 
   const decode = async ({ read }: WantedImage): Promise<PreparedImage | { readonly failed: string }> => {
     let encoded: Uint8Array;
     try {
       encoded = await read();
-      return await decodeInput({ encoded }, { policy, stride: manifest.stride, limits }, signal);
+      return await decodeInput({ encoded }, { policy, stride: manifest.stride, limits: ofDecoding }, signal);
     } catch (error) {
       return { failed: reasonOf(error) };
     }
   };
 
-  const describe = (image: PreparedImage, boxes: readonly Box[] | undefined, computed: EngineOutputs, at: number) => {
+  const describe = (
+    image: PreparedImage,
+    boxes: readonly Box[] | undefined,
+    computedOf: (output: OutputName) => Tensor<'float32'>,
+  ) => {
     let coverage: readonly number[] | undefined;
     const values = outputs.map(({ name, output, kind, stride }) => {
-      const all = computed[output]!;
-      const one = rows(all, at, at + 1);
-      const value = tensor('float32', one.shape.slice(1), one.data);
-      if (kind !== 'regions') return [name, encodeVectors(value, wanted)] as const;
-      const found = pooledOver(value, image, stride!, boxes!);
+      const value = computedOf(output);
+      if (kind === 'vector') return [name, encodeVectors(value, wanted)] as const;
+      const grid = gridOf(image, stride!);
+      const enlarged = upsampling && upsampledSize(grid, upsampling);
+      const map = enlarged ? runSync(upsample(value, enlarged)) : value;
+      if (kind === 'map') return [name, encodeVectors(map, wanted)] as const;
+      const found = pooledOver(map, enlarged ? upsampledGrid(grid, enlarged) : grid, boxes!);
       coverage ??= found.coverage;
       return [name, encodeVectors(found.pooled, wanted)] as const;
     });
@@ -154,7 +216,7 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
       width: image.original.width,
       height: image.original.height,
       values: new Map(values),
-      ...(wanted.features && { toOriginal: image.toOriginal }),
+      ...(wanted.features && { covered: coveredPart(image) }),
       ...(coverage && { coverage }),
     };
   };
@@ -170,22 +232,29 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
       const prepared = await Promise.all(images.map((image) => decoding(decode, image)));
       return async () => {
         const outcomes: Outcome[] = prepared.map((one) => ('failed' in one ? one : { failed: '' }));
-        // Images of one size are a batch; by default all are.
-        const sizes = new Map<string, number[]>();
-        for (const [i, one] of prepared.entries()) {
-          if ('failed' in one) continue;
-          const size = `${one.image.width}x${one.image.height}`;
-          sizes.set(size, [...(sizes.get(size) ?? []), i]);
+        const settle: Settle = (i, computedOf) => {
+          try {
+            outcomes[i] = { features: describe(prepared[i] as PreparedImage, images[i]!.boxes, computedOf) };
+          } catch (error) {
+            outcomes[i] = { failed: reasonOf(error) };
+          }
+        };
+        const ready = prepared.flatMap((one, i) => ('failed' in one ? [] : [{ i, ...one }]));
+        if (tiling === undefined) {
+          for (const batch of batchesBySize(ready, images.length)) {
+            const computed = await run(stacked(batch));
+            for (const [at, { i }] of batch.entries()) settle(i, (output) => element(computed[output]!, at));
+          }
+          return outcomes;
         }
-        for (const members of sizes.values()) {
-          const ready = members.map((i) => prepared[i] as PreparedImage);
-          const computed = await runBatch(engine, stacked(ready), wants);
-          for (const [at, i] of members.entries()) {
-            try {
-              outcomes[i] = { features: describe(ready[at]!, images[i]!.boxes, computed, at) };
-            } catch (error) {
-              outcomes[i] = { failed: reasonOf(error) };
-            }
+        for (const { i, image } of ready) {
+          try {
+            const found = await tiledMaps(image, tiling, mapOutputs, images.length, run);
+            settle(i, (output) => found.get(output)!);
+          } catch (error) {
+            // Windows that no network input may have; other errors are not those of the image.
+            if (!(error instanceof ImageError)) throw error;
+            outcomes[i] = { failed: error.message };
           }
         }
         return outcomes;

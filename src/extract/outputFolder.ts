@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isFileError } from '../files/fileProblem.js';
@@ -37,6 +37,8 @@ export const settingsSchema = z.object({
     }),
   ),
   resize: z.string(),
+  upsample: z.string().optional(),
+  tiles: z.string().optional(),
   pool: z.string().optional(),
   batchSize: z.number(),
 });
@@ -78,8 +80,7 @@ const MANIFEST = 'manifest.json';
 const FAILED = 'failed.jsonl';
 
 const recordPath = (shard: number, shards: number): string => `shards/shard_${shardName(shard, shards)}.json`;
-const failedPath = (shard: number, shards: number): string =>
-  `shards/shard_${shardName(shard, shards)}.failed.jsonl`;
+const failedPath = (shard: number, shards: number): string => `shards/shard_${shardName(shard, shards)}.failed.jsonl`;
 export const lockPath = (out: string, shard: number, shards: number): string =>
   join(out, 'shards', `shard_${shardName(shard, shards)}.lock`);
 
@@ -156,6 +157,9 @@ function differences(before: Settings, now: Settings): string[] {
     .map((key) => `${key} was ${a.get(key) ?? 'absent'} and is ${b.get(key) ?? 'absent'}`);
 }
 
+/** Errors of file systems without hard links, such as exFAT and object storage. */
+const WITHOUT_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
 /** Creates a file that must not exist, whole or not at all. @returns whether it was created */
 async function createWhole(path: string, content: string): Promise<boolean> {
   const temporary = `${path.replace(/([^/\\]+)$/, '.$1')}.${randomUUID()}.new`;
@@ -170,8 +174,12 @@ async function createWhole(path: string, content: string): Promise<boolean> {
     await link(temporary, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (!WITHOUT_LINKS.has(code)) throw error;
+    // Two processes that begin at the same moment may both write it: with the same content, if their settings are equal.
+    await rename(temporary, path);
+    return true;
   } finally {
     await rm(temporary, { force: true });
   }

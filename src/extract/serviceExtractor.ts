@@ -7,9 +7,10 @@ import type { ModelId } from '../client/model.js';
 import type { FeatureFields } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
 import { checkFile, defaultImageLimits } from '../image/decode.js';
-import type { AffineMap, Size } from '../image/types.js';
+import type { Size } from '../image/types.js';
 import { ExtractError } from './extractError.js';
 import {
+  type CoveredPart,
   type Extractor,
   type ImageFeatures,
   mapName,
@@ -63,10 +64,9 @@ function serviceOutputs(model: ModelInfo, { embedding, features }: Wanted, poole
   return found;
 }
 
-/** From pixels of the network input to those of the original. */
-function inputToOriginal({ grid: { stride, cellToPixel } }: FeatureMap): AffineMap {
+function coveredPart({ grid: { rows, columns, cellToPixel } }: FeatureMap): CoveredPart {
   const { scaleX, scaleY, offsetX, offsetY } = cellToPixel;
-  return { scaleX: scaleX / stride, scaleY: scaleY / stride, offsetX, offsetY };
+  return { left: offsetX, top: offsetY, width: scaleX * columns, height: scaleY * rows };
 }
 
 interface ReadImage {
@@ -135,7 +135,7 @@ export async function createServiceExtractor(client: Client, options: ServiceOpt
       width,
       height,
       values,
-      ...(local && { toOriginal: inputToOriginal(local) }),
+      ...(local && { covered: coveredPart(local) }),
       ...(coverage && { coverage }),
     };
   };

@@ -77,6 +77,9 @@ describe('calls over a stream', () => {
       assert.match(result.reason.message, /does not answer any more \(UNAVAILABLE: gone\)/);
     }
     assert.equal(opened.length, RETRIES + 1);
+    // Later calls do not begin anew.
+    assert.match(values(await all('c'))[0]!, /does not answer any more/);
+    assert.equal(opened.length, RETRIES + 1);
     assert.deepEqual(
       waits,
       Array.from({ length: RETRIES }, (_, i) => i + 1),

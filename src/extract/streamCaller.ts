@@ -59,6 +59,8 @@ export function streamCaller<Fields extends object, T>(
   let unanswered = Number.POSITIVE_INFINITY;
   /** Failures of the stream since the last answer. */
   let failures = 0;
+  /** What has ended all calls. */
+  let ending: { readonly error: unknown } | undefined;
 
   async function* feed(ended: () => boolean) {
     while (!ended() && !closed) {
@@ -96,6 +98,7 @@ export function streamCaller<Fields extends object, T>(
   };
 
   const rejectAll = (error: unknown): void => {
+    ending = { error };
     for (const task of [...sent.values(), ...queue]) task.reject(error);
     sent.clear();
     queue.length = 0;
@@ -130,7 +133,8 @@ export function streamCaller<Fields extends object, T>(
     }
   };
 
-  const run = async (): Promise<void> => {
+  /** Opens streams, as long as there is something to send. */
+  const runStreams = async (): Promise<void> => {
     while (!closed && (queue.length > 0 || sent.size > 0)) {
       try {
         await stream();
@@ -160,18 +164,28 @@ export function streamCaller<Fields extends object, T>(
     }
   };
 
+  const start = (): void => {
+    if (running) return;
+    running = true;
+    void runStreams()
+      .catch(rejectAll)
+      .finally(() => {
+        running = false;
+        // A call may have come after the last look at the queue.
+        if (!closed && ending === undefined && queue.length > 0) start();
+      });
+  };
+
   return {
     call: (image, fields) =>
       new Promise<T>((resolve, reject) => {
+        if (ending !== undefined) {
+          reject(ending.error);
+          return;
+        }
         queue.push({ item: { ...fields, id: String(ids++), image }, resolve, reject, attempts: 0 });
         wake();
-        if (running) return;
-        running = true;
-        void run()
-          .catch(rejectAll)
-          .finally(() => {
-            running = false;
-          });
+        start();
       }),
     close() {
       closed = true;

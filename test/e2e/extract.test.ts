@@ -228,10 +228,32 @@ describe('vicregl extract by a service', () => {
       const boxes = join(scratch, 'boxes.jsonl');
       const box = { left: 10, top: 5, right: 60, bottom: 50 };
       await writeFile(boxes, `${JSON.stringify({ path: names[7], boxes: [Object.values(box)] })}\n`);
-      const pooled = await client.features(photographs.get(names[7]!)!, { pooling: [{ box }] });
+      const dense = { tiles: { width: 32, overlap: 16 }, upsample: 2 } as const;
+      const resize = { kind: 'fit', width: 64, height: 48 } as const;
+      const pooled = await client.features(
+        { pixels: photographs.get(names[7]!)!, resize },
+        { ...dense, pooling: [{ box }] },
+      );
+      const tiled = await client.features({ pixels: photographs.get(names[0]!)!, resize }, dense);
       await client.close();
 
-      const pool = ['--what', 'features', '--pool', boxes, '--format', 'parquet'];
+      const merged = fresh();
+      const tiles = ['--tiles', '32,16', '--upsample', '2', '--resize', 'fit:64x48'];
+      const flags = ['--what', 'features', '--format', 'npy', ...tiles, '--model', model];
+      const ran = await vicreglInHost('extract', '--source', source, '--out', merged, ...flags);
+      assert.equal(ran.code, 0, ran.stderr);
+      const bytes = await readFile(join(merged, 'features', 'features_0.npy'));
+      assert.match(bytes.subarray(10, 128).toString(), /'shape': \(48, 12, 16, 16\)/);
+      const first = new Float32Array(Uint8Array.from(bytes.subarray(128, 128 + 4 * tiled.data.length)).buffer);
+      for (const [i, value] of first.entries()) assert.ok(Math.abs(value - tiled.data[i]!) < 1e-4);
+      const [metadata] = await query(
+        `SELECT map_left, map_width FROM '${merged}/metadata/*.parquet' ORDER BY image_path`,
+      );
+      const { cellToPixel, columns } = tiled.grid;
+      assert.equal(metadata!['map_left'], cellToPixel.offsetX);
+      assert.ok(Math.abs((metadata!['map_width'] as number) - cellToPixel.scaleX * columns) < 1e-6);
+
+      const pool = ['--what', 'features', '--pool', boxes, '--format', 'parquet', ...tiles];
       for (const place of [
         ['--address', address],
         ['--model', model],
@@ -337,7 +359,7 @@ maps = numpy.concatenate([f['features'][:] for f in files])
 npy = numpy.concatenate([numpy.load(name) for name in sorted(glob.glob(other + '/features/*.npy'))])
 print(json.dumps({'paths': [p.decode() for f in files for p in f['image_path'][:]], 'maps': maps.shape,
   'equal': bool((maps == npy).all()), 'stride': int(files[0]['features'].attrs['stride']), 'model': files[0].attrs['model'],
-  'embedding': [f['embedding'].shape for f in files], 'scale': files[0]['input_scale_x'][0]}))`;
+  'embedding': [f['embedding'].shape for f in files], 'covers': files[0]['map_width'][0]}))`;
     const found = python<Record<string, unknown>>(code, out, whole);
     assert.deepEqual(found['paths'], names);
     assert.deepEqual(found['maps'], [IMAGES, 7, 7, 16]);
@@ -346,7 +368,7 @@ print(json.dumps({'paths': [p.decode() for f in files for p in f['image_path'][:
       found['embedding'],
       Array.from({ length: 6 }, () => [8, 16]),
     );
-    assert.ok((found['scale'] as number) > 0);
+    assert.ok((found['covers'] as number) > 0);
   });
 
   it('faiss: the same nearest neighbours as our k-NN', { skip: skipWithoutPython('faiss', 'numpy') }, async () => {

@@ -11,12 +11,12 @@ const image: readonly Described[] = [
   [{ name: 'height', type: 'int32' }, ({ height }) => height],
 ];
 
-/** x of the original = offset + scale * x of the network input; the cell (row, column) of a map covers `stride` input pixels. */
+/** x of the original = map_left + map_width * (column + 0.5) / w for a map [h, w, C]. */
 const place: readonly Described[] = [
-  [{ name: 'input_scale_x', type: 'double' }, ({ toOriginal }) => toOriginal!.scaleX],
-  [{ name: 'input_scale_y', type: 'double' }, ({ toOriginal }) => toOriginal!.scaleY],
-  [{ name: 'input_offset_x', type: 'double' }, ({ toOriginal }) => toOriginal!.offsetX],
-  [{ name: 'input_offset_y', type: 'double' }, ({ toOriginal }) => toOriginal!.offsetY],
+  [{ name: 'map_left', type: 'double' }, ({ covered }) => covered!.left],
+  [{ name: 'map_top', type: 'double' }, ({ covered }) => covered!.top],
+  [{ name: 'map_width', type: 'double' }, ({ covered }) => covered!.width],
+  [{ name: 'map_height', type: 'double' }, ({ covered }) => covered!.height],
 ];
 
 const region: readonly Described[] = [

@@ -1,6 +1,6 @@
 import type { ReceivedTensor } from '../../client/tensor.js';
-import type { AffineMap, Box } from '../../image/types.js';
-import type { OutputSpec, Wanted } from '../features.js';
+import type { Box } from '../../image/types.js';
+import type { CoveredPart, OutputSpec, Wanted } from '../features.js';
 import type { StagedFile } from '../stagedFile.js';
 
 /** One row of a table: an image, or a region of one. */
@@ -10,7 +10,7 @@ export interface Row {
   /** Size of the original in pixels. */
   readonly width: number;
   readonly height: number;
-  readonly toOriginal?: AffineMap;
+  readonly covered?: CoveredPart;
   /** The region, in pixels of the original, with its number in the file of boxes, from 0. */
   readonly region?: Box & { readonly index: number; readonly coverage: number };
   /** One value for each output of the table, in their order: [D] or [h, w, C]. */
