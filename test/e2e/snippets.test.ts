@@ -258,6 +258,14 @@ describe('commands', () => {
             assert.equal(code, 0, stderr);
             assert.ok(stdout.length > 0, 'nothing is printed');
           });
+        } else if (words[0] === 'curl' && line.includes('127.0.0.1:8080')) {
+          const asked = line
+            .replaceAll('127.0.0.1:8080', served.httpAddress)
+            .replace(/^curl /, 'curl --fail-with-body -sS ');
+          await t.test(line, async () => {
+            const { stdout } = await run('bash', ['-o', 'pipefail', '-c', asked], { cwd: folder });
+            assert.ok(stdout.length > 0 || line.includes(' -o '), 'nothing is printed');
+          });
         } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
           await checkScript(words);
         } else if (words[0] === 'npm') {
