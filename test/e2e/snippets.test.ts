@@ -38,7 +38,9 @@ async function workFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'vicregl-snippets-'));
   await mkdir(join(folder, 'node_modules'));
   await symlink(root, join(folder, 'node_modules', 'vicregl'));
-  await symlink(join(root, 'node_modules', '@types'), join(folder, 'node_modules', '@types'));
+  for (const name of ['@types', 'openai']) {
+    await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  }
   for (const name of ['proto', 'models']) await symlink(join(root, name), join(folder, name));
   await cp(join(root, 'test/fixtures/photos'), join(folder, 'test/fixtures/photos'), { recursive: true });
   const photo = sharp(join(root, 'test/fixtures/photos/astronaut.jpg')).resize(512, 512);
@@ -65,7 +67,8 @@ after(async () => {
 });
 
 /** The text of a block with the address of the test's service. */
-const addressed = (text: string): string => text.replaceAll('127.0.0.1:50051', served.address);
+const addressed = (text: string): string =>
+  text.replaceAll('127.0.0.1:50051', served.address).replaceAll('127.0.0.1:8080', served.httpAddress);
 
 test('every block has a tested language or states why it is not run', () => {
   const tested = ['', 'ts', 'python', 'sh', 'yaml', 'json', 'mermaid'];
@@ -258,6 +261,14 @@ describe('commands', () => {
             const { code, stdout, stderr } = await vicreglInHostAt(folder, ...flags);
             assert.equal(code, 0, stderr);
             assert.ok(stdout.length > 0, 'nothing is printed');
+          });
+        } else if (words[0] === 'curl' && line.includes('127.0.0.1:8080')) {
+          const asked = line
+            .replaceAll('127.0.0.1:8080', served.httpAddress)
+            .replace(/^curl /, 'curl --fail-with-body -sS ');
+          await t.test(line, async () => {
+            const { stdout } = await run('bash', ['-o', 'pipefail', '-c', asked], { cwd: folder });
+            assert.ok(stdout.length > 0 || line.includes(' -o '), 'nothing is printed');
           });
         } else if (words[0] === 'node' || words.some((word) => word.startsWith('dist/'))) {
           await checkScript(words);

@@ -18,6 +18,8 @@ export interface ServedProcess {
   readonly child: ChildProcess;
   /** HOST:PORT of gRPC. */
   readonly address: string;
+  /** HOST:PORT of HTTP. */
+  readonly httpAddress: string;
   /** HOST:PORT of /metrics. */
   readonly metricsAddress: string;
   /** HOST:PORT of the admin calls. */
@@ -38,18 +40,21 @@ export async function startServedProcessWith(
   { program = bin, ...place }: Place,
   ...extra: string[]
 ): Promise<ServedProcess> {
-  const listeners = ['--address', '--metrics-address', '--admin-address'].flatMap((flag) => [flag, '127.0.0.1:0']);
+  const listeners = ['--address', '--http-address', '--metrics-address', '--admin-address'].flatMap((flag) => [
+    flag,
+    '127.0.0.1:0',
+  ]);
   const flags = [...listeners, '--device', 'cpu', ...extra];
   const child = spawn(process.execPath, [program, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
     ...place,
   });
   for await (const line of createInterface({ input: child.stdout! })) {
-    const entry = JSON.parse(line) as { msg: string; address: string; metricsAddress: string; adminAddress: string };
+    const entry = JSON.parse(line) as Omit<ServedProcess, 'child'> & { msg: string };
     if (entry.msg !== 'serving') continue;
     child.stdout!.resume();
-    const { address, metricsAddress, adminAddress } = entry;
-    return { child, address, metricsAddress, adminAddress };
+    const { address, httpAddress, metricsAddress, adminAddress } = entry;
+    return { child, address, httpAddress, metricsAddress, adminAddress };
   }
   throw new Error('the service ended before it was ready');
 }

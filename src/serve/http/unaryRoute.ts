@@ -15,7 +15,7 @@ import type { Route, UnaryMethodName } from './routes.js';
 const RESPONSE_LIMIT = 'maxResponseBytes';
 
 /** The values of a query, in their order. */
-export function queryOf(url: string): PathValue[] {
+function queryOf(url: string): PathValue[] {
   const at = url.indexOf('?');
   return at === -1 ? [] : [...new URLSearchParams(url.slice(at + 1))];
 }
