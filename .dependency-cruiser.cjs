@@ -19,6 +19,7 @@ const layers = {
   match: ['onnx', 'image', 'tensor'],
   featureOps: ['image', 'tensor'],
   client: ['proto', 'tensor'],
+  matchSet: ['client', 'match', 'data', 'image', 'files', 'progress', 'tensor'],
   probe: ['data', 'onnx', 'image', 'progress', 'tensor'],
   extract: ['client', 'probe', 'featureOps', 'engine', 'data', 'image', 'files', 'progress', 'tensor'],
   evaluate: [
@@ -46,6 +47,7 @@ const layers = {
   cli: [
     'runsView',
     'extract',
+    'matchSet',
     'experiments',
     'report',
     'plot',

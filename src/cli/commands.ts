@@ -20,6 +20,7 @@ export const commands: Readonly<Record<string, () => Promise<(program: Command) 
   features: async () => (await import('./features.js')).registerFeatures,
   extract: async () => (await import('./extract.js')).registerExtract,
   match: async () => (await import('./match.js')).registerMatch,
+  'match-set': async () => (await import('./matchSet.js')).registerMatchSet,
   segment: async () => (await import('./segment.js')).registerSegment,
   model: async () => (await import('./model.js')).registerModel,
   models: async () => (await import('./models.js')).registerModels,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   type AnyCall,
   type DuplexStream,
@@ -16,7 +17,10 @@ import { createPhaseRecorder } from '../serve/call/phases.js';
 import { defaultServeLimits } from '../serve/config/serveLimits.js';
 
 function callOf(signal: AbortSignal | undefined): Call {
-  return { signal: signal ?? new AbortController().signal, observe: () => {} };
+  const own = signal ?? new AbortController().signal;
+  // Everything that waits for the call listens to it, such as each image of a batch and each tile.
+  setMaxListeners(0, own);
+  return { signal: own, observe: () => {} };
 }
 
 /** The status that a client would get over a socket, but with the whole message: there is no log here, and no stranger. */

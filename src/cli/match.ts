@@ -9,23 +9,19 @@ import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { drawMatchesOf } from './drawMatches.js';
 import { addCropFlag, addResizeFlag, readImageFile } from './imageFlags.js';
+import { addMatchTestFlags, homographyOptions, type MatchTestFlags, matchTests } from './matchFlags.js';
 import { printJson } from './printJson.js';
 import { wholeNumber } from './wholeNumber.js';
 
-interface MatchFlags extends ConnectFlags {
+interface MatchFlags extends ConnectFlags, MatchTestFlags {
   readonly by: 'features' | 'location';
   readonly space?: 'backbone' | 'localProjector';
   readonly top?: number;
   readonly mutual: boolean;
-  readonly ratio?: number;
-  readonly minSimilarity?: number;
   readonly maxDistance?: number;
   readonly resize?: Resize;
   readonly cropA?: CropRectangle;
   readonly cropB?: CropRectangle;
-  readonly homography: boolean;
-  readonly homographyThreshold?: number;
-  readonly homographySeed?: number;
   readonly store: boolean;
   readonly out?: string;
 }
@@ -34,11 +30,6 @@ function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
   return value;
-}
-
-function homographyOptions({ homography, homographyThreshold: threshold, homographySeed: seed }: MatchFlags) {
-  if (!homography && threshold === undefined && seed === undefined) return {};
-  return { homography: { ...(threshold !== undefined && { threshold }), ...(seed !== undefined && { seed }) } };
 }
 
 function matchOptions(flags: MatchFlags): MatchOptions {
@@ -58,8 +49,7 @@ function matchOptions(flags: MatchFlags): MatchOptions {
     ...topGamma,
     ...homography,
     ...(flags.space && { space: flags.space }),
-    ...(flags.ratio !== undefined && { ratio: flags.ratio }),
-    ...(flags.minSimilarity !== undefined && { minSimilarity: flags.minSimilarity }),
+    ...matchTests(flags),
   };
 }
 
@@ -115,25 +105,12 @@ export function registerMatch(program: Command): void {
     )
     .option('--top <count>', 'number of closest pairs to keep; 0 keeps all (default: 20)', wholeNumber(0))
     .option('--mutual', 'keep a pair only if each cell is the nearest of the other', false)
-    .option(
-      '--ratio <ratio>',
-      "Lowe's ratio test: maximum ratio of the distances to the nearest and the second nearest cell, 0 to 1",
-      number,
-    )
-    .option('--min-similarity <cosine>', 'minimum cosine similarity, -1 to 1', number)
     .option('--max-distance <pixels>', 'by location: maximum distance in pixels of the original', number)
-    .option('--homography', 'also fit a homography to the kept pairs (use it with --top 0)', false)
-    .option(
-      '--homography-threshold <pixels>',
-      "maximum distance of an inlier in b (default: the spacing of b's cells)",
-      number,
-    )
-    .option('--homography-seed <seed>', 'random seed of the samples (default: 0)', wholeNumber(0))
     .option('--store', 'store the features of both images on the service; the output contains their references', false)
     .option('--out <file.png>', 'draw both images with the matched cells outlined and connected');
   addCropFlag(command, '--crop-a', 'the first image');
   addCropFlag(command, '--crop-b', 'the second image');
-  for (const add of [addResizeFlag, addConnectFlags]) add(command);
+  for (const add of [addMatchTestFlags, addResizeFlag, addConnectFlags]) add(command);
   command.action(async (pathA: string, pathsB: string[], flags: MatchFlags) => {
     const { out } = flags;
     if (out !== undefined && extname(out) !== '.png') {

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import type { ImageSource } from '../data/sources.js';
@@ -156,6 +157,8 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
     else {
       before++;
       failures += record.failed;
+      // Of a process that ended after it had written the record.
+      await rm(lockPath(out, shard, shards), { force: true });
     }
   }
   if (before > 0 && !options.resume) {
@@ -199,6 +202,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
   };
 
   const abandon = async ({ writer, lock }: OpenShard): Promise<void> => {
+    writer.abandon?.();
     for (const file of writer.files) await file.abandon();
     await lock.release();
   };

@@ -107,13 +107,13 @@ function stacked(images: readonly PreparedImage[]): Tensor<'uint8'> {
   return tensor('uint8', [images.length, height, width, 3], data);
 }
 
-/** Means of a map [h, w, C] under boxes, and the share of each box that cells cover. */
+/** Means of a map [h, w, C] under boxes, and the share of each box that cells cover, as float32 as in the service's answers. */
 function pooledOver(map: Tensor<'float32'>, image: PreparedImage, stride: number, boxes: readonly Box[]) {
   const grid = gridOf(image, stride);
   const weights = boxes.map(
     ({ left, right, top, bottom }) => runSync(regionWeights([grid], [[left, right, top, bottom]]))[0]!,
   );
-  return { pooled: runSync(poolRegions(map, weights)), coverage: weights.map(({ coverage }) => coverage) };
+  return { pooled: runSync(poolRegions(map, weights)), coverage: weights.map(({ coverage }) => Math.fround(coverage)) };
 }
 
 /**

@@ -29,7 +29,7 @@ function checked(index: number, count: number, origin: string): MachineShare {
 }
 
 /** Reads `--shard INDEX/COUNT`, counted from 0. @throws ExtractError `bad_option` */
-export function parseShare(text: string): MachineShare {
+function parseShare(text: string): MachineShare {
   const parts = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
   if (!parts) {
     throw new ExtractError(

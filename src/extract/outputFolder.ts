@@ -78,7 +78,7 @@ const MANIFEST = 'manifest.json';
 const FAILED = 'failed.jsonl';
 
 const recordPath = (shard: number, shards: number): string => `shards/shard_${shardName(shard, shards)}.json`;
-export const failedPath = (shard: number, shards: number): string =>
+const failedPath = (shard: number, shards: number): string =>
   `shards/shard_${shardName(shard, shards)}.failed.jsonl`;
 export const lockPath = (out: string, shard: number, shards: number): string =>
   join(out, 'shards', `shard_${shardName(shard, shards)}.lock`);
@@ -93,7 +93,7 @@ async function textOf(path: string): Promise<string | undefined> {
 }
 
 /** The manifest of a folder; undefined where there is none. @throws ExtractError `bad_option` for a damaged one */
-export async function readManifest(out: string): Promise<ExtractManifest | undefined> {
+async function readManifest(out: string): Promise<ExtractManifest | undefined> {
   const path = join(out, MANIFEST);
   const text = await textOf(path);
   if (text === undefined) return undefined;

@@ -1,6 +1,7 @@
 import { open, rm, utimes } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { LockHeldError, takeLock } from '../files/processLock.js';
+import { writeOutput } from '../files/output.js';
+import { LockHeldError, type ProcessLock, takeLock } from '../files/processLock.js';
 import { ExtractError } from './extractError.js';
 
 /** Time between two signs of life of a lock's holder. */
@@ -37,7 +38,7 @@ async function changedAt(path: string): Promise<number | undefined> {
  * this machine is taken over. Whether one on another machine still runs cannot be asked there: its lock is taken over if it shows
  * no sign of life for a minute, as after the loss of a node.
  * @param note receives a line if this waits
- * @throws ExtractError `in_use` naming the process.
+ * @throws ExtractError `in_use` naming the process; OutputError
  */
 export async function lockShard(
   path: string,
@@ -45,7 +46,10 @@ export async function lockShard(
   { aliveMs = ALIVE_MS, silentMs = SILENT_MS }: LockTimes = {},
 ): Promise<ShardLock> {
   const take = async () => {
-    const lock = await takeLock(path);
+    let lock: ProcessLock;
+    await writeOutput('--out', path, async () => {
+      lock = await takeLock(path);
+    });
     const timer = setInterval(() => {
       const now = new Date();
       utimes(path, now, now).catch(() => undefined);

@@ -88,7 +88,11 @@ export async function takeLock(path: string): Promise<ProcessLock> {
       await writeFile(path, `${JSON.stringify(mine)}\n`, { flag: 'wx' });
       return { release: () => rm(path, { force: true }) };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+        // On a full disk the file is created, but empty: no process could tell whose it is.
+        await rm(path, { force: true });
+        throw error;
+      }
     }
     const holder = await readHolder(path);
     const here = holder?.host === mine.host;

@@ -9,7 +9,7 @@ const FILE_TAG = (1 << 3) | 2;
  * The FileDescriptorProtos of all services of the server (its own, health, reflection) and of their imports, as written by the
  * compiler (`npm run generate`): with names, imports and options. @throws Error if the set was not built.
  */
-function readFileDescriptors(): Buffer[] {
+export function readFileDescriptors(): Buffer[] {
   const reader = protobuf.Reader.create(readFileSync(new URL('./descriptors.binpb', import.meta.url)));
   const files: Buffer[] = [];
   while (reader.pos < reader.len) {

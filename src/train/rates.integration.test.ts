@@ -101,7 +101,7 @@ describe('a warning', () => {
   });
 });
 
-const STEPS = 100;
+const STEPS = 60;
 /** A ResNet with the smallest layers. */
 const resNet: ResNetConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 1, 1], width: 8 };
 

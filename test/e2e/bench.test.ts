@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 const photos = fileURLToPath(new URL('../../../test/fixtures/photos', import.meta.url));
 const quick = ['--seconds', '0.3', '--ramp', '0.1', '--max-windows', '3', '--images', photos];
@@ -53,7 +53,7 @@ describe('vicregl bench', () => {
   });
 
   test('measures a running service, with two images per match', async () => {
-    const served = await startServedProcess('--model', model.folder.dir);
+    const served = await startServedProcess('--model', model.folder.dir, '--threads', '1');
     const { code, stdout, stderr } = await vicregl(
       ...['bench', '--address', served.address, '--method', 'Match', '--concurrency', '1', '--json', ...quick],
     );

@@ -7,20 +7,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
+import { readResult } from '../../src/evaluate/result/readResult.js';
+import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
 import { writeColouredImages } from '../support/colouredImages.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { until } from '../support/until.js';
-import { vicreglInHost as vicregl, vicreglIn } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
-// Before the host of commands starts, which inherits it: the committed experiments need no data to be listed.
-for (const name of ['DATA', 'COMPOSITES', 'PHOTOS']) process.env[name] = '/nonexistent';
+const root = await mkdtemp(join(tmpdir(), 'vicregl-experiments-'));
+after(() => rm(root, { recursive: true }));
+// Before the host of commands starts, which inherits it. The committed experiments need no data to be listed.
+Object.assign(process.env, { DATA: root, COMPOSITES: '/nonexistent', PHOTOS: '/nonexistent' });
 
 describe('vicregl experiments', () => {
-  let root: string;
   let file: string;
   before(async () => {
-    root = await mkdtemp(join(tmpdir(), 'vicregl-experiments-'));
     file = join(root, 'tiny.yaml');
     await writePhotographs(
       join(root, 'photographs'),
@@ -43,16 +45,15 @@ describe('vicregl experiments', () => {
           k: 3,
           baseline: 'pixels',
           device: 'cpu',
+          threads: 1,
         },
       },
     };
     await writeFile(file, stringify(experiment));
   });
-  after(() => rm(root, { recursive: true }));
 
-  const place = () => ({ env: { ...process.env, DATA: root } });
   const run = (out: string, ...flags: string[]) =>
-    vicreglIn(place(), 'experiments', 'run', file, '--out', join(root, out), ...flags);
+    vicregl('experiments', 'run', file, '--out', join(root, out), ...flags);
   const report = async (...outs: string[]) => {
     const folders = outs.map((out) => join(root, out));
     const { code, stdout, stderr } = await vicregl('experiments', 'report', ...folders);
@@ -61,28 +62,35 @@ describe('vicregl experiments', () => {
     return { figures, stdout, files: await readdir(join(folders[0]!, 'report')) };
   };
 
-  test('a run that is killed continues, and its figures equal those of two shards that were not', async () => {
+  /** Last loss and result of the first cell, without times. */
+  async function cellFigures(out: string) {
+    const cell = join(out, 'alpha-1/seed-1');
+    const { subjects } = await readResult(join(cell, 'knn.json'));
+    return { loss: ((await readRunLog(cell)).at(-1) as StepRecord)['l'], subjects };
+  }
+
+  test('a shard that is killed continues, its figures equal those of one that was not, and the report joins shards', async () => {
     const killed = join(root, 'killed');
-    const child = spawn(process.execPath, [bin, 'experiments', 'run', file, '--out', killed], {
-      ...place(),
+    const shard = ['--shard', '0/2'];
+    const child = spawn(process.execPath, [bin, 'experiments', 'run', file, '--out', killed, ...shard], {
       stdio: 'ignore',
     });
     const log = join(killed, 'alpha-1/seed-1/log.jsonl');
     await until(async () => existsSync(log) && (await readFile(log, 'utf8')).split('\n').length > 3, 20);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    const [resumed, first, second] = await Promise.all([
-      run('killed'),
-      run('shards', '--shard', '0/2'),
-      run('other', '--shard', '1/2'),
-    ]);
-    for (const { code, stderr } of [resumed, first, second]) assert.equal(code, 0, stderr);
-    assert.match(resumed.stderr, /\[1\/4\] alpha-1\/seed-1: training resumed\n/);
-    assert.match(resumed.stdout, /^4 of 4 cells done\n/);
+    const resumed = await run('killed', ...shard);
+    const other = await run('other', '--shard', '1/2');
+    // the cell of the kill alone
+    const unbroken = await run('unbroken', '--only', 'alpha-1', '--shard', '0/2');
+    for (const { code, stderr } of [resumed, other, unbroken]) assert.equal(code, 0, stderr);
+    assert.match(resumed.stderr, /\[1\/2\] alpha-1\/seed-1: training resumed\n/);
+    assert.match(resumed.stdout, /^2 of 2 cells done\n/);
+    assert.match(unbroken.stdout, /^1 of 1 cells done\n/);
+    const [continued, expected] = await Promise.all([killed, join(root, 'unbroken')].map(cellFigures));
+    assert.deepEqual(continued, expected);
 
-    const whole = await report('killed');
-    const merged = await report('shards', 'other');
-    assert.deepEqual(merged.figures, whole.figures);
+    const whole = await report('killed', 'other');
     assert.deepEqual(whole.figures.missing, []);
     assert.deepEqual(whole.figures.tables[0].variants, ['alpha-1', 'alpha-0.5', '(pixels)']);
     assert.match(whole.stdout, /top-1 accuracy \| alpha-0\.5 - alpha-1 \| +2 \|/);
@@ -99,7 +107,7 @@ describe('vicregl experiments', () => {
   test('SIGTERM stops after a checkpoint with exit code 0, and names what is left', async () => {
     const out = join(root, 'stopped');
     const args = [bin, 'experiments', 'run', file, '--out', out, '--only', 'alpha-1'];
-    const child = spawn(process.execPath, args, { ...place(), stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     let stdout = '';
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
@@ -126,22 +134,23 @@ describe('vicregl experiments', () => {
     };
     await writeFile(broken, stringify(experiment));
     const out = join(root, 'broken');
-    const { code, stdout } = await vicreglIn(place(), 'experiments', 'run', broken, '--out', out);
+    const { code, stdout } = await vicregl('experiments', 'run', broken, '--out', out);
     assert.equal(code, 3);
     assert.match(stdout, /^0 of 1 cells done, 1 failed\n {2}bad\/seed-1: training: step \d+: .*\n.*--retry-failed\n/);
     assert.match(await readFile(join(out, 'bad/seed-1/output.log'), 'utf8'), /\$ vicregl train --config .*\n/);
   });
 
   test('inputs that do not exist are found before anything runs', async () => {
-    const env = { env: { ...process.env, DATA: join(root, 'none') } };
-    const { code, stderr } = await vicreglIn(env, 'experiments', 'run', file, '--out', join(root, 'inputs'));
+    const missing = join(root, 'missing.yaml');
+    await writeFile(missing, (await readFile(file, 'utf8')).replaceAll('/labelled', '/none/labelled'));
+    const { code, stderr } = await vicregl('experiments', 'run', missing, '--out', join(root, 'inputs'));
     assert.equal(code, 1);
     assert.match(stderr, /evaluations\.knn: .*none\/labelled does not exist; mend the path/);
     assert.ok(!existsSync(join(root, 'inputs')));
   });
 
   test('list prints the cells with steps and settings', async () => {
-    const { code, stdout, stderr } = await vicreglIn(place(), 'experiments', 'list', file, '--shard', '1/2');
+    const { code, stdout, stderr } = await vicregl('experiments', 'list', file, '--shard', '1/2');
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^tiny: 2 variants x 2 seeds, based on .*base\.yaml\n/);
     assert.match(stdout, /\nalpha-0\.5\/seed-1 {2}16 {5}alpha-1 {8}loss\.alpha=0\.5\n/);

@@ -51,7 +51,6 @@ async function useEverything(place: Place, out: string): Promise<void> {
     assert.equal(code, 0, `${args[0]}: ${stderr}`);
   };
   const local = ['--local', '--device', 'cpu', '--threads', '1'];
-  await succeed('embed', photo, ...local);
   // an image with text: libvips may look for fonts and cache what it finds
   await succeed('match', photo, photo, '--top', '4', '--out', join(out, 'pairs.png'), ...local);
 

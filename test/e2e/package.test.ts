@@ -70,7 +70,8 @@ describe('the packed files', () => {
 const skip = await skipWithoutRegistry();
 
 test('the tests below are skipped with the reason if there is no registry, and fail if CI requires it', async (t) => {
-  const nowhere = { npm_config_registry: 'http://127.0.0.1:1/' };
+  // npm waits for ten seconds before it tries again, unless it is told otherwise.
+  const nowhere = { npm_config_registry: 'http://127.0.0.1:1/', npm_config_fetch_retry_mintimeout: '10' };
   const before = process.env['CI_NPM_REGISTRY'];
   t.after(() => {
     if (before !== undefined) process.env['CI_NPM_REGISTRY'] = before;

@@ -219,7 +219,8 @@ function isQuick([command, sub]: readonly string[], words: readonly string[]): b
   if (command === 'recipes') return true;
   if (command === 'models') return sub === 'list' || sub === 'show';
   return (
-    ['embed', 'features', 'match', 'model', 'health'].includes(command ?? '') && !words.includes('models/my-model')
+    ['embed', 'features', 'match', 'match-set', 'model', 'health'].includes(command ?? '') &&
+    !words.includes('models/my-model')
   );
 }
 

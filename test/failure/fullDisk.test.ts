@@ -10,7 +10,7 @@ import { checkpointPath, listCheckpoints, loadCheckpoint, readCheckpointIndex } 
 import { readRunLog } from '../../src/train/runLog.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
-import { vicregl } from '../support/vicregl.js';
+import { vicreglInHost as vicregl } from '../support/vicregl.js';
 
 /** Training on a disk that becomes full. */
 

@@ -41,17 +41,21 @@ async function restarts({ metricsAddress }: ServedProcess, reason: 'died' | 'hun
 
 /** Starts the service. It is stopped when the test fails, since it would keep the test process alive. */
 async function serve(t: TestContext, ...flags: string[]): Promise<ServedProcess> {
-  const served = await startServedProcess(...flags);
+  // The images are raw pixels, which need no decode process.
+  const served = await startServedProcess('--decode-processes', '0', ...flags);
   t.after(() => served.child.kill('SIGKILL'));
   return served;
 }
 
 /** Waits until a condition holds, within the time limit of the test. */
 async function until({ signal }: TestContext, holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await delay(5, undefined, { signal });
+  while (!(await holds())) await delay(10, undefined, { signal });
 }
 
-/** Callers that each send their next request when the last one is answered, until `stop` or the end of the test. */
+/** Pause of a caller between two requests, in milliseconds. Without it, the callers alone would take a processor. */
+const PAUSE_MS = 5;
+
+/** Callers that each send their next request a moment after the last one ended, until `stop` or the end of the test. */
 function startLoad(t: TestContext, address: string, callers: number) {
   const client = createClient({ address, deadlineMs: 20_000 });
   const failures: unknown[] = [];
@@ -64,8 +68,8 @@ function startLoad(t: TestContext, address: string, callers: number) {
         answered++;
       } catch (error) {
         failures.push(error);
-        if (error instanceof VicreglError && error.code === 'UNAVAILABLE') await delay(5);
       }
+      await delay(PAUSE_MS);
     }
   };
   const running = Array.from({ length: callers }, caller);

@@ -9,7 +9,7 @@ export const PYTHON = '/usr/bin/python3';
  */
 export function skipWithoutPython(...modules: readonly string[]): string | false {
   if (spawnSync(PYTHON, ['-c', `import ${modules.join(', ')}`]).status === 0) return false;
-  const missing = `Python lacks one of ${modules.join(', ')} (Debian: apt-get install python3-grpcio python3-protobuf)`;
+  const missing = `Python lacks one of ${modules.join(', ')} (Debian: apt-get install python3-grpcio python3-protobuf python3-numpy python3-h5py python3-faiss)`;
   if (process.env['CI_PYTHON'] !== 'required') return missing;
   throw new Error(`${missing}, and CI_PYTHON=required forbids to skip what needs it`);
 }

@@ -25,7 +25,7 @@ const region: readonly Described[] = [
   [{ name: 'top', type: 'double' }, ({ region: found }) => found!.top],
   [{ name: 'right', type: 'double' }, ({ region: found }) => found!.right],
   [{ name: 'bottom', type: 'double' }, ({ region: found }) => found!.bottom],
-  [{ name: 'coverage', type: 'double' }, ({ region: found }) => found!.coverage],
+  [{ name: 'coverage', type: 'float' }, ({ region: found }) => found!.coverage],
 ];
 
 /** The describing columns of a table, and how their values follow from a row. @param model adds a column with its name */

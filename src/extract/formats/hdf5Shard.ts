@@ -6,7 +6,11 @@ import { describingColumns } from './columns.js';
 import type { Row, ShardFormat, TableSpec } from './shardWriter.js';
 
 const dtypes = { float32: '<f', int8: '<b' } as const;
-const scalarTypes = { int32: '<i', double: '<d' } as const;
+const scalars = {
+  int32: { dtype: '<i', array: Int32Array },
+  float: { dtype: '<f', array: Float32Array },
+  double: { dtype: '<d', array: Float64Array },
+} as const;
 /** Bytes of a chunk of vectors; HDF5's cache holds 1 MiB of chunks. */
 const CHUNK_BYTES = 2 ** 18;
 /** Rows of a chunk of single numbers. */
@@ -150,11 +154,12 @@ export const hdf5Shard: ShardFormat = async ({ out, shard, tables, dtype, model,
     const described = describingColumns(table).map(([{ name, type: of }, value]) => {
       // h5wasm cannot append to variable-length strings.
       const texts: string[] | undefined = of === 'text' ? [] : undefined;
-      const numbers = of === 'text' ? undefined : appended(group, name, [], scalarTypes[of as 'int32'], SCALAR_ROWS);
+      const scalar = of === 'text' ? undefined : scalars[of as keyof typeof scalars];
+      const numbers = scalar && appended(group, name, [], scalar.dtype, SCALAR_ROWS);
       return {
         append: (row: Row) => {
           if (texts) texts.push(value(row) as string);
-          else numbers!.append((of === 'int32' ? Int32Array : Float64Array).of(value(row) as number));
+          else numbers!.append(scalar!.array.of(value(row) as number));
         },
         end: () => {
           numbers?.end();
@@ -173,6 +178,13 @@ export const hdf5Shard: ShardFormat = async ({ out, shard, tables, dtype, model,
     });
     return {
       files: [file],
+      abandon() {
+        try {
+          guarded(() => opened.root.close());
+        } catch {
+          // It was closed, or what it still held cannot be written either.
+        }
+      },
       async append(table, rows) {
         const { described, outputs } = opened.tables.get(table)!;
         guarded(() => {

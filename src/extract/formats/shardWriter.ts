@@ -42,6 +42,8 @@ export interface ShardWriter {
   append(table: TableSpec['name'], rows: readonly Row[]): Promise<void>;
   /** Writes what is left, and ends the content of the files. */
   end(): Promise<void>;
+  /** Frees what the writer holds, if the shard is given up. */
+  abandon?(): void;
   /** The files, to be finished and renamed by the caller. */
   readonly files: readonly StagedFile[];
 }

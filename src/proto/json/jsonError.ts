@@ -1,6 +1,13 @@
 /** A JSON value is not a message of the expected type. The message begins with the path of the field. */
 export class JsonError extends Error {
   override readonly name = 'JsonError';
+  /** Whether the text is over a limit, and thus too large rather than wrong. */
+  readonly tooLarge: boolean;
+
+  constructor(message: string, tooLarge = false) {
+    super(message);
+    this.tooLarge = tooLarge;
+  }
 }
 
 /** A value for an error message; long ones are cut. */

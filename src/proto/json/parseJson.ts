@@ -1,4 +1,4 @@
-import { type JsonLimits, jsonError } from './jsonError.js';
+import { JsonError, type JsonLimits, jsonError } from './jsonError.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -37,7 +37,9 @@ function checkLimits(bytes: Buffer, { depth: deepest, values: most }: JsonLimits
       if (depth > deepest) throw jsonError('', `the JSON is nested more than ${deepest} deep`);
     } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
     else if (byte === COMMA) values++;
-    if (values > most) throw jsonError('', `the JSON has more than ${most} values; send them in several requests`);
+    if (values > most) {
+      throw new JsonError(`the JSON has more than ${most} values; send them in several requests`, true);
+    }
   }
 }
 

@@ -12,6 +12,17 @@ export interface Status extends StatusDetails {
   readonly code: StatusCode;
 }
 
+/** An error whose status is already decided, such as that of an item which fails a whole call. */
+export class StatusError extends Error {
+  override readonly name = 'StatusError';
+  readonly status: Status;
+
+  constructor(status: Status) {
+    super(status.details);
+    this.status = status;
+  }
+}
+
 /** The one table from every layer's error codes to gRPC status. */
 const statusOf: {
   readonly image: Readonly<Record<ImageErrorCode, StatusCode>>;
@@ -151,6 +162,7 @@ function publicStatus(
  * texts of the runtime.
  */
 export function toStatus(error: unknown): Status {
+  if (error instanceof StatusError) return error.status;
   if (error instanceof ImageError) return publicStatus('image', statusOf.image[error.code], error);
   if (error instanceof FeatureOpError) return publicStatus('dense', statusOf.dense[error.code], error);
   if (error instanceof MatchError) return publicStatus('match', statusOf.match[error.code], error);

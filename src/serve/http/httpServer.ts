@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import cors from '@fastify/cors';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyRequest } from 'fastify';
 import { loadVicreglService } from '../../proto/load.js';
 import type { AnyDefinition } from '../../proto/methods.js';
 import { statusName } from '../../proto/status.js';
@@ -23,6 +23,8 @@ import { timeoutHeader } from './answerCall.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
+import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/embeddings.js';
+import { openapiDocument } from './openapi/document.js';
 import { servePage } from './page.js';
 import { routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
@@ -65,24 +67,21 @@ const PARAMETER_CHARACTERS = 500;
 /** Headers of responses that pages of allowed origins may read. */
 const exposedHeaders = [requestIdKey, 'server-timing', 'retry-after', 'vicregl-response'];
 
-/** Fastify's own errors have a status; they are about the form of the request. */
+/** The errors of Fastify and its plugins have a status; they are about the form of the request. */
 function frameworkError(error: unknown): unknown {
-  const { statusCode, message, code } = error as { statusCode?: number; message?: string; code?: string };
-  if (code?.startsWith('FST_') !== true || statusCode === undefined || statusCode >= 500) return error;
+  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return error;
   if (statusCode === 404) return new ServeError('unknown_route', `not found: ${message}`);
   if (statusCode === 415) return new ServeError('unsupported_media_type', 'the content-type cannot be read');
   return new ServeError('invalid_argument', `the request cannot be read: ${message}`);
 }
 
-/** The verbs of a path that no route with its verb has; empty for a path that does not exist. */
-function otherVerbs(app: FastifyInstance, { url }: FastifyRequest): string[] {
+/** The verb of a path that has no route for the verb of a request; undefined for a path that has none. */
+function otherVerb({ url, method }: FastifyRequest): string | undefined {
   const path = url.split('?', 1)[0]!;
-  const known = ['GET', 'POST'].filter((verb) => app.findRoute({ method: verb, url: path }) !== null);
-  if (known.length > 0) return known;
-  const match = Object.values(routes).find((route) =>
-    new RegExp(`^${route.path.replace(/:\w+/g, '[^/]+')}$`).test(path),
-  );
-  return match ? [match.verb] : [];
+  const known = [...Object.values(routes), { verb: 'POST', path: EMBEDDINGS_PATH }];
+  const found = known.find((route) => new RegExp(`^${route.path.replace(/:\w+/g, '[^/]+')}$`).test(path));
+  return found && found.verb !== method ? found.verb : undefined;
 }
 
 /**
@@ -196,13 +195,16 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   });
   app.addHook('onRequest', async (request) => admit(request));
   app.setErrorHandler((error, request, reply) => fail(error, request, reply));
+  // An error thrown here would not reach the error handler, where the page's files call it.
   app.setNotFoundHandler((request, reply) => {
-    const verbs = otherVerbs(app, request);
+    const verb = otherVerb(request);
     const path = request.url.split('?', 1)[0]!.slice(0, 100);
-    if (verbs.length === 0)
-      throw new ServeError('unknown_route', `not found: ${path}; see /openapi.json for the routes`);
-    reply.header('allow', verbs.join(', '));
-    throw new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verbs.join(' or ')}`);
+    if (verb !== undefined) reply.header('allow', verb);
+    const error =
+      verb === undefined
+        ? new ServeError('unknown_route', `not found: ${path}; see /openapi.json for the routes`)
+        : new ServeError('wrong_method', `${path} does not have ${request.method}; use ${verb}`);
+    fail(error, request, reply);
   });
 
   const definitions = loadVicreglService().service;
@@ -223,7 +225,22 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       ),
     });
   }
+  app.route({
+    method: 'POST',
+    url: EMBEDDINGS_PATH,
+    config: { rpc: EMBEDDINGS_METHOD, errors: 'openai', queueing: true },
+    handler: embeddingsRoute(
+      definitions[EMBEDDINGS_METHOD] as AnyDefinition,
+      methods[EMBEDDINGS_METHOD].handle as Method<unknown, unknown>,
+      host,
+    ),
+  });
   const withoutToken = { config: { open: true } };
+  let description: string | undefined;
+  app.get('/openapi.json', withoutToken, async (_request, reply) => {
+    description ??= JSON.stringify(openapiDocument(definitions, store !== undefined));
+    return reply.type('application/json').send(description);
+  });
   app.get('/healthz', withoutToken, async (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', withoutToken, async (_request, reply) => {
     const { code, text } = readinessAnswer(readiness);

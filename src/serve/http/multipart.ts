@@ -58,7 +58,13 @@ export async function readForm(contentType: string, body: Buffer): Promise<Form>
     }
     parser.on('error', damaged);
     for (const limit of ['partsLimit', 'filesLimit', 'fieldsLimit'] as const) parser.on(limit, tooMany);
+    // The types of the parser say that a part has a name.
+    const nameless = (name: string | undefined): boolean => {
+      if (name === undefined) fail(invalid('a part of the form has no name'));
+      return name === undefined;
+    };
     parser.on('field', (name, value, nameCut, valueCut) => {
+      if (nameless(name)) return;
       if (nameCut) fail(invalid(`a part of the form has a name of more than ${MAX_NAME_BYTES} bytes`));
       else if (valueCut) fail(invalid(`${name}: has more than ${MAX_VALUE_BYTES} bytes; send it as a file or as JSON`));
       else values.push([name, value]);
@@ -69,6 +75,7 @@ export async function readForm(contentType: string, body: Buffer): Promise<Form>
       stream.on('error', damaged);
       stream.on('end', () => {
         const bytes = Buffer.concat(chunks);
+        if (type !== 'application/json' && nameless(name)) return;
         if (type !== 'application/json') values.push([name, bytes]);
         else if (json) fail(invalid('the form has two parts of JSON; send one'));
         else json = bytes;

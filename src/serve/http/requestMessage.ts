@@ -49,7 +49,8 @@ function objectIn(bytes: Buffer, limits: JsonLimits): Record<string, unknown> {
 
 /** An error of a message in JSON as one of the service. */
 export function asServeError(error: unknown): unknown {
-  return error instanceof JsonError ? invalid(error.message) : error;
+  if (!(error instanceof JsonError)) return error;
+  return error.tooLarge ? new ServeError('too_large', error.message) : invalid(error.message);
 }
 
 /**

@@ -1,0 +1,176 @@
+/**
+ * Compares the images a second of `extract` with those of the raw session, in one run whose sides alternate, and measures how the
+ * memory of `extract` grows.
+ *
+ * The images are JPEG files of 384 x 256 in a folder, cut from the photographs of test/fixtures/photos. The raw session runs the
+ * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here.
+ *
+ *   node dist/scripts/bench/extract.js [--images 10000] [--parts 10] [--format npy] [--seconds 10] [--model DIR]
+ *
+ * `--parts`: the images are extracted in so many parts, between which the raw session is measured.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import sharp from 'sharp';
+import { treeCpuSeconds } from '../../src/bench/processCpu.js';
+import { median } from '../../src/bench/quantile.js';
+import { fastestRaw, rawForms } from '../../src/bench/raw.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
+import { startBatchEngine } from '../../src/cli/engine.js';
+import { openImageSource } from '../../src/data/sources.js';
+import { modelDigest } from '../../src/evaluate/subjects/modelSubject.js';
+import { extractFeatures } from '../../src/extract/extract.js';
+import type { Wanted } from '../../src/extract/features.js';
+import { type FormatName, openFormat } from '../../src/extract/formats/formats.js';
+import { createLocalExtractor } from '../../src/extract/localExtractor.js';
+import { openModelFolder } from '../../src/models/folder.js';
+import { silentProgress } from '../../src/progress/work.js';
+import { stream } from '../../src/tensor/random.js';
+import { residentMb } from '../../test/support/settledMemory.js';
+
+const { values } = parseArgs({
+  options: {
+    images: { type: 'string', default: '10000' },
+    parts: { type: 'string', default: '10' },
+    format: { type: 'string', default: 'npy' },
+    seconds: { type: 'string', default: '10' },
+    model: { type: 'string', default: bundledModelFolder },
+  },
+});
+const count = Number(values.images);
+const parts = Number(values.parts);
+const [WIDTH, HEIGHT] = [384, 256];
+
+/** Writes the files: distinct crops of the photographs, the same on every machine. */
+async function writeImages(folder: string): Promise<void> {
+  await mkdir(folder);
+  const photographs = await Promise.all(
+    ['astronaut.jpg', 'coffee.jpg', 'chelsea.png'].map((name) =>
+      sharp(join('test/fixtures/photos', name)).resize(600, 500, { fit: 'cover' }).removeAlpha().raw().toBuffer(),
+    ),
+  );
+  for (let i = 0; i < count; i++) {
+    const random = stream(i, 'bench extract');
+    const [left, top] = [random.integer(600 - WIDTH + 1), random.integer(500 - HEIGHT + 1)];
+    const raw = { width: 600, height: 500, channels: 3 } as const;
+    const file = await sharp(photographs[i % photographs.length]!, { raw })
+      .extract({ left, top, width: WIDTH, height: HEIGHT })
+      .jpeg({ quality: 90 })
+      .toBuffer();
+    await writeFile(join(folder, `${String(i).padStart(6, '0')}.jpg`), file);
+  }
+}
+
+/** Least-squares slope in MB per minute. */
+function slope(points: readonly { readonly minutes: number; readonly mb: number }[]): number {
+  const mean = (of: (point: (typeof points)[number]) => number) =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length;
+  const [x, y] = [mean(({ minutes }) => minutes), mean(({ mb }) => mb)];
+  const squares = points.reduce((sum, { minutes }) => sum + (minutes - x) ** 2, 0);
+  return points.reduce((sum, { minutes, mb }) => sum + (minutes - x) * (mb - y), 0) / squares;
+}
+
+const rounded = (value: number) => Number(value.toPrecision(3));
+const scratch = await mkdtemp(join(tmpdir(), 'vicregl-bench-extract-'));
+try {
+  await writeImages(join(scratch, 'images'));
+  const source = await openImageSource(join(scratch, 'images'));
+  const folder = await openModelFolder(values.model);
+  const { preprocessing, stride } = folder.manifest;
+  const raw = await fastestRaw(folder, 'cpu', rawForms('cpu'), Number(values.seconds) / 2);
+  const wanted: Wanted = { embedding: { space: 'backbone' }, dtype: 'float32', l2: false };
+  const engine = await startBatchEngine(folder, { device: 'cpu' }, () => {});
+  const policy = { kind: 'shortestSide', resize: preprocessing.resize, crop: preprocessing.crop } as const;
+  const extractor = createLocalExtractor(engine, {
+    wanted,
+    policy,
+    sha256: modelDigest(folder.manifest),
+    pooled: false,
+  });
+  const formatName = values.format as FormatName;
+  const format = await openFormat(formatName, { outputs: extractor.outputs, oneSize: true, dtype: 'float32' });
+
+  const memory: { minutes: number; mb: number }[] = [];
+  let working = 0;
+  const rates: number[] = [];
+  const ratios: number[] = [];
+  /** CPU time of an image: of this process and its workers. */
+  const cpuMs: number[] = [];
+  for (let index = 0; index < parts; index++) {
+    const before = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
+    const cpu = await treeCpuSeconds(process.pid);
+    const start = performance.now();
+    const sampling = setInterval(() => {
+      void residentMb(process.pid).then((mb) =>
+        memory.push({ minutes: (working + performance.now() - start) / 60e3, mb }),
+      );
+    }, 1000);
+    const { images } = await extractFeatures({
+      source,
+      extractor,
+      wanted,
+      out: join(scratch, 'out'),
+      formatName,
+      format,
+      oneSize: true,
+      resize: `shortest:${preprocessing.resize},${preprocessing.crop}`,
+      inputPixels: preprocessing.crop ** 2,
+      share: { index, count: parts, origin: 'bench' },
+      batch: extractor.batch,
+      resume: false,
+      maxFailures: 0,
+      signal: new AbortController().signal,
+      progress: silentProgress,
+      note: () => {},
+    });
+    const milliseconds = performance.now() - start;
+    clearInterval(sampling);
+    const used = ((await treeCpuSeconds(process.pid)) ?? Number.NaN) - (cpu ?? Number.NaN);
+    cpuMs.push((used * 1e3) / images);
+    working += milliseconds;
+    const after = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
+    const rate = images / (milliseconds / 1e3);
+    rates.push(rate);
+    ratios.push(rate / ((before + after) / 2));
+    console.error(
+      `part ${index}: extract ${rate.toFixed(1)} images/s, raw ${before.toFixed(1)} and ${after.toFixed(1)}`,
+    );
+  }
+  // The first part warms up: the allocators take their memory.
+  const settled = memory.filter(({ minutes }) => minutes > working / 60e3 / parts);
+  const { threads, sessions, batch, spinning } = raw.side.measurement();
+  console.log(
+    JSON.stringify(
+      {
+        machine: `${availableParallelism()} x ${cpus()[0]?.model.trim()}`,
+        model: folder.manifest.name,
+        images: count,
+        format: formatName,
+        stride,
+        batch: extractor.batch,
+        raw: { threads, sessions, batch, spinning, imagesPerSecond: rounded(raw.side.measurement().imagesPerSecond) },
+        imagesPerSecond: rounded(median(rates)),
+        ratio: rounded(median(ratios)),
+        cpuMsPerImage: {
+          extract: rounded(median(cpuMs)),
+          raw: rounded(raw.side.measurement().cpuSecondsPerImage * 1e3),
+        },
+        ratios: ratios.map(rounded),
+        memory: {
+          samples: settled.length,
+          mb: rounded(median(settled.map(({ mb }) => mb))),
+          mbPerMinute: rounded(slope(settled)),
+        },
+      },
+      null,
+      1,
+    ),
+  );
+  await raw.side.close();
+  await extractor.close();
+  await source.close();
+} finally {
+  await rm(scratch, { recursive: true });
+}

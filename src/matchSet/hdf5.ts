@@ -1,0 +1,96 @@
+import { open } from 'node:fs/promises';
+import h5wasm, { type Group } from 'h5wasm/node';
+import { writeWholeFile } from './wholeFile.js';
+
+/** The reason in HDF5's error stack, which has the system's message at its end; other errors unchanged. */
+function plainError(path: string, cause: unknown): unknown {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  if (!text.includes('HDF5-DIAG')) return cause;
+  const reason = /error message = '([^']+)'/.exec(text)?.[1] ?? text.split('\n', 1)[0];
+  return new Error(`${path}: ${reason}`, { cause });
+}
+
+async function ready(): Promise<void> {
+  // Without this, a failed write would be a message on stderr and a damaged file.
+  (await h5wasm.ready).activate_throwing_error_handler();
+}
+
+/** The clock stands still: HDF5 writes the times of creation into the file, which would differ in every run. */
+function timeless<T>(path: string, work: () => T): T {
+  const { now } = Date;
+  Date.now = () => 0;
+  try {
+    return work();
+  } catch (cause) {
+    throw plainError(path, cause);
+  } finally {
+    Date.now = now;
+  }
+}
+
+/** A file that is being written. */
+export interface Hdf5Writer {
+  /** Works with the open file; must not be asynchronous. */
+  write(work: (root: Group) => void): void;
+}
+
+/**
+ * Writes an HDF5 file beside its place, syncs it, and renames it: at every moment there is the whole file or none.
+ * @throws Error with the path and the system's reason if it cannot be written; the temporary file is removed.
+ */
+export async function writeHdf5(path: string, fill: (writer: Hdf5Writer) => Promise<void>): Promise<void> {
+  await ready();
+  await writeWholeFile(path, async (temporary) => {
+    const file = timeless(temporary, () => new h5wasm.File(temporary, 'w'));
+    try {
+      await fill({ write: (work) => timeless(temporary, () => work(file)) });
+    } catch (error) {
+      try {
+        file.close();
+      } catch {
+        // It could not be written anyway.
+      }
+      throw error;
+    }
+    timeless(temporary, () => file.close());
+  });
+}
+
+/** A file that is being read. */
+export interface Hdf5Reader {
+  readonly root: Group;
+  close(): void;
+}
+
+/** @throws Error with the path if it is no HDF5 file. */
+export async function readHdf5(path: string): Promise<Hdf5Reader> {
+  await ready();
+  // Node's error names the path and the reason; that of HDF5 does not.
+  await (await open(path, 'r')).close();
+  try {
+    const file = new h5wasm.File(path, 'r');
+    return { root: file, close: () => void file.close() };
+  } catch (cause) {
+    throw plainError(path, cause);
+  }
+}
+
+/** The group of a name with slashes; the groups between are created. */
+export function groupAt(root: Group, name: string): Group {
+  let group = root;
+  for (const part of name.split('/')) {
+    const found = group.keys().includes(part) ? group.get(part) : null;
+    group = (found as Group | null) ?? group.create_group(part);
+  }
+  return group;
+}
+
+/** Writes a data set of numbers. */
+export function writeNumbers(
+  group: Group,
+  name: string,
+  shape: readonly number[],
+  data: Float32Array | Int32Array,
+): void {
+  group.create_dataset({ name, data, shape: [...shape], dtype: data instanceof Int32Array ? '<i' : '<f' });
+}
