@@ -11,12 +11,15 @@ import { pino } from 'pino';
 import type { Browser, Page } from 'playwright-core';
 import ts from 'typescript';
 import { type Client, createClient } from '../../src/client/index.js';
+import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { exportModel } from '../../src/models/exportModel.js';
 import { openModelFolder } from '../../src/models/folder.js';
+import { createToken, createTokenStore, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { launchChromium, skipWithoutChromium } from '../support/chromium.js';
 import { PYTHON } from '../support/python.js';
+import { tinyManifest } from '../support/tinyModel.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
 import { assertAccessible, assertFits, openWatched, type WatchedPage } from '../support/watchedPage.js';
 
@@ -452,6 +455,38 @@ describe('the looking glass', { skip }, () => {
     const [count, mean, median, high] = (await inference.getByRole('cell').allTextContents()).map(Number);
     assert.equal(count, 5);
     assert.ok(mean! > 0 && median! > 0 && high! >= median!, `${mean} ${median} ${high}`);
+    assert.deepEqual(problems, []);
+  });
+
+  test('a service with tokens is asked with the one that the user gives, also for its metrics', async (t) => {
+    const token = createToken();
+    const entry = { name: 'page', sha256: hashToken(token).toString('hex'), admin: false };
+    const manifest = { ...tinyManifest, files: {} };
+    const closed = await createServer({
+      models: [{ engine: createFakeEngine({ manifest }) }],
+      logger: pino({ level: 'silent' }),
+      ...{ address: '127.0.0.1:0', metricsAddress: 'off', httpAddress: '127.0.0.1:0' },
+      auth: { store: createTokenStore([entry]), openHealth: true },
+    });
+    t.after(() => closed.close());
+    const address = `http://${closed.httpAddress}/`;
+    assert.equal((await fetch(`${address}metrics`)).status, 401);
+    const { page, problems, close } = await openWatched(browser, address);
+    t.after(close);
+    await page.getByText('The service asks for a token.').waitFor();
+    await assertAccessible(page, 'a token is wanted');
+    await page.getByLabel('Token').fill('vrg_wrong');
+    await page.getByRole('button', { name: 'Use it' }).click();
+    await page
+      .getByText(/unknown|invalid|not known/i)
+      .first()
+      .waitFor();
+    await page.getByLabel('Token').fill(token);
+    await page.keyboard.press('Enter');
+    await page.locator('.model').waitFor();
+    await tab(page, 'Live');
+    await page.getByText('Latency by phase').waitFor();
+    await page.getByText('The service asks for a token.').waitFor({ state: 'detached' });
     assert.deepEqual(problems, []);
   });
 

@@ -119,9 +119,7 @@ export function LiveView() {
   ] as const;
   return (
     <>
-      <p class="about">
-        From the service's own metrics, of all its callers. Means and quantiles are of the last minute.
-      </p>
+      <p class="about">From the service's own metrics, over all callers. Figures are of the last minute.</p>
       <Problem error={error} what="The metrics cannot be read any more." />
       <dl class="figures">
         {figures.map(([label, value]) => (
