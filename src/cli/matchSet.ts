@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { VicreglError } from '../client/vicreglError.js';
 import { openImageSource } from '../data/sources.js';
-import { isFileError } from '../files/fileProblem.js';
 import { checkOutputFolder, writeOutput } from '../files/output.js';
 import { openNearestSession, searchNearest } from '../match/tiled/search.js';
 import { type MatchSetFormat, matchSet, type PairChoice } from '../matchSet/matchSet.js';
@@ -105,22 +104,20 @@ export function registerMatchSet(program: Command): void {
         const session = await openNearestSession(flags.threads ?? 0);
         try {
           const done = await withProgress((progress) =>
-            matchSet({
-              ...{ images, choice, out, format, singleCamera, client, progress },
-              features: {
-                size: resize,
-                ...(space && { space }),
-                ...(stage !== undefined && { stage }),
-                ...denseOptions(flags),
-              },
-              matching: { topGamma: top, mutual, ...matchTests(flags), ...homographyOptions(flags) },
-              search: (pair, signal) => searchNearest(session, pair, signal),
-              signal: controller.signal,
-            }).catch((error: unknown) => {
-              // Errors of the client have codes too, and are no errors of the output.
-              if (!isFileError(error)) throw error;
-              return writeOutput('--out', out, () => Promise.reject(error)).then(() => Promise.reject(error));
-            }),
+            writeOutput('--out', out, () =>
+              matchSet({
+                ...{ images, choice, out, format, singleCamera, client, progress },
+                features: {
+                  size: resize,
+                  ...(space && { space }),
+                  ...(stage !== undefined && { stage }),
+                  ...denseOptions(flags),
+                },
+                matching: { topGamma: top, mutual, ...matchTests(flags), ...homographyOptions(flags) },
+                search: (pair, signal) => searchNearest(session, pair, signal),
+                signal: controller.signal,
+              }),
+            ),
           );
           printJson({ out, ...done });
           if (done.failed.length > 0) process.exitCode = SOME_FAILED;

@@ -102,12 +102,10 @@ describe('output paths', () => {
       throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
     };
     await assert.rejects(writeOutput('--out', path, full), refused(path, /no space left on the device \(ENOSPC\)/));
-    const other = new TypeError('not a system error');
-    await assert.rejects(
-      writeOutput('--out', path, async () => {
-        throw other;
-      }),
-      other,
-    );
+    const coded = Object.assign(new Error('no service'), { code: 'UNAVAILABLE' });
+    for (const other of [new TypeError('not a system error'), coded]) {
+      const failing = writeOutput('--out', path, () => Promise.reject(other));
+      await assert.rejects(failing, (error) => error === other);
+    }
   });
 });

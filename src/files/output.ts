@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { isFileError } from './fileProblem.js';
 
 /** An output path that cannot be written; `message` names the flag, the path and the reason. */
 export class OutputError extends Error {
@@ -109,12 +110,12 @@ export async function checkOutputFile(what: string, path: string): Promise<void>
   }
 }
 
-/** Runs a write. @throws OutputError if the system fails it, for example because the disk is full. */
-export async function writeOutput(what: string, path: string, write: () => Promise<void>): Promise<void> {
+/** Runs a write. @throws OutputError if the file system fails it, for example because the disk is full; other errors as they are. */
+export async function writeOutput<T>(what: string, path: string, write: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await write();
   } catch (cause) {
-    throw codeOf(cause) === '' ? cause : outputError(what, path, cause);
+    throw isFileError(cause) || codeOf(cause) in REASONS ? outputError(what, path, cause) : cause;
   }
 }
 
