@@ -32,7 +32,7 @@ export async function openSecurity(
   logger: Logger,
   others: readonly Reloadable[] = [],
 ): Promise<Security> {
-  const { tlsCert, tlsKey, tlsClientCa, address } = config;
+  const { tlsCert, tlsKey, tlsClientCa, address, httpAddress } = config;
   const parts: Reloadable[] = [];
   const tls =
     tlsCert !== undefined && tlsKey !== undefined
@@ -54,14 +54,16 @@ export async function openSecurity(
       },
     });
   }
-  const open = !isLoopback(parseAddress(address, 'address').host);
+  const isOpen = (each: string, option: string): boolean =>
+    each !== 'off' && !isLoopback(parseAddress(each, option).host);
+  const open = isOpen(address, 'address') || isOpen(httpAddress, 'httpAddress');
   if (open && !store && tlsClientCa === undefined) {
     logger.warn(
-      { address },
+      { address, httpAddress },
       'everyone who can reach this address may call; set tokensFile or tlsClientCa to restrict access',
     );
   } else if (open && store && !tls) {
-    logger.warn({ address }, 'tokens are sent in plain text without TLS; set tlsCert and tlsKey');
+    logger.warn({ address, httpAddress }, 'tokens are sent in plain text without TLS; set tlsCert and tlsKey');
   }
   return { ...(tls && { tls }), ...(store && { store }), reload: createReload([...parts, ...others], logger) };
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { memorySource } from '../../../test/support/memorySource.js';
-import { readZipDirectory, zipEntryStart } from '../../checkpoint/zipDirectory.js';
-import { storedZip } from './storedZip.js';
+import { readZipDirectory, zipEntryStart } from '../../src/checkpoint/zipDirectory.js';
+import { storedZip } from '../../src/serve/http/storedZip.js';
+import { memorySource } from '../support/memorySource.js';
 
 test('a stored archive is read back, member by member, and the same members give the same bytes', async () => {
   const members = [
