@@ -45,6 +45,8 @@ export async function servePage(app: FastifyInstance, folder: string, index = 'i
     await scope.register(serveStatic, {
       root: folder,
       prefix: '/',
+      // A route for each file: paths that do not exist are answered as elsewhere, which includes the check of the token.
+      wildcard: false,
       index: [index],
       allowedPath: (path) => extname(path) !== '.html' || path === `/${index}`,
       dotfiles: 'deny',
