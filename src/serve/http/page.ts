@@ -52,7 +52,9 @@ export async function servePage(app: FastifyInstance, folder: string, index = 'i
       dotfiles: 'deny',
       list: false,
       cacheControl: false,
-      setHeaders: (reply, path) => void reply.headers(fileHeaders(path)),
+      setHeaders: (response, path) => {
+        for (const [name, value] of Object.entries(fileHeaders(path))) response.setHeader(name, value);
+      },
     });
   });
   return true;
