@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BATCH, learn, shrunk } from '../../test/support/learning.js';
+import { long } from '../../test/support/longTests.js';
 import { writePhotographs } from '../../test/support/tinyRun.js';
 import type { ResNetConfig } from '../nn/resnet.js';
 import { parseTrainConfig } from './config.js';
@@ -107,7 +108,7 @@ const resNet: ResNetConfig = { family: 'resnet', block: 'basic', layers: [1, 1, 
 
 describe(`${STEPS} steps move the weights and lower the loss`, () => {
   for (const kind of ['adamw', 'lars', 'sgd'] as const) {
-    it(`with the defaults of ${kind}, and at the peak rates of the recipes that use it`, async () => {
+    it(`with the defaults of ${kind}, and at the peak rates of the recipes that use it`, long, async () => {
       /** Base rates for a small batch, by their source. Those with the same peak rate occur once. */
       const rates = new Map([[usualBaseLr(kind, BATCH), `the defaults of ${kind}`]]);
       for (const file of (await readdir('recipes')).filter((name) => name.endsWith('.yaml'))) {

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { folderTree } from '../support/folderTree.js';
+import { long } from '../support/longTests.js';
 import { bin } from '../support/servedProcess.js';
 import { skipWithoutSlurm, startSlurm } from '../support/slurm.js';
 import { withTinyModel } from '../support/tinyModel.js';
@@ -19,6 +20,7 @@ const TASKS = 4;
 
 test('the Slurm array, one task of which is killed and requeued, gives the folder of a single run', {
   skip: skipWithoutSlurm(),
+  ...long,
 }, async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-slurm-'));
   const model = await withTinyModel();

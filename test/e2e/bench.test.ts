@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { long } from '../support/longTests.js';
 import { startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
@@ -29,7 +30,7 @@ describe('vicregl bench', () => {
   });
   after(() => model.remove());
 
-  test('starts a service and measures it and the raw session, in a closed and an open loop', async () => {
+  test('starts a service and measures it and the raw session, in a closed and an open loop', long, async () => {
     const { code, stdout, stderr } = await vicregl(
       ...['bench', '--model', model.folder.dir, '--concurrency', '2', '--rate', '20', '--json', ...quick],
       ...['--', '--threads', '1'],

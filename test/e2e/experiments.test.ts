@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import { readResult } from '../../src/evaluate/result/readResult.js';
 import { readRunLog, type StepRecord } from '../../src/train/runLog.js';
 import { writeColouredImages } from '../support/colouredImages.js';
+import { long } from '../support/longTests.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { until } from '../support/until.js';
@@ -20,7 +21,7 @@ after(() => rm(root, { recursive: true }));
 // Before the host of commands starts, which inherits it. The committed experiments need no data to be listed.
 Object.assign(process.env, { DATA: root, COMPOSITES: '/nonexistent', PHOTOS: '/nonexistent' });
 
-describe('vicregl experiments', () => {
+describe('vicregl experiments', long, () => {
   let file: string;
   before(async () => {
     file = join(root, 'tiny.yaml');

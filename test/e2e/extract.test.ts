@@ -13,6 +13,7 @@ import { createSession, runSession } from '../../src/onnx/session.js';
 import { searchGraph } from '../../src/probe/knn.js';
 import { tensor } from '../../src/tensor/tensor.js';
 import { folderTree } from '../support/folderTree.js';
+import { long } from '../support/longTests.js';
 import { PYTHON, skipWithoutPython } from '../support/python.js';
 import { bin, type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
@@ -161,33 +162,37 @@ describe('vicregl extract in process', () => {
     ['npy', '200k'],
     ['hdf5', '1m'],
   ] as const) {
-    it(`on a disk that becomes full says so, leaves no part of a shard, and goes on when there is room (${format})`, async (t) => {
-      const disk = join(scratch, `disk-${format}`);
-      await mkdir(disk);
-      try {
-        execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk], { stdio: 'ignore' });
-      } catch {
-        return t.skip('this user cannot mount a disk');
-      }
-      try {
-        const out = join(disk, 'out');
-        const flags = ['--what', 'embedding,features', '--format', format];
-        // In its own process: h5wasm keeps a file open that it could not close.
-        const full = await vicregl(...local(out, ...flags));
-        assert.equal(full.code, 1, full.stdout);
-        assert.match(full.stderr, /--out: .* cannot be written: no space left on (the )?device/i);
-        assert.deepEqual(await leftovers(out), []);
-        const records = (await readdir(join(out, 'shards'))).length;
-        assert.ok(records >= 1 && records < 6, String(records));
-        execFileSync('mount', ['-o', 'remount,size=64m', disk]);
-        const { code, stderr, stdout } = await vicregl(...local(out, ...flags, '--resume'));
-        assert.equal(code, 0, stderr);
-        assert.deepEqual((JSON.parse(stdout) as { shards: object }).shards, { done: 6 - records, before: records });
-        if (format === 'npy') assert.deepEqual(await folderTree(out), await folderTree(whole));
-      } finally {
-        execFileSync('umount', [disk]);
-      }
-    });
+    it(
+      `on a disk that becomes full says so, leaves no part of a shard, and goes on when there is room (${format})`,
+      long,
+      async (t) => {
+        const disk = join(scratch, `disk-${format}`);
+        await mkdir(disk);
+        try {
+          execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk], { stdio: 'ignore' });
+        } catch {
+          return t.skip('this user cannot mount a disk');
+        }
+        try {
+          const out = join(disk, 'out');
+          const flags = ['--what', 'embedding,features', '--format', format];
+          // In its own process: h5wasm keeps a file open that it could not close.
+          const full = await vicregl(...local(out, ...flags));
+          assert.equal(full.code, 1, full.stdout);
+          assert.match(full.stderr, /--out: .* cannot be written: no space left on (the )?device/i);
+          assert.deepEqual(await leftovers(out), []);
+          const records = (await readdir(join(out, 'shards'))).length;
+          assert.ok(records >= 1 && records < 6, String(records));
+          execFileSync('mount', ['-o', 'remount,size=64m', disk]);
+          const { code, stderr, stdout } = await vicregl(...local(out, ...flags, '--resume'));
+          assert.equal(code, 0, stderr);
+          assert.deepEqual((JSON.parse(stdout) as { shards: object }).shards, { done: 6 - records, before: records });
+          if (format === 'npy') assert.deepEqual(await folderTree(out), await folderTree(whole));
+        } finally {
+          execFileSync('umount', [disk]);
+        }
+      },
+    );
   }
 
   it('rejects flags that contradict each other, with the flag', async () => {
@@ -217,7 +222,7 @@ describe('vicregl extract by a service', () => {
     await ended;
   };
 
-  it('gives what the service answers, goes on when the service comes back, and pools over boxes', async () => {
+  it('gives what the service answers, goes on when the service comes back, and pools over boxes', long, async () => {
     let service: ServedProcess | undefined = await startServedProcess('--model', model);
     try {
       const { address } = service;

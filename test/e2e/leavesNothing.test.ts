@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
+import { long } from '../support/longTests.js';
 import { type Place, startServedProcessWith } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicreglIn } from '../support/vicregl.js';
@@ -68,7 +69,7 @@ async function useEverything(place: Place, out: string): Promise<void> {
   await succeed('export', run, '--out', join(out, 'model'));
 }
 
-describe('a start and an inference, training and an export', () => {
+describe('a start and an inference, training and an export', long, () => {
   test('leave no files in the home, temporary and current folders', async () => {
     const watched = join(scratch, 'watched');
     const cwd = join(watched, 'current');

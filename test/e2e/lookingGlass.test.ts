@@ -18,6 +18,7 @@ import { openModelFolder } from '../../src/models/folder.js';
 import { createToken, createTokenStore, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { launchChromium, skipWithoutChromium } from '../support/chromium.js';
+import { long } from '../support/longTests.js';
 import { PYTHON } from '../support/python.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { tinyModelConfig, tinyWeights } from '../support/tinyWeights.js';
@@ -169,7 +170,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  test('norms and the nearest photographs are those of the service', async (t) => {
+  test('norms and the nearest photographs are those of the service', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
     await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
@@ -248,7 +249,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  test('the maps of a stage are matched as sent features', async (t) => {
+  test('the maps of a stage are matched as sent features', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
     await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
@@ -273,7 +274,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  test('crops drawn by hand are matched by location, also flipped', async (t) => {
+  test('crops drawn by hand are matched by location, also flipped', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
     await upload(page, 'coffee.jpg');
@@ -347,7 +348,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  test('dropped and pasted files are read', async (t) => {
+  test('dropped and pasted files are read', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
     const bytes = (await readFile(photo('cat.jpg'))).toString('base64');
@@ -409,41 +410,45 @@ describe('the looking glass', { skip }, () => {
     [1200, 'light'],
     [360, 'dark'],
   ] as const) {
-    test(`no view breaks a rule of axe-core or the window's width, ${width} px wide in ${scheme} colours`, async (t) => {
-      const { page, problems, close } = await visit({ viewport: { width, height: 800 }, colorScheme: scheme });
-      t.after(close);
-      await page.locator('.model').waitFor();
-      const check = async (state: string) => {
-        await assertAccessible(page, state);
-        await assertFits(page, state);
-      };
-      await check('empty');
-      await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
-      for (const [view, text] of [
-        ['Components', /basis of the first/],
-        ['Similarity', /most similar/],
-        ['Norms', /mean norm/],
-        ['Nearest', /cosine similarity of their global/],
-        ['Matches', /^20 pairs\./],
-      ] as const) {
-        await tab(page, view);
-        await settled(page, text);
-        await check(view);
-      }
-      await page.getByLabel('Homography').check();
-      await page.getByText(/Homography: |No homography/).waitFor();
-      await page.getByLabel('Two crops of the first, by features').check();
-      await page.getByText('Copy as gRPC').click();
-      await settled(page, /pairs\. Click/);
-      await check('crops and code');
-      await tab(page, 'Live');
-      await page.getByText('Latency by phase').waitFor();
-      await check('Live');
-      assert.deepEqual(problems, []);
-    });
+    test(
+      `no view breaks a rule of axe-core or the window's width, ${width} px wide in ${scheme} colours`,
+      width === 1200 ? {} : long,
+      async (t) => {
+        const { page, problems, close } = await visit({ viewport: { width, height: 800 }, colorScheme: scheme });
+        t.after(close);
+        await page.locator('.model').waitFor();
+        const check = async (state: string) => {
+          await assertAccessible(page, state);
+          await assertFits(page, state);
+        };
+        await check('empty');
+        await upload(page, 'coffee.jpg', 'coffee-tilted.jpg');
+        for (const [view, text] of [
+          ['Components', /basis of the first/],
+          ['Similarity', /most similar/],
+          ['Norms', /mean norm/],
+          ['Nearest', /cosine similarity of their global/],
+          ['Matches', /^20 pairs\./],
+        ] as const) {
+          await tab(page, view);
+          await settled(page, text);
+          await check(view);
+        }
+        await page.getByLabel('Homography').check();
+        await page.getByText(/Homography: |No homography/).waitFor();
+        await page.getByLabel('Two crops of the first, by features').check();
+        await page.getByText('Copy as gRPC').click();
+        await settled(page, /pairs\. Click/);
+        await check('crops and code');
+        await tab(page, 'Live');
+        await page.getByText('Latency by phase').waitFor();
+        await check('Live');
+        assert.deepEqual(problems, []);
+      },
+    );
   }
 
-  test('the live view shows what the metrics count', async (t) => {
+  test('the live view shows what the metrics count', long, async (t) => {
     const { page, problems, close } = await visit();
     t.after(close);
     await tab(page, 'Live');
@@ -458,7 +463,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  test('a service with tokens is asked with the one that the user gives, also for its metrics', async (t) => {
+  test('a service with tokens is asked with the one that the user gives, also for its metrics', long, async (t) => {
     const token = createToken();
     const entry = { name: 'page', sha256: hashToken(token).toString('hex'), admin: false };
     const manifest = { ...tinyManifest, files: {} };
@@ -490,7 +495,7 @@ describe('the looking glass', { skip }, () => {
     assert.deepEqual(problems, []);
   });
 
-  describe('the code of a view', () => {
+  describe('the code of a view', long, () => {
     let folder: string;
     /** Two calls, of which the second uses the basis of the first; and a match of a stage's maps. */
     const programs: Record<string, Record<string, string>> = {};

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { long } from '../support/longTests.js';
 import { npm, skipWithoutRegistry } from '../support/npm.js';
 import { startServedProcessWith } from '../support/servedProcess.js';
 
@@ -93,7 +94,7 @@ client.close();
 console.log(JSON.stringify({ dimensions: vector.length, shape, stride: grid.stride, name: model.name }));
 `;
 
-describe('the package as a dependency', { skip }, () => {
+describe('the package as a dependency', { skip, ...long }, () => {
   let project: string;
   /** The environment variable of the README's install command, and its value. */
   let withoutCuda: Readonly<Record<string, string>>;

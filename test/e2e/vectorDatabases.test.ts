@@ -16,6 +16,7 @@ import { pino } from 'pino';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createServer, type RunningServer } from '../../src/serve/server.js';
 import { stream } from '../../src/tensor/random.js';
+import { long } from '../support/longTests.js';
 import { tinyManifest } from '../support/tinyModel.js';
 
 /** The examples of vector databases, with a service over HTTP. */
@@ -60,7 +61,7 @@ function nearest(images: readonly Image[], query: Image): Found[] {
     .sort((a, b) => b.similarity - a.similarity);
 }
 
-describe('vector databases', () => {
+describe('vector databases', long, () => {
   let root: string;
   let photos: string;
   let service: RunningServer;

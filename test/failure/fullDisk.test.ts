@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { checkpointPath, listCheckpoints, loadCheckpoint, readCheckpointIndex } from '../../src/train/checkpoint.js';
 import { readRunLog } from '../../src/train/runLog.js';
+import { long } from '../support/longTests.js';
 import { bin } from '../support/servedProcess.js';
 import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { vicreglInHost as vicregl } from '../support/vicregl.js';
@@ -42,7 +43,7 @@ async function assertIntact(run: string, step: number, checkpoint: Buffer): Prom
   assert.ok(!(await readdir(run)).includes('run.lock'));
 }
 
-describe('a checkpoint that cannot be written completely', () => {
+describe('a checkpoint that cannot be written completely', long, () => {
   test('because of a file size limit ends the run, names the last good checkpoint, and leaves no partial file', async () => {
     const run = join(scratch, 'limited');
     const first = await vicregl('train', '--config', config, '--set', 'epochs=1', '--out', run);

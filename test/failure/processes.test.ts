@@ -7,6 +7,7 @@ import { createClient, VicreglError } from '../../src/client/index.js';
 import { writeModelFolder } from '../../src/models/folder.js';
 import { checkHealth, watchHealth } from '../e2e/grpcProbe.js';
 import { breakingRuntime } from '../support/breakingRuntime.js';
+import { long } from '../support/longTests.js';
 import { type ServedProcess, startServedProcess, startServedProcessIn } from '../support/servedProcess.js';
 import { tinyModelFiles, withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
@@ -97,7 +98,7 @@ function startLoad(t: TestContext, address: string, callers: number) {
 const codes = (failures: readonly unknown[]) =>
   new Set(failures.map((error) => (error instanceof VicreglError ? error.code : String(error))));
 
-describe('the process under load', () => {
+describe('the process under load', long, () => {
   let model: Awaited<ReturnType<typeof withTinyModel>>;
   before(async () => {
     model = await withTinyModel();

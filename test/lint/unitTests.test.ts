@@ -60,7 +60,7 @@ describe('the guard of the unit tests', () => {
     assert.equal(fileURLToPath(new URL(preloaded!, root)), fileURLToPath(guard));
     // Together, the two commands run every existing file once.
     const listed = (name: string): string[] => {
-      const [, list] = /\$\((find .*)\)$/.exec(scripts[name]!)!;
+      const [, list] = /\$\((find [^)]*)\)/.exec(scripts[name]!)!;
       return execFileSync('sh', ['-c', list!], { cwd: root, encoding: 'utf8' }).trim().split('\n');
     };
     const [unit, rest] = [listed('test:unit:run'), listed('test:rest')];

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { CardReport } from '../../scripts/cuda/cardReport.js';
+import { long } from '../support/longTests.js';
 
 const script = fileURLToPath(new URL('../../scripts/cuda/firstCard.js', import.meta.url));
 
-it('the GPU check runs on the CPU with tiny sizes, and every section reports its measurements', async () => {
+it('the GPU check runs on the CPU with tiny sizes, and every section reports its measurements', long, async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'vicregl-first-card-'));
   try {
     const out = join(scratch, 'report');
