@@ -1,3 +1,4 @@
+import { inOrder } from '../files/inOrder.js';
 import type { ServeConfig } from '../serve/config/schema.js';
 import type { ServeLimits } from '../serve/config/serveLimits.js';
 import type { ModelSource } from '../serve/inference/registry.js';
@@ -15,7 +16,7 @@ export async function openServedModels(
   limits: ServeLimits,
   log: (message: string) => void,
 ): Promise<ModelSource[]> {
-  const folders = model === undefined ? [bundledModelFolder] : await Promise.all(model.map(findModel));
+  const folders = model === undefined ? [bundledModelFolder] : await inOrder(model, findModel);
   const opened: ModelSource[] = [];
   try {
     for (const folder of folders) {

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { inOrder } from '../files/inOrder.js';
 import { readCheckpointIndex } from './checkpoint.js';
 import type { TrainConfig } from './config.js';
 import { createCurvePoints } from './curvePoints.js';
@@ -36,27 +37,25 @@ function median(values: readonly number[]): number {
  */
 export async function readRuns(folders: readonly string[]): Promise<RunReport[]> {
   const names = folders.map((folder) => basename(resolve(folder)));
-  return Promise.all(
-    folders.map(async (folder, i) => {
-      const config = await readRunConfig(folder);
-      const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return []; // The run has no steps yet.
-        throw error;
-      });
-      const curve = createCurvePoints();
-      for (const record of log) curve.add(record);
-      const { best } = await readCheckpointIndex(folder);
-      const rates = log.flatMap((record) => ('images_per_s' in record ? [Number(record.images_per_s)] : []));
-      return {
-        name: names.filter((name) => name === names[i]).length > 1 ? folder : names[i]!,
-        config,
-        points: curve.points(),
-        summary: summariseRun(log, log.at(-1)?.step ?? 0),
-        imagesPerSecond: median(rates),
-        ...(best && { best }),
-      };
-    }),
-  );
+  return inOrder(folders, async (folder, i) => {
+    const config = await readRunConfig(folder);
+    const log = await readRunLog(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []; // The run has no steps yet.
+      throw error;
+    });
+    const curve = createCurvePoints();
+    for (const record of log) curve.add(record);
+    const { best } = await readCheckpointIndex(folder);
+    const rates = log.flatMap((record) => ('images_per_s' in record ? [Number(record.images_per_s)] : []));
+    return {
+      name: names.filter((name) => name === names[i]).length > 1 ? folder : names[i]!,
+      config,
+      points: curve.points(),
+      summary: summariseRun(log, log.at(-1)?.step ?? 0),
+      imagesPerSecond: median(rates),
+      ...(best && { best }),
+    };
+  });
 }
 
 /** Folders in `parent` that hold a run, sorted. */

@@ -86,7 +86,8 @@ function pairsOfFiles(files: readonly PairFiles[]): PlanarPairs {
     fingerprint: `${files.length} pairs, sha256 ${digest.slice(0, 16)}`,
     async load(item) {
       const pair = files[item]!;
-      const [a, b] = await Promise.all([readPicture(pair.a, pair.name), readPicture(pair.b, pair.name)]);
+      const a = await readPicture(pair.a, pair.name);
+      const b = await readPicture(pair.b, pair.name);
       checkFront(pair, a);
       return [{ name: pair.name, a, b, aToB: pair.aToB }];
     },

@@ -1,5 +1,6 @@
 import { ResultError, readResult } from '../../evaluate/result/readResult.js';
 import type { EvaluationResult, ResultSubject } from '../../evaluate/result/schema.js';
+import { inOrder } from '../../files/inOrder.js';
 import type { FigureInfo } from '../../report/report.js';
 import { aboutText, KIND_TITLES } from '../../report/results/about.js';
 import type { VariantDifference, VariantMeasure } from '../../report/variants.js';
@@ -356,7 +357,7 @@ export async function gatherExperiment(
   folders: readonly string[],
   { floors }: { readonly floors?: string } = {},
 ): Promise<ExperimentReport> {
-  const definition = mergeDefinitions(folders, await Promise.all(folders.map(readDefinition)));
+  const definition = mergeDefinitions(folders, await inOrder(folders, readDefinition));
   const { cells, missing } = await readCells(folders, definition);
   const floorCells = floors === undefined ? [] : (await readCells([floors], await readDefinition(floors))).cells;
   const ofVariant = (name: string) => cells.filter((cell) => cell.variant === name);
