@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { CopyAs } from './CopyAs.js';
 import { componentColours, componentRanges } from './colours.js';
-import { MapPanel } from './MapPanel.js';
+import { MapPanels } from './MapPanels.js';
 import { Opacity } from './Opacity.js';
 import { Problem } from './Problem.js';
 import type { Program } from './program.js';
@@ -58,21 +58,7 @@ export function ComponentsView({ a, b, settings, model }: ViewProps) {
         )}
       </div>
       <Problem error={error} what="The components cannot be shown." />
-      <div class={b ? 'panels two' : 'panels'}>
-        {[a, b].map(
-          (photo, i) =>
-            photo && (
-              <MapPanel
-                key={photo.id}
-                photo={photo}
-                caption={captionOf(i)}
-                map={maps[i]}
-                opacity={opacity}
-                loading={loading}
-              />
-            ),
-        )}
-      </div>
+      <MapPanels {...{ a, b, maps, captionOf, opacity, loading }} />
       <CopyAs program={program} />
     </>
   );

@@ -1,6 +1,7 @@
-import { useEffect, useMemo, useState } from 'preact/hooks';
-import { ApiError, send } from '../shared/api.js';
+import { useMemo, useState } from 'preact/hooks';
+import { send } from '../shared/api.js';
 import { Chart } from '../shared/Chart.js';
+import { usePolling } from '../shared/usePolling.js';
 import { Problem } from './Problem.js';
 import { bucketsOf, parseMetrics, quantile, type Sample, sumBy, total } from './prometheus.js';
 
@@ -24,30 +25,14 @@ const ms = (seconds: number | undefined): string => (seconds === undefined ? 'â€
 /** Reads /metrics every second while it is shown and the page is visible. */
 function useReadings() {
   const [readings, setReadings] = useState<readonly Reading[]>([]);
-  const [error, setError] = useState<ApiError | undefined>(undefined);
-  useEffect(() => {
-    const stop = new AbortController();
+  const error = usePolling(() => {
     const start = performance.now();
-    let timer: ReturnType<typeof setTimeout>;
-    const read = async () => {
-      try {
-        if (document.visibilityState === 'visible') {
-          const samples = parseMetrics(await (await send('metrics', { signal: stop.signal })).text());
-          const at = (performance.now() - start) / 1000;
-          setReadings((before) => [...before.slice(1 - KEPT), { at, samples }]);
-          setError(undefined);
-        }
-      } catch (cause) {
-        if (!stop.signal.aborted) setError(cause instanceof ApiError ? cause : new ApiError(String(cause), 0));
-      }
-      if (!stop.signal.aborted) timer = setTimeout(read, EVERY_MS);
+    return async (signal) => {
+      const samples = parseMetrics(await (await send('metrics', { signal })).text());
+      const at = (performance.now() - start) / 1000;
+      setReadings((before) => [...before.slice(1 - KEPT), { at, samples }]);
     };
-    void read();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, []);
+  }, EVERY_MS);
   return { readings, error };
 }
 

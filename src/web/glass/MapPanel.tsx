@@ -4,11 +4,17 @@ import { type CellIndex, cellAt, cellRectangle, mapRectangle, sizeOf } from './g
 import type { GridJson } from './messages.js';
 import type { Photo } from './photo.js';
 
+/** The cells of a map and their colours. */
+export interface PaintedMap {
+  readonly grid: GridJson;
+  readonly colours: Uint8ClampedArray;
+}
+
 interface MapPanelProps {
   readonly photo: Photo;
   readonly caption: string;
-  /** The map over the photograph: its cells and their colours. Absent while it is computed. */
-  readonly map?: { readonly grid: GridJson; readonly colours: Uint8ClampedArray } | undefined;
+  /** The map over the photograph. Absent while it is computed. */
+  readonly map?: PaintedMap | undefined;
   /** Opacity of the map, 0 to 1. */
   readonly opacity: number;
   readonly cell?: CellIndex | undefined;

@@ -1,9 +1,8 @@
 import { useMemo, useState } from 'preact/hooks';
 import { CopyAs } from './CopyAs.js';
 import { heatColours } from './colours.js';
-import type { CellIndex } from './geometry.js';
 import { Legend } from './Legend.js';
-import { MapPanel } from './MapPanel.js';
+import { MapPanels, type PhotoCell } from './MapPanels.js';
 import { Opacity } from './Opacity.js';
 import { Problem } from './Problem.js';
 import { norms, rangeOf } from './tensor.js';
@@ -15,7 +14,7 @@ export function NormsView(props: ViewProps) {
   const { a, b } = props;
   const { program, maps, error, loading } = useMaps(props);
   const [opacity, setOpacity] = useState(0.85);
-  const [read, setRead] = useState<{ readonly of: number; readonly cell: CellIndex } | undefined>(undefined);
+  const [read, setRead] = useState<PhotoCell | undefined>(undefined);
   const shown = useMemo(() => {
     const lengths = maps.map(({ vectors }) => norms(vectors));
     const range = rangeOf(...lengths);
@@ -40,23 +39,7 @@ export function NormsView(props: ViewProps) {
         {shown[0] && <Legend range={shown[0].range} label="L2 norm" />}
       </div>
       <Problem error={error} what="The norms cannot be shown." />
-      <div class={b ? 'panels two' : 'panels'}>
-        {[a, b].map(
-          (photo, i) =>
-            photo && (
-              <MapPanel
-                key={photo.id}
-                photo={photo}
-                caption={captionOf(i)}
-                map={shown[i]}
-                opacity={opacity}
-                cell={read?.of === i ? read.cell : undefined}
-                onCell={(cell) => setRead({ of: i, cell })}
-                loading={loading}
-              />
-            ),
-        )}
-      </div>
+      <MapPanels {...{ a, b, captionOf, opacity, loading }} maps={shown} selected={read} onSelect={setRead} />
       <output class="readout">
         {value !== undefined && read
           ? `Row ${read.cell.row + 1}, column ${read.cell.column + 1} of ${[a, b][read.of]?.name}: norm ${value.toPrecision(4)}`

@@ -1,30 +1,23 @@
 import { useMemo, useState } from 'preact/hooks';
 import { CopyAs } from './CopyAs.js';
 import { heatColours } from './colours.js';
-import type { CellIndex } from './geometry.js';
 import { Legend } from './Legend.js';
-import { MapPanel } from './MapPanel.js';
+import { MapPanels, type PhotoCell } from './MapPanels.js';
 import { Opacity } from './Opacity.js';
 import { Problem } from './Problem.js';
 import { rangeOf, similarities } from './tensor.js';
 import { useMaps } from './useMaps.js';
 import type { ViewProps } from './views.js';
 
-/** The cell that the others are compared with. */
-interface Query {
-  /** 0: of the first photograph, 1: of the second. */
-  readonly of: number;
-  readonly cell: CellIndex;
-}
-
 /** How similar all cells are to one. */
 export function SimilarityView(props: ViewProps) {
   const { a, b } = props;
   const { program, maps, error, loading } = useMaps(props);
   const [opacity, setOpacity] = useState(0.7);
-  const [asked, setAsked] = useState<Query | undefined>(undefined);
+  const [asked, setAsked] = useState<PhotoCell | undefined>(undefined);
   const from = maps[asked?.of ?? 0] ?? maps[0];
-  const query: Query | undefined = useMemo(() => {
+  // The cell that the others are compared with.
+  const query: PhotoCell | undefined = useMemo(() => {
     if (!from) return undefined;
     const { rows, columns } = from.grid;
     const cell = asked?.cell ?? { row: rows >> 1, column: columns >> 1 };
@@ -62,23 +55,7 @@ export function SimilarityView(props: ViewProps) {
         {shown[0] && <Legend range={shown[0].range} label="Cosine similarity" />}
       </div>
       <Problem error={error} what="The similarities cannot be shown." />
-      <div class={b ? 'panels two' : 'panels'}>
-        {[a, b].map(
-          (photo, i) =>
-            photo && (
-              <MapPanel
-                key={photo.id}
-                photo={photo}
-                caption={captionOf(i)}
-                map={shown[i]}
-                opacity={opacity}
-                cell={query?.of === i ? query.cell : undefined}
-                onCell={(cell) => setAsked({ of: i, cell })}
-                loading={loading}
-              />
-            ),
-        )}
-      </div>
+      <MapPanels {...{ a, b, captionOf, opacity, loading }} maps={shown} selected={query} onSelect={setAsked} />
       <output class="readout">
         {query && source && `Cell at row ${query.cell.row + 1}, column ${query.cell.column + 1} of ${source.name}`}
       </output>
