@@ -9,16 +9,14 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
+import { withClient } from '../../src/cli/connect.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { drawMatchesOf } from '../../src/cli/drawMatches.js';
-import { openEngine } from '../../src/cli/engine.js';
-import { createLocalTransport } from '../../src/cli/localTransport.js';
-import { createClientOver } from '../../src/client/client.js';
+import type { Client } from '../../src/client/client.js';
 import type { Matches } from '../../src/client/matches.js';
 import { overlappingCrops } from '../../src/evaluate/matching/cropPairs.js';
 import { writeOutputFile } from '../../src/files/output.js';
 import { decodeImage } from '../../src/image/decode.js';
-import { createService } from '../../src/serve/api/service.js';
 import { stream } from '../../src/tensor/random.js';
 
 const CROPS = { scale: [0.2, 0.6], aspect: [3 / 4, 4 / 3] } as const;
@@ -40,11 +38,9 @@ const { values, positionals: photos } = parseArgs({
 if (photos.length === 0)
   throw new Error('usage: matchFigure.js [--model DIR] [--out FILE.jpg] [--top 20] [--seed 0] PHOTO...');
 const topGamma = Number(values.top);
-const engine = await openEngine(values.model, { device: 'cpu', threads: 2 }, () => {});
-const client = createClientOver(createLocalTransport(createService({ models: [{ engine }] })));
 
 /** Both halves of a photograph's row: matches by location and by features. */
-async function halves(photo: string): Promise<Buffer[]> {
+async function halves(client: Client, photo: string): Promise<Buffer[]> {
   const pixels = await readFile(photo);
   const size = await decodeImage(pixels);
   const [first, second] = overlappingCrops(
@@ -69,11 +65,12 @@ async function halves(photo: string): Promise<Buffer[]> {
   );
 }
 
-try {
+const flags = { model: values.model, local: false, device: 'cpu', tls: false, tokenInClear: false } as const;
+await withClient(flags, async (client) => {
   const parts: { input: Buffer; left: number; top: number }[] = [];
   let top = 0;
   for (const photo of photos) {
-    const [left, right] = (await halves(photo)) as [Buffer, Buffer];
+    const [left, right] = (await halves(client, photo)) as [Buffer, Buffer];
     parts.push({ input: left, left: 0, top }, { input: right, left: HALF + 2 * GAP, top });
     top += (await sharp(left).metadata()).height + GAP;
   }
@@ -82,6 +79,4 @@ try {
     parts,
   );
   await writeOutputFile('--out', values.out, await sheet.jpeg({ quality: 85 }).toBuffer());
-} finally {
-  await client.close();
-}
+});

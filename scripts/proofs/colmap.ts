@@ -10,12 +10,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sqlite from 'node-sqlite3-wasm';
 import sharp from 'sharp';
-import { cornerError, type Homography } from '../../src/evaluate/homography/planarMap.js';
+import { cornerError } from '../../src/evaluate/homography/planarMap.js';
 import { type PlanarView, viewOf } from '../../src/evaluate/homography/planarViews.js';
 import { decodeImage } from '../../src/image/decode.js';
+import { type Homography, multiply, normalised } from '../../src/image/homography.js';
 import { readStoredImage, uprightToStored } from '../../src/image/orientation.js';
 import type { RgbImage } from '../../src/image/types.js';
-import { multiply, normalised } from '../../src/matchSet/projective.js';
 import { stream } from '../../src/tensor/random.js';
 
 const PHOTOGRAPHS = ['astronaut.jpg', 'chelsea.png', 'coffee.jpg'];

@@ -5,6 +5,7 @@ import type { CropRectangle, PlacedImage, Resize } from '../client/image.js';
 import type { MatchInput } from '../client/matchInput.js';
 import type { MatchOptions } from '../client/options.js';
 import { VicreglError } from '../client/vicreglError.js';
+import { inOrder } from '../files/inOrder.js';
 import { checkOutputFile, writeOutputFile } from '../files/output.js';
 import { addConnectFlags, type ConnectFlags, withClient } from './connect.js';
 import { drawMatchesOf } from './drawMatches.js';
@@ -123,8 +124,7 @@ export function registerMatch(program: Command): void {
     if (out !== undefined) await checkOutputFile('--out', out);
     // One after the other: where several are unusable, the first one is reported in every run.
     const a = await readSide(pathA, flags, flags.cropA);
-    const sides: MatchInput[] = [];
-    for (const path of pathsB) sides.push(await readSide(path, flags, flags.cropB));
+    const sides = await inOrder(pathsB, (path) => readSide(path, flags, flags.cropB));
     const [b, ...others] = sides as [MatchInput, ...MatchInput[]];
     await withClient(flags, async (client) => {
       if (more.length > 0) return printMany(client, a, [b, ...others], pathsB, flags);

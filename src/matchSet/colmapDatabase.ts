@@ -1,9 +1,9 @@
 import { open, rm } from 'node:fs/promises';
 import sqlite from 'node-sqlite3-wasm';
+import { inverse, multiply, normalised } from '../image/homography.js';
 import { storedSize, uprightToStored } from '../image/orientation.js';
 import { storedKeypoints } from './features.js';
 import type { MatchedSet } from './output.js';
-import { inverted, multiply, normalised } from './projective.js';
 import { writeWholeFile } from './wholeFile.js';
 
 /** The tables that COLMAP 3.8 creates; later versions open them and add their own. */
@@ -78,8 +78,8 @@ async function fill(database: sqlite.Database, set: MatchedSet, singleCamera: bo
     const inlierCount = homography.inliers.length;
     if (inlierCount < MIN_INLIERS || inlierCount < MIN_INLIER_SHARE * source.length) continue;
     const [ofA, ofB] = [await set.features(pair.a), await set.features(pair.b)];
-    const stored = multiply(multiply(uprightToStored(ofB), homography.matrix), inverted(uprightToStored(ofA)));
-    const matrix = normalised(swapped ? inverted(stored) : stored);
+    const stored = multiply(multiply(uprightToStored(ofB), homography.matrix), inverse(uprightToStored(ofA)));
+    const matrix = normalised(swapped ? inverse(stored) : stored);
     const inliers = matchRows(
       homography.inliers.map((i) => source[i]!),
       homography.inliers.map((i) => target[i]!),

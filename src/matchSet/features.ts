@@ -1,7 +1,7 @@
 import { cellCentres, type Grid } from '../image/geometry.js';
+import { project } from '../image/homography.js';
 import { type StoredImage, uprightToStored } from '../image/orientation.js';
 import type { CellFeatures } from '../match/features.js';
-import { project } from './projective.js';
 
 /** The features of one image: a vector for every cell, and where the cells lie. */
 export interface ImageFeatures extends StoredImage {
@@ -58,7 +58,10 @@ export function keypointsOf(features: Pick<ImageFeatures, 'rows' | 'columns' | '
 export function storedKeypoints(features: ImageFeatures): Float32Array {
   const toStored = uprightToStored(features);
   const points = keypointsOf(features);
-  for (let i = 0; i < points.length; i += 2) points.set(project(toStored, points[i]!, points[i + 1]!), i);
+  for (let i = 0; i < points.length; i += 2) {
+    const { x, y } = project(toStored, { x: points[i]!, y: points[i + 1]! });
+    points.set([x, y], i);
+  }
   return points;
 }
 

@@ -7,6 +7,7 @@ import { buildResult, type ResultParts, summaryOf } from '../../evaluate/result/
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { type Baseline, openSubjects } from '../../evaluate/subjects/openSubjects.js';
 import type { FeatureNeeds, SubjectSource } from '../../evaluate/subjects/subject.js';
+import { inOrder } from '../../files/inOrder.js';
 import { checkOutputFile, checkOutputFolder, writeOutputFile } from '../../files/output.js';
 import { withScratch } from '../../files/scratch.js';
 import { openModelFolder } from '../../models/folder.js';
@@ -97,7 +98,7 @@ export async function runEvaluation(
   const progress = showProgress();
   const evaluateIn = async (scratch: string): Promise<void> => {
     const evaluated = await openEvaluated(flags, scratch);
-    const baselines = await Promise.all(names.map(openBaseline));
+    const baselines = await inOrder(names, openBaseline);
     const seed = flags.seed ?? evaluated.config?.seed ?? 0;
     const log = sayOnce(progress.note);
     const sources = await openSubjects(evaluated.folder, baselines, {

@@ -9,6 +9,7 @@ import { gatherExperiment } from '../../experiments/report/gather.js';
 import { writeExperimentReport } from '../../experiments/report/writeReport.js';
 import { trainedCells } from '../../experiments/reuseCell.js';
 import { runExperiment } from '../../experiments/runExperiment.js';
+import { inOrder } from '../../files/inOrder.js';
 import { checkOutputFolder } from '../../files/output.js';
 import { recipePath } from '../recipes.js';
 import { stopOnSignals } from '../stopOnSignals.js';
@@ -81,7 +82,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const cells = selectCells(experiment, flags);
   await checkOutputFolder('--out', out);
   await checkInputs(experiment);
-  for (const folder of flags.reuse) await readDefinition(folder);
+  await inOrder(flags.reuse, readDefinition);
   const reuse = await trainedCells(flags.reuse);
   const estimate = createStepsEstimate();
   for (const { variant, seed } of cells) await estimate(variant.configOf(seed));

@@ -1,5 +1,5 @@
 import { DataError } from '../../data/dataError.js';
-import type { Homography } from './planarMap.js';
+import type { Homography } from '../../image/homography.js';
 
 /** A determinant this small beside the product of the lengths of the rows: the plane would be mapped to a line. */
 const SINGULAR = 1e-12;

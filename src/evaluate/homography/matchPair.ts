@@ -1,4 +1,5 @@
 import { cellCentres, type Grid, gridOf } from '../../image/geometry.js';
+import { type Homography, type Point, project } from '../../image/homography.js';
 import { prepareImage } from '../../image/resize.js';
 import type { RgbImage, Size } from '../../image/types.js';
 import { type CellFeatures, matchFeaturesBy } from '../../match/features.js';
@@ -6,7 +7,7 @@ import { inlierThreshold } from '../../match/homography/inlierThreshold.js';
 import { ransacHomography } from '../../match/homography/ransac.js';
 import type { NearestSearch } from '../../match/nearest.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
-import { cornerError, type Homography, type Point, project } from './planarMap.js';
+import { cornerError } from './planarMap.js';
 import type { PlanarPair } from './planarPairs.js';
 
 /** How whole photographs become network input; each side is a multiple of the stride. */

@@ -1,6 +1,7 @@
+import { type Homography, project } from '../../image/homography.js';
 import { type DrawnImage, drawMatches } from '../../match/draw.js';
 import type { Estimate, MatchedPair } from './matchPair.js';
-import { cornersOf, type Homography, isInFront, project } from './planarMap.js';
+import { cornersOf, isInFront } from './planarMap.js';
 import type { PlanarPair } from './planarPairs.js';
 
 /** Matches in a picture: more lines hide the photographs. */

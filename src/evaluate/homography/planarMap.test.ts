@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cornerError, fromPixelCentres, type Homography, inverse, isInFront, project } from './planarMap.js';
+import { type Homography, inverse, project } from '../../image/homography.js';
+import { cornerError, fromPixelCentres, isInFront } from './planarMap.js';
 
 const h = [0.76, -0.3, 225, 0.33, 1.01, -77, 3.5e-4, -1.4e-5, 1];
 const near = (actual: { x: number; y: number }, x: number, y: number) =>

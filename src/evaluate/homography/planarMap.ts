@@ -1,20 +1,7 @@
-/** Homographies between the pixels of two pictures. Points are in edge coordinates: the centre of the first pixel is (0.5, 0.5). */
+/** Pictures of a plane. Points are in edge coordinates: the centre of the first pixel is (0.5, 0.5). */
 
+import { type Homography, type Point, project } from '../../image/homography.js';
 import type { Size } from '../../image/types.js';
-
-/** Row-major 3 x 3: takes (x, y, 1) of one picture to another, in pixels, up to a factor. */
-export type Homography = ArrayLike<number>;
-
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
-
-/** The image of a point. Not finite for a point on the horizon. */
-export function project(h: Homography, { x, y }: Point): Point {
-  const w = h[6]! * x + h[7]! * y + h[8]!;
-  return { x: (h[0]! * x + h[1]! * y + h[2]!) / w, y: (h[3]! * x + h[4]! * y + h[5]!) / w };
-}
 
 /** The same homography in edge coordinates, given one in which the centre of the first pixel is (0, 0), as in OpenCV. */
 export function fromPixelCentres(h: Homography): Homography {
@@ -22,22 +9,6 @@ export function fromPixelCentres(h: Homography): Homography {
   const moved = [0, 3, 6].flatMap((r) => [h[r]!, h[r + 1]!, h[r + 2]! - 0.5 * (h[r]! + h[r + 1]!)]);
   const last = moved.slice(6);
   return moved.map((value, i) => (i < 6 ? value + 0.5 * last[i % 3]! : value));
-}
-
-/** The inverse map, up to a factor. */
-export function inverse(h: Homography): Homography {
-  const minor = (a: number, b: number, c: number, d: number) => h[a]! * h[d]! - h[b]! * h[c]!;
-  return [
-    minor(4, 5, 7, 8),
-    minor(2, 1, 8, 7),
-    minor(1, 2, 4, 5),
-    minor(5, 3, 8, 6),
-    minor(0, 2, 6, 8),
-    minor(2, 0, 5, 3),
-    minor(3, 4, 6, 7),
-    minor(1, 0, 7, 6),
-    minor(0, 1, 3, 4),
-  ];
 }
 
 /** The corners of a picture, around it. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
-import { project } from './planarMap.js';
+import { project } from '../../image/homography.js';
 import { openPair, openPairsFolder } from './planarPairs.js';
 
 const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];

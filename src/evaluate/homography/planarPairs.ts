@@ -5,9 +5,10 @@ import { z } from 'zod';
 import { DataError } from '../../data/dataError.js';
 import { fileProblem } from '../../files/fileProblem.js';
 import { decodeImage } from '../../image/decode.js';
+import type { Homography } from '../../image/homography.js';
 import type { RgbImage } from '../../image/types.js';
 import { checkedHomography, readHomography } from './homographyFile.js';
-import { fromPixelCentres, type Homography, isInFront } from './planarMap.js';
+import { fromPixelCentres, isInFront } from './planarMap.js';
 
 /** Two pictures of a plane. */
 export interface PlanarPair {

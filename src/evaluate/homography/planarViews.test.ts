@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { project } from '../../image/homography.js';
 import type { RgbImage } from '../../image/types.js';
 import { stream } from '../../tensor/random.js';
-import { project } from './planarMap.js';
 import { viewOf } from './planarViews.js';
 
 const size = { width: 320, height: 240 };

@@ -3,11 +3,12 @@
 import { sourceFingerprint } from '../../data/sourceFingerprint.js';
 import type { ImageSource } from '../../data/sources.js';
 import { decodeImage, defaultImageLimits } from '../../image/decode.js';
+import { type Homography, inverse } from '../../image/homography.js';
 import { ImageError } from '../../image/imageError.js';
 import type { RgbImage, Size } from '../../image/types.js';
 import { homographyOfFour } from '../../match/homography/minimalSample.js';
 import { type RandomStream, stream } from '../../tensor/random.js';
-import { cornersOf, type Homography, inverse } from './planarMap.js';
+import { cornersOf } from './planarMap.js';
 import type { PlanarPairs } from './planarPairs.js';
 import { warp } from './warp.js';
 

@@ -1,5 +1,5 @@
+import type { Homography } from '../../image/homography.js';
 import type { RgbImage, Size } from '../../image/types.js';
-import type { Homography } from './planarMap.js';
 
 /** Samples per side of a pixel, so that shrinking by up to two does not alias. */
 const SAMPLES = 2;
