@@ -2,8 +2,9 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LockHeldError, takeLock } from '../files/processLock.js';
 import { type CellRecord, readRecord, writeRecord } from './cellRecord.js';
-import { type Cell, cellName } from './cells.js';
+import { type Cell, cellFolder, cellName } from './cells.js';
 import { changesOf } from './changes.js';
+import { readDefinition } from './definition.js';
 import type { Experiment } from './experiment.js';
 
 /** Cells of other experiments that are the same: their training and results are copied in place of being computed again. */
@@ -24,14 +25,14 @@ const NOT_COPIED = new Set(['cell.json', 'cell.lock', 'run.lock', '.scratch', 'c
 
 /**
  * The trained cells in folders of experiments.
- * @throws ExperimentError for a record that is damaged.
+ * @throws ExperimentError for a folder that is none of an experiment, or a record that is damaged.
  */
 export async function trainedCells(folders: readonly string[]): Promise<TrainedCell[]> {
   const found: TrainedCell[] = [];
   for (const out of folders) {
-    const paths = await readdir(out, { recursive: true });
-    for (const path of paths.filter((each) => /^[^/]+\/seed-\d+$/.test(each)).sort()) {
-      const folder = join(out, path);
+    const { variants, seeds } = await readDefinition(out);
+    for (const cell of variants.flatMap((variant) => seeds.map((seed) => ({ variant, seed })))) {
+      const folder = cellFolder(out, cell);
       const record = await readRecord(folder);
       if (record?.training.status === 'done') found.push({ folder, record });
     }

@@ -67,12 +67,7 @@ export interface StagedFile {
 export async function stageFile(out: string, path: string, shared = false): Promise<StagedFile> {
   const target = join(out, path);
   const temporary = temporaryOf(target);
-  const writing = <T>(work: () => Promise<T>): Promise<T> => {
-    let result: T;
-    return writeOutput('--out', target, async () => {
-      result = await work();
-    }).then(() => result);
-  };
+  const writing = <T>(work: () => Promise<T>): Promise<T> => writeOutput('--out', target, work);
   let file: FileHandle | undefined;
   let buffered: Uint8Array[] = [];
   let bufferedBytes = 0;

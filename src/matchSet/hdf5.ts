@@ -1,30 +1,20 @@
 import { open } from 'node:fs/promises';
 import h5wasm, { type Group } from 'h5wasm/node';
+import { hdf5Ready, hdf5Reason, timeless } from '../files/hdf5.js';
 import { writeWholeFile } from './wholeFile.js';
 
-/** The reason in HDF5's error stack, which has the system's message at its end; other errors unchanged. */
+/** An error of HDF5 with the path and the reason; other errors unchanged. */
 function plainError(path: string, cause: unknown): unknown {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  if (!text.includes('HDF5-DIAG')) return cause;
-  const reason = /error message = '([^']+)'/.exec(text)?.[1] ?? text.split('\n', 1)[0];
-  return new Error(`${path}: ${reason}`, { cause });
+  const reason = hdf5Reason(cause);
+  return reason === undefined ? cause : new Error(`${path}: ${reason}`, { cause });
 }
 
-async function ready(): Promise<void> {
-  // Without this, a failed write would be a message on stderr and a damaged file.
-  (await h5wasm.ready).activate_throwing_error_handler();
-}
-
-/** The clock stands still: HDF5 writes the times of creation into the file, which would differ in every run. */
-function timeless<T>(path: string, work: () => T): T {
-  const { now } = Date;
-  Date.now = () => 0;
+/** Runs work on a file that is written. */
+function guarded<T>(path: string, work: () => T): T {
   try {
-    return work();
+    return timeless(work);
   } catch (cause) {
     throw plainError(path, cause);
-  } finally {
-    Date.now = now;
   }
 }
 
@@ -39,11 +29,11 @@ export interface Hdf5Writer {
  * @throws Error with the path and the system's reason if it cannot be written; the temporary file is removed.
  */
 export async function writeHdf5(path: string, fill: (writer: Hdf5Writer) => Promise<void>): Promise<void> {
-  await ready();
+  await hdf5Ready();
   await writeWholeFile(path, async (temporary) => {
-    const file = timeless(temporary, () => new h5wasm.File(temporary, 'w'));
+    const file = guarded(temporary, () => new h5wasm.File(temporary, 'w'));
     try {
-      await fill({ write: (work) => timeless(temporary, () => work(file)) });
+      await fill({ write: (work) => guarded(temporary, () => work(file)) });
     } catch (error) {
       try {
         file.close();
@@ -52,7 +42,7 @@ export async function writeHdf5(path: string, fill: (writer: Hdf5Writer) => Prom
       }
       throw error;
     }
-    timeless(temporary, () => file.close());
+    guarded(temporary, () => file.close());
   });
 }
 
@@ -64,7 +54,7 @@ export interface Hdf5Reader {
 
 /** @throws Error with the path if it is no HDF5 file. */
 export async function readHdf5(path: string): Promise<Hdf5Reader> {
-  await ready();
+  await hdf5Ready();
   // Node's error names the path and the reason; that of HDF5 does not.
   await (await open(path, 'r')).close();
   try {

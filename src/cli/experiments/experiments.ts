@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Cell, cellName, type Shard, selectCells } from '../../experiments/cells.js';
-import { readDefinition } from '../../experiments/definition.js';
 import { createStepsEstimate, type StepsEstimate } from '../../experiments/estimateSteps.js';
 import { type Experiment, loadExperiment } from '../../experiments/experiment.js';
 import { ExperimentError } from '../../experiments/experimentError.js';
@@ -9,7 +8,6 @@ import { gatherExperiment } from '../../experiments/report/gather.js';
 import { writeExperimentReport } from '../../experiments/report/writeReport.js';
 import { trainedCells } from '../../experiments/reuseCell.js';
 import { runExperiment } from '../../experiments/runExperiment.js';
-import { inOrder } from '../../files/inOrder.js';
 import { checkOutputFolder } from '../../files/output.js';
 import { recipePath } from '../recipes.js';
 import { stopOnSignals } from '../stopOnSignals.js';
@@ -82,7 +80,6 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const cells = selectCells(experiment, flags);
   await checkOutputFolder('--out', out);
   await checkInputs(experiment);
-  await inOrder(flags.reuse, readDefinition);
   const reuse = await trainedCells(flags.reuse);
   const estimate = createStepsEstimate();
   for (const { variant, seed } of cells) await estimate(variant.configOf(seed));

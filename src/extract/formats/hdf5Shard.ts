@@ -1,4 +1,5 @@
 import h5wasm, { type Dataset, type Group } from 'h5wasm/node';
+import { hdf5Ready, hdf5Reason, timeless } from '../../files/hdf5.js';
 import { OutputError } from '../../files/output.js';
 import type { OutputSpec } from '../features.js';
 import { stageFile } from '../stagedFile.js';
@@ -18,12 +19,10 @@ const SCALAR_ROWS = 4096;
 
 type Numbers = Float32Array | Float64Array | Int32Array | Int8Array;
 
-/** The reason in HDF5's error stack, which has the system's message at its end. */
+/** An error of HDF5 with the path and the reason; other errors unchanged. */
 function writeError(path: string, cause: unknown): unknown {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  if (!text.includes('HDF5-DIAG')) return cause;
-  const reason = /error message = '([^']+)'/.exec(text)?.[1] ?? text.split('\n', 2).join(' ');
-  return new OutputError(`--out: ${path} cannot be written: ${reason}`, { cause });
+  const reason = hdf5Reason(cause);
+  return reason === undefined ? cause : new OutputError(`--out: ${path} cannot be written: ${reason}`, { cause });
 }
 
 /** Rows that are appended to a data set [rows, ...shape], a chunk at a time. */
@@ -119,17 +118,6 @@ function outputValues(
   };
 }
 
-/** The clock of HDF5 stands still: it writes the times of creation into the file, which would differ in every run. */
-function timeless<T>(work: () => T): T {
-  const { now } = Date;
-  Date.now = () => 0;
-  try {
-    return work();
-  } finally {
-    Date.now = now;
-  }
-}
-
 /**
  * HDF5 files `features/features_0.h5`: data sets `embedding` [rows, D], `features` [rows, h, w, C], `stage1`, ..., and
  * `image_path`, `width`, `height` and the place of the network input in the original, row by row. Maps of different sizes are
@@ -137,8 +125,7 @@ function timeless<T>(work: () => T): T {
  * element * the data set `NAME_scale`.
  */
 export const hdf5Shard: ShardFormat = async ({ out, shard, tables, dtype, model, oneSize }) => {
-  // Without this, a failed write would be a message on stderr and a damaged file.
-  (await h5wasm.ready).activate_throwing_error_handler();
+  await hdf5Ready();
   if (dtype === 'float16') throw new TypeError('HDF5 files are float32 or int8');
   const type = dtypes[dtype];
   const file = await stageFile(out, `features/features_${shard}.h5`);
