@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -49,6 +49,34 @@ describe('the guard of the unit tests', () => {
       assert.match(stdout, /a unit test may not .*rename the file to \*\.integration\.test\.ts/);
     });
   }
+
+  test('is under tests that share a process but not their hooks, and a file that cannot be loaded fails', async () => {
+    const folder = join(scratch, 'shared');
+    await mkdir(folder);
+    const own = (name: string) =>
+      `import { after, before, beforeEach, test } from 'node:test';\nlet ready;\nbefore(() => { ready = '${name}'; });\n` +
+      `beforeEach((t) => { if (!t.name.startsWith('${name}')) throw new Error('of another file'); });\n` +
+      `after(() => { if (ready !== '${name}') throw new Error('not ready'); });\n` +
+      `test('${name}1', () => { if (ready !== '${name}') throw new Error('not ready'); });\n`;
+    await writeFile(join(folder, 'a.test.mjs'), own('a'));
+    await writeFile(join(folder, 'b.test.mjs'), own('b'));
+    await writeFile(join(folder, 'broken.test.mjs'), "import './nowhere.mjs';\n");
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const run = async (names: readonly string[]) => {
+      const files = names.map((name) => join(folder, `${name}.test.mjs`));
+      const groups = fileURLToPath(new URL('../support/unitGroups.js', import.meta.url));
+      execFileSync(process.execPath, [groups, ...files], { cwd: folder, env });
+      const made = (await readdir(join(folder, 'dist/unit-groups'))).map((name) =>
+        join(folder, 'dist/unit-groups', name),
+      );
+      return spawnSync(process.execPath, ['--import', guard.href, '--test', ...made], { encoding: 'utf8', env });
+    };
+    // Nine files: the first and the last stand in one group.
+    const fill = Array<string>(7).fill('a');
+    const { status, stdout } = await run(['a', ...fill, 'b']);
+    assert.equal(status, 0, stdout);
+    assert.equal((await run(['a', 'broken'])).status, 1);
+  });
 
   test('is preloaded by npm run test:unit for all tests of src/ except the integration tests', async () => {
     const root = new URL('../../../', import.meta.url);

@@ -4,7 +4,8 @@ import { pathToFileURL } from 'node:url';
 
 /**
  * Writes files that each import some of the unit tests, for `npm run test:unit`. Node's runner starts a process for each file that it
- * is given. Starting one and loading the modules takes longer than most unit tests, which need no process of their own.
+ * is given. Starting one and loading the modules takes longer than most unit tests, which need no process of their own. Each file is a
+ * suite of its own name, so that its hooks (`before`, `after`, ...) are called for its own tests alone.
  *
  *   node dist/test/support/unitGroups.js FILE...    # writes dist/unit-groups/
  */
@@ -17,8 +18,11 @@ const files = process.argv.slice(2);
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 for (let group = 0; group < GROUPS; group++) {
-  const imports = files
+  const suites = files
     .filter((_, i) => i % GROUPS === group)
-    .map((file) => `await import('${pathToFileURL(resolve(file))}');\n`);
-  await writeFile(resolve(folder, `${group}.js`), imports.join(''));
+    .map((file) => {
+      const url = pathToFileURL(resolve(file)).href;
+      return `describe(${JSON.stringify(file)}, async () => {\n  await import(${JSON.stringify(url)});\n});\n`;
+    });
+  await writeFile(resolve(folder, `${group}.js`), `import { describe } from 'node:test';\n${suites.join('')}`);
 }
