@@ -46,7 +46,7 @@ function placeOf(
 }
 
 /** Copies the labels of a crop to `target` [crop, crop]: of each pixel that of the nearest one in the mask. */
-export function copyScaledLabels(
+function copyScaledLabels(
   mask: LabelMask,
   { size, keep, flip }: ScaledPlace,
   crop: number,
