@@ -148,7 +148,7 @@ export function toOrt({ dtype, shape, data }: Tensor): OrtTensor {
 }
 
 /** An ONNX Runtime output as a host tensor, sharing the data. */
-function fromOrt(value: OnnxValue): Tensor {
+export function fromOrt(value: OnnxValue): Tensor {
   const { type, dims, data } = value as OrtTensor;
   return tensor(type as DType, dims, data as never);
 }
