@@ -299,7 +299,7 @@ export function registerExtract(program: Command): void {
     )
     .option(
       '--batch-size <count>',
-      'images per run of the network (default: 8 on the CPU, 64 on CUDA)',
+      'images per run of the network (default: 2 on the CPU, 64 on CUDA, 8 with a service)',
       wholeNumber(1, 4096),
     )
     .option('--resume', 'keep finished shards and compute the others; also for a new folder', false)
