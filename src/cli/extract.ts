@@ -258,7 +258,7 @@ export function registerExtract(program: Command): void {
   const command = program
     .command('extract')
     .description(
-      'Compute the features of a data set and write them in shards, as Parquet, NumPy or HDF5 files. Exit code 3: all done, ' +
+      'Compute the features of a data set and write them in shards, as Parquet, NumPy, HDF5 or Lance files. Exit code 3: all done, ' +
         'but some images could not be read (failed.jsonl).',
     )
     .requiredOption(

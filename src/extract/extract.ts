@@ -220,7 +220,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
     try {
       await writer.end();
       const files: WrittenFile[] = [];
-      for (const file of writer.files) files.push(await file.finish());
+      for (const file of writer.files) files.push(...(await file.finish()));
       for (const file of writer.files) await file.commit();
       await writeFailed(out, range.shard, shards, failed);
       await writeRecord(out, { ...range, rows, failed: failed.length, files }, shards);
