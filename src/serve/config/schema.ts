@@ -69,6 +69,9 @@ const models = {
 
 const { image, output, ...defaults } = defaultServeLimits;
 
+/** A week. Timers of Node have at most 24 days. */
+const MAX_AGE_SECONDS = 604_800;
+
 const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
     .default(defaults.maxMessageBytes)
@@ -116,6 +119,18 @@ const limits = {
   keepaliveTimeoutSeconds: whole(1, 3600)
     .default(defaults.keepaliveTimeoutSeconds)
     .describe('Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end.'),
+  connectionAgeSeconds: whole(0, MAX_AGE_SECONDS)
+    .default(defaults.connectionAgeSeconds)
+    .describe(
+      'Seconds, with a jitter of 10 %, after which a connection takes no new calls, so that its client connects again and finds ' +
+        'replicas that were added. Running calls continue. Over HTTP the next response closes the connection. 0: never.',
+    ),
+  connectionAgeGraceSeconds: whole(0, MAX_AGE_SECONDS)
+    .default(defaults.connectionAgeGraceSeconds)
+    .describe(
+      'Seconds after connectionAgeSeconds in which the running calls of a gRPC connection have to end; then they fail as UNAVAILABLE. ' +
+        '0: no limit, for streams of hours.',
+    ),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(
