@@ -19,7 +19,7 @@ test('each connection reaches its own age, within 10 % of the configured one, wh
   assert.deepEqual([isOld(early), isOld(late)], [false, false]);
   now = 5000 + 90_000;
   assert.deepEqual([isOld(early), isOld(late)], [true, false]);
-  now = 5000 + 110_000;
+  now = 5000 + 110_001;
   assert.deepEqual([isOld(early), isOld(late), isOld(new Socket())], [true, true, false]);
 });
 
