@@ -176,7 +176,7 @@ async function outcomeOf(way: Way, name: string, model: string): Promise<Outcome
     await delay(SETTLE_MS);
     const spread = await spreadOver(replicas, after);
     spreads.push(spread);
-    console.error(`${way} ${name}: ${after}: ${JSON.stringify(spread.calls)}`);
+    console.error(`${new Date().toISOString()} ${way} ${name}: ${after}: ${JSON.stringify(spread.calls)}`);
   };
   await measure([a, b], 'start with two');
   const c = await startReplica('127.0.0.13', model);

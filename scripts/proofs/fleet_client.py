@@ -19,7 +19,6 @@ SERVICE = "vicregl.v1.VicreglService"
 
 config = {
     "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": SERVICE},
     "methodConfig": [
         {
             "name": [{"service": SERVICE, "method": "Embed"}],
@@ -34,6 +33,9 @@ config = {
     ],
     "retryThrottling": {"maxTokens": 512, "tokenRatio": 0.1},
 }
+# Behind a proxy, the health of the replica that happens to answer would be taken for that of all.
+if address.startswith("dns:"):
+    config["healthCheckConfig"] = {"serviceName": SERVICE}
 options = [
     ("grpc.service_config", json.dumps(config)),
     ("grpc.keepalive_time_ms", 30000),
@@ -60,6 +62,7 @@ def call(embed):
         except grpc.RpcError as error:
             with lock:
                 failures[f"{error.code().name}: {error.details()}"] += 1
+                print(f"{time.strftime('%H:%M:%S')} {error.code().name}: {error.details()}", file=sys.stderr)
         time.sleep(PAUSE_SECONDS)
 
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { bytes, inputSize, listener, optionalListener, readInputSize, webOrigin, whole } from './fields.js';
+import { bytes, inputSize, listener, optionalListener, path, readInputSize, webOrigin, whole } from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
@@ -40,7 +40,16 @@ const models = {
     .array(z.string().min(1))
     .min(1)
     .optional()
-    .describe('Model folders, by path or by name (see vicregl models list). Default: the bundled model.'),
+    .describe(
+      'Model folders, by path or by name (see vicregl models list). Default: the bundled model, or none with modelDir.',
+    ),
+  modelDir: path
+    .optional()
+    .describe(
+      'Models directory: DIR/NAME/VERSION/ are model folders, VERSION a whole number. Each model is served in its highest version; new ' +
+        'versions and models are picked up while the service runs. They follow those of model.',
+    ),
+  modelDirPollSeconds: whole(1, 86_400).default(15).describe('Seconds between two looks at modelDir.'),
   device: z
     .enum(['auto', 'cpu', 'cuda'])
     .default('auto')

@@ -3,6 +3,7 @@ import type { EngineStatus } from '../../engine/engine.js';
 import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
+import type { ModelDirStatus } from './modelDir/modelDir.js';
 
 /** The state that each scrape reads. */
 export interface ServeState {
@@ -14,6 +15,8 @@ export interface ServeState {
   readonly storedFeatures: () => FeatureStoreStats;
   /** Bytes of the requests in progress, of the responses that callers have not received yet, and of maps. */
   readonly held: () => { readonly requests: number; readonly answers: number; readonly maps: number };
+  /** State of the models directory; undefined without one. */
+  readonly modelDir: () => ModelDirStatus | undefined;
   readonly isReady: () => boolean;
   /** When the certificate expires; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
@@ -233,12 +236,46 @@ function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeSta
   }
 }
 
+/** Metrics of the models directory; absent without one. */
+function registerModelDir(registry: Registry, { modelDir }: ServeState): void {
+  if (modelDir() === undefined) return;
+  const registers = [registry];
+  new Gauge({
+    name: 'vicregl_model_dir_readable',
+    help: '1 if the models directory could be read at the last look and holds models, else 0; loaded models stay.',
+    registers,
+    collect() {
+      this.set(modelDir()?.readable ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'vicregl_model_dir_refused',
+    help: '1 for each version in the models directory that cannot be served (damaged, or its warm-up failed); the log has the reason.',
+    labelNames: ['name', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, version } of modelDir()?.refused ?? []) this.set({ name, version }, 1);
+    },
+  });
+  new Counter({
+    name: 'vicregl_model_dir_refusals_total',
+    help: 'Versions in the models directory that were refused, each once until its files change.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(modelDir()?.refusals ?? 0);
+    },
+  });
+}
+
 /** Registers gauges of the server's state. @returns stops the measurements */
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
   registerWorkers(registry, state);
   registerDecoder(registry, state);
   registerStoredFeatures(registry, state);
+  registerModelDir(registry, state);
   for (const [name, help, read] of [
     ['vicregl_held_request_bytes', 'Bytes of the requests in progress; requestBytes limits them.', 'requests'],
     [
