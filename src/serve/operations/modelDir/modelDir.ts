@@ -68,7 +68,7 @@ async function openVersion({ name, version, dir }: ModelVersion, open: ModelDirO
   await engine.close();
   throw new ServeError(
     'invalid_argument',
-    `the manifest in ${dir} is of ${manifest.name}@${manifest.version}; folder and manifest must agree: export it with --name ${name} --model-version ${version}, or rename the folders`,
+    `the manifest in ${dir} is of ${manifest.name}@${manifest.version}; folder and manifest must agree: export it with --model-version ${version} to a folder named ${name}, and rename that to ${version}`,
   );
 }
 
