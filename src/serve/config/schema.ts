@@ -1,6 +1,16 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { bytes, inputSize, listener, optionalListener, path, readInputSize, webOrigin, whole } from './fields.js';
+import {
+  bytes,
+  deviceField,
+  inputSize,
+  listener,
+  optionalListener,
+  path,
+  readInputSize,
+  webOrigin,
+  whole,
+} from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
@@ -50,13 +60,15 @@ const models = {
         'versions and models are picked up while the service runs. They follow those of model.',
     ),
   modelDirPollSeconds: whole(1, 86_400).default(15).describe('Seconds between two looks at modelDir.'),
-  device: z
-    .enum(['auto', 'cpu', 'cuda'])
+  device: deviceField
     .default('auto')
     .describe(
-      'Device that runs the models. auto: CUDA if a small run on it succeeds, else the CPU; cuda: an error if it does not. int8 models run on the CPU only.',
+      'Device that runs the models: auto, cpu, cuda, or cuda:0,1 for these devices of a machine. auto: CUDA if a small run on it succeeds, ' +
+        'else the CPU; cuda: an error if it does not. int8 models run on the CPU only.',
     ),
-  workers: whole(1, 256).default(1).describe('Processes that run each model; each holds the whole model.'),
+  workers: whole(1, 256)
+    .default(1)
+    .describe('Processes that run each model, on each device if device names several; each holds the whole model.'),
   threads: whole(1, 1024)
     .optional()
     .describe('Threads of each worker. Default: the number of cores divided by the workers.'),

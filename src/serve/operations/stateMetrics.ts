@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { EngineStatus } from '../../engine/engine.js';
+import type { EngineStatus, WorkerStatus } from '../../engine/engine.js';
 import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
@@ -26,6 +26,10 @@ const labelsOf = ({ engine: { manifest } }: Pick<ServedModel, 'engine'>) => ({
   name: manifest.name,
   version: manifest.version,
 });
+
+/** The device of a worker, such as cuda:1. */
+const deviceOf = ({ engine }: Pick<ServedModel, 'engine'>, { device }: WorkerStatus): string =>
+  device ?? engine.provider;
 
 function registerModels(registry: Registry, { models }: ServeState): void {
   const registers = [registry];
@@ -75,15 +79,18 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   const labelNames = ['name', 'version'];
   new Gauge({
     name: 'vicregl_workers',
-    help: 'Worker processes by model and state (starting, idle, busy, failed).',
-    labelNames: [...labelNames, 'state'],
+    help: 'Worker processes by model, device (cpu, or cuda with its number) and state (starting, idle, busy, failed).',
+    labelNames: [...labelNames, 'device', 'state'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
-          const { workers } = model.engine.status;
-          this.set({ ...labelsOf(model), state }, workers.filter((worker) => worker.state === state).length);
+        const { workers } = model.engine.status;
+        for (const device of new Set(workers.map((worker) => deviceOf(model, worker)))) {
+          const here = workers.filter((worker) => deviceOf(model, worker) === device);
+          for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
+            this.set({ ...labelsOf(model), device, state }, here.filter((worker) => worker.state === state).length);
+          }
         }
       }
     },
@@ -91,13 +98,13 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Gauge({
     name: 'vicregl_worker_resident_memory_bytes',
     help: 'Resident memory of each worker process, as of its last response.',
-    labelNames: [...labelNames, 'worker'],
+    labelNames: [...labelNames, 'device', 'worker'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const [place, { rssBytes }] of model.engine.status.workers.entries()) {
-          this.set({ ...labelsOf(model), worker: place }, rssBytes);
+        for (const [place, worker] of model.engine.status.workers.entries()) {
+          this.set({ ...labelsOf(model), device: deviceOf(model, worker), worker: place }, worker.rssBytes);
         }
       }
     },
@@ -105,15 +112,17 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Counter({
     name: 'vicregl_worker_restarts_total',
     help:
-      'Replaced workers by model and reason: died (crashed, or killed for memory), hung (killed because a run took longer ' +
+      'Replaced workers by model, device and reason: died (crashed, or killed for memory), hung (killed because a run took longer ' +
       'than runSeconds), or broken (killed because a run failed, and then the check after it).',
-    labelNames: [...labelNames, 'reason'],
+    labelNames: [...labelNames, 'device', 'reason'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const [reason, count] of Object.entries(model.engine.status.restarts)) {
-          this.inc({ ...labelsOf(model), reason }, count);
+        for (const worker of model.engine.status.workers) {
+          for (const [reason, count] of Object.entries(worker.restarts)) {
+            this.inc({ ...labelsOf(model), device: deviceOf(model, worker), reason }, count);
+          }
         }
       }
     },
@@ -136,12 +145,16 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
   new Counter({
     name: 'vicregl_worker_busy_seconds_total',
-    help: 'Seconds that workers have been busy with requests, by model.',
-    labelNames,
+    help: 'Seconds that workers have been busy with requests, by model and device.',
+    labelNames: [...labelNames, 'device'],
     registers,
     collect() {
       this.reset();
-      for (const model of models()) this.inc(labelsOf(model), model.engine.status.busySeconds);
+      for (const model of models()) {
+        for (const worker of model.engine.status.workers) {
+          this.inc({ ...labelsOf(model), device: deviceOf(model, worker) }, worker.busySeconds);
+        }
+      }
     },
   });
 }
