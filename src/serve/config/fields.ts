@@ -39,11 +39,9 @@ export function readInputSize(text: string): Size {
 }
 
 /** A device of the engine. */
-export const deviceField = z
-  .string()
-  .refine((text): text is Device => deviceProblem(text) === undefined, {
-    error: ({ input }) => deviceProblem(String(input)),
-  });
+export const deviceField = z.string().refine((text): text is Device => deviceProblem(text) === undefined, {
+  error: ({ input }) => deviceProblem(String(input)),
+});
 
 /** Path of a file. */
 export const path = z.string().min(1);
