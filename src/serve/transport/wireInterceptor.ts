@@ -50,9 +50,9 @@ export interface WireObserver {
  * response. It also ends calls that no handler can answer: the message is too large, cannot be read, is incomplete, or is late.
  * grpc-js would end the first two without our details, accept the third as a whole message, and wait for the fourth without limit.
  */
-export function wireInterceptor(service: string, observer: WireObserver): ServerInterceptor {
+export function wireInterceptor(services: readonly string[], observer: WireObserver): ServerInterceptor {
   return ({ path, requestStream }, call) => {
-    const ours = path.startsWith(`/${service}/`);
+    const ours = services.some((service) => path.startsWith(`/${service}/`));
     const method = methodName({ path });
     const start = performance.now();
     const stream = streamUnder(call);
