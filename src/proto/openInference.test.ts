@@ -21,7 +21,8 @@ const publicFields: Readonly<Record<string, string>> = {
   ServerMetadataResponse: '1 string name, 2 string version, 3 repeated string extensions',
   ModelMetadataRequest: '1 string name, 2 string version',
   ModelMetadataResponse:
-    '1 string name, 2 repeated string versions, 3 string platform, 4 repeated TensorMetadata inputs, 5 repeated TensorMetadata outputs',
+    '1 string name, 2 repeated string versions, 3 string platform, 4 repeated TensorMetadata inputs, 5 repeated TensorMetadata outputs, ' +
+    '6 map string properties',
   'ModelMetadataResponse.TensorMetadata': '1 string name, 2 string datatype, 3 repeated int64 shape',
   ModelInferRequest:
     '1 string model_name, 2 string model_version, 3 string id, 4 map InferParameter parameters, 5 repeated InferInputTensor inputs, ' +

@@ -273,6 +273,11 @@ describe('the Open Inference Protocol', () => {
         { name: 'embedding', datatype: 'FP32', shape: [-1, 16] },
         { name: 'map', datatype: 'FP32', shape: [-1, -1, -1, 16] },
       ],
+      properties: {
+        ...{ architecture: 'custom', precision: 'float32', license: 'Apache-2.0', stride: '8' },
+        ...{ 'channels.embedding.backbone': '16', 'channels.embedding.expander': '20' },
+        ...{ 'channels.map.backbone': '16', 'channels.map.local_projector': '12', 'channels.map.stage1': '6' },
+      },
     });
   });
 

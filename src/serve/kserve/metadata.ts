@@ -4,6 +4,7 @@ import type { RepositoryIndexRequest__Output } from '../../proto/generated/infer
 import type { RepositoryIndexResponse } from '../../proto/generated/inference/RepositoryIndexResponse.js';
 import type { ServerMetadataResponse } from '../../proto/generated/inference/ServerMetadataResponse.js';
 import { invalid } from '../api/wire/fields.js';
+import { stagesOf } from '../api/wire/model.js';
 import type { ModelRegistry, ServedModel } from '../inference/registry.js';
 import type { OutputTensorName } from './inferRequest.js';
 import { isReady, type ServingState, versionsOf } from './served.js';
@@ -21,6 +22,26 @@ function outputShapes({ engine }: Pick<ServedModel, 'engine'>): Readonly<Record<
   return { embedding: [-1, channels], map: [-1, -1, -1, channels] };
 }
 
+/** What clients may want to know of a model, as text. */
+function propertiesOf({ engine: { manifest, outputs } }: Pick<ServedModel, 'engine'>): Record<string, string> {
+  const { architecture, precision, license, stride, dims } = manifest;
+  const channels = {
+    'embedding.backbone': dims.representation,
+    'embedding.expander': outputs.has('embedding') ? dims.embedding : undefined,
+    'map.backbone': dims.representation,
+    'map.local_projector': outputs.has('maps_embedding') ? dims.mapsEmbedding : undefined,
+    ...Object.fromEntries(stagesOf(manifest).map((stage) => [`map.stage${stage.stage}`, stage.channels])),
+  };
+  return {
+    ...{ architecture, precision, license, stride: String(stride) },
+    ...Object.fromEntries(
+      Object.entries(channels).flatMap(([name, count]) =>
+        count === undefined ? [] : [[`channels.${name}`, String(count)]],
+      ),
+    ),
+  };
+}
+
 export function modelMetadata(models: Pick<ModelRegistry, 'served'>, model: ServedModel): ModelMetadataResponse {
   const { name } = model.engine.manifest;
   return {
@@ -33,6 +54,7 @@ export function modelMetadata(models: Pick<ModelRegistry, 'served'>, model: Serv
       shape: [...shape],
     })),
     outputs: Object.entries(outputShapes(model)).map(([output, shape]) => ({ name: output, datatype: 'FP32', shape })),
+    properties: propertiesOf(model),
   };
 }
 
