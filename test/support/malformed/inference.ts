@@ -1,3 +1,4 @@
+import protobuf from 'protobufjs';
 import type { InferParameter } from '../../../src/proto/generated/inference/InferParameter.js';
 import type { ModelInferRequest } from '../../../src/proto/generated/inference/ModelInferRequest.js';
 import { loadInferenceService } from '../../../src/proto/load.js';
@@ -25,15 +26,20 @@ const encode = (request: ModelInferRequest): Buffer => service.ModelInfer.reques
 /** Images of a request at most: all concurrent requests together fit the queue. */
 const MOST_IMAGES = 3;
 
-/** A message with more elements than the limit. */
-const veryMany = (() => {
-  let bytes: Buffer | undefined;
-  return (): Buffer => {
-    const contents = { uintContents: new Array<number>(2_200_000).fill(9) };
-    bytes ??= encode({ inputs: [{ name: 'pixels', datatype: 'UINT8', shape: [1, 1, 1, 3], contents }] });
-    return bytes;
-  };
-})();
+/** A field of a message whose value has a length. */
+const field = (number: number, value: Buffer): Buffer =>
+  Buffer.from(
+    protobuf.Writer.create()
+      .uint32((number << 3) | 2)
+      .bytes(value)
+      .finish(),
+  );
+
+/** Messages with more entries than the limit: numbers of one byte each, and inputs of two bytes each. */
+const veryMany = {
+  numbers: field(5, Buffer.concat([field(1, Buffer.from('pixels')), field(5, field(4, Buffer.alloc(2_200_000, 9)))])),
+  inputs: Buffer.concat(new Array<Buffer>(140_000).fill(field(5, Buffer.alloc(0)))),
+};
 
 /** A parameter with the name that means the prototype of an object, which objects cannot hold as a key of their own. */
 function withPrototypeName(request: ModelInferRequest): Buffer {
@@ -220,9 +226,9 @@ export function inferenceCases(pictures: readonly Buffer[], jpeg: Buffer): reado
       ]);
       return infer('models that are not served', ofFiles(some(random), wrong), ['NOT_FOUND']);
     },
-    () => ({
-      ...{ kind: 'ModelInfer: too many numbers', method: 'ModelInfer', allowed: ['RESOURCE_EXHAUSTED'] },
-      bytes: veryMany(),
+    (random) => ({
+      ...{ kind: 'ModelInfer: too many entries', method: 'ModelInfer', allowed: ['RESOURCE_EXHAUSTED'] },
+      bytes: random.integer(8) === 0 ? veryMany.numbers : veryMany.inputs,
     }),
     (random) => ({
       ...{ kind: 'ModelInfer: a parameter named __proto__', method: 'ModelInfer', allowed: EITHER },
