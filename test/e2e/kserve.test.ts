@@ -341,12 +341,17 @@ describe('the Open Inference Protocol', () => {
       { ok: 1, items: 2, corrupt: 1 },
     );
     assert.ok(then.received - first.received > 2 * image.length);
-    const logged = lines.filter(({ method }) => method === 'ModelInfer').slice(-2);
+    // Rejected before its message is read.
+    const many = 'x'.repeat(20_000);
+    const large = await kserve.failure('ModelInfer', ofFiles([image]), { metadata: { many } });
+    assert.deepEqual([large.code, large.facts?.reason], ['RESOURCE_EXHAUSTED', 'TOO_LARGE']);
+    const logged = lines.filter(({ method }) => method === 'ModelInfer').slice(-3);
     assert.deepEqual(
       logged.map(({ protocol, code }) => [protocol, code]),
       [
         ['kserve', 'OK'],
         ['kserve', 'INVALID_ARGUMENT'],
+        ['kserve', 'RESOURCE_EXHAUSTED'],
       ],
     );
   });

@@ -18,6 +18,8 @@ export interface CallOptions {
   /** Default: a minute. */
   readonly deadlineMs?: number;
   readonly token?: string;
+  /** Further metadata. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export interface InferenceClient {
@@ -40,8 +42,13 @@ export function createInferenceClient(address: string): InferenceClient {
   const Client = loadInferenceService();
   const client = new Client(address, credentials.createInsecure(), { 'grpc.max_receive_message_length': -1 });
 
-  function call(method: string, request: object, { deadlineMs = 60_000, token }: CallOptions = {}): Promise<never> {
+  function call(
+    method: string,
+    request: object,
+    { deadlineMs = 60_000, token, metadata: further = {} }: CallOptions = {},
+  ): Promise<never> {
     const metadata = new Metadata();
+    for (const [name, value] of Object.entries(further)) metadata.set(name, value);
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
     return new Promise((resolve, reject) => {
       const { path, requestSerialize, responseDeserialize } = Client.service[method]!;

@@ -39,11 +39,10 @@ export function inferenceHandlersOf(
   methods: InferenceMethods,
   host: HandlerHost,
 ): UntypedServiceImplementation {
-  const named = { ...host, fields: { protocol: 'kserve' } };
   // The type InferenceMethods guarantees that every handler has the messages of its method.
   const made = Object.entries<ServedMethod<unknown>>(methods).map(([name, { handle }]) => [
     name,
-    unaryHandler(definitions[name] as AnyDefinition, handle as Method<unknown, unknown>, named),
+    unaryHandler(definitions[name] as AnyDefinition, handle as Method<unknown, unknown>, host),
   ]);
   return Object.fromEntries(made) as UntypedServiceImplementation;
 }

@@ -117,7 +117,8 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     failures.failed({ method, code: status[code], reason }, () => ({ ...logFields(context), peer }), details);
   }
 
-  const wire = wireInterceptor([serviceName, inferenceServiceName], {
+  const services = [{ name: serviceName }, { name: inferenceServiceName, protocol: 'kserve' }];
+  const wire = wireInterceptor(services, {
     received: metrics.received,
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,

@@ -15,8 +15,6 @@ export interface HandlerHost extends CallHost {
   readonly streamItems: number;
   /** Aborted when the drain begins: from then on, streams accept no more items. */
   readonly draining: AbortSignal;
-  /** Further fields for the log lines of calls. */
-  readonly fields?: Readonly<Record<string, unknown>>;
 }
 
 /** The common part of all kinds of calls in grpc-js. */
@@ -82,7 +80,6 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
     {
       identity: context,
       peer,
-      ...(host.fields && { fields: host.fields }),
       ...deadlineOf(grpcCall),
       whyLost() {
         if (stream && wasCutOff(stream, session)) {
