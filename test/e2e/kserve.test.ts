@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { createClient } from '../../src/client/index.js';
 import { EngineError } from '../../src/engine/engine.js';
@@ -416,14 +415,14 @@ test('a shutdown makes the server not ready before it refuses calls', async () =
     models: [{ engine: createFakeEngine({ manifest }) }],
     ...{ address: '127.0.0.1:0', metricsAddress: 'off' },
     logger: createLogger('silent'),
-    shutdown: { delayMs: 300, graceMs: 1000 },
+    shutdown: { delayMs: 2000, graceMs: 1000 },
   });
   const kserve = createInferenceClient(server.address);
   assert.deepEqual(await kserve.call('ServerReady', {}), { ready: true });
   const closed = server.close();
-  await delay(0);
   assert.deepEqual(await kserve.call('ServerReady', {}), { ready: false });
   assert.deepEqual(await kserve.call('ServerLive', {}), { live: true });
   kserve.close();
+  await server.close(true);
   await closed;
 });
