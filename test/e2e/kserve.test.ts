@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { createClient } from '../../src/client/index.js';
 import { EngineError } from '../../src/engine/engine.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { modelOutputs } from '../../src/models/modelOutputs.js';
 import type { ModelInferResponse__Output } from '../../src/proto/generated/inference/ModelInferResponse.js';
-import { inferenceServiceName } from '../../src/proto/load.js';
+import { inferenceServiceName, loadInferenceService } from '../../src/proto/load.js';
+import type { InferenceMethodName } from '../../src/proto/methods.js';
 import { defaultServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createToken, createTokenStore, hashToken } from '../../src/serve/operations/auth/tokenStore.js';
 import { createLogger } from '../../src/serve/operations/logger.js';
@@ -315,6 +316,25 @@ describe('the Open Inference Protocol', () => {
     assert.deepEqual(await kserve.call('ModelReady', { name: 'staged' }), { ready: true });
   });
 
+  test('every method of the proto is answered, and counted under its name', async () => {
+    const names = Object.keys(loadInferenceService().service) as InferenceMethodName[];
+    assert.equal(names.length, 9);
+    const countOf = (text: string, name: string) =>
+      sumOf(text, new RegExp(`^vicregl_requests_total\\{method="${name}",.*\\} (\\d+)$`, 'gm'));
+    const first = await metrics();
+    for (const name of names) {
+      const code = await kserve.call(name, {}).then(
+        () => 'OK',
+        (error: ServiceError) => status[error.code],
+      );
+      const expected = name === 'ModelInfer' ? 'INVALID_ARGUMENT' : /Load|Unload/.test(name) ? 'UNIMPLEMENTED' : 'OK';
+      assert.equal(code, expected, name);
+    }
+    await untilMetric(server.metricsAddress, /^vicregl_requests_in_flight\{method="RepositoryModelUnload"\} 0$/m);
+    const then = await metrics();
+    for (const name of names) assert.equal(countOf(then, name) - countOf(first, name), 1, name);
+  });
+
   test('a deadline ends a request', async () => {
     const image = await photo('coffee.jpg');
     const { code } = await kserve.failure('ModelInfer', ofFiles([image]), { deadlineMs: 1 });
@@ -379,6 +399,16 @@ test('a full queue rejects ModelInfer before its message arrives', async () => {
   );
   held.free();
   await Promise.all([first, second]);
+  // A caller that gives up leaves the queue, with all of its images.
+  held.hold();
+  const running = held.nextRun();
+  const third = kserve.call('ModelInfer', request);
+  await running;
+  const given = await kserve.failure('ModelInfer', request, { deadlineMs: 200 });
+  assert.equal(given.code, 'DEADLINE_EXCEEDED');
+  await untilMetric(server.metricsAddress, /^vicregl_queue_images\{.*\} 0$/m);
+  held.free();
+  await third;
   // More images than places: the request is rejected as a whole, and its places are free again.
   const over = await kserve.failure('ModelInfer', ofPixels([2, 56, 56, 3], coloured(56, 1, 2)));
   assert.deepEqual([over.code, over.facts?.reason], ['RESOURCE_EXHAUSTED', 'OVERLOADED']);
