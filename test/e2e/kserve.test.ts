@@ -176,20 +176,23 @@ describe('the Open Inference Protocol', () => {
     assert.match(details, /no map of stage 1/);
   });
 
-  test('both outputs of an image take one decoding and one run', async () => {
-    const image = await photo('coffee.jpg');
+  /** Images that are run and decoded during some work. */
+  async function costOf(work: () => Promise<unknown>): Promise<{ images: number; decoded: number }> {
     const counts = async () => {
       const text = await metrics();
       const decoded = /^vicregl_phase_duration_seconds_count\{(?=.*phase="decode").*\} (\d+)$/gm;
       return { images: sumOf(text, /^vicregl_batch_images_sum (\d+)$/gm), decoded: sumOf(text, decoded) };
     };
     const first = await counts();
-    await kserve.call('ModelInfer', ofFiles([image]));
+    await work();
     const then = await counts();
-    assert.deepEqual(
-      { images: then.images - first.images, decoded: then.decoded - first.decoded },
-      { images: 1, decoded: 1 },
-    );
+    return { images: then.images - first.images, decoded: then.decoded - first.decoded };
+  }
+
+  test('both outputs of an image take one decoding and one run', async () => {
+    const image = await photo('coffee.jpg');
+    const cost = await costOf(() => kserve.call('ModelInfer', ofFiles([image])));
+    assert.deepEqual(cost, { images: 1, decoded: 1 });
   });
 
   test('an invalid image fails its request, and the error names the first one in the order of the request', async () => {
@@ -225,6 +228,9 @@ describe('the Open Inference Protocol', () => {
       details,
       /^image\[1\]: its map has \d+ x \d+ cells, and that of image\[0\] has \d+ x \d+, .*fit:WIDTHxHEIGHT$/,
     );
+    // The others wait for the first one before they are decoded, so that no pixels wait for it.
+    const damaged = ofFiles([files[0]!.subarray(0, 9000), ...files], { parameters: native });
+    assert.deepEqual(await costOf(() => kserve.failure('ModelInfer', damaged)), { images: 0, decoded: 1 });
     // Vectors have one shape.
     const vectors = await kserve.call('ModelInfer', { ...request, outputs: [{ name: 'embedding' }] });
     assert.deepEqual(outputIn(vectors, 'embedding').shape, [2, 16]);

@@ -43,6 +43,11 @@ const dataTypes: Readonly<Record<string, DataType__Output>> = {
   FP16: 'DATA_TYPE_FLOAT16',
 };
 
+/** The name of an element type in the protocol. */
+export function datatypeOf(dtype: DataType__Output): string {
+  return Object.keys(dataTypes).find((name) => dataTypes[name] === dtype)!;
+}
+
 const MAX_UINT32 = 2 ** 32 - 1;
 
 /** Maximum length of an id in characters: the response repeats it. */

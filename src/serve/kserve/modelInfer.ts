@@ -5,21 +5,16 @@ import type { ContextLender, ServeContext } from '../api/context.js';
 import type { PlannedMap } from '../api/features/plan.js';
 import { inferOutputs, type OutputPlan, planOutputs } from '../api/methods/inferOutputs.js';
 import { invalid } from '../api/wire/fields.js';
-import { type WireDType, type WireTensor, wireBytes } from '../api/wire/wireTensor.js';
-import type { Call } from '../call/call.js';
-import { timed } from '../call/call.js';
+import { type WireTensor, wireBytes } from '../api/wire/wireTensor.js';
+import { type Call, timed } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
 import { overLimit, type ServeLimits } from '../config/serveLimits.js';
 import { type ModelRegistry, modelLabel } from '../inference/registry.js';
 import { answerElements, atPlace } from './elements.js';
-import { type InferRequest, type OutputTensorName, readInferRequest } from './inferRequest.js';
+import { datatypeOf, type InferRequest, type OutputTensorName, readInferRequest } from './inferRequest.js';
 import { findModel } from './served.js';
 
 /** ModelInfer: Embed, ExtractFeatures or both, for every image of a request. */
-
-/** The names of our types in the protocol. */
-const datatypes = { DATA_TYPE_FLOAT32: 'FP32', DATA_TYPE_FLOAT16: 'FP16', DATA_TYPE_INT8: 'INT8' } as const;
-const datatypeOf = (dtype: WireDType): string => (dtype === 'float16' ? 'FP16' : 'FP32');
 
 /** Bytes of a vector of a response. */
 function embeddingBytes({ engine }: ServeContext, { embedding }: OutputPlan): number {
@@ -35,8 +30,8 @@ function checkSize(context: ServeContext, plan: OutputPlan, map: PlannedMap | un
   const bytes = images * (embeddingBytes(context, plan) + (map?.bytes ?? 0));
   if (bytes <= context.limits.maxResponseBytes) return;
   const what = map
-    ? `maps of ${sizeOf(map)} cells with ${map.dimensions} channels in ${datatypeOf(plan.map!.dtype)}`
-    : `embeddings in ${datatypeOf(plan.embedding!.dtype)}`;
+    ? `maps of ${sizeOf(map)} cells with ${map.dimensions} channels in ${plan.map!.dtype}`
+    : `embeddings in ${plan.embedding!.dtype}`;
   throw new ServeError(
     'too_large',
     `the ${what} of ${images} images are ${bytes} bytes, ${overLimit(context.limits, 'maxResponseBytes')}; ask for datatype ` +
@@ -45,60 +40,60 @@ function checkSize(context: ServeContext, plan: OutputPlan, map: PlannedMap | un
 }
 
 /**
- * Checks that the maps of all images have one size, before the network runs for an image: a tensor has one shape.
- * @returns called with each map in turn; a map waits for that of the first image
+ * Checks that the maps of all images have one size, since a tensor has one shape. Where the sizes are those of the images, the others
+ * are not decoded before the first one is: their pixels would have to wait for it, outside of the queue, which counts their bytes.
  */
-function createShapeCheck(input: string): (index: number, map: PlannedMap) => Promise<void> {
-  let tell: (first: PlannedMap) => void = () => {};
-  const first = new Promise<PlannedMap>((resolve) => {
+function createShapeCheck({ images: [image], input, wanted }: InferRequest) {
+  const vary = wanted.map !== undefined && Boolean(image!.native);
+  let first: PlannedMap | undefined;
+  let tell = (): void => {};
+  const known = new Promise<void>((resolve) => {
     tell = resolve;
   });
-  return async (index, map) => {
-    if (index === 0) tell(map);
-    const other = sizeOf(await first);
-    if (sizeOf(map) === other) return;
-    throw invalid(
-      `${input}[${index}]: its map has ${sizeOf(map)} cells, and that of ${input}[0] has ${other}, but the maps of a request ` +
-        'are one tensor; send images of one size, one image a request, or set resize to fit:WIDTHxHEIGHT',
-    );
+  return {
+    /** Resolves when the image may be decoded. @throws the reason of the call's signal */
+    async start(index: number, { signal }: Call): Promise<void> {
+      if (!vary || index === 0) return;
+      signal.throwIfAborted();
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => reject(signal.reason);
+        signal.addEventListener('abort', onAbort, { once: true });
+        void known.then(() => {
+          signal.removeEventListener('abort', onAbort);
+          resolve();
+        });
+      });
+    },
+    /** @throws ServeError `invalid_argument` for a map of another size than the first */
+    check(index: number, map: PlannedMap): void {
+      first ??= map;
+      tell();
+      const [size, other] = [sizeOf(map), sizeOf(first)];
+      if (size === other) return;
+      throw invalid(
+        `${input}[${index}]: its map has ${size} cells, and that of ${input}[0] has ${other}, but the maps of a request are one ` +
+          'tensor; send images of one size, one image a request, or set resize to fit:WIDTHxHEIGHT',
+      );
+    },
   };
-}
-
-/** The signal of a call as a promise that rejects when it is aborted. */
-function aborted({ signal }: Call): { readonly promise: Promise<never>; stop(): void } {
-  let stop = (): void => {};
-  const promise = new Promise<never>((_, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    stop = () => signal.removeEventListener('abort', onAbort);
-  });
-  // It may be aborted when nothing waits for it.
-  promise.catch(() => {});
-  return { promise, stop };
 }
 
 type Computed = Awaited<ReturnType<typeof inferOutputs>>;
 
-async function inferEach(
-  context: ServeContext,
-  { images, input, wanted }: InferRequest,
-  call: Call,
-): Promise<readonly Computed[]> {
+async function inferEach(context: ServeContext, request: InferRequest, call: Call): Promise<readonly Computed[]> {
+  const { images, input, wanted } = request;
   const plan = planOutputs(context, wanted);
-  const checkShape = createShapeCheck(input);
+  const shapes = createShapeCheck(request);
   return answerElements(images.length, call, async (i, own) => {
     const place = `${input}[${i}]`;
-    const end = aborted(own);
     try {
-      return await inferOutputs(context, plan, images[i]!, place, own, async (map) => {
-        if (map) await Promise.race([checkShape(i, map), end.promise]);
+      await shapes.start(i, own);
+      return await inferOutputs(context, plan, images[i]!, place, own, (map) => {
+        if (map) shapes.check(i, map);
         checkSize(context, plan, map, images.length);
       });
     } catch (error) {
       throw atPlace(place, error);
-    } finally {
-      end.stop();
     }
   });
 }
@@ -108,7 +103,7 @@ function joined(name: OutputTensorName, computed: readonly Computed[]) {
   const tensors = computed.map((each) => each[name] as WireTensor);
   const { dtype, shape } = tensors[0]!;
   return {
-    output: { name, datatype: datatypes[dtype], shape: [tensors.length, ...shape] },
+    output: { name, datatype: datatypeOf(dtype), shape: [tensors.length, ...shape] },
     contents: tensors.length === 1 ? tensors[0]!.data : Buffer.concat(tensors.map(({ data }) => data)),
   };
 }
