@@ -94,7 +94,7 @@ const layers = {
 };
 
 /** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
-const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'operations', 'dispatch'];
+const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'kserve', 'operations', 'dispatch'];
 
 /** The last two wings do not know each other. */
 const serveTransports = ['transport', 'http'];

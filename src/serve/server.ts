@@ -7,6 +7,7 @@ import { type HttpServer, startHttpServer } from './http/httpServer.js';
 import { pageFolder } from './http/page.js';
 import { createHealthMonitor } from './inference/healthMonitor.js';
 import type { ModelRegistry, ModelSource } from './inference/registry.js';
+import { createInferenceMethods } from './kserve/methods.js';
 import type { CertificateStore } from './operations/auth/certificates.js';
 import { createFailureLog } from './operations/failureLog.js';
 import { createMetrics } from './operations/metrics.js';
@@ -89,8 +90,23 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
 
   // Transport.
   const failures = createFailureLog(logger);
+  const inferenceMethods = createInferenceMethods({
+    ...{ contexts: service.contexts, models: service.models, limits },
+    // Created below; no call arrives before the server listens.
+    state: { isServing: (name) => monitor.isServing(name) },
+  });
   const grpc = createGrpcServer({
-    ...{ methods: service.methods, models: service.models, limits, admission, auth, metrics, failures, logger },
+    ...{
+      methods: service.methods,
+      inferenceMethods,
+      models: service.models,
+      limits,
+      admission,
+      auth,
+      metrics,
+      failures,
+      logger,
+    },
   });
 
   // Operations: health, metrics.

@@ -17,8 +17,8 @@ export class StatusError extends Error {
   override readonly name = 'StatusError';
   readonly status: Status;
 
-  constructor(status: Status) {
-    super(status.details);
+  constructor(status: Status, options?: ErrorOptions) {
+    super(status.details, options);
     this.status = status;
   }
 }
@@ -82,6 +82,7 @@ const statusOf: {
     rate_limited: status.RESOURCE_EXHAUSTED,
     unknown_route: status.NOT_FOUND,
     wrong_method: status.UNIMPLEMENTED,
+    not_offered: status.UNIMPLEMENTED,
     unsupported_media_type: status.INVALID_ARGUMENT,
     not_acceptable: status.INVALID_ARGUMENT,
     forbidden_origin: status.PERMISSION_DENIED,

@@ -19,6 +19,7 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * - `shutting_down`: the server accepts no more work
  * - `unauthenticated`: the call has no token, or an unknown one
  * - `rate_limited`: the token is over its rate
+ * - `not_offered`: a method of the Open Inference Protocol for what operators do by other means
  *
  * Of the HTTP listener alone:
  * - `unknown_route`: no route has the path
@@ -45,6 +46,7 @@ export type ServeErrorCode =
   | 'shutting_down'
   | 'unauthenticated'
   | 'rate_limited'
+  | 'not_offered'
   | 'unknown_route'
   | 'wrong_method'
   | 'unsupported_media_type'

@@ -9,6 +9,8 @@ export interface CallIdentity {
   readonly requestId: string;
   /** Name of the token's holder, if calls need a token. */
   caller?: string;
+  /** The protocol of the call, if it is not our own over gRPC. */
+  readonly protocol?: string | undefined;
 }
 
 /** The caller's id if it is safe in logs and headers (up to 128 characters, such as a UUID or a trace id), otherwise a new id. */
@@ -20,8 +22,9 @@ export function safeRequestId(given: string | undefined): string {
 export function logFields(identity: CallIdentity | undefined): {
   readonly requestId?: string;
   readonly caller?: string;
+  readonly protocol?: string;
 } {
   if (!identity) return {};
-  const { requestId, caller } = identity;
-  return { requestId, ...(caller !== undefined && { caller }) };
+  const { requestId, caller, protocol } = identity;
+  return { requestId, ...(caller !== undefined && { caller }), ...(protocol !== undefined && { protocol }) };
 }

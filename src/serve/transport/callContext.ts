@@ -20,8 +20,13 @@ export interface CallContext extends CallIdentity {
 const contexts = new WeakMap<Metadata, CallContext>();
 
 /** Creates the context of a call from its metadata. */
-export function createCallContext(metadata: Metadata, stream: ServerHttp2Stream | undefined): CallContext {
-  const context: CallContext = { requestId: safeRequestId(metadata.get(requestIdKey)[0]?.toString()), stream };
+export function createCallContext(
+  metadata: Metadata,
+  stream: ServerHttp2Stream | undefined,
+  protocol?: string,
+): CallContext {
+  const requestId = safeRequestId(metadata.get(requestIdKey)[0]?.toString());
+  const context: CallContext = { requestId, stream, protocol };
   contexts.set(metadata, context);
   return context;
 }

@@ -4,18 +4,19 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { reflectedPackage } from '../../proto/descriptors.js';
-import { loadVicreglService, serviceName } from '../../proto/load.js';
+import { inferenceServiceName, loadInferenceService, loadVicreglService, serviceName } from '../../proto/load.js';
 import type { MethodMap } from '../api/method.js';
 import { parseAddress } from '../config/address.js';
 import { MAX_METADATA_BYTES, type ServeLimits } from '../config/serveLimits.js';
 import { createInFlight } from '../dispatch/inFlight.js';
 import type { ModelRegistry } from '../inference/registry.js';
+import type { InferenceMethods } from '../kserve/methods.js';
 import type { CertificateStore } from '../operations/auth/certificates.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
 import { watchConnections } from './brokenConnections.js';
 import { dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
-import { handlersOf, queueingPaths, rawDefinition } from './handlers.js';
+import { handlersOf, inferenceHandlersOf, queueingPaths, rawDefinition } from './handlers.js';
 import { type Auth, interceptorsOf } from './interceptors.js';
 import type { HandlerHost } from './openCall.js';
 import { serverCredentials } from './tlsCredentials.js';
@@ -23,6 +24,8 @@ import { uncountedMessage, watchUncountedCalls } from './uncountedCalls.js';
 
 export interface GrpcServerOptions {
   readonly methods: MethodMap;
+  /** The methods of the Open Inference Protocol. */
+  readonly inferenceMethods: InferenceMethods;
   readonly models: Pick<ModelRegistry, 'full'>;
   readonly limits: ServeLimits;
   readonly metrics: Metrics;
@@ -34,7 +37,7 @@ export interface GrpcServerOptions {
   readonly auth: Auth | undefined;
 }
 
-/** The gRPC server with the service's methods, health (grpc.health.v1) and reflection. */
+/** The gRPC server with the service's methods, those of the Open Inference Protocol, health (grpc.health.v1) and reflection. */
 export interface GrpcServer {
   /** Number of calls whose response has not been sent. */
   readonly callsInFlight: number;
@@ -65,7 +68,7 @@ function connectionAge({ connectionAgeSeconds: age, connectionAgeGraceSeconds: g
 }
 
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
-  const { methods, models, limits, metrics, failures, logger, admission, auth } = options;
+  const { methods, inferenceMethods, models, limits, metrics, failures, logger, admission, auth } = options;
   const inFlight = createInFlight();
   const draining = new AbortController();
   // Every open stream listens.
@@ -83,6 +86,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     draining: draining.signal,
   };
   const definition = loadVicreglService().service;
+  const inferenceDefinition = loadInferenceService().service;
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_concurrent_streams': limits.callsPerConnection,
@@ -95,7 +99,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     interceptors: interceptorsOf({
       auth,
       models,
-      queueing: queueingPaths(definition, methods),
+      queueing: new Set([
+        ...queueingPaths(definition, methods),
+        ...queueingPaths(inferenceDefinition, inferenceMethods),
+      ]),
       metrics,
       failures,
       receiveSeconds: limits.receiveSeconds,
@@ -108,6 +115,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     maxHeaderListPairs: MAX_METADATA_BYTES / 32,
   });
   server.addService(rawDefinition(definition), handlersOf(definition, methods, host));
+  server.addService(
+    rawDefinition(inferenceDefinition),
+    inferenceHandlersOf(inferenceDefinition, inferenceMethods, host),
+  );
   const health = new HealthImplementation();
   health.addToServer(server);
   new ReflectionService(reflectedPackage()).addToServer(server);
@@ -116,7 +127,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   function watch(): void {
     const http2Servers = http2ServersOf(server);
     watchUncountedCalls(http2Servers, {
-      paths: new Set(Object.values(definition).map(({ path }) => path)),
+      paths: new Set([definition, inferenceDefinition].flatMap((each) => Object.values(each).map(({ path }) => path))),
       isForeign: (path) => path.startsWith('/grpc.'),
       ended({ method, code, path, peer }) {
         metrics.requestUnseen(method, code);
@@ -139,7 +150,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     idle: inFlight.idle,
     setHealth(name, serving) {
       const status = serving ? 'SERVING' : 'NOT_SERVING';
-      for (const each of name === '' ? ['', serviceName] : [`${serviceName}/${name}`]) health.setStatus(each, status);
+      const names = name === '' ? ['', serviceName, inferenceServiceName] : [`${serviceName}/${name}`];
+      for (const each of names) health.setStatus(each, status);
     },
     async listen(address, certificates) {
       const { host: hostname } = parseAddress(address, 'address');

@@ -23,6 +23,13 @@ export interface RejectedCall {
   readonly peer: string;
 }
 
+/** A service whose calls are watched; those of others (health, reflection) only get their context. */
+export interface WireService {
+  readonly name: string;
+  /** The protocol in log lines, if it is not our own. */
+  readonly protocol?: string;
+}
+
 /** Receives the reports of the interceptor, and supplies the errors with which it ends calls. */
 export interface WireObserver {
   /** Maximum milliseconds from the metadata of a call to its whole message. Does not apply to streams of requests. */
@@ -50,9 +57,10 @@ export interface WireObserver {
  * response. It also ends calls that no handler can answer: the message is too large, cannot be read, is incomplete, or is late.
  * grpc-js would end the first two without our details, accept the third as a whole message, and wait for the fourth without limit.
  */
-export function wireInterceptor(service: string, observer: WireObserver): ServerInterceptor {
+export function wireInterceptor(services: readonly WireService[], observer: WireObserver): ServerInterceptor {
   return ({ path, requestStream }, call) => {
-    const ours = path.startsWith(`/${service}/`);
+    const service = services.find(({ name }) => path.startsWith(`/${name}/`));
+    const ours = service !== undefined;
     const method = methodName({ path });
     const start = performance.now();
     const stream = streamUnder(call);
@@ -74,7 +82,7 @@ export function wireInterceptor(service: string, observer: WireObserver): Server
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (ours && !requestStream) timer = setTimeout(() => refuse(observer.lateMessage()), observer.receiveMs);
-            context = createCallContext(metadata, stream);
+            context = createCallContext(metadata, stream, service?.protocol);
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {
