@@ -78,7 +78,7 @@ const layers = {
 };
 
 /** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
-const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'operations', 'dispatch'];
+const serveWings = ['call', 'config', 'tracing', 'admission', 'inference', 'api', 'operations', 'dispatch'];
 
 /** The last two wings do not know each other. */
 const serveTransports = ['transport', 'http'];
@@ -105,6 +105,15 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/serve/', pathNot: ['^src/serve/transport/', '\\.test\\.ts$'] },
       to: { path: '(^|/)(@grpc/(grpc-js|reflection)|grpc-health-check)(/|$)' },
+    },
+    {
+      name: 'opentelemetry-in-one-wing',
+      comment:
+        "OpenTelemetry is imported from src/serve/tracing alone, where it is loaded only if calls are traced; the client's " +
+        'propagation loads its API by itself.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/serve/tracing/', '^src/client/traceContext\\.ts$', '\\.test\\.ts$'] },
+      to: { path: '(^|/)@opentelemetry/' },
     },
     {
       name: 'fastify-in-one-wing',
@@ -158,7 +167,12 @@ module.exports = {
       name: 'no-dev-dependency',
       severity: 'error',
       from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/web/'] },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+      to: {
+        // The API of OpenTelemetry is a peer, so that it is the application's; its SDK, a dependency, makes npm install it.
+        pathNot: '(^|/)@opentelemetry/api/',
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+      },
     },
   ],
   options: {

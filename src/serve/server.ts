@@ -13,6 +13,7 @@ import { createMetrics } from './operations/metrics.js';
 import { startMetricsServer } from './operations/metricsServer.js';
 import { registerState } from './operations/stateMetrics.js';
 import { createShutdown, type ShutdownTimes } from './shutdown.js';
+import type { Tracing } from './tracing/tracing.js';
 import { createGrpcServer } from './transport/grpcServer.js';
 import type { Auth } from './transport/interceptors.js';
 
@@ -44,6 +45,8 @@ export interface ServerOptions {
   /** Decodes images; the server closes it. Default: in this process, for images from trusted callers. */
   readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
+  /** Makes spans of calls; the server closes it. Default: calls are not traced. */
+  readonly tracing?: Tracing | undefined;
 }
 
 export interface RunningServer {
@@ -67,7 +70,7 @@ export interface RunningServer {
  * @throws Error naming the address that cannot be bound; then the models are closed too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
-  const { models, decoder, tls, auth, logger, limits = defaultServeLimits } = options;
+  const { models, decoder, tls, auth, logger, tracing, limits = defaultServeLimits } = options;
   const { httpAddress = 'off', httpCorsOrigins: corsOrigins, page = pageFolder } = options;
 
   // Admission and the service.
@@ -81,13 +84,14 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     limits,
     admission,
     ...(decoder && { decoder }),
-    observer: { batch: (images) => metrics.batch(images) },
+    observer: { batch: metrics.batch, run: (calls, model) => tracing?.run({ calls, model }) },
   });
 
   // Transport.
   const failures = createFailureLog(logger);
   const grpc = createGrpcServer({
     ...{ methods: service.methods, models: service.models, limits, admission, auth, metrics, failures, logger },
+    tracing,
   });
 
   // Operations: health, metrics.
@@ -106,6 +110,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     }),
     isReady: () => monitor.serving,
     certificateExpires: () => tls?.current.expires,
+    spans: () => tracing?.counts,
   });
   const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, monitor, logger).catch(
     async (error: unknown) => {
@@ -125,7 +130,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   if (httpAddress !== 'off') {
     http = await startHttpServer({
       ...{ address: httpAddress, methods: service.methods, models: service.models, limits, admission, metrics },
-      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page },
+      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page, tracing },
     }).catch(closeAll);
   }
   const address = await grpc.listen(options.address, tls).catch(closeAll);
@@ -136,7 +141,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       notServing: () => monitor.stop(),
       async closeRest() {
         failures.flush();
-        await metricsServer.close();
+        await Promise.all([metricsServer.close(), tracing?.close()]);
         stopMeasuring();
       },
     },

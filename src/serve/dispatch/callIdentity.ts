@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type CallSpan, traceLogFields } from '../call/trace.js';
 
 /** Name of the metadata entry or header with the id of a call, in both directions. */
 export const requestIdKey = 'x-request-id';
@@ -9,6 +10,8 @@ export interface CallIdentity {
   readonly requestId: string;
   /** Name of the token's holder, if calls need a token. */
   caller?: string;
+  /** Its server span, if calls are traced. */
+  readonly span?: CallSpan | undefined;
 }
 
 /** The caller's id if it is safe in logs and headers (up to 128 characters, such as a UUID or a trace id), otherwise a new id. */
@@ -17,11 +20,8 @@ export function safeRequestId(given: string | undefined): string {
 }
 
 /** The fields that identify a call in log lines. */
-export function logFields(identity: CallIdentity | undefined): {
-  readonly requestId?: string;
-  readonly caller?: string;
-} {
+export function logFields(identity: CallIdentity | undefined): Readonly<Record<string, string>> {
   if (!identity) return {};
-  const { requestId, caller } = identity;
-  return { requestId, ...(caller !== undefined && { caller }) };
+  const { requestId, caller, span } = identity;
+  return { requestId, ...(caller !== undefined && { caller }), ...(span && traceLogFields(span.ids)) };
 }

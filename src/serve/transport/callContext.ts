@@ -1,5 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Metadata } from '@grpc/grpc-js';
+import type { CallSpan } from '../call/trace.js';
 import { type CallIdentity, requestIdKey, safeRequestId } from '../dispatch/callIdentity.js';
 
 /**
@@ -16,17 +17,26 @@ export interface CallContext extends CallIdentity {
   onMessageError?: (error: Error) => void;
 }
 
-/** Keyed by the metadata object of the call, so that callers cannot forge it by headers. */
-const contexts = new WeakMap<Metadata, CallContext>();
+/** Keyed by the metadata object of the call, so that callers cannot forge it by headers; and by its stream. */
+const contexts = new WeakMap<Metadata | ServerHttp2Stream, CallContext>();
 
-/** Creates the context of a call from its metadata. */
-export function createCallContext(metadata: Metadata, stream: ServerHttp2Stream | undefined): CallContext {
-  const context: CallContext = { requestId: safeRequestId(metadata.get(requestIdKey)[0]?.toString()), stream };
+/**
+ * Creates the context of a call from its metadata.
+ * @param begin begins the server span of the call
+ */
+export function createCallContext(
+  metadata: Metadata,
+  stream: ServerHttp2Stream | undefined,
+  begin?: (requestId: string) => CallSpan | undefined,
+): CallContext {
+  const requestId = safeRequestId(metadata.get(requestIdKey)[0]?.toString());
+  const context: CallContext = { requestId, stream, span: begin?.(requestId) };
   contexts.set(metadata, context);
+  if (stream) contexts.set(stream, context);
   return context;
 }
 
 /** The context of a call; undefined for a call that no interceptor has seen. */
-export function callContext(metadata: Metadata): CallContext | undefined {
-  return contexts.get(metadata);
+export function callContext(call: Metadata | ServerHttp2Stream): CallContext | undefined {
+  return contexts.get(call);
 }
