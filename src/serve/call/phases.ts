@@ -1,4 +1,4 @@
-import type { CallTrace, SpanIds } from './trace.js';
+import type { SpanIds } from './spanIds.js';
 
 /**
  * Phases of a request that are timed.
@@ -29,6 +29,15 @@ export interface PhaseDetails {
 /** Called with the duration of a phase in seconds, when the phase ends. */
 export type ObservePhase = (phase: Phase, seconds: number, details?: PhaseDetails) => void;
 
+/** The part of a call's trace that gets its phases. */
+export interface PhaseTrace {
+  /**
+   * Adds a child for a phase, or a part of one, that ends now. After the end of the call's span it does nothing.
+   * @param run the run of the engine that the phase is a part of
+   */
+  phase(phase: Phase, seconds: number, run?: SpanIds): void;
+}
+
 /** Called with a duration in seconds, for statistics. */
 type ReportPhase = (phase: Phase, seconds: number) => void;
 
@@ -44,14 +53,14 @@ export interface PhaseRecorder {
    * A recorder for one message of a stream. Its durations are also reported here and added to `seconds`.
    * @param trace of the item
    */
-  forItem(trace?: Pick<CallTrace, 'phase'>): PhaseRecorder;
+  forItem(trace?: PhaseTrace): PhaseRecorder;
 }
 
 /**
  * @param report called with each phase when it ends, and by `finish` once with each phase that is summed
  * @param trace called with each phase, or part of one, when it ends
  */
-export function createPhaseRecorder(report: ReportPhase, trace?: Pick<CallTrace, 'phase'>): PhaseRecorder {
+export function createPhaseRecorder(report: ReportPhase, trace?: PhaseTrace): PhaseRecorder {
   const seconds = new Map<Phase, number>();
   const unreported = new Map<Phase, number>();
   const add = (sums: Map<Phase, number>, phase: Phase, took: number): void => {

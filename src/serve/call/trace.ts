@@ -1,14 +1,5 @@
-import type { Phase } from './phases.js';
-
-/** The ids of a span as W3C Trace Context writes them, in lower-case hex. */
-export interface SpanIds {
-  /** 32 digits. */
-  readonly traceId: string;
-  /** 16 digits. */
-  readonly spanId: string;
-  /** Whether the span is recorded and exported. */
-  readonly sampled: boolean;
-}
+import type { PhaseTrace } from './phases.js';
+import type { SpanIds } from './spanIds.js';
 
 /** How a call or an item ended. */
 export interface SpanOutcome {
@@ -21,13 +12,8 @@ export interface SpanOutcome {
 }
 
 /** The span of a call, or of one item of a stream. Phases become its children. */
-export interface CallTrace {
+export interface CallTrace extends PhaseTrace {
   readonly ids: SpanIds;
-  /**
-   * Adds a child for a phase, or a part of one, that ends now. After the end of the span it does nothing.
-   * @param run the run of the engine that the phase is a part of
-   */
-  phase(phase: Phase, seconds: number, run?: SpanIds): void;
   /** Begins the span of one item of a stream, as a child. */
   item(): CallSpan;
 }
@@ -43,9 +29,4 @@ export interface RunSpan {
   readonly ids: SpanIds;
   /** @param failed number of images without a result */
   end(failed: number): void;
-}
-
-/** The fields of the ids in log lines, by OpenTelemetry's "Trace Context in non-OTLP Log Formats". */
-export function traceLogFields({ traceId, spanId, sampled }: SpanIds): Readonly<Record<string, string>> {
-  return { trace_id: traceId, span_id: spanId, trace_flags: sampled ? '01' : '00' };
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type CallSpan, traceLogFields } from '../call/trace.js';
+import { traceLogFields } from '../call/spanIds.js';
+import type { CallSpan } from '../call/trace.js';
 
 /** Name of the metadata entry or header with the id of a call, in both directions. */
 export const requestIdKey = 'x-request-id';

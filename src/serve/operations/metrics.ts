@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import type { Phase } from '../call/phases.js';
-import type { SpanIds } from '../call/trace.js';
+import type { SpanIds } from '../call/spanIds.js';
 
 /** Seconds, from a cached response to a large map on a small CPU. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

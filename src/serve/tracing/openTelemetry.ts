@@ -18,7 +18,8 @@ import { setGlobalErrorHandler, W3CTraceContextPropagator } from '@opentelemetry
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, NodeTracerProvider, type SpanExporter } from '@opentelemetry/sdk-trace-node';
 import type { Logger } from 'pino';
-import type { CallSpan, SpanIds } from '../call/trace.js';
+import type { SpanIds } from '../call/spanIds.js';
+import type { CallSpan } from '../call/trace.js';
 import { outcomeAttributes } from './attributes.js';
 import { createDiagnostics } from './diagnostics.js';
 import type { OtlpProtocol, TraceSettings } from './settings.js';
