@@ -43,6 +43,7 @@ const layers = {
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   runsView: ['serve/http', 'train', 'data', 'files'],
+  doctor: ['models', 'onnx'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'runsView',
@@ -54,6 +55,7 @@ const layers = {
     'heads',
     'optim',
     'bench',
+    'doctor',
     'serve',
     'client',
     'train',
