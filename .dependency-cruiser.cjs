@@ -58,6 +58,7 @@ const layers = {
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   runsView: ['serve/http', 'train', 'data', 'files'],
+  doctor: ['models', 'onnx'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'distributed',
@@ -70,6 +71,7 @@ const layers = {
     'heads',
     'optim',
     'bench',
+    'doctor',
     'serve',
     'client',
     'train',
@@ -94,7 +96,7 @@ const layers = {
 };
 
 /** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
-const serveWings = ['call', 'config', 'admission', 'inference', 'api', 'kserve', 'operations', 'dispatch'];
+const serveWings = ['call', 'config', 'tracing', 'admission', 'inference', 'api', 'kserve', 'operations', 'dispatch'];
 
 /** The last two wings do not know each other. */
 const serveTransports = ['transport', 'http'];
@@ -121,6 +123,15 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/serve/', pathNot: ['^src/serve/transport/', '\\.test\\.ts$'] },
       to: { path: '(^|/)(@grpc/(grpc-js|reflection)|grpc-health-check)(/|$)' },
+    },
+    {
+      name: 'opentelemetry-in-one-wing',
+      comment:
+        "OpenTelemetry is imported from src/serve/tracing alone, where it is loaded only if calls are traced; the client's " +
+        'propagation loads its API by itself.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/serve/tracing/', '^src/client/traceContext\\.ts$', '\\.test\\.ts$'] },
+      to: { path: '(^|/)@opentelemetry/' },
     },
     {
       name: 'fastify-in-one-wing',
@@ -174,7 +185,12 @@ module.exports = {
       name: 'no-dev-dependency',
       severity: 'error',
       from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/web/'] },
-      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+      to: {
+        // The API of OpenTelemetry is a peer, so that it is the application's; its SDK, a dependency, makes npm install it.
+        pathNot: '(^|/)@opentelemetry/api/',
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+      },
     },
   ],
   options: {

@@ -1,5 +1,5 @@
 /**
- * Runs the service with an engine that immediately answers with zeros, for serviceOverhead.ts. It logs as `vicregl serve`
+ * Runs the service with an engine that immediately answers with zeros, for serviceOverhead.ts and tracingOverhead.ts. It logs as `vicregl serve`
  * does. At the end it prints the delay of the event loop.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -9,6 +9,7 @@ import type { Engine, EngineOutputs, ImageBatch, OutputName } from '../../src/en
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { createServer } from '../../src/serve/server.js';
+import { openTracing } from '../../src/serve/tracing/openTracing.js';
 import { zeros } from '../../src/tensor/tensor.js';
 
 const { manifest } = await openModelFolder(bundledModelFolder);
@@ -27,6 +28,8 @@ const logger = pino({ level: 'info' });
 const server = await createServer({
   models: [{ engine }],
   logger,
+  // Off without the variables of OpenTelemetry, which tracingOverhead.ts sets.
+  tracing: await openTracing(process.env, logger, '0'),
   address: '127.0.0.1:0',
   metricsAddress: '127.0.0.1:0',
 });

@@ -12,7 +12,7 @@ interface RegisteredMetric {
   readonly labelNames: readonly string[];
 }
 
-/** State of a server with decode processes and TLS, so that every metric is registered. No value is read. */
+/** State of a server with decode processes, TLS and traces, so that every metric is registered. No value is read. */
 const stateOfAllMetrics: ServeState = {
   models: () => [],
   decoder: () => ({
@@ -27,6 +27,7 @@ const stateOfAllMetrics: ServeState = {
   isReady: () => true,
   modelDir: () => ({ readable: true, refused: [], refusals: 0 }),
   certificateExpires: () => new Date(0),
+  spans: () => ({ exported: 0, queueFull: 0, exportFailed: 0 }),
 };
 
 /** The metrics of the service, without the default metrics of Node. */

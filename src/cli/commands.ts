@@ -25,5 +25,6 @@ export const commands: Readonly<Record<string, () => Promise<(program: Command) 
   model: async () => (await import('./model.js')).registerModel,
   models: async () => (await import('./models.js')).registerModels,
   cuda: async () => (await import('./cuda.js')).registerCuda,
+  doctor: async () => (await import('./doctor.js')).registerDoctor,
   bench: async () => (await import('./bench.js')).registerBench,
 };

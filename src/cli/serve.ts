@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { openDecoder } from '../decode/openDecoder.js';
+import { packageVersion } from '../models/packageVersion.js';
 import { limitsOf } from '../serve/config/limits.js';
 import { printConfig, redactConfig } from '../serve/config/print.js';
 import { namesOfNth, reloadNth } from '../serve/inference/registry.js';
@@ -9,6 +10,7 @@ import { createLogger } from '../serve/operations/logger.js';
 import type { Reloadable } from '../serve/operations/reload.js';
 import { createServer } from '../serve/server.js';
 import { serveUntilSignal } from '../serve/shutdown.js';
+import { openTracing } from '../serve/tracing/openTracing.js';
 import { openServedModels } from './servedModels.js';
 import { addServeFlags, readServeConfig, type ServeFlags } from './serveFlags.js';
 
@@ -52,6 +54,7 @@ export function registerServe(program: Command): void {
       await Promise.all(models.map(({ engine }) => engine.close()));
       throw error;
     });
+    const tracing = await openTracing(process.env, logger, packageVersion());
     const auth = store && { store, openHealth };
     const shutdown = { delayMs: drainDelayMs, graceMs: drainMs };
     const server = await createServer({
@@ -67,6 +70,7 @@ export function registerServe(program: Command): void {
       auth,
       shutdown,
       ...(modelDir && { modelDir: () => modelDir.status }),
+      tracing,
     });
     modelDir?.start(server.models, config.modelDirPollSeconds * 1000);
     const admin = await startAdminServer({
@@ -92,6 +96,7 @@ export function registerServe(program: Command): void {
         adminAddress: admin.address,
         tls: tls === undefined ? 'off' : config.tlsClientCa === undefined ? 'server' : 'mutual',
         tokens: store !== undefined,
+        traces: tracing !== undefined,
         model: name,
         version,
         provider,

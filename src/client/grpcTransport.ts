@@ -4,6 +4,7 @@ import { mapMethods } from '../proto/methods.js';
 import { type BalancedChannels, type BalancingOptions, balancedChannels } from './balancing.js';
 import { duplexStream, serverStream, unary } from './grpcCalls.js';
 import { channelSecurity, type SecurityOptions } from './security.js';
+import { traceContextInterceptor } from './traceContext.js';
 import { type AnyCall, methodCalls, type Transport } from './transport.js';
 import { uint32 } from './uint32.js';
 import { VicreglError } from './vicreglError.js';
@@ -32,7 +33,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const open = (balancing: BalancedChannels[keyof BalancedChannels]): Client =>
     new VicreglService(address, security.credentials, {
       ...security.options,
-      interceptors: security.interceptors,
+      interceptors: [...security.interceptors, traceContextInterceptor()],
       'grpc.max_receive_message_length': uint32('maxMessageBytes', maxMessageBytes),
       // The server limits what clients send, and its error names the limit.
       'grpc.max_send_message_length': -1,

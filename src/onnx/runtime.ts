@@ -3,4 +3,4 @@
 // First: modules are evaluated in the order of their imports.
 import './telemetry.js';
 
-export { env, InferenceSession, type OnnxValue, Tensor } from 'onnxruntime-node';
+export { env, InferenceSession, listSupportedBackends, type OnnxValue, Tensor } from 'onnxruntime-node';

@@ -15,6 +15,7 @@ import { startMetricsServer } from './operations/metricsServer.js';
 import type { ModelDirStatus } from './operations/modelDir/modelDir.js';
 import { registerState } from './operations/stateMetrics.js';
 import { createShutdown, type ShutdownTimes } from './shutdown.js';
+import type { Tracing } from './tracing/tracing.js';
 import { createGrpcServer } from './transport/grpcServer.js';
 import type { Auth } from './transport/interceptors.js';
 
@@ -48,6 +49,8 @@ export interface ServerOptions {
   readonly shutdown?: Partial<ShutdownTimes>;
   /** State of the models directory, for the metrics. Default: there is none. */
   readonly modelDir?: () => ModelDirStatus;
+  /** Makes spans of calls; the server closes it. Default: calls are not traced. */
+  readonly tracing?: Tracing | undefined;
 }
 
 export interface RunningServer {
@@ -71,7 +74,7 @@ export interface RunningServer {
  * @throws Error naming the address that cannot be bound; then the models are closed too.
  */
 export async function createServer(options: ServerOptions): Promise<RunningServer> {
-  const { models, decoder, tls, auth, logger, limits = defaultServeLimits } = options;
+  const { models, decoder, tls, auth, logger, tracing, limits = defaultServeLimits } = options;
   const { httpAddress = 'off', httpCorsOrigins: corsOrigins, page = pageFolder } = options;
 
   // Admission and the service.
@@ -85,7 +88,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     limits,
     admission,
     ...(decoder && { decoder }),
-    observer: { batch: (images) => metrics.batch(images) },
+    observer: { batch: metrics.batch, run: (calls, model) => tracing?.run({ calls, model }) },
   });
 
   // Transport.
@@ -106,6 +109,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       metrics,
       failures,
       logger,
+      tracing,
     },
   });
 
@@ -126,6 +130,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
     isReady: () => monitor.serving,
     modelDir: () => options.modelDir?.(),
     certificateExpires: () => tls?.current.expires,
+    spans: () => tracing?.counts,
   });
   const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, monitor, logger).catch(
     async (error: unknown) => {
@@ -145,7 +150,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
   if (httpAddress !== 'off') {
     http = await startHttpServer({
       ...{ address: httpAddress, methods: service.methods, models: service.models, limits, admission, metrics },
-      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page },
+      ...{ failures, logger, readiness: monitor, tls, store: auth?.store, corsOrigins, page, tracing },
     }).catch(closeAll);
   }
   const address = await grpc.listen(options.address, tls).catch(closeAll);
@@ -156,7 +161,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       notServing: () => monitor.stop(),
       async closeRest() {
         failures.flush();
-        await metricsServer.close();
+        await Promise.all([metricsServer.close(), tracing?.close()]);
         stopMeasuring();
       },
     },

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { createClient } from '../../src/client/index.js';
 import { skipWithout } from '../support/prometheusProgram.js';
-import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
+import { type ServedProcess, startServedProcessIn } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 
 /** The scrape configuration and alert rules of deploy/ in a real Prometheus that scrapes a real service. */
@@ -69,7 +69,8 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'vicregl-prometheus-'));
     model = await withTinyModel();
-    served = await startServedProcess('--model', model.folder.dir);
+    // Calls are traced, for exemplars; nobody receives the spans.
+    served = await startServedProcessIn({ OTEL_TRACES_EXPORTER: 'otlp' }, '--model', model.folder.dir);
     // The real files with another address and shorter times, because a test cannot wait minutes.
     const config = parse(await readFile(deploy('prometheus.yml'), 'utf8'));
     const [job] = config.scrape_configs;
@@ -90,6 +91,7 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
       [
         ...['--config.file', join(scratch, 'prometheus.yml'), '--storage.tsdb.path', join(scratch, 'data')],
         ...['--web.listen-address', `127.0.0.1:${port}`, '--log.level', 'error'],
+        '--enable-feature=exemplar-storage',
       ],
       { stdio: 'inherit' },
     );
@@ -124,6 +126,21 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
       assert.equal(health, 'ok', `${name}: ${lastError}`);
       assert.equal(state, 'inactive', name);
     }
+  });
+
+  test('stores the trace of a call as an exemplar of its latency', async () => {
+    const client = createClient({ address: served.address });
+    await client.embed({ width: 56, height: 56, rgb: new Uint8Array(56 * 56 * 3) });
+    await client.close();
+    const range = `start=${Date.now() / 1000 - 600}&end=${Date.now() / 1000 + 600}`;
+    const labels = await eventually(async () => {
+      const found = await api<{ exemplars: { labels: Record<string, string> }[] }[]>(
+        `query_exemplars?query=vicregl_request_duration_seconds_bucket&${range}`,
+      );
+      return found[0]?.exemplars[0]?.labels;
+    }, 'an exemplar is scraped');
+    assert.match(labels['trace_id'] ?? '', /^[0-9a-f]{32}$/);
+    assert.match(labels['span_id'] ?? '', /^[0-9a-f]{16}$/);
   });
 
   test('fires VicreglDown when the service is killed', async () => {

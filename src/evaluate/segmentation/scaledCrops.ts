@@ -46,12 +46,7 @@ function placeOf(
 }
 
 /** Copies the labels of a crop to `target` [crop, crop]: of each pixel that of the nearest one in the mask. */
-function copyScaledLabels(
-  mask: LabelMask,
-  { size, keep, flip }: ScaledPlace,
-  crop: number,
-  target: Uint8Array,
-): void {
+function copyScaledLabels(mask: LabelMask, { size, keep, flip }: ScaledPlace, crop: number, target: Uint8Array): void {
   target.fill(IGNORED);
   const nearest = (at: number, scaled: number, side: number) => Math.floor(((at + 0.5) * side) / scaled);
   const columns = Int32Array.from({ length: keep.width }, (_, x) =>

@@ -3,8 +3,12 @@ import { createLocalDecoder } from '../../decode/localDecoder.js';
 import { restrictLoaders } from '../../image/loaders.js';
 import { type Admission, createAdmission } from '../admission/admission.js';
 import { defaultServeLimits, type ServeLimits } from '../config/serveLimits.js';
-import type { QueueObserver } from '../inference/batchQueue.js';
-import { createModelRegistry, type ModelRegistry, type ModelSource } from '../inference/registry.js';
+import {
+  createModelRegistry,
+  type ModelObserver,
+  type ModelRegistry,
+  type ModelSource,
+} from '../inference/registry.js';
 import { type ContextLender, createContextLender } from './context.js';
 import type { MethodMap } from './method.js';
 import { createMethodMap } from './methodMap.js';
@@ -33,7 +37,7 @@ export interface ServiceOptions {
   /** Decodes images; the service closes it. Default: in this process, for images from trusted sources. */
   readonly decoder?: Decoder;
   /** Notified of events in the queues. */
-  readonly observer?: QueueObserver;
+  readonly observer?: ModelObserver;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { StatusCode } from '../../proto/status.js';
 import type { ObservePhase, Phase } from './phases.js';
+import type { CallTrace } from './trace.js';
 
 /** The call that a method answers, as far as the method needs it. */
 export interface Call {
@@ -14,6 +15,8 @@ export interface Call {
   readonly waitsForCapacity?: boolean;
   /** Called with the duration of each phase in seconds. */
   readonly observe: ObservePhase;
+  /** Its span, or that of the item; absent if calls are not traced. `observe` already reports phases to it. */
+  readonly trace?: CallTrace;
   /**
    * Called when an item of a batch or a stream is answered: with its status, its error if it failed, and whether a run of the
    * engine began for it. Absent where items are not counted.

@@ -43,3 +43,28 @@ test('each item of a stream has sums and reports of its own, and the stream has 
   recorder.finish();
   assert.equal(reports.length, 2, 'what the items reported is not reported again');
 });
+
+test('a trace gets every part of a phase when it ends, without what it has got before; items have traces of their own', () => {
+  const traced: string[] = [];
+  const traceAs = (name: string) => ({
+    phase: (phase: string, seconds: number, run?: { readonly spanId: string }) =>
+      void traced.push(`${name} ${phase} ${seconds} ${run?.spanId}`),
+  });
+  const recorder = createPhaseRecorder(() => {}, traceAs('call'));
+  recorder.observe('encode', 1);
+  recorder.observe('encode', 2);
+  recorder.observe('queue', 5, { recent: 3 });
+  recorder.observe('inference', 4, { run: { traceId: 't', spanId: 'r', sampled: true } });
+  recorder.finish();
+  const item = recorder.forItem(traceAs('item'));
+  item.observe('decode', 6);
+  recorder.forItem().observe('decode', 7);
+  assert.deepEqual(traced, [
+    'call encode 1 undefined',
+    'call encode 2 undefined',
+    'call queue 3 undefined',
+    'call inference 4 r',
+    'item decode 6 undefined',
+  ]);
+  assert.equal(recorder.seconds.get('queue'), 5);
+});

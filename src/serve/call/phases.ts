@@ -1,3 +1,5 @@
+import type { SpanIds } from './spanIds.js';
+
 /**
  * Phases of a request that are timed.
  * - `receive`: parsing the message
@@ -16,8 +18,28 @@ export type Phase = 'receive' | 'wait' | 'decode' | 'queue' | 'inference' | 'mat
  */
 const SUMMED: ReadonlySet<Phase> = new Set(['wait', 'encode']);
 
-/** Called with the duration of a phase in seconds. */
-export type ObservePhase = (phase: Phase, seconds: number) => void;
+/** What a trace needs to know of a phase, in addition to its duration. */
+export interface PhaseDetails {
+  /** Seconds of the phase that end now; an earlier part is already traced. Default: the whole phase. */
+  readonly recent?: number;
+  /** Of `inference`: the run. */
+  readonly run?: SpanIds | undefined;
+}
+
+/** Called with the duration of a phase in seconds, when the phase ends. */
+export type ObservePhase = (phase: Phase, seconds: number, details?: PhaseDetails) => void;
+
+/** The part of a call's trace that gets its phases. */
+export interface PhaseTrace {
+  /**
+   * Adds a child for a phase, or a part of one, that ends now. After the end of the call's span it does nothing.
+   * @param run the run of the engine that the phase is a part of
+   */
+  phase(phase: Phase, seconds: number, run?: SpanIds): void;
+}
+
+/** Called with a duration in seconds, for statistics. */
+type ReportPhase = (phase: Phase, seconds: number) => void;
 
 /** Records the duration of each phase of one message, and reports it to a listener that keeps statistics. */
 export interface PhaseRecorder {
@@ -27,12 +49,18 @@ export interface PhaseRecorder {
   readonly observe: ObservePhase;
   /** Reports the phases that are summed. Call it when the message is answered or has failed. */
   finish(): void;
-  /** A recorder for one message of a stream. Its durations are also reported here and added to `seconds`. */
-  forItem(): PhaseRecorder;
+  /**
+   * A recorder for one message of a stream. Its durations are also reported here and added to `seconds`.
+   * @param trace of the item
+   */
+  forItem(trace?: PhaseTrace): PhaseRecorder;
 }
 
-/** @param report called with each phase when it ends, and by `finish` once with each phase that is summed */
-export function createPhaseRecorder(report: ObservePhase): PhaseRecorder {
+/**
+ * @param report called with each phase when it ends, and by `finish` once with each phase that is summed
+ * @param trace called with each phase, or part of one, when it ends
+ */
+export function createPhaseRecorder(report: ReportPhase, trace?: PhaseTrace): PhaseRecorder {
   const seconds = new Map<Phase, number>();
   const unreported = new Map<Phase, number>();
   const add = (sums: Map<Phase, number>, phase: Phase, took: number): void => {
@@ -40,7 +68,8 @@ export function createPhaseRecorder(report: ObservePhase): PhaseRecorder {
   };
   return {
     seconds,
-    observe(phase, took) {
+    observe(phase, took, { recent = took, run } = {}) {
+      trace?.phase(phase, recent, run);
       add(seconds, phase, took);
       if (SUMMED.has(phase)) add(unreported, phase, took);
       else report(phase, took);
@@ -49,10 +78,10 @@ export function createPhaseRecorder(report: ObservePhase): PhaseRecorder {
       for (const [phase, sum] of unreported) report(phase, sum);
       unreported.clear();
     },
-    forItem: () =>
+    forItem: (ofItem) =>
       createPhaseRecorder((phase, took) => {
         add(seconds, phase, took);
         report(phase, took);
-      }),
+      }, ofItem),
   };
 }

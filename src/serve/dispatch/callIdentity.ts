@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { traceLogFields } from '../call/spanIds.js';
+import type { CallSpan } from '../call/trace.js';
 
 /** Name of the metadata entry or header with the id of a call, in both directions. */
 export const requestIdKey = 'x-request-id';
@@ -11,6 +13,8 @@ export interface CallIdentity {
   caller?: string;
   /** The protocol of the call, if it is not our own over gRPC. */
   readonly protocol?: string | undefined;
+  /** Its server span, if calls are traced. */
+  readonly span?: CallSpan | undefined;
 }
 
 /** The caller's id if it is safe in logs and headers (up to 128 characters, such as a UUID or a trace id), otherwise a new id. */
@@ -19,12 +23,13 @@ export function safeRequestId(given: string | undefined): string {
 }
 
 /** The fields that identify a call in log lines. */
-export function logFields(identity: CallIdentity | undefined): {
-  readonly requestId?: string;
-  readonly caller?: string;
-  readonly protocol?: string;
-} {
+export function logFields(identity: CallIdentity | undefined): Readonly<Record<string, string>> {
   if (!identity) return {};
-  const { requestId, caller, protocol } = identity;
-  return { requestId, ...(caller !== undefined && { caller }), ...(protocol !== undefined && { protocol }) };
+  const { requestId, caller, protocol, span } = identity;
+  return {
+    requestId,
+    ...(caller !== undefined && { caller }),
+    ...(protocol !== undefined && { protocol }),
+    ...(span && traceLogFields(span.ids)),
+  };
 }

@@ -43,6 +43,8 @@ export interface CallSource {
   isSent(): boolean;
   /** Closes the call without a status, since its caller does not read. */
   reset(): void;
+  /** Of HTTP: the status of the response; 499 if none was sent. Called when the call has closed. */
+  httpStatus?(): number;
 }
 
 /** How long a call took. */
@@ -102,7 +104,9 @@ export function openCountedCall(source: CallSource, name: string, host: CallHost
   const cancelled = new AbortController();
   // Every waiting image of a batch or a stream listens, so many listeners are not a leak.
   setMaxListeners(0, cancelled.signal);
-  const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds));
+  const span = identity?.span;
+  const exemplar = span?.ids.sampled ? span.ids : undefined;
+  const phases = createPhaseRecorder((phase, seconds) => host.metrics.phase(name, phase, seconds, exemplar), span);
   const atClose: (() => void)[] = [];
   let stalled: ServeError | undefined;
   let outcome: Outcome | undefined;
@@ -145,7 +149,8 @@ export function openCountedCall(source: CallSource, name: string, host: CallHost
       phasesMs: phaseTimes(),
       peer,
     });
-    host.metrics.requestFinished(name, statusName(code), seconds);
+    host.metrics.requestFinished(name, statusName(code), seconds, exemplar);
+    span?.end({ code: statusName(code), reason: failure?.status.reason, httpStatus: source.httpStatus?.() });
     if (failure) {
       const { reason, details } = failure.status;
       host.metrics.requestRejected(name, reason);
@@ -175,6 +180,7 @@ export function openCountedCall(source: CallSource, name: string, host: CallHost
     call: {
       signal: cancelled.signal,
       observe: phases.observe,
+      ...(span && { trace: span }),
       observeItem(code, error, ran = false) {
         host.metrics.item(name, statusName(code));
         if (code === status.OK) return;

@@ -18,6 +18,8 @@ import type { ModelRegistry } from '../inference/registry.js';
 import type { CertificateStore } from '../operations/auth/certificates.js';
 import type { TokenStore } from '../operations/auth/tokenStore.js';
 import { type Readiness, readinessAnswer } from '../operations/metricsServer.js';
+import { scrape } from '../operations/scrape.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { httpAdmission } from './admission.js';
 import { timeoutHeader } from './answerCall.js';
 import { connectionAges } from './connectionAge.js';
@@ -26,7 +28,9 @@ import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
 import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/embeddings.js';
 import { openapiDocument } from './openapi/document.js';
+import { sentHttpStatus } from './openHttpCall.js';
 import { servePage } from './page.js';
+import { requestSpan } from './requestSpan.js';
 import { routes, type UnaryMethodName } from './routes.js';
 import { unaryRoute } from './unaryRoute.js';
 
@@ -46,6 +50,8 @@ export interface HttpServerOptions
   readonly corsOrigins?: readonly string[] | undefined;
   /** Folder of the page at /; it is not served if the folder does not exist. */
   readonly page?: string | undefined;
+  /** Default: requests are not traced. */
+  readonly tracing?: Pick<Tracing, 'call'> | undefined;
 }
 
 /** The HTTP listener of the service's methods. */
@@ -92,7 +98,7 @@ function otherVerb({ url, method }: FastifyRequest): string | undefined {
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { address, methods, models, limits, metrics, failures, logger, admission, readiness, tls, store } = options;
-  const { corsOrigins = [], page } = options;
+  const { corsOrigins = [], page, tracing } = options;
   const { host: hostname, port } = parseAddress(address, 'httpAddress');
   const inFlight = createInFlight();
   const draining = new AbortController();
@@ -100,6 +106,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
   function refused(request: FastifyRequest, method: string, error: unknown): void {
     const { code, reason, details } = toStatus(error);
+    request.call.refusal = { code: statusName(code), reason };
     metrics.requestRefused(method, statusName(code), reason);
     const line = () => ({
       ...logFields(request.call.identity),
@@ -146,17 +153,21 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   /** Begins to count a request. */
   function open(request: FastifyRequest, reply: Parameters<typeof sendError>[0]): void {
     const id = request.headers[requestIdKey];
+    const requestId = safeRequestId(typeof id === 'string' ? id : undefined);
+    const start = performance.now();
     request.call = {
-      identity: { requestId: safeRequestId(typeof id === 'string' ? id : undefined) },
-      start: performance.now(),
+      identity: { requestId, span: tracing && requestSpan(tracing, request, { requestId, start }) },
+      start,
       counted: false,
     };
     reply.header(requestIdKey, request.call.identity.requestId);
     metrics.httpStarted();
     inFlight.begin();
     reply.raw.once('close', () => {
-      const code = reply.raw.writableFinished ? reply.raw.statusCode : 499;
+      const code = sentHttpStatus(reply.raw);
       metrics.httpFinished(request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown'), code);
+      const { counted, identity, refusal = { code: 'CANCELLED' } } = request.call;
+      if (!counted) identity.span?.end({ ...refusal, httpStatus: code });
       inFlight.end();
     });
   }
@@ -249,8 +260,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return reply.code(code).type('text/plain').send(text);
   });
   // For the page's live view. The listener of the metrics has no authentication; here callers need a token as for any method.
-  app.get('/metrics', async (_request, reply) => {
-    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  app.get('/metrics', async (request, reply) => {
+    const { contentType, text } = await scrape(metrics.registry, request.headers.accept);
+    return reply.type(contentType).send(text);
   });
   if (page !== undefined) await servePage(app, page);
 

@@ -1,5 +1,7 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServeError } from '../call/serveError.js';
+import type { SpanOutcome } from '../call/trace.js';
 import type { CallIdentity } from '../dispatch/callIdentity.js';
 import { type CallHost, type CountedCall, openCountedCall } from '../dispatch/countedCall.js';
 
@@ -8,8 +10,10 @@ export interface HttpRequestState {
   readonly identity: CallIdentity;
   /** When its header had arrived, as performance.now(). */
   readonly start: number;
-  /** Set once a call has been opened for it, which counts and logs it. */
+  /** Set once a call has been opened for it, which counts and logs it, and ends its span. */
   counted: boolean;
+  /** How a request was refused that no call was opened for. */
+  refusal?: Pick<SpanOutcome, 'code' | 'reason'>;
 }
 
 /** When a request ends. */
@@ -19,6 +23,10 @@ export interface Deadline {
   /** The error when it has passed. @param what had not happened by then: `the request was not answered` */
   passed(what: string): ServeError;
 }
+
+/** The status of a response that has closed; 499 if the caller went away before the whole response was sent. */
+export const sentHttpStatus = (response: Pick<ServerResponse, 'writableFinished' | 'statusCode'>): number =>
+  response.writableFinished ? response.statusCode : 499;
 
 /** Opens a call for a request whose body has arrived. */
 export function openHttpCall(
@@ -47,6 +55,7 @@ export function openHttpCall(
           : new ServeError('cancelled', 'the caller closed the connection before the response was sent');
       },
       isSent: () => sent,
+      httpStatus: () => sentHttpStatus(raw),
       reset: () => raw.destroy(),
     },
     name,

@@ -3,7 +3,7 @@ import { messageToJson } from '../../proto/json/toJson.js';
 import { encodeNpy } from '../../tensor/npy.js';
 import { tensor } from '../../tensor/tensor.js';
 import { ServeError } from '../call/serveError.js';
-import { preferredType } from './accept.js';
+import { preferredType } from '../operations/accept.js';
 import { storedZip } from './storedZip.js';
 import { type NamedTensor, takeTensors } from './tensors.js';
 

@@ -3,6 +3,7 @@ import type { RgbImage } from '../../image/types.js';
 import { createWeightedSemaphore, type Permit } from '../admission/weightedSemaphore.js';
 import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
+import type { RunSpan } from '../call/trace.js';
 import { batchSizes, type ConfiguredRun, runLimits } from '../config/runLimits.js';
 import { createRunTimeEstimate } from './runTimeEstimate.js';
 import { splitRun } from './splitRun.js';
@@ -16,10 +17,12 @@ export interface QueueLimits extends ConfiguredRun {
   readonly maxQueueDelayMs?: number;
 }
 
-/** Observes the queue, for metrics. */
+/** Observes the queue, for metrics and traces. */
 export interface QueueObserver {
   /** Called when a run of so many images begins. */
   batch?(images: number): void;
+  /** The same with the calls of the images, in order. @returns the span of the run; undefined if it is not traced */
+  run?(calls: readonly Pick<Call, 'trace'>[]): RunSpan | undefined;
 }
 
 /** A place in the queue for an image that is not decoded yet. */
@@ -284,10 +287,16 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
     const { key, wants } = batch[0]!;
     const pixels = batch.reduce((sum, item) => sum + item.pixels, 0);
     runningPixels += pixels;
+    let span: RunSpan | undefined;
+    let failed = batch.length;
     try {
       const start = performance.now();
-      for (const item of batch) item.call.observe('queue', (item.waitedMs + start - item.enqueued) / 1000);
+      for (const { call, waitedMs, enqueued } of batch) {
+        const recent = (start - enqueued) / 1000;
+        call.observe('queue', waitedMs / 1000 + recent, { recent });
+      }
       observer.batch?.(batch.length);
+      span = observer.run?.(batch.map(({ call }) => call));
       const outcomes = await splitRun(
         engine,
         batch.map(({ image }) => image),
@@ -299,18 +308,20 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         },
       );
       const seconds = (performance.now() - start) / 1000;
+      failed = outcomes.filter((outcome) => 'error' in outcome).length;
       if (outcomes.some((outcome) => 'outputs' in outcome)) runTime.measured(pixels, seconds);
       for (const [i, item] of batch.entries()) {
         const outcome = outcomes[i]!;
         if ('error' in outcome) item.reject(outcome.error);
         else {
-          item.call.observe('inference', seconds);
+          item.call.observe('inference', seconds, { run: span?.ids });
           item.resolve(outcome.outputs);
         }
       }
     } catch (error) {
       for (const item of batch) item.reject(error);
     } finally {
+      span?.end(failed);
       runningPixels -= pixels;
     }
   }
@@ -391,6 +402,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         throw error;
       }
       const waitedMs = permits.reduce((sum, permit) => sum + permit.waitedMs, 0);
+      if (waitedMs > 0) call.trace?.phase('queue', waitedMs / 1000);
       return { waitedMs, bytes: permits[0]!, release };
     },
     async reserveTiles(call, tiles, maxBytes) {
@@ -418,6 +430,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       }
       const [held, ofTiles] = permits as [Permit, Permit];
       let waitedMs = held.waitedMs + ofTiles.waitedMs;
+      if (waitedMs > 0) call.trace?.phase('queue', waitedMs / 1000);
       return {
         shrink(needed, size) {
           ofTiles.shrink(needed);

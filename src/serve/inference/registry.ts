@@ -1,5 +1,6 @@
 import type { Engine } from '../../engine/engine.js';
 import { ServeError } from '../call/serveError.js';
+import type { RunSpan } from '../call/trace.js';
 import type { ServeLimits } from '../config/serveLimits.js';
 import { type BatchQueue, createBatchQueue, type QueueObserver } from './batchQueue.js';
 import { limitsForModel } from './inputSizes.js';
@@ -77,7 +78,13 @@ export interface RegistryOptions {
   /** Called with the engine of a replaced model when the last request that uses it is answered, before it is closed. */
   readonly onRetired?: (engine: Engine) => void;
   /** Notified of every run. */
-  readonly observer?: QueueObserver | undefined;
+  readonly observer?: ModelObserver | undefined;
+}
+
+/** Observes the queues of all models. */
+export interface ModelObserver extends Pick<QueueObserver, 'batch'> {
+  /** As that of QueueObserver. @param model `name@version` */
+  run?(calls: Parameters<NonNullable<QueueObserver['run']>>[0], model: string): RunSpan | undefined;
 }
 
 /** A model, until it is replaced and the last request that uses it is answered. */
@@ -108,7 +115,11 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   const entries = models.map((model) => entryOf(model.engine, model.reopen));
 
   function entryOf(engine: Engine, reopen: ModelSource['reopen']): Entry {
-    const queue = createBatchQueue(engine, limits, observer);
+    const model = modelLabel({ engine });
+    const queue = createBatchQueue(engine, limits, {
+      batch: (images) => observer?.batch?.(images),
+      run: (calls) => observer?.run?.(calls, model),
+    });
     return { model: { engine, queue, limits: limitsForModel(limits, engine.manifest) }, reopen, users: 0 };
   }
 

@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import type { Phase } from '../call/phases.js';
+import type { SpanIds } from '../call/spanIds.js';
 
 /** Seconds, from a cached response to a large map on a small CPU. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -12,8 +13,9 @@ export interface Metrics {
    * A call ended, whether its response was sent or not.
    * @param code name of the gRPC status
    * @param seconds from its message to its response, whether that was sent or not
+   * @param exemplar its exported span
    */
-  requestFinished(method: string, code: string, seconds: number): void;
+  requestFinished(method: string, code: string, seconds: number, exemplar?: SpanIds): void;
   /** An item of a batch or a stream was answered. @param code name of its gRPC status */
   item(method: string, code: string): void;
   /** An item that was answered with an error. @param reason of the status' ErrorInfo */
@@ -38,7 +40,8 @@ export interface Metrics {
   /** A message arrived, or was handed to HTTP/2, in bytes. */
   received(method: string, bytes: number): void;
   sent(method: string, bytes: number): void;
-  phase(method: string, phase: Phase, seconds: number): void;
+  /** @param exemplar the exported span of the call */
+  phase(method: string, phase: Phase, seconds: number, exemplar?: SpanIds): void;
   batch(images: number): void;
   /** A request of the HTTP listener, whether it is for a method, a page or the health. */
   httpStarted(): void;
@@ -48,6 +51,11 @@ export interface Metrics {
 
 /** Gauges of prom-client that end in _total like counters, and only sum up other metrics. */
 const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/** The labels of an exemplar. Grafana and Tempo expect these names. */
+function exemplarLabels(ids: SpanIds | undefined): Record<string, string> {
+  return ids ? { trace_id: ids.traceId, span_id: ids.spanId } : {};
+}
 
 /** Metrics with a separate registry, so that several servers can run in one process. */
 export function createMetrics(): Metrics {
@@ -76,7 +84,8 @@ export function createMetrics(): Metrics {
     help: 'Time from the request message to the reply, by method.',
     labelNames: ['method'],
     buckets: LATENCY_BUCKETS,
-    registers,
+    enableExemplars: true,
+    registers: [],
   });
   const phases = new Histogram({
     name: 'vicregl_phase_duration_seconds',
@@ -85,8 +94,11 @@ export function createMetrics(): Metrics {
       'once per match; receive, wait and encode: once per message (a call, or an item of a stream), as the sum of its parts.',
     labelNames: ['method', 'phase'],
     buckets: LATENCY_BUCKETS,
-    registers,
+    enableExemplars: true,
+    registers: [],
   });
+  // Not by their constructor, which refuses exemplars for a registry that is not only of OpenMetrics (see `scrape`).
+  for (const histogram of [latency, phases]) registry.registerMetric(histogram as unknown as Metric);
   const batches = new Histogram({
     name: 'vicregl_batch_images',
     help: 'Images in each run of an engine: the sum is the number of images, the count the number of batches.',
@@ -156,10 +168,10 @@ export function createMetrics(): Metrics {
       httpRequests.inc({ route, status: String(httpStatus) });
     },
     requestStarted: (method) => inFlight.inc({ method }),
-    requestFinished(method, code, seconds) {
+    requestFinished(method, code, seconds, exemplar) {
       inFlight.dec({ method });
       requests.inc({ method, code });
-      latency.observe({ method }, seconds);
+      latency.observe({ labels: { method }, value: seconds, exemplarLabels: exemplarLabels(exemplar) });
     },
     item: (method, code) => items.inc({ method, code }),
     itemRejected: (method, reason) => itemsRejected.inc({ method, reason }),
@@ -173,7 +185,8 @@ export function createMetrics(): Metrics {
     received: (method, bytes) => received.inc({ method }, bytes),
     sent: (method, bytes) => sent.inc({ method }, bytes),
     deadlineDropped: (method) => deadlineDrops.inc({ method }),
-    phase: (method, phase, seconds) => phases.observe({ method, phase }, seconds),
+    phase: (method, phase, seconds, exemplar) =>
+      phases.observe({ labels: { method, phase }, value: seconds, exemplarLabels: exemplarLabels(exemplar) }),
     batch: (images) => batches.observe(images),
   };
 }

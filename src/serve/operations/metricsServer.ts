@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { type HttpHandler, type HttpListener, listenHttp, sendText } from './httpListener.js';
+import { scrape } from './scrape.js';
 
 /** The current state, for /readyz. */
 export interface Readiness {
@@ -27,9 +28,11 @@ export function startMetricsServer(
 ): Promise<HttpListener> {
   const answer: HttpHandler = async (request, response) => {
     switch (request.url?.split('?')[0]) {
-      case '/metrics':
-        sendText(response, 200, await registry.metrics(), { 'content-type': registry.contentType });
+      case '/metrics': {
+        const { contentType, text } = await scrape(registry, request.headers.accept);
+        sendText(response, 200, text, { 'content-type': contentType });
         break;
+      }
       case '/healthz':
         sendText(response, 200, 'ok\n');
         break;

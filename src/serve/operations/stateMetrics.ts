@@ -2,6 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EngineStatus, WorkerStatus } from '../../engine/engine.js';
 import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
+import type { SpanCounts } from '../tracing/tracing.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
 import type { ModelDirStatus } from './modelDir/modelDir.js';
 
@@ -20,6 +21,33 @@ export interface ServeState {
   readonly isReady: () => boolean;
   /** When the certificate expires; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
+  /** Counts of the spans of calls; undefined if calls are not traced. */
+  readonly spans: () => SpanCounts | undefined;
+}
+
+function registerSpans(registry: Registry, { spans }: ServeState): void {
+  new Counter({
+    name: 'vicregl_trace_spans_exported_total',
+    help: 'Spans that the collector of traces accepted.',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(spans()?.exported ?? 0);
+    },
+  });
+  new Counter({
+    name: 'vicregl_trace_spans_dropped_total',
+    help:
+      'Spans that were lost, by reason. queue_full: they ended faster than they were exported (OTEL_BSP_MAX_QUEUE_SIZE); ' +
+      'export_failed: the collector of traces did not accept them.',
+    labelNames: ['reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc({ reason: 'queue_full' }, spans()?.queueFull ?? 0);
+      this.inc({ reason: 'export_failed' }, spans()?.exportFailed ?? 0);
+    },
+  });
 }
 
 const labelsOf = ({ engine: { manifest } }: Pick<ServedModel, 'engine'>) => ({
@@ -329,6 +357,7 @@ export function registerState(registry: Registry, state: ServeState): () => void
       },
     });
   }
+  if (state.spans() !== undefined) registerSpans(registry, state);
   const lag = measureEventLoopLag();
   registerEventLoopLag(registry, lag);
   return lag.stop;

@@ -1,5 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Metadata } from '@grpc/grpc-js';
+import type { CallSpan } from '../call/trace.js';
 import { type CallIdentity, requestIdKey, safeRequestId } from '../dispatch/callIdentity.js';
 
 /**
@@ -16,22 +17,31 @@ export interface CallContext extends CallIdentity {
   onMessageError?: (error: Error) => void;
 }
 
-/** Keyed by the metadata object of the call, so that callers cannot forge it by headers. */
-const contexts = new WeakMap<Metadata, CallContext>();
+/** Keyed by the metadata object of the call, so that callers cannot forge it by headers; and by its stream. */
+const contexts = new WeakMap<Metadata | ServerHttp2Stream, CallContext>();
+
+/** What else is known of a call when its context is created. */
+interface NewCall {
+  /** The protocol in log lines, if it is not our own. */
+  readonly protocol?: string | undefined;
+  /** Begins the server span of the call. */
+  begin?(requestId: string): CallSpan | undefined;
+}
 
 /** Creates the context of a call from its metadata. */
 export function createCallContext(
   metadata: Metadata,
   stream: ServerHttp2Stream | undefined,
-  protocol?: string,
+  { protocol, begin }: NewCall = {},
 ): CallContext {
   const requestId = safeRequestId(metadata.get(requestIdKey)[0]?.toString());
-  const context: CallContext = { requestId, stream, protocol };
+  const context: CallContext = { requestId, stream, protocol, span: begin?.(requestId) };
   contexts.set(metadata, context);
+  if (stream) contexts.set(stream, context);
   return context;
 }
 
 /** The context of a call; undefined for a call that no interceptor has seen. */
-export function callContext(metadata: Metadata): CallContext | undefined {
-  return contexts.get(metadata);
+export function callContext(call: Metadata | ServerHttp2Stream): CallContext | undefined {
+  return contexts.get(call);
 }

@@ -8,19 +8,22 @@ import { inferenceServiceName, loadInferenceService, loadVicreglService, service
 import type { MethodMap } from '../api/method.js';
 import { parseAddress } from '../config/address.js';
 import { MAX_METADATA_BYTES, type ServeLimits } from '../config/serveLimits.js';
+import { logFields } from '../dispatch/callIdentity.js';
 import { createInFlight } from '../dispatch/inFlight.js';
 import type { ModelRegistry } from '../inference/registry.js';
 import type { InferenceMethods } from '../kserve/methods.js';
 import type { CertificateStore } from '../operations/auth/certificates.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { watchConnections } from './brokenConnections.js';
+import { callContext } from './callContext.js';
 import { dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
 import { handlersOf, inferenceHandlersOf, queueingPaths, rawDefinition } from './handlers.js';
 import { type Auth, interceptorsOf } from './interceptors.js';
 import type { HandlerHost } from './openCall.js';
 import { serverCredentials } from './tlsCredentials.js';
-import { uncountedMessage, watchUncountedCalls } from './uncountedCalls.js';
+import { NO_MESSAGE, uncountedMessage, watchUncountedCalls } from './uncountedCalls.js';
 
 export interface GrpcServerOptions {
   readonly methods: MethodMap;
@@ -35,6 +38,8 @@ export interface GrpcServerOptions {
   readonly admission: HandlerHost['admission'];
   /** Default: everyone may call. */
   readonly auth: Auth | undefined;
+  /** Default: calls are not traced. */
+  readonly tracing?: Pick<Tracing, 'call'> | undefined;
 }
 
 /** The gRPC server with the service's methods, those of the Open Inference Protocol, health (grpc.health.v1) and reflection. */
@@ -68,7 +73,7 @@ function connectionAge({ connectionAgeSeconds: age, connectionAgeGraceSeconds: g
 }
 
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
-  const { methods, inferenceMethods, models, limits, metrics, failures, logger, admission, auth } = options;
+  const { methods, inferenceMethods, models, limits, metrics, failures, logger, admission, auth, tracing } = options;
   const inFlight = createInFlight();
   const draining = new AbortController();
   // Every open stream listens.
@@ -107,6 +112,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       failures,
       receiveSeconds: limits.receiveSeconds,
       metadataBytes: limits.metadataBytes,
+      tracing,
     }),
   });
   setHttp2Options(server, {
@@ -129,9 +135,13 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     watchUncountedCalls(http2Servers, {
       paths: new Set([definition, inferenceDefinition].flatMap((each) => Object.values(each).map(({ path }) => path))),
       isForeign: (path) => path.startsWith('/grpc.'),
-      ended({ method, code, path, peer }) {
+      ended({ method, code, path, peer, stream }) {
         metrics.requestUnseen(method, code);
-        failures.failed({ method, code, reason: code }, () => ({ path, peer }), uncountedMessage(code));
+        const context = callContext(stream);
+        // No status was sent: its caller has gone.
+        context?.span?.end({ code: code === NO_MESSAGE ? 'CANCELLED' : code, reason: code });
+        const line = () => ({ ...logFields(context), path, peer });
+        failures.failed({ method, code, reason: code }, line, uncountedMessage(code));
       },
     });
     stopWatching = watchConnections(http2Servers, (peer) =>

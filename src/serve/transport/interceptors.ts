@@ -9,11 +9,13 @@ import { createAuthenticator } from '../operations/auth/bearer.js';
 import type { TokenStore } from '../operations/auth/tokenStore.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
+import { grpcAttributes, rpcMethod } from '../tracing/attributes.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { type AdmissionCheck, admissionInterceptor } from './admissionInterceptor.js';
 import { callContext } from './callContext.js';
 import { rejectionStatus } from './trailers.js';
 import { claimCount } from './uncountedCalls.js';
-import { type RejectedCall, type WrongEnd, wireInterceptor } from './wireInterceptor.js';
+import { type RejectedCall, type WireObserver, type WrongEnd, wireInterceptor } from './wireInterceptor.js';
 
 /** The callers that a service accepts. */
 export interface Auth {
@@ -34,6 +36,8 @@ export interface InterceptorOptions {
   readonly receiveSeconds: number;
   /** Maximum size of the metadata of a call in bytes. */
   readonly metadataBytes: number;
+  /** Default: calls are not traced. */
+  readonly tracing?: Pick<Tracing, 'call'> | undefined;
 }
 
 /** The error for a status with which grpc-js itself would end a call; undefined if that status needs no further details. */
@@ -108,12 +112,34 @@ function checkQueues({ models, queueing }: Pick<InterceptorOptions, 'models' | '
   };
 }
 
+/** The only value of a metadata entry; undefined if there is none, or more than one, of which none can be trusted. */
+function onlyValue(metadata: Metadata, key: string): string | undefined {
+  const values = metadata.get(key);
+  return values.length === 1 ? values[0]!.toString() : undefined;
+}
+
+/** Begins the server spans of calls. */
+function startSpans(tracing: Pick<Tracing, 'call'>): NonNullable<WireObserver['traced']> {
+  return (path, metadata, { requestId, start, stream }) =>
+    tracing.call({
+      name: rpcMethod(path),
+      start,
+      headers: {
+        traceparent: onlyValue(metadata, 'traceparent'),
+        // A list may be spread over several entries.
+        tracestate: metadata.get('tracestate').join(',') || undefined,
+      },
+      attributes: () => grpcAttributes(path, requestId, stream?.session?.socket),
+    });
+}
+
 /** The interceptors of every call: the innermost one, then admission. */
 export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[] {
-  const { auth, metrics, failures, receiveSeconds } = options;
+  const { auth, metrics, failures, receiveSeconds, tracing } = options;
   function rejected({ method, context, peer }: RejectedCall, { code, details, reason }: Status): void {
     if (!claimCount(context?.stream)) return;
     metrics.requestRefused(method, status[code], reason);
+    context?.span?.end({ code: status[code], reason });
     failures.failed({ method, code: status[code], reason }, () => ({ ...logFields(context), peer }), details);
   }
 
@@ -123,6 +149,7 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,
     ownStatus: errorOfOwnStatus,
+    ...(tracing && { traced: startSpans(tracing) }),
     lateMessage: () =>
       new ServeError(
         'message_late',

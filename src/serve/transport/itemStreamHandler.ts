@@ -1,4 +1,5 @@
 import { type handleBidiStreamingCall, status } from '@grpc/grpc-js';
+import { statusName } from '../../proto/status.js';
 import type { Permit } from '../admission/weightedSemaphore.js';
 import type { ItemMethod } from '../api/method.js';
 import { type Call, timed } from '../call/call.js';
@@ -45,8 +46,9 @@ export function itemStreamHandler<Item, Response, Answer>(
 
   /** The encoded response of an item; an error is encoded as the item's status. */
   async function answerItem(request: RawRequest, { call, phases: ofCall }: OpenCall): Promise<HeldAnswer> {
-    const phases = ofCall.forItem();
-    const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe };
+    const span = call.trace?.item();
+    const phases = ofCall.forItem(span);
+    const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe, ...(span && { trace: span }) };
     const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer => checkAnswerSize(definition.responseSerialize(make()), host);
     try {
@@ -55,12 +57,14 @@ export function itemStreamHandler<Item, Response, Answer>(
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, phases.seconds)));
         const permit = await host.admission.responseBytes.acquire(encoded.byteLength, call.signal);
         call.observeItem?.(status.OK);
+        span?.end({ code: statusName(status.OK) });
         return { bytes: encoded, permit };
       } finally {
         phases.finish();
       }
     } catch (error) {
       const failure = toStatus(error);
+      span?.end({ code: statusName(failure.code), reason: failure.reason });
       call.observeItem?.(failure.code, error, phases.seconds.has('queue'));
       return { bytes: encode(() => method.refuse(item, failure, phases.seconds)), permit: undefined };
     }
@@ -137,7 +141,7 @@ export function itemStreamHandler<Item, Response, Answer>(
           readOn();
           finishWhenIdle();
         })
-        .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
+        .catch(open.unsendable);
     });
     stream.on('end', () => {
       stopped ??= null;

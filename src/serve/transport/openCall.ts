@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import { constants } from 'node:http2';
 import { Metadata } from '@grpc/grpc-js';
 import { ServeError } from '../call/serveError.js';
+import { logFields } from '../dispatch/callIdentity.js';
 import { type CallHost, type CountedCall, type Durations, openCountedCall } from '../dispatch/countedCall.js';
 import { wasCutOff } from './brokenConnections.js';
 import { callContext } from './callContext.js';
@@ -34,6 +35,8 @@ export interface OpenCall extends Pick<CountedCall, 'call' | 'phases' | 'onceClo
   succeed(): Metadata;
   /** The same for a failed call. */
   fail(error: unknown): StatusWithTrailers;
+  /** Logs why a response could not be passed to grpc-js. */
+  unsendable(error: unknown): void;
 }
 
 /** Tolerance in ms: the deadline of a client, which then cancels, passes before ours, since its timer started earlier. */
@@ -129,5 +132,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       const { failure, durations } = counted.fail(error);
       return withDetails(failure, trailersOf(durations));
     },
+    unsendable: (error) =>
+      host.logger.error({ ...logFields(context), method: name, err: error }, 'the response could not be sent'),
   };
 }

@@ -52,6 +52,6 @@ export function serverStreamHandler<Request, Response>(
           if (!stream.cancelled) stream.emit('error', failure);
         },
       )
-      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
+      .catch(open.unsendable);
   };
 }

@@ -31,6 +31,6 @@ export function unaryHandler<Request, Response>(
         (error: unknown) => callback(open.fail(error)),
       )
       // Only sending the response can still fail here; an unhandled rejection would end the process.
-      .catch((error: unknown) => host.logger.error({ method: name, err: error }, 'the response could not be sent'));
+      .catch(open.unsendable);
   };
 }

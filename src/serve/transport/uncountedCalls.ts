@@ -10,7 +10,7 @@ import { sentStatus } from './grpcInternals.js';
  */
 
 /** Code of a call that ended without an answer before its message had arrived. */
-const NO_MESSAGE = 'NO_MESSAGE';
+export const NO_MESSAGE = 'NO_MESSAGE';
 
 /** Code of a request whose content type is not that of gRPC. It is answered with HTTP status 415. */
 const NOT_GRPC = 'NOT_GRPC';
@@ -37,6 +37,7 @@ export interface UncountedCall {
   /** The path that the caller sent, cut to 200 characters. */
   readonly path: string;
   readonly peer: string;
+  readonly stream: ServerHttp2Stream;
 }
 
 export interface UncountedOptions {
@@ -77,7 +78,7 @@ export function watchUncountedCalls(
     const end = (): void => {
       if (!claimCount(stream)) return;
       const method = paths.has(path) ? methodName({ path }) : UNKNOWN_METHOD;
-      ended({ method, code: codeOf(stream), path: path.slice(0, PATH_CHARACTERS), peer });
+      ended({ method, code: codeOf(stream), path: path.slice(0, PATH_CHARACTERS), peer, stream });
     };
     // A stream that was reset before it was read is closed only when it is read, but it emits `aborted` immediately. Handlers claim
     // their calls at the start, before either event.

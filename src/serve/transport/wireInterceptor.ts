@@ -1,4 +1,6 @@
+import type { ServerHttp2Stream } from 'node:http2';
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, type status } from '@grpc/grpc-js';
+import type { CallSpan } from '../call/trace.js';
 import { requestIdKey } from '../dispatch/callIdentity.js';
 import { methodName } from '../dispatch/codec.js';
 import { type CallContext, createCallContext } from './callContext.js';
@@ -30,6 +32,14 @@ export interface WireService {
   readonly protocol?: string;
 }
 
+/** What the innermost interceptor knows of a call when its metadata arrives. */
+export interface CallArrival {
+  readonly requestId: string;
+  /** As performance.now(). */
+  readonly start: number;
+  readonly stream: ServerHttp2Stream | undefined;
+}
+
 /** Receives the reports of the interceptor, and supplies the errors with which it ends calls. */
 export interface WireObserver {
   /** Maximum milliseconds from the metadata of a call to its whole message. Does not apply to streams of requests. */
@@ -46,6 +56,8 @@ export interface WireObserver {
   wrongEnd(end: WrongEnd): Error;
   /** Counts and logs a rejected call. @param start when its metadata arrived, as performance.now() */
   reject(error: Error, call: RejectedCall, start: number): SentStatus;
+  /** Begins the server span of a call, if calls are traced. */
+  traced?(path: string, metadata: Metadata, arrival: CallArrival): CallSpan;
   /** A message of a call has arrived. */
   received(method: string, bytes: number): void;
   /** A message is passed to HTTP/2. */
@@ -82,7 +94,10 @@ export function wireInterceptor(services: readonly WireService[], observer: Wire
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (ours && !requestStream) timer = setTimeout(() => refuse(observer.lateMessage()), observer.receiveMs);
-            context = createCallContext(metadata, stream, service?.protocol);
+            context = createCallContext(metadata, stream, {
+              protocol: service?.protocol,
+              ...(ours && { begin: (requestId) => observer.traced?.(path, metadata, { requestId, start, stream }) }),
+            });
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {
