@@ -187,7 +187,8 @@ module.exports = {
       from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/web/'] },
       to: {
         // The API of OpenTelemetry is a peer, so that it is the application's; its SDK, a dependency, makes npm install it.
-        pathNot: '(^|/)@opentelemetry/api/',
+        // LanceDB is an optional peer, loaded where it is asked for.
+        pathNot: '(^|/)(@opentelemetry/api|@lancedb/lancedb|apache-arrow)/',
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
         dependencyTypesNot: ['type-only'],
       },

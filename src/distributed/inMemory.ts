@@ -9,7 +9,7 @@ interface Meeting {
 }
 
 /** The ranks called different operations, or with different sizes. With MPI, this would hang or mix up data. */
-export class CollectiveMismatchError extends Error {
+class CollectiveMismatchError extends Error {
   override readonly name = 'CollectiveMismatchError';
 }
 

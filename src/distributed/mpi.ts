@@ -3,7 +3,7 @@ import { bytesOf, type Collectives, type Elements } from './collectives.js';
 /** Collectives by the MPI library of the machine, called through koffi. MPI itself starts the ranks (mpirun, srun) and ends them. */
 
 /** MPI cannot be used; the message has the reason and the way out. */
-export class MpiError extends Error {
+class MpiError extends Error {
   override readonly name = 'MpiError';
 }
 

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.js';
+import { readRunLog } from '../../src/train/runLog.js';
+import { relativeError } from '../support/graphs.js';
+import { longTests } from '../support/longTests.js';
+import { bin } from '../support/servedProcess.js';
+import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
+import { until } from '../support/until.js';
+
+/** `vicregl train --distributed mpi` under the mpirun of Open MPI and of MPICH. */
+
+const execute = promisify(execFile);
+const found = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+
+/** The launchers of the implementations, with the flags that they need as root on few processors. */
+const launchers = {
+  'Open MPI': ['mpirun.openmpi', '--allow-run-as-root', '--oversubscribe'],
+  MPICH: ['mpirun.mpich'],
+} as const;
+
+const skip = (name: keyof typeof launchers): { skip?: string } => {
+  if (!longTests) return { skip: 'one of the long tests: npm run test:long' };
+  const [program] = launchers[name];
+  return found(program) ? {} : { skip: `${program} is not installed (Debian: apt-get install openmpi-bin mpich)` };
+};
+
+let scratch: string;
+let config: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'vicregl-distributed-'));
+  const photographs = join(scratch, 'photographs');
+  await writePhotographs(
+    photographs,
+    Array.from({ length: 16 }, (_, i) => `${i}.jpg`),
+  );
+  config = join(scratch, 'tiny.yaml');
+  const { threads: _, ...keys } = tinyKeys(photographs);
+  // AdamW makes steps of full length out of the rounding of gradients that are 0.
+  await writeFile(config, stringify({ ...keys, batchSize: 8, epochs: 5, optimizer: { kind: 'lars' } }));
+});
+after(() => rm(scratch, { recursive: true }));
+
+/** The command line of so many ranks. */
+const ranks = (name: keyof typeof launchers, count: number, ...flags: string[]): [string, string[]] => {
+  const [program, ...given] = launchers[name];
+  const command = [process.execPath, bin, 'train', '--distributed', 'mpi', ...flags];
+  return [program, [...given, '-n', String(count), ...command]];
+};
+
+/** Starts ranks, and resolves when `steps` steps are logged. */
+async function started(run: string, steps: number, [program, args]: [string, string[]]): Promise<ChildProcess> {
+  const child = spawn(program, args, { stdio: 'ignore' });
+  await until(async () => {
+    const text = await readFile(join(run, 'log.jsonl'), 'utf8').catch(() => '');
+    return text.split('\n').length > steps;
+  });
+  return child;
+}
+
+/** Largest relative difference of the weights of two runs. */
+async function difference(a: string, b: string): Promise<number> {
+  const [one, other] = await Promise.all([loadCheckpoint(a), loadCheckpoint(b)]);
+  assert.equal(one.step, other.step);
+  const errors = [...one.tensors]
+    .filter(([name]) => !name.includes('/'))
+    .map(([name, { data }]) => relativeError(other.tensors.get(name)!.data as Float32Array, data as Float32Array));
+  return Math.max(...errors);
+}
+
+for (const name of ['Open MPI', 'MPICH'] as const) {
+  describe(`training by ${name}`, skip(name), () => {
+    for (const [network, keys] of [
+      ['a ConvNeXt', []],
+      ['a ResNet', ['--set', 'model.architecture=resnet_basic', '--set', 'model.dropPath=0']],
+    ] as const) {
+      test(`of ${network} gives the log and the weights of one process`, async () => {
+        const [alone, two] = [join(scratch, `${name}-${network}-1`), join(scratch, `${name}-${network}-2`)];
+        await execute(process.execPath, [bin, 'train', '--config', config, '--out', alone, ...keys]);
+        await execute(...ranks(name, 2, '--config', config, '--out', two, ...keys));
+        assert.ok((await difference(alone, two)) < 1e-4);
+        const losses = async (run: string) =>
+          (await readRunLog(run)).flatMap((record) => ('l' in record ? [Number(record.l)] : []));
+        const [log, other] = await Promise.all([losses(alone), losses(two)]);
+        assert.deepEqual([log.length, other.length], [10, 10]);
+        for (const [i, loss] of log.entries()) assert.ok(Math.abs(other[i]! / loss - 1) < 1e-4, `step ${i + 1}`);
+      });
+    }
+
+    test('is saved by a signal to mpirun, and goes on with another number of ranks to the same weights', async () => {
+      const [whole, run] = [join(scratch, `${name}-whole`), join(scratch, `${name}-interrupted`)];
+      await execute(...ranks(name, 2, '--config', config, '--out', whole));
+      const child = await started(run, 2, ranks(name, 4, '--config', config, '--out', run));
+      // Open MPI passes it on; MPICH passes SIGTERM on.
+      child.kill(name === 'Open MPI' ? 'SIGUSR2' : 'SIGTERM');
+      assert.deepEqual(await once(child, 'exit'), [0, null]);
+      const [at] = await listCheckpoints(run);
+      assert.ok(at! > 0 && at! < 10, `saved at step ${at}`);
+      await execute(...ranks(name, 2, '--resume', '--out', run));
+      assert.ok((await difference(whole, run)) < 1e-4);
+    });
+
+    test('ends on all ranks when one is killed', async () => {
+      const run = join(scratch, `${name}-killed`);
+      const endless = ['--config', config, '--set', 'epochs=5000', '--out', run];
+      const child = await started(run, 2, ranks(name, 2, ...endless));
+      const { stdout } = await execute('pgrep', ['-f', `train --distributed mpi .*${run}$`]);
+      const nodes: number[] = [];
+      for (const pid of stdout.trim().split('\n')) {
+        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+        if (command.startsWith(process.execPath)) nodes.push(Number(pid));
+      }
+      assert.equal(nodes.length, 2);
+      process.kill(nodes[1]!, 'SIGKILL');
+      const [code] = (await once(child, 'exit')) as [number];
+      assert.notEqual(code, 0);
+      await until(async () =>
+        (await Promise.all(nodes.map((pid) => stat(`/proc/${pid}`).catch(() => 0)))).every((s) => s === 0),
+      );
+    });
+
+    test('is refused with one message where the ranks cannot train together', async () => {
+      const run = join(scratch, `${name}-refused`);
+      const failed = async (...flags: string[]): Promise<string> => {
+        const { stderr, stdout, code } = (await execute(...ranks(name, 2, '--out', run, ...flags)).catch(
+          (error: unknown) => error,
+        )) as { stderr: string; stdout: string; code?: number };
+        assert.notEqual(code, undefined);
+        const lines = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('vicregl: '));
+        assert.equal(lines.length, 1, lines.join('\n'));
+        assert.deepEqual(await readdir(run).catch(() => []), []);
+        return lines[0]!;
+      };
+      assert.match(
+        await failed('--config', config, '--set', 'batchSize=7'),
+        /rank 0 of 2: batchSize 7 cannot be divided among 2 ranks; use 1 or 7 ranks/,
+      );
+      assert.match(
+        await failed('--config', config, '--set', 'data.source=nowhere'),
+        /rank 0 of 2: .*nowhere cannot be opened/,
+      );
+    });
+  });
+}
