@@ -12,6 +12,7 @@ import type { CertificateStore } from './operations/auth/certificates.js';
 import { createFailureLog } from './operations/failureLog.js';
 import { createMetrics } from './operations/metrics.js';
 import { startMetricsServer } from './operations/metricsServer.js';
+import type { ModelDirStatus } from './operations/modelDir/modelDir.js';
 import { registerState } from './operations/stateMetrics.js';
 import { createShutdown, type ShutdownTimes } from './shutdown.js';
 import { createGrpcServer } from './transport/grpcServer.js';
@@ -45,6 +46,8 @@ export interface ServerOptions {
   /** Decodes images; the server closes it. Default: in this process, for images from trusted callers. */
   readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
+  /** State of the models directory, for the metrics. Default: there is none. */
+  readonly modelDir?: () => ModelDirStatus;
 }
 
 export interface RunningServer {
@@ -121,6 +124,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       maps: admission.mapBytes.held,
     }),
     isReady: () => monitor.serving,
+    modelDir: () => options.modelDir?.(),
     certificateExpires: () => tls?.current.expires,
   });
   const metricsServer = await startMetricsServer(options.metricsAddress, metrics.registry, monitor, logger).catch(

@@ -73,6 +73,7 @@ const statusOf: {
     unsupported_encoding: status.UNIMPLEMENTED,
     cancelled: status.CANCELLED,
     connection_broken: status.UNAVAILABLE,
+    connection_aged: status.UNAVAILABLE,
     deadline_exceeded: status.DEADLINE_EXCEEDED,
     message_late: status.DEADLINE_EXCEEDED,
     reader_stalled: status.RESOURCE_EXHAUSTED,

@@ -12,6 +12,7 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * - `unsupported_encoding`: the message is compressed in a way that the service cannot read
  * - `cancelled`: the caller cancelled the call
  * - `connection_broken`: the client violated HTTP/2 on the connection of the call, which ends all its calls
+ * - `connection_aged`: the connection of the call reached its age, and the call did not end within the grace period
  * - `deadline_exceeded`: the caller's deadline passed
  * - `message_late`: the message of the call did not arrive in time
  * - `reader_stalled`: the caller stopped reading responses
@@ -38,6 +39,7 @@ export type ServeErrorCode =
   | 'unsupported_encoding'
   | 'cancelled'
   | 'connection_broken'
+  | 'connection_aged'
   | 'deadline_exceeded'
   | 'message_late'
   | 'reader_stalled'

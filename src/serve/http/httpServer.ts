@@ -20,6 +20,7 @@ import type { TokenStore } from '../operations/auth/tokenStore.js';
 import { type Readiness, readinessAnswer } from '../operations/metricsServer.js';
 import { httpAdmission } from './admission.js';
 import { timeoutHeader } from './answerCall.js';
+import { connectionAges } from './connectionAge.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
@@ -174,11 +175,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   // Bodies are read by the routes, within the limits of the service.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.addHook('onRequest', async (request, reply) => open(request, reply));
-  app.addHook('onSend', async (_request, reply) => {
+  const isOld = connectionAges(limits.connectionAgeSeconds);
+  app.addHook('onSend', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
     // The connection would otherwise stay open for the next request.
-    if (draining.signal.aborted) reply.header('connection', 'close');
+    if (draining.signal.aborted || isOld(request.raw.socket)) reply.header('connection', 'close');
   });
   if (corsOrigins.length > 0) {
     await app.register(cors, {

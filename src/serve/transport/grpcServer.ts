@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { Server } from '@grpc/grpc-js';
+import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
@@ -15,7 +15,7 @@ import type { CertificateStore } from '../operations/auth/certificates.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
 import { watchConnections } from './brokenConnections.js';
-import { http2ServersOf, setHttp2Options } from './grpcInternals.js';
+import { dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
 import { handlersOf, inferenceHandlersOf, queueingPaths, rawDefinition } from './handlers.js';
 import { type Auth, interceptorsOf } from './interceptors.js';
 import type { HandlerHost } from './openCall.js';
@@ -59,6 +59,14 @@ export interface GrpcServer {
   forceShutdown(): void;
 }
 
+/** The age at which grpc-js sends GOAWAY, to which it adds a jitter of 10 %, and how long the calls of the connection may then take. */
+function connectionAge({ connectionAgeSeconds: age, connectionAgeGraceSeconds: grace }: ServeLimits): ServerOptions {
+  return {
+    ...(age > 0 && { 'grpc.max_connection_age_ms': age * 1000 }),
+    ...(grace > 0 && { 'grpc.max_connection_age_grace_ms': grace * 1000 }),
+  };
+}
+
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { methods, inferenceMethods, models, limits, metrics, failures, logger, admission, auth } = options;
   const inFlight = createInFlight();
@@ -87,6 +95,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     // Without pings, a client that vanished without closing its connection would hold its calls and the connection forever.
     'grpc.keepalive_time_ms': limits.keepaliveSeconds * 1000,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutSeconds * 1000,
+    ...connectionAge(limits),
     interceptors: interceptorsOf({
       auth,
       models,
@@ -160,6 +169,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       return new Promise((resolve) => server.tryShutdown(() => resolve()));
     },
     forceShutdown() {
+      dropConnections(server);
       server.forceShutdown();
       stopWatching();
     },
