@@ -50,14 +50,14 @@ export function createInferenceMethods({ contexts, models, limits, state }: Infe
       admission: 'none',
       handle: notOffered(
         'RepositoryModelLoad: models are not loaded by this protocol; the operator of the service reloads a model from its folder ' +
-          'by the admin call POST /reload?model=NAME (adminAddress)',
+          'by the admin call POST /reload?model=NAME (adminAddress), or adds one to the models directory (modelDir)',
       ),
     },
     RepositoryModelUnload: {
       admission: 'none',
       handle: notOffered(
-        'RepositoryModelUnload: models are not unloaded by this protocol; the operator of the service decides at its start which ' +
-          'models it has, and replaces one by the admin call POST /reload?model=NAME (adminAddress)',
+        'RepositoryModelUnload: models are not unloaded by this protocol; the operator of the service replaces a model by the admin ' +
+          'call POST /reload?model=NAME (adminAddress), or removes one from the models directory (modelDir)',
       ),
     },
   };
