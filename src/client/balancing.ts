@@ -52,7 +52,7 @@ const RETRY_BYTES = { perCall: 128 * 1024 * 1024, all: 512 * 1024 * 1024 };
  * Whether gRPC may send a call again. The contract says which methods may be repeated (`idempotency_level`). A stream of requests has no
  * retry: its items come from an iterable of the caller, which cannot be read twice, and gRPC would have to keep all of them.
  */
-function isRetried({ options, requestStream }: AnyDefinition): boolean {
+export function isRetried({ options, requestStream }: AnyDefinition): boolean {
   return options.idempotency_level !== 'IDEMPOTENCY_UNKNOWN' && !requestStream;
 }
 

@@ -223,6 +223,22 @@ test('a proxy that cuts connections mid-stream: unary calls are repeated, a stre
   await untilMetric(metricsAddress, /^vicregl_held_request_bytes 0$/m);
 });
 
+test('a unary response that is cut in the middle is asked for again, which gRPC itself does not', async (t) => {
+  const replica = await startReplica(t);
+  replica.free();
+  const proxy = await startProxy(t, replica.server.address);
+  // 128 x 128 cells of 16 channels in float32: 1 MiB.
+  const ask = (client: Client) => client.features({ pixels: large, resize: { kind: 'native' } });
+  const client = clientOf(t, [proxy]);
+  await client.waitForReady();
+  proxy.cutAfter(500_000);
+  assert.deepEqual((await ask(client)).shape, [128, 128, 16]);
+  const strict = clientOf(t, [proxy], { retries: false });
+  await strict.waitForReady();
+  proxy.cutAfter(500_000);
+  await assert.rejects(ask(strict), { code: 'UNAVAILABLE' });
+});
+
 test('a chunked answer that is cut in the middle fails: its beginning is never taken for the whole', async (t) => {
   const replica = await startReplica(t);
   replica.free();
