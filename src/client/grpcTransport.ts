@@ -41,7 +41,10 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const client = open(channels.calls);
   // Opened at the first stream: most clients have none.
   let streams: Client | undefined;
+  let closed = false;
   const streamClient = (): Client => {
+    // A closed client rejects the call.
+    if (closed) return client;
     streams ??= open(channels.itemStreams);
     return streams;
   };
@@ -62,6 +65,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
         });
       }),
     async close() {
+      closed = true;
       client.close();
       streams?.close();
     },

@@ -133,10 +133,19 @@ test('options of the client that cannot work are rejected with their name', () =
     [{ keepaliveMs: 0 }, /keepaliveMs: 0 is not an interval; use Infinity/],
     [{ keepaliveMs: 1.5 }, /keepaliveMs: 1.5/],
     [{ keepaliveTimeoutMs: -1 }, /keepaliveTimeoutMs: -1/],
+    [{ keepaliveTimeoutMs: 0 }, /keepaliveTimeoutMs: no ping is answered in 0 ms/],
   ] as const) {
     assert.throws(() => createClient({ address: '127.0.0.1:1', ...options }), { code: 'INVALID_ARGUMENT', message });
   }
   void createClient({ address: '127.0.0.1:1', keepaliveMs: Number.POSITIVE_INFINITY }).close();
+});
+
+test('a closed client rejects calls and streams', async () => {
+  const client = createClient({ address: '127.0.0.1:1' });
+  await client.close();
+  await assert.rejects(client.embed(image), { name: 'VicreglError' });
+  const answers = client.embedStream([{ id: 'one', image }])[Symbol.asyncIterator]();
+  await assert.rejects(answers.next(), { name: 'VicreglError' });
 });
 
 /** A proxy that forwards bytes, and cuts its connections as a proxy that is restarted does. */
