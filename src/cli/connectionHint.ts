@@ -71,6 +71,13 @@ async function remedyOf(message: string, address: string, { tls }: SecurityOptio
     : undefined;
 }
 
+/** The message of grpc-js for a lost connection, on one line and without the words that each of its load balancers adds. */
+const plainly = (message: string): string =>
+  message
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/^(?:round_robin: )?(?:No connection established\. Last error: (?:Error: )?)+/, '')
+    .replace(/\.?\s*Resolution note:\s*$/, '');
+
 /**
  * Adds a remedy to the error of a command that calls a service: if there was no answer, whether TLS is the reason; if a token is
  * missing, how to pass it. Other errors of the service are returned unchanged.
@@ -90,7 +97,7 @@ export async function hinted(
   }
   if (code !== 'UNAVAILABLE' || reason !== undefined) return error;
   const known = await remedyOf(message, address, security);
-  const text = known ?? `(${message.replace(/\s*\n\s*/g, ' ')}); ${otherwise}`;
+  const text = known ?? `(${plainly(message)}); ${otherwise}`;
   return new VicreglError(code, `no answer from ${address}${known === undefined ? ' ' : ': '}${text}`, {
     cause: error,
   });

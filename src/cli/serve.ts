@@ -85,7 +85,11 @@ export function registerServe(program: Command): void {
       // It logs its own failures.
       void reload();
     });
-    const ended = serveUntilSignal(server, logger);
+    const close = (): Promise<void> => {
+      modelDir?.stop();
+      return server.close();
+    };
+    const ended = serveUntilSignal({ close }, logger);
     const { manifest, provider } = models[0]!.engine;
     const { name, version } = manifest;
     logger.info(
@@ -104,7 +108,6 @@ export function registerServe(program: Command): void {
       'serving',
     );
     await ended;
-    modelDir?.stop();
     await admin.close();
     // A worker that hangs while it opens a model for a reload would keep the process alive; it ends with the process.
     setTimeout(() => process.exit(), EXIT_MS).unref();

@@ -52,7 +52,7 @@ const RETRY_BYTES = { perCall: 128 * 1024 * 1024, all: 512 * 1024 * 1024 };
  * Whether gRPC may send a call again. The contract says which methods may be repeated (`idempotency_level`). A stream of requests has no
  * retry: its items come from an iterable of the caller, which cannot be read twice, and gRPC would have to keep all of them.
  */
-function isRetried({ options, requestStream }: AnyDefinition): boolean {
+export function isRetried({ options, requestStream }: AnyDefinition): boolean {
   return options.idempotency_level !== 'IDEMPOTENCY_UNKNOWN' && !requestStream;
 }
 
@@ -79,8 +79,12 @@ function serviceConfig(
 function keepalive(options: BalancingOptions): ChannelOptions {
   const { keepaliveMs = DEFAULT_KEEPALIVE_MS, keepaliveTimeoutMs = DEFAULT_KEEPALIVE_TIMEOUT_MS } = options;
   if (keepaliveMs === Number.POSITIVE_INFINITY) return {};
-  if (keepaliveMs === 0)
+  if (keepaliveMs === 0) {
     throw new VicreglError('INVALID_ARGUMENT', 'keepaliveMs: 0 is not an interval; use Infinity for no pings');
+  }
+  if (keepaliveTimeoutMs === 0) {
+    throw new VicreglError('INVALID_ARGUMENT', 'keepaliveTimeoutMs: no ping is answered in 0 ms; give a positive time');
+  }
   return {
     'grpc.keepalive_time_ms': uint32('keepaliveMs', keepaliveMs),
     'grpc.keepalive_timeout_ms': uint32('keepaliveTimeoutMs', keepaliveTimeoutMs),

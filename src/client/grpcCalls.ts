@@ -6,8 +6,10 @@ import {
   Metadata,
   type ServiceError,
   type StatusObject,
+  status,
 } from '@grpc/grpc-js';
 import type { AnyDefinition } from '../proto/methods.js';
+import { isRetried } from './balancing.js';
 import { phasesIn } from './phases.js';
 import type { CallOptions, DuplexStream, ServerStream, Unary } from './transport.js';
 import { VicreglError } from './vicreglError.js';
@@ -28,6 +30,8 @@ export interface CallDefaults {
   readonly deadlineMs: number;
   /** Whether calls wait for a connection until their deadline. */
   readonly waitForReady: boolean;
+  /** Whether calls are repeated that may be. */
+  readonly retries: boolean;
 }
 
 /** The metadata of a call; grpc-js takes only from there whether it waits for a connection. */
@@ -47,36 +51,61 @@ function reportPhases(
   if (onPhases) call.on('status', ({ metadata }) => onPhases(phasesIn(metadata)));
 }
 
+/** Errors of calls whose response had begun. */
+const afterBegin = new WeakSet<object>();
+
+/**
+ * Whether the connection of a call was cut after its response had begun. gRPC does not repeat such a call, since a part of the response
+ * may have been delivered; of a unary call nothing was. What the service itself answers has trailing metadata. Other statuses of grpc-js are
+ * about the message, such as its size.
+ */
+function wasCut(error: ServiceError): boolean {
+  const { code, details, metadata } = error;
+  if (!afterBegin.has(error) || metadata.get('x-request-id').length > 0) return false;
+  return code === status.UNAVAILABLE || (code === status.INTERNAL && /RST_STREAM/.test(details));
+}
+
 /** Calls of a method with one request and one response. */
 export function unary(client: Client, definition: AnyDefinition, defaults: CallDefaults): Unary<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
-  return (request, options) =>
-    new Promise((resolve, reject) => {
-      const { signal, deadlineMs = defaults.deadlineMs } = options;
-      if (signal?.aborted) {
-        reject(abortedBefore(signal));
-        return;
-      }
+
+  function attempt(request: unknown, options: CallOptions, grpcOptions: GrpcCallOptions): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { signal } = options;
+      let began = false;
       const onAbort = () => call.cancel();
       const settle = (error: ServiceError | null, response?: unknown) => {
         signal?.removeEventListener('abort', onAbort);
+        if (error && began) afterBegin.add(error);
         if (error) reject(error);
         else resolve(response);
       };
-      const metadata = metadataOf(options, defaults);
-      const grpcOptions = deadlineIn(deadlineMs);
       const call = client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
-        metadata,
+        metadataOf(options, defaults),
         grpcOptions,
         settle,
       );
+      call.once('metadata', () => {
+        began = true;
+      });
       reportPhases(call, options);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
+  }
+
+  return async (request, options) => {
+    const { signal, deadlineMs = defaults.deadlineMs } = options;
+    if (signal?.aborted) throw abortedBefore(signal);
+    const grpcOptions = deadlineIn(deadlineMs);
+    return attempt(request, options, grpcOptions).catch((error: ServiceError) => {
+      if (!defaults.retries || !isRetried(definition) || signal?.aborted || !wasCut(error)) throw error;
+      return attempt(request, options, grpcOptions);
+    });
+  };
 }
 
 /** Limits the read-ahead of a stream to one message: grpc-js would buffer 16, whatever their size. */

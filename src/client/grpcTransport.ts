@@ -26,7 +26,7 @@ const MESSAGE_OVERHEAD = 4096;
  * @throws VicreglError `INVALID_ARGUMENT` for a maxMessageBytes or a keepalive that is not a whole number, or unusable security options.
  */
 export function createGrpcTransport(options: GrpcTransportOptions): Transport {
-  const { address, deadlineMs, maxMessageBytes, waitForReady = false } = options;
+  const { address, deadlineMs, maxMessageBytes, waitForReady = false, retries = true } = options;
   const VicreglService = loadVicreglService();
   const security = channelSecurity(address, options);
   const channels = balancedChannels(VicreglService.service, options);
@@ -42,11 +42,14 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
   const client = open(channels.calls);
   // Opened at the first stream: most clients have none.
   let streams: Client | undefined;
+  let closed = false;
   const streamClient = (): Client => {
+    // A closed client rejects the call.
+    if (closed) return client;
     streams ??= open(channels.itemStreams);
     return streams;
   };
-  const defaults = { deadlineMs, waitForReady };
+  const defaults = { deadlineMs, waitForReady, retries };
   const calls = mapMethods<AnyCall>(VicreglService.service, {
     unary: (definition) => unary(client, definition, defaults),
     serverStream: (definition) => serverStream(client, definition, defaults),
@@ -63,6 +66,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): Transport {
         });
       }),
     async close() {
+      closed = true;
       client.close();
       streams?.close();
     },

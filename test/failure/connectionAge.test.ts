@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
 import { Agent, get } from 'node:http';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { createClient } from '../../src/client/index.js';
 import { loadVicreglService, serviceName } from '../../src/proto/load.js';
 import { defaultServeLimits, type ServeLimits } from '../../src/serve/config/serveLimits.js';
 import { createServer } from '../../src/serve/server.js';
 import { createHeldEngine } from '../support/heldEngine.js';
-import { callFields, connectRaw, FLAG, FRAME, headers, messageFrames } from '../support/rawFrames.js';
+import {
+  callFields,
+  connectRaw,
+  FLAG,
+  FRAME,
+  headers,
+  messageFrames,
+  type RawConnection,
+} from '../support/rawFrames.js';
 import { until } from '../support/until.js';
 import { untilMetric } from '../support/untilMetric.js';
 
@@ -32,65 +40,74 @@ async function start(t: TestContext, limits: Partial<ServeLimits>) {
   return { ...held, server };
 }
 
-test('a connection that reaches its age gets GOAWAY, and its running call is answered before it is closed', async (t) => {
-  const { server, nextRun, free } = await start(t, { connectionAgeSeconds: 1 });
-  const connection = await connectRaw(server.address);
-  const running = nextRun();
-  connection.send(Buffer.concat([headers(1, callFields(`/${serviceName}/Embed`)), messageFrames(1, request)]));
-  await running;
-  const goaway = await connection.until(({ type }) => type === FRAME.goaway);
-  assert.equal(goaway.payload.readUInt32BE(4), 0, 'NO_ERROR');
-  assert.equal(goaway.payload.subarray(8).toString(), 'max_age');
-  free();
-  await connection.until(
-    ({ stream, type, flags }) => stream === 1 && type === FRAME.headers && !!(flags & FLAG.endStream),
-  );
-  await connection.closed;
-  await untilMetric(server.metricsAddress, /^vicregl_requests_total\{method="Embed",code="OK"\} 1$/m);
-});
-
-test('a client that calls all the time moves to new connections without a failed call, also without retries', async (t) => {
-  const { server, free } = await start(t, { connectionAgeSeconds: 1 });
-  free();
-  const client = createClient({ address: server.address, retries: false });
-  t.after(() => client.close());
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  t.after(() => agent.destroy());
-  /** Whether the response closes its connection. */
-  const ask = () =>
-    new Promise<boolean>((resolve, reject) => {
-      get(`http://${server.httpAddress}/healthz`, { agent }, (response) => {
-        response.resume().on('end', () => resolve(response.headers.connection === 'close'));
-      }).on('error', reject);
-    });
-  const closes: boolean[] = [];
-  let over = false;
-  const callers = Array.from({ length: 4 }, async () => {
-    while (!over) await client.embed(image);
+// Each waits for the shortest age, a second.
+describe('connection age', { concurrency: true }, () => {
+  test('a connection that reaches its age gets GOAWAY, and its running call is answered before it is closed', async (t) => {
+    const { server, nextRun, free } = await start(t, { connectionAgeSeconds: 1 });
+    const call = Buffer.concat([headers(1, callFields(`/${serviceName}/Embed`)), messageFrames(1, request)]);
+    /** A connection whose call runs. On a busy machine, one may reach its age before its call begins. */
+    async function connectAndCall(): Promise<RawConnection> {
+      const opened = await connectRaw(server.address);
+      const running = nextRun().then(() => true);
+      opened.send(call);
+      return (await Promise.race([running, opened.closed])) === true ? opened : connectAndCall();
+    }
+    const connection = await connectAndCall();
+    const goaway = await connection.until(({ type }) => type === FRAME.goaway);
+    assert.equal(goaway.payload.readUInt32BE(4), 0, 'NO_ERROR');
+    assert.equal(goaway.payload.subarray(8).toString(), 'max_age');
+    free();
+    await connection.until(
+      ({ stream, type, flags }) => stream === 1 && type === FRAME.headers && !!(flags & FLAG.endStream),
+    );
+    await connection.closed;
+    await untilMetric(server.metricsAddress, /^vicregl_requests_total\{method="Embed",code="OK"\} 1$/m);
   });
-  await until(async () => {
-    closes.push(await ask());
-    return closes.filter(Boolean).length === 2;
-  }, 5);
-  over = true;
-  await Promise.all(callers);
-  assert.equal(closes[0], false);
-  assert.ok(closes.length > 10, 'only old connections are closed');
-});
 
-test('a call that exceeds the grace period of its old connection ends as UNAVAILABLE, and is repeated by default', async (t) => {
-  const { server, nextRun, free } = await start(t, { connectionAgeSeconds: 1, connectionAgeGraceSeconds: 1 });
-  const strict = createClient({ address: server.address, retries: false });
-  const standard = createClient({ address: server.address });
-  t.after(() => Promise.all([strict.close(), standard.close()]));
-  const failing = assert.rejects(strict.embed(image), { code: 'UNAVAILABLE' });
-  const repeated = standard.embed(image);
-  await nextRun();
-  await failing;
-  await untilMetric(
-    server.metricsAddress,
-    /^vicregl_requests_rejected_total\{method="Embed",reason="CONNECTION_AGED"\} 2$/m,
-  );
-  free();
-  assert.equal((await repeated).vector.length, 16);
+  test('a client that calls all the time moves to new connections without a failed call, also without retries', async (t) => {
+    const { server, free } = await start(t, { connectionAgeSeconds: 1 });
+    free();
+    const client = createClient({ address: server.address, retries: false });
+    t.after(() => client.close());
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    /** Whether the response closes its connection. */
+    const ask = () =>
+      new Promise<boolean>((resolve, reject) => {
+        get(`http://${server.httpAddress}/healthz`, { agent }, (response) => {
+          response.resume().on('end', () => resolve(response.headers.connection === 'close'));
+        }).on('error', reject);
+      });
+    const closes: boolean[] = [];
+    let over = false;
+    const callers = Array.from({ length: 4 }, async () => {
+      while (!over) await client.embed(image);
+    });
+    await until(async () => {
+      closes.push(await ask());
+      return closes.filter(Boolean).length === 2;
+    }, 5);
+    over = true;
+    await Promise.all(callers);
+    // The first response of a connection never closes it.
+    assert.equal(closes[0], false);
+    assert.equal(closes[closes.indexOf(true) + 1], false);
+  });
+
+  test('a call that exceeds the grace period of its old connection ends as UNAVAILABLE, and is repeated by default', async (t) => {
+    const { server, nextRun, free } = await start(t, { connectionAgeSeconds: 1, connectionAgeGraceSeconds: 1 });
+    const strict = createClient({ address: server.address, retries: false });
+    const standard = createClient({ address: server.address });
+    t.after(() => Promise.all([strict.close(), standard.close()]));
+    const failing = assert.rejects(strict.embed(image), { code: 'UNAVAILABLE' });
+    const repeated = standard.embed(image);
+    await nextRun();
+    await failing;
+    await untilMetric(
+      server.metricsAddress,
+      /^vicregl_requests_rejected_total\{method="Embed",reason="CONNECTION_AGED"\} [2-9]$/m,
+    );
+    free();
+    assert.equal((await repeated).vector.length, 16);
+  });
 });

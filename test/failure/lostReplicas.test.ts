@@ -133,10 +133,19 @@ test('options of the client that cannot work are rejected with their name', () =
     [{ keepaliveMs: 0 }, /keepaliveMs: 0 is not an interval; use Infinity/],
     [{ keepaliveMs: 1.5 }, /keepaliveMs: 1.5/],
     [{ keepaliveTimeoutMs: -1 }, /keepaliveTimeoutMs: -1/],
+    [{ keepaliveTimeoutMs: 0 }, /keepaliveTimeoutMs: no ping is answered in 0 ms/],
   ] as const) {
     assert.throws(() => createClient({ address: '127.0.0.1:1', ...options }), { code: 'INVALID_ARGUMENT', message });
   }
   void createClient({ address: '127.0.0.1:1', keepaliveMs: Number.POSITIVE_INFINITY }).close();
+});
+
+test('a closed client rejects calls and streams', async () => {
+  const client = createClient({ address: '127.0.0.1:1' });
+  await client.close();
+  await assert.rejects(client.embed(image), { name: 'VicreglError' });
+  const answers = client.embedStream([{ id: 'one', image }])[Symbol.asyncIterator]();
+  await assert.rejects(answers.next(), { name: 'VicreglError' });
 });
 
 /** A proxy that forwards bytes, and cuts its connections as a proxy that is restarted does. */
@@ -221,6 +230,22 @@ test('a proxy that cuts connections mid-stream: unary calls are repeated, a stre
   await untilMetric(metricsAddress, /^vicregl_requests_in_flight\{method="Embed"\} 0$/m);
   await untilMetric(metricsAddress, /^vicregl_requests_in_flight\{method="EmbedStream"\} 0$/m);
   await untilMetric(metricsAddress, /^vicregl_held_request_bytes 0$/m);
+});
+
+test('a unary response that is cut in the middle is asked for again, which gRPC itself does not', async (t) => {
+  const replica = await startReplica(t);
+  replica.free();
+  const proxy = await startProxy(t, replica.server.address);
+  // 128 x 128 cells of 16 channels in float32: 1 MiB.
+  const ask = (client: Client) => client.features({ pixels: large, resize: { kind: 'native' } });
+  const client = clientOf(t, [proxy]);
+  await client.waitForReady();
+  proxy.cutAfter(500_000);
+  assert.deepEqual((await ask(client)).shape, [128, 128, 16]);
+  const strict = clientOf(t, [proxy], { retries: false });
+  await strict.waitForReady();
+  proxy.cutAfter(500_000);
+  await assert.rejects(ask(strict), { code: 'UNAVAILABLE' });
 });
 
 test('a chunked answer that is cut in the middle fails: its beginning is never taken for the whole', async (t) => {

@@ -2,14 +2,13 @@
  * All uses of grpc-js 1.14 and of Node's http2 beyond their public interfaces, and nothing else.
  * `grpcInternals.integration.test.ts` tests each of them on a real server: run it first when either is upgraded.
  */
-import {
-  constants,
-  type Http2SecureServer,
-  type Http2Server,
-  type Http2Session,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-  type ServerOptions,
+import type {
+  Http2SecureServer,
+  Http2Server,
+  Http2Session,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+  ServerOptions,
 } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { type Server, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
@@ -49,13 +48,23 @@ export function http2ServersOf(server: Server): readonly (Http2Server | Http2Sec
   return [...http2Servers.keys()];
 }
 
+/** Connections that the service has dropped. */
+const dropped = new WeakSet<Http2Session>();
+
 /**
- * Closes every connection of a gRPC server so that its clients see a lost connection, which is UNAVAILABLE and retried. grpc-js's own
- * forceShutdown resets each stream with CANCEL, which they report as CANCELLED.
+ * Closes a connection by its socket, so that its client sees a lost connection: UNAVAILABLE, which is retried. Where Node ends the session
+ * itself, it first resets the streams, which clients report as CANCELLED or INTERNAL.
  */
+export function dropConnection(session: ServerHttp2Session): void {
+  dropped.add(session);
+  // The socket of a session lets only some of its methods through.
+  if (!session.destroyed) session.socket.destroySoon();
+}
+
+/** Closes every connection of a gRPC server. Before grpc-js's own forceShutdown, which resets each stream with CANCEL. */
 export function dropConnections(server: Server): void {
   const { http2Servers } = server as unknown as ServerInternals;
-  for (const { sessions = [] } of http2Servers?.values() ?? []) for (const session of sessions) session.destroy();
+  for (const { sessions = [] } of http2Servers?.values() ?? []) for (const session of sessions) dropConnection(session);
 }
 
 /** Private fields of the call that grpc-js gives to the innermost interceptor. */
@@ -136,13 +145,10 @@ export function endedWithSession(stream: ServerHttp2Stream): boolean {
 }
 
 /**
- * Whether the service dropped the connection of a stream without an error: at a shutdown, or when the grace period of its age was over.
- * A stream that its peer ended has a code.
- * @param session the session of the stream, which has to be read while the stream is open
+ * Whether the service dropped the connection: at a shutdown, or when the grace period of its age was over.
+ * @param session the session of a stream, which has to be read while the stream is open
  */
-export function droppedWithSession(stream: ServerHttp2Stream, session: Http2Session | undefined): boolean {
-  return session?.destroyed === true && stream.rstCode === constants.NGHTTP2_NO_ERROR;
-}
+export const wasDropped = (session: Http2Session | undefined): boolean => session !== undefined && dropped.has(session);
 
 /**
  * The gRPC status that was passed to HTTP/2, as a number. Node requests trailers when the peer has received all earlier messages, so

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { ServerHttp2Session } from 'node:http2';
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
@@ -18,7 +19,7 @@ import type { Metrics } from '../operations/metrics.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchConnections } from './brokenConnections.js';
 import { callContext } from './callContext.js';
-import { dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
+import { dropConnection, dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
 import { handlersOf, inferenceHandlersOf, queueingPaths, rawDefinition } from './handlers.js';
 import { type Auth, interceptorsOf } from './interceptors.js';
 import type { HandlerHost } from './openCall.js';
@@ -64,12 +65,14 @@ export interface GrpcServer {
   forceShutdown(): void;
 }
 
-/** The age at which grpc-js sends GOAWAY, to which it adds a jitter of 10 %, and how long the calls of the connection may then take. */
-function connectionAge({ connectionAgeSeconds: age, connectionAgeGraceSeconds: grace }: ServeLimits): ServerOptions {
-  return {
-    ...(age > 0 && { 'grpc.max_connection_age_ms': age * 1000 }),
-    ...(grace > 0 && { 'grpc.max_connection_age_grace_ms': grace * 1000 }),
-  };
+/** The age at which grpc-js sends GOAWAY, with a jitter of 10 %. */
+function connectionAge({ connectionAgeSeconds: age }: ServeLimits): ServerOptions {
+  return age > 0 ? { 'grpc.max_connection_age_ms': age * 1000 } : {};
+}
+
+/** The longest time of a connection in ms, with the largest jitter of its age; undefined without a limit. */
+function longestConnection({ connectionAgeSeconds: age, connectionAgeGraceSeconds: grace }: ServeLimits) {
+  return age > 0 && grace > 0 ? (age * 1.1 + grace) * 1000 : undefined;
 }
 
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
@@ -144,6 +147,16 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         failures.failed({ method, code, reason: code }, line, uncountedMessage(code));
       },
     });
+    const longestMs = longestConnection(limits);
+    if (longestMs !== undefined) {
+      for (const each of http2Servers) {
+        each.on('session', (session: ServerHttp2Session) => {
+          // grpc-js's own grace period would end the streams of the session, not its connection.
+          const timer = setTimeout(() => dropConnection(session), longestMs).unref();
+          session.once('close', () => clearTimeout(timer));
+        });
+      }
+    }
     stopWatching = watchConnections(http2Servers, (peer) =>
       failures.failed(
         { method: 'connection', code: 'UNAVAILABLE', reason: 'CONNECTION_BROKEN' },

@@ -6,7 +6,7 @@ import { logFields } from '../dispatch/callIdentity.js';
 import { type CallHost, type CountedCall, type Durations, openCountedCall } from '../dispatch/countedCall.js';
 import { wasCutOff } from './brokenConnections.js';
 import { callContext } from './callContext.js';
-import { droppedWithSession, sentStatus } from './grpcInternals.js';
+import { sentStatus, wasDropped } from './grpcInternals.js';
 import { addDurations, type StatusWithTrailers, withDetails } from './trailers.js';
 import { claimCount } from './uncountedCalls.js';
 
@@ -86,7 +86,7 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       ...deadlineOf(grpcCall),
       whyLost() {
         const broken = stream !== undefined && wasCutOff(stream, session);
-        const dropped = stream !== undefined && droppedWithSession(stream, session);
+        const dropped = wasDropped(session);
         if ((broken || dropped) && host.draining.aborted) {
           return new ServeError('shutting_down', 'the server was shut down before the call was answered');
         }

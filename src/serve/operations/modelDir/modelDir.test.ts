@@ -186,7 +186,7 @@ test('a models directory that disappears or is empty keeps the loaded models, an
   await look();
   assert.deepEqual(labels(), ['a@1', 'b@1']);
   assert.equal(logged.filter((line) => line.includes('directory is gone')).length, 1);
-  await assert.rejects(dir.reload(), { message: /models cannot be read, or holds no model/ });
+  await assert.rejects(dir.reload(), { message: /models cannot be used: it holds no NAME/ });
   state.listing = listing;
   await look();
   assert.equal(dir.status.readable, true);
@@ -234,7 +234,12 @@ test('a broken highest version at the start is named, and the next one serves; w
     message: /models has no model that can be served: a\/2: checksum differs; a\/1: no manifest/,
   });
   disk.state.gone = new Error('EACCES');
-  await assert.rejects(openModelDir(disk.options), { message: /models has no model that can be served/ });
+  await assert.rejects(openModelDir(disk.options), { message: /models has no model that can be served: EACCES/ });
+  assert.deepEqual(
+    disk.logged.filter((line) => line.includes('gone')),
+    [],
+    'nothing is loaded that could stay',
+  );
 });
 
 test('jumps of the clock neither stop the looks nor make versions new', async (t) => {

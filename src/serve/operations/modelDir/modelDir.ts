@@ -83,6 +83,8 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   const oneAtATime = pLimit(1);
   let counted = 0;
   let readable = true;
+  /** Why the directory could not be used at the last look. */
+  let problem = '';
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let registry: DirRegistry | undefined;
@@ -162,13 +164,14 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
 
   /** @returns undefined if the directory cannot be read or is empty, as a volume that is not mounted; loaded models stay then */
   async function look(): Promise<ScannedDir | undefined> {
-    let problem = 'it holds no model (NAME/VERSION/manifest.json)';
+    problem = 'it holds no NAME/VERSION/manifest.json';
     const found = await scan(dir).catch((error: unknown) => {
       problem = fileProblem(error);
       return undefined;
     });
     const usable = found !== undefined && found.models.size > 0;
-    if (!usable && readable) logger.error({ dir, reason: problem }, 'the models directory is gone; loaded models stay');
+    if (!usable && readable && registry !== undefined)
+      logger.error({ dir, reason: problem }, 'the models directory is gone; loaded models stay');
     if (usable && !readable) logger.info({ dir }, 'the models directory is there again');
     readable = usable;
     if (found === undefined) return undefined;
@@ -242,7 +245,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     throw error;
   }
   if (sources.length === 0) {
-    const reasons = namedRefusals().join('; ') || 'it holds no NAME/VERSION/manifest.json, or cannot be read';
+    const reasons = namedRefusals().join('; ') || problem;
     throw new ServeError('invalid_argument', `modelDir: ${dir} has no model that can be served: ${reasons}`);
   }
 
@@ -270,7 +273,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
       });
       // What failed at this look is not being written, as the operator has asked for it.
       const failed = [...refusals].map(([key, { message }]) => `${key}: ${message}`);
-      if (!readable) throw new ServeError('invalid_argument', `modelDir: ${dir} cannot be read, or holds no model`);
+      if (!readable) throw new ServeError('invalid_argument', `modelDir: ${dir} cannot be used: ${problem}`);
       if (failed.length > 0) throw new ServeError('invalid_argument', `modelDir: refused ${failed.join('; ')}`);
       return [...served.values()].map(({ name, version }) => `${name}@${version}`).join(', ');
     },
