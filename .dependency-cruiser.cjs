@@ -4,6 +4,7 @@ const layers = {
   files: [],
   progress: [],
   plot: [],
+  distributed: [],
   proto: [],
   onnx: ['tensor'],
   nn: ['onnx', 'tensor'],
@@ -39,13 +40,28 @@ const layers = {
     'tensor',
   ],
   report: ['evaluate/result', 'plot', 'image', 'files'],
-  train: ['plot', 'probe', 'models', 'data', 'optim', 'vicregl', 'nn', 'image', 'onnx', 'files', 'progress', 'tensor'],
+  train: [
+    'distributed',
+    'plot',
+    'probe',
+    'models',
+    'data',
+    'optim',
+    'vicregl',
+    'nn',
+    'image',
+    'onnx',
+    'files',
+    'progress',
+    'tensor',
+  ],
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   runsView: ['serve/http', 'train', 'data', 'files'],
   doctor: ['models', 'onnx'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
+    'distributed',
     'runsView',
     'extract',
     'matchSet',
@@ -80,7 +96,7 @@ const layers = {
 };
 
 /** The wings of src/serve in their one direction (docs/architecture.md): each may import those before it. */
-const serveWings = ['call', 'config', 'tracing', 'admission', 'inference', 'api', 'operations', 'dispatch'];
+const serveWings = ['call', 'config', 'tracing', 'admission', 'inference', 'api', 'kserve', 'operations', 'dispatch'];
 
 /** The last two wings do not know each other. */
 const serveTransports = ['transport', 'http'];

@@ -10,7 +10,7 @@ import { openModelFolder } from '../../src/models/folder.js';
 async function open(model: string): Promise<void> {
   if (model === '') return;
   const folder = await openModelFolder(model);
-  const setup = workerSetupOf(folder, 'cpu', 1);
+  const setup = workerSetupOf(folder, { device: 'cpu', threads: 1 });
   const { sessions } = await openSessions({ ...setup, graphs: { backbone: setup.graphs.backbone } });
   const ort = await import('../../src/onnx/runtime.js');
   const images = new ort.Tensor('uint8', new Uint8Array(224 * 224 * 3), [1, 224, 224, 3]);

@@ -3,7 +3,10 @@
  * memory of `extract` grows.
  *
  * The images are JPEG files of 384 x 256 in a folder, cut from the photographs of test/fixtures/photos. The raw session runs the
- * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here.
+ * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here. The
+ * processor time of reading and decoding alone is measured too: where both sides keep all cores busy, it bounds the ratio.
+ *
+ * Memory is that of this process, its inference workers, and the idle raw sessions.
  *
  *   node dist/scripts/bench/extract.js [--images 10000] [--parts 10] [--format npy] [--seconds 10] [--model DIR]
  *
@@ -13,18 +16,23 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import pLimit from 'p-limit';
 import sharp from 'sharp';
 import { treeCpuSeconds } from '../../src/bench/processCpu.js';
 import { median } from '../../src/bench/quantile.js';
-import { fastestRaw, rawForms } from '../../src/bench/raw.js';
+import { fastestRaw, type RawForm, rawForms } from '../../src/bench/raw.js';
 import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { startBatchEngine } from '../../src/cli/engine.js';
-import { openImageSource } from '../../src/data/sources.js';
+import { type ImageSource, openImageSource } from '../../src/data/sources.js';
 import { modelDigest } from '../../src/evaluate/subjects/modelSubject.js';
 import { extractFeatures } from '../../src/extract/extract.js';
 import type { Wanted } from '../../src/extract/features.js';
 import { type FormatName, openFormat } from '../../src/extract/formats/formats.js';
 import { createLocalExtractor } from '../../src/extract/localExtractor.js';
+import { defaultImageLimits } from '../../src/image/decode.js';
+import { decodeInput } from '../../src/image/decodeInput.js';
+import { defaultOutputLimits } from '../../src/image/resize.js';
+import type { ResizePolicy } from '../../src/image/types.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { silentProgress } from '../../src/progress/work.js';
 import { stream } from '../../src/tensor/random.js';
@@ -72,6 +80,26 @@ function slope(points: readonly { readonly minutes: number; readonly mb: number 
   return points.reduce((sum, { minutes, mb }) => sum + (minutes - x) * (mb - y), 0) / squares;
 }
 
+/** Images whose decoding alone is measured after each part. */
+const DECODED = 100;
+/** As in `extract`: the threads that decode. */
+const decoding = pLimit(Math.max(4, availableParallelism()));
+
+/** Processor milliseconds of reading and decoding an image. */
+async function decodeMs(source: ImageSource, first: number, policy: ResizePolicy, stride: number): Promise<number> {
+  const wanted = { policy, stride, limits: { image: defaultImageLimits, output: defaultOutputLimits } };
+  const items = Array.from({ length: Math.min(DECODED, count) }, (_, i) => (first + i) % count);
+  const before = process.cpuUsage();
+  await Promise.all(
+    items.map((item) => decoding(async () => decodeInput({ encoded: await source.read(item) }, wanted))),
+  );
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e3 / items.length;
+}
+
+/** The batch of `extract`, which the forms of other benchmarks lack. */
+const smallBatches: RawForm = { sessions: availableParallelism(), threads: 1, batch: 2, spinning: false };
+
 const rounded = (value: number) => Number(value.toPrecision(3));
 const scratch = await mkdtemp(join(tmpdir(), 'vicregl-bench-extract-'));
 try {
@@ -79,7 +107,7 @@ try {
   const source = await openImageSource(join(scratch, 'images'));
   const folder = await openModelFolder(values.model);
   const { preprocessing, stride } = folder.manifest;
-  const raw = await fastestRaw(folder, 'cpu', rawForms('cpu'), Number(values.seconds) / 2);
+  const raw = await fastestRaw(folder, 'cpu', [...rawForms('cpu'), smallBatches], Number(values.seconds) / 2);
   const wanted: Wanted = { embedding: { space: 'backbone' }, dtype: 'float32', l2: false };
   const engine = await startBatchEngine(folder, { device: 'cpu' }, () => {});
   const policy = { kind: 'shortestSide', resize: preprocessing.resize, crop: preprocessing.crop } as const;
@@ -98,6 +126,7 @@ try {
   const ratios: number[] = [];
   /** CPU time of an image: of this process and its workers. */
   const cpuMs: number[] = [];
+  const decodingMs: number[] = [];
   for (let index = 0; index < parts; index++) {
     const before = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
     const cpu = await treeCpuSeconds(process.pid);
@@ -131,6 +160,7 @@ try {
     cpuMs.push((used * 1e3) / images);
     working += milliseconds;
     const after = (await raw.side.window(Number(values.seconds))).imagesPerSecond;
+    decodingMs.push(await decodeMs(source, Math.floor((index * count) / parts), policy, stride));
     const rate = images / (milliseconds / 1e3);
     rates.push(rate);
     ratios.push(rate / ((before + after) / 2));
@@ -140,7 +170,8 @@ try {
   }
   // The first part warms up: the allocators take their memory.
   const settled = memory.filter(({ minutes }) => minutes > working / 60e3 / parts);
-  const { threads, sessions, batch, spinning } = raw.side.measurement();
+  const { threads, sessions, batch, spinning, cpuSecondsPerImage } = raw.side.measurement();
+  const rawMs = cpuSecondsPerImage * 1e3;
   console.log(
     JSON.stringify(
       {
@@ -155,8 +186,12 @@ try {
         ratio: rounded(median(ratios)),
         cpuMsPerImage: {
           extract: rounded(median(cpuMs)),
-          raw: rounded(raw.side.measurement().cpuSecondsPerImage * 1e3),
+          raw: rounded(rawMs),
+          readAndDecode: rounded(median(decodingMs)),
         },
+        /** The ratio of a program that only reads, decodes and runs the raw session, while all cores are busy. */
+        bound: rounded(rawMs / (rawMs + median(decodingMs))),
+        cpuRatio: rounded(rawMs / median(cpuMs)),
         ratios: ratios.map(rounded),
         memory: {
           samples: settled.length,

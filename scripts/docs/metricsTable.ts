@@ -25,6 +25,7 @@ const stateOfAllMetrics: ServeState = {
   storedFeatures: () => ({ hits: 0, misses: 0, evictions: 0, expirations: 0, entries: 0, bytes: 0 }),
   held: () => ({ requests: 0, answers: 0, maps: 0 }),
   isReady: () => true,
+  modelDir: () => ({ readable: true, refused: [], refusals: 0 }),
   certificateExpires: () => new Date(0),
   spans: () => ({ exported: 0, queueFull: 0, exportFailed: 0 }),
 };

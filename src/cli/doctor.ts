@@ -25,7 +25,7 @@ export function registerDoctor(program: Command): void {
       ...before,
       name,
     ])
-    .option('--device <device>', 'auto, cpu or cuda')
+    .option('--device <device>', 'auto, cpu, cuda, or cuda:0,1')
     .option('--json', 'print the findings as JSON', false)
     .action(async ({ json, ...flags }: DoctorFlags) => {
       const findings = await examine({
@@ -45,13 +45,14 @@ async function examined(flags: Omit<DoctorFlags, 'json'>): Promise<Examined> {
   const { readServeConfig } = await import('./serveFlags.js');
   const { limitsOf } = await import('../serve/config/limits.js');
   const { parseAddress } = await import('../serve/config/address.js');
+  const { readDevice } = await import('../engine/device.js');
   const { bundledModelFolder } = await import('./defaults.js');
   const { config } = await readServeConfig({ ...flags }, process.env);
   const { requestBytes, queueBytes, mapBytes, responseBytes, storedFeaturesBytes, decodeProcesses } = limitsOf(config);
   const { address, httpAddress, metricsAddress, adminAddress } = config;
   const addresses = Object.entries({ address, httpAddress, metricsAddress, adminAddress });
   return {
-    device: config.device,
+    device: readDevice(config.device).kind,
     models: config.model ?? [bundledModelFolder],
     listeners: addresses
       .filter(([, each]) => each !== 'off')

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Device, deviceProblem } from '../engine/device.js';
 import type { Engine } from '../engine/engine.js';
 import { createOnnxEngine } from '../engine/onnxEngine.js';
 import { type ModelFolder, openModelFolder } from '../models/folder.js';
@@ -7,12 +8,18 @@ import { wholeNumber } from './wholeNumber.js';
 
 /** How to run a model. */
 export interface EngineFlags {
-  readonly device: 'auto' | 'cpu' | 'cuda';
+  readonly device: Device;
   /** Worker processes. A single command needs only one. */
   readonly workers?: number;
   readonly threads?: number;
   /** Maximum time of one run in seconds. Default: unlimited, for single commands. */
   readonly runSeconds?: number;
+}
+
+function deviceArgument(text: string): Device {
+  const problem = deviceProblem(text);
+  if (problem === undefined) return text as Device;
+  throw new InvalidArgumentError(`It ${problem}.`);
 }
 
 /** Adds --device and --threads. */
@@ -21,9 +28,9 @@ export function addEngineFlags(command: Command): Command {
     .addOption(
       new Option(
         '--device <device>',
-        'execution provider; auto uses CUDA if it works, else the CPU; cuda fails if it does not',
+        'auto, cpu, cuda or cuda:0,1 (numbers of devices); auto uses CUDA if it works, else the CPU; cuda fails if it does not',
       )
-        .choices(['auto', 'cpu', 'cuda'])
+        .argParser(deviceArgument)
         .default('auto'),
     )
     .option('--threads <count>', 'threads of the engine (default: all cores)', wholeNumber(1, 1024));

@@ -258,7 +258,7 @@ export function registerExtract(program: Command): void {
   const command = program
     .command('extract')
     .description(
-      'Compute the features of a data set and write them in shards, as Parquet, NumPy or HDF5 files. Exit code 3: all done, ' +
+      'Compute the features of a data set and write them in shards, as Parquet, NumPy, HDF5 or Lance files. Exit code 3: all done, ' +
         'but some images could not be read (failed.jsonl).',
     )
     .requiredOption(
@@ -299,7 +299,7 @@ export function registerExtract(program: Command): void {
     )
     .option(
       '--batch-size <count>',
-      'images per run of the network (default: 8 on the CPU, 64 on CUDA)',
+      'images per run of the network (default: 2 on the CPU, 64 on CUDA, 8 with a service)',
       wholeNumber(1, 4096),
     )
     .option('--resume', 'keep finished shards and compute the others; also for a new folder', false)

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CropRectangle, PlacedImage, Resize } from '../client/image.js';
+import { RESIZE_FORMS, readResizeText } from '../image/resizeText.js';
 import { ofInput } from './ofInput.js';
 
 export interface ImageFlags {
@@ -10,15 +11,9 @@ export interface ImageFlags {
 
 /** Reads `native`, `fit:640x480`, `shortest:256` or `shortest:256,224`. */
 export function parseResize(text: string): Resize {
-  if (text === 'native') return { kind: 'native' };
-  const fit = /^fit:(\d+)x(\d+)$/.exec(text);
-  if (fit) return { kind: 'fit', width: Number(fit[1]), height: Number(fit[2]) };
-  const shortest = /^shortest:(\d+)(?:,(\d+))?$/.exec(text);
-  if (shortest) {
-    const [, resize, crop] = shortest;
-    return { kind: 'shortestSide', resize: Number(resize), ...(crop !== undefined && { crop: Number(crop) }) };
-  }
-  throw new InvalidArgumentError('It must be native, fit:WIDTHxHEIGHT, shortest:SIDE or shortest:SIDE,CROP.');
+  const read = readResizeText(text);
+  if (read) return read;
+  throw new InvalidArgumentError(`It must be ${RESIZE_FORMS}.`);
 }
 
 /** Reads `left,top,width,height` with an optional `,flip`. */

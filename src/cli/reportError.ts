@@ -7,8 +7,11 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Prints one line to stderr and sets exit code 1; with VICREGL_DEBUG=1, prints the whole error with its stack. */
-export function reportError(error: unknown): void {
+/**
+ * Prints one line to stderr and sets exit code 1; with VICREGL_DEBUG=1, prints the whole error with its stack.
+ * @param where process in which it happened, of several
+ */
+export function reportError(error: unknown, where?: string): void {
   process.exitCode = 1;
   if (process.env['VICREGL_DEBUG']) {
     console.error(error);
@@ -16,5 +19,5 @@ export function reportError(error: unknown): void {
   }
   const message = textOf(error);
   const code = error instanceof VicreglError ? `${error.code}: ` : '';
-  console.error(`vicregl: ${code}${message} (VICREGL_DEBUG=1 shows more)`);
+  console.error(`vicregl: ${where === undefined ? '' : `${where}: `}${code}${message} (VICREGL_DEBUG=1 shows more)`);
 }

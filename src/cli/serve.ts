@@ -7,6 +7,7 @@ import { namesOfNth, reloadNth } from '../serve/inference/registry.js';
 import { startAdminServer } from '../serve/operations/adminServer.js';
 import { openSecurity } from '../serve/operations/auth/security.js';
 import { createLogger } from '../serve/operations/logger.js';
+import type { Reloadable } from '../serve/operations/reload.js';
 import { createServer } from '../serve/server.js';
 import { serveUntilSignal } from '../serve/shutdown.js';
 import { openTracing } from '../serve/tracing/openTracing.js';
@@ -32,14 +33,23 @@ export function registerServe(program: Command): void {
     const { address, httpAddress, httpCorsOrigins, metricsAddress, adminAddress, openHealth, drainDelayMs, drainMs } =
       config;
     const logger = createLogger(config.logLevel);
-    const modelParts = (config.model ?? ['bundled']).map((name, place) => ({
-      name: `model ${name}`,
-      modelNames: () => namesOfNth(server.models, place),
-      reload: () => reloadNth(server.models, place),
-    }));
+    const modelParts: Reloadable[] = (config.model ?? (config.modelDir === undefined ? ['bundled'] : [])).map(
+      (name, place) => ({
+        name: `model ${name}`,
+        modelNames: () => namesOfNth(server.models, place),
+        reload: () => reloadNth(server.models, place),
+      }),
+    );
+    if (config.modelDir !== undefined) {
+      modelParts.push({
+        name: `models of ${config.modelDir}`,
+        modelNames: () => modelDir?.names ?? [],
+        reload: async () => modelDir?.reload() ?? '',
+      });
+    }
     const { tls, store, reload } = await openSecurity(config, logger, modelParts);
     const limits = limitsOf(config);
-    const models = await openServedModels(config, limits, (message) => logger.info(message));
+    const { sources: models, modelDir } = await openServedModels(config, limits, logger);
     const decoder = await openDecoder(limits, (message) => logger.info(message)).catch(async (error: unknown) => {
       await Promise.all(models.map(({ engine }) => engine.close()));
       throw error;
@@ -59,8 +69,10 @@ export function registerServe(program: Command): void {
       tls,
       auth,
       shutdown,
+      ...(modelDir && { modelDir: () => modelDir.status }),
       tracing,
     });
+    modelDir?.start(server.models, config.modelDirPollSeconds * 1000);
     const admin = await startAdminServer({
       ...{ address: adminAddress, tls, store, reload, logger },
       config: () => redactConfig(resolved),
@@ -92,6 +104,7 @@ export function registerServe(program: Command): void {
       'serving',
     );
     await ended;
+    modelDir?.stop();
     await admin.close();
     // A worker that hangs while it opens a model for a reload would keep the process alive; it ends with the process.
     setTimeout(() => process.exit(), EXIT_MS).unref();

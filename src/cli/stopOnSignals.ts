@@ -3,9 +3,11 @@
  *
  * The listeners stay until then: signal-exit (of write-file-atomic), which is active while a file is written, ends the process
  * if it finds no other listener, and `process.once` removes its listener before it calls it.
+ * @param more further signals that ask for it
  * @returns a function that removes the listeners
  */
-export function stopOnSignals(stop: () => void): () => void {
+export function stopOnSignals(stop: () => void, more: readonly NodeJS.Signals[] = []): () => void {
+  const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', ...more];
   let asked = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (asked) {
@@ -17,8 +19,8 @@ export function stopOnSignals(stop: () => void): () => void {
     stop();
   };
   const off = (): void => {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  for (const signal of signals) process.on(signal, onSignal);
   return off;
 }

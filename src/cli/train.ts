@@ -1,6 +1,10 @@
 import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
+import { type Collectives, singleProcess } from '../distributed/collectives.js';
+import { startMpi } from '../distributed/mpi.js';
 import { checkOutputFolder } from '../files/output.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
@@ -15,6 +19,7 @@ import { findModel } from './modelFolders.js';
 import { ofInput } from './ofInput.js';
 import { printDryRun } from './printDryRun.js';
 import { recipePath } from './recipes.js';
+import { reportError } from './reportError.js';
 import { stopOnSignals } from './stopOnSignals.js';
 import { wholeNumber } from './wholeNumber.js';
 
@@ -30,6 +35,7 @@ interface TrainFlags {
   readonly device: 'cpu' | 'cuda';
   readonly resume: boolean;
   readonly checkpoint?: CheckpointChoice;
+  readonly distributed?: 'mpi';
 }
 
 /** `vicregl train`: pretraining on a folder or archive of photographs. */
@@ -50,6 +56,12 @@ export function registerTrain(program: Command): void {
     )
     .option('--out <dir>', 'run folder for configuration, log and checkpoints')
     .addOption(new Option('--device <device>', 'device for the training step').choices(['cpu', 'cuda']).default('cpu'))
+    .addOption(
+      new Option(
+        '--distributed <kind>',
+        'share every batch among the processes that mpirun or srun has started, each with this command line',
+      ).choices(['mpi']),
+    )
     .option(
       '--micro-batch <count>',
       'photographs per forward pass, for batches larger than memory; same as --set microBatch=COUNT',
@@ -77,41 +89,78 @@ export function registerTrain(program: Command): void {
     .action(async ({ microBatch, ...given }: TrainFlags) => {
       const micro = { text: `microBatch=${microBatch}`, flag: `--micro-batch ${microBatch}` };
       const flags = microBatch === undefined ? given : { ...given, set: [...given.set, micro] };
-      const { out, device, resume, checkpoint } = flags;
       checkInitFlags(flags);
       if (flags.dryRun) return runDry(flags);
-      if (out === undefined) throw new ConfigError('--out DIR is required: the run folder');
-      // A path that is not a run folder is reported as such before it is reported as not writable.
-      const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
-      await checkOutputFolder('--out', out);
-      const init = await initOf(flags);
-      const stop = new AbortController();
-      const off = stopOnSignals(() => stop.abort());
-      // Exceeding the file size limit (ulimit -f) must be a write error, like a full disk. Node ignores the signal initially,
-      // but signal-exit (of write-file-atomic) handles it and then restores the default, which kills the process.
-      process.on('SIGXFSZ', ignore);
-      try {
-        const result = await train(config, {
-          run: out,
-          device,
-          resume,
-          ...(resume && checkpoint !== undefined && { checkpoint }),
-          ...(init && { init }),
-          signal: stop.signal,
-          createProgress: (start, total) => createProgress(start, total, process.stderr),
-        });
-        console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
-        console.log(
-          result.steps < result.totalSteps
-            ? `stopped early; continue with: npx vicregl train --out ${out} --resume${device === 'cuda' ? ' --device cuda' : ''}`
-            : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
-        );
-      } finally {
-        off();
-        process.off('SIGXFSZ', ignore);
-      }
+      if (flags.distributed === undefined) return runTraining(flags, singleProcess);
+      const collectives = await startMpi(process.env);
+      await together(collectives, () => runTraining(flags, collectives));
     });
 }
+
+/** Trains, on this rank. */
+async function runTraining(flags: TrainFlags, collectives: Collectives): Promise<void> {
+  const { out, device, resume, checkpoint } = flags;
+
+  if (out === undefined) throw new ConfigError('--out DIR is required: the run folder');
+  // A path that is not a run folder is reported as such before it is reported as not writable.
+  const config = resume ? await resumedConfig(flags, out) : await startedConfig(flags);
+  const leads = collectives.rank === 0;
+  if (leads) await checkOutputFolder('--out', out);
+  const init = leads ? await initOf(flags) : undefined;
+  const stop = new AbortController();
+  // Open MPI's mpirun passes SIGUSR2 on at once, and SIGTERM with SIGKILL on its heels.
+  const off = stopOnSignals(() => stop.abort(), collectives.size > 1 ? ['SIGUSR2'] : []);
+  // Exceeding the file size limit (ulimit -f) must be a write error, like a full disk. Node ignores the signal initially,
+  // but signal-exit (of write-file-atomic) handles it and then restores the default, which kills the process.
+  process.on('SIGXFSZ', ignore);
+  try {
+    const result = await train(config, {
+      run: out,
+      device,
+      resume,
+      ...(resume && checkpoint !== undefined && { checkpoint }),
+      ...(init && { init }),
+      signal: stop.signal,
+      collectives,
+      ...(collectives.local.size > 1 && { threads: threadsOf(collectives) }),
+      createProgress: (start, total) => createProgress(start, total, process.stderr),
+    });
+    if (!leads) return;
+    console.log(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}`);
+    console.log(
+      result.steps < result.totalSteps
+        ? `stopped early; continue with: npx vicregl train --out ${out} --resume${device === 'cuda' ? ' --device cuda' : ''}`
+        : `done; export with: npx vicregl export ${out} --out models/${config.name}`,
+    );
+  } finally {
+    off();
+    process.off('SIGXFSZ', ignore);
+  }
+}
+
+/** Milliseconds after which a rank reports an error, so that one that all have is reported by rank 0 alone. */
+const PATIENCE_MS = 2000;
+
+/**
+ * Runs the work of all ranks. If it fails on one, all end: the others may wait for it in an operation.
+ * A rank that is killed ends them too, by MPI itself.
+ */
+async function together(collectives: Collectives, work: () => Promise<void>): Promise<void> {
+  const { rank, size } = collectives;
+  try {
+    await work();
+    await collectives.barrier();
+  } catch (error) {
+    if (rank > 0) await delay(PATIENCE_MS);
+    reportError(error, size > 1 ? `rank ${rank} of ${size}` : undefined);
+    collectives.abort(1);
+    return;
+  }
+  await collectives.close();
+}
+
+/** Threads of a rank for which the configuration names no number: ranks on one machine share its processors. */
+const threadsOf = ({ local }: Collectives): number => Math.max(1, Math.floor(availableParallelism() / local.size));
 
 const ignore = () => undefined;
 

@@ -1,3 +1,4 @@
+import type { BalancingOptions } from './balancing.js';
 import { joinChunks } from './chunks.js';
 import { type Embedding, embedMessage, readEmbedding } from './embedding.js';
 import { type Features, featuresMessage, readFeatures } from './features.js';
@@ -39,8 +40,11 @@ const DEFAULT_DEADLINE_MS = 60_000;
 /** The default of the server's largest response. gRPC's own default, 4 MiB, is a float32 map of 2048 channels at 720 px. */
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
-export interface ClientOptions extends SecurityOptions {
-  /** HOST:PORT of the service. */
+export interface ClientOptions extends SecurityOptions, BalancingOptions {
+  /**
+   * HOST:PORT of the service. A name of several addresses, such as dns:///vicregl:50051 of a headless Service, stands for replicas, over
+   * which calls are spread; so does a list such as ipv4:10.0.0.1:50051,10.0.0.2:50051.
+   */
   readonly address: string;
   /** Deadline of a call in ms. Default 60 s. */
   readonly deadlineMs?: number;

@@ -1,10 +1,11 @@
-import type {
-  Client,
-  ClientDuplexStream,
-  ClientReadableStream,
-  CallOptions as GrpcCallOptions,
-  ServiceError,
-  StatusObject,
+import {
+  type Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type CallOptions as GrpcCallOptions,
+  Metadata,
+  type ServiceError,
+  type StatusObject,
 } from '@grpc/grpc-js';
 import type { AnyDefinition } from '../proto/methods.js';
 import { phasesIn } from './phases.js';
@@ -21,6 +22,19 @@ function deadlineIn(ms: number): GrpcCallOptions {
   return ms === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + Math.min(ms, MAX_DEADLINE_MS) };
 }
 
+/** What calls without an option of their own have. */
+export interface CallDefaults {
+  /** Deadline in ms of calls with one request. */
+  readonly deadlineMs: number;
+  /** Whether calls wait for a connection until their deadline. */
+  readonly waitForReady: boolean;
+}
+
+/** The metadata of a call; grpc-js takes only from there whether it waits for a connection. */
+function metadataOf({ waitForReady: asked }: CallOptions, { waitForReady }: CallDefaults): Metadata {
+  return new Metadata({ waitForReady: asked ?? waitForReady });
+}
+
 function abortedBefore(signal: AbortSignal): VicreglError {
   return new VicreglError('CANCELLED', 'the call was aborted before it started', { cause: signal.reason });
 }
@@ -33,12 +47,12 @@ function reportPhases(
   if (onPhases) call.on('status', ({ metadata }) => onPhases(phasesIn(metadata)));
 }
 
-/** Calls of a method with one request and one response. @param defaultDeadlineMs of calls without a deadline of their own */
-export function unary(client: Client, definition: AnyDefinition, defaultDeadlineMs: number): Unary<unknown, unknown> {
+/** Calls of a method with one request and one response. */
+export function unary(client: Client, definition: AnyDefinition, defaults: CallDefaults): Unary<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return (request, options) =>
     new Promise((resolve, reject) => {
-      const { signal, deadlineMs = defaultDeadlineMs } = options;
+      const { signal, deadlineMs = defaults.deadlineMs } = options;
       if (signal?.aborted) {
         reject(abortedBefore(signal));
         return;
@@ -49,8 +63,17 @@ export function unary(client: Client, definition: AnyDefinition, defaultDeadline
         if (error) reject(error);
         else resolve(response);
       };
+      const metadata = metadataOf(options, defaults);
       const grpcOptions = deadlineIn(deadlineMs);
-      const call = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, grpcOptions, settle);
+      const call = client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        grpcOptions,
+        settle,
+      );
       reportPhases(call, options);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
@@ -77,18 +100,24 @@ async function* messagesOf<Response>(
   }
 }
 
-/** Calls of a method with one request and several responses. @param defaultDeadlineMs of calls without a deadline of their own */
+/** Calls of a method with one request and several responses. */
 export function serverStream(
   client: Client,
   definition: AnyDefinition,
-  defaultDeadlineMs: number,
+  defaults: CallDefaults,
 ): ServerStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (request, options) {
-    const { signal, deadlineMs = defaultDeadlineMs } = options;
+    const { signal, deadlineMs = defaults.deadlineMs } = options;
     if (signal?.aborted) throw abortedBefore(signal);
-    const grpcOptions = deadlineIn(deadlineMs);
-    const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, grpcOptions);
+    const call = client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadataOf(options, defaults),
+      deadlineIn(deadlineMs),
+    );
     readOneAhead(call);
     reportPhases(call, options);
     yield* messagesOf(call, options);
@@ -96,12 +125,22 @@ export function serverStream(
 }
 
 /** Calls of a method with messages both ways. */
-export function duplexStream(client: Client, definition: AnyDefinition): DuplexStream<unknown, unknown> {
+export function duplexStream(
+  client: () => Client,
+  definition: AnyDefinition,
+  defaults: CallDefaults,
+): DuplexStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = definition;
   return async function* (requests, options) {
     const { signal, deadlineMs = Number.POSITIVE_INFINITY } = options;
     if (signal?.aborted) throw abortedBefore(signal);
-    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, deadlineIn(deadlineMs));
+    const call = client().makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      metadataOf(options, defaults),
+      deadlineIn(deadlineMs),
+    );
     readOneAhead(call);
     reportPhases(call, options);
     const closed = new AbortController();

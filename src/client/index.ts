@@ -1,5 +1,6 @@
 /** The package's public API: a client of the vicregl gRPC service. */
 
+export type { BalancingOptions } from './balancing.js';
 export { type Client, type ClientOptions, createClient } from './client.js';
 export type { Embedding } from './embedding.js';
 export type { FeatureMap, Features } from './features.js';

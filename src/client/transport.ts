@@ -10,6 +10,8 @@ export interface CallOptions {
    * stream.
    */
   readonly deadlineMs?: number;
+  /** Whether the call waits for a connection until its deadline. Default: the client's. Of no effect in-process. */
+  readonly waitForReady?: boolean;
   /** Called at the end of the call with the time that the service spent in each phase. Not called by the in-process transport. */
   readonly onPhases?: (phases: Phases) => void;
 }

@@ -62,6 +62,7 @@ export function createLoader(options: LoaderOptions): Loader {
     prefetch,
     cacheBytes,
     samples,
+    part,
     ...batches
   } = resolveLoaderOptions(options);
   const order = epochs(images, batches.batchSize, samples.seed, batches);
@@ -152,8 +153,10 @@ export function createLoader(options: LoaderOptions): Loader {
     const { promise, resolve, reject } = deferred<Batch>();
     // A prefetched batch may fail before anyone awaits it.
     promise.catch(() => undefined);
-    const slots = order
-      .slotsOf(step)
+    const all = order.slotsOf(step);
+    const own = all.length / part.of;
+    const slots = all
+      .slice(part.index * own, (part.index + 1) * own)
       .map(({ position, index }) => ({ position, index: samples.items?.[index] ?? index }));
     const batch: PendingBatch = {
       promise,

@@ -15,6 +15,8 @@ export interface LoaderOptions {
    * one. The batch may then be larger than the source. Default false.
    */
   readonly keepLast?: boolean;
+  /** Part of every batch that this loader makes, of several loaders with the same options; divides batchSize. Default: all of it. */
+  readonly part?: { readonly index: number; readonly of: number };
   /** Determines order, crops and augmentations. */
   readonly seed: number;
   /** Number of threads that decode and crop. Does not change the result. Default: 1. */
@@ -43,6 +45,7 @@ export interface ResolvedLoaderOptions {
   readonly count: number;
   readonly batchSize: number;
   readonly keepLast: boolean;
+  readonly part: { readonly index: number; readonly of: number };
   readonly workers: number;
   /** Number of steps that are made in advance. */
   readonly prefetch: number;
@@ -53,6 +56,7 @@ export interface ResolvedLoaderOptions {
 /** @throws DataError `bad_option` naming the option, its value and its valid range. */
 export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOptions {
   const { source, items, batchSize, keepLast = false, seed, views, workers = 1, prefetch = 3 } = options;
+  const { part = { index: 0, of: 1 } } = options;
   const { cacheBytes = DEFAULT_CACHE_BYTES, prefetchBytes = DEFAULT_PREFETCH_BYTES } = options;
   const checkInteger = (name: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): void => {
     if (Number.isSafeInteger(value) && value >= min && value <= max) return;
@@ -64,6 +68,11 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
   checkInteger('prefetch', prefetch, 0);
   checkInteger('cacheBytes', cacheBytes, 0);
   checkInteger('prefetchBytes', prefetchBytes, 0);
+  checkInteger('part.of', part.of, 1, batchSize);
+  checkInteger('part.index', part.index, 0, part.of - 1);
+  if (batchSize % part.of !== 0 || (keepLast && part.of > 1)) {
+    throw new DataError('bad_option', `part.of is ${part.of}; it must divide batchSize ${batchSize}, without keepLast`);
+  }
   checkInteger('seed', seed, Number.MIN_SAFE_INTEGER);
   checkInteger('number of views', views.length, 1);
   const count = items?.length ?? source.count;
@@ -97,8 +106,9 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     count,
     batchSize,
     keepLast,
+    part,
     workers,
-    prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize)))),
+    prefetch: Math.min(prefetch, Math.max(1, Math.floor(prefetchBytes / batchBytes(views, batchSize / part.of)))),
     cacheBytes,
     samples: { seed, views, mirrorFlippedGrid, ...(items && { items }) },
   };

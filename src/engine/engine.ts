@@ -38,6 +38,12 @@ export interface WorkerStatus {
   readonly state: 'starting' | 'idle' | 'busy' | 'failed';
   /** Resident memory in bytes, as of its last response. */
   readonly rssBytes: number;
+  /** The device that it runs on, such as `cuda:1` or `cpu`; absent for processes that run no model. */
+  readonly device?: string;
+  /** Seconds that this worker and those that it replaced have spent on requests. */
+  readonly busySeconds: number;
+  /** How often it was replaced, by how it was lost. */
+  readonly restarts: Readonly<Record<WorkerLoss, number>>;
 }
 
 /**

@@ -171,7 +171,12 @@ export function createFakeEngine(options: FakeEngineOptions): FakeEngine {
       return {
         state: standing,
         ...(dead > 0 && reason !== undefined && { reason, publicReason: reason }),
-        workers: Array.from({ length: workers }, (_, i) => ({ state: stateOf(i), rssBytes: 0 })),
+        workers: Array.from({ length: workers }, (_, i) => ({
+          state: stateOf(i),
+          rssBytes: 0,
+          busySeconds: i === 0 ? busyMs / 1000 : 0,
+          restarts: { died: i === 0 ? restarts : 0, hung: 0, broken: 0 },
+        })),
         restarts: { died: restarts, hung: 0, broken: 0 },
         startFailures: { model_changed: 0, other: 0 },
         busySeconds: busyMs / 1000,

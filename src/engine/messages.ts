@@ -17,6 +17,8 @@ export interface WorkerSetup {
   /** Sizes and checksums of its files by name. */
   readonly files: Manifest['files'];
   readonly device: 'auto' | 'cpu' | 'cuda';
+  /** Number of the CUDA device. Default: the first. */
+  readonly deviceId?: number;
   /** Threads that one operator may use. */
   readonly threads: number;
 }
@@ -24,8 +26,7 @@ export interface WorkerSetup {
 /** What a worker needs to open the model of a verified folder. */
 export function workerSetupOf(
   { dir, manifest }: Pick<ModelFolder, 'dir' | 'manifest'>,
-  device: WorkerSetup['device'],
-  threads: number,
+  { device, deviceId, threads }: Pick<WorkerSetup, 'device' | 'deviceId' | 'threads'>,
 ): WorkerSetup {
   const { graphs, files } = manifest;
   return {
@@ -37,6 +38,7 @@ export function workerSetupOf(
     },
     files,
     device,
+    ...(deviceId !== undefined && { deviceId }),
     threads,
   };
 }

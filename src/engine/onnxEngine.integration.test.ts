@@ -154,7 +154,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('stops an aborted search at its next tile', async () => {
-    const worker = await startWorkerProcess(workerSetupOf(folder, 'cpu', 1), () => {});
+    const worker = await startWorkerProcess(workerSetupOf(folder, { device: 'cpu', threads: 1 }), () => {});
     try {
       // 128 tiles of 0.3 GFLOP each.
       const large = vectors(8192, 256);
@@ -369,7 +369,7 @@ describe('createOnnxEngine', () => {
   });
 
   it('kills a worker that does not open its model in time', async () => {
-    const setup = workerSetupOf(folder, 'cpu', 1);
+    const setup = workerSetupOf(folder, { device: 'cpu', threads: 1 });
     // No process can start within one millisecond.
     await assert.rejects(
       startWorkerProcess(setup, () => {}, 1),
@@ -598,6 +598,40 @@ describe('createOnnxEngine', () => {
       for (const device of ['auto', 'cuda'] as const) {
         assert.deepEqual(await started({}, device), { provider: 'cuda', logged: [] });
       }
+    });
+
+    it('complete and of several devices, runs the workers on each of them, replacements too, and fails for a device that does not exist', async () => {
+      Object.assign(process.env, cudaStub({ devices: 2, announce: true }));
+      const logged: string[] = [];
+      const engine = await createOnnxEngine(folder, {
+        ...{ device: 'cuda:0,1', workers: 2, threads: 1 },
+        log: (message) => logged.push(message),
+      });
+      try {
+        const devices = () => engine.status.workers.map(({ device }) => device);
+        assert.deepEqual(devices(), ['cuda:0', 'cuda:1', 'cuda:0', 'cuda:1']);
+        /** How many sessions were opened on a device: of the proof and of the graphs. */
+        const sessionsOn = (id: number) => logged.filter((line) => line.includes(`a session on device ${id}`)).length;
+        const perWorker = sessionsOn(1) / 2;
+        assert.ok(perWorker >= 4);
+        assert.equal(sessionsOn(0), sessionsOn(1));
+        const lost = engine.status.workers[1]!.pid!;
+        process.kill(lost, 'SIGKILL');
+        await until(() => engine.status.workers[1]!.restarts.died === 1, 10);
+        assert.deepEqual([sessionsOn(0), sessionsOn(1)], [2 * perWorker, 3 * perWorker]);
+        assert.deepEqual(devices(), ['cuda:0', 'cuda:1', 'cuda:0', 'cuda:1']);
+        assert.equal(engine.status.restarts.died, 1);
+        await Promise.all(
+          Array.from({ length: 4 }, () => engine.run(images(1, 8, 8), new Set<OutputName>(['representation']))),
+        );
+        for (const { busySeconds } of engine.status.workers) assert.ok(busySeconds > 0);
+      } finally {
+        await engine.close();
+      }
+      await assert.rejects(createOnnxEngine(folder, { device: 'cuda:1,2', threads: 1, log: () => {} }), {
+        code: 'unavailable',
+        message: /cuda:2: .*there is no CUDA device of this number.*nvidia-smi -L/,
+      });
     });
 
     it('without cuDNN, which only a run shows, falls back under auto with the reason and fails under cuda', async () => {

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { ModelFolder } from '../models/folder.js';
 import { checkRunInput, modelOutputs } from './checkRunInput.js';
+import { type Device, type DeviceChoice, deviceName, readDevice } from './device.js';
 import { type Engine, EngineError, type EngineOutputs } from './engine.js';
 import { workerSetupOf } from './messages.js';
 import { pairTensors, readNearest, smallPair } from './search.js';
@@ -8,11 +9,14 @@ import { createWorkerPool, type PoolWorker } from './workerPool.js';
 import { type InferenceProcess, startWorkerProcess, WorkerEndedError } from './workerProcess.js';
 
 export interface OnnxEngineOptions {
-  /** `auto`: CUDA if it works, else the CPU. `cuda`: fails if CUDA does not work. An int8 model runs on the CPU alone. */
-  readonly device: 'auto' | 'cpu' | 'cuda';
-  /** Worker processes, each with a copy of the model. Default: 1. */
+  /**
+   * `auto`: CUDA if it works, else the CPU. `cuda`: fails if CUDA does not work. `cuda:0,1`: on these devices. An int8 model runs on the
+   * CPU alone.
+   */
+  readonly device: Device;
+  /** Worker processes, each with a copy of the model; on each device if several are named. Default: 1. */
   readonly workers?: number;
-  /** Workers where the model runs on CUDA, each with a copy of it on the device. Default: `workers`. */
+  /** Workers on each device where the model runs on CUDA, each with a copy of it on the device. Default: `workers`. */
   readonly cudaWorkers?: number;
   /** Threads that one operator may use in each worker. Default: the cores this process may run on, shared evenly. */
   readonly threads?: number;
@@ -32,9 +36,10 @@ function wholeNumber(name: string, value: number): number {
  * int32).
  * @throws EngineError `unavailable` for an int8 model with `cuda`.
  */
-function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device']): OnnxEngineOptions['device'] {
-  if (manifest.compute !== 'int8' || device === 'cpu') return device;
-  if (device === 'auto') return 'cpu';
+function deviceFor({ manifest }: ModelFolder, device: Device): DeviceChoice {
+  const choice = readDevice(device);
+  if (manifest.compute !== 'int8' || choice.kind === 'cpu') return choice;
+  if (choice.kind === 'auto') return { kind: 'cpu', ids: [] };
   throw new EngineError(
     'unavailable',
     `${manifest.name}@${manifest.version} computes in int8, which CUDA cannot run; serve a float variant of it, or use --device auto or cpu`,
@@ -46,8 +51,8 @@ function deviceFor({ manifest }: ModelFolder, device: OnnxEngineOptions['device'
  * ends the process that tries CUDA.
  */
 async function startFirst(
-  start: (device: OnnxEngineOptions['device']) => Promise<InferenceProcess>,
-  device: OnnxEngineOptions['device'],
+  start: (device: DeviceChoice['kind']) => Promise<InferenceProcess>,
+  device: DeviceChoice['kind'],
 ): Promise<Pick<InferenceProcess, 'provider' | 'cudaFailure'> & { readonly worker: InferenceProcess }> {
   try {
     const worker = await start(device);
@@ -79,19 +84,32 @@ async function startFirst(
  */
 export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineOptions): Promise<Engine> {
   const { manifest } = folder;
-  const device = deviceFor(folder, options.device);
+  const { kind, ids } = deviceFor(folder, options.device);
+  const devices = Math.max(1, ids.length);
+  /** The device of the worker at a place: they take turns. */
+  const idOf = (place: number): number | undefined => ids[place % devices];
   const { log = (message: string) => process.stderr.write(`${message}\n`) } = options;
   const workers = wholeNumber('workers', options.workers ?? 1);
   const cudaWorkers = wholeNumber('cudaWorkers', options.cudaWorkers ?? workers);
-  const threads = wholeNumber('threads', options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers)));
-  const startOn = (on: OnnxEngineOptions['device']) => startWorkerProcess(workerSetupOf(folder, on, threads), log);
-  const { worker: first, provider, cudaFailure } = await startFirst(startOn, device);
+  const threads = wholeNumber(
+    'threads',
+    options.threads ?? Math.max(1, Math.floor(availableParallelism() / (workers * devices))),
+  );
+  const startOn = (place: number, on: DeviceChoice['kind']): Promise<InferenceProcess> => {
+    const deviceId = idOf(place);
+    const setup = workerSetupOf(folder, { device: on, threads, ...(deviceId !== undefined && { deviceId }) });
+    return startWorkerProcess(setup, log).catch((error: Error) => {
+      if (deviceId !== undefined) error.message = `cuda:${deviceId}: ${error.message}`;
+      throw error;
+    });
+  };
+  const { worker: first, provider, cudaFailure } = await startFirst((on) => startOn(0, on), kind);
   if (cudaFailure !== undefined) log(`CUDA is not available, inference runs on the CPU: ${cudaFailure}`);
 
   // All workers, replacements included, use the provider of the first: with the device, the speed of the model would change.
-  const start = () => startOn(provider);
-  const size = provider === 'cuda' ? cudaWorkers : workers;
-  const others = await Promise.allSettled(Array.from({ length: size - 1 }, start));
+  const start = (place: number) => startOn(place, provider);
+  const size = provider === 'cuda' ? cudaWorkers * devices : workers;
+  const others = await Promise.allSettled(Array.from({ length: size - 1 }, (_, i) => start(i + 1)));
   const started = [first, ...others.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
   const failure = others.find((each) => each.status === 'rejected');
   if (failure) {
@@ -120,7 +138,9 @@ export async function createOnnxEngine(folder: ModelFolder, options: OnnxEngineO
     provider,
     outputs: modelOutputs(manifest),
     get status() {
-      return pool.status;
+      const { status } = pool;
+      const workers = status.workers.map((each, place) => ({ ...each, device: deviceName(provider, idOf(place)) }));
+      return { ...status, workers };
     },
     get idle() {
       return pool.idle;

@@ -46,20 +46,19 @@ function checkContract(kind: Kind, path: string, session: InferenceSession): voi
 /** Opens every graph with one provider. On failure, releases what was opened before. */
 async function openAll(
   { graphs, externalData }: ModelBytes,
-  { threads }: Pick<WorkerSetup, 'threads'>,
+  { threads, deviceId }: Pick<WorkerSetup, 'threads' | 'deviceId'>,
   provider: 'cpu' | 'cuda',
 ): Promise<Sessions> {
   const opened: Partial<Record<Kind, InferenceSession>> = {};
   try {
     for (const { kind, path, bytes } of graphs) {
       // Threads that spin between operators would take cores from decoding and from the service's event loop.
-      const session = await createSession(bytes, { device: provider, threads, spinning: false, externalData }).catch(
-        (error: Error) => {
-          // ONNX Runtime gets bytes and does not know the path.
-          if (!(error instanceof DeviceError)) error.message = `${path} cannot be loaded: ${error.message}`;
-          throw error;
-        },
-      );
+      const config = { device: provider, deviceId, threads, spinning: false, externalData };
+      const session = await createSession(bytes, config).catch((error: Error) => {
+        // ONNX Runtime gets bytes and does not know the path.
+        if (!(error instanceof DeviceError)) error.message = `${path} cannot be loaded: ${error.message}`;
+        throw error;
+      });
       opened[kind] = session;
       checkContract(kind, path, session);
     }

@@ -44,8 +44,8 @@ export interface WorkerPoolOptions<W = Work> {
   readonly name?: string;
   /** The first workers. The pool keeps this number of them. */
   readonly workers: readonly PoolWorker<W>[];
-  /** Starts a replacement of a lost worker. */
-  readonly start: () => Promise<PoolWorker<W>>;
+  /** Starts a replacement of a lost worker. @param place of the lost one in `workers` */
+  readonly start: (place: number) => Promise<PoolWorker<W>>;
   /** Longest time in ms for one task, after which its worker is killed. Absent: no limit. */
   readonly workMs?: number | undefined;
   /** The error of a task that took longer. Default: that of a worker that died. */
@@ -85,6 +85,8 @@ interface Place<W> {
   loss: WorkerLoss;
   /** Consecutive deaths and failed starts. */
   failures: number;
+  busyMs: number;
+  readonly restarts: Record<WorkerLoss, number>;
   timer?: NodeJS.Timeout;
 }
 
@@ -125,8 +127,6 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     options;
   const listeners = new Set<() => void>();
   let waiters: Waiter<W>[] = [];
-  const restarts = { died: 0, hung: 0, broken: 0 };
-  let busyMs = 0;
   let warmUp: WarmWorker<W> | undefined;
   let check: CheckWorker<W> | undefined;
   let lastLoss: Required<Pick<EngineStatus, 'reason' | 'publicReason'>> | undefined;
@@ -144,6 +144,8 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       state: 'starting',
       loss: 'died',
       failures: 0,
+      busyMs: 0,
+      restarts: { died: 0, hung: 0, broken: 0 },
     }),
   );
   for (const [i, place] of places.entries()) occupy(place, options.workers[i]!);
@@ -232,7 +234,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
           void worker.close();
           return;
         }
-        restarts[place.loss]++;
+        place.restarts[place.loss]++;
         place.loss = 'died';
         occupy(place, worker);
         log(`worker ${worker.pid} replaced a lost one after ${Math.round(performance.now() - since)} ms`);
@@ -249,7 +251,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
 
   /** Starts a worker and warms it, where the first ones were warmed. */
   async function startWarm(place: Place<W>): Promise<PoolWorker<W>> {
-    const worker = await start();
+    const worker = await start(places.indexOf(place));
     try {
       await warmUp?.(boundedWork({ place, worker }));
       return worker;
@@ -335,7 +337,7 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     try {
       return await tasks(boundedWork(taken));
     } finally {
-      busyMs += performance.now() - since;
+      taken.place.busyMs += performance.now() - since;
     }
   }
 
@@ -382,6 +384,8 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
     release(taken);
   }
 
+  const restartsBy = (loss: WorkerLoss): number => places.reduce((sum, { restarts }) => sum + restarts[loss], 0);
+
   /** Keeps `close` waiting until the promise has settled. */
   function track<T>(done: Promise<T>): Promise<T> {
     running.add(done);
@@ -395,14 +399,16 @@ export function createWorkerPool<W = Work>(options: WorkerPoolOptions<W>): Worke
       return {
         state: now,
         ...(now !== 'ready' && lastLoss),
-        workers: places.map(({ worker, state }) => ({
+        workers: places.map(({ worker, state, busyMs, restarts }) => ({
           ...(worker && { pid: worker.pid }),
           state,
           rssBytes: worker?.rssBytes ?? 0,
+          busySeconds: busyMs / 1000,
+          restarts: { ...restarts },
         })),
-        restarts: { ...restarts },
+        restarts: { died: restartsBy('died'), hung: restartsBy('hung'), broken: restartsBy('broken') },
         startFailures: { ...startFailures },
-        busySeconds: busyMs / 1000,
+        busySeconds: places.reduce((sum, { busyMs }) => sum + busyMs, 0) / 1000,
       };
     },
     get idle() {

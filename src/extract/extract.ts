@@ -30,6 +30,9 @@ const SHARD_ROWS = 1_000_000;
 /** Bytes of a shard with maps. */
 const SHARD_BYTES = 1e9;
 
+/** Images that are read and decoded before a worker is free for them, at least. */
+const DECODED_AHEAD = 16;
+
 const ELEMENT_BYTES = { float32: 4, float16: 2, int8: 1 } as const;
 
 export interface ExtractOptions {
@@ -217,7 +220,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
     try {
       await writer.end();
       const files: WrittenFile[] = [];
-      for (const file of writer.files) files.push(await file.finish());
+      for (const file of writer.files) files.push(...(await file.finish()));
       for (const file of writer.files) await file.commit();
       await writeFailed(out, range.shard, shards, failed);
       await writeRecord(out, { ...range, rows, failed: failed.length, files }, shards);
@@ -255,7 +258,9 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracte
 
   try {
     let at = 0;
-    const results = pipelined(batches, prepare, (compute) => compute(), { runs: extractor.runs, ahead: 2 });
+    // Small batches need more of them in advance, to keep the decoding threads busy.
+    const ahead = Math.max(2, Math.ceil(DECODED_AHEAD / batch));
+    const results = pipelined(batches, prepare, (compute) => compute(), { runs: extractor.runs, ahead });
     for await (const outcomes of results) {
       if (signal.aborted) {
         throw new ExtractError(

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit from 'p-limit';
+import sharp from 'sharp';
 import { type Engine, EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../engine/engine.js';
 import { poolRegions, regionWeights } from '../featureOps/pool.js';
 import { upsample, upsampledGrid, upsampledSize } from '../featureOps/upsample.js';
@@ -30,6 +31,11 @@ import { tiledMaps } from './tiledMaps.js';
 
 /** Number of images that are decoded at the same time, at least: the default number of libuv's threads. */
 const MIN_DECODED = 4;
+/**
+ * Images of a run on the CPU. The maps of larger batches exceed the caches of a core: with ConvNeXt-atto, eight images cost 5 to 25 % more
+ * processor time each than one or two (docs/benchmarks.md). It divides the groups of images that stay together.
+ */
+const CPU_BATCH = 2;
 /** Images of a run on CUDA, which larger batches keep busy; a multiple of the groups that stay together. */
 const CUDA_BATCH = 8 * GROUP_IMAGES;
 /** A run whose worker died is repeated this often; the engine starts another worker meanwhile. */
@@ -169,6 +175,8 @@ function pooledOver(map: Tensor<'float32'>, grid: Grid, boxes: readonly Box[]) {
  */
 export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, pooled }: LocalOptions): Extractor {
   restrictLoaders();
+  // A cache of decoded images is useless, since images do not repeat.
+  sharp.cache(false);
   const { manifest, provider } = engine;
   const outputs = localOutputs(engine, wanted, pooled);
   const wants = new Set(outputs.map(({ output }) => output));
@@ -227,7 +235,7 @@ export function createLocalExtractor(engine: Engine, { wanted, policy, sha256, p
     outputs: outputs.map(({ output: _, ...spec }) => spec),
     // One batch more than workers, so that none waits.
     runs: engine.status.workers.length + 1,
-    batch: provider === 'cuda' ? CUDA_BATCH : GROUP_IMAGES,
+    batch: provider === 'cuda' ? CUDA_BATCH : CPU_BATCH,
     async prepare(images) {
       const prepared = await Promise.all(images.map((image) => decoding(decode, image)));
       return async () => {

@@ -33,7 +33,8 @@ async function removeLeftovers(path: string, olderMs: number): Promise<void> {
   }
 }
 
-async function digestOf(path: string): Promise<Pick<WrittenFile, 'bytes' | 'sha256'>> {
+/** Size and checksum of a file. */
+export async function digestOf(path: string): Promise<Pick<WrittenFile, 'bytes' | 'sha256'>> {
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const piece of createReadStream(path, { highWaterMark: PIECE_BYTES }) as AsyncIterable<Buffer>) {
@@ -43,19 +44,23 @@ async function digestOf(path: string): Promise<Pick<WrittenFile, 'bytes' | 'sha2
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** A file that is written beside its place, and appears there when it is whole. */
-export interface StagedFile {
+/** What is written beside its place, and appears there when it is whole. */
+export interface Staged {
+  /** Waits until the content is on the disk. @returns its files */
+  finish(): Promise<readonly WrittenFile[]>;
+  /** Renames it to its place. */
+  commit(): Promise<void>;
+  /** Removes it, unless it is in its place. */
+  abandon(): Promise<void>;
+}
+
+/** A file that is written beside its place. */
+export interface StagedFile extends Staged {
   /** Where it is written; for libraries that write files themselves. */
   readonly temporary: string;
   append(bytes: Uint8Array): Promise<void>;
   /** Replaces bytes at the start, which have been appended before. */
   rewriteStart(bytes: Uint8Array): Promise<void>;
-  /** Waits until the content is on the disk. */
-  finish(): Promise<WrittenFile>;
-  /** Renames it to its place. */
-  commit(): Promise<void>;
-  /** Removes it, unless it is in its place. */
-  abandon(): Promise<void>;
 }
 
 /**
@@ -105,7 +110,7 @@ export async function stageFile(out: string, path: string, shared = false): Prom
         await file!.sync();
         await file!.close();
         file = undefined;
-        return { path, ...(await digestOf(temporary)) };
+        return [{ path, ...(await digestOf(temporary)) }];
       }),
     commit: () =>
       writing(async () => {

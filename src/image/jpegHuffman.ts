@@ -38,8 +38,11 @@ function entryOf(symbol: number, isDc: boolean): number {
 
 /** Entries for windows of SEVERAL_BITS bits: each covers the complete codes at the start of its window. */
 function severalOf(fast: Uint16Array): Uint16Array {
-  return Uint16Array.from({ length: 1 << SEVERAL_BITS }, (_, window) => {
-    let [bits, steps, all] = [0, 0, fast[window >> (SEVERAL_BITS - FAST_BITS)]!];
+  const several = new Uint16Array(1 << SEVERAL_BITS);
+  for (let window = 0; window < several.length; window++) {
+    let bits = 0;
+    let steps = 0;
+    let all = fast[window >> (SEVERAL_BITS - FAST_BITS)]!;
     while (bits < SEVERAL_BITS) {
       const rest = (window << bits) & ((1 << SEVERAL_BITS) - 1);
       const entry = fast[rest >> (SEVERAL_BITS - FAST_BITS)]!;
@@ -51,23 +54,31 @@ function severalOf(fast: Uint16Array): Uint16Array {
       all = bits | (steps << STEP_SHIFT);
       if (step === END_OF_BLOCK) break;
     }
-    return all;
-  });
+    several[window] = all;
+  }
+  return several;
 }
 
+/**
+ * Plain loops here and in `severalOf`: encoders that optimise their tables give every file others, and `Uint16Array.from` with a function
+ * takes longer than checking all codes of a small file.
+ */
 function tableOf(counts: Uint8Array, symbols: Uint8Array, isDc: boolean): HuffmanTable | undefined {
   // Differences of 8-bit samples have at most 15 bits.
   if (isDc && symbols.some((symbol) => symbol > 15)) return undefined;
   const fast = new Uint16Array(1 << FAST_BITS);
   const ends = new Int32Array(MAX_BITS + 1);
   const offsets = new Int32Array(MAX_BITS + 1);
-  const entries = Uint16Array.from(symbols, (symbol) => entryOf(symbol, isDc));
+  const entries = new Uint16Array(symbols.length);
+  for (let i = 0; i < symbols.length; i++) entries[i] = entryOf(symbols[i]!, isDc);
   let [code, at] = [0, 0];
   for (let length = 1; length <= MAX_BITS; length++) {
     offsets[length] = at - code;
     for (let i = 0; i < counts[length - 1]!; i++, code++, at++) {
       if (length > FAST_BITS) continue;
-      fast.fill(entries[at]! + length, code << (FAST_BITS - length), (code + 1) << (FAST_BITS - length));
+      const entry = entries[at]! + length;
+      const end = (code + 1) << (FAST_BITS - length);
+      for (let window = code << (FAST_BITS - length); window < end; window++) fast[window] = entry;
     }
     if (code > 1 << length) return undefined;
     ends[length] = code;

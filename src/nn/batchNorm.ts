@@ -1,6 +1,7 @@
 import type { Value } from '../onnx/graph.js';
 import { stopGradient } from '../onnx/ops/differentiation.js';
 import { add, div, mul, sqrt, sub } from '../onnx/ops/elementwise.js';
+import { sumAcrossRanks } from '../onnx/ops/exchange.js';
 import { type BatchNormOutputs, batchNorm } from '../onnx/ops/normalisation.js';
 import { reduceMean } from '../onnx/ops/reduce.js';
 import { reshape, transpose } from '../onnx/ops/shape.js';
@@ -68,22 +69,22 @@ export function batchNormLayer(
     const scale = div(weight, sqrt(add(running.variance, EPSILON)));
     return add(mul(x, spread(scale)), spread(sub(bias, mul(running.mean, scale))));
   }
-  const { mean, variance, y } = normalise(x, weight, bias, channelAxis);
-  const count = elementCount(x.shape as readonly number[]) / channels;
+  const { mean, variance, y } = normalise(x, weight, bias, channelAxis, parameters.ranks);
+  const count = (parameters.ranks * elementCount(x.shape as readonly number[])) / channels;
   const vector = (statistic: Value) => reshape(statistic, [channels]);
   updateBatchNormBuffers(parameters, name, { mean: vector(mean), variance: vector(variance), count });
   return y;
 }
 
 /**
- * Normalises by the batch's statistics. The CPU provider has one operator for it, which takes each channel as a row; for
+ * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. The CPU provider has one operator for it, which takes each channel as a row; for
  * other providers it is composed of elementary operators.
  */
-function normalise(x: Value, weight: Value, bias: Value, channelAxis: number): BatchNormOutputs {
+function normalise(x: Value, weight: Value, bias: Value, channelAxis: number, ranks: number): BatchNormOutputs {
   const shape = x.shape as readonly number[];
   const channels = shape[channelAxis]!;
   const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
-  if (x.graph.provider === 'cpu' && elementCount(shape) > channels) {
+  if (x.graph.provider === 'cpu' && ranks === 1 && elementCount(shape) > channels) {
     const order = [channelAxis, ...others];
     const rows = channelAxis === 0 ? x : transpose(x, order);
     const { y, mean, variance } = batchNorm(reshape(rows, [1, channels, -1]), weight, bias, EPSILON);
@@ -96,9 +97,13 @@ function normalise(x: Value, weight: Value, bias: Value, channelAxis: number): B
       vector,
       shape.map((_, axis) => (axis === channelAxis ? channels : 1)),
     );
-  const mean = reduceMean(x, others, { keepDims: true });
+  const meanOver = (value: Value) => {
+    const own = reduceMean(value, others, { keepDims: true });
+    return ranks === 1 ? own : mul(sumAcrossRanks(own), 1 / ranks);
+  };
+  const mean = meanOver(x);
   const centred = sub(x, mean);
-  const variance = reduceMean(mul(centred, centred), others, { keepDims: true });
+  const variance = meanOver(mul(centred, centred));
   const scale = div(spread(weight), sqrt(add(variance, EPSILON)));
   return { y: add(mul(centred, scale), spread(bias)), mean, variance };
 }

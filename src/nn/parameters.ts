@@ -37,6 +37,8 @@ export interface Parameters {
   readonly measuredForms: boolean;
   /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
   readonly training: boolean;
+  /** Processes that train together, each on its part of the batch. Batch normalisation takes its statistics over all of them. */
+  readonly ranks: number;
   /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
   buffer(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   updateBuffer(name: string, value: Value): void;
@@ -49,10 +51,7 @@ export class ParameterError extends Error {
   override readonly name = 'ParameterError';
 }
 
-interface ParameterModes {
-  readonly training: boolean;
-  readonly measuredForms: boolean;
-}
+type ParameterModes = Pick<Parameters, 'training' | 'measuredForms' | 'ranks'>;
 
 function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec) => Value): Parameters {
   const values = new Map<string, Value>();
@@ -89,8 +88,8 @@ function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec
  * Parameters and buffers as float32 graph inputs under their names: for training, or with `training` false for evaluation
  * with weights that change.
  */
-export function inputParameters(graph: Graph, { measuredForms = true, training = true } = {}): Parameters {
-  return collect(graph, { training, measuredForms }, ({ name, shape }) => graph.input(name, 'float32', shape));
+export function inputParameters(graph: Graph, { measuredForms = true, training = true, ranks = 1 } = {}): Parameters {
+  return collect(graph, { training, measuredForms, ranks }, ({ name, shape }) => graph.input(name, 'float32', shape));
 }
 
 /**
@@ -100,7 +99,7 @@ export function inputParameters(graph: Graph, { measuredForms = true, training =
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor | TensorType>): Parameters {
-  return collect(graph, { training: false, measuredForms: true }, (spec) => {
+  return collect(graph, { training: false, measuredForms: true, ranks: 1 }, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
     const found = tensors.get(spec.name)!;

@@ -2,7 +2,7 @@ import onnxProto from 'onnx-proto';
 import { type DType, tensorBytes } from '../tensor/tensor.js';
 import type { AttributeValue, Body, Graph, Node, Value } from './graph.js';
 import { operators } from './operators.js';
-import type { Shape } from './shapes.js';
+import { GraphError, type Shape } from './shapes.js';
 
 /** Graphs as ONNX ModelProto bytes. */
 
@@ -69,7 +69,8 @@ interface Reachable {
   readonly used: ReadonlySet<Value>;
 }
 
-function reachable(graph: Graph, outputs: Iterable<Value>): Reachable {
+/** What the given outputs depend on. */
+export function reachable(graph: Graph, outputs: Iterable<Value>): Reachable {
   const used = new Set<Value>(outputs);
   const nodes: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
@@ -103,6 +104,9 @@ function encodeGraph(
   { name, prefix, inputs, outputs, external }: GraphNaming,
 ): onnxProto.onnx.IGraphProto {
   const { nodes, constants, used } = reachable(graph, outputs.values());
+  for (const value of graph.exchanged) {
+    if (used.has(value)) throw new GraphError(`"${value.name}" is summed over ranks: split the graph (split.ts) first`);
+  }
   // A value that a node computes takes the name of its (first) output; a second output of it, or an input that is an
   // output too, is copied by an Identity.
   const outputNames = new Map<Value, string>();

@@ -73,6 +73,8 @@ export class Graph {
   readonly detached = new Set<Value>();
   /** Values with derivatives of their own (see ops/differentiation.ts). */
   readonly pullbacks = new Map<Value, Pullback[]>();
+  /** Values that stand for the sum of their node's input over all ranks (see ops/exchange.ts). */
+  readonly exchanged = new Set<Value>();
 
   readonly #names = new Set<string>();
   readonly #cached = new Map<string, Value>();

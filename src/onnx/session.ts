@@ -11,6 +11,8 @@ env.logLevel = 'fatal';
 /** Where and how a graph runs. */
 export interface SessionConfig {
   readonly device?: 'cpu' | 'cuda';
+  /** Number of the CUDA device. Default: the first. */
+  readonly deviceId?: number | undefined;
   /**
    * On CUDA, operators without a kernel run on the CPU, with copies to the host and back. Default false: such a graph is
    * refused. Used to find out which operators these are.
@@ -71,10 +73,10 @@ export class DeviceError extends Error {
 
 /** Session options for a device. With CUDA, no operator may fall back to the CPU provider, which the runtime always adds. */
 function sessionOptions(config: SessionConfig = {}): InferenceSession.SessionOptions {
-  const { device = 'cpu', threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
+  const { device = 'cpu', deviceId, threads, spinning = true, memoryPlan = true, arena = true, profile } = config;
   const { mergeEqualNodes = true, externalData = [], cpuFallback = false } = config;
   return {
-    executionProviders: [device],
+    executionProviders: [device === 'cuda' && deviceId !== undefined ? { name: 'cuda', deviceId } : device],
     graphOptimizationLevel: 'all',
     executionMode: 'sequential',
     enableMemPattern: memoryPlan,
@@ -100,9 +102,9 @@ function openSession(model: Uint8Array | string, config: SessionConfig): Promise
   return typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
 }
 
-async function runProof(): Promise<void> {
+async function runProof(deviceId: number | undefined): Promise<void> {
   const { model, feeds, check } = cudaProof();
-  const session = await openSession(model, { device: 'cuda' });
+  const session = await openSession(model, { device: 'cuda', deviceId });
   try {
     check(await runSession(session, feeds));
   } finally {
@@ -110,16 +112,17 @@ async function runProof(): Promise<void> {
   }
 }
 
-/** The proof that CUDA computes in this process. After a failure the next call tries again. */
-let proof: Promise<void> | undefined;
+/** The proofs that the devices of CUDA compute in this process. After a failure the next call tries again. */
+const proofs = new Map<number | undefined, Promise<void>>();
 
 /** @throws DeviceError */
-async function proveCuda(): Promise<void> {
-  proof ??= runProof();
+async function proveCuda(deviceId: number | undefined): Promise<void> {
+  const proof = proofs.get(deviceId) ?? runProof(deviceId);
+  proofs.set(deviceId, proof);
   try {
     await proof;
   } catch (cause) {
-    proof = undefined;
+    proofs.delete(deviceId);
     throw new DeviceError(cause);
   }
 }
@@ -132,7 +135,7 @@ async function proveCuda(): Promise<void> {
  */
 export async function createSession(model: Uint8Array | string, config: SessionConfig = {}): Promise<InferenceSession> {
   if (config.device !== 'cuda') return openSession(model, config);
-  await proveCuda();
+  await proveCuda(config.deviceId);
   try {
     return await openSession(model, config);
   } catch (cause) {
@@ -148,7 +151,7 @@ export function toOrt({ dtype, shape, data }: Tensor): OrtTensor {
 }
 
 /** An ONNX Runtime output as a host tensor, sharing the data. */
-function fromOrt(value: OnnxValue): Tensor {
+export function fromOrt(value: OnnxValue): Tensor {
   const { type, dims, data } = value as OrtTensor;
   return tensor(type as DType, dims, data as never);
 }

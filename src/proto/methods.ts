@@ -1,4 +1,5 @@
 import type { MethodDefinition } from '@grpc/proto-loader';
+import type { GRPCInferenceServiceDefinition } from './generated/inference/GRPCInferenceService.js';
 import type { VicreglServiceDefinition, VicreglServiceHandlers } from './generated/vicregl/v1/VicreglService.js';
 
 /** Names, messages and kinds of the service's methods, derived from the generated types and the loaded definition. */
@@ -10,15 +11,18 @@ type NamedKeys<T> = keyof { [K in keyof T as string extends K ? never : number e
 export type MethodName = NamedKeys<VicreglServiceDefinition> & NamedKeys<VicreglServiceHandlers>;
 
 /** The message types of a method: for the sender, and for the receiver (`Read`: with all defaults). */
-export type MessagesOf<M extends MethodName> =
-  VicreglServiceDefinition[M] extends MethodDefinition<
-    infer Request,
-    infer Response,
-    infer RequestRead,
-    infer ResponseRead
-  >
+export type MessagesOf<M extends MethodName> = MessagesIn<VicreglServiceDefinition[M]>;
+
+type MessagesIn<Definition> =
+  Definition extends MethodDefinition<infer Request, infer Response, infer RequestRead, infer ResponseRead>
     ? { request: Request; requestRead: RequestRead; response: Response; responseRead: ResponseRead }
     : never;
+
+/** The name of a method of the Open Inference Protocol; all of them are unary. */
+export type InferenceMethodName = NamedKeys<GRPCInferenceServiceDefinition>;
+
+/** The message types of a method of the Open Inference Protocol. */
+export type InferenceMessagesOf<M extends InferenceMethodName> = MessagesIn<GRPCInferenceServiceDefinition[M]>;
 
 /**
  * The number of requests and responses.

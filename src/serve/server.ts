@@ -7,10 +7,12 @@ import { type HttpServer, startHttpServer } from './http/httpServer.js';
 import { pageFolder } from './http/page.js';
 import { createHealthMonitor } from './inference/healthMonitor.js';
 import type { ModelRegistry, ModelSource } from './inference/registry.js';
+import { createInferenceMethods } from './kserve/methods.js';
 import type { CertificateStore } from './operations/auth/certificates.js';
 import { createFailureLog } from './operations/failureLog.js';
 import { createMetrics } from './operations/metrics.js';
 import { startMetricsServer } from './operations/metricsServer.js';
+import type { ModelDirStatus } from './operations/modelDir/modelDir.js';
 import { registerState } from './operations/stateMetrics.js';
 import { createShutdown, type ShutdownTimes } from './shutdown.js';
 import type { Tracing } from './tracing/tracing.js';
@@ -45,6 +47,8 @@ export interface ServerOptions {
   /** Decodes images; the server closes it. Default: in this process, for images from trusted callers. */
   readonly decoder?: Decoder;
   readonly shutdown?: Partial<ShutdownTimes>;
+  /** State of the models directory, for the metrics. Default: there is none. */
+  readonly modelDir?: () => ModelDirStatus;
   /** Makes spans of calls; the server closes it. Default: calls are not traced. */
   readonly tracing?: Tracing | undefined;
 }
@@ -89,9 +93,24 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
 
   // Transport.
   const failures = createFailureLog(logger);
+  const inferenceMethods = createInferenceMethods({
+    ...{ contexts: service.contexts, models: service.models, limits },
+    // Created below; no call arrives before the server listens.
+    state: { isServing: (name) => monitor.isServing(name) },
+  });
   const grpc = createGrpcServer({
-    ...{ methods: service.methods, models: service.models, limits, admission, auth, metrics, failures, logger },
-    tracing,
+    ...{
+      methods: service.methods,
+      inferenceMethods,
+      models: service.models,
+      limits,
+      admission,
+      auth,
+      metrics,
+      failures,
+      logger,
+      tracing,
+    },
   });
 
   // Operations: health, metrics.
@@ -109,6 +128,7 @@ export async function createServer(options: ServerOptions): Promise<RunningServe
       maps: admission.mapBytes.held,
     }),
     isReady: () => monitor.serving,
+    modelDir: () => options.modelDir?.(),
     certificateExpires: () => tls?.current.expires,
     spans: () => tracing?.counts,
   });

@@ -19,8 +19,10 @@ import { emitStepLoss } from './stepLoss.js';
  */
 
 export interface MicroConfig extends StepConfig {
-  /** Photographs of one forward pass, M; divides batchSize. */
+  /** Photographs of one forward pass, M; divides the photographs of a rank, B / ranks. */
   readonly microBatch: number;
+  /** Processes that share the batch. Default 1. */
+  readonly ranks?: number;
 }
 
 /** An output of the network that the loss reads and differentiates to. */
@@ -52,9 +54,9 @@ interface MicroForward extends ViewForward {
 
 /** Forward pass of M photographs of a view of `size` pixels. */
 function forward(config: MicroConfig, size: number, provider: Provider): MicroForward {
-  const { model, microBatch } = config;
+  const { model, microBatch, ranks = 1 } = config;
   const graph = new Graph(TRAINING_OPSET, provider);
-  const parameters = inputParameters(graph);
+  const parameters = inputParameters(graph, { ranks });
   const input = graph.input(microNames.pixels, config.pixels, [microBatch, size, size, 3]);
   const pixels = config.pixels === 'uint8' ? normalisePixels(input) : input;
   const dropPath = config.dropPath

@@ -96,12 +96,18 @@ function prefetchOf(config: TrainConfig): number {
   return Math.max(fit, config.stepsPerRun);
 }
 
-export function loaderOptionsOf(config: TrainConfig, source: ImageSource): LoaderOptions {
+/** @param ranks the processes that share each batch */
+export function loaderOptionsOf(
+  config: TrainConfig,
+  source: ImageSource,
+  ranks: { readonly rank: number; readonly size: number } = { rank: 0, size: 1 },
+): LoaderOptions {
   const { data, batchSize, seed, crops } = config;
   return {
     source,
     views: viewsOf(config),
     batchSize,
+    part: { index: ranks.rank, of: ranks.size },
     seed,
     workers: data.workers,
     prefetch: prefetchOf(config),

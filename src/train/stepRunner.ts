@@ -1,3 +1,4 @@
+import type { Collectives } from '../distributed/collectives.js';
 import type { SessionConfig } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -44,6 +45,8 @@ export interface RunnerOptions {
   /** Seed of the initial values and of the drop-path decisions. */
   readonly seed: number;
   readonly session: SessionConfig;
+  /** The processes that share each batch; the batches of a step have this one's photographs alone. Default: this one alone. */
+  readonly collectives?: Collectives;
 }
 
 /** Whether every logged scalar of every step is a number. */

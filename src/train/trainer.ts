@@ -1,6 +1,8 @@
 import { type Batch, createLoader, type Loader } from '../data/loader.js';
+import type { SkippedImage } from '../data/sample.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource, sourceText } from '../data/sources.js';
+import { type Collectives, singleProcess } from '../distributed/collectives.js';
 import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
 import { learningRate, type ScheduleConfig } from '../optim/schedule.js';
@@ -15,7 +17,7 @@ import {
   loadCheckpoint,
   setLaterCheckpointsAside,
 } from './checkpoint.js';
-import { type CheckpointSaver, createCheckpointSaver } from './checkpointSaver.js';
+import { type CheckpointSaver, createCheckpointSaver, NonFiniteLossError } from './checkpointSaver.js';
 import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
@@ -25,6 +27,7 @@ import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './pla
 import { openProbeData } from './probe/probeData.js';
 import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
+import { checkAgreement, checkRanks, confer } from './ranks.js';
 import { checkResumedConfig, configOf, resumeNotes } from './resume.js';
 import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
@@ -45,10 +48,17 @@ export interface TrainOptions {
   readonly checkpoint?: CheckpointChoice;
   /** Weights that a run starts from, in place of random ones; not for a resumed run. */
   readonly init?: InitialWeightsOptions;
+  /** Threads of the training step, if the configuration does not name a number. Default: all processors. */
+  readonly threads?: number;
   /** Whether curves.svg and curves.png are drawn at every checkpoint. Default true. */
   readonly curves?: boolean;
-  /** Stops after the step that runs, saves, and returns. */
+  /** Stops after the step that runs, saves, and returns; with several ranks, if any of them is aborted. */
   readonly signal?: AbortSignal;
+  /**
+   * The processes that share each batch. Rank 0 alone reads checkpoints and weights, writes the run folder, and measures the
+   * probes. If a rank throws, the others may wait for it: the caller has to end them. Default: this process alone.
+   */
+  readonly collectives?: Collectives;
   readonly createProgress: (start: number, total: number) => Progress;
 }
 
@@ -115,7 +125,9 @@ async function goBackTo(run: string, step: number): Promise<void> {
  *   RunLogError and CheckpointError (such as a full disk) during the run.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const { run, resume } = options;
+  const { run, resume, collectives = singleProcess } = options;
+  checkRanks(config, collectives.size);
+  if (collectives.rank > 0) return trainIn(config, options);
   if (resume) {
     if (options.init !== undefined) {
       throw new ConfigError('a resumed run goes on from its own checkpoint; leave out --init');
@@ -152,7 +164,8 @@ async function trainIn(
   options: TrainOptions,
   claim: () => Promise<void> = async () => undefined,
 ): Promise<TrainResult> {
-  const { run, device, resume, init, signal, curves = true } = options;
+  const { run, device, resume, init, signal, curves = true, collectives = singleProcess } = options;
+  const leads = collectives.rank === 0;
   /** Open resources, the last opened first. */
   const opened: Closable[] = [];
   const keep = <T extends Closable>(one: T): T => {
@@ -164,21 +177,24 @@ async function trainIn(
       await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' }),
     );
     const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
-    const given = init && (await readInitialWeights(init, stepConfig));
-    const probeData = config.probe && keep(await openProbeData(config, config.probe, source));
-    const data = [sourceFingerprint(source), ...(probeData?.fingerprints ?? [])].join('; probe: ');
-    const checkpoint = resume ? await resumedCheckpoint(options, config, data) : undefined;
-    const loader = keep(createLoader(loaderOptionsOf(config, source)));
+    const photographs = sourceFingerprint(source);
+    await checkAgreement(collectives, config, photographs);
+    const given = leads && init ? await readInitialWeights(init, stepConfig) : undefined;
+    const probeData = leads && config.probe ? keep(await openProbeData(config, config.probe, source)) : undefined;
+    const data = [photographs, ...(probeData?.fingerprints ?? [])].join('; probe: ');
+    const checkpoint = leads && resume ? await resumedCheckpoint(options, config, data) : undefined;
+    const loader = keep(createLoader(loaderOptionsOf(config, source, collectives)));
     const { stepsPerEpoch } = loader;
     const notes = checkpoint ? resumeNotes(checkpoint, config, stepsPerEpoch) : [];
     const initial = initialState(stepConfig, checkpoint, given);
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
-    const session = { device, ...(config.threads !== undefined && { threads: config.threads }) };
+    const threads = config.threads ?? options.threads;
+    const session = { device, ...(threads !== undefined && { threads }) };
     const runner = keep(
       await createStepRunner(
         stepConfig,
-        { dropPathRate: config.model.dropPath, initial, seed: config.seed, session },
+        { dropPathRate: config.model.dropPath, initial, seed: config.seed, session, collectives },
         config.stepsPerRun,
       ),
     );
@@ -189,9 +205,16 @@ async function trainIn(
       }),
     );
 
-    const start = checkpoint?.step ?? 0;
+    const from = BigInt64Array.of(BigInt(checkpoint?.step ?? 0));
+    await collectives.broadcast(from);
+    const start = Number(from[0]);
     // The folder is claimed only after the source, its photographs, the graph and the device have proved usable.
     const first = start < totalSteps ? await loader.batch(start) : undefined;
+    const common = { config, schedule, loader: beginningWith(first, loader), runner, probes, collectives };
+    if (!leads) {
+      const steps = await trainSteps(start, { ...common, ...silent }, signal);
+      return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
+    }
     await claim();
     if (resume) await goBackTo(run, start);
     const before = checkpoint && configOf(checkpoint);
@@ -207,8 +230,7 @@ async function trainIn(
     });
     // A run that is stopped before its first checkpoint resumes from here: the given weights are not read again.
     if (given) await saver.save(0);
-    const bench = { config, schedule, loader: beginningWith(first, loader), runner, probes, recorder, progress, saver };
-    const steps = await trainSteps(start, bench, signal);
+    const steps = await trainSteps(start, { ...common, recorder, progress, saver }, signal);
     if (saver.saved !== steps) await saver.save(steps);
     return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
   } finally {
@@ -241,18 +263,41 @@ interface Workbench {
   readonly recorder: RunRecorder;
   readonly progress: Progress;
   readonly saver: CheckpointSaver;
+  readonly collectives: Collectives;
 }
+
+/** What a rank other than 0 writes: nothing. */
+const silent: Pick<Workbench, 'recorder' | 'progress' | 'saver'> = {
+  recorder: {
+    skipped: new Set(),
+    step: async () => [],
+    skip: async () => undefined,
+    probe: async () => undefined,
+    score: () => undefined,
+    names: () => [],
+    draw: async () => undefined,
+    close: async () => undefined,
+  },
+  progress: { step: () => undefined, note: () => undefined, stop: () => undefined },
+  saver: {
+    saved: -1,
+    save: async () => undefined,
+    diverged: async (step, what) => new NonFiniteLossError(`step ${step}: ${what}; rank 0 says more`),
+  },
+};
 
 /** Takes steps from `start` to the schedule's end or the signal, and saves when it is due. Returns the steps taken. */
 async function trainSteps(
   start: number,
-  { config, schedule, loader, runner, probes, recorder, progress, saver }: Workbench,
+  { config, schedule, loader, runner, probes, recorder, progress, saver, collectives }: Workbench,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { totalSteps } = schedule;
   const { every } = config.checkpoints;
   let at = start;
-  while (at < totalSteps && !signal?.aborted) {
+  /** Skipped images that have been reported. */
+  const reported = new Set(recorder.skipped);
+  while (at < totalSteps && !(collectives.size === 1 && signal?.aborted)) {
     const began = performance.now();
     let waited = 0;
     const steps: (TrainingStep & { readonly batch: Batch })[] = [];
@@ -263,11 +308,19 @@ async function trainSteps(
       const batch = await loader.batch(step);
       waited += performance.now() - asked;
       steps.push({ step, learningRate: learningRate(step, schedule), batch });
-      for (const { name, reason } of batch.skipped) {
-        if (recorder.skipped.has(name)) continue;
+      const fresh = batch.skipped.filter(({ name }) => !reported.has(name));
+      const { stop, said } = await confer(
+        collectives,
+        signal?.aborted ?? false,
+        fresh.length > 0 ? JSON.stringify(fresh) : '',
+      );
+      for (const { name, reason } of said.flatMap((text) => JSON.parse(text) as SkippedImage[])) {
+        if (reported.has(name)) continue;
+        reported.add(name);
         await recorder.skip({ step: step + 1, skipped: name, reason });
-        progress.note(`skipped ${name}: ${reason} (${recorder.skipped.size} so far)`);
+        progress.note(`skipped ${name}: ${reason} (${reported.size} so far)`);
       }
+      if (stop && collectives.size > 1) return at;
     }
     const terms = await runner.run(steps);
     for (const [i, ofStep] of terms.entries()) {

@@ -6,7 +6,8 @@ import { configKeys } from '../../src/serve/config/keys.js';
 import { unknownVariables } from '../../src/serve/config/unknownKeys.js';
 
 interface Container {
-  readonly env: readonly { readonly name: string }[];
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
   readonly livenessProbe: { readonly httpGet: { readonly path: string } };
   readonly readinessProbe: { readonly httpGet: { readonly path: string } };
@@ -38,6 +39,49 @@ test('the Kubernetes manifest sets only existing keys and has separate liveness 
   assert.deepEqual([livenessProbe.httpGet.path, readinessProbe.httpGet.path], ['/healthz', '/readyz']);
   const standard = configKeys().find(({ name }) => name === 'metricsAddress')!.schema.default as string;
   assert.ok(ports.some(({ containerPort }) => standard.endsWith(`:${containerPort}`)));
+});
+
+interface Runtime {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly protocolVersions: readonly string[]; readonly containers: readonly Container[] };
+}
+
+interface InferenceService {
+  readonly kind: string;
+  readonly spec: {
+    readonly predictor: {
+      readonly terminationGracePeriodSeconds: number;
+      readonly model: { readonly runtime: string; readonly protocolVersion: string };
+    };
+  };
+}
+
+test('the KServe example sets only existing keys, and its ports and probes are those of the configuration', async () => {
+  const documents = parseAllDocuments(await readFile('deploy/kserve.yml', 'utf8'));
+  for (const document of documents) assert.deepEqual(document.errors, []);
+  const [runtime, service] = documents.map((document) => document.toJS() as unknown) as [Runtime, InferenceService];
+  assert.deepEqual([runtime.kind, service.kind], ['ServingRuntime', 'InferenceService']);
+  const [{ env, ports, livenessProbe, readinessProbe, args }] = runtime.spec.containers as [Container];
+  assert.deepEqual(unknownVariables(Object.fromEntries(env.map(({ name }) => [name, 'x']))), []);
+  const addressOf = (name: string) => env.find((each) => each.name === name)!.value!;
+  assert.deepEqual(
+    ports.map(({ containerPort }) => `0.0.0.0:${containerPort}`),
+    [addressOf('VICREGL_ADDRESS'), addressOf('VICREGL_METRICS_ADDRESS')],
+  );
+  const metricsPort = ports[1]!.containerPort;
+  assert.deepEqual(
+    [livenessProbe.httpGet, readinessProbe.httpGet],
+    [
+      { path: '/healthz', port: metricsPort },
+      { path: '/readyz', port: metricsPort },
+    ],
+  );
+  assert.deepEqual(args, ['serve', '--model', '/mnt/models']);
+  const { predictor } = service.spec;
+  assert.ok(predictor.terminationGracePeriodSeconds > 30);
+  assert.equal(predictor.model.runtime, runtime.metadata.name);
+  assert.ok(runtime.spec.protocolVersions.includes(predictor.model.protocolVersion));
 });
 
 test('the systemd unit sets only existing keys', async () => {

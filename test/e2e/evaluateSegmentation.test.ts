@@ -161,6 +161,7 @@ describe('vicregl evaluate segmentation', () => {
       [['--data', few], /of the 2 images of .* fall into the part that is tested on .*--test/],
       [['--data', root], /none of the layouts/],
       [['--data', data, '--crop', '30'], /--crop is 30, not a multiple of the model's stride 8; use 24 or 32/],
+      [['--data', data, '--random-scale', '2,0.5'], /--random-scale.*'2,0.5'.*two factors above 0 and at most 8/],
       [['--data', data, '--crop', '64', '--window', '48'], /--crop is 64, larger than --window 48/],
       [['--data', data, '--out-head', data], /--out-head: .*data exists already/],
       [['--data', data, '--lr', '1e30'], /lower the learning rate/],

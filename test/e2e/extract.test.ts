@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { connect } from '@lancedb/lancedb';
 import { createClient } from '../../src/client/client.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { createSession, runSession } from '../../src/onnx/session.js';
@@ -103,6 +104,28 @@ describe('vicregl extract in process', () => {
     assert.ok(lines.some(({ event, done: count }) => event === 'progress' && count !== undefined));
   });
 
+  it('killed and resumed gives the rows of an unbroken run as Lance data sets, and leaves nothing beside them', async () => {
+    const out = fresh();
+    const lance = local(out, '--format', 'lance', '--resume');
+    const child = spawn(process.execPath, [bin, ...lance], { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    while (!existsSync(join(out, 'lance', 'images_1.lance')) && child.exitCode === null) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    child.kill('SIGKILL');
+    await ended;
+    // As after a kill between the two steps: a data set in its place, without the record of its shard.
+    await rm(join(out, 'shards', 'shard_0.json'), { force: true });
+    const resumed = await vicreglInHost(...lance);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.deepEqual(
+      (await readdir(join(out, 'lance'))).sort(),
+      [0, 1, 2, 3, 4, 5].map((shard) => `images_${shard}.lance`),
+    );
+    assert.deepEqual(await leftovers(out), []);
+    assert.deepEqual(await lanceRows(out), await parquetRows('float32'));
+  });
+
   it('divided into parts gives the same folder', async () => {
     const out = fresh();
     for (const part of ['2/3', '0/3', '1/3']) {
@@ -161,6 +184,7 @@ describe('vicregl extract in process', () => {
   for (const [format, size] of [
     ['npy', '200k'],
     ['hdf5', '1m'],
+    ['lance', '64k'],
   ] as const) {
     it(
       `on a disk that becomes full says so, leaves no part of a shard, and goes on when there is room (${format})`,
@@ -175,7 +199,8 @@ describe('vicregl extract in process', () => {
         }
         try {
           const out = join(disk, 'out');
-          const flags = ['--what', 'embedding,features', '--format', format];
+          const what = format === 'lance' ? 'embedding' : 'embedding,features';
+          const flags = ['--what', what, '--format', format];
           // In its own process: h5wasm keeps a file open that it could not close.
           const full = await vicregl(...local(out, ...flags));
           assert.equal(full.code, 1, full.stdout);
@@ -201,6 +226,7 @@ describe('vicregl extract in process', () => {
       [['--stages', '1'], /--stages: applies to features/],
       [['--what', 'features', '--stages', '7'], /--stages: the model tiny has no map of stage 7/],
       [['--what', 'features', '--format', 'parquet'], /--format parquet: holds vectors/],
+      [['--what', 'features', '--format', 'lance'], /--format lance: holds vectors/],
       [['--shard', '4/4'], /--shard 4\/4: part 4 of 4 does not exist/],
       [['--what', 'everything'], /one or several of embedding, features/],
     ] as const) {
@@ -323,21 +349,70 @@ async function query(sql: string): Promise<Record<string, unknown>[]> {
   }
 }
 
+const runs = new Map<string, Promise<Record<string, unknown>[]>>();
+
+/** The rows of Parquet files, in the order of the source; each dtype is extracted once. */
+function parquetRows(dtype: string): Promise<Record<string, unknown>[]> {
+  const run = async () => {
+    const out = fresh();
+    const { code, stderr } = await vicreglInHost(...local(out, '--format', 'parquet', '--dtype', dtype));
+    assert.equal(code, 0, stderr);
+    return query(`SELECT * FROM '${out}/images/*.parquet' ORDER BY image_path`);
+  };
+  if (!runs.has(dtype)) runs.set(dtype, run());
+  return runs.get(dtype)!;
+}
+
+/** The rows of all tables, in the order of the shards, with lists of numbers as arrays. */
+async function lanceRows(out: string): Promise<Record<string, unknown>[]> {
+  const database = await connect(join(out, 'lance'));
+  const rows: Record<string, unknown>[] = [];
+  for (const name of (await database.tableNames()).sort()) {
+    const table = await database.openTable(name);
+    for (const row of await table.query().toArray()) {
+      rows.push(
+        Object.fromEntries(
+          Object.entries(row as Record<string, unknown>).map(([column, value]) => [
+            column,
+            typeof value === 'object' ? [...(value as Iterable<number>)] : value,
+          ]),
+        ),
+      );
+    }
+    table.close();
+  }
+  database.close();
+  return rows;
+}
+
 describe('other programs read what vicregl extract writes', () => {
-  it('DuckDB: Parquet of every dtype, and the metadata of NumPy arrays', async () => {
-    const rowsOf = async (dtype: string) => {
-      const out = fresh();
-      const { code, stderr } = await vicreglInHost(...local(out, '--format', 'parquet', '--dtype', dtype));
+  it('LanceDB: every dtype, equal to Parquet, and a search that finds each image itself', async () => {
+    for (const dtype of ['float32', 'float16', 'int8']) {
+      const lance = fresh();
+      const { code, stderr } = await vicreglInHost(...local(lance, '--format', 'lance', '--dtype', dtype));
       assert.equal(code, 0, stderr);
-      return query(`SELECT * FROM '${out}/images/*.parquet' ORDER BY image_path`);
-    };
-    const expected = await rowsOf('float32');
+      const expected = await parquetRows(dtype);
+      assert.equal(expected.length, IMAGES);
+      assert.deepEqual(await lanceRows(lance), expected);
+      if (dtype !== 'float32') continue;
+      const database = await connect(join(lance, 'lance'));
+      const table = await database.openTable('images_0');
+      const query = expected[3]!['embedding'] as number[];
+      const [nearest] = await table.query().nearestTo(query).limit(1).toArray();
+      assert.equal(nearest.image_path, names[3]);
+      table.close();
+      database.close();
+    }
+  });
+
+  it('DuckDB: Parquet of every dtype, and the metadata of NumPy arrays', async () => {
+    const expected = await parquetRows('float32');
     assert.deepEqual(
       expected.map(({ image_path, model: by }) => [image_path, by]),
       names.map((name) => [name, 'tiny@1']),
     );
     for (const dtype of ['float16', 'int8']) {
-      for (const [i, row] of (await rowsOf(dtype)).entries()) {
+      for (const [i, row] of (await parquetRows(dtype)).entries()) {
         const scale = dtype === 'int8' ? (row['embedding_scale'] as number) : 1;
         for (const [c, element] of (row['embedding'] as number[]).entries()) {
           const value = (expected[i]!['embedding'] as number[])[c]!;

@@ -156,6 +156,8 @@ const table: Readonly<Record<LimitKey, Refusal | readonly Refusal[] | NoRefusal>
   httpDeadlineSeconds: 'none: over HTTP alone; http.test.ts checks its message',
   keepaliveSeconds: 'none: pings are sent',
   keepaliveTimeoutSeconds: 'none: the connection is closed, and nothing can be sent on it',
+  connectionAgeSeconds: 'none: the client opens another connection',
+  connectionAgeGraceSeconds: 'none: the connection is closed, and nothing can be sent on it',
   readSeconds: 'none: the stream is reset, since a status would not be read either; the log names the key',
   streamItems: 'none: the service does not read the next item',
   batchRequests: {

@@ -154,9 +154,9 @@ describe('a served call', () => {
     const model = 'name="tiny",version="1"';
     assert.equal(value(`vicregl_queue_images{${model}}`), 0);
     for (const reason of ['died', 'hung', 'broken']) {
-      assert.equal(value(`vicregl_worker_restarts_total{${model},reason="${reason}"}`), 0, reason);
+      assert.equal(value(`vicregl_worker_restarts_total{${model},device="cpu",reason="${reason}"}`), 0, reason);
     }
-    assert.ok(value(`vicregl_workers{${model},state="idle"}`) >= 0);
+    assert.ok(value(`vicregl_workers{${model},device="cpu",state="idle"}`) >= 0);
     for (const name of ['p50', 'p99', 'max']) assert.ok(value(`vicregl_event_loop_lag_${name}_seconds`) >= 0, name);
     assert.ok(value('process_resident_memory_bytes') > 1e6);
   });

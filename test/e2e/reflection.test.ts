@@ -80,6 +80,7 @@ describe('reflection', () => {
         'grpc.health.v1.Health',
         'grpc.reflection.v1.ServerReflection',
         'grpc.reflection.v1alpha.ServerReflection',
+        'inference.GRPCInferenceService',
         'vicregl.v1.VicreglService',
       ]);
       assert.deepEqual([...files.keys()].sort(), [
@@ -88,6 +89,7 @@ describe('reflection', () => {
         'grpc/reflection/v1/reflection.proto',
         'grpc/reflection/v1alpha/reflection.proto',
         'health/v1/health.proto',
+        'inference/open_inference_grpc.proto',
         'vicregl/v1/vicregl.proto',
       ]);
       const own = files.get('vicregl/v1/vicregl.proto')!;
@@ -173,6 +175,8 @@ describe('reflection', () => {
         // A failed item has a google.rpc.Status, whose details are also messages of the pool.
         item: { code: 3, reason: 'IMAGE_UNSUPPORTED_FORMAT' },
         health: 'SERVING',
+        // The same vector by the Open Inference Protocol.
+        infer: { datatype: 'FP32', shape: [1, 16], same: true },
       });
     }
   });

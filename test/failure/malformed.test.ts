@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, credentials } from '@grpc/grpc-js';
 import { treePids } from '../../src/bench/processCpu.js';
 import { createClient } from '../../src/client/index.js';
 import { stream } from '../../src/tensor/random.js';
 import { longTests } from '../support/longTests.js';
+import type { Maker } from '../support/malformed/malformedCase.js';
 import { sendRaw } from '../support/malformed/sendRaw.js';
-import { malformedCases, realBombs } from '../support/malformed.js';
+import { malformedCases, malformedInferenceCases, realBombs } from '../support/malformed.js';
 import { type ServedProcess, startServedProcessIn } from '../support/servedProcess.js';
 import { settle, settlingEnvironment } from '../support/settledMemory.js';
 import { withTinyModel } from '../support/tinyModel.js';
@@ -17,6 +18,7 @@ import { withTinyModel } from '../support/tinyModel.js';
 /** Requests that are invalid, unusual or random bytes, from one seed, against the service in its own process. */
 
 const CASES = longTests ? 10_000 : 2500;
+const INFERENCE_CASES = longTests ? 10_000 : 1500;
 const CONCURRENCY = 48;
 /** The queue holds all concurrent requests, so that "queue full" does not hide the status that is tested. */
 const flags = ['--queue-reductions', String(CONCURRENCY), '--queue-matches', String(CONCURRENCY)];
@@ -31,6 +33,11 @@ const MIXED = [
   ...['damaged JPEG', 'damaged message', 'crops at random', 'sizes at random', 'damaged mask PNG'],
   ...['boxes at random', 'cells at random', 'stages at random', 'components at random', 'small answers'],
 ];
+
+/** The same for the Open Inference Protocol. */
+const MIXED_INFERENCE = ['damaged file', 'any parameters', 'damaged message', 'pixels of any length'].map(
+  (kind) => `ModelInfer: ${kind}`,
+);
 
 /** The same for the worker: its arena grows with the largest image that it has seen. */
 const WORKER_GROWTH_BYTES = 40e6;
@@ -60,6 +67,39 @@ async function metric({ metricsAddress }: ServedProcess, name: RegExp): Promise<
   return values.reduce((sum, [, value]) => sum + Number(value), 0);
 }
 
+/** Sends cases, several at a time, and collects the answers. */
+function createSender(channel: Client, makers: readonly Maker[]) {
+  /** Numbers of answers by kind and status. */
+  const answers = new Map<string, Map<string, number>>();
+  const wrong: string[] = [];
+  let next = 0;
+  const loop = async (end: number): Promise<void> => {
+    while (next < end) {
+      const i = next++;
+      const random = stream(SEED, 'malformed', i);
+      const made = makers[i % makers.length]!(random);
+      const { code, details } = await sendRaw(channel, made);
+      if (!made.allowed.includes(code)) wrong.push(`case ${i}, ${made.kind}, ${made.method}: ${code}, ${details}`);
+      const counts = answers.get(made.kind) ?? new Map<string, number>();
+      answers.set(made.kind, counts.set(code, (counts.get(code) ?? 0) + 1));
+    }
+  };
+  return {
+    upTo: (end: number) => Promise.all(Array.from({ length: CONCURRENCY }, () => loop(end))),
+    /** @param mixed kinds of which some must be answered and some rejected */
+    check(t: TestContext, mixed: readonly string[]): void {
+      assert.deepEqual(wrong.slice(0, 10), [], `${wrong.length} answers are wrong`);
+      for (const [kind, counts] of answers) {
+        t.diagnostic(`${kind}: ${[...counts].map(([code, count]) => `${count} ${code}`).join(', ')}`);
+      }
+      // A quarter of the cases may have too few of a kind.
+      for (const kind of longTests ? mixed : []) {
+        assert.deepEqual([...answers.get(kind)!.keys()].includes('OK') && answers.get(kind)!.size > 1, true, kind);
+      }
+    },
+  };
+}
+
 describe('malformed requests and images', () => {
   let model: Awaited<ReturnType<typeof withTinyModel>>;
   let served: ServedProcess;
@@ -85,22 +125,7 @@ describe('malformed requests and images', () => {
   test(`${CASES} of them: correct status codes, no crash, no leak`, async (t) => {
     const open = await descriptors(served);
     const channel = new Client(served.address, credentials.createInsecure());
-    const makers = await malformedCases();
-    const answers = new Map<string, Map<string, number>>();
-    const wrong: string[] = [];
-    let next = 0;
-    const loop = async (end: number): Promise<void> => {
-      while (next < end) {
-        const i = next++;
-        const random = stream(SEED, 'malformed', i);
-        const made = makers[i % makers.length]!(random);
-        const { code, details } = await sendRaw(channel, made);
-        if (!made.allowed.includes(code)) wrong.push(`case ${i}, ${made.kind}, ${made.method}: ${code}, ${details}`);
-        const counts = answers.get(made.kind) ?? new Map<string, number>();
-        answers.set(made.kind, counts.set(code, (counts.get(code) ?? 0) + 1));
-      }
-    };
-    const upTo = (end: number) => Promise.all(Array.from({ length: CONCURRENCY }, () => loop(end)));
+    const { upTo, check } = createSender(channel, await malformedCases());
     const resident = async () => {
       await settle(served.child.pid!);
       return {
@@ -113,14 +138,7 @@ describe('malformed requests and images', () => {
     await upTo(CASES);
     channel.close();
 
-    assert.deepEqual(wrong.slice(0, 10), [], `${wrong.length} answers are wrong`);
-    for (const [kind, counts] of answers) {
-      t.diagnostic(`${kind}: ${[...counts].map(([code, count]) => `${count} ${code}`).join(', ')}`);
-    }
-    // A quarter of the cases may have too few of a kind.
-    for (const kind of longTests ? MIXED : []) {
-      assert.deepEqual([...answers.get(kind)!.keys()].includes('OK') && answers.get(kind)!.size > 1, true, kind);
-    }
+    check(t, MIXED);
     assert.equal(served.child.exitCode, null);
     // The last calls are closed only after the caller has seen their status.
     for (const gauge of [
@@ -141,6 +159,19 @@ describe('malformed requests and images', () => {
     );
     const left = await fallsTo(open + SPARE_DESCRIPTORS, () => descriptors(served), 'open file descriptors');
     t.diagnostic(`open file descriptors: ${open} before, ${left} after`);
+  });
+
+  test(`${INFERENCE_CASES} of the Open Inference Protocol: correct status codes, no crash`, async (t) => {
+    const channel = new Client(served.address, credentials.createInsecure());
+    const { upTo, check } = createSender(channel, await malformedInferenceCases());
+    await upTo(INFERENCE_CASES);
+    channel.close();
+    check(t, MIXED_INFERENCE);
+    assert.equal(served.child.exitCode, null);
+    for (const gauge of [/vicregl_requests_in_flight/, /vicregl_queue_images/, /vicregl_held_\w+_bytes/]) {
+      await fallsTo(0, () => metric(served, gauge), gauge.source);
+    }
+    assert.equal(await metric(served, /vicregl_worker_restarts_total/), 0);
   });
 
   test('afterwards the service answers as before, and exits on SIGTERM', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
@@ -25,27 +26,33 @@ const requests = {
 
 type Method = keyof typeof requests;
 
-/** @param window bytes that the client receives without reading */
-async function start(t: TestContext, limits: Partial<ServeLimits>, window: number) {
+async function startServer(t: TestContext, limits: Partial<ServeLimits>) {
   const server = await createServer({
     models: [{ engine: createFakeEngine({ manifest: { ...tinyManifest, files: {} } }) }],
     logger: pino({ level: 'silent' }),
-    ...{ address: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' },
+    ...{ address: '127.0.0.1:0', httpAddress: '127.0.0.1:0', metricsAddress: '127.0.0.1:0' },
     limits: { ...defaultServeLimits, ...limits },
   });
-  const session = connect(`http://${server.address}`, { settings: { initialWindowSize: window } });
-  t.after(async () => {
-    session.close();
-    await server.close(true);
-  });
+  t.after(() => server.close(true));
   return {
-    session,
+    address: server.address,
+    httpAddress: server.httpAddress,
     async metric(name: string): Promise<number> {
       const text = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
       const line = text.split('\n').find((each) => each.startsWith(`${name} `));
       return Number(line?.split(' ')[1] ?? 0);
     },
   };
+}
+
+/** @param window bytes that the client receives without reading */
+async function start(t: TestContext, limits: Partial<ServeLimits>, window: number) {
+  const { address, metric } = await startServer(t, limits);
+  const session = connect(`http://${address}`, { settings: { initialWindowSize: window } });
+  // The server is closed first.
+  session.on('error', () => {});
+  t.after(() => session.close());
+  return { session, metric };
 }
 
 /** Sends one message, or more if the method is a client stream. The answer is not read. */
@@ -119,4 +126,68 @@ test('a client that reads slowly receives the complete answer', async (t) => {
   assert.equal(trailers['grpc-status'], '0');
   assert.ok(pauses > 10 && bytes > 12 * 3136, `${bytes} bytes, ${pauses} pauses of 200 ms`);
   assert.equal(await metric('vicregl_requests_total{method="ExtractFeaturesStream",code="OK"}'), 1);
+});
+
+describe('a client that stops reading over HTTP', () => {
+  // 784 x 784 cells of 16 channels: 39 MB, more than the sockets of both sides hold.
+  const body = JSON.stringify({
+    image: { raw: { width: 56, height: 56, rgb: Buffer.alloc(56 * 56 * 3, 7).toString('base64') } },
+    upsample: { size: { rows: 784, columns: 784 } },
+  });
+  const head = [
+    ...['POST /v1/features HTTP/1.1', 'host: localhost', 'content-type: application/json'],
+    ...['accept: application/octet-stream', `content-length: ${body.length}`],
+  ];
+
+  /** Sends the request, and reads up to the header of the answer. */
+  async function send(httpAddress: string): Promise<Socket> {
+    const [host, port] = httpAddress.split(':') as [string, string];
+    const socket = connectTcp({ host, port: Number(port) });
+    socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+    const [data] = (await once(socket, 'data')) as [Buffer];
+    socket.pause();
+    assert.match(data.toString('latin1'), /^HTTP\/1\.1 200 /);
+    return socket;
+  }
+
+  const counted = 'vicregl_requests_total{method="ExtractFeatures"';
+  const rejected = 'vicregl_requests_rejected_total{method="ExtractFeatures"';
+
+  test('its connection is closed, its resources are released, and other calls are answered', async (t) => {
+    const { httpAddress, metric } = await startServer(t, { readSeconds: 0.02 });
+    const socket = await send(httpAddress);
+    t.after(() => socket.destroy());
+    assert.ok((await metric('vicregl_held_response_bytes')) > 39e6);
+    await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
+    assert.equal(await metric('vicregl_held_request_bytes'), 0);
+    assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeatures"}'), 0);
+    assert.equal(await metric(`${rejected},reason="READER_STALLED"}`), 1);
+    assert.equal(await metric(`${counted},code="RESOURCE_EXHAUSTED"}`), 1);
+    const next = await fetch(`http://${httpAddress}/v1/info`);
+    assert.equal(next.status, 200);
+  });
+
+  test('a client that goes away in the middle of the response is counted as such', async (t) => {
+    const { httpAddress, metric } = await startServer(t, {});
+    const socket = await send(httpAddress);
+    socket.destroy();
+    await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
+    assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeatures"}'), 0);
+    assert.equal(await metric(`${counted},code="CANCELLED"}`), 1);
+  });
+
+  test('a client that reads slowly receives the complete answer', async (t) => {
+    const { httpAddress, metric } = await startServer(t, { readSeconds: 1 });
+    const socket = await send(httpAddress);
+    t.after(() => socket.destroy());
+    let bytes = 0;
+    socket.on('data', (data: Buffer) => {
+      bytes += data.byteLength;
+      socket.pause();
+      setTimeout(() => socket.resume(), 1);
+    });
+    socket.resume();
+    await until(() => bytes > 39e6);
+    await until(async () => (await metric(`${counted},code="OK"}`)) === 1);
+  });
 });

@@ -4,7 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse as parseYaml } from 'yaml';
-import { loadVicreglService } from '../../src/proto/load.js';
+import { loadInferenceService, loadVicreglService } from '../../src/proto/load.js';
+import { outputNames } from '../../src/serve/kserve/inferRequest.js';
+import { parameterKinds } from '../../src/serve/kserve/parameters.js';
+import { inputs } from '../../src/serve/kserve/tensors.js';
 import { documents } from '../support/snippets.js';
 
 /** Links of the documentation lead to existing targets, and its lists are complete. */
@@ -90,6 +93,12 @@ test('the API guide has a row for every method, with its kind', () => {
     kinds.map(([name]) => [name, rows.get(name!)?.[0]]),
     kinds,
   );
+});
+
+test('the guide of the Open Inference Protocol has a row for every method, input, output and parameter', () => {
+  const rows = rowsByName(textOf('docs/service/kserve.md'));
+  const names = [loadInferenceService().service, inputs, parameterKinds].flatMap((each) => Object.keys(each));
+  for (const name of [...names, ...outputNames]) assert.ok(rows.has(name), name);
 });
 
 test('the operations guide has instructions for every alert', async () => {

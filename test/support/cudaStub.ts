@@ -9,6 +9,10 @@ export interface CudaStub {
   readonly create?: string;
   readonly run?: string;
   readonly abort?: boolean;
+  /** Number of devices; opening a session on another one fails. Default: any. */
+  readonly devices?: number;
+  /** Prints the device of each session. */
+  readonly announce?: boolean;
 }
 
 const VARIABLE = 'VICREGL_TEST_CUDA';
@@ -20,12 +24,19 @@ export function cudaStub(stub: CudaStub): { readonly NODE_OPTIONS: string; reado
 
 const stubbed = process.env[VARIABLE];
 if (stubbed !== undefined) {
-  const { create, run, abort }: CudaStub = JSON.parse(stubbed);
+  const { create, run, abort, devices = Number.POSITIVE_INFINITY, announce = false }: CudaStub = JSON.parse(stubbed);
   const open = InferenceSession.create as (...args: unknown[]) => Promise<InferenceSession>;
   const onCuda = new WeakSet<InferenceSession>();
   Object.assign(InferenceSession, {
     create: async (model: unknown, options: InferenceSession.SessionOptions = {}) => {
-      if (options.executionProviders?.[0] !== 'cuda') return open.call(InferenceSession, model, options);
+      const [provider] = options.executionProviders ?? [];
+      const { name, deviceId = 0 } = (typeof provider === 'object' ? provider : { name: provider }) as {
+        readonly name?: string;
+        readonly deviceId?: number;
+      };
+      if (name !== 'cuda') return open.call(InferenceSession, model, options);
+      if (announce) console.log(`a session on device ${deviceId}`);
+      if (deviceId >= devices) throw new Error('CUDA failure 101: invalid device ordinal');
       if (create !== undefined) throw new Error(create);
       const { session, ...extra } = options.extra as { session: Record<string, unknown> };
       const { disable_cpu_ep_fallback: refuses, ...rest } = session;

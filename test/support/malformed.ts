@@ -3,6 +3,7 @@ import type { RandomStream } from '../../src/tensor/random.js';
 import { damagedFiles } from './damagedFiles.js';
 import { carryImage, imageRequests, rightRequests } from './malformed/carriers.js';
 import { denseCases } from './malformed/dense.js';
+import { inferenceCases } from './malformed/inference.js';
 import {
   ANY_REFUSAL,
   bytesOf,
@@ -87,6 +88,12 @@ async function oddPictures(): Promise<Record<string, Buffer>> {
 export function realBombs(): readonly MalformedCase[] {
   const requests = imageRequests({ encoded: realBomb(BOMB_SIDE) });
   return requests.map((request) => ({ kind: 'real PNG bomb', ...request, allowed: OK }));
+}
+
+/** Makers of requests of the Open Inference Protocol. */
+export async function malformedInferenceCases(): Promise<readonly Maker[]> {
+  const { '16-bit': png, 'EXIF-rotated': jpeg, ...others } = await oddPictures();
+  return inferenceCases([png!, jpeg!, ...Object.values(others)], jpeg!);
 }
 
 /** Makers of all kinds of cases. Each call of a maker returns another case. */

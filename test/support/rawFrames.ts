@@ -13,7 +13,7 @@ export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 };
 
 const MAX_FRAME = 16_384;
 
-const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+export const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
 export interface Frame {
   readonly type: number;

@@ -92,6 +92,9 @@ raw = {"raw": {"width": 56, "height": 56, "rgb": bytes([7]) * (56 * 56 * 3)}}
 vector = call(vicregl, "Embed", image=raw).embedding
 (result,) = call(vicregl, "EmbedBatch", requests=[{"image": {"encoded": b"no image"}}]).results
 info = class_of(pool, "google.rpc.ErrorInfo").FromString(result.status.details[0].value)
+pixels = {"name": "pixels", "datatype": "UINT8", "shape": [1, 56, 56, 3]}
+inferred = call("inference.GRPCInferenceService", "ModelInfer", model_name="tiny", inputs=[pixels],
+                raw_input_contents=[raw["raw"]["rgb"]], outputs=[{"name": "embedding"}])
 health = call("grpc.health.v1.Health", "Check")
 status = health.DESCRIPTOR.fields_by_name["status"].enum_type.values_by_number[health.status].name
 print(json.dumps({
@@ -99,4 +102,9 @@ print(json.dumps({
     "bytes": len(vector.data),
     "item": {"code": result.status.code, "reason": info.reason},
     "health": status,
+    "infer": {
+        "datatype": inferred.outputs[0].datatype,
+        "shape": list(inferred.outputs[0].shape),
+        "same": inferred.raw_output_contents[0] == vector.data,
+    },
 }))

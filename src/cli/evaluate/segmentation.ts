@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DataError } from '../../data/dataError.js';
 import type { ResultData } from '../../evaluate/result/schema.js';
 import { LAYOUTS, type Layout } from '../../evaluate/segmentation/layouts.js';
@@ -36,14 +36,30 @@ interface SegmentationFlags extends EvaluationFlags {
   readonly window: number;
   readonly windowStep?: number;
   readonly flip: boolean;
+  readonly randomScale?: readonly [number, number];
   readonly pictures?: string;
   readonly outHead?: string;
 }
 
 const count = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 
+/** Largest factor of `--random-scale`: the pixels of a rescaled photograph grow with its square. */
+const MAX_SCALE = 8;
+
+/** Parses the least and the largest factor of `--random-scale`. */
+function factors(text: string): readonly [number, number] {
+  const [low = 0, high = 0, ...more] = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (more.length === 0 && low > 0 && low <= high && high <= MAX_SCALE) return [low, high];
+  throw new InvalidArgumentError(
+    `It must be two factors above 0 and at most ${MAX_SCALE}, the smaller one first, such as 0.5,2.`,
+  );
+}
+
 /** @throws DataError `bad_option` for a crop that does not fit the maps or the windows. */
-function checkSizes({ crop, window }: Pick<SegmentationFlags, 'crop' | 'window'>, stride: number): void {
+function checkSizes(
+  { crop, window, randomScale }: Pick<SegmentationFlags, 'crop' | 'window' | 'randomScale'>,
+  stride: number,
+): void {
   if (crop % stride !== 0) {
     const below = Math.floor(crop / stride) * stride;
     throw new DataError(
@@ -51,10 +67,10 @@ function checkSizes({ crop, window }: Pick<SegmentationFlags, 'crop' | 'window'>
       `--crop is ${crop}, not a multiple of the model's stride ${stride}; use ${below > 0 ? `${below} or ` : ''}${below + stride}`,
     );
   }
-  if (crop > window + stride - 1) {
+  if (randomScale === undefined && crop > window + stride - 1) {
     throw new DataError(
       'bad_option',
-      `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}`,
+      `--crop is ${crop}, larger than --window ${window}: crops are taken from the maps of windows; use at most ${Math.floor(window / stride) * stride}, or --random-scale`,
     );
   }
 }
@@ -106,6 +122,11 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
     )
     .option('--window-step <pixels>', 'distance of neighbouring windows (default: two thirds of --window)', count)
     .option('--no-flip', 'train without mirrored images')
+    .option(
+      '--random-scale <low,high>',
+      'rescale every training photograph by a random factor, such as 0.5,2 in the paper, and run the network on each crop',
+      factors,
+    )
     .option('--pictures <dir>', 'write photograph, truth and prediction of every test image side by side, as PNG files')
     .option('--out-head <dir>', 'write the trained head, for vicregl segment');
   addEvaluationFlags(command, "the image selection, the head's training").action(async (flags: SegmentationFlags) => {
@@ -120,7 +141,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
       ({ folder }) => protocolOf(backboneOfManifest(folder.manifest)).needs,
       async ({ evaluated, sources, seed, progress, log, scratch }) => {
         const { folder } = evaluated;
-        const { steps, batch, crop, flip, threads } = flags;
+        const { steps, batch, crop, flip, threads, randomScale: scale } = flags;
         const protocol = protocolOf(backboneOfManifest(folder.manifest));
         const window = {
           side: flags.window,
@@ -139,6 +160,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
             if (first) inputStride = subject.stride;
             return measureSegmentation(subject, source, data, {
               ...settings,
+              ...(scale && { scale }),
               protocol,
               seed,
               session: { ...(threads !== undefined && { threads }) },
@@ -160,7 +182,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
             headMaps(protocol, source);
           },
         );
-        const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px, learning rate ${settings.learningRate} with polynomial decay 0.9`;
+        const text = `${protocol.text}; ${protocol.optimizerName}, ${steps} steps of ${batch} crops of ${crop} px${scale ? ` of photographs rescaled by ${scale[0]} to ${scale[1]}` : ''}, learning rate ${settings.learningRate} with polynomial decay 0.9`;
         const [trained] = measures;
         if (outHead !== undefined) {
           const all = Uint32Array.from(data.test.keys());
@@ -200,7 +222,13 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         return {
           kind: 'segmentation' as const,
           protocol: text,
-          options: { layout: data.layout, split: data.split, classes: data.classes.length, ...settings },
+          options: {
+            layout: data.layout,
+            split: data.split,
+            classes: data.classes.length,
+            ...settings,
+            ...(scale && { scale: [...scale] }),
+          },
           items: data.test.map(({ name }) => name),
           measures: measures.map(({ figures, classes }) => ({ figures, ...(classes && { classes }) })),
           data: [dataOf('train', flags.data, data.train), dataOf('test', flags.test ?? flags.data, data.test)],

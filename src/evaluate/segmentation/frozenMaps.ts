@@ -1,4 +1,3 @@
-import type { OutputName } from '../../engine/engine.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import { pipelined } from '../../probe/pipelined.js';
@@ -7,6 +6,7 @@ import { float32ToFloat16 } from '../../tensor/float16.js';
 import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { CachedPart, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
+import { runMaps } from './runMaps.js';
 import { type CheckedPair, readPhotograph } from './segmentationData.js';
 import { copyWindow, paddedSize, type WindowOptions, windowsOf } from './windows.js';
 
@@ -41,9 +41,6 @@ export interface FrozenMaps {
   /** The maps of a training image. */
   of(index: number): Promise<ImageMaps>;
 }
-
-/** Pixels of one run of the network: some windows of 512 x 512. */
-const RUN_PIXELS = 4 * 512 * 512;
 
 function viewsOf(
   pair: CheckedPair,
@@ -84,37 +81,12 @@ async function computeMaps(
   { windows, size, views }: Omit<ImageMaps, 'tensors'>,
   maps: readonly HeadMap[],
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const wants = new Set(maps.map(({ name }) => name as OutputName));
-  const perRun = Math.max(1, Math.floor(RUN_PIXELS / (size.width * size.height)));
-  const bytes = size.width * size.height * 3;
-  const found = new Map(
-    maps.map(({ name, channels, stride }): [string, Float32Array] => [
-      name,
-      new Float32Array(views * (size.height / stride) * (size.width / stride) * channels),
-    ]),
+  const shapes = maps.map(({ channels, stride }) => [views, size.height / stride, size.width / stride, channels]);
+  const found = shapes.map((shape) => new Float32Array(shape.reduce((product, side) => product * side)));
+  await runMaps(subject, maps, { count: views, size }, found, (view, pixels) =>
+    copyWindow(image, windows[view % windows.length]!, size, view >= windows.length, pixels),
   );
-  for (let first = 0; first < views; first += perRun) {
-    const count = Math.min(perRun, views - first);
-    const pixels = new Uint8Array(count * bytes);
-    for (let i = 0; i < count; i++) {
-      const view = first + i;
-      copyWindow(
-        image,
-        windows[view % windows.length]!,
-        size,
-        view >= windows.length,
-        pixels.subarray(i * bytes, (i + 1) * bytes),
-      );
-    }
-    const outputs = await subject.run(tensor('uint8', [count, size.height, size.width, 3], pixels), wants);
-    for (const [name, all] of found) all.set(outputs[name as OutputName]!.data, (all.length / views) * first);
-  }
-  return new Map(
-    maps.map(({ name, channels, stride }) => {
-      const shape = [views, size.height / stride, size.width / stride, channels];
-      return [name, halved(tensor('float32', shape, found.get(name)!))];
-    }),
-  );
+  return new Map(maps.map(({ name }, i) => [name, halved(tensor('float32', shapes[i]!, found[i]!))]));
 }
 
 /**

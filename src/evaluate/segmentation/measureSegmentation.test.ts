@@ -6,11 +6,13 @@ import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import type { OutputName } from '../../engine/engine.js';
 import { silentProgress } from '../../progress/work.js';
+import { stream } from '../../tensor/random.js';
 import { pixelSubject } from '../subjects/pixelSubject.js';
 import type { Subject } from '../subjects/subject.js';
 import { countClasses, segmentationMeasures } from './iou.js';
 import { measureSegmentation } from './measureSegmentation.js';
 import { headMaps, protocolOf } from './protocol.js';
+import { scaledCrops } from './scaledCrops.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
 import { createSegmenter } from './segmenter.js';
 import { copyWindow, paddedSize, windowsOf } from './windows.js';
@@ -130,6 +132,55 @@ describe('linear segmentation of frozen maps', () => {
       whole.figures.map(({ over }) => over(all)),
     );
     assert.ok((await readdir(cacheDir, { recursive: true })).every((file) => !file.endsWith('.tmp')));
+  });
+
+  it('runs on crops of rescaled photographs, and goes on after it was killed', async () => {
+    const scale = [0.5, 2] as const;
+    const whole = await measure(stages, { scale, learningRate: 0.1 });
+    assert.ok(whole.figures[0]!.over(all) > 0.8, String(whole.figures[0]!.over(all)));
+    const cacheDir = join(root, 'scaled-cache');
+    const killed = measure(stages, { scale, learningRate: 0.1, cacheDir, progress: killedAt('steps', 55) });
+    await assert.rejects(killed, /killed/);
+    const resumed = await measure(stages, { scale, learningRate: 0.1, cacheDir });
+    assert.deepEqual(Buffer.from(resumed.head), Buffer.from(whole.head));
+    const frozen = await measure(stages, { learningRate: 0.1, cacheDir });
+    assert.notDeepEqual(Buffer.from(frozen.head), Buffer.from(whole.head));
+  });
+
+  it('takes the pixels and the labels of a rescaled crop from the same place', async () => {
+    const subject = await lastMap.open();
+    const crop = 32;
+    const options = { maps: headMaps(resNet, lastMap), crop, flip: true };
+    const cells = (crop / 8) ** 2;
+    const { channels } = lastMap.outputs.get('maps')!;
+    let [padded, mirrored] = [0, 0];
+    for (let seed = 0; seed < 8; seed++) {
+      // Photographs of 25 x 20 to 100 x 80 pixels: smaller and larger than the crop.
+      const source = scaledCrops(subject, data.train, data.labels, { ...options, scale: [0.5, 2] });
+      const target = { features: [new Float32Array(2 * cells * channels)], labels: new Uint8Array(2 * crop * crop) };
+      const wanted = [0, 3].map((index) => ({ index, random: stream(seed, 'crop', index) }));
+      await source.fill(wanted, target);
+      for (let crops = 0; crops < 2; crops++) {
+        const labels = target.labels.subarray(crops * crop * crop, (crops + 1) * crop * crop);
+        const features = target.features[0]!.subarray(crops * cells * channels, (crops + 1) * cells * channels);
+        if (labels.includes(255)) padded++;
+        if (labels[0] === 1 && labels.includes(0)) mirrored++;
+        // Cells of one label have its brightness.
+        for (let cell = 0; cell < cells; cell++) {
+          const [row, column] = [Math.floor(cell / 4), cell % 4];
+          const own = new Set<number>();
+          // With the pixels beside the cell, to which the kernel reaches.
+          for (let y = Math.max(0, row * 8 - 4); y < Math.min(crop, row * 8 + 12); y++) {
+            for (let x = Math.max(0, column * 8 - 4); x < Math.min(crop, column * 8 + 12); x++)
+              own.add(labels[y * crop + x]!);
+          }
+          if (own.size > 1 || own.has(255)) continue;
+          const bright = features[cell * channels]! > 0;
+          assert.equal(bright, own.has(1), `seed ${seed}, crop ${crops}, cell ${cell}: ${features[cell * channels]}`);
+        }
+      }
+    }
+    assert.ok(padded > 0 && mirrored > 0, `${padded} padded, ${mirrored} mirrored`);
   });
 
   it('reads all stages of a baseline that has another number of them than the model', async () => {

@@ -9,9 +9,11 @@ import type { WorkProgress } from '../../progress/work.js';
 import { featureCache } from '../featureCache.js';
 import type { SubjectMeasures } from '../result/buildResult.js';
 import type { Subject, SubjectSource } from '../subjects/subject.js';
-import { freezeMaps, frozenMapsBytes } from './frozenMaps.js';
+import { frozenCrops } from './frozenCrops.js';
+import { type FrozenMaps, freezeMaps, frozenMapsBytes } from './frozenMaps.js';
 import { segmentationMeasures } from './iou.js';
 import { headMaps, type SegmentationProtocol } from './protocol.js';
+import { scaledCrops } from './scaledCrops.js';
 import type { SegmentationData } from './segmentationData.js';
 import { createSegmenter } from './segmenter.js';
 import { type TestHeadOptions, testHead } from './testHead.js';
@@ -28,6 +30,8 @@ export interface SegmentationSettings {
   readonly learningRate: number;
   readonly window: WindowOptions;
   readonly flip: boolean;
+  /** Factors by which photographs are rescaled at random; the network then runs on every crop. Absent: crops of frozen maps. */
+  readonly scale?: readonly [number, number];
 }
 
 export interface MeasureSegmentationOptions extends SegmentationSettings {
@@ -68,6 +72,28 @@ async function requireSpace(dir: string, bytes: number, flag: string): Promise<v
   );
 }
 
+/** Computes the maps of the training images. */
+async function frozenMapsOf(
+  subject: Subject,
+  { name, digest }: Pick<SubjectSource, 'name' | 'digest'>,
+  maps: readonly HeadMap[],
+  { train }: SegmentationData,
+  { window, crop, flip, cacheDir, scratch, progress }: MeasureSegmentationOptions,
+): Promise<FrozenMaps> {
+  const memoryBytes = process.availableMemory() * MEMORY_SHARE;
+  const bytes = frozenMapsBytes(train, { maps, window, crop, flip }, subject.stride);
+  const mapsDir = cacheDir ?? (bytes <= memoryBytes ? undefined : join(scratch, 'maps', digest));
+  if (mapsDir !== undefined)
+    await requireSpace(
+      mapsDir,
+      bytes,
+      cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder',
+    );
+  progress.begin(`${name}, maps`, train.length, 'images');
+  const cache = featureCache(mapsDir, cacheDir === undefined ? 'the temporary folder' : '--cache');
+  return freezeMaps(subject, train, { maps, window, crop, flip, digest, cache, memoryBytes, progress });
+}
+
 /** @throws DataError, EngineError, DivergedError. */
 export async function measureSegmentation(
   subject: Subject,
@@ -75,34 +101,18 @@ export async function measureSegmentation(
   data: SegmentationData,
   options: MeasureSegmentationOptions,
 ): Promise<MeasuredSegmentation> {
-  const { protocol, steps, batch, crop, learningRate, window, flip, seed, session, cacheDir, progress, onPrediction } =
+  const { protocol, steps, batch, crop, learningRate, window, flip, scale, seed, session, cacheDir, progress } =
     options;
+  const { onPrediction } = options;
   const maps = headMaps(protocol, subject);
   const classes = data.classes.length;
   const spec = { maps, classes, dropout: protocol.dropout };
-  const memoryBytes = process.availableMemory() * MEMORY_SHARE;
-  const bytes = frozenMapsBytes(data.train, { maps, window, crop, flip }, subject.stride);
-  const fits = bytes <= memoryBytes;
-  const mapsDir = cacheDir ?? (fits ? undefined : join(options.scratch, 'maps', digest));
-  if (mapsDir !== undefined)
-    await requireSpace(
-      mapsDir,
-      bytes,
-      cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder',
-    );
-
-  progress.begin(`${name}, maps`, data.train.length, 'images');
-  const cache = featureCache(mapsDir, cacheDir === undefined ? 'the temporary folder' : '--cache');
-  const frozen = await freezeMaps(subject, data.train, {
-    maps,
-    window,
-    crop,
-    flip,
-    digest,
-    cache,
-    memoryBytes,
-    progress,
-  });
+  const crops = scale
+    ? scaledCrops(subject, data.train, data.labels, { maps, crop, scale, flip })
+    : frozenCrops(data.train, await frozenMapsOf(subject, { name, digest }, maps, data, options), data.labels, {
+        maps,
+        crop,
+      });
 
   progress.begin(`${name}, training`, steps, 'steps');
   const training = {
@@ -113,12 +123,12 @@ export async function measureSegmentation(
     classes: data.classes.map((each) => each.name),
     maps,
     protocol: [protocol.text, protocol.optimizerName],
-    settings: { steps, batch, crop, learningRate, window, flip },
+    settings: { steps, batch, crop, learningRate, window, flip, ...(scale && { scale }) },
     seed,
   };
   const kept = featureCache(cacheDir);
   const saved = kept.progressOf({ kind: 'segmentation-head', ...training });
-  const weights = await trainHead(data.train, frozen, data.labels, {
+  const weights = await trainHead(data.train.length, crops, {
     protocol,
     spec,
     steps,

@@ -5,7 +5,7 @@ import { parquetShard } from './parquetShard.js';
 import type { ShardFormat } from './shardWriter.js';
 
 /** Names of the formats, in the order of --help. */
-export const formatNames = ['parquet', 'npy', 'hdf5'] as const;
+export const formatNames = ['parquet', 'npy', 'hdf5', 'lance'] as const;
 
 export type FormatName = (typeof formatNames)[number];
 
@@ -28,6 +28,7 @@ const formats: Readonly<Record<FormatName, Format>> = {
     // h5wasm does not write float16.
     dtypes: ['float32', 'int8'],
   },
+  lance: { load: async () => (await import('./lanceShard.js')).openLance(), maps: 'none', dtypes: all },
 };
 
 /** The default: Parquet for vectors, HDF5 for maps. */

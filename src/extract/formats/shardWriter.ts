@@ -1,7 +1,7 @@
 import type { ReceivedTensor } from '../../client/tensor.js';
 import type { Box } from '../../image/types.js';
 import type { CoveredPart, OutputSpec, Wanted } from '../features.js';
-import type { StagedFile } from '../stagedFile.js';
+import type { Staged } from '../stagedFile.js';
 
 /** One row of a table: an image, or a region of one. */
 export interface Row {
@@ -45,7 +45,7 @@ export interface ShardWriter {
   /** Frees what the writer holds, if the shard is given up. */
   abandon?(): void;
   /** The files, to be finished and renamed by the caller. */
-  readonly files: readonly StagedFile[];
+  readonly files: readonly Staged[];
 }
 
 /** Begins a shard. */

@@ -75,7 +75,13 @@ const CUDA_ERRORS: readonly (CudaFailure & { readonly says: RegExp })[] = [
     wayOut: 'Update the driver; "nvidia-smi" shows the newest CUDA that it runs',
   },
   {
-    says: /no CUDA-capable device|cudaErrorNoDevice|CUDA failure (100|101)\b|invalid device ordinal/i,
+    says: /invalid device ordinal|cudaErrorInvalidDevice|CUDA failure 101\b/i,
+    cause: 'device',
+    reason: 'there is no CUDA device of this number',
+    wayOut: 'See the numbers with "nvidia-smi -L"; CUDA_VISIBLE_DEVICES renumbers them',
+  },
+  {
+    says: /no CUDA-capable device|cudaErrorNoDevice|CUDA failure 100\b/i,
     cause: 'device',
     reason: 'no CUDA device is found',
     wayOut: 'See that "nvidia-smi" lists a card and that CUDA_VISIBLE_DEVICES does not hide it',

@@ -9,7 +9,7 @@ import {
   type ModelRegistry,
   type ModelSource,
 } from '../inference/registry.js';
-import { createContextLender } from './context.js';
+import { type ContextLender, createContextLender } from './context.js';
 import type { MethodMap } from './method.js';
 import { createMethodMap } from './methodMap.js';
 import { createFeatureStore, type FeatureStoreStats } from './stored/featureStore.js';
@@ -18,6 +18,8 @@ import { createFeatureStore, type FeatureStoreStats } from './stored/featureStor
 export interface Service {
   readonly methods: MethodMap;
   readonly models: ModelRegistry;
+  /** Lends the models with what they share, for methods of other protocols. */
+  readonly contexts: ContextLender;
   /** Counters of the features stored by reference. */
   readonly storedFeatures: FeatureStoreStats;
   /** Finishes accepted requests, then closes the engines. */
@@ -55,10 +57,11 @@ export function createService(options: ServiceOptions): Service {
     onRetired: (engine) => features.dropOf(engine),
     observer,
   });
-  const models = createContextLender(registry, { decoder, admission, features });
+  const contexts = createContextLender(registry, { decoder, admission, features });
   return {
-    methods: createMethodMap(models, registry, limits),
+    methods: createMethodMap(contexts, registry, limits),
     models: registry,
+    contexts,
     get storedFeatures() {
       return features.stats;
     },

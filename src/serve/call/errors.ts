@@ -17,8 +17,8 @@ export class StatusError extends Error {
   override readonly name = 'StatusError';
   readonly status: Status;
 
-  constructor(status: Status) {
-    super(status.details);
+  constructor(status: Status, options?: ErrorOptions) {
+    super(status.details, options);
     this.status = status;
   }
 }
@@ -73,6 +73,7 @@ const statusOf: {
     unsupported_encoding: status.UNIMPLEMENTED,
     cancelled: status.CANCELLED,
     connection_broken: status.UNAVAILABLE,
+    connection_aged: status.UNAVAILABLE,
     deadline_exceeded: status.DEADLINE_EXCEEDED,
     message_late: status.DEADLINE_EXCEEDED,
     reader_stalled: status.RESOURCE_EXHAUSTED,
@@ -81,6 +82,7 @@ const statusOf: {
     rate_limited: status.RESOURCE_EXHAUSTED,
     unknown_route: status.NOT_FOUND,
     wrong_method: status.UNIMPLEMENTED,
+    not_offered: status.UNIMPLEMENTED,
     unsupported_media_type: status.INVALID_ARGUMENT,
     not_acceptable: status.INVALID_ARGUMENT,
     forbidden_origin: status.PERMISSION_DENIED,

@@ -12,12 +12,14 @@ import type { MetLimit } from '../../proto/statusDetails.js';
  * - `unsupported_encoding`: the message is compressed in a way that the service cannot read
  * - `cancelled`: the caller cancelled the call
  * - `connection_broken`: the client violated HTTP/2 on the connection of the call, which ends all its calls
+ * - `connection_aged`: the connection of the call reached its age, and the call did not end within the grace period
  * - `deadline_exceeded`: the caller's deadline passed
  * - `message_late`: the message of the call did not arrive in time
  * - `reader_stalled`: the caller stopped reading responses
  * - `shutting_down`: the server accepts no more work
  * - `unauthenticated`: the call has no token, or an unknown one
  * - `rate_limited`: the token is over its rate
+ * - `not_offered`: a method of the Open Inference Protocol for what operators do by other means
  *
  * Of the HTTP listener alone:
  * - `unknown_route`: no route has the path
@@ -37,12 +39,14 @@ export type ServeErrorCode =
   | 'unsupported_encoding'
   | 'cancelled'
   | 'connection_broken'
+  | 'connection_aged'
   | 'deadline_exceeded'
   | 'message_late'
   | 'reader_stalled'
   | 'shutting_down'
   | 'unauthenticated'
   | 'rate_limited'
+  | 'not_offered'
   | 'unknown_route'
   | 'wrong_method'
   | 'unsupported_media_type'

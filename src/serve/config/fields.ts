@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type Device, deviceProblem } from '../../engine/device.js';
 import type { Size } from '../../image/types.js';
 import { addressPattern } from './address.js';
 
@@ -36,6 +37,11 @@ export function readInputSize(text: string): Size {
   const [width, height] = text.split('x').map(Number) as [number, number];
   return { width, height };
 }
+
+/** A device of the engine. */
+export const deviceField = z.string().refine((text): text is Device => deviceProblem(text) === undefined, {
+  error: ({ input }) => deviceProblem(String(input)),
+});
 
 /** Path of a file. */
 export const path = z.string().min(1);

@@ -25,6 +25,8 @@ export function limitsOf(config: ServeConfig): ServeLimits {
     httpDeadlineSeconds: config.httpDeadlineSeconds,
     keepaliveSeconds: config.keepaliveSeconds,
     keepaliveTimeoutSeconds: config.keepaliveTimeoutSeconds,
+    connectionAgeSeconds: config.connectionAgeSeconds,
+    connectionAgeGraceSeconds: config.connectionAgeGraceSeconds,
     readSeconds: config.readSeconds,
     streamItems: config.streamItems,
     batchRequests: config.batchRequests,

@@ -81,7 +81,7 @@ describe('errors name', () => {
       { flags: { queueImages: '0' }, env: { VICREGL_DEVICE: 'gpu' }, file: file({ batchImages: 'many' }) },
       /^the configuration has 3 problems:\n/,
       /^ {2}queueImages \(--queue-images\): 0 is not accepted; use whole number >= 2, <= 1000000$/m,
-      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not accepted; use auto, cpu, cuda$/m,
+      /^ {2}device \(VICREGL_DEVICE\): "gpu" is not auto, cpu, cuda, or cuda: with numbers of devices, such as cuda:0,1$/m,
       /^ {2}batchImages \(serve\.yaml\): "many" is not accepted; use whole number >= 1, <= 1024$/m,
     );
     for (const wrong of ['', ' ', '1.5', '1e', '-1', 'NaN', 'Infinity']) {

@@ -1,6 +1,16 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../image/decode.js';
-import { bytes, inputSize, listener, optionalListener, readInputSize, webOrigin, whole } from './fields.js';
+import {
+  bytes,
+  deviceField,
+  inputSize,
+  listener,
+  optionalListener,
+  path,
+  readInputSize,
+  webOrigin,
+  whole,
+} from './fields.js';
 import { securityKeys, securityProblems } from './securityKeys.js';
 import { defaultServeLimits, MAX_METADATA_BYTES } from './serveLimits.js';
 
@@ -40,14 +50,25 @@ const models = {
     .array(z.string().min(1))
     .min(1)
     .optional()
-    .describe('Model folders, by path or by name (see vicregl models list). Default: the bundled model.'),
-  device: z
-    .enum(['auto', 'cpu', 'cuda'])
+    .describe(
+      'Model folders, by path or by name (see vicregl models list). Default: the bundled model, or none with modelDir.',
+    ),
+  modelDir: path
+    .optional()
+    .describe(
+      'Models directory: DIR/NAME/VERSION/ are model folders, VERSION a whole number. Each model is served in its highest version; new ' +
+        'versions and models are picked up while the service runs. They follow those of model.',
+    ),
+  modelDirPollSeconds: whole(1, 86_400).default(15).describe('Seconds between two looks at modelDir.'),
+  device: deviceField
     .default('auto')
     .describe(
-      'Device that runs the models. auto: CUDA if a small run on it succeeds, else the CPU; cuda: an error if it does not. int8 models run on the CPU only.',
+      'Device that runs the models: auto, cpu, cuda, or cuda:0,1 for these devices of a machine. auto: CUDA if a small run on it succeeds, ' +
+        'else the CPU; cuda: an error if it does not. int8 models run on the CPU only.',
     ),
-  workers: whole(1, 256).default(1).describe('Processes that run each model; each holds the whole model.'),
+  workers: whole(1, 256)
+    .default(1)
+    .describe('Processes that run each model, on each device if device names several; each holds the whole model.'),
   threads: whole(1, 1024)
     .optional()
     .describe('Threads of each worker. Default: the number of cores divided by the workers.'),
@@ -68,6 +89,9 @@ const models = {
 };
 
 const { image, output, ...defaults } = defaultServeLimits;
+
+/** A week. Timers of Node have at most 24 days. */
+const MAX_AGE_SECONDS = 604_800;
 
 const limits = {
   maxMessageBytes: whole(1024, 2 ** 31 - 1)
@@ -116,6 +140,18 @@ const limits = {
   keepaliveTimeoutSeconds: whole(1, 3600)
     .default(defaults.keepaliveTimeoutSeconds)
     .describe('Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end.'),
+  connectionAgeSeconds: whole(0, MAX_AGE_SECONDS)
+    .default(defaults.connectionAgeSeconds)
+    .describe(
+      'Seconds, with a jitter of 10 %, after which a connection takes no new calls, so that its client connects again and finds ' +
+        'replicas that were added. Running calls continue. Over HTTP the next response closes the connection. 0: never.',
+    ),
+  connectionAgeGraceSeconds: whole(0, MAX_AGE_SECONDS)
+    .default(defaults.connectionAgeGraceSeconds)
+    .describe(
+      'Seconds after connectionAgeSeconds in which the running calls of a gRPC connection have to end; then they fail as UNAVAILABLE. ' +
+        '0: no limit, for streams of hours.',
+    ),
   readSeconds: whole(1, 86_400)
     .default(defaults.readSeconds)
     .describe(

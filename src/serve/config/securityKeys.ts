@@ -46,7 +46,12 @@ export const securityKeys = {
     .max(10_000)
     .optional()
     .describe('The same list within the configuration file. With tokensFile or tokens, calls require a bearer token.'),
-  openHealth: z.boolean().default(true).describe('Whether grpc.health.v1 can be called without a token.'),
+  openHealth: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether grpc.health.v1, and ServerLive and ServerReady of the Open Inference Protocol, can be called without a token.',
+    ),
   requestsPerSecond: rate
     .optional()
     .describe('Sustained calls per second for each token whose entry does not set it. Default: no limit.'),

@@ -44,6 +44,10 @@ export interface ServeLimits {
   readonly keepaliveSeconds: number;
   /** Seconds in which a ping has to be answered; otherwise the connection is closed, and its calls end. */
   readonly keepaliveTimeoutSeconds: number;
+  /** Seconds after which a connection is closed to new calls, so that its client connects again and finds new replicas; 0: never. */
+  readonly connectionAgeSeconds: number;
+  /** Seconds in which the running calls of such a connection have to end; 0: no limit. */
+  readonly connectionAgeGraceSeconds: number;
   /** Maximum seconds for a caller to receive a response message, per MiB of it. */
   readonly readSeconds: number;
   /** Maximum unanswered items of one stream. */
@@ -137,6 +141,10 @@ export const defaultServeLimits: ServeLimits = {
   // Routers drop connections that are silent for some minutes; a ping has 17 bytes.
   keepaliveSeconds: 60,
   keepaliveTimeoutSeconds: 20,
+  // A new replica has its share of the load after this time, and a connection costs little.
+  connectionAgeSeconds: 1800,
+  // A stream may work through a data set for hours.
+  connectionAgeGraceSeconds: 0,
   // 17 kB a second is a poor mobile connection; slower readers hold memory that other responses need.
   readSeconds: 60,
   // A full batch on CUDA: more would only wait in the queue.

@@ -11,6 +11,8 @@ export interface CallIdentity {
   readonly requestId: string;
   /** Name of the token's holder, if calls need a token. */
   caller?: string;
+  /** The protocol of the call, if it is not our own over gRPC. */
+  readonly protocol?: string | undefined;
   /** Its server span, if calls are traced. */
   readonly span?: CallSpan | undefined;
 }
@@ -23,6 +25,11 @@ export function safeRequestId(given: string | undefined): string {
 /** The fields that identify a call in log lines. */
 export function logFields(identity: CallIdentity | undefined): Readonly<Record<string, string>> {
   if (!identity) return {};
-  const { requestId, caller, span } = identity;
-  return { requestId, ...(caller !== undefined && { caller }), ...(span && traceLogFields(span.ids)) };
+  const { requestId, caller, protocol, span } = identity;
+  return {
+    requestId,
+    ...(caller !== undefined && { caller }),
+    ...(protocol !== undefined && { protocol }),
+    ...(span && traceLogFields(span.ids)),
+  };
 }

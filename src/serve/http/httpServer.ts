@@ -22,6 +22,7 @@ import { scrape } from '../operations/scrape.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { httpAdmission } from './admission.js';
 import { timeoutHeader } from './answerCall.js';
+import { connectionAges } from './connectionAge.js';
 import { sendError } from './errorBody.js';
 import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
@@ -185,11 +186,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   // Bodies are read by the routes, within the limits of the service.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.addHook('onRequest', async (request, reply) => open(request, reply));
-  app.addHook('onSend', async (_request, reply) => {
+  const isOld = connectionAges(limits.connectionAgeSeconds);
+  app.addHook('onSend', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
     // The connection would otherwise stay open for the next request.
-    if (draining.signal.aborted) reply.header('connection', 'close');
+    if (draining.signal.aborted || isOld(request.raw.socket)) reply.header('connection', 'close');
   });
   if (corsOrigins.length > 0) {
     await app.register(cors, {

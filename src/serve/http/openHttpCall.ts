@@ -37,6 +37,11 @@ export function openHttpCall(
 ): CountedCall {
   const socket = request.socket;
   let late = false;
+  let sent = false;
+  raw.once('finish', () => {
+    // Node also emits it when the connection is closed with a part of the response unsent; `writableFinished` does not tell either.
+    sent = !socket.destroyed;
+  });
   const counted = openCountedCall(
     {
       identity,
@@ -49,7 +54,7 @@ export function openHttpCall(
           ? new ServeError('shutting_down', 'the server was shut down before the call was answered')
           : new ServeError('cancelled', 'the caller closed the connection before the response was sent');
       },
-      isSent: () => raw.writableFinished,
+      isSent: () => sent,
       httpStatus: () => sentHttpStatus(raw),
       reset: () => raw.destroy(),
     },

@@ -20,6 +20,8 @@ export interface HealthMonitorOptions {
 export interface HealthMonitor {
   /** Whether the default model is serving: the state of the whole service. */
   readonly serving: boolean;
+  /** The last reported state of a model (`name` or `name@version`); false for one that is not served. */
+  isServing(name: string): boolean;
   /** Current problems of models, in words for callers. A model that lacks one of its workers may still be serving. */
   readonly problems: readonly string[];
   /** Everything is NOT_SERVING from now on. */
@@ -180,6 +182,7 @@ export function createHealthMonitor(options: HealthMonitorOptions): HealthMonito
     get serving() {
       return serving();
     },
+    isServing: (name) => reported.get(name) ?? false,
     get problems() {
       return [...problems()];
     },

@@ -49,8 +49,20 @@ export interface ModelRegistry {
    * @returns `name@version` of the old and of the new model, once the new one is served
    * @throws ServeError `unknown_model`, or `invalid_argument` if the model cannot be reloaded or its new name is already served;
    *   ModelFolderError or EngineError if the new model fails to open or to warm up.
+   * @param reopen opens the new model, now and at later reloads; default: as the model was opened before
    */
-  reload(name: string): Promise<{ readonly from: string; readonly to: string }>;
+  reload(name: string, reopen?: ModelSource['reopen']): Promise<{ readonly from: string; readonly to: string }>;
+  /**
+   * Serves one more model, after the others, once it is warmed up.
+   * @returns its `name@version`
+   * @throws ServeError `invalid_argument` if this is already served; ModelFolderError or EngineError if it fails to open or to warm up.
+   */
+  add(open: () => Promise<Engine>): Promise<string>;
+  /**
+   * Serves a model no longer: requests cannot name it any more, and its engine is closed when the running ones are answered.
+   * @throws ServeError `unknown_model`, or `invalid_argument` for the default model.
+   */
+  remove(name: string): void;
   /** Calls the listener when `served` has changed. @returns removes the listener */
   watch(listener: () => void): () => void;
   /** Finishes accepted requests, then closes every engine. */
@@ -140,29 +152,52 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     await entry.model.engine.close();
   }
 
-  async function replace(old: Entry): Promise<{ readonly from: string; readonly to: string }> {
-    const from = modelLabel(old.model);
-    if (old.reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
-    const engine = await old.reopen();
-    const to = modelLabel({ engine });
+  /** Opens and warms up an engine. @param check throws for a model that may not be served */
+  async function openWarm(open: () => Promise<Engine>, check: (label: string) => void): Promise<Engine> {
+    const engine = await open();
     try {
-      if (to !== from && labels().includes(to)) {
-        throw new ServeError(
-          'invalid_argument',
-          `model: the folder of ${from} now holds ${to}, which is served already`,
-        );
-      }
+      check(modelLabel({ engine }));
       await warmEngine(engine, limits);
       if (closed) throw new ServeError('shutting_down', 'the server is shutting down');
+      return engine;
     } catch (error) {
       await engine.close();
       throw error;
     }
-    entries[entries.indexOf(old)] = entryOf(engine, old.reopen);
+  }
+
+  /** Closes the engine of an entry that is no longer served, when its last request is answered. */
+  function retireLater(old: Entry): void {
     const retired = retire(old).finally(() => retiring.delete(old));
     retiring.set(old, retired);
     for (const listener of listeners) listener();
-    return { from, to };
+  }
+
+  async function replace(old: Entry, reopen = old.reopen): Promise<{ readonly from: string; readonly to: string }> {
+    const from = modelLabel(old.model);
+    if (reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
+    const engine = await openWarm(reopen, (label) => {
+      if (label === from || !labels().includes(label)) return;
+      throw new ServeError(
+        'invalid_argument',
+        `model: the folder of ${from} now holds ${label}, which is served already`,
+      );
+    });
+    entries[entries.indexOf(old)] = entryOf(engine, reopen);
+    retireLater(old);
+    return { from, to: modelLabel({ engine }) };
+  }
+
+  /** Models that are being added, for which a close has to wait. */
+  const adding = new Set<Promise<unknown>>();
+
+  async function addModel(open: () => Promise<Engine>): Promise<string> {
+    const engine = await openWarm(open, (label) => {
+      if (labels().includes(label)) throw new ServeError('invalid_argument', `model: ${label} is served already`);
+    });
+    entries.push(entryOf(engine, open));
+    for (const listener of listeners) listener();
+    return modelLabel({ engine });
   }
 
   return {
@@ -189,13 +224,26 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
         if (entry.users === 0) entry.onUnused?.();
       }
     },
-    async reload(name) {
+    async reload(name, reopen) {
       const entry = find(name);
       // Concurrent reloads of a model share one reload.
-      entry.reloading ??= replace(entry).finally(() => {
+      entry.reloading ??= replace(entry, reopen).finally(() => {
         delete entry.reloading;
       });
       return entry.reloading;
+    },
+    async add(open) {
+      const added = addModel(open);
+      adding.add(added);
+      return added.finally(() => adding.delete(added));
+    },
+    remove(name) {
+      const entry = find(name);
+      if (entry === entries[0]) {
+        throw new ServeError('invalid_argument', `model: ${modelLabel(entry.model)} is the default model and stays`);
+      }
+      entries.splice(entries.indexOf(entry), 1);
+      retireLater(entry);
     },
     watch(listener) {
       listeners.add(listener);
@@ -204,7 +252,8 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     async close() {
       closed = true;
       // Opening a model may take minutes, and its result is no longer needed.
-      await Promise.race([Promise.allSettled(entries.flatMap(({ reloading }) => reloading ?? [])), terminated]);
+      const opening = [...entries.flatMap(({ reloading }) => reloading ?? []), ...adding];
+      await Promise.race([Promise.allSettled(opening), terminated]);
       await Promise.all(retiring.values());
       for (const { model } of entries) {
         await model.queue.close();

@@ -73,7 +73,9 @@ export function createMetrics(): Metrics {
   });
   const items = new Counter({
     name: 'vicregl_items_total',
-    help: 'Answered items of batches and streams by method and gRPC status; their calls are in vicregl_requests_total.',
+    help:
+      'Answered items of batches and streams, and images of answered ModelInfer calls, by method and gRPC status; their calls are in ' +
+      'vicregl_requests_total.',
     labelNames: ['method', 'code'],
     registers,
   });

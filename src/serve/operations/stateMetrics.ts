@@ -1,9 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { EngineStatus } from '../../engine/engine.js';
+import type { EngineStatus, WorkerStatus } from '../../engine/engine.js';
 import type { FeatureStoreStats } from '../api/stored/featureStore.js';
 import type { ServedModel } from '../inference/registry.js';
 import type { SpanCounts } from '../tracing/tracing.js';
 import { measureEventLoopLag, registerEventLoopLag } from './eventLoopLag.js';
+import type { ModelDirStatus } from './modelDir/modelDir.js';
 
 /** The state that each scrape reads. */
 export interface ServeState {
@@ -15,6 +16,8 @@ export interface ServeState {
   readonly storedFeatures: () => FeatureStoreStats;
   /** Bytes of the requests in progress, of the responses that callers have not received yet, and of maps. */
   readonly held: () => { readonly requests: number; readonly answers: number; readonly maps: number };
+  /** State of the models directory; undefined without one. */
+  readonly modelDir: () => ModelDirStatus | undefined;
   readonly isReady: () => boolean;
   /** When the certificate expires; undefined without TLS. */
   readonly certificateExpires: () => Date | undefined;
@@ -51,6 +54,10 @@ const labelsOf = ({ engine: { manifest } }: Pick<ServedModel, 'engine'>) => ({
   name: manifest.name,
   version: manifest.version,
 });
+
+/** The device of a worker, such as cuda:1. */
+const deviceOf = ({ engine }: Pick<ServedModel, 'engine'>, { device }: WorkerStatus): string =>
+  device ?? engine.provider;
 
 function registerModels(registry: Registry, { models }: ServeState): void {
   const registers = [registry];
@@ -100,15 +107,18 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   const labelNames = ['name', 'version'];
   new Gauge({
     name: 'vicregl_workers',
-    help: 'Worker processes by model and state (starting, idle, busy, failed).',
-    labelNames: [...labelNames, 'state'],
+    help: 'Worker processes by model, device (cpu, or cuda with its number) and state (starting, idle, busy, failed).',
+    labelNames: [...labelNames, 'device', 'state'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
-          const { workers } = model.engine.status;
-          this.set({ ...labelsOf(model), state }, workers.filter((worker) => worker.state === state).length);
+        const { workers } = model.engine.status;
+        for (const device of new Set(workers.map((worker) => deviceOf(model, worker)))) {
+          const here = workers.filter((worker) => deviceOf(model, worker) === device);
+          for (const state of ['starting', 'idle', 'busy', 'failed'] as const) {
+            this.set({ ...labelsOf(model), device, state }, here.filter((worker) => worker.state === state).length);
+          }
         }
       }
     },
@@ -116,13 +126,13 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Gauge({
     name: 'vicregl_worker_resident_memory_bytes',
     help: 'Resident memory of each worker process, as of its last response.',
-    labelNames: [...labelNames, 'worker'],
+    labelNames: [...labelNames, 'device', 'worker'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const [place, { rssBytes }] of model.engine.status.workers.entries()) {
-          this.set({ ...labelsOf(model), worker: place }, rssBytes);
+        for (const [place, worker] of model.engine.status.workers.entries()) {
+          this.set({ ...labelsOf(model), device: deviceOf(model, worker), worker: place }, worker.rssBytes);
         }
       }
     },
@@ -130,15 +140,17 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   new Counter({
     name: 'vicregl_worker_restarts_total',
     help:
-      'Replaced workers by model and reason: died (crashed, or killed for memory), hung (killed because a run took longer ' +
+      'Replaced workers by model, device and reason: died (crashed, or killed for memory), hung (killed because a run took longer ' +
       'than runSeconds), or broken (killed because a run failed, and then the check after it).',
-    labelNames: [...labelNames, 'reason'],
+    labelNames: [...labelNames, 'device', 'reason'],
     registers,
     collect() {
       this.reset();
       for (const model of models()) {
-        for (const [reason, count] of Object.entries(model.engine.status.restarts)) {
-          this.inc({ ...labelsOf(model), reason }, count);
+        for (const worker of model.engine.status.workers) {
+          for (const [reason, count] of Object.entries(worker.restarts)) {
+            this.inc({ ...labelsOf(model), device: deviceOf(model, worker), reason }, count);
+          }
         }
       }
     },
@@ -161,12 +173,16 @@ function registerWorkers(registry: Registry, { models }: ServeState): void {
   });
   new Counter({
     name: 'vicregl_worker_busy_seconds_total',
-    help: 'Seconds that workers have been busy with requests, by model.',
-    labelNames,
+    help: 'Seconds that workers have been busy with requests, by model and device.',
+    labelNames: [...labelNames, 'device'],
     registers,
     collect() {
       this.reset();
-      for (const model of models()) this.inc(labelsOf(model), model.engine.status.busySeconds);
+      for (const model of models()) {
+        for (const worker of model.engine.status.workers) {
+          this.inc({ ...labelsOf(model), device: deviceOf(model, worker) }, worker.busySeconds);
+        }
+      }
     },
   });
 }
@@ -261,12 +277,46 @@ function registerStoredFeatures(registry: Registry, { storedFeatures }: ServeSta
   }
 }
 
+/** Metrics of the models directory; absent without one. */
+function registerModelDir(registry: Registry, { modelDir }: ServeState): void {
+  if (modelDir() === undefined) return;
+  const registers = [registry];
+  new Gauge({
+    name: 'vicregl_model_dir_readable',
+    help: '1 if the models directory could be read at the last look and holds models, else 0; loaded models stay.',
+    registers,
+    collect() {
+      this.set(modelDir()?.readable ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'vicregl_model_dir_refused',
+    help: '1 for each version in the models directory that cannot be served (damaged, or its warm-up failed); the log has the reason.',
+    labelNames: ['name', 'version'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, version } of modelDir()?.refused ?? []) this.set({ name, version }, 1);
+    },
+  });
+  new Counter({
+    name: 'vicregl_model_dir_refusals_total',
+    help: 'Versions in the models directory that were refused, each once until its files change.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(modelDir()?.refusals ?? 0);
+    },
+  });
+}
+
 /** Registers gauges of the server's state. @returns stops the measurements */
 export function registerState(registry: Registry, state: ServeState): () => void {
   registerModels(registry, state);
   registerWorkers(registry, state);
   registerDecoder(registry, state);
   registerStoredFeatures(registry, state);
+  registerModelDir(registry, state);
   for (const [name, help, read] of [
     ['vicregl_held_request_bytes', 'Bytes of the requests in progress; requestBytes limits them.', 'requests'],
     [

@@ -20,17 +20,22 @@ export interface CallContext extends CallIdentity {
 /** Keyed by the metadata object of the call, so that callers cannot forge it by headers; and by its stream. */
 const contexts = new WeakMap<Metadata | ServerHttp2Stream, CallContext>();
 
-/**
- * Creates the context of a call from its metadata.
- * @param begin begins the server span of the call
- */
+/** What else is known of a call when its context is created. */
+interface NewCall {
+  /** The protocol in log lines, if it is not our own. */
+  readonly protocol?: string | undefined;
+  /** Begins the server span of the call. */
+  begin?(requestId: string): CallSpan | undefined;
+}
+
+/** Creates the context of a call from its metadata. */
 export function createCallContext(
   metadata: Metadata,
   stream: ServerHttp2Stream | undefined,
-  begin?: (requestId: string) => CallSpan | undefined,
+  { protocol, begin }: NewCall = {},
 ): CallContext {
   const requestId = safeRequestId(metadata.get(requestIdKey)[0]?.toString());
-  const context: CallContext = { requestId, stream, span: begin?.(requestId) };
+  const context: CallContext = { requestId, stream, protocol, span: begin?.(requestId) };
   contexts.set(metadata, context);
   if (stream) contexts.set(stream, context);
   return context;

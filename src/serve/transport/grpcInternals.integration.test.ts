@@ -18,7 +18,9 @@ import { rawCall } from '../../../test/support/rawCall.js';
 import { callFields, connectRaw, FRAME, frame, headerBlock, headers } from '../../../test/support/rawFrames.js';
 import { until } from '../../../test/support/until.js';
 import {
+  dropConnections,
   dropIncoming,
+  droppedWithSession,
   endedWithSession,
   http2ServersOf,
   interceptOwnStatus,
@@ -104,6 +106,21 @@ describe('private parts of grpc-js in use', () => {
     rawCall(session, '/test.Service/Unary', [Buffer.alloc(1)]).end();
     const [, fields] = await seen;
     assert.equal(fields[':path'], '/test.Service/Unary');
+  });
+
+  test('its connections: without them, the calls of a forced shutdown end as CANCELLED at their callers, who do not retry', async (t) => {
+    const { server, session } = await start(t);
+    const opened = once(http2ServersOf(server)[0]!, 'stream') as Promise<[ServerHttp2Stream]>;
+    const call = rawCall(session, '/test.Service/Bidi', [Buffer.alloc(1)]);
+    call.on('error', () => {});
+    const [stream] = await opened;
+    const { session: serverSession } = stream;
+    assert.equal(droppedWithSession(stream, serverSession), false);
+    const ended = once(stream, 'close');
+    dropConnections(server);
+    await ended;
+    assert.equal(droppedWithSession(stream, serverSession), true);
+    await until(() => session.destroyed);
   });
 
   test('a release without these fields fails at the start', () => {
@@ -207,12 +224,14 @@ describe("private parts of Node's http2 in use", () => {
     client.send(headers(1, callFields('/test.Service/Bidi')));
     const [stream] = await opened;
     assert.equal(endedWithSession(stream), false);
+    const { session: serverSession } = stream;
     // One of the few errors of which Node is notified.
     const continuation = frame(FRAME.continuation, 0, 3, headerBlock([['x', 'a']]));
     client.send(frame(FRAME.headers, 0, 3, headerBlock(callFields('/none'))), ...Array(100).fill(continuation));
     assert.equal(isProtocolError(await failed), true);
     await until(() => stream.destroyed);
     assert.equal(endedWithSession(stream), true);
+    assert.equal(droppedWithSession(stream, serverSession), false);
     assert.equal(isProtocolError(Object.assign(new Error('reset'), { code: 'ECONNRESET' })), false);
   });
 });

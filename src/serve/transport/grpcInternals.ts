@@ -2,14 +2,25 @@
  * All uses of grpc-js 1.14 and of Node's http2 beyond their public interfaces, and nothing else.
  * `grpcInternals.integration.test.ts` tests each of them on a real server: run it first when either is upgraded.
  */
-import type { Http2SecureServer, Http2Server, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2';
+import {
+  constants,
+  type Http2SecureServer,
+  type Http2Server,
+  type Http2Session,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerOptions,
+} from 'node:http2';
 import type { Readable } from 'node:stream';
 import { type Server, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 
 /** Private fields of grpc-js's Server. */
 interface ServerInternals {
   readonly commonServerOptions?: ServerOptions;
-  readonly http2Servers?: ReadonlyMap<Http2Server | Http2SecureServer, unknown>;
+  readonly http2Servers?: ReadonlyMap<
+    Http2Server | Http2SecureServer,
+    { readonly sessions?: ReadonlySet<ServerHttp2Session> }
+  >;
 }
 
 /** Makes an incompatible upgrade fail when the server starts. */
@@ -36,6 +47,15 @@ export function http2ServersOf(server: Server): readonly (Http2Server | Http2Sec
   const { http2Servers } = server as unknown as ServerInternals;
   if (!http2Servers || http2Servers.size === 0) throw missing('http2Servers');
   return [...http2Servers.keys()];
+}
+
+/**
+ * Closes every connection of a gRPC server so that its clients see a lost connection, which is UNAVAILABLE and retried. grpc-js's own
+ * forceShutdown resets each stream with CANCEL, which they report as CANCELLED.
+ */
+export function dropConnections(server: Server): void {
+  const { http2Servers } = server as unknown as ServerInternals;
+  for (const { sessions = [] } of http2Servers?.values() ?? []) for (const session of sessions) session.destroy();
 }
 
 /** Private fields of the call that grpc-js gives to the innermost interceptor. */
@@ -113,6 +133,15 @@ export function isProtocolError({ code }: NodeJS.ErrnoException): boolean {
 export function endedWithSession(stream: ServerHttp2Stream): boolean {
   const { errored } = stream as { readonly errored?: NodeJS.ErrnoException | null };
   return sessionErrors.some((code) => code === errored?.code);
+}
+
+/**
+ * Whether the service dropped the connection of a stream without an error: at a shutdown, or when the grace period of its age was over.
+ * A stream that its peer ended has a code.
+ * @param session the session of the stream, which has to be read while the stream is open
+ */
+export function droppedWithSession(stream: ServerHttp2Stream, session: Http2Session | undefined): boolean {
+  return session?.destroyed === true && stream.rstCode === constants.NGHTTP2_NO_ERROR;
 }
 
 /**

@@ -1,24 +1,25 @@
 import { setMaxListeners } from 'node:events';
-import { Server } from '@grpc/grpc-js';
+import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import type { Logger } from 'pino';
 import { reflectedPackage } from '../../proto/descriptors.js';
-import { loadVicreglService, serviceName } from '../../proto/load.js';
+import { inferenceServiceName, loadInferenceService, loadVicreglService, serviceName } from '../../proto/load.js';
 import type { MethodMap } from '../api/method.js';
 import { parseAddress } from '../config/address.js';
 import { MAX_METADATA_BYTES, type ServeLimits } from '../config/serveLimits.js';
 import { logFields } from '../dispatch/callIdentity.js';
 import { createInFlight } from '../dispatch/inFlight.js';
 import type { ModelRegistry } from '../inference/registry.js';
+import type { InferenceMethods } from '../kserve/methods.js';
 import type { CertificateStore } from '../operations/auth/certificates.js';
 import type { FailureLog } from '../operations/failureLog.js';
 import type { Metrics } from '../operations/metrics.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchConnections } from './brokenConnections.js';
 import { callContext } from './callContext.js';
-import { http2ServersOf, setHttp2Options } from './grpcInternals.js';
-import { handlersOf, queueingPaths, rawDefinition } from './handlers.js';
+import { dropConnections, http2ServersOf, setHttp2Options } from './grpcInternals.js';
+import { handlersOf, inferenceHandlersOf, queueingPaths, rawDefinition } from './handlers.js';
 import { type Auth, interceptorsOf } from './interceptors.js';
 import type { HandlerHost } from './openCall.js';
 import { serverCredentials } from './tlsCredentials.js';
@@ -26,6 +27,8 @@ import { NO_MESSAGE, uncountedMessage, watchUncountedCalls } from './uncountedCa
 
 export interface GrpcServerOptions {
   readonly methods: MethodMap;
+  /** The methods of the Open Inference Protocol. */
+  readonly inferenceMethods: InferenceMethods;
   readonly models: Pick<ModelRegistry, 'full'>;
   readonly limits: ServeLimits;
   readonly metrics: Metrics;
@@ -39,7 +42,7 @@ export interface GrpcServerOptions {
   readonly tracing?: Pick<Tracing, 'call'> | undefined;
 }
 
-/** The gRPC server with the service's methods, health (grpc.health.v1) and reflection. */
+/** The gRPC server with the service's methods, those of the Open Inference Protocol, health (grpc.health.v1) and reflection. */
 export interface GrpcServer {
   /** Number of calls whose response has not been sent. */
   readonly callsInFlight: number;
@@ -61,8 +64,16 @@ export interface GrpcServer {
   forceShutdown(): void;
 }
 
+/** The age at which grpc-js sends GOAWAY, to which it adds a jitter of 10 %, and how long the calls of the connection may then take. */
+function connectionAge({ connectionAgeSeconds: age, connectionAgeGraceSeconds: grace }: ServeLimits): ServerOptions {
+  return {
+    ...(age > 0 && { 'grpc.max_connection_age_ms': age * 1000 }),
+    ...(grace > 0 && { 'grpc.max_connection_age_grace_ms': grace * 1000 }),
+  };
+}
+
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
-  const { methods, models, limits, metrics, failures, logger, admission, auth, tracing } = options;
+  const { methods, inferenceMethods, models, limits, metrics, failures, logger, admission, auth, tracing } = options;
   const inFlight = createInFlight();
   const draining = new AbortController();
   // Every open stream listens.
@@ -80,6 +91,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     draining: draining.signal,
   };
   const definition = loadVicreglService().service;
+  const inferenceDefinition = loadInferenceService().service;
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_concurrent_streams': limits.callsPerConnection,
@@ -88,10 +100,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     // Without pings, a client that vanished without closing its connection would hold its calls and the connection forever.
     'grpc.keepalive_time_ms': limits.keepaliveSeconds * 1000,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutSeconds * 1000,
+    ...connectionAge(limits),
     interceptors: interceptorsOf({
       auth,
       models,
-      queueing: queueingPaths(definition, methods),
+      queueing: new Set([
+        ...queueingPaths(definition, methods),
+        ...queueingPaths(inferenceDefinition, inferenceMethods),
+      ]),
       metrics,
       failures,
       receiveSeconds: limits.receiveSeconds,
@@ -105,6 +121,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     maxHeaderListPairs: MAX_METADATA_BYTES / 32,
   });
   server.addService(rawDefinition(definition), handlersOf(definition, methods, host));
+  server.addService(
+    rawDefinition(inferenceDefinition),
+    inferenceHandlersOf(inferenceDefinition, inferenceMethods, host),
+  );
   const health = new HealthImplementation();
   health.addToServer(server);
   new ReflectionService(reflectedPackage()).addToServer(server);
@@ -113,7 +133,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   function watch(): void {
     const http2Servers = http2ServersOf(server);
     watchUncountedCalls(http2Servers, {
-      paths: new Set(Object.values(definition).map(({ path }) => path)),
+      paths: new Set([definition, inferenceDefinition].flatMap((each) => Object.values(each).map(({ path }) => path))),
       isForeign: (path) => path.startsWith('/grpc.'),
       ended({ method, code, path, peer, stream }) {
         metrics.requestUnseen(method, code);
@@ -140,7 +160,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     idle: inFlight.idle,
     setHealth(name, serving) {
       const status = serving ? 'SERVING' : 'NOT_SERVING';
-      for (const each of name === '' ? ['', serviceName] : [`${serviceName}/${name}`]) health.setStatus(each, status);
+      const names = name === '' ? ['', serviceName, inferenceServiceName] : [`${serviceName}/${name}`];
+      for (const each of names) health.setStatus(each, status);
     },
     async listen(address, certificates) {
       const { host: hostname } = parseAddress(address, 'address');
@@ -158,6 +179,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       return new Promise((resolve) => server.tryShutdown(() => resolve()));
     },
     forceShutdown() {
+      dropConnections(server);
       server.forceShutdown();
       stopWatching();
     },

@@ -1,7 +1,8 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { MethodDefinitions } from '../../proto/methods.js';
-import { type MethodMap, mapHandlers } from '../api/method.js';
+import type { AnyDefinition, MethodDefinitions } from '../../proto/methods.js';
+import { type Method, type MethodMap, mapHandlers, type ServedMethod } from '../api/method.js';
 import type { RawRequest } from '../dispatch/codec.js';
+import type { InferenceMethods } from '../kserve/methods.js';
 import { itemStreamHandler } from './itemStreamHandler.js';
 import type { HandlerHost } from './openCall.js';
 import { serverStreamHandler } from './serverStreamHandler.js';
@@ -32,8 +33,26 @@ export function handlersOf(
   });
 }
 
+/** The same for the methods of the Open Inference Protocol, which are all unary. */
+export function inferenceHandlersOf(
+  definitions: ServiceDefinition,
+  methods: InferenceMethods,
+  host: HandlerHost,
+): UntypedServiceImplementation {
+  // The type InferenceMethods guarantees that every handler has the messages of its method.
+  const made = Object.entries<ServedMethod<unknown>>(methods).map(([name, { handle }]) => [
+    name,
+    unaryHandler(definitions[name] as AnyDefinition, handle as Method<unknown, unknown>, host),
+  ]);
+  return Object.fromEntries(made) as UntypedServiceImplementation;
+}
+
 /** Paths of the methods whose calls all need a place in a model's queue (`EarlyAdmission`). */
-export function queueingPaths(definitions: MethodDefinitions, methods: MethodMap): ReadonlySet<string> {
-  const names = Object.keys(methods) as (keyof MethodMap)[];
-  return new Set(names.filter((name) => methods[name].admission === 'image').map((name) => definitions[name].path));
+export function queueingPaths(
+  definitions: ServiceDefinition,
+  methods: Readonly<Record<string, Pick<ServedMethod<unknown>, 'admission'>>>,
+): string[] {
+  return Object.keys(methods).flatMap((name) =>
+    methods[name]!.admission === 'image' ? [definitions[name]!.path] : [],
+  );
 }

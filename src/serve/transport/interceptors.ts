@@ -1,5 +1,5 @@
 import { type Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
-import { serviceName } from '../../proto/load.js';
+import { inferenceServiceName, serviceName } from '../../proto/load.js';
 import { type Status, toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
 import { overLimit, type ServeLimits } from '../config/serveLimits.js';
@@ -143,7 +143,8 @@ export function interceptorsOf(options: InterceptorOptions): ServerInterceptor[]
     failures.failed({ method, code: status[code], reason }, () => ({ ...logFields(context), peer }), details);
   }
 
-  const wire = wireInterceptor(serviceName, {
+  const services = [{ name: serviceName }, { name: inferenceServiceName, protocol: 'kserve' }];
+  const wire = wireInterceptor(services, {
     received: metrics.received,
     sent: metrics.sent,
     receiveMs: receiveSeconds * 1000,

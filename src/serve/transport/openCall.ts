@@ -6,7 +6,7 @@ import { logFields } from '../dispatch/callIdentity.js';
 import { type CallHost, type CountedCall, type Durations, openCountedCall } from '../dispatch/countedCall.js';
 import { wasCutOff } from './brokenConnections.js';
 import { callContext } from './callContext.js';
-import { sentStatus } from './grpcInternals.js';
+import { droppedWithSession, sentStatus } from './grpcInternals.js';
 import { addDurations, type StatusWithTrailers, withDetails } from './trailers.js';
 import { claimCount } from './uncountedCalls.js';
 
@@ -85,10 +85,22 @@ export function openCall(grpcCall: GrpcCall, name: string, host: HandlerHost): O
       peer,
       ...deadlineOf(grpcCall),
       whyLost() {
-        if (stream && wasCutOff(stream, session)) {
-          return host.draining.aborted
-            ? new ServeError('shutting_down', 'the server was shut down before the call was answered')
-            : new ServeError('connection_broken', 'the connection of the call was closed for an HTTP/2 protocol error');
+        const broken = stream !== undefined && wasCutOff(stream, session);
+        const dropped = stream !== undefined && droppedWithSession(stream, session);
+        if ((broken || dropped) && host.draining.aborted) {
+          return new ServeError('shutting_down', 'the server was shut down before the call was answered');
+        }
+        if (broken) {
+          return new ServeError(
+            'connection_broken',
+            'the connection of the call was closed for an HTTP/2 protocol error',
+          );
+        }
+        if (dropped) {
+          return new ServeError(
+            'connection_aged',
+            'the connection of the call was closed for its age, and the call took longer than connectionAgeGraceSeconds',
+          );
         }
         return cancellation(grpcCall);
       },

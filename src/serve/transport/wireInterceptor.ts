@@ -25,6 +25,13 @@ export interface RejectedCall {
   readonly peer: string;
 }
 
+/** A service whose calls are watched; those of others (health, reflection) only get their context. */
+export interface WireService {
+  readonly name: string;
+  /** The protocol in log lines, if it is not our own. */
+  readonly protocol?: string;
+}
+
 /** What the innermost interceptor knows of a call when its metadata arrives. */
 export interface CallArrival {
   readonly requestId: string;
@@ -62,9 +69,10 @@ export interface WireObserver {
  * response. It also ends calls that no handler can answer: the message is too large, cannot be read, is incomplete, or is late.
  * grpc-js would end the first two without our details, accept the third as a whole message, and wait for the fourth without limit.
  */
-export function wireInterceptor(service: string, observer: WireObserver): ServerInterceptor {
+export function wireInterceptor(services: readonly WireService[], observer: WireObserver): ServerInterceptor {
   return ({ path, requestStream }, call) => {
-    const ours = path.startsWith(`/${service}/`);
+    const service = services.find(({ name }) => path.startsWith(`/${name}/`));
+    const ours = service !== undefined;
     const method = methodName({ path });
     const start = performance.now();
     const stream = streamUnder(call);
@@ -86,11 +94,10 @@ export function wireInterceptor(service: string, observer: WireObserver): Server
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (ours && !requestStream) timer = setTimeout(() => refuse(observer.lateMessage()), observer.receiveMs);
-            context = createCallContext(
-              metadata,
-              stream,
-              ours ? (requestId) => observer.traced?.(path, metadata, { requestId, start, stream }) : undefined,
-            );
+            context = createCallContext(metadata, stream, {
+              protocol: service?.protocol,
+              ...(ours && { begin: (requestId) => observer.traced?.(path, metadata, { requestId, start, stream }) }),
+            });
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly bytes?: Buffer }, nextMessage) {

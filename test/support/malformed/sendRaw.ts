@@ -1,6 +1,6 @@
 import type { Client } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
-import { loadVicreglService } from '../../../src/proto/load.js';
+import { loadInferenceService, loadVicreglService } from '../../../src/proto/load.js';
 import type { MalformedCase } from './malformedCase.js';
 
 interface RawAnswer {
@@ -15,7 +15,11 @@ interface Definition {
   responseDeserialize(bytes: Buffer): RawAnswer;
 }
 
-const service = loadVicreglService().service as unknown as Readonly<Record<string, Definition>>;
+/** The methods of both services, which have no name in common. */
+const methods = {
+  ...loadVicreglService().service,
+  ...loadInferenceService().service,
+} as unknown as Readonly<Record<string, Definition>>;
 
 const pass = (bytes: Buffer): Buffer => bytes;
 
@@ -44,7 +48,7 @@ export function sendRaw(
   { method, bytes, further = [] }: RawRequest,
   cancelAfterMs?: number,
 ): Promise<RawOutcome> {
-  const { path, requestStream, responseStream, responseDeserialize } = service[method]!;
+  const { path, requestStream, responseStream, responseDeserialize } = methods[method]!;
   return new Promise((resolve) => {
     let failure: RawOutcome | undefined;
     const take = (answer: Buffer | undefined): void => {

@@ -43,7 +43,7 @@ function* takePart(
  * Applies the plan to one map: enlargement, window or cells, pooling, normalisation, PCA, dtype. Large maps are processed in slices of a few
  * milliseconds.
  */
-async function extractMap(
+export async function extractMap(
   { admission }: ServeContext,
   plan: FeaturePlan,
   planned: PlannedMap,

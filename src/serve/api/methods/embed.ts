@@ -6,6 +6,7 @@ import type { EmbedResponse } from '../../../proto/generated/vicregl/v1/EmbedRes
 import type { EmbedStreamRequest__Output } from '../../../proto/generated/vicregl/v1/EmbedStreamRequest.js';
 import type { EmbedStreamResponse } from '../../../proto/generated/vicregl/v1/EmbedStreamResponse.js';
 import { runSync } from '../../../tensor/slices.js';
+import type { Tensor } from '../../../tensor/tensor.js';
 import { type Call, timed } from '../../call/call.js';
 import type { ServeLimits } from '../../config/serveLimits.js';
 import type { ContextLender, ServeContext } from '../context.js';
@@ -13,7 +14,15 @@ import { admitImage, infer } from '../infer.js';
 import { answerEach, checkBatch, itemMethod } from '../items.js';
 import type { ItemMethod } from '../method.js';
 import { globalOutput, modelId } from '../wire/model.js';
-import { readDType, tensorMessage } from '../wire/wireTensor.js';
+import { readDType, tensorMessage, type WireDType, type WireTensor } from '../wire/wireTensor.js';
+
+/** A global vector [C] as the message that a request asks for. */
+export function embeddingMessage(
+  vector: Tensor<'float32'>,
+  { l2Normalize: normalized, dtype }: { readonly l2Normalize: boolean; readonly dtype: WireDType },
+): WireTensor {
+  return runSync(tensorMessage(normalized ? runSync(l2Normalize(vector)) : vector, dtype));
+}
 
 /** Embed: the global vector of one image. */
 export async function embed(context: ServeContext, request: EmbedRequest__Output, call: Call): Promise<EmbedResponse> {
@@ -22,7 +31,7 @@ export async function embed(context: ServeContext, request: EmbedRequest__Output
   const { image } = await admitImage(context, request.image, 'image', call);
   const vector = await infer(context, image, output, call);
   return timed(call, 'encode', () => ({
-    embedding: runSync(tensorMessage(request.l2Normalize ? runSync(l2Normalize(vector)) : vector, dtype)),
+    embedding: embeddingMessage(vector, { l2Normalize: request.l2Normalize, dtype }),
     model: modelId(context),
   }));
 }

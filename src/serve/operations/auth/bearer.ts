@@ -39,9 +39,12 @@ function checkRate(holder: TokenHolder): void {
 
 export interface AuthenticatorOptions {
   readonly store: TokenStore;
-  /** Whether grpc.health.v1 answers without a token. */
+  /** Whether grpc.health.v1, and ServerLive and ServerReady of the Open Inference Protocol, answer without a token. */
   readonly openHealth: boolean;
 }
+
+/** Calls that ask for nothing but the health. ModelReady names the models in its errors. */
+const healthPaths = /^\/(?:grpc\.health\.v1\.Health\/|inference\.GRPCInferenceService\/Server(?:Live|Ready)$)/;
 
 /**
  * Checks that a call has a known token that is within its rate.
@@ -56,7 +59,7 @@ export type Authenticator = (
 
 export function createAuthenticator({ store, openHealth }: AuthenticatorOptions): Authenticator {
   return (path, authorization, onIdentified) => {
-    if (openHealth && path.startsWith('/grpc.health.v1.Health/')) return;
+    if (openHealth && healthPaths.test(path)) return;
     const holder = authenticate(store, authorization);
     // Before the rate limit, so that the log names the holder of a rejected call.
     onIdentified(holder);

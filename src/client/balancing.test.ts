@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadVicreglService } from '../proto/load.js';
+import { balancedChannels } from './balancing.js';
+
+const methods = loadVicreglService().service;
+
+interface Config {
+  readonly loadBalancingConfig: unknown;
+  readonly methodConfig: readonly {
+    readonly name: readonly { readonly method: string }[];
+    readonly retryPolicy: { readonly retryableStatusCodes: readonly string[] };
+  }[];
+}
+
+const configOf = (options: Parameters<typeof balancedChannels>[1]): Config =>
+  JSON.parse(String(balancedChannels(methods, options).calls['grpc.service_config']));
+
+test('every method with one request is retried when UNAVAILABLE, and nothing else is', () => {
+  const { methodConfig, loadBalancingConfig } = configOf({});
+  assert.deepEqual(loadBalancingConfig, [{ round_robin: {} }]);
+  const [{ name, retryPolicy }] = methodConfig as [Config['methodConfig'][number]];
+  const streams = Object.entries(methods).flatMap(([method, { requestStream }]) => (requestStream ? [method] : []));
+  assert.deepEqual(streams, ['EmbedStream', 'ExtractFeaturesStream']);
+  assert.deepEqual(
+    name.map(({ method }) => method).sort(),
+    Object.keys(methods)
+      .filter((method) => !streams.includes(method))
+      .sort(),
+  );
+  assert.deepEqual(retryPolicy.retryableStatusCodes, ['UNAVAILABLE']);
+});
+
+test('a method of which the contract does not say that it may be repeated is not retried', () => {
+  const unknown = { ...methods.Embed, options: { ...methods.Embed.options, idempotency_level: 'IDEMPOTENCY_UNKNOWN' } };
+  const { calls } = balancedChannels({ ...methods, Embed: unknown as typeof methods.Embed }, {});
+  const { methodConfig } = JSON.parse(String(calls['grpc.service_config'])) as Config;
+  assert.ok(!methodConfig[0]!.name.some(({ method }) => method === 'Embed'));
+});
+
+test('without retries no method has a policy and no message is kept', () => {
+  assert.deepEqual(configOf({ retries: false, loadBalancing: 'pick_first' }), {
+    loadBalancingConfig: [{ pick_first: {} }],
+    methodConfig: [],
+  });
+  assert.equal('grpc.retry_buffer_size' in balancedChannels(methods, { retries: false }).calls, false);
+});
+
+test("options of the channel override the client's own", () => {
+  const { calls, itemStreams } = balancedChannels(methods, { channelOptions: { 'grpc.keepalive_time_ms': 5 } });
+  assert.equal(calls['grpc.keepalive_time_ms'], 5);
+  assert.equal(itemStreams['grpc.keepalive_time_ms'], 5);
+});

@@ -1,0 +1,282 @@
+import pLimit from 'p-limit';
+import type { Logger } from 'pino';
+import type { Engine } from '../../../engine/engine.js';
+import { fileProblem } from '../../../files/fileProblem.js';
+import { ServeError } from '../../call/serveError.js';
+import { type ModelRegistry, type ModelSource, modelLabel } from '../../inference/registry.js';
+import { type ModelVersion, type ScannedDir, scanModelDir } from './scan.js';
+
+/** Counts and states for the metrics. */
+export interface ModelDirStatus {
+  /** Whether the last poll could read the directory and found models in it. */
+  readonly readable: boolean;
+  /** Versions that lie in the directory and cannot be served. */
+  readonly refused: readonly Pick<ModelVersion, 'name' | 'version'>[];
+  /** Versions that were refused so far; one whose files have changed counts again. */
+  readonly refusals: number;
+}
+
+export interface ModelDirOptions {
+  /** Path of the models directory. */
+  readonly dir: string;
+  /** Verifies a model folder and starts an engine on it. @throws ModelFolderError or EngineError */
+  readonly open: (dir: string) => Promise<Engine>;
+  /** Warms up an engine that is not served yet. */
+  readonly warm: (engine: Engine) => Promise<void>;
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** Lists the directory; default: the file system. */
+  readonly scan?: (dir: string) => Promise<ScannedDir>;
+}
+
+/** The models of a directory, of which each is served in its highest version that works. */
+export interface ModelDir {
+  /** The models at the start, by name. */
+  readonly sources: readonly ModelSource[];
+  readonly status: ModelDirStatus;
+  /** Labels and names of the models that come from the directory. */
+  readonly names: readonly string[];
+  /** Looks at the directory in intervals from now on, each measured from the end of the last look by a monotonic clock. */
+  start(registry: DirRegistry, intervalMs: number): void;
+  /** Looks at the directory now, as at each interval. */
+  poll(): Promise<void>;
+  /**
+   * Looks at the directory now, and also tries versions again that were refused and have not changed.
+   * @returns the models that are served from it
+   * @throws ServeError naming what was refused, or that the directory cannot be read
+   */
+  reload(): Promise<string>;
+  /** Ends the polling. */
+  stop(): void;
+}
+
+type DirRegistry = Pick<ModelRegistry, 'served' | 'reload' | 'add' | 'remove'>;
+
+interface Refusal {
+  readonly signature: string;
+  readonly message: string;
+  /** Whether it was logged and counted: a folder that is still being written gets time until the next look. */
+  named: boolean;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Opens a version, whose manifest has to have the name and version of its folders. */
+async function openVersion({ name, version, dir }: ModelVersion, open: ModelDirOptions['open']): Promise<Engine> {
+  const engine = await open(dir);
+  const { manifest } = engine;
+  if (manifest.name === name && manifest.version === version) return engine;
+  await engine.close();
+  throw new ServeError(
+    'invalid_argument',
+    `the manifest in ${dir} is of ${manifest.name}@${manifest.version}; folder and manifest must agree: export it with --model-version ${version} to a folder named ${name}, and rename that to ${version}`,
+  );
+}
+
+/**
+ * Opens the models of a directory.
+ * @throws ServeError `invalid_argument` if it cannot be read or no model in it works; engines that were opened are closed then.
+ */
+export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> {
+  const { dir, open, warm, logger, scan = scanModelDir } = options;
+  const served = new Map<string, ModelVersion>();
+  const refusals = new Map<string, Refusal>();
+  const oneAtATime = pLimit(1);
+  let counted = 0;
+  let readable = true;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let registry: DirRegistry | undefined;
+  /** Models without a folder that stay, so that each is logged once. */
+  const kept = new Set<string>();
+
+  const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
+
+  /** Notes that a version does not work. It is named in the log and counted once, when its files no longer change. */
+  function refuse(version: ModelVersion, message: string, named: boolean): void {
+    refusals.set(keyOf(version), { signature: version.signature, message, named });
+    if (!named) return;
+    counted++;
+    const facts = { model: version.name, version: version.version, reason: message };
+    logger.error(facts, 'this version of a model is refused, and tried again when its files change');
+  }
+
+  /** Whether a version was refused and has not changed. */
+  function isRefused(version: ModelVersion): boolean {
+    const known = refusals.get(keyOf(version));
+    if (known?.signature !== version.signature) return false;
+    if (!known.named) refuse(version, known.message, true);
+    return true;
+  }
+
+  /**
+   * The versions to try, the best first: all above the served one, and the served one itself if its files have changed. Lower ones
+   * only if the folder of the served one is gone: damage of its files does not touch what is loaded.
+   */
+  function candidates(name: string, versions: readonly ModelVersion[]): readonly ModelVersion[] {
+    const current = served.get(name);
+    const place = versions.findIndex(({ version }) => version === current?.version);
+    if (current === undefined || place < 0) return versions;
+    return versions.slice(0, versions[place]!.signature === current.signature ? place : place + 1);
+  }
+
+  /** Forgets refusals that no longer matter: of versions below the served one, and of the served one if its files are as they were. */
+  function forgetSuperseded(name: string, versions: readonly ModelVersion[]): void {
+    const current = served.get(name);
+    const place = versions.findIndex(({ version }) => version === current?.version);
+    if (current === undefined || place < 0) return;
+    for (const each of versions.slice(versions[place]!.signature === current.signature ? place : place + 1)) {
+      refusals.delete(keyOf(each));
+    }
+  }
+
+  async function serve(version: ModelVersion): Promise<void> {
+    const { name } = version;
+    const before = served.get(name);
+    const reopen = () => openVersion(version, open);
+    if (before === undefined) await registry!.add(reopen);
+    else await registry!.reload(`${name}@${before.version}`, reopen);
+    served.set(name, version);
+    refusals.delete(keyOf(version));
+    const facts = { model: name, version: version.version, ...(before && { before: before.version }) };
+    logger.info(facts, 'a version from the models directory is served');
+  }
+
+  /** Removes models whose folder is gone; the default model stays. */
+  function removeGone(found: ScannedDir): void {
+    for (const [name, { version }] of served) {
+      if (found.models.has(name)) {
+        kept.delete(name);
+        continue;
+      }
+      const label = `${name}@${version}`;
+      if (modelLabel(registry!.served[0]!) === label) {
+        if (!kept.has(name)) logger.warn({ model: name, version }, 'the folder of the default model is gone; it stays');
+        kept.add(name);
+        continue;
+      }
+      registry!.remove(label);
+      served.delete(name);
+      logger.info({ model: name, version }, 'the folder of the model is gone; it is no longer served');
+    }
+  }
+
+  /** @returns undefined if the directory cannot be read or is empty, as a volume that is not mounted; loaded models stay then */
+  async function look(): Promise<ScannedDir | undefined> {
+    let problem = 'it holds no model (NAME/VERSION/manifest.json)';
+    const found = await scan(dir).catch((error: unknown) => {
+      problem = fileProblem(error);
+      return undefined;
+    });
+    const usable = found !== undefined && found.models.size > 0;
+    if (!usable && readable) logger.error({ dir, reason: problem }, 'the models directory is gone; loaded models stay');
+    if (usable && !readable) logger.info({ dir }, 'the models directory is there again');
+    readable = usable;
+    if (found === undefined) return undefined;
+    for (const name of found.misplaced) {
+      const version = { name, version: '', dir, signature: '' };
+      if (refusals.has(keyOf(version))) continue;
+      refuse(version, `${name}/manifest.json lies beside the versions; move the model to ${name}/VERSION/`, true);
+    }
+    return usable ? found : undefined;
+  }
+
+  async function poll(): Promise<void> {
+    const found = await look();
+    if (found === undefined) return;
+    for (const [name, versions] of found.models) {
+      for (const version of candidates(name, versions)) {
+        if (stopped) return;
+        if (isRefused(version)) continue;
+        try {
+          await serve(version);
+          break;
+        } catch (error) {
+          if (error instanceof ServeError && error.code === 'shutting_down') return;
+          refuse(version, messageOf(error), false);
+        }
+      }
+    }
+    for (const [name, versions] of found.models) forgetSuperseded(name, versions);
+    const present = new Set([...found.models.values()].flat().map(keyOf));
+    for (const name of found.misplaced) present.add(keyOf({ name, version: '' }));
+    for (const key of refusals.keys()) if (!present.has(key)) refusals.delete(key);
+    removeGone(found);
+  }
+
+  function schedule(intervalMs: number): void {
+    if (stopped) return;
+    timer = setTimeout(() => {
+      void oneAtATime(poll)
+        .catch((error: unknown) => logger.error({ err: error }, 'the models directory could not be polled'))
+        .finally(() => schedule(intervalMs));
+    }, intervalMs);
+    timer.unref();
+  }
+
+  const namedRefusals = (): string[] =>
+    [...refusals].flatMap(([key, { named, message }]) => (named ? [`${key}: ${message}`] : []));
+
+  const sources: ModelSource[] = [];
+  try {
+    const found = await look();
+    for (const [name, versions] of found?.models ?? []) {
+      for (const version of versions) {
+        const reopen = () => openVersion(version, open);
+        let engine: Engine | undefined;
+        try {
+          engine = await reopen();
+          await warm(engine);
+        } catch (error) {
+          await engine?.close();
+          // A version that does not work at the start is named at once: there is nothing before it that could be served meanwhile.
+          refuse(version, messageOf(error), true);
+          continue;
+        }
+        sources.push({ engine, reopen });
+        served.set(name, version);
+        break;
+      }
+    }
+  } catch (error) {
+    await Promise.all(sources.map(({ engine }) => engine.close()));
+    throw error;
+  }
+  if (sources.length === 0) {
+    const reasons = namedRefusals().join('; ') || 'it holds no NAME/VERSION/manifest.json, or cannot be read';
+    throw new ServeError('invalid_argument', `modelDir: ${dir} has no model that can be served: ${reasons}`);
+  }
+
+  return {
+    sources,
+    get status() {
+      const refused = [...refusals].flatMap(([key, { named }]) => {
+        const [name, version] = key.split('/') as [string, string];
+        return named ? [{ name, version }] : [];
+      });
+      return { readable, refused, refusals: counted };
+    },
+    get names() {
+      return [...served.values()].flatMap(({ name, version }) => [name, `${name}@${version}`]);
+    },
+    start(given, intervalMs) {
+      registry = given;
+      schedule(intervalMs);
+    },
+    poll: () => oneAtATime(poll),
+    async reload() {
+      await oneAtATime(async () => {
+        refusals.clear();
+        await poll();
+      });
+      // What failed at this look is not being written, as the operator has asked for it.
+      const failed = [...refusals].map(([key, { message }]) => `${key}: ${message}`);
+      if (!readable) throw new ServeError('invalid_argument', `modelDir: ${dir} cannot be read, or holds no model`);
+      if (failed.length > 0) throw new ServeError('invalid_argument', `modelDir: refused ${failed.join('; ')}`);
+      return [...served.values()].map(({ name, version }) => `${name}@${version}`).join(', ');
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

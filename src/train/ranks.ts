@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { Collectives } from '../distributed/collectives.js';
+import { gatherTexts } from '../distributed/gatherTexts.js';
+import { packageVersion } from '../models/packageVersion.js';
+import { headNorm } from '../nn/backbone.js';
+import { env as ortEnv } from '../onnx/runtime.js';
+import { backboneOf, ConfigError, type TrainConfig } from './config.js';
+
+/** What the processes of a distributed training agree on. */
+
+/** Divisors of a number, ascending. */
+const divisors = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
+
+/** @throws ConfigError for a configuration that so many ranks cannot share. */
+export function checkRanks({ batchSize, microBatch, stepsPerRun, model }: TrainConfig, ranks: number): void {
+  if (ranks === 1) return;
+  if (batchSize % ranks !== 0) {
+    const possible = divisors(batchSize);
+    const near = [possible.filter((d) => d < ranks).at(-1), possible.find((d) => d > ranks)].filter(
+      (d) => d !== undefined,
+    );
+    throw new ConfigError(
+      `batchSize ${batchSize} cannot be divided among ${ranks} ranks; use ${near.join(' or ')} ranks, or a batchSize that is a multiple of ${ranks}`,
+    );
+  }
+  const own = batchSize / ranks;
+  const least = headNorm(backboneOf(model)) === 'batch' ? 2 : 1;
+  if (microBatch !== undefined && own % microBatch !== 0) {
+    throw new ConfigError(
+      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${divisors(
+        own,
+      )
+        .filter((d) => d >= least)
+        .join(', ')}`,
+    );
+  }
+  if (stepsPerRun > 1) {
+    throw new ConfigError(`stepsPerRun is ${stepsPerRun}, and ranks exchange data in every step; set it to 1`);
+  }
+}
+
+/**
+ * Compares what must be equal on all ranks.
+ * @param data fingerprint of the photographs
+ * @throws ConfigError on every rank, naming what differs and where.
+ */
+export async function checkAgreement(collectives: Collectives, config: TrainConfig, data: string): Promise<void> {
+  if (collectives.size === 1) return;
+  // Paths may differ from machine to machine, and the numbers of threads too: they do not change the batches.
+  const { threads, data: given, ...rest } = config;
+  const { labels } = given;
+  const digest = createHash('sha256')
+    .update(JSON.stringify({ ...rest, labels }))
+    .digest('hex')
+    .slice(0, 16);
+  const own = {
+    'version of vicregl': packageVersion(),
+    'version of ONNX Runtime': ortEnv.versions.node,
+    configuration: digest,
+    photographs: data,
+  };
+  const texts = await gatherTexts(collectives, JSON.stringify(own));
+  const all = texts.map((text) => JSON.parse(text) as typeof own);
+  for (const what of Object.keys(own) as (keyof typeof own)[]) {
+    const other = all.findIndex((each) => each[what] !== all[0]![what]);
+    if (other === -1) continue;
+    throw new ConfigError(
+      `the ranks differ in their ${what}: ${all[0]![what]} on rank 0, ${all[other]![what]} on rank ${other}; start all with the same`,
+    );
+  }
+}
+
+/** What the ranks tell each other before a step. */
+export interface Round {
+  /** Whether any rank has been asked to stop. */
+  readonly stop: boolean;
+  /** What the ranks have to say, in rank order; empty if nobody has. */
+  readonly said: readonly string[];
+}
+
+/** Exchanges whether to stop, and what is to be written by rank 0. */
+export async function confer(collectives: Collectives, stop: boolean, say: string): Promise<Round> {
+  if (collectives.size === 1) return { stop, said: say === '' ? [] : [say] };
+  const flags = Float32Array.of(stop ? 1 : 0, say === '' ? 0 : 1);
+  await collectives.allReduceSum(flags);
+  const said = flags[1]! > 0 ? await gatherTexts(collectives, say) : [];
+  return { stop: flags[0]! > 0, said: said.filter((text) => text !== '') };
+}
