@@ -29,9 +29,13 @@ export function traceContextInterceptor(): Interceptor {
       start(metadata, listener, next) {
         // The application may register after the client was created.
         api ??= loadApi();
-        api?.propagation.inject<Metadata>(api.context.active(), metadata, {
-          set: (carrier, key, value) => carrier.set(key, value),
-        });
+        try {
+          api?.propagation.inject<Metadata>(api.context.active(), metadata, {
+            set: (carrier, key, value) => carrier.set(key, value),
+          });
+        } catch {
+          // A propagator of the application that cannot write its values must not fail the call.
+        }
         next(metadata, listener);
       },
     });
