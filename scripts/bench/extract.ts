@@ -6,7 +6,7 @@
  * backbone of the same model on prepared pixels, without reading, decoding or writing, in the form that is the fastest here. The
  * processor time of reading and decoding alone is measured too: where both sides keep all cores busy, it bounds the ratio.
  *
- * Memory is that of this process, its inference workers, and the idle raw sessions.
+ * Memory is that of this process and its inference workers, without the raw sessions.
  *
  *   node dist/scripts/bench/extract.js [--images 10000] [--parts 10] [--format npy] [--seconds 10] [--model DIR]
  *
@@ -36,7 +36,7 @@ import type { ResizePolicy } from '../../src/image/types.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { silentProgress } from '../../src/progress/work.js';
 import { stream } from '../../src/tensor/random.js';
-import { residentMb } from '../../test/support/settledMemory.js';
+import { processMb } from '../../test/support/settledMemory.js';
 
 const { values } = parseArgs({
   options: {
@@ -120,7 +120,8 @@ try {
   const formatName = values.format as FormatName;
   const format = await openFormat(formatName, { outputs: extractor.outputs, oneSize: true, dtype: 'float32' });
 
-  const memory: { minutes: number; mb: number }[] = [];
+  const memory: { part: number; minutes: number; mb: number; processMb: number }[] = [];
+  const workers = engine.status.workers.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
   let working = 0;
   const rates: number[] = [];
   const ratios: number[] = [];
@@ -132,8 +133,13 @@ try {
     const cpu = await treeCpuSeconds(process.pid);
     const start = performance.now();
     const sampling = setInterval(() => {
-      void residentMb(process.pid).then((mb) =>
-        memory.push({ minutes: (working + performance.now() - start) / 60e3, mb }),
+      void Promise.all([process.pid, ...workers].map(processMb)).then((each) =>
+        memory.push({
+          part: index,
+          minutes: (working + performance.now() - start) / 60e3,
+          mb: each.reduce((sum, mb) => sum + mb, 0),
+          processMb: each[0]!,
+        }),
       );
     }, 1000);
     const { images } = await extractFeatures({
@@ -170,6 +176,10 @@ try {
   }
   // The first part warms up: the allocators take their memory.
   const settled = memory.filter(({ minutes }) => minutes > working / 60e3 / parts);
+  const partsOf = (of: (sample: (typeof memory)[number]) => number) =>
+    Array.from({ length: parts }, (_, part) =>
+      Math.round(median(memory.filter((sample) => sample.part === part).map(of))),
+    );
   const { threads, sessions, batch, spinning, cpuSecondsPerImage } = raw.side.measurement();
   const rawMs = cpuSecondsPerImage * 1e3;
   console.log(
@@ -197,6 +207,8 @@ try {
           samples: settled.length,
           mb: rounded(median(settled.map(({ mb }) => mb))),
           mbPerMinute: rounded(slope(settled)),
+          mbOfParts: partsOf(({ mb }) => mb),
+          processMbOfParts: partsOf((sample) => sample.processMb),
         },
       },
       null,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
+import { serviceDashboard } from '../../scripts/deploy/dashboard.js';
 import { createClient } from '../../src/client/index.js';
 import { skipWithout } from '../support/prometheusProgram.js';
 import { type ServedProcess, startServedProcessIn } from '../support/servedProcess.js';
@@ -21,9 +22,11 @@ const DEADLINE_MS = 60_000;
 
 interface Rule {
   readonly name: string;
+  readonly type: 'alerting' | 'recording';
   readonly health: string;
   readonly lastError?: string;
-  readonly state: string;
+  /** Of an alert. */
+  readonly state?: string;
 }
 
 async function freePort(): Promise<number> {
@@ -45,6 +48,16 @@ async function eventually<T>(ask: () => Promise<T | undefined>, what: string): P
     await delay(100);
   }
 }
+
+interface Panel {
+  readonly title?: string;
+  readonly targets?: readonly { readonly expr: string }[];
+  readonly panels?: readonly Panel[];
+}
+
+/** The panels of a dashboard, also those inside rows. */
+const panelsOf = ({ panels }: { readonly panels?: unknown }): Panel[] =>
+  ((panels ?? []) as Panel[]).flatMap((panel) => [panel, ...panelsOf(panel)]);
 
 describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
   let scratch: string;
@@ -122,9 +135,52 @@ describe('Prometheus with deploy/prometheus.yml', { skip }, () => {
       const found = await rules();
       return found.length > 0 && found.every(({ health }) => health !== 'unknown') ? found : undefined;
     }, 'the rules are evaluated');
-    for (const { name, health, lastError, state } of evaluated) {
+    for (const { name, type, health, lastError, state } of evaluated) {
       assert.equal(health, 'ok', `${name}: ${lastError}`);
-      assert.equal(state, 'inactive', name);
+      if (type === 'alerting') assert.equal(state, 'inactive', name);
+    }
+  });
+
+  test('every expression of the Grafana dashboard returns data for a service under load', async () => {
+    const client = createClient({ address: served.address });
+    const pixels = { width: 8, height: 8, rgb: new Uint8Array(192) };
+    let loading = true;
+    // Successful calls, items and HTTP requests, and each kind of failure that the dashboard counts.
+    const load = async (): Promise<void> => {
+      for (let deadlineMs = 1; loading; deadlineMs = (deadlineMs % 40) + 1) {
+        await client.embed(pixels);
+        await client.match(pixels, pixels);
+        await client.embed(new Uint8Array(9)).catch(() => undefined);
+        await client.embedBatch([pixels, new Uint8Array(9)]);
+        // Deadlines that pass at various points of a call.
+        await client.embed(pixels, { deadlineMs }).catch(() => undefined);
+        await client.embedBatch(Array(32).fill(pixels), { deadlineMs }).catch(() => undefined);
+        await fetch(`http://${served.httpAddress}/v1/info`);
+        await delay(20);
+      }
+    };
+    const loaded = load();
+    try {
+      const expressions = panelsOf(serviceDashboard()).flatMap(({ title, targets }) =>
+        (targets ?? []).map(({ expr }) => ({ title, expr })),
+      );
+      assert.ok(expressions.length > 40);
+      for (const { title, expr } of expressions) {
+        const asked = expr
+          .replaceAll('$__rate_interval', '30s')
+          .replaceAll('$job', 'vicregl')
+          .replaceAll('$instance', '.*');
+        assert.doesNotMatch(asked, /\$/);
+        const value = await eventually(async () => {
+          const found = await query(asked);
+          return found === undefined || Number.isNaN(found) ? undefined : found;
+        }, `${title}: ${asked} has data`);
+        assert.ok(Number.isFinite(value), `${title}: ${asked} = ${value}`);
+      }
+    } finally {
+      loading = false;
+      await loaded;
+      await client.close();
     }
   });
 

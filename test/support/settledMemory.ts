@@ -29,12 +29,14 @@ export async function settle(pid: number): Promise<void> {
   await delay(SETTLE_MS);
 }
 
+/** Resident memory of a process in MB; 0 if it has ended. */
+export async function processMb(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/statm`, 'utf8').catch(() => '0 0');
+  return (Number(text.split(' ')[1]) * PAGE_BYTES) / 1e6;
+}
+
 /** Resident memory of a service and its workers in MB. */
 export async function residentMb(pid: number): Promise<number> {
-  const pages = await Promise.all(
-    (await treePids(pid)).map(async (one) =>
-      Number((await readFile(`/proc/${one}/statm`, 'utf8').catch(() => '0 0')).split(' ')[1]),
-    ),
-  );
-  return (pages.reduce((sum, count) => sum + count, 0) * PAGE_BYTES) / 1e6;
+  const each = await Promise.all((await treePids(pid)).map(processMb));
+  return each.reduce((sum, mb) => sum + mb, 0);
 }
