@@ -141,7 +141,7 @@ describe('TLS', () => {
     const identity = ({ cert, key }: { cert: string; key: string }) => ({
       tls: { ca, cert: Buffer.from(cert), key: Buffer.from(key) },
     });
-    const noConnection = failsWith('UNAVAILABLE', /^No connection established/);
+    const noConnection = failsWith('UNAVAILABLE', /^round_robin: No connection established/);
     const turnedAway = async (who: { cert: string; key: string }, reason: string): Promise<void> => {
       await assert.rejects(service.client(identity(who)).model(), noConnection);
       assert.equal(refusals.get(new X509Certificate(who.cert).serialNumber), reason);

@@ -70,7 +70,7 @@ describe('a service that decodes images in processes', () => {
   async function serve(t: TestContext, ...flags: string[]): Promise<{ served: ServedProcess; client: Client }> {
     const served = await startServedProcess('--model', model.folder.dir, '--threads', '1', ...flags);
     t.after(() => served.child.kill('SIGKILL'));
-    const client = createClient({ address: served.address, deadlineMs: 20_000 });
+    const client = createClient({ address: served.address, deadlineMs: 20_000, retries: false });
     t.after(() => client.close());
     return { served, client };
   }
