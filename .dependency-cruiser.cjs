@@ -186,8 +186,8 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: ['\\.test\\.ts$', '^src/web/'] },
       to: {
-        // The API of OpenTelemetry is a peer, so that it is the application's; its SDK, a dependency, makes npm install it.
-        // LanceDB is an optional peer, loaded where it is asked for.
+        // Optional peers of the package, which are development dependencies here. OpenTelemetry's API is one so that it is the
+        // application's; its SDK, a dependency, makes npm install it.
         pathNot: '(^|/)(@opentelemetry/api|@lancedb/lancedb|apache-arrow)/',
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
         dependencyTypesNot: ['type-only'],

@@ -25,7 +25,7 @@ export function registerDoctor(program: Command): void {
       ...before,
       name,
     ])
-    .option('--device <device>', 'auto, cpu, cuda, or cuda:0,1')
+    .option('--device <device>', 'auto, cpu or cuda')
     .option('--json', 'print the findings as JSON', false)
     .action(async ({ json, ...flags }: DoctorFlags) => {
       const findings = await examine({
@@ -45,15 +45,19 @@ async function examined(flags: Omit<DoctorFlags, 'json'>): Promise<Examined> {
   const { readServeConfig } = await import('./serveFlags.js');
   const { limitsOf } = await import('../serve/config/limits.js');
   const { parseAddress } = await import('../serve/config/address.js');
-  const { readDevice } = await import('../engine/device.js');
   const { bundledModelFolder } = await import('./defaults.js');
+  const { readDevice } = await import('../engine/device.js');
   const { config } = await readServeConfig({ ...flags }, process.env);
   const { requestBytes, queueBytes, mapBytes, responseBytes, storedFeaturesBytes, decodeProcesses } = limitsOf(config);
   const { address, httpAddress, metricsAddress, adminAddress } = config;
   const addresses = Object.entries({ address, httpAddress, metricsAddress, adminAddress });
+  const { kind: device, ids } = readDevice(config.device);
+  const { modelDir } = config;
+  const named = config.model ?? (modelDir === undefined ? [bundledModelFolder] : []);
+  const models = [...named, ...(modelDir === undefined ? [] : await newestModels(modelDir))];
   return {
-    device: readDevice(config.device).kind,
-    models: config.model ?? [bundledModelFolder],
+    device,
+    models,
     listeners: addresses
       .filter(([, each]) => each !== 'off')
       .map(([key, each]) => {
@@ -62,10 +66,20 @@ async function examined(flags: Omit<DoctorFlags, 'json'>): Promise<Examined> {
       }),
     memory: {
       bounds: { requestBytes, queueBytes, mapBytes, responseBytes, storedFeaturesBytes },
-      workers: config.workers * (config.model?.length ?? 1),
+      workers: config.workers * Math.max(1, ids.length) * models.length,
       decodeProcesses,
     },
   };
+}
+
+/** The folder of the highest version of each model in a models directory; the directory itself if it cannot be read. */
+async function newestModels(dir: string): Promise<string[]> {
+  const { scanModelDir } = await import('../serve/operations/modelDir/scan.js');
+  try {
+    return [...(await scanModelDir(dir)).models.values()].map(([newest]) => newest!.dir);
+  } catch {
+    return [dir];
+  }
 }
 
 const LOCAL: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '[::1]' };

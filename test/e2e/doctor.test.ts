@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -75,6 +75,25 @@ describe('vicregl doctor', () => {
     assert.match(findings.find(({ check }) => check === 'models')!.advice ?? '', /is damaged/);
     assert.match(stdout, /^ERROR +models .*cannot be served$/m);
     assert.match(stdout, /^models: .*cannot be served\n {2}model folder .* is damaged/m);
+  });
+
+  test('the newest versions of a models directory are checked, and a directory that is not there is an error', async () => {
+    const dir = join(scratch, 'models');
+    await mkdir(join(dir, 'tiny'), { recursive: true });
+    await symlink(model.folder.dir, join(dir, 'tiny', '1'));
+    const config = join(scratch, 'dir.yaml');
+    const off = 'httpAddress: off\nmetricsAddress: off\nadminAddress: off\n';
+    await writeFile(config, `address: 127.0.0.1:0\n${off}modelDir: ${dir}\ndevice: cuda:0,1\n`);
+    const models = async () => (await report('--config', config)).findings.filter(({ check }) => check === 'models');
+    assert.deepEqual(
+      (await models()).map(({ severity, found }) => [severity, found.startsWith('tiny@1: ')]),
+      [['ok', true]],
+    );
+    await rm(dir, { recursive: true });
+    assert.deepEqual(
+      (await models()).map(({ severity, found }) => [severity, found]),
+      [['error', `${dir} cannot be served`]],
+    );
   });
 
   test('a taken port is a warning where a service answers, else an error', async () => {

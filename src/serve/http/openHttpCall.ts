@@ -55,7 +55,7 @@ export function openHttpCall(
           : new ServeError('cancelled', 'the caller closed the connection before the response was sent');
       },
       isSent: () => sent,
-      httpStatus: () => sentHttpStatus(raw),
+      httpStatus: () => (sent ? raw.statusCode : 499),
       reset: () => raw.destroy(),
     },
     name,
