@@ -180,7 +180,8 @@ describe('the features of a data set', () => {
     );
   });
 
-  for (const formatName of formatNames) {
+  // Lance names its files at random; test/e2e/extract.test.ts compares its rows.
+  for (const formatName of formatNames.filter((name) => name !== 'lance')) {
     it(`as ${formatName}, interrupted at any batch and resumed, are the bytes of an uninterrupted run`, async () => {
       const outputs = formatName === 'parquet' ? [vector] : [vector, map];
       const whole = fresh();

@@ -32,7 +32,7 @@ import { tiledMaps } from './tiledMaps.js';
 /** Number of images that are decoded at the same time, at least: the default number of libuv's threads. */
 const MIN_DECODED = 4;
 /**
- * Images of a run on the CPU. The maps of larger batches exceed the caches of a core: with ConvNeXt-atto, eight images cost 5 to 25 % more
+ * Images of a run on the CPU. The maps of larger batches exceed the caches of a core: with ConvNeXt-atto, eight images cost 8 to 27 % more
  * processor time each than one or two (docs/benchmarks.md). It divides the groups of images that stay together.
  */
 const CPU_BATCH = 2;
