@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
+import { long } from '../../test/support/longTests.js';
 import { tinyKeys, trainTiny, writePhotographs } from '../../test/support/tinyRun.js';
 import { buildResult } from '../evaluate/result/buildResult.js';
 import { meanFigure } from '../evaluate/result/figures.js';
@@ -65,7 +66,7 @@ async function evaluateCommand(args: readonly string[]): Promise<CommandEnd> {
 
 const sectionNames = ({ sections }: Report): string[] => sections.map(({ title }) => title);
 
-describe('runExperiment', () => {
+describe('runExperiment', long, () => {
   let root: string;
   let commands: string[];
   before(async () => {

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, createClient, VicreglError } from '../../src/client/index.js';
 import { checkHealth } from '../e2e/grpcProbe.js';
 import { failsWith } from '../support/failsWith.js';
+import { long } from '../support/longTests.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { withTinyModel } from '../support/tinyModel.js';
 import { untilMetric } from '../support/untilMetric.js';
@@ -101,7 +102,10 @@ describe('a service that decodes images in processes', () => {
     assert.equal(await metric(served, 'vicregl_requests_total{method="Embed",code="INTERNAL"}'), 1);
   });
 
-  test('loses only the images being decoded when processes are killed under load', bounded, async (t) => {
+  test('loses only the images being decoded when processes are killed under load', {
+    ...bounded,
+    ...long,
+  }, async (t) => {
     const { served, client } = await serve(t, '--decode-processes', '2');
     let on = true;
     let answered = 0;

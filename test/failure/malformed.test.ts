@@ -17,8 +17,8 @@ import { withTinyModel } from '../support/tinyModel.js';
 
 /** Requests that are invalid, unusual or random bytes, from one seed, against the service in its own process. */
 
-const CASES = longTests ? 10_000 : 2500;
-const INFERENCE_CASES = longTests ? 10_000 : 1500;
+const CASES = longTests ? 10_000 : 1500;
+const INFERENCE_CASES = longTests ? 10_000 : 750;
 const CONCURRENCY = 48;
 /** The queue holds all concurrent requests, so that "queue full" does not hide the status that is tested. */
 const flags = ['--queue-reductions', String(CONCURRENCY), '--queue-matches', String(CONCURRENCY)];

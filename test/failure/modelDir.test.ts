@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Client, createClient } from '../../src/client/index.js';
 import { writeModelFolder } from '../../src/models/folder.js';
+import { long } from '../support/longTests.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { tinyManifest, tinyModelFiles } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
@@ -43,7 +44,7 @@ after(async () => {
 
 const inUse = async (): Promise<string> => (await client.model()).version;
 
-test('versions come, break and go while requests run, and no request fails', async () => {
+test('versions come, break and go while requests run, and no request fails', long, async () => {
   let over = false;
   const seen = new Set<string>();
   const callers = Array.from({ length: 2 }, async () => {
