@@ -19,7 +19,7 @@ import { untilMetric } from '../support/untilMetric.js';
 
 /** The malformed requests of gRPC as JSON, and those that only HTTP can have, from one seed: no crash, right codes, nothing leaked. */
 
-const CASES = longTests ? 10_000 : 1000;
+const CASES = longTests ? 10_000 : 1500;
 const CONCURRENCY = 16;
 const SEED = 6;
 /** What must not be in an answer: paths of this machine, lines of a stack. */
