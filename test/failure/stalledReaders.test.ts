@@ -152,6 +152,7 @@ describe('a client that stops reading over HTTP', () => {
 
   const counted = 'vicregl_requests_total{method="ExtractFeatures"';
   const rejected = 'vicregl_requests_rejected_total{method="ExtractFeatures"';
+  const unsent = 'vicregl_http_requests_total{route="/v1/features",status="499"}';
 
   test('its connection is closed, its resources are released, and other calls are answered', async (t) => {
     const { httpAddress, metric } = await startServer(t, { readSeconds: 0.02 });
@@ -163,6 +164,7 @@ describe('a client that stops reading over HTTP', () => {
     assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeatures"}'), 0);
     assert.equal(await metric(`${rejected},reason="READER_STALLED"}`), 1);
     assert.equal(await metric(`${counted},code="RESOURCE_EXHAUSTED"}`), 1);
+    assert.equal(await metric(unsent), 1);
     const next = await fetch(`http://${httpAddress}/v1/info`);
     assert.equal(next.status, 200);
   });
@@ -174,6 +176,7 @@ describe('a client that stops reading over HTTP', () => {
     await until(async () => (await metric('vicregl_held_response_bytes')) === 0);
     assert.equal(await metric('vicregl_requests_in_flight{method="ExtractFeatures"}'), 0);
     assert.equal(await metric(`${counted},code="CANCELLED"}`), 1);
+    assert.equal(await metric(unsent), 1);
   });
 
   test('a client that reads slowly receives the complete answer', async (t) => {

@@ -70,7 +70,7 @@ export async function answerCall(
 
   host.metrics.received(name, body.bytes.byteLength);
   request.call.counted = true;
-  const open = openHttpCall(reply, request, { identity: request.call.identity, deadline, name }, host);
+  const open = openHttpCall(reply, request, { deadline, name }, host);
   try {
     const payload = await work(body, open.call).finally(() => body.release());
     open.call.signal.throwIfAborted();

@@ -28,7 +28,7 @@ import type { HttpHost } from './httpHost.js';
 import { answerUnreadable, createHttpListener, leavesBody } from './listener.js';
 import { EMBEDDINGS_METHOD, EMBEDDINGS_PATH, embeddingsRoute } from './openai/embeddings.js';
 import { openapiDocument } from './openapi/document.js';
-import { sentHttpStatus } from './openHttpCall.js';
+import { sentHttpStatus, watchSent } from './openHttpCall.js';
 import { servePage } from './page.js';
 import { requestSpan } from './requestSpan.js';
 import { routes, type UnaryMethodName } from './routes.js';
@@ -159,12 +159,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       identity: { requestId, span: tracing && requestSpan(tracing, request, { requestId, start }) },
       start,
       counted: false,
+      sent: false,
     };
+    watchSent(reply, request.call);
     reply.header(requestIdKey, request.call.identity.requestId);
     metrics.httpStarted();
     inFlight.begin();
     reply.raw.once('close', () => {
-      const code = sentHttpStatus(reply.raw);
+      const code = sentHttpStatus(reply, request.call);
       metrics.httpFinished(request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown'), code);
       const { counted, identity, refusal = { code: 'CANCELLED' } } = request.call;
       if (!counted) identity.span?.end({ ...refusal, httpStatus: code });

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServeError } from '../call/serveError.js';
 import type { SpanOutcome } from '../call/trace.js';
@@ -12,6 +11,8 @@ export interface HttpRequestState {
   readonly start: number;
   /** Set once a call has been opened for it, which counts and logs it, and ends its span. */
   counted: boolean;
+  /** Whether the whole response was sent. Read it when the response has closed. */
+  sent: boolean;
   /** How a request was refused that no call was opened for. */
   refusal?: Pick<SpanOutcome, 'code' | 'reason'>;
 }
@@ -24,27 +25,34 @@ export interface Deadline {
   passed(what: string): ServeError;
 }
 
+/**
+ * Sets `sent` when the whole response was passed to the system. `writableFinished` of Node does not tell: it is also true after the
+ * connection was closed with a part of the response unsent, and so is its event `finish`.
+ */
+export function watchSent({ raw }: FastifyReply, state: Pick<HttpRequestState, 'sent'>): void {
+  const { socket } = raw;
+  raw.once('finish', () => {
+    state.sent = socket?.destroyed === false;
+  });
+}
+
 /** The status of a response that has closed; 499 if the caller went away before the whole response was sent. */
-export const sentHttpStatus = (response: Pick<ServerResponse, 'writableFinished' | 'statusCode'>): number =>
-  response.writableFinished ? response.statusCode : 499;
+export const sentHttpStatus = ({ raw }: FastifyReply, { sent }: Pick<HttpRequestState, 'sent'>): number =>
+  sent ? raw.statusCode : 499;
 
 /** Opens a call for a request whose body has arrived. */
 export function openHttpCall(
-  { raw }: FastifyReply,
-  { ip, raw: request }: Pick<FastifyRequest, 'ip' | 'raw'>,
-  { identity, deadline, name }: { readonly identity: CallIdentity; readonly deadline: Deadline; readonly name: string },
+  reply: FastifyReply,
+  { ip, raw: request, call: state }: Pick<FastifyRequest, 'ip' | 'raw' | 'call'>,
+  { deadline, name }: { readonly deadline: Deadline; readonly name: string },
   host: CallHost & { readonly draining: AbortSignal },
 ): CountedCall {
+  const { raw } = reply;
   const socket = request.socket;
   let late = false;
-  let sent = false;
-  raw.once('finish', () => {
-    // Node also emits it when the connection is closed with a part of the response unsent; `writableFinished` does not tell either.
-    sent = !socket.destroyed;
-  });
   const counted = openCountedCall(
     {
-      identity,
+      identity: state.identity,
       peer: `${ip}:${socket.remotePort}`,
       fields: { protocol: 'http' },
       deadline: deadline.at,
@@ -54,8 +62,8 @@ export function openHttpCall(
           ? new ServeError('shutting_down', 'the server was shut down before the call was answered')
           : new ServeError('cancelled', 'the caller closed the connection before the response was sent');
       },
-      isSent: () => sent,
-      httpStatus: () => (sent ? raw.statusCode : 499),
+      isSent: () => state.sent,
+      httpStatus: () => sentHttpStatus(reply, state),
       reset: () => raw.destroy(),
     },
     name,
