@@ -58,7 +58,7 @@ const layers = {
   experiments: ['report', 'evaluate', 'train', 'plot', 'models', 'data', 'image', 'onnx', 'files', 'tensor'],
   serve: ['proto', 'match', 'featureOps', 'decode', 'engine', 'models', 'image', 'onnx', 'files', 'tensor'],
   runsView: ['serve/http', 'train', 'data', 'files'],
-  doctor: ['models', 'onnx'],
+  doctor: ['models', 'onnx', 'image'],
   bench: ['client', 'proto', 'models', 'onnx', 'image', 'tensor'],
   cli: [
     'distributed',

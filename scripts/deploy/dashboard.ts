@@ -4,6 +4,7 @@ import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard';
 import * as prometheus from '@grafana/grafana-foundation-sdk/prometheus';
 import * as stat from '@grafana/grafana-foundation-sdk/stat';
 import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries';
+import { FAULTS } from './faults.js';
 
 /** The Grafana dashboard of the service. `scripts/deploy/writeDeploy.ts` writes it to deploy/grafana-dashboard.json. */
 
@@ -22,8 +23,6 @@ const sum = (by: string, expression: string): string =>
 const quantile = (q: number, by: string, histogram: string, labels?: string): string =>
   `histogram_quantile(${q}, ${sum(by === '' ? 'le' : `le, ${by}`, rate(`${histogram}_bucket`, labels))})`;
 
-/** Codes of the service's own faults; the same as in deploy/alerts.yml. */
-const FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DATA_LOSS"';
 /** Zero where nothing has failed yet: a counter without events has no series. */
 const share = (part: string, whole: string): string => `(${part} or ${whole} * 0) / (${whole} > 0)`;
 
@@ -107,7 +106,7 @@ const rows: readonly { readonly title: string; readonly panels: readonly Builder
           unit: 'percentunit',
           description: 'Share of the calls that failed with INTERNAL, UNKNOWN, UNAVAILABLE or DATA_LOSS.',
         },
-        share(sum('', rate('vicregl_requests_total', FAULTS)), sum('', rate('vicregl_requests_total'))),
+        share(sum('', rate('vicregl_requests_total', `code=~"${FAULTS}"`)), sum('', rate('vicregl_requests_total'))),
       ),
       figure(
         'Latency p99',

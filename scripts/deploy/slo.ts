@@ -1,11 +1,11 @@
 import { stringify } from 'yaml';
+import { FAULTS } from './faults.js';
 
 /**
  * Service level objectives as Prometheus rules: recording rules of the share of bad calls in several windows, and alerts on the speed at
  * which the error budget is used up (multiwindow, multi-burn-rate alerts; Google's SRE workbook, chapter 5).
  */
 
-const FAULTS = 'INTERNAL|UNKNOWN|UNAVAILABLE|DATA_LOSS';
 /** Seconds; a bucket of vicregl_request_duration_seconds. */
 const LATENCY = 1;
 

@@ -25,7 +25,7 @@ export function registerDoctor(program: Command): void {
       ...before,
       name,
     ])
-    .option('--device <device>', 'auto, cpu or cuda')
+    .option('--device <device>', 'auto, cpu, cuda or cuda:0,1, as of serve')
     .option('--json', 'print the findings as JSON', false)
     .action(async ({ json, ...flags }: DoctorFlags) => {
       const findings = await examine({

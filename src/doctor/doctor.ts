@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { readableFormats } from '../image/format.js';
 import { checkDevice } from './checkDevice.js';
 import { checkFileLimit } from './checkFileLimit.js';
 import { checkImages, loadSharp } from './checkImages.js';
@@ -75,7 +76,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const findings = [
     checkNode(process.version, engines.node, `${process.platform}-${process.arch}`),
     await checkRuntime(loadRuntime, dependencies['onnxruntime-node']!),
-    await checkImages(loadSharp, ['jpeg', 'png', 'webp', 'gif', 'tiff', 'avif']),
+    await checkImages(loadSharp, readableFormats),
     checkFileLimit(await readFile('/proc/self/limits', 'utf8').catch(() => undefined)),
   ];
   try {

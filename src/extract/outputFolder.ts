@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { isFileError } from '../files/fileProblem.js';
 import { makeFolder, writeOutput } from '../files/output.js';
-import { syncFolder } from '../files/syncedFile.js';
+import { syncPath } from '../files/syncedFile.js';
 import { ExtractError } from './extractError.js';
 import { shardName } from './shardPlan.js';
 import { writeStaged } from './stagedFile.js';
@@ -214,7 +214,7 @@ export async function beginFolder(
     }
     await writeOutput('--out', out, async () => {
       await createWhole(join(out, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
-      await syncFolder(out);
+      await syncPath(out);
     });
     // Of this process, or of another one that was faster.
     existing = (await readManifest(out))!;

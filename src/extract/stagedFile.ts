@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, writeOutput } from '../files/output.js';
-import { syncFolder } from '../files/syncedFile.js';
+import { syncPath } from '../files/syncedFile.js';
 
 /** A whole file: relative to the output folder, with / between folders. */
 export interface WrittenFile {
@@ -17,19 +17,21 @@ const BUFFER_BYTES = 2 ** 20;
 
 const PIECE_BYTES = 2 ** 22;
 
-const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+/** A name beside a path that no other process has. */
+export const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
 
 /** Parts of files that several processes write are left by a killed process if they are older than this. */
 const ABANDONED_MS = 600_000;
 
-/** Removes what killed processes have left of a file. @param olderMs only what is older than this */
-async function removeLeftovers(path: string, olderMs: number): Promise<void> {
+/** Removes what killed processes have left of a file or folder. @param olderMs only what is older than this */
+export async function removeLeftovers(path: string, olderMs: number): Promise<void> {
   const folder = dirname(path);
   const prefix = `.${basename(path)}.`;
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix) || !name.endsWith('.tmp')) continue;
     const found = await stat(join(folder, name)).catch(() => undefined);
-    if (found !== undefined && Date.now() - found.mtimeMs >= olderMs) await rm(join(folder, name), { force: true });
+    if (found !== undefined && Date.now() - found.mtimeMs >= olderMs)
+      await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 
@@ -115,7 +117,7 @@ export async function stageFile(out: string, path: string, shared = false): Prom
     commit: () =>
       writing(async () => {
         await rename(temporary, target);
-        await syncFolder(dirname(target));
+        await syncPath(dirname(target));
       }),
     async abandon() {
       await file?.close().catch(() => undefined);

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, writeOutput } from '../files/output.js';
-import { syncFolder } from '../files/syncedFile.js';
-import { digestOf, type Staged, type WrittenFile } from './stagedFile.js';
+import { syncPath } from '../files/syncedFile.js';
+import { digestOf, removeLeftovers, type Staged, temporaryOf, type WrittenFile } from './stagedFile.js';
 
 /** A folder that a library fills beside its place, and that appears there when it is whole. */
 export interface StagedFolder extends Staged {
@@ -24,15 +23,6 @@ async function contentOf(folder: string): Promise<{ readonly files: readonly str
   return { files: paths(false), folders: paths(true) };
 }
 
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
 /**
  * Begins a folder of the output folder. The caller holds the lock of its shard. What an earlier attempt left in its place, whole or
  * not, stays there until the new one is committed.
@@ -42,18 +32,13 @@ async function syncFile(path: string): Promise<void> {
 export async function stageFolder(out: string, path: string): Promise<StagedFolder> {
   const target = join(out, path);
   const name = basename(path);
-  const prefix = `.${name}.`;
-  const parent = join(dirname(target), `${prefix}${randomUUID()}.tmp`);
+  const parent = temporaryOf(target);
   const written = join(parent, name);
   const writing = <T>(work: () => Promise<T>): Promise<T> => writeOutput('--out', target, work);
 
   await writing(async () => {
     await makeFolder(dirname(target));
-    for (const left of await readdir(dirname(target))) {
-      if (left.startsWith(prefix) && left.endsWith('.tmp')) {
-        await rm(join(dirname(target), left), { recursive: true, force: true });
-      }
-    }
+    await removeLeftovers(target, 0);
     await mkdir(parent);
   });
   return {
@@ -64,11 +49,11 @@ export async function stageFolder(out: string, path: string): Promise<StagedFold
         const { files, folders } = await contentOf(written);
         const found: WrittenFile[] = [];
         for (const file of files) {
-          await syncFile(file);
+          await syncPath(file);
           const relative = file.slice(written.length + 1).replaceAll('\\', '/');
           found.push({ path: `${path}/${relative}`, ...(await digestOf(file)) });
         }
-        for (const folder of [...folders, written]) await syncFolder(folder);
+        for (const folder of [...folders, written]) await syncPath(folder);
         return found;
       }),
     commit: () =>
@@ -77,7 +62,7 @@ export async function stageFolder(out: string, path: string): Promise<StagedFold
         await rm(target, { recursive: true, force: true });
         await rename(written, target);
         await rm(parent, { recursive: true, force: true });
-        await syncFolder(dirname(target));
+        await syncPath(dirname(target));
       }),
     abandon: () => rm(parent, { recursive: true, force: true }),
   };

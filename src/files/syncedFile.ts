@@ -31,12 +31,15 @@ export async function writeSynced(
   return { sha256: hash.digest('hex'), bytes };
 }
 
-/** Waits until the names in a folder are on the disk: those of new files, and of what was renamed. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+/**
+ * Waits until a file that somebody else has written is on the disk; of a folder, the names in it: those of new files, and of what was
+ * renamed.
+ */
+export async function syncPath(path: string): Promise<void> {
+  const opened = await open(path, 'r');
   try {
-    await folder.sync();
+    await opened.sync();
   } finally {
-    await folder.close();
+    await opened.close();
   }
 }

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { fileProblem } from '../files/fileProblem.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../files/output.js';
-import { syncFolder, writeSynced } from '../files/syncedFile.js';
+import { syncPath, writeSynced } from '../files/syncedFile.js';
 
 /** A folder that holds a segmentation head: `head.onnx` and `manifest.json`. */
 
@@ -131,9 +131,9 @@ export async function writeSegmentationHead(
       await writeSynced(join(temporary, GRAPH_FILE), graph);
       const text = new TextEncoder().encode(`${JSON.stringify(complete, null, 2)}\n`);
       await writeSynced(join(temporary, MANIFEST_FILE), text);
-      await syncFolder(temporary);
+      await syncPath(temporary);
       await rename(temporary, target);
-      await syncFolder(dirname(target));
+      await syncPath(dirname(target));
     } finally {
       await rm(temporary, { recursive: true, force: true });
     }

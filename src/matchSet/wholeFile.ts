@@ -1,6 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { syncFolder } from '../files/syncedFile.js';
+import { syncPath } from '../files/syncedFile.js';
 
 /**
  * Writes a file beside its place, syncs it and renames it: at every moment there is the whole file or none.
@@ -23,7 +23,7 @@ export async function writeWholeFile(
     const written = await open(temporary, 'r+');
     await written.sync().finally(() => written.close());
     await rename(temporary, path);
-    await syncFolder(dirname(path));
+    await syncPath(dirname(path));
   } catch (error) {
     await remove();
     throw error;

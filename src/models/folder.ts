@@ -3,7 +3,7 @@ import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileProblem } from '../files/fileProblem.js';
 import { checkOutputFolder, makeFolder } from '../files/output.js';
-import { type FileContent, syncFolder, writeSynced } from '../files/syncedFile.js';
+import { type FileContent, syncPath, writeSynced } from '../files/syncedFile.js';
 import { listedFileProblem } from './listedFile.js';
 import type { Manifest } from './manifest.js';
 import { ModelFolderError } from './modelFolderError.js';
@@ -173,9 +173,9 @@ export async function writeModelFolder(
     const whole = parseManifest({ ...manifest, ...(await complete(temporary)), files: listed }, about);
     const text = new TextEncoder().encode(`${JSON.stringify(whole, null, 2)}\n`);
     await writeSynced(join(temporary, manifestFileName), text);
-    await syncFolder(temporary);
+    await syncPath(temporary);
     await moveIntoPlace(temporary, target);
-    await syncFolder(dirname(target));
+    await syncPath(dirname(target));
     return whole;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });

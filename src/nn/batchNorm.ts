@@ -77,8 +77,8 @@ export function batchNormLayer(
 }
 
 /**
- * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. The CPU provider has one operator for it, which takes each channel as a row; for
- * other providers it is composed of elementary operators.
+ * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. For one
+ * rank, the CPU provider has one operator for it, which takes each channel as a row; else it is composed of elementary operators.
  */
 function normalise(x: Value, weight: Value, bias: Value, channelAxis: number, ranks: number): BatchNormOutputs {
   const shape = x.shape as readonly number[];

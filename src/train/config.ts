@@ -11,6 +11,7 @@ import {
 } from '../nn/backbone.js';
 import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
 import { explainIssue, keyTree } from './configKeys.js';
+import { divisorsOf, neighboursIn } from './divisors.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
 
@@ -22,7 +23,7 @@ const share = z.tuple([z.number().gt(0).max(1), z.number().gt(0).max(1)]);
 export function microBatchChoices(batchSize: number, norm: 'layer' | 'batch'): number[] {
   // The variance of a single vector is undefined.
   const min = norm === 'batch' ? 2 : 1;
-  return Array.from({ length: batchSize }, (_, i) => i + 1).filter((m) => m >= min && batchSize % m === 0);
+  return divisorsOf(batchSize, min);
 }
 
 /** Problems of a micro-batch size, with values that are valid. */
@@ -32,11 +33,7 @@ function microBatchProblems(
 ): string[] {
   if (microBatch === undefined || microBatch === batchSize) return [];
   const divisors = microBatchChoices(batchSize, headNorm(backbone));
-  const nearest = [
-    divisors.filter((divisor) => divisor < microBatch).at(-1),
-    divisors.find((divisor) => divisor > microBatch),
-  ].filter((divisor) => divisor !== undefined);
-  const use = `use ${nearest.join(' or ')}`;
+  const use = `use ${neighboursIn(divisors, microBatch).join(' or ')}`;
   return [
     ...(batchSize % microBatch === 0 ? [] : [`${microBatch} does not divide batchSize ${batchSize}; ${use}`]),
     ...(microBatch < divisors[0]!

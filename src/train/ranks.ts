@@ -4,34 +4,24 @@ import { gatherTexts } from '../distributed/gatherTexts.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { headNorm } from '../nn/backbone.js';
 import { env as ortEnv } from '../onnx/runtime.js';
-import { backboneOf, ConfigError, type TrainConfig } from './config.js';
+import { backboneOf, ConfigError, microBatchChoices, type TrainConfig } from './config.js';
+import { divisorsOf, neighboursIn } from './divisors.js';
 
 /** What the processes of a distributed training agree on. */
-
-/** Divisors of a number, ascending. */
-const divisors = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1).filter((d) => n % d === 0);
 
 /** @throws ConfigError for a configuration that so many ranks cannot share. */
 export function checkRanks({ batchSize, microBatch, stepsPerRun, model }: TrainConfig, ranks: number): void {
   if (ranks === 1) return;
   if (batchSize % ranks !== 0) {
-    const possible = divisors(batchSize);
-    const near = [possible.filter((d) => d < ranks).at(-1), possible.find((d) => d > ranks)].filter(
-      (d) => d !== undefined,
-    );
+    const near = neighboursIn(divisorsOf(batchSize), ranks);
     throw new ConfigError(
       `batchSize ${batchSize} cannot be divided among ${ranks} ranks; use ${near.join(' or ')} ranks, or a batchSize that is a multiple of ${ranks}`,
     );
   }
   const own = batchSize / ranks;
-  const least = headNorm(backboneOf(model)) === 'batch' ? 2 : 1;
   if (microBatch !== undefined && own % microBatch !== 0) {
     throw new ConfigError(
-      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${divisors(
-        own,
-      )
-        .filter((d) => d >= least)
-        .join(', ')}`,
+      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${microBatchChoices(own, headNorm(backboneOf(model))).join(', ')}`,
     );
   }
   if (stepsPerRun > 1) {

@@ -10,6 +10,7 @@ import type { LocalSpace__Output } from '../../proto/generated/vicregl/v1/LocalS
 import type { WantedOutputs } from '../api/methods/inferOutputs.js';
 import { invalid } from '../api/wire/fields.js';
 import type { ServeLimits } from '../config/serveLimits.js';
+import { quoted } from './errorText.js';
 import { type Options, type ParameterName, parameterKinds, readParameters } from './parameters.js';
 import { type InputName, inputNameOf, readImages } from './tensors.js';
 
@@ -66,7 +67,7 @@ export interface InferRequest {
 /** @throws ServeError `invalid_argument` listing the values. */
 function oneOf<T>(field: string, value: string, values: Readonly<Record<string, T>>): T {
   if (Object.hasOwn(values, value)) return values[value]!;
-  throw invalid(`${field}: ${JSON.stringify(value.slice(0, 64))} is none of ${Object.keys(values).join(', ')}`);
+  throw invalid(`${field}: ${quoted(value)} is none of ${Object.keys(values).join(', ')}`);
 }
 
 /** The resize policy in an image of our own messages. */
@@ -74,7 +75,7 @@ function resizeOf(text: string | undefined): Pick<Image__Output, 'shortestSide' 
   if (text === undefined) return {};
   const policy = readResizeText(text);
   const isWrong = policy === undefined || Object.values(policy).some((value) => Number(value) > MAX_UINT32);
-  if (isWrong) throw invalid(`resize: ${JSON.stringify(text.slice(0, 64))} is not ${RESIZE_FORMS} (pixels)`);
+  if (isWrong) throw invalid(`resize: ${quoted(text)} is not ${RESIZE_FORMS} (pixels)`);
   switch (policy.kind) {
     case 'native':
       return { native: {}, resize: 'native' };
@@ -90,9 +91,7 @@ function requestedOutputs(outputs: readonly RequestedOutput[]): readonly OutputT
   const names = outputs.map(({ name }, i) => {
     const known = outputNames.find((each) => each === name);
     if (known !== undefined) return known;
-    throw invalid(
-      `outputs[${i}].name: ${JSON.stringify(name.slice(0, 64))} is not an output; there are ${outputNames.join(' and ')}`,
-    );
+    throw invalid(`outputs[${i}].name: ${quoted(name)} is not an output; there are ${outputNames.join(' and ')}`);
   });
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) throw invalid(`outputs: ${twice} is listed twice; list each output once`);

@@ -6,6 +6,7 @@ import type { ServerMetadataResponse } from '../../proto/generated/inference/Ser
 import { invalid } from '../api/wire/fields.js';
 import { stagesOf } from '../api/wire/model.js';
 import type { ModelRegistry, ServedModel } from '../inference/registry.js';
+import { quoted } from './errorText.js';
 import type { OutputTensorName } from './inferRequest.js';
 import { isReady, type ServingState, versionsOf } from './served.js';
 import { inputs } from './tensors.js';
@@ -66,7 +67,7 @@ export function repositoryIndex(
 ): RepositoryIndexResponse {
   if (repositoryName !== '') {
     throw invalid(
-      `repository_name: ${JSON.stringify(repositoryName.slice(0, 64))} is not a repository; leave the field empty for the models of the server`,
+      `repository_name: ${quoted(repositoryName)} is not a repository; leave the field empty for the models of the server`,
     );
   }
   const models = served.map((model) => {

@@ -1,6 +1,6 @@
 import type { InferParameter__Output } from '../../proto/generated/inference/InferParameter.js';
 import { invalid } from '../api/wire/fields.js';
-import { fieldName } from './fieldName.js';
+import { fieldName, quoted } from './errorText.js';
 
 /** Reads the parameters of requests, inputs and outputs. */
 
@@ -65,7 +65,7 @@ export function readParameters<Name extends ParameterName>(
   allowed: readonly Name[],
 ): Options<Name> {
   const entries = Object.entries(parameters).map(([name, parameter]) => {
-    const at = `${field}[${JSON.stringify(name.slice(0, 64))}]`;
+    const at = `${field}[${quoted(name)}]`;
     const known = allowed.find((each) => each === name);
     if (known === undefined) throw invalid(`${at}: no such parameter; there are ${allowed.join(', ')}`);
     return [known, readValue(at, parameterKinds[known], parameter)] as const;

@@ -3,7 +3,7 @@ import type { _inference_ModelInferRequest_InferInputTensor__Output as InputTens
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { invalid } from '../api/wire/fields.js';
 import { overLimit, type ServeLimits } from '../config/serveLimits.js';
-import { fieldName } from './fieldName.js';
+import { fieldName, quoted } from './errorText.js';
 
 /** The inputs of every model: each is a way to send images. */
 
@@ -166,9 +166,7 @@ function readPixels(field: string, shape: readonly number[], elements: Elements)
 export function inputNameOf(name: string): InputName {
   if (Object.hasOwn(inputs, name)) return name as InputName;
   const known = Object.entries(inputs).map(([own, { datatype, shape }]) => `${own} (${datatype} ${shapeText(shape)})`);
-  throw invalid(
-    `inputs[0].name: ${JSON.stringify(name.slice(0, 64))} is not an input; there are ${known.join(' and ')}`,
-  );
+  throw invalid(`inputs[0].name: ${quoted(name)} is not an input; there are ${known.join(' and ')}`);
 }
 
 /**
@@ -182,9 +180,7 @@ export function readImages(input: InputTensor, raw: Buffer | undefined, limits: 
   const name = inputNameOf(input.name);
   const kind: InputKind = inputs[name];
   if (input.datatype !== kind.datatype) {
-    throw invalid(
-      `${field}.datatype: ${JSON.stringify(input.datatype.slice(0, 64))} is not the datatype of ${name}; send ${kind.datatype}`,
-    );
+    throw invalid(`${field}.datatype: ${quoted(input.datatype)} is not the datatype of ${name}; send ${kind.datatype}`);
   }
   checkShape(field, input.shape, kind, limits);
   const elements = elementsOf(field, input, raw, kind);

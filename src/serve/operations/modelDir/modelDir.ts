@@ -52,7 +52,7 @@ export interface ModelDir {
 type DirRegistry = Pick<ModelRegistry, 'served' | 'reload' | 'add' | 'remove'>;
 
 interface Refusal {
-  readonly signature: string;
+  readonly version: Pick<ModelVersion, 'name' | 'version' | 'signature'>;
   readonly message: string;
   /** Whether it was logged and counted: a folder that is still being written gets time until the next look. */
   named: boolean;
@@ -94,8 +94,8 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
 
   /** Notes that a version does not work. It is named in the log and counted once, when its files no longer change. */
-  function refuse(version: ModelVersion, message: string, named: boolean): void {
-    refusals.set(keyOf(version), { signature: version.signature, message, named });
+  function refuse(version: Refusal['version'], message: string, named: boolean): void {
+    refusals.set(keyOf(version), { version, message, named });
     if (!named) return;
     counted++;
     const facts = { model: version.name, version: version.version, reason: message };
@@ -105,30 +105,20 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   /** Whether a version was refused and has not changed. */
   function isRefused(version: ModelVersion): boolean {
     const known = refusals.get(keyOf(version));
-    if (known?.signature !== version.signature) return false;
+    if (known?.version.signature !== version.signature) return false;
     if (!known.named) refuse(version, known.message, true);
     return true;
   }
 
   /**
-   * The versions to try, the best first: all above the served one, and the served one itself if its files have changed. Lower ones
-   * only if the folder of the served one is gone: damage of its files does not touch what is loaded.
+   * Divides the versions of a model, the highest first, at the served one. To try are all above it, and the served one itself if its
+   * files have changed; the others only if the folder of the served one is gone: damage of its files does not touch what is loaded.
    */
-  function candidates(name: string, versions: readonly ModelVersion[]): readonly ModelVersion[] {
+  function divided(name: string, versions: readonly ModelVersion[]) {
     const current = served.get(name);
     const place = versions.findIndex(({ version }) => version === current?.version);
-    if (current === undefined || place < 0) return versions;
-    return versions.slice(0, versions[place]!.signature === current.signature ? place : place + 1);
-  }
-
-  /** Forgets refusals that no longer matter: of versions below the served one, and of the served one if its files are as they were. */
-  function forgetSuperseded(name: string, versions: readonly ModelVersion[]): void {
-    const current = served.get(name);
-    const place = versions.findIndex(({ version }) => version === current?.version);
-    if (current === undefined || place < 0) return;
-    for (const each of versions.slice(versions[place]!.signature === current.signature ? place : place + 1)) {
-      refusals.delete(keyOf(each));
-    }
+    const end = place < 0 ? versions.length : versions[place]!.signature === current!.signature ? place : place + 1;
+    return { toTry: versions.slice(0, end), superseded: versions.slice(end) };
   }
 
   async function serve(version: ModelVersion): Promise<void> {
@@ -176,7 +166,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     readable = usable;
     if (found === undefined) return undefined;
     for (const name of found.misplaced) {
-      const version = { name, version: '', dir, signature: '' };
+      const version = { name, version: '', signature: '' };
       if (refusals.has(keyOf(version))) continue;
       refuse(version, `${name}/manifest.json lies beside the versions; move the model to ${name}/VERSION/`, true);
     }
@@ -187,7 +177,7 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
     const found = await look();
     if (found === undefined) return;
     for (const [name, versions] of found.models) {
-      for (const version of candidates(name, versions)) {
+      for (const version of divided(name, versions).toTry) {
         if (stopped) return;
         if (isRefused(version)) continue;
         try {
@@ -199,7 +189,10 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
         }
       }
     }
-    for (const [name, versions] of found.models) forgetSuperseded(name, versions);
+    // Refusals of versions that the served one has superseded no longer matter.
+    for (const [name, versions] of found.models) {
+      for (const each of divided(name, versions).superseded) refusals.delete(keyOf(each));
+    }
     const present = new Set([...found.models.values()].flat().map(keyOf));
     for (const name of found.misplaced) present.add(keyOf({ name, version: '' }));
     for (const key of refusals.keys()) if (!present.has(key)) refusals.delete(key);
@@ -252,10 +245,9 @@ export async function openModelDir(options: ModelDirOptions): Promise<ModelDir> 
   return {
     sources,
     get status() {
-      const refused = [...refusals].flatMap(([key, { named }]) => {
-        const [name, version] = key.split('/') as [string, string];
-        return named ? [{ name, version }] : [];
-      });
+      const refused = [...refusals.values()].flatMap(({ version: { name, version }, named }) =>
+        named ? [{ name, version }] : [],
+      );
       return { readable, refused, refusals: counted };
     },
     get names() {
