@@ -1,15 +1,10 @@
 /**
- * Writes the generated files of deploy/: the Grafana dashboard and the rules of the service level objectives. Build first.
+ * Writes the generated files of deploy/: the Grafana dashboard, the rules of the service level objectives, and all rules as the Prometheus
+ * Operator reads them. Build first.
  *
  *   node dist/scripts/deploy/writeDeploy.js
  */
 import { writeFile } from 'node:fs/promises';
-import { dashboardText } from './dashboard.js';
-import { sloText } from './slo.js';
+import { generatedFiles } from './generatedFiles.js';
 
-for (const [path, text] of [
-  ['deploy/grafana-dashboard.json', dashboardText()],
-  ['deploy/slo.yml', sloText()],
-] as const) {
-  await writeFile(path, text);
-}
+for (const [path, text] of await generatedFiles()) await writeFile(path, text);

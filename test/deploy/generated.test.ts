@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { dashboardText } from '../../scripts/deploy/dashboard.js';
-import { sloText } from '../../scripts/deploy/slo.js';
+import { generatedFiles } from '../../scripts/deploy/generatedFiles.js';
 
-for (const [file, text] of [
-  ['grafana-dashboard.json', dashboardText()],
-  ['slo.yml', sloText()],
-] as const) {
-  test(`deploy/${file} is what scripts/deploy/writeDeploy.ts writes`, async () => {
-    assert.equal(await readFile(`deploy/${file}`, 'utf8'), text);
+for (const [path, text] of await generatedFiles()) {
+  test(`${path} is what scripts/deploy/writeDeploy.ts writes`, async () => {
+    assert.equal(await readFile(path, 'utf8'), text);
   });
 }
