@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { type Collectives, singleProcess } from '../distributed/collectives.js';
 import { startMpi } from '../distributed/mpi.js';
+import { visibleDevices } from '../distributed/rankDevice.js';
 import { checkOutputFolder } from '../files/output.js';
 import type { CheckpointChoice } from '../train/checkpoint.js';
 import { ConfigError } from '../train/config.js';
@@ -123,6 +124,7 @@ async function runTraining(flags: TrainFlags, collectives: Collectives): Promise
       signal: stop.signal,
       collectives,
       ...(collectives.local.size > 1 && { threads: threadsOf(collectives) }),
+      ...(device === 'cuda' && { visible: await visibleDevices(process.env) }),
       createProgress: (start, total) => createProgress(start, total, process.stderr),
     });
     if (!leads) return;

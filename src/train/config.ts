@@ -244,6 +244,12 @@ export const trainConfigSchema = z
       .describe(
         'Photographs per forward pass, a divisor of batchSize. Reduces memory; loss and gradients remain those of the whole batch. Default: batchSize.',
       ),
+    syncBatchNorm: z
+      .boolean()
+      .default(true)
+      .describe(
+        'With several ranks (--distributed), whether batch normalisation takes its statistics over the photographs of all ranks. false: over those of each rank, with fewer exchanges.',
+      ),
     epochs: nonNegative.describe(
       'Number of passes over the photographs; may be fractional. 0: the run consists of its initial weights.',
     ),

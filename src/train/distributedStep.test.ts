@@ -143,4 +143,31 @@ describe('a step on several ranks', () => {
       assert.deepEqual(state, before);
     }
   });
+
+  it('without syncBatchNorm has the statistics of each rank, as micro-batches of one process have them', async () => {
+    const config = { ...resNet, syncBatchNorm: false };
+    const { terms, state } = await stepOf({ ...config, microBatch: config.batchSize / 2 });
+    const [first, second] = (await ranksOf(config, 2)) as [
+      { terms: (typeof terms)[]; state: typeof state },
+      { terms: (typeof terms)[]; state: typeof state },
+    ];
+    assert.deepEqual(second, first);
+    for (const [name, value] of Object.entries(terms)) near(first.terms[0]![name]!, value, 1e-4, name);
+    const gradients = [...state].filter(([name]) => name.startsWith('kept/'));
+    const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
+    for (const [name, { data }] of gradients) {
+      const own = first.state.get(name)!.data as Float32Array;
+      const difference = norm(own.map((value, i) => value - Number(data[i])));
+      assert.ok(difference <= 1e-4 * norm(data as Float32Array) + 1e-5 * global, `${name}: ${difference}`);
+    }
+    const running = [...state.keys()].filter((name) => /running_(mean|var)$/.test(name));
+    assert.ok(running.length > 0);
+    // Two updates one after the other move further than the mean of the two.
+    const moved = (after: typeof state, name: string) =>
+      norm((after.get(name)!.data as Float32Array).map((value) => value - (name.endsWith('var') ? 1 : 0)));
+    for (const name of running) {
+      const once = moved(first.state, name);
+      assert.ok(once > 0 && once < moved(state, name), name);
+    }
+  });
 });

@@ -78,6 +78,9 @@ const table = {
   lr: run('learning rate'),
   images_per_s: run('photographs per second'),
   wait_share: run('share of the step spent waiting for the loader'),
+  exchange_share: run(
+    'share of the step that rank 0 spent in exchanges with other ranks, its waiting for them included',
+  ),
 } as const satisfies Readonly<Record<string, LoggedTerm>>;
 
 /** Name of a logged term. */

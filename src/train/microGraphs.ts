@@ -54,7 +54,8 @@ interface MicroForward extends ViewForward {
 
 /** Forward pass of M photographs of a view of `size` pixels. */
 function forward(config: MicroConfig, size: number, provider: Provider): MicroForward {
-  const { model, microBatch, ranks = 1 } = config;
+  const { model, microBatch, syncBatchNorm = true } = config;
+  const ranks = syncBatchNorm ? config.ranks : 1;
   const graph = new Graph(TRAINING_OPSET, provider);
   const parameters = inputParameters(graph, { ranks });
   const input = graph.input(microNames.pixels, config.pixels, [microBatch, size, size, 3]);

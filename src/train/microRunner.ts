@@ -66,7 +66,8 @@ function copyInto(target: Tensor, source: Tensor): void {
  *
  * With several ranks, each takes its part of the batch through the network: rank r the rows from r B / R on. The outputs of all are
  * gathered, so that every rank computes the loss of the whole batch, and carries the gradients of its own rows back (as the authors'
- * FullGatherLayer does). The parameters' gradients are summed over the ranks.
+ * FullGatherLayer does). The parameters' gradients are summed over the ranks. Batch normalisation takes its statistics over all ranks;
+ * without `syncBatchNorm` over each rank's part, and the running statistics are averaged.
  *
  * Weights, state and running statistics change only after every logged scalar, the gradients' norm among them, proved
  * finite.
@@ -75,7 +76,7 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
   const { collectives = singleProcess } = options;
   const { rank, size: ranks } = collectives;
   const config: MicroConfig = { ...given, ranks };
-  const { batchSize, microBatch, viewSizes } = config;
+  const { batchSize, microBatch, viewSizes, syncBatchNorm = true } = config;
   const { device = 'cpu' } = options.session;
   const { parameters, buffers } = networkSpecs(config);
   const state = startState(stateSpecs({ parameters, buffers }, config), options);
@@ -159,6 +160,7 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
       before = after;
     });
     for (const { data } of cache.values()) await collectives.allGather(data as Float32Array);
+    if (!syncBatchNorm) await averageOverRanks(running[before === running[0].tensors ? 0 : 1].memory, collectives);
     return before;
   };
 
@@ -220,6 +222,13 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
       return all;
     },
   };
+}
+
+/** Running statistics that each rank has updated by its own photographs: their means, equal on all ranks. */
+async function averageOverRanks(values: Float32Array, { size, allReduceSum }: Collectives): Promise<void> {
+  if (size === 1 || values.length === 0) return;
+  await allReduceSum(values);
+  for (let i = 0; i < values.length; i++) values[i]! /= size;
 }
 
 /** The inputs of a step, with the locations and labels of all ranks' photographs: the loss reads those of the whole batch. */

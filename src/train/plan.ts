@@ -78,6 +78,7 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
     ...(optimizer.clipNorm !== undefined && { clipNorm: optimizer.clipNorm }),
     batchSize,
     ...(config.microBatch !== undefined && { microBatch: config.microBatch }),
+    syncBatchNorm: config.syncBatchNorm,
     viewSizes: viewsOf(config).map(({ size }) => size),
     pixels: 'uint8',
     dropPath: model.dropPath > 0 && dropPathBlocks(backbone) > 0,

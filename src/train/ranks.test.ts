@@ -22,9 +22,12 @@ describe('the ranks of a training', () => {
   });
 
   it('agree on configuration and photographs, but not on paths and threads', async () => {
-    const agree = (given: readonly (readonly [typeof config, string])[]) =>
+    const agree = (given: readonly (readonly [typeof config, string, string?])[]) =>
       Promise.allSettled(
-        createInMemoryGroup(given.length).map((collectives, rank) => checkAgreement(collectives, ...given[rank]!)),
+        createInMemoryGroup(given.length).map((collectives, rank) => {
+          const [own, photographs, device = 'cpu'] = given[rank]!;
+          return checkAgreement(collectives, own, { device, photographs });
+        }),
       );
     const elsewhere = { ...config, threads: 7, data: { ...config.data, source: '/other/place' } };
     const equal = await agree([
@@ -35,6 +38,7 @@ describe('the ranks of a training', () => {
     for (const [other, message] of [
       [[{ ...config, seed: 1 }, 'p'], /differ in their configuration: \w{16} on rank 0, \w{16} on rank 2; start all/],
       [[config, 'q'], /differ in their photographs: p on rank 0, q on rank 2/],
+      [[config, 'p', 'cuda'], /differ in their device: cpu on rank 0, cuda on rank 2/],
     ] as const) {
       for (const result of await agree([[config, 'p'], [config, 'p'], other])) {
         assert.equal(result.status, 'rejected');

@@ -31,10 +31,14 @@ export function checkRanks({ batchSize, microBatch, stepsPerRun, model }: TrainC
 
 /**
  * Compares what must be equal on all ranks.
- * @param data fingerprint of the photographs
+ * @param own what this rank trains with: its device, and the fingerprint of its photographs
  * @throws ConfigError on every rank, naming what differs and where.
  */
-export async function checkAgreement(collectives: Collectives, config: TrainConfig, data: string): Promise<void> {
+export async function checkAgreement(
+  collectives: Collectives,
+  config: TrainConfig,
+  { device, photographs }: { readonly device: string; readonly photographs: string },
+): Promise<void> {
   if (collectives.size === 1) return;
   // Paths may differ from machine to machine, and the numbers of threads too: they do not change the batches.
   const { threads, data: given, ...rest } = config;
@@ -46,8 +50,9 @@ export async function checkAgreement(collectives: Collectives, config: TrainConf
   const own = {
     'version of vicregl': packageVersion(),
     'version of ONNX Runtime': ortEnv.versions.node,
+    device,
     configuration: digest,
-    photographs: data,
+    photographs,
   };
   const texts = await gatherTexts(collectives, JSON.stringify(own));
   const all = texts.map((text) => JSON.parse(text) as typeof own);

@@ -13,6 +13,8 @@ export interface StepConfig {
   readonly batchSize: number;
   /** Photographs of one forward pass; divides batchSize. All of them when absent. */
   readonly microBatch?: number;
+  /** With several ranks, whether batch normalisation has the statistics of all of them. Default true. */
+  readonly syncBatchNorm?: boolean;
   /** Side of each view in pixels, in view order. */
   readonly viewSizes: readonly number[];
   /** uint8 pixels are normalised in the graph; float32 ones are taken as normalised. */

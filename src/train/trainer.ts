@@ -3,6 +3,8 @@ import type { SkippedImage } from '../data/sample.js';
 import { sourceFingerprint } from '../data/sourceFingerprint.js';
 import { openImageSource, sourceText } from '../data/sources.js';
 import { type Collectives, singleProcess } from '../distributed/collectives.js';
+import { deviceOfRank, type VisibleDevices } from '../distributed/rankDevice.js';
+import { type TimedCollectives, timed } from '../distributed/timed.js';
 import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
 import { learningRate, type ScheduleConfig } from '../optim/schedule.js';
@@ -59,6 +61,8 @@ export interface TrainOptions {
    * probes. If a rank throws, the others may wait for it: the caller has to end them. Default: this process alone.
    */
   readonly collectives?: Collectives;
+  /** The CUDA devices of this process, of which each rank takes its own. Default: CUDA's first. Given on all ranks or on none. */
+  readonly visible?: VisibleDevices;
   readonly createProgress: (start: number, total: number) => Progress;
 }
 
@@ -121,7 +125,7 @@ async function goBackTo(run: string, step: number): Promise<void> {
 
 /**
  * Trains to the end of the configured epochs, or to the end of the step during which the signal is aborted.
- * @throws ConfigError, DataError, CheckpointError, RunLockError, DeviceError before the first step; NonFiniteLossError,
+ * @throws ConfigError, DataError, CheckpointError, RunLockError, RankDeviceError, DeviceError before the first step; NonFiniteLossError,
  *   RunLogError and CheckpointError (such as a full disk) during the run.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
@@ -164,7 +168,8 @@ async function trainIn(
   options: TrainOptions,
   claim: () => Promise<void> = async () => undefined,
 ): Promise<TrainResult> {
-  const { run, device, resume, init, signal, curves = true, collectives = singleProcess } = options;
+  const { run, device, resume, init, signal, curves = true } = options;
+  const collectives = timed(options.collectives ?? singleProcess);
   const leads = collectives.rank === 0;
   /** Open resources, the last opened first. */
   const opened: Closable[] = [];
@@ -178,7 +183,7 @@ async function trainIn(
     );
     const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
     const photographs = sourceFingerprint(source);
-    await checkAgreement(collectives, config, photographs);
+    await checkAgreement(collectives, config, { device, photographs });
     const given = leads && init ? await readInitialWeights(init, stepConfig) : undefined;
     const probeData = leads && config.probe ? keep(await openProbeData(config, config.probe, source)) : undefined;
     const data = [photographs, ...(probeData?.fingerprints ?? [])].join('; probe: ');
@@ -190,7 +195,8 @@ async function trainIn(
     const schedule = scheduleOf(config, stepsPerEpoch);
     const { totalSteps } = schedule;
     const threads = config.threads ?? options.threads;
-    const session = { device, ...(threads !== undefined && { threads }) };
+    const deviceId = options.visible && (await deviceOfRank(collectives, options.visible));
+    const session = { device, deviceId, ...(threads !== undefined && { threads }) };
     const runner = keep(
       await createStepRunner(
         stepConfig,
@@ -263,7 +269,7 @@ interface Workbench {
   readonly recorder: RunRecorder;
   readonly progress: Progress;
   readonly saver: CheckpointSaver;
-  readonly collectives: Collectives;
+  readonly collectives: TimedCollectives;
 }
 
 /** What a rank other than 0 writes: nothing. */
@@ -299,6 +305,7 @@ async function trainSteps(
   const reported = new Set(recorder.skipped);
   while (at < totalSteps && !(collectives.size === 1 && signal?.aborted)) {
     const began = performance.now();
+    const exchangedBefore = collectives.spentMs();
     let waited = 0;
     const steps: (TrainingStep & { readonly batch: Batch })[] = [];
     // A run of several steps ends where a checkpoint or a probe is due, which need the state.
@@ -328,6 +335,7 @@ async function trainSteps(
       if (bad !== undefined) throw await saver.diverged(at + i + 1, `${bad[0]} is ${bad[1]}`);
     }
     const took = performance.now() - began;
+    const exchanged = collectives.spentMs() - exchangedBefore;
     for (const [i, { batch, learningRate: lr }] of steps.entries()) {
       at += 1;
       const record = {
@@ -337,6 +345,7 @@ async function trainSteps(
         ...terms[i]!,
         images_per_s: (count * config.batchSize) / (took / 1e3),
         wait_share: waited / took,
+        ...(collectives.size > 1 && { exchange_share: exchanged / took }),
       };
       const warnings = await recorder.step(record);
       progress.step(record);
