@@ -86,10 +86,10 @@ function launched(environment: Environment): number {
 }
 
 /** Names of libraries to try: MPI_LIBRARY, or the usual ones, those of the launcher's implementation first. */
-function candidates({ MPI_LIBRARY, PMI_RANK, SLURM_JOB_ID }: Environment): string[] {
+function candidates({ MPI_LIBRARY, PMI_RANK, PMIX_RANK }: Environment): string[] {
   if (MPI_LIBRARY) return [MPI_LIBRARY];
-  // Slurm sets it too, for either implementation.
-  return PMI_RANK !== undefined && SLURM_JOB_ID === undefined ? [...MPICH, ...OPEN_MPI] : [...OPEN_MPI, ...MPICH];
+  // PMI is the interface of MPICH's mpirun and of `srun --mpi=pmi2`, PMIx that of Open MPI's and of `srun --mpi=pmix`.
+  return PMI_RANK !== undefined && PMIX_RANK === undefined ? [...MPICH, ...OPEN_MPI] : [...OPEN_MPI, ...MPICH];
 }
 
 function loadLibrary(koffi: Koffi, names: readonly string[]): { readonly library: Library; readonly name: string } {

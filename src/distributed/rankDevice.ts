@@ -6,7 +6,7 @@ import { gatherTexts } from './gatherTexts.js';
 /** The CUDA device of each rank. */
 
 /** The ranks of a machine and its devices do not fit together; the message has the numbers and the way out. */
-export class RankDeviceError extends Error {
+class RankDeviceError extends Error {
   override readonly name = 'RankDeviceError';
 }
 
