@@ -55,12 +55,17 @@ def nt_xent(x, y):
     return F.cross_entropy(similarities, torch.arange(2 * n).roll(n))
 
 
-def direction(source, target, distances, gamma):
-    """Mean loss over the `gamma` closest positions of the source; distances [B, P, Q]."""
+def matched(source, target, distances, gamma):
+    """The `gamma` closest positions of the source and their nearest ones of the target; distances [B, P, Q]."""
     smallest, nearest = distances.min(2)
     kept = smallest.argsort(dim=1, stable=True)[:, :gamma].sort(1).values
     batch = torch.arange(len(source))[:, None]
-    x, y = source[batch, kept], target[batch, nearest[batch, kept]]
+    return source[batch, kept], target[batch, nearest[batch, kept]]
+
+
+def direction(source, target, distances, gamma):
+    """Mean loss over the `gamma` closest positions of the source."""
+    x, y = matched(source, target, distances, gamma)
     return torch.stack([nt_xent(x[:, g], y[:, g]) for g in range(x.shape[1])]).mean()
 
 
@@ -95,4 +100,5 @@ def main():
     print({name: value.item() for name, value in numbers.items()})
 
 
-main()
+if __name__ == '__main__':
+    main()

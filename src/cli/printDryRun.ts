@@ -27,6 +27,15 @@ export function printDryRun(config: TrainConfig, report: DryRunReport, folder: s
         `${megabytes(state + graph + program + batches)}: weights and optimizer ${megabytes(state)}, graph ${megabytes(graph)}, ` +
           `batches ${megabytes(batches)}, program ${megabytes(program)}; and up to ${megabytes(cache)} of decoded photographs`,
       ],
+      ...(report.bus
+        ? [
+            [
+              'to the GPU and back',
+              `${megabytes(report.bus.state + report.bus.batch)} a step: weights and optimizer ${megabytes(report.bus.state)}, ` +
+                `photographs ${megabytes(report.bus.batch)}`,
+            ] as const,
+          ]
+        : []),
       [
         'steps',
         `${report.totalSteps} of ${config.batchSize} photographs: ${config.epochs} epochs of ${report.stepsPerEpoch}, ` +

@@ -40,8 +40,10 @@ export async function compareModels(
     );
   }
   const config = threads === undefined ? {} : { threads };
-  const sessions = await Promise.all([a, b].map((model) => createSession(model.graphPath('backbone')!, config)));
+  const sessions: Awaited<ReturnType<typeof createSession>>[] = [];
   try {
+    // One after the other: the first is closed if the second cannot be opened.
+    for (const model of [a, b]) sessions.push(await createSession(model.graphPath('backbone')!, config));
     const times: [number[], number[]] = [[], []];
     const images: { name: string; cosine: number }[] = [];
     let cells: number[] | undefined = [];

@@ -4,7 +4,7 @@ import { add, div, mul, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { sumAcrossRanks } from '../onnx/ops/exchange.js';
 import { type BatchNormOutputs, batchNorm } from '../onnx/ops/normalisation.js';
 import { reduceMean } from '../onnx/ops/reduce.js';
-import { reshape, transpose } from '../onnx/ops/shape.js';
+import { concat, reshape, slice, transpose } from '../onnx/ops/shape.js';
 import { elementCount } from '../tensor/tensor.js';
 import { ONES, ZEROS } from './layers.js';
 import type { Initialiser, Parameters } from './parameters.js';
@@ -69,7 +69,7 @@ export function batchNormLayer(
     const scale = div(weight, sqrt(add(running.variance, EPSILON)));
     return add(mul(x, spread(scale)), spread(sub(bias, mul(running.mean, scale))));
   }
-  const { mean, variance, y } = normalise(x, weight, bias, channelAxis, parameters.ranks);
+  const { mean, variance, y } = normalise(x, { weight, bias, running, channelAxis, ranks: parameters.ranks });
   const count = (parameters.ranks * elementCount(x.shape as readonly number[])) / channels;
   const vector = (statistic: Value) => reshape(statistic, [channels]);
   updateBatchNormBuffers(parameters, name, { mean: vector(mean), variance: vector(variance), count });
@@ -80,7 +80,22 @@ export function batchNormLayer(
  * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. For one
  * rank, the CPU provider has one operator for it, which takes each channel as a row; else it is composed of elementary operators.
  */
-function normalise(x: Value, weight: Value, bias: Value, channelAxis: number, ranks: number): BatchNormOutputs {
+function normalise(
+  x: Value,
+  {
+    weight,
+    bias,
+    running,
+    channelAxis,
+    ranks,
+  }: {
+    readonly weight: Value;
+    readonly bias: Value;
+    readonly running: RunningStatistics;
+    readonly channelAxis: number;
+    readonly ranks: number;
+  },
+): BatchNormOutputs {
   const shape = x.shape as readonly number[];
   const channels = shape[channelAxis]!;
   const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
@@ -97,13 +112,25 @@ function normalise(x: Value, weight: Value, bias: Value, channelAxis: number, ra
       vector,
       shape.map((_, axis) => (axis === channelAxis ? channels : 1)),
     );
-  const meanOver = (value: Value) => {
-    const own = reduceMean(value, others, { keepDims: true });
-    return ranks === 1 ? own : mul(sumAcrossRanks(own), 1 / ranks);
-  };
-  const mean = meanOver(x);
-  const centred = sub(x, mean);
-  const variance = meanOver(mul(centred, centred));
-  const scale = div(spread(weight), sqrt(add(variance, EPSILON)));
-  return { y: add(mul(centred, scale), spread(bias)), mean, variance };
+  const scaleBy = (variance: Value) => div(spread(weight), sqrt(add(variance, EPSILON)));
+  const own = reduceMean(x, others, { keepDims: true });
+  const centred = sub(x, own);
+  const ownVariance = reduceMean(mul(centred, centred), others, { keepDims: true });
+  if (ranks === 1) {
+    return { y: add(mul(centred, scaleBy(ownVariance)), spread(bias)), mean: own, variance: ownVariance };
+  }
+  // One exchange for both, of this rank's mean and mean square. They are taken about the running mean, which all ranks share and which is
+  // near after a run's first steps: about 0, the difference of two large squares would lose the variance of channels whose mean is large.
+  const shift = spread(running.mean);
+  const offset = sub(own, shift);
+  const [axis] = others as [number];
+  const sums = sumAcrossRanks(concat([offset, add(ownVariance, mul(offset, offset))], axis));
+  const [first, second] = [0, 1].map((i) => mul(slice(sums, [{ axis, start: i, end: i + 1 }]), 1 / ranks)) as [
+    Value,
+    Value,
+  ];
+  const mean = add(shift, first);
+  const variance = sub(second, mul(first, first));
+  const scale = scaleBy(variance);
+  return { y: add(mul(centred, scale), add(mul(sub(own, mean), scale), spread(bias))), mean, variance };
 }

@@ -15,6 +15,7 @@ import { networkSpecs } from '../networkSpecs.js';
 import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { openProbeData } from '../probe/probeData.js';
 import { isMicroBatched } from '../stepConfig.js';
+import { type BusBytes, busBytes } from './busEstimate.js';
 import { drawCrops } from './drawCrops.js';
 import { type MachineMemory, machineMemory } from './machineMemory.js';
 import { memoryWarnings, type RunMemory } from './memoryAdvice.js';
@@ -33,6 +34,8 @@ export interface DryRunReport {
   readonly stepFlops: number;
   /** In bytes. batches: the one of the step and those that the loader has ready; cache: maximum size of decoded photographs. */
   readonly memory: RunMemory;
+  /** Bytes of a step between the host and the GPU; absent on the CPU. */
+  readonly bus?: BusBytes;
   readonly stepsPerEpoch: number;
   readonly warmupSteps: number;
   readonly totalSteps: number;
@@ -128,6 +131,7 @@ export async function dryRun(
     // Gradients are two passes; of micro-batches there are two forward ones.
     stepFlops: (isMicroBatched(stepConfig) ? 4 : 3) * forwardFlops,
     memory,
+    ...(device === 'cuda' && { bus: busBytes(stepConfig, config.batchSize * photographBytes, config.stepsPerRun) }),
     stepsPerEpoch,
     warmupSteps,
     totalSteps,
