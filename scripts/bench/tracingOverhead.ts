@@ -148,7 +148,17 @@ collector.disconnect();
 function ratios(of: (side: typeof sides.plain) => readonly number[]) {
   const each = of(sides.traced).map((value, i) => value / of(sides.plain)[i]!);
   const rounded = (value: number) => Number(value.toFixed(4));
-  return { median: rounded(median(each)), least: rounded(Math.min(...each)), most: rounded(Math.max(...each)) };
+  // Of the geometric mean, by the normal distribution: says whether the rounds can tell the ratio from 1 at all.
+  const logs = each.map(Math.log);
+  const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length;
+  const variance = logs.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (logs.length - 1);
+  const half = 1.96 * Math.sqrt(variance / logs.length);
+  return {
+    median: rounded(median(each)),
+    interval95: [mean - half, mean + half].map((value) => rounded(Math.exp(value))),
+    least: rounded(Math.min(...each)),
+    most: rounded(Math.max(...each)),
+  };
 }
 console.log(
   JSON.stringify(

@@ -88,7 +88,8 @@ describe('the overlays for Kubernetes', { skip }, () => {
       const value = (name: string) => container.env.find((each) => each.name === name)?.value;
       const stop = Number(value('VICREGL_DRAIN_DELAY_MS')) + (defaultOf('drainMs') as number);
       assert.ok(terminationGracePeriodSeconds * 1000 > stop, String(stop));
-      assert.ok(Number(value('VICREGL_THREADS')) <= Number(container.resources.limits['cpu']));
+      for (const name of ['VICREGL_THREADS', 'VICREGL_DECODE_CONCURRENCY'])
+        assert.ok(Number(value(name)) <= Number(container.resources.limits['cpu']), name);
       for (const key of ['address', 'metricsAddress']) {
         assert.ok(
           container.ports.some(({ containerPort }) => (defaultOf(key) as string).endsWith(`:${containerPort}`)),
