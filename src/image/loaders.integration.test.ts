@@ -15,6 +15,7 @@ const reads = (bytes: Buffer) =>
       () => false,
     );
 
+// The restriction holds for the whole process: these tests need one of their own.
 test('after the restriction no code can load another format', async () => {
   assert.equal(await reads(svg), true, 'libvips itself could');
   assert.equal(await withSvg(() => reads(svg)), true);
