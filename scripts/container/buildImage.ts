@@ -94,18 +94,8 @@ function build(): void {
 function startContainer(): void {
   podman(
     ...['run', '--detach', '--name', NAME, '--network', 'none', '--read-only', '--tmpfs', '/tmp'],
-    ...[
-      '--cap-drop',
-      'all',
-      '--security-opt',
-      'no-new-privileges',
-      '--memory',
-      '3g',
-      '--cpus',
-      '2',
-      '--pids-limit',
-      '200',
-    ],
+    ...['--cap-drop', 'all', '--security-opt', 'no-new-privileges'],
+    ...['--memory', '3g', '--cpus', '2', '--pids-limit', '200'],
     // podman's defaults exceed what root may set without CAP_SYS_RESOURCE.
     ...['--ulimit', 'nofile=4096:4096', '--ulimit', 'nproc=4096:4096'],
     ...['--volume', `${resolve(PHOTOGRAPH)}:/photograph.jpg:ro`, NAME],

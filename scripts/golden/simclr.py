@@ -63,9 +63,26 @@ def matched(source, target, distances, gamma):
     return source[batch, kept], target[batch, nearest[batch, kept]]
 
 
-def direction(source, target, distances, gamma):
-    """Mean loss over the `gamma` closest positions of the source."""
-    x, y = matched(source, target, distances, gamma)
+def view_pairs(views):
+    """Pairs of a large view, of which there are two, and another one."""
+    return [(i, j) for i in (0, 1) for j in range(views) if i != j]
+
+
+def local_loss(criterion, settings, maps, locations):
+    """Mean over pairs of views of the location-based and the feature-based criterion, each the mean of its two directions."""
+    pairs = view_pairs(len(maps))
+    local = []
+    for i, j in pairs:
+        for vectors in (locations, [one.detach() for one in maps]):
+            both = []
+            for (a, b), gamma in zip(((i, j), (j, i)), settings['num_matches']):
+                kept = maps[a].shape[1] if vectors is not locations and settings['l2_all_matches'] else gamma
+                both.append(criterion(*matched(maps[a], maps[b], torch.cdist(vectors[a], vectors[b]), kept)))
+            local.append(sum(both) / 2)
+    return torch.stack(local).sum() / len(pairs)
+
+
+def nt_xent_by_position(x, y):
     return torch.stack([nt_xent(x[:, g], y[:, g]) for g in range(x.shape[1])]).mean()
 
 
@@ -75,18 +92,9 @@ def main():
     embeddings = [tensors[f'embedding.{v}'].requires_grad_() for v in range(views)]
     maps = [tensors[f'maps_embedding.{v}'].requires_grad_() for v in range(views)]
     locations = [tensors[f'locations.{v}'] for v in range(views)]
-    pairs = [(i, j) for i in (0, 1) for j in range(views) if i != j]
 
-    overall = torch.stack([nt_xent(embeddings[i], embeddings[j]) for i, j in pairs]).mean()
-    local = []
-    for i, j in pairs:
-        for vectors in (locations, [one.detach() for one in maps]):
-            both = []
-            for (a, b), gamma in zip(((i, j), (j, i)), settings['num_matches']):
-                kept = maps[a].shape[1] if vectors is not locations and settings['l2_all_matches'] else gamma
-                both.append(direction(maps[a], maps[b], torch.cdist(vectors[a], vectors[b]), kept))
-            local.append(sum(both) / 2)
-    local = torch.stack(local).sum() / len(pairs)
+    overall = torch.stack([nt_xent(embeddings[i], embeddings[j]) for i, j in view_pairs(views)]).mean()
+    local = local_loss(nt_xent_by_position, settings, maps, locations)
     loss = settings['alpha'] * overall + (1 - settings['alpha']) * local
     loss.backward()
 

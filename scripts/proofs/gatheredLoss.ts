@@ -13,12 +13,11 @@ import { parseArgs } from 'node:util';
 import type { Collectives } from '../../src/distributed/collectives.js';
 import { createInMemoryGroup } from '../../src/distributed/inMemory.js';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { gradients } from '../../src/onnx/gradients.js';
-import { Graph } from '../../src/onnx/graph.js';
 import { createSession, runSession } from '../../src/onnx/session.js';
 import { rows, type Tensor, zeros } from '../../src/tensor/tensor.js';
 import { vicreglLoss } from '../../src/vicregl/loss.js';
 import { type GoldenFile, openGolden } from '../../test/golden/goldenFile.js';
+import { goldenLossConfig, goldenViews, outputLoss } from '../../test/golden/goldenLoss.js';
 import { relativeError } from '../../test/support/graphs.js';
 
 const { values: flags } = parseArgs({
@@ -35,16 +34,10 @@ interface Result {
   readonly gradients: Readonly<Record<string, ArrayLike<number>>>;
 }
 
-/** The inputs of the loss: embeddings, map embeddings and locations of each view. */
-const inputNames = (golden: GoldenFile): string[] =>
-  golden.names.filter((name) => /^(embedding|maps_embedding|locations)\.\d+$/.test(name));
-
 /** What one rank computes from its own rows: the loss of the whole batch, and its own rows' gradients. */
 async function rankOf(golden: GoldenFile, { rank, size, allGather }: Collectives): Promise<Map<string, Tensor>> {
-  const graph = new Graph();
-  const feeds = new Map<string, Tensor>();
-  for (const name of inputNames(golden)) {
-    const whole = golden.tensor(name);
+  const { graph, feeds, views } = goldenViews(golden);
+  for (const [name, whole] of feeds) {
     const count = whole.shape[0]! / size;
     const gathered = zeros('float32', whole.shape);
     const own = rows(whole, rank * count, (rank + 1) * count).data as Float32Array;
@@ -52,28 +45,7 @@ async function rankOf(golden: GoldenFile, { rank, size, allGather }: Collectives
     await allGather(gathered.data);
     feeds.set(name, gathered);
   }
-  const input = (name: string) => graph.input(name, 'float32', feeds.get(name)!.shape);
-  const viewCount = golden.setting<number>('large_views') + golden.setting<number>('small_views');
-  const views = Array.from({ length: viewCount }, (_, v) => ({
-    embedding: input(`embedding.${v}`),
-    mapsEmbedding: input(`maps_embedding.${v}`),
-    locations: input(`locations.${v}`),
-  }));
-  const { total } = vicreglLoss(views, {
-    alpha: golden.setting('alpha'),
-    numMatches: golden.setting('num_matches'),
-    featureMatches: golden.setting<number>('l2_all_matches') === 1 ? 'all' : 'top',
-    weights: {
-      invariance: golden.setting('inv_coeff'),
-      variance: golden.setting('var_coeff'),
-      covariance: golden.setting('cov_coeff'),
-    },
-  });
-  graph.output('loss', total);
-  const inputs = views.flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding]);
-  gradients(total, inputs).forEach((gradient, i) => {
-    graph.output(inputs[i]!.name.replace('embedding.', 'embedding_grad.'), gradient);
-  });
+  outputLoss(graph, vicreglLoss(views, goldenLossConfig(golden)).total, views);
   const session = await createSession(encodeModel(graph), { threads: 1 });
   try {
     const results = await runSession(session, feeds);

@@ -17,7 +17,7 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'golden'))
-from simclr import matched, read  # noqa: E402
+from simclr import local_loss, read, view_pairs  # noqa: E402
 
 
 class Gather(torch.autograd.Function):
@@ -55,20 +55,12 @@ def criterion(x, y, coefficients):
 
 
 def loss_of(settings, embeddings, maps, locations):
-    views = len(embeddings)
     coefficients = [settings[key] for key in ('inv_coeff', 'var_coeff', 'cov_coeff')]
-    pairs = [(i, j) for i in (0, 1) for j in range(views) if i != j]
-    invariance = torch.stack([F.mse_loss(embeddings[i], embeddings[j]) for i, j in pairs]).mean()
+    invariance = torch.stack([F.mse_loss(embeddings[i], embeddings[j]) for i, j in view_pairs(len(embeddings))]).mean()
     variance, covariance = [torch.stack(all).mean() for all in zip(*(spread(Gather.apply(one)) for one in embeddings))]
     overall = sum(weight * part for weight, part in zip(coefficients, (invariance, variance, covariance)))
-    local = []
-    for i, j in pairs:
-        for vectors in (locations, [one.detach() for one in maps]):
-            for (a, b), gamma in zip(((i, j), (j, i)), settings['num_matches']):
-                kept = maps[a].shape[1] if vectors is not locations and settings['l2_all_matches'] else gamma
-                x, y = matched(maps[a], maps[b], torch.cdist(vectors[a], vectors[b]), kept)
-                local.append(criterion(x, y, coefficients) / 2)
-    return settings['alpha'] * overall + (1 - settings['alpha']) * torch.stack(local).sum() / len(pairs)
+    local = local_loss(lambda x, y: criterion(x, y, coefficients), settings, maps, locations)
+    return settings['alpha'] * overall + (1 - settings['alpha']) * local
 
 
 def process(rank, size, port, path):

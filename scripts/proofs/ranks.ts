@@ -13,6 +13,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '../../src/bench/quantile.js';
 import { openImageSource } from '../../src/data/sources.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { loadCheckpoint } from '../../src/train/checkpoint.js';
@@ -67,22 +68,9 @@ function run(out: string, ranks: number, recipe: string, set: readonly string[])
     ...[`batchSize=${batch}`, `epochs=${epochs}`, 'warmupEpochs=0', ...set],
   ].flatMap((key) => ['--set', key]);
   const train = ['bin/vicregl.js', 'train', '--recipe', recipe, '--out', out, ...keys];
+  const ranked = ['--allow-run-as-root', '--oversubscribe', '-n', String(ranks), process.execPath, ...train];
   const [program, args] =
-    ranks === 1
-      ? [process.execPath, train]
-      : [
-          'mpirun.openmpi',
-          [
-            '--allow-run-as-root',
-            '--oversubscribe',
-            '-n',
-            String(ranks),
-            process.execPath,
-            ...train,
-            '--distributed',
-            'mpi',
-          ],
-        ];
+    ranks === 1 ? [process.execPath, train] : ['mpirun.openmpi', [...ranked, '--distributed', 'mpi']];
   execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
@@ -102,8 +90,6 @@ function weightDifference(mine: ReadonlyMap<string, Tensor>, theirs: ReadonlyMap
 
 const recordsOf = async (out: string): Promise<StepRecord[]> =>
   (await readRunLog(out)).filter((record): record is StepRecord => 'l' in record);
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 const scratch = flags.keep ?? (await mkdtemp(join(tmpdir(), 'vicregl-ranks-')));
 const failed: string[] = [];

@@ -1,3 +1,4 @@
+import type { InferenceSession } from '../onnx/runtime.js';
 import { createSession } from '../onnx/session.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type CosineSummary, imageAgreement, runBackbone, summariseCosines } from './agreement.js';
@@ -40,7 +41,7 @@ export async function compareModels(
     );
   }
   const config = threads === undefined ? {} : { threads };
-  const sessions: Awaited<ReturnType<typeof createSession>>[] = [];
+  const sessions: InferenceSession[] = [];
   try {
     // One after the other: the first is closed if the second cannot be opened.
     for (const model of [a, b]) sessions.push(await createSession(model.graphPath('backbone')!, config));

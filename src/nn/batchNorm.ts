@@ -76,26 +76,20 @@ export function batchNormLayer(
   return y;
 }
 
+interface Normalisation {
+  readonly weight: Value;
+  readonly bias: Value;
+  /** Before the step. */
+  readonly running: RunningStatistics;
+  readonly channelAxis: number;
+  readonly ranks: number;
+}
+
 /**
  * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. For one
  * rank, the CPU provider has one operator for it, which takes each channel as a row; else it is composed of elementary operators.
  */
-function normalise(
-  x: Value,
-  {
-    weight,
-    bias,
-    running,
-    channelAxis,
-    ranks,
-  }: {
-    readonly weight: Value;
-    readonly bias: Value;
-    readonly running: RunningStatistics;
-    readonly channelAxis: number;
-    readonly ranks: number;
-  },
-): BatchNormOutputs {
+function normalise(x: Value, { weight, bias, running, channelAxis, ranks }: Normalisation): BatchNormOutputs {
   const shape = x.shape as readonly number[];
   const channels = shape[channelAxis]!;
   const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);

@@ -58,6 +58,29 @@ function ranksOf(config: StepConfig, ranks: number, steps = 1) {
   );
 }
 
+/**
+ * Compares the gradients that `gradientsAsState` keeps, each by its own norm and a tenth of that of all of them.
+ * @returns the largest difference as a share of what is allowed
+ */
+function checkGradients(
+  actual: ReadonlyMap<string, Tensor>,
+  expected: ReadonlyMap<string, Tensor>,
+  tolerance: number,
+  what: string,
+): number {
+  const gradients = [...expected].filter(([key]) => key.startsWith('kept/'));
+  const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
+  let worst = 0;
+  for (const [key, { data }] of gradients) {
+    const own = actual.get(key)!.data as Float32Array;
+    const difference = norm(own.map((value, i) => value - Number(data[i])));
+    const most = tolerance * norm(data as Float32Array) + 0.1 * tolerance * global;
+    worst = Math.max(worst, difference / most);
+    assert.ok(difference <= most, `${what}, ${key}: ${difference} over ${most}`);
+  }
+  return worst;
+}
+
 const optimizer = withEma(lars({ eta: 0.01, momentum: 0.9, weightDecay: 1e-3 }), 0.9);
 
 describe('a step on several ranks', () => {
@@ -69,8 +92,6 @@ describe('a step on several ranks', () => {
   for (const [name, [config, tolerance]] of Object.entries(cases)) {
     it(`has the gradients and the log of one process: ${name}`, async (context) => {
       const whole = await stepOf(config);
-      const gradients = [...whole.state].filter(([key]) => key.startsWith('kept/'));
-      const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
       for (const [ranks, microBatch] of [
         [2, undefined],
         ...(config === convNext
@@ -84,14 +105,7 @@ describe('a step on several ranks', () => {
         const [{ terms, state }] = each as [(typeof each)[number]];
         for (const other of each) assert.deepEqual(other, each[0]);
         for (const [term, value] of Object.entries(whole.terms)) near(terms[0]![term]!, value, tolerance, term);
-        let worst = 0;
-        for (const [key, { data: expected }] of gradients) {
-          const actual = state.get(key)!.data as Float32Array;
-          const difference = norm(actual.map((value, i) => value - Number(expected[i])));
-          const most = tolerance * norm(expected as Float32Array) + 0.1 * tolerance * global;
-          worst = Math.max(worst, difference / most);
-          assert.ok(difference <= most, `${ranks} ranks, ${key}: ${difference} over ${most}`);
-        }
+        const worst = checkGradients(state, whole.state, tolerance, `${ranks} ranks`);
         for (const [key, { data: expected }] of whole.state) {
           if (!/running_(mean|var)$/.test(key)) continue;
           const error = relativeError(state.get(key)!.data, expected);
@@ -153,13 +167,7 @@ describe('a step on several ranks', () => {
     ];
     assert.deepEqual(second, first);
     for (const [name, value] of Object.entries(terms)) near(first.terms[0]![name]!, value, 1e-4, name);
-    const gradients = [...state].filter(([name]) => name.startsWith('kept/'));
-    const global = norm(gradients.map(([, { data }]) => norm(data as Float32Array)));
-    for (const [name, { data }] of gradients) {
-      const own = first.state.get(name)!.data as Float32Array;
-      const difference = norm(own.map((value, i) => value - Number(data[i])));
-      assert.ok(difference <= 1e-4 * norm(data as Float32Array) + 1e-5 * global, `${name}: ${difference}`);
-    }
+    checkGradients(first.state, state, 1e-4, '2 ranks');
     const running = [...state.keys()].filter((name) => /running_(mean|var)$/.test(name));
     assert.ok(running.length > 0);
     // Two updates one after the other move further than the mean of the two.

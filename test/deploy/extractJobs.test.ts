@@ -62,10 +62,9 @@ exec "${process.execPath}" "${bin}" "$@"
     const job = (await slurm.run('sbatch', [...small, script, ...flags], env)).trim();
     await until(() => existsSync(killed), 20);
     await slurm.run('scontrol', ['requeue', `${job}_2`]);
-    await until(async () => (await slurm.run('squeue', ['-h', '-t', 'PD', '-j', `${job}_2`])).trim() !== '', 50);
-    // Slurm would wait two minutes.
-    await slurm.run('scontrol', ['update', `JobId=${job}_2`, 'StartTime=now']);
-    await until(async () => (await slurm.run('squeue', ['-h'])).trim() === '', 100);
+    await slurm.untilPending(`${job}_2`);
+    await slurm.startPending(`${job}_2`);
+    await slurm.untilEmpty();
 
     const logs = (await readdir(scratch)).filter((name) => name.startsWith(`vicregl-extract-${job}_`));
     assert.equal(logs.length, TASKS);

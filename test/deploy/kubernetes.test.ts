@@ -182,6 +182,7 @@ test('the job that extracts features agrees with the schema of jobs', async () =
   const [job] = documentsOf(await readFile('deploy/kubernetes-extract.yml', 'utf8'));
   assert.deepEqual(faultsOf(job!), []);
 });
+
 interface Runtime {
   readonly kind: string;
   readonly metadata: { readonly name: string };

@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { stringify } from 'yaml';
-import { listCheckpoints, loadCheckpoint } from '../../src/train/checkpoint.js';
+import { listCheckpoints } from '../../src/train/checkpoint.js';
 import { readRunLog } from '../../src/train/runLog.js';
-import { relativeError } from '../support/graphs.js';
 import { longTests } from '../support/longTests.js';
+import { weightDifference, writeRankConfig } from '../support/rankRuns.js';
 import { bin } from '../support/servedProcess.js';
-import { tinyKeys, writePhotographs } from '../support/tinyRun.js';
 import { until } from '../support/until.js';
 
 /** `vicregl train --distributed mpi` under the mpirun of Open MPI and of MPICH. */
@@ -36,15 +34,7 @@ let scratch: string;
 let config: string;
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'vicregl-distributed-'));
-  const photographs = join(scratch, 'photographs');
-  await writePhotographs(
-    photographs,
-    Array.from({ length: 16 }, (_, i) => `${i}.jpg`),
-  );
-  config = join(scratch, 'tiny.yaml');
-  const { threads: _, ...keys } = tinyKeys(photographs);
-  // AdamW makes steps of full length out of the rounding of gradients that are 0.
-  await writeFile(config, stringify({ ...keys, batchSize: 8, epochs: 5, optimizer: { kind: 'lars' } }));
+  config = await writeRankConfig(scratch, 5);
 });
 after(() => rm(scratch, { recursive: true }));
 
@@ -65,16 +55,6 @@ async function started(run: string, steps: number, [program, args]: [string, str
   return child;
 }
 
-/** Largest relative difference of the weights of two runs. */
-async function difference(a: string, b: string): Promise<number> {
-  const [one, other] = await Promise.all([loadCheckpoint(a), loadCheckpoint(b)]);
-  assert.equal(one.step, other.step);
-  const errors = [...one.tensors]
-    .filter(([name]) => !name.includes('/'))
-    .map(([name, { data }]) => relativeError(other.tensors.get(name)!.data as Float32Array, data as Float32Array));
-  return Math.max(...errors);
-}
-
 for (const name of ['Open MPI', 'MPICH'] as const) {
   describe(`training by ${name}`, skip(name), () => {
     for (const [network, keys] of [
@@ -85,7 +65,7 @@ for (const name of ['Open MPI', 'MPICH'] as const) {
         const [alone, two] = [join(scratch, `${name}-${network}-1`), join(scratch, `${name}-${network}-2`)];
         await execute(process.execPath, [bin, 'train', '--config', config, '--out', alone, ...keys]);
         await execute(...ranks(name, 2, '--config', config, '--out', two, ...keys));
-        assert.ok((await difference(alone, two)) < 1e-4);
+        assert.ok((await weightDifference(alone, two)) < 1e-4);
         const losses = async (run: string) =>
           (await readRunLog(run)).flatMap((record) => ('l' in record ? [Number(record.l)] : []));
         const [log, other] = await Promise.all([losses(alone), losses(two)]);
@@ -104,7 +84,7 @@ for (const name of ['Open MPI', 'MPICH'] as const) {
       const [at] = await listCheckpoints(run);
       assert.ok(at! > 0 && at! < 10, `saved at step ${at}`);
       await execute(...ranks(name, 2, '--resume', '--out', run));
-      assert.ok((await difference(whole, run)) < 1e-4);
+      assert.ok((await weightDifference(whole, run)) < 1e-4);
     });
 
     test('ends on all ranks when one is killed', async () => {

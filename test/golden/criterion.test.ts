@@ -1,61 +1,29 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { gradients } from '../../src/onnx/gradients.js';
-import { Graph } from '../../src/onnx/graph.js';
 import { createSession, runSession } from '../../src/onnx/session.js';
-import type { Tensor } from '../../src/tensor/tensor.js';
 import { vicreglLoss } from '../../src/vicregl/loss.js';
 import { featureDistances, locationDistances, nearestPairs } from '../../src/vicregl/matching.js';
 import { relativeError } from '../support/graphs.js';
 import { openGolden } from './goldenFile.js';
+import { goldenLossConfig, goldenViews, outputLoss } from './goldenLoss.js';
 
 const files = ['criterion_two_views', 'criterion_two_views_top_gamma', 'criterion_multicrop'];
 
 for (const name of files) {
   describe(`VICRegL loss on ${name}`, async () => {
     const golden = await openGolden(name);
-    const viewCount = golden.setting<number>('large_views') + golden.setting<number>('small_views');
     const numMatches = golden.setting<[number, number]>('num_matches');
 
-    const build = () => {
-      const graph = new Graph();
-      const feeds = new Map<string, Tensor>();
-      const input = (key: string) => {
-        const value = golden.tensor(key);
-        feeds.set(key, value);
-        return graph.input(key, value.dtype, value.shape);
-      };
-      const views = Array.from({ length: viewCount }, (_, v) => ({
-        embedding: input(`embedding.${v}`),
-        mapsEmbedding: input(`maps_embedding.${v}`),
-        locations: input(`locations.${v}`),
-      }));
-      return { graph, feeds, views };
-    };
-
     it('computes the loss terms within 1e-4 and every gradient within 1e-3', async (context) => {
-      const { graph, feeds, views } = build();
-      const terms = vicreglLoss(views, {
-        alpha: golden.setting('alpha'),
-        numMatches,
-        featureMatches: golden.setting<number>('l2_all_matches') === 1 ? 'all' : 'top',
-        weights: {
-          invariance: golden.setting('inv_coeff'),
-          variance: golden.setting('var_coeff'),
-          covariance: golden.setting('cov_coeff'),
-        },
-      });
-      graph.output('loss', terms.total);
+      const { graph, feeds, views } = goldenViews(golden);
+      const terms = vicreglLoss(views, goldenLossConfig(golden));
+      outputLoss(graph, terms.total, views);
       for (const kind of ['global', 'local'] as const) {
         for (const term of ['invariance', 'variance', 'covariance'] as const) {
           graph.output(`${kind}_${term}`, terms[kind]![term]!);
         }
       }
-      const inputs = views.flatMap(({ embedding, mapsEmbedding }) => [embedding, mapsEmbedding]);
-      gradients(terms.total, inputs).forEach((gradient, i) => {
-        graph.output(inputs[i]!.name.replace(/embedding\./, 'embedding_grad.'), gradient);
-      });
       const session = await createSession(encodeModel(graph), { threads: 1 });
       const results = await runSession(session, feeds);
       await session.release();
@@ -70,11 +38,11 @@ for (const name of files) {
       context.diagnostic(
         `largest relative errors: terms ${worst.terms.toExponential(1)}, gradients ${worst.gradients.toExponential(1)}`,
       );
-      assert.equal(results.size, 7 + 2 * viewCount);
+      assert.equal(results.size, 7 + 2 * views.length);
     });
 
     it('selects the same matches', async () => {
-      const { graph, feeds, views } = build();
+      const { graph, feeds, views } = goldenViews(golden);
       const expected = new Set(golden.names.flatMap((key) => /^(match\..*)\.source$/.exec(key)?.[1] ?? []));
       assert.ok(expected.size > 0);
       for (const key of expected) {

@@ -28,6 +28,12 @@ export function skipWithoutSlurm(): string | false {
 export interface SlurmCluster {
   /** Runs a Slurm command, such as `squeue`. @returns its output */
   run(command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<string>;
+  /** Waits until a job that was requeued waits for its next attempt. */
+  untilPending(job: string): Promise<void>;
+  /** Starts the next attempt now. Slurm would wait two minutes. */
+  startPending(job: string): Promise<void>;
+  /** Waits until no job is left. */
+  untilEmpty(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -126,5 +132,13 @@ export async function startSlurm(dir: string, cpus: number): Promise<SlurmCluste
     await stop();
     throw new Error(`Slurm does not start: ${log}`, { cause: error });
   }
-  return { run, stop };
+  return {
+    run,
+    untilPending: (job) => until(async () => (await run('squeue', ['-h', '-t', 'PD', '-j', job])).trim() !== '', 50),
+    async startPending(job) {
+      await run('scontrol', ['update', `JobId=${job}`, 'StartTime=now']);
+    },
+    untilEmpty: () => until(async () => (await run('squeue', ['-h'])).trim() === '', 100),
+    stop,
+  };
 }

@@ -1,7 +1,7 @@
 import { stateSpecs } from '../../optim/state.js';
-import { elementCount } from '../../tensor/tensor.js';
 import { networkSpecs } from '../networkSpecs.js';
 import { isMicroBatched, type StepConfig } from '../stepConfig.js';
+import { floatBytes } from './memoryEstimate.js';
 
 /** What a step moves between the host's memory and a GPU's, both ways together, in bytes. */
 export interface BusBytes {
@@ -18,12 +18,10 @@ export interface BusBytes {
  * @param batchBytes pixels and locations of a batch
  */
 export function busBytes(config: StepConfig, batchBytes: number, stepsPerRun: number): BusBytes {
-  const bytes = (values: readonly { readonly shape: readonly number[] }[]) =>
-    4 * values.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const specs = networkSpecs(config);
-  const state = bytes(stateSpecs(specs, config));
+  const state = floatBytes(stateSpecs(specs, config));
   if (!isMicroBatched(config)) return { state: (2 * state) / stepsPerRun, batch: batchBytes };
-  const weights = bytes(specs.parameters);
+  const weights = floatBytes(specs.parameters);
   const passes = (config.batchSize / config.microBatch) * config.viewSizes.length;
   return { state: passes * 4 * weights + weights + 2 * state, batch: 2 * batchBytes };
 }

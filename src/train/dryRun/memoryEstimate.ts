@@ -37,7 +37,8 @@ export function stepMemory(config: StepConfig): StepMemory {
   return { state: 2 * state, graph: peakBytes + constantBytes, program: PROGRAM_BYTES };
 }
 
-function floatBytes(values: readonly { readonly shape: readonly number[] }[]): number {
+/** Bytes of tensors of float32. */
+export function floatBytes(values: readonly { readonly shape: readonly number[] }[]): number {
   return 4 * values.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
