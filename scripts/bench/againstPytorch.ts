@@ -4,13 +4,16 @@
  *
  *   node dist/scripts/bench/againstPytorch.js [--arch resnet50] [--size 224] [--batch 8] [--expander 2048-2048-2048]
  *     [--projector 512-512-512] [--steps 5] [--threads 2] [--python /usr/bin/python3] [--channels-last]
- *     [--device cuda] [--steps-per-run 8] [--full-float32] [--pytorch-steps N]
+ *     [--device cuda] [--steps-per-run 8] [--full-float32] [--pytorch-steps N] [--precision bf16]
  *
  * Both sides start from the same weights and inputs, each in its own process. Their steps alternate, so that other work on
  * the machine slows both alike. Every round also measures the MatMul rate.
  *
  * The losses of the first step must agree within 1e-4, on CUDA within 1e-2, because there both sides multiply in TF32.
  * --full-float32 applies to PyTorch only: onnxruntime-node has no such option. Without PyTorch, only our side runs.
+ *
+ * --precision bf16 or fp16 compares with PyTorch's autocast (and its GradScaler, for fp16). On the CPU, we have no bf16, and PyTorch has no
+ * fp16. On a GPU, the memory is also what the card has in use after each side's first step.
  *
  * Where one PyTorch step takes minutes, --pytorch-steps makes it run fewer steps than ours. With 0, its time is that of the
  * first step, which otherwise only warms up and is compared.
@@ -30,9 +33,11 @@ import { modelFlops } from '../../src/train/flops.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
-import { describeStep, initialState, type StepCase, stepBatch, stepConfig } from './stepCase.js';
+import { describeStep, initialState, precisionOf, type StepCase, stepBatch, stepConfig } from './stepCase.js';
 
 const MAX_DIFFERENCE = { cpu: 1e-4, cuda: 1e-2 } as const;
+/** Two programs round to 16 bits in different places. */
+const MAX_HALF_DIFFERENCE = 3e-2;
 
 const { values } = parseArgs({
   options: {
@@ -49,11 +54,17 @@ const { values } = parseArgs({
     'steps-per-run': { type: 'string', default: '1' },
     'full-float32': { type: 'boolean', default: false },
     'pytorch-steps': { type: 'string' },
+    precision: { type: 'string', default: 'fp32' },
   },
 });
 const { arch, expander, projector, threads, device } = values;
 if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device}; it is cpu or cuda`);
-const stepCase: StepCase = { arch, size: Number(values.size), batch: Number(values.batch), expander, projector };
+const precision = precisionOf(values.precision);
+if (precision === 'bf16' && device === 'cpu') throw new Error('--precision bf16 needs --device cuda');
+const stepCase: StepCase = {
+  ...{ arch, size: Number(values.size), batch: Number(values.batch), expander, projector },
+  ...(precision !== 'fp32' && { precision }),
+};
 const config = stepConfig(stepCase);
 
 interface StepAnswer {
@@ -93,6 +104,22 @@ async function openSide(command: string, args: readonly string[]): Promise<Side>
   };
 }
 
+/** Memory in use on the first card in MB, by all processes; undefined without one. */
+function cardMemoryMb(): number | undefined {
+  if (device === 'cpu') return undefined;
+  const query = ['--id=0', '--query-gpu=memory.used', '--format=csv,noheader,nounits'];
+  const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8' });
+  return status === 0 ? Number(stdout) : undefined;
+}
+
+/** What a side has taken on the card by its first step. */
+async function firstStepOf(side: Side | undefined, before: number | undefined) {
+  const answer = await side?.step();
+  const after = cardMemoryMb();
+  const card = before === undefined || after === undefined ? {} : { card_memory_mb: after - before };
+  return { answer, card: side === undefined ? {} : card, after };
+}
+
 async function writeInputs(path: string): Promise<void> {
   const tensors = new Map<string, Tensor>(initialState(buildStep(config), config));
   const { views, locations } = stepBatch(config);
@@ -111,6 +138,9 @@ if (!hasPytorch) {
   const reason = pytorch.error?.message ?? pytorch.signal ?? pytorch.stderr.trim().split('\n').at(-1);
   console.error(`${values.python} has no torch and numpy (Debian: python3-torch): only our side runs (${reason})`);
 }
+
+const isComparable = hasPytorch && !(precision === 'fp16' && device === 'cpu');
+if (hasPytorch && !isComparable) console.error('PyTorch trains in fp16 on a GPU only: only our side runs');
 
 // Node exits without a message on a signal. It also does when no event is pending, even if a promise is still awaited.
 let printed = false;
@@ -132,6 +162,7 @@ try {
   const inputs = join(folder, 'inputs.safetensors');
   await writeInputs(inputs);
   const stepProcess = fileURLToPath(new URL('stepProcess.js', import.meta.url));
+  const before = cardMemoryMb();
   const ours = await openSide(process.execPath, [
     stepProcess,
     inputs,
@@ -146,13 +177,15 @@ try {
     ...(values['channels-last'] ? ['--channels-last'] : []),
     ...(values['full-float32'] ? ['--full-float32'] : []),
   ];
-  const theirs = hasPytorch
-    ? await openSide(values.python, [script, inputs, '--threads', threads, ...options])
-    : undefined;
 
   // The first step of each side is compared. It is not timed, because it also warms up.
   const theirSteps = Number(values['pytorch-steps'] ?? values.steps);
-  const [ourFirst, theirFirst] = [await ours.step(), await theirs?.step()];
+  const { answer: ourAnswer, card: ourCard, after } = await firstStepOf(ours, before);
+  const ourFirst = ourAnswer!;
+  const theirs = isComparable
+    ? await openSide(values.python, [script, inputs, '--threads', threads, ...options])
+    : undefined;
+  const { answer: theirFirst, card: theirCard } = await firstStepOf(theirs, after);
   const times: { rate: number[]; ours: StepAnswer[]; theirs: StepAnswer[] } = { rate: [], ours: [], theirs: [] };
   for (let round = 0; round < Number(values.steps); round++) {
     if (device === 'cpu') times.rate.push(await matmulRate(Number(threads), 5));
@@ -179,6 +212,7 @@ try {
       share_of_matmul_rate: Number((flops / seconds / median(times.rate)).toFixed(3)),
     }),
     peak_memory_mb: memory,
+    ...ourCard,
     loss: ourFirst.loss,
   };
   if (theirs && theirFirst) {
@@ -189,12 +223,13 @@ try {
       version: theirs.ready['version'],
       step_s: Number(theirSeconds.toFixed(3)),
       peak_memory_mb: theirMemory,
+      ...theirCard,
       loss: theirFirst.loss,
     };
     result['loss_difference'] = Number(difference.toExponential(1));
     result['time_ratio'] = Number((seconds / theirSeconds).toFixed(3));
     if (device === 'cpu') result['memory_ratio'] = Number((memory / theirMemory).toFixed(2));
-    if (!(difference <= MAX_DIFFERENCE[device])) {
+    if (!(difference <= (precision === 'fp32' ? MAX_DIFFERENCE[device] : MAX_HALF_DIFFERENCE))) {
       console.error(`the losses of the first step differ: ${ourFirst.loss} and ${theirFirst.loss}`);
       process.exitCode = 1;
     }

@@ -277,6 +277,10 @@ def main():
     model = model.to(device, memory_format=layout).train()
     optimizer = optimizer_of(model, config)
     mean, std = (torch.tensor(x, device=device) * 255 for x in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    half = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[config.get("precision", "fp32")]
+    if half is torch.float16 and device.type == "cpu":
+        sys.exit("PyTorch trains in fp16 on a GPU only")
+    scaler = torch.cuda.amp.GradScaler(enabled=half is torch.float16)
     locations = [tensors[f"locations.{view}"].to(device) for view in range(2)]
     print(json.dumps({"ready": time.perf_counter() - start, "version": torch.__version__}), flush=True)
     for _ in sys.stdin:
@@ -284,11 +288,14 @@ def main():
         outputs = []
         for view in range(2):
             pixels = ((tensors[f"view.{view}"].to(device).float() - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-            outputs.append(model(pixels))
+            with torch.autocast(device.type, half or torch.bfloat16, enabled=half is not None):
+                embedding, maps = model(pixels)
+            outputs.append((embedding.float(), maps.float()))
         loss = vicregl(outputs, locations, config)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start

@@ -1,9 +1,11 @@
 import { type BackboneConfig, backboneNamed, headNorm, mapCells } from '../../src/nn/backbone.js';
 import { adamw } from '../../src/optim/adamw.js';
 import { lars } from '../../src/optim/lars.js';
-import { startState, stateSpecs } from '../../src/optim/state.js';
+import { startState } from '../../src/optim/state.js';
 import { stream } from '../../src/tensor/random.js';
 import { elementCount, type Tensor, tensor } from '../../src/tensor/tensor.js';
+import { PRECISIONS, type Precision } from '../../src/train/precision.js';
+import { runState } from '../../src/train/runState.js';
 import type { StepConfig } from '../../src/train/stepConfig.js';
 import type { StepGraph } from '../../src/train/stepGraph.js';
 import type { StepBatch } from '../../src/train/stepRunner.js';
@@ -19,6 +21,15 @@ export interface StepCase {
   /** Widths of the heads, such as 2048-2048-2048. */
   readonly expander: string;
   readonly projector: string;
+  /** Default: fp32. */
+  readonly precision?: Precision;
+}
+
+/** @throws Error for a text that is no precision, naming the flag. */
+export function precisionOf(text: string): Precision {
+  const found = PRECISIONS.find((precision) => precision === text);
+  if (found === undefined) throw new Error(`--precision is ${text}; it is ${PRECISIONS.join(', ')}`);
+  return found;
 }
 
 const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.05 };
@@ -43,7 +54,7 @@ const OPTIMIZERS = {
 } as const;
 
 /** The configuration of the step, with the optimizer of the paper and without drop path. */
-export function stepConfig({ arch, size, batch, expander, projector }: StepCase): StepConfig {
+export function stepConfig({ arch, size, batch, expander, projector, precision = 'fp32' }: StepCase): StepConfig {
   const backbone = smallestBackbones[arch] ?? backboneNamed(arch);
   const cells = mapCells(backbone, size) ** 2;
   return {
@@ -56,6 +67,7 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
     },
     optimizer: OPTIMIZERS[headNorm(backbone)].make(),
     batchSize: batch,
+    precision,
     viewSizes: [size, size],
     pixels: 'uint8',
     dropPath: false,
@@ -63,14 +75,14 @@ export function stepConfig({ arch, size, batch, expander, projector }: StepCase)
 }
 
 /** The settings of the step that another implementation needs, besides its tensors. */
-export function describeStep({ model, loss }: StepConfig) {
+export function describeStep({ model, loss, precision }: StepConfig) {
   const { kind, settings } = OPTIMIZERS[headNorm(model.backbone)];
-  return { ...model, ...loss, optimizer: { kind, ...settings, learningRate: LEARNING_RATE } };
+  return { ...model, ...loss, precision, optimizer: { kind, ...settings, learningRate: LEARNING_RATE } };
 }
 
 /** Initial weights and initial optimizer state. */
 export function initialState(step: StepGraph, config: StepConfig, seed = 0): Map<string, Tensor> {
-  return startState(stateSpecs(step, config), { initial: new Map(), seed });
+  return startState(runState(step, config), { initial: new Map(), seed });
 }
 
 /**

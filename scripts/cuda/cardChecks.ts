@@ -3,10 +3,11 @@
  * fails the check.
  *
  *   node dist/scripts/cuda/cardChecks.js libraries|device|inference|training --device cuda [--arch resnet18]
- *     [--model models/vicregl-convnext-atto] [--size 64] [--batch 8]
+ *     [--model models/vicregl-convnext-atto] [--size 64] [--batch 8] [--precision fp16]
  *
  * With NVIDIA_TF32_OVERRIDE=0 in the environment, CUDA multiplies in float32 and must agree with the CPU to that precision.
- * Otherwise it multiplies in TF32, and the tolerances are larger.
+ * Otherwise it multiplies in TF32, and the tolerances are larger. With --precision, the training step on the device is in 16 bits, and is
+ * compared with that of the CPU in float32.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -23,7 +24,7 @@ import { rows, type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { stepFeeds } from '../../src/train/stepFeeds.js';
 import { buildStep } from '../../src/train/stepGraph.js';
-import { initialState, LEARNING_RATE, stepBatch, stepConfig } from '../bench/stepCase.js';
+import { initialState, LEARNING_RATE, precisionOf, stepBatch, stepConfig } from '../bench/stepCase.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,13 +34,15 @@ const { values, positionals } = parseArgs({
     model: { type: 'string', default: 'models/vicregl-convnext-atto' },
     size: { type: 'string', default: '64' },
     batch: { type: 'string', default: '8' },
+    precision: { type: 'string', default: 'fp32' },
   },
 });
 if (values.device !== 'cpu' && values.device !== 'cuda')
   throw new Error(`--device is ${values.device}; it is cpu or cuda`);
 const device: Provider = values.device;
 const exact = device === 'cpu' || process.env['NVIDIA_TF32_OVERRIDE'] === '0';
-const precision = exact ? 'float32' : 'TF32';
+const ofProducts = precisionOf(values.precision);
+const precision = ofProducts === 'fp32' ? (exact ? 'float32' : 'TF32') : ofProducts;
 
 const print = (value: Readonly<Record<string, unknown>>) => console.log(JSON.stringify(value));
 const rounded = (value: number) => Number(value.toPrecision(3));
@@ -142,6 +145,10 @@ function difference(a: Tensor, b: Tensor): { readonly squaredError: number; read
   return { squaredError, squaredNorm };
 }
 
+/** Relative differences of loss and gradients from those of float32 that are allowed. */
+const TOLERANCES = { float32: [1e-4, 1e-3], TF32: [1e-2, 0.2], fp16: [1e-2, 0.2], bf16: [5e-2, 0.5] } as const;
+const fixedScale: readonly [string, Tensor] = ['loss_scale/value', tensor('float32', [], Float32Array.of(64))];
+
 /**
  * Compares the loss and all gradients of a step: the CPU's graph on the CPU, and CUDA's graph on the device. With
  * `--device cpu`, both run on the CPU, and only the forms of the two graphs are compared.
@@ -152,16 +159,19 @@ async function training(): Promise<void> {
       ...{ arch, size: Number(values.size), batch: Number(values.batch) },
       ...{ expander: '128-128-128', projector: '64-64-64' },
     });
+    const onDevice = { ...config, precision: ofProducts };
     const batch = stepBatch(config);
     const answers = [];
-    for (const [provider, on] of [
-      ['cpu', 'cpu'],
-      ['cuda', device],
+    for (const [provider, on, of] of [
+      ['cpu', 'cpu', config],
+      ['cuda', device, onDevice],
     ] as const) {
-      const step = buildStep(config, { provider, gradients: true });
+      const step = buildStep(of, { provider, gradients: true });
       const feeds = new Map<string, Tensor>([
-        ...initialState(step, config),
-        ...stepFeeds(config, { dropPathRate: 0, seed: 0 }, { step: 0, learningRate: LEARNING_RATE, batch }),
+        ...initialState(step, of),
+        // Gradients at the scale in which a run starts may overflow.
+        ...(ofProducts === 'fp16' && of === onDevice ? [fixedScale] : []),
+        ...stepFeeds(of, { dropPathRate: 0, seed: 0 }, { step: 0, learningRate: LEARNING_RATE, batch }),
       ]);
       const session = await createSession(encodeModel(step.graph), { ...TRAINING_SESSION, device: on });
       const names = step.parameters.map(({ name }) => stepNames.gradient(name));
@@ -183,7 +193,7 @@ async function training(): Promise<void> {
       loss_difference: rounded(loss),
       gradient_difference: rounded(gradients),
     });
-    const [maxLossError, maxGradientError] = exact ? [1e-4, 1e-3] : [1e-2, 0.2];
+    const [maxLossError, maxGradientError] = TOLERANCES[precision];
     expect(loss <= maxLossError, `${arch}: the losses are ${ours} and ${theirs}`);
     expect(gradients <= maxGradientError, `${arch}: the gradients differ by ${gradients} of their norm`);
   }

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { writeChunksAtomically } from '../../src/tensor/atomicFile.js';
+import type { Precision } from '../../src/train/precision.js';
 import { type CardReport, reportMarkdown } from './cardReport.js';
 import { runSections, type Section } from './sections.js';
 
@@ -53,13 +54,19 @@ function inBothPrecisions(section: Section): Section[] {
     : [exact, { ...section, name: `${section.name}-tf32`, title: `${section.title}, TF32` }];
 }
 
-function stepComparison(arch: string, budget: number): Section {
+/** Precisions that the device trains in, besides float32. The CPU has no bfloat16. */
+const halves = device === 'cuda' ? (['bf16', 'fp16'] as const) : (['fp16'] as const);
+
+function stepComparison(arch: string, budget: number, precision: Precision = 'fp32'): Section {
   const tiny = ['--size', '32', '--batch', '2', '--steps', '1', '--expander', '32-32', '--projector', '16-16'];
   const whole = ['--size', '224', '--batch', '64', '--steps', '5', '--steps-per-run', device === 'cuda' ? '4' : '1'];
   return {
-    name: `step-${arch}`,
-    title: `Training step of ${arch} compared with PyTorch`,
-    ...node('bench/againstPytorch.js', '--arch', arch, '--python', python, ...(quick ? tiny : whole)),
+    name: `step-${arch}${precision === 'fp32' ? '' : `-${precision}`}`,
+    title: `Training step of ${arch} compared with PyTorch${precision === 'fp32' ? '' : `, ${precision}`}`,
+    ...node(
+      'bench/againstPytorch.js',
+      ...['--arch', arch, '--python', python, '--precision', precision, ...(quick ? tiny : whole)],
+    ),
     budget,
   };
 }
@@ -112,6 +119,17 @@ const sections: readonly Section[] = [
     ),
     budget: 45,
   }),
+  ...halves.map((precision) => ({
+    name: `training-${precision}`,
+    title: `Loss and gradients of a step in ${precision} compared with float32 on the CPU`,
+    ...node(
+      'cuda/cardChecks.js',
+      'training',
+      ...['--arch', quick ? 'smallest_resnet' : 'convnext_atto,resnet18', '--size', '64', '--batch', '8'],
+      ...['--precision', precision],
+    ),
+    budget: 45,
+  })),
   {
     name: 'depthwise',
     title: 'Forms of the depthwise weight gradient',
@@ -134,6 +152,9 @@ const sections: readonly Section[] = [
     ],
     budget: 70,
   },
+  ...halves.flatMap((precision) =>
+    (quick ? ['smallest_convnext'] : ['resnet50', 'convnext_tiny']).map((arch) => stepComparison(arch, 60, precision)),
+  ),
 ];
 
 const started = performance.now();

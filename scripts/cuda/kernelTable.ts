@@ -1,6 +1,6 @@
+import type { ElementType } from '../../src/onnx/elementTypes.js';
 import type { Attributes } from '../../src/onnx/graph.js';
 import { type OperatorFacts, operators } from '../../src/onnx/operators.js';
-import type { DType } from '../../src/tensor/tensor.js';
 
 /**
  * The kernels of ONNX Runtime's CUDA provider, from the list in its repository (docs/OperatorKernels.md), and the operator
@@ -30,13 +30,13 @@ interface Signature {
 /** The call that a kernel is looked up for. */
 export interface KernelQuery {
   readonly operator: string;
-  readonly inputs: readonly (DType | undefined)[];
-  readonly outputs: readonly DType[];
+  readonly inputs: readonly (ElementType | undefined)[];
+  readonly outputs: readonly ElementType[];
   readonly attributes: Attributes;
 }
 
-const ONNX_NAMES: Partial<Record<DType, string>> = { float32: 'float', float64: 'double' };
-const onnxName = (dtype: DType): string => ONNX_NAMES[dtype] ?? dtype;
+const ONNX_NAMES: Partial<Record<ElementType, string>> = { float32: 'float', float64: 'double' };
+const onnxName = (dtype: ElementType): string => ONNX_NAMES[dtype] ?? dtype;
 
 const plainTypes = (text: string): string[] =>
   text
@@ -187,7 +187,7 @@ export function coversVersion({ since, until }: Pick<Kernel, 'since' | 'until'>,
 
 /** Whether the kernel takes the types of a call, in one of the forms of the operator's parameters. */
 function coversTypes({ types, signatures }: Kernel, { inputs, outputs }: KernelQuery): boolean {
-  const fits = (names: readonly string[], given: readonly (DType | undefined)[]): boolean =>
+  const fits = (names: readonly string[], given: readonly (ElementType | undefined)[]): boolean =>
     given.every((dtype, i) => {
       if (dtype === undefined) return true;
       // The last parameter of a variadic operator repeats.

@@ -1,3 +1,4 @@
+import { elementTypeBytes, tensorElements } from '../onnx/elementTypes.js';
 import type { ExternalData } from '../onnx/encode.js';
 import { readValues } from '../onnx/encode.js';
 import type { Graph, Value } from '../onnx/graph.js';
@@ -37,7 +38,7 @@ export function layOutWeights(
   const keyOf = (kind: string, { name, constant, shape, dtype }: Value): string | undefined => {
     if (parameters.has(name)) return name;
     if (constant === undefined || dtype === 'int64') return undefined;
-    const bytes = elementCount(shape as number[]) * elementBytes(dtype);
+    const bytes = elementCount(shape as number[]) * elementTypeBytes(dtype);
     return bytes < SMALLEST_BYTES ? undefined : `${kind}/${name}`;
   };
   const entries = new Map<string, Entry>();
@@ -47,7 +48,7 @@ export function layOutWeights(
       if (key === undefined || entries.has(key)) continue;
       const { dtype, shape, constant } = value;
       entries.set(key, {
-        dtype,
+        dtype: tensorElements(dtype),
         shape: shape as number[],
         read: constant === undefined ? () => read(key) : async () => constant,
       });

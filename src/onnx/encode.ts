@@ -1,5 +1,6 @@
 import onnxProto from 'onnx-proto';
-import { type DType, tensorBytes } from '../tensor/tensor.js';
+import { tensorBytes } from '../tensor/tensor.js';
+import { type ElementType, ONNX_TYPE_CODES } from './elementTypes.js';
 import type { AttributeValue, Body, Graph, Node, Value } from './graph.js';
 import { operators } from './operators.js';
 import { GraphError, type Shape } from './shapes.js';
@@ -12,20 +13,9 @@ const { AttributeType } = onnx.AttributeProto;
 /** IR version 8 goes with opset 17, the pair that ONNX Runtime 1.17 and later read; opset 20 asks for 9. */
 const irVersion = (opset: number) => (opset <= 17 ? 8 : 9);
 
-const typeCodes: Record<DType, number> = {
-  float32: onnx.TensorProto.DataType.FLOAT,
-  float64: onnx.TensorProto.DataType.DOUBLE,
-  float16: onnx.TensorProto.DataType.FLOAT16,
-  int32: onnx.TensorProto.DataType.INT32,
-  int64: onnx.TensorProto.DataType.INT64,
-  int8: onnx.TensorProto.DataType.INT8,
-  uint8: onnx.TensorProto.DataType.UINT8,
-  bool: onnx.TensorProto.DataType.BOOL,
-};
-
-function encodeValueInfo(name: string, dtype: DType, shape: Shape): onnxProto.onnx.IValueInfoProto {
+function encodeValueInfo(name: string, dtype: ElementType, shape: Shape): onnxProto.onnx.IValueInfoProto {
   const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
-  return { name, type: { tensorType: { elemType: typeCodes[dtype], shape: { dim } } } };
+  return { name, type: { tensorType: { elemType: ONNX_TYPE_CODES[dtype], shape: { dim } } } };
 }
 
 /** Elements of constants and parameters in a separate file next to the graph's. */
@@ -42,7 +32,7 @@ function encodeInitializer(
   external: ExternalData | undefined,
 ): onnxProto.onnx.ITensorProto {
   const { dtype, shape, constant } = value;
-  const about = { name, dataType: typeCodes[dtype], dims: shape as number[] };
+  const about = { name, dataType: ONNX_TYPE_CODES[dtype], dims: shape as number[] };
   const place = external?.place(value);
   if (place === undefined) return { ...about, rawData: tensorBytes(constant!) };
   return {

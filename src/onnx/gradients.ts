@@ -1,7 +1,8 @@
 import { tensor } from '../tensor/tensor.js';
+import { isHalf } from './elementTypes.js';
 import type { Value } from './graph.js';
 import { isFloat } from './operators.js';
-import { add } from './ops/elementwise.js';
+import { add, cast } from './ops/elementwise.js';
 import { gradientRules } from './rules/table.js';
 import { formatShape, GraphError } from './shapes.js';
 import { unbroadcast } from './unbroadcast.js';
@@ -24,16 +25,23 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
     loss.dtype === 'float64' ? tensor('float64', [], Float64Array.of(1)) : tensor('float32', [], Float32Array.of(1));
   const accumulated = new Map<Value, Value>([[loss, graph.constant(one)]]);
 
+  // Gradients of a value of 16 bits are added in float32.
+  const addend = (gradient: Value) => (isHalf(gradient.dtype) ? cast(gradient, 'float32') : gradient);
   const accumulate = (value: Value, gradient: Value) => {
     const sum = accumulated.get(value);
-    accumulated.set(value, sum === undefined ? gradient : graph.scope('gradient/sum', () => add(sum, gradient)));
+    accumulated.set(
+      value,
+      sum === undefined ? gradient : graph.scope('gradient/sum', () => add(addend(sum), addend(gradient))),
+    );
   };
 
   // Nodes are in topological order: in reverse, every use of a value comes before the node that computes it.
   for (const node of [...graph.nodes].reverse()) {
     const output = node.outputs[0];
-    const gy = output === undefined ? undefined : accumulated.get(output);
-    if (gy === undefined || !active.has(output!)) continue;
+    const sum = output === undefined ? undefined : accumulated.get(output);
+    if (sum === undefined || !active.has(output!)) continue;
+    // A conversion to 16 bits passes on the whole precision of a sum.
+    const gy = node.operator === 'Cast' ? sum : cast(sum, output!.dtype);
     const own = graph.pullbacks.get(output!);
     if (own !== undefined) {
       graph.scope(`gradient/${node.name}`, () => {

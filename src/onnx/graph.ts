@@ -1,4 +1,6 @@
-import { type DType, elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+import { float32ToFloat16 } from '../tensor/float16.js';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.js';
+import type { ElementType, HalfType } from './elementTypes.js';
 import { type Operator, operators, typeProblem } from './operators.js';
 import { formatShape, GraphError, type Shape } from './shapes.js';
 
@@ -6,7 +8,7 @@ import { formatShape, GraphError, type Shape } from './shapes.js';
 export interface Value {
   readonly graph: Graph;
   readonly name: string;
-  readonly dtype: DType;
+  readonly dtype: ElementType;
   readonly shape: Shape;
   /** The node that computes it; absent for inputs and constants. */
   readonly node?: Node;
@@ -44,7 +46,7 @@ export interface Pullback {
 
 /** dtype and shape of a node's output. */
 export interface ValueType {
-  readonly dtype: DType;
+  readonly dtype: ElementType;
   readonly shape: Shape;
 }
 
@@ -80,6 +82,7 @@ export class Graph {
   readonly #cached = new Map<string, Value>();
   #scope: readonly string[] = [];
   #counter = 0;
+  #productType: HalfType | undefined;
 
   /** @param provider that will run the graph: gradients and layers choose the forms that are fast there. */
   constructor(opset: number = TRAINING_OPSET, provider: Provider = 'cpu') {
@@ -88,7 +91,7 @@ export class Graph {
   }
 
   /** Declares an input. */
-  input(name: string, dtype: DType, shape: Shape): Value {
+  input(name: string, dtype: ElementType, shape: Shape): Value {
     const value: Value = { graph: this, name: this.#claim(name), dtype, shape };
     this.inputs.push(value);
     return value;
@@ -108,11 +111,13 @@ export class Graph {
   }
 
   /** A float constant with the shape [], shared by equal calls. */
-  scalar(value: number, dtype: DType = 'float32'): Value {
+  scalar(value: number, dtype: ElementType = 'float32'): Value {
     return this.shared(`${dtype}:${value}`, () => {
+      if (dtype === 'float16') return tensor('float16', [], float32ToFloat16(Float32Array.of(value)));
       if (dtype === 'float64') return tensor('float64', [], Float64Array.of(value));
       if (dtype === 'int64') return tensor('int64', [], BigInt64Array.of(BigInt(value)));
-      return tensor('float32', [], Float32Array.of(value));
+      if (dtype === 'float32') return tensor('float32', [], Float32Array.of(value));
+      throw new GraphError(`a scalar constant cannot be ${dtype}`);
     });
   }
 
@@ -145,6 +150,22 @@ export class Graph {
       return build();
     } finally {
       this.#scope = outer;
+    }
+  }
+
+  /** The type in which products of float32 are computed now (see ops/product.ts); undefined: float32. */
+  get productType(): HalfType | undefined {
+    return this.#productType;
+  }
+
+  /** Computes the products of `build`, and of the gradients that it declares, in a type; undefined: in float32. */
+  productsIn<T>(type: HalfType | undefined, build: () => T): T {
+    const outer = this.#productType;
+    this.#productType = type;
+    try {
+      return build();
+    } finally {
+      this.#productType = outer;
     }
   }
 

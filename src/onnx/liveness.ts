@@ -1,4 +1,4 @@
-import { elementBytes } from '../tensor/tensor.js';
+import { elementTypeBytes } from './elementTypes.js';
 import { writtenNodes } from './encode.js';
 import type { Graph, Node, Value } from './graph.js';
 import { valueElements } from './graph.js';
@@ -16,7 +16,7 @@ export interface PeakMemory {
 }
 
 function bytesOf(value: Value): number {
-  return valueElements(value) * elementBytes(value.dtype);
+  return valueElements(value) * elementTypeBytes(value.dtype);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { DType } from '../tensor/tensor.js';
+import type { ElementType, HalfType } from './elementTypes.js';
 
 /**
  * What is known of every ONNX operator that graphs may hold. One table: the graph builder takes no other operator, and
@@ -12,14 +13,17 @@ const BYTES = ['int8', 'uint8'] as const satisfies readonly DType[];
 const NUMBERS = [...FLOATS, 'int8', 'int32', 'int64', 'uint8'] as const satisfies readonly DType[];
 const ANY = [...NUMBERS, 'bool'] as const satisfies readonly DType[];
 const BOOLS = ['bool'] as const satisfies readonly DType[];
+/** Of operators that products in bfloat16 and their gradients need. */
+const FLOATS_AND_BFLOAT16 = [...FLOATS, 'bfloat16'] as const satisfies readonly ElementType[];
+const ANY_AND_BFLOAT16 = [...ANY, 'bfloat16'] as const satisfies readonly ElementType[];
 
 /** Types of an input or output: a fixed list, or a type variable, which is one type throughout a call. */
-type Parameter = 'T' | 'U' | readonly DType[];
+type Parameter = 'T' | 'U' | readonly ElementType[];
 
 /** Element types of inputs and outputs, in their order. */
 export interface Signature {
-  readonly T: readonly DType[];
-  readonly U?: readonly DType[];
+  readonly T: readonly ElementType[];
+  readonly U?: readonly ElementType[];
   /** A call may leave out optional inputs at the end. */
   readonly inputs: readonly Parameter[];
   readonly outputs: readonly Parameter[];
@@ -55,6 +59,11 @@ export interface OperatorFacts {
    */
   readonly half: 'float16' | 'float32';
   /**
+   * The types in which it is computed in training of that precision (see ops/product.ts), because ONNX Runtime's CUDA provider
+   * has kernels for it and its gradients; none: it stays in float32.
+   */
+  readonly halfProducts: readonly HalfType[];
+  /**
    * Outputs after the first are left out of the encoded graph when nothing reads them. A MaxPool that also gives its
    * indices has no blocked kernel on the CPU provider: it took ten of the 53 ms of a ResNet-50.
    */
@@ -65,14 +74,15 @@ export interface OperatorFacts {
 }
 
 type Types = Pick<Signature, 'T' | 'inputs' | 'outputs'> & Partial<Signature>;
-const unary = (T: readonly DType[]): Types => ({ T, inputs: ['T'], outputs: ['T'] });
-const binary = (T: readonly DType[]): Types => ({ T, inputs: ['T', 'T'], outputs: ['T'] });
+const unary = (T: readonly ElementType[]): Types => ({ T, inputs: ['T'], outputs: ['T'] });
+const binary = (T: readonly ElementType[]): Types => ({ T, inputs: ['T', 'T'], outputs: ['T'] });
 
 /** What most operators have in common. */
 const USUAL = {
   memory: 'new',
   elementwise: false,
   half: 'float16',
+  halfProducts: [],
   optionalOutputs: false,
   multiplyAdds: 'none',
   cuda: {},
@@ -98,7 +108,12 @@ const table = {
   Where: { ...ELEMENTWISE, types: { T: ANY, inputs: [BOOLS, 'T', 'T'], outputs: ['T'] } },
   Greater: { ...ELEMENTWISE, memory: 'new', types: { T: NUMBERS, inputs: ['T', 'T'], outputs: [BOOLS] } },
   // A conversion keeps the types that it was given, in float16 arithmetic too.
-  Cast: { ...ELEMENTWISE, memory: 'new', half: 'float32', types: { T: ANY, inputs: ['T'], outputs: [ANY] } },
+  Cast: {
+    ...ELEMENTWISE,
+    memory: 'new',
+    half: 'float32',
+    types: { T: ANY_AND_BFLOAT16, inputs: ['T'], outputs: [ANY_AND_BFLOAT16] },
+  },
   Identity: { ...VIEW, elementwise: true, types: unary(ANY) },
   // reductions
   ReduceSum: { ...REDUCTION, types: { T: NUMBERS, inputs: ['T', INDICES], outputs: ['T'] } },
@@ -110,10 +125,10 @@ const table = {
     cuda: { refuses: { select_last_index: [1] } },
   },
   // shapes and copies
-  Reshape: { ...VIEW, types: { T: ANY, inputs: ['T', INDICES], outputs: ['T'] } },
+  Reshape: { ...VIEW, types: { T: ANY_AND_BFLOAT16, inputs: ['T', INDICES], outputs: ['T'] } },
   Unsqueeze: { ...VIEW, types: { T: ANY, inputs: ['T', INDICES], outputs: ['T'] } },
   Shape: { ...USUAL, types: { T: ANY, inputs: ['T'], outputs: [INDICES] } },
-  Transpose: { ...USUAL, types: unary(ANY) },
+  Transpose: { ...USUAL, types: unary(ANY_AND_BFLOAT16) },
   Slice: { ...USUAL, types: { T: ANY, inputs: ['T', INDICES, INDICES, INDICES, INDICES], outputs: ['T'] } },
   Concat: { ...USUAL, types: { T: ANY, inputs: ['T'], outputs: ['T'], variadic: true } },
   Expand: { ...USUAL, types: { T: ANY, inputs: ['T', INDICES], outputs: ['T'] } },
@@ -127,15 +142,31 @@ const table = {
     cuda: { lastOpset: 18 },
   },
   // matrix products and convolutions
-  MatMul: { ...USUAL, types: binary([...FLOATS, 'int32', 'int64']), multiplyAdds: 'row' },
-  Gemm: {
+  MatMul: {
     ...USUAL,
-    types: { T: [...FLOATS, 'int32', 'int64'], inputs: ['T', 'T', 'T'], outputs: ['T'] },
+    types: binary([...FLOATS_AND_BFLOAT16, 'int32', 'int64']),
+    halfProducts: ['float16', 'bfloat16'],
     multiplyAdds: 'row',
   },
-  Conv: { ...USUAL, types: { T: FLOATS, inputs: ['T', 'T', 'T'], outputs: ['T'] }, multiplyAdds: 'filter' },
+  Gemm: {
+    ...USUAL,
+    types: { T: [...FLOATS_AND_BFLOAT16, 'int32', 'int64'], inputs: ['T', 'T', 'T'], outputs: ['T'] },
+    halfProducts: ['float16', 'bfloat16'],
+    multiplyAdds: 'row',
+  },
+  // CUDA's kernel takes bfloat16 in operator set 22 only, and that of ConvTranspose, its gradient, in none.
+  Conv: {
+    ...USUAL,
+    types: { T: FLOATS, inputs: ['T', 'T', 'T'], outputs: ['T'] },
+    halfProducts: ['float16'],
+    multiplyAdds: 'filter',
+  },
   // Only in gradients, whose multiply-adds are not counted.
-  ConvTranspose: { ...USUAL, types: { T: FLOATS, inputs: ['T', 'T', 'T'], outputs: ['T'] } },
+  ConvTranspose: {
+    ...USUAL,
+    types: { T: FLOATS, inputs: ['T', 'T', 'T'], outputs: ['T'] },
+    halfProducts: ['float16'],
+  },
   MaxPool: {
     ...USUAL,
     types: { T: [...FLOATS, ...BYTES], inputs: ['T'], outputs: ['T', INDICES] },
@@ -187,8 +218,8 @@ export type Operator = keyof typeof table;
 export const operators: Readonly<Record<Operator, OperatorFacts>> = table;
 
 /** Whether elements are real numbers, to which gradients flow. */
-export function isFloat(dtype: DType): boolean {
-  return (FLOATS as readonly DType[]).includes(dtype);
+export function isFloat(type: ElementType): boolean {
+  return (FLOATS_AND_BFLOAT16 as readonly ElementType[]).includes(type);
 }
 
 /** Types that a parameter may have, and the name of its type variable. */
@@ -205,11 +236,11 @@ function allowedTypes({ T, U = [], variadic }: Signature, parameters: readonly P
  */
 export function typeProblem(
   operator: Operator,
-  inputs: readonly (DType | undefined)[],
-  outputs: readonly DType[],
+  inputs: readonly (ElementType | undefined)[],
+  outputs: readonly ElementType[],
 ): string | undefined {
   const { types: signature } = operators[operator];
-  const bound = new Map<string, DType>();
+  const bound = new Map<string, ElementType>();
   for (const [kind, given, parameters] of [
     ['input', inputs, signature.inputs],
     ['output', outputs, signature.outputs],

@@ -12,6 +12,7 @@ import {
 import { augmentationProblems, augmentationSchema } from './augmentationSchema.js';
 import { explainIssue, keyTree } from './configKeys.js';
 import { divisorsOf, neighboursIn } from './divisors.js';
+import { PRECISIONS } from './precision.js';
 import { probeProblems, probeSchema } from './probeSchema.js';
 import { usualBaseLr, usualWarmupEpochs, WEIGHT_DECAY } from './rates.js';
 
@@ -263,6 +264,12 @@ export const trainConfigSchema = z
       .default(1)
       .describe(
         'Steps per run of the graph. Values above 1 avoid copies of the weights on a GPU but need memory for that number of batches.',
+      ),
+    precision: z
+      .enum(PRECISIONS)
+      .default('fp32')
+      .describe(
+        "Type of the network's convolutions and matrix products; all else is float32. fp16: with a dynamic loss scale. bf16: convolutions stay in float32; on CUDA only.",
       ),
     threads: z.int().min(1).optional().describe('Threads of the training step. Default: all cores.'),
     checkpoints: z

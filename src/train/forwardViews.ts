@@ -5,6 +5,7 @@ import type { Value } from '../onnx/graph.js';
 import { concat, slice } from '../onnx/ops/shape.js';
 import { dropPathInput } from './dropPath.js';
 import { forwardView, type ViewForward } from './model.js';
+import { productTypeOf } from './precision.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
 /**
@@ -47,7 +48,9 @@ export function forwardViews(config: StepConfig, parameters: Parameters): ViewFo
       group.map((v) => pixels[v]!),
       0,
     );
-    const forward = graph.scope(`view${group.join('+')}`, () => forwardView(together, model, parameters, dropPath));
+    const forward = graph.productsIn(productTypeOf(config), () =>
+      graph.scope(`view${group.join('+')}`, () => forwardView(together, model, parameters, dropPath)),
+    );
     group.forEach((v, i) => {
       outputs[v] = group.length === 1 ? forward : ofView(forward, i, batchSize);
     });

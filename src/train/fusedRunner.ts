@@ -1,9 +1,11 @@
 import { encodeModel } from '../onnx/encode.js';
 import type { Tensor as OrtTensor } from '../onnx/runtime.js';
 import { createSession, TRAINING_SESSION, toOrt } from '../onnx/session.js';
-import { startState, stateSpecs } from '../optim/state.js';
+import { startState } from '../optim/state.js';
 import { stack, type Tensor, zeros } from '../tensor/tensor.js';
+import { withoutOverflow } from './lossScale.js';
 import { repeatStep } from './repeatedStep.js';
+import { runState } from './runState.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { stepFeeds } from './stepFeeds.js';
 import { buildStep } from './stepGraph.js';
@@ -20,7 +22,7 @@ export async function createFusedRunner(
   stepsPerRun = 1,
 ): Promise<StepRunner> {
   const step = buildStep(config, { provider: options.session.device ?? 'cpu' });
-  const specs = stateSpecs(step, config);
+  const specs = runState(step, config);
   const repeats = stepsPerRun > 1;
   const graph = repeats
     ? repeatStep(
@@ -50,7 +52,7 @@ export async function createFusedRunner(
       for (const [name, value] of logs) fetches[name] = toOrt(value);
       await ort.run(feeds, fetches);
       const terms = steps.map((_, i) =>
-        Object.fromEntries([...logs].map(([name, { data }]) => [name, Number(data[i])])),
+        withoutOverflow(Object.fromEntries([...logs].map(([name, { data }]) => [name, Number(data[i])]))),
       );
       if (allFinite(terms)) [current, next] = [next, current];
       return terms;

@@ -16,7 +16,7 @@ describe('the logged terms of a run', () => {
   it('are all compared, with the same exceptions', () => {
     assert.deepEqual(
       terms.filter((term) => !COMPARED_TERMS.includes(term)),
-      ['epoch', 'lr', 'images_per_s', 'wait_share', 'exchange_share'],
+      ['epoch', 'lr', 'images_per_s', 'loss_scale', 'overflow', 'wait_share', 'exchange_share'],
     );
     for (const term of ['corr', 'core', 'grad_norm'] as const) assert.ok(COMPARED_TERMS.includes(term), term);
   });

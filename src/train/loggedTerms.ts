@@ -77,6 +77,10 @@ const table = {
   epoch: run('epoch of the step, from 0'),
   lr: run('learning rate'),
   images_per_s: run('photographs per second'),
+  loss_scale: run('`precision: fp16`: factor of the loss before it is differentiated'),
+  overflow: run(
+    '`precision: fp16`: 1 if the gradients overflowed at this scale, so that there was no update (and there is no `grad_norm`), else 0',
+  ),
   wait_share: run('share of the step spent waiting for the loader'),
   exchange_share: run(
     'share of the step that rank 0 spent in exchanges with other ranks, its waiting for them included',

@@ -7,7 +7,9 @@ import { add, mul } from '../onnx/ops/elementwise.js';
 import { reduceSum } from '../onnx/ops/reduce.js';
 import { dropPathInput } from './dropPath.js';
 import type { Term } from './loggedTerms.js';
+import { lossScaling } from './lossScale.js';
 import { forwardView, type ViewForward } from './model.js';
+import { productTypeOf } from './precision.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
 
@@ -63,7 +65,8 @@ function forward(config: MicroConfig, size: number, provider: Provider): MicroFo
   const dropPath = config.dropPath
     ? dropPathInput(graph, [microNames.dropPath], microBatch, model.backbone)
     : undefined;
-  return { graph, parameters, ...forwardView(pixels, model, parameters, dropPath) };
+  const view = graph.productsIn(productTypeOf(config), () => forwardView(pixels, model, parameters, dropPath));
+  return { graph, parameters, ...view };
 }
 
 /** Outputs of M photographs, and the running statistics that they update. */
@@ -107,7 +110,7 @@ interface LossGraph {
 
 /**
  * Loss of the whole batch from the views' cached outputs: the logged terms, the gradient to each of these outputs, and to
- * the online classifier's parameters, which the other graphs do not contain.
+ * the online classifier's parameters, which the other graphs do not contain. All gradients are of the scaled loss (lossScale.ts).
  */
 export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LossGraph {
   const { model, loss, batchSize, viewSizes } = config;
@@ -135,7 +138,7 @@ export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LossG
   ]);
   const { total, logs } = emitStepLoss(views, representation, parameters, config);
   wanted.push(...parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser)));
-  gradients(total, wanted).forEach((gradient, i) => {
+  gradients(lossScaling(graph, config).scaled(total), wanted).forEach((gradient, i) => {
     graph.output(stepNames.gradient(wanted[i]!.name), gradient);
   });
   for (const [name, value] of logs) graph.output(name, value);

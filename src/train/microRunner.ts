@@ -2,9 +2,9 @@ import { type Collectives, singleProcess } from '../distributed/collectives.js';
 import type { Graph } from '../onnx/graph.js';
 import { type SessionConfig, TRAINING_SESSION } from '../onnx/session.js';
 import { createStagedSession } from '../onnx/stagedSession.js';
-import { startState, stateSpecs } from '../optim/state.js';
+import { startState } from '../optim/state.js';
 import { elementCount, rows, type Tensor, tensor, zeros } from '../tensor/tensor.js';
-import { GRADIENT_NORM } from './clip.js';
+import { hasOverflowed, withoutOverflow } from './lossScale.js';
 import {
   buildBackward,
   buildEmbed,
@@ -15,6 +15,7 @@ import {
   viewOutputs,
 } from './microGraphs.js';
 import { networkSpecs } from './networkSpecs.js';
+import { runState } from './runState.js';
 import { stepNames } from './stepConfig.js';
 import { stepFeeds } from './stepFeeds.js';
 import { allFinite, type RunnerOptions, type StepRunner } from './stepRunner.js';
@@ -79,7 +80,7 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
   const { batchSize, microBatch, viewSizes, syncBatchNorm = true } = config;
   const { device = 'cpu' } = options.session;
   const { parameters, buffers } = networkSpecs(config);
-  const state = startState(stateSpecs({ parameters, buffers }, config), options);
+  const state = startState(runState({ parameters, buffers }, config), options);
   /** Photographs of this rank, and the row of its first one in the batch. */
   const ownRows = batchSize / ranks;
   const firstRow = rank * ownRows;
@@ -101,7 +102,8 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
   }
   const { graph: lossGraph, logs } = buildLoss(config, device);
   const loss = await pass(lossGraph);
-  const norm = await pass(buildGradientNorm(parameters));
+  const { graph: normGraph, logs: normLogs } = buildGradientNorm(parameters, config);
+  const norm = await pass(normGraph);
   const updates: Pass[] = [];
   for (const group of updateGroups(parameters)) updates.push(await pass(buildUpdate(group, config)));
 
@@ -202,22 +204,28 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
     },
     async run([step]) {
       const inputs = await gathered(stepFeeds(config, options, step!), config, collectives);
-      const { tensors: terms, memory } = zerosOf([...logs, GRADIENT_NORM].map((name) => ({ name, shape: [] })));
+      const { tensors: terms, memory } = zerosOf(
+        [...logs, ...normGraph.outputs.keys()].map((name) => ({ name, shape: [] })),
+      );
+      const named = (names: Iterable<string>) => new Map([...names].map((name) => [name, terms.get(name)!]));
       const values = (names: readonly string[]) => [
-        Object.fromEntries(names.map((name) => [name, Number(terms.get(name)!.data[0])])),
+        withoutOverflow(Object.fromEntries([...named(names)].map(([name, { data }]) => [name, Number(data[0])]))),
       ];
       const statistics = await embedAll(inputs);
-      const lossTerms = new Map([...terms].filter(([name]) => name !== GRADIENT_NORM));
-      await loss.run([cache, inputs, state], new Map([...lossTerms, ...seeds, ...classifier.tensors]));
+      await loss.run([cache, inputs, state], new Map([...named(logs), ...seeds, ...classifier.tensors]));
       // All ranks must find the same: that the step can be taken, or not.
       await collectives.broadcast(memory);
       if (!allFinite(values(logs))) return values(logs);
       await backwardAll(inputs);
-      await norm.run([gradients, state], new Map([[GRADIENT_NORM, terms.get(GRADIENT_NORM)!]]));
+      await norm.run([gradients, state], named(normGraph.outputs.keys()));
       await collectives.broadcast(memory);
-      const all = values([...terms.keys()]);
+      const all = values([...logs, ...normLogs]);
       if (!allFinite(all)) return all;
-      await updateAll(inputs, terms);
+      if (!all.some(hasOverflowed)) await updateAll(inputs, terms);
+      for (const [name, value] of state) {
+        const next = terms.get(stepNames.updated(name));
+        if (next !== undefined) copyInto(value, next);
+      }
       for (const { name } of buffers) copyInto(state.get(name)!, statistics.get(name)!);
       return all;
     },

@@ -2,14 +2,16 @@ import type { LoaderOptions } from '../data/loaderOptions.js';
 import type { ImageSource } from '../data/sources.js';
 import type { ViewSpec } from '../data/view.js';
 import { dropPathBlocks, mapCells } from '../nn/backbone.js';
+import type { Provider } from '../onnx/graph.js';
 import { adamw } from '../optim/adamw.js';
 import { lars } from '../optim/lars.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import type { ScheduleConfig } from '../optim/schedule.js';
 import { sgd } from '../optim/sgd.js';
 import { policiesOf } from './augmentationSchema.js';
-import { backboneOf, type TrainConfig } from './config.js';
+import { backboneOf, ConfigError, type TrainConfig } from './config.js';
 import { withEma } from './ema.js';
+import { precisionProblem, precisionWarning } from './precision.js';
 import { rateWarnings } from './rates.js';
 import type { StepConfig } from './stepConfig.js';
 
@@ -77,6 +79,7 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
     optimizer: optimizerOf(optimizer),
     ...(optimizer.clipNorm !== undefined && { clipNorm: optimizer.clipNorm }),
     batchSize,
+    precision: config.precision,
     ...(config.microBatch !== undefined && { microBatch: config.microBatch }),
     syncBatchNorm: config.syncBatchNorm,
     viewSizes: viewsOf(config).map(({ size }) => size),
@@ -129,7 +132,17 @@ export function scheduleOf(config: TrainConfig, stepsPerEpoch: number): Schedule
   };
 }
 
-/** Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts). */
-export function configWarnings(config: TrainConfig, schedule: ScheduleConfig): string[] {
-  return rateWarnings(config.optimizer.kind, config, schedule);
+/** @throws ConfigError for a configuration that cannot run on a device. */
+export function checkDevice({ precision }: TrainConfig, device: Provider): void {
+  const problem = precisionProblem(precision, device);
+  if (problem !== undefined) throw new ConfigError(problem);
+}
+
+/** Warnings about a configuration that will hardly train, with numbers and what to set instead (rates.ts), or is of no use on its device. */
+export function configWarnings(config: TrainConfig, schedule: ScheduleConfig, device: Provider): string[] {
+  const ofPrecision = precisionWarning(config.precision, device);
+  return [
+    ...rateWarnings(config.optimizer.kind, config, schedule),
+    ...(ofPrecision === undefined ? [] : [ofPrecision]),
+  ];
 }

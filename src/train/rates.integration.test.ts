@@ -27,7 +27,7 @@ const config = (keys: object) => parseTrainConfig({ ...minimal, ...keys }, 'x.ya
 /** Warnings for a configuration with a number of steps per epoch. */
 const warnings = (keys: object, stepsPerEpoch = 10) => {
   const given = config(keys);
-  return configWarnings(given, scheduleOf(given, stepsPerEpoch));
+  return configWarnings(given, scheduleOf(given, stepsPerEpoch), 'cpu');
 };
 
 describe('the default base rates', () => {
@@ -69,7 +69,7 @@ describe('a warning', () => {
     }
     for (const file of (await readdir('recipes')).filter((name) => name.endsWith('.yaml'))) {
       const recipe = await loadTrainConfig(join('recipes', file));
-      assert.deepEqual(configWarnings(recipe, scheduleOf(recipe, 25)), [], file);
+      assert.deepEqual(configWarnings(recipe, scheduleOf(recipe, 25), 'cpu'), [], file);
     }
   });
 

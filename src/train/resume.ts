@@ -11,9 +11,9 @@ import { scheduleOf } from './plan.js';
  * checkpoint mean something different.
  */
 const CHANGEABLE =
-  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|checkpoints\.[\w.]+|alarm\.[\w.]+|license|data\.(workers|cacheBytes|prefetchBytes))$/;
+  /^(optimizer\.(?!kind$|emaDecay$)\w+|epochs|warmupEpochs|endLrRatio|threads|stepsPerRun|precision|checkpoints\.[\w.]+|alarm\.[\w.]+|license|data\.(workers|cacheBytes|prefetchBytes))$/;
 const CHANGEABLE_TEXT =
-  'optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, threads, stepsPerRun, checkpoints, alarm, ' +
+  'optimizer keys (but not kind or emaDecay), epochs, warmupEpochs, endLrRatio, threads, stepsPerRun, precision, checkpoints, alarm, ' +
   'license, data.workers, data.cacheBytes and data.prefetchBytes';
 
 /** Keys that may differ from the checkpoint's, but not by --set: a name, and a place whose content is compared itself. */

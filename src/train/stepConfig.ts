@@ -2,6 +2,7 @@ import type { Optimizer } from '../optim/optimizer.js';
 import { stateName, updatedName } from '../optim/state.js';
 import type { LossConfig } from '../vicregl/loss.js';
 import type { ModelConfig } from './model.js';
+import type { Precision } from './precision.js';
 
 /** What a training step computes, in one graph or in several, and the names of their inputs and outputs. */
 export interface StepConfig {
@@ -11,6 +12,8 @@ export interface StepConfig {
   /** Largest global norm of the gradients; they are scaled down to it. No limit when absent. */
   readonly clipNorm?: number;
   readonly batchSize: number;
+  /** Of the network's products; fp32 by default. */
+  readonly precision?: Precision;
   /** Photographs of one forward pass; divides batchSize. All of them when absent. */
   readonly microBatch?: number;
   /** With several ranks, whether batch normalisation has the statistics of all of them. Default true. */

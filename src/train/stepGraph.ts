@@ -6,6 +6,7 @@ import { emitUpdates } from '../optim/updates.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { forwardViews } from './forwardViews.js';
 import type { Term } from './loggedTerms.js';
+import { lossScaling } from './lossScale.js';
 import type { NetworkSpecs } from './networkSpecs.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 import { emitStepLoss } from './stepLoss.js';
@@ -40,15 +41,21 @@ export function buildStep(
 
   const { total, logs: terms } = emitStepLoss(views, views[0]!.representation, parameters, config);
   const values = parameters.specs.map(({ name, shape, initialiser }) => parameters.get(name, shape, initialiser));
-  const parameterGradients = gradients(total, values).map((gradient, i) => ({ value: values[i]!, gradient }));
+  const { scaled, unscaled, settle } = lossScaling(graph, config);
+  const parameterGradients = gradients(scaled(total), values).map((gradient, i) => ({
+    value: values[i]!,
+    gradient: unscaled(gradient),
+  }));
   const norm = globalNorm(parameterGradients);
-  const logs = new Map<Term, Value>([...terms, [GRADIENT_NORM, norm]]);
+  const { finite, terms: scaleTerms } = settle(norm);
+  const logs = new Map<Term, Value>([...terms, [GRADIENT_NORM, norm], ...scaleTerms]);
   for (const [name, value] of logs) graph.output(name, value);
 
   const { clipNorm, optimizer } = config;
   emitUpdates(
     clipNorm === undefined ? parameterGradients : scaledGradients(parameterGradients, clipScale(norm, clipNorm)),
     optimizer,
+    finite,
   );
   if (options.gradients) {
     for (const { value, gradient } of parameterGradients) graph.output(stepNames.gradient(value.name), gradient);

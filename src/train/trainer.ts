@@ -8,7 +8,6 @@ import { type TimedCollectives, timed } from '../distributed/timed.js';
 import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
 import { learningRate, type ScheduleConfig } from '../optim/schedule.js';
-import { stateSpecs } from '../optim/state.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   type Checkpoint,
@@ -24,8 +23,9 @@ import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
 import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from './initialWeights.js';
+import { lossScaleSpecs, overflowNote } from './lossScale.js';
 import { networkSpecs } from './networkSpecs.js';
-import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
+import { checkDevice, configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import { openProbeData } from './probe/probeData.js';
 import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
@@ -35,6 +35,7 @@ import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
+import { runState } from './runState.js';
 import type { StepConfig } from './stepConfig.js';
 import type { StepRunner, TrainingStep } from './stepRunner.js';
 
@@ -80,7 +81,10 @@ function initialState(
   given: InitialWeights | undefined,
 ): ReadonlyMap<string, Tensor> {
   if (checkpoint === undefined) return given?.tensors ?? new Map();
-  const problems = checkParameters(stateSpecs(networkSpecs(config), config), checkpoint.tensors);
+  // A run that goes on in another precision starts with a scale of its own.
+  const fresh = new Set(lossScaleSpecs(config).map(({ name }) => name));
+  const needed = runState(networkSpecs(config), config).filter(({ name }) => !fresh.has(name));
+  const problems = checkParameters(needed, checkpoint.tensors);
   if (problems.length > 0) {
     throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
   }
@@ -171,6 +175,7 @@ async function trainIn(
   const { run, device, resume, init, signal, curves = true } = options;
   const collectives = timed(options.collectives ?? singleProcess);
   const leads = collectives.rank === 0;
+  checkDevice(config, device);
   /** Open resources, the last opened first. */
   const opened: Closable[] = [];
   const keep = <T extends Closable>(one: T): T => {
@@ -229,7 +234,7 @@ async function trainIn(
     const progress = options.createProgress(start, totalSteps);
     keep({ close: async () => progress.stop() });
     for (const note of [...notes, ...(given?.notes ?? [])]) progress.note(note);
-    for (const warning of configWarnings(config, schedule)) progress.note(`warning: ${warning}`);
+    for (const warning of configWarnings(config, schedule, device)) progress.note(`warning: ${warning}`);
     const saver = createCheckpointSaver({
       ...{ run, config, data, totalSteps, resumed: checkpoint?.step ?? -1, curves, recorder, progress },
       state: () => new Map([...runner.state(), ...probes.state()]),
@@ -349,6 +354,8 @@ async function trainSteps(
       };
       const warnings = await recorder.step(record);
       progress.step(record);
+      const overflow = overflowNote(at, record);
+      if (overflow !== undefined) progress.note(overflow);
       for (const warning of warnings) progress.note(`\n*** ${warning}\n`);
     }
     await probes.afterStep(at, runner.state(), { recorder, progress });

@@ -1,8 +1,10 @@
 import type { ParameterSpec } from '../nn/parameters.js';
-import { Graph } from '../onnx/graph.js';
+import { Graph, type Value } from '../onnx/graph.js';
 import { emitUpdates, type ParameterGradient } from '../optim/updates.js';
 import { elementCount } from '../tensor/tensor.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
+import type { Term } from './loggedTerms.js';
+import { type LossScaling, lossScaling } from './lossScale.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
 /** The optimizer as separate graphs, for gradients that are summed over several runs. */
@@ -29,18 +31,35 @@ export function updateGroups(
   return groups;
 }
 
-function gradientInputs(graph: Graph, parameters: readonly ParameterSpec[]): ParameterGradient[] {
+/** Parameters, and their gradients from those of the scaled loss. */
+function gradientInputs(
+  graph: Graph,
+  parameters: readonly ParameterSpec[],
+  { unscaled }: LossScaling,
+): ParameterGradient[] {
   return parameters.map(({ name, shape }) => ({
     value: graph.input(name, 'float32', shape),
-    gradient: graph.input(stepNames.gradient(name), 'float32', shape),
+    gradient: unscaled(graph.input(stepNames.gradient(name), 'float32', shape)),
   }));
 }
 
-/** Norm of all gradients from the parameters' inputs and theirs, as the output `grad_norm`. */
-export function buildGradientNorm(parameters: readonly ParameterSpec[]): Graph {
+/** A graph, and the scalars among its outputs that are logged, in their order. */
+interface NormGraph {
+  readonly graph: Graph;
+  readonly logs: readonly Term[];
+}
+
+/** Norm of all gradients from the parameters' inputs and theirs, as the output `grad_norm`, and the scale of the loss after it. */
+export function buildGradientNorm(
+  parameters: readonly ParameterSpec[],
+  config: Pick<StepConfig, 'precision'>,
+): NormGraph {
   const graph = new Graph();
-  graph.output(GRADIENT_NORM, globalNorm(gradientInputs(graph, parameters)));
-  return graph;
+  const scaling = lossScaling(graph, config);
+  const norm = globalNorm(gradientInputs(graph, parameters, scaling));
+  const logs = new Map<Term, Value>([[GRADIENT_NORM, norm], ...scaling.settle(norm).terms]);
+  for (const [name, value] of logs) graph.output(name, value);
+  return { graph, logs: [...logs.keys()] };
 }
 
 /**
@@ -49,10 +68,11 @@ export function buildGradientNorm(parameters: readonly ParameterSpec[]): Graph {
  */
 export function buildUpdate(
   group: readonly ParameterSpec[],
-  { optimizer, clipNorm }: Pick<StepConfig, 'optimizer' | 'clipNorm'>,
+  config: Pick<StepConfig, 'optimizer' | 'clipNorm' | 'precision'>,
 ): Graph {
+  const { optimizer, clipNorm } = config;
   const graph = new Graph();
-  const gradients = gradientInputs(graph, group);
+  const gradients = gradientInputs(graph, group, lossScaling(graph, config));
   emitUpdates(
     clipNorm === undefined
       ? gradients

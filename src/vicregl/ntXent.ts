@@ -1,10 +1,11 @@
+import type { ElementType } from '../onnx/elementTypes.js';
 import type { Graph, Value } from '../onnx/graph.js';
 import { differentiateBy } from '../onnx/ops/differentiation.js';
 import { add, div, exp, mul, neg, sqrt, sub } from '../onnx/ops/elementwise.js';
 import { matmul } from '../onnx/ops/linear.js';
 import { logSoftmax, reduceSum } from '../onnx/ops/reduce.js';
 import { concat, matrixTranspose, slice, transpose, unsqueeze } from '../onnx/ops/shape.js';
-import { type DType, tensor } from '../tensor/tensor.js';
+import { tensor } from '../tensor/tensor.js';
 
 /**
  * NT-Xent, the loss of SimCLR (Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
@@ -39,7 +40,7 @@ export interface AnchorMasks {
 }
 
 /** The masks of a batch of N images; all losses of a graph share them. */
-export function anchorMasks(graph: Graph, dtype: DType, n: number): AnchorMasks {
+export function anchorMasks(graph: Graph, dtype: ElementType, n: number): AnchorMasks {
   const size = 2 * n;
   const mask = (value: number, column: (row: number) => number): Value => {
     const zeros = new Array<number>(size * size).fill(0);

@@ -28,10 +28,12 @@ it('the GPU check runs on the CPU with tiny sizes, and every section reports its
         'placement ok',
         'inference-float32 ok',
         'training-float32 ok',
+        'training-fp16 ok',
         'depthwise ok',
         'step-smallest_resnet ok',
         'step-smallest_convnext ok',
         'service ok',
+        'step-smallest_convnext-fp16 ok',
       ],
     );
     const rows = (name: string) =>
@@ -47,7 +49,7 @@ it('the GPU check runs on the CPU with tiny sizes, and every section reports its
     assert.equal((rows('service')[0]!['loads'] as readonly unknown[]).length, 2);
     const text = await readFile(join(out, 'report.md'), 'utf8');
     assert.match(text, /^# First run on the CPU/);
-    assert.match(text, /All 9 sections are ok\./);
+    assert.match(text, /All 11 sections are ok\./);
     assert.match(text, /\| concurrency \| images\/s \|/);
   } finally {
     await rm(scratch, { recursive: true });

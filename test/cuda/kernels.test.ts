@@ -6,6 +6,7 @@ import { distanceGraph } from '../../src/match/tiled/distanceProduct.js';
 import type { ExportOptions, ExportSource } from '../../src/models/exportSource.js';
 import { buildGraphs } from '../../src/models/modelGraphs.js';
 import { architectureOf, type BackboneConfig, withOutputStride } from '../../src/nn/backbone.js';
+import type { ElementType } from '../../src/onnx/elementTypes.js';
 import { gradients } from '../../src/onnx/gradients.js';
 import { EXPORT_OPSET, emitOne, Graph, TRAINING_OPSET, type Value } from '../../src/onnx/graph.js';
 import { type Operator, type OperatorFacts, operators, type Signature } from '../../src/onnx/operators.js';
@@ -15,7 +16,6 @@ import { reduceSum } from '../../src/onnx/ops/reduce.js';
 import { adamw } from '../../src/optim/adamw.js';
 import { lars } from '../../src/optim/lars.js';
 import { sgd } from '../../src/optim/sgd.js';
-import { stateSpecs } from '../../src/optim/state.js';
 import { searchGraph } from '../../src/probe/knn.js';
 import { stream } from '../../src/tensor/random.js';
 import { type DType, tensor } from '../../src/tensor/tensor.js';
@@ -26,6 +26,7 @@ import { networkSpecs } from '../../src/train/networkSpecs.js';
 import { linearProbeGraph } from '../../src/train/probe/linearProbe.js';
 import { emitRepresentation } from '../../src/train/probe/representation.js';
 import { repeatStep } from '../../src/train/repeatedStep.js';
+import { runState } from '../../src/train/runState.js';
 import type { StepConfig } from '../../src/train/stepConfig.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 import { buildGradientNorm, buildUpdate, updateGroups } from '../../src/train/updateGraphs.js';
@@ -94,6 +95,8 @@ const options: Readonly<Record<string, Partial<StepConfig>>> = {
   'by LARS': { optimizer: lars({ eta: 0.001, momentum: 0.9, weightDecay: 1e-6 }) },
   'by SGD': { optimizer: sgd({ momentum: 0.9, weightDecay: 1e-4, decayVectors: false }) },
   'with an average of the weights': { optimizer: withEma(adam, 0.99) },
+  'in float16': { precision: 'fp16' },
+  'in bfloat16': { precision: 'bf16' },
 };
 
 let tables: KernelTables;
@@ -117,7 +120,7 @@ for (const [network, backbone] of Object.entries(backbones)) {
       it(`has kernels for the step ${name}: single, repeated and in micro-batches`, () => {
         const built = buildStep(config, { provider: 'cuda' });
         assertRuns(built.graph);
-        const state = stateSpecs(built, config).map((spec) => spec.name);
+        const state = runState(built, config).map((spec) => spec.name);
         assertRuns(repeatStep(built, state));
 
         const micro = { ...config, microBatch: 2 };
@@ -127,7 +130,7 @@ for (const [network, backbone] of Object.entries(backbones)) {
         }
         assertRuns(buildLoss(config, 'cuda').graph);
         const { parameters } = networkSpecs(config);
-        assertRuns(buildGradientNorm(parameters));
+        assertRuns(buildGradientNorm(parameters, config).graph);
         for (const group of updateGroups(parameters)) assertRuns(buildUpdate(group, config));
       });
     }
@@ -224,8 +227,8 @@ describe('on CUDA, other exported graphs', () => {
 
 describe('the table of operators', () => {
   /** A call of an operator with the types of its signature. `dtype` replaces its first type variable. */
-  function call(operator: string, { types }: OperatorFacts, dtype: DType) {
-    const typed = (parameters: Signature['inputs']): DType[] =>
+  function call(operator: string, { types }: OperatorFacts, dtype: ElementType) {
+    const typed = (parameters: Signature['inputs']): ElementType[] =>
       parameters.map((parameter) => {
         if (parameter === 'T') return dtype;
         const allowed = parameter === 'U' ? types.U! : parameter;
@@ -239,7 +242,8 @@ describe('the table of operators', () => {
       const { lastOpset = TRAINING_OPSET } = facts.cuda;
       for (const opset of [EXPORT_OPSET, TRAINING_OPSET]) {
         if ((facts.since ?? 1) > opset) continue;
-        const dtypes: DType[] = facts.half === 'float16' ? ['float32', 'float16'] : ['float32'];
+        const dtypes: ElementType[] = ['float32', ...(facts.half === 'float16' ? (['float16'] as const) : [])];
+        if (facts.types.T.includes('bfloat16')) dtypes.push('bfloat16');
         for (const dtype of dtypes.filter((one) => facts.types.T.includes(one))) {
           const problem = kernelProblem(tables.kernels, tables.versions, call(operator, facts, dtype), opset);
           if (opset <= lastOpset) assert.equal(problem, undefined, `of ${dtype} in ${opset}`);

@@ -1,5 +1,6 @@
 import { emitOne, type Value } from '../graph.js';
 import { type Dim, formatShape, GraphError } from '../shapes.js';
+import { product } from './product.js';
 import { slice } from './shape.js';
 
 /** Two-dimensional convolutions, NCHW, with the same stride, padding and dilation on both axes. */
@@ -21,6 +22,10 @@ export function convolvedSize(size: Dim, kernel: number, stride: number, padding
 
 /** x [N, C, H, W], weight [O, C/groups, k, k], bias [O] -> [N, O, H', W']. */
 export function conv(x: Value, weight: Value, bias: Value | undefined, options: ConvOptions = {}): Value {
+  return product('Conv', [x, weight, bias], (operands) => emitConv(operands, options));
+}
+
+function emitConv([x, weight, bias]: readonly [Value, Value, Value | undefined], options: ConvOptions): Value {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   const [n, channels, height, width] = x.shape as [Dim, number, Dim, Dim];
   const [outputs, inputsPerGroup, kernelHeight, kernelWidth] = weight.shape as [number, number, number, number];
@@ -69,6 +74,14 @@ export function convTranspose(
   weight: Value,
   inputSize: readonly [number, number],
   options: ConvOptions = {},
+): Value {
+  return product('ConvTranspose', [gy, weight], (operands) => emitConvTranspose(operands, inputSize, options));
+}
+
+function emitConvTranspose(
+  [gy, weight]: readonly [Value, Value],
+  inputSize: readonly [number, number],
+  options: ConvOptions,
 ): Value {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   const [n, outputs, rows, columns] = gy.shape as [number, number, number, number];

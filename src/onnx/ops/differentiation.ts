@@ -9,8 +9,11 @@ import { identity } from './elementwise.js';
  * @param pull from the gradient with respect to y to the gradient with respect to x, of the shape of x.
  */
 export function differentiateBy(y: Value, x: Value, pull: (gy: Value) => Value): Value {
-  const { pullbacks } = x.graph;
-  pullbacks.set(y, [...(pullbacks.get(y) ?? []), { x, pull }]);
+  const { graph } = x;
+  const { pullbacks, productType } = graph;
+  // A gradient is emitted later, and is computed in the precision of what it is the gradient of.
+  const alike = (gy: Value) => graph.productsIn(productType, () => pull(gy));
+  pullbacks.set(y, [...(pullbacks.get(y) ?? []), { x, pull: alike }]);
   return y;
 }
 

@@ -1,4 +1,4 @@
-import type { DType } from '../../tensor/tensor.js';
+import { type ElementType, ONNX_TYPE_CODES } from '../elementTypes.js';
 import { emitOne, type Value } from '../graph.js';
 import { type Operator, operators } from '../operators.js';
 import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
@@ -102,19 +102,8 @@ export function where(condition: Value, yes: Value, no: Value): Value {
   return emitOne('Where', [condition, left, right], { dtype: left.dtype, shape });
 }
 
-const ONNX_TYPE_CODES: Record<DType, number> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-};
-
 /** Conversion to another dtype; the value itself if it already has it. */
-export function cast(x: Value, dtype: DType): Value {
+export function cast(x: Value, dtype: ElementType): Value {
   if (x.dtype === dtype) return x;
   return emitOne('Cast', [x], { dtype, shape: x.shape }, { to: ONNX_TYPE_CODES[dtype] });
 }

@@ -1,12 +1,17 @@
 import { emitOne, type Value } from '../graph.js';
 import { broadcastShapes, formatShape, GraphError, isStatic, sameShape } from '../shapes.js';
 import { add } from './elementwise.js';
+import { product } from './product.js';
 import { matrixTranspose, reshape } from './shape.js';
 
 /** Matrix products. */
 
 /** Matrix product of the last two axes, leading axes broadcast: [..., M, K] x [..., K, N] -> [..., M, N]. */
 export function matmul(a: Value, b: Value): Value {
+  return product('MatMul', [a, b], emitMatmul);
+}
+
+function emitMatmul([a, b]: readonly [Value, Value]): Value {
   const [rows, inner] = a.shape.slice(-2);
   const [innerOther, columns] = b.shape.slice(-2);
   if (a.shape.length < 2 || b.shape.length < 2 || inner !== innerOther || a.dtype !== b.dtype) {
@@ -26,7 +31,14 @@ interface GemmOptions {
 }
 
 /** Product of two matrices, each optionally transposed on the way: [M, K] x [K, N] (+ bias) -> [M, N]. */
-export function gemm(a: Value, b: Value, { transA = false, transB = false, bias }: GemmOptions = {}): Value {
+export function gemm(a: Value, b: Value, { bias, ...transposed }: GemmOptions = {}): Value {
+  return product('Gemm', [a, b, bias], (operands) => emitGemm(operands, transposed));
+}
+
+function emitGemm(
+  [a, b, bias]: readonly [Value, Value, Value | undefined],
+  { transA = false, transB = false }: Omit<GemmOptions, 'bias'>,
+): Value {
   const [rows, inner] = transA ? [a.shape[1], a.shape[0]] : a.shape;
   const [innerOther, columns] = transB ? [b.shape[1], b.shape[0]] : b.shape;
   if (a.shape.length !== 2 || b.shape.length !== 2 || inner !== innerOther || a.dtype !== b.dtype) {

@@ -1,8 +1,11 @@
+import { isHalf } from '../elementTypes.js';
 import { emitOne, type Value } from '../graph.js';
 import { normaliseAxis, type Shape } from '../shapes.js';
-import { mul } from './elementwise.js';
+import { cast, mul } from './elementwise.js';
 
-/** Reductions. Axes may be negative; reduced axes stay with length 1 where `keepDims`. */
+/**
+ * Reductions. Axes may be negative; reduced axes stay with length 1 where `keepDims`. Sums and means of values of 16 bits are in float32.
+ */
 
 interface ReduceOptions {
   readonly keepDims?: boolean;
@@ -13,16 +16,22 @@ function reducedShape(operator: string, shape: Shape, axes: readonly number[], k
   return shape.flatMap((dim, i) => (reduced.has(i) ? (keepDims ? [1] : []) : [dim]));
 }
 
+/** What is added up: values of 16 bits are added in float32. */
+function addends(x: Value): Value {
+  return isHalf(x.dtype) ? cast(x, 'float32') : x;
+}
+
 function allAxes(x: Value): number[] {
   return x.shape.map((_, i) => i);
 }
 
 /** Sum over axes (all by default). Over none it is the value itself: ONNX would take an empty list for all axes. */
 export function reduceSum(
-  x: Value,
-  axes: readonly number[] = allAxes(x),
+  of: Value,
+  axes: readonly number[] = allAxes(of),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
+  const x = addends(of);
   if (axes.length === 0) return x;
   const shape = reducedShape('ReduceSum', x.shape, axes, keepDims);
   return emitOne('ReduceSum', [x, x.graph.integers(axes)], { dtype: x.dtype, shape }, { keepdims: keepDims ? 1 : 0 });
@@ -30,10 +39,11 @@ export function reduceSum(
 
 /** Mean over axes (all by default); over none it is the value itself. */
 export function reduceMean(
-  x: Value,
-  axes: readonly number[] = allAxes(x),
+  of: Value,
+  axes: readonly number[] = allAxes(of),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
+  const x = addends(of);
   if (axes.length === 0) return x;
   const shape = reducedShape('ReduceMean', x.shape, axes, keepDims);
   const keepdims = keepDims ? 1 : 0;

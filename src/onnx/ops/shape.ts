@@ -1,4 +1,5 @@
-import { type DType, elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
+import { elementCount, type Tensor, zeros } from '../../tensor/tensor.js';
+import { type ElementType, tensorElements } from '../elementTypes.js';
 import { emitOne, type Graph, type Value } from '../graph.js';
 import { operators } from '../operators.js';
 import { formatShape, GraphError, isStatic, normaliseAxis, type Shape, staticShape } from '../shapes.js';
@@ -127,10 +128,10 @@ export function expand(x: Value, shape: readonly number[]): Value {
 }
 
 /** Zeros of a static shape, repeated from one element. */
-export function zerosOf(graph: Graph, dtype: DType, shape: readonly number[]): Value {
+export function zerosOf(graph: Graph, dtype: ElementType, shape: readonly number[]): Value {
   const zero = graph.constant(
     zeros(
-      dtype,
+      tensorElements(dtype),
       shape.map(() => 1),
     ) as Tensor,
   );

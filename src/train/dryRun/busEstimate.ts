@@ -1,5 +1,5 @@
-import { stateSpecs } from '../../optim/state.js';
 import { networkSpecs } from '../networkSpecs.js';
+import { runState } from '../runState.js';
 import { isMicroBatched, type StepConfig } from '../stepConfig.js';
 import { floatBytes } from './memoryEstimate.js';
 
@@ -19,7 +19,7 @@ export interface BusBytes {
  */
 export function busBytes(config: StepConfig, batchBytes: number, stepsPerRun: number): BusBytes {
   const specs = networkSpecs(config);
-  const state = floatBytes(stateSpecs(specs, config));
+  const state = floatBytes(runState(specs, config));
   if (!isMicroBatched(config)) return { state: (2 * state) / stepsPerRun, batch: batchBytes };
   const weights = floatBytes(specs.parameters);
   const passes = (config.batchSize / config.microBatch) * config.viewSizes.length;

@@ -12,7 +12,7 @@ import { drawComparison } from '../curves.js';
 import { modelFlops } from '../flops.js';
 import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from '../initialWeights.js';
 import { networkSpecs } from '../networkSpecs.js';
-import { configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
+import { checkDevice, configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from '../plan.js';
 import { openProbeData } from '../probe/probeData.js';
 import { isMicroBatched } from '../stepConfig.js';
 import { type BusBytes, busBytes } from './busEstimate.js';
@@ -78,6 +78,7 @@ export async function dryRun(
   folder: string,
   { device = 'cpu', init: asked, memory: available }: DryRunOptions = {},
 ): Promise<DryRunReport> {
+  checkDevice(config, device);
   const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   const init = asked && (await readInitialWeights(asked, stepConfig));
@@ -139,6 +140,6 @@ export async function dryRun(
       .filter((step) => step >= 1 && step <= totalSteps)
       .map((step) => ({ step, lr: learningRate(step - 1, schedule) })),
     ...(init && { init }),
-    warnings: [...configWarnings(config, schedule), ...ofMemory],
+    warnings: [...configWarnings(config, schedule, device), ...ofMemory],
   };
 }

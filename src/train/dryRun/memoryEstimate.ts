@@ -1,8 +1,8 @@
 import { peakMemory } from '../../onnx/liveness.js';
-import { stateSpecs } from '../../optim/state.js';
 import { elementCount } from '../../tensor/tensor.js';
 import { buildBackward, buildEmbed, buildLoss, cachedInputs, type MicroConfig } from '../microGraphs.js';
 import { networkSpecs } from '../networkSpecs.js';
+import { runState } from '../runState.js';
 import { isMicroBatched, type StepConfig } from '../stepConfig.js';
 import { buildStep } from '../stepGraph.js';
 
@@ -28,7 +28,7 @@ const PROGRAM_BYTES = 250 * 2 ** 20;
  */
 export function stepMemory(config: StepConfig): StepMemory {
   const specs = networkSpecs(config);
-  const state = floatBytes(stateSpecs(specs, config));
+  const state = floatBytes(runState(specs, config));
   if (isMicroBatched(config)) {
     const held = state + floatBytes(specs.parameters);
     return { state: held, graph: microBytes(config), program: PROGRAM_BYTES };

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { emulateHalf } from '../../test/support/emulatedHalf.js';
+import '../../test/support/sharedSessions.js';
+import {
+  batchOf,
+  convNext,
+  multiCrop,
+  near,
+  norm,
+  resNet,
+  stepOf,
+  weightsOf,
+} from '../../test/support/trainingSteps.js';
+import { isHalf } from '../onnx/elementTypes.js';
+import { encodeModel } from '../onnx/encode.js';
+import type { Graph, Node, Provider } from '../onnx/graph.js';
+import { type Operator, operators } from '../onnx/operators.js';
+import { createSession, runSession } from '../onnx/session.js';
+import { startState } from '../optim/state.js';
+import { type Tensor, tensor } from '../tensor/tensor.js';
+import { buildBackward, buildEmbed, buildLoss } from './microGraphs.js';
+import { runState } from './runState.js';
+import { type StepConfig, stepNames } from './stepConfig.js';
+import { stepFeeds } from './stepFeeds.js';
+import { buildStep } from './stepGraph.js';
+
+const isProduct = (operator: string) => operators[operator as Operator].halfProducts.length > 0;
+/** Operators that may see values of 16 bits, besides products: conversions, and those that move elements. */
+const MOVES = ['Cast', 'Concat', 'Expand', 'Gather', 'Pad', 'Reshape', 'Slice', 'Transpose'];
+
+const half = ({ inputs, outputs }: Node) =>
+  [...inputs, ...outputs].some((value) => value !== undefined && isHalf(value.dtype));
+
+function operatorsIn({ nodes }: Graph, which: (node: Node) => boolean): Set<string> {
+  return new Set(nodes.filter(which).map(({ operator }) => operator));
+}
+
+describe('training in half precision', () => {
+  for (const precision of ['fp16', 'bf16'] as const) {
+    for (const [name, config] of Object.entries({ convNext, multiCrop, resNet })) {
+      for (const provider of ['cpu', 'cuda'] as const satisfies readonly Provider[]) {
+        it(`computes the network's products in ${precision}, all else in float32: ${name} on ${provider}`, () => {
+          const graphs = [
+            buildStep({ ...config, precision }, { provider }).graph,
+            ...[buildEmbed, buildBackward].map((build) =>
+              build({ ...config, precision, microBatch: 4 }, config.viewSizes[0]!, provider),
+            ),
+          ];
+          for (const graph of graphs) {
+            for (const operator of operatorsIn(graph, half)) {
+              assert.ok(isProduct(operator) || MOVES.includes(operator), `${operator} in 16 bits`);
+            }
+            const owners = new Map(graph.nodes.map((node) => [`gradient/${node.name}`, node]));
+            for (const node of graph.nodes.filter(({ operator }) => isProduct(operator))) {
+              const owner = owners.get(node.name.slice(0, node.name.lastIndexOf('/')));
+              const isRounded = precision === 'fp16' || !node.operator.startsWith('Conv');
+              if (/(^|\/)loss\//.test(node.name)) assert.ok(!half(node), node.name);
+              else if (owner === undefined || graph.pullbacks.has(owner.outputs[0]!))
+                assert.equal(half(node), isRounded, node.name);
+              // The gradient of a product is computed as the product; that of anything else, such as a normalisation, in float32.
+              else assert.equal(half(node), isProduct(owner.operator) && half(owner), node.name);
+            }
+          }
+          assert.deepEqual([...operatorsIn(buildLoss({ ...config, precision }, provider).graph, half)], []);
+        });
+      }
+    }
+  }
+});
+
+const SCALE = 64;
+
+/** Gradients and terms of a step whose 16-bit products are emulated. */
+async function emulated(config: StepConfig): Promise<Map<string, Tensor>> {
+  const step = buildStep(config, { gradients: true });
+  const session = await createSession(encodeModel(emulateHalf(step.graph)), { threads: 1 });
+  try {
+    // At the scale in which a run starts, these gradients overflow.
+    const scale: [string, Tensor] = ['loss_scale/value', tensor('float32', [], Float32Array.of(SCALE))];
+    const initial = new Map([...weightsOf(config), scale]);
+    const state = startState(runState(step, config), { initial, seed: 5 });
+    const options = { dropPathRate: 0.4, seed: 5 };
+    const feeds = stepFeeds(config, options, { step: 0, learningRate: 0.1, batch: batchOf(config) });
+    const declared = new Set(step.graph.inputs.map(({ name }) => name));
+    const given = new Map([...state, ...feeds].filter(([name]) => declared.has(name)));
+    return await runSession(session, given);
+  } finally {
+    await session.release();
+  }
+}
+
+describe('a step in half precision', () => {
+  for (const [name, config] of Object.entries({ convNext, resNet })) {
+    for (const [precision, tolerance] of [
+      ['fp16', 3e-3],
+      ['bf16', 3e-2],
+    ] as const) {
+      it(`has nearly the loss and the gradients of float32: ${name} in ${precision}`, async () => {
+        const expected = await stepOf(config);
+        const actual = await emulated({ ...config, precision });
+        near(Number(actual.get('l')!.data[0]), expected.terms['l']!, tolerance, 'l');
+        let rounded = 0;
+        for (const spec of expected.state.keys()) {
+          if (!spec.startsWith('kept/')) continue;
+          const parameter = spec.slice('kept/'.length);
+          const gradient = actual.get(stepNames.gradient(parameter))!.data as Float32Array;
+          const reference = expected.state.get(spec)!.data as Float32Array;
+          const difference = norm(gradient.map((value, i) => value - reference[i]!));
+          assert.ok(Number.isFinite(difference), parameter);
+          rounded = Math.max(rounded, difference / (norm(reference) + 1e-3 * expected.terms['grad_norm']!));
+        }
+        // It is near, and it is not the same: the products have been rounded.
+        assert.ok(rounded < 30 * tolerance && rounded > tolerance / 100, String(rounded));
+      });
+    }
+  }
+});
