@@ -18,7 +18,7 @@ const { values } = parseArgs({
 });
 const [rounds, calls] = [Number(values.rounds), Number(values.calls)];
 
-const { manifest } = await openModelFolder('models/vicregl-convnext-atto');
+const { manifest } = await openModelFolder('models/vicregl-resnet18-half');
 const service = await createServer({
   models: [{ engine: createFakeEngine({ manifest }) }],
   address: '127.0.0.1:0',

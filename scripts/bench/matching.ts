@@ -94,7 +94,7 @@ async function compareWithProduct(): Promise<void> {
 
 async function compareSmallSizes(): Promise<void> {
   const runs = Number(values.runs ?? 9);
-  const engine = await createOnnxEngine(await openModelFolder('models/vicregl-convnext-atto'), {
+  const engine = await createOnnxEngine(await openModelFolder('models/vicregl-resnet18-half'), {
     device: 'cpu',
     threads,
   });

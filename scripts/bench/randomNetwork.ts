@@ -1,20 +1,15 @@
 import { join } from 'node:path';
-import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { exportModel } from '../../src/models/exportModel.js';
 import { backbone, backboneNamed } from '../../src/nn/backbone.js';
 import { initialise, inputParameters } from '../../src/nn/parameters.js';
 import { Graph } from '../../src/onnx/graph.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
-/** The architecture of the bundled model. */
-const BUNDLED_ARCHITECTURE = 'convnext_atto';
-
 /**
- * The model folder of a network to measure: the bundled model for its architecture, otherwise a model with random weights.
- * @param scratch folder in which random models are written
+ * The model folder of a network to measure, with random weights.
+ * @param scratch folder in which it is written
  */
 export async function networkFolder(network: string, scratch: string): Promise<string> {
-  if (network === BUNDLED_ARCHITECTURE) return bundledModelFolder;
   const dir = join(scratch, network);
   await writeRandomNetwork(dir, network);
   return dir;

@@ -16,7 +16,7 @@
  *   node dist/scripts/bench/serviceOverload.js [--network convnext_atto] [--queue-images 32] [--seconds 5] [--pairs 10]
  *     [-- FLAGS OF SERVE]
  *
- * --network takes another architecture, with random weights, instead of the bundled ConvNeXt-atto.
+ * --network takes another architecture, instead of ConvNeXt-atto.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';

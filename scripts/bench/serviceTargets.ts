@@ -1,6 +1,6 @@
 /**
- * Measures the images a second of the service as a ratio to the raw session, from JPEG files, for a ResNet-50 with random
- * weights and the bundled ConvNeXt-atto, as `npx vicregl bench` does. Service, load generator and raw sessions are separate
+ * Measures the images a second of the service as a ratio to the raw session, from JPEG files, for a ResNet-50 and a ConvNeXt-atto with
+ * random weights, as `npx vicregl bench` does. Service, load generator and raw sessions are separate
  * processes on the same cores. The measurements alternate. Targets: 0.95 and 0.85 of one raw session, at the best concurrency.
  *
  *   node dist/scripts/bench/serviceTargets.js [--networks resnet50,convnext_atto] [--seconds 3] [--max-windows 5]

@@ -26,7 +26,7 @@ const root = new URL('../../../', import.meta.url);
 const { values } = parseArgs({
   options: {
     images: { type: 'string' },
-    model: { type: 'string', default: fileURLToPath(new URL('models/vicregl-convnext-atto', root)) },
+    model: { type: 'string', default: fileURLToPath(new URL('models/vicregl-resnet18-half', root)) },
     python: { type: 'string', default: '/usr/bin/python3' },
   },
 });

@@ -3,7 +3,7 @@
  * fails the check.
  *
  *   node dist/scripts/cuda/cardChecks.js libraries|device|inference|training --device cuda [--arch resnet18]
- *     [--model models/vicregl-convnext-atto] [--size 64] [--batch 8] [--precision fp16]
+ *     [--model models/vicregl-resnet18-half] [--size 64] [--batch 8] [--precision fp16]
  *
  * With NVIDIA_TF32_OVERRIDE=0 in the environment, CUDA multiplies in float32 and must agree with the CPU to that precision.
  * Otherwise it multiplies in TF32, and the tolerances are larger. With --precision, the training step on the device is in 16 bits, and is
@@ -31,7 +31,7 @@ const { values, positionals } = parseArgs({
   options: {
     device: { type: 'string', default: 'cuda' },
     arch: { type: 'string', default: 'convnext_atto,resnet18' },
-    model: { type: 'string', default: 'models/vicregl-convnext-atto' },
+    model: { type: 'string', default: 'models/vicregl-resnet18-half' },
     size: { type: 'string', default: '64' },
     batch: { type: 'string', default: '8' },
     precision: { type: 'string', default: 'fp32' },

@@ -39,7 +39,7 @@ const node = (path: string, ...args: readonly string[]) => ({
   command: process.execPath,
   args: [script(path), ...args, '--device', device],
 });
-const model = join(root, 'models', 'vicregl-convnext-atto');
+const model = join(root, 'models', 'vicregl-resnet18-half');
 
 /** The check in float32 and in TF32. The CPU has float32 only. */
 function inBothPrecisions(section: Section): Section[] {

@@ -3,7 +3,7 @@
  * profile. The exit code is 1 when an operator runs on another device than the requested one.
  *
  *   node dist/scripts/cuda/operatorPlacement.js --device cuda [--arch convnext_atto,resnet18] [--size 64] [--batch 8]
- *     [--steps-per-run 1] [--model models/vicregl-convnext-atto]
+ *     [--steps-per-run 1] [--model models/vicregl-resnet18-half]
  */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     size: { type: 'string', default: '64' },
     batch: { type: 'string', default: '8' },
     'steps-per-run': { type: 'string', default: '1' },
-    model: { type: 'string', default: 'models/vicregl-convnext-atto' },
+    model: { type: 'string', default: 'models/vicregl-resnet18-half' },
   },
 });
 const { device } = values;

@@ -2,7 +2,7 @@
  * Draws the paper's qualitative figure: two crops of each photograph with their best location-based matches (left) and
  * feature-based matches (right), a row for each photograph.
  *
- *   node dist/scripts/docs/matchFigure.js [--model models/vicregl-convnext-atto] [--out FILE.jpg] [--top 20] [--seed 0] PHOTO...
+ *   node dist/scripts/docs/matchFigure.js [--model models/vicregl-resnet18-half] [--out FILE.jpg] [--top 20] [--seed 0] PHOTO...
  *
  * Crops have at least 20 % of the photograph's area, and half of the larger one is also in the other.
  */

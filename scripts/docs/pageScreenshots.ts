@@ -47,14 +47,14 @@ try {
   await page.getByRole('button', { name: 'Two views of the coffee' }).click();
   await settled(page, /basis of the first/);
   await page.getByLabel('Detail').selectOption('fine');
-  await settled(page, /21 x 32 cells/);
+  await settled(page, /43 x 64 cells/);
   await take(page, 'glass-components');
   await tab(page, 'Similarity');
   await settled(page, /most similar/);
   const cells = page.getByRole('application', { name: /coffee\.jpg/ });
   const { width, height } = (await cells.boundingBox())!;
   await cells.hover({ position: { x: 0.68 * width, y: 0.64 * height } });
-  await settled(page, /^Cell at row 14, column 22 of coffee\.jpg/);
+  await settled(page, /^Cell at row 28, column 44 of coffee\.jpg/);
   await take(page, 'glass-similarity');
   await tab(page, 'Matches');
   await page.getByLabel('Detail').selectOption('medium');
@@ -98,9 +98,9 @@ try {
   await take(phone, 'glass-phone');
 
   // The bundled model's own run, and what its first half would have looked like beside it.
-  const model = resolve('models/vicregl-convnext-atto');
+  const model = resolve('models/vicregl-resnet18-half');
   process.chdir(scratch);
-  const runs = ['runs/atto', 'runs/atto-half'];
+  const runs = ['runs/whole', 'runs/half'];
   for (const run of runs) {
     await mkdir(run, { recursive: true });
     for (const file of ['config.yaml', 'log.jsonl']) await cp(join(model, file), join(run, file));

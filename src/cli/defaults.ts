@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Name of the bundled model. */
-const BUNDLED_MODEL = 'vicregl-convnext-atto';
+const BUNDLED_MODEL = 'vicregl-resnet18-half';
 
 /** The package's models, three levels above this file in dist/src/cli. */
 export const packagedModels = fileURLToPath(new URL('../../../models', import.meta.url));

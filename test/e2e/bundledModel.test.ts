@@ -34,8 +34,8 @@ describe('the service with the bundled model', () => {
     const services = await listServices(served.address);
     assert.ok(services.includes('vicregl.v1.VicreglService'), services.join());
     const model = await client.model();
-    assert.equal(model.architecture, 'convnext_atto');
-    assert.deepEqual(model.dimensions, { backbone: 320, localProjector: 256 });
+    assert.equal(model.architecture, 'resnet_basic');
+    assert.deepEqual(model.dimensions, { backbone: 256, localProjector: 256 });
   });
 
   test('Embed returns the same representation as running the graph directly', async () => {
@@ -45,7 +45,7 @@ describe('the service with the bundled model', () => {
     const { image: input } = await prepareImage(
       await decodeImage(image),
       { kind: 'shortestSide', resize: 256, crop: 224 },
-      32,
+      16,
     );
     const session = await createSession(folder.graphPath('backbone')!, { threads: 1 });
     const outputs = await runSession(session, {
@@ -67,11 +67,11 @@ describe('the service with the bundled model', () => {
       space: 'localProjector',
       l2Normalize: true,
     });
-    assert.deepEqual(shape, [7, 7, 256]);
+    assert.deepEqual(shape, [14, 14, 256]);
     assert.ok(Math.abs(Math.hypot(...data.subarray(0, 256)) - 1) < 1e-5);
     // 226 x 150 pixels: the shortest side is resized to 256, then the central 224 pixels are cropped.
     assert.deepEqual(grid.original, { width: 226, height: 150 });
-    assert.ok(Math.abs(grid.cellToPixel.scaleY - (150 / 256) * 32) < 1e-9);
+    assert.ok(Math.abs(grid.cellToPixel.scaleY - (150 / 256) * 16) < 1e-9);
     assert.ok(Math.abs(grid.cellToPixel.offsetY - (150 / 256) * 16) < 1e-9);
   });
 
@@ -100,14 +100,14 @@ describe('the service with the bundled model', () => {
         error.code === 'INVALID_ARGUMENT' &&
         /image is text, which is not supported/.test(error.message),
     );
-    assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 320);
+    assert.equal((await client.embed(await photo('coffee.jpg'))).vector.length, 256);
   });
 
   test('the example of the README prints the quoted output', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, ['examples/client.mjs', served.address]);
     assert.match(
       stdout,
-      /^320 .*\n7x7x256 12544 \{ x: 448, y: 64 \}\n(\d+ \d+ \d+ \d+ \d\.\d{3}\n){3}vicregl-convnext-atto /,
+      /^256 .*\n14x14x256 50176 \{ x: 240, y: 48 \}\n(\d+ \d+ \d+ \d+ \d\.\d{3}\n){3}vicregl-resnet18-half /,
     );
   });
 

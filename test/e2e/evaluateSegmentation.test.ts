@@ -137,7 +137,7 @@ describe('vicregl evaluate segmentation', () => {
         ['--model', join(root, 'other'), '--out', file],
         /was trained on the features of .*Give the folder of .* with --model, or train a head/,
       ],
-      [['--out', file], /and the model is vicregl-convnext-atto/],
+      [['--out', file], /and the model is vicregl-resnet18-half/],
       [['--model', model, '--out', join(root, 'x.jpg')], /--out: ".*x\.jpg" must end in \.png/],
     ] as const) {
       const refused = await segment(...flags);

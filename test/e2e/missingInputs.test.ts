@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { vicreglInHost } from '../support/vicregl.js';
 
 const photo = 'test/fixtures/photos/coffee.jpg';
-const bundled = 'vicregl-convnext-atto';
+const bundled = 'vicregl-resnet18-half';
 const trains = ['train', '--recipe', 'convnext-atto-128'];
 
 /** Every command with a path that does not exist, and the text that its message must have besides the path. */

@@ -44,13 +44,13 @@ describe('vicregl models', () => {
 
   it('list names the bundled model with its form; show prints a manifest of version 1 as version 2', async () => {
     const { stdout } = await vicregl('models', 'list');
-    assert.match(stdout, /^vicregl-convnext-atto +convnext_atto, 320 channels, stride 32, float16.*Apache-2\.0/m);
-    const shown = JSON.parse((await vicregl('models', 'show', 'vicregl-convnext-atto')).stdout);
+    assert.match(stdout, /^vicregl-resnet18-half +resnet_basic, 256 channels, stride 16, float16.*Apache-2\.0/m);
+    const shown = JSON.parse((await vicregl('models', 'show', 'vicregl-resnet18-half')).stdout);
     assert.equal(shown.schemaVersion, 2);
     assert.deepEqual(shown.outputs.maps, {
       graph: 'backbone',
-      shape: ['batch', 'rows', 'columns', 320],
-      stride: 32,
+      shape: ['batch', 'rows', 'columns', 256],
+      stride: 16,
     });
   });
 
@@ -122,7 +122,7 @@ describe('vicregl models', () => {
 
   it('reject impossible requests in one clear line', async () => {
     const cases: [string[], RegExp][] = [
-      [['verify', 'nowhere'], /there is no model "nowhere".*existing models: .*vicregl-convnext-atto/],
+      [['verify', 'nowhere'], /there is no model "nowhere".*existing models: .*vicregl-resnet18-half/],
       [['convert', float, '--out', join(scratch, 'x'), '--output-stride', '8'], /output stride 8: a ConvNeXt's is 32/],
       [['convert', float, '--out', join(scratch, 'x'), '--stages', '0'], /list of stages, counted from 1/],
       [

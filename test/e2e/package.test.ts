@@ -51,7 +51,12 @@ describe('the packed files', () => {
       ...(await filesIn('proto')),
       ...(await filesIn('recipes')),
       ...(await filesIn('experiments')),
-      ...['models/README.md', 'models/manifest.schema.json', ...(await filesIn('models/vicregl-convnext-atto'))],
+      ...[
+        'models/README.md',
+        'models/manifest.schema.json',
+        ...(await filesIn('models/vicregl-resnet18-half')),
+        ...(await filesIn('models/vicregl-resnet18-half-int8')),
+      ],
       ...sources.map((path) => join('dist', path.replace(/\.ts$/, '.js'))),
       ...pages,
       'dist/src/proto/descriptors.binpb', // needed by reflection
@@ -155,10 +160,10 @@ describe('the package as a dependency', { skip, ...long }, () => {
       const args = [join(project, 'consumer.js'), served.address, photo];
       const { stdout } = await execute(process.execPath, args, { cwd: project });
       assert.deepEqual(JSON.parse(stdout), {
-        dimensions: 320,
-        shape: [7, 7, 256],
-        stride: 32,
-        name: 'vicregl-convnext-atto',
+        dimensions: 256,
+        shape: [14, 14, 256],
+        stride: 16,
+        name: 'vicregl-resnet18-half',
       });
       const command = await execute(join(project, 'node_modules/.bin/vicregl'), [
         'embed',
@@ -166,7 +171,7 @@ describe('the package as a dependency', { skip, ...long }, () => {
         '--address',
         served.address,
       ]);
-      assert.deepEqual((JSON.parse(command.stdout) as { shape: unknown }).shape, [320]);
+      assert.deepEqual((JSON.parse(command.stdout) as { shape: unknown }).shape, [256]);
     } finally {
       served.child.kill('SIGTERM');
     }
