@@ -1,7 +1,7 @@
 /**
  * Training in half precision beside float32: the same batches from the same weights.
  *
- *   node dist/scripts/proofs/precision.js --images FOLDER [--steps 500] [--first 50] [--batch 16] [--size 64] [--seeds 3] [--network atto|resnet]
+ *   node dist/scripts/proofs/precision.js --images FOLDER [--steps 500] [--first 50] [--batch 16] [--size 64] [--seeds 3] [--network convnext|resnet]
  *
  * Runs float32 with several seeds, and fp16 and bf16 with the first seed. Prints a Markdown table (docs/proofs/precision.md): the largest
  * relative difference of the logged loss from float32's of the same seed in the first steps, and the mean loss of the last fifth. Exit code 1
@@ -35,7 +35,7 @@ const { values: flags } = parseArgs({
     batch: { type: 'string', default: '16' },
     size: { type: 'string', default: '64' },
     seeds: { type: 'string', default: '3' },
-    network: { type: 'string', default: 'atto' },
+    network: { type: 'string', default: 'convnext' },
   },
 });
 if (flags.images === undefined) throw new Error('--images FOLDER: photographs to train on');
@@ -44,9 +44,14 @@ const [steps, first, batch, size, seeds] = [flags.steps, flags.first, flags.batc
   Number,
 ) as [number, number, number, number, number];
 
-/** The small networks of the recipes, for batches and views of a proof. */
+/** Small networks of both families, with the optimizers of the recipes. */
 const NETWORKS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  atto: { model: { architecture: 'convnext_atto', expander: [512, 512, 512], localProjector: [128, 128, 128] } },
+  convnext: {
+    model: {
+      ...{ architecture: 'custom', depths: [1, 1, 2, 1], widths: [32, 64, 128, 256] },
+      ...{ expander: [512, 512, 512], localProjector: [128, 128, 128] },
+    },
+  },
   resnet: {
     model: {
       ...{ architecture: 'resnet_basic', depths: [1, 1, 1, 1], widths: [32, 64, 128, 256], outputStride: 16 },

@@ -90,7 +90,7 @@ describe('vicregl evaluate knn', () => {
       [['--run', run, '--model', run], /use --model or --run, not both/],
       [['--checkpoint', 'best'], /--checkpoint requires --run/],
       [['--temperature', '0'], /It must be a number above 0/],
-      [['--crop', '100'], /crop is 100, not a multiple of the model's stride 32; use 96 /],
+      [['--crop', '100'], /crop is 100, not a multiple of the model's stride 16; use 96 or 112 /],
       [['--test-images', '1', '--train-images', '25'], /one image alone can be evaluated, and an interval needs two/],
       [
         ['--test-images', '2', '--train-images', '10'],
