@@ -30,6 +30,7 @@ import { median } from '../../src/bench/quantile.js';
 import { writeSafetensors } from '../../src/tensor/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { modelFlops } from '../../src/train/flops.js';
+import { precisionProblem } from '../../src/train/precision.js';
 import { stepNames } from '../../src/train/stepConfig.js';
 import { buildStep } from '../../src/train/stepGraph.js';
 import { matmulRate } from './matmulRate.js';
@@ -60,7 +61,8 @@ const { values } = parseArgs({
 const { arch, expander, projector, threads, device } = values;
 if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device is ${device}; it is cpu or cuda`);
 const precision = precisionOf(values.precision);
-if (precision === 'bf16' && device === 'cpu') throw new Error('--precision bf16 needs --device cuda');
+const problem = precisionProblem(precision, device);
+if (problem !== undefined) throw new Error(problem);
 const stepCase: StepCase = {
   ...{ arch, size: Number(values.size), batch: Number(values.batch), expander, projector },
   ...(precision !== 'fp32' && { precision }),

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { madePictures } from '../../src/bench/pictures.js';
 import { median } from '../../src/bench/quantile.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { createClient } from '../../src/client/index.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { openModelFolder } from '../../src/models/folder.js';
@@ -18,7 +19,7 @@ const { values } = parseArgs({
 });
 const [rounds, calls] = [Number(values.rounds), Number(values.calls)];
 
-const { manifest } = await openModelFolder('models/vicregl-resnet18-half');
+const { manifest } = await openModelFolder(bundledModelFolder);
 const service = await createServer({
   models: [{ engine: createFakeEngine({ manifest }) }],
   address: '127.0.0.1:0',

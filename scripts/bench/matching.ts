@@ -13,6 +13,7 @@
 
 import { parseArgs } from 'node:util';
 import { median } from '../../src/bench/quantile.js';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { createOnnxEngine } from '../../src/engine/onnxEngine.js';
 import { nearestNeighbours } from '../../src/match/nearest.js';
 import { openNearestSession, searchNearest } from '../../src/match/tiled/search.js';
@@ -94,7 +95,7 @@ async function compareWithProduct(): Promise<void> {
 
 async function compareSmallSizes(): Promise<void> {
   const runs = Number(values.runs ?? 9);
-  const engine = await createOnnxEngine(await openModelFolder('models/vicregl-resnet18-half'), {
+  const engine = await createOnnxEngine(await openModelFolder(bundledModelFolder), {
     device: 'cpu',
     threads,
   });

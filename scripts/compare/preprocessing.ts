@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { decodeImage } from '../../src/image/decode.js';
 import { prepareImage } from '../../src/image/resize.js';
 import { imageAgreement, runBackbone, summariseCosines } from '../../src/models/agreement.js';
@@ -26,7 +27,7 @@ const root = new URL('../../../', import.meta.url);
 const { values } = parseArgs({
   options: {
     images: { type: 'string' },
-    model: { type: 'string', default: fileURLToPath(new URL('models/vicregl-resnet18-half', root)) },
+    model: { type: 'string', default: bundledModelFolder },
     python: { type: 'string', default: '/usr/bin/python3' },
   },
 });

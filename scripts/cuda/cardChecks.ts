@@ -12,6 +12,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { nearestNeighbours } from '../../src/match/nearest.js';
 import { imageAgreement, runBackbone, summariseCosines } from '../../src/models/agreement.js';
 import { openModelFolder } from '../../src/models/folder.js';
@@ -31,7 +32,7 @@ const { values, positionals } = parseArgs({
   options: {
     device: { type: 'string', default: 'cuda' },
     arch: { type: 'string', default: 'convnext_atto,resnet18' },
-    model: { type: 'string', default: 'models/vicregl-resnet18-half' },
+    model: { type: 'string', default: bundledModelFolder },
     size: { type: 'string', default: '64' },
     batch: { type: 'string', default: '8' },
     precision: { type: 'string', default: 'fp32' },

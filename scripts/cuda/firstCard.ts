@@ -13,6 +13,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { writeChunksAtomically } from '../../src/tensor/atomicFile.js';
 import type { Precision } from '../../src/train/precision.js';
 import { type CardReport, reportMarkdown } from './cardReport.js';
@@ -39,7 +40,6 @@ const node = (path: string, ...args: readonly string[]) => ({
   command: process.execPath,
   args: [script(path), ...args, '--device', device],
 });
-const model = join(root, 'models', 'vicregl-resnet18-half');
 
 /** The check in float32 and in TF32. The CPU has float32 only. */
 function inBothPrecisions(section: Section): Section[] {
@@ -92,7 +92,7 @@ const sections: readonly Section[] = [
     title: 'Operators that ran on another device',
     ...node(
       'cuda/operatorPlacement.js',
-      ...['--model', model, ...small, ...(quick ? ['--arch', 'smallest_convnext,smallest_resnet'] : [])],
+      ...['--model', bundledModelFolder, ...small, ...(quick ? ['--arch', 'smallest_convnext,smallest_resnet'] : [])],
     ),
     budget: 60,
   },
@@ -103,7 +103,7 @@ const sections: readonly Section[] = [
       'cuda/cardChecks.js',
       'inference',
       '--model',
-      model,
+      bundledModelFolder,
       ...(quick ? small : ['--size', '224', '--batch', '4']),
     ),
     budget: 30,
@@ -146,7 +146,7 @@ const sections: readonly Section[] = [
     title: 'Images a second of the service, from JPEG files',
     command: process.execPath,
     args: [
-      ...[join(root, 'bin', 'vicregl.js'), 'bench', '--model', model, '--json', '--no-raw'],
+      ...[join(root, 'bin', 'vicregl.js'), 'bench', '--model', bundledModelFolder, '--json', '--no-raw'],
       ...['--concurrency', quick ? '1,2' : '1,2,4,8,16,32,64', '--seconds', quick ? '0.2' : '1.5', '--ramp', '0.2'],
       ...['--max-windows', '3', '--', '--device', device, '--batch-images', '64'],
     ],

@@ -9,6 +9,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { openModelFolder } from '../../src/models/folder.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { createSession, type SessionConfig, TRAINING_SESSION, toOrt } from '../../src/onnx/session.js';
@@ -26,7 +27,7 @@ const { values } = parseArgs({
     size: { type: 'string', default: '64' },
     batch: { type: 'string', default: '8' },
     'steps-per-run': { type: 'string', default: '1' },
-    model: { type: 'string', default: 'models/vicregl-resnet18-half' },
+    model: { type: 'string', default: bundledModelFolder },
   },
 });
 const { device } = values;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { chromium, type Page } from 'playwright-core';
 import sharp from 'sharp';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { createClient } from '../../src/client/index.js';
 import { serveRuns } from '../../src/runsView/runsServer.js';
 
@@ -98,12 +99,11 @@ try {
   await take(phone, 'glass-phone');
 
   // The bundled model's own run, and what its first half would have looked like beside it.
-  const model = resolve('models/vicregl-resnet18-half');
   process.chdir(scratch);
   const runs = ['runs/whole', 'runs/half'];
   for (const run of runs) {
     await mkdir(run, { recursive: true });
-    for (const file of ['config.yaml', 'log.jsonl']) await cp(join(model, file), join(run, file));
+    for (const file of ['config.yaml', 'log.jsonl']) await cp(join(bundledModelFolder, file), join(run, file));
   }
   const lines = (await readFile(join(runs[1]!, 'log.jsonl'), 'utf8')).split('\n');
   await writeFile(join(runs[1]!, 'log.jsonl'), `${lines.slice(0, 1250).join('\n')}\n`);

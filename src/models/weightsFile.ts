@@ -1,4 +1,4 @@
-import { elementTypeBytes, tensorElements } from '../onnx/elementTypes.js';
+import { tensorElements } from '../onnx/elementTypes.js';
 import type { ExternalData } from '../onnx/encode.js';
 import { readValues } from '../onnx/encode.js';
 import type { Graph, Value } from '../onnx/graph.js';
@@ -38,7 +38,7 @@ export function layOutWeights(
   const keyOf = (kind: string, { name, constant, shape, dtype }: Value): string | undefined => {
     if (parameters.has(name)) return name;
     if (constant === undefined || dtype === 'int64') return undefined;
-    const bytes = elementCount(shape as number[]) * elementTypeBytes(dtype);
+    const bytes = elementCount(shape as number[]) * elementBytes(constant.dtype);
     return bytes < SMALLEST_BYTES ? undefined : `${kind}/${name}`;
   };
   const entries = new Map<string, Entry>();

@@ -1,8 +1,7 @@
 import { tensor } from '../tensor/tensor.js';
-import { isHalf } from './elementTypes.js';
 import type { Value } from './graph.js';
 import { isFloat } from './operators.js';
-import { add, cast } from './ops/elementwise.js';
+import { add, cast, widened } from './ops/elementwise.js';
 import { gradientRules } from './rules/table.js';
 import { formatShape, GraphError } from './shapes.js';
 import { unbroadcast } from './unbroadcast.js';
@@ -25,13 +24,11 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
     loss.dtype === 'float64' ? tensor('float64', [], Float64Array.of(1)) : tensor('float32', [], Float32Array.of(1));
   const accumulated = new Map<Value, Value>([[loss, graph.constant(one)]]);
 
-  // Gradients of a value of 16 bits are added in float32.
-  const addend = (gradient: Value) => (isHalf(gradient.dtype) ? cast(gradient, 'float32') : gradient);
   const accumulate = (value: Value, gradient: Value) => {
     const sum = accumulated.get(value);
     accumulated.set(
       value,
-      sum === undefined ? gradient : graph.scope('gradient/sum', () => add(addend(sum), addend(gradient))),
+      sum === undefined ? gradient : graph.scope('gradient/sum', () => add(widened(sum), widened(gradient))),
     );
   };
 

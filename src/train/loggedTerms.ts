@@ -1,3 +1,5 @@
+import type { Graph } from '../onnx/graph.js';
+
 /**
  * What a run logs in addition to the step number, in the order in which it is shown. Each term is declared here once: its group
  * (TensorBoard's tags, and whether it is summarised and compared), its panel in the curves, and its row in
@@ -89,6 +91,12 @@ const table = {
 
 /** Name of a logged term. */
 export type Term = keyof typeof table;
+
+/** A graph, and the scalars among its outputs that are logged, in their order. */
+export interface LoggedGraph {
+  readonly graph: Graph;
+  readonly logs: readonly Term[];
+}
 
 /** Logged terms by name. */
 export const LOGGED_TERMS: Readonly<Record<Term, LoggedTerm>> = table;

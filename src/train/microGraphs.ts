@@ -6,7 +6,7 @@ import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.
 import { add, mul } from '../onnx/ops/elementwise.js';
 import { reduceSum } from '../onnx/ops/reduce.js';
 import { dropPathInput } from './dropPath.js';
-import type { Term } from './loggedTerms.js';
+import type { LoggedGraph } from './loggedTerms.js';
 import { lossScaling } from './lossScale.js';
 import { forwardView, type ViewForward } from './model.js';
 import { productTypeOf } from './precision.js';
@@ -102,17 +102,11 @@ export function buildBackward(config: MicroConfig, size: number, provider: Provi
   return graph;
 }
 
-interface LossGraph {
-  readonly graph: Graph;
-  /** Scalars among the outputs, in the order in which they are logged. */
-  readonly logs: readonly Term[];
-}
-
 /**
  * Loss of the whole batch from the views' cached outputs: the logged terms, the gradient to each of these outputs, and to
  * the online classifier's parameters, which the other graphs do not contain. All gradients are of the scaled loss (lossScale.ts).
  */
-export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LossGraph {
+export function buildLoss(config: StepConfig, provider: Provider = 'cpu'): LoggedGraph {
   const { model, loss, batchSize, viewSizes } = config;
   const graph = new Graph(TRAINING_OPSET, provider);
   const parameters = inputParameters(graph);

@@ -1,7 +1,7 @@
 import { Graph } from '../onnx/graph.js';
 import { scan } from '../onnx/ops/scan.js';
+import type { LoggedGraph } from './loggedTerms.js';
 import { stepNames } from './stepConfig.js';
-import type { StepGraph } from './stepGraph.js';
 
 /**
  * Several training steps in one run of the graph. Weights and optimizer state are copied to the device and back once per
@@ -12,7 +12,7 @@ import type { StepGraph } from './stepGraph.js';
  * logged scalars come out as [steps].
  * @param state names of weights, optimizer state and running statistics (see stateSpecs).
  */
-export function repeatStep({ graph, logs }: Pick<StepGraph, 'graph' | 'logs'>, state: readonly string[]): Graph {
+export function repeatStep({ graph, logs }: LoggedGraph, state: readonly string[]): Graph {
   const outer = new Graph(graph.opset);
   const kept = new Set(state);
   const inputs = graph.inputs.map(({ name, dtype, shape }) => ({

@@ -5,7 +5,7 @@ import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.
 import { emitUpdates } from '../optim/updates.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
 import { forwardViews } from './forwardViews.js';
-import type { Term } from './loggedTerms.js';
+import type { LoggedGraph, Term } from './loggedTerms.js';
 import { lossScaling } from './lossScale.js';
 import type { NetworkSpecs } from './networkSpecs.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
@@ -13,11 +13,7 @@ import { emitStepLoss } from './stepLoss.js';
 
 /** The whole training step as one graph: forward of all views, loss, gradients and the optimizer's update. */
 
-export interface StepGraph extends NetworkSpecs {
-  readonly graph: Graph;
-  /** Scalars among the outputs, in the order in which they are logged. */
-  readonly logs: readonly Term[];
-}
+export interface StepGraph extends NetworkSpecs, LoggedGraph {}
 
 /**
  * Builds the step.

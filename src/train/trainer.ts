@@ -8,6 +8,7 @@ import { type TimedCollectives, timed } from '../distributed/timed.js';
 import { makeFolder } from '../files/output.js';
 import { checkParameters } from '../nn/parameters.js';
 import { learningRate, type ScheduleConfig } from '../optim/schedule.js';
+import { stateSpecs } from '../optim/state.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   type Checkpoint,
@@ -23,7 +24,7 @@ import { type Closable, closeAll } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
 import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from './initialWeights.js';
-import { lossScaleSpecs, overflowNote } from './lossScale.js';
+import { overflowNote } from './lossScale.js';
 import { networkSpecs } from './networkSpecs.js';
 import { checkDevice, configWarnings, loaderOptionsOf, scheduleOf, stepConfigOf } from './plan.js';
 import { openProbeData } from './probe/probeData.js';
@@ -35,7 +36,6 @@ import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
-import { runState } from './runState.js';
 import type { StepConfig } from './stepConfig.js';
 import type { StepRunner, TrainingStep } from './stepRunner.js';
 
@@ -81,10 +81,8 @@ function initialState(
   given: InitialWeights | undefined,
 ): ReadonlyMap<string, Tensor> {
   if (checkpoint === undefined) return given?.tensors ?? new Map();
-  // A run that goes on in another precision starts with a scale of its own.
-  const fresh = new Set(lossScaleSpecs(config).map(({ name }) => name));
-  const needed = runState(networkSpecs(config), config).filter(({ name }) => !fresh.has(name));
-  const problems = checkParameters(needed, checkpoint.tensors);
+  // Without the loss's scale: a run that goes on in another precision starts with one of its own.
+  const problems = checkParameters(stateSpecs(networkSpecs(config), config), checkpoint.tensors);
   if (problems.length > 0) {
     throw new CheckpointError(`the checkpoint does not fit the configuration:\n  ${problems.join('\n  ')}`);
   }

@@ -3,7 +3,7 @@ import { Graph, type Value } from '../onnx/graph.js';
 import { emitUpdates, type ParameterGradient } from '../optim/updates.js';
 import { elementCount } from '../tensor/tensor.js';
 import { clipScale, GRADIENT_NORM, globalNorm, scaledGradients } from './clip.js';
-import type { Term } from './loggedTerms.js';
+import type { LoggedGraph, Term } from './loggedTerms.js';
 import { type LossScaling, lossScaling } from './lossScale.js';
 import { type StepConfig, stepNames } from './stepConfig.js';
 
@@ -43,17 +43,11 @@ function gradientInputs(
   }));
 }
 
-/** A graph, and the scalars among its outputs that are logged, in their order. */
-interface NormGraph {
-  readonly graph: Graph;
-  readonly logs: readonly Term[];
-}
-
 /** Norm of all gradients from the parameters' inputs and theirs, as the output `grad_norm`, and the scale of the loss after it. */
 export function buildGradientNorm(
   parameters: readonly ParameterSpec[],
   config: Pick<StepConfig, 'precision'>,
-): NormGraph {
+): LoggedGraph {
   const graph = new Graph();
   const scaling = lossScaling(graph, config);
   const norm = globalNorm(gradientInputs(graph, parameters, scaling));

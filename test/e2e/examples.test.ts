@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import sharp from 'sharp';
+import { bundledModelFolder } from '../../src/cli/defaults.js';
 import { createFakeEngine } from '../../src/engine/fakeEngine.js';
 import { withFeatures } from '../../src/evaluate/subjects/modelSubject.js';
 import { writeSegmentationHead } from '../../src/heads/segmentationFolder.js';
@@ -20,8 +21,6 @@ import { type Tensor, tensor } from '../../src/tensor/tensor.js';
 import { type ServedProcess, startServedProcess } from '../support/servedProcess.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { vicregl } from '../support/vicregl.js';
-
-const bundled = fileURLToPath(new URL('../../../models/vicregl-resnet18-half', import.meta.url));
 
 /** The programs in examples/, each in its own process, with a service that has the bundled model. */
 
@@ -81,7 +80,7 @@ describe('examples', () => {
   before(async () => {
     root = await mkdtemp(join(tmpdir(), 'vicregl-examples-'));
     head = join(root, 'head');
-    const staged = await withFeatures(await openModelFolder(bundled), { stages: true }, join(root, 'model'));
+    const staged = await withFeatures(await openModelFolder(bundledModelFolder), { stages: true }, join(root, 'model'));
     served = await startServedProcess('--model', staged.dir);
     await trainHead();
   });

@@ -1,4 +1,4 @@
-import { type ElementType, ONNX_TYPE_CODES } from '../elementTypes.js';
+import { type ElementType, isHalf, ONNX_TYPE_CODES } from '../elementTypes.js';
 import { emitOne, type Value } from '../graph.js';
 import { type Operator, operators } from '../operators.js';
 import { broadcastShapes, formatShape, GraphError } from '../shapes.js';
@@ -106,6 +106,11 @@ export function where(condition: Value, yes: Value, no: Value): Value {
 export function cast(x: Value, dtype: ElementType): Value {
   if (x.dtype === dtype) return x;
   return emitOne('Cast', [x], { dtype, shape: x.shape }, { to: ONNX_TYPE_CODES[dtype] });
+}
+
+/** What is added up: a value of 16 bits in float32. */
+export function widened(x: Value): Value {
+  return isHalf(x.dtype) ? cast(x, 'float32') : x;
 }
 
 /**

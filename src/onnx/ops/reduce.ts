@@ -1,7 +1,6 @@
-import { isHalf } from '../elementTypes.js';
 import { emitOne, type Value } from '../graph.js';
 import { normaliseAxis, type Shape } from '../shapes.js';
-import { cast, mul } from './elementwise.js';
+import { mul, widened } from './elementwise.js';
 
 /**
  * Reductions. Axes may be negative; reduced axes stay with length 1 where `keepDims`. Sums and means of values of 16 bits are in float32.
@@ -16,11 +15,6 @@ function reducedShape(operator: string, shape: Shape, axes: readonly number[], k
   return shape.flatMap((dim, i) => (reduced.has(i) ? (keepDims ? [1] : []) : [dim]));
 }
 
-/** What is added up: values of 16 bits are added in float32. */
-function addends(x: Value): Value {
-  return isHalf(x.dtype) ? cast(x, 'float32') : x;
-}
-
 function allAxes(x: Value): number[] {
   return x.shape.map((_, i) => i);
 }
@@ -31,7 +25,7 @@ export function reduceSum(
   axes: readonly number[] = allAxes(of),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
-  const x = addends(of);
+  const x = widened(of);
   if (axes.length === 0) return x;
   const shape = reducedShape('ReduceSum', x.shape, axes, keepDims);
   return emitOne('ReduceSum', [x, x.graph.integers(axes)], { dtype: x.dtype, shape }, { keepdims: keepDims ? 1 : 0 });
@@ -43,7 +37,7 @@ export function reduceMean(
   axes: readonly number[] = allAxes(of),
   { keepDims = false }: ReduceOptions = {},
 ): Value {
-  const x = addends(of);
+  const x = widened(of);
   if (axes.length === 0) return x;
   const shape = reducedShape('ReduceMean', x.shape, axes, keepDims);
   const keepdims = keepDims ? 1 : 0;
