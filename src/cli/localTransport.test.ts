@@ -210,6 +210,26 @@ describe('match', () => {
     assert.ok(clear.pairs.length < all.pairs.length);
   });
 
+  test('the distance: cosine pairs each cell with the one of the largest similarity', async () => {
+    const image = gradient(64, 64);
+    const options = { space: 'backbone', topGamma: 0 } as const;
+    const [l2, cosine, centred] = await Promise.all(
+      [{}, { distance: 'cosine' }, { distance: 'centredCosine' }].map(async (distance) =>
+        client.match(await photo, image, { ...options, ...(distance as { distance?: 'cosine' }) }),
+      ),
+    );
+    assert.deepEqual((await client.match(await photo, image, { ...options, distance: 'l2' })).pairs, l2!.pairs);
+    let larger = 0;
+    for (const [i, { similarity, distance }] of cosine!.pairs.entries()) {
+      assert.ok(Math.abs(distance - Math.sqrt(2 - 2 * similarity!)) < 1e-3, `${distance} ${similarity}`);
+      assert.ok(similarity! >= l2!.pairs[i]!.similarity! - 1e-5);
+      if (similarity! > l2!.pairs[i]!.similarity! + 1e-5) larger++;
+    }
+    assert.ok(larger > 0);
+    // Features of a ReLU have no negative similarity; less their mean, half of all do.
+    assert.ok(centred!.pairs.some(({ similarity }) => similarity! < cosine!.pairs[0]!.similarity! - 0.1));
+  });
+
   test('by location: a crop and its mirror image match at the same positions, with or without pixels', async () => {
     const a = { crop: { left: 0, top: 0, width: 224, height: 224 } };
     const b = { crop: { left: 112, top: 0, width: 224, height: 224, flip: true } };

@@ -1,11 +1,13 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type MatchDistance, matchDistances } from '../match/distance.js';
 import { realNumber } from './realNumber.js';
 import { wholeNumber } from './wholeNumber.js';
 
-/** Flags of matching by features, beside the number of pairs: tests that a pair has to pass, and the homography. */
+/** Flags of matching by features, beside the number of pairs: the distance, tests that a pair has to pass, and the homography. */
 export interface MatchTestFlags {
   readonly ratio?: number;
   readonly minSimilarity?: number;
+  readonly distance: MatchDistance;
   readonly homography: boolean;
   readonly homographyThreshold?: number;
   readonly homographySeed?: number;
@@ -17,9 +19,20 @@ function cosine(text: string): number {
   throw new InvalidArgumentError('It must be a number between -1 and 1.');
 }
 
-/** Adds --ratio, --min-similarity, --homography, --homography-threshold and --homography-seed. */
+/** --distance: what is compared to find the nearest cell. */
+export function distanceOption(): Option {
+  return new Option(
+    '--distance <kind>',
+    'distance of two vectors: l2, of unit vectors (cosine), or of unit vectors less the mean of both maps (centredCosine)',
+  )
+    .choices(matchDistances)
+    .default('l2' satisfies MatchDistance);
+}
+
+/** Adds --distance, --ratio, --min-similarity, --homography, --homography-threshold and --homography-seed. */
 export function addMatchTestFlags(command: Command): Command {
   return command
+    .addOption(distanceOption())
     .option(
       '--ratio <ratio>',
       "Lowe's ratio test: maximum ratio of the distances to the nearest and the second nearest cell, 0 to 1",
@@ -44,10 +57,15 @@ export function homographyOptions(flags: MatchTestFlags): {
   return { homography: { ...(threshold !== undefined && { threshold }), ...(seed !== undefined && { seed }) } };
 }
 
-/** The tests of the flags. */
-export function matchTests({ ratio, minSimilarity }: MatchTestFlags): {
-  readonly ratio?: number;
-  readonly minSimilarity?: number;
-} {
-  return { ...(ratio !== undefined && { ratio }), ...(minSimilarity !== undefined && { minSimilarity }) };
+/** The distance and the tests of the flags. */
+export function matchTests({
+  ratio,
+  minSimilarity,
+  distance,
+}: MatchTestFlags): Pick<MatchTestFlags, 'ratio' | 'minSimilarity' | 'distance'> {
+  return {
+    distance,
+    ...(ratio !== undefined && { ratio }),
+    ...(minSimilarity !== undefined && { minSimilarity }),
+  };
 }

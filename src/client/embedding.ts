@@ -2,7 +2,8 @@ import type { EmbedRequest } from '../proto/generated/vicregl/v1/EmbedRequest.js
 import type { EmbedResponse__Output } from '../proto/generated/vicregl/v1/EmbedResponse.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
-import { dataTypes, type EmbedFields, globalSpaces } from './options.js';
+import type { EmbedFields } from './options.js';
+import { dataTypes, globalSpaces, protocolName } from './protocolNames.js';
 import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
 
 /** The global vector of one image. */
@@ -13,15 +14,18 @@ export interface Embedding {
   readonly model: ModelId;
 }
 
-/** Builds the request for a global vector. */
+/**
+ * Builds the request for a global vector.
+ * @throws VicreglError `INVALID_ARGUMENT` as `protocolName`.
+ */
 export function embedMessage(image: ImageInput, options: EmbedFields, field = 'image'): EmbedRequest {
   const { model = '', space = 'backbone', l2Normalize = false, dtype = 'float32' } = options;
   return {
     model,
     image: imageMessage(image, field),
-    space: globalSpaces[space],
+    space: protocolName('space', globalSpaces, space),
     l2Normalize,
-    dtype: dataTypes[dtype],
+    dtype: protocolName('dtype', dataTypes, dtype),
   };
 }
 

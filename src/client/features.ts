@@ -4,8 +4,9 @@ import type { FeatureMap__Output } from '../proto/generated/vicregl/v1/FeatureMa
 import { type Grid, readGrid } from './grid.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
-import { dataTypes, type FeatureFields, localSpaces, tilesMessage, upsampleMessage } from './options.js';
+import { type FeatureFields, tilesMessage, upsampleMessage } from './options.js';
 import { type PcaResult, pcaMessage, readPca } from './pca.js';
+import { dataTypes, localSpaces, protocolName } from './protocolNames.js';
 import { regionMessage } from './regions.js';
 import { float32Of, type ReceivedTensor, readTensor } from './tensor.js';
 import { uint32, uint32Fields } from './uint32.js';
@@ -47,9 +48,9 @@ export function featuresMessage(image: ImageInput, options: FeatureFields, field
   return {
     model,
     image: imageMessage(image, field),
-    space: localSpaces[space],
+    space: protocolName('space', localSpaces, space),
     l2Normalize,
-    dtype: dataTypes[dtype],
+    dtype: protocolName('dtype', dataTypes, dtype),
     ...(region && { region }),
     ...(cells && {
       cells: { cells: cells.map(({ row, column }, i) => uint32Fields(`cells[${i}]`, { row, column })) },

@@ -4,6 +4,7 @@ import type { LocationMatching } from '../proto/generated/vicregl/v1/LocationMat
 import type { Tiles as TilesMessage } from '../proto/generated/vicregl/v1/Tiles.js';
 import type { Upsample as UpsampleMessage } from '../proto/generated/vicregl/v1/Upsample.js';
 import type { Pca } from './pca.js';
+import { localSpaces, matchDistances, protocolName } from './protocolNames.js';
 import type { Box, PoolingRegion } from './regions.js';
 import type { CallOptions } from './transport.js';
 import { uint32, uint32Fields } from './uint32.js';
@@ -73,7 +74,7 @@ export type FeatureOptions = RequestOptions &
     readonly chunked?: boolean;
   };
 
-/** Pairs cells by nearest vector (L2). */
+/** Pairs cells by nearest vector. */
 export interface MatchByFeatures {
   readonly by?: 'features';
   /** Default: the local projector if the model has one. */
@@ -86,6 +87,11 @@ export interface MatchByFeatures {
   readonly ratio?: number;
   /** Minimum cosine similarity, -1 to 1. Default: none. */
   readonly minSimilarity?: number;
+  /**
+   * The distance that is compared: L2 of the vectors, of the vectors scaled to length 1 (`cosine`), or of those less the mean of
+   * both maps, scaled to length 1 (`centredCosine`). Default: `l2`.
+   */
+  readonly distance?: keyof typeof matchDistances;
 }
 
 /** Pairs cells by the distance of their centres in the original, of which both images are crops. */
@@ -138,15 +144,6 @@ export function tilesMessage({ width = 0, height = 0, overlap }: Tiles): TilesMe
   };
 }
 
-/** Protocol names of the options' values. */
-export const dataTypes = {
-  float32: 'DATA_TYPE_FLOAT32',
-  float16: 'DATA_TYPE_FLOAT16',
-  int8: 'DATA_TYPE_INT8',
-} as const;
-export const globalSpaces = { backbone: 'GLOBAL_SPACE_BACKBONE', expander: 'GLOBAL_SPACE_EXPANDER' } as const;
-export const localSpaces = { backbone: 'LOCAL_SPACE_BACKBONE', localProjector: 'LOCAL_SPACE_LOCAL_PROJECTOR' } as const;
-
 /** The message of the homography options. @throws VicreglError `INVALID_ARGUMENT` as `uint32`. */
 export function homographyMessage({ homography = false }: WithHomography): { homography?: HomographyFit } {
   if (homography === false) return {};
@@ -163,7 +160,7 @@ export function homographyMessage({ homography = false }: WithHomography): { hom
 
 /**
  * The message of the matching options.
- * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is not a uint32.
+ * @throws VicreglError `INVALID_ARGUMENT` for a topGamma that is not a uint32, and as `protocolName`.
  */
 export function matchingMessage(
   options: MatchOptions,
@@ -176,14 +173,15 @@ export function matchingMessage(
       byLocation: { ...(topGamma !== undefined && { topGamma }), ...(maxDistance !== undefined && { maxDistance }) },
     };
   }
-  const { space, mutual = false, ratio, minSimilarity } = options;
+  const { space, mutual = false, ratio, minSimilarity, distance } = options;
   return {
     byFeatures: {
       mutual,
-      ...(space && { space: localSpaces[space] }),
+      ...(space !== undefined && { space: protocolName('space', localSpaces, space) }),
       ...(topGamma !== undefined && { topGamma }),
       ...(ratio !== undefined && { ratio }),
       ...(minSimilarity !== undefined && { minSimilarity }),
+      ...(distance !== undefined && { distance: protocolName('distance', matchDistances, distance) }),
     },
   };
 }

@@ -3,7 +3,8 @@ import type { StoreFeaturesResponse__Output } from '../proto/generated/vicregl/v
 import { type Grid, readGrid } from './grid.js';
 import { type ImageInput, imageMessage } from './image.js';
 import { type ModelId, readModelId } from './model.js';
-import { localSpaces, type StoreOptions } from './options.js';
+import type { StoreOptions } from './options.js';
+import { localSpaces, protocolName } from './protocolNames.js';
 import { uint32 } from './uint32.js';
 
 /** Local vectors that the server stores. */
@@ -18,12 +19,12 @@ export interface StoredFeatures {
   readonly alreadyStored: boolean;
 }
 
-/** @throws VicreglError `INVALID_ARGUMENT` for a number that is not a uint32. */
+/** @throws VicreglError `INVALID_ARGUMENT` for a number that is not a uint32, and as `protocolName`. */
 export function storeMessage(image: ImageInput, { model = '', space, ttlSeconds }: StoreOptions): StoreFeaturesRequest {
   return {
     model,
     image: imageMessage(image, 'image'),
-    ...(space && { space: localSpaces[space] }),
+    ...(space !== undefined && { space: protocolName('space', localSpaces, space) }),
     ...(ttlSeconds !== undefined && { ttlSeconds: uint32('ttlSeconds', ttlSeconds) }),
   };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { matchDistances } from './distance.js';
 import { type CellFeatures, matchFeatures } from './features.js';
 
 function row(channels: number, ...vectors: number[][]): CellFeatures {
@@ -127,6 +128,37 @@ describe('matchFeatures', () => {
     assert.equal(match?.target, 1);
     assert.ok(Math.abs(match!.distance - Math.sqrt(2 - 2 * match!.similarity)) < 1e-6);
     assert.ok(Math.abs(match!.similarity - 1 / Math.hypot(1, 0.01)) < 1e-6);
+  });
+
+  it('with centredCosine compares what is left without the mean of both maps', () => {
+    // A large common part hides the directions: the cosine of a's cell is nearly 1 with all, and highest with the wrong one.
+    const a = row(2, [100, 3], [100, -3]);
+    const b = row(2, [100, -9], [100, 9]);
+    const [match, other] = matchFeatures(a, b, { distance: 'centredCosine', order: 'source' });
+    // The mean is (100, 0): left are (0, 3), (0, -3) and (0, -9), (0, 9).
+    assert.deepEqual(match, { source: 0, target: 1, distance: 0, similarity: 1 });
+    assert.deepEqual(other, { source: 1, target: 0, distance: 0, similarity: 1 });
+    const shifted = (map: CellFeatures) => ({ ...map, data: map.data.map((value) => value + 7) });
+    assert.deepEqual(matchFeatures(shifted(a), shifted(b), { distance: 'centredCosine', order: 'source' }), [
+      match,
+      other,
+    ]);
+    assert.deepEqual(
+      matchFeatures(a, row(2, [5, 5]), { distance: 'cosine' }).map(({ target }) => target),
+      [0, 0],
+    );
+    const same = matchFeatures(row(2, [5, 5]), row(2, [5, 5]), { distance: 'centredCosine' });
+    assert.deepEqual(same, [{ source: 0, target: 0, distance: 0, similarity: 0 }], 'nothing is left of equal vectors');
+  });
+
+  it('names the cell that is not finite for every distance', () => {
+    const bad = row(2, [0, 1], [Number.POSITIVE_INFINITY, 0]);
+    for (const distance of matchDistances) {
+      assert.throws(() => matchFeatures(bad, row(2, [1, 1]), { distance }), {
+        code: 'not_finite',
+        message: /^a has .* cell 1 /,
+      });
+    }
   });
 
   it('returns the same similarity for both distances, filters by it, and defines it as 0 for a zero vector', () => {

@@ -1,12 +1,7 @@
 import { runInSlices, runSync } from '../tensor/slices.js';
+import { comparedVectors, type MatchDistance } from './distance.js';
 import { MatchError } from './matchError.js';
-import {
-  type NearestNeighbours,
-  type NearestSearch,
-  nearestNeighbours,
-  squaredNorms,
-  type VectorPair,
-} from './nearest.js';
+import { type NearestNeighbours, type NearestSearch, nearestNeighbours, type VectorPair } from './nearest.js';
 import { checkTopGamma, type MatchOrder, selectTopGamma } from './select.js';
 
 /** The features of one image's cells: `data` is [rows * columns, channels], row-major. */
@@ -21,9 +16,9 @@ export interface CellFeatures {
 export interface Match {
   readonly source: number;
   readonly target: number;
-  /** L2 distance of the two feature vectors, or of the unit vectors with `distance: 'cosine'`. */
+  /** The distance of the two feature vectors that the option `distance` chooses. */
   readonly distance: number;
-  /** Cosine similarity of the two feature vectors, -1..1; 0 where one of them is zero. */
+  /** Cosine similarity of the two feature vectors (centred with `centredCosine`), -1..1; 0 where one of them is zero. */
   readonly similarity: number;
 }
 
@@ -37,8 +32,8 @@ export interface FeatureMatchOptions {
   readonly ratio?: number;
   /** Keep a match only where its cosine similarity is at least this, -1..1. */
   readonly minSimilarity?: number;
-  /** The distance by which the nearest is found: L2 of the vectors (the paper's; default), or L2 of the unit vectors. */
-  readonly distance?: 'l2' | 'cosine';
+  /** The distance by which the nearest is found. Default `l2`. */
+  readonly distance?: MatchDistance;
   /** Default `distance`: the best match first. The paper's order is `source`. */
   readonly order?: MatchOrder;
 }
@@ -75,19 +70,8 @@ function checkOptions(options: FeatureMatchOptions, source: CellFeatures, target
   }
 }
 
-/** Row vectors scaled to length 1. Zero vectors stay zero. */
-function unitVectors(name: 'a' | 'b', map: CellFeatures): Float32Array {
-  const norms = squaredNorms(name, map.data, map.channels);
-  const unit = new Float32Array(map.data.length);
-  for (let i = 0; i < norms.length; i++) {
-    const scale = norms[i] === 0 ? 0 : 1 / Math.sqrt(norms[i]!);
-    for (let k = i * map.channels; k < (i + 1) * map.channels; k++) unit[k] = map.data[k]! * scale;
-  }
-  return unit;
-}
-
-/** Checks all input and returns the vectors whose distances count. */
-function comparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): VectorPair {
+/** Checks all input and prepares the vectors for the search. */
+function* preparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): Generator<void, VectorPair> {
   checkMap('a', a);
   checkMap('b', b);
   if (a.channels !== b.channels) {
@@ -97,9 +81,7 @@ function comparedVectors(a: CellFeatures, b: CellFeatures, options: FeatureMatch
     );
   }
   checkOptions(options, a, b);
-  const { channels } = a;
-  if (options.distance !== 'cosine') return { a: a.data, b: b.data, channels };
-  return { a: unitVectors('a', a), b: unitVectors('b', b), channels };
+  return yield* comparedVectors({ a: a.data, b: b.data, channels: a.channels }, options.distance ?? 'l2');
 }
 
 /** The matches that the options keep. */
@@ -122,7 +104,7 @@ function keptMatches({ fromA, fromB, normsA, normsB }: NearestNeighbours, option
 }
 
 function* matchSteps(a: CellFeatures, b: CellFeatures, options: FeatureMatchOptions): Generator<void, Match[]> {
-  const nearest = yield* nearestNeighbours(comparedVectors(a, b, options));
+  const nearest = yield* nearestNeighbours(yield* preparedVectors(a, b, options));
   return keptMatches(nearest, options);
 }
 
@@ -162,5 +144,6 @@ export async function matchFeaturesBy(
   options: FeatureMatchOptions,
   signal: AbortSignal,
 ): Promise<Match[]> {
-  return keptMatches(await search(comparedVectors(a, b, options), signal), options);
+  const vectors = await runInSlices(preparedVectors(a, b, options), signal);
+  return keptMatches(await search(vectors, signal), options);
 }

@@ -10,7 +10,7 @@ import type { NearestSearch } from '../match/nearest.js';
 import { type ImageFeatures, keypointsOf } from './features.js';
 
 /** How pairs are matched. */
-export interface PairOptions extends Pick<FeatureMatchOptions, 'topGamma' | 'mutual' | 'ratio' | 'minSimilarity'> {
+export interface PairOptions extends Omit<FeatureMatchOptions, 'order'> {
   /** Also fits a homography to the kept matches. The default threshold is the distance of adjacent cells of b. */
   readonly homography?: Partial<Pick<RansacOptions, 'threshold' | 'seed'>>;
 }
@@ -27,7 +27,7 @@ export interface PairMatches {
   readonly source: readonly number[];
   /** The cell of b of each. */
   readonly target: readonly number[];
-  /** L2 distances of the vectors. */
+  /** Distances of the vectors, by the option `distance`. */
   readonly distance: readonly number[];
   /** Cosine similarities, -1 to 1. */
   readonly similarity: readonly number[];

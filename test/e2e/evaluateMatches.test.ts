@@ -58,6 +58,9 @@ describe('vicregl evaluate matches', () => {
     assert.equal(comparisons.length, 11);
     assert.equal((await readResult(join(root, 'result.json'))).subjects[0]!.perItem!['share_all']!.length, 4);
     assert.deepEqual(JSON.parse((await matches(...cached)).stdout).subjects, subjects);
+    const centred = JSON.parse((await matches(...cached, '--distance', 'centredCosine')).stdout);
+    assert.deepEqual([options.distance, centred.options.distance], ['l2', 'centredCosine']);
+    assert.notDeepEqual(centred.subjects[0].figures, subjects[0].figures);
   });
 
   it('rejects contradictory flags, sizes that do not fit, and an interval over one image', async () => {
@@ -70,6 +73,10 @@ describe('vicregl evaluate matches', () => {
       [['--run', run, '--model', run, '--images', one], /use --model or --run, not both/],
       [['--checkpoint', 'best', '--images', one], /--checkpoint requires --run/],
       [['--run', run, '--crop', '50', '--images', photographs], /crop is 50, not a multiple of the model's stride 8/],
+      [
+        ['--run', run, '--distance', 'euclid', '--images', one],
+        /'euclid' is invalid\. Allowed choices are l2, cosine, centredCosine/,
+      ],
       [['--run', run, '--images', one], /one image alone can be evaluated, and an interval needs two; give more/],
       [['--run', run, '--images', broken], /an interval needs two: 1 cannot be decoded, such as 1\.jpg: /],
     ] as const) {

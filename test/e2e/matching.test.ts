@@ -62,7 +62,8 @@ describe('matching over a socket', () => {
       const [rows, columns, channels] = shape as [number, number, number];
       return { rows, columns, channels, data };
     };
-    for (const options of [{}, { mutual: true }, { ratio: 0.9 }]) {
+    const distances = [{ distance: 'cosine' }, { distance: 'centredCosine' }] as const;
+    for (const options of [{}, { mutual: true }, { ratio: 0.9 }, ...distances]) {
       const expected = matchFeatures(map(mapA!), map(mapB!), { ...options, order: 'source' });
       const { pairs } = await client.match(a, b, { ...options, topGamma: 0 });
       assert.ok(pairs.length > 20);

@@ -8,9 +8,11 @@ import { type PlanarView, pairsOfViews } from '../../evaluate/homography/planarV
 import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
+import type { MatchDistance } from '../../match/distance.js';
 import { openNearestSession, searchNearest } from '../../match/tiled/search.js';
 import { ConfigError } from '../../train/config.js';
 import { parseResize } from '../imageFlags.js';
+import { distanceOption } from '../matchFlags.js';
 import { ofInput } from '../ofInput.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, runEvaluation } from './evaluation.js';
@@ -26,6 +28,7 @@ interface HomographyFlags extends EvaluationFlags {
   readonly views?: readonly PlanarView[];
   readonly resize: PhotographSize;
   readonly space: LocalSpace;
+  readonly distance: MatchDistance;
   readonly seeds: number;
   readonly pictures?: string;
 }
@@ -134,10 +137,11 @@ export function registerEvaluateHomography(evaluate: Command): void {
         .default({ kind: 'native' } satisfies PhotographSize, 'native'),
     )
     .addOption(spaceOption())
+    .addOption(distanceOption())
     .option('--seeds <count>', 'seeds of the estimator for each pair, from --seed on', wholeNumber(1, 1000), 5)
     .option('--pictures <dir>', 'draw the matches and outlines of every pair into this folder, for every subject');
   addEvaluationFlags(command, 'random views, estimator').action(async (flags: HomographyFlags) => {
-    const { pictures, resize, space, threads } = flags;
+    const { pictures, resize, space, distance, threads } = flags;
     checkFlags(flags);
     if (pictures !== undefined) await checkOutputFolder('--pictures', pictures);
     const drawn = pictures === undefined ? undefined : picturesIn(pictures);
@@ -155,6 +159,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
               measureHomographies(subject, source, pairs, {
                 size: resize,
                 space,
+                distance,
                 seeds: Array.from({ length: flags.seeds }, (_, i) => seed + i),
                 search: (pair, signal) => searchNearest(session, pair, signal),
                 cache,
@@ -178,6 +183,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
             options: {
               resize: { ...resize },
               space,
+              distance,
               seeds: flags.seeds,
               ...(flags.images !== undefined && {
                 views: (flags.views ?? DEFAULT_VIEWS).map((view) => ({ ...view })),

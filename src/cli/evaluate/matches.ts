@@ -5,6 +5,8 @@ import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { mainGamma, matchedOutput, measureMatches } from '../../evaluate/matching/matchMeasures.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
+import type { MatchDistance } from '../../match/distance.js';
+import { distanceOption } from '../matchFlags.js';
 import { wholeNumber } from '../wholeNumber.js';
 import { addEvaluationFlags, type EvaluationFlags, resultData, runEvaluation } from './evaluation.js';
 import { spaceOption } from './spaceOption.js';
@@ -23,6 +25,7 @@ interface MatchesFlags extends EvaluationFlags {
   readonly images: string;
   readonly crop?: number;
   readonly space: LocalSpace;
+  readonly distance: MatchDistance;
   readonly augment: boolean;
   readonly flip: boolean;
   readonly pairs: number;
@@ -40,6 +43,7 @@ export function registerEvaluateMatches(evaluate: Command): void {
     )
     .requiredOption('--images <path>', 'folder or archive of photographs that the model was not trained on')
     .addOption(spaceOption())
+    .addOption(distanceOption())
     .option('--flip', 'mirror the crops with probability 0.5', false)
     .option(
       '--augment',
@@ -58,7 +62,7 @@ export function registerEvaluateMatches(evaluate: Command): void {
       flags,
       () => ({}),
       async ({ evaluated, sources, seed, cache, progress }) => {
-        const { pairs, augment, flip, space } = flags;
+        const { pairs, augment, flip, space, distance } = flags;
         const size = flags.crop ?? evaluated.sizes.crop;
         const policy = augment ? matchAugmentation : flips;
         const photographs = await openImageSource(flags.images, { given: '--images' });
@@ -72,6 +76,7 @@ export function registerEvaluateMatches(evaluate: Command): void {
                 seed,
                 size,
                 space,
+                distance,
                 cache,
                 progress,
                 ...((augment || flip) && { augmentation: [policy, policy] }),
@@ -90,6 +95,7 @@ export function registerEvaluateMatches(evaluate: Command): void {
               top,
               pairs,
               space,
+              distance,
               augmented: augment,
               flipped: flip || augment,
               chance: Object.fromEntries(sources.map(({ name }, i) => [name, mean(measures[i]!.quality.chance)])),

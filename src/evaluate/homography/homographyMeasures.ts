@@ -2,6 +2,7 @@ import { DataError } from '../../data/dataError.js';
 import type { SkippedImage } from '../../data/sample.js';
 import { ImageError } from '../../image/imageError.js';
 import { planInput } from '../../image/resize.js';
+import type { MatchDistance } from '../../match/distance.js';
 import type { NearestSearch } from '../../match/nearest.js';
 import { pipelined } from '../../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
@@ -22,6 +23,8 @@ const THRESHOLDS = [3, 5, 10] as const;
 export interface HomographyOptions {
   readonly size: PhotographSize;
   readonly space: LocalSpace;
+  /** Distance by which cells are matched. Default `l2`. */
+  readonly distance?: MatchDistance;
   /** Seeds of the estimator; every pair is estimated with each of them. */
   readonly seeds: readonly number[];
   readonly search: NearestSearch;
@@ -133,7 +136,15 @@ export async function measureHomographies(
   pairs: PlanarPairs,
   options: HomographyOptions,
 ): Promise<MeasuredHomographies> {
-  const { size, seeds, search, drawn, cache = featureCache(undefined), progress = silentProgress } = options;
+  const {
+    size,
+    seeds,
+    search,
+    drawn,
+    distance = 'l2',
+    cache = featureCache(undefined),
+    progress = silentProgress,
+  } = options;
   const { output, stride } = homographyOutput(source, options);
   progress.begin(source.name, pairs.names.length, 'pairs');
 
@@ -150,7 +161,7 @@ export async function measureHomographies(
     const perPair: Outcomes[] = [];
     for (const pair of loaded.pairs) {
       const extract = (batch: Parameters<Subject['run']>[0]) => cachedMaps(cache, subject, source, batch, output);
-      const matched = await matchPair(pair, size, stride, extract, search).catch((cause: unknown) => {
+      const matched = await matchPair(pair, { size, stride, distance }, extract, search).catch((cause: unknown) => {
         if (!(cause instanceof ImageError)) throw cause;
         throw new DataError('bad_option', `${pair.name}: ${cause.message} (--resize)`, { cause });
       });

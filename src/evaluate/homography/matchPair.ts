@@ -2,6 +2,7 @@ import { cellCentres, type Grid, gridOf } from '../../image/geometry.js';
 import { type Homography, type Point, project } from '../../image/homography.js';
 import { prepareImage } from '../../image/resize.js';
 import type { RgbImage, Size } from '../../image/types.js';
+import type { MatchDistance } from '../../match/distance.js';
 import { type CellFeatures, matchFeaturesBy } from '../../match/features.js';
 import { inlierThreshold } from '../../match/homography/inlierThreshold.js';
 import { ransacHomography } from '../../match/homography/ransac.js';
@@ -61,15 +62,18 @@ async function featuresOf(photograph: RgbImage, size: PhotographSize, stride: nu
  */
 export async function matchPair(
   { a, b }: Pick<PlanarPair, 'a' | 'b'>,
-  size: PhotographSize,
-  stride: number,
+  {
+    size,
+    stride,
+    distance,
+  }: { readonly size: PhotographSize; readonly stride: number; readonly distance: MatchDistance },
   extract: ExtractMap,
   search: NearestSearch,
 ): Promise<MatchedPair> {
   const from = await featuresOf(a, size, stride, extract);
   const to = await featuresOf(b, size, stride, extract);
   const { signal } = new AbortController();
-  const matches = await matchFeaturesBy(search, from.map, to.map, { mutual: true, order: 'source' }, signal);
+  const matches = await matchFeaturesBy(search, from.map, to.map, { mutual: true, distance, order: 'source' }, signal);
   const [centresA, centresB] = [cellCentres(from.grid), cellCentres(to.grid)];
   const point = (centres: Float32Array, cell: number) => ({ x: centres[cell * 2]!, y: centres[cell * 2 + 1]! });
   return {

@@ -10,6 +10,7 @@ import type { ImageSource } from '../../data/sources.js';
 import { renderView, type ViewParameters } from '../../data/view.js';
 import { decodeImage } from '../../image/decode.js';
 import type { RgbImage } from '../../image/types.js';
+import type { MatchDistance } from '../../match/distance.js';
 import { type CellFeatures, matchFeatures } from '../../match/features.js';
 import { pipelined } from '../../probe/pipelined.js';
 import { silentProgress, type WorkProgress } from '../../progress/work.js';
@@ -44,6 +45,8 @@ export interface MatchQualityOptions {
   /** Minimum area that both crops share, over the larger crop's area. Default 0.5. */
   readonly minOverlap?: number;
   readonly seed?: number;
+  /** Distance by which cells are matched. Default `l2`. Positions are refined by cosine similarity in any case. */
+  readonly distance?: MatchDistance;
   /** Flips and colour changes of the first and of the second crop. Default: none. */
   readonly augmentation?: readonly [AugmentationPolicy, AugmentationPolicy];
   /** Photographs that are computed concurrently: the maximum number of unfinished calls of `extract`. Default 1. */
@@ -102,10 +105,15 @@ function forMeasures<T>(make: (measure: MatchMeasure) => T): Record<MatchMeasure
 }
 
 /** Which of the matches of a pair are correct, best match first. */
-function judged(from: CellFeatures, to: CellFeatures, views: readonly [ViewParameters, ViewParameters], size: number) {
+function judged(
+  [from, to]: readonly [CellFeatures, CellFeatures],
+  views: readonly [ViewParameters, ViewParameters],
+  size: number,
+  distance: MatchDistance,
+) {
   const { rows, columns } = from;
   const positions = truePositions({ source: views[0].crop, target: views[1].crop, rows, columns });
-  const matches = matchFeatures(from, to);
+  const matches = matchFeatures(from, to, { distance });
   const refined = refinedPositions(from, to, matches, { width: size, height: size });
   const correct = matches.map(({ source, target }, i): Record<MatchMeasure, boolean> => {
     const position = positions[source]!;
@@ -121,14 +129,19 @@ function judged(from: CellFeatures, to: CellFeatures, views: readonly [ViewParam
 }
 
 /** Scores the pairs of crops of one photograph. @param maps two for each pair */
-function scorePhotograph(maps: readonly CellFeatures[], views: readonly ViewParameters[], size: number): Scored {
+function scorePhotograph(
+  maps: readonly CellFeatures[],
+  views: readonly ViewParameters[],
+  size: number,
+  distance: MatchDistance,
+): Scored {
   const { rows, columns } = maps[0]!;
   const gammas = gammasOf(rows * columns);
   const measures = forMeasures(() => new Float64Array(gammas.length));
   const pairs = maps.length / 2;
   let chance = 0;
   for (let pair = 0; pair < maps.length; pair += 2) {
-    const scored = judged(maps[pair]!, maps[pair + 1]!, [views[pair]!, views[pair + 1]!], size);
+    const scored = judged([maps[pair]!, maps[pair + 1]!], [views[pair]!, views[pair + 1]!], size, distance);
     chance += scored.chance / pairs;
     for (const measure of MEASURES) {
       for (const [g, gamma] of gammas.entries()) {
@@ -153,7 +166,8 @@ export async function matchQuality(
   extract: ExtractFeatures,
   options: MatchQualityOptions = {},
 ): Promise<MatchQuality> {
-  const { size = 224, pairsPerPhotograph = 4, seed = 0, runs = 1, progress = silentProgress } = options;
+  const { size = 224, pairsPerPhotograph = 4, seed = 0, runs = 1, distance = 'l2' } = options;
+  const { progress = silentProgress } = options;
   if (!Number.isSafeInteger(pairsPerPhotograph) || pairsPerPhotograph < 1) {
     throw new RangeError(`pairsPerPhotograph is ${pairsPerPhotograph}; it must be a whole number of at least 1`);
   }
@@ -179,7 +193,7 @@ export async function matchQuality(
   const score = async (prepared: Prepared): Promise<Scored | LeftOut> => {
     if ('reason' in prepared) return prepared;
     const { views, batch } = prepared;
-    return scorePhotograph(splitMaps(await extract(batch), views.length), views, size);
+    return scorePhotograph(splitMaps(await extract(batch), views.length), views, size, distance);
   };
 
   const scores: Scored[] = [];

@@ -1,4 +1,5 @@
 import type { Matching } from './matching.js';
+import type { MatchDistance } from './messages.js';
 
 interface MatchControlsProps {
   readonly matching: Matching;
@@ -46,7 +47,7 @@ function Limit({ label, value, usual, min, max, onValue }: LimitProps) {
 
 /** Options of the match, as in its request. */
 export function MatchControls({ matching, onMatching, cells }: MatchControlsProps) {
-  const { by, gamma, mutual, ratio, minSimilarity, homography } = matching;
+  const { by, gamma, mutual, ratio, minSimilarity, distance, homography } = matching;
   const set = (change: Partial<Matching>) => onMatching({ ...matching, ...change });
   return (
     <div class="controls">
@@ -67,6 +68,17 @@ export function MatchControls({ matching, onMatching, cells }: MatchControlsProp
       </label>
       {by === 'features' && (
         <>
+          <label>
+            Distance{' '}
+            <select
+              value={distance}
+              onChange={(event) => set({ distance: event.currentTarget.value as MatchDistance })}
+            >
+              <option value="MATCH_DISTANCE_L2">L2</option>
+              <option value="MATCH_DISTANCE_COSINE">cosine</option>
+              <option value="MATCH_DISTANCE_CENTRED_COSINE">centred cosine</option>
+            </select>
+          </label>
           <Limit
             label="Ratio"
             {...{ value: ratio, usual: 0.9, min: 0.01, max: 1 }}

@@ -1,5 +1,5 @@
 import type { Size } from './geometry.js';
-import type { CropRequest, ModelJson } from './messages.js';
+import type { CropRequest, MatchDistance, ModelJson } from './messages.js';
 import type { Photo } from './photo.js';
 import type { Call, Program } from './program.js';
 import { Reference } from './reference.js';
@@ -19,6 +19,7 @@ export interface Matching {
   readonly mutual: boolean;
   readonly ratio: number | undefined;
   readonly minSimilarity: number | undefined;
+  readonly distance: MatchDistance;
   readonly homography: boolean;
 }
 
@@ -29,6 +30,7 @@ export const ALL: Matching = {
   mutual: false,
   ratio: undefined,
   minSimilarity: undefined,
+  distance: 'MATCH_DISTANCE_L2',
   homography: false,
 };
 
@@ -38,7 +40,7 @@ export const ALL: Matching = {
  */
 export function matchProgram(
   sides: readonly [Side, Side],
-  { by, gamma, mutual, ratio, minSimilarity, homography }: Matching,
+  { by, gamma, mutual, ratio, minSimilarity, distance, homography }: Matching,
   settings: Settings,
   model: ModelJson | undefined,
 ): Program {
@@ -65,6 +67,7 @@ export function matchProgram(
             ...(mutual && { mutual }),
             ...(ratio !== undefined && { ratio }),
             ...(minSimilarity !== undefined && { minSimilarity }),
+            ...(distance !== 'MATCH_DISTANCE_L2' && { distance }),
           },
         };
   const request = {

@@ -132,12 +132,15 @@ export type MatchSide =
   | { readonly image: ImageRequest }
   | { readonly features: { readonly features: Reference; readonly grid: Reference } };
 
+export type MatchDistance = 'MATCH_DISTANCE_L2' | 'MATCH_DISTANCE_COSINE' | 'MATCH_DISTANCE_CENTRED_COSINE';
+
 export interface ByFeatures {
   readonly space?: Space;
   readonly topGamma: number;
   readonly mutual?: boolean;
   readonly ratio?: number;
   readonly minSimilarity?: number;
+  readonly distance?: MatchDistance;
 }
 
 export interface MatchRequest {

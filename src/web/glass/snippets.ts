@@ -148,6 +148,11 @@ function objectLiteral(fields: Readonly<Record<string, string | undefined>>): st
 const code = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
 const text = (value: string | undefined): string | undefined => (value === undefined ? undefined : quoted(value));
 
+const DISTANCES = {
+  MATCH_DISTANCE_L2: 'l2',
+  MATCH_DISTANCE_COSINE: 'cosine',
+  MATCH_DISTANCE_CENTRED_COSINE: 'centredCosine',
+} as const;
 const SPACES = { LOCAL_SPACE_BACKBONE: 'backbone', LOCAL_SPACE_LOCAL_PROJECTOR: 'localProjector' } as const;
 
 function inputCode({ encoded, fit, native, crop }: ImageRequest, variables: ReadonlyMap<Photo, string>): string {
@@ -194,6 +199,7 @@ function matchOptions({ model, byFeatures, byLocation, homography }: MatchReques
     mutual: code(byFeatures?.mutual),
     ratio: code(byFeatures?.ratio),
     minSimilarity: code(byFeatures?.minSimilarity),
+    distance: byFeatures?.distance && quoted(DISTANCES[byFeatures.distance]),
     homography: homography && (Object.keys(homography).length === 0 ? 'true' : JSON.stringify(homography)),
   });
 }

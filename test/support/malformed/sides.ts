@@ -82,6 +82,7 @@ export function sideCases(): readonly Maker[] {
         { homography: { confidence: 1 } },
         { byFeatures: { ratio: Number.NaN } },
         { byFeatures: { minSimilarity: Infinity } },
+        { byFeatures: { distance: 99 } },
         { byLocation: { maxDistance: 1 } },
       ]);
       const bytes = requestBytes('Match', { a: { image }, b: { image }, ...wrong });

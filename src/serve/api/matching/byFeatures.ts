@@ -1,8 +1,10 @@
 import type { OutputName } from '../../../engine/engine.js';
 import type { Grid } from '../../../image/geometry.js';
+import type { MatchDistance } from '../../../match/distance.js';
 import { type FeatureMatchOptions, matchFeaturesBy, matchFeaturesInSlices } from '../../../match/features.js';
 import type { FeatureMatching__Output } from '../../../proto/generated/vicregl/v1/FeatureMatching.js';
 import type { HomographyFit__Output } from '../../../proto/generated/vicregl/v1/HomographyFit.js';
+import type { MatchDistance__Output } from '../../../proto/generated/vicregl/v1/MatchDistance.js';
 import type { MatchRequest__Output } from '../../../proto/generated/vicregl/v1/MatchRequest.js';
 import type { MatchResponse } from '../../../proto/generated/vicregl/v1/MatchResponse.js';
 import type { Call } from '../../call/call.js';
@@ -20,6 +22,22 @@ import { acquireRead, type MatchSource, readSource } from './source.js';
  */
 const LOOP_PRODUCTS = 1_000_000;
 
+/** @throws ServeError `invalid_argument` for a value that this version does not know: protobuf passes it as a number. */
+function readDistance(distance: MatchDistance__Output | undefined): MatchDistance {
+  switch (distance) {
+    case undefined:
+    case 'MATCH_DISTANCE_UNSPECIFIED':
+    case 'MATCH_DISTANCE_L2':
+      return 'l2';
+    case 'MATCH_DISTANCE_COSINE':
+      return 'cosine';
+    case 'MATCH_DISTANCE_CENTRED_COSINE':
+      return 'centredCosine';
+    default:
+      throw invalid(`by_features.distance: ${String(distance)} is not a value of this version of the API`);
+  }
+}
+
 function readOptions(matching: FeatureMatching__Output | undefined, cells: number): FeatureMatchOptions {
   const { ratio, minSimilarity } = matching ?? {};
   checkRange('by_features.ratio', ratio, (value) => value > 0 && value <= 1, '(0, 1]; 0.8 is usual');
@@ -29,6 +47,7 @@ function readOptions(matching: FeatureMatching__Output | undefined, cells: numbe
     ...(topGamma !== undefined && { topGamma }),
     ...(ratio !== undefined && { ratio }),
     ...(minSimilarity !== undefined && { minSimilarity }),
+    distance: readDistance(matching?.distance),
     mutual: matching?.mutual ?? false,
     order: 'source',
   };

@@ -18,7 +18,12 @@ test('a homography of too many pairs and samples is rejected before any work, wi
   const { handle: match } = service.methods.Match;
   const { handle: matchMany } = service.methods.MatchMany;
   const [a, b] = [sentSide(40, channels, 1), sentSide(20, channels, 2)];
-  const byFeatures = { space: 'LOCAL_SPACE_UNSPECIFIED' as const, mutual: false, topGamma: 0 };
+  const byFeatures = {
+    space: 'LOCAL_SPACE_UNSPECIFIED' as const,
+    distance: 'MATCH_DISTANCE_UNSPECIFIED' as const,
+    mutual: false,
+    topGamma: 0,
+  };
   const request = (options: Partial<MatchRequest__Output>): MatchRequest__Output => ({
     model: '',
     a,
