@@ -40,7 +40,7 @@ describe('vicregl evaluate homography', () => {
     assert.equal(code, 0, stderr);
     const { kind, items, subjects, data, options } = await readResult(out);
     assert.deepEqual([kind, items, data[0]!.images], ['homography', ['0', '1'], 4]);
-    assert.deepEqual(options, { resize: { kind: 'native' }, space: 'backbone', seeds: 5 });
+    assert.deepEqual(options, { resize: { kind: 'native' }, space: 'backbone', distance: 'l2', seeds: 5 });
     for (const { name, figures, perItem } of subjects) {
       assert.equal(figures.find((figure) => figure.name === 'found_3px')!.value, 1, name);
       assert.deepEqual(perItem!['found_3px'], [1, 1]);
