@@ -36,7 +36,10 @@ export interface LoaderOptions {
 
 const DEFAULT_CACHE_BYTES = 256 * 1024 ** 2;
 const DEFAULT_PREFETCH_BYTES = 512 * 1024 ** 2;
-const MAX_WORKERS = 64;
+/** Largest number of threads of a loader. */
+export const MAX_WORKERS = 64;
+/** Largest side of a view, in pixels. */
+export const MAX_VIEW_SIZE = 4096;
 
 /** Options with their defaults. */
 export interface ResolvedLoaderOptions {
@@ -87,7 +90,7 @@ export function resolveLoaderOptions(options: LoaderOptions): ResolvedLoaderOpti
     );
   }
   views.forEach((view, v) => {
-    checkInteger(`views[${v}].size`, view.size, 1, 4096);
+    checkInteger(`views[${v}].size`, view.size, 1, MAX_VIEW_SIZE);
     checkInteger(`views[${v}].cells`, view.cells, 1, view.size);
     checkRange(`views[${v}].scale`, view.scale, 1);
     checkRange(`views[${v}].aspect`, view.aspect, Number.POSITIVE_INFINITY);

@@ -25,6 +25,15 @@ export interface SkippedImage {
   readonly reason: string;
 }
 
+/** The image of a slot. */
+interface PickedImage {
+  /** It differs from the slot's image if that one is broken. */
+  readonly index: number;
+  readonly image: RgbImage;
+  /** Broken images that were replaced. */
+  readonly skipped: readonly SkippedImage[];
+}
+
 /** All views of one image. */
 interface Sample {
   /** The image that was used. It differs from the slot's image if that one is broken. */
@@ -44,18 +53,17 @@ export type Sampler = (epoch: number, slot: Slot) => Promise<Sample>;
 const MAX_REPLACEMENTS = 64;
 
 /**
- * Creates a function that makes samples. A sample is a pure function of (seed, epoch, position, source): view v draws from
- * `stream(seed, 'sample', epoch, position, v)`. A broken image is replaced with another one of the used images. Replacements are
+ * Creates a function that decodes the image of a slot. A broken image is replaced with another one of the used images. Replacements are
  * drawn from `stream(seed, 'replacement', epoch, position)` until one can be decoded.
  * @param source provides the number of images, and their names for reports
- * @returns the sampler; it throws DataError `undecodable` if 64 replacements in a row are broken
+ * @returns the function; it throws DataError `undecodable` if 64 replacements in a row are broken
  */
-export function createSampler(
-  settings: SampleSettings,
+export function createPicker(
+  settings: Pick<SampleSettings, 'seed' | 'items'>,
   source: SourceIndex,
-  reader: SourceReader,
+  reader: Pick<SourceReader, 'read'>,
   cache: DecodedCache,
-): Sampler {
+): (epoch: number, slot: Slot) => Promise<PickedImage> {
   const broken = new Map<number, string>();
 
   const decode = async (index: number): Promise<RgbImage | undefined> => {
@@ -90,6 +98,25 @@ export function createSampler(
         image = await decode(index);
       }
     }
+    return { index, image, skipped };
+  };
+}
+
+/**
+ * Creates a function that makes samples. A sample is a pure function of (seed, epoch, position, source): view v draws from
+ * `stream(seed, 'sample', epoch, position, v)`.
+ * @param source see createPicker
+ * @returns the sampler; it throws what createPicker's function throws
+ */
+export function createSampler(
+  settings: SampleSettings,
+  source: SourceIndex,
+  reader: SourceReader,
+  cache: DecodedCache,
+): Sampler {
+  const pick = createPicker(settings, source, reader, cache);
+  return async (epoch, slot) => {
+    const { index, image, skipped } = await pick(epoch, slot);
     const views: Uint8Array[] = [];
     const locations: Float32Array[] = [];
     for (const [v, spec] of settings.views.entries()) {

@@ -1,13 +1,13 @@
 import type { Value } from '../onnx/graph.js';
 import { stopGradient } from '../onnx/ops/differentiation.js';
 import { add, div, mul, sqrt, sub } from '../onnx/ops/elementwise.js';
-import { sumAcrossRanks } from '../onnx/ops/exchange.js';
+import { gatherAcrossRanks } from '../onnx/ops/exchange.js';
 import { type BatchNormOutputs, batchNorm } from '../onnx/ops/normalisation.js';
 import { reduceMean } from '../onnx/ops/reduce.js';
 import { concat, reshape, slice, transpose } from '../onnx/ops/shape.js';
 import { elementCount } from '../tensor/tensor.js';
 import { ONES, ZEROS } from './layers.js';
-import type { Initialiser, Parameters } from './parameters.js';
+import type { Initialiser, Parameters, RankOf } from './parameters.js';
 
 /** PyTorch's defaults. */
 export const BATCH_NORM_EPSILON = 1e-5;
@@ -69,8 +69,9 @@ export function batchNormLayer(
     const scale = div(weight, sqrt(add(running.variance, EPSILON)));
     return add(mul(x, spread(scale)), spread(sub(bias, mul(running.mean, scale))));
   }
-  const { mean, variance, y } = normalise(x, { weight, bias, running, channelAxis, ranks: parameters.ranks });
-  const count = (parameters.ranks * elementCount(x.shape as readonly number[])) / channels;
+  const { ranks } = parameters;
+  const { mean, variance, y } = normalise(x, { weight, bias, channelAxis, ranks });
+  const count = (ranks.size * elementCount(x.shape as readonly number[])) / channels;
   const vector = (statistic: Value) => reshape(statistic, [channels]);
   updateBatchNormBuffers(parameters, name, { mean: vector(mean), variance: vector(variance), count });
   return y;
@@ -79,21 +80,19 @@ export function batchNormLayer(
 interface Normalisation {
   readonly weight: Value;
   readonly bias: Value;
-  /** Before the step. */
-  readonly running: RunningStatistics;
   readonly channelAxis: number;
-  readonly ranks: number;
+  readonly ranks: RankOf;
 }
 
 /**
  * Normalises by the batch's statistics: with several ranks, those of all their photographs, as PyTorch's SyncBatchNorm does. For one
  * rank, the CPU provider has one operator for it, which takes each channel as a row; else it is composed of elementary operators.
  */
-function normalise(x: Value, { weight, bias, running, channelAxis, ranks }: Normalisation): BatchNormOutputs {
+function normalise(x: Value, { weight, bias, channelAxis, ranks }: Normalisation): BatchNormOutputs {
   const shape = x.shape as readonly number[];
   const channels = shape[channelAxis]!;
   const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
-  if (x.graph.provider === 'cpu' && ranks === 1 && elementCount(shape) > channels) {
+  if (x.graph.provider === 'cpu' && ranks.size === 1 && elementCount(shape) > channels) {
     const order = [channelAxis, ...others];
     const rows = channelAxis === 0 ? x : transpose(x, order);
     const { y, mean, variance } = batchNorm(reshape(rows, [1, channels, -1]), weight, bias, EPSILON);
@@ -110,21 +109,25 @@ function normalise(x: Value, { weight, bias, running, channelAxis, ranks }: Norm
   const own = reduceMean(x, others, { keepDims: true });
   const centred = sub(x, own);
   const ownVariance = reduceMean(mul(centred, centred), others, { keepDims: true });
-  if (ranks === 1) {
+  if (ranks.size === 1) {
     return { y: add(mul(centred, scaleBy(ownVariance)), spread(bias)), mean: own, variance: ownVariance };
   }
-  // One exchange for both, of this rank's mean and mean square. They are taken about the running mean, which all ranks share and which is
-  // near after a run's first steps: about 0, the difference of two large squares would lose the variance of channels whose mean is large.
-  const shift = spread(running.mean);
-  const offset = sub(own, shift);
-  const [axis] = others as [number];
-  const sums = sumAcrossRanks(concat([offset, add(ownVariance, mul(offset, offset))], axis));
-  const [first, second] = [0, 1].map((i) => mul(slice(sums, [{ axis, start: i, end: i + 1 }]), 1 / ranks)) as [
+  // One exchange for both, as PyTorch's SyncBatchNorm has it. The variance is composed of variances and centred means, all squares: the
+  // difference of mean squares would lose that of a channel whose mean is large beside it, and might be negative.
+  const vector = (statistic: Value) => reshape(statistic, [1, channels]);
+  const all = gatherAcrossRanks(concat([vector(own), vector(ownVariance)], 1), ranks);
+  const [means, variances] = [0, channels].map((start) => slice(all, [{ axis: 1, start, end: start + channels }])) as [
     Value,
     Value,
   ];
-  const mean = add(shift, first);
-  const variance = sub(second, mul(first, first));
-  const scale = scaleBy(variance);
-  return { y: add(mul(centred, scale), add(mul(sub(own, mean), scale), spread(bias))), mean, variance };
+  const overRanks = (values: Value) => reduceMean(values, [0], { keepDims: true });
+  const mean = overRanks(means);
+  const apart = sub(means, mean);
+  const variance = add(overRanks(variances), overRanks(mul(apart, apart)));
+  const scale = scaleBy(spread(variance));
+  return {
+    y: add(mul(centred, scale), add(mul(sub(own, spread(mean)), scale), spread(bias))),
+    mean,
+    variance,
+  };
 }

@@ -37,14 +37,22 @@ export interface Parameters {
   readonly measuredForms: boolean;
   /** Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones. */
   readonly training: boolean;
-  /** Processes that train together, each on its part of the batch. Batch normalisation takes its statistics over all of them. */
-  readonly ranks: number;
+  /** This process among those that share the batch. Batch normalisation takes its statistics over all of them. */
+  readonly ranks: RankOf;
   /** A running statistic: not trained, but part of the state. After `updateBuffer` its newest value. */
   buffer(name: string, shape: readonly number[], initialiser: Initialiser): Value;
   updateBuffer(name: string, value: Value): void;
   /** Every buffer so far, in the order of the first calls, with its newest value. */
   readonly buffers: readonly (ParameterSpec & { readonly value: Value })[];
 }
+
+/** A process among `size` that train together, each on its part of the batch; `rank` from 0. */
+export interface RankOf {
+  readonly rank: number;
+  readonly size: number;
+}
+
+export const ONE_RANK: RankOf = { rank: 0, size: 1 };
 
 /** Weights that do not fit the network. */
 export class ParameterError extends Error {
@@ -88,7 +96,10 @@ function collect(graph: Graph, modes: ParameterModes, make: (spec: ParameterSpec
  * Parameters and buffers as float32 graph inputs under their names: for training, or with `training` false for evaluation
  * with weights that change.
  */
-export function inputParameters(graph: Graph, { measuredForms = true, training = true, ranks = 1 } = {}): Parameters {
+export function inputParameters(
+  graph: Graph,
+  { measuredForms = true, training = true, ranks = ONE_RANK } = {},
+): Parameters {
   return collect(graph, { training, measuredForms, ranks }, ({ name, shape }) => graph.input(name, 'float32', shape));
 }
 
@@ -99,7 +110,7 @@ export function inputParameters(graph: Graph, { measuredForms = true, training =
  * @throws ParameterError for the first parameter that is missing or of another shape (see checkParameters for all).
  */
 export function constantParameters(graph: Graph, tensors: ReadonlyMap<string, Tensor | TensorType>): Parameters {
-  return collect(graph, { training: false, measuredForms: true, ranks: 1 }, (spec) => {
+  return collect(graph, { training: false, measuredForms: true, ranks: ONE_RANK }, (spec) => {
     const [problem] = checkParameters([spec], tensors);
     if (problem !== undefined) throw new ParameterError(problem);
     const found = tensors.get(spec.name)!;

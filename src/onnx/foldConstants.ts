@@ -62,9 +62,10 @@ export async function foldConstants(source: Graph): Promise<Graph> {
   }
   return rewriteGraph(source, (node, { graph }) => {
     if (!node.outputs.every((output) => constant.has(output))) return undefined;
-    return node.outputs.flatMap((output) => {
+    // An output that nothing reads has no result.
+    return node.outputs.map((output) => {
       const result = results.get(output);
-      return result === undefined ? [] : [graph.constant(result)];
+      return result === undefined ? undefined : graph.constant(result);
     });
   });
 }

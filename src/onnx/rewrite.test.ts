@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { floats } from '../../test/support/graphs.js';
+import { tensor } from '../tensor/tensor.js';
 import { encodeModel } from './encode.js';
 import { foldConstants } from './foldConstants.js';
 import { EXPORT_OPSET, Graph, type Value } from './graph.js';
 import { add, cast, mul, neg, relu } from './ops/elementwise.js';
+import { smallest } from './ops/indexing.js';
 import { transpose } from './ops/shape.js';
 import { consumers, rewriteGraph } from './rewrite.js';
 import { createSession, runSession } from './session.js';
@@ -93,5 +95,18 @@ describe('foldConstants', () => {
       ['Mul'],
     );
     assert.deepEqual(await run(folded, [10, 10]), { y: [20, 30], fixed: [2, 3] });
+  });
+
+  it('computes the later outputs of a node whose first one nothing reads', async () => {
+    const graph = new Graph(EXPORT_OPSET);
+    const x = graph.input('x', 'float32', [2]);
+    const { indices } = smallest(graph.constant(tensor('float32', [3], Float32Array.of(5, 1, 2))), 2);
+    graph.output('y', mul(x, cast(indices, 'float32')));
+    const folded = await foldConstants(graph);
+    assert.deepEqual(
+      folded.nodes.map(({ operator }) => operator),
+      ['Mul'],
+    );
+    assert.deepEqual(await run(folded, [10, 10]), { y: [10, 20] });
   });
 });

@@ -14,7 +14,7 @@ export interface Rewriting {
  * Gives the new graph's values for a node's outputs (fewer than the node has where the rest is never read), or undefined
  * to have the node copied.
  */
-export type Replacement = (node: Node, rewriting: Rewriting) => readonly Value[] | undefined;
+export type Replacement = (node: Node, rewriting: Rewriting) => readonly (Value | undefined)[] | undefined;
 
 /** Emits under the scope that a node of the old graph had. */
 function inScopeOf<T>(node: Node, graph: Graph, build: () => T): T {
@@ -75,7 +75,7 @@ export function rewriteGraph(
       return graph.emit(node.operator, inputs, node.outputs, node.attributes);
     });
     results.forEach((output, i) => {
-      values.set(node.outputs[i]!, output);
+      if (output !== undefined) values.set(node.outputs[i]!, output);
     });
   }
   for (const [name, value] of outputs) graph.output(name, of(value), source.declaredShapes.get(name));

@@ -1,6 +1,7 @@
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { freePath } from '../files/freePath.js';
 import { makeFolder } from '../files/output.js';
 import { firstNonFinite } from '../tensor/finite.js';
 import { readSafetensors, SafetensorsError, writeSafetensors } from '../tensor/safetensors.js';
@@ -136,9 +137,15 @@ export async function saveCheckpoint(
   return path;
 }
 
-/** Renames checkpoints to `....safetensors.<why>`, so that no run resumes from them, and updates the index. */
+/**
+ * Renames checkpoints to `....safetensors.<why>`, so that no run resumes from them, and updates the index. Those that were set aside
+ * before keep their names: a run may go back to the same step several times.
+ */
 async function setAside(run: string, steps: readonly number[], why: string): Promise<void> {
-  for (const step of steps) await rename(checkpointPath(run, step), `${checkpointPath(run, step)}.${why}`);
+  for (const step of steps) {
+    const path = checkpointPath(run, step);
+    await rename(path, await freePath(`${path}.${why}`));
+  }
   if (steps.length > 0) await writeIndex(run, await readCheckpointIndex(run));
 }
 

@@ -132,6 +132,12 @@ describe('the configuration', () => {
       { crops: { small: { count: 2 } }, loss: { numMatches: [20, 10] } },
       /\n {2}loss\.numMatches\.1: 10 exceeds the 9 cells of a 96-pixel crop's map; use at most 9/,
     ],
+    'a head of one channel': [
+      { model: { expander: [64, 1] } },
+      /\n {2}model\.expander: it ends with 1 channel, .* use at least 2$/,
+    ],
+    'more workers than a loader takes': [{ data: { source: 'p', workers: 100 } }, /\n {2}data\.workers: .*64/],
+    'crops larger than a view may be': [{ crops: { size: 8192 } }, /\n {2}crops\.size: .*4096/],
     'a scale upside down': [{ crops: { scale: [0.5, 0.2] } }, /\n {2}crops\.scale: the minimum 0\.5 exceeds/],
     'a scale over the photograph': [{ crops: { scale: [0.5, 1.5] } }, /\n {2}crops\.scale\.1: /],
     'more matches than cells': [
@@ -226,9 +232,15 @@ describe('the configuration', () => {
     }
   });
 
-  it('does not check numMatches with alpha 1', () => {
-    const { loss } = parseTrainConfig({ ...minimal, crops: { size: 64 }, loss: { alpha: 1 } }, 'x.yaml');
-    assert.deepEqual(loss.numMatches, [20, 4]);
+  it('does not check keys that the loss does not read', () => {
+    const crops = { size: 64 };
+    for (const loss of [{ alpha: 1 }, { matches: 'feature', featureMatches: 'all' }]) {
+      assert.deepEqual(parseTrainConfig({ ...minimal, crops, loss }, 'x.yaml').loss.numMatches, [20, 4]);
+    }
+    for (const loss of [{ matches: 'feature', featureMatches: 'top' }, { matches: 'location' }]) {
+      assert.throws(() => parseTrainConfig({ ...minimal, crops, loss }, 'x.yaml'), /loss\.numMatches\.0: 20 exceeds/);
+    }
+    parseTrainConfig({ ...minimal, loss: { alpha: 1 }, model: { localProjector: [1] } }, 'x.yaml');
   });
 
   it('round-trips to the same text, with keys in the same order', () => {

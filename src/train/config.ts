@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_VIEW_SIZE, MAX_WORKERS } from '../data/loaderOptions.js';
 import {
   type BackboneConfig,
   backboneConfigs,
@@ -75,7 +76,7 @@ export const trainConfigSchema = z
         .describe(
           "Labels for the online classifier. folders: the name of an image's folder is its class; given: labels from the list or shards.",
         ),
-      workers: z.int().min(1).default(1).describe('Number of threads that decode and augment.'),
+      workers: z.int().min(1).max(MAX_WORKERS).default(1).describe('Number of threads that decode and augment.'),
       cacheBytes: z
         .int()
         .min(0)
@@ -86,19 +87,29 @@ export const trainConfigSchema = z
         .min(0)
         .default(512 * 2 ** 20)
         .describe(
-          'Memory in bytes for batches that are prepared ahead of the step; at least one batch, at most three.',
+          'Memory in bytes for batches that are prepared ahead of the step; at least one batch, at most three (or stepsPerRun).',
         ),
     }),
     crops: z
       .strictObject({
-        size: z.int().min(32).default(224).describe('Side of the two large views in pixels; a multiple of the stride.'),
+        size: z
+          .int()
+          .min(32)
+          .max(MAX_VIEW_SIZE)
+          .default(224)
+          .describe('Side of the two large views in pixels; a multiple of the stride.'),
         scale: share
           .default([0.08, 1])
           .describe("Minimum and maximum share of the photograph's area that a crop covers."),
         small: z
           .strictObject({
             count: z.int().min(1).describe('Number of small views per photograph; 6 in the paper.'),
-            size: z.int().min(32).default(96).describe('Side of the small views in pixels; a multiple of the stride.'),
+            size: z
+              .int()
+              .min(32)
+              .max(MAX_VIEW_SIZE)
+              .default(96)
+              .describe('Side of the small views in pixels; a multiple of the stride.'),
             scale: share
               .default([0.08, 0.4])
               .describe('Minimum and maximum share of the area that a small view covers.'),
@@ -341,13 +352,26 @@ export const trainConfigSchema = z
     const smallest = Math.min(...groups.map(({ size }) => size));
     [crops.size, smallest].forEach((size, i) => {
       const [matches, cells] = [loss.numMatches[i]!, mapCells(backbone, size) ** 2];
-      if (loss.alpha < 1 && matches > cells) {
+      const used = loss.alpha < 1 && !(loss.matches === 'feature' && loss.featureMatches === 'all');
+      if (used && matches > cells) {
         problem(
           ['loss', 'numMatches', i],
           `${matches} exceeds the ${cells} cells of a ${size}-pixel crop's map; use at most ${cells}`,
         );
       }
     });
+    for (const [head, used] of [
+      ['expander', loss.alpha > 0],
+      ['localProjector', loss.alpha < 1],
+    ] as const) {
+      const channels = config.model[head].at(-1)!;
+      if (used && channels < 2) {
+        problem(
+          ['model', head],
+          `it ends with ${channels} channel, and the criterion and its monitors compare channels; use at least 2`,
+        );
+      }
+    }
     const { invariance, variance, covariance } = loss;
     const global = { invariance, variance, covariance };
     for (const [part, weights, used, path] of [

@@ -1,5 +1,5 @@
 import { backboneChannels, mapCells } from '../nn/backbone.js';
-import { inputParameters, type Parameters } from '../nn/parameters.js';
+import { inputParameters, type Parameters, type RankOf } from '../nn/parameters.js';
 import { normalisePixels } from '../nn/pixels.js';
 import { gradients } from '../onnx/gradients.js';
 import { Graph, type Provider, TRAINING_OPSET, type Value } from '../onnx/graph.js';
@@ -23,8 +23,8 @@ import { emitStepLoss } from './stepLoss.js';
 export interface MicroConfig extends StepConfig {
   /** Photographs of one forward pass, M; divides the photographs of a rank, B / ranks. */
   readonly microBatch: number;
-  /** Processes that share the batch. Default 1. */
-  readonly ranks?: number;
+  /** This process among those that share the batch. Default: it is the only one. */
+  readonly ranks?: RankOf;
 }
 
 /** An output of the network that the loss reads and differentiates to. */
@@ -57,7 +57,7 @@ interface MicroForward extends ViewForward {
 /** Forward pass of M photographs of a view of `size` pixels. */
 function forward(config: MicroConfig, size: number, provider: Provider): MicroForward {
   const { model, microBatch, syncBatchNorm = true } = config;
-  const ranks = syncBatchNorm ? config.ranks : 1;
+  const ranks = syncBatchNorm ? config.ranks : undefined;
   const graph = new Graph(TRAINING_OPSET, provider);
   const parameters = inputParameters(graph, { ranks });
   const input = graph.input(microNames.pixels, config.pixels, [microBatch, size, size, 3]);

@@ -4,6 +4,7 @@ import { type SessionConfig, TRAINING_SESSION } from '../onnx/session.js';
 import { createStagedSession } from '../onnx/stagedSession.js';
 import { startState } from '../optim/state.js';
 import { elementCount, rows, type Tensor, tensor, zeros } from '../tensor/tensor.js';
+import { closeAll } from './closeAll.js';
 import { hasOverflowed, withoutOverflow } from './lossScale.js';
 import {
   buildBackward,
@@ -76,7 +77,7 @@ function copyInto(target: Tensor, source: Tensor): void {
 export async function createMicroRunner(given: MicroConfig, options: RunnerOptions): Promise<StepRunner> {
   const { collectives = singleProcess } = options;
   const { rank, size: ranks } = collectives;
-  const config: MicroConfig = { ...given, ranks };
+  const config: MicroConfig = { ...given, ranks: { rank, size: ranks } };
   const { batchSize, microBatch, viewSizes, syncBatchNorm = true } = config;
   const { device = 'cpu' } = options.session;
   const { parameters, buffers } = networkSpecs(config);
@@ -89,9 +90,15 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
   // Passes that run for every part keep their memory between runs, which saves a fifth of the step's time. Graphs that run
   // once a step release theirs for the others (scripts/bench/microBatch.ts).
   const pass = async (graph: Graph, arena = false): Promise<Pass> => {
-    const made = await createPass(graph, { arena, ...options.session }, collectives);
-    passes.push(made);
-    return made;
+    try {
+      const made = await createPass(graph, { arena, ...options.session }, collectives);
+      passes.push(made);
+      return made;
+    } catch (error) {
+      // Such as a device without memory for it: what the others hold is released.
+      await closeAll(passes);
+      throw error;
+    }
   };
   // Views of one size share their graphs.
   const embed = new Map<number, Pass>();
@@ -200,7 +207,7 @@ export async function createMicroRunner(given: MicroConfig, options: RunnerOptio
     stepsPerRun: 1,
     state: () => state,
     async close() {
-      for (const { close } of passes) await close();
+      await closeAll(passes);
     },
     async run([step]) {
       const inputs = await gathered(stepFeeds(config, options, step!), config, collectives);

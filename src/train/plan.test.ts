@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { augment, drawAugmentation, paperAugmentation } from '../data/augment.js';
+import { resolveLoaderOptions } from '../data/loaderOptions.js';
 import type { ImageSource } from '../data/sources.js';
 import { drawView } from '../data/view.js';
 import { stream } from '../tensor/random.js';
@@ -156,13 +157,18 @@ describe('stepConfigOf', () => {
     }
   });
 
-  it('prepares fewer batches ahead the larger they are, and always those of the next run', () => {
-    const source = { images: [], read: () => assert.fail() } as unknown as ImageSource;
-    const prefetch = (keys: object) => loaderOptionsOf(parse(keys), source).prefetch;
+  it('prepares three batches ahead, or those of the next run, as far as data.prefetchBytes goes', () => {
+    const source = { count: 5000 } as unknown as ImageSource;
+    const prefetch = (keys: object, size = 1) =>
+      resolveLoaderOptions(loaderOptionsOf(parse(keys), source, { rank: 0, size })).prefetch;
+    const data = { source: 'photographs', prefetchBytes: 8 * 2 ** 30 };
     assert.equal(prefetch({ batchSize: 64 }), 3);
-    assert.equal(prefetch({ batchSize: 512 }), 1);
     assert.equal(prefetch({ batchSize: 4096 }), 1);
+    assert.equal(prefetch({ batchSize: 4096, data }), 3);
+    // A rank loads its part alone.
+    assert.equal(prefetch({ batchSize: 4096 }, 8), 3);
     assert.equal(prefetch({ batchSize: 64, stepsPerRun: 8 }), 8);
+    assert.equal(prefetch({ batchSize: 4096, stepsPerRun: 8 }), 1);
   });
 
   it('passes the mirroring of flipped grids on to the loader', () => {

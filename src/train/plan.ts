@@ -89,16 +89,8 @@ export function stepConfigOf(config: TrainConfig, classes: number | undefined): 
   };
 }
 
-/** Bytes of prefetched batches; one batch may have more. */
-const PREFETCH_BYTES = 256 * 2 ** 20;
-const MAX_PREFETCH = 3;
-
-/** Batches that are prefetched: those of one run of the graph during the run before, and up to 3 small ones. */
-function prefetchOf(config: TrainConfig): number {
-  const bytes = config.batchSize * viewsOf(config).reduce((sum, { size }) => sum + size * size * 3, 0);
-  const fit = Math.max(1, Math.min(MAX_PREFETCH, Math.floor(PREFETCH_BYTES / bytes)));
-  return Math.max(fit, config.stepsPerRun);
-}
+/** Batches that are prefetched as far as data.prefetchBytes goes; of a graph that takes several, those of its next run. */
+const PREFETCH = 3;
 
 /** @param ranks the processes that share each batch */
 export function loaderOptionsOf(
@@ -114,7 +106,7 @@ export function loaderOptionsOf(
     part: { index: ranks.rank, of: ranks.size },
     seed,
     workers: data.workers,
-    prefetch: prefetchOf(config),
+    prefetch: Math.max(PREFETCH, config.stepsPerRun),
     cacheBytes: data.cacheBytes,
     prefetchBytes: data.prefetchBytes,
     mirrorFlippedGrid: crops.mirrorFlippedGrid,

@@ -21,6 +21,19 @@ describe('the ranks of a training', () => {
     assert.throws(() => checkRanks({ ...config, stepsPerRun: 4 }, 2), /stepsPerRun is 4, .* set it to 1/);
   });
 
+  it('must have several photographs each where batch normalisation takes its statistics over them', () => {
+    const model = { architecture: 'resnet_basic', depths: [1, 1], widths: [8, 16], expander: [24, 24] };
+    const resNet = tinyConfig('photographs', { batchSize: 4, model, loss: { alpha: 1 } });
+    checkRanks(resNet, 4);
+    checkRanks({ ...resNet, syncBatchNorm: false }, 2);
+    checkRanks({ ...config, batchSize: 4, syncBatchNorm: false }, 4);
+    assert.throws(() => checkRanks({ ...resNet, syncBatchNorm: false }, 4), {
+      name: 'ConfigError',
+      message:
+        'each of 4 ranks has one photograph (batchSize 4), and batch normalisation without syncBatchNorm takes its statistics over that alone; use syncBatchNorm: true, a batchSize of at least 8, or fewer ranks',
+    });
+  });
+
   it('agree on configuration and photographs, but not on paths and threads', async () => {
     const agree = (given: readonly (readonly [typeof config, string, string?])[]) =>
       Promise.allSettled(

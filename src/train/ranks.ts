@@ -10,7 +10,10 @@ import { divisorsOf, neighboursIn } from './divisors.js';
 /** What the processes of a distributed training agree on. */
 
 /** @throws ConfigError for a configuration that so many ranks cannot share. */
-export function checkRanks({ batchSize, microBatch, stepsPerRun, model }: TrainConfig, ranks: number): void {
+export function checkRanks(
+  { batchSize, microBatch, stepsPerRun, model, syncBatchNorm }: TrainConfig,
+  ranks: number,
+): void {
   if (ranks === 1) return;
   if (batchSize % ranks !== 0) {
     const near = neighboursIn(divisorsOf(batchSize), ranks);
@@ -19,9 +22,16 @@ export function checkRanks({ batchSize, microBatch, stepsPerRun, model }: TrainC
     );
   }
   const own = batchSize / ranks;
+  const norm = headNorm(backboneOf(model));
   if (microBatch !== undefined && own % microBatch !== 0) {
     throw new ConfigError(
-      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${microBatchChoices(own, headNorm(backboneOf(model))).join(', ')}`,
+      `microBatch ${microBatch} does not divide the ${own} photographs of a rank (batchSize ${batchSize} on ${ranks} ranks); use ${microBatchChoices(own, norm).join(', ')}`,
+    );
+  }
+  // An explicit microBatch of 1 is found by the configuration.
+  if (norm === 'batch' && !syncBatchNorm && own === 1) {
+    throw new ConfigError(
+      `each of ${ranks} ranks has one photograph (batchSize ${batchSize}), and batch normalisation without syncBatchNorm takes its statistics over that alone; use syncBatchNorm: true, a batchSize of at least ${2 * ranks}, or fewer ranks`,
     );
   }
   if (stepsPerRun > 1) {

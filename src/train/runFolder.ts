@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import writeFileAtomic from 'write-file-atomic';
 import { parse, stringify } from 'yaml';
 import { fileProblem } from '../files/fileProblem.js';
+import { freePath } from '../files/freePath.js';
 import { makeFolder } from '../files/output.js';
 import { packageVersion } from '../models/packageVersion.js';
 import { env as ortEnv } from '../onnx/runtime.js';
@@ -77,6 +78,19 @@ export async function loadRun(
   return { checkpoint, config: { ...trained, ...(license !== undefined && { license }) } };
 }
 
+/** Keeps a configuration as `config.until-step-N.yaml` (or `.2.yaml` and so on), if that of the name is another one. */
+async function keepConfig(run: string, step: number, text: string): Promise<void> {
+  const path = join(run, `config.until-step-${step}.yaml`);
+  const kept = await readFile(path, 'utf8').catch(() => undefined);
+  if (kept !== text) await writeFileAtomic(await freePath(path), text);
+}
+
+/** Keeps config.yaml, before a run goes back to a step before N. */
+export async function keepRunConfig(run: string, step: number): Promise<void> {
+  const text = await readConfigFile(run);
+  if (text !== undefined) await keepConfig(run, step, text);
+}
+
 /**
  * Writes config.yaml and environment.json. An equal file is not rewritten; a configuration that a resumed run
  * changed is kept next to it as `config.until-step-N.yaml`.
@@ -103,7 +117,7 @@ export async function writeRunFolder(
   const written = text === undefined ? undefined : parseTrainConfig(parse(text), configPath(run));
   const until = before ?? written;
   if (until !== undefined && !isDeepStrictEqual(until, config)) {
-    await writeFileAtomic(join(run, `config.until-step-${step}.yaml`), stringify(until));
+    await keepConfig(run, step, stringify(until));
   }
   if (!isDeepStrictEqual(written, config)) await writeFileAtomic(configPath(run), stringify(config));
   const startedFrom = init ?? (await initialSourceOf(run));

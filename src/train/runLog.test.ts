@@ -92,4 +92,12 @@ describe('the run log', () => {
       skippedPhotographs: 1,
     });
   });
+
+  it('is summarised with the mean norm of the gradients of those steps that had one', async () => {
+    const log = await openRunLog(run, 0);
+    for (const [i, norm] of [20, 28].entries()) await log.write({ ...record(i + 1), grad_norm: norm });
+    // Overflows have no norm, also where they are the last steps.
+    for (const step of [3, 4]) await log.write({ ...record(step), overflow: 1 });
+    assert.equal(summariseRun(await readRunLog(run), 4).lastTerms['grad_norm'], 24);
+  });
 });

@@ -1,6 +1,7 @@
 import { appendFile, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
+import { freePath } from '../files/freePath.js';
 import type { Term } from './loggedTerms.js';
 
 /** One line of log.jsonl: the results and the speed of a step. */
@@ -78,9 +79,9 @@ export async function openRunLog(run: string, step: number): Promise<RunLog> {
   };
 }
 
-/** Copies the log to `log.until-step-N.jsonl`, before a run goes back to a step before N. */
+/** Copies the log to `log.until-step-N.jsonl` (or `.2.jsonl` and so on), before a run goes back to a step before N. */
 export async function keepRunLog(run: string, step: number): Promise<void> {
-  await copyFile(logPath(run), join(run, `log.until-step-${step}.jsonl`));
+  await copyFile(logPath(run), await freePath(join(run, `log.until-step-${step}.jsonl`)));
 }
 
 /** The records of a run up to a step (all by default); a last line cut short by a crash is left out. */

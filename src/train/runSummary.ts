@@ -22,10 +22,12 @@ function stepRecords(log: readonly LogRecord[]): StepRecord[] {
 export function summariseRun(log: readonly LogRecord[], step: number): RunSummary {
   const records = stepRecords(log);
   const last = records.slice(-LAST_STEPS);
-  const names = Object.keys(last.at(-1) ?? {}).filter((name) => name !== 'step' && !isRunFigure(name));
+  // A term may be missing in single steps: the norm of gradients that overflowed.
+  const names = new Set(last.flatMap(Object.keys).filter((name) => name !== 'step' && !isRunFigure(name)));
   const lastTerms = Object.fromEntries(
-    names.map((name) => {
-      const mean = last.reduce((sum, record) => sum + (record[name] ?? 0), 0) / last.length;
+    [...names].map((name) => {
+      const values = last.flatMap((record) => record[name] ?? []);
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       return [name, Number(mean.toPrecision(5))];
     }),
   );

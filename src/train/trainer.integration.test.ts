@@ -596,6 +596,29 @@ describe('a run that goes back', () => {
     assert.equal((await readFile(join(run, 'log.until-step-6.jsonl'), 'utf8')).trim().split('\n').length, 6);
   });
 
+  it('to the same step twice keeps both abandoned parts', async () => {
+    const run = await copyOf(complete);
+    const configs: string[] = [];
+    const logs: string[] = [];
+    for (const baseLr of [0.02, 0.01]) {
+      configs.push(await readFile(join(run, 'config.yaml'), 'utf8'));
+      logs.push(await readFile(join(run, 'log.jsonl'), 'utf8'));
+      const { optimizer, ...rest } = config();
+      await trainTiny(run, { ...rest, optimizer: { ...optimizer, baseLr } }, { resume: true, checkpoint: 2 });
+    }
+    for (const [i, number] of ['', '.2'].entries()) {
+      assert.equal(await readFile(join(run, `log.until-step-6${number}.jsonl`), 'utf8'), logs[i]);
+      assert.equal(await readFile(join(run, `config.until-step-6${number}.yaml`), 'utf8'), configs[i]);
+    }
+    const left = (await readdir(join(run, 'checkpoints'))).filter((name) => name.includes('superseded'));
+    assert.deepEqual(left.sort(), [
+      'step-00000004.safetensors.2.superseded',
+      'step-00000004.safetensors.superseded',
+      'step-00000006.safetensors.2.superseded',
+      'step-00000006.safetensors.superseded',
+    ]);
+  });
+
   it('to the best checkpoint continues from it', async () => {
     const run = await copyOf(complete);
     const { best } = await readCheckpointIndex(run);

@@ -20,7 +20,7 @@ import {
   setLaterCheckpointsAside,
 } from './checkpoint.js';
 import { type CheckpointSaver, createCheckpointSaver, NonFiniteLossError } from './checkpointSaver.js';
-import { type Closable, closeAll } from './closeAll.js';
+import { type Closable, thenClose } from './closeAll.js';
 import { ConfigError, type TrainConfig } from './config.js';
 import { createStepRunner } from './createStepRunner.js';
 import { type InitialWeights, type InitialWeightsOptions, readInitialWeights } from './initialWeights.js';
@@ -32,7 +32,7 @@ import { createProbes, type Probes } from './probe/probes.js';
 import type { Progress } from './progress.js';
 import { checkAgreement, checkRanks, confer } from './ranks.js';
 import { checkResumedConfig, configOf, resumeNotes } from './resume.js';
-import { holdsRun, initialSourceOf, writeRunFolder } from './runFolder.js';
+import { holdsRun, initialSourceOf, keepRunConfig, writeRunFolder } from './runFolder.js';
 import { lockRun, type RunLock } from './runLock.js';
 import { keepRunLog } from './runLog.js';
 import { openRunRecorder, type RunRecorder } from './runRecorder.js';
@@ -117,11 +117,12 @@ async function resumedCheckpoint(
   return checkpoint;
 }
 
-/** Before a run goes back to an earlier step: sets aside the log and the checkpoints after it. */
+/** Before a run goes back to an earlier step: sets aside the log, the configuration and the checkpoints after it. */
 async function goBackTo(run: string, step: number): Promise<void> {
   const latest = (await listCheckpoints(run)).at(-1);
   if (latest === undefined || latest <= step) return;
   await keepRunLog(run, latest);
+  await keepRunConfig(run, latest);
   await setLaterCheckpointsAside(run, step);
 }
 
@@ -180,7 +181,7 @@ async function trainIn(
     opened.unshift(one);
     return one;
   };
-  try {
+  return thenClose(opened, async () => {
     const source = keep(
       await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' }),
     );
@@ -242,9 +243,7 @@ async function trainIn(
     const steps = await trainSteps(start, { ...common, recorder, progress, saver }, signal);
     if (saver.saved !== steps) await saver.save(steps);
     return { steps, totalSteps, checkpoint: checkpointPath(run, steps) };
-  } finally {
-    await closeAll(opened);
-  }
+  });
 }
 
 /** A loader whose first batch has been loaded already. */

@@ -43,12 +43,12 @@ export interface AnchorMasks {
 export function anchorMasks(graph: Graph, dtype: ElementType, n: number): AnchorMasks {
   const size = 2 * n;
   const mask = (value: number, column: (row: number) => number): Value => {
-    const zeros = new Array<number>(size * size).fill(0);
-    for (let row = 0; row < size; row++) zeros[row * size + column(row)] = value;
+    const elements = dtype === 'float64' ? new Float64Array(size * size) : new Float32Array(size * size);
+    for (let row = 0; row < size; row++) elements[row * size + column(row)] = value;
     return graph.constant(
-      dtype === 'float64'
-        ? tensor('float64', [size, size], Float64Array.from(zeros))
-        : tensor('float32', [size, size], Float32Array.from(zeros)),
+      elements instanceof Float64Array
+        ? tensor('float64', [size, size], elements)
+        : tensor('float32', [size, size], elements),
     );
   };
   return { self: mask(MASKED, (row) => row), partner: mask(1, (row) => (row + n) % size) };

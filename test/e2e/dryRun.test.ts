@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { stringify } from 'yaml';
+import { epochs } from '../../src/data/epochs.js';
 import { createLoader } from '../../src/data/loader.js';
 import { openImageSource } from '../../src/data/sources.js';
 import { parseTrainConfig } from '../../src/train/config.js';
@@ -148,9 +149,18 @@ describe('a run that needs more memory than available', () => {
 });
 
 describe('the drawn crops', () => {
-  test('are the first crops of the first training step', async () => {
-    const config = tinyConfig(photographs);
-    const source = await openImageSource(photographs);
+  test('are the first crops of the first training step, also where a photograph is broken', async () => {
+    const damaged = join(scratch, 'damaged');
+    await cp(photographs, damaged, { recursive: true });
+    const [first] = epochs(9, 4, tinyConfig(damaged).seed).slotsOf(0);
+    await writeFile(join(damaged, `${first!.index}.jpg`), 'no image');
+    await areTheFirst(photographs);
+    await areTheFirst(damaged);
+  });
+
+  async function areTheFirst(folder: string): Promise<void> {
+    const config = tinyConfig(folder);
+    const source = await openImageSource(folder);
     const samples = await sampleCrops(config, source, 3);
     const loader = createLoader(loaderOptionsOf(config, source));
     try {
@@ -168,7 +178,7 @@ describe('the drawn crops', () => {
       await loader.close();
       await source.close();
     }
-  });
+  }
 
   test('show the closest numMatches pairs of nearest cells, and none without a local loss', async () => {
     const source = await openImageSource(photographs);

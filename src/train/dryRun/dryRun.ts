@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import { epochs } from '../../data/epochs.js';
 import { resolveLoaderOptions } from '../../data/loaderOptions.js';
-import { openImageSource } from '../../data/sources.js';
+import { type ImageSource, openImageSource } from '../../data/sources.js';
 import { makeFolder } from '../../files/output.js';
 import { svgToPng } from '../../image/svg.js';
 import { learningRate } from '../../optim/schedule.js';
@@ -73,13 +73,22 @@ const PREFIXES = {
  * @param folder gets crops.png, learning-rate.svg and learning-rate.png.
  * @throws ConfigError, DataError and ImageError as training would.
  */
-export async function dryRun(
+export async function dryRun(config: TrainConfig, folder: string, options: DryRunOptions = {}): Promise<DryRunReport> {
+  checkDevice(config, options.device ?? 'cpu');
+  const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
+  try {
+    return await dryRunOn(source, config, folder, options);
+  } finally {
+    await source.close();
+  }
+}
+
+async function dryRunOn(
+  source: ImageSource,
   config: TrainConfig,
   folder: string,
-  { device = 'cpu', init: asked, memory: available }: DryRunOptions = {},
+  { device = 'cpu', init: asked, memory: available }: DryRunOptions,
 ): Promise<DryRunReport> {
-  checkDevice(config, device);
-  const source = await openImageSource(config.data.source, { labels: config.data.labels, given: 'data.source' });
   const stepConfig = stepConfigOf(config, source.labelled?.classes.length);
   const init = asked && (await readInitialWeights(asked, stepConfig));
   if (config.probe) await (await openProbeData(config, config.probe, source)).close();

@@ -1,8 +1,9 @@
 import { locationGrid } from '../../data/crop.js';
+import { decodedCache } from '../../data/decodedCache.js';
 import { epochs } from '../../data/epochs.js';
+import { createPicker } from '../../data/sample.js';
 import type { ImageSource } from '../../data/sources.js';
 import { drawView, renderView } from '../../data/view.js';
-import { decodeImage } from '../../image/decode.js';
 import type { Crop, RgbImage } from '../../image/types.js';
 import { encodeModel } from '../../onnx/encode.js';
 import { Graph } from '../../onnx/graph.js';
@@ -63,17 +64,19 @@ async function locationMatches(
 }
 
 /**
- * The first photographs of the first step with their two large views: the same crops and augmentations that training
+ * The first photographs of the first step with their two large views: the same photographs, crops and augmentations that training
  * would draw (src/data/sample.ts).
- * @throws ImageError for a photograph that cannot be decoded.
+ * @throws DataError `undecodable` as training would.
  */
 export async function sampleCrops(config: TrainConfig, source: ImageSource, count: number): Promise<SampleCrops[]> {
   const { seed, batchSize, crops, loss } = config;
   const specs = viewsOf(config).slice(0, 2);
   const slots = epochs(source.count, batchSize, seed).slotsOf(0).slice(0, count);
+  const pick = createPicker({ seed }, source.index, source, decodedCache(0));
   return Promise.all(
-    slots.map(async ({ index, position }) => {
-      const photograph = await decodeImage(await source.read(index));
+    slots.map(async (slot) => {
+      const { index, image: photograph } = await pick(0, slot);
+      const { position } = slot;
       const views = await Promise.all(
         specs.map(async (spec, v): Promise<SampleView> => {
           const random = stream(seed, 'sample', 0, position, v);
