@@ -19,6 +19,20 @@ export interface Reduced {
 export type Reduction = { readonly components: number } | { readonly basis: Basis };
 
 /**
+ * Checks that a basis fits vectors.
+ * @param length of the vectors of the basis
+ * @param channels length of the vectors that are reduced
+ * @throws FeatureOpError `bad_components`
+ */
+export function checkBasisLength(length: number, channels: number): void {
+  if (length === channels) return;
+  throw new FeatureOpError(
+    'bad_components',
+    `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
+  );
+}
+
+/**
  * Checks that a reduction fits the vectors.
  * @param vectors their number
  * @param channels their length
@@ -26,12 +40,8 @@ export type Reduction = { readonly components: number } | { readonly basis: Basi
  */
 export function checkReduction(how: Reduction, vectors: number, channels: number): void {
   if ('basis' in how) {
-    const length = how.basis.mean.shape[0];
-    if (length === channels) return;
-    throw new FeatureOpError(
-      'bad_components',
-      `the basis is for vectors of length ${length}, and these have ${channels}; use one of the same model and space`,
-    );
+    checkBasisLength(how.basis.mean.shape[0]!, channels);
+    return;
   }
   const max = Math.min(channels, vectors - 1);
   if (how.components <= max) return;

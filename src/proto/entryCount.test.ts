@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { entryCounter } from './entryCount.js';
+import type { ModelInferRequest } from './generated/inference/ModelInferRequest.js';
 import type { EmbedBatchRequest } from './generated/vicregl/v1/EmbedBatchRequest.js';
 import type { ExtractFeaturesRequest } from './generated/vicregl/v1/ExtractFeaturesRequest.js';
-import { loadVicreglService } from './load.js';
+import { loadInferenceService, loadVicreglService } from './load.js';
 
 const { service } = loadVicreglService();
 const batch = (request: EmbedBatchRequest) => service.EmbedBatch.requestSerialize(request as never);
@@ -44,4 +45,28 @@ test('counting stops soon after the most that may be', () => {
 test('what is no message is left to the decoder', () => {
   assert.equal(countBatch(Buffer.from([0x0a, 0x05, 0x01]), most), 1);
   assert.equal(countBatch(Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), most), 1);
+});
+
+test('each element of a list of texts or bytes counts as an entry, however short it is', () => {
+  const { ModelInfer } = loadInferenceService().service;
+  const countInfer = entryCounter(ModelInfer.requestType);
+  const infer = (request: ModelInferRequest) => ModelInfer.requestSerialize(request as never);
+  const empty = Array.from({ length: 1000 }, () => Buffer.alloc(0));
+  assert.equal(countInfer(infer({ rawInputContents: empty }), most), 1000);
+  const inputs = [{ contents: { bytesContents: empty } }];
+  assert.equal(countInfer(infer({ inputs }), most), 1002, 'with the input and its contents');
+  // Two bytes each, as the smallest that a caller can send.
+  const found = countInfer(Buffer.alloc(2_000_000, Buffer.from([0x3a, 0x00])), 1000);
+  assert.ok(found > 1000 && found < 1010, String(found));
+  // A single field of bytes is a field like others.
+  assert.equal(countFeatures(features({ image: { encoded: Buffer.alloc(10) } }), most), 2);
+});
+
+test('the values of a map count like other messages', () => {
+  const { ModelInfer } = loadInferenceService().service;
+  const parameters = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`p${i}`, { boolParam: true }]));
+  const bytes = ModelInfer.requestSerialize({ parameters } as never);
+  const found = entryCounter(ModelInfer.requestType)(bytes, most);
+  // An entry, its value, its key and the field in the value.
+  assert.equal(found, 100 + 100 + Math.ceil(200 / 8));
 });

@@ -7,14 +7,17 @@ import { type MessageDefinition, messageType } from './messageType.js';
  */
 export type EntryCounter = (bytes: Uint8Array, most: number) => number;
 
-/** A nested message counts as much as this number of scalar fields, or twice as many packed numbers. */
+/**
+ * A nested message counts as much as this number of scalar fields, or twice as many packed numbers. So does each element of a list of
+ * texts or bytes: an empty one uses two bytes on the wire, and becomes an object of its own.
+ */
 const FIELDS_OF_AN_ENTRY = 8;
 
 /** Maximum nesting depth of messages; the service's messages are less deep. */
 const DEPTH = 32;
 
-/** The content of a field: messages of a type, packed numbers (bytes of each; 0: varints), or something else. */
-type FieldPlan = { readonly message: TypePlan } | { readonly packed: 0 | 4 | 8 };
+/** The content of a field: messages of a type, elements of a list of texts or bytes, or packed numbers (bytes of each; 0: varints). */
+type FieldPlan = { readonly message: TypePlan } | { readonly element: true } | { readonly packed: 0 | 4 | 8 };
 
 /** Fields of a type by number; other fields are scalars. */
 type TypePlan = Map<number, FieldPlan>;
@@ -35,8 +38,14 @@ function planOf(type: protobuf.Type, known: Map<protobuf.Type, TypePlan>): TypeP
   known.set(type, plan);
   for (const field of type.fieldsArray) {
     const { resolvedType } = field.resolve();
-    if (field.map) plan.set(field.id, { message: new Map() });
-    else if (resolvedType instanceof protobuf.Type) plan.set(field.id, { message: planOf(resolvedType, known) });
+    // An entry of a map is a message with the key as its field 1 and the value as its field 2.
+    if (field.map) {
+      const values: TypePlan = new Map();
+      if (resolvedType instanceof protobuf.Type) values.set(2, { message: planOf(resolvedType, known) });
+      plan.set(field.id, { message: values });
+    } else if (resolvedType instanceof protobuf.Type) plan.set(field.id, { message: planOf(resolvedType, known) });
+    else if (field.repeated && (field.type === 'bytes' || field.type === 'string'))
+      plan.set(field.id, { element: true });
     else if (field.repeated && field.packed) plan.set(field.id, { packed: fixedSizes[field.type] ?? 0 });
   }
   return plan;
@@ -77,7 +86,7 @@ export function entryCounter(definition: MessageDefinition): EntryCounter {
           fields += packedCount(bytes, from, to, field.packed) / 2;
         } else {
           fields += FIELDS_OF_AN_ENTRY - 1;
-          if (depth < DEPTH) walk(field.message, to, depth + 1);
+          if ('message' in field && depth < DEPTH) walk(field.message, to, depth + 1);
         }
         reader.pos = to;
       }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { connect } from 'node:http2';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { credentials, Metadata } from '@grpc/grpc-js';
@@ -13,6 +14,7 @@ import { createServer, type RunningServer, type ServerOptions } from '../../src/
 import { openTracing } from '../../src/serve/tracing/openTracing.js';
 import { createHeldEngine } from '../support/heldEngine.js';
 import { type CollectedSpan, type OtlpCollector, startOtlpCollector } from '../support/otlpCollector.js';
+import { rawCall } from '../support/rawCall.js';
 import { tinyManifest } from '../support/tinyModel.js';
 import { until } from '../support/until.js';
 
@@ -358,6 +360,26 @@ describe('a traced service', () => {
       }
       assert.ok(children.filter((child) => phases.includes(child.name)).every((child) => isWithin(child, item)));
     }
+  });
+
+  test('an item that cannot be parsed ends the stream, and has a span that ends with its status', async () => {
+    const before = collector.spans.length;
+    const session = connect(`http://${server.address}`);
+    const path = `/${serviceName}/EmbedStream`;
+    rawCall(session, path, [Buffer.alloc(20, 0xff)])
+      .resume()
+      .end();
+    await until(() => collector.spans.slice(before).some((span) => span.name === path.slice(1)));
+    session.close();
+    const mine = collector.spans.slice(before);
+    const root = mine.find((span) => span.name === path.slice(1))!;
+    const items = mine.filter((span) => span.name === 'item');
+    assert.deepEqual(
+      items.map(({ parentSpanId, attributes }) => [parentSpanId, attributes['rpc.response.status_code']]),
+      [[root.spanId, 'INVALID_ARGUMENT']],
+    );
+    assert.ok(isWithin(items[0]!, root));
+    assert.equal(root.attributes['rpc.response.status_code'], 'INVALID_ARGUMENT');
   });
 
   test('every log line of a call has the ids of its span, sampled or not', async () => {

@@ -102,7 +102,7 @@ function readValue(field: FieldPlan, value: unknown, path: string): unknown {
 function readMap(field: FieldPlan, value: unknown, path: string): Record<string, unknown> {
   if (!isObject(value)) throw jsonError(path, `${shown(value)} is not an object`);
   return Object.fromEntries(
-    Object.entries(value).map(([key, entry]) => [key, readValue(field, entry, `${path}.${key}`)]),
+    Object.entries(value).map(([key, entry]) => [key, readValue(field, entry, `${path}.${key.slice(0, 64)}`)]),
   );
 }
 

@@ -43,6 +43,9 @@ export function addPaths(
   for (const [path, value] of values) addPath(type, tree, path, value, carriers);
 }
 
+/** A path for an error, before all of it is known to consist of names of fields. */
+const cut = (path: string): string => path.slice(0, 200);
+
 function addPath(
   root: protobuf.Type,
   tree: Tree,
@@ -57,15 +60,15 @@ function addPath(
     const field = messagePlan(type).byKey.get(name);
     if (field === undefined) {
       const known = messagePlan(type).fields.map((known) => known.name);
-      throw jsonError(path.slice(0, 200), `${type.name} has no field ${name.slice(0, 64)}; it has ${known.join(', ')}`);
+      throw jsonError(cut(path), `${type.name} has no field ${name.slice(0, 64)}; it has ${known.join(', ')}`);
     }
     const key = [field.name, field.originalName].find((own) => Object.hasOwn(node, own)) ?? field.name;
     if (i < names.length - 1) {
-      if (!field.message || field.repeated || field.map) throw jsonError(path, `${name} has no fields`);
+      if (!field.message || field.repeated || field.map) throw jsonError(cut(path), `${name} has no fields`);
       node[key] ??= {};
       const child = node[key];
       if (typeof child !== 'object' || child === null || Array.isArray(child) || child instanceof Uint8Array) {
-        throw jsonError(path, `${name} is set, and is not an object`);
+        throw jsonError(cut(path), `${name} is set, and is not an object`);
       }
       node = child as Tree;
       type = field.message;

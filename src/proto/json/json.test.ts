@@ -237,6 +237,11 @@ describe('proto3 JSON', () => {
     refuse('model', 'b', /set more than once/, { model: 'a' });
     refuse('a.image', file, /a\.image: ?.*is set|a: a is set/, { a: 3 });
     refuse('__proto__.x', '1', /has no field __proto__/);
+    const long = 'x'.repeat(100_000);
+    for (const path of [long, `model.${long}`, `a.image.${long}`, `a.${'image.'.repeat(10_000)}`]) {
+      const error = thrown(() => addPaths(type, { a: 3, model: 'm' }, [[path, 'x']], carriers));
+      assert.ok(error.message.length < 1000, `${path.slice(0, 20)}: ${error.message.length} characters`);
+    }
     const features = typeOf('vicregl.v1.ExtractFeaturesRequest');
     const listed = {};
     addPaths(
@@ -252,6 +257,15 @@ describe('proto3 JSON', () => {
     assert.deepEqual(messageFromJson(features, listed), { stages: [1, 2, 3], space: 'LOCAL_SPACE_BACKBONE' });
   });
 });
+
+function thrown(work: () => unknown): Error {
+  try {
+    work();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new assert.AssertionError({ message: 'nothing was thrown' });
+}
 
 /** Numbers as float32, which Buf writes with all digits of a double, and without -0, which JSON does not have. */
 function rounded(value: unknown): unknown {

@@ -10,10 +10,15 @@ export class JsonError extends Error {
   }
 }
 
+/** Maximum length of a value in an error message. */
+const SHOWN_CHARACTERS = 60;
+
 /** A value for an error message; long ones are cut. */
 export function shown(value: unknown): string {
-  const text = value instanceof Uint8Array ? `${value.byteLength} bytes` : (JSON.stringify(value) ?? String(value));
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  // One character more than is shown, so that a text that is cut here is also marked as cut.
+  const short = typeof value === 'string' ? value.slice(0, SHOWN_CHARACTERS + 1) : value;
+  const text = short instanceof Uint8Array ? `${short.byteLength} bytes` : (JSON.stringify(short) ?? String(short));
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS - 3)}...` : text;
 }
 
 /** @param path of the field; '' for the message itself */

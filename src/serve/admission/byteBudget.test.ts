@@ -27,3 +27,18 @@ test('more than the limit fits when nothing else is held', () => {
   budget.tryAcquire(1);
   assert.throws(() => budget.tryAcquire(150), { code: 'overloaded' });
 });
+
+test('bytes that are free are kept for a stream item that waits for them, and the error says so', async () => {
+  const budget = createByteBudget('requestBytes', 100);
+  const permit = budget.tryAcquire(60);
+  const item = budget.acquire(50, new AbortController().signal);
+  assert.throws(() => budget.tryAcquire(10), {
+    code: 'overloaded',
+    message:
+      'requests in progress hold 60 bytes, and 10 more would exceed the limit of 100 (requestBytes) together with those that an ' +
+      'item of a stream waits for; try again later',
+  });
+  permit.release();
+  assert.equal((await item).weight, 50);
+  budget.tryAcquire(10);
+});

@@ -7,7 +7,7 @@ export interface ByteBudget {
   readonly held: number;
   /**
    * Acquires bytes, for a call that does not wait. More bytes than the limit are granted when nothing else is held.
-   * @throws ServeError `overloaded` if they would exceed the limit together with those that are held
+   * @throws ServeError `overloaded` if they would exceed the limit together with those that are held, or that a stream item waits for
    */
   tryAcquire(bytes: number): Permit;
   /**
@@ -37,9 +37,11 @@ export function createByteBudget(name: keyof typeof subjects, limit: number): By
     tryAcquire(bytes) {
       const permit = semaphore.tryAcquire(bytes);
       if (permit) return permit;
+      const { held } = semaphore;
+      const others = held + bytes > limit ? '' : ' together with those that an item of a stream waits for';
       throw new ServeError(
         'overloaded',
-        `${subjects[name](semaphore.held)}, and ${bytes} more would exceed the limit of ${limit} (${name}); try again later`,
+        `${subjects[name](held)}, and ${bytes} more would exceed the limit of ${limit} (${name})${others}; try again later`,
         { limit: { name, value: limit } },
       );
     },

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { getEventListeners } from 'node:events';
+import { getEventListeners, setMaxListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { createWeightedSemaphore, type Permit, type WeightedSemaphore } from './weightedSemaphore.js';
 
 const { signal } = new AbortController();
+setMaxListeners(0, signal);
 
 /** Acquires each weight. @returns the permits that were granted, in their order */
 function acquiring(semaphore: WeightedSemaphore, ...weights: number[]) {
@@ -57,6 +58,75 @@ describe('weighted semaphore', () => {
     await turn();
     assert.deepEqual([granted.length, semaphore.canAcquire(1)], [3, false]);
     others.release();
+  });
+
+  test('calls that do not wait cannot keep a heavy waiter out, although some of them always hold units', async () => {
+    const semaphore = createWeightedSemaphore(10);
+    // Each of these holds 2 units, and the next one arrives before it ends.
+    const held = [1, 2, 3].map(() => semaphore.tryAcquire(2)!);
+    const granted = acquiring(semaphore, 5);
+    for (let i = 0; i < 100 && granted.length === 0; i++) {
+      const next = semaphore.tryAcquire(2);
+      if (next) held.push(next);
+      held.shift()?.release();
+      await turn();
+    }
+    assert.deepEqual(
+      granted.map(({ weight }) => weight),
+      [5],
+    );
+    assert.ok(held.length > 0, 'as soon as it fits, while others still hold units');
+  });
+
+  test('waiters cannot keep out calls that do not wait from the other half', async () => {
+    for (const capacity of [2, 3, 10, 11]) {
+      const semaphore = createWeightedSemaphore(capacity);
+      const half = Math.floor(capacity / 2);
+      // A stream that always has a next item, of every weight.
+      const waiting = acquiring(semaphore, ...Array.from({ length: 200 }, (_, i) => 1 + (i % half)));
+      await turn();
+      const free = capacity - half;
+      for (let i = 0; i < 100; i++) {
+        const own = Array.from({ length: free }, () => semaphore.tryAcquire(1));
+        assert.ok(
+          own.every((permit) => permit),
+          `${capacity}, after ${i} grants`,
+        );
+        assert.equal(semaphore.tryAcquire(free), undefined, 'not more, while streams hold their half or wait for it');
+        // The oldest item ends, then the calls.
+        waiting[i]!.release();
+        for (const permit of own) permit?.release();
+        await turn();
+      }
+    }
+  });
+
+  test('units are kept for the first waiter only while it waits for the capacity', async () => {
+    const semaphore = createWeightedSemaphore(10);
+    await semaphore.acquire(3, signal);
+    const granted = acquiring(semaphore, 3);
+    await turn();
+    // 3 + 3 is more than the half of the waiters, so the 7 free units are not what it waits for.
+    assert.equal(granted.length, 0);
+    const light = semaphore.tryAcquire(6)!;
+    assert.ok(light && semaphore.canAcquire(1));
+    light.release();
+    assert.equal(semaphore.held, 3);
+  });
+
+  test('a weight of 0 is granted at any time, and what a waiter gave up is free again', async () => {
+    const semaphore = createWeightedSemaphore(10);
+    const taken = semaphore.tryAcquire(8)!;
+    const controller = new AbortController();
+    const waiter = semaphore.acquire(5, controller.signal);
+    assert.deepEqual(
+      [semaphore.canAcquire(1), semaphore.tryAcquire(2), semaphore.tryAcquire(0)?.weight],
+      [false, undefined, 0],
+    );
+    controller.abort(new Error('gave up'));
+    await assert.rejects(waiter, /gave up/);
+    assert.equal(semaphore.tryAcquire(2)?.weight, 2);
+    taken.release();
   });
 
   test('an aborted waiter does not block those behind it, and no listener remains', async () => {

@@ -13,9 +13,17 @@ export interface Permit {
 /**
  * A semaphore whose holders take several units: places of a queue, or bytes.
  *
- * When a bounded resource is exhausted, unary calls are rejected (`tryAcquire`) and stream items block (`acquire`); stream items
- * together hold at most half of it. Thus streams, which always have a next item, cannot starve calls that do not wait, and retried
- * calls cannot starve the streams.
+ * When a bounded resource is exhausted, unary calls are rejected (`tryAcquire`) and stream items block (`acquire`). Neither can starve
+ * the other:
+ * - Stream items together hold at most half of the units (H of C), so that streams, which always have a next item, leave the rest to
+ *   calls that do not wait.
+ * - While the first waiter waits for the capacity alone, and not for the half of the waiters, `tryAcquire` grants nothing. Otherwise
+ *   unary calls, some of which always hold more than C - H, could keep a heavy waiter out forever, although each of them ends. As it
+ *   is, what they hold only falls until the waiter fits.
+ * - Unary calls have C - H all the same. With w the weight of that waiter, W what waiters hold and U what the others hold, it waits for
+ *   the capacity if U + W + w > C, and W + w <= H: so U > C - H. A call with which the others hold at most C - H is never rejected.
+ *
+ * With a capacity of 1, H is 1 too, and waiters come first.
  *
  * Why not a library: Semaphore of async-mutex has weights and serves in order, but a single waiter cannot be aborted, and a
  * group of holders cannot be limited to a share. p-limit and p-queue have no weights.
@@ -29,7 +37,7 @@ export interface WeightedSemaphore {
   canAcquire(weight: number): boolean;
   /**
    * Acquires units without waiting. A weight above the capacity counts as the capacity: it is granted when nothing else is held.
-   * @returns undefined if they are not free
+   * @returns undefined if they are not free, or are kept for the first waiter. A weight of 0 is always granted.
    */
   tryAcquire(weight: number): Permit | undefined;
   /**
@@ -56,7 +64,16 @@ export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
   /** The part of `held` that permits of `acquire` hold. */
   let heldByWaiters = 0;
 
-  const canAcquire = (weight: number): boolean => held + Math.min(weight, capacity) <= capacity;
+  const fits = (weight: number): boolean => held + Math.min(weight, capacity) <= capacity;
+
+  /** Whether the first waiter would be granted if there were free units: whether it is not kept out by other waiters' half. */
+  function waitsForCapacity(): boolean {
+    for (const { weight } of waiters) return heldByWaiters + weight <= half;
+    return false;
+  }
+
+  // A waiter for the capacity that would still fit together with this weight would not wait.
+  const canAcquire = (weight: number): boolean => weight <= 0 || (fits(weight) && !waitsForCapacity());
 
   /** @param waited whether it is a permit of `acquire`, which counts towards their half */
   function permit(initial: number, waited: boolean, waitedMs: number): Permit {
@@ -84,7 +101,7 @@ export function createWeightedSemaphore(capacity: number): WeightedSemaphore {
   /** Grants in order: a light waiter does not overtake a heavy one, which might otherwise wait forever. */
   function grantWaiting(): void {
     for (const waiter of waiters) {
-      if (!canAcquire(waiter.weight) || heldByWaiters + waiter.weight > half) return;
+      if (!fits(waiter.weight) || heldByWaiters + waiter.weight > half) return;
       waiter.grant();
     }
   }

@@ -103,8 +103,9 @@ const limits = {
   messageEntries: whole(1024, 100_000_000)
     .optional()
     .describe(
-      'Maximum number of entries in a request message. Each nested message counts as one, and so do eight scalar fields or ' +
-        'sixteen packed numbers. Default: 131072, or twice namedCells, poolingRegions, batchRequests or matchTargets if that is larger.',
+      'Maximum number of entries in a request message. Each nested message counts as one, and so do an element of a list of texts or ' +
+        'bytes, eight scalar fields or sixteen packed numbers. Default: 131072, or twice ' +
+        'namedCells, poolingRegions, batchRequests or matchTargets if that is larger.',
     ),
   requestBytes: bytes(1024)
     .optional()

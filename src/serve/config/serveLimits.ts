@@ -24,7 +24,10 @@ export interface ServeLimits {
   readonly maxMessageBytes: number;
   /** Maximum bytes of one call's metadata: names, values, and 32 per entry, as HTTP/2 counts them. */
   readonly metadataBytes: number;
-  /** Maximum entries of one request message: a nested message counts as one, and so do eight scalar fields or 16 packed numbers. */
+  /**
+   * Maximum entries of one request message: a nested message counts as one, and so do an element of a list of texts or bytes, eight
+   * scalar fields or 16 packed numbers.
+   */
   readonly messageEntries: number;
   /** Maximum bytes of all requests in progress, including the memory of their entries. */
   readonly requestBytes: number;

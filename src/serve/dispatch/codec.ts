@@ -46,8 +46,8 @@ export function createMessageCost(
     if (entries > maxEntries) {
       throw new ServeError(
         'too_large',
-        `the message has more than ${maxEntries} entries (messageEntries; a nested message counts as one, ` +
-          'and so do eight scalar fields or 16 packed numbers); send them in several calls',
+        `the message has more than ${maxEntries} entries (messageEntries; a nested message counts as one, and so do an ` +
+          'element of a list of texts or bytes, eight scalar fields or 16 packed numbers); send them in several calls',
       );
     }
     return bytes.byteLength + entries * ENTRY_BYTES;

@@ -76,7 +76,9 @@ const exposedHeaders = [requestIdKey, 'server-timing', 'retry-after', 'vicregl-r
 
 /** The errors of Fastify and its plugins have a status; they are about the form of the request. */
 function frameworkError(error: unknown): unknown {
-  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  const { statusCode, message: whole } = error as { statusCode?: number; message?: string };
+  // It may quote the URL.
+  const message = whole?.slice(0, 200);
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return error;
   if (statusCode === 404) return new ServeError('unknown_route', `not found: ${message}`);
   if (statusCode === 415) return new ServeError('unsupported_media_type', 'the content-type cannot be read');

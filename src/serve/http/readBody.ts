@@ -12,6 +12,9 @@ export interface HeldBody {
 
 const NOTHING = Buffer.alloc(0);
 
+/** Bytes by which a body of unknown length grows. */
+const BLOCK_BYTES = 65_536;
+
 export interface BodyLimits {
   readonly limits: Pick<ServeLimits, 'maxMessageBytes' | 'receiveSeconds'>;
   /** Counts the bytes while they are held, from their arrival. */
@@ -28,6 +31,55 @@ function tooLarge(limits: BodyLimits['limits'], bytes: string): ServeError {
 }
 
 /**
+ * The bytes of a body in blocks. Chunks are copied: each is an object of a kilobyte, which may hold a block of the socket, and the
+ * caller decides how many bytes it has.
+ * @param announced length of the body, if it is known
+ * @param mostBytes maximum length of the body
+ */
+function createBlocks(announced: number | undefined, mostBytes: number, budget: BodyLimits['budget']) {
+  const blocks: Buffer[] = [];
+  const permits: { release(): void }[] = [];
+  /** Bytes of all blocks. */
+  let capacity = 0;
+  let length = 0;
+
+  function grow(bytes: number): void {
+    permits.push(budget.tryAcquire(bytes));
+    blocks.push(Buffer.allocUnsafeSlow(bytes));
+    capacity += bytes;
+  }
+
+  return {
+    /** Acquires the bytes of a body whose length is announced at once: several bodies could otherwise all be read in part. */
+    reserve(): void {
+      if (announced !== undefined && announced > 0) grow(announced);
+    },
+    get length() {
+      return length;
+    },
+    /** @throws ServeError `overloaded` */
+    append(chunk: Buffer): void {
+      for (let at = 0; at < chunk.byteLength; ) {
+        if (length === capacity) grow(Math.min(BLOCK_BYTES, mostBytes - capacity));
+        const block = blocks.at(-1)!;
+        const copied = chunk.copy(block, block.byteLength - (capacity - length), at);
+        at += copied;
+        length += copied;
+      }
+    },
+    /** The body as one piece. The blocks are not held any longer, but their bytes stay counted. */
+    join(): Buffer {
+      const held = blocks.splice(0);
+      return held.length === 1 ? held[0]!.subarray(0, length) : Buffer.concat(held, length);
+    },
+    release(): void {
+      blocks.length = 0;
+      for (const permit of permits.splice(0)) permit.release();
+    },
+  };
+}
+
+/**
  * Reads the body of a request within its limits of bytes and time.
  * @throws ServeError `too_large` before the body is read if its length is announced, else when it is exceeded; `overloaded` if the
  *   requests in progress hold too many bytes; `message_late`; `unsupported_encoding` for a compressed body; the signal's reason.
@@ -38,34 +90,26 @@ export async function readBody(request: IncomingMessage, { limits, budget, signa
     throw new ServeError('unsupported_encoding', 'the body has a content-encoding; send it uncompressed');
   }
   const { maxMessageBytes, receiveSeconds } = limits;
-  const announced = Number(request.headers['content-length'] ?? Number.NaN);
-  if (announced > maxMessageBytes) throw tooLarge(limits, String(announced));
+  const given = request.headers['content-length'];
+  const announced = given === undefined ? undefined : Number(given);
+  if (announced !== undefined && announced > maxMessageBytes) throw tooLarge(limits, String(announced));
   signal.throwIfAborted();
 
-  const chunks: Buffer[] = [];
-  const permits: { release(): void }[] = [];
-  const release = (): void => {
-    for (const permit of permits.splice(0)) permit.release();
-  };
+  const blocks = createBlocks(announced, maxMessageBytes, budget);
   try {
-    // At once, where the length is known: several bodies could otherwise all be read in part.
-    if (announced > 0) permits.push(budget.tryAcquire(announced));
+    blocks.reserve();
     await new Promise<void>((resolve, reject) => {
-      let bytes = 0;
       const fail = (error: unknown): void => {
         settle();
         reject(error);
       };
       const onData = (chunk: Buffer): void => {
-        bytes += chunk.byteLength;
-        if (bytes > maxMessageBytes) {
+        if (blocks.length + chunk.byteLength > maxMessageBytes) {
           fail(tooLarge(limits, `more than ${maxMessageBytes}`));
           return;
         }
-        chunks.push(chunk);
-        if (!Number.isNaN(announced)) return;
         try {
-          permits.push(budget.tryAcquire(chunk.byteLength));
+          blocks.append(chunk);
         } catch (error) {
           fail(error);
         }
@@ -96,18 +140,18 @@ export async function readBody(request: IncomingMessage, { limits, budget, signa
       request.on('data', onData).once('end', onEnd).once('close', gone).once('error', gone);
       if (request.destroyed && !request.readableEnded) gone();
     });
-    let bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    let bytes = blocks.join();
     return {
       get bytes() {
         return bytes;
       },
       release() {
         bytes = NOTHING;
-        release();
+        blocks.release();
       },
     };
   } catch (error) {
-    release();
+    blocks.release();
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { until } from '../../../test/support/until.js';
 import { EngineError } from '../../engine/engine.js';
 import { createFakeEngine } from '../../engine/fakeEngine.js';
 import { defaultServeLimits } from '../config/serveLimits.js';
-import { createModelRegistry } from './registry.js';
+import { createModelRegistry, modelLabel } from './registry.js';
 
 const engine = (name: string, version: string) =>
   createFakeEngine({ manifest: { ...tinyManifest, files: {}, name, version } });
@@ -163,4 +163,105 @@ test('an unusable model does not replace the old one', async () => {
     'c@1',
   ]);
   await models.close();
+});
+
+test('an unknown name is repeated in part, however long it is', async () => {
+  const models = createModelRegistry({ models: [{ engine: engine('atto', '1') }], limits });
+  await assert.rejects(models.use('m'.repeat(1_000_000), versionOf), {
+    code: 'unknown_model',
+    message: /^model: "m{100}" is not served here; use "atto@1",/,
+  });
+  await models.close();
+});
+
+/** An engine whose warm-up lasts until `free` is called. @param onClose called when it is closed */
+function slowToWarm(name: string, version: string, onClose: () => void) {
+  let free = (): void => {};
+  const freed = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  let begun = (): void => {};
+  const warming = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const made = engine(name, version);
+  const slow: typeof made = {
+    ...made,
+    async warm(...given) {
+      begun();
+      await freed;
+      return made.warm(...given);
+    },
+    async close() {
+      onClose();
+      await made.close();
+    },
+  };
+  return { open: async () => slow, warming, free: () => free() };
+}
+
+const labelsOf = ({ served }: ReturnType<typeof createModelRegistry>) => served.map(modelLabel);
+
+test('a model that is removed while it is reloaded does not come back, and its new engine is closed', async () => {
+  let closed = 0;
+  const slow = slowToWarm('b', '2', () => closed++);
+  const models = createModelRegistry({
+    models: [{ engine: engine('a', '1') }, { engine: engine('b', '1'), reopen: slow.open }],
+    limits,
+  });
+  const reloading = models.reload('b');
+  await slow.warming;
+  models.remove('b');
+  slow.free();
+  await assert.rejects(reloading, { code: 'invalid_argument', message: /b@1 was removed while it was reloaded/ });
+  assert.deepEqual([labelsOf(models), closed], [['a@1'], 1]);
+  await models.close();
+});
+
+test('a name that is taken during the warm-up is not served twice', async () => {
+  let closed = 0;
+  const reloaded = slowToWarm('c', '1', () => closed++);
+  const added = slowToWarm('c', '1', () => closed++);
+  const models = createModelRegistry({
+    models: [{ engine: engine('a', '1') }, { engine: engine('b', '1'), reopen: reloaded.open }],
+    limits,
+  });
+  const reloading = models.reload('b');
+  const adding = models.add(added.open);
+  await Promise.all([reloaded.warming, added.warming]);
+  await models.add(async () => engine('c', '1'));
+  reloaded.free();
+  added.free();
+  await assert.rejects(reloading, { message: /folder of b@1 now holds c@1, which is served already/ });
+  await assert.rejects(adding, { message: /c@1 is served already/ });
+  assert.deepEqual([labelsOf(models), closed], [['a@1', 'b@1', 'c@1'], 2]);
+  await models.close();
+});
+
+test('of two models of one name that become warm at the same time, one is served', async () => {
+  const slow = [1, 2].map(() => slowToWarm('c', '1', () => {}));
+  const models = createModelRegistry({ models: [{ engine: engine('a', '1') }], limits });
+  const adding = slow.map(({ open }) => models.add(open));
+  await Promise.all(slow.map(({ warming }) => warming));
+  for (const { free } of slow) free();
+  const results = await Promise.allSettled(adding);
+  assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  assert.deepEqual(labelsOf(models), ['a@1', 'c@1']);
+  await models.close();
+});
+
+test('a close waits for the reload of a model that was removed', async () => {
+  let closed = 0;
+  const slow = slowToWarm('b', '2', () => closed++);
+  const models = createModelRegistry({
+    models: [{ engine: engine('a', '1') }, { engine: engine('b', '1'), reopen: slow.open }],
+    limits,
+  });
+  const reloading = models.reload('b');
+  await slow.warming;
+  models.remove('b');
+  const closing = models.close().then(() => closed);
+  slow.free();
+  await assert.rejects(reloading, { code: 'shutting_down' });
+  assert.equal(await closing, 1);
 });

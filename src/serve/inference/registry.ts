@@ -1,4 +1,5 @@
 import type { Engine } from '../../engine/engine.js';
+import { quoted } from '../call/quoted.js';
 import { ServeError } from '../call/serveError.js';
 import type { RunSpan } from '../call/trace.js';
 import type { ServeLimits } from '../config/serveLimits.js';
@@ -135,7 +136,7 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     if (found) return found;
     throw new ServeError(
       'unknown_model',
-      `model: "${name}" is not served here; use ${labels()
+      `model: ${quoted(name)} is not served here; use ${labels()
         .map((label) => `"${label}"`)
         .join(', ')}, a name without its version, or leave the field empty for ${labels()[0]}`,
     );
@@ -152,13 +153,24 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     await entry.model.engine.close();
   }
 
-  /** Opens and warms up an engine. @param check throws for a model that may not be served */
-  async function openWarm(open: () => Promise<Engine>, check: (label: string) => void): Promise<Engine> {
+  /**
+   * Opens and warms up an engine, then serves it.
+   * @param check throws for a model that may not be served. Called before the warm-up, which may take minutes, and again after it, since
+   *   models may have been added and removed in the meantime.
+   * @param serve called at once after the second check, so that nothing can change between the two
+   */
+  async function openWarm(
+    open: () => Promise<Engine>,
+    check: (label: string) => void,
+    serve: (engine: Engine) => void,
+  ): Promise<Engine> {
     const engine = await open();
     try {
       check(modelLabel({ engine }));
       await warmEngine(engine, limits);
       if (closed) throw new ServeError('shutting_down', 'the server is shutting down');
+      check(modelLabel({ engine }));
+      serve(engine);
       return engine;
     } catch (error) {
       await engine.close();
@@ -176,26 +188,44 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
   async function replace(old: Entry, reopen = old.reopen): Promise<{ readonly from: string; readonly to: string }> {
     const from = modelLabel(old.model);
     if (reopen === undefined) throw new ServeError('invalid_argument', `model: ${from} cannot be reloaded`);
-    const engine = await openWarm(reopen, (label) => {
-      if (label === from || !labels().includes(label)) return;
-      throw new ServeError(
-        'invalid_argument',
-        `model: the folder of ${from} now holds ${label}, which is served already`,
-      );
-    });
-    entries[entries.indexOf(old)] = entryOf(engine, reopen);
+    const engine = await openWarm(
+      reopen,
+      (label) => {
+        if (!entries.includes(old)) {
+          throw new ServeError('invalid_argument', `model: ${from} was removed while it was reloaded`);
+        }
+        if (!entries.some((entry) => entry !== old && modelLabel(entry.model) === label)) return;
+        throw new ServeError(
+          'invalid_argument',
+          `model: the folder of ${from} now holds ${label}, which is served already`,
+        );
+      },
+      (opened) => {
+        entries[entries.indexOf(old)] = entryOf(opened, reopen);
+      },
+    );
     retireLater(old);
     return { from, to: modelLabel({ engine }) };
   }
 
-  /** Models that are being added, for which a close has to wait. */
-  const adding = new Set<Promise<unknown>>();
+  /** Models that are being added or reloaded, also if they were removed since, for which a close has to wait. */
+  const opening = new Set<Promise<unknown>>();
+
+  function whileOpening<T>(work: Promise<T>): Promise<T> {
+    opening.add(work);
+    return work.finally(() => opening.delete(work));
+  }
 
   async function addModel(open: () => Promise<Engine>): Promise<string> {
-    const engine = await openWarm(open, (label) => {
-      if (labels().includes(label)) throw new ServeError('invalid_argument', `model: ${label} is served already`);
-    });
-    entries.push(entryOf(engine, open));
+    const engine = await openWarm(
+      open,
+      (label) => {
+        if (labels().includes(label)) throw new ServeError('invalid_argument', `model: ${label} is served already`);
+      },
+      (opened) => {
+        entries.push(entryOf(opened, open));
+      },
+    );
     for (const listener of listeners) listener();
     return modelLabel({ engine });
   }
@@ -227,16 +257,12 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     async reload(name, reopen) {
       const entry = find(name);
       // Concurrent reloads of a model share one reload.
-      entry.reloading ??= replace(entry, reopen).finally(() => {
+      entry.reloading ??= whileOpening(replace(entry, reopen)).finally(() => {
         delete entry.reloading;
       });
       return entry.reloading;
     },
-    async add(open) {
-      const added = addModel(open);
-      adding.add(added);
-      return added.finally(() => adding.delete(added));
-    },
+    add: (open) => whileOpening(addModel(open)),
     remove(name) {
       const entry = find(name);
       if (entry === entries[0]) {
@@ -252,7 +278,6 @@ export function createModelRegistry(options: RegistryOptions): ModelRegistry {
     async close() {
       closed = true;
       // Opening a model may take minutes, and its result is no longer needed.
-      const opening = [...entries.flatMap(({ reloading }) => reloading ?? []), ...adding];
       await Promise.race([Promise.allSettled(opening), terminated]);
       await Promise.all(retiring.values());
       for (const { model } of entries) {

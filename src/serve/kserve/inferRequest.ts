@@ -9,8 +9,8 @@ import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import type { LocalSpace__Output } from '../../proto/generated/vicregl/v1/LocalSpace.js';
 import type { WantedOutputs } from '../api/methods/inferOutputs.js';
 import { invalid } from '../api/wire/fields.js';
+import { quoted } from '../call/quoted.js';
 import type { ServeLimits } from '../config/serveLimits.js';
-import { quoted } from './errorText.js';
 import { type Options, type ParameterName, parameterKinds, readParameters } from './parameters.js';
 import { type InputName, inputNameOf, readImages } from './tensors.js';
 
@@ -88,13 +88,16 @@ function resizeOf(text: string | undefined): Pick<Image__Output, 'shortestSide' 
 
 /** @throws ServeError `invalid_argument` for an unknown output, and for one that is listed twice. */
 function requestedOutputs(outputs: readonly RequestedOutput[]): readonly OutputTensorName[] {
-  const names = outputs.map(({ name }, i) => {
+  const names: OutputTensorName[] = [];
+  // Ends at the third output at the latest, however long the list is.
+  for (const [i, { name }] of outputs.entries()) {
     const known = outputNames.find((each) => each === name);
-    if (known !== undefined) return known;
-    throw invalid(`outputs[${i}].name: ${quoted(name)} is not an output; there are ${outputNames.join(' and ')}`);
-  });
-  const twice = names.find((name, i) => names.indexOf(name) < i);
-  if (twice !== undefined) throw invalid(`outputs: ${twice} is listed twice; list each output once`);
+    if (known === undefined) {
+      throw invalid(`outputs[${i}].name: ${quoted(name)} is not an output; there are ${outputNames.join(' and ')}`);
+    }
+    if (names.includes(known)) throw invalid(`outputs: ${known} is listed twice; list each output once`);
+    names.push(known);
+  }
   return names.length > 0 ? names : outputNames;
 }
 

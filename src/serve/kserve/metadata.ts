@@ -5,8 +5,8 @@ import type { RepositoryIndexResponse } from '../../proto/generated/inference/Re
 import type { ServerMetadataResponse } from '../../proto/generated/inference/ServerMetadataResponse.js';
 import { invalid } from '../api/wire/fields.js';
 import { stagesOf } from '../api/wire/model.js';
+import { quoted } from '../call/quoted.js';
 import type { ModelRegistry, ServedModel } from '../inference/registry.js';
-import { quoted } from './errorText.js';
 import type { OutputTensorName } from './inferRequest.js';
 import { isReady, type ServingState, versionsOf } from './served.js';
 import { inputs } from './tensors.js';

@@ -1,6 +1,7 @@
 import type { InferParameter__Output } from '../../proto/generated/inference/InferParameter.js';
 import { invalid } from '../api/wire/fields.js';
-import { fieldName, quoted } from './errorText.js';
+import { quoted } from '../call/quoted.js';
+import { fieldName } from './errorText.js';
 
 /** Reads the parameters of requests, inputs and outputs. */
 

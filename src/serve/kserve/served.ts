@@ -1,13 +1,10 @@
+import { quoted } from '../call/quoted.js';
 import { ServeError } from '../call/serveError.js';
 import { type ModelRegistry, modelLabel, type ServedModel } from '../inference/registry.js';
-import { quoted } from './errorText.js';
 
 /** The models as the Open Inference Protocol names them: by a name and a version. */
 
 type Served = Pick<ModelRegistry, 'served'>;
-
-/** Maximum length of a name that an error repeats. */
-const NAME_CHARACTERS = 100;
 
 /**
  * The model of a name and a version. An empty name is the default model, an empty version the first one that is served under the
@@ -28,8 +25,8 @@ export function findModel(
   const list = served.map(({ engine: { manifest } }) => `"${manifest.name}" version "${manifest.version}"`).join(', ');
   const wrong =
     named.length === 0
-      ? `${fields.name}: ${quoted(name, NAME_CHARACTERS)} is not served here`
-      : `${fields.version}: ${quoted(version, NAME_CHARACTERS)} of "${wanted}" is not served here`;
+      ? `${fields.name}: ${quoted(name)} is not served here`
+      : `${fields.version}: ${quoted(version)} of "${wanted}" is not served here`;
   throw new ServeError('unknown_model', `${wrong}; served: ${list}. An empty version means the served one`);
 }
 

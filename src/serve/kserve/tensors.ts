@@ -2,8 +2,9 @@ import type { InferTensorContents__Output } from '../../proto/generated/inferenc
 import type { _inference_ModelInferRequest_InferInputTensor__Output as InputTensor } from '../../proto/generated/inference/ModelInferRequest.js';
 import type { Image__Output } from '../../proto/generated/vicregl/v1/Image.js';
 import { invalid } from '../api/wire/fields.js';
+import { quoted } from '../call/quoted.js';
 import { overLimit, type ServeLimits } from '../config/serveLimits.js';
-import { fieldName, quoted } from './errorText.js';
+import { fieldName } from './errorText.js';
 
 /** The inputs of every model: each is a way to send images. */
 

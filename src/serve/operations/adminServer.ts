@@ -57,6 +57,9 @@ function rejectionOf(
   }
 }
 
+/** Maximum length of what a caller has sent in a log line. */
+const LOGGED_CHARACTERS = 200;
+
 /**
  * Reloads everything, or the one model that the query names. An unknown key is rejected: a misspelt `model` would otherwise reload
  * everything.
@@ -99,7 +102,10 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
       const call = `${request.method} ${path}`;
       if (rejection) {
         const { code, text } = rejection;
-        logger.warn({ call, code, peer: request.socket.remoteAddress }, 'an admin call was rejected');
+        logger.warn(
+          { call: call.slice(0, LOGGED_CHARACTERS), code, peer: request.socket.remoteAddress },
+          'an admin call was rejected',
+        );
         sendText(response, code, `${text}\n`, code === 401 ? { 'www-authenticate': 'Bearer' } : {});
         return;
       }
@@ -108,7 +114,10 @@ export async function startAdminServer(options: AdminOptions): Promise<HttpListe
           sendJson(response, 200, config());
           break;
         case 'POST /reload':
-          logger.info({ peer: request.socket.remoteAddress, query }, 'reloading, as requested by an admin call');
+          logger.info(
+            { peer: request.socket.remoteAddress, query: query?.slice(0, LOGGED_CHARACTERS) },
+            'reloading, as requested by an admin call',
+          );
           await answerReload(new URLSearchParams(query), response, reload);
           break;
         default:

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import type { Logger } from 'pino';
+import { quoted } from '../call/quoted.js';
 import { ServeError } from '../call/serveError.js';
 
 /** A part of the service that can be reloaded at run time, such as certificates. */
@@ -46,7 +47,7 @@ export function createReload(parts: readonly Reloadable[], logger: Pick<Logger, 
     if (found) return found;
     const names = parts.flatMap(({ modelNames }) => modelNames?.() ?? []);
     const known = [...new Set(names)].map((name) => `"${name}"`).join(', ');
-    throw new ServeError('unknown_model', `model: "${model}" is not served here; use ${known}`);
+    throw new ServeError('unknown_model', `model: ${quoted(model)} is not served here; use ${known}`);
   }
 
   return (model) =>

@@ -25,6 +25,7 @@ import {
   interceptOwnStatus,
   isProtocolError,
   isWithinMessage,
+  joinSmallParts,
   readOneAhead,
   sentStatus,
   setHttp2Options,
@@ -76,6 +77,12 @@ async function start(
     server.forceShutdown();
   });
   return { server, session };
+}
+
+/** The first call that arrives. */
+async function untilCall(calls: readonly ServerInterceptingCallInterface[]): Promise<ServerInterceptingCallInterface> {
+  await until(() => calls.length > 0);
+  return calls[0]!;
 }
 
 /** The gRPC status of an answer, from its headers or trailers. */
@@ -159,6 +166,50 @@ describe('private parts of grpc-js in use', () => {
     await until(() => isWithinMessage(calls[0]!));
     call.write(Buffer.from([2, 3]));
     await until(() => !isWithinMessage(calls[0]!));
+  });
+
+  test('the parts of a message: without them, a caller of frames of one byte decides how much memory they take', async (t) => {
+    const got: Buffer[] = [];
+    const calls: ServerInterceptingCallInterface[] = [];
+    const { server } = await start(
+      t,
+      { bidi: (stream) => stream.on('data', (message: Buffer) => got.push(message)) },
+      (call) => {
+        calls.push(call);
+        joinSmallParts(call);
+      },
+    );
+    const [http2Server] = http2ServersOf(server);
+    const client = await connectRaw(`127.0.0.1:${(http2Server!.address() as AddressInfo).port}`);
+    t.after(() => client.socket.destroy());
+    client.send(headers(1, callFields('/test.Service/Bidi')));
+    const message = Buffer.from(Uint8Array.from({ length: 30_000 }, (_, i) => (i * 7919) % 251));
+    const large = Buffer.alloc(99_000, 9);
+    const head = (length: number): Buffer => Buffer.from([0, 0, length >> 16, (length >> 8) & 255, length & 255]);
+    const single = [...message].map((byte) => frame(FRAME.data, 0, 1, Buffer.from([byte])));
+    client.send(frame(FRAME.data, 0, 1, head(message.length)), ...single.slice(0, -1));
+    const { decoder } = (await untilCall(calls)) as unknown as {
+      readonly decoder: { readonly readPartialMessage: Buffer[]; readonly readMessageRemaining: number };
+    };
+    await until(() => decoder.readMessageRemaining === 1);
+    assert.ok(decoder.readPartialMessage.length <= 128, `${decoder.readPartialMessage.length} parts`);
+    client.send(single.at(-1)!);
+    await until(() => got.length === 1);
+    // The next message has parts of its own: some small ones, and large ones.
+    const rest = Array.from({ length: 10 }, (_, i) => large.subarray(300 + i * 9870, 300 + (i + 1) * 9870));
+    client.send(
+      frame(FRAME.data, 0, 1, head(large.length)),
+      ...Array.from({ length: 300 }, () => frame(FRAME.data, 0, 1, Buffer.from([9]))),
+    );
+    // One by one, since the window of the connection is 64 KiB at first.
+    for (const part of rest) {
+      const left = decoder.readMessageRemaining;
+      client.send(frame(FRAME.data, 0, 1, part));
+      await until(() => got.length === 2 || decoder.readMessageRemaining !== left);
+    }
+    await until(() => got.length === 2);
+    assert.ok(got[0]!.equals(message));
+    assert.ok(got[1]!.equals(large));
   });
 
   test("its own statuses: without them, a message that is too large ends a stream without the service's details", async (t) => {

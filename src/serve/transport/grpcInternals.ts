@@ -71,7 +71,12 @@ export function dropConnections(server: Server): void {
 interface CallInternals {
   readonly stream?: ServerHttp2Stream;
   /** The reader of the call's messages. Its first state is that between two messages. */
-  readonly decoder?: { readonly readState: number };
+  readonly decoder?: {
+    readonly readState: number;
+    /** The parts of the message that have arrived; a new list for each message. */
+    readonly readPartialMessage?: Buffer[];
+    write(data: Buffer): Buffer[];
+  };
 }
 
 /** The HTTP/2 stream of a call, as the innermost interceptor receives it. */
@@ -83,6 +88,38 @@ export function streamUnder(call: ServerInterceptingCallInterface): ServerHttp2S
 export function isWithinMessage(call: ServerInterceptingCallInterface): boolean {
   const { decoder } = call as unknown as CallInternals;
   return decoder !== undefined && decoder.readState !== 0;
+}
+
+/** Parts of a message that may be smaller than JOINED_BYTES. */
+const SMALL_PARTS = 128;
+/** Size from which a part is not joined with others any more. */
+const JOINED_BYTES = 65_536;
+
+/**
+ * Joins the small parts of the messages of a call. grpc-js keeps each DATA frame as a Buffer until the message is complete, and a
+ * caller may send frames of one byte: each would take a hundred bytes in memory, which no limit counts.
+ */
+export function joinSmallParts(call: ServerInterceptingCallInterface): void {
+  const { decoder } = call as unknown as CallInternals;
+  if (!decoder) return;
+  const write = decoder.write.bind(decoder);
+  let parts: Buffer[] | undefined;
+  /** Number of parts at the beginning of the list that are not joined any more. */
+  let done = 0;
+  decoder.write = (data) => {
+    const messages = write(data);
+    if (decoder.readPartialMessage !== parts) {
+      parts = decoder.readPartialMessage;
+      done = 0;
+    }
+    if (parts === undefined || decoder.readState === 0 || parts.length - done < SMALL_PARTS) return messages;
+    const small = parts.slice(done);
+    const bytes = small.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    // Larger parts are not copied: their overhead is small.
+    if (bytes < JOINED_BYTES) parts.splice(done, small.length, Buffer.concat(small, bytes));
+    else done = parts.length;
+    return messages;
+  };
 }
 
 /**

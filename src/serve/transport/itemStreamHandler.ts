@@ -3,7 +3,7 @@ import { statusName } from '../../proto/status.js';
 import type { Permit } from '../admission/weightedSemaphore.js';
 import type { ItemMethod } from '../api/method.js';
 import { type Call, timed } from '../call/call.js';
-import { toStatus } from '../call/errors.js';
+import { type Status, toStatus } from '../call/errors.js';
 import { ServeError } from '../call/serveError.js';
 import {
   checkAnswerSize,
@@ -49,24 +49,28 @@ export function itemStreamHandler<Item, Response, Answer>(
     const span = call.trace?.item();
     const phases = ofCall.forItem(span);
     const sub: Call = { ...call, waitsForCapacity: true, observe: phases.observe, ...(span && { trace: span }) };
-    const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
     const encode = (make: () => Answer): Buffer => checkAnswerSize(definition.responseSerialize(make()), host);
+    let failure: Status | undefined;
     try {
+      // A message that cannot be parsed ends the stream, so it is outside of the inner block, whose errors are the item's.
+      const item = await timed(sub, 'receive', () => parseRequest(definition, unbox(request)));
       try {
         const response = await method.answer(item, sub);
         const encoded = await timed(sub, 'encode', () => encode(() => method.wrap(item, response, phases.seconds)));
         const permit = await host.admission.responseBytes.acquire(encoded.byteLength, call.signal);
         call.observeItem?.(status.OK);
-        span?.end({ code: statusName(status.OK) });
         return { bytes: encoded, permit };
-      } finally {
-        phases.finish();
+      } catch (error) {
+        failure = toStatus(error);
+        call.observeItem?.(failure.code, error, phases.seconds.has('queue'));
+        return { bytes: encode(() => method.refuse(item, failure!, phases.seconds)), permit: undefined };
       }
     } catch (error) {
-      const failure = toStatus(error);
-      span?.end({ code: statusName(failure.code), reason: failure.reason });
-      call.observeItem?.(failure.code, error, phases.seconds.has('queue'));
-      return { bytes: encode(() => method.refuse(item, failure, phases.seconds)), permit: undefined };
+      failure ??= toStatus(error);
+      throw error;
+    } finally {
+      phases.finish();
+      span?.end({ code: statusName(failure?.code ?? status.OK), reason: failure?.reason });
     }
   }
 

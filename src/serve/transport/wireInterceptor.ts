@@ -4,7 +4,7 @@ import type { CallSpan } from '../call/trace.js';
 import { requestIdKey } from '../dispatch/callIdentity.js';
 import { methodName } from '../dispatch/codec.js';
 import { type CallContext, createCallContext } from './callContext.js';
-import { dropIncoming, interceptOwnStatus, isWithinMessage, streamUnder } from './grpcInternals.js';
+import { dropIncoming, interceptOwnStatus, isWithinMessage, joinSmallParts, streamUnder } from './grpcInternals.js';
 
 type SentStatus = Parameters<ServerInterceptingCall['sendStatus']>[0];
 
@@ -76,6 +76,7 @@ export function wireInterceptor(services: readonly WireService[], observer: Wire
     const method = methodName({ path });
     const start = performance.now();
     const stream = streamUnder(call);
+    joinSmallParts(call);
     let messages = 0;
     let answered = false;
     let begun = requestStream;

@@ -68,12 +68,12 @@ export function planFeatures(context: ServeContext, request: ExtractFeaturesRequ
     if (maps.length > 1) throw invalid('cells: several stages have different cells; ask for one stage at a time');
   }
   if (pooling) checkCount('pooling.regions', pooling.regions, limits, 'poolingRegions', countWays);
-  const reduction = pca ? readPca(pca, limits) : undefined;
-  const upsampling = request.upsample ? readUpsampling(request.upsample) : undefined;
-  const tiling = request.tiles ? tilingOf(context, request.tiles) : undefined;
-  if (reduction && 'basis' in reduction && maps.length > 1) {
+  if (pca?.basis && maps.length > 1) {
     throw invalid('pca.basis: several stages have different vectors; ask for one stage at a time');
   }
+  const reduction = pca ? withField('pca', () => readPca(pca, limits, maps[0]!.channels)) : undefined;
+  const upsampling = request.upsample ? readUpsampling(request.upsample) : undefined;
+  const tiling = request.tiles ? tilingOf(context, request.tiles) : undefined;
   return {
     maps,
     dtype: readDType(request.dtype),

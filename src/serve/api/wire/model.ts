@@ -92,9 +92,28 @@ export interface RequestedMap extends Omit<Stage, 'stage'> {
   readonly stage: number;
 }
 
+/** Backbones have four or five stages: a longer list names no maps of any model. */
+const MAX_STAGES = 64;
+
+/**
+ * Checks the list as a whole. It may have as many elements as the message has bytes, so its length is compared first.
+ * @throws ServeError `invalid_argument` for a list that is too long, and for a repeated stage.
+ */
+function checkStageList(stages: readonly number[]): void {
+  if (stages.length > MAX_STAGES) {
+    throw invalid(`stages: ${stages.length} elements, over the limit of ${MAX_STAGES}; list each stage once`);
+  }
+  const seen = new Set<number>();
+  for (const stage of stages) {
+    if (seen.has(stage)) throw invalid(`stages: ${stage} is listed twice; list each stage once`);
+    seen.add(stage);
+  }
+}
+
 /**
  * The maps that a request names, in its order.
- * @throws ServeError `missing_head` for a space or a stage that the model does not have, `invalid_argument` for a repeated stage.
+ * @throws ServeError `missing_head` for a space or a stage that the model does not have, `invalid_argument` for a repeated stage and
+ *   for a list that is longer than that of any model.
  */
 export function requestedMaps(
   engine: Engine,
@@ -102,8 +121,7 @@ export function requestedMaps(
 ): readonly RequestedMap[] {
   const { manifest } = engine;
   const stages = stagesOf(manifest);
-  const twice = request.stages.find((stage, i) => request.stages.indexOf(stage) < i);
-  if (twice !== undefined) throw invalid(`stages: ${twice} is listed twice; list each stage once`);
+  checkStageList(request.stages);
   return (request.stages.length > 0 ? request.stages : [0]).map((stage) => {
     if (stage === 0) {
       const output = localOutput(engine, request.space, 'backbone');

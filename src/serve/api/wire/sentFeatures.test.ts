@@ -127,3 +127,14 @@ test('wrong sizes are rejected immediately, and numbers that are not finite when
     message: /^a\.features\.features: element \d+ is -?Infinity/,
   });
 });
+
+test('a wrong shape is repeated in part, however long it is', () => {
+  const shape = Array.from({ length: 100_000 }, (_, i) => i);
+  assert.throws(
+    () => readSentFeatures(sent({ dtype: 'DATA_TYPE_FLOAT32', data: Buffer.alloc(0) }, shape), 'a', channels),
+    {
+      code: 'invalid_argument',
+      message: /^a\.features\.shape: \[0, 1, 2, 3, 4, 5, 6, 7\] is not \[rows, columns, C\] = /,
+    },
+  );
+});

@@ -111,7 +111,7 @@ export function readSentFeatures(
   const expected = [grid.rows, grid.columns, last !== undefined && stageChannels.includes(last) ? last : channels];
   if (shape.length !== 3 || shape.some((dim, i) => dim !== expected[i]) || elementCount(shape) === 0) {
     throw invalid(
-      `${field}.features.shape: [${shape.join(', ')}] is not [rows, columns, C] = [${expected.join(', ')}] of the grid ` +
+      `${field}.features.shape: [${shape.slice(0, 8).join(', ')}] is not [rows, columns, C] = [${expected.join(', ')}] of the grid ` +
         'and of the model in this space',
     );
   }

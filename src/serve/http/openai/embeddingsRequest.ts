@@ -96,10 +96,16 @@ function inputOf(value: unknown, field: string): Uint8Array {
   throw invalid(`${field}: ${shown(value)} is neither a data URI nor an image_url object`);
 }
 
+/** Maximum unknown fields that an error names. */
+const MAX_NAMED_KEYS = 3;
+
 function explain(issue: z.core.$ZodIssue): string {
   if (issue.code === 'unrecognized_keys') {
     const known = Object.keys(embeddingsSchema.shape).join(', ');
-    return issue.keys.map((key) => `${key.slice(0, 64)}: no such field; there are ${known}`).join('; ');
+    return issue.keys
+      .slice(0, MAX_NAMED_KEYS)
+      .map((key) => `${key.slice(0, 64)}: no such field; there are ${known}`)
+      .join('; ');
   }
   return `${issue.path.join('.')}: ${shown(issue.input ?? null)} ${issue.message}`;
 }
