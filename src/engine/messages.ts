@@ -69,7 +69,7 @@ export interface WorkFailure {
 export type ProcessRequest<Setup, W> =
   | { readonly kind: 'open'; readonly setup: Setup }
   | { readonly kind: 'work'; readonly id: number; readonly work: W }
-  /** The result is no longer wanted: a task that has not begun is dropped, a search ends at its next tile, both with an error. */
+  /** The result is no longer wanted: a task that has not begun is dropped, a search ends at its next pause, both with an error. */
   | { readonly kind: 'cancel'; readonly id: number };
 
 export type ProcessResponse<Opened, Failure> =

@@ -1,15 +1,28 @@
 import type { ReceivedTensor } from '../client/tensor.js';
 import { l2Normalize } from '../featureOps/l2Normalize.js';
 import { quantizeVectors } from '../featureOps/quantize.js';
-import { float32ToFloat16 } from '../tensor/float16.js';
+import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { runSync } from '../tensor/slices.js';
 import { type Tensor, tensor } from '../tensor/tensor.js';
 import type { Wanted } from './features.js';
 
-/** Normalises and converts vectors [..., C] as the service does, so that both give the same numbers. */
+/** @throws RangeError for an element that float16 cannot hold. */
+function toFloat16({ shape, data }: Tensor<'float32'>): Tensor<'float16'> {
+  const halves = float32ToFloat16(data);
+  const bad = firstOverflow(data, halves);
+  if (bad < 0) return tensor('float16', shape, halves);
+  throw new RangeError(
+    `dtype: element ${bad} is ${data[bad]}, and float16 reaches ${LARGEST_FLOAT16}; use --dtype float32 or int8, or --l2`,
+  );
+}
+
+/**
+ * Normalises and converts vectors [..., C] as the service does, so that both give the same numbers.
+ * @throws RangeError for an element that the type cannot hold.
+ */
 export function encodeVectors(value: Tensor<'float32'>, { l2, dtype }: Pick<Wanted, 'l2' | 'dtype'>): ReceivedTensor {
   const vectors = l2 ? runSync(l2Normalize(value)) : value;
-  if (dtype === 'float16') return tensor('float16', vectors.shape, float32ToFloat16(vectors.data));
+  if (dtype === 'float16') return toFloat16(vectors);
   if (dtype === 'float32') return vectors;
   const { elements, scales } = runSync(quantizeVectors(vectors));
   return { ...elements, scales };

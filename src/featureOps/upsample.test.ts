@@ -32,6 +32,23 @@ describe('enlarging a map', () => {
     }
   });
 
+  test('has at most as many rows and columns as fit into a grid', () => {
+    const largest = 2 ** 32 - 1;
+    assert.deepEqual(upsampledSize({ rows: 5, columns: 3 }, { factor: largest / 5 }), {
+      rows: largest,
+      columns: (largest / 5) * 3,
+    });
+    const refused = { name: 'FeatureOpError', code: 'bad_size' };
+    assert.throws(() => upsampledSize({ rows: 3, columns: 5 }, { factor: largest / 5 + 1 }), {
+      ...refused,
+      message:
+        'factor 858993460: a map of 3 x 5 cells (rows x columns) would have 2576980380 x 4294967300, and at most 4294967295 ' +
+        'rows and columns are possible; ask for a factor of at most 858993459',
+    });
+    assert.throws(() => upsampledSize({ rows: 14, columns: 1 }, { factor: largest }), refused);
+    assert.throws(() => upsampledSize({ rows: 3, columns: 5 }, { rows: largest + 1, columns: 5 }), refused);
+  });
+
   test('a window and single cells are those of the whole enlarged map', () => {
     const size = { rows: 8, columns: 11 };
     const whole = runSync(upsample(ramp, size));

@@ -13,14 +13,25 @@ export interface MapSize {
 /** What to enlarge a map by, or to. */
 export type Upsampling = { readonly factor: number } | MapSize;
 
+/** Most rows and columns of an enlarged map: the largest number in a grid's message, where larger ones would lose their first digits. */
+const LARGEST_SIDE = 2 ** 32 - 1;
+
 /**
  * The size of an enlarged map.
- * @throws FeatureOpError `bad_size` for a size below that of the map.
+ * @throws FeatureOpError `bad_size` for a size below that of the map, or above what a grid can have.
  */
 export function upsampledSize({ rows, columns }: MapSize, to: Upsampling): MapSize {
   const size = 'factor' in to ? { rows: rows * to.factor, columns: columns * to.factor } : to;
-  if (size.rows >= rows && size.columns >= columns) return { rows: size.rows, columns: size.columns };
   const what = 'factor' in to ? `factor ${to.factor}` : `${size.rows} rows and ${size.columns} columns`;
+  if (size.rows > LARGEST_SIDE || size.columns > LARGEST_SIDE) {
+    const largest = Math.floor(LARGEST_SIDE / Math.max(rows, columns));
+    throw new FeatureOpError(
+      'bad_size',
+      `${what}: a map of ${rows} x ${columns} cells (rows x columns) would have ${size.rows} x ${size.columns}, and at most ` +
+        `${LARGEST_SIDE} rows and columns are possible; ask for ${'factor' in to ? `a factor of at most ${largest}` : 'fewer'}`,
+    );
+  }
+  if (size.rows >= rows && size.columns >= columns) return { rows: size.rows, columns: size.columns };
   throw new FeatureOpError(
     'bad_size',
     `${what}: less than the map of ${rows} x ${columns} cells (rows x columns); a map can only be enlarged, and a smaller ` +

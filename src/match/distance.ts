@@ -49,8 +49,8 @@ export function* comparedVectors(pair: VectorPair, distance: MatchDistance): Gen
   if (distance === 'l2') return pair;
   const { a, b, channels } = pair;
   // Checked here: a mean would carry one NaN into all vectors.
-  squaredNorms('a', a, channels);
-  squaredNorms('b', b, channels);
+  yield* squaredNorms('a', a, channels);
+  yield* squaredNorms('b', b, channels);
   const centre = distance === 'centredCosine' ? yield* meanOf(pair) : new Float64Array(channels);
   return { a: yield* unitVectors(a, channels, centre), b: yield* unitVectors(b, channels, centre), channels };
 }

@@ -1,5 +1,6 @@
 /** Nearest neighbours between two sets of vectors: input and output of a search, and the exact search by blocked loops. */
 
+import { forEachSlice } from '../tensor/slices.js';
 import { MatchError } from './matchError.js';
 
 /** Two sets of vectors. */
@@ -49,20 +50,22 @@ export function emptyNearest(count: number): Nearest {
 }
 
 /**
- * Squared L2 norms [count] of row vectors, summed in float64 in channel order.
+ * Squared L2 norms [count] of row vectors, summed in float64 in channel order. Pauses every few milliseconds.
  * @param name of the set, for the error message
  * @throws MatchError `not_finite` naming the first vector that holds NaN or an infinity.
  */
-export function squaredNorms(name: 'a' | 'b', data: Float32Array, channels: number): Float64Array {
+export function* squaredNorms(name: 'a' | 'b', data: Float32Array, channels: number): Generator<void, Float64Array> {
   const norms = new Float64Array(data.length / channels);
-  for (let i = 0; i < norms.length; i++) {
-    let sum = 0;
-    for (let k = i * channels; k < (i + 1) * channels; k++) sum += data[k]! * data[k]!;
-    // A sum of squares of float32 cannot overflow float64.
-    if (!Number.isFinite(sum))
-      throw new MatchError('not_finite', `${name} has a feature in cell ${i} that is not finite`);
-    norms[i] = sum;
-  }
+  yield* forEachSlice(norms.length, channels, (first, end) => {
+    for (let i = first; i < end; i++) {
+      let sum = 0;
+      for (let k = i * channels; k < (i + 1) * channels; k++) sum += data[k]! * data[k]!;
+      // A sum of squares of float32 cannot overflow float64.
+      if (!Number.isFinite(sum))
+        throw new MatchError('not_finite', `${name} has a feature in cell ${i} that is not finite`);
+      norms[i] = sum;
+    }
+  });
   return norms;
 }
 
@@ -91,8 +94,8 @@ function keep({ index, squared, secondSquared }: Nearest, row: number, candidate
  * @throws MatchError `not_finite`
  */
 export function* nearestNeighbours({ a, b, channels }: VectorPair): Generator<void, NearestNeighbours> {
-  const normsA = squaredNorms('a', a, channels);
-  const normsB = squaredNorms('b', b, channels);
+  const normsA = yield* squaredNorms('a', a, channels);
+  const normsB = yield* squaredNorms('b', b, channels);
   const n = normsA.length;
   const m = normsB.length;
   const fromA = emptyNearest(n);

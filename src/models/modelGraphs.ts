@@ -1,8 +1,9 @@
 import { type BackboneConfig, integerOperators } from '../nn/backbone.js';
+import { ParameterError } from '../nn/parameters.js';
 import { foldConstants } from '../onnx/foldConstants.js';
 import type { Graph } from '../onnx/graph.js';
 import { silentProgress } from '../progress/work.js';
-import { float32ToFloat16 } from '../tensor/float16.js';
+import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../tensor/float16.js';
 import { type Tensor, type TensorType, tensor } from '../tensor/tensor.js';
 import type { ExportOptions, ExportSource } from './exportSource.js';
 import type { GraphKind } from './folder.js';
@@ -35,10 +36,19 @@ async function inFloat16(graphs: ModelGraphs): Promise<ModelGraphs> {
   return converted as ModelGraphs;
 }
 
-/** Matrices and kernels as float16 if the precision says so; vectors (biases, norms) stay float32. */
-function asStored(value: Tensor, precision: ExportOptions['precision']): Tensor {
+/**
+ * Matrices and kernels as float16 if the precision says so; vectors (biases, norms) stay float32.
+ * @throws ParameterError for an element that float16 cannot hold.
+ */
+function asStored(name: string, value: Tensor, precision: ExportOptions['precision']): Tensor {
   if (precision === 'float32' || value.dtype !== 'float32' || value.shape.length < 2) return value;
-  return tensor('float16', value.shape, float32ToFloat16(value.data as Float32Array));
+  const data = value.data as Float32Array;
+  const halves = float32ToFloat16(data);
+  const bad = firstOverflow(data, halves);
+  if (bad < 0) return tensor('float16', value.shape, halves);
+  throw new ParameterError(
+    `precision: element ${bad} of ${name} is ${data[bad]}, and float16 reaches ${LARGEST_FLOAT16}; use float32`,
+  );
 }
 
 /**
@@ -53,7 +63,7 @@ export async function buildGraphs(
 ): Promise<BuiltGraphs> {
   const weights = weightSource(source.weights);
   const kept = quantize === undefined ? precision : 'float32';
-  const read = async (name: string) => asStored(await weights.read(name), kept);
+  const read = async (name: string) => asStored(name, await weights.read(name), kept);
   const streamed = !singleFile && quantize === undefined && compute !== 'float16';
   const typeOf = (shape: readonly number[]): TensorType => ({
     dtype: kept === 'float16' && shape.length > 1 ? 'float16' : 'float32',
@@ -61,7 +71,7 @@ export async function buildGraphs(
   });
   const known: ReadonlyMap<string, Tensor | TensorType> = streamed
     ? new Map([...weights.shapes].map(([name, shape]) => [name, typeOf(shape)]))
-    : new Map([...(await readAllWeights(weights))].map(([name, value]) => [name, asStored(value, kept)]));
+    : new Map([...(await readAllWeights(weights))].map(([name, value]) => [name, asStored(name, value, kept)]));
 
   const { localProjector, expander, writeExpander = true, classes, poolingOrder } = source;
   const float: ModelGraphs = {

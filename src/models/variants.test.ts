@@ -68,7 +68,7 @@ after(() => rm(scratch, { recursive: true }));
 for (const [name, backbone] of Object.entries(networks)) {
   describe(`forms of a ${name}`, () => {
     const weights = tinyWeights({ backbone, localProjector: [16, 12] });
-    const write = async (form: string, options: Partial<ExportOptions>): Promise<ModelFolder> => {
+    const write = async (form: string, options: Partial<ExportOptions>, of = weights): Promise<ModelFolder> => {
       const dir = join(scratch, `${name}-${form}`);
       const source = {
         name: form,
@@ -77,7 +77,7 @@ for (const [name, backbone] of Object.entries(networks)) {
         backbone,
         localProjector: [16, 12],
         alpha: 0.75,
-        weights,
+        weights: of,
         license: 'Apache-2.0',
         training: {},
         source: { file: 'weights.pth', sha256: '0'.repeat(64) },
@@ -99,6 +99,20 @@ for (const [name, backbone] of Object.entries(networks)) {
       assert.deepEqual([precision, compute], ['float32', 'float32']);
       assert.deepEqual(source, { file: 'weights.pth', sha256: '0'.repeat(64) });
       assert.deepEqual(evaluation, { probe: { top1: 12.5 } });
+    });
+
+    it('with float16 weights are refused where a weight does not fit into float16', async () => {
+      const [key, { shape, data }] = [...weights].find(([, value]) => value.shape.length > 1)!;
+      const changed = Float32Array.from(data as Float32Array);
+      changed[2] = -1e6;
+      const large = new Map(weights).set(key, tensor('float32', shape, changed));
+      for (const options of [{}, { singleFile: true }, { compute: 'float16' }] as const) {
+        await assert.rejects(write('large', { precision: 'float16', ...options }, large), {
+          name: 'ParameterError',
+          message: `precision: element 2 of ${key} is -1000000, and float16 reaches 65504; use float32`,
+        });
+      }
+      await write('large', {}, large);
     });
 
     it('with 8 bits agree with the float one on other images, and compute their layers with integers', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { float16ToFloat32, float32ToFloat16 } from './float16.js';
+import { firstOverflow, float16ToFloat32, float32ToFloat16, LARGEST_FLOAT16 } from './float16.js';
 import { stream } from './random.js';
 
 const half = (value: number): number => float32ToFloat16(Float32Array.of(value))[0]!;
@@ -74,6 +74,16 @@ describe('float16', () => {
     assert.equal(half(2 ** -25 * (1 + 2 ** -23)), 1);
     assert.equal(half(1e-45), 0);
     assert.ok(Number.isNaN(number(half(Number.NaN))));
+  });
+
+  it('tells the first finite value that became infinite from infinities and NaN', () => {
+    const first = (...values: number[]): number =>
+      firstOverflow(Float32Array.from(values), float32ToFloat16(Float32Array.from(values)));
+    const rest = [LARGEST_FLOAT16, -65519, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    assert.equal(first(...rest), -1);
+    assert.equal(first(...rest, 65520, -1e38), rest.length);
+    assert.equal(first(0, -65520), 1);
+    assert.equal(half(LARGEST_FLOAT16), 0x7bff);
   });
 
   it('agrees with a search for the nearest value on random float32 patterns', () => {

@@ -55,6 +55,20 @@ export function float32ToFloat16(
   return halves;
 }
 
+/** The largest finite float16. */
+export const LARGEST_FLOAT16 = 65_504;
+
+/**
+ * Index of the first element that is finite in float32 and became infinite in float16; -1 if there is none.
+ * @param halves of `float32ToFloat16(values)`
+ */
+export function firstOverflow(values: Float32Array, halves: Uint16Array): number {
+  for (let i = 0; i < halves.length; i++) {
+    if (((halves[i] as number) & 0x7fff) === 0x7c00 && Number.isFinite(values[i])) return i;
+  }
+  return -1;
+}
+
 /**
  * Converts float16 bit patterns to float32 elements.
  * @param values receives the result; has the same length

@@ -221,7 +221,17 @@ describe('upsample', () => {
     await refused({ upsample: 0 }, 'INVALID_ARGUMENT', /^upsample.factor: 0 must be at least 1/);
     await refused({ upsample: { rows: 7, columns: 12 } }, 'INVALID_ARGUMENT', /^upsample: 7 rows .* 8 x 12 cells/);
     await refused({ upsample: { rows: 0, columns: 0 } }, 'INVALID_ARGUMENT', /^upsample: 0 rows/);
-    await refused({ upsample: 2 ** 32 - 1 }, 'RESOURCE_EXHAUSTED', /over the limit of 536870912 \(mapBytes\)/);
+    // Of 8 x 12 cells, even if a single cell is asked for: its grid would have more columns than a message can say.
+    const largest = Math.floor((2 ** 32 - 1) / 12);
+    const oneCell = { cells: [{ row: 8 * largest - 1, column: 12 * largest - 1 }] };
+    const { grid } = await client.features(placed, { upsample: largest, ...oneCell });
+    assert.deepEqual([grid.rows, grid.columns], [8 * largest, 12 * largest]);
+    await refused(
+      { upsample: largest + 1, ...oneCell },
+      'INVALID_ARGUMENT',
+      /^upsample: factor 357913942: .* at most 4294967295 rows and columns are possible; ask for a factor of at most 357913941/,
+    );
+    await refused({ upsample: largest }, 'RESOURCE_EXHAUSTED', /over the limit of 536870912 \(mapBytes\)/);
     const pooling = [{ box: { left: 0, top: 0, right: 10, bottom: 10 } }];
     await refused(
       { upsample: 500, pooling },

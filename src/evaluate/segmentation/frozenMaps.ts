@@ -2,7 +2,7 @@ import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import { pipelined } from '../../probe/pipelined.js';
 import type { WorkProgress } from '../../progress/work.js';
-import { float32ToFloat16 } from '../../tensor/float16.js';
+import { firstOverflow, float32ToFloat16 } from '../../tensor/float16.js';
 import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
 import type { CachedPart, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
@@ -69,9 +69,7 @@ export function frozenMapsBytes(
 
 function halved(value: Tensor<'float32'>): Tensor {
   const halves = float32ToFloat16(value.data);
-  // An exponent of ones: infinity, or NaN.
-  const overflows = halves.some((half) => (half & 0x7c00) === 0x7c00);
-  return overflows ? value : tensor('float16', value.shape, halves);
+  return firstOverflow(value.data, halves) >= 0 ? value : tensor('float16', value.shape, halves);
 }
 
 /** Maps of all views of one image. */

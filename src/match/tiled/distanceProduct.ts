@@ -5,6 +5,7 @@ import { cast } from '../../onnx/ops/elementwise.js';
 import { smallest } from '../../onnx/ops/indexing.js';
 import { gemm } from '../../onnx/ops/linear.js';
 import { matrixTranspose } from '../../onnx/ops/shape.js';
+import { forEachSlice } from '../../tensor/slices.js';
 import type { Normalisation } from './normalisation.js';
 
 /** Columns that each vector gets. */
@@ -20,35 +21,37 @@ export interface FactorRows {
 
 /**
  * Vectors as rows of a factor: (-2x, |x|^2, 1) on the left and (x, 1, |x|^2) on the right, where x is the normalised vector. A
- * left row times a right row is |x|^2 - 2xy + |y|^2.
+ * left row times a right row is |x|^2 - 2xy + |y|^2. Pauses every few milliseconds.
  * @param vectors [count, channels]
  * @param into overwritten and returned if it has the right length
  */
-export function factorRows(
+export function* factorRows(
   side: 'left' | 'right',
   vectors: Float32Array,
   channels: number,
   { centre, scale }: Normalisation,
   into?: Float32Array,
-): FactorRows {
+): Generator<void, FactorRows> {
   const count = vectors.length / channels;
   const width = channels + EXTRA_COLUMNS;
   const data = into?.length === count * width ? into : new Float32Array(count * width);
   const squared = new Float32Array(count);
   const factor = side === 'left' ? -2 : 1;
-  for (let i = 0; i < count; i++) {
-    const from = i * channels;
-    const to = i * width;
-    let sum = 0;
-    for (let k = 0; k < channels; k++) {
-      const value = Math.fround((vectors[from + k]! - centre[k]!) * scale);
-      data[to + k] = factor * value;
-      sum += value * value;
+  yield* forEachSlice(count, channels, (first, end) => {
+    for (let i = first; i < end; i++) {
+      const from = i * channels;
+      const to = i * width;
+      let sum = 0;
+      for (let k = 0; k < channels; k++) {
+        const value = Math.fround((vectors[from + k]! - centre[k]!) * scale);
+        data[to + k] = factor * value;
+        sum += value * value;
+      }
+      squared[i] = sum;
+      data[to + channels] = side === 'left' ? sum : 1;
+      data[to + channels + 1] = side === 'left' ? 1 : sum;
     }
-    squared[i] = sum;
-    data[to + channels] = side === 'left' ? sum : 1;
-    data[to + channels + 1] = side === 'left' ? 1 : sum;
-  }
+  });
   return { data, squared };
 }
 

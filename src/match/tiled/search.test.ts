@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { turnsWhile } from '../../../test/support/turnsWhile.js';
 import type { InferenceSession } from '../../onnx/runtime.js';
 import { stream } from '../../tensor/random.js';
 import { runSync } from '../../tensor/slices.js';
@@ -135,6 +136,17 @@ describe('searchNearest', () => {
         code: 'not_finite',
         message: 'b has a feature in cell 2 that is not finite',
       });
+    }
+  });
+
+  it('yields to the event loop during all of its work, also where one map is a single vector', async () => {
+    const [count, channels] = [2048, 1024];
+    const a = normals(count, channels, 11);
+    const pair = { a, b: a.slice(0, channels), channels };
+    // In one tile: 8 slices for the norms, 8 for the factor on the right, 12 for equal vectors.
+    for (const each of [pair, { ...pair, a: pair.b, b: pair.a }]) {
+      const turns = await turnsWhile(() => searchNearest(session, each, signal, { a: count, b: count }));
+      assert.ok(turns >= 24, `${turns} turns`);
     }
   });
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { encodeModel } from '../../onnx/encode.js';
 import type { InferenceSession } from '../../onnx/runtime.js';
 import { createSession, runSession } from '../../onnx/session.js';
+import { runInSlices } from '../../tensor/slices.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
 import { emptyNearest, type Nearest, type NearestNeighbours, squaredNorms, type VectorPair } from '../nearest.js';
 import { addTile, type Candidates, noCandidates } from './candidates.js';
@@ -59,9 +60,9 @@ const largest = (values: Float64Array | Float32Array): number => {
  * their centre (5e-4 of their squared lengths at 2,048 channels); then it is one of these.
  *
  * Memory in addition to the two maps: one copy of b, one tile of a, and one tile of distances. It yields to the event loop
- * once between tiles.
+ * between tiles, and every few milliseconds of other work.
  * @param session from `openNearestSession`
- * @throws MatchError `not_finite`; the signal's reason after the tile during which it is aborted.
+ * @throws MatchError `not_finite`; the signal's reason after the tile or the slice during which it is aborted.
  */
 export async function searchNearest(
   session: InferenceSession,
@@ -71,19 +72,20 @@ export async function searchNearest(
 ): Promise<NearestNeighbours> {
   signal.throwIfAborted();
   const { a, b, channels } = pair;
-  const normsA = squaredNorms('a', a, channels);
-  const normsB = squaredNorms('b', b, channels);
+  const normsA = await runInSlices(squaredNorms('a', a, channels), signal);
+  const normsB = await runInSlices(squaredNorms('b', b, channels), signal);
   const [n, m] = [normsA.length, normsB.length];
   const width = channels + EXTRA_COLUMNS;
   const normalisation = commonNormalisation(pair, Math.max(largest(normsA), largest(normsB)));
-  const right = factorRows('right', b, channels, normalisation);
+  const right = await runInSlices(factorRows('right', b, channels, normalisation), signal);
   const candidatesA = noCandidates(n, Math.min(KEPT, m));
   const candidatesB = noCandidates(m, Math.min(KEPT, n));
   const squaredA = new Float32Array(n);
   let left: FactorRows | undefined;
   for (let i = 0; i < n; i += tile.a) {
     const endI = Math.min(n, i + tile.a);
-    left = factorRows('left', a.subarray(i * channels, endI * channels), channels, normalisation, left?.data);
+    const vectors = a.subarray(i * channels, endI * channels);
+    left = await runInSlices(factorRows('left', vectors, channels, normalisation, left?.data), signal);
     squaredA.set(left.squared, i);
     for (let j = 0; j < m; j += tile.b) {
       const endJ = Math.min(m, j + tile.b);
@@ -123,8 +125,8 @@ export async function searchNearest(
     }
     return result;
   };
-  const vectorsA = findEqual(a, channels, normsA);
-  const vectorsB = findEqual(b, channels, normsB);
+  const vectorsA = await runInSlices(findEqual(a, channels, normsA), signal);
+  const vectorsB = await runInSlices(findEqual(b, channels, normsB), signal);
   return {
     fromA: await refined(a, vectorsB, candidatesA, slack(squaredA, right.squared), n),
     fromB: await refined(b, vectorsA, candidatesB, slack(right.squared, squaredA), m),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { tinyManifest } from '../../../test/support/tinyModel.js';
 import { EngineError, type EngineOutputs, type ImageBatch, type OutputName } from '../../engine/engine.js';
@@ -314,28 +314,115 @@ describe('batch queue', () => {
     await unknown;
     for (let i = 0; i < 3; i++) await queue.run(image(i), embedding, call());
     const before = [1, 2, 3, 4].map((value) => queue.run(image(value), embedding, call()));
+    await turn();
     await assert.rejects(
       queue.run(image(9), embedding, { ...call(), deadline: Date.now() + 50 }),
-      isServeError('deadline_exceeded', /cannot be met: 4 images wait/),
+      isServeError('deadline_exceeded', /cannot be met: 3 images wait/),
     );
     await Promise.all(before);
     // Neither of the two.
     assert.equal(runs, 1 + 3 + 4);
   });
 
-  test('a deadline shorter than a run is rejected immediately by an idle engine, and images being decoded count', async () => {
-    const engine = createFakeEngine({ manifest, delayMs: 40 });
+  /** A queue of single images whose runs take as long as the test says, on a clock of its own. Deadlines are by the true clock. */
+  function timedQueue(t: TestContext, workers = 1) {
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const engine = gatedEngine(workers);
     const queue = createBatchQueue(engine, { ...limits, batchImages: 1 });
-    for (let i = 0; i < 4; i++) await queue.run(image(i), embedding, call());
-    const soon = (ms: number) => ({ ...call(), deadline: Date.now() + ms });
+    const within = (ms: number) => ({ ...call(), deadline: Date.now() + ms });
+    const letOneGoAfter = async (ms: number): Promise<void> => {
+      now += ms;
+      await engine.letOneGo();
+    };
+    /** Runs an image on the idle engine. */
+    const runFor = async (ms: number, given: RgbImage): Promise<void> => {
+      const answer = queue.run(given, embedding, call());
+      await turn();
+      await letOneGoAfter(ms);
+      await answer;
+    };
+    return { engine, queue, within, letOneGoAfter, runFor };
+  }
+
+  test('under load, rejects by what stands before an image and by its own time; images being decoded count', async (t) => {
+    const { queue, within, runFor, letOneGoAfter } = timedQueue(t);
+    for (let i = 0; i < 4; i++) await runFor(10_000, image(i));
+    const running = queue.run(image(5), embedding, call());
+    await turn();
     await assert.rejects(
-      queue.run(image(9), embedding, soon(20)),
-      isServeError('deadline_exceeded', /cannot be met: 0 images wait before this one.*takes \d+ ms itself/),
+      queue.run(image(9), embedding, within(14_000)),
+      isServeError(
+        'deadline_exceeded',
+        /0 images wait before this one, for about 5000 ms, and it takes 10000 ms itself/,
+      ),
     );
-    const places = [1, 2, 3].map(() => queue.reserve(call()));
-    assert.throws(() => queue.reserve(soon(80)), isServeError('deadline_exceeded', /3 images wait before this one/));
+    const accepted = queue.run(image(6), embedding, within(60_000));
+    const places = [1, 2].map(() => queue.reserve(call()));
+    assert.throws(
+      () => queue.reserve(within(34_000)),
+      (error: ServeError) => {
+        assert.match(error.message, /3 images wait before this one, for about 35000 ms, and it takes 0 ms itself/);
+        // Half of the time of the running image and of the one that waits.
+        assert.equal(error.retryAfterSeconds, 7.5);
+        return true;
+      },
+    );
+    queue.reserve(within(60_000)).release();
     for (const place of places) place.release();
-    await queue.run(image(9), embedding, soon(10_000));
+    for (let i = 0; i < 2; i++) await letOneGoAfter(10_000);
+    await Promise.all([running, accepted]);
+  });
+
+  test('an idle worker runs an image whose deadline the estimate exceeds, and such runs correct the estimate', async (t) => {
+    const { engine, queue, within, runFor, letOneGoAfter } = timedQueue(t, 2);
+    for (let i = 0; i < 3; i++) await runFor(90_000, image(i));
+    const busy = queue.run(image(4), embedding, call());
+    await turn();
+    // One of two workers is idle. Both images of a Match, and images that are being decoded, may use it.
+    const place = queue.reserve(within(30_000));
+    queue.reserve(within(30_000)).release();
+    const pair = [
+      queue.run(image(5), embedding, within(30_000), place),
+      queue.run(image(6), embedding, within(30_000)),
+    ];
+    await turn();
+    assert.equal(queue.depth, 1);
+    await assert.rejects(
+      queue.run(image(7), embedding, within(30_000)),
+      isServeError('deadline_exceeded', /cannot be met/),
+    );
+    for (let i = 0; i < 3; i++) await letOneGoAfter(i === 0 ? 20 : 0);
+    await Promise.all([busy, ...pair]);
+    const load = [1, 2, 3].map((value) => queue.run(image(value), embedding, call()));
+    await turn();
+    assert.equal(engine.idle, 0);
+    load.push(queue.run(image(8), embedding, within(30_000)));
+    for (let i = 0; i < 4; i++) await letOneGoAfter(20);
+    await Promise.all(load);
+  });
+
+  test('small images, however slow by the pixel, do not cause the rejection of a large one', async (t) => {
+    const { queue, within, runFor, letOneGoAfter } = timedQueue(t);
+    for (let i = 0; i < 40; i++) await runFor(2, image(i));
+    const small = queue.run(image(1), embedding, call());
+    await turn();
+    // 2 ms for 64 pixels would be 8 s for these.
+    const large = queue.run(image(2, 512, 512), embedding, within(5000));
+    await letOneGoAfter(2);
+    await letOneGoAfter(1000);
+    await Promise.all([small, large]);
+  });
+
+  test('while workers are busy with other work, nothing says that a deadline cannot be met', async (t) => {
+    const { engine, queue, within, runFor } = timedQueue(t);
+    for (let i = 0; i < 3; i++) await runFor(90_000, image(i));
+    // As during a search of the engine.
+    const search = engine.run({ dtype: 'uint8', shape: [1, 8, 8, 3], data: image(1).data }, embedding);
+    const answer = queue.run(image(2), embedding, within(30_000));
+    await engine.letOneGo();
+    await engine.letOneGo();
+    await Promise.all([search, answer]);
   });
 
   test('an image at which the runtime fails does not affect the others of its batch', async () => {

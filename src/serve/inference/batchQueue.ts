@@ -5,8 +5,8 @@ import type { Call } from '../call/call.js';
 import { ServeError } from '../call/serveError.js';
 import type { RunSpan } from '../call/trace.js';
 import { batchSizes, type ConfiguredRun, runLimits } from '../config/runLimits.js';
-import { createRunTimeEstimate } from './runTimeEstimate.js';
 import { splitRun } from './splitRun.js';
+import { createWorkAhead } from './workAhead.js';
 
 export interface QueueLimits extends ConfiguredRun {
   /** Maximum images that wait or are being decoded. */
@@ -138,32 +138,21 @@ const RETRY_SECONDS = { unknown: 1, min: 0.05, max: 30 };
  */
 export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, observer: QueueObserver = {}): BatchQueue {
   let waiting: Item[] = [];
-  let waitingPixels = 0;
-  let runningPixels = 0;
-  /** Pixels of the last image: the estimate for images that are still being decoded. */
-  let lastPixels = 0;
   let closed = false;
   let pumping = false;
   let alarm: NodeJS.Timeout | undefined;
   const running = new Set<Promise<void>>();
   const places = createWeightedSemaphore(limits.queueImages);
   const bytes = createWeightedSemaphore(limits.queueBytes);
-  const runTime = createRunTimeEstimate();
   /** Images of a batch that fit into memory, by size and outputs; absent if memory never ran out. */
   const fitting = new Map<string, Fitting>();
   const { batchImages, batchPixels } = runLimits(limits, engine);
+  const work = createWorkAhead({ batchImages, batchPixels });
   const sizes = engine.provider === 'cuda' ? batchSizes(batchImages) : undefined;
   const { maxQueueDelayMs = 0 } = limits;
 
   const liveWorkers = (): number =>
     engine.status.workers.filter(({ state }) => state === 'idle' || state === 'busy').length;
-
-  /**
-   * On average, half of the running work is done.
-   * @param placed images that have a place and run before the new one
-   */
-  const secondsToWait = (placed = 0): number | undefined =>
-    runTime.secondsFor(waitingPixels + runningPixels / 2 + placed * lastPixels, liveWorkers());
 
   /** Images of a batch that fit into memory, as far as known. */
   function fittingImages(key: string): number {
@@ -177,7 +166,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   function retryAfter(): number {
     const { unknown, min, max } = RETRY_SECONDS;
     // When half of the queue has run, there are free places.
-    const seconds = secondsToWait();
+    const seconds = work.secondsToWait(liveWorkers());
     return seconds === undefined ? unknown : Math.min(max, Math.max(min, seconds / 2));
   }
 
@@ -209,14 +198,16 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
   }
 
   /**
+   * Rejects nothing while a worker is idle, or while none of this queue's batches run: an estimate that is wrong is corrected by
+   * the runs that it would prevent.
    * @param pixels of the image; 0 while its size is not known
    * @param placed images that are being decoded and run before this one
    * @throws ServeError `deadline_exceeded` if, by the estimate, the deadline cannot be met
    */
   function checkDeadline({ deadline }: Call, pixels: number, placed: number): void {
-    if (deadline === undefined) return;
-    const before = secondsToWait(placed);
-    const own = pixels === 0 ? 0 : runTime.secondsFor(pixels, 1);
+    if (deadline === undefined || engine.idle > 0 || running.size === 0) return;
+    const before = work.secondsToWait(liveWorkers(), placed);
+    const own = pixels === 0 ? 0 : work.secondsFor(pixels);
     if (before === undefined || own === undefined) return;
     if (Date.now() + (before + own) * 1000 > deadline) {
       const message =
@@ -235,9 +226,9 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   function remove(items: ReadonlySet<Item>): void {
     waiting = waiting.filter((item) => !items.has(item));
-    for (const { pixels, permits } of items) {
-      waitingPixels -= pixels;
-      for (const permit of permits) permit.release();
+    for (const item of items) {
+      work.remove(item);
+      for (const permit of item.permits) permit.release();
     }
   }
 
@@ -285,8 +276,8 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
 
   async function runBatch(batch: readonly Item[]): Promise<void> {
     const { key, wants } = batch[0]!;
-    const pixels = batch.reduce((sum, item) => sum + item.pixels, 0);
-    runningPixels += pixels;
+    const end = work.begin(batch.reduce((sum, item) => sum + item.pixels, 0));
+    let measured: number | undefined;
     let span: RunSpan | undefined;
     let failed = batch.length;
     try {
@@ -309,7 +300,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       );
       const seconds = (performance.now() - start) / 1000;
       failed = outcomes.filter((outcome) => 'error' in outcome).length;
-      if (outcomes.some((outcome) => 'outputs' in outcome)) runTime.measured(pixels, seconds);
+      if (outcomes.some((outcome) => 'outputs' in outcome)) measured = seconds;
       for (const [i, item] of batch.entries()) {
         const outcome = outcomes[i]!;
         if ('error' in outcome) item.reject(outcome.error);
@@ -322,7 +313,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
       for (const item of batch) item.reject(error);
     } finally {
       span?.end(failed);
-      runningPixels -= pixels;
+      end(measured);
     }
   }
 
@@ -471,7 +462,6 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         for (const permit of permits) permit.release();
         throw error;
       }
-      lastPixels = pixels;
       return new Promise<EngineOutputs>((resolve, reject) => {
         const onAbort = () => {
           if (waiting.includes(item)) remove(new Set([item]));
@@ -498,7 +488,7 @@ export function createBatchQueue(engine: QueueEngine, limits: QueueLimits, obser
         };
         call.signal.addEventListener('abort', onAbort, { once: true });
         waiting.push(item);
-        waitingPixels += item.pixels;
+        work.add(item);
         pumpSoon();
       });
     },

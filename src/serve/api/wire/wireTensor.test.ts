@@ -45,6 +45,24 @@ test('large maps are encoded in slices to the same bytes as row by row', () => {
   assert.ok(bytesOf(unit.data).equals(Buffer.concat(units)));
 });
 
+test('a number that float16 cannot hold is an error that names it and the way out; other types hold it', () => {
+  const large = tensor('float32', [rows, columns, channels], map.data.slice());
+  const at = 1_000_003;
+  const asFloat16 = () => runSync(tensorMessage(large, 'float16'));
+  large.data[at] = -65_519;
+  assert.equal(new Uint16Array(asFloat16().data.slice().buffer)[at], 0xfbff);
+  large.data[at] = -65_520;
+  assert.throws(asFloat16, {
+    name: 'ServeError',
+    code: 'invalid_argument',
+    message:
+      'dtype: element 1000003 of the answer is -65520, and FLOAT16 reaches 65504; ask for FLOAT32 or INT8, or for vectors of ' +
+      'length 1 (l2_normalize)',
+  });
+  for (const dtype of ['float32', 'int8'] as const) runSync(tensorMessage(large, dtype));
+  assert.equal(runSync(tensorMessage(runSync(l2Normalize(large)), 'float16')).dtype, 'DATA_TYPE_FLOAT16');
+});
+
 test('large parts of a map contain its vectors, in slices', () => {
   const cut = paused(cutWindow(map, { firstRow: 1, firstColumn: 2, rows: 40, columns: 50 }));
   const cells = Array.from({ length: 2000 }, (_, i) => ({

@@ -1,6 +1,6 @@
 import { quantizeVectors } from '../../../featureOps/quantize.js';
 import type { DataType__Output } from '../../../proto/generated/vicregl/v1/DataType.js';
-import { float32ToFloat16 } from '../../../tensor/float16.js';
+import { firstOverflow, float32ToFloat16, LARGEST_FLOAT16 } from '../../../tensor/float16.js';
 import { forEachSlice } from '../../../tensor/slices.js';
 import { elementBytes, type Tensor, tensor, tensorBytes } from '../../../tensor/tensor.js';
 import { invalid } from './fields.js';
@@ -50,11 +50,21 @@ export interface WireTensor {
   readonly scales?: Uint8Array;
 }
 
-/** The elements of a tensor as float16. Pauses (yields) every few milliseconds. */
+/**
+ * The elements of a tensor as float16. Pauses (yields) every few milliseconds.
+ * @throws ServeError `invalid_argument` for an element that float16 cannot hold: as an infinity it would spoil all that is
+ *   computed with it, and this service itself would not accept it.
+ */
 function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<'float16'>> {
   const halves = new Uint16Array(data.length);
   yield* forEachSlice(data.length, 1, (first, end) => {
-    float32ToFloat16(data.subarray(first, end), halves.subarray(first, end));
+    const [values, converted] = [data.subarray(first, end), halves.subarray(first, end)];
+    const bad = firstOverflow(values, float32ToFloat16(values, converted));
+    if (bad < 0) return;
+    throw invalid(
+      `dtype: element ${first + bad} of the answer is ${values[bad]}, and FLOAT16 reaches ${LARGEST_FLOAT16}; ask for FLOAT32 or ` +
+        'INT8, or for vectors of length 1 (l2_normalize)',
+    );
   });
   return tensor('float16', shape, halves);
 }
@@ -62,6 +72,7 @@ function* toFloat16({ shape, data }: Tensor<'float32'>): Generator<void, Tensor<
 /**
  * A float32 tensor as a message. Typed arrays are little-endian on every platform that Node runs on but s390x. Pauses (yields)
  * every few milliseconds.
+ * @throws ServeError `invalid_argument` for float16 if an element is too large for it.
  */
 export function* tensorMessage(value: Tensor<'float32'>, dtype: WireDType): Generator<void, WireTensor> {
   const described = { dtype: dataTypes[dtype], shape: [...value.shape] };
