@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { tinyKeys } from '../../test/support/tinyRun.js';
-import { settingsChanges } from './changes.js';
+import { changesOf, settingsChanges } from './changes.js';
 import { digestOf } from './experiment.js';
 
 const { name: _, seed: __, ...keys } = tinyKeys(`\${DATA}/photographs`);
@@ -39,5 +39,18 @@ describe('settingsChanges', () => {
     assert.deepEqual(settingsChanges(recorded({ ...keys, old: 1 }), recorded(keys)), [
       'settings that this version does not accept any more',
     ]);
+  });
+});
+
+describe('changesOf', () => {
+  it('names flags of evaluations that differ, without those of the machine', () => {
+    const before = { kind: 'knn', status: 'done', seconds: 1, flags: { train: 'x', cache: 'c', threads: 1 } } as const;
+    const record = { ...recorded(keys), evaluations: { knn: before } } as never;
+    const changed = (flags: object) =>
+      changesOf(record, { variant: { settings: keys }, seed: 1 } as never, [
+        { name: 'knn', kind: 'knn', flags } as never,
+      ]);
+    assert.deepEqual([...changed({ train: 'x', threads: 2, device: 'cuda' }).evaluations], []);
+    assert.deepEqual([...changed({ train: 'y', k: 3 }).evaluations], [['knn', 'train: "x" -> "y", k: absent -> 3']]);
   });
 });

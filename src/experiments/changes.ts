@@ -18,6 +18,9 @@ export interface RecordedSettings {
 const OF_THE_MACHINE =
   /^(name|seed|license|threads|data\.(workers|cacheBytes|prefetchBytes)|checkpoints\..*|alarm\..*)$/;
 
+/** Flags of evaluations that do the same. */
+const FLAGS_OF_THE_MACHINE = new Set(['cache', 'device', 'threads']);
+
 export interface CellChanges {
   /** Keys of the training configuration, as `key: before -> now`. */
   readonly training: readonly string[];
@@ -65,7 +68,7 @@ export function changesOf(record: CellRecord, { variant }: Cell, evaluations: re
       { kind, ...flags },
     ] as Record<string, unknown>[];
     const keys = [...new Set([...Object.keys(then!), ...Object.keys(now!)])].filter(
-      (key) => !isDeepStrictEqual(then![key], now![key]),
+      (key) => !FLAGS_OF_THE_MACHINE.has(key) && !isDeepStrictEqual(then![key], now![key]),
     );
     const text = keys.map(
       (key) => `${key}: ${shown(JSON.stringify(then![key]))} -> ${shown(JSON.stringify(now![key]))}`,
