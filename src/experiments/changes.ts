@@ -7,9 +7,19 @@ import { digestOf, type Evaluation } from './experiment.js';
 
 /** What has changed in an experiment's file since a cell was run. */
 
+/** The settings of a variant as a cell or an experiment's folder records them. */
+export interface RecordedSettings {
+  readonly digest: string;
+  /** undefined in the folders of older versions. */
+  readonly settings?: unknown;
+}
+
 /** Keys that say how a run proceeds on its machine, not what it computes. */
 const OF_THE_MACHINE =
   /^(name|seed|license|threads|data\.(workers|cacheBytes|prefetchBytes)|checkpoints\..*|alarm\..*)$/;
+
+/** Flags of evaluations that do the same. */
+const FLAGS_OF_THE_MACHINE = new Set(['cache', 'device', 'threads']);
 
 export interface CellChanges {
   /** Keys of the training configuration, as `key: before -> now`. */
@@ -30,21 +40,26 @@ function resolved(settings: unknown): TrainConfig | undefined {
 const shown = (value: string | undefined): string => value ?? 'absent';
 
 /**
- * Compares a cell's record with what its experiment says now. Defaults are filled in on both sides, so that a key that is written out
- * with its default, or a key that is new in this version, is no change.
+ * The keys in which settings differ, as `key: before -> now`. Defaults are filled in on both sides, so that a key that is written out
+ * with its default, or a key that is new in this version, is no change; nor are keys that do not change what is computed.
  */
+export function settingsChanges(before: RecordedSettings, now: RecordedSettings): string[] {
+  if (before.digest === now.digest) return [];
+  if (before.settings === undefined || now.settings === undefined)
+    return ['settings that an older version did not record'];
+  const [then, present] = [resolved(before.settings), resolved(now.settings)];
+  if (then === undefined && present !== undefined) return ['settings that this version does not accept any more'];
+  // Where a variable stands for more than a text, defaults are unknown until it has its value.
+  const compared = then && present ? [then, present] : ([before.settings, now.settings] as TrainConfig[]);
+  return configDifferences(compared)
+    .filter(({ key }) => !OF_THE_MACHINE.test(key))
+    .map(({ key, values }) => `${key}: ${shown(values[0])} -> ${shown(values[1])}`);
+}
+
+/** Compares a cell's record with what its experiment says now. */
 export function changesOf(record: CellRecord, { variant }: Cell, evaluations: readonly Evaluation[]): CellChanges {
-  const training: string[] = [];
-  if (record.digest !== digestOf(variant.settings)) {
-    const before = resolved(record.settings);
-    const now = resolved(variant.settings)!;
-    if (before === undefined) training.push('settings that this version does not accept any more');
-    else {
-      for (const { key, values } of configDifferences([before, now])) {
-        if (!OF_THE_MACHINE.test(key)) training.push(`${key}: ${shown(values[0])} -> ${shown(values[1])}`);
-      }
-    }
-  }
+  const { settings } = variant;
+  const training = settingsChanges(record, { digest: digestOf(settings), settings });
   const changed = evaluations.flatMap(({ name, kind, flags }): [string, string][] => {
     const before = record.evaluations[name];
     if (before === undefined) return [];
@@ -53,7 +68,7 @@ export function changesOf(record: CellRecord, { variant }: Cell, evaluations: re
       { kind, ...flags },
     ] as Record<string, unknown>[];
     const keys = [...new Set([...Object.keys(then!), ...Object.keys(now!)])].filter(
-      (key) => !isDeepStrictEqual(then![key], now![key]),
+      (key) => !FLAGS_OF_THE_MACHINE.has(key) && !isDeepStrictEqual(then![key], now![key]),
     );
     const text = keys.map(
       (key) => `${key}: ${shown(JSON.stringify(then![key]))} -> ${shown(JSON.stringify(now![key]))}`,

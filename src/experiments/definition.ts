@@ -24,7 +24,11 @@ const definitionSchema = z.strictObject({
       coordinates: z.record(z.string(), z.string()),
       numbers: z.record(z.string(), z.number()),
       baseline: z.string().optional(),
-      digest: z.string(),
+      digest: z.string().describe('Of the settings.'),
+      settings: z
+        .record(z.string(), z.json())
+        .optional()
+        .describe('Keys of the training configuration, without defaults; absent in folders of older versions.'),
     }),
   ),
   seeds: z.array(z.int().nonnegative()),
@@ -46,6 +50,7 @@ export async function writeDefinition(out: string, experiment: Experiment): Prom
       ...{ name, group, changes: [...changes], coordinates, numbers },
       ...(baseline !== undefined && { baseline }),
       digest: digestOf(settings),
+      settings: settings as Definition['variants'][number]['settings'],
     })),
     seeds: [...experiment.seeds],
     evaluations: experiment.evaluations.map(({ name, kind }) => ({ name, kind })),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ConfigError, parseTrainConfig, type TrainConfig } from '../train/config.js';
 import { applySettings, type RawConfig, readRawConfig, type Setting, setKeys } from '../train/configFile.js';
 import { nearest } from '../train/configKeys.js';
+import { checkOutputs } from './evaluationOutputs.js';
 import { ExperimentError } from './experimentError.js';
 import { type ExperimentDocument, readExperimentFile } from './readExperimentFile.js';
 import { expandAll, expandText, type Variables } from './variables.js';
@@ -212,9 +213,10 @@ export async function loadExperiment(path: string, options: LoadOptions): Promis
       baseline: document.baseline === undefined ? undefined : baselineOf(variant, crossed, document),
     };
   });
+  const evaluations = [...document.evaluations].map(([each, flags]) => evaluationOf(each, flags, document, options));
+  checkOutputs(path, evaluations);
   return {
-    ...{ path, name, seeds, variants, recipe: recipe.shown },
-    evaluations: [...document.evaluations].map(([each, flags]) => evaluationOf(each, flags, document, options)),
+    ...{ path, name, seeds, variants, evaluations, recipe: recipe.shown },
     collapsed: document.collapsed ?? 'fail',
   };
 }

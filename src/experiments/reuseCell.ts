@@ -5,6 +5,7 @@ import { type CellRecord, readRecord, writeRecord } from './cellRecord.js';
 import { type Cell, cellFolder, cellName } from './cells.js';
 import { changesOf } from './changes.js';
 import { readDefinition } from './definition.js';
+import { outputsOf } from './evaluationOutputs.js';
 import type { Experiment } from './experiment.js';
 
 /** Cells of other experiments that are the same: their training and results are copied in place of being computed again. */
@@ -17,7 +18,7 @@ export interface TrainedCell {
 
 export const cellLockPath = (folder: string): string => join(folder, 'cell.lock');
 
-/** Present while a cell is copied. Where it is left behind, the copy is incomplete. */
+/** Present while a cell is copied or cleared. Where it is left behind, what stands beside it is incomplete. */
 const COPYING = '.copying';
 
 /** What belongs to a process or can be computed again. */
@@ -57,14 +58,16 @@ export function sameCell(
   );
 }
 
-/** Removes everything in a cell but its lock. */
+/** Removes everything in a cell but its lock. A cell that is cleared in part is known as such (see `clearUnfinishedCopy`). */
 export async function clearCell(folder: string): Promise<void> {
+  await writeFile(join(folder, COPYING), '');
   for (const name of await readdir(folder)) {
-    if (name !== 'cell.lock') await rm(join(folder, name), { recursive: true });
+    if (name !== 'cell.lock' && name !== COPYING) await rm(join(folder, name), { recursive: true });
   }
+  await rm(join(folder, COPYING));
 }
 
-/** Removes a copy that was interrupted. */
+/** Removes what was copied or cleared in part. */
 export async function clearUnfinishedCopy(folder: string): Promise<void> {
   const unfinished = await readFile(join(folder, COPYING)).then(
     () => true,
@@ -74,10 +77,10 @@ export async function clearUnfinishedCopy(folder: string): Promise<void> {
 }
 
 /**
- * Copies a trained cell into the folder of a new one: the run, and the results of the evaluations that the new experiment has with
- * the same flags under the same names.
+ * Copies a trained cell into the folder of a new one, in place of what it holds: the run, and the results of the evaluations that the
+ * new experiment has with the same flags under the same names.
  * @param start the record of the new cell
- * @returns the record of the copy; undefined if a process works on the other cell now.
+ * @returns the record of the copy; undefined if a process works on the other cell now, or has changed it.
  */
 export async function copyCell(
   from: TrainedCell,
@@ -95,13 +98,20 @@ export async function copyCell(
   }
   try {
     const { record } = from;
+    const now = await readRecord(from.folder);
+    if (now?.digest !== record.digest || now.training.status !== 'done') return undefined;
     const changed = changesOf(record, cell, evaluations).evaluations;
     const same = evaluations.filter(({ name }) => record.evaluations[name]?.status === 'done' && !changed.has(name));
     const others = Object.keys(record.evaluations).filter((name) => !same.some((each) => each.name === name));
     const left = new Set([...NOT_COPIED, ...others.map((name) => `${name}.json`)]);
+    const outputs = others.flatMap((name) => outputsOf(record.evaluations[name]!.flags, record.seed));
+    const leftPaths = new Set(outputs.map((path) => join(from.folder, path)));
+    if ((await readRecord(folder)) !== undefined) await clearCell(folder);
     await writeFile(join(folder, COPYING), '');
     for (const name of await readdir(from.folder)) {
-      if (!left.has(name)) await cp(join(from.folder, name), join(folder, name), { recursive: true });
+      if (left.has(name)) continue;
+      const filter = (path: string) => !leftPaths.has(path);
+      await cp(join(from.folder, name), join(folder, name), { recursive: true, filter });
     }
     const kept = same.map(({ name }) => [name, record.evaluations[name]!] as const);
     const { training, versions } = record;

@@ -11,12 +11,13 @@ import { env } from '../onnx/runtime.js';
 import type { TrainConfig } from '../train/config.js';
 import { holdsRun, readRunConfig } from '../train/runFolder.js';
 import { runLockPath } from '../train/runLock.js';
-import { slimRun } from '../train/slimRun.js';
+import { slimRun, slimStep } from '../train/slimRun.js';
 import { type CellRecord, newRecord, readRecord, writeRecord } from './cellRecord.js';
 import { type Cell, cellFolder, cellName } from './cells.js';
 import { changesOf } from './changes.js';
 import { collapseOf } from './collapse.js';
 import { failureOf, type RunningCommand, type StartCommand } from './command.js';
+import { removeOutputs } from './evaluationOutputs.js';
 import { digestOf, type Evaluation, type Experiment } from './experiment.js';
 import { ExperimentError } from './experimentError.js';
 import { cellLockPath, clearCell, clearUnfinishedCopy, copyCell, sameCell, type TrainedCell } from './reuseCell.js';
@@ -66,15 +67,18 @@ async function runCommand(args: readonly string[], folder: string, { startComman
   }
 }
 
-/** Waits for a training process whose `experiments run` was killed: it stops by itself after its step. */
-async function waitForOrphan(folder: string, { signal, say }: CellContext): Promise<void> {
-  for (let attempt = 0; !signal.aborted; attempt++) {
+/**
+ * Waits for a training process whose `experiments run` was killed: it stops by itself after its step.
+ * @returns the error of a lock that does not go away.
+ */
+async function waitForOrphan(folder: string, { signal, say }: CellContext): Promise<LockHeldError | undefined> {
+  for (let attempt = 0; ; attempt++) {
     try {
       await (await takeLock(runLockPath(folder))).release();
-      return;
+      return undefined;
     } catch (error) {
-      // The training itself reports a lock that will not go away.
-      if (!(error instanceof LockHeldError) || !error.here || attempt > 600) return;
+      if (!(error instanceof LockHeldError)) throw error;
+      if (!error.here || attempt > 600 || signal.aborted) return error;
       if (attempt === 5) say(`waiting for process ${error.holder?.pid}, which still trains in ${folder}`);
       await sleep(200);
     }
@@ -97,7 +101,20 @@ async function updateSources(folder: string, now: TrainConfig): Promise<void> {
 async function trainCell(cell: Cell, folder: string, record: CellRecord, context: CellContext): Promise<CellRecord> {
   const { experiment, device, signal, say } = context;
   const config = cell.variant.configOf(cell.seed);
+  // The training itself reports a lock that does not go away.
   await waitForOrphan(folder, context);
+  const finished = async (steps: number, seconds: number): Promise<CellRecord['training']> => {
+    const collapsed = await collapseOf(folder, config);
+    if (collapsed !== undefined && experiment.collapsed === 'fail') {
+      return { status: 'failed', seconds, reason: collapsed, collapsed };
+    }
+    await slimRun(folder);
+    return { status: 'done', seconds, steps, ...(collapsed !== undefined && { collapsed }) };
+  };
+  // A process that ended between the reduction of the checkpoint and the record of it has left a finished training, which has no
+  // state of the optimizer to be resumed with. Training reports a damaged checkpoint.
+  const steps = await slimStep(folder).catch(() => undefined);
+  if (steps !== undefined) return { ...record, training: await finished(steps, record.training.seconds) };
   const resumed = await holdsRun(folder);
   if (resumed) await updateSources(folder, config);
   const given = join(folder, 'train.yaml');
@@ -110,11 +127,7 @@ async function trainCell(cell: Cell, folder: string, record: CellRecord, context
   const training = async (): Promise<CellRecord['training']> => {
     const [, step, steps] = /^step (\d+) of (\d+): /m.exec(end.stdout) ?? [];
     if (end.code === 0 && step === steps && step !== undefined) {
-      const collapsed = await collapseOf(folder, config);
-      if (collapsed !== undefined && experiment.collapsed === 'fail') return { ...failed(collapsed), collapsed };
-      await slimRun(folder);
-      const done = { status: 'done' as const, seconds: total, steps: Number(step) };
-      return { ...done, ...(collapsed !== undefined && { collapsed }) };
+      return finished(Number(step), total);
     }
     if (signal.aborted) return { status: 'unfinished', seconds: total };
     return failed(end.code === 0 ? `stopped by a signal at step ${step} of ${steps}` : failureOf(end));
@@ -140,6 +153,7 @@ async function evaluateCell(
   const { name, kind, flags } = evaluation;
   const path = resultPath(folder, name);
   context.say(`evaluation ${name} started`);
+  await removeOutputs(folder, flags, record.seed);
   const own = evaluation.argumentsIn({ cell: folder, out: context.out, seed: record.seed });
   const args = ['evaluate', kind, '--run', folder, ...own, '--out', path];
   const { end, seconds: used } = await runCommand(args, folder, context);
@@ -159,10 +173,16 @@ async function evaluateCell(
   return { ...record, evaluations: { ...record.evaluations, [name]: entry } };
 }
 
-/** What a changed file does to a cell: it starts again, as a whole or in some evaluations. */
+/**
+ * What a changed file does to a cell: it starts again, as a whole or in some evaluations.
+ * @returns the record of what is left; undefined for a cell that starts again.
+ * @throws LockHeldError if a process still trains in the cell.
+ */
 async function restartChanged(folder: string, record: CellRecord, cell: Cell, context: CellContext) {
   const { training, evaluations } = changesOf(record, cell, context.experiment.evaluations);
   if (training.length > 0) {
+    const held = await waitForOrphan(folder, context);
+    if (held !== undefined) throw held;
     context.say(`starts again, since ${training.join(', ')}`);
     await clearCell(folder);
     return undefined;
@@ -170,10 +190,15 @@ async function restartChanged(folder: string, record: CellRecord, cell: Cell, co
   for (const [name, change] of evaluations) {
     context.say(`evaluation ${name} is made again, since ${change}`);
     await rm(resultPath(folder, name), { force: true });
+    await removeOutputs(folder, record.evaluations[name]!.flags, record.seed);
   }
   const kept = Object.entries(record.evaluations).filter(([name]) => !evaluations.has(name));
   return { ...record, evaluations: Object.fromEntries(kept) };
 }
+
+/** Whether a cell's training starts or goes on. */
+const isToTrain = ({ training: { status } }: CellRecord, { retryFailed }: CellContext): boolean =>
+  status === 'unfinished' || (status === 'failed' && retryFailed);
 
 /** Whether a cell has nothing left to do. */
 async function nothingLeft(
@@ -211,18 +236,24 @@ export function failuresOf(record: CellRecord): string[] {
 export const secondsOf = ({ training, evaluations }: CellRecord): number =>
   Object.values(evaluations).reduce((sum, { seconds }) => sum + seconds, training.seconds);
 
-/** The record of a new cell, with what can be copied from a cell of another experiment. */
+/**
+ * Copies a cell of another experiment in place of one that is not trained.
+ * @param start the record of the new cell
+ * @returns the record of the copy; undefined if there is nothing to copy, or a process still trains in the cell.
+ */
 async function reusedRecord(
   start: CellRecord,
   cell: Cell,
   folder: string,
-  { experiment, reuse, say }: CellContext,
-): Promise<CellRecord> {
+  context: CellContext,
+): Promise<CellRecord | undefined> {
+  const { experiment, reuse, say } = context;
   const same = sameCell(cell, experiment, reuse);
-  const copy = same && (await copyCell(same, cell, folder, experiment, start));
-  if (copy === undefined) return start;
+  if (same === undefined || (await waitForOrphan(folder, context)) !== undefined) return undefined;
+  const copy = await copyCell(same, cell, folder, experiment, start);
+  if (copy === undefined) return undefined;
   const names = Object.keys(copy.evaluations);
-  say(`copied from ${same!.folder}: training${names.length > 0 ? `, ${names.join(', ')}` : ''}`);
+  say(`copied from ${same.folder}: training${names.length > 0 ? `, ${names.join(', ')}` : ''}`);
   return copy;
 }
 
@@ -234,20 +265,15 @@ async function runLocked(cell: Cell, folder: string, context: CellContext): Prom
     throw new ExperimentError(`${folder} holds a run that is no cell of an experiment; choose another --out`);
   }
   if (record !== undefined && context.restartChanged) record = await restartChanged(folder, record, cell, context);
-  const resolvedSettings = cell.variant.settings as CellRecord['settings'];
-  record ??= await reusedRecord(
-    newRecord({
-      experiment: experiment.name,
-      variant: cell.variant.name,
-      seed: cell.seed,
-      settings: resolvedSettings,
-      digest: digestOf(resolvedSettings),
-      versions: { vicregl: packageVersion(), onnxruntime: env.versions.node!, node: process.versions.node },
-    }),
-    cell,
-    folder,
-    context,
-  );
+  const settings = cell.variant.settings as CellRecord['settings'];
+  const start = newRecord({
+    ...{ experiment: experiment.name, variant: cell.variant.name, seed: cell.seed },
+    ...{ settings, digest: digestOf(settings) },
+    versions: { vicregl: packageVersion(), onnxruntime: env.versions.node!, node: process.versions.node },
+  });
+  if (record === undefined || isToTrain(record, context)) {
+    record = (await reusedRecord(start, cell, folder, context)) ?? record ?? start;
+  }
   const keep = async (next: CellRecord) => {
     record = { ...next, status: statusOf(next, experiment) };
     await writeRecord(folder, record);
@@ -258,7 +284,7 @@ async function runLocked(cell: Cell, folder: string, context: CellContext): Prom
     return record.status === 'failed' ? 'failed' : 'done';
   }
   await keep(record);
-  if (record.training.status === 'unfinished' || (record.training.status === 'failed' && retryFailed)) {
+  if (isToTrain(record, context)) {
     await keep(await trainCell(cell, folder, record, context));
     const { status, seconds, reason, steps } = record.training;
     if (status === 'unfinished') return 'stopped';
@@ -303,6 +329,13 @@ export async function runCell(cell: Cell, context: CellContext): Promise<CellOut
   }
   try {
     return await runLocked(cell, folder, context);
+  } catch (error) {
+    if (!(error instanceof LockHeldError)) throw error;
+    if (context.signal.aborted) return 'stopped';
+    context.say(
+      `skipped ${cellName(cell)}: ${error.message}, which trains in it; stop it, or remove the file if it has ended`,
+    );
+    return 'busy';
   } finally {
     await lock.release();
   }

@@ -1,146 +1,36 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { stringify } from 'yaml';
 import { long } from '../../test/support/longTests.js';
-import { tinyKeys, trainTiny, writePhotographs } from '../../test/support/tinyRun.js';
-import { buildResult } from '../evaluate/result/buildResult.js';
-import { meanFigure } from '../evaluate/result/figures.js';
+import { type TinyOptions, tinyExperiments } from '../../test/support/tinyExperiments.js';
 import { takeLock } from '../files/processLock.js';
 import type { Report } from '../report/report.js';
 import { loadCheckpoint } from '../train/checkpoint.js';
-import { loadTrainConfig } from '../train/configFile.js';
-import { readRunConfig } from '../train/runFolder.js';
 import { readRecord } from './cellRecord.js';
-import { selectCells } from './cells.js';
-import type { CommandEnd, StartCommand } from './command.js';
-import { loadExperiment } from './experiment.js';
 import { experimentReport } from './report/experimentReport.js';
-import { gatherExperiment } from './report/gather.js';
 import { trainedCells } from './reuseCell.js';
-import { type ExperimentOptions, runExperiment } from './runExperiment.js';
-
-/** Experiments whose commands run in this process: real training, and an evaluation that hashes the trained weights. */
-
-const ended = (stdout: string): CommandEnd => ({ code: 0, signal: null, stdout, stderr: '' });
-const flagOf = (args: readonly string[], flag: string) => args[args.indexOf(flag) + 1]!;
-
-async function trainCommand(args: readonly string[], signal: AbortSignal, stopAt?: number): Promise<CommandEnd> {
-  const run = flagOf(args, '--out');
-  const resume = args.includes('--resume');
-  const config = resume ? await readRunConfig(run) : await loadTrainConfig(flagOf(args, '--config'));
-  const stop = new AbortController();
-  signal.addEventListener('abort', () => stop.abort());
-  const progress = { step: ({ step }: { readonly step: number }) => step === stopAt && stop.abort() };
-  const result = await trainTiny(run, config, { resume, signal: stop.signal, progress: progress as never });
-  return ended(`step ${result.steps} of ${result.totalSteps}: ${result.checkpoint}\n`);
-}
-
-/** Writes a result whose items are bytes of a digest of the weights. */
-async function evaluateCommand(args: readonly string[]): Promise<CommandEnd> {
-  const { tensors } = await loadCheckpoint(flagOf(args, '--run'));
-  const hash = createHash('sha256');
-  for (const [name, { data }] of [...tensors].sort()) {
-    hash.update(name).update(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-  }
-  const items = [...hash.digest()].map((byte) => byte / 255);
-  const figure = meanFigure({ name: 'top1', label: 'top-1', unit: 'share', better: 'higher' }, items);
-  const result = buildResult({
-    kind: 'knn',
-    protocol: 'bytes of the weights',
-    command: [...args],
-    seed: 0,
-    options: {},
-    data: [],
-    items: items.map(String).map((_, i) => `${i}.jpg`),
-    sources: [{ name: 'trained', model: 'x', digest: 'x' } as never],
-    measures: [{ figures: [figure] }],
-    began: performance.now(),
-  });
-  await writeFile(flagOf(args, '--out'), JSON.stringify(result));
-  return ended('');
-}
 
 const sectionNames = ({ sections }: Report): string[] => sections.map(({ title }) => title);
 
 describe('runExperiment', long, () => {
   let root: string;
   let commands: string[];
+  let tiny: Awaited<ReturnType<typeof tinyExperiments>>;
   before(async () => {
-    root = await mkdtemp(join(tmpdir(), 'vicregl-experiment-'));
-    const { seed: _, ...keys } = tinyKeys(join(root, 'photographs'));
-    await writePhotographs(
-      join(root, 'photographs'),
-      Array.from({ length: 8 }, (_, i) => `${i}.jpg`),
-    );
-    await writeFile(join(root, 'base.yaml'), stringify({ ...keys, checkpoints: { every: 2 } }));
+    tiny = await tinyExperiments();
+    ({ root } = tiny);
   });
-  after(() => rm(root, { recursive: true }));
+  after(() => tiny.remove());
 
-  const file = {
-    name: 'tiny',
-    recipe: './base.yaml',
-    variants: { vicregl: {}, vicreg: { loss: { alpha: 1 } } } as object,
-    seeds: [1, 2],
-    baseline: 'vicreg',
-    evaluations: { knn: { train: 'x' } } as object,
-  };
-
-  async function experimentOf(changes: object = {}) {
-    const path = join(root, 'experiment.yaml');
-    await writeFile(path, stringify({ ...file, ...changes }));
-    return loadExperiment(path, {
-      recipePath: assert.fail,
-      evaluationCommand: (_, flags) => Object.entries(flags).map(([key, value]) => `--${key}=${value}`),
-      variables: {},
-    });
-  }
-
-  interface Given extends Partial<ExperimentOptions> {
-    readonly shard?: { readonly index: number; readonly count: number };
-    readonly changes?: object;
-    /** Fails evaluations. */
-    readonly broken?: boolean;
-    /** Step after which the first training stops, as by a signal to the command. */
-    readonly stopAt?: number;
-  }
-
-  async function run(out: string, { shard, changes, broken, stopAt, ...options }: Given = {}) {
-    const experiment = await experimentOf(changes);
+  async function run(out: string, options: TinyOptions = {}) {
     commands = [];
-    const stop = new AbortController();
-    const lines: string[] = [];
-    const startCommand: StartCommand = (args) => {
-      commands.push(args.slice(0, 2).join(' '));
-      const failed = (error: Error) => ({ code: 1, signal: null, stdout: '', stderr: `vicregl: ${error.message}\n` });
-      if (stopAt !== undefined) stop.abort();
-      const end =
-        args[0] === 'train'
-          ? trainCommand(args, new AbortController().signal, stopAt)
-          : broken
-            ? Promise.reject(new Error('no labels'))
-            : evaluateCommand(args);
-      return { ended: end.catch(failed), stop: () => undefined };
-    };
-    const summary = await runExperiment(selectCells(experiment, shard && { shard }), {
-      ...{ experiment, out: join(root, out), device: 'cpu', retryFailed: false, restartChanged: false, reuse: [] },
-      ...{ startCommand, signal: stop.signal, say: (line: string) => lines.push(line) },
-      ...options,
-    });
-    return { summary, lines };
+    const ran = await tiny.run(out, options);
+    ({ commands } = ran);
+    return ran;
   }
-
-  const gather = async (outs: readonly string[], floors?: string) => {
-    const folders = outs.map((out) => join(root, out));
-    return gatherExperiment(folders, floors === undefined ? {} : { floors: join(root, floors) });
-  };
-  const figures = async (...outs: string[]) => {
-    const { seconds: _, curves: __, ...report } = await gather(outs);
-    return report;
-  };
+  const gather = (outs: readonly string[], floors?: string) => tiny.gather(outs, floors);
+  const figures = (...outs: string[]) => tiny.figures(...outs);
 
   it('trains and evaluates all cells once, keeps small checkpoints, and compares with the baseline', async () => {
     const { summary, lines } = await run('whole');

@@ -1,6 +1,6 @@
 import { makeFolder } from '../files/output.js';
 import { readRecord } from './cellRecord.js';
-import { type Cell, cellFolder, cellName } from './cells.js';
+import { type Cell, cellFolder, cellName, selectCells } from './cells.js';
 import { changesOf } from './changes.js';
 import { writeDefinition } from './definition.js';
 import { ExperimentError } from './experimentError.js';
@@ -23,12 +23,13 @@ export interface ExperimentOptions extends Omit<CellContext, 'say'> {
 }
 
 /**
- * Checks that the cells in the folder were run with the settings that the experiment has now.
+ * Checks that the cells in the folder were run with the settings that the experiment has now: all of them, since the report compares
+ * those that this process leaves alone too.
  * @throws ExperimentError naming the cells and the keys that differ.
  */
-async function refuseChanged(cells: readonly Cell[], { experiment, out }: ExperimentOptions): Promise<void> {
+async function refuseChanged({ experiment, out }: ExperimentOptions): Promise<void> {
   const lines: string[] = [];
-  for (const cell of cells) {
+  for (const cell of selectCells(experiment)) {
     const record = await readRecord(cellFolder(out, cell));
     if (record === undefined) continue;
     if (record.experiment !== experiment.name) {
@@ -78,7 +79,7 @@ function createEstimate() {
  */
 export async function runExperiment(cells: readonly Cell[], options: ExperimentOptions): Promise<ExperimentSummary> {
   const { out, experiment, signal, say } = options;
-  if (!options.restartChanged) await refuseChanged(cells, options);
+  if (!options.restartChanged) await refuseChanged(options);
   await makeFolder(out);
   await writeDefinition(out, experiment);
   const began = performance.now();

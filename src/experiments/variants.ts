@@ -5,6 +5,9 @@ import type { ExperimentDocument } from './readExperimentFile.js';
 
 /** Variants of an experiment: those that its file names, crossed with its matrix. */
 
+/** What the folder of an experiment holds beside its variants. */
+const TAKEN = new Set(['report', 'experiment.json']);
+
 /** A variant as keys and values, before they are laid over the recipe. */
 export interface VariantSettings {
   readonly name: string;
@@ -96,6 +99,12 @@ export function crossVariants({ path, variants, matrix }: ExperimentDocument): V
     );
   }
   const named = crossed.map((variant) => (variant.name === '' ? { ...variant, name: 'base' } : variant));
+  const taken = named.find(({ name }) => TAKEN.has(name));
+  if (taken !== undefined) {
+    throw new ExperimentError(
+      `${path}: a variant cannot be named ${taken.name}: the folder of the experiment has another file or folder of that name; choose another`,
+    );
+  }
   const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) < i);
   if (twice !== undefined) {
     throw new ExperimentError(

@@ -7,6 +7,16 @@ import { stepNames } from './stepConfig.js';
 const isKept = (name: string): boolean => !name.includes('/') || name.startsWith(stepNames.state(EMA_SLOT, ''));
 
 /**
+ * The step of a run whose last checkpoint was reduced: its training is finished. Undefined for any other.
+ * @throws CheckpointError for a damaged checkpoint.
+ */
+export async function slimStep(run: string): Promise<number | undefined> {
+  if ((await listCheckpoints(run)).length === 0) return undefined;
+  const { step, tensors } = await loadCheckpoint(run);
+  return [...tensors.keys()].every(isKept) ? step : undefined;
+}
+
+/**
  * Reduces the checkpoints of a finished run to the weights and running statistics of the last one, about a third of its bytes.
  * The run can still be exported and evaluated, but not continued.
  * @throws CheckpointError for a run without a checkpoint, or a damaged one.

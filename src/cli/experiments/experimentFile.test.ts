@@ -97,6 +97,18 @@ describe('loadExperiment', () => {
       `${minimal}evaluations: {matches: {images: x, augment: 3}}`,
       /evaluations\.matches\.augment: 3 is not true or false/,
     ],
+    'a variant with the name of the report': [
+      `${minimal}variants: {report: {}}`,
+      /a variant cannot be named report: .*choose another/,
+    ],
+    'a value of the matrix with the name of the report': [
+      `${minimal}matrix: {network: {report: {}, other: {epochs: 2}}}`,
+      /a variant cannot be named report/,
+    ],
+    'an output that is a part of the run': [
+      `${minimal}evaluations: {segmentation: {data: x, outHead: "\${CELL}/checkpoints"}}`,
+      /evaluations\.segmentation\.outHead: .*the cell itself uses this name/,
+    ],
     'a variable that is not set': [
       `${minimal}evaluations: {knn: {train: "\${DATAA}/x"}}`,
       /evaluations\.knn, train: the variable DATAA is not set; set it/,

@@ -8,10 +8,13 @@ import { type CurvePoint, createCurvePoints } from '../../train/curvePoints.js';
 import { readRunLog } from '../../train/runLog.js';
 import { type CellRecord, readRecord } from '../cellRecord.js';
 import { cellFolder } from '../cells.js';
-import { type Definition, readDefinition } from '../definition.js';
+import { settingsChanges } from '../changes.js';
+import type { Definition } from '../definition.js';
 import { ExperimentError } from '../experimentError.js';
 import { failuresOf, resultPath, secondsOf } from '../runCell.js';
 import { pairedValues, type SeedInterval, seedInterval } from '../statistics/seedInterval.js';
+import { completeDefinition, mergeDefinitions, union } from './mergeDefinitions.js';
+import { type MeasuredCell, measuredCells, requireSame } from './requireSame.js';
 import { seedValues } from './seedValues.js';
 
 /** Results of an experiment's cells, from one or several folders, as figures of variants. */
@@ -63,45 +66,6 @@ interface GatheredCell {
   readonly results: ReadonlyMap<string, EvaluationResult>;
 }
 
-function union<T>(lists: readonly (readonly T[])[], keyOf: (item: T) => string | number): T[] {
-  return [...new Map(lists.flat().map((item) => [keyOf(item), item])).values()];
-}
-
-/** The definitions of several folders as one. @throws ExperimentError for folders of different experiments. */
-function mergeDefinitions(folders: readonly string[], definitions: readonly Definition[]): Definition {
-  const [first] = definitions;
-  for (const [i, { name, variants }] of definitions.entries()) {
-    if (name !== first!.name) {
-      throw new ExperimentError(
-        `${folders[0]} is of the experiment "${first!.name}", and ${folders[i]} of "${name}"; report them one by one`,
-      );
-    }
-    for (const { name: variant, digest } of variants) {
-      const other = first!.variants.find((each) => each.name === variant);
-      if (other !== undefined && other.digest !== digest) {
-        throw new ExperimentError(
-          `variant ${variant} has other settings in ${folders[i]} than in ${folders[0]}; run both with the same file`,
-        );
-      }
-    }
-  }
-  return {
-    ...first!,
-    variants: union(
-      definitions.map(({ variants }) => variants),
-      ({ name }) => name,
-    ),
-    seeds: union(
-      definitions.map(({ seeds }) => seeds),
-      (seed) => seed,
-    ),
-    evaluations: union(
-      definitions.map(({ evaluations }) => evaluations),
-      ({ name }) => name,
-    ),
-  };
-}
-
 async function readCell(
   folders: readonly string[],
   variant: Definition['variants'][number],
@@ -128,9 +92,11 @@ async function readCell(
   // Shards of one experiment do not overlap, but folders may.
   const cell = found.sort((a, b) => b.results.size - a.results.size)[0];
   if (cell === undefined) return { problem: 'not run' };
-  if (cell.record.digest !== variant.digest) {
+  const changes = settingsChanges(cell.record, variant);
+  if (changes.length > 0) {
     throw new ExperimentError(
-      `${cell.folder} was run with other settings than ${variant.name} has now; run it again with --restart-changed`,
+      `${cell.folder} was run with other settings than ${variant.name} has now (${changes.join(', ')}); ` +
+        'run vicregl experiments run with the current file again, with --restart-changed if it names these keys',
     );
   }
   const lacking = evaluations.filter(({ name }) => !cell.results.has(name)).map(({ name }) => name);
@@ -182,36 +148,7 @@ function baselineRows(cells: readonly { readonly cell: GatheredCell; readonly re
   });
 }
 
-const sameItems = (a: EvaluationResult, b: EvaluationResult): boolean =>
-  JSON.stringify(a.items) === JSON.stringify(b.items) &&
-  JSON.stringify(a.data.map(({ role, fingerprint }) => [role, fingerprint])) ===
-    JSON.stringify(b.data.map(({ role, fingerprint }) => [role, fingerprint]));
-
-/** Cells that have a result of an evaluation. */
-function measuredCells(cells: readonly GatheredCell[], evaluation: string) {
-  return cells.flatMap((cell) => {
-    const result = cell.results.get(evaluation);
-    return result === undefined ? [] : [{ cell, result }];
-  });
-}
-
-/** @throws ExperimentError for cells that were evaluated on other images, or in another way, than the first. */
-function requireSame(evaluation: string, measured: ReturnType<typeof measuredCells>): void {
-  const [first] = measured;
-  for (const { cell, result } of measured.slice(1)) {
-    const what = !sameItems(result, first!.result)
-      ? 'on other images'
-      : result.protocol !== first!.result.protocol
-        ? 'with another protocol'
-        : undefined;
-    if (what === undefined) continue;
-    throw new ExperimentError(
-      `evaluation ${evaluation} was made ${what} in ${cell.folder} than in ${first!.cell.folder}; make it again on the same data and with the same flags and seed`,
-    );
-  }
-}
-
-const rowOf = (name: string, measured: ReturnType<typeof measuredCells>): Row => ({
+const rowOf = (name: string, measured: readonly MeasuredCell<GatheredCell>[]): Row => ({
   name,
   bySeed: new Map(measured.map(({ cell, result }) => [cell.seed, result.subjects[0]!])),
 });
@@ -357,9 +294,9 @@ export async function gatherExperiment(
   folders: readonly string[],
   { floors }: { readonly floors?: string } = {},
 ): Promise<ExperimentReport> {
-  const definition = mergeDefinitions(folders, await inOrder(folders, readDefinition));
+  const definition = mergeDefinitions(folders, await inOrder(folders, completeDefinition));
   const { cells, missing } = await readCells(folders, definition);
-  const floorCells = floors === undefined ? [] : (await readCells([floors], await readDefinition(floors))).cells;
+  const floorCells = floors === undefined ? [] : (await readCells([floors], await completeDefinition(floors))).cells;
   const ofVariant = (name: string) => cells.filter((cell) => cell.variant === name);
   const curves = await Promise.all(
     definition.variants.map(async ({ name }) => ({ variant: name, runs: await curvesOf(ofVariant(name)) })),

@@ -1,5 +1,6 @@
 import { compareFigures, meanFigure } from '../../evaluate/result/figures.js';
 import { isMean } from './isMean.js';
+import { type OptionDifference, optionDifferences } from './optionDifferences.js';
 import type { ResultFile } from './readResults.js';
 
 /** A figure of one subject less that of another, paired by item. */
@@ -9,13 +10,21 @@ export interface Difference {
   readonly interval: readonly [number | null, number | null];
 }
 
+/** Whether two files have values of the same items. */
+const isPaired = ({ result: { items } }: ResultFile, { result: other }: ResultFile): boolean =>
+  items !== undefined && items.length >= 2 && JSON.stringify(items) === JSON.stringify(other.items);
+
+/** The options that keep the models of two files of the same items from being compared. */
+export const obstaclesAcross = (a: ResultFile, b: ResultFile): OptionDifference[] =>
+  isPaired(a, b) ? optionDifferences(a.result, b.result) : [];
+
 /**
  * Paired differences of the models that two files evaluate, for figures that are means over items. None where the files
- * lack the values of items, or have other items.
+ * lack the values of items, have other items, or were measured with other options.
  */
-export function differencesAcross({ result: a }: ResultFile, { result: b }: ResultFile): Difference[] {
-  if (a.items === undefined || b.items === undefined || a.items.length < 2) return [];
-  if (JSON.stringify(a.items) !== JSON.stringify(b.items)) return [];
+export function differencesAcross(of: ResultFile, less: ResultFile): Difference[] {
+  if (!isPaired(of, less) || obstaclesAcross(of, less).length > 0) return [];
+  const [a, b] = [of.result, less.result];
   const measured = [a, b].map(({ subjects: [subject] }, i) => ({
     name: String(i),
     figures: subject!.figures.flatMap((figure) => {
@@ -23,7 +32,7 @@ export function differencesAcross({ result: a }: ResultFile, { result: b }: Resu
       return values !== undefined && isMean(figure.value, values) ? [meanFigure(figure, values)] : [];
     }),
   }));
-  return compareFigures(measured, a.items.length, { seed: a.seed }).comparisons.map(
+  return compareFigures(measured, a.items!.length, { seed: a.seed }).comparisons.map(
     ({ figure, difference, interval }) => ({ figure, difference, interval }),
   );
 }

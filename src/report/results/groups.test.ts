@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { random, type TinySubject, tinyResult, trained } from '../../../test/support/tinyResults.js';
+import { renderMarkdown } from '../markdown.js';
 import { differencesAcross } from './acrossFiles.js';
 import { groupResults } from './groups.js';
+import { resultsReport } from './resultSections.js';
 
 const file = (path: string, subjects: readonly TinySubject[], over: Parameters<typeof tinyResult>[1] = {}) => ({
   path,
@@ -83,6 +85,17 @@ describe('differencesAcross', () => {
     assert.deepEqual(differencesAcross({ path: 'b', result: printed }, a), []);
     const nulls = file('b', [{ ...pico, more: { perItem: { top1: [1, null, 0, 1, 0, 1, 0, 1] } } }]);
     assert.deepEqual(differencesAcross(nulls, a), []);
+  });
+
+  it('has none for files that were measured with other options, unless these follow from the model', () => {
+    const a = file('a', [trained()]);
+    assert.deepEqual(differencesAcross(file('b', [pico], { options: { k: 3, augmented: true } }), a), []);
+    assert.equal(differencesAcross(file('b', [pico], { options: { k: 3, crop: 96 } }), a).length, 1);
+    const report = resultsReport([a, file('b', [pico], { options: { k: 3, augmented: true } })]);
+    const text = renderMarkdown(report);
+    assert.doesNotMatch(text, /Paired differences across files/);
+    assert.match(text, /No paired differences of `b` and `a`, which were measured with other values of `augmented`\./);
+    assert.doesNotMatch(renderMarkdown(resultsReport([a, file('b', [pico])])), /No paired differences/);
   });
 
   it('has none for figures that are another statistic of the items, such as their median', () => {

@@ -6,7 +6,7 @@ import { differencesPlot, type PlottedDifferences } from '../plots/differencesPl
 import { intervalsPlot } from '../plots/intervalsPlot.js';
 import type { Block, Measure, Report, Section, Text, Unit } from '../report.js';
 import { aboutText, countText, dataName, KIND_TITLES, plural } from './about.js';
-import { differencesAcross } from './acrossFiles.js';
+import { differencesAcross, obstaclesAcross } from './acrossFiles.js';
 import { type Group, groupResults } from './groups.js';
 import type { ResultFile } from './readResults.js';
 
@@ -198,6 +198,17 @@ function optionNotes(files: readonly ResultFile[]): Text[] {
   });
 }
 
+/** Files whose models are not compared with that of the first, since they were measured in another way. */
+function obstacleNotes([first, ...others]: readonly ResultFile[]): Text[] {
+  return others.flatMap((other): Text[] => {
+    const names = obstaclesAcross(other, first!).map(({ name }) => name);
+    if (names.length === 0) return [];
+    const options = names.flatMap((name, i) => [...(i > 0 ? [', '] : []), { code: name }]);
+    const files = [{ code: other.path }, ' and ', { code: first!.path }];
+    return [['No paired differences of ', ...files, ', which were measured with other values of ', ...options, '.']];
+  });
+}
+
 /** How a command is typed. */
 const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
@@ -223,6 +234,7 @@ function notes({ data, files }: Group): Text[] {
     ...warnings,
     ...dataNotes,
     ...optionNotes(files),
+    ...obstacleNotes(files),
     ...fileNotes,
     'In brackets: 95 % bootstrap intervals over the items. Differences are paired by item.',
   ];

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { tinyResult, trained } from '../../../test/support/tinyResults.js';
+import type { EvaluationResult } from '../../evaluate/result/schema.js';
+import { requireSame } from './requireSame.js';
+
+const first = tinyResult([trained()]);
+const compare = (other: Partial<EvaluationResult>) =>
+  requireSame('knn', [
+    { cell: { folder: 'a' }, result: first },
+    { cell: { folder: 'b' }, result: { ...first, ...other } },
+  ]);
+
+describe('requireSame', () => {
+  it('takes results of the same images and options, wherever the images are', () => {
+    compare({ data: first.data.map((data) => ({ ...data, source: 'elsewhere' })), options: { k: 3, crop: 96 } });
+  });
+
+  it('refuses others, and says what differs', () => {
+    const data = first.data.map((each, i) => (i === 0 ? { ...each, images: 4000 } : each));
+    for (const [other, message] of [
+      [{ items: first.items!.toReversed() }, /^evaluation knn was made on other images in b than in a; make it again/],
+      [{ data: first.data.slice(1) }, /on other images in b than in a;/],
+      [{ data }, /on other images in b than in a \(4,000 and 8 train images\);/],
+      [{ options: { k: 5 }, protocol: 'x' }, /with other options in b than in a \(k is 5 and 3\);/],
+      [{ options: { k: 3, augmented: true } }, /\(augmented is true and absent\)/],
+      [{ protocol: 'x' }, /with another protocol in b than in a;/],
+    ] as const) {
+      assert.throws(() => compare(other), { name: 'ExperimentError', message });
+    }
+  });
+});

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { tinyResult, trained } from '../../../test/support/tinyResults.js';
+import type { EvaluationResult } from '../../evaluate/result/schema.js';
+import { optionDifferences } from './optionDifferences.js';
+
+type Kind = EvaluationResult['kind'];
+const of = (kind: Kind, options: EvaluationResult['options'], ...flags: string[]) =>
+  tinyResult([trained()], { kind, options, command: ['evaluate', kind, ...flags] });
+const names = (a: EvaluationResult, b: EvaluationResult) => optionDifferences(a, b).map(({ name }) => name);
+
+describe('optionDifferences', () => {
+  it('has options with other values, and those that one result lacks', () => {
+    const a = of('matches', { augmented: true, pairs: 4, views: [{ kind: 'x' }], steps: 1 });
+    const b = of('matches', { augmented: false, pairs: 4, views: [{ kind: 'x' }] });
+    assert.deepEqual(optionDifferences(a, b), [
+      { name: 'augmented', values: ['true', 'false'] },
+      { name: 'steps', values: ['1', 'absent'] },
+    ]);
+    assert.deepEqual(names(b, a), ['augmented', 'steps']);
+  });
+
+  it('takes the distance of results before there was a choice for l2', () => {
+    const old = of('matches', {});
+    assert.deepEqual(names(old, of('matches', { distance: 'l2' })), []);
+    assert.deepEqual(optionDifferences(of('homography', { distance: 'cosine' }), old), [
+      { name: 'distance', values: ['"cosine"', '"l2"'] },
+    ]);
+  });
+
+  it('leaves out what was found', () => {
+    const found = (value: number) => ({ chance: { a: value }, chosenLearningRates: value, duplicates: value });
+    assert.deepEqual(names(of('linear', found(1)), of('linear', { ...found(2), unanswerable: 3 })), []);
+  });
+
+  it('leaves out what follows from the model, unless a flag gave it', () => {
+    const sizes = (crop: number) => ({ crop, resize: crop + 20 });
+    for (const kind of ['knn', 'linear', 'retrieval'] as const) {
+      const a = of(kind, sizes(96));
+      assert.deepEqual(names(a, of(kind, sizes(128))), []);
+      assert.deepEqual(names(a, of(kind, sizes(128), '--crop', '128')), ['crop', 'resize']);
+      assert.deepEqual(names(a, of(kind, sizes(128), '--crop=128')), ['crop', 'resize']);
+      assert.deepEqual(names(a, of(kind, { crop: 96, resize: 160 }, '--resize=160')), ['resize']);
+    }
+    assert.deepEqual(names(of('matches', { crop: 96 }), of('matches', { crop: 128 })), []);
+    assert.deepEqual(names(of('segmentation', { crop: 96 }), of('segmentation', { crop: 128 })), ['crop']);
+    const rates = (rate: number) => ({ learningRates: [rate] });
+    assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.02))), []);
+    assert.deepEqual(names(of('linear', rates(0.3)), of('linear', rates(0.1), '--lr=0.1')), ['learningRates']);
+  });
+});

@@ -1,0 +1,47 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { EvaluationResult } from '../../evaluate/result/schema.js';
+
+/** Whether two results were measured with the same options. */
+
+/** Options that say what was found, not how it was measured. */
+const FOUND = new Set(['chance', 'chosenLearningRates', 'duplicates', 'unanswerable']);
+
+/** What options meant that results of older versions lack. */
+const BEFORE: Readonly<Record<string, unknown>> = { distance: 'l2' };
+
+const SIZES = { crop: ['--crop'], resize: ['--crop', '--resize'] };
+
+/**
+ * Options that follow from the model or its run unless a flag gives them: each model is then measured as it is meant to be used, and
+ * the results can be compared.
+ */
+const FOLLOWED: Readonly<Record<EvaluationResult['kind'], Readonly<Record<string, readonly string[]>>>> = {
+  knn: SIZES,
+  linear: { ...SIZES, learningRates: ['--lr'] },
+  retrieval: SIZES,
+  segmentation: {},
+  matches: { crop: ['--crop'] },
+  homography: {},
+};
+
+/** An option that is not the same in two results, with both values as JSON. */
+export interface OptionDifference {
+  readonly name: string;
+  readonly values: readonly [string, string];
+}
+
+const isGiven = ({ command }: EvaluationResult, flags: readonly string[]): boolean =>
+  command.some((word) => flags.includes(word.split('=')[0]!));
+
+/** The options of results of one kind that differ, where they decide how something was measured. */
+export function optionDifferences(a: EvaluationResult, b: EvaluationResult): OptionDifference[] {
+  const names = new Set([...Object.keys(a.options), ...Object.keys(b.options)]);
+  return [...names].flatMap((name): OptionDifference[] => {
+    if (FOUND.has(name)) return [];
+    const [of, other] = [a, b].map(({ options }) => options[name] ?? BEFORE[name]);
+    const flags = FOLLOWED[a.kind][name];
+    const follows = flags !== undefined && !isGiven(a, flags) && !isGiven(b, flags);
+    if (follows || isDeepStrictEqual(of, other)) return [];
+    return [{ name, values: [JSON.stringify(of) ?? 'absent', JSON.stringify(other) ?? 'absent'] }];
+  });
+}
