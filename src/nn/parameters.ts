@@ -52,7 +52,7 @@ export interface RankOf {
   readonly size: number;
 }
 
-export const ONE_RANK: RankOf = { rank: 0, size: 1 };
+const ONE_RANK: RankOf = { rank: 0, size: 1 };
 
 /** Weights that do not fit the network. */
 export class ParameterError extends Error {
