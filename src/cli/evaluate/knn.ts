@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { DataError } from '../../data/dataError.js';
 import { checkSizes, embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
-import { knnAccuracy } from '../../evaluate/classification/knnAccuracy.js';
+import { knnAccuracy, requireNeighbours } from '../../evaluate/classification/knnAccuracy.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { realNumber } from '../realNumber.js';
 import { wholeNumber } from '../wholeNumber.js';
@@ -55,7 +55,12 @@ export function registerEvaluateKnn(evaluate: Command): void {
           const measures = await measureSubjects(
             sources,
             async (subject, source) => {
-              const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
+              const embedded = await embedSplit(subject, source, split, {
+                ...sizes,
+                cache,
+                progress,
+                checkTrain: (train) => requireNeighbours(train, k),
+              });
               const settings = {
                 k,
                 temperature,

@@ -19,6 +19,11 @@ export interface EmbedSplitOptions {
   readonly progress?: WorkProgress;
 }
 
+export interface EmbedBothOptions extends EmbedSplitOptions {
+  /** Throws for training images that do not suffice. They are checked before the test images are embedded. */
+  readonly checkTrain?: (train: EmbeddedImages) => void;
+}
+
 /** Options of one set of images. */
 export interface EmbedLabelledOptions extends EmbedSplitOptions {
   /** Whether the network sees the crops mirrored left to right. Default false. */
@@ -39,21 +44,20 @@ const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
 /**
  * Representations of both halves of a split.
- * @throws ImageError for sizes that do not fit the subject, EngineError.
+ * @throws ImageError for sizes that do not fit the subject, EngineError; what `checkTrain` throws.
  */
 export async function embedSplit(
   subject: Subject,
   source: SubjectSource,
   split: LabelledSplit,
-  options: EmbedSplitOptions,
+  { checkTrain, ...options }: EmbedBothOptions,
 ): Promise<EmbeddedSplit> {
   checkSizes(subject, options);
   const { progress = silentProgress } = options;
   progress.begin(`${source.name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
-  return {
-    train: await embedLabelled(subject, source, split.train, options),
-    test: await embedLabelled(subject, source, split.test, options),
-  };
+  const train = await embedLabelled(subject, source, split.train, options);
+  checkTrain?.(train);
+  return { train, test: await embedLabelled(subject, source, split.test, options) };
 }
 
 /** @throws ImageError for sizes that do not fit the subject. */
