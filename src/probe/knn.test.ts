@@ -61,6 +61,39 @@ describe('k-NN classification', () => {
     await warm.close();
   });
 
+  it('classifies by the nearest neighbour of each class at the lowest temperatures, and by their number at the highest', async () => {
+    const bank = vectors(
+      [
+        [1, 0],
+        [1, 0.1],
+        [1, 0.5],
+        [1, 1],
+        [1, -1],
+      ],
+      [2, 1, 0, 0, 0],
+    );
+    const queries = vectors(
+      [
+        [5, 0],
+        [5, 0],
+        [5, 0],
+        [5, 0],
+      ],
+      [0, 1, 2, 3],
+    );
+    for (const [temperature, expected] of [
+      [0.001, [2, 1, 0, 3]],
+      [1e-5, [2, 1, 0, 3]],
+      [Number.MIN_VALUE, [2, 1, 0, 3]],
+      [100, [0, 2, 1, 3]],
+      [Number.MAX_VALUE, [0, 2, 1, 3]],
+    ] as const) {
+      const own = createKnn({ k: 5, temperature, classes: 4 });
+      assert.deepEqual([...(await own.ranks(bank, queries))], expected, `temperature ${temperature}`);
+      await own.close();
+    }
+  });
+
   it('the length of a vector does not matter, and a vector of zeros is similar to none', async () => {
     const bank = vectors(
       [

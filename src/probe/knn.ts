@@ -61,6 +61,33 @@ export function searchGraph(queries: number, bank: number, channels: number, k: 
   return graph;
 }
 
+/** Below every score of a class that a neighbour votes for. */
+const NO_VOTE = -2;
+
+/**
+ * Scores that order the classes as the sums of exp(similarity / temperature) do, and are finite at every temperature: the logarithm
+ * of the sum, times the temperature where that is below 1. The sum itself overflows below a temperature of about 0.0014.
+ * @param labels of the neighbours.
+ * @param distances of the neighbours: negated similarities.
+ * @returns a score of each class; not finite for a class with a similarity that is not.
+ */
+function classScores(
+  labels: readonly number[],
+  distances: Float32Array,
+  { temperature, classes }: Pick<KnnOptions, 'temperature' | 'classes'>,
+): Float64Array {
+  const largest = new Float64Array(classes).fill(NO_VOTE);
+  labels.forEach((label, i) => {
+    largest[label] = Math.max(largest[label]!, -distances[i]!);
+  });
+  const sums = new Float64Array(classes);
+  labels.forEach((label, i) => {
+    sums[label] = sums[label]! + Math.exp((-distances[i]! - largest[label]!) / temperature);
+  });
+  const unit = Math.max(1, temperature);
+  return sums.map((sum, c) => (sum === 0 ? NO_VOTE : largest[c]! / unit + Math.min(1, temperature) * Math.log(sum)));
+}
+
 interface Search {
   readonly shape: string;
   readonly session: Awaited<ReturnType<typeof createSession>>;
@@ -97,11 +124,8 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
         const distances = found.get('distances')!.data as Float32Array;
         const neighbours = found.get('neighbours')!.data as BigInt64Array;
         for (let q = 0; q < batch && start + q < count; q++) {
-          const scores = new Float64Array(classes);
-          for (let i = q * k; i < (q + 1) * k; i++) {
-            const label = bank.labels[Number(neighbours[i])]!;
-            scores[label] = scores[label]! + Math.exp(-distances[i]! / temperature);
-          }
+          const own = Array.from({ length: k }, (_, i) => bank.labels[Number(neighbours[q * k + i])]!);
+          const scores = classScores(own, distances.subarray(q * k, (q + 1) * k), { temperature, classes });
           ranks[start + q] = classRank(scores, queries.labels[start + q]!);
         }
         progress.advance(Math.min(batch, count - start));
@@ -115,7 +139,7 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
   };
 }
 
-/** Share of the ranks below n. */
+/** Share of the ranks below n; NaN for no ranks. */
 export function topShare(ranks: Uint32Array, n: number): number {
   return ranks.reduce((right, rank) => right + (rank < n ? 1 : 0), 0) / ranks.length;
 }
