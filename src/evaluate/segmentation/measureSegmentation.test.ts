@@ -15,7 +15,7 @@ import { headMaps, protocolOf } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
 import { createSegmenter } from './segmenter.js';
-import { copyWindow, paddedSize, windowsOf } from './windows.js';
+import { copyWindow, paddedSize, windowOptions, windowsOf } from './windows.js';
 
 const convNext = protocolOf({ family: 'convnext', depths: [1, 1], widths: [4, 8], layerScale: 0 });
 const resNet = protocolOf({ family: 'resnet', block: 'basic', layers: [1], width: 8 });
@@ -282,6 +282,16 @@ describe('windows', () => {
     assert.ok(cut.every(({ width, height, top }) => width === 512 && height === 500 && top === 0));
     assert.deepEqual(paddedSize({ width: 33, height: 64 }, 32), { width: 64, height: 64 });
     assert.deepEqual(paddedSize({ width: 33, height: 10 }, 32, 96), { width: 96, height: 96 });
+  });
+
+  it('are two thirds of their side apart by default, at least a pixel and at most the side', () => {
+    assert.deepEqual(windowOptions(512), { side: 512, step: 341 });
+    assert.deepEqual(windowOptions(1), { side: 1, step: 1 });
+    assert.deepEqual(windowOptions(64, 100), { side: 64, step: 64 });
+    assert.deepEqual(
+      windowsOf({ width: 3, height: 1 }, windowOptions(1)).map(({ left }) => left),
+      [0, 1, 2],
+    );
   });
 
   it('are mirrored without their padding', () => {
