@@ -25,7 +25,7 @@ import {
   resultData,
   runEvaluation,
 } from './evaluation.js';
-import { addLabelledFlags, type LabelledFlags, withLabelledData } from './labelledData.js';
+import { addLabelledFlags, type LabelledData, type LabelledFlags, withLabelledData } from './labelledData.js';
 
 interface RetrievalFlags extends EvaluationFlags, Omit<LabelledFlags, 'train'> {
   readonly train?: string;
@@ -137,7 +137,7 @@ function partsOf(
     protocol: `retrieval by cosine similarity of representations, ${protocol}`,
     options: { ...options, k: [...ks], unanswerable },
     items,
-    measures: measures.map(({ figures }) => ({ figures })),
+    measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
     ...(unanswerable > 0 && { notes: [note] }),
   };
 }
@@ -147,7 +147,7 @@ async function fromTest(
   context: EvaluationContext,
   ks: readonly number[],
 ): Promise<EvaluationParts> {
-  return withLabelledData(flags, context, async ({ split, duplicates, describe }) => {
+  const measured = async ({ split, duplicates, describe }: LabelledData): Promise<EvaluationParts> => {
     const { evaluated, sources, cache, progress } = context;
     const sizes = askedSizes(flags, evaluated.sizes);
     const measures = await measureSubjects(
@@ -164,7 +164,9 @@ async function fromTest(
     const options = { ...sizes, classes: split.classes.length, duplicates: { count, by } };
     const parts = partsOf(measures, ks, options, 'test images among training images');
     return { ...parts, data, notes: [...notes, ...(parts.notes ?? [])] };
-  });
+  };
+  // A query of a class that the gallery lacks is left out and counted.
+  return withLabelledData(flags, context, measured, { newClasses: true });
 }
 
 async function amongEachOther(
