@@ -68,11 +68,12 @@ export function registerEvaluateKnn(evaluate: Command): void {
                 progress,
                 ...(threads !== undefined && { session: { threads } }),
               };
-              return { embedded, ...(await knnAccuracy(source, embedded, settings)) };
+              const items = embeddedNames(split.test, embedded.test);
+              return { embedded, items, ...(await knnAccuracy(source, embedded, settings)) };
             },
             (source) => checkSizes(source, sizes),
           );
-          const { embedded } = measures[0]!;
+          const { embedded, items } = measures[0]!;
           return {
             kind: 'knn' as const,
             protocol: `k-NN classification of representations by cosine similarity, k = ${k}, temperature ${temperature}`,
@@ -83,8 +84,8 @@ export function registerEvaluateKnn(evaluate: Command): void {
               classes,
               duplicates: { count: duplicates.count, by: duplicates.by },
             },
-            items: embeddedNames(split.test, embedded.test),
-            measures: measures.map(({ figures }) => ({ figures })),
+            items,
+            measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
             ...describe(embedded),
           };
         }),

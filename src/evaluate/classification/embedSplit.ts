@@ -102,7 +102,16 @@ export async function embedLabelled(
     let computed = false;
     const kind = mirrored ? 'mirrored representation' : 'representation';
     const contents = cache.keeps ? await contentDigest(images.source, indices) : '';
-    const key = { kind, digest, fingerprint, contents, resize, crop, indices: [...indices] };
+    const key = {
+      kind,
+      digest,
+      provider: subject.provider,
+      fingerprint,
+      contents,
+      resize,
+      crop,
+      indices: [...indices],
+    };
     const { tensors, metadata } = await cache.part(key, async () => {
       computed = true;
       const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };

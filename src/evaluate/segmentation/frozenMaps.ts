@@ -29,7 +29,7 @@ export interface FrozenMapsOptions {
   readonly crop: number;
   /** Whether mirrored windows are computed too. */
   readonly flip: boolean;
-  /** Identifies what the subject computes. */
+  /** Digest of the subject. */
   readonly digest: string;
   readonly cache: FeatureCache;
   /** Maps that are held in memory, in bytes. The others are read from the cache for every crop. */
@@ -107,6 +107,7 @@ export async function freezeMaps(
     const key = {
       kind: 'segmentation-maps',
       digest,
+      provider: subject.provider,
       image: pair.imageDigest,
       maps: maps.map(({ name }) => name),
       window,

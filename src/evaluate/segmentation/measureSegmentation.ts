@@ -115,8 +115,9 @@ export async function measureSegmentation(
       });
 
   progress.begin(`${name}, training`, steps, 'steps');
+  const by = { digest, provider: subject.provider };
   const training = {
-    digest,
+    ...by,
     // Which numbers of the masks are which classes.
     layout: data.layout,
     images: data.train.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]),
@@ -149,7 +150,7 @@ export async function measureSegmentation(
       classes,
       runs: Math.max(1, Math.min(subject.runs, Math.floor(LOGIT_BYTES / (window.side ** 2 * classes * 4)))),
       cache: kept,
-      key: { digest, head: sha256(head), window, layout: data.layout },
+      key: { ...by, head: sha256(head), window, layout: data.layout },
       progress,
       ...(onPrediction && { onPrediction }),
     });
