@@ -24,6 +24,8 @@ describe('featureCache', () => {
           return part(value);
         });
       await get('a', 1);
+      assert.deepEqual(await Promise.all(['a', 'b'].map((key) => featureCache(dir).has(keyOf(key)))), [true, false]);
+      assert.equal(await featureCache(undefined).has(keyOf('a')), false);
       await get('b', 2);
       assert.deepEqual(await get('a', 3), part(1));
       assert.deepEqual(computed, ['a', 'b']);

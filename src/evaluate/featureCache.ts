@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { access, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { writeOutput } from '../files/output.js';
@@ -27,6 +27,8 @@ export interface FeatureCache {
    * @throws OutputError if the part cannot be written, and what `compute` throws.
    */
   part(key: CacheKey, compute: () => Promise<CachedPart>): Promise<CachedPart>;
+  /** Whether a part is there; it may still prove damaged. */
+  has(key: CacheKey): Promise<boolean>;
   /** A part that changes while work goes on: how far it has come, to go on from after an interruption. */
   progressOf(key: CacheKey): SavedProgress;
 }
@@ -68,15 +70,19 @@ export function featureCache(dir: string | undefined, what = '--cache'): Feature
     return {
       keeps: false,
       part: (_, compute) => compute(),
+      has: async () => false,
       progressOf: () => ({ read: async () => undefined, write: async () => undefined }),
     };
   }
-  const progressOf = (key: CacheKey): SavedProgress => {
+  const placeOf = (key: CacheKey): { readonly folder: string; readonly path: string } => {
     const name = createHash('sha256')
       .update(JSON.stringify([PIPELINE, key]))
       .digest('hex');
     const folder = join(dir, name.slice(0, 2));
-    const path = join(folder, `${name}.safetensors`);
+    return { folder, path: join(folder, `${name}.safetensors`) };
+  };
+  const progressOf = (key: CacheKey): SavedProgress => {
+    const { folder, path } = placeOf(key);
     return {
       async read() {
         try {
@@ -99,6 +105,11 @@ export function featureCache(dir: string | undefined, what = '--cache'): Feature
   return {
     keeps: true,
     progressOf,
+    has: (key) =>
+      access(placeOf(key).path).then(
+        () => true,
+        () => false,
+      ),
     async part(key, compute) {
       const saved = progressOf(key);
       const found = await saved.read();

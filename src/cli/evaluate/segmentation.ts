@@ -163,6 +163,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
               seed,
               session: { ...(threads !== undefined && { threads }) },
               cacheDir: flags.cache,
+              ...(first && { later: sources.slice(1) }),
               scratch,
               progress,
               ...(first &&

@@ -4,7 +4,7 @@ import { pipelined } from '../../probe/pipelined.js';
 import type { WorkProgress } from '../../progress/work.js';
 import { float32ToFloat16 } from '../../tensor/float16.js';
 import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
-import type { CachedPart, FeatureCache } from '../featureCache.js';
+import type { CachedPart, CacheKey, ComputedBy, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
 import { runMaps } from './runMaps.js';
 import { type CheckedPair, readPhotograph } from './segmentationData.js';
@@ -57,14 +57,56 @@ export function frozenMapsBytes(
   options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
   stride: number,
 ): number {
-  return pairs.reduce((sum, pair) => {
-    const { size, views } = viewsOf(pair, options, stride);
-    const values = options.maps.reduce(
-      (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
-      0,
-    );
-    return sum + views * values * 2;
-  }, 0);
+  return pairs.reduce((sum, pair) => sum + bytesOf(pair, options, stride), 0);
+}
+
+function bytesOf(
+  pair: CheckedPair,
+  options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
+  stride: number,
+): number {
+  const { size, views } = viewsOf(pair, options, stride);
+  const values = options.maps.reduce(
+    (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
+    0,
+  );
+  return views * values * 2;
+}
+
+type KeyOptions = ComputedBy & Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>;
+
+function keyOf({ imageDigest }: CheckedPair, { digest, provider, maps, window, crop, flip }: KeyOptions): CacheKey {
+  return {
+    kind: 'segmentation-maps',
+    digest,
+    provider,
+    image: imageDigest,
+    maps: maps.map(({ name }) => name),
+    window,
+    least: crop,
+    flip,
+  };
+}
+
+/** Images whose maps are looked for in the cache at once. */
+const LOOKED_FOR = 64;
+
+/** Bytes of the maps that the cache does not have. */
+export async function missingMapsBytes(
+  pairs: readonly CheckedPair[],
+  options: KeyOptions,
+  stride: number,
+  cache: FeatureCache,
+): Promise<number> {
+  // Images of one content share their maps.
+  const distinct = [...new Map(pairs.map((pair) => [pair.imageDigest, pair])).values()];
+  let bytes = 0;
+  for (let first = 0; first < distinct.length; first += LOOKED_FOR) {
+    const some = distinct.slice(first, first + LOOKED_FOR);
+    const there = await Promise.all(some.map((pair) => cache.has(keyOf(pair, options))));
+    for (const [i, pair] of some.entries()) if (!there[i]) bytes += bytesOf(pair, options, stride);
+  }
+  return bytes;
 }
 
 function halved(value: Tensor<'float32'>): Tensor {
@@ -98,22 +140,13 @@ export async function freezeMaps(
   pairs: readonly CheckedPair[],
   options: FrozenMapsOptions,
 ): Promise<FrozenMaps> {
-  const { maps, window, crop, flip, digest, cache, memoryBytes, progress } = options;
+  const { maps, cache, memoryBytes, progress } = options;
   const held = new Map<number, ImageMaps>();
   let heldBytes = 0;
   const compute = async (index: number): Promise<ImageMaps> => {
     const pair = pairs[index]!;
     const views = viewsOf(pair, options, subject.stride);
-    const key = {
-      kind: 'segmentation-maps',
-      digest,
-      provider: subject.provider,
-      image: pair.imageDigest,
-      maps: maps.map(({ name }) => name),
-      window,
-      least: crop,
-      flip,
-    };
+    const key = keyOf(pair, { ...options, provider: subject.provider });
     const part = await cache.part(key, async (): Promise<CachedPart> => {
       const tensors = await computeMaps(subject, await readPhotograph(pair), views, maps);
       return { tensors, metadata: {} };

@@ -134,6 +134,16 @@ describe('linear segmentation of frozen maps', () => {
     assert.ok((await readdir(cacheDir, { recursive: true })).every((file) => !file.endsWith('.tmp')));
   });
 
+  it('reads maps from the temporary folder where memory has no room, and removes them before the test', async () => {
+    const whole = await measure(stages);
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    const left: string[][] = [];
+    const onPrediction = async () => void left.push(await readdir(join(scratch, 'maps')));
+    const found = await measure(stages, { memoryBytes: 0, scratch, onPrediction });
+    assert.deepEqual(Buffer.from(found.head), Buffer.from(whole.head));
+    assert.deepEqual(left, [[], [], [], []]);
+  });
+
   it('runs on crops of rescaled photographs, and goes on after it was killed', async () => {
     const scale = [0.5, 2] as const;
     const whole = await measure(stages, { scale, learningRate: 0.1 });
