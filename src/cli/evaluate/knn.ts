@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DataError } from '../../data/dataError.js';
-import { checkSizes, embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
+import { checkSizes, embeddedNames, embedSplit, usedOf } from '../../evaluate/classification/embedSplit.js';
 import { knnAccuracy, requireNeighbours } from '../../evaluate/classification/knnAccuracy.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { realNumber } from '../realNumber.js';
@@ -69,11 +69,12 @@ export function registerEvaluateKnn(evaluate: Command): void {
                 ...(threads !== undefined && { session: { threads } }),
               };
               const items = embeddedNames(split.test, embedded.test);
-              return { embedded, items, ...(await knnAccuracy(source, embedded, settings)) };
+              const used = { train: usedOf(embedded.train), test: usedOf(embedded.test) };
+              return { used, items, ...(await knnAccuracy(source, embedded, settings)) };
             },
             (source) => checkSizes(source, sizes),
           );
-          const { embedded, items } = measures[0]!;
+          const { used, items } = measures[0]!;
           return {
             kind: 'knn' as const,
             protocol: `k-NN classification of representations by cosine similarity, k = ${k}, temperature ${temperature}`,
@@ -86,7 +87,7 @@ export function registerEvaluateKnn(evaluate: Command): void {
             },
             items,
             measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
-            ...describe(embedded),
+            ...describe(used),
           };
         }),
     ),

@@ -7,6 +7,7 @@ import {
   embeddedNames,
   embedLabelled,
   embedSplit,
+  usedOf,
 } from '../../evaluate/classification/embedSplit.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import type { SubjectMeasures } from '../../evaluate/result/buildResult.js';
@@ -155,11 +156,12 @@ async function fromTest(
       async (subject, source) => {
         const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
         const queries = { images: split.test, embedded: embedded.test };
-        return { embedded, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
+        const used = { train: usedOf(embedded.train), test: usedOf(embedded.test) };
+        return { used, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
       },
       (source) => checkSizes(source, sizes),
     );
-    const { data, notes } = describe(measures[0]!.embedded);
+    const { data, notes } = describe(measures[0]!.used);
     const { count, by } = duplicates;
     const options = { ...sizes, classes: split.classes.length, duplicates: { count, by } };
     const parts = partsOf(measures, ks, options, 'test images among training images');
@@ -185,14 +187,15 @@ async function amongEachOther(
       async (subject: Subject, source) => {
         progress.begin(`${source.name}, embedding`, images.indices.length, 'images');
         const embedded = await embedLabelled(subject, source, images, options);
-        return { embedded, ...(await search(source, { images, embedded }, undefined, { flags, progress, ks })) };
+        const found = await search(source, { images, embedded }, undefined, { flags, progress, ks });
+        return { used: usedOf(embedded), ...found };
       },
       (source) => checkSizes(source, sizes),
     );
-    const { embedded } = measures[0]!;
+    const { used } = measures[0]!;
     return {
       ...partsOf(measures, ks, { ...sizes, classes: opened.labelled!.classes.length }, 'each image among the others'),
-      data: [resultData('images', path, opened, embedded.labels.length, embedded.skipped)],
+      data: [resultData('images', path, opened, used.labels.length, used.skipped)],
     };
   } finally {
     await opened.close();

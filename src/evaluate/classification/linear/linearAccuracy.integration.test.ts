@@ -64,6 +64,8 @@ describe('linear accuracy of a subject', () => {
     it(`is that of classifiers on ${quick ? 'stored features' : 'random crops'}; broken images are skipped`, async () => {
       const found = await measure({ quick });
       assert.equal(found.figures.length, 1);
+      // Features of one subject do not stay until the last is measured.
+      assert.deepEqual(Object.keys(found.test), ['labels', 'skipped']);
       assert.ok(found.figures[0]!.over(Uint32Array.from(found.test.labels, (_, i) => i)) > 0.9);
       const skipped = [...found.train.skipped, ...found.test.skipped].map(({ name }) => name);
       assert.deepEqual(skipped, ['red/broken.png']);

@@ -15,7 +15,7 @@ import { requireImages } from '../../requireImages.js';
 import type { SubjectMeasures } from '../../result/buildResult.js';
 import type { ResultCurve } from '../../result/schema.js';
 import type { Subject, SubjectSource } from '../../subjects/subject.js';
-import { checkSizes, embeddedNames, embedLabelled } from '../embedSplit.js';
+import { checkSizes, embeddedNames, embedLabelled, usedOf } from '../embedSplit.js';
 import { topFigures } from '../topFigures.js';
 import { heldOutPlaces, imagesAt } from '../trainSubset.js';
 import { randomCropFeatures, storedFeatures } from './epochFeatures.js';
@@ -51,7 +51,7 @@ export interface LinearMeasures extends SubjectMeasures {
   readonly learningRate: number;
   /** Training images that were used or skipped. */
   readonly train: Pick<EmbeddedImages, 'labels' | 'skipped'>;
-  readonly test: EmbeddedImages;
+  readonly test: Pick<EmbeddedImages, 'labels' | 'skipped'>;
 }
 
 const TOP1 = 'top-1 accuracy';
@@ -167,8 +167,8 @@ async function measured(
     items: embeddedNames(test, tested),
     curves: curvesOf(chosenHeads, ranks, heldOut && { rates: learningRates, accuracies: heldOut }),
     learningRate: learningRates[chosen]!,
-    train: usedOf(train, skipped),
-    test: tested,
+    train: learnedFrom(train, skipped),
+    test: usedOf(tested),
   };
 }
 
@@ -272,7 +272,7 @@ function curvesOf(
 }
 
 /** Training images without those that were skipped. */
-function usedOf({ labels, indices }: LabelledImages, skipped: EmbeddedImages['skipped']): LinearMeasures['train'] {
+function learnedFrom({ labels, indices }: LabelledImages, skipped: EmbeddedImages['skipped']): LinearMeasures['train'] {
   const missing = new Set(skipped.map(({ index }) => index));
   return { labels: labels.filter((_, place) => !missing.has(indices[place]!)), skipped };
 }
