@@ -109,26 +109,44 @@ export async function missingMapsBytes(
   return bytes;
 }
 
-function halved(value: Tensor<'float32'>): Tensor {
-  const halves = float32ToFloat16(value.data);
-  // An exponent of ones: infinity, or NaN.
-  const overflows = halves.some((half) => (half & 0x7c00) === 0x7c00);
-  return overflows ? value : tensor('float16', value.shape, halves);
-}
+/** Whether one of float16 values is infinite or NaN: its exponent is of ones. */
+const overflows = (halves: Uint16Array): boolean => halves.some((half) => (half & 0x7c00) === 0x7c00);
 
-/** Maps of all views of one image. */
+/**
+ * Maps of all views of one image, which are turned to float16 a few views at a time: in float32 the views of a large photograph
+ * would take twice the memory, and more than one photograph is computed at once.
+ * @param wide names of maps that overflow in float16, and stay float32. They are found out on the way: all is then computed again.
+ */
 async function computeMaps(
   subject: Subject,
   image: RgbImage,
   { windows, size, views }: Omit<ImageMaps, 'tensors'>,
   maps: readonly HeadMap[],
+  wide: ReadonlySet<string> = new Set(),
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const shapes = maps.map(({ channels, stride }) => [views, size.height / stride, size.width / stride, channels]);
-  const found = shapes.map((shape) => new Float32Array(shape.reduce((product, side) => product * side)));
-  await runMaps(subject, maps, { count: views, size }, found, (view, pixels) =>
+  const found = maps.map(({ name, channels, stride }) => {
+    const shape = [views, size.height / stride, size.width / stride, channels];
+    const length = shape.reduce((product, side) => product * side);
+    return wide.has(name)
+      ? tensor('float32', shape, new Float32Array(length))
+      : tensor('float16', shape, new Uint16Array(length));
+  });
+  const overflowing = new Set<string>();
+  const take = (i: number, first: number, data: Float32Array): void => {
+    const map = found[i]!;
+    const at = (map.data.length / views) * first;
+    if (map.dtype === 'float32') return void map.data.set(data, at);
+    const halves = float32ToFloat16(data);
+    if (overflows(halves)) overflowing.add(maps[i]!.name);
+    map.data.set(halves, at);
+  };
+  await runMaps(subject, maps, { count: views, size }, take, (view, pixels) =>
     copyWindow(image, windows[view % windows.length]!, size, view >= windows.length, pixels),
   );
-  return new Map(maps.map(({ name }, i) => [name, halved(tensor('float32', shapes[i]!, found[i]!))]));
+  if (overflowing.size > 0) {
+    return computeMaps(subject, image, { windows, size, views }, maps, new Set([...wide, ...overflowing]));
+  }
+  return new Map(maps.map(({ name }, i) => [name, found[i]!]));
 }
 
 /**

@@ -14,7 +14,7 @@ import { measureSegmentation } from './measureSegmentation.js';
 import { headMaps, protocolOf } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
-import { createSegmenter } from './segmenter.js';
+import { createSegmenter, photographsAtOnce } from './segmenter.js';
 import { copyWindow, paddedSize, windowOptions, windowsOf } from './windows.js';
 
 const convNext = protocolOf({ family: 'convnext', depths: [1, 1], widths: [4, 8], layerScale: 0 });
@@ -276,6 +276,25 @@ describe('linear segmentation of frozen maps', () => {
     // At the edges of windows and in shifted cells alone.
     assert.ok(differ < 0.1 * whole.length, `${differ} of ${whole.length}`);
     assert.ok(whole.includes(0) && whole.includes(1));
+  });
+});
+
+describe('photographs that are segmented at once', () => {
+  const at = (width: number, height: number, classes: number) =>
+    photographsAtOnce(
+      [
+        { width: 64, height: 64 },
+        { width, height },
+      ],
+      { classes, window: { side: 512, step: 341 } },
+      32,
+    );
+
+  it('are as many as the logits of the widest one allow: of a window, and of its rows at the width of the photograph', () => {
+    assert.equal(at(512, 512, 21), Math.floor(2 ** 29 / (2 * 21 * 512 * 512 * 4)));
+    assert.equal(at(500, 40, 21), Math.floor(2 ** 29 / ((500 * 40 + 512 * 64) * 21 * 4)));
+    assert.equal(at(3000, 2000, 21), Math.floor(2 ** 29 / ((3000 + 512) * 512 * 21 * 4)));
+    assert.equal(at(6000, 4000, 150), 1);
   });
 });
 

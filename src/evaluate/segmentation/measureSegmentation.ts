@@ -14,7 +14,7 @@ import { type MapsSubject, mapsPlace, requireMapsSpace } from './mapsSpace.js';
 import { headMaps, type SegmentationProtocol } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import type { SegmentationData } from './segmentationData.js';
-import { createSegmenter } from './segmenter.js';
+import { createSegmenter, photographsAtOnce } from './segmenter.js';
 import { type TestHeadOptions, testHead } from './testHead.js';
 import { trainHead } from './trainHead.js';
 import type { WindowOptions } from './windows.js';
@@ -57,9 +57,6 @@ export interface MeasuredSegmentation extends SubjectMeasures {
 
 /** Maps are held in memory up to this share of what is available. */
 const MEMORY_SHARE = 0.25;
-
-/** Logits of photographs that are segmented at once, in bytes: those of a window of 512 x 512 pixels and 150 classes take 157 MB. */
-const LOGIT_BYTES = 512 * 1024 * 1024;
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 /** A subject as one whose maps are kept. */
@@ -125,11 +122,12 @@ export async function measureSegmentation(
   const head = encodeSegmentationHead(spec, weights);
 
   progress.begin(`${name}, testing`, data.test.length, 'images');
+  const sizes = data.test.map(({ size }) => size);
   const segmenter = await createSegmenter(subject, head, { maps, classes, window, session });
   try {
     const counts = await testHead(segmenter, data.test, data.labels, {
       classes,
-      runs: Math.max(1, Math.min(subject.runs, Math.floor(LOGIT_BYTES / (window.side ** 2 * classes * 4)))),
+      runs: Math.min(subject.runs, photographsAtOnce(sizes, { classes, window }, subject.stride)),
       cache: kept,
       key: { ...by, head: sha256(head), window, layout: data.layout },
       progress,
