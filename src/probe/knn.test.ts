@@ -94,6 +94,19 @@ describe('k-NN classification', () => {
     }
   });
 
+  it('in place gives the same ranks, and leaves the normalised vectors', async () => {
+    const [bank, queries] = [randomVectors(40, 6, 4, 1), randomVectors(30, 6, 4, 2)];
+    const before = bank.vectors.data.slice();
+    const expected = await knn.ranks(bank, queries);
+    assert.deepEqual(bank.vectors.data, before);
+    const own = createKnn({ k: 3, temperature: 0.07, classes: 4, inPlace: true }, { threads: 1 });
+    assert.deepEqual(await own.ranks(bank, queries), expected);
+    await own.close();
+    for (const { vectors: rows } of [bank, queries]) {
+      assert.ok(Math.abs(Math.hypot(...rows.data.subarray(0, 6)) - 1) < 1e-6);
+    }
+  });
+
   it('the length of a vector does not matter, and a vector of zeros is similar to none', async () => {
     const bank = vectors(
       [

@@ -18,6 +18,8 @@ export interface KnnOptions {
   readonly temperature: number;
   /** Number of classes. */
   readonly classes: number;
+  /** Whether the vectors may be overwritten by their normalised ones, which saves a copy of a large bank. Default false. */
+  readonly inPlace?: boolean;
 }
 
 /** Vectors [N, C] of images, and the class of each. */
@@ -94,7 +96,10 @@ interface Search {
 }
 
 /** @throws RangeError for options out of range. */
-export function createKnn({ k, temperature, classes }: KnnOptions, session: SessionConfig = {}): KnnClassifier {
+export function createKnn(
+  { k, temperature, classes, inPlace = false }: KnnOptions,
+  session: SessionConfig = {},
+): KnnClassifier {
   if (!Number.isSafeInteger(k) || k < 1) throw new RangeError(`k is ${k}; it must be a whole number of at least 1`);
   if (!(temperature > 0)) throw new RangeError(`temperature is ${temperature}; it must be over 0`);
   // Reused between calls: a probe has the same shapes every time.
@@ -117,7 +122,8 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
       const count = queries.labels.length;
       const batch = queryBatch(count, rows);
       const { session: running } = await searchOf(batch, rows, channels);
-      const [bankRows, queryRows] = [normalisedRows(bank.vectors), normalisedRows(queries.vectors)];
+      const normalised = ({ vectors }: LabelledVectors) => normalisedRows(vectors, inPlace ? vectors.data : undefined);
+      const [bankRows, queryRows] = [normalised(bank), normalised(queries)];
       const ranks = new Uint32Array(count);
       for (let start = 0; start < count; start += batch) {
         const found = await runSession(running, { queries: paddedRows(queryRows, start, batch), bank: bankRows });

@@ -103,6 +103,7 @@ async function search(
   if (gallery?.labels.length === 0) requireImages(0, gallery.skipped);
   progress.begin(`${source.name}, searching`, embedded.labels.length, 'images');
   const found = await rankings(embedded, gallery, {
+    inPlace: true,
     progress,
     session: { spinning: false, ...(threads !== undefined && { threads }) },
   });

@@ -38,7 +38,7 @@ export function requireNeighbours({ labels, skipped }: Pick<EmbeddedImages, 'lab
 }
 
 /**
- * Top-1 and top-5 accuracy over the test images.
+ * Top-1 and top-5 accuracy over the test images. The vectors are normalised in place.
  * @throws DataError for fewer training images than neighbours, or fewer than two test images.
  */
 export async function knnAccuracy(
@@ -48,7 +48,7 @@ export async function knnAccuracy(
 ): Promise<SubjectMeasures> {
   requireNeighbours(train, k);
   requireImages(test.labels.length, test.skipped);
-  const knn = createKnn({ k, temperature, classes }, session);
+  const knn = createKnn({ k, temperature, classes, inPlace: true }, session);
   try {
     progress.begin(`${name}, classifying`, test.labels.length, 'images');
     return { figures: topFigures([await knn.ranks(train, test, progress)], classes) };
