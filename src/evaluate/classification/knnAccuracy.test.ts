@@ -73,7 +73,13 @@ describe('k-NN accuracy of a subject', () => {
     const message = new RegExp(
       `^--k is ${k}, and only ${k - 1} training images can be used: 1 cannot be decoded, such as red/broken.png: .*; use at most ${k - 1}, repair them, or give more images$`,
     );
-    const progress = { ...silentProgress, advanced: 0, advance: (units = 1) => void (progress.advanced += units) };
+    let advanced = 0;
+    const progress = {
+      ...silentProgress,
+      advance(units = 1) {
+        advanced += units;
+      },
+    };
     const checked = measureSubjects([pixels], (subject, source) =>
       embedSplit(subject, source, split, {
         ...sizes,
@@ -83,7 +89,7 @@ describe('k-NN accuracy of a subject', () => {
       }),
     );
     await assert.rejects(checked, { name: 'DataError', code: 'undecodable', message });
-    assert.equal(progress.advanced, k);
+    assert.equal(advanced, k);
     await assert.rejects(knnAccuracy(pixels, broken, { k, temperature: 0.07, classes: 2 }), { message });
   });
 
