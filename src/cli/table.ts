@@ -1,7 +1,9 @@
 /** Rows as aligned columns separated by two spaces; undefined cells stay empty. */
 export function table(rows: readonly (readonly (string | undefined)[])[]): string {
-  const columns = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)));
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (let i = 0; i < row.length; i++) widths[i] = Math.max(widths[i] ?? 0, (row[i] ?? '').length);
+  }
   return rows
     .map((row) =>
       widths

@@ -17,9 +17,12 @@ export async function cachedMaps(
   output: 'maps' | 'maps_embedding',
 ): Promise<Tensor<'float32'>> {
   const pixels = createHash('sha256').update(batch.data).digest('hex');
-  const { tensors } = await cache.part({ part: 'maps', digest, output, shape: batch.shape, pixels }, async () => {
-    const outputs = await subject.run(batch, new Set([output]));
-    return { tensors: new Map([[output, outputs[output]!]]), metadata: {} };
-  });
+  const { tensors } = await cache.part(
+    { kind: 'maps', digest, provider: subject.provider, output, shape: batch.shape, pixels },
+    async () => {
+      const outputs = await subject.run(batch, new Set([output]));
+      return { tensors: new Map([[output, outputs[output]!]]), metadata: {} };
+    },
+  );
   return tensors.get(output) as Tensor<'float32'>;
 }

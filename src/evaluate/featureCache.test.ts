@@ -11,17 +11,21 @@ const part = (value: number): CachedPart => ({
   metadata: { note: String(value) },
 });
 
+const keyOf = (key: unknown) => ({ kind: 'test', digest: 'abc', provider: 'cpu', key });
+
 describe('featureCache', () => {
   it('keeps parts by their keys, and computes a damaged one again', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
     try {
       const computed: string[] = [];
       const get = (key: string, value: number) =>
-        featureCache(dir).part({ key }, async () => {
+        featureCache(dir).part(keyOf(key), async () => {
           computed.push(key);
           return part(value);
         });
       await get('a', 1);
+      assert.deepEqual(await Promise.all(['a', 'b'].map((key) => featureCache(dir).has(keyOf(key)))), [true, false]);
+      assert.equal(await featureCache(undefined).has(keyOf('a')), false);
       await get('b', 2);
       assert.deepEqual(await get('a', 3), part(1));
       assert.deepEqual(computed, ['a', 'b']);
@@ -35,20 +39,33 @@ describe('featureCache', () => {
     }
   });
 
+  it('keeps parts of each provider apart', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
+    try {
+      const get = (provider: string, value: number) =>
+        featureCache(dir).part({ ...keyOf(0), provider }, async () => part(value));
+      await get('cpu', 1);
+      assert.deepEqual(await get('cuda', 2), part(2));
+      assert.deepEqual(await get('cpu', 3), part(1));
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+
   it('keeps the newest state of work that goes on, and forgets a damaged one', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
     try {
-      const saved = featureCache(dir).progressOf({ key: 'head' });
+      const saved = featureCache(dir).progressOf(keyOf('head'));
       assert.equal(await saved.read(), undefined);
       await saved.write(part(1));
       await saved.write(part(2));
-      assert.deepEqual(await featureCache(dir).progressOf({ key: 'head' }).read(), part(2));
-      assert.equal(await featureCache(dir).progressOf({ key: 'other' }).read(), undefined);
+      assert.deepEqual(await featureCache(dir).progressOf(keyOf('head')).read(), part(2));
+      assert.equal(await featureCache(dir).progressOf(keyOf('other')).read(), undefined);
       const files = (await readdir(dir, { recursive: true })).filter((each) => each.endsWith('.safetensors'));
       assert.equal(files.length, 1);
       await writeFile(join(dir, files[0]!), 'truncated');
       assert.equal(await saved.read(), undefined);
-      const nowhere = featureCache(undefined).progressOf({ key: 'head' });
+      const nowhere = featureCache(undefined).progressOf(keyOf('head'));
       await nowhere.write(part(1));
       assert.equal(await nowhere.read(), undefined);
     } finally {
@@ -62,8 +79,8 @@ describe('featureCache', () => {
       const file = join(dir, 'file');
       await writeFile(file, '');
       const error = { name: 'OutputError', message: /^--cache: .*file.* cannot be written: .*\(ENOTDIR\)$/ };
-      await assert.rejects(featureCache(file).progressOf({ key: 1 }).write(part(1)), error);
-      await assert.rejects(featureCache(file, 'maps').progressOf({ key: 1 }).write(part(1)), { message: /^maps: / });
+      await assert.rejects(featureCache(file).progressOf(keyOf(1)).write(part(1)), error);
+      await assert.rejects(featureCache(file, 'maps').progressOf(keyOf(1)).write(part(1)), { message: /^maps: / });
     } finally {
       await rm(dir, { recursive: true });
     }
@@ -72,10 +89,10 @@ describe('featureCache', () => {
   it('keeps nothing where the work fails, or without a folder', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'vicregl-cache-'));
     try {
-      const failing = featureCache(dir).part({ key: 1 }, () => Promise.reject(new Error('no memory')));
+      const failing = featureCache(dir).part(keyOf(1), () => Promise.reject(new Error('no memory')));
       await assert.rejects(failing, /no memory/);
       assert.deepEqual(await readdir(dir), []);
-      assert.deepEqual(await featureCache(undefined).part({ key: 1 }, async () => part(4)), part(4));
+      assert.deepEqual(await featureCache(undefined).part(keyOf(1), async () => part(4)), part(4));
     } finally {
       await rm(dir, { recursive: true });
     }

@@ -223,7 +223,7 @@ export function readNetwork(
     if (!key.startsWith(prefix) || OUTSIDE.test(key.slice(prefix.length))) return false;
     return root !== undefined || naming.own.test(key.slice(prefix.length));
   };
-  problems.push(...others.filter(isOurs).map(unexpected));
+  for (const other of others.filter(isOurs)) problems.push(unexpected(other));
   const name = architectureOf(config);
   if (problems.length > 0 && !incomplete) {
     throw new CheckpointFileError(`it does not fit ${architecture ?? name}:\n  ${problems.join('\n  ')}`);

@@ -19,13 +19,17 @@ export function splitAtExchanges(graph: Graph): Stage[] {
   const { nodes } = reachable(graph, graph.outputs.values());
   /** The first stage in which a value is known. */
   const levels = new Map<Value, number>();
+  let last = 0;
   const levelOf = (value: Value): number => levels.get(value) ?? 0;
   for (const { inputs, outputs } of nodes) {
     const known = Math.max(0, ...inputs.map((input) => (input === undefined ? 0 : levelOf(input))));
-    for (const output of outputs) levels.set(output, known + (graph.exchanged.has(output) ? 1 : 0));
+    for (const output of outputs) {
+      const level = known + (graph.exchanged.has(output) ? 1 : 0);
+      levels.set(output, level);
+      last = Math.max(last, level);
+    }
   }
-  const count = 1 + Math.max(0, ...levels.values());
-  const stages = Array.from({ length: count }, () => ({
+  const stages = Array.from({ length: last + 1 }, () => ({
     graph: new Graph(graph.opset, graph.provider),
     values: new Map<Value, Value>(),
     exchanges: [] as { from: string; to: string }[],

@@ -61,6 +61,52 @@ describe('k-NN classification', () => {
     await warm.close();
   });
 
+  it('classifies by the nearest neighbour of each class at the lowest temperatures, and by their number at the highest', async () => {
+    const bank = vectors(
+      [
+        [1, 0],
+        [1, 0.1],
+        [1, 0.5],
+        [1, 1],
+        [1, -1],
+      ],
+      [2, 1, 0, 0, 0],
+    );
+    const queries = vectors(
+      [
+        [5, 0],
+        [5, 0],
+        [5, 0],
+        [5, 0],
+      ],
+      [0, 1, 2, 3],
+    );
+    for (const [temperature, expected] of [
+      [0.001, [2, 1, 0, 3]],
+      [1e-5, [2, 1, 0, 3]],
+      [Number.MIN_VALUE, [2, 1, 0, 3]],
+      [100, [0, 2, 1, 3]],
+      [Number.MAX_VALUE, [0, 2, 1, 3]],
+    ] as const) {
+      const own = createKnn({ k: 5, temperature, classes: 4 });
+      assert.deepEqual([...(await own.ranks(bank, queries))], expected, `temperature ${temperature}`);
+      await own.close();
+    }
+  });
+
+  it('in place gives the same ranks, and leaves the normalised vectors', async () => {
+    const [bank, queries] = [randomVectors(40, 6, 4, 1), randomVectors(30, 6, 4, 2)];
+    const before = bank.vectors.data.slice();
+    const expected = await knn.ranks(bank, queries);
+    assert.deepEqual(bank.vectors.data, before);
+    const own = createKnn({ k: 3, temperature: 0.07, classes: 4, inPlace: true }, { threads: 1 });
+    assert.deepEqual(await own.ranks(bank, queries), expected);
+    await own.close();
+    for (const { vectors: rows } of [bank, queries]) {
+      assert.ok(Math.abs(Math.hypot(...rows.data.subarray(0, 6)) - 1) < 1e-6);
+    }
+  });
+
   it('the length of a vector does not matter, and a vector of zeros is similar to none', async () => {
     const bank = vectors(
       [

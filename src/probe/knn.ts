@@ -18,6 +18,8 @@ export interface KnnOptions {
   readonly temperature: number;
   /** Number of classes. */
   readonly classes: number;
+  /** Whether the vectors may be overwritten by their normalised ones, which saves a copy of a large bank. Default false. */
+  readonly inPlace?: boolean;
 }
 
 /** Vectors [N, C] of images, and the class of each. */
@@ -61,13 +63,43 @@ export function searchGraph(queries: number, bank: number, channels: number, k: 
   return graph;
 }
 
+/** Below every score of a class that a neighbour votes for. */
+const NO_VOTE = -2;
+
+/**
+ * Scores that order the classes as the sums of exp(similarity / temperature) do, and are finite at every temperature: the logarithm
+ * of the sum, times the temperature where that is below 1. The sum itself overflows below a temperature of about 0.0014.
+ * @param labels of the neighbours.
+ * @param distances of the neighbours: negated similarities.
+ * @returns a score of each class; not finite for a class with a similarity that is not.
+ */
+function classScores(
+  labels: readonly number[],
+  distances: Float32Array,
+  { temperature, classes }: Pick<KnnOptions, 'temperature' | 'classes'>,
+): Float64Array {
+  const largest = new Float64Array(classes).fill(NO_VOTE);
+  labels.forEach((label, i) => {
+    largest[label] = Math.max(largest[label]!, -distances[i]!);
+  });
+  const sums = new Float64Array(classes);
+  labels.forEach((label, i) => {
+    sums[label] = sums[label]! + Math.exp((-distances[i]! - largest[label]!) / temperature);
+  });
+  const unit = Math.max(1, temperature);
+  return sums.map((sum, c) => (sum === 0 ? NO_VOTE : largest[c]! / unit + Math.min(1, temperature) * Math.log(sum)));
+}
+
 interface Search {
   readonly shape: string;
   readonly session: Awaited<ReturnType<typeof createSession>>;
 }
 
 /** @throws RangeError for options out of range. */
-export function createKnn({ k, temperature, classes }: KnnOptions, session: SessionConfig = {}): KnnClassifier {
+export function createKnn(
+  { k, temperature, classes, inPlace = false }: KnnOptions,
+  session: SessionConfig = {},
+): KnnClassifier {
   if (!Number.isSafeInteger(k) || k < 1) throw new RangeError(`k is ${k}; it must be a whole number of at least 1`);
   if (!(temperature > 0)) throw new RangeError(`temperature is ${temperature}; it must be over 0`);
   // Reused between calls: a probe has the same shapes every time.
@@ -90,18 +122,16 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
       const count = queries.labels.length;
       const batch = queryBatch(count, rows);
       const { session: running } = await searchOf(batch, rows, channels);
-      const [bankRows, queryRows] = [normalisedRows(bank.vectors), normalisedRows(queries.vectors)];
+      const normalised = ({ vectors }: LabelledVectors) => normalisedRows(vectors, inPlace ? vectors.data : undefined);
+      const [bankRows, queryRows] = [normalised(bank), normalised(queries)];
       const ranks = new Uint32Array(count);
       for (let start = 0; start < count; start += batch) {
         const found = await runSession(running, { queries: paddedRows(queryRows, start, batch), bank: bankRows });
         const distances = found.get('distances')!.data as Float32Array;
         const neighbours = found.get('neighbours')!.data as BigInt64Array;
         for (let q = 0; q < batch && start + q < count; q++) {
-          const scores = new Float64Array(classes);
-          for (let i = q * k; i < (q + 1) * k; i++) {
-            const label = bank.labels[Number(neighbours[i])]!;
-            scores[label] = scores[label]! + Math.exp(-distances[i]! / temperature);
-          }
+          const own = Array.from({ length: k }, (_, i) => bank.labels[Number(neighbours[q * k + i])]!);
+          const scores = classScores(own, distances.subarray(q * k, (q + 1) * k), { temperature, classes });
           ranks[start + q] = classRank(scores, queries.labels[start + q]!);
         }
         progress.advance(Math.min(batch, count - start));
@@ -115,7 +145,7 @@ export function createKnn({ k, temperature, classes }: KnnOptions, session: Sess
   };
 }
 
-/** Share of the ranks below n. */
+/** Share of the ranks below n; NaN for no ranks. */
 export function topShare(ranks: Uint32Array, n: number): number {
   return ranks.reduce((right, rank) => right + (rank < n ? 1 : 0), 0) / ranks.length;
 }

@@ -51,6 +51,21 @@ test('classes of a test source are identified by name', () => {
   ]);
 });
 
+test('new classes of a test source follow those of the training images', () => {
+  const options = { trainImages: 9, testImages: 9, seed: 1, newClasses: true };
+  const tested = source(['yak', 'dog', 'ant'], [0, 1, 2, 0]);
+  const { classes, train, test: held } = splitLabelled(ten, tested, options);
+  assert.deepEqual(classes.slice(0, 2), ['cat', 'dog']);
+  assert.deepEqual(classes.slice(2).sort(), ['ant', 'yak']);
+  const names = new Map(held.indices.map((index, i) => [index, classes[held.labels[i]!]]));
+  assert.deepEqual(
+    [0, 1, 2, 3].map((index) => names.get(index)),
+    ['yak', 'dog', 'ant', 'yak'],
+  );
+  assert.ok(train.labels.every((label) => label < 2));
+  assert.deepEqual(ten.labelled!.classes, ['cat', 'dog']);
+});
+
 test('an unknown class, missing labels and too few images are named', () => {
   const options = { trainImages: 9, testImages: 9, seed: 1 };
   assert.throws(() => splitLabelled(ten, source(['cat', 'yak'], [1]), options), {

@@ -24,17 +24,22 @@ export interface SplitOptions {
   readonly testImages: number;
   /** Seed of the selection. */
   readonly seed: number;
+  /**
+   * Whether test images may be of classes that the training images lack. These are then appended to the split's classes.
+   * Default false.
+   */
+  readonly newClasses?: boolean;
 }
 
 /**
  * Draws training and test images. Without a source of test images, they are held out of the first source: `testImages` of them,
  * but at most a fifth of all.
- * @throws DataError `no_labels` for a source without labels, or with a test class without training images;
+ * @throws DataError `no_labels` for a source without labels, or with a test class without training images (unless `newClasses`);
  *   `bad_option` if no image is left for the test.
  */
 export function splitLabelled(train: ImageSource, test: ImageSource | undefined, options: SplitOptions): LabelledSplit {
-  const { trainImages, testImages, seed } = options;
-  const classes = classesOf(train);
+  const { trainImages, testImages, seed, newClasses = false } = options;
+  const classes = [...classesOf(train)];
   const labelOf = new Map(classes.map((name, label) => [name, label]));
   const drawn = (source: ImageSource, indices: Uint32Array): LabelledImages => {
     const own = source.labelled!;
@@ -42,6 +47,10 @@ export function splitLabelled(train: ImageSource, test: ImageSource | undefined,
       const name = own.classes[own.labels[index]!]!;
       const label = labelOf.get(name);
       if (label !== undefined) return label;
+      if (newClasses) {
+        labelOf.set(name, classes.length);
+        return classes.push(name) - 1;
+      }
       throw new DataError(
         'no_labels',
         `${source.nameOf(index)} is of the class "${name}", which no training image has`,

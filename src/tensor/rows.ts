@@ -2,10 +2,15 @@ import { type Tensor, tensor } from './tensor.js';
 
 /** Operations on the rows of vectors [N, C]. */
 
-/** Rows divided by their L2 norms; rows of zeros are unchanged. */
-export function normalisedRows({ data, shape }: Tensor<'float32'>): Tensor<'float32'> {
+/**
+ * Rows divided by their L2 norms; rows of zeros are unchanged.
+ * @param result takes the rows; it may be the given rows themselves. Default: a new array.
+ */
+export function normalisedRows(
+  { data, shape }: Tensor<'float32'>,
+  result: Float32Array = new Float32Array(data.length),
+): Tensor<'float32'> {
   const [rows, channels] = shape as readonly [number, number];
-  const result = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
     const at = row * channels;
     let squares = 0;

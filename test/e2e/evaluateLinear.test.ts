@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -97,6 +97,22 @@ describe('linear and retrieval evaluation of labelled images', () => {
     assert.match(JSON.parse(second.stdout).protocol, /each image among the others/);
     assert.equal((await readResult(out)).items!.length, 6);
     assert.deepEqual(JSON.parse(await readFile(out, 'utf8')).data.length, 2);
+  });
+
+  it('vicregl evaluate retrieval leaves out and counts queries of a class that the gallery lacks', async () => {
+    const mixed = join(root, 'mixed');
+    await cp(other, mixed, { recursive: true });
+    await cp(join(other, 'red'), join(mixed, 'green'), { recursive: true });
+    const out = join(root, 'mixed.json');
+    const flags = ['--train', labelled, '--test', mixed, '--out', out, '--baseline', 'pixels'];
+    const { code, stdout, stderr } = await evaluate('retrieval', ...flags);
+    assert.equal(code, 0, stderr);
+    const { options, notes } = JSON.parse(stdout);
+    assert.deepEqual([options.unanswerable, options.classes], [3, 3]);
+    assert.ok(notes.includes('3 images have no other of their class to be found, and are left out'), String(notes));
+    const { items } = await readResult(out);
+    assert.equal(items!.length, 6);
+    assert.ok(items!.every((name) => !name.startsWith('green/')));
   });
 
   it('names what is missing or does not go together', async () => {

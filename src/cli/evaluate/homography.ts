@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { SkippedImage } from '../../data/sample.js';
 import { openImageSource } from '../../data/sources.js';
 import { homographyOutput, measureHomographies } from '../../evaluate/homography/homographyMeasures.js';
 import type { PhotographSize } from '../../evaluate/homography/matchPair.js';
@@ -175,8 +176,11 @@ export function registerEvaluateHomography(evaluate: Command): void {
             (source) => homographyOutput(source, { space, size: resize }),
           );
           const { skipped } = measures[0]!;
-          const left = new Set(skipped.map(({ index }) => index));
-          const items = pairs.names.filter((_, i) => !left.has(i));
+          const itemsWithout = (missing: readonly SkippedImage[]): string[] => {
+            const left = new Set(missing.map(({ index }) => index));
+            return pairs.names.filter((_, i) => !left.has(i));
+          };
+          const items = itemsWithout(skipped);
           return {
             kind: 'homography' as const,
             protocol: `homographies of mutual nearest cells in ${space} space, estimated by RANSAC with ${flags.seeds} seeds, against true ones`,
@@ -190,7 +194,7 @@ export function registerEvaluateHomography(evaluate: Command): void {
               }),
             },
             items,
-            measures: measures.map(({ figures }) => ({ figures })),
+            measures: measures.map((own) => ({ figures: own.figures, items: itemsWithout(own.skipped) })),
             data: [
               {
                 role: 'images' as const,

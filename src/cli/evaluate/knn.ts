@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { DataError } from '../../data/dataError.js';
-import { checkSizes, embeddedNames, embedSplit } from '../../evaluate/classification/embedSplit.js';
-import { knnAccuracy } from '../../evaluate/classification/knnAccuracy.js';
+import { checkSizes, embeddedNames, embedSplit, usedOf } from '../../evaluate/classification/embedSplit.js';
+import { knnAccuracy, requireNeighbours } from '../../evaluate/classification/knnAccuracy.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { realNumber } from '../realNumber.js';
 import { wholeNumber } from '../wholeNumber.js';
@@ -55,7 +55,12 @@ export function registerEvaluateKnn(evaluate: Command): void {
           const measures = await measureSubjects(
             sources,
             async (subject, source) => {
-              const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
+              const embedded = await embedSplit(subject, source, split, {
+                ...sizes,
+                cache,
+                progress,
+                checkTrain: (train) => requireNeighbours(train, k),
+              });
               const settings = {
                 k,
                 temperature,
@@ -63,11 +68,13 @@ export function registerEvaluateKnn(evaluate: Command): void {
                 progress,
                 ...(threads !== undefined && { session: { threads } }),
               };
-              return { embedded, ...(await knnAccuracy(source, embedded, settings)) };
+              const items = embeddedNames(split.test, embedded.test);
+              const used = { train: usedOf(embedded.train), test: usedOf(embedded.test) };
+              return { used, items, ...(await knnAccuracy(source, embedded, settings)) };
             },
             (source) => checkSizes(source, sizes),
           );
-          const { embedded } = measures[0]!;
+          const { used, items } = measures[0]!;
           return {
             kind: 'knn' as const,
             protocol: `k-NN classification of representations by cosine similarity, k = ${k}, temperature ${temperature}`,
@@ -78,9 +85,9 @@ export function registerEvaluateKnn(evaluate: Command): void {
               classes,
               duplicates: { count: duplicates.count, by: duplicates.by },
             },
-            items: embeddedNames(split.test, embedded.test),
-            measures: measures.map(({ figures }) => ({ figures })),
-            ...describe(embedded),
+            items,
+            measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
+            ...describe(used),
           };
         }),
     ),

@@ -52,21 +52,25 @@ export interface LabelledData {
 
 /**
  * Opens the images for the time of an evaluation, and warns of test images that are trained on.
- * @param select keeps a part of the images.
+ * @param options.select keeps a part of the images.
+ * @param options.newClasses see `SplitOptions`.
  * @throws DataError for a source without labels or images, or a test class without training images.
  */
 export async function withLabelledData<T>(
   flags: LabelledFlags,
   { seed, progress, log }: EvaluationContext,
   use: (data: LabelledData) => Promise<T>,
-  select: (split: LabelledSplit) => LabelledSplit = (split) => split,
+  {
+    select = (split) => split,
+    newClasses = false,
+  }: { readonly select?: (split: LabelledSplit) => LabelledSplit; readonly newClasses?: boolean } = {},
 ): Promise<T> {
   const { trainImages = Number.MAX_SAFE_INTEGER, testImages = Number.MAX_SAFE_INTEGER } = flags;
   const train = await openImageSource(flags.train, { labels: 'auto', given: '--train' });
   const test =
     flags.test === undefined ? undefined : await openImageSource(flags.test, { labels: 'auto', given: '--test' });
   try {
-    const split = select(splitLabelled(train, test, { trainImages, testImages, seed }));
+    const split = select(splitLabelled(train, test, { trainImages, testImages, seed, newClasses }));
     const duplicates = await findDuplicates(split, { progress });
     const notes = duplicates.count > 0 ? [duplicatesText(duplicates, split.test.indices.length)] : [];
     for (const note of notes) log(note);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { checkSizes, embeddedNames } from '../../evaluate/classification/embedSplit.js';
+import { checkSizes } from '../../evaluate/classification/embedSplit.js';
 import { linearAccuracy } from '../../evaluate/classification/linear/linearAccuracy.js';
 import { requireTestedClasses, stratifiedSubset } from '../../evaluate/classification/trainSubset.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
@@ -121,12 +121,16 @@ export function registerEvaluateLinear(evaluate: Command): void {
                 classes: split.classes.length,
                 duplicates: { count: duplicates.count, by: duplicates.by },
               },
-              items: embeddedNames(split.test, first!.test),
-              measures: measures.map(({ figures, curves }) => ({ figures, ...(curves && { curves }) })),
+              items: first!.items!,
+              measures: measures.map(({ figures, items, curves }) => ({
+                figures,
+                ...(items && { items }),
+                ...(curves && { curves }),
+              })),
               ...describe(first!),
             };
           },
-          select,
+          { select },
         );
       },
     ),

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type AugmentationPolicy, noAugmentation, paperAugmentation } from '../../data/augment.js';
+import type { SkippedImage } from '../../data/sample.js';
 import { openImageSource } from '../../data/sources.js';
 import type { LocalSpace } from '../../evaluate/localSpace.js';
 import { mainGamma, matchedOutput, measureMatches } from '../../evaluate/matching/matchMeasures.js';
@@ -85,8 +86,11 @@ export function registerEvaluateMatches(evaluate: Command): void {
           );
           const { chance, grid, skipped } = measures[0]!.quality;
           const top = mainGamma(grid.rows * grid.columns);
-          const left = new Set(skipped.map(({ index }) => index));
-          const items = Array.from({ length: photographs.count }, (_, i) => i).filter((i) => !left.has(i));
+          const itemsWithout = (missing: readonly SkippedImage[]): string[] => {
+            const left = new Set(missing.map(({ index }) => index));
+            const used = Array.from({ length: photographs.count }, (_, i) => i).filter((i) => !left.has(i));
+            return used.map((i) => photographs.nameOf(i));
+          };
           return {
             kind: 'matches' as const,
             protocol: `top-${top} feature matches in ${space} space between ${pairs} pairs of overlapping crops of each photograph`,
@@ -100,8 +104,12 @@ export function registerEvaluateMatches(evaluate: Command): void {
               flipped: flip || augment,
               chance: Object.fromEntries(sources.map(({ name }, i) => [name, mean(measures[i]!.quality.chance)])),
             },
-            items: items.map((i) => photographs.nameOf(i)),
-            measures: measures.map(({ figures, curves }) => ({ figures, ...(curves && { curves }) })),
+            items: itemsWithout(skipped),
+            measures: measures.map(({ figures, curves, quality }) => ({
+              figures,
+              items: itemsWithout(quality.skipped),
+              ...(curves && { curves }),
+            })),
             data: [resultData('images', flags.images, photographs, chance.length, skipped)],
           };
         } finally {

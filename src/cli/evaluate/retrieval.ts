@@ -7,6 +7,7 @@ import {
   embeddedNames,
   embedLabelled,
   embedSplit,
+  usedOf,
 } from '../../evaluate/classification/embedSplit.js';
 import { requireImages } from '../../evaluate/requireImages.js';
 import type { SubjectMeasures } from '../../evaluate/result/buildResult.js';
@@ -25,7 +26,7 @@ import {
   resultData,
   runEvaluation,
 } from './evaluation.js';
-import { addLabelledFlags, type LabelledFlags, withLabelledData } from './labelledData.js';
+import { addLabelledFlags, type LabelledData, type LabelledFlags, withLabelledData } from './labelledData.js';
 
 interface RetrievalFlags extends EvaluationFlags, Omit<LabelledFlags, 'train'> {
   readonly train?: string;
@@ -102,6 +103,7 @@ async function search(
   if (gallery?.labels.length === 0) requireImages(0, gallery.skipped);
   progress.begin(`${source.name}, searching`, embedded.labels.length, 'images');
   const found = await rankings(embedded, gallery, {
+    inPlace: true,
     progress,
     session: { spinning: false, ...(threads !== undefined && { threads }) },
   });
@@ -137,7 +139,7 @@ function partsOf(
     protocol: `retrieval by cosine similarity of representations, ${protocol}`,
     options: { ...options, k: [...ks], unanswerable },
     items,
-    measures: measures.map(({ figures }) => ({ figures })),
+    measures: measures.map(({ figures, items: own }) => ({ figures, items: own })),
     ...(unanswerable > 0 && { notes: [note] }),
   };
 }
@@ -147,7 +149,7 @@ async function fromTest(
   context: EvaluationContext,
   ks: readonly number[],
 ): Promise<EvaluationParts> {
-  return withLabelledData(flags, context, async ({ split, duplicates, describe }) => {
+  const measured = async ({ split, duplicates, describe }: LabelledData): Promise<EvaluationParts> => {
     const { evaluated, sources, cache, progress } = context;
     const sizes = askedSizes(flags, evaluated.sizes);
     const measures = await measureSubjects(
@@ -155,16 +157,19 @@ async function fromTest(
       async (subject, source) => {
         const embedded = await embedSplit(subject, source, split, { ...sizes, cache, progress });
         const queries = { images: split.test, embedded: embedded.test };
-        return { embedded, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
+        const used = { train: usedOf(embedded.train), test: usedOf(embedded.test) };
+        return { used, ...(await search(source, queries, embedded.train, { flags, progress, ks })) };
       },
       (source) => checkSizes(source, sizes),
     );
-    const { data, notes } = describe(measures[0]!.embedded);
+    const { data, notes } = describe(measures[0]!.used);
     const { count, by } = duplicates;
     const options = { ...sizes, classes: split.classes.length, duplicates: { count, by } };
     const parts = partsOf(measures, ks, options, 'test images among training images');
     return { ...parts, data, notes: [...notes, ...(parts.notes ?? [])] };
-  });
+  };
+  // A query of a class that the gallery lacks is left out and counted.
+  return withLabelledData(flags, context, measured, { newClasses: true });
 }
 
 async function amongEachOther(
@@ -183,14 +188,15 @@ async function amongEachOther(
       async (subject: Subject, source) => {
         progress.begin(`${source.name}, embedding`, images.indices.length, 'images');
         const embedded = await embedLabelled(subject, source, images, options);
-        return { embedded, ...(await search(source, { images, embedded }, undefined, { flags, progress, ks })) };
+        const found = await search(source, { images, embedded }, undefined, { flags, progress, ks });
+        return { used: usedOf(embedded), ...found };
       },
       (source) => checkSizes(source, sizes),
     );
-    const { embedded } = measures[0]!;
+    const { used } = measures[0]!;
     return {
       ...partsOf(measures, ks, { ...sizes, classes: opened.labelled!.classes.length }, 'each image among the others'),
-      data: [resultData('images', path, opened, embedded.labels.length, embedded.skipped)],
+      data: [resultData('images', path, opened, used.labels.length, used.skipped)],
     };
   } finally {
     await opened.close();

@@ -11,6 +11,7 @@ import {
   openSegmentationData,
   segmentationFingerprint,
 } from '../../evaluate/segmentation/segmentationData.js';
+import { windowOptions } from '../../evaluate/segmentation/windows.js';
 import { measureSubjects } from '../../evaluate/subjects/subject.js';
 import { weightsDigest } from '../../evaluate/subjects/weightsDigest.js';
 import { checkOutputFolder, makeFolder, writeOutput } from '../../files/output.js';
@@ -143,10 +144,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
         const { folder } = evaluated;
         const { steps, batch, crop, flip, threads, randomScale: scale } = flags;
         const protocol = protocolOf(backboneOfManifest(folder.manifest));
-        const window = {
-          side: flags.window,
-          step: Math.min(flags.windowStep ?? Math.floor((flags.window * 2) / 3), flags.window),
-        };
+        const window = { ...windowOptions(flags.window, flags.windowStep) };
         const settings = { steps, batch, crop, learningRate: flags.lr ?? protocol.learningRate, window, flip };
         const data = await openSegmentationData(flags.data, { ...flags, seed, progress });
         for (const note of data.notes) log(note);
@@ -165,6 +163,7 @@ export function registerEvaluateSegmentation(evaluate: Command): void {
               seed,
               session: { ...(threads !== undefined && { threads }) },
               cacheDir: flags.cache,
+              ...(first && { later: sources.slice(1) }),
               scratch,
               progress,
               ...(first &&

@@ -19,6 +19,11 @@ export interface EmbedSplitOptions {
   readonly progress?: WorkProgress;
 }
 
+export interface EmbedBothOptions extends EmbedSplitOptions {
+  /** Throws for training images that do not suffice. They are checked before the test images are embedded. */
+  readonly checkTrain?: (train: EmbeddedImages) => void;
+}
+
 /** Options of one set of images. */
 export interface EmbedLabelledOptions extends EmbedSplitOptions {
   /** Whether the network sees the crops mirrored left to right. Default false. */
@@ -39,21 +44,20 @@ const WANTED: ReadonlySet<OutputName> = new Set(['representation']);
 
 /**
  * Representations of both halves of a split.
- * @throws ImageError for sizes that do not fit the subject, EngineError.
+ * @throws ImageError for sizes that do not fit the subject, EngineError; what `checkTrain` throws.
  */
 export async function embedSplit(
   subject: Subject,
   source: SubjectSource,
   split: LabelledSplit,
-  options: EmbedSplitOptions,
+  { checkTrain, ...options }: EmbedBothOptions,
 ): Promise<EmbeddedSplit> {
   checkSizes(subject, options);
   const { progress = silentProgress } = options;
   progress.begin(`${source.name}, embedding`, split.train.indices.length + split.test.indices.length, 'images');
-  return {
-    train: await embedLabelled(subject, source, split.train, options),
-    test: await embedLabelled(subject, source, split.test, options),
-  };
+  const train = await embedLabelled(subject, source, split.train, options);
+  checkTrain?.(train);
+  return { train, test: await embedLabelled(subject, source, split.test, options) };
 }
 
 /** @throws ImageError for sizes that do not fit the subject. */
@@ -91,14 +95,28 @@ export async function embedLabelled(
   const represent = async (batch: Tensor<'uint8'>) =>
     (await subject.run(mirrored ? mirroredBatch(batch) : batch, WANTED)).representation!;
   const fingerprint = sourceFingerprint(images.source);
-  const parts: EmbeddedImages[] = [];
+  const { channels } = subject.outputs.get('representation')!;
+  // One array from the start: of a large set, parts that are joined at the end would take the memory twice.
+  const all = new Float32Array(images.indices.length * channels);
+  const known = new Uint32Array(images.indices.length);
+  const skipped: SkippedImage[] = [];
+  let rows = 0;
   for (let start = 0; start < images.indices.length; start += PART) {
     const indices = images.indices.slice(start, start + PART);
     const labels = images.labels.slice(start, start + PART);
     let computed = false;
     const kind = mirrored ? 'mirrored representation' : 'representation';
     const contents = cache.keeps ? await contentDigest(images.source, indices) : '';
-    const key = { kind, digest, fingerprint, contents, resize, crop, indices: [...indices] };
+    const key = {
+      kind,
+      digest,
+      provider: subject.provider,
+      fingerprint,
+      contents,
+      resize,
+      crop,
+      indices: [...indices],
+    };
     const { tensors, metadata } = await cache.part(key, async () => {
       computed = true;
       const settings = { resize, crop, stride: subject.stride, batchSize: BATCH, runs: subject.runs, progress };
@@ -106,38 +124,32 @@ export async function embedLabelled(
       return { tensors: new Map([['vectors', vectors]]), metadata: { skipped: JSON.stringify(skipped) } };
     });
     if (!computed) progress.advance(indices.length);
-    const skipped = JSON.parse(metadata['skipped'] ?? '[]') as SkippedImage[];
-    const missing = new Set(skipped.map(({ index }) => index));
-    parts.push({
-      vectors: tensors.get('vectors') as Tensor<'float32'>,
-      // Labels are not in the cache: they belong to the split.
-      labels: labels.filter((_, i) => !missing.has(indices[i]!)),
-      skipped,
-    });
-  }
-  return joined(parts);
-}
-
-function joined(parts: readonly EmbeddedImages[]): EmbeddedImages {
-  const rows = parts.reduce((sum, { labels }) => sum + labels.length, 0);
-  const channels = parts.find(({ labels }) => labels.length > 0)?.vectors.shape[1] ?? 0;
-  const data = new Float32Array(rows * channels);
-  const labels = new Uint32Array(rows);
-  let at = 0;
-  for (const part of parts) {
-    data.set(part.vectors.data, at * channels);
-    labels.set(part.labels, at);
-    at += part.labels.length;
+    const broken = JSON.parse(metadata['skipped'] ?? '[]') as SkippedImage[];
+    const missing = new Set(broken.map(({ index }) => index));
+    all.set((tensors.get('vectors') as Tensor<'float32'>).data, rows * channels);
+    // Labels are not in the cache: they belong to the split.
+    const own = labels.filter((_, i) => !missing.has(indices[i]!));
+    known.set(own, rows);
+    rows += own.length;
+    for (const image of broken) skipped.push(image);
   }
   return {
-    vectors: tensor('float32', [rows, channels], data),
-    labels,
-    skipped: parts.flatMap(({ skipped }) => skipped),
+    vectors: tensor('float32', [rows, channels], all.subarray(0, rows * channels)),
+    labels: known.subarray(0, rows),
+    skipped,
   };
 }
 
+/** What a result needs of embedded images. The vectors of a large set fill the memory: those of one subject must not stay until the end. */
+export function usedOf({ labels, skipped }: EmbeddedImages): Pick<EmbeddedImages, 'labels' | 'skipped'> {
+  return { labels, skipped };
+}
+
 /** Names of the test images that were embedded, in the order of their vectors. */
-export function embeddedNames({ source, indices }: LabelledImages, { skipped }: EmbeddedImages): string[] {
+export function embeddedNames(
+  { source, indices }: LabelledImages,
+  { skipped }: Pick<EmbeddedImages, 'skipped'>,
+): string[] {
   const missing = new Set(skipped.map(({ index }) => index));
   return indices.filter((index) => !missing.has(index)).map((index) => source.nameOf(index));
 }

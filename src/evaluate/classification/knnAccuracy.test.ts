@@ -6,12 +6,13 @@ import { after, before, describe, it } from 'node:test';
 import { writeColouredImages } from '../../../test/support/colouredImages.js';
 import { openImageSource } from '../../data/sources.js';
 import { type LabelledSplit, splitLabelled } from '../../probe/labelledImages.js';
+import { silentProgress } from '../../progress/work.js';
 import { featureCache } from '../featureCache.js';
 import { buildResult } from '../result/buildResult.js';
 import { pixelSubject } from '../subjects/pixelSubject.js';
 import { measureSubjects, type Subject } from '../subjects/subject.js';
 import { embeddedNames, embedSplit } from './embedSplit.js';
-import { knnAccuracy } from './knnAccuracy.js';
+import { knnAccuracy, requireNeighbours } from './knnAccuracy.js';
 
 const sizes = { resize: 32, crop: 32 };
 const pixels = pixelSubject(new Map([['maps', 32]]));
@@ -60,6 +61,36 @@ describe('k-NN accuracy of a subject', () => {
       [['top1', 1, [1, 1]]],
     );
     assert.deepEqual(result.subjects[0]!.perItem, { top1: Array(result.items!.length).fill(1) });
+  });
+
+  it('names --k and a broken image where fewer neighbours are left, before test images are embedded', async () => {
+    const k = split.train.indices.length;
+    const [measured] = await measureSubjects([pixels], (subject, source) =>
+      embedSplit(subject, source, split, { ...sizes, cache: featureCache(undefined) }),
+    );
+    const broken = measured!.train.skipped.length > 0 ? measured! : undefined;
+    assert.ok(broken, 'the broken image is one of the training images');
+    const message = new RegExp(
+      `^--k is ${k}, and only ${k - 1} training images can be used: 1 cannot be decoded, such as red/broken.png: .*; use at most ${k - 1}, repair them, or give more images$`,
+    );
+    let advanced = 0;
+    const progress = {
+      ...silentProgress,
+      advance(units = 1) {
+        advanced += units;
+      },
+    };
+    const checked = measureSubjects([pixels], (subject, source) =>
+      embedSplit(subject, source, split, {
+        ...sizes,
+        cache: featureCache(undefined),
+        progress,
+        checkTrain: (train) => requireNeighbours(train, k),
+      }),
+    );
+    await assert.rejects(checked, { name: 'DataError', code: 'undecodable', message });
+    assert.equal(advanced, k);
+    await assert.rejects(knnAccuracy(pixels, broken, { k, temperature: 0.07, classes: 2 }), { message });
   });
 
   it('counts wrong labels as wrong answers', async () => {

@@ -44,6 +44,7 @@ const source: SubjectSource = pixelSubject(new Map([['maps', 8]]));
 const blind: Subject = {
   stride: 8,
   outputs: new Map([['maps', { channels: 2, stride: 8 }]]),
+  provider: 'none',
   runs: 2,
   run: async ({ shape }) => {
     const [rows, columns] = [shape[1]! / 8, shape[2]! / 8];

@@ -50,7 +50,7 @@ export interface MeasuredHomographies extends SubjectMeasures {
   readonly skipped: readonly SkippedImage[];
 }
 
-type Loaded = { readonly pairs: readonly PlanarPair[] } | { readonly reason: string };
+type Loaded = { readonly pairs: Iterable<PlanarPair> } | { readonly reason: string };
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -28,10 +28,10 @@ export interface PlanarPairs {
   /** Number of items, and a digest of what decides their pairs. */
   readonly fingerprint: string;
   /**
-   * The pairs of an item, at least one.
+   * The pairs of an item, at least one. They may be made one by one, as they are asked for.
    * @throws ImageError for a picture that cannot be decoded, DataError for one that does not fit its homography.
    */
-  load(item: number): Promise<readonly PlanarPair[]>;
+  load(item: number): Promise<Iterable<PlanarPair>>;
 }
 
 const side = z.object({

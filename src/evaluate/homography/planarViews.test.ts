@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import sharp from 'sharp';
 import { project } from '../../image/homography.js';
 import type { RgbImage } from '../../image/types.js';
 import { stream } from '../../tensor/random.js';
-import { viewOf } from './planarViews.js';
+import { type PlanarView, pairsOfViews, viewOf } from './planarViews.js';
 
 const size = { width: 320, height: 240 };
 const discs = [
@@ -94,5 +95,45 @@ describe('a view of a photograph', () => {
       code: 'too_large',
       message: /the view 0x10 has 50000 x 40000 pixels/,
     });
+  });
+
+  it('of a photograph is drawn when it is asked for, and is that of its own random numbers', async () => {
+    const { width, height, data } = picture();
+    const png = await sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer();
+    let reads = 0;
+    const rotated = {
+      kind: 'rotation' as const,
+      scale: 1,
+      get degrees() {
+        reads++;
+        return 30;
+      },
+    };
+    const views: PlanarView[] = [rotated, { kind: 'perspective' }, rotated];
+    const pairs = pairsOfViews({ count: 1, nameOf: () => 'a.png', read: async () => png }, views, 5);
+    const drawn = (await pairs.load(0))[Symbol.iterator]();
+    const sized = reads;
+    const first = drawn.next().value!;
+    const perView = reads - sized;
+    assert.ok(perView > 0);
+    const second = drawn.next().value!;
+    assert.equal(reads, sized + perView, 'the third view is not drawn yet');
+    assert.deepEqual([first.name, second.name], ['a.png 30x1', 'a.png perspective 2']);
+    assert.deepEqual(
+      { image: second.b, toView: second.aToB },
+      viewOf(second.a, { kind: 'perspective' }, stream(5, 'planarView', 0, 1)),
+    );
+    assert.equal(drawn.next().value!.name, 'a.png 30x1');
+    assert.equal(drawn.next().done, true);
+    await assert.rejects(
+      pairsOfViews(
+        { count: 1, nameOf: () => 'a.png', read: async () => png },
+        [{ kind: 'rotation', degrees: 0, scale: 1e4 }],
+        5,
+      ).load(0),
+      { code: 'too_large' },
+    );
   });
 });

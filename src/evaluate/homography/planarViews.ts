@@ -58,6 +58,19 @@ function perspective(size: Size, random: RandomStream): Placed {
   return { toView: homographyOfFour(Float64Array.from(pairs), [0, 1, 2, 3])!, size };
 }
 
+/** Where a view lies. @throws ImageError `too_large` for a view of more pixels than images may have. */
+function placed(photograph: Size, view: PlanarView, random: RandomStream): Placed {
+  const { toView, size } =
+    view.kind === 'rotation' ? rotation(photograph, view.degrees, view.scale) : perspective(photograph, random);
+  if (size.width * size.height > defaultImageLimits.imagePixels) {
+    throw new ImageError(
+      'too_large',
+      `the view ${viewName(view, 0)} has ${size.width} x ${size.height} pixels, over the limit of ${defaultImageLimits.imagePixels}; use a smaller scale`,
+    );
+  }
+  return { toView, size };
+}
+
 /**
  * A view of a photograph.
  * @throws ImageError `too_large` for a view of more pixels than images may have.
@@ -67,14 +80,7 @@ export function viewOf(
   view: PlanarView,
   random: RandomStream,
 ): { readonly image: RgbImage; readonly toView: Homography } {
-  const { toView, size } =
-    view.kind === 'rotation' ? rotation(photograph, view.degrees, view.scale) : perspective(photograph, random);
-  if (size.width * size.height > defaultImageLimits.imagePixels) {
-    throw new ImageError(
-      'too_large',
-      `the view ${viewName(view, 0)} has ${size.width} x ${size.height} pixels, over the limit of ${defaultImageLimits.imagePixels}; use a smaller scale`,
-    );
-  }
+  const { toView, size } = placed(photograph, view, random);
   return { image: warp(photograph, inverse(toView), size), toView };
 }
 
@@ -82,17 +88,26 @@ export function viewOf(
  * Every photograph of a source with views of it. View k of photograph i is drawn from `stream(seed, 'planarView', i, k)`.
  * @param views at least one
  */
-export function pairsOfViews(photographs: ImageSource, views: readonly PlanarView[], seed: number): PlanarPairs {
+export function pairsOfViews(
+  photographs: Pick<ImageSource, 'count' | 'nameOf' | 'read' | 'labelled'>,
+  views: readonly PlanarView[],
+  seed: number,
+): PlanarPairs {
+  const randomOf = (item: number, k: number) => stream(seed, 'planarView', item, k);
   return {
     names: Array.from({ length: photographs.count }, (_, i) => photographs.nameOf(i)),
     images: photographs.count,
     fingerprint: sourceFingerprint(photographs),
     async load(item) {
       const a = await decodeImage(await photographs.read(item));
-      return views.map((view, k) => {
-        const { image: b, toView: aToB } = viewOf(a, view, stream(seed, 'planarView', item, k));
-        return { name: `${photographs.nameOf(item)} ${viewName(view, k)}`, a, b, aToB };
-      });
+      // Too large ones are known before any is drawn. Each is drawn when it is asked for: all together could fill the memory.
+      for (const [k, view] of views.entries()) placed(a, view, randomOf(item, k));
+      return (function* () {
+        for (const [k, view] of views.entries()) {
+          const { image: b, toView: aToB } = viewOf(a, view, randomOf(item, k));
+          yield { name: `${photographs.nameOf(item)} ${viewName(view, k)}`, a, b, aToB };
+        }
+      })();
     },
   };
 }

@@ -41,6 +41,9 @@ describe('retrieval', () => {
     const found = await rankings(images, undefined, options);
     assert.deepEqual(answerable(found), [0, 2]);
     assert.deepEqual([found[0]!.averagePrecision, found[2]!.averagePrecision], [0.5, 0.5]);
+    assert.deepEqual(images.vectors, at(0, 5, 90, 190));
+    assert.deepEqual(await rankings(images, undefined, { ...options, inPlace: true }), found);
+    assert.ok(Math.abs(images.vectors.data[7]! - Math.sin((190 * Math.PI) / 180)) < 1e-6);
   });
 
   it('ranks more queries than one run takes', async () => {

@@ -13,6 +13,8 @@ import { type QueryRanking, rankQuery } from './rankQuery.js';
 export interface RetrievalOptions {
   /** Session for the similarities. */
   readonly session?: SessionConfig;
+  /** Whether the vectors may be overwritten by their normalised ones, which saves a copy of a large gallery. Default false. */
+  readonly inPlace?: boolean;
   /** Advances with every query. */
   readonly progress?: WorkProgress;
 }
@@ -24,7 +26,7 @@ export interface RetrievalOptions {
 export async function rankings(
   queries: LabelledVectors,
   gallery: LabelledVectors | undefined,
-  { session = {}, progress = silentProgress }: RetrievalOptions = {},
+  { session = {}, progress = silentProgress, inPlace = false }: RetrievalOptions = {},
 ): Promise<QueryRanking[]> {
   const bank = gallery ?? queries;
   const count = queries.labels.length;
@@ -36,8 +38,9 @@ export async function rankings(
   graph.output('similarities', gemm(left, right, { transB: true }));
   const running = await createSession(encodeModel(graph), { memoryPlan: false, ...session });
   try {
-    const bankRows = normalisedRows(bank.vectors);
-    const queryRows = gallery === undefined ? bankRows : normalisedRows(queries.vectors);
+    const normalised = ({ vectors }: LabelledVectors) => normalisedRows(vectors, inPlace ? vectors.data : undefined);
+    const bankRows = normalised(bank);
+    const queryRows = gallery === undefined ? bankRows : normalised(queries);
     const found: QueryRanking[] = [];
     for (let start = 0; start < count; start += batch) {
       const feeds = { queries: paddedRows(queryRows, start, batch), gallery: bankRows };

@@ -2,9 +2,9 @@ import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import { pipelined } from '../../probe/pipelined.js';
 import type { WorkProgress } from '../../progress/work.js';
-import { firstOverflow, float32ToFloat16 } from '../../tensor/float16.js';
+import { float32ToFloat16 } from '../../tensor/float16.js';
 import { rows, type Tensor, tensor } from '../../tensor/tensor.js';
-import type { CachedPart, FeatureCache } from '../featureCache.js';
+import type { CachedPart, CacheKey, ComputedBy, FeatureCache } from '../featureCache.js';
 import type { Subject } from '../subjects/subject.js';
 import { runMaps } from './runMaps.js';
 import { type CheckedPair, readPhotograph } from './segmentationData.js';
@@ -29,7 +29,7 @@ export interface FrozenMapsOptions {
   readonly crop: number;
   /** Whether mirrored windows are computed too. */
   readonly flip: boolean;
-  /** Identifies what the subject computes. */
+  /** Digest of the subject. */
   readonly digest: string;
   readonly cache: FeatureCache;
   /** Maps that are held in memory, in bytes. The others are read from the cache for every crop. */
@@ -57,34 +57,96 @@ export function frozenMapsBytes(
   options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
   stride: number,
 ): number {
-  return pairs.reduce((sum, pair) => {
-    const { size, views } = viewsOf(pair, options, stride);
-    const values = options.maps.reduce(
-      (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
-      0,
-    );
-    return sum + views * values * 2;
-  }, 0);
+  return pairs.reduce((sum, pair) => sum + bytesOf(pair, options, stride), 0);
 }
 
-function halved(value: Tensor<'float32'>): Tensor {
-  const halves = float32ToFloat16(value.data);
-  return firstOverflow(value.data, halves) >= 0 ? value : tensor('float16', value.shape, halves);
+function bytesOf(
+  pair: CheckedPair,
+  options: Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>,
+  stride: number,
+): number {
+  const { size, views } = viewsOf(pair, options, stride);
+  const values = options.maps.reduce(
+    (all, map) => all + (size.width / map.stride) * (size.height / map.stride) * map.channels,
+    0,
+  );
+  return views * values * 2;
 }
 
-/** Maps of all views of one image. */
+type KeyOptions = ComputedBy & Pick<FrozenMapsOptions, 'window' | 'crop' | 'flip' | 'maps'>;
+
+function keyOf({ imageDigest }: CheckedPair, { digest, provider, maps, window, crop, flip }: KeyOptions): CacheKey {
+  return {
+    kind: 'segmentation-maps',
+    digest,
+    provider,
+    image: imageDigest,
+    maps: maps.map(({ name }) => name),
+    window,
+    least: crop,
+    flip,
+  };
+}
+
+/** Images whose maps are looked for in the cache at once. */
+const LOOKED_FOR = 64;
+
+/** Bytes of the maps that the cache does not have. */
+export async function missingMapsBytes(
+  pairs: readonly CheckedPair[],
+  options: KeyOptions,
+  stride: number,
+  cache: FeatureCache,
+): Promise<number> {
+  // Images of one content share their maps.
+  const distinct = [...new Map(pairs.map((pair) => [pair.imageDigest, pair])).values()];
+  let bytes = 0;
+  for (let first = 0; first < distinct.length; first += LOOKED_FOR) {
+    const some = distinct.slice(first, first + LOOKED_FOR);
+    const there = await Promise.all(some.map((pair) => cache.has(keyOf(pair, options))));
+    for (const [i, pair] of some.entries()) if (!there[i]) bytes += bytesOf(pair, options, stride);
+  }
+  return bytes;
+}
+
+/** Whether one of float16 values is infinite or NaN: its exponent is of ones. */
+const overflows = (halves: Uint16Array): boolean => halves.some((half) => (half & 0x7c00) === 0x7c00);
+
+/**
+ * Maps of all views of one image, which are turned to float16 a few views at a time: in float32 the views of a large photograph
+ * would take twice the memory, and more than one photograph is computed at once.
+ * @param wide names of maps that overflow in float16, and stay float32. They are found out on the way: all is then computed again.
+ */
 async function computeMaps(
   subject: Subject,
   image: RgbImage,
   { windows, size, views }: Omit<ImageMaps, 'tensors'>,
   maps: readonly HeadMap[],
+  wide: ReadonlySet<string> = new Set(),
 ): Promise<ReadonlyMap<string, Tensor>> {
-  const shapes = maps.map(({ channels, stride }) => [views, size.height / stride, size.width / stride, channels]);
-  const found = shapes.map((shape) => new Float32Array(shape.reduce((product, side) => product * side)));
-  await runMaps(subject, maps, { count: views, size }, found, (view, pixels) =>
+  const found = maps.map(({ name, channels, stride }) => {
+    const shape = [views, size.height / stride, size.width / stride, channels];
+    const length = shape.reduce((product, side) => product * side);
+    return wide.has(name)
+      ? tensor('float32', shape, new Float32Array(length))
+      : tensor('float16', shape, new Uint16Array(length));
+  });
+  const overflowing = new Set<string>();
+  const take = (i: number, first: number, data: Float32Array): void => {
+    const map = found[i]!;
+    const at = (map.data.length / views) * first;
+    if (map.dtype === 'float32') return void map.data.set(data, at);
+    const halves = float32ToFloat16(data);
+    if (overflows(halves)) overflowing.add(maps[i]!.name);
+    map.data.set(halves, at);
+  };
+  await runMaps(subject, maps, { count: views, size }, take, (view, pixels) =>
     copyWindow(image, windows[view % windows.length]!, size, view >= windows.length, pixels),
   );
-  return new Map(maps.map(({ name }, i) => [name, halved(tensor('float32', shapes[i]!, found[i]!))]));
+  if (overflowing.size > 0) {
+    return computeMaps(subject, image, { windows, size, views }, maps, new Set([...wide, ...overflowing]));
+  }
+  return new Map(maps.map(({ name }, i) => [name, found[i]!]));
 }
 
 /**
@@ -96,21 +158,13 @@ export async function freezeMaps(
   pairs: readonly CheckedPair[],
   options: FrozenMapsOptions,
 ): Promise<FrozenMaps> {
-  const { maps, window, crop, flip, digest, cache, memoryBytes, progress } = options;
+  const { maps, cache, memoryBytes, progress } = options;
   const held = new Map<number, ImageMaps>();
   let heldBytes = 0;
   const compute = async (index: number): Promise<ImageMaps> => {
     const pair = pairs[index]!;
     const views = viewsOf(pair, options, subject.stride);
-    const key = {
-      kind: 'segmentation-maps',
-      digest,
-      image: pair.imageDigest,
-      maps: maps.map(({ name }) => name),
-      window,
-      least: crop,
-      flip,
-    };
+    const key = keyOf(pair, { ...options, provider: subject.provider });
     const part = await cache.part(key, async (): Promise<CachedPart> => {
       const tensors = await computeMaps(subject, await readPhotograph(pair), views, maps);
       return { tensors, metadata: {} };

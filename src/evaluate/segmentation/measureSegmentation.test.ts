@@ -14,8 +14,8 @@ import { measureSegmentation } from './measureSegmentation.js';
 import { headMaps, protocolOf } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import { openSegmentationData, type SegmentationData } from './segmentationData.js';
-import { createSegmenter } from './segmenter.js';
-import { copyWindow, paddedSize, windowsOf } from './windows.js';
+import { createSegmenter, photographsAtOnce } from './segmenter.js';
+import { copyWindow, paddedSize, windowOptions, windowsOf } from './windows.js';
 
 const convNext = protocolOf({ family: 'convnext', depths: [1, 1], widths: [4, 8], layerScale: 0 });
 const resNet = protocolOf({ family: 'resnet', block: 'basic', layers: [1], width: 8 });
@@ -132,6 +132,16 @@ describe('linear segmentation of frozen maps', () => {
       whole.figures.map(({ over }) => over(all)),
     );
     assert.ok((await readdir(cacheDir, { recursive: true })).every((file) => !file.endsWith('.tmp')));
+  });
+
+  it('reads maps from the temporary folder where memory has no room, and removes them before the test', async () => {
+    const whole = await measure(stages);
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    const left: string[][] = [];
+    const onPrediction = async () => void left.push(await readdir(join(scratch, 'maps')));
+    const found = await measure(stages, { memoryBytes: 0, scratch, onPrediction });
+    assert.deepEqual(Buffer.from(found.head), Buffer.from(whole.head));
+    assert.deepEqual(left, [[], [], [], []]);
   });
 
   it('runs on crops of rescaled photographs, and goes on after it was killed', async () => {
@@ -269,6 +279,25 @@ describe('linear segmentation of frozen maps', () => {
   });
 });
 
+describe('photographs that are segmented at once', () => {
+  const at = (width: number, height: number, classes: number) =>
+    photographsAtOnce(
+      [
+        { width: 64, height: 64 },
+        { width, height },
+      ],
+      { classes, window: { side: 512, step: 341 } },
+      32,
+    );
+
+  it('are as many as the logits of the widest one allow: of a window, and of its rows at the width of the photograph', () => {
+    assert.equal(at(512, 512, 21), Math.floor(2 ** 29 / (2 * 21 * 512 * 512 * 4)));
+    assert.equal(at(500, 40, 21), Math.floor(2 ** 29 / ((500 * 40 + 512 * 64) * 21 * 4)));
+    assert.equal(at(3000, 2000, 21), Math.floor(2 ** 29 / ((3000 + 512) * 512 * 21 * 4)));
+    assert.equal(at(6000, 4000, 150), 1);
+  });
+});
+
 describe('windows', () => {
   it('cover a photograph, the last at its edge, and have one size', () => {
     assert.deepEqual(windowsOf({ width: 480, height: 360 }, { side: 512, step: 341 }), [
@@ -282,6 +311,16 @@ describe('windows', () => {
     assert.ok(cut.every(({ width, height, top }) => width === 512 && height === 500 && top === 0));
     assert.deepEqual(paddedSize({ width: 33, height: 64 }, 32), { width: 64, height: 64 });
     assert.deepEqual(paddedSize({ width: 33, height: 10 }, 32, 96), { width: 96, height: 96 });
+  });
+
+  it('are two thirds of their side apart by default, at least a pixel and at most the side', () => {
+    assert.deepEqual(windowOptions(512), { side: 512, step: 341 });
+    assert.deepEqual(windowOptions(1), { side: 1, step: 1 });
+    assert.deepEqual(windowOptions(64, 100), { side: 64, step: 64 });
+    assert.deepEqual(
+      windowsOf({ width: 3, height: 1 }, windowOptions(1)).map(({ left }) => left),
+      [0, 1, 2],
+    );
   });
 
   it('are mirrored without their padding', () => {

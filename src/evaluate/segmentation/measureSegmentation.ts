@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DataError } from '../../data/dataError.js';
 import { encodeSegmentationHead } from '../../heads/segmentationGraph.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
 import type { SessionConfig } from '../../onnx/session.js';
@@ -9,13 +6,15 @@ import type { WorkProgress } from '../../progress/work.js';
 import { featureCache } from '../featureCache.js';
 import type { SubjectMeasures } from '../result/buildResult.js';
 import type { Subject, SubjectSource } from '../subjects/subject.js';
+import type { CropSource } from './cropSource.js';
 import { frozenCrops } from './frozenCrops.js';
-import { type FrozenMaps, freezeMaps, frozenMapsBytes } from './frozenMaps.js';
+import { freezeMaps } from './frozenMaps.js';
 import { segmentationMeasures } from './iou.js';
+import { type MapsSubject, mapsPlace, requireMapsSpace } from './mapsSpace.js';
 import { headMaps, type SegmentationProtocol } from './protocol.js';
 import { scaledCrops } from './scaledCrops.js';
 import type { SegmentationData } from './segmentationData.js';
-import { createSegmenter } from './segmenter.js';
+import { createSegmenter, photographsAtOnce } from './segmenter.js';
 import { type TestHeadOptions, testHead } from './testHead.js';
 import { trainHead } from './trainHead.js';
 import type { WindowOptions } from './windows.js';
@@ -42,6 +41,10 @@ export interface MeasureSegmentationOptions extends SegmentationSettings {
   readonly cacheDir: string | undefined;
   /** Temporary folder for maps that do not fit into memory, where there is no cache. */
   readonly scratch: string;
+  /** Maps that are held in memory, in bytes. Default: a quarter of what is available. */
+  readonly memoryBytes?: number;
+  /** Subjects that are measured after this one: there must be space for their maps too. Default: none. */
+  readonly later?: readonly SubjectSource[];
   readonly onPrediction?: TestHeadOptions['onPrediction'];
   readonly progress: WorkProgress;
 }
@@ -55,68 +58,34 @@ export interface MeasuredSegmentation extends SubjectMeasures {
 /** Maps are held in memory up to this share of what is available. */
 const MEMORY_SHARE = 0.25;
 
-/** Logits of photographs that are segmented at once, in bytes: those of a window of 512 x 512 pixels and 150 classes take 157 MB. */
-const LOGIT_BYTES = 512 * 1024 * 1024;
-
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
-const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
-
-/** @throws DataError `bad_option` if the maps of the training images do not fit on the disk. */
-async function requireSpace(dir: string, bytes: number, flag: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  const { bavail, bsize } = await statfs(dir);
-  if (bytes <= bavail * bsize) return;
-  throw new DataError(
-    'bad_option',
-    `the maps of the training images take ${gigabytes(bytes)} GB, and ${dir} has ${gigabytes(bavail * bsize)} GB left; ${flag}, use fewer images (--train-images), or --no-flip, which halves them`,
-  );
-}
-
-/** Computes the maps of the training images. */
-async function frozenMapsOf(
-  subject: Subject,
-  { name, digest }: Pick<SubjectSource, 'name' | 'digest'>,
-  maps: readonly HeadMap[],
-  { train }: SegmentationData,
-  { window, crop, flip, cacheDir, scratch, progress }: MeasureSegmentationOptions,
-): Promise<FrozenMaps> {
-  const memoryBytes = process.availableMemory() * MEMORY_SHARE;
-  const bytes = frozenMapsBytes(train, { maps, window, crop, flip }, subject.stride);
-  const mapsDir = cacheDir ?? (bytes <= memoryBytes ? undefined : join(scratch, 'maps', digest));
-  if (mapsDir !== undefined)
-    await requireSpace(
-      mapsDir,
-      bytes,
-      cacheDir === undefined ? 'give a folder of another disk with --cache' : 'give another folder',
-    );
-  progress.begin(`${name}, maps`, train.length, 'images');
-  const cache = featureCache(mapsDir, cacheDir === undefined ? 'the temporary folder' : '--cache');
-  return freezeMaps(subject, train, { maps, window, crop, flip, digest, cache, memoryBytes, progress });
+/** A subject as one whose maps are kept. */
+function mapsSubject(
+  { digest, stride, outputs, ...source }: SubjectSource,
+  protocol: SegmentationProtocol,
+  { provider }: Pick<Subject, 'provider'>,
+): MapsSubject {
+  // One that is not open yet will have the provider of the others.
+  return { digest, provider: source.provider ?? provider, stride, maps: headMaps(protocol, { outputs }) };
 }
 
 /** @throws DataError, EngineError, DivergedError. */
 export async function measureSegmentation(
   subject: Subject,
-  { name, digest }: SubjectSource,
+  source: SubjectSource,
   data: SegmentationData,
   options: MeasureSegmentationOptions,
 ): Promise<MeasuredSegmentation> {
   const { protocol, steps, batch, crop, learningRate, window, flip, scale, seed, session, cacheDir, progress } =
     options;
-  const { onPrediction } = options;
+  const { onPrediction, memoryBytes = process.availableMemory() * MEMORY_SHARE, later = [] } = options;
+  const { name, digest } = source;
   const maps = headMaps(protocol, subject);
   const classes = data.classes.length;
   const spec = { maps, classes, dropout: protocol.dropout };
-  const crops = scale
-    ? scaledCrops(subject, data.train, data.labels, { maps, crop, scale, flip })
-    : frozenCrops(data.train, await frozenMapsOf(subject, { name, digest }, maps, data, options), data.labels, {
-        maps,
-        crop,
-      });
-
-  progress.begin(`${name}, training`, steps, 'steps');
+  const by = { digest, provider: subject.provider };
   const training = {
-    digest,
+    ...by,
     // Which numbers of the masks are which classes.
     layout: data.layout,
     images: data.train.map(({ imageDigest, maskDigest }) => [imageDigest, maskDigest]),
@@ -128,28 +97,39 @@ export async function measureSegmentation(
   };
   const kept = featureCache(cacheDir);
   const saved = kept.progressOf({ kind: 'segmentation-head', ...training });
-  const weights = await trainHead(data.train.length, crops, {
-    protocol,
-    spec,
-    steps,
-    batch,
-    crop,
-    learningRate,
-    seed,
-    session,
-    saved,
-    progress,
-  });
+  const settings = { protocol, spec, steps, batch, crop, learningRate, seed, session, saved, progress };
+  const trainOn = (crops: CropSource) => {
+    progress.begin(`${name}, training`, steps, 'steps');
+    return trainHead(data.train.length, crops, settings);
+  };
+  const onMaps = async () => {
+    const space = { ...options, memoryBytes };
+    const subjects = [source, ...later].map((each) => mapsSubject(each, protocol, subject));
+    await requireMapsSpace(subjects, data.train, space);
+    const place = mapsPlace(subjects[0]!, data.train, space);
+    try {
+      progress.begin(`${name}, maps`, data.train.length, 'images');
+      const freezing = { maps, window, crop, flip, digest, cache: place.cache, memoryBytes, progress };
+      const frozen = await freezeMaps(subject, data.train, freezing);
+      return await trainOn(frozenCrops(data.train, frozen, data.labels, { maps, crop }));
+    } finally {
+      await place.clear();
+    }
+  };
+  const weights = await (scale
+    ? trainOn(scaledCrops(subject, data.train, data.labels, { maps, crop, scale, flip }))
+    : onMaps());
   const head = encodeSegmentationHead(spec, weights);
 
   progress.begin(`${name}, testing`, data.test.length, 'images');
+  const sizes = data.test.map(({ size }) => size);
   const segmenter = await createSegmenter(subject, head, { maps, classes, window, session });
   try {
     const counts = await testHead(segmenter, data.test, data.labels, {
       classes,
-      runs: Math.max(1, Math.min(subject.runs, Math.floor(LOGIT_BYTES / (window.side ** 2 * classes * 4)))),
+      runs: Math.min(subject.runs, photographsAtOnce(sizes, { classes, window }, subject.stride)),
       cache: kept,
-      key: { digest, head: sha256(head), window, layout: data.layout },
+      key: { ...by, head: sha256(head), window, layout: data.layout },
       progress,
       ...(onPrediction && { onPrediction }),
     });

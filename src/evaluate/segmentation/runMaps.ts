@@ -10,7 +10,7 @@ const RUN_PIXELS = 4 * 512 * 512;
 /**
  * Runs a subject on images of one size, a few at a time.
  * @param images their number, and their size in pixels: multiples of the subject's stride
- * @param found takes each map of all images, [count, h, w, C], in the order of `maps`
+ * @param take receives each map of some images, [images, h, w, C]: its place among `maps`, and the first of the images
  * @param fill writes the pixels of an image, [height, width, 3]
  * @throws EngineError.
  */
@@ -18,7 +18,7 @@ export async function runMaps(
   subject: Pick<Subject, 'run'>,
   maps: readonly HeadMap[],
   { count, size: { width, height } }: { readonly count: number; readonly size: Size },
-  found: readonly Float32Array[],
+  take: (map: number, first: number, data: Float32Array) => void,
   fill: (image: number, pixels: Uint8Array) => void,
 ): Promise<void> {
   const wants = new Set(maps.map(({ name }) => name as OutputName));
@@ -30,7 +30,7 @@ export async function runMaps(
     for (let i = 0; i < images; i++) fill(first + i, pixels.subarray(i * bytes, (i + 1) * bytes));
     const outputs = await subject.run(tensor('uint8', [images, height, width, 3], pixels), wants);
     maps.forEach(({ name }, i) => {
-      found[i]!.set(outputs[name as OutputName]!.data, (found[i]!.length / count) * first);
+      take(i, first, outputs[name as OutputName]!.data);
     });
   }
 }

@@ -81,8 +81,15 @@ export function scaledCrops(
           return resample(photograph, place);
         }),
       );
-      await runMaps(subject, maps, { count: wanted.length, size }, target.features, (b, pixels) =>
-        copyWindow(images[b]!, { left: 0, top: 0, ...images[b]! }, size, false, pixels),
+      await runMaps(
+        subject,
+        maps,
+        { count: wanted.length, size },
+        (i, first, data) => {
+          const all = target.features[i]!;
+          all.set(data, (all.length / wanted.length) * first);
+        },
+        (b, pixels) => copyWindow(images[b]!, { left: 0, top: 0, ...images[b]! }, size, false, pixels),
       );
     },
   };

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { encodePalettePng } from '../../image/png.js';
 import { isTestName, type Layout, type LayoutOptions } from './layouts.js';
-import { openSegmentationData } from './segmentationData.js';
+import { classesOfNumbers, openSegmentationData } from './segmentationData.js';
 
 const [width, height] = [6, 4];
 let root: string;
@@ -215,6 +215,15 @@ describe('layouts of segmentation data', () => {
     assert.deepEqual(found.test[0], ['images/validation/v0.jpg', [255, 0, 149, 255, 0, 149]]);
     const data = await open(dir);
     assert.deepEqual([data.classes[0]!.name, data.classes[149]!.name], ['wall', 'flag']);
+  });
+
+  it('a plain folder of more images than a call has room for arguments', () => {
+    const pairs = Array.from({ length: 300_000 }, (_, i) => ({ mask: `${i}.png`, numbers: new Set([255, i % 4]) }));
+    assert.deepEqual(
+      classesOfNumbers('dir', pairs).map(({ name }) => name),
+      ['0', '1', '2', '3'],
+    );
+    assert.throws(() => classesOfNumbers('dir', [{ mask: 'a.png', numbers: new Set([255]) }]), /only 255/);
   });
 
   it('a plain folder: classes by the highest label or by name, split by the hash of the names or by --test', async () => {

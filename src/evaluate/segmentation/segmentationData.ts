@@ -117,9 +117,14 @@ async function scan(pair: SegmentationPair): Promise<ScannedPair> {
   };
 }
 
-/** The classes of a folder that does not name them: up to the highest label. */
-function classesOfNumbers(dir: string, pairs: readonly ScannedPair[]): SegmentationClass[] {
-  const highest = Math.max(-1, ...pairs.flatMap(({ numbers }) => [...numbers].filter((value) => value !== IGNORED)));
+/** The classes of a folder that does not name them: up to the highest label. @throws DataError `malformed` for one label alone. */
+export function classesOfNumbers(
+  dir: string,
+  pairs: readonly Pick<ScannedPair, 'mask' | 'numbers'>[],
+): SegmentationClass[] {
+  let highest = -1;
+  for (const { numbers } of pairs)
+    for (const value of numbers) if (value !== IGNORED && value > highest) highest = value;
   if (highest >= 1) return numberedClasses(highest + 1);
   const found =
     highest < 0 ? `only ${IGNORED}, which is ignored` : `the label 0 and nothing else but ${IGNORED}, which is ignored`;

@@ -3,7 +3,7 @@ import type { OutputName } from '../../engine/engine.js';
 import { HeadError } from '../../heads/segmentationFolder.js';
 import { encodeUpsampling, LOGITS_OUTPUT, PIXELS_OUTPUT } from '../../heads/segmentationGraph.js';
 import type { HeadMap } from '../../heads/segmentationHead.js';
-import type { Rectangle, RgbImage } from '../../image/types.js';
+import type { Rectangle, RgbImage, Size } from '../../image/types.js';
 import { createSession, runSession, type SessionConfig } from '../../onnx/session.js';
 import { pipelined } from '../../probe/pipelined.js';
 import { type Tensor, tensor } from '../../tensor/tensor.js';
@@ -25,9 +25,40 @@ export interface SegmenterOptions {
   readonly maps: readonly HeadMap[];
   readonly classes: number;
   readonly window: WindowOptions;
-  /** Windows of one photograph that are computed at once. Default 1: for callers that segment several photographs at once. */
+  /**
+   * Windows of one photograph that are computed at once; fewer if their logits take more than 512 MiB. Default 1: for callers that
+   * segment several photographs at once.
+   */
   readonly windowsAtOnce?: number;
   readonly session?: SessionConfig;
+}
+
+/** Logits that are held at once, in bytes: those of a window of 512 x 512 pixels and 150 classes take 157 MB. */
+const LOGIT_BYTES = 512 * 1024 * 1024;
+
+/** Bytes of the logits of a window's pixels, with its padding. */
+function windowBytes(image: Size, { classes, window }: Pick<SegmenterOptions, 'classes' | 'window'>, stride: number) {
+  const { width, height } = paddedSize(windowsOf(image, window)[0]!, stride);
+  return classes * width * height * 4;
+}
+
+/**
+ * How many photographs may be segmented at once: each holds the logits of one window, and their sums over the rows of a window at
+ * the width of the photograph.
+ * @param images sizes of the photographs; the one that takes the most decides.
+ * @param stride of the subject, in pixels
+ */
+export function photographsAtOnce(
+  images: readonly Size[],
+  options: Pick<SegmenterOptions, 'classes' | 'window'>,
+  stride: number,
+): number {
+  let most = 1;
+  for (const image of images) {
+    const band = options.classes * image.width * Math.min(image.height, options.window.side) * 4;
+    most = Math.max(most, band + windowBytes(image, options, stride));
+  }
+  return Math.max(1, Math.floor(LOGIT_BYTES / most));
 }
 
 /** Sums of the logits of windows, for the rows of the photograph that further windows can still reach. */
@@ -133,8 +164,10 @@ export async function createSegmenter(
         copyWindow(image, windows[i]!, size, false, pixels);
         return tensor('uint8', [1, size.height, size.width, 3], pixels);
       };
+      const fitting = Math.max(1, Math.floor(LOGIT_BYTES / windowBytes(image, options, subject.stride)));
+      const runs = Math.min(windowsAtOnce, fitting);
       let i = 0;
-      for await (const logits of pipelined(windows.length, cut, pixelLogits, { runs: windowsAtOnce })) {
+      for await (const logits of pipelined(windows.length, cut, pixelLogits, { runs })) {
         band.add(windows[i]!, logits);
         const next = windows[++i];
         if (next === undefined) band.finish(image.height, labels);

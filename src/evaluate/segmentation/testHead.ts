@@ -1,7 +1,7 @@
 import { pipelined } from '../../probe/pipelined.js';
 import type { WorkProgress } from '../../progress/work.js';
 import { tensor } from '../../tensor/tensor.js';
-import type { CachedPart, FeatureCache } from '../featureCache.js';
+import type { CachedPart, ComputedBy, FeatureCache } from '../featureCache.js';
 import { type ClassCounts, countClasses } from './iou.js';
 import { type CheckedPair, readPhotograph, type SegmentationData } from './segmentationData.js';
 import type { Segmenter } from './segmenter.js';
@@ -12,7 +12,7 @@ export interface TestHeadOptions {
   readonly runs: number;
   readonly cache: FeatureCache;
   /** All that the predictions depend on beside the images. */
-  readonly key: Readonly<Record<string, unknown>>;
+  readonly key: ComputedBy & Readonly<Record<string, unknown>>;
   /** Receives every prediction; all are then computed, whatever the cache has. */
   readonly onPrediction?: (
     pair: CheckedPair,

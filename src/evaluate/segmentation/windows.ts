@@ -10,6 +10,14 @@ export interface WindowOptions {
   readonly step: number;
 }
 
+/**
+ * Windows of a side, in pixels.
+ * @param step at most the side. Default: two thirds of the side.
+ */
+export function windowOptions(side: number, step = Math.max(1, Math.floor((side * 2) / 3))): WindowOptions {
+  return { side, step: Math.min(step, side) };
+}
+
 /** Starts of windows along one axis: every `step` pixels, the last at the end. */
 function starts(length: number, { side, step }: WindowOptions): number[] {
   if (length <= side) return [0];

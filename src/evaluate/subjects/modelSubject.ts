@@ -44,6 +44,7 @@ export function modelSubject(name: string, folder: ModelFolder, startEngine: Sta
       const engine = await startEngine(folder);
       return {
         ...shape,
+        provider: engine.provider,
         runs: runsOf(engine),
         run: (batch, wants) => engine.run(batch, wants),
         close: () => engine.close(),

@@ -88,9 +88,20 @@ describe('the subjects of an evaluation', () => {
     };
     await assert.rejects(
       measureSubjects(sources, async () => measured++, check),
-      /does not fit/,
+      /^Error: baseline pixels: does not fit$/,
     );
     assert.equal(measured, 0);
+  });
+
+  it('name the folder of a baseline that lacks what the evaluation needs', async () => {
+    const scratch = await mkdtemp(join(root, 'scratch-'));
+    const options = { startEngine, seed: 3, scratch, needs: { outputStride: 8 } };
+    const resNet = { ...model, manifest: { ...model.manifest, stride: 8 } };
+    await assert.rejects(openSubjects(resNet, [{ model }], options), (error: Error) => {
+      assert.ok(error.message.startsWith(`--baseline ${model.dir}: `), error.message);
+      assert.match(error.message, /output stride 8/);
+      return true;
+    });
   });
 
   it('reject a baseline that is given twice', async () => {

@@ -18,6 +18,16 @@ export interface SubjectsOptions {
   readonly needs?: FeatureNeeds;
 }
 
+/** The work on a baseline's folder. @throws what it throws, with the folder: what the evaluated model offers, a baseline may not have. */
+async function ofBaseline<T>({ dir }: ModelFolder, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Error) error.message = `--baseline ${dir}: ${error.message}`;
+    throw error;
+  }
+}
+
 /**
  * The model, then its baselines in their order, ready to be measured. Needed outputs that a folder lacks are exported.
  * Baselines of one name and version are told apart by their folders.
@@ -54,7 +64,7 @@ export async function openSubjects(
       );
       sources.push(pixelSubject(new Map(maps)));
     } else {
-      const other = await withFeatures(baseline.model, needs, place(String(i)));
+      const other = await ofBaseline(baseline.model, withFeatures(baseline.model, needs, place(String(i))));
       sources.push(modelSubject(names[i]!, other, startEngine));
     }
   }

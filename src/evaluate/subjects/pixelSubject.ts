@@ -7,6 +7,7 @@ import type { SubjectOutput, SubjectSource } from './subject.js';
  * 16 x 16 equal areas. A map's cell holds its patch of the image, averaged over 8 x 8 areas at most.
  */
 
+const PROVIDER = 'none';
 /** Areas per side of the representation. */
 const REPRESENTATION_SIDE = 16;
 /** Areas per side of a cell, where its patch has as many pixels. */
@@ -93,9 +94,11 @@ export function pixelSubject(maps: ReadonlyMap<OutputName, number>): SubjectSour
     name: 'pixels',
     model: 'raw pixels',
     digest: `pixels ${JSON.stringify([...maps])}`,
+    provider: PROVIDER,
     open: async () => ({
       stride,
       outputs,
+      provider: PROVIDER,
       runs: 1,
       async run(batch, wants) {
         const found: ByOutput<Tensor<'float32'>> = {};

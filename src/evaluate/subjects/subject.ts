@@ -16,6 +16,8 @@ export interface SubjectShape {
 
 /** Something that turns images into features and is measured: a model, the same network with random weights, raw pixels. */
 export interface Subject extends SubjectShape {
+  /** What runs it, for the keys of cached features: `cpu`, `cuda`, or `none` where no runtime is used. */
+  readonly provider: string;
   /** Batches that keep it busy: callers may have that many unanswered calls of `run`. */
   readonly runs: number;
   /**
@@ -34,6 +36,8 @@ export interface SubjectSource extends SubjectShape {
   readonly model: string;
   /** Identifies what it computes: equal digests give equal features. */
   readonly digest: string;
+  /** The provider, where it is known before it is opened. */
+  readonly provider?: string;
   open(): Promise<Subject>;
 }
 
@@ -48,14 +52,21 @@ export interface FeatureNeeds {
 /**
  * Measures all subjects one after the other, in the given order, and closes each.
  * @param check throws for a subject that cannot be measured. All are checked before any is measured, so that a baseline that
- *   does not fit costs no work.
+ *   does not fit costs no work. The message for a baseline then begins with its name.
  */
 export async function measureSubjects<T>(
   sources: readonly SubjectSource[],
   measure: (subject: Subject, source: SubjectSource) => Promise<T>,
   check: (source: SubjectSource) => void = () => undefined,
 ): Promise<T[]> {
-  sources.forEach(check);
+  for (const [i, source] of sources.entries()) {
+    try {
+      check(source);
+    } catch (error) {
+      if (i > 0 && error instanceof Error) error.message = `baseline ${source.name}: ${error.message}`;
+      throw error;
+    }
+  }
   const measured: T[] = [];
   for (const source of sources) {
     const subject = await source.open();

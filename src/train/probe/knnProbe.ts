@@ -19,7 +19,10 @@ export interface KnnProbe {
 }
 
 export interface KnnMeasure {
-  readonly terms: { readonly knn_top1: number; readonly knn_top5: number };
+  /** Absent if none of the training images, or none of the test images, can be decoded. */
+  readonly terms?: { readonly knn_top1: number; readonly knn_top5: number };
+  /** Neighbours that voted: `k`, or all training images that can be decoded where they are fewer. */
+  readonly neighbours: number;
   /** Images that cannot be decoded, and were left out. */
   readonly skipped: readonly SkippedImage[];
 }
@@ -41,7 +44,8 @@ export async function createKnnProbe(
   const { value, network } = emitRepresentation(graph, backbone, BATCH, crop);
   graph.output('representation', value);
   const running = await createSession(encodeModel(graph), session);
-  const knn = createKnn({ k, temperature, classes: classes.length }, session);
+  const knnOf = (neighbours: number) => createKnn({ k: neighbours, temperature, classes: classes.length }, session);
+  let [neighbours, knn] = [k, knnOf(k)];
   const options = { resize, crop, stride: backboneStride(backbone), batchSize: BATCH };
   const caches = [decodedCache(CACHE_BYTES), decodedCache(CACHE_BYTES)] as const;
   return {
@@ -55,11 +59,16 @@ export async function createKnnProbe(
       };
       const bank = await embedImages(train, represent, { ...options, cache: caches[0] });
       const queries = await embedImages(test, represent, { ...options, cache: caches[1] });
+      const skipped = [...bank.skipped, ...queries.skipped];
+      // That there are k images was checked before the run; how many of them can be decoded is known only here.
+      const usable = Math.min(k, bank.labels.length);
+      if (usable === 0 || queries.labels.length === 0) return { neighbours: usable, skipped };
+      if (usable !== neighbours) {
+        await knn.close();
+        [neighbours, knn] = [usable, knnOf(usable)];
+      }
       const ranks = await knn.ranks(bank, queries);
-      return {
-        terms: { knn_top1: topShare(ranks, 1), knn_top5: topShare(ranks, 5) },
-        skipped: [...bank.skipped, ...queries.skipped],
-      };
+      return { terms: { knn_top1: topShare(ranks, 1), knn_top5: topShare(ranks, 5) }, neighbours, skipped };
     },
     async close() {
       await knn.close();

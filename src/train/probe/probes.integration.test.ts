@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -112,6 +112,56 @@ describe('probes of a run', () => {
       skipped.map((record) => 'skipped' in record && record.skipped),
       ['probe: blue/broken.png'],
     );
+  });
+
+  it('take all neighbours that can be decoded where they are fewer than k, and say so once', async () => {
+    const few = join(root, 'few');
+    await writeColouredImages(few, 2);
+    await writeFile(join(few, 'red', 'broken.png'), 'no image');
+    const notes: string[] = [];
+    const run = newRun();
+    const watched = { progress: { note: (text: string) => void notes.push(text) } };
+    await trainTiny(run, keys({ data: few, test: labelled, knn: { ...knn, k: 5 } }), watched);
+    const log = await probed(run);
+    assert.deepEqual(
+      log.map(({ step }) => step),
+      [4, 8],
+    );
+    // Two neighbours of each colour: the nearer ones decide, as with k = 4.
+    const other = newRun();
+    await rm(join(few, 'red', 'broken.png'));
+    await trainTiny(other, keys({ data: few, test: labelled, knn: { ...knn, k: 4 } }));
+    assert.deepEqual(log, await probed(other));
+    assert.deepEqual(
+      notes.filter((note) => note.includes('probe.knn.k')),
+      [
+        'step 4: only 4 of the images in which the k-NN probe looks for neighbours can be decoded, fewer than probe.knn.k (5); it takes all of them',
+      ],
+    );
+  });
+
+  it('do not end a run if none of their images can be decoded', async () => {
+    const broken = join(root, 'all-broken');
+    for (const name of ['red', 'blue']) {
+      await mkdir(join(broken, name), { recursive: true });
+      for (let i = 0; i < 3; i++) await writeFile(join(broken, name, `${i}.png`), 'no image');
+    }
+    const notesOf = async (probe: object): Promise<string[]> => {
+      const [run, notes] = [newRun(), [] as string[]];
+      await trainTiny(run, keys(probe), { progress: { note: (text: string) => void notes.push(text) } });
+      assert.equal((await readRunLog(run)).filter((record) => 'lr' in record).length, 8);
+      assert.deepEqual(await probed(run), []);
+      return notes.filter((note) => note.includes(' probe '));
+    };
+    assert.deepEqual(await notesOf({ data: labelled, test: broken, knn }), [
+      'step 4: the k-NN probe measures nothing: none of its test images can be decoded',
+    ]);
+    assert.deepEqual(await notesOf({ data: broken, test: labelled, knn }), [
+      'step 4: the k-NN probe measures nothing: none of the images in which it looks for neighbours can be decoded',
+    ]);
+    const [failed, ...more] = await notesOf({ data: broken, linear: { batchSize: 2 } });
+    assert.match(failed!, /^step 1: the linear probe failed, and the run goes on: .*cannot be decoded/);
+    assert.deepEqual(more, []);
   });
 
   it('select the best checkpoint if its metric is one of theirs', async () => {

@@ -13,7 +13,10 @@ import type { ProbeData } from './probeData.js';
 export interface Probes {
   /** Steps from `step` to the next after which the weights are needed; infinite without probes. */
   stepsToNext(step: number): number;
-  /** Runs the probes that are due after a number of steps, and records the results. */
+  /**
+   * Runs the probes that are due after a number of steps, and records the results. A probe that fails is noted: it must not end
+   * the run, which would fail at the same step again after each `--resume`.
+   */
   afterStep(
     step: number,
     weights: ReadonlyMap<string, Tensor>,
@@ -52,6 +55,7 @@ export async function createProbes(config: TrainConfig, options: ProbesOptions):
   const linearEvery = keys?.linear?.everySteps;
   const stepsTo = (step: number, every = Number.POSITIVE_INFINITY) =>
     Number.isFinite(every) ? every - (step % every) : every;
+  const noted = new Set<string>();
 
   return {
     stepsToNext: (step) => Math.min(stepsTo(step, knnEvery), stepsTo(step, linearEvery)),
@@ -64,20 +68,42 @@ export async function createProbes(config: TrainConfig, options: ProbesOptions):
           progress.note(`skipped ${named}: ${reason}`);
         }
       };
+      const noteOnce = (text: string): void => {
+        if (noted.has(text)) return;
+        noted.add(text);
+        progress.note(`step ${step}: ${text}`);
+      };
+      const attempt = <T>(probe: string, measuring: Promise<T>): Promise<T | undefined> =>
+        measuring.catch((error: unknown) => {
+          noteOnce(`${probe} failed, and the run goes on: ${error instanceof Error ? error.message : String(error)}`);
+          return undefined;
+        });
       let terms = {};
       if (linear && step % linearEvery! === 0) {
-        const measure = await linear.learn(step / linearEvery! - 1, weights);
-        await skip(measure.skipped);
-        if (measure.terms) terms = measure.terms;
-        else progress.note(`step ${step}: the linear probe diverged and starts anew; lower probe.linear.lr`);
+        const measure = await attempt('the linear probe', linear.learn(step / linearEvery! - 1, weights));
+        await skip(measure?.skipped ?? []);
+        if (measure?.terms) terms = measure.terms;
+        else if (measure)
+          progress.note(`step ${step}: the linear probe diverged and starts anew; lower probe.linear.lr`);
       }
       if (knn && (step % knnEvery! === 0 || step === totalSteps)) {
-        const measure = await knn.measure(weights);
-        await skip(measure.skipped);
-        terms = { ...terms, ...measure.terms };
-        const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
-        const { knn_top1, knn_top5 } = measure.terms;
-        progress.note(`step ${step}: k-NN top-1 ${percent(knn_top1)}, top-5 ${percent(knn_top5)}`);
+        const measure = await attempt('the k-NN probe', knn.measure(weights));
+        await skip(measure?.skipped ?? []);
+        if (measure?.terms) {
+          const { k } = keys!.knn!;
+          const { neighbours, terms: own } = measure;
+          if (neighbours < k) {
+            noteOnce(
+              `only ${neighbours} of the images in which the k-NN probe looks for neighbours can be decoded, fewer than probe.knn.k (${k}); it takes all of them`,
+            );
+          }
+          terms = { ...terms, ...own };
+          const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
+          progress.note(`step ${step}: k-NN top-1 ${percent(own.knn_top1)}, top-5 ${percent(own.knn_top5)}`);
+        } else if (measure) {
+          const which = measure.neighbours === 0 ? 'the images in which it looks for neighbours' : 'its test images';
+          noteOnce(`the k-NN probe measures nothing: none of ${which} can be decoded`);
+        }
       }
       if (Object.keys(terms).length > 0) await recorder.probe({ step, ...terms });
     },

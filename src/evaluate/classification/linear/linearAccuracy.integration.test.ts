@@ -9,6 +9,7 @@ import { type LabelledSplit, splitLabelled } from '../../../probe/labelledImages
 import { featureCache } from '../../featureCache.js';
 import { pixelSubject } from '../../subjects/pixelSubject.js';
 import type { Subject } from '../../subjects/subject.js';
+import { heldOutPlaces, imagesAt } from '../trainSubset.js';
 import { randomCropFeatures } from './epochFeatures.js';
 import { type LinearAccuracyOptions, linearAccuracy } from './linearAccuracy.js';
 
@@ -63,6 +64,8 @@ describe('linear accuracy of a subject', () => {
     it(`is that of classifiers on ${quick ? 'stored features' : 'random crops'}; broken images are skipped`, async () => {
       const found = await measure({ quick });
       assert.equal(found.figures.length, 1);
+      // Features of one subject do not stay until the last is measured.
+      assert.deepEqual(Object.keys(found.test), ['labels', 'skipped']);
       assert.ok(found.figures[0]!.over(Uint32Array.from(found.test.labels, (_, i) => i)) > 0.9);
       const skipped = [...found.train.skipped, ...found.test.skipped].map(({ name }) => name);
       assert.deepEqual(skipped, ['red/broken.png']);
@@ -118,6 +121,25 @@ describe('linear accuracy of a subject', () => {
     const found = await measure({ learningRates: [0.05, 1e30] });
     assert.equal(found.learningRate, 0.05);
     assert.equal(found.curves!.find(({ name }) => name === 'held_out_top1')!.y.values[1], null);
+  });
+
+  it('names a held-out image where none of them can be decoded to choose a learning rate', async () => {
+    const { train } = split;
+    const held = new Set(imagesAt(train, heldOutPlaces(train, 2, options.seed)).indices);
+    const read = (index: number) =>
+      held.has(index) ? Promise.resolve(Buffer.from('no image')) : train.source.read(index);
+    const broken = { ...split, train: { ...train, source: { ...train.source, read } } };
+    // The random crops are read by other threads, from the files, and do not matter here.
+    const found = linearAccuracy(subject, pixels, broken, { ...options, quick: true, learningRates: [0.1, 0.05] });
+    await assert.rejects(found, {
+      name: 'DataError',
+      code: 'undecodable',
+      message: new RegExp(
+        `^none of the ${held.size} training images that are held out to choose a learning rate can be decoded, such as .*\\.png: .*; repair them, or give --lr once$`,
+      ),
+    });
+    const cropped = linearAccuracy(subject, pixels, broken, { ...options, learningRates: [0.1, 0.05] });
+    await assert.rejects(cropped, { name: 'DataError', message: /^none of the \d+ training images that are held out/ });
   });
 
   it('refuses fewer than two test images', async () => {

@@ -1,3 +1,4 @@
+import { DataError } from '../../../data/dataError.js';
 import { sourceFingerprint } from '../../../data/sourceFingerprint.js';
 import { DivergedError } from '../../../heads/headTrainer.js';
 import { classRanks } from '../../../heads/linearClassifier.js';
@@ -14,7 +15,7 @@ import { requireImages } from '../../requireImages.js';
 import type { SubjectMeasures } from '../../result/buildResult.js';
 import type { ResultCurve } from '../../result/schema.js';
 import type { Subject, SubjectSource } from '../../subjects/subject.js';
-import { checkSizes, embedLabelled } from '../embedSplit.js';
+import { checkSizes, embeddedNames, embedLabelled, usedOf } from '../embedSplit.js';
 import { topFigures } from '../topFigures.js';
 import { heldOutPlaces, imagesAt } from '../trainSubset.js';
 import { randomCropFeatures, storedFeatures } from './epochFeatures.js';
@@ -50,7 +51,7 @@ export interface LinearMeasures extends SubjectMeasures {
   readonly learningRate: number;
   /** Training images that were used or skipped. */
   readonly train: Pick<EmbeddedImages, 'labels' | 'skipped'>;
-  readonly test: EmbeddedImages;
+  readonly test: Pick<EmbeddedImages, 'labels' | 'skipped'>;
 }
 
 const TOP1 = 'top-1 accuracy';
@@ -103,6 +104,7 @@ async function measured(
         ? embeddedAt(stored.plain, train.indices, held)
         : await embedLabelled(subject, source, heldImages, embedding)
       : undefined;
+  if (heldVectors?.labels.length === 0) throw noneHeldOut(heldImages!.indices.length, heldVectors.skipped);
 
   const headSeeds = Array.from({ length: seeds }, (_, i) => stream(seed, 'linear head', i).integer(2 ** 31));
   const plans: HeadPlan[] = learningRates.flatMap((learningRate) =>
@@ -117,6 +119,7 @@ async function measured(
   const saved = cache.progressOf({
     kind: 'linear heads',
     digest: source.digest,
+    provider: subject.provider,
     fingerprint: sourceFingerprint(train.source),
     contents,
     indices: [...train.indices],
@@ -161,10 +164,11 @@ async function measured(
   for (const { weights } of chosenHeads) ranks.push(await classRanks(weights!, tested, session));
   return {
     figures: topFigures(ranks, classes),
+    items: embeddedNames(test, tested),
     curves: curvesOf(chosenHeads, ranks, heldOut && { rates: learningRates, accuracies: heldOut }),
     learningRate: learningRates[chosen]!,
-    train: usedOf(train, skipped),
-    test: tested,
+    train: learnedFrom(train, skipped),
+    test: usedOf(tested),
   };
 }
 
@@ -177,6 +181,7 @@ function embeddedAt(
   marks: readonly boolean[],
 ): EmbeddedImages {
   const missing = new Set(skipped.map(({ index }) => index));
+  const marked = new Set(indices.filter((_, place) => marks[place]));
   const channels = vectors.shape[1]!;
   const decoded = indices.flatMap((index, place) => (missing.has(index) ? [] : [place]));
   const rows = decoded.flatMap((place, row) => (marks[place] ? [row] : []));
@@ -187,7 +192,7 @@ function embeddedAt(
   return {
     vectors: tensor('float32', [rows.length, channels], data),
     labels: Uint32Array.from(rows, (row) => labels[row]!),
-    skipped: [],
+    skipped: skipped.filter(({ index }) => marked.has(index)),
   };
 }
 
@@ -204,6 +209,13 @@ async function heldOutAccuracies(
     accuracies.push(usable ? topShare(await classRanks(weights, held, session), 1) : Number.NaN);
   }
   return accuracies;
+}
+
+function noneHeldOut(count: number, [first]: EmbeddedImages['skipped']): DataError {
+  return new DataError(
+    'undecodable',
+    `none of the ${count} training images that are held out to choose a learning rate can be decoded, such as ${first!.name}: ${first!.reason}; repair them, or give --lr once`,
+  );
 }
 
 /** Place of the best accuracy, and of the lower rate among equals. @throws DivergedError where none is finite. */
@@ -260,7 +272,7 @@ function curvesOf(
 }
 
 /** Training images without those that were skipped. */
-function usedOf({ labels, indices }: LabelledImages, skipped: EmbeddedImages['skipped']): LinearMeasures['train'] {
+function learnedFrom({ labels, indices }: LabelledImages, skipped: EmbeddedImages['skipped']): LinearMeasures['train'] {
   const missing = new Set(skipped.map(({ index }) => index));
   return { labels: labels.filter((_, place) => !missing.has(indices[place]!)), skipped };
 }
